@@ -1,0 +1,80 @@
+"""What is read, and how training images are varied."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from unmask.config.validation import require, require_at_least, require_between, require_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """A data set: where it is, how it is split, and the form in which images reach the encoder."""
+
+    # What changes the result
+    data: str = "multiview"
+    """Folder of images, CSV or parquet manifest, .npy or .npz file, or a built-in: multiview, digits, fashion-mnist."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in pixels given to the encoder. Default: the images' own size if all agree, else 224 224."""
+    channels: int | None = None
+    """Channels given to the encoder. Default: as many as the images have."""
+    val_share: float = 0.15
+    """Share of the labelled training images (or groups) kept for validation where the source has no such split."""
+    test_share: float = 0.2
+    """Share of the images (or groups) kept for the test where the source has no such split."""
+    split_seed: int = 0
+    """Seed of the split."""
+    transductive: bool = False
+    """Let pretraining see validation and test images (without labels). The report says so."""
+    on_bad_file: Literal["error", "skip"] = "error"
+    """Stop at an unreadable file, or leave it out, count it and list it in the run folder."""
+    options: dict[str, float | int | str | bool] | None = None
+    """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
+
+    # What changes the speed
+    cache_mib: int = 4096
+    """Images are decoded once into memory when they need at most so many MiB; else they stream through workers. MiB."""
+    workers: int = 2
+    """Worker processes that decode streamed images."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.data), "data", self.data, "a path or the name of a built-in")
+        if self.image_size is not None:
+            for side in self.image_size:
+                require_at_least("image_size", side, 1)
+        if self.channels is not None:
+            require_at_least("channels", self.channels, 1)
+        require_between("val_share", self.val_share, 0, 1, open_low=True, open_high=True)
+        require_between("test_share", self.test_share, 0, 1, open_low=True, open_high=True)
+        require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
+        require_at_least("cache_mib", self.cache_mib, 0)
+        require_at_least("workers", self.workers, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random variation of training images. Switch off what carries meaning in your domain."""
+
+    crop_scale: tuple[float, float] = (0.6, 1.0)
+    """Area of the random resized crop as a share of the image; 1 1 switches cropping off."""
+    crop_ratio: tuple[float, float] = (0.75, 1.3333)
+    """Aspect ratio of the crop relative to the image's own."""
+    flip_horizontal: float = 0.5
+    """Probability of a left-right flip."""
+    flip_vertical: float = 0.0
+    """Probability of an upside-down flip."""
+    shift: float = 0.0
+    """Largest random translation as a share of each side, edges repeated."""
+    brightness: float = 0.0
+    """Largest relative change of brightness; 0 switches it off."""
+    contrast: float = 0.0
+    """Largest relative change of contrast; 0 switches it off."""
+    saturation: float = 0.0
+    """Largest relative change of saturation (three-channel images); 0 switches it off."""
+
+    def __post_init__(self) -> None:
+        low, high = self.crop_scale
+        require_between("crop_scale", low, 0, 1, open_low=True)
+        require(low <= high <= 1, "crop_scale", self.crop_scale, "two increasing numbers in (0, 1]")
+        require(0 < self.crop_ratio[0] <= self.crop_ratio[1], "crop_ratio", self.crop_ratio, "two increasing numbers")
+        for name in ("flip_horizontal", "flip_vertical", "shift", "brightness", "contrast", "saturation"):
+            require_between(name, getattr(self, name), 0, 1)

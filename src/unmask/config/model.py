@@ -1,0 +1,88 @@
+"""The encoder, the mask and the target of pretraining."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from unmask.config.validation import require, require_at_least, require_between, require_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Which network is trained. Any timm CNN or ViT, or `patchnet`, the paper's two-layer convolution."""
+
+    encoder: str = "resnet18"
+    """Name in timm, or patchnet."""
+    encoder_options: dict[str, object] | None = None
+    """Keyword arguments for the constructor, e.g. {"drop_path_rate": 0.1}."""
+    unstrided: int = 0
+    """How many of the leading stride-2 layers run at stride 1: keeps resolution on small images."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.encoder), "encoder", self.encoder, "the name of a timm model, or patchnet")
+        require_at_least("unstrided", self.unstrided, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """What is hidden. The ratio is exact: round(ratio · cells) cells are hidden in every image, at least one."""
+
+    cell: int | None = None
+    """Side of a square mask cell in pixels. Default: the encoder's total stride, or a ViT's patch size."""
+    mask_pattern: Literal["random", "block", "grid"] = "random"
+    """Uniform random cells, rectangular blocks, or a regular grid at a random phase."""
+    mask_ratio: float = 0.6
+    """Share of the cells that are hidden."""
+    mask_ratio_max: float | None = None
+    """When given, each image draws its ratio uniformly between mask_ratio and this."""
+
+    def __post_init__(self) -> None:
+        if self.cell is not None:
+            require_at_least("cell", self.cell, 1)
+        require_choice("mask_pattern", self.mask_pattern, ("random", "block", "grid"))
+        require_between("mask_ratio", self.mask_ratio, 0, 1, open_low=True, open_high=True)
+        if self.mask_ratio_max is not None:
+            require_between("mask_ratio_max", self.mask_ratio_max, self.mask_ratio, 1, open_high=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetConfig:
+    """What is reconstructed at hidden cells, and by which decoder."""
+
+    target: Literal["pixels", "normalised_pixels", "ema_teacher", "frozen_teacher"] = "normalised_pixels"
+    """Raw pixels, pixels normalised per cell (MAE), features of an EMA teacher (data2vec) or of a frozen one."""
+    decoder: Literal["convolution", "transformer", "linear"] = "convolution"
+    """Light decoder from the encoder's map, hidden cells filled with a learnt token, to the target."""
+    decoder_width: int = 64
+    """Channels of the decoder."""
+    decoder_depth: int = 1
+    """Blocks of the decoder."""
+    teacher: str | None = None
+    """For frozen_teacher: a run folder, a .safetensors file, or a timm name with its pretrained weights."""
+    teacher_momentum: tuple[float, float] = (0.996, 0.9999)
+    """For ema_teacher: EMA momentum at the start and at the end of training."""
+    teacher_mode: Literal["train", "eval"] = "train"
+    """Whether the teacher's BatchNorm uses the statistics of the batch or its running ones."""
+    loss: Literal["mse", "smooth_l1"] = "mse"
+    """Distance between prediction and target."""
+
+    def __post_init__(self) -> None:
+        require_choice("target", self.target, ("pixels", "normalised_pixels", "ema_teacher", "frozen_teacher"))
+        require_choice("decoder", self.decoder, ("convolution", "transformer", "linear"))
+        require_at_least("decoder_width", self.decoder_width, 1)
+        require_at_least("decoder_depth", self.decoder_depth, 0)
+        require(
+            (self.teacher is not None) == (self.target == "frozen_teacher"),
+            "teacher",
+            self.teacher,
+            "given exactly when target is frozen_teacher",
+        )
+        for momentum in self.teacher_momentum:
+            require(
+                0 <= momentum <= 1 and not math.isnan(momentum),
+                "teacher_momentum",
+                self.teacher_momentum,
+                "two numbers in [0, 1]",
+            )
+        require_choice("teacher_mode", self.teacher_mode, ("train", "eval"))
+        require_choice("loss", self.loss, ("mse", "smooth_l1"))

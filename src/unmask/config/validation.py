@@ -1,0 +1,32 @@
+"""Checks used when a configuration is created: a wrong value names the field, the value and the allowed range."""
+
+import math
+from collections.abc import Sequence
+
+from unmask.errors import UserError
+
+
+def require(condition: bool, field: str, value: object, allowed: str) -> None:
+    """Raise `UserError` that names field, value and the allowed values unless `condition` holds."""
+    if not condition:
+        raise UserError(f"{field} = {value!r} is out of range: allowed is {allowed}")
+
+
+def require_between(
+    field: str, value: float, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Require low <= value <= high (strict where open). NaN is never allowed."""
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    brackets = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    require(not math.isnan(value) and above and below, field, value, brackets)
+
+
+def require_at_least(field: str, value: float, low: float) -> None:
+    """Require a finite value >= low."""
+    require(math.isfinite(value) and value >= low, field, value, f"at least {low:g}")
+
+
+def require_choice(field: str, value: str, choices: Sequence[str]) -> None:
+    """Require one of the named choices."""
+    require(value in choices, field, value, "one of " + ", ".join(choices))
