@@ -1,0 +1,1 @@
+"""Images from folders, manifests, arrays and built-ins, as sets that give normalised batches. Imports nothing heavy."""

@@ -1,0 +1,101 @@
+"""The one form in which all images of a data set reach the encoder: size, channels and number type."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from unmask.errors import UserError
+
+Kind = Literal["uint8", "uint16", "float32"]
+TOP: dict[Kind, float] = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+"""The value that counts as 1."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601, as in PIL)."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Height and width in pixels, channels, and number type."""
+
+    size: tuple[int, int]
+    channels: int
+    kind: Kind
+
+
+def kind_of(dtype: np.dtype[np.generic]) -> Kind:
+    """The number type that holds values of `dtype` without loss, as far as images need it.
+
+    Raises:
+        UserError: integers other than 8 or 16 bits unsigned.
+    """
+    if dtype == np.uint8 or dtype == np.bool_:
+        return "uint8"
+    if dtype == np.uint16:
+        return "uint16"
+    if np.issubdtype(dtype, np.floating):
+        return "float32"
+    raise UserError(f"pixels of type {dtype} are not supported: use uint8, uint16 or float")
+
+
+def widest(kinds: set[Kind]) -> Kind:
+    """The narrowest number type that holds all of them."""
+    return "float32" if "float32" in kinds else "uint16" if "uint16" in kinds else "uint8"
+
+
+def to_form(array: NDArray[np.generic], form: Form) -> Tensor:
+    """Images (..., C, H, W) in the given form.
+
+    Resizing is bilinear and antialiased, and stretches: nothing of the image is cut off and nothing is added. One
+    channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white.
+    """
+    kind = kind_of(array.dtype)
+    array = array.astype(np.float32) if kind == "float32" else array.astype(np.uint8 if kind == "uint8" else np.uint16)
+    images = to_channels(torch.from_numpy(np.ascontiguousarray(array)), form.channels)
+    if tuple(images.shape[-2:]) != form.size:
+        images = resize(images, form.size)
+    return to_kind(images, kind, form.kind)
+
+
+def to_channels(images: Tensor, channels: int) -> Tensor:
+    """(..., C, H, W) with another number of channels.
+
+    Raises:
+        UserError: neither the same number, nor 1 to n, nor 3 to 1.
+    """
+    have = images.shape[-3]
+    if have == channels:
+        return images
+    if have == 1:
+        return images.expand(*images.shape[:-3], channels, -1, -1)
+    if have == 3 and channels == 1:
+        grey = sum(weight * images[..., i, :, :].float() for i, weight in enumerate(LUMA))
+        return rounded(torch.as_tensor(grey).unsqueeze(-3), images.dtype)
+    raise UserError(f"an image with {have} channels cannot become one with {channels}: set channels to {have}")
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, antialiased, (..., C, H, W) → (..., C, *size), of the same dtype."""
+    planes = images.reshape(-1, 1, *images.shape[-2:]).float()
+    out = interpolate(planes, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return rounded(out.reshape(*images.shape[:-2], *size), images.dtype)
+
+
+def rounded(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Float values as `dtype`: to the nearest integer within its range, unless it is floating."""
+    if dtype.is_floating_point:
+        return values.to(dtype)
+    return values.round().clamp(0, torch.iinfo(dtype).max).to(dtype)
+
+
+def to_kind(images: Tensor, have: Kind, want: Kind) -> Tensor:
+    """From one number type to a wider one: 255 → 65535 → 1.0."""
+    if have == want:
+        return images
+    if want == "uint16":
+        return (images.to(torch.int32) * 257).to(torch.uint16)
+    return images.float() / TOP[have]

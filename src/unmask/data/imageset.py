@@ -1,0 +1,133 @@
+"""A split of a data set as something that gives normalised, augmented batches, from memory or from files alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from unmask.config.data import AugmentConfig
+from unmask.data.augment import augment_images
+from unmask.data.pixels import Pixels
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images as an encoder wants them."""
+
+    images: Tensor
+    """float32 (B, C, H, W), normalised by the data set's mean and standard deviation."""
+    labels: Tensor
+    """int64 (B,); -1 where unlabelled."""
+    ids: Tensor
+    """int64 (B,): stable sample ids, the key of all randomness of a sample."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Some images of a data set with labels, ids and names."""
+
+    pixels: Pixels
+    rows: Tensor
+    """Where the images are in `pixels`: int64 (N,)."""
+    labels: Tensor
+    """int64 (N,); -1 where unlabelled."""
+    ids: Tensor
+    """int64 (N,): row in the whole data set as listed, the same in every split and subset."""
+    names: tuple[str, ...]
+    """A relative path, or "train[17]"."""
+    workers: int = 0
+    """Processes that decode, where images are streamed."""
+    on_bad_file: Literal["error", "skip"] = "error"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def raw(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """Images at the encoder's size, float32 (B, C, H, W) in 0..1, neither normalised nor augmented.
+
+        Raises:
+            UserError: a file cannot be read any more.
+        """
+        images, failures = self.pixels.read(self.rows[torch.as_tensor(indices, dtype=torch.int64)])
+        if failures:
+            raise UserError(failures[0])
+        return images
+
+    def select(self, indices: Tensor | Sequence[int]) -> "ImageSet":
+        """The images at `indices`, in that order, with their labels and ids."""
+        at = torch.as_tensor(indices, dtype=torch.int64)
+        names = tuple(self.names[i] for i in at.tolist())
+        return replace(self, rows=self.rows[at], labels=self.labels[at], ids=self.ids[at], names=names)
+
+
+@dataclass(frozen=True)
+class _Prepare(Dataset[tuple[Batch, list[str]]]):
+    """Indices of a batch → the batch and what could not be read: the same bits in any process."""
+
+    images: ImageSet
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: AugmentConfig | None
+    seed: int
+    epoch: int
+
+    def __getitem__(self, chunk: Tensor) -> tuple[Batch, list[str]]:
+        values, failures = self.images.pixels.read(self.images.rows[chunk])
+        if failures:
+            good = ~values.flatten(1).isnan().any(1)
+            values, chunk = values[good], chunk[good]
+        ids = self.images.ids[chunk]
+        if self.augment is not None and len(ids):
+            values = augment_images(values, ids, self.augment, seed=self.seed, epoch=self.epoch)
+        mean = torch.tensor(self.mean, dtype=torch.float32)[:, None, None]
+        std = torch.tensor(self.std, dtype=torch.float32)[:, None, None]
+        return Batch(values.sub(mean).div_(std), self.images.labels[chunk], ids), failures
+
+
+def batches(
+    images: ImageSet,
+    order: Tensor,
+    batch_size: int,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    augment: AugmentConfig | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+    start: int = 0,
+) -> Iterator[Batch]:
+    """Batches of `images[order]`, augmented and normalised as (x - mean) / std.
+
+    A sample's augmentation depends on (seed, epoch, its id) alone: neither on batch size, workers or order, nor on
+    whether images are cached or streamed. The last batch may be short.
+
+    Args:
+        images: the set.
+        order: indices into the set, int64 (n,).
+        batch_size: images a batch.
+        mean: per channel, in 0..1 units.
+        std: per channel, in 0..1 units.
+        augment: how training images vary; None leaves them as they are.
+        seed: seed of the augmentation.
+        epoch: epoch of the augmentation.
+        start: the first batch to yield, to go on in the middle of an epoch.
+
+    Raises:
+        UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be.
+    """
+    prepare = _Prepare(images, tuple(mean), tuple(std), augment, seed, epoch)
+    chunks = list(torch.as_tensor(order, dtype=torch.int64).split(batch_size))[start:]
+    for batch, failures in _run(prepare, chunks, 0 if images.pixels.cached else images.workers):
+        if failures and (images.on_bad_file == "error" or not len(batch.ids)):
+            raise UserError(failures[0])
+        yield batch
+
+
+def _run(prepare: _Prepare, chunks: list[Tensor], workers: int) -> Iterator[tuple[Batch, list[str]]]:
+    if not workers or not chunks:
+        return (prepare[chunk] for chunk in chunks)
+    return iter(DataLoader(prepare, batch_size=None, sampler=chunks, num_workers=min(workers, len(chunks))))

@@ -1,0 +1,247 @@
+"""Images whose classes have known parts: the data distribution of the theory (DESIGN 3.1) as pictures.
+
+A class has L parts, textures of its own. A multi-view image shows all parts of its class, a single-view image only one.
+Around them lie faint parts of other classes (distractors), a smooth random field (clutter) and noise.
+
+Letters: N images, k classes, L parts a class, p side of a part, S side of an image, M distractors.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from unmask.config.validation import require, require_at_least, require_between
+from unmask.data.source import TEST, TRAIN, VAL, Arrays, Source, split_array
+from unmask.errors import UserError
+from unmask.randomness import permutation, uniform
+
+Floats = NDArray[np.float32]
+CHUNK = 1000
+"""Images drawn at once, to bound memory. Does not change them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiViewConfig:
+    """Settings of the built-in `multiview`, given as DataConfig.options."""
+
+    images: int = 10000
+    """Training images."""
+    val_images: int = 3000
+    """Validation images, equally many multi-view and of each part alone."""
+    test_images: int = 3000
+    """Test images, equally many multi-view and of each part alone."""
+    classes: int = 10
+    """k."""
+    parts: int = 2
+    """L, parts of a class."""
+    weak_strength: float = 0.6
+    """Strength of the last part; the others have 1."""
+    single_view_share: float = 0.0
+    """μ: share of the training images that show only one part, drawn uniformly."""
+    size: int = 32
+    """S, height and width in pixels."""
+    part_size: int = 8
+    """p, height and width of a part in pixels."""
+    distractors: int = 2
+    """M, parts of other classes in every image."""
+    distractor_strength: float = 0.4
+    """Largest strength of a distractor; they are uniform between half of it and this."""
+    clutter: float = 0.3
+    """Standard deviation of the smooth background relative to a part's."""
+    noise: float = 0.3
+    """Standard deviation of the pixel noise relative to a part's."""
+    contrast: float = 0.2
+    """Standard deviation of a part of strength 1, where black to white is 1."""
+    seed: int = 0
+    """Seed of textures and images."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("images", 1), ("val_images", 1), ("test_images", 1), ("classes", 2), ("parts", 1)):
+            require_at_least(name, getattr(self, name), low)
+        require_at_least("part_size", self.part_size, 2)
+        room = (self.size // (2 * self.part_size - 1)) ** 2
+        require(self.parts <= max(room, 1) and self.part_size <= self.size, "parts", self.parts,
+                f"at most {room} parts of {self.part_size} pixels find a place in {self.size} pixels")  # fmt: skip
+        require_at_least("distractors", self.distractors, 0)
+        for name in ("single_view_share", "distractor_strength", "contrast", "weak_strength"):
+            require_between(name, getattr(self, name), 0, 1)
+        for name in ("clutter", "noise"):
+            require_at_least(name, getattr(self, name), 0)
+
+
+@dataclass(frozen=True)
+class MultiView:
+    """Images with what is known about them."""
+
+    images: NDArray[np.uint8]
+    """(N, 1, S, S)."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    parts_present: NDArray[np.bool_]
+    """Which of the class's parts an image shows, (N, L)."""
+    boxes: NDArray[np.int64]
+    """Top, left, bottom, right (exclusive) of each part in pixels, (N, L, 4); -1 where it is absent."""
+
+
+def textures(config: MultiViewConfig) -> Floats:
+    """The part of every class and place, float32 (k, L, p, p): random, orthonormal, zero-mean; then of unit variance.
+
+    Orthonormal like the features v[i, l] of the theory as long as k · L < p²; beyond that, merely random.
+    """
+    k, parts, p = config.classes, config.parts, config.part_size
+    normal = ndtri(_open(uniform(config.seed, "texture", 0, np.arange(k * parts), p * p)))
+    normal -= normal.mean(1, keepdims=True)
+    if k * parts < p * p:
+        normal = np.linalg.qr(normal.T)[0].T
+    return (normal / normal.std(1, keepdims=True)).reshape(k, parts, p, p).astype(np.float32)
+
+
+def draw_multiview(config: MultiViewConfig, split: str, shows: NDArray[np.int64]) -> MultiView:
+    """The images of a split.
+
+    Args:
+        config: the distribution.
+        split: names the stream of random numbers.
+        shows: what image i shows: 0 all parts, l >= 1 part l only, (N,).
+
+    Returns:
+        Images and truth. Classes are balanced. Image i depends on config, split, i and shows[i] only (its class on N).
+    """
+    n = len(shows)
+    labels = permutation(config.seed, f"{split} class", 0, n) % config.classes
+    parts = [
+        _draw(config, split, ids, labels[ids], shows[ids]) for ids in np.split(np.arange(n), range(CHUNK, n, CHUNK))
+    ]
+    images, present, boxes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return MultiView(images, labels, present, boxes)
+
+
+def _draw(
+    config: MultiViewConfig, split: str, ids: NDArray[np.int64], labels: NDArray[np.int64], shows: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int64]]:
+    n, parts, size = len(ids), config.parts, config.size
+    present = (shows[:, None] == 0) | (shows[:, None] == np.arange(1, parts + 1))
+    which, strength = _objects(config, split, ids, labels, present)
+    corners = _places(config, split, ids, strength > 0)
+    canvas = _background(config, split, ids)
+    patterns = textures(config).reshape(-1, config.part_size, config.part_size)
+    span = np.arange(config.part_size)
+    for j in range(strength.shape[1]):
+        rows, columns = corners[:, j, 0, None] + span, corners[:, j, 1, None] + span
+        placed = strength[:, j, None, None] * patterns[which[:, j]]
+        canvas[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]] += placed
+    images = np.clip(np.rint(255 * (0.5 + config.contrast * canvas)), 0, 255).astype(np.uint8)
+    own = corners[:, :parts]
+    boxes = np.where(present[:, :, None], np.concatenate([own, own + config.part_size], 2), -1)
+    return images.reshape(n, 1, size, size), present, boxes
+
+
+def _objects(
+    config: MultiViewConfig, split: str, ids: NDArray[np.int64], labels: NDArray[np.int64], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Texture (index into k · L) and strength of the L own parts and the M distractors, each (n, L + M).
+
+    Own parts vary by ±10 % in strength. A distractor is a random part of a random other class.
+    """
+    k, parts, m = config.classes, config.parts, config.distractors
+    own = labels[:, None] * parts + np.arange(parts)
+    base = np.ones(parts)
+    base[-1] = config.weak_strength
+    strength = present * base * (0.9 + 0.2 * uniform(config.seed, f"{split} strength", 0, ids, parts))
+    u = uniform(config.seed, f"{split} distractor", 0, ids, 3 * m).reshape(len(ids), m, 3)
+    other = (labels[:, None] + 1 + (u[:, :, 0] * (k - 1)).astype(np.int64)) % k
+    which = other * parts + (u[:, :, 1] * parts).astype(np.int64)
+    faint = config.distractor_strength * (0.5 + 0.5 * u[:, :, 2])
+    return np.concatenate([own, which], 1), np.concatenate([strength, faint], 1).astype(np.float32)
+
+
+def _places(config: MultiViewConfig, split: str, ids: NDArray[np.int64], shown: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Top-left corners, (n, L + M, 2): uniform over the places that overlap nothing placed before.
+
+    Own parts come first and always find a place. A distractor that finds none covers another distractor's.
+    """
+    n, count, p = len(ids), shown.shape[1], config.part_size
+    side = config.size - p + 1
+    u = uniform(config.seed, f"{split} place", 0, ids, count)
+    free = np.ones((n, side, side), bool)
+    own_free = free
+    corners = np.zeros((n, count, 2), np.int64)
+    span = np.arange(side)
+    for j in range(count):
+        stuck = ~free.any((1, 2))
+        free[stuck] = own_free[stuck]
+        flat = free.reshape(n, -1)
+        ranks = np.cumsum(flat, 1, dtype=np.int32)
+        pick = (u[:, j] * ranks[:, -1]).astype(np.int64)
+        place = (ranks <= pick[:, None]).sum(1)
+        corners[:, j] = np.stack([place // side, place % side], 1)
+        near = np.abs(span - corners[:, j, :, None]) < p
+        free &= ~(near[:, 0, :, None] & near[:, 1, None, :] & shown[:, j, None, None])
+        if j == config.parts - 1:
+            own_free = free.copy()
+    return corners
+
+
+def _background(config: MultiViewConfig, split: str, ids: NDArray[np.int64]) -> Floats:
+    """Clutter and noise in units of a part's standard deviation, (n, S, S).
+
+    Clutter is white noise on a grid of 5 x 5, interpolated linearly and scaled to unit variance at every pixel.
+    """
+    n, size, knots = len(ids), config.size, 5
+    field = ndtri(_open(uniform(config.seed, f"{split} clutter", 0, ids, knots * knots))).astype(np.float32)
+    weights = _interpolation(size, knots)
+    smooth = weights @ field.reshape(n, knots, knots) @ weights.T
+    noise = ndtri(_open(uniform(config.seed, f"{split} noise", 0, ids, size * size))).astype(np.float32)
+    return config.clutter * smooth + config.noise * noise.reshape(n, size, size)
+
+
+def _interpolation(size: int, knots: int) -> Floats:
+    """Linear interpolation from `knots` to `size` points with rows of unit length, (size, knots)."""
+    at = np.linspace(0, knots - 1, size)
+    weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)))
+    return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _open(u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From [0, 1) into the open interval, where the normal quantile is finite."""
+    return u + 2.0**-54
+
+
+def read_multiview(options: dict[str, float | int | str | bool]) -> Source:
+    """The built-in data set: train as configured, validation and test with equal shares of multi and each part alone.
+
+    The test has the parts "multi", "single_1", ... "single_L".
+
+    Raises:
+        UserError: an unknown option or a value out of range.
+    """
+    try:
+        config = MultiViewConfig(**options)  # type: ignore[arg-type]
+    except TypeError:
+        known = ", ".join(MultiViewConfig.__dataclass_fields__)
+        unknown = sorted(set(options) - set(MultiViewConfig.__dataclass_fields__))
+        raise UserError(f"options: multiview has no option {unknown}: the options are {known}") from None
+    drawn = {name: draw_multiview(config, name, shows) for name, shows in _shows(config).items()}
+    counts = [len(part.labels) for part in drawn.values()]
+    shows = _shows(config)[TEST]
+    rows = np.arange(len(shows)) + counts[0] + counts[1]
+    tests = {"multi": rows[shows == 0]} | {f"single_{i}": rows[shows == i] for i in range(1, config.parts + 1)}
+    return Source(
+        names=tuple(f"{name}[{i}]" for name, n in zip(drawn, counts, strict=True) for i in range(n)),
+        labels=np.concatenate([part.labels for part in drawn.values()]),
+        classes=tuple(str(i) for i in range(config.classes)),
+        splits=split_array([name for name, n in zip(drawn, counts, strict=True) for _ in range(n)]),
+        images=Arrays(np.concatenate([part.images for part in drawn.values()])),
+        extra_tests=tests,
+    )
+
+
+def _shows(config: MultiViewConfig) -> dict[str, NDArray[np.int64]]:
+    """What every image of each split shows: 0 all parts, l part l only."""
+    u = uniform(config.seed, "train view", 0, np.arange(config.images), 2)
+    single = 1 + (u[:, 1] * config.parts).astype(np.int64)
+    train = np.where(u[:, 0] < config.single_view_share, single, 0)
+    cycle = config.parts + 1
+    return {TRAIN: train, VAL: np.arange(config.val_images) % cycle, TEST: np.arange(config.test_images) % cycle}

@@ -1,0 +1,76 @@
+"""Which image is for training, validation or test. Groups never part; classes are split alike."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.source import TEST, TRAIN, UNASSIGNED, VAL
+from unmask.randomness import permutation
+
+
+def assign_splits(
+    labels: NDArray[np.int64],
+    given: NDArray[np.str_],
+    groups: NDArray[np.int64] | None,
+    *,
+    val_share: float,
+    test_share: float,
+    seed: int,
+) -> NDArray[np.str_]:
+    """The split of every image.
+
+    What the source gives stays. Where it gives no test split, `test_share` of the labelled images with no split or in
+    training become one; where it gives no validation split, `val_share` of what then is left for training do.
+    Unlabelled images with no split are for training (that is, pretraining) only.
+
+    Args:
+        labels: class of each image, -1 where unlabelled, (N,).
+        given: train, val, test, unlabelled or "" (no split), (N,).
+        groups: group of each image, (N,). Images of one group stay together.
+        val_share: in (0, 1).
+        test_share: in (0, 1).
+        seed: seed of the draw.
+
+    Returns:
+        One of train, val, test, unlabelled for each image, (N,).
+    """
+    splits = given.copy()
+    for name, share in ((TEST, test_share), (VAL, val_share)):
+        if not (given == name).any():
+            pool = np.flatnonzero(np.isin(splits, (UNASSIGNED, TRAIN)) & (labels >= 0))
+            splits[draw(pool, labels, groups, share, seed, name)] = name
+    splits[splits == UNASSIGNED] = TRAIN
+    return splits
+
+
+def draw(
+    pool: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    share: float,
+    seed: int,
+    purpose: str,
+) -> NDArray[np.int64]:
+    """About `share` of the pool, class by class, in whole groups.
+
+    Without groups: round(share · n) of the n images of a class, at least one and at most n - 1 where n >= 2. With
+    groups: every group counts for the class most of its images have.
+    """
+    units = pool if groups is None else groups[pool]
+    names, member = np.unique(units, return_inverse=True)
+    classes = _majority(labels[pool], member, len(names))
+    chosen = np.zeros(len(names), bool)
+    shuffled = permutation(seed, f"split {purpose}", 0, len(names))
+    for label in np.unique(classes):
+        of_class = shuffled[classes[shuffled] == label]
+        count = min(max(round(share * len(of_class)), 1), len(of_class) - 1)
+        chosen[of_class[: max(count, 0)]] = True
+    return pool[chosen[member]]
+
+
+def _majority(labels: NDArray[np.int64], member: NDArray[np.int64], units: int) -> NDArray[np.int64]:
+    """The most frequent label of every unit."""
+    if not len(labels):
+        return np.zeros(0, np.int64)
+    counts = np.zeros((units, labels.max() + 1), np.int64)
+    np.add.at(counts, (member, labels), 1)
+    return counts.argmax(1)

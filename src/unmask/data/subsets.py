@@ -1,0 +1,63 @@
+"""Labelled subsets for label-efficiency curves: stratified, nested over budgets, drawn from a seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unmask.errors import UserError
+from unmask.randomness import permutation
+
+
+def nested_subsets(
+    labels: Tensor, budgets: Sequence[int], seed: int, groups: Tensor | None = None, classes: Sequence[str] = ()
+) -> dict[int, Tensor]:
+    """For each budget b, the indices of b images of every class; a smaller budget's images are among a larger one's.
+
+    With groups, whole groups are taken one after the other and the images beyond the budget left out of the last
+    one, so that as few groups as possible are touched and nesting still holds.
+
+    Args:
+        labels: class of each image, -1 where unlabelled, int64 (N,).
+        budgets: images a class.
+        seed: seed of the draw.
+        groups: group of each image, int64 (N,).
+        classes: names of the classes, for messages.
+
+    Returns:
+        Sorted indices, int64 (b · classes,), by budget.
+
+    Raises:
+        UserError: a class has fewer images than the largest budget.
+    """
+    values = labels.numpy()
+    present = np.unique(values[values >= 0])
+    shuffled = _shuffled(len(values), seed, None if groups is None else groups.numpy())
+    ordered = {int(label): shuffled[values[shuffled] == label] for label in present}
+    _require_enough(ordered, max(budgets), classes)
+    return {
+        budget: torch.from_numpy(np.sort(np.concatenate([rows[:budget] for rows in ordered.values()])))
+        for budget in budgets
+    }
+
+
+def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:
+    """All indices in random order, with the images of a group side by side."""
+    order = permutation(seed, "labelled subset", 0, size)
+    if groups is None:
+        return order
+    names, member = np.unique(groups, return_inverse=True)
+    rank = np.empty(len(names), np.int64)
+    rank[permutation(seed, "labelled groups", 0, len(names))] = np.arange(len(names))
+    return order[np.argsort(rank[member[order]], kind="stable")]
+
+
+def _require_enough(ordered: dict[int, np.ndarray], budget: int, classes: Sequence[str]) -> None:
+    label, rows = min(ordered.items(), key=lambda item: len(item[1]), default=(0, np.zeros(0)))
+    if len(rows) < budget:
+        name = classes[label] if label < len(classes) else f"{label}"
+        raise UserError(
+            f"budgets: {budget} labelled images a class are wanted, but class {name} has {len(rows)} training images: "
+            f"the largest possible budget is {len(rows)}"
+        )
