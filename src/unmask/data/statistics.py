@@ -39,32 +39,31 @@ def channel_statistics(
         scale: stored values that count as 0 and 1.
     """
     low, high = scale
-    pixels = len(rows) * values.shape[2] * values.shape[3]
-    means, stds = [], []
-    for channel in range(values.shape[1]):
-        total, square = _sums(values[:, channel], rows)
-        mean = total / pixels
-        variance = (
-            (square - total * total / pixels) / pixels if isinstance(total, float) else _exact(total, square, pixels)
-        )
-        means.append((mean - low) / (high - low))
-        stds.append(max(math.sqrt(max(variance, 0.0)) / (high - low), SMALLEST_STD))
-    return tuple(means), tuple(stds)
+    moments = _float_moments if values.dtype.is_floating_point else _integer_moments
+    pairs = [moments(values[:, channel], rows) for channel in range(values.shape[1])]
+    means = tuple((mean - low) / (high - low) for mean, _ in pairs)
+    stds = tuple(max(math.sqrt(variance) / (high - low), SMALLEST_STD) for _, variance in pairs)
+    return means, stds
 
 
-def _exact(total: int, square: int, pixels: int) -> float:
-    """Variance from integer sums: (pixels · square - total²) / pixels²."""
-    return (pixels * square - total * total) / (pixels * pixels)
-
-
-def _sums(plane: Tensor, rows: Tensor) -> tuple[int, int] | tuple[float, float]:
-    """Σx and Σx² over the chosen images of one channel, (N, H, W)."""
-    if plane.dtype.is_floating_point:
-        x = plane[rows].numpy().astype(np.float64).reshape(len(rows), -1)
-        return float(math.fsum(x.sum(1))), float(math.fsum(np.square(x).sum(1)))
+def _integer_moments(plane: Tensor, rows: Tensor) -> tuple[float, float]:
+    """Mean and variance over the chosen images of one channel, (N, H, W): (n Σx² - (Σx)²) / n², exactly."""
     total = square = 0
     for chunk in rows.split(CHUNK):
-        y = plane[chunk].to(torch.int64)
-        total += int(y.sum())
-        square += int(y.square().sum())
-    return total, square
+        x = plane[chunk].to(torch.int64)
+        total += int(x.sum())
+        square += int(x.square().sum())
+    n = len(rows) * plane.shape[1] * plane.shape[2]
+    return total / n, (n * square - total * total) / (n * n)
+
+
+def _float_moments(plane: Tensor, rows: Tensor) -> tuple[float, float]:
+    """The same for floats, in two passes."""
+    n = len(rows) * plane.shape[1] * plane.shape[2]
+
+    def total(centre: float, power: int) -> float:
+        chunks = (plane[chunk].numpy().astype(np.float64).reshape(len(chunk), -1) for chunk in rows.split(CHUNK))
+        return math.fsum(float(v) for x in chunks for v in ((x - centre) ** power).sum(1))
+
+    mean = total(0.0, 1) / n
+    return mean, total(mean, 2) / n
