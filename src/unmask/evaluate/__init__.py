@@ -1,0 +1,1 @@
+"""Scores of classifiers and features, and what paired comparisons of them allow one to say."""

@@ -1,0 +1,85 @@
+"""Linear probe: logistic regression on frozen features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from unmask.errors import UserError
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Candidate values of C, the inverse strength of the L2 penalty."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Scores of the probe on the test images, the C that validation chose, and its accuracy there (None without)."""
+
+    logits: torch.Tensor
+    strength: float
+    val_accuracy: float | None
+
+
+def linear_probe(
+    train_features: torch.Tensor,
+    train_labels: torch.Tensor,
+    test_features: torch.Tensor,
+    *,
+    classes: int,
+    val_features: torch.Tensor | None = None,
+    val_labels: torch.Tensor | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+) -> Probe:
+    """Fit multinomial logistic regression (L2, lbfgs) on features standardised with the training images' statistics.
+
+    C is the candidate with the highest validation accuracy, the smallest of equals; without validation data it is the
+    middle candidate. Test labels are never seen.
+
+    Args:
+        train_features: shape (M, D).
+        train_labels: class indices 0..K-1, shape (M,).
+        test_features: shape (N, D).
+        classes: number of classes K.
+        val_features: shape (V, D), with `val_labels` of shape (V,).
+        strengths: candidates of C, in rising order.
+
+    Returns:
+        Log-probabilities of shape (N, K), -inf for classes without a training image; see `Probe`.
+
+    Raises:
+        UserError: fewer than two classes have a training image, or features are not finite.
+    """
+    x, y = _numpy(train_features), train_labels.cpu().numpy()
+    if len(np.unique(y)) < 2:
+        raise UserError("a linear probe needs training images of at least two classes")
+    scaler = StandardScaler().fit(x)
+    x, test = scaler.transform(x), scaler.transform(_numpy(test_features))
+    if val_features is None or val_labels is None:
+        strength = strengths[len(strengths) // 2]
+        return Probe(_scores(_fit(x, y, strength), test, classes), strength, None)
+    val, truth = scaler.transform(_numpy(val_features)), val_labels.cpu().numpy()
+    models = [_fit(x, y, strength) for strength in strengths]
+    accuracies = [float(np.mean(model.predict(val) == truth)) for model in models]
+    best = int(np.argmax(accuracies))
+    return Probe(_scores(models[best], test, classes), strengths[best], accuracies[best])
+
+
+def _fit(x: NDArray[np.float64], y: NDArray[np.int64], strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=5000).fit(x, y)
+
+
+def _scores(model: LogisticRegression, x: NDArray[np.float64], classes: int) -> torch.Tensor:
+    logits = torch.full((len(x), classes), -torch.inf, dtype=torch.float64)
+    logits[:, torch.as_tensor(model.classes_)] = torch.as_tensor(model.predict_log_proba(x))
+    return logits
+
+
+def _numpy(features: torch.Tensor) -> NDArray[np.float64]:
+    x: NDArray[np.float64] = features.detach().cpu().double().numpy()
+    if not np.isfinite(x).all():
+        raise UserError("the encoder's features are not finite: pretraining diverged, lower its learning rate")
+    return x

@@ -1,0 +1,102 @@
+"""One word for a paired comparison: gain, loss, equivalent or undecided; and one sentence that says why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_at_least, p_at_most, p_zero
+from unmask.evaluate.statistics import holm
+
+Word = Literal["gain", "loss", "equivalent", "undecided"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one comparison. `p` and `p_equivalent` are adjusted where the comparison is not primary."""
+
+    word: Word
+    p: float
+    p_equivalent: float
+    detectable: float | None
+
+
+def verdicts_of(
+    estimates: Sequence[Estimate], primary: int | None, smallest: float, confidence: float
+) -> list[Verdict]:
+    """Verdicts of the budgets of one split.
+
+    The primary comparison is tested at the full level; the others are one family, adjusted by Holm's method. A mean
+    that differs from zero is a gain or a loss; else one that is clearly within ± `smallest` (two one-sided tests) is
+    equivalent; else nothing is decided, and `detectable` is the true difference that would have been found with power
+    0.8 (at the level of Holm's first step for the others).
+    """
+    others = [i for i in range(len(estimates)) if i != primary]
+    zero = [p_zero(e) for e in estimates]
+    same = [_p_equivalent(e, smallest) for e in estimates]
+    for values in (zero, same):
+        for i, adjusted in zip(others, holm([values[i] for i in others]), strict=True):
+            values[i] = adjusted
+    alpha = 1 - confidence
+    return [
+        Verdict(
+            _word(estimate, zero[i], same[i], alpha),
+            zero[i],
+            same[i],
+            detectable_mean(estimate, 1 - alpha / (1 if i == primary else len(others))),
+        )
+        for i, estimate in enumerate(estimates)
+    ]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was compared: labels a class, split, and the arm that is the baseline."""
+
+    budget: int
+    split: str
+    baseline: str
+
+
+def sentence(estimate: Estimate, verdict: Verdict, place: Place, *, smallest: float, confidence: float) -> str:
+    """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
+    labels = f"{place.budget} label{'s' if place.budget != 1 else ''} a class"
+    where = f"With {labels}, on {describe_split(place.split)},"
+    change = f"{100 * estimate.mean:+.1f} points against {place.baseline}"
+    interval = interval_of(estimate, confidence)
+    if interval.low is None or interval.high is None:
+        reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"
+        return f"{where} nothing is decided: {change}, but {reason}."
+    bounds = f"{confidence:.0%} interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}, n = {estimate.n}"
+    if verdict.word in ("gain", "loss"):
+        word = "helps" if verdict.word == "gain" else "hurts"
+        small = f", yet less than the {_points(smallest)} that would matter"
+        return (
+            f"{where} pretraining {word}: {change} ({bounds}){small if verdict.p_equivalent < 1 - confidence else ''}."
+        )
+    if verdict.word == "equivalent":
+        within = f"within ±{_points(smallest)}"
+        return f"{where} pretraining makes no difference that matters: {change} ({bounds}), {within}."
+    missed = f"; a true difference of {_points(verdict.detectable or 0.0)} would have been found four times in five"
+    return f"{where} nothing is decided: {change} ({bounds}){missed}."
+
+
+def describe_split(split: str) -> str:
+    """A split in words."""
+    if split.startswith("single_"):
+        return f"images of part {split.removeprefix('single_')} alone"
+    return {"multi": "images that show all parts", "test": "test images", "val": "validation images"}.get(split, split)
+
+
+def _points(share: float) -> str:
+    number = f"{100 * share:.1f}".removesuffix(".0")
+    return f"{number} point{'s' if number != '1' else ''}"
+
+
+def _p_equivalent(estimate: Estimate, smallest: float) -> float:
+    return max(p_at_most(estimate, -smallest), p_at_least(estimate, smallest))
+
+
+def _word(estimate: Estimate, p: float, p_equivalent: float, alpha: float) -> Word:
+    if p < alpha:
+        return "gain" if estimate.mean > 0 else "loss"
+    return "equivalent" if p_equivalent < alpha else "undecided"

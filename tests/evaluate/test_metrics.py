@@ -1,0 +1,72 @@
+"""Scores against hand-counted ones, and the cases in which a score does not exist."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.errors import UserError
+from unmask.evaluate.metrics import classification_metrics
+
+
+def _one_hot(predicted: list[int], k: int) -> torch.Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(predicted), k).float()
+
+
+def test_a_hand_counted_table() -> None:
+    logits = _one_hot([0, 0, 1, 1, 1, 2], 3)
+    scores = classification_metrics(logits, torch.tensor([0, 0, 0, 1, 1, 1]), ["a", "b", "c"])
+    assert scores["accuracy"] == pytest.approx(4 / 6)
+    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert scores["confusion"] == [[2, 1, 0], [0, 2, 1], [0, 0, 0]]
+    # F1 of a: 2*1*(2/3)/(5/3) = 0.8; of b: 2*(2/3)*(2/3)/(4/3) = 2/3; of c, predicted but never true: 0.
+    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 3)
+    assert scores["per_class"][0] == {"class": "a", "recall": pytest.approx(2 / 3), "precision": 1.0, "n": 3}
+    assert scores["per_class"][2] == {"class": "c", "recall": None, "precision": 0.0, "n": 0}
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(60, 3, generator=generator), torch.arange(60) % 3
+    shares = logits.softmax(dim=1)
+    areas = []
+    for i in range(3):
+        positive, negative = shares[labels == i, i], shares[labels != i, i]
+        areas.append((positive[:, None] > negative[None, :]).double().mean())
+    measured = classification_metrics(logits, labels, "abc")["auroc"]
+    assert measured == pytest.approx(float(sum(areas) / 3), abs=1e-6)
+
+
+def test_a_split_with_one_class_has_no_auroc() -> None:
+    scores = classification_metrics(_one_hot([1, 1, 0], 2), torch.tensor([1, 1, 1]), ["a", "b"])
+    assert scores["auroc"] is None
+    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_laws_of_the_confusion_matrix(pairs: list[tuple[int, int]]) -> None:
+    predicted, truth = [p for p, _ in pairs], [t for _, t in pairs]
+    scores = classification_metrics(_one_hot(predicted, 4), torch.tensor(truth), "abcd")
+    table = torch.tensor(scores["confusion"])
+    assert table.sum() == len(pairs)
+    assert scores["accuracy"] == pytest.approx(float(table.diag().sum() / table.sum()))
+    assert [row["n"] for row in scores["per_class"]] == table.sum(dim=1).tolist()
+
+
+def test_a_class_of_minus_infinity_is_never_predicted() -> None:
+    logits = torch.tensor([[0.0, -torch.inf], [-3.0, -torch.inf]])
+    assert classification_metrics(logits, torch.tensor([0, 1]), "ab")["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (torch.tensor([[0.0, torch.nan]]), [0], "diverged"),
+        (torch.zeros(1, 2), [2], "outside"),
+        (torch.zeros(2, 2), [0], "shape"),
+        (torch.zeros(0, 2), [], "no image"),
+    ],
+)
+def test_bad_input_is_one_clear_line(logits: torch.Tensor, labels: list[int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        classification_metrics(logits, torch.tensor(labels, dtype=torch.long), ["a", "b"])
