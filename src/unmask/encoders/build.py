@@ -1,0 +1,80 @@
+"""From a name to a plain network."""
+
+from difflib import get_close_matches
+
+import timm
+import torch
+from torch import nn
+
+from unmask.config import EncoderConfig
+from unmask.encoders.patchnet import PatchNet
+from unmask.encoders.sizes import require_divisible
+from unmask.encoders.strides import unstride
+from unmask.errors import UserError
+
+
+def build_model(
+    config: EncoderConfig, *, channels: int, image_size: tuple[int, int], classes: int = 0, seed: int = 0
+) -> nn.Module:
+    """A plain timm model (or PatchNet) with random weights.
+
+    Weights are drawn from `seed`; the caller's global random state is not touched.
+
+    Args:
+        config: name, constructor options, layers to run without stride.
+        channels: input channels.
+        image_size: (height, width) in pixels.
+        classes: outputs of the classifier; 0 leaves the pooled features.
+        seed: seed of the weights.
+
+    Raises:
+        UserError: unknown name (close matches are listed), an option the constructor refuses, or an image size that a
+            model with a fixed grid cannot take (the nearest valid sizes are proposed).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _create(config, channels, image_size, classes)
+    _require_fit(model, image_size)
+    if config.unstrided:
+        unstride(model, config.unstrided, channels=channels, image_size=image_size)
+    return model
+
+
+def _create(config: EncoderConfig, channels: int, image_size: tuple[int, int], classes: int) -> nn.Module:
+    options = dict(config.encoder_options or {})
+    if config.encoder == "patchnet":
+        try:
+            return PatchNet(channels=channels, classes=classes, **options)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise UserError(f"encoder_options = {options} is refused by patchnet: {error}") from error
+    if not timm.is_model(config.encoder):
+        raise UserError(f"encoder = {config.encoder!r} is not known: {_suggest(config.encoder)}")
+    arguments = {"pretrained": False, "in_chans": channels, "num_classes": classes, **options}
+    try:
+        return timm.create_model(config.encoder, img_size=image_size, **arguments)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise UserError(f"encoder_options = {options} is refused by {config.encoder}: {error}") from error
+    except AssertionError as error:
+        raise UserError(f"image_size = {image_size} is refused by {config.encoder}: {error}") from error
+    try:
+        return timm.create_model(config.encoder, **arguments)
+    except TypeError as error:
+        raise UserError(f"encoder_options = {options} is refused by {config.encoder}: {error}") from error
+
+
+def _suggest(name: str) -> str:
+    matches = get_close_matches(name, [*timm.list_models(), "patchnet"], n=4, cutoff=0.5)
+    return "did you mean " + ", ".join(matches) + "?" if matches else "see timm.list_models()"
+
+
+def _require_fit(model: nn.Module, image_size: tuple[int, int]) -> None:
+    """A model that cuts the image into patches needs a size that is a multiple of them (times its later strides)."""
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    if patch is None:
+        return
+    unit = max(patch) if isinstance(patch, (tuple, list)) else int(patch)
+    info = getattr(model, "feature_info", None)
+    if isinstance(info, list) and info and not hasattr(model, "num_prefix_tokens"):
+        unit = max(unit, int(info[-1]["reduction"]))
+    require_divisible(image_size, unit, f"the patches of {type(model).__name__} ({unit} pixels)")

@@ -1,0 +1,100 @@
+"""Masked CNNs, dense reference: the model's own forward on tensors that carry their mask."""
+
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError
+from unmask.encoders.dense.tensor import MaskedTensor, masked_images
+from unmask.encoders.protocol import Encoding
+from unmask.encoders.sizes import require_divisible
+from unmask.encoders.stages import captured, stage_modules, total_stride
+from unmask.errors import UserError
+
+
+class DenseEncoder(nn.Module):
+    """A CNN whose hidden positions are exactly 0 after every layer and never enter a statistic.
+
+    The model's parameters and buffers are shared. The work is that of the plain model; this is the reference that
+    packed execution must equal.
+    """
+
+    execution = "dense"
+
+    def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self._stages = stage_modules(model)
+        whole = _round_up(image_size, total_stride(model))
+        shapes = self._probe(whole)
+        self.channels = tuple(shape[1] for shape in shapes)
+        self.strides = tuple(-(-whole[0] // shape[2]) for shape in shapes)
+        self.cell = self.strides[-1] if cell is None else cell
+        name = type(model).__name__
+        require_divisible(image_size, self.cell, f"the mask cell of {self.cell} pixels")
+        if self.cell < self.strides[0]:
+            raise UserError(f"cell = {self.cell} is finer than the first stride {self.strides[0]} of {name}")
+        self.grid = (image_size[0] // self.cell, image_size[1] // self.cell)
+
+    def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
+        """See `Encoder.__call__`."""
+        stages = self._run(images, hidden)
+        return Encoding(tuple(s.values for s in stages), tuple(s.layout.hidden for s in stages))
+
+    def _run(self, images: Tensor, hidden: Tensor) -> list[Masked]:
+        cells = Cells(hidden)
+        pixels = masked_images(images, Layout(cells, cells.at(*images.shape[2:]), (0, 2, 3)))
+        try:
+            with captured(self.model, self._stages, _snapshot) as stages:
+                final = _snapshot(self.model.forward_features(pixels))  # type: ignore[operator]
+        except UnsupportedError as error:
+            raise UserError(_explain(self.model, error)) from None
+        maps = [stage for stage in stages if stage is not None]
+        if final is not None and maps and final.layout.sizes == maps[-1].layout.sizes:
+            maps[-1] = final
+        if not maps:
+            raise UserError(f"encoder = {type(self.model).__name__} has no spatial features to reconstruct from")
+        return maps
+
+    @torch.no_grad()
+    def _probe(self, image_size: tuple[int, int]) -> list[torch.Size]:
+        """Shapes of the stages, from one masked pass: an operation that is not honoured is found before training."""
+        modes = {module: module.training for module in self.model.modules()}
+        like = next(p for p in self.model.parameters() if p.ndim == 4)  # the first convolution
+        self.model.eval()
+        try:
+            images = torch.zeros(1, like.shape[1], *image_size, device=like.device, dtype=like.dtype)
+            return [s.values.shape for s in self._run(images, images.new_zeros(1, 1, 1, dtype=torch.bool))]
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+def _round_up(image_size: tuple[int, int], unit: int) -> tuple[int, int]:
+    """The next size that the total stride divides: there, strides are ratios of sizes."""
+    return -(-image_size[0] // unit) * unit, -(-image_size[1] // unit) * unit
+
+
+def _snapshot(value: Any) -> Masked | None:
+    """Values and layout of a [B, C, H, W] map (channels-last maps are turned), None for anything else."""
+    if not isinstance(value, MaskedTensor) or value.plain.ndim != 4:
+        return None
+    masked = value.masked
+    if masked.layout.axes == (0, 1, 2):
+        return Masked(masked.values.permute(0, 3, 1, 2), masked.layout.with_axes((0, 2, 3)))
+    return masked if masked.layout.axes == (0, 2, 3) else None
+
+
+def _explain(model: nn.Module, error: UnsupportedError) -> str:
+    """Name model, module and operation; the module is the innermost one on the traceback."""
+    paths = {id(module): path for path, module in model.named_modules()}
+    where = ""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_locals.get("self")
+        if isinstance(module, nn.Module) and paths.get(id(module)):
+            where = f"{paths[id(module)]} ({type(module).__name__})"
+        trace = trace.tb_next
+    return f"encoder = {type(model).__name__}: module {where} cannot be masked: {error}; choose another encoder"

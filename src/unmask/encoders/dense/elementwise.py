@@ -1,0 +1,59 @@
+"""Operations that act on each position alone: the result is masked like its arguments."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from unmask.encoders.dense.layout import Layout, Masked, UnsupportedError, zeroed
+
+
+def elementwise(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Masked:
+    """Apply `func` to the values, broadcasting plain tensors, and hide again (a bias or a sigmoid is not 0 at 0)."""
+    masked = [a for a in (*args, *kwargs.values()) if isinstance(a, Masked)]
+    layout = agree(masked)
+    values = func(*[_values(a) for a in args], **{k: _values(v) for k, v in kwargs.items()})
+    if values.ndim != max(m.values.ndim for m in masked):
+        raise UnsupportedError("a plain tensor with more dimensions would shift the mask")
+    return zeroed(values, layout)
+
+
+def activation(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Masked:
+    """Activations, whose `inplace` flag is dropped: the values may be needed by a hook or another branch."""
+    kept = {key: value for key, value in kwargs.items() if key != "inplace"}
+    return elementwise(func, *[a for a in args if a is not True], **kept)
+
+
+def dropout(
+    func: Callable[..., Tensor], x: Masked, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Masked:
+    """Dropout keeps zeros."""
+    return Masked(func(x.values, p, training), x.layout)
+
+
+def channelwise(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: Any) -> Masked:
+    """Apply `func`, which mixes the last dimension only, to channels-last values (linear layers, layer_norm)."""
+    shape = args[0] if args and not isinstance(args[0], Tensor) else kwargs.get("normalized_shape", (0,))
+    if any(axis >= x.values.ndim - len(shape) for axis in x.layout.axes):
+        raise UnsupportedError("it mixes positions")
+    return zeroed(func(x.values, *args, **kwargs), x.layout)
+
+
+def agree(masked: list[Masked]) -> Layout:
+    """The common layout of some masked tensors."""
+    first = max(masked, key=lambda m: m.values.ndim)
+    for other in masked:
+        shift = first.values.ndim - other.values.ndim
+        axes = tuple(axis + shift for axis in other.layout.axes)
+        same = other.layout.cells is first.layout.cells and axes == first.layout.axes
+        if not same or not _equal(other.layout.hidden, first.layout.hidden):
+            raise UnsupportedError("its arguments are masked differently")
+    return first.layout
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one is other or (one.shape == other.shape and bool((one == other).all()))
+
+
+def _values(argument: Any) -> Any:
+    return argument.values if isinstance(argument, Masked) else argument

@@ -1,0 +1,18 @@
+"""Image sizes that fit a grid."""
+
+from unmask.errors import UserError
+
+
+def require_divisible(image_size: tuple[int, int], unit: int, what: str) -> None:
+    """Require that height and width are multiples of `unit`; the error proposes the nearest valid sizes."""
+    if image_size[0] % unit or image_size[1] % unit:
+        raise UserError(
+            f"image_size = {image_size[0]}x{image_size[1]} is not divisible by {what}: use {_nearest(image_size, unit)}"
+        )
+
+
+def _nearest(image_size: tuple[int, int], unit: int) -> str:
+    lower = [max(size // unit, 1) * unit for size in image_size]
+    upper = [-(-size // unit) * unit for size in image_size]
+    options = dict.fromkeys(f"{height}x{width}" for height, width in (lower, upper))
+    return " or ".join(options)

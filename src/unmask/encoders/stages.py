@@ -1,0 +1,56 @@
+"""Reading a timm model's stages: which modules end a stage, and what they give for an image size."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from unmask.errors import UserError
+
+
+def stage_modules(model: nn.Module) -> list[tuple[str, bool]]:
+    """(module path, read its input instead of its output) of each stage, shallow to deep, from `feature_info`.
+
+    Raises:
+        UserError: the model declares no spatial features.
+    """
+    names = dict(model.named_modules())
+    infos = _infos(model)
+    stages = [(str(i["module"]), i.get("hook_type", "") == "forward_pre") for i in infos if i.get("module") in names]
+    if not stages:
+        raise UserError(f"encoder = {type(model).__name__} declares no feature maps: choose a model with stages")
+    return stages
+
+
+def total_stride(model: nn.Module) -> int:
+    """The largest reduction that `feature_info` declares; layers set to stride 1 later only make it smaller."""
+    return max((int(i["reduction"]) for i in _infos(model)), default=1)
+
+
+def _infos(model: nn.Module) -> list[dict[str, Any]]:
+    info = getattr(model, "feature_info", None)
+    return list(info) if isinstance(info, (list, tuple)) else list(getattr(info, "info", []))
+
+
+@contextmanager
+def captured(model: nn.Module, stages: list[tuple[str, bool]], read: Callable[[Any], Any]) -> Iterator[list[Any]]:
+    """Collect what passes the ends of the stages during one forward pass; hooks are gone afterwards, also on error."""
+    taken: list[Any] = [None] * len(stages)
+
+    def keep(index: int) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], *output: Any) -> None:
+            taken[index] = read(output[0] if output else inputs[0])
+
+        return hook
+
+    handles = []
+    try:
+        for index, (name, before) in enumerate(stages):
+            module = model.get_submodule(name)
+            register = module.register_forward_pre_hook if before else module.register_forward_hook
+            handles.append(register(keep(index)))
+        yield taken
+    finally:
+        for handle in handles:
+            handle.remove()

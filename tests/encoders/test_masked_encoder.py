@@ -1,0 +1,61 @@
+"""The protocol: shared parameters, shapes, zeros, bad input."""
+
+import pytest
+import torch
+
+from unmask.config import EncoderConfig, MaskConfig
+from unmask.encoders.build import build_model
+from unmask.encoders.masked import masked_encoder
+from unmask.errors import UserError
+from unmask.masking import draw_masks, expand
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "patchnet", "test_convnext"])
+def test_maps_are_zero_exactly_where_hidden(name: str) -> None:
+    model = build_model(EncoderConfig(encoder=name), channels=2, image_size=(64, 96))
+    encoder = masked_encoder(model, image_size=(64, 96))
+    hidden = draw_masks(MaskConfig(mask_ratio=0.5), encoder.grid, seed=0, epoch=0, ids=range(3))
+    encoding = encoder(torch.randn(3, 2, 64, 96, generator=torch.Generator().manual_seed(0)), hidden)
+    assert tuple(m.shape[1] for m in encoding.maps) == encoder.channels
+    for stride, features, gone in zip(encoder.strides, encoding.maps, encoding.hidden, strict=True):
+        assert features.shape[2:] == (64 // stride, 96 // stride)
+        assert torch.equal(gone, expand(hidden, *features.shape[2:]))
+        assert not features.masked_select(gone[:, None]).any()
+        assert features.masked_select(~gone[:, None]).any()
+    assert all(a is b for a, b in zip(encoder.model.parameters(), model.parameters(), strict=True))
+
+
+def test_weights_follow_the_seed_and_leave_the_global_state_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, two, other = (
+        build_model(EncoderConfig(encoder="test_resnet"), channels=1, image_size=(32, 32), seed=seed)
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.state_dict()["conv1.0.weight"], other.state_dict()["conv1.0.weight"])
+
+
+def test_an_unknown_name_is_answered_with_close_matches() -> None:
+    with pytest.raises(UserError, match="resnet18"):
+        build_model(EncoderConfig(encoder="resnet81"), channels=3, image_size=(64, 64))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_a_size_that_does_not_divide_proposes_the_nearest(name: str) -> None:
+    with pytest.raises(UserError, match="64x64 or 96x96" if name == "test_resnet" else "64x64 or 80x80"):
+        masked_encoder(build_model(EncoderConfig(encoder=name), channels=3, image_size=(70, 70)), image_size=(70, 70))
+
+
+def test_a_cell_finer_than_the_first_stride_is_refused() -> None:
+    model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64))
+    with pytest.raises(UserError, match="finer than the first stride 2"):
+        masked_encoder(model, image_size=(64, 64), cell=1)
+
+
+@pytest.mark.parametrize(("levels", "strides"), [(0, (2, 4, 8, 16, 32)), (1, (1, 2, 4, 8, 16)), (3, (1, 1, 1, 2, 4))])
+def test_unstrided_layers_keep_resolution(levels: int, strides: tuple[int, ...]) -> None:
+    config = EncoderConfig(encoder="resnet18", unstrided=levels)
+    encoder = masked_encoder(build_model(config, channels=3, image_size=(32, 32)), image_size=(32, 32))
+    assert encoder.strides == strides
