@@ -1,0 +1,63 @@
+"""Figures of classes: who gains from pretraining, and what is taken for what."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from unmask.evaluate.estimate import Interval
+from unmask.report.palette import BLUE, INK, VERMILION
+from unmask.report.svg import blank, style
+
+_SHOWN = 24
+
+
+def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
+    """Difference of recall a class with its interval, a row a class, largest gain first.
+
+    Of more than 24 classes the 12 largest gains and the 12 largest losses are shown.
+    """
+    ordered = sorted(rows, key=lambda row: -row[1].mean)
+    if len(ordered) > _SHOWN:
+        ordered = ordered[: _SHOWN // 2] + ordered[-_SHOWN // 2 :]
+    with style():
+        figure = blank(height=60 + 20 * len(ordered))
+        axes = figure.add_subplot()
+        axes.axvline(0, color=INK, linewidth=0.9)
+        for y, (_, interval) in enumerate(ordered):
+            colour = BLUE if interval.mean >= 0 else VERMILION
+            axes.barh(y, 100 * interval.mean, color=colour, alpha=0.55, height=0.62)
+            if interval.low is not None and interval.high is not None:
+                axes.plot([100 * interval.low, 100 * interval.high], [y, y], color=INK, linewidth=1)
+        axes.set_yticks(range(len(ordered)), [shorten(name) for name, _ in ordered])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(ordered) - 0.4, -0.6)
+        axes.set_xlabel("difference of recall, points")
+    return figure
+
+
+def confusion_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
+    """Shares of each true class (row) by predicted class (column); counts are written in where there is room."""
+    counts = np.asarray(confusion, dtype=np.float64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    k = len(classes)
+    with style():
+        figure = blank(height=370)
+        axes = figure.add_subplot()
+        axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+        names = [shorten(name, 12) for name in classes]
+        step = -(-k // 20)
+        axes.set_xticks(range(0, k, step), names[::step], rotation=90)
+        axes.set_yticks(range(0, k, step), names[::step])
+        axes.tick_params(length=0)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        for i, j in np.argwhere(counts > 0) if k <= 12 else ():
+            colour = "#000000" if shares[i, j] > 0.55 else "#ffffff"
+            axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8.5)
+    return figure
+
+
+def shorten(name: str, length: int = 18) -> str:
+    """A name of at most so many characters, its end replaced by an ellipsis."""
+    return name if len(name) <= length else name[: length - 1] + "…"

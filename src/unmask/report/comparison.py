@@ -1,0 +1,285 @@
+"""The story of a comparison: verdict first, then the evidence."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unmask.evaluate.estimate import Interval, interval_of
+from unmask.evaluate.hierarchy import Key, estimate_over, paired_differences
+from unmask.evaluate.verdict import describe_split
+from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
+from unmask.report.classes import class_differences
+from unmask.report.curves import finetuning
+from unmask.report.figures import arm_dots, forest, label_efficiency
+from unmask.report.folders import RunFolder
+from unmask.report.palette import look
+from unmask.report.pretraining import reconstruction_section, seconds_of_run, training_section
+from unmask.report.setting import describe_data, notes_section, settings_section
+from unmask.report.svg import to_svg
+from unmask.report.words import difference_interval, duration, percent, points, score_interval
+
+Rows = Sequence[Mapping[str, Any]]
+_METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
+
+
+def comparison_story(run: RunFolder, anchor: str) -> Story:
+    """All sections of a comparison, in the order in which a reader asks for them."""
+    summary = run.summary
+    verdicts = summary["verdicts"]
+    headline = verdicts[0]["sentence"] if verdicts else "No verdict yet: " + (summary["notes"] or ["no cell"])[-1]
+    sections = [
+        _efficiency(summary, anchor),
+        _arms(run),
+        _differences(summary, anchor),
+        reconstruction_section(run.pretrainings),
+        _classes(run, anchor),
+        _training(run, anchor),
+        training_section(run.pretrainings, anchor),
+        _ensembles(summary),
+        notes_section([*summary["notes"], *run.environment.get("notes", [])], run.environment.get("bad_files", [])),
+        settings_section(run),
+    ]
+    word = verdicts[0]["verdict"] if verdicts else ""
+    return Story(
+        anchor=anchor,
+        name=run.name,
+        kind="comparison",
+        subtitle=describe_data(run.config),
+        headline=headline,
+        sections=[s for s in sections if s],
+        verdict=word,
+        tally=tally([row["verdict"] for row in verdicts[1:]]),
+        board=verdict_board(verdicts, summary["settings"]["budgets"]) if len(verdicts) > 1 else None,
+    )
+
+
+def tally(words: Sequence[str]) -> str:
+    """The verdicts besides the headline, counted: "Elsewhere: 4 gains, 1 undecided."; empty without any."""
+    counts = Counter(words)
+    plural = {"gain": "gains", "loss": "losses"}
+    order = ("gain", "loss", "equivalent", "undecided")
+    parts = [f"{counts[word]} {plural.get(word, word) if counts[word] > 1 else word}" for word in order if counts[word]]
+    return f"Other budgets and images: {', '.join(parts)}." if parts else ""
+
+
+def verdict_board(verdicts: Rows, budgets: Sequence[int]) -> Board:
+    """All verdicts at a glance: a row for each kind of images, a column for each budget."""
+    found = {(row["split"], row["budget"]): row for row in verdicts}
+    rows = []
+    for split in dict.fromkeys(row["split"] for row in verdicts):
+        places = [found.get((split, budget)) for budget in budgets]
+        rulings = [
+            None if row is None else Ruling(row["verdict"], difference_interval(row), row["sentence"]) for row in places
+        ]
+        rows.append((describe_split(split), rulings))
+    primary = {row["budget"] for row in verdicts if row["primary"]}
+    columns = [f"{budget} a class{' (primary)' if budget in primary else ''}" for budget in budgets]
+    return Board("Accuracy, pretrained minus the best scratch arm, points [interval]", columns, rows)
+
+
+def _splits(summary: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["split"] for row in summary["means"]))
+
+
+def _arm_names(summary: Mapping[str, Any]) -> list[str]:
+    return [row["arm"] for row in summary["seconds"]]
+
+
+def _efficiency(summary: Mapping[str, Any], anchor: str) -> Section:
+    arms, budgets = _arm_names(summary), summary["settings"]["budgets"]
+    plates = []
+    for split in _splits(summary):
+        rows = [row for row in summary["means"] if row["split"] == split and row["metric"] == "accuracy"]
+        alt = f"Accuracy on {describe_split(split)}. " + _spoken(rows, arms, budgets)
+        figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
+        plates.append(Plate(to_svg(figure, f"{anchor}-eff-{split}", alt), f"Accuracy on {describe_split(split)}"))
+    legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in arms]
+    level = f"{summary['settings']['confidence']:.0%}"
+    intro = f"Mean over label draws with {level} intervals. The spread of a line says how much the draw matters."
+    intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
+    title = "Accuracy for few to many labels" if len(budgets) > 1 else "Accuracy of every arm"
+    return Section(title, intro, legend, plates)
+
+
+def _spoken(rows: Rows, arms: Sequence[str], budgets: Sequence[int]) -> str:
+    """The means of a figure as a sentence, for those who do not see it."""
+    lookup = {(row["arm"], row["budget"]): percent(row["mean"]) for row in rows}
+    parts = []
+    for arm in arms:
+        values = [f"{lookup[arm, b]} with {b}" for b in budgets if (arm, b) in lookup]
+        if values:
+            parts.append(f"{look(arm).title}: {', '.join(values)}")
+    return "; ".join(parts) + " labels a class."
+
+
+def _arms(run: RunFolder) -> Section:
+    summary = run.summary
+    arms, budgets, splits = _arm_names(summary), summary["settings"]["budgets"], _splits(summary)
+    tables = [_score_table(summary, arms, budgets, split, "accuracy") for split in splits]
+    others = [
+        _score_table(summary, arms, budgets, split, metric, name)
+        for split in splits
+        for metric, name in _METRIC_NAMES.items()
+    ]
+    folds = [Fold("Balanced accuracy, macro-F1 and AUROC", [table for table in others if table.rows])]
+    return Section("Every arm", tables=[_arm_table(run), *tables], folds=folds)
+
+
+def _arm_table(run: RunFolder) -> Table:
+    """What each arm is, and what it cost."""
+    rows = [
+        (look(row["arm"]).title, row["arm"], look(row["arm"]).meaning, str(row["cells"]), duration(row["seconds"]))
+        for row in run.summary["seconds"]
+    ]
+    costs = [seconds_of_run(one) for one in run.pretrainings]
+    total = [cost for cost in costs if cost is not None]
+    if total:
+        rows.append(
+            ("Pretraining itself", "", "shared by the arms that start from it", str(len(total)), duration(sum(total)))
+        )
+    return Table("The arms, and the time spent on each", ("arm", "name", "what it is", "trainings", "time"), rows)
+
+
+def _score_table(
+    summary: Mapping[str, Any],
+    arms: Sequence[str],
+    budgets: Sequence[int],
+    split: str,
+    metric: str,
+    name: str = "accuracy",
+) -> Table:
+    found = {
+        (row["arm"], row["budget"]): row
+        for row in summary["means"]
+        if row["split"] == split and row["metric"] == metric
+    }
+    rows = []
+    for arm in arms:
+        cells = [found.get((arm, budget)) for budget in budgets]
+        if any(cells):
+            scores = ["–" if cell is None else score_interval(cell) for cell in cells]
+            counts = sorted({str(cell["n"]) for cell in cells if cell is not None})
+            rows.append((look(arm).title, *scores, ", ".join(counts)))
+    caption = f"{name[0].upper()}{name[1:]} on {describe_split(split)}, %: mean [interval]"
+    return Table(caption, ("arm", *(f"{budget} a class" for budget in budgets), "n"), rows, numeric=True)
+
+
+def _differences(summary: Mapping[str, Any], anchor: str) -> Section:
+    settings = summary["settings"]
+    plates, tables = [], []
+    for split in _splits(summary):
+        rows = [r for r in summary["differences"] if r["split"] == split and r["metric"] == "accuracy"]
+        if not rows:
+            continue
+        where = describe_split(split)
+        alt = f"Paired differences of accuracy on {where}: " + "; ".join(
+            f"{row['arm']} against {row['baseline']} with {row['budget']} labels a class {difference_interval(row)}"
+            for row in rows
+        )
+        figure = forest(rows, settings["budgets"], settings["smallest_effect"])
+        plates.append(Plate(to_svg(figure, f"{anchor}-diff-{split}", alt), f"Differences on {where}, points"))
+        tables.append(_difference_table(rows, where))
+    intro = (
+        "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
+        f"The grey band, ±{100 * settings['smallest_effect']:g}, is the smallest effect that was said to matter."
+    )
+    return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
+
+
+def _difference_table(rows: Rows, where: str) -> Table:
+    lines = []
+    for row in rows:
+        name = row["baseline"]
+        if name == "best scratch arm":
+            name = f"{name}: {row.get('baseline_arm', '')}"
+        lines.append((row["arm"], name, str(row["budget"]), difference_interval(row), str(row["n"]), row["method"]))
+    columns = ("arm", "baseline", "labels a class", "difference [interval]", "n", "method")
+    return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
+
+
+def _classes(run: RunFolder, anchor: str) -> Section:
+    """Recall a class, pretrained minus best scratch, at the primary budget."""
+    budget = run.summary["settings"]["primary_budget"]
+    chosen = {row["budget"]: row["arm"] for row in run.summary["settings"]["best_scratch"]}
+    baseline = chosen.get(budget)
+    plates, tables = [], []
+    for split in _splits(run.summary) if baseline is not None else ():
+        rows = class_intervals(run.cells, "mrp", str(baseline), budget, split, run.summary["settings"]["confidence"])
+        if not rows:
+            continue
+        where = describe_split(split)
+        alt = f"Difference of recall a class on {where}, in points: " + "; ".join(
+            f"{name} {points(interval.mean)}" for name, interval in rows
+        )
+        plates.append(Plate(to_svg(class_differences(rows), f"{anchor}-class-{split}", alt), f"Recall on {where}"))
+        lines = [(name, difference_interval(vars(interval)), str(interval.n)) for name, interval in rows]
+        tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
+    intro = (
+        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels a class. "
+        "These intervals are not adjusted for the number of classes: read them as a hint, not as a test."
+    )
+    folds = [Fold("The same as tables", tables)] if tables else []
+    return Section("Which classes gain", intro, plates=plates, folds=folds)
+
+
+def class_intervals(
+    cells: Rows, arm: str, baseline: str, budget: int, split: str, confidence: float
+) -> list[tuple[str, Interval]]:
+    """Paired difference of recall of every class two arms share, from the finished cells' tables of classes."""
+    first, second = (_recalls(cells, name, budget, split) for name in (arm, baseline))
+    rows = []
+    for name in [name for name in first if name in second]:
+        differences = paired_differences(first[name], second[name])
+        if differences:
+            rows.append((name, interval_of(estimate_over(differences), confidence)))
+    return rows
+
+
+def _recalls(cells: Rows, arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
+    recalls: dict[str, dict[Key, float]] = {}
+    for cell in cells:
+        if cell["arm"] == arm and cell["budget"] == budget:
+            for row in cell["metrics"].get(split, {}).get("per_class", ()):
+                if row["recall"] is not None:
+                    recalls.setdefault(row["class"], {})[(cell["pretrain_seed"], cell["seed"])] = row["recall"]
+    return recalls
+
+
+def _training(run: RunFolder, anchor: str) -> Section:
+    """Loss and validation accuracy of the cells over steps, at the primary budget."""
+    budget = run.summary["settings"]["primary_budget"]
+    histories: dict[str, list[Any]] = {}
+    for arm in _arm_names(run.summary):
+        found = [cell.get("history", []) for cell in run.cells if cell["arm"] == arm and cell["budget"] == budget]
+        rows = [[row for row in history if row.get("phase", "all") != "head"] for history in found]
+        if any("loss" in row for history in rows for row in history):
+            histories[arm] = rows
+    plates = []
+    for field, title, scale in (("loss", "training loss", 1.0), ("val_accuracy", "validation accuracy, %", 100.0)):
+        if any(row.get(field) is not None for cells in histories.values() for history in cells for row in history):
+            alt = f"{title} over steps with {budget} labels a class, for {', '.join(look(a).title for a in histories)}"
+            svg = to_svg(finetuning(histories, field, title, scale=scale), f"{anchor}-{field}", alt)
+            plates.append(Plate(svg, title[0].upper() + title[1:]))
+    legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in histories]
+    intro = f"Every training with {budget} labels a class (thin) and the mean of each arm (thick)."
+    return Section("Training with labels", intro, legend, plates)
+
+
+def _ensembles(summary: Mapping[str, Any]) -> Section:
+    rows = [
+        (
+            look(row["arm"]).title,
+            str(row["budget"]),
+            describe_split(row["split"]),
+            percent(row["mean"]),
+            percent(row["ensemble"]),
+            points(row["gap"]),
+        )
+        for row in summary.get("ensembles", [])
+    ]
+    intro = (
+        "Accuracy of the averaged predictions of an arm's trainings minus their mean accuracy. An encoder that "
+        "captured every feature has little to gain from an ensemble."
+    )
+    columns = ("arm", "labels a class", "images", "mean, %", "ensemble, %", "gap, points")
+    return Section("Ensemble gap", intro, folds=[Fold("Table", [Table("Ensemble gap", columns, rows)])] if rows else [])

@@ -1,0 +1,116 @@
+"""Figures of a comparison: rows of its summary → matplotlib figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unmask.report.palette import BLUE, GREY, INK, look
+from unmask.report.svg import blank, style
+
+Row = Mapping[str, Any]
+
+
+def label_efficiency(means: Sequence[Row], arms: Sequence[str], budgets: Sequence[int]) -> Figure:
+    """Accuracy against labels a class, a line an arm, with intervals.
+
+    Args:
+        means: rows of one split and metric: {"arm", "budget", "mean", "low", "high"}.
+        arms: lines in order; the first is drawn on top.
+        budgets: labels a class; they stand at equal distances.
+    """
+    ordered = sorted(budgets)
+    with style():
+        figure = blank()
+        axes = figure.add_subplot()
+        for position, arm in reversed(list(enumerate(arms))):
+            # Side by side, so that intervals do not hide each other.
+            shift = (position - (len(arms) - 1) / 2) * min(0.07, 0.5 / max(len(arms), 1))
+            rows = {row["budget"]: row for row in means if row["arm"] == arm}
+            shown = [budget for budget in ordered if budget in rows]
+            x = [ordered.index(budget) + shift for budget in shown]
+            _line_with_intervals(axes, x, [rows[budget] for budget in shown], arm)
+        axes.set_xticks(range(len(ordered)), [str(budget) for budget in ordered])
+        axes.set_xlim(-0.5, len(ordered) - 0.5)
+        axes.set_xlabel("labels a class")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+    return figure
+
+
+def arm_dots(means: Sequence[Row], arms: Sequence[str]) -> Figure:
+    """Accuracy of every arm at one budget, with intervals, a row an arm."""
+    rows = {row["arm"]: row for row in means}
+    shown = [arm for arm in arms if arm in rows]
+    with style():
+        figure = blank(height=70 + 26 * len(shown))
+        axes = figure.add_subplot()
+        for y, arm in enumerate(shown):
+            _dot(axes, y, rows[arm], look(arm).colour, look(arm).marker)
+        axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlabel("accuracy, %")
+        axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.8)
+    return figure
+
+
+def forest(differences: Sequence[Row], budgets: Sequence[int], smallest_effect: float) -> Figure:
+    """Paired differences with intervals, a row a baseline and budget; the band is ± the smallest effect that matters.
+
+    Args:
+        differences: rows of one split and metric: {"baseline", "budget", "mean", "low", "high"}, shares.
+        budgets: groups of rows, from the top.
+        smallest_effect: half width of the band, a share.
+    """
+    places: list[tuple[float, str, Row]] = []
+    y = 0.0
+    groups: list[tuple[float, str]] = []
+    for budget in budgets:
+        rows = [row for row in differences if row["budget"] == budget]
+        if rows:
+            groups.append((y, f"{budget} label{'s' if budget != 1 else ''} a class"))
+            places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
+            y += len(rows) + 1.4
+    with style():
+        figure = blank(height=64 + 21 * y)
+        axes = figure.add_subplot()
+        axes.axvspan(-100 * smallest_effect, 100 * smallest_effect, color=GREY, alpha=0.18, linewidth=0)
+        axes.axvline(0, color=INK, linewidth=0.9)
+        for position, _, row in places:
+            best = row["baseline"] == "best scratch arm"
+            _dot(axes, position, row, BLUE if best else look(row["baseline"]).colour, "D" if best else "o")
+        axes.set_yticks(
+            [position for position, _, _ in places] + [position for position, _ in groups],
+            [name for _, name, _ in places] + [name for _, name in groups],
+        )
+        for label in axes.get_yticklabels()[len(places) :]:
+            label.set_fontweight("bold")
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(y - 0.7, -0.7)
+        axes.set_xlabel("difference of accuracy, points")
+    return figure
+
+
+def _against(row: Row) -> str:
+    """The baseline in a few words; other arms than mrp say who is compared."""
+    if row["baseline"] == "best scratch arm":
+        return "Best scratch arm"
+    prefix = {"probe_mrp": "Probes: ", "given_mrp": "Continued: "}.get(row["arm"], "")
+    return prefix + (look(row["baseline"]).title if not prefix else row["baseline"].removeprefix("probe_"))
+
+
+def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Row], arm: str) -> None:
+    seen = look(arm)
+    axes.plot(
+        x, [100 * row["mean"] for row in rows], color=seen.colour, marker=seen.marker, linestyle=seen.line, zorder=3
+    )
+    for place, row in zip(x, rows, strict=True):
+        if row["low"] is not None:
+            axes.plot([place] * 2, [100 * row["low"], 100 * row["high"]], color=seen.colour, linewidth=1.2, alpha=0.8)
+
+
+def _dot(axes: Axes, y: float, row: Row, colour: str, marker: str) -> None:
+    if row["low"] is not None:
+        axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, linewidth=2)
+    axes.plot([100 * row["mean"]], [y], color=colour, marker=marker, markersize=6, linestyle="none")

@@ -1,0 +1,92 @@
+"""Reading run folders for the page; nothing is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from unmask.errors import UserError
+from unmask.evaluate.summary import summarise
+from unmask.evaluate.table import METRICS
+from unmask.runs import read_json, read_metrics
+
+Kind = Literal["comparison", "pretraining", "classification"]
+_FLAGS = ("budgets", "arms", "smallest_effect", "confidence")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run folder holds, whatever its kind; what a kind does not have is empty."""
+
+    kind: Kind
+    path: Path
+    name: str
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    pretrainings: list["RunFolder"] = field(default_factory=list)
+
+
+def read_run(path: Path) -> RunFolder:
+    """Read one run folder.
+
+    Raises:
+        UserError: there is no such folder, or it is not a run.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; give the folder of a run")
+    if not (path / "config.json").exists():
+        raise UserError(f"{path}: not a run folder, it has no config.json")
+    config = read_json(path / "config.json")
+    if not isinstance(config, dict):
+        raise UserError(f"{path / 'config.json'}: expected an object with the run's configuration")
+    name = path.resolve().name
+    environment = read_json(path / "environment.json") if (path / "environment.json").exists() else {}
+    if "budgets" in config or (path / "summary.json").exists():
+        return _read_comparison(path, name, config, environment)
+    kind: Kind = "classification" if (path / "result.json").exists() or "subset_seed" in config else "pretraining"
+    return RunFolder(
+        kind,
+        path,
+        name,
+        config,
+        environment,
+        metrics=read_metrics(path),
+        pictures=sorted((path / "pictures").glob("step_*.png")),
+        result=read_json(path / "result.json") if (path / "result.json").exists() else {},
+    )
+
+
+def _read_comparison(path: Path, name: str, config: dict[str, Any], environment: Mapping[str, Any]) -> RunFolder:
+    cells = [read_json(file) for file in sorted((path / "cells").glob("*.json"))]
+    folders = [*sorted((path / "pretrain").glob("seed_*")), *sorted((path / "pretrain_given").glob("seed_*"))]
+    folders += [Path(folder) for folder in config.get("pretrained") or []]
+    runs = [read_run(folder) for folder in folders if (folder / "config.json").exists()]
+    written = path / "summary.json"
+    summary = read_json(written) if written.exists() else _unfinished(path, config, cells)
+    return RunFolder("comparison", path, name, config, environment, summary=summary, cells=cells, pretrainings=runs)
+
+
+def _unfinished(path: Path, config: Mapping[str, Any], cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """The summary of the cells that are finished so far."""
+    if missing := [flag for flag in _FLAGS if flag not in config]:
+        raise UserError(f"{path / 'config.json'}: no field {missing[0]}; is it the configuration of a comparison?")
+    rows = [
+        {**{key: cell[key] for key in ("arm", "budget", "seed", "pretrain_seed", "seconds")}, **score}
+        for cell in cells
+        for split, values in cell["metrics"].items()
+        for score in ({"split": split, "metric": metric, "value": values.get(metric)} for metric in METRICS)
+    ]
+    return summarise(
+        rows,
+        budgets=config["budgets"],
+        primary_budget=config["budgets"][0],
+        arms=config["arms"],
+        smallest_effect=config["smallest_effect"],
+        confidence=config["confidence"],
+        notes=[f"Unfinished: {len(cells)} cells so far. Every figure on this page is preliminary."],
+    )

@@ -1,0 +1,61 @@
+"""Several runs side by side: what each found, and in which settings they differ."""
+
+from collections.abc import Sequence
+
+from unmask.report.blocks import Plate, Section, Story, Swatch, Table
+from unmask.report.classification import score_rows
+from unmask.report.curves import colours_of, pretraining_loss, series
+from unmask.report.folders import RunFolder
+from unmask.report.svg import to_svg
+from unmask.report.words import flatten
+
+
+def overview(runs: Sequence[RunFolder], stories: Sequence[Story]) -> list[Section]:
+    """Sections that compare the runs; none for a single run."""
+    if len(runs) < 2:
+        return []
+    rows = [(run.name, run.kind, story.headline) for run, story in zip(runs, stories, strict=True)]
+    sections = [
+        Section("The runs", tables=[Table("What each run found", ("run", "kind", "in one sentence"), rows)]),
+        _scores(runs),
+        _losses(runs),
+        _settings(runs),
+    ]
+    return [section for section in sections if section]
+
+
+def _scores(runs: Sequence[RunFolder]) -> Section:
+    rows = [(run.name, *row) for run in runs if run.kind == "classification" for row in score_rows(run)]
+    columns = ("run", "images", "accuracy", "balanced accuracy", "macro-F1", "AUROC")
+    intro = "Single runs: a difference between two of them says little. A comparison over several label draws does."
+    return Section("Scores side by side", intro, tables=[Table("Scores, %", columns, rows)] if rows else [])
+
+
+def _losses(runs: Sequence[RunFolder]) -> Section:
+    found = [run for run in runs if run.kind == "pretraining" and len(series(run.metrics, "loss")[0])]
+    if len(found) < 2:
+        return Section("Pretraining side by side")
+    rows = {run.name: run.metrics for run in found}
+    alt = "Reconstruction loss over steps of " + ", ".join(rows)
+    legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
+    plate = Plate(
+        to_svg(pretraining_loss(rows), "overview-loss", alt), "Reconstruction loss (solid), patch mean (dashed)"
+    )
+    return Section("Pretraining side by side", "", legend, [plate])
+
+
+def _settings(runs: Sequence[RunFolder]) -> Section:
+    """The fields in which runs of one kind differ, a column a run."""
+    tables = []
+    for kind in dict.fromkeys(run.kind for run in runs):
+        group = [run for run in runs if run.kind == kind]
+        values = [dict(flatten(run.config)) for run in group]
+        names = list(dict.fromkeys(name for fields in values for name in fields))
+        rows = [
+            (name, *(fields.get(name, "–") for fields in values))
+            for name in names
+            if len({fields.get(name, "–") for fields in values}) > 1
+        ]
+        if rows:
+            tables.append(Table(f"Settings that differ ({kind})", ("field", *(run.name for run in group)), rows))
+    return Section("Settings that differ", tables=tables)

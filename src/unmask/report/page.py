@@ -1,0 +1,62 @@
+"""Any number of run folders → one HTML file that needs nothing else: no network, no script, no font file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from unmask.errors import UserError
+from unmask.report.blocks import Story
+from unmask.report.classification import classification_story
+from unmask.report.comparison import comparison_story
+from unmask.report.folders import RunFolder, read_run
+from unmask.report.overview import overview
+from unmask.report.pretraining import pretraining_story
+from unmask.runs import atomic_path
+
+_STORIES = {
+    "comparison": comparison_story,
+    "pretraining": pretraining_story,
+    "classification": classification_story,
+}
+
+
+def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write the page of one run, or of several side by side.
+
+    Args:
+        run_dirs: folders of comparisons, pretrainings or classifications, finished or not.
+        out: the file to write. Default: report.html in the first folder.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: no folder is given, or one is not a run.
+    """
+    if not run_dirs:
+        raise UserError("report: give at least one run folder")
+    runs = [read_run(Path(folder)) for folder in run_dirs]
+    path = out if out is not None else Path(run_dirs[0]) / "report.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(render(runs), encoding="utf-8")
+    return path
+
+
+def render(runs: Sequence[RunFolder]) -> str:
+    """The page as HTML."""
+    stories = [_story(run, f"run{i + 1}") for i, run in enumerate(runs)]
+    title = f"unmask: {runs[0].name}" if len(runs) == 1 else f"unmask: {len(runs)} runs side by side"
+    environment = Environment(
+        loader=PackageLoader("unmask.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("page.html.j2")
+    return template.render(title=title, stories=stories, overview=overview(runs, stories))
+
+
+def _story(run: RunFolder, anchor: str) -> Story:
+    return _STORIES[run.kind](run, anchor)

@@ -1,0 +1,90 @@
+"""The story of a pretraining, and its parts that a comparison shows too."""
+
+from collections.abc import Sequence
+
+from unmask.report.blocks import Photograph, Plate, Section, Story, Swatch
+from unmask.report.curves import colours_of, monitor, pretraining_loss, series
+from unmask.report.folders import RunFolder
+from unmask.report.setting import describe_data, notes_section, settings_section
+from unmask.report.svg import picture_uri, to_svg
+from unmask.report.words import number
+
+_PICTURED_RUNS = 3
+_ROWS = "Rows: the image, what the encoder saw, its reconstruction."
+
+
+def pretraining_story(run: RunFolder, anchor: str) -> Story:
+    """All about one pretraining."""
+    sections = [
+        reconstruction_section([run]),
+        training_section([run], anchor),
+        notes_section(run.environment.get("notes", []), run.environment.get("bad_files", [])),
+        settings_section(run),
+    ]
+    headline = pretraining_headline(run)
+    return Story(anchor, run.name, "pretraining", describe_data(run.config), headline, [s for s in sections if s])
+
+
+def pretraining_headline(run: RunFolder) -> str:
+    """The final loss beside the loss of predicting every patch's mean, in one sentence."""
+    kind = "val_loss" if len(series(run.metrics, "val_loss")[0]) else "loss"
+    row = next((row for row in reversed(run.metrics) if row.get(kind) is not None), None)
+    if row is None:
+        return "No step is logged yet."
+    where = "on validation images" if kind == "val_loss" else "in training"
+    sentence = f"After {row['step']} steps the reconstruction loss {where} is {number(row[kind])}"
+    if not row.get("baseline"):
+        return sentence + "."
+    share = 1 - row[kind] / row["baseline"]
+    if share <= 0:
+        return f"{sentence}, no better than predicting every patch's mean ({number(row['baseline'])})."
+    return f"{sentence}, {share:.0%} below that of predicting every patch's mean ({number(row['baseline'])})."
+
+
+def reconstruction_section(runs: Sequence[RunFolder]) -> Section:
+    """The last picture of each run, and the first one of the first run, to see what training changed."""
+    photographs = []
+    pictured = [run for run in runs if run.pictures]
+    for run in pictured[:_PICTURED_RUNS]:
+        last = run.pictures[-1]
+        step = int(last.stem.removeprefix("step_"))
+        if run is pictured[0] and len(run.pictures) > 1:
+            first = run.pictures[0]
+            early = int(first.stem.removeprefix("step_"))
+            photographs.append(
+                Photograph(picture_uri(first), _alt(run, early), f"{run.name}, early: step {early}. {_ROWS}")
+            )
+        photographs.append(Photograph(picture_uri(last), _alt(run, step), f"{run.name}, step {step}. {_ROWS}"))
+    return Section("Reconstructions", "Validation images that pretraining has not seen.", photographs=photographs)
+
+
+def training_section(runs: Sequence[RunFolder], anchor: str) -> Section:
+    """Loss beside its baseline, and the monitors of collapse, of all runs together."""
+    rows = {run.name: run.metrics for run in runs if len(series(run.metrics, "loss")[0])}
+    if not rows:
+        return Section("Pretraining")
+    ends = "; ".join(f"{run.name}: {pretraining_headline(run)}" for run in runs if run.name in rows)
+    svg = to_svg(pretraining_loss(rows), f"{anchor}-pre-loss", f"Reconstruction loss over steps. {ends}")
+    plates = [Plate(svg, "Reconstruction loss (solid), of predicting the patch mean (dashed), on validation (dotted)")]
+    monitors = (("effective_rank", "effective rank of the features"), ("feature_std", "spread of the features"))
+    for field, title in monitors:
+        found = {name: values for name, values in rows.items() if len(series(values, field)[0])}
+        if found:
+            last = ", ".join(f"{name} ends at {number(series(values, field)[1][-1])}" for name, values in found.items())
+            svg = to_svg(monitor(found, field, title), f"{anchor}-{field}", f"{title} over steps: {last}")
+            plates.append(Plate(svg, f"{title[0].upper()}{title[1:]}: a fall towards zero would mean collapse"))
+    legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
+    return Section("Pretraining", "", legend if len(rows) > 1 else [], plates)
+
+
+def seconds_of_run(run: RunFolder) -> float | None:
+    """Seconds a pretraining took, as its last metrics line or its environment says; None where neither does."""
+    logged = [row["seconds"] for row in run.metrics if row.get("seconds") is not None]
+    found = logged[-1] if logged else run.environment.get("seconds")
+    return None if found is None else float(found)
+
+
+def _alt(run: RunFolder, step: int) -> str:
+    return (
+        f"Images, their visible cells and their reconstructions by {run.name} after {step} steps, one column an image"
+    )

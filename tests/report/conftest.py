@@ -1,0 +1,203 @@
+"""Synthetic run folders for the tests of the page, as fixtures that write one. All numbers are made up."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unmask.evaluate.summary import summarise
+
+ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
+BUDGETS = (10, 50, 100)
+SPLITS = ("val", "multi", "single_1", "single_2")
+CLASSES = ["ring", "猫", "$cross$", "a <b>bold</b> & long class name", "disc"]
+_LEVEL = {"mrp": 0.06, "scratch_best": 0.02, "scratch_compute": 0.03, "scratch_masked": 0.01}
+_LEVEL |= {"probe_mrp": 0.0, "probe_random": -0.15}
+
+
+Writer = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of tests that open the page in Chromium."""
+    config.addinivalue_line("markers", "browser: opens the report in a real browser")
+
+
+@pytest.fixture(scope="session")
+def comparison_folder() -> Writer:
+    """`write_comparison`."""
+    return write_comparison
+
+
+@pytest.fixture(scope="session")
+def pretraining_folder() -> Writer:
+    """`write_pretraining`."""
+    return write_pretraining
+
+
+@pytest.fixture(scope="session")
+def classification_folder() -> Writer:
+    """`write_classification`."""
+    return write_classification
+
+
+def _write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _environment(**extra: Any) -> dict[str, Any]:
+    return {"python": "3.11", "processor": "A made-up processor", "packages": {"torch": "2.0"}, "seed": 0, **extra}
+
+
+def _scores(accuracy: float, rng: np.random.Generator) -> dict[str, Any]:
+    recalls = np.clip(accuracy + rng.normal(0, 0.05, len(CLASSES)), 0, 1)
+    per_class = [
+        {"class": name, "recall": float(r), "precision": float(r), "n": 40}
+        for name, r in zip(CLASSES, recalls, strict=True)
+    ]
+    k = len(CLASSES)
+    confusion = [
+        [round(40 * r) if i == j else round(40 * (1 - r) / (k - 1)) for j in range(k)] for i, r in enumerate(recalls)
+    ]
+    scores = {
+        "accuracy": accuracy,
+        "balanced_accuracy": accuracy,
+        "macro_f1": 0.99 * accuracy,
+        "auroc": min(1.0, accuracy + 0.1),
+    }
+    return {**scores, "per_class": per_class, "confusion": confusion}
+
+
+def _accuracy(arm: str, budget: int, split: str, draw: int, rng: np.random.Generator) -> float:
+    base = {"val": 0.7, "multi": 0.9, "single_1": 0.75, "single_2": 0.35}[split]
+    gain = _LEVEL.get(arm, 0.0) * {"multi": 0.1, "single_2": 2.5}.get(split, 1.0)
+    level = base + gain + 0.06 * np.log10(budget / 10) + 0.01 * draw + rng.normal(0, 0.008)
+    return float(np.clip(level, 0, 1))
+
+
+def write_comparison(
+    folder: Path, *, draws: int = 3, budgets: tuple[int, ...] = BUDGETS, finished: bool = True
+) -> Path:
+    """A comparison with all arms, `draws` label draws and two pretrainings."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for budget in budgets:
+        for arm in ARMS:
+            if arm == "scratch_compute" and budget != budgets[0]:
+                continue
+            for seed in range(draws):
+                for pretraining in (0, 1) if arm.endswith("mrp") else (None,):
+                    metrics = {s: _scores(_accuracy(arm, budget, s, seed, rng), rng) for s in SPLITS}
+                    key = {"arm": arm, "budget": budget, "seed": seed, "pretrain_seed": pretraining}
+                    history = [
+                        {"phase": "all", "step": t, "loss": 2.3 * 0.985**t + 0.5, "lr": 1e-3, "val_accuracy": t / 400}
+                        for t in range(20, 220, 20)
+                    ]
+                    cell = {**key, "metrics": metrics, "seconds": 12.5, "history": history}
+                    _write(folder / "cells" / f"{arm}-b{budget}-s{seed}-{pretraining}.json", cell)
+                    for split, scores in metrics.items():
+                        for metric in ("accuracy", "balanced_accuracy", "macro_f1", "auroc"):
+                            row = {"split": split, "metric": metric, "value": scores[metric], "seconds": 12.5}
+                            rows.append({**key, **row})
+    config = {
+        "data": {"data": "multiview"},
+        "encoder": {"encoder": "patchnet"},
+        "budgets": list(budgets),
+        "arms": list(ARMS),
+    }
+    _write(folder / "config.json", {**config, "smallest_effect": 0.01, "confidence": 0.95, "pretrained": []})
+    _write(folder / "environment.json", _environment(notes=["scratch_compute is capped at 4 times the fine-tuning"]))
+    for seed in range(2):
+        write_pretraining(folder / "pretrain" / f"seed_{seed}", seed=seed)
+    if finished:
+        rows += [
+            {
+                "arm": arm,
+                "budget": b,
+                "seed": None,
+                "pretrain_seed": None,
+                "split": "multi",
+                "metric": "ensemble_accuracy",
+                "value": 0.95,
+                "seconds": 0.0,
+            }
+            for arm in ("mrp", "scratch_same")
+            for b in budgets
+        ]
+        settings = {"smallest_effect": 0.01, "confidence": 0.95, "notes": ["12 labelled validation images were used"]}
+        summary = summarise(rows, budgets=budgets, primary_budget=budgets[0], arms=ARMS, **settings)
+        _write(folder / "summary.json", summary)
+    return folder
+
+
+def write_pretraining(folder: Path, *, seed: int = 0, steps: int = 800) -> Path:
+    """A pretraining with a falling loss and three pictures."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for step in range(1, steps + 1):
+        loss = 0.3 + 0.7 * np.exp(-step / 150) + rng.normal(0, 0.02)
+        lines.append(
+            {
+                "kind": "train",
+                "step": step,
+                "epoch": step / 100,
+                "loss": loss,
+                "baseline": 0.95 + 0.01 * rng.normal(),
+                "lr": 1e-3,
+            }
+        )
+        if step % 200 == 0:
+            lines.append(
+                {
+                    "kind": "val",
+                    "step": step,
+                    "val_loss": loss + 0.03,
+                    "baseline": 0.95,
+                    "effective_rank": 20 + step / 40,
+                    "feature_std": 0.5,
+                }
+            )
+    _write(folder / "config.json", {"data": {"data": "multiview"}, "encoder": {"encoder": "patchnet"}, "seed": seed})
+    _write(folder / "environment.json", _environment(notes=["effective learning rate 1e-3"]))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "pictures").mkdir(parents=True)
+    for step in (0, steps // 2, steps):
+        pixels = _stripes(step / steps)
+        Image.fromarray(pixels).save(folder / "pictures" / f"step_{step:08d}.png")
+    return folder
+
+
+def _stripes(progress: float) -> np.ndarray:
+    """Three rows of eight tiles: an image, a masked image, and a reconstruction that gets better."""
+    y, x = np.mgrid[0:96, 0:96]
+    tiles = []
+    for i in range(8):
+        image = 0.5 + 0.5 * np.sin((x * (i + 1) + y * (8 - i)) / 60)
+        hidden = ((x // 12 * 7 + y // 12 * 5 + i) % 3) > 0
+        tiles.append([image, np.where(hidden, 0.5, image), np.where(hidden, 0.5 + (image - 0.5) * progress, image)])
+    rows = [np.concatenate([tile[r] for tile in tiles], axis=1) for r in range(3)]
+    grey = (255 * np.concatenate(rows, axis=0)).astype(np.uint8)
+    return np.stack([grey, grey // 2 + 60, 255 - grey // 2], axis=-1)
+
+
+def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | None = None) -> Path:
+    """A finished training with scores on two splits."""
+    rng = np.random.default_rng(1)
+    lines = [
+        {"kind": "train", "step": t, "loss": 2 * 0.99**t, "lr": 1e-3, "val_accuracy": t / 400}
+        for t in range(20, 320, 20)
+    ]
+    _write(
+        folder / "config.json",
+        {"data": {"data": "own/images"}, "encoder": {"encoder": "resnet18"}, "init": init, "subset_seed": 0},
+    )
+    _write(folder / "environment.json", _environment(notes=[], bad_files=["a/cut.jpg"]))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    metrics = {name: _scores(accuracy, rng) for name in ("val", "test")}
+    _write(folder / "result.json", {"metrics": metrics, "seconds": 75.0, "labelled_images": 50, "notes": []})
+    return folder

@@ -1,0 +1,113 @@
+"""Figures show the numbers they are given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from unmask.evaluate.estimate import Interval
+from unmask.report.classes import class_differences, confusion_map
+from unmask.report.curves import finetuning, monitor, pretraining_loss, series
+from unmask.report.figures import arm_dots, forest, label_efficiency
+from unmask.report.palette import INK
+from unmask.report.svg import blank, to_svg
+
+
+def _row(arm: str, budget: int, mean: float, **more: Any) -> Mapping[str, Any]:
+    return {"arm": arm, "budget": budget, "mean": mean, "low": mean - 0.01, "high": mean + 0.02, **more}
+
+
+def _points(figure: Figure) -> list[tuple[list[float], list[float]]]:
+    return [
+        (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()) for line in figure.axes[0].lines
+    ]
+
+
+def test_label_efficiency_draws_means_and_intervals_in_per_cent() -> None:
+    rows = [_row("mrp", 50, 0.8), _row("mrp", 10, 0.7), _row("scratch_same", 10, 0.6)]
+    figure = label_efficiency(rows, ["mrp", "scratch_same"], [50, 10])
+    drawn = [y for _, y in _points(figure)]
+    assert any(y == pytest.approx([70, 80]) for y in drawn)
+    assert any(y == pytest.approx([69, 72]) for y in drawn)
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["10", "50"]
+
+
+def test_an_arm_without_interval_is_a_point() -> None:
+    row = {"arm": "mrp", "budget": 10, "mean": 0.7, "low": None, "high": None}
+    assert len(_points(label_efficiency([row], ["mrp"], [10]))) == 1
+    assert len(_points(arm_dots([row], ["mrp"]))) == 1
+
+
+def test_forest_names_baselines_and_budgets() -> None:
+    rows = [
+        _row("mrp", 10, 0.03, baseline="best scratch arm"),
+        _row("probe_mrp", 50, 0.1, baseline="probe_random"),
+    ]
+    figure = forest(rows, [10, 50], 0.01)
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["Best scratch arm", "Probes: random", "10 labels a class", "50 labels a class"]
+    assert any(x == pytest.approx([2, 5]) for x, _ in _points(figure))
+
+
+def test_curves_read_the_rows_that_have_the_field() -> None:
+    rows = [{"kind": "train", "step": 1, "loss": 2.0}, {"kind": "val", "step": 2, "val_loss": 1.0, "baseline": 3.0}]
+    assert series(rows, "loss")[1].tolist() == [2.0]
+    assert series(rows, "baseline", "train")[1].size == 0
+    assert series(rows, "baseline")[0].tolist() == [2.0]
+    assert len(pretraining_loss({"a": rows}).axes[0].lines) == 3
+
+
+def test_long_curves_are_thinned_without_losing_their_mean() -> None:
+    values = np.random.default_rng(0).normal(size=3000)
+    rows = [{"step": i, "x": float(v)} for i, v in enumerate(values)]
+    ((steps, thin),) = _points(monitor({"a": rows}, "x", "x"))
+    assert len(steps) == 300
+    assert np.mean(thin) == pytest.approx(values.mean())
+
+
+def test_the_thick_line_is_the_mean_of_the_cells() -> None:
+    cells = [[{"step": 1, "loss": 1.0}, {"step": 2, "loss": 3.0}], [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 5.0}]]
+    drawn = [y for _, y in _points(finetuning({"mrp": cells}, "loss", "loss"))]
+    assert drawn == [[1.0, 3.0], [2.0, 5.0], [1.5, 4.0]]
+
+
+def test_many_classes_are_cut_to_the_largest_gains_and_losses() -> None:
+    rows = [(f"c{i}", Interval(i / 100, None, None, 1, "single")) for i in range(60)]
+    labels = [tick.get_text() for tick in class_differences(rows).axes[0].get_yticklabels()]
+    assert labels[0] == "c59"
+    assert labels[-1] == "c0"
+    assert len(labels) == 24
+
+
+def test_confusions_are_shares_of_the_true_class() -> None:
+    figure = confusion_map([[3, 1], [0, 0]], ["a", "b"])
+    image = figure.axes[0].images[0].get_array()
+    assert image is not None
+    np.testing.assert_allclose(np.asarray(image), [[0.75, 0.25], [0, 0]])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1"]
+
+
+def test_svg_carries_its_text_alternative_and_no_address() -> None:
+    figure = blank()
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=INK)
+    axes.set_title("$a_1$ 猫 <b>")
+    text = str(to_svg(figure, "one", 'a "line" & more'))
+    assert text.startswith('<svg role="img" aria-label="a &#34;line&#34; &amp; more"')
+    assert "$a_1$ 猫 &lt;b&gt;" in text
+    assert "http" not in text
+    assert INK not in text
+    assert "currentColor" in text
+
+
+def test_ids_of_two_figures_do_not_meet() -> None:
+    def ids(name: str) -> set[str]:
+        figure = blank()
+        figure.add_subplot().plot([0, 1], [0, 1])
+        parts = str(to_svg(figure, name, "x")).split(' id="')[1:]
+        return {part.split('"')[0] for part in parts}
+
+    assert ids("one")
+    assert not ids("one") & ids("two")

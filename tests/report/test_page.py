@@ -1,0 +1,197 @@
+"""The page: what it says, in which order, for which folders; and that it needs nothing else."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unmask.errors import UserError
+from unmask.report.page import write_report
+from unmask.report.svg import picture_uri
+
+Writer = Callable[..., Path]
+
+
+class _Checker(HTMLParser):
+    """Collects headings, ids, addresses, and checks that tags close in order."""
+
+    void = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.headings: list[str] = []
+        self.unnamed: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.addresses += [str(values[name]) for name in ("src", "href", "xlink:href") if name in values]
+        if "id" in values:
+            self.ids.append(str(values["id"]))
+        if (tag == "img" and not values.get("alt")) or (tag == "svg" and not values.get("aria-label")):
+            self.unnamed.append(tag)
+        if tag not in self.void:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.void:
+            assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] in ("h1", "h2", "h3") and data.strip():
+            self.headings.append(data.strip())
+
+
+def _check(path: Path) -> _Checker:
+    checker = _Checker()
+    checker.feed(path.read_text(encoding="utf-8"))
+    assert checker.stack == []
+    return checker
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory, comparison_folder: Writer) -> Path:
+    return comparison_folder(tmp_path_factory.mktemp("runs") / "answer")
+
+
+@pytest.fixture(scope="module")
+def page(comparison: Path) -> Path:
+    return write_report([comparison])
+
+
+def test_the_page_lies_in_the_run_and_is_small(page: Path, comparison: Path) -> None:
+    assert page == comparison / "report.html"
+    assert page.stat().st_size < 10_000_000
+
+
+def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    sentence = json.loads((comparison / "summary.json").read_text())["verdicts"][0]["sentence"]
+    assert text.index(sentence) < text.index("<svg")
+    assert _check(page).headings == [
+        "answer",
+        "Accuracy for few to many labels",
+        "Every arm",
+        "Paired differences",
+        "Reconstructions",
+        "Which classes gain",
+        "Training with labels",
+        "Pretraining",
+        "Ensemble gap",
+        "Notes",
+        "How it was run",
+    ]
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
+    checker = _check(page)
+    assert all(address.startswith(("#", "data:")) for address in checker.addresses)
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|<script|@import|url\((?!#)", text)
+    assert checker.unnamed == []
+    assert len(checker.ids) == len(set(checker.ids))
+    anchors = {address[1:] for address in checker.addresses if address.startswith("#")}
+    assert anchors <= set(checker.ids)
+
+
+def test_names_with_markup_are_shown_not_run(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "<b>bold" not in text
+    assert "a &lt;b&gt;bold&lt;/b&gt; &amp; long class name" in text
+    assert "猫" in text
+
+
+def test_the_numbers_of_the_summary_are_on_the_page(page: Path, comparison: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    summary = json.loads((comparison / "summary.json").read_text())
+    for row in summary["means"]:
+        assert f"{100 * row['mean']:.1f}" in text
+    for note in summary["notes"]:
+        assert note[1:].replace("'", "&#39;") in text
+
+
+def test_the_same_folder_gives_the_same_page(page: Path, comparison: Path, tmp_path: Path) -> None:
+    again = write_report([comparison], tmp_path / "again.html")
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_an_unfinished_comparison_says_so(tmp_path: Path, comparison_folder: Writer) -> None:
+    folder = comparison_folder(tmp_path / "half", draws=2, budgets=(10,), finished=False)
+    text = write_report([folder]).read_text(encoding="utf-8")
+    assert "Unfinished: 18 cells so far" in text
+    assert "Accuracy of every arm" in text
+
+
+def test_a_comparison_without_cells_has_a_page(tmp_path: Path, comparison_folder: Writer) -> None:
+    folder = comparison_folder(tmp_path / "new", draws=0, finished=False)
+    assert "No verdict" in write_report([folder]).read_text(encoding="utf-8")
+
+
+def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, classification_folder: Writer) -> None:
+    pretraining = pretraining_folder(tmp_path / "pre")
+    text = write_report([pretraining]).read_text(encoding="utf-8")
+    assert re.search(r"After 800 steps the reconstruction loss on validation images is 0\.3\d*, \d\d% below", text)
+    fine = classification_folder(tmp_path / "fine", init="runs/pre")
+    text = write_report([fine]).read_text(encoding="utf-8")
+    assert "Right on 80.0 % of test images, learnt from 50 labelled images." in text
+    assert "1 unreadable file left out" in text
+    assert "start: runs/pre" in text
+
+
+def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
+    for name, config in (("pre", {"seed": 0}), ("fine", {"subset_seed": 0})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        assert _check(write_report([tmp_path / name])).headings == [name, "How it was run"]
+
+
+def test_runs_side_by_side(tmp_path: Path, pretraining_folder: Writer, classification_folder: Writer) -> None:
+    folders = [
+        pretraining_folder(tmp_path / "a", seed=1, steps=200),
+        pretraining_folder(tmp_path / "b", seed=2, steps=200),
+        classification_folder(tmp_path / "fine", init="runs/pre"),
+        classification_folder(tmp_path / "scratch", accuracy=0.7),
+    ]
+    page = write_report(folders, tmp_path / "all.html")
+    checker = _check(page)
+    assert checker.headings[:5] == [
+        "4 runs side by side",
+        "The runs",
+        "Scores side by side",
+        "Pretraining side by side",
+        "Settings that differ",
+    ]
+    assert len(checker.ids) == len(set(checker.ids))
+    text = page.read_text(encoding="utf-8")
+    assert '<th scope="row">init</th><td>runs/pre</td><td>–</td>' in text
+    assert '<th scope="row">seed</th><td>1</td><td>2</td>' in text
+
+
+def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "noise.png"
+    Image.effect_noise((1600, 800), 90).convert("RGB").save(path)
+    assert path.stat().st_size > 400_000
+    uri = picture_uri(path)
+    assert uri.startswith("data:image/jpeg;base64,")
+    assert len(uri) < 1_000_000
+
+
+@pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no config.json")])
+def test_what_is_not_a_run_is_refused_in_one_line(tmp_path: Path, make: bool, message: str) -> None:
+    folder = tmp_path / "x"
+    if make:
+        folder.mkdir()
+    with pytest.raises(UserError, match=message):
+        write_report([folder])
+    with pytest.raises(UserError, match="at least one"):
+        write_report([])

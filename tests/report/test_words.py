@@ -1,0 +1,28 @@
+"""Numbers in words."""
+
+import pytest
+
+from unmask.report.words import difference_interval, duration, flatten, percent, points, score_interval
+
+
+def test_scores_and_differences() -> None:
+    assert percent(0.7334) == "73.3"
+    assert percent(-0.0001) == "0.0"
+    assert percent(None) == "–"
+    assert points(-0.0223) == "−2.2"
+    assert points(0.0001) == "0.0"
+    assert score_interval({"mean": 0.5, "low": 0.4, "high": 0.61}) == "50.0 [40.0, 61.0]"
+    assert difference_interval({"mean": 0.01, "low": None, "high": None}) == "+1.0"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1.25, "1.2 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3599.7, "1 h 0 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_flatten_keeps_every_leaf() -> None:
+    value = {"a": {"b": 1.5, "c": [1, 2], "d": {}}, "e": [{"f": None}, {"f": True}]}
+    assert flatten(value) == [("a.b", "1.5"), ("a.c", "1, 2"), ("a.d", "–"), ("e[0].f", "–"), ("e[1].f", "yes")]
