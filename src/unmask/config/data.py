@@ -27,6 +27,13 @@ class DataConfig:
     """Let pretraining see validation and test images (without labels). The report says so."""
     on_bad_file: Literal["error", "skip"] = "error"
     """Stop at an unreadable file, or leave it out, count it and list it in the run folder."""
+    page: int = 0
+    """Page of multi-page files (TIFF, GIF), counted from 0."""
+    pages_are_channels: bool = False
+    """Stack all pages of a file as its channels instead."""
+    window: tuple[float, float] | None = None
+    """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; what lies beyond is clipped.
+    Default: the whole range of the number type. For 16-bit and float images that use a part of it."""
     options: dict[str, float | int | str | bool] | None = None
     """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
 
@@ -46,6 +53,10 @@ class DataConfig:
         require_between("val_share", self.val_share, 0, 1, open_low=True, open_high=True)
         require_between("test_share", self.test_share, 0, 1, open_low=True, open_high=True)
         require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
+        require_at_least("page", self.page, 0)
+        if self.window is not None:
+            low, high = self.window
+            require(0 <= low < high <= 100, "window", self.window, "two increasing percentiles in [0, 100]")
         require_at_least("cache_mib", self.cache_mib, 0)
         require_at_least("workers", self.workers, 0)
 

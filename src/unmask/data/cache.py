@@ -2,11 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from unmask.data.decode import decode_failure
 from unmask.data.form import Form, Kind, to_form
 from unmask.data.pixels import read_one
 from unmask.data.source import Arrays, Files
@@ -25,22 +25,39 @@ def stored_bytes(count: int, form: Form) -> int:
     return count * form.channels * form.size[0] * form.size[1] * BYTES[form.kind]
 
 
-def fill_cache(images: Files | Arrays, form: Form, *, progress: bool) -> tuple[Tensor, dict[int, str]]:
-    """All images in their form, (N, C, H, W), and a message for each row that could not be read (left as zeros)."""
+def fill_cache(
+    images: Files | Arrays, form: Form, *, progress: bool, rows: Tensor | None = None
+) -> tuple[Tensor, dict[int, str]]:
+    """Images decoded into their form.
+
+    Args:
+        images: files or arrays.
+        form: the common form.
+        progress: show a progress bar over files.
+        rows: which images, int64 (n,). Default: all.
+
+    Returns:
+        Values (n, C, H, W), and a message for each position that could not be read, which is left as zeros.
+    """
     if isinstance(images, Arrays):
-        chunks = range(0, len(images.values), CHUNK)
-        return torch.cat([to_form(images.values[at : at + CHUNK], form) for at in chunks]), {}
-    values = torch.zeros((len(images.paths), form.channels, *form.size), dtype=DTYPES[form.kind])
+        return _convert_arrays(images, form, rows), {}
+    at = range(len(images.paths)) if rows is None else rows.tolist()
+    values = torch.zeros((len(at), form.channels, *form.size), dtype=DTYPES[form.kind])
     bad: dict[int, str] = {}
 
-    def read(row: int) -> None:
+    def read(position: int) -> None:
         try:
-            values[row] = read_one(images, row, form)
-        except (UserError, OSError) as error:
-            bad[row] = decode_failure(images, row, error)
+            values[position] = read_one(images, at[position], form)
+        except UserError as error:
+            bad[position] = str(error)
 
     with ThreadPoolExecutor(DECODERS) as pool:
         done = pool.map(read, range(len(values)))
         for _ in tqdm(done, total=len(values), desc="decoding", unit="image", disable=not progress):
             pass
     return values, dict(sorted(bad.items()))
+
+
+def _convert_arrays(images: Arrays, form: Form, rows: Tensor | None) -> Tensor:
+    at = np.arange(len(images.values)) if rows is None else rows.numpy()
+    return torch.cat([to_form(images.values[at[i : i + CHUNK]], form) for i in range(0, len(at), CHUNK)])

@@ -1,99 +1,118 @@
 """One image file to an array, whole or not at all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from unmask.data.source import Arrays, Files
+from unmask.data.deep import loses_depth, read_deep_png, read_tiff
+from unmask.data.modes import to_array
+from unmask.data.naming import one_line, shown
 from unmask.errors import UserError
 
-BACKGROUND = 255
-"""What shows through transparent pixels: white, in training and evaluation alike."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
 """Names of files that are taken for images, in any case."""
+PNG_END = b"IEND\xaeB`\x82"
+FAILURES = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError)
+"""What PIL and NumPy raise for files that are cut off, damaged or no images."""
 
 
 def decode(path: Path, *, page: int = 0, pages_are_channels: bool = False) -> NDArray[np.generic]:
-    """The pixels of a file: uint8, uint16 or float32, shape (C, H, W), C = 1 or 3 for image files.
+    """The pixels of a file: uint8, uint16 or float32, shape (C, H, W).
 
-    EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over
-    `BACKGROUND`; 16-bit and float grey keep their values.
+    EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over white;
+    16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
+
+    Args:
+        path: the file.
+        page: page of a multi-page file, from 0.
+        pages_are_channels: stack all pages of a file as its channels instead.
 
     Raises:
-        UserError: the file is missing, no image, cut off or of a mode that is not supported. The message names it.
+        UserError: the file is missing, no image, cut off or of a kind that is not supported. The message names it.
     """
     try:
-        with Image.open(path) as image:
-            image.seek(page)
-            image.load()
-            return to_array(ImageOps.exif_transpose(image))
+        if path.suffix.lower() == ".npy":
+            return read_npy(path)
+        with open_image(path) as image:
+            if image is None:
+                return read_tiff(path, page, pages_are_channels)
+            pages = range(getattr(image, "n_frames", 1)) if pages_are_channels else [page]
+            return np.concatenate([read_page(image, path, i) for i in pages])
     except UserError as error:
         raise UserError(f"{shown(path)}: {error}") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except FAILURES as error:
         raise UserError(f"{shown(path)}: {one_line(error)}") from None
 
 
-def to_array(image: Image.Image) -> NDArray[np.generic]:
-    """A loaded PIL image as (C, H, W).
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image | None]:
+    """PIL's lazy image, of which the header is read and no pixel; None for a TIFF of a kind that PIL does not know.
 
     Raises:
-        UserError: an unsupported mode.
+        UserError: no image, with its mend, or an image too large to decode whole.
     """
-    if "transparency" in image.info and image.mode in ("P", "L", "RGB", "1"):
-        image = image.convert("RGBA")
-    if image.mode in ("PA", "La", "RGBa"):
-        image = image.convert({"PA": "RGBA", "La": "LA", "RGBa": "RGBA"}[image.mode])
-    if image.mode in ("RGBA", "LA"):
-        image = over_background(image)
-    if image.mode in ("P", "CMYK", "YCbCr", "HSV"):
-        image = image.convert("RGB")
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode == "L" or image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16 if image.mode != "L" else np.uint8)[None]
-    if image.mode == "RGB":
-        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-    if image.mode == "F":
-        return np.asarray(image, dtype=np.float32)[None]
-    if image.mode == "I":
-        return integers(np.asarray(image))[None]
-    raise UserError(f"images of mode {image.mode} are not supported: convert it to RGB, L, I;16 or F")
+    try:
+        image = Image.open(path)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise UserError("the image is too large to decode whole: cut it into tiles") from None
+    except Image.UnidentifiedImageError:
+        _require_tiff(path)
+        yield None
+        return
+    with image:
+        yield image
 
 
-def over_background(image: Image.Image) -> Image.Image:
-    """RGBA → RGB or LA → L over the background colour; colours under alpha 0 leave no trace."""
-    plain = "RGB" if image.mode == "RGBA" else "L"
-    base = Image.new(plain, image.size, (BACKGROUND,) * 3 if plain == "RGB" else BACKGROUND)
-    base.paste(image.convert(plain), mask=image.getchannel("A"))
-    return base
+def _require_tiff(path: Path) -> None:
+    """Raise `UserError` with the likely reason unless a file that PIL does not know may still be a TIFF."""
+    with path.open("rb") as file:
+        head = file.read(132)
+    if head[:2] in (b"II", b"MM"):
+        return
+    if not head:
+        raise UserError("the file is empty")
+    if head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
+        raise UserError("DICOM is not read: convert it to 16-bit PNG, TIFF or .npy")
+    raise UserError("not an image of a known kind, or cut off within its header")
 
 
-def integers(values: NDArray[np.generic]) -> NDArray[np.uint16]:
-    """32-bit integers that fit into 16 bits, which is what such files hold in practice.
+def read_page(image: Image.Image, path: Path, page: int) -> NDArray[np.generic]:
+    """One page of an open image as (C, H, W).
 
     Raises:
-        UserError: values beyond 0..65535.
+        UserError: no such page, cut off, or of an unsupported mode.
     """
-    if values.min() < 0 or values.max() > 65535:
-        raise UserError("32-bit integers outside 0..65535 are not supported: store it as float or 16 bits")
-    return values.astype(np.uint16)
+    pages = getattr(image, "n_frames", 1)
+    if page >= pages:
+        raise UserError(f"page {page} is wanted, the file has {pages} (counted from 0)")
+    image.seek(page)
+    if loses_depth(image):
+        return read_deep_png(path) if image.format == "PNG" else read_tiff(path, page, False)
+    image.load()
+    if image.format == "PNG":
+        require_whole_png(path)
+    return to_array(ImageOps.exif_transpose(image))
 
 
-def decode_failure(images: Files | Arrays, row: int, error: Exception) -> str:
-    """One line for a row that could not be read."""
-    if isinstance(error, UserError):
-        return str(error)
-    return f"{shown(images.paths[row]) if isinstance(images, Files) else f'image {row}'}: {one_line(error)}"
+def require_whole_png(path: Path) -> None:
+    """Raise `UserError` unless the closing chunk is there: PIL does not mind where all pixels came before the cut."""
+    if PNG_END not in path.read_bytes()[-4096:]:
+        raise UserError("image file is truncated (no end chunk)")
 
 
-def shown(path: Path) -> str:
-    """A path as printable text, also where its bytes are no UTF-8."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def one_line(error: Exception) -> str:
-    """The message of an exception on one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join((text or type(error).__name__).split())
+def read_npy(path: Path, *, mapped: bool = False) -> NDArray[np.generic]:
+    """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W)."""
+    values = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
+    if values.ndim == 2:
+        values = values[None]
+    elif values.ndim == 3 and values.shape[2] < values.shape[0]:
+        values = values.transpose(2, 0, 1)
+    if values.ndim != 3 or 0 in values.shape:
+        raise UserError(f"shape {values.shape} is not one image (H, W), (H, W, C) or (C, H, W)")
+    if not mapped and values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError("the array holds values that are not finite")
+    return values

@@ -1,27 +1,14 @@
 """A folder of images: flat, nested, one folder a class, with or without train, val and test folders."""
 
 import os
-import re
 from pathlib import Path
 
 import numpy as np
 
-from unmask.data.decode import SUFFIXES, shown
+from unmask.data.decode import SUFFIXES
+from unmask.data.naming import is_junk, natural_key, shown
 from unmask.data.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELLED, Files, Source, split_array
 from unmask.errors import UserError
-
-JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-
-
-def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:
-    """A key that sorts 1, 2, 10 as numbers and everything else as text, the same on every machine."""
-    parts = re.split(r"([0-9]+)", text)
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
-
-
-def is_junk(name: str) -> bool:
-    """Hidden files and what operating systems and notebooks leave behind."""
-    return name.startswith(".") or name.lower() in JUNK
 
 
 def list_images(root: Path) -> tuple[list[Path], dict[str, int]]:

@@ -6,20 +6,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unmask.config.data import DataConfig
-from unmask.data.cache import fill_cache
-from unmask.data.content import digest_rows, fingerprint, twins_to_leave_out
+from unmask.data.arrays import read_arrays
+from unmask.data.cache import fill_cache, stored_bytes
+from unmask.data.content import digest_rows, digest_stored, fingerprint, twins_to_leave_out
 from unmask.data.digits import digits
 from unmask.data.fashion_mnist import fashion_mnist
 from unmask.data.folder import read_folder
+from unmask.data.form import Form
 from unmask.data.imageset import ImageSet
+from unmask.data.manifest import read_manifest
 from unmask.data.multiview import read_multiview
-from unmask.data.pixels import CachedPixels, Pixels
+from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
+from unmask.data.plan import PRETRAIN, Plan
 from unmask.data.scan import choose_form
-from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
+from unmask.data.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.splits import assign_splits
-from unmask.data.statistics import channel_statistics, value_range
+from unmask.data.statistics import channel_statistics, sample_rows, value_range
 from unmask.errors import UserError
 
 
@@ -43,7 +48,9 @@ class Dataset:
     std: tuple[float, ...]
     """Per channel over the pretraining images, in 0..1 units."""
     value_range: tuple[float, float]
-    """Stored values that count as 0 and 1: (0, 255) for 8 bits, (0, 65535) for 16, measured for other floats."""
+    """Stored values that count as 0 and 1: (0, 255) for 8 bits, (0, 65535) for 16, else measured in pretraining."""
+    clipped: bool
+    """Whether stored values beyond count as 0 and 1, too (DataConfig.window)."""
     fingerprint: str
     """Changes with any pixel, label or split."""
     notes: tuple[str, ...]
@@ -67,33 +74,21 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
         UserError: nothing there, unreadable (policy "error"), or not of a supported layout.
     """
     source = read_source(config, labels=labels)
-    form, unreadable = choose_form(source, config, progress=progress)
-    values, failed = fill_cache(source.images, form, progress=progress)
-    bad = unreadable | failed
-    if bad and config.on_bad_file == "error":
-        raise UserError(next(iter(bad.values())))
-    good = np.asarray([row not in bad for row in range(len(source.names))])
-    if not good.any():
-        first = next(iter(bad.values()), "the list is empty")
-        raise UserError(f"{config.data}: no readable image among {len(good)} files; the first: {first}")
-    splits = assign_splits(
-        source.labels,
-        source.splits,
-        source.groups,
-        val_share=config.val_share,
-        test_share=config.test_share,
-        seed=config.split_seed,
-    )
-    digests = digest_rows(values)
-    twins = twins_to_leave_out(digests, np.where(good, splits, UNREADABLE))
-    plan = _Plan(splits, good, twins, transductive=config.transductive)
-    scale = value_range(values, plan.pretrain, form.kind)
-    mean, std = channel_statistics(values, plan.pretrain, scale)
-    pixels = CachedPixels(values, scale)
-    sets = {name: _image_set(source, pixels, rows, config) for name, rows in plan.sets(source).items()}
-    train = torch.as_tensor(plan.of(TRAIN, labelled=source.labels))
+    form, bad = choose_form(source, config, progress=progress)
+    _apply_policy(config, len(source.names), bad)
+    values = None
+    if stored_bytes(len(source.names), form) <= config.cache_mib * 2**20:
+        values, failed = fill_cache(source.images, form, progress=progress)
+        bad = bad | failed
+        _apply_policy(config, len(source.names), bad)
+    digests = digest_stored(source.images) if values is None else digest_rows(values)
+    plan = make_plan(config, source, bad, digests)
+    if labels and (missing := plan.missing_classes()):
+        raise UserError(f"{config.data}: class {missing[0]} has validation or test images, but no training image")
+    pixels, mean, std = _measure(config, plan, form, values)
+    sets = {name: _image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
     return Dataset(
-        pretrain=sets.pop("pretrain"),
+        pretrain=sets.pop(PRETRAIN),
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
         tests=sets,
@@ -102,19 +97,20 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
         image_size=form.size,
         mean=mean,
         std=std,
-        value_range=scale,
-        fingerprint=fingerprint(digests, source.labels, splits, form),
-        notes=source.notes + plan.notes(source.names),
+        value_range=pixels.scale,
+        clipped=pixels.clip,
+        fingerprint=fingerprint(digests, source.labels, plan.splits, form, pixels.scale),
+        notes=source.notes + plan.notes(),
         bad_files=tuple(bad.values()),
-        groups=None if source.groups is None else torch.from_numpy(source.groups)[train],
+        groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
     )
 
 
 def read_source(config: DataConfig, *, labels: bool) -> Source:
-    """The data set a configuration names: a built-in, or a path.
+    """The data set a configuration names: a built-in, or a path. Files are listed, not opened.
 
     Raises:
-        UserError: no such thing.
+        UserError: no such thing, or not of a supported layout.
     """
     if config.data == "multiview":
         return read_multiview(config.options or {})
@@ -124,48 +120,62 @@ def read_source(config: DataConfig, *, labels: bool) -> Source:
         return fashion_mnist()
     path = Path(config.data)
     if path.is_dir():
-        return read_folder(path, labels=labels)
-    raise UserError(f"data: {config.data} is no folder, file or built-in (multiview, digits, fashion-mnist)")
+        return read_folder(path, labels=labels, page=config.page, pages_are_channels=config.pages_are_channels)
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
+        return read_manifest(path, labels=labels, page=config.page, pages_are_channels=config.pages_are_channels)
+    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
+        return read_arrays(path, labels=labels)
+    raise UserError(
+        f"data: {config.data} is no folder, no .csv, .tsv, .parquet, .npy or .npz file, and no built-in "
+        "(multiview, digits, fashion-mnist)"
+    )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Which rows go where."""
-
-    splits: NDArray[np.str_]
-    good: NDArray[np.bool_]
-    twins: dict[int, int]
-    transductive: bool
-
-    def of(self, *names: str, labelled: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-        """Readable rows of these splits that are no twins, all or the labelled ones."""
-        keep = self.good & np.isin(self.splits, names)
-        keep[list(self.twins)] = False
-        return np.flatnonzero(keep if labelled is None else keep & (labelled >= 0))
-
-    @property
-    def pretrain(self) -> torch.Tensor:
-        """Rows that pretraining may see."""
-        return torch.from_numpy(np.flatnonzero(self.good) if self.transductive else self.of(TRAIN, UNLABELLED))
-
-    def sets(self, source: Source) -> dict[str, NDArray[np.int64]]:
-        """Rows of every set by its name; empty ones left out, except pretrain."""
-        labelled = source.labels
-        sets = {TRAIN: self.of(TRAIN, labelled=labelled), VAL: self.of(VAL), TEST: self.of(TEST)}
-        extra = {name: rows[np.isin(rows, sets[TEST])] for name, rows in source.extra_tests.items()}
-        return {"pretrain": self.pretrain.numpy()} | {name: rows for name, rows in (sets | extra).items() if len(rows)}
-
-    def notes(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """What was left out."""
-        if not self.twins:
-            return ()
-        row, twin = next(iter(self.twins.items()))
-        count = f"{len(self.twins)} exact duplicate{'s' * (len(self.twins) > 1)} across splits"
-        example = f"{names[row]} ({self.splits[row]}) = {names[twin]} ({self.splits[twin]})"
-        return (f"{count}, kept only in the split nearest to the test, e.g. {example}",)
+def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: list[bytes]) -> Plan:
+    """Splits for all rows (readable or not, so that a bad file moves no other), and what is left out of them."""
+    good = np.asarray([row not in bad for row in range(len(source.names))])
+    splits = assign_splits(
+        source.labels,
+        source.splits,
+        source.groups,
+        val_share=config.val_share,
+        test_share=config.test_share,
+        seed=config.split_seed,
+    )
+    twins = twins_to_leave_out(digests, np.where(good, splits, UNREADABLE))
+    return Plan(source, splits, good, twins, config.transductive)
 
 
-def _image_set(source: Source, pixels: Pixels, rows: NDArray[np.int64], config: DataConfig) -> ImageSet:
+def _apply_policy(config: DataConfig, count: int, bad: dict[int, str]) -> None:
+    """Raise `UserError` where bad files must stop us: by policy, or because nothing is left."""
+    if bad and (config.on_bad_file == "error" or len(bad) == count):
+        first = next(iter(bad.values()))
+        more = f" ({len(bad)} of {count} files are unreadable)" if len(bad) > 1 else ""
+        mend = "" if len(bad) == count else "; --on-bad-file skip leaves such files out"
+        raise UserError(f"{'no readable image: ' if len(bad) == count else ''}{first}{more}{mend}")
+
+
+def _measure(
+    config: DataConfig, plan: Plan, form: Form, values: Tensor | None
+) -> tuple[CachedPixels | StreamedPixels, tuple[float, ...], tuple[float, ...]]:
+    """Value range, mean and standard deviation over the pretraining images; for streamed data over a sample of them."""
+    rows = torch.from_numpy(plan.sets()[PRETRAIN])
+    if not len(rows):
+        raise UserError(f"{config.data}: no image is left for training")
+    known = values
+    if known is None:
+        known, failed = fill_cache(plan.source.images, form, progress=False, rows=sample_rows(rows))
+        _apply_policy(config, len(known), failed)
+        rows = torch.as_tensor([row for row in range(len(known)) if row not in failed])
+    scale = value_range(known, rows, form.kind, config.window)
+    clip = config.window is not None
+    mean, std = channel_statistics(known, rows, scale, clip=clip)
+    if values is None:
+        return StreamedPixels(plan.source.images, form, scale, clip), mean, std
+    return CachedPixels(values, scale, clip), mean, std
+
+
+def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:
     at = torch.from_numpy(rows)
     return ImageSet(
         pixels=pixels,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.decode import decode, decode_failure
+from unmask.data.decode import decode
 from unmask.data.form import Form, to_form
+from unmask.data.naming import shown
 from unmask.data.source import Arrays, Files
 from unmask.errors import UserError
 
@@ -83,8 +83,8 @@ class StreamedPixels:
         for i, row in enumerate(rows.tolist()):
             try:
                 out[i] = read_one(self.images, row, self.form).float()
-            except (UserError, OSError) as error:
-                failures.append(decode_failure(self.images, row, error))
+            except UserError as error:
+                failures.append(str(error))
         return rescale(out, self.scale, self.clip), failures
 
 
@@ -96,9 +96,16 @@ def rescale(values: Tensor, scale: tuple[float, float], clip: bool) -> Tensor:
 
 
 def read_one(images: Files | Arrays, row: int, form: Form) -> Tensor:
-    """Image `row` in its form, (C, H, W), of the form's dtype."""
-    if isinstance(images, Files):
-        array = decode(images.paths[row], page=images.page, pages_are_channels=images.pages_are_channels)
-    else:
-        array = np.ascontiguousarray(images.values[row])
-    return to_form(array, form)
+    """Image `row` in its form, (C, H, W).
+
+    Raises:
+        UserError: it cannot be read, or has no such form. The message names the file.
+    """
+    if isinstance(images, Arrays):
+        return to_form(images.values[row], form)
+    path = images.paths[row]
+    array = decode(path, page=images.page, pages_are_channels=images.pages_are_channels)
+    try:
+        return to_form(array, form)
+    except UserError as error:
+        raise UserError(f"{shown(path)}: {error}") from None

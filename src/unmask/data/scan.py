@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from unmask.config.data import DataConfig
 from unmask.data.cache import DECODERS
-from unmask.data.decode import decode_failure
+from unmask.data.decode import FAILURES, open_image, read_npy
+from unmask.data.deep import loses_depth, open_tiff, page_layout
 from unmask.data.form import Form, Kind, kind_of, widest
+from unmask.data.modes import GREY
+from unmask.data.naming import one_line, shown
 from unmask.data.source import Arrays, Files, Source
 from unmask.errors import UserError
 
@@ -35,13 +37,28 @@ def read_header(path: Path, *, page: int = 0, pages_are_channels: bool = False) 
     Raises:
         UserError, OSError: not an image.
     """
-    with Image.open(path) as image:
-        image.seek(page)
+    if path.suffix.lower() == ".npy":
+        values = read_npy(path, mapped=True)
+        return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
+    with open_image(path) as image:
+        if image is None or (image.format == "TIFF" and loses_depth(image)):
+            return _tiff_header(path, page, pages_are_channels)
+        pages = getattr(image, "n_frames", 1)
+        image.seek(min(page, pages - 1))
         width, height = image.size
         turned = image.getexif().get(0x0112, 1) >= 5
-        grey = image.mode in ("1", "L", "LA", "La", "F", "I") or image.mode.startswith("I;16")
-        kind: Kind = "float32" if image.mode == "F" else "uint16" if image.mode.startswith("I") else "uint8"
-        return Header((width, height) if turned else (height, width), 1 if grey else 3, kind)
+        channels = (1 if image.mode in GREY else 3) * (pages if pages_are_channels else 1)
+        kind: Kind = "uint16" if image.mode.startswith("I") or loses_depth(image) else "uint8"
+        kind = "float32" if image.mode == "F" else kind
+        return Header((width, height) if turned else (height, width), channels, kind)
+
+
+def _tiff_header(path: Path, page: int, pages_are_channels: bool) -> Header:
+    with open_tiff(path) as file:
+        pages = list(file.pages) if pages_are_channels else [file.pages[min(page, len(file.pages) - 1)]]
+        layouts = [page_layout(p) for p in pages]
+    kind: Kind = "float32" if layouts[0][3].kind == "f" else "uint8" if layouts[0][3].itemsize == 1 else "uint16"
+    return Header((layouts[0][1], layouts[0][2]), sum(layout[0] for layout in layouts), kind)
 
 
 def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[Form, dict[int, str]]:
@@ -60,9 +77,12 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
 
     def look(row: int) -> None:
         try:
-            headers[row] = read_header(images.paths[row], page=images.page)
-        except (UserError, OSError, SyntaxError, ValueError, EOFError) as error:
-            bad[row] = decode_failure(images, row, error)
+            path = images.paths[row]
+            headers[row] = read_header(path, page=images.page, pages_are_channels=images.pages_are_channels)
+        except UserError as error:
+            bad[row] = f"{shown(images.paths[row])}: {error}"
+        except FAILURES as error:
+            bad[row] = f"{shown(images.paths[row])}: {one_line(error)}"
 
     count = len(images.paths)
     with ThreadPoolExecutor(DECODERS) as pool:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.source import TEST, TRAIN, UNASSIGNED, VAL
+from unmask.data.source import TEST, TRAIN, UNASSIGNED, UNLABELLED, VAL
 from unmask.randomness import permutation
 
 
@@ -37,7 +37,8 @@ def assign_splits(
     for name, share in ((TEST, test_share), (VAL, val_share)):
         if not (given == name).any():
             pool = np.flatnonzero(np.isin(splits, (UNASSIGNED, TRAIN)) & (labels >= 0))
-            splits[draw(pool, labels, groups, share, seed, name)] = name
+            drawn = draw(pool, labels, groups, share, seed, name)
+            splits[drawn if groups is None else _with_their_groups(drawn, groups, splits)] = name
     splits[splits == UNASSIGNED] = TRAIN
     return splits
 
@@ -65,6 +66,13 @@ def draw(
         count = min(max(round(share * len(of_class)), 1), len(of_class) - 1)
         chosen[of_class[: max(count, 0)]] = True
     return pool[chosen[member]]
+
+
+def _with_their_groups(
+    rows: NDArray[np.int64], groups: NDArray[np.int64], splits: NDArray[np.str_]
+) -> NDArray[np.int64]:
+    """The rows and the unlabelled images of their groups."""
+    return np.flatnonzero(np.isin(groups, groups[rows]) & np.isin(splits, (UNASSIGNED, TRAIN, UNLABELLED)))
 
 
 def _majority(labels: NDArray[np.int64], member: NDArray[np.int64], units: int) -> NDArray[np.int64]:

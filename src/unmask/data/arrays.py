@@ -1,0 +1,125 @@
+"""Images in .npy and .npz files: any number of channels, 8-bit, 16-bit and float."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.manifest import encode_groups, encode_labels, require_whole_groups
+from unmask.data.naming import one_line
+from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
+from unmask.errors import UserError
+
+Any = np.generic
+LAYOUTS = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
+
+
+def read_arrays(file: Path, *, labels: bool) -> Source:
+    """A .npy file (images only, mapped into memory) or a .npz file as a source.
+
+    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "" or -1 is unlabelled), `groups` and
+    `split`; or `train_images`, `train_labels`, and the same with val and test.
+
+    Raises:
+        UserError: unreadable, no images, arrays of different lengths, or no labels where they are needed.
+    """
+    source = _from_npy(file) if file.suffix.lower() == ".npy" else _from_npz(file)
+    if labels and len(source.classes) < 2:
+        raise UserError(f"{file}: labels of two or more classes are needed: store them as np.savez(file, images=..., "
+                        "labels=...)")  # fmt: skip
+    return source
+
+
+def channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W): of axes 1 and 3, the shorter is the channels.
+
+    Raises:
+        UserError: another number of axes, no images, or axes 1 and 3 of the same length.
+    """
+    shape = images.shape
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.ndim == 4 and shape[3] < shape[1]:
+        images = images.transpose(0, 3, 1, 2)
+    elif images.ndim != 4 or shape[1] == shape[3]:
+        raise UserError(f"{where}: shape {shape} is not one of {LAYOUTS} with fewer channels than pixels a side")
+    if 0 in images.shape:
+        raise UserError(f"{where}: shape {shape} holds no pixel")
+    return images
+
+
+def _from_npy(file: Path) -> Source:
+    try:
+        values = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{file}: {one_line(error)}") from None
+    images = channels_first(values, str(file))
+    count = len(images)
+    return Source(
+        names=tuple(f"{file.stem}[{i}]" for i in range(count)),
+        labels=np.full(count, -1, np.int64),
+        classes=(),
+        splits=split_array([UNASSIGNED] * count),
+        images=Arrays(images),
+    )
+
+
+def _from_npz(file: Path) -> Source:
+    parts = _load_npz(file)
+    if "images" in parts:
+        named = {"": (parts["images"], parts.get("labels"))}
+    else:
+        found = [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
+        named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
+    if not named:
+        raise UserError(f"{file}: no array images or train_images; found {', '.join(parts) or 'nothing'}")
+    images = [channels_first(values, f"{file}: {split}images") for split, (values, _) in named.items()]
+    if len({values.shape[1:] for values in images}) > 1:
+        raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
+    counts = [len(values) for values in images]
+    texts = [text for n, (_, labels) in zip(counts, named.values(), strict=True) for text in _texts(file, labels, n)]
+    classes, codes = encode_labels(texts)
+    splits = _splits(file, parts, named, counts)
+    groups = _texts(file, parts.get("groups"), sum(counts)) if "groups" in parts else None
+    group_codes = None if groups is None else encode_groups(groups)
+    require_whole_groups(str(file), group_codes, splits, groups or [])
+    return Source(
+        names=tuple(f"{split or file.stem}[{i}]" for split, n in zip(named, counts, strict=True) for i in range(n)),
+        labels=codes,
+        classes=classes,
+        splits=splits,
+        images=Arrays(np.concatenate(images) if len(images) > 1 else images[0]),
+        groups=group_codes,
+    )
+
+
+def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file}: {one_line(error)}") from None
+
+
+def _splits(
+    file: Path,
+    parts: dict[str, NDArray[Any]],
+    named: dict[str, tuple[NDArray[Any], NDArray[Any] | None]],
+    counts: list[int],
+) -> NDArray[np.str_]:
+    if "split" not in parts:
+        return split_array([split for split, n in zip(named, counts, strict=True) for _ in range(n)])
+    texts = [text.lower() for text in _texts(file, parts["split"], sum(counts))]
+    if unknown := sorted(set(texts) - set(SPLIT_NAMES)):
+        raise UserError(f"{file}: split {unknown[0]!r} is not one of train, val, test, unlabelled")
+    return split_array([SPLIT_NAMES[text] for text in texts])
+
+
+def _texts(file: Path, values: NDArray[Any] | None, count: int) -> list[str]:
+    """One text an image; "" for none and for -1."""
+    if values is None:
+        return [""] * count
+    if values.size != count:
+        raise UserError(f"{file}: {values.size} labels, groups or splits for {count} images")
+    return ["" if text == "-1" else text for text in (str(value) for value in values.reshape(-1).tolist())]

@@ -1,0 +1,96 @@
+"""Files with more than 8 bits or 3 channels a pixel, which PIL would cut to 8 bits or refuse."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from unmask.data.modes import BACKGROUND, as_16_bit, finite
+from unmask.errors import UserError
+
+
+def loses_depth(image: Image.Image) -> bool:
+    """Whether PIL reads an open, not yet loaded PNG or TIFF with fewer bits than it has: 16-bit colour or alpha."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return False
+    if image.format == "PNG":
+        return any(";16B" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (8,)), default=8) > 8  # type: ignore[attr-defined]
+    return False
+
+
+def read_deep_png(path: Path) -> NDArray[np.generic]:
+    """A 16-bit PNG with colour or alpha as uint16 (C, H, W)."""
+    from torchvision.io import ImageReadMode, decode_png
+
+    content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    try:
+        values = decode_png(content, mode=ImageReadMode.UNCHANGED).numpy()
+    except RuntimeError as error:
+        raise UserError(" ".join(str(error).split())) from None
+    return over_background(values) if len(values) in (2, 4) else values
+
+
+def over_background(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The channels but the last, laid over `BACKGROUND` by the last, which is alpha. uint8 or uint16, (C + 1, H, W)."""
+    top = 255 if values.dtype == np.uint8 else 65535
+    shares = values.astype(np.float64) / top
+    alpha = shares[-1:]
+    return np.rint(top * (shares[:-1] * alpha + BACKGROUND / 255 * (1 - alpha))).astype(values.dtype)
+
+
+def read_tiff(path: Path, page: int, pages_are_channels: bool) -> NDArray[np.generic]:
+    """A page of any TIFF, or all of them, as (C, H, W).
+
+    Raises:
+        UserError: no such page, damaged, or integers beyond 16 bits.
+    """
+    with open_tiff(path) as file:
+        if not pages_are_channels and page >= len(file.pages):
+            raise UserError(f"page {page} is wanted, the file has {len(file.pages)} (counted from 0)")
+        pages = list(file.pages) if pages_are_channels else [file.pages[page]]
+        return np.concatenate([_page(p) for p in pages])
+
+
+def open_tiff(path: Path) -> Any:
+    """tifffile's TiffFile.
+
+    Raises:
+        UserError: tifffile is not installed, or the file is no TIFF.
+    """
+    try:
+        import tifffile
+    except ImportError:
+        raise UserError("this kind of TIFF is read by the package tifffile: pip install tifffile") from None
+    try:
+        return tifffile.TiffFile(path)
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError) as error:
+        raise UserError(f"damaged TIFF ({' '.join(str(error).split())})") from None
+
+
+def page_layout(page: Any) -> tuple[int, int, int, np.dtype[np.generic]]:
+    """Channels, height, width and number type of a tifffile page, alpha not counted."""
+    shape = dict(zip(page.axes, page.shape, strict=True))
+    channels = shape.get("S", 1) - (1 if _has_alpha(page) else 0)
+    return channels, shape["Y"], shape["X"], page.dtype
+
+
+def _page(page: Any) -> NDArray[np.generic]:
+    try:
+        values = page.asarray()
+    except Exception as error:  # tifffile's codecs raise errors of many types on damaged files
+        raise UserError(f"damaged TIFF, or a compression that needs imagecodecs ({error})") from None
+    values = {"YX": lambda v: v[None], "YXS": lambda v: v.transpose(2, 0, 1), "SYX": lambda v: v}[page.axes](values)
+    if values.dtype.kind == "f":
+        values = finite(values.astype(np.float32))
+    elif values.dtype.itemsize > 2 or values.dtype.kind == "i":
+        values = as_16_bit(values)
+    return over_background(values) if _has_alpha(page) else values
+
+
+def _has_alpha(page: Any) -> bool:
+    return page.extrasamples in ((1,), (2,)) and page.samplesperpixel in (2, 4)

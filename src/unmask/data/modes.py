@@ -1,0 +1,73 @@
+"""PIL's image modes as plain arrays: grey or RGB, 8-bit, 16-bit or float."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unmask.errors import UserError
+
+BACKGROUND = 255
+"""What shows through transparent pixels: white, in training and evaluation alike."""
+GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Modes that become one channel; all others become three."""
+
+
+def to_array(image: Image.Image) -> NDArray[np.generic]:
+    """A loaded PIL image as uint8, uint16 or float32, (1, H, W) or (3, H, W).
+
+    Transparency (alpha, or a transparent palette entry or colour) is laid over `BACKGROUND`.
+
+    Raises:
+        UserError: an unsupported mode.
+    """
+    plain = opaque(image)
+    if plain.mode == "1":
+        plain = plain.convert("L")
+    if plain.mode in ("P", "CMYK", "YCbCr", "HSV"):
+        plain = plain.convert("RGB")
+    values = np.asarray(plain)
+    if plain.mode == "RGB":
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+    if plain.mode == "L":
+        return values[None]
+    if plain.mode.startswith("I"):
+        return as_16_bit(values)[None]
+    if plain.mode == "F":
+        return finite(values.astype(np.float32))[None]
+    raise UserError(f"images of mode {image.mode} are not supported: convert to RGB, grey, 16-bit grey or float grey")
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """RGBA → RGB and LA → L over the background; colours under alpha 0 leave no trace."""
+    if image.mode in ("PA", "La", "RGBa"):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif "transparency" in image.info and image.mode in ("P", "L", "RGB", "1"):
+        image = image.convert("LA" if image.mode in ("L", "1") else "RGBA")
+    if image.mode not in ("RGBA", "LA"):
+        return image
+    plain = "RGB" if image.mode == "RGBA" else "L"
+    base = Image.new(plain, image.size, (BACKGROUND,) * 3 if plain == "RGB" else BACKGROUND)
+    base.paste(image.convert(plain), mask=image.getchannel("A"))
+    return base
+
+
+def as_16_bit(values: NDArray[np.generic]) -> NDArray[np.uint16]:
+    """16-bit integers, and 32-bit ones that fit into 16 bits, which is what such files hold in practice.
+
+    Raises:
+        UserError: values beyond 0..65535.
+    """
+    if values.min() < 0 or values.max() > 65535:
+        raise UserError("32-bit integers outside 0..65535 are not supported: store the image as float or 16 bits")
+    return values.astype(np.uint16)
+
+
+def finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values, if all are finite.
+
+    Raises:
+        UserError: NaN or infinity.
+    """
+    if not np.isfinite(values).all():
+        raise UserError("the image holds values that are not finite")
+    return values

@@ -1,0 +1,29 @@
+"""Names of files: natural order, junk, text that can be printed."""
+
+import re
+from pathlib import Path
+
+JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+"""What operating systems leave behind, beside hidden files."""
+
+
+def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:
+    """A key that sorts 1, 2, 10 as numbers and everything else as text, the same on every machine."""
+    parts = re.split(r"([0-9]+)", text)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
+
+
+def is_junk(name: str) -> bool:
+    """Hidden files and folders, and what operating systems and notebooks leave behind."""
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def shown(path: Path | str) -> str:
+    """A path as printable text, also where its bytes are no UTF-8."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception on one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join((text or type(error).__name__).split())

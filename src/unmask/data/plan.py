@@ -1,0 +1,64 @@
+"""Which rows of a source go into which set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.source import TEST, TRAIN, UNLABELLED, VAL, Source
+
+PRETRAIN = "pretrain"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fate of every row."""
+
+    source: Source
+    splits: NDArray[np.str_]
+    """train, val, test or unlabelled, (N,)."""
+    good: NDArray[np.bool_]
+    """Readable, as far as known, (N,)."""
+    twins: dict[int, int]
+    """Row → row of the same image in a split nearer to the test."""
+    transductive: bool
+
+    def rows(self, *names: str) -> NDArray[np.int64]:
+        """Readable rows of these splits that are no twins."""
+        keep = self.good & np.isin(self.splits, names)
+        keep[list(self.twins)] = False
+        return np.flatnonzero(keep)
+
+    def labelled(self, name: str) -> NDArray[np.int64]:
+        """Those of a split with a label; all, where the source has no labels."""
+        rows = self.rows(name)
+        return rows[self.source.labels[rows] >= 0] if self.source.classes else rows
+
+    def sets(self) -> dict[str, NDArray[np.int64]]:
+        """Rows of every set by its name; empty ones are left out, except pretrain."""
+        sets = {VAL: self.labelled(VAL), TEST: self.labelled(TEST)}
+        if self.source.classes:
+            sets[TRAIN] = self.labelled(TRAIN)
+        for name, rows in self.source.extra_tests.items():
+            sets[name] = rows[np.isin(rows, sets[TEST])]
+        pretrain = np.flatnonzero(self.good) if self.transductive else self.rows(TRAIN, UNLABELLED)
+        return {PRETRAIN: pretrain} | {name: rows for name, rows in sets.items() if len(rows)}
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, and what pretraining sees."""
+        notes = []
+        if self.twins:
+            row, twin = next(iter(self.twins.items()))
+            names = self.source.names
+            count = f"{len(self.twins)} exact duplicate{'s' * (len(self.twins) > 1)} across splits"
+            pair = f"{names[row]} ({self.splits[row]}) = {names[twin]} ({self.splits[twin]})"
+            notes.append(f"{count}, kept only in the split nearest to the test, e.g. {pair}")
+        if self.transductive:
+            notes.append("transductive: pretraining sees the validation and test images, without their labels")
+        return tuple(notes)
+
+    def missing_classes(self) -> list[str]:
+        """Classes with images in validation or test, but none in training."""
+        trained = set(self.source.labels[self.labelled(TRAIN)].tolist())
+        asked = {label for name in (VAL, TEST) for label in self.source.labels[self.labelled(name)].tolist()}
+        return [self.source.classes[label] for label in sorted(asked - trained)] if self.source.classes else []
