@@ -1,26 +1,32 @@
 """A folder of images: flat, nested, one folder a class, with or without train, val and test folders."""
 
 import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from unmask.data.decode import SUFFIXES
+from unmask.data.manifest import encode_labels
 from unmask.data.naming import is_junk, natural_key, shown
 from unmask.data.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELLED, Files, Source, split_array
 from unmask.errors import UserError
 
 
-def list_images(root: Path) -> tuple[list[Path], dict[str, int]]:
-    """All image files below a folder, each once, in natural order, relative to it.
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a folder, relative to it, in natural order, each once."""
 
-    Links to folders are followed, but no folder is entered twice.
+    images: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    others: dict[str, int]
+    """Suffix → number of files that are neither images nor junk."""
 
-    Returns:
-        Paths relative to root, and how many files of other suffixes were left aside.
-    """
-    found: list[Path] = []
-    others: dict[str, int] = {}
+
+def list_images(root: Path) -> Listing:
+    """Everything below a folder. Links to folders are followed, but no folder is entered twice."""
+    images: list[Path] = []
+    folders: list[Path] = []
+    others: Counter[str] = Counter()
     seen: set[tuple[int, int]] = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         status = os.stat(folder)
@@ -29,22 +35,19 @@ def list_images(root: Path) -> tuple[list[Path], dict[str, int]]:
             continue
         seen.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted((name for name in subfolders if not is_junk(name)), key=natural_key)
-        for name in files:
-            suffix = Path(name).suffix.lower()
-            if is_junk(name):
-                continue
-            if suffix in SUFFIXES:
-                found.append(Path(folder, name).relative_to(root))
-            else:
-                others[suffix or name] = others.get(suffix or name, 0) + 1
-    return sorted(found, key=lambda path: [natural_key(part) for part in path.parts]), others
+        folders += [Path(folder, name).relative_to(root) for name in subfolders]
+        names = [name for name in files if not is_junk(name)]
+        images += [Path(folder, name).relative_to(root) for name in names if _suffix(name) in SUFFIXES]
+        others.update(_suffix(name) or shown(name) for name in names if _suffix(name) not in SUFFIXES)
+    return Listing(tuple(sorted(images, key=_path_key)), tuple(sorted(folders, key=_path_key)), dict(others))
 
 
 def read_folder(root: Path, *, labels: bool, page: int = 0, pages_are_channels: bool = False) -> Source:
     """A folder as a source.
 
-    Layouts, tried in this order: split folders (train, val or valid, test, unlabelled) that hold class folders or
-    images; class folders, whose images may lie deeper; images directly in the folder, which are unlabelled.
+    Layouts: split folders (train, with val or valid, test, unlabelled beside it) that hold class folders or images;
+    else class folders, whose images may lie deeper, with unlabelled images beside them or in a folder `unlabelled`;
+    else images alone. Fewer than two class folders are no classes.
 
     Args:
         root: the folder.
@@ -55,71 +58,76 @@ def read_folder(root: Path, *, labels: bool, page: int = 0, pages_are_channels: 
     Raises:
         UserError: no image, or no labels where they are needed; the message says what was expected and found.
     """
-    paths, others = list_images(root)
-    if not paths:
-        found = ", ".join(f"{n} {suffix}" for suffix, n in sorted(others.items())) or "no file"
-        raise UserError(f"{root}: no readable image in this folder (found {found}); images end in "
-                        f"{' '.join(sorted(SUFFIXES))}")  # fmt: skip
-    has_splits = any(len(path.parts) > 1 and SPLIT_NAMES.get(path.parts[0].lower()) for path in paths)
-    splits, class_names = _place(paths, has_splits)
-    classes = _classes(class_names, splits)
-    if labels and len(classes) < 2:
-        raise UserError(_no_classes(root, paths, classes))
-    index = {name: i for i, name in enumerate(classes)} if len(classes) > 1 else {}
+    listing = list_images(root)
+    if not listing.images:
+        raise UserError(_no_image(root, listing))
+    has_splits = _has_splits(listing)
+    places = [_place(path, has_splits) for path in listing.images]
+    classes, codes = encode_labels([shown(name) for _, name in places])
+    if len(classes) < 2:
+        if labels:
+            raise UserError(_no_classes(root, listing, classes))
+        classes, codes = (), codes * 0 - 1
     return Source(
-        names=tuple(shown(path) for path in paths),
-        labels=np.asarray([index.get(name, -1) for name in class_names], np.int64),
-        classes=classes if index else (),
-        splits=split_array(splits),
-        images=Files(tuple(root / path for path in paths), page, pages_are_channels),
-        notes=_notes(root, has_splits, others, classes, class_names, splits),
+        names=tuple(shown(path) for path in listing.images),
+        labels=codes,
+        classes=classes,
+        splits=split_array([split for split, _ in places]),
+        images=Files(tuple(root / path for path in listing.images), page, pages_are_channels),
+        notes=_notes(listing, has_splits, places, classes),
     )
 
 
-def _place(paths: list[Path], has_splits: bool) -> tuple[list[str], list[str]]:
-    """Split and class folder of every path; class "" where there is none."""
-    splits, names = [], []
-    for path in paths:
-        folders = path.parts[:-1]
-        split = SPLIT_NAMES.get(folders[0].lower(), UNLABELLED) if has_splits and folders else UNASSIGNED
-        if has_splits or (folders and SPLIT_NAMES.get(folders[0].lower()) == UNLABELLED):
-            split, folders = (split or UNLABELLED), folders[1:]
-        splits.append(split)
-        names.append(folders[0] if folders and split != UNLABELLED else "")
-    return splits, names
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
 
 
-def _classes(class_names: list[str], splits: list[str]) -> tuple[str, ...]:
-    return tuple(sorted({name for name in class_names if name}, key=natural_key))
+def _path_key(path: Path) -> list[object]:
+    return [natural_key(part) for part in path.parts]
 
 
-def _no_classes(root: Path, paths: list[Path], classes: tuple[str, ...]) -> str:
-    found = f"one class folder, {shown(Path(classes[0]))}" if classes else f"{len(paths)} images in no class folder"
+def _has_splits(listing: Listing) -> bool:
+    """Whether the top folders are splits: one is for training, or all have names of splits."""
+    tops = [SPLIT_NAMES.get(folder.name.lower()) for folder in listing.folders if len(folder.parts) == 1]
+    return TRAIN in tops or (bool(tops) and all(top not in (None, UNLABELLED) for top in tops))
+
+
+def _place(path: Path, has_splits: bool) -> tuple[str, str]:
+    """Split and class folder of an image; class "" where there is none."""
+    folders = path.parts[:-1]
+    top = SPLIT_NAMES.get(folders[0].lower(), UNASSIGNED) if folders else UNASSIGNED
+    if has_splits:
+        return top or UNLABELLED, folders[1] if len(folders) > 1 and top not in (UNASSIGNED, UNLABELLED) else ""
+    return (UNLABELLED, "") if top == UNLABELLED or not folders else (UNASSIGNED, folders[0])
+
+
+def _no_image(root: Path, listing: Listing) -> str:
+    found = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items())) or "no file"
+    dicom = "; DICOM is not read: convert it to 16-bit PNG, TIFF or .npy" if ".dcm" in listing.others else ""
+    return f"{root}: no image below this folder (found {found}); images end in {' '.join(sorted(SUFFIXES))}{dicom}"
+
+
+def _no_classes(root: Path, listing: Listing, classes: tuple[str, ...]) -> str:
+    found = f"one class folder, {classes[0]}," if classes else "no class folder"
     return (
-        f"{root}: labels need one folder a class, two or more, or train, val and test folders that hold them; "
-        f"found {found}. A manifest (CSV: path,label) is the other way"
+        f"{root}: labels need one folder a class, two or more, or train, val and test folders that hold them; found "
+        f"{found} and {len(listing.images)} images. A manifest (CSV: path,label) is the other way"
     )
 
 
 def _notes(
-    root: Path, has_splits: bool, others: dict[str, int], classes: tuple[str, ...], names: list[str], splits: list[str]
+    listing: Listing, has_splits: bool, places: list[tuple[str, str]], classes: tuple[str, ...]
 ) -> tuple[str, ...]:
     notes = []
-    if others:
-        listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(others.items()))
-        notes.append(f"{sum(others.values())} files with other suffixes were left aside: {listed}")
-    if len(classes) > 1:
-        tops = {"": root}
-        if has_splits:
-            folders = [folder for folder in root.iterdir() if folder.is_dir()]
-            tops = {SPLIT_NAMES[f.name.lower()]: f for f in folders if f.name.lower() in SPLIT_NAMES}
-        for split, top in tops.items():
-            if split == UNLABELLED:
-                continue
-            full = {name for name, where in zip(names, splits, strict=True) if name and (where == split or not split)}
-            listed_folders = {folder.name for folder in top.iterdir() if folder.is_dir() and not is_junk(folder.name)}
-            empty = sorted((set(classes) | listed_folders) - full - set(SPLIT_NAMES), key=natural_key)
-            notes += [f"class {shown(Path(name))} has no image in {top.name}" for name in empty]
-    if has_splits and TRAIN not in splits:
-        notes.append(f"{root}: no train folder")
+    if listing.others:
+        listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
+        notes.append(f"{sum(listing.others.values())} files with other suffixes were left aside: {listed}")
+    loose = sum(not name for _, name in places) if classes else 0
+    if loose:
+        notes.append(f"{loose} images in no class folder are seen by pretraining only")
+    full = {Path(*path.parts[:depth]) for path in listing.images for depth in (1, 2)}
+    depth = 2 if has_splits else 1
+    for folder in listing.folders:
+        if len(folder.parts) == depth and folder not in full and SPLIT_NAMES.get(folder.name.lower()) is None:
+            notes.append(f"class folder {shown(folder)} is empty")
     return tuple(notes)

@@ -100,7 +100,7 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
         value_range=pixels.scale,
         clipped=pixels.clip,
         fingerprint=fingerprint(digests, source.labels, plan.splits, form, pixels.scale),
-        notes=source.notes + plan.notes(),
+        notes=source.notes + plan.notes(labels_wanted=labels),
         bad_files=tuple(bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
     )

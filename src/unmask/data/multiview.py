@@ -44,6 +44,8 @@ class MultiViewConfig:
     """S, height and width in pixels."""
     part_size: int = 8
     """p, height and width of a part in pixels."""
+    bandwidth: int = 5
+    """Cosines a direction that a texture is made of: few for smooth textures, part_size for white ones."""
     distractors: int = 2
     """M, parts of other classes in every image."""
     distractor_strength: float = 0.4
@@ -52,7 +54,7 @@ class MultiViewConfig:
     """Standard deviation of the smooth background relative to a part's."""
     noise: float = 0.3
     """Standard deviation of the pixel noise relative to a part's."""
-    contrast: float = 0.2
+    contrast: float = 0.15
     """Standard deviation of a part of strength 1, where black to white is 1."""
     seed: int = 0
     """Seed of textures and images."""
@@ -61,6 +63,7 @@ class MultiViewConfig:
         for name, low in (("images", 1), ("val_images", 1), ("test_images", 1), ("classes", 2), ("parts", 1)):
             require_at_least(name, getattr(self, name), low)
         require_at_least("part_size", self.part_size, 2)
+        require_at_least("bandwidth", self.bandwidth, 2)
         room = (self.size // (2 * self.part_size - 1)) ** 2
         require(self.parts <= max(room, 1) and self.part_size <= self.size, "parts", self.parts,
                 f"at most {room} parts of {self.part_size} pixels find a place in {self.size} pixels")  # fmt: skip
@@ -86,16 +89,19 @@ class MultiView:
 
 
 def textures(config: MultiViewConfig) -> Floats:
-    """The part of every class and place, float32 (k, L, p, p): random, orthonormal, zero-mean; then of unit variance.
+    """The part of every class and place, float32 (k, L, p, p): random, smooth, of zero mean and unit variance.
 
-    Orthonormal like the features v[i, l] of the theory as long as k · L < p²; beyond that, merely random.
+    Random combinations of the lowest bandwidth² - 1 cosines. Orthogonal like the features v[i, l] of the theory as
+    long as k · L of them fit, that is k · L < bandwidth²; beyond that, merely random.
     """
-    k, parts, p = config.classes, config.parts, config.part_size
-    normal = ndtri(_open(uniform(config.seed, "texture", 0, np.arange(k * parts), p * p)))
-    normal -= normal.mean(1, keepdims=True)
-    if k * parts < p * p:
-        normal = np.linalg.qr(normal.T)[0].T
-    return (normal / normal.std(1, keepdims=True)).reshape(k, parts, p, p).astype(np.float32)
+    k, parts, p, band = config.classes, config.parts, config.part_size, min(config.bandwidth, config.part_size)
+    waves = np.cos(np.pi / p * np.outer(np.arange(band), np.arange(p) + 0.5))
+    waves /= np.linalg.norm(waves, axis=1, keepdims=True)
+    atoms = np.einsum("ay,bx->abyx", waves, waves).reshape(band * band, p * p)[1:]
+    mix = ndtri(_open(uniform(config.seed, "texture", 0, np.arange(k * parts), len(atoms))))
+    mix = np.linalg.qr(mix.T)[0].T if k * parts <= len(atoms) else mix
+    mix /= np.linalg.norm(mix, axis=1, keepdims=True)
+    return (p * mix @ atoms).reshape(k, parts, p, p).astype(np.float32)
 
 
 def draw_multiview(config: MultiViewConfig, split: str, shows: NDArray[np.int64]) -> MultiView:

@@ -44,9 +44,12 @@ class Plan:
         pretrain = np.flatnonzero(self.good) if self.transductive else self.rows(TRAIN, UNLABELLED)
         return {PRETRAIN: pretrain} | {name: rows for name, rows in sets.items() if len(rows)}
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, *, labels_wanted: bool) -> tuple[str, ...]:
         """What was left out, and what pretraining sees."""
         notes = []
+        held_out = len(self.rows(VAL, TEST))
+        if not labels_wanted and held_out and not self.transductive:
+            notes.append(f"{held_out} validation and test images are kept from pretraining")
         if self.twins:
             row, twin = next(iter(self.twins.items()))
             names = self.source.names

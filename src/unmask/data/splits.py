@@ -37,7 +37,8 @@ def assign_splits(
     for name, share in ((TEST, test_share), (VAL, val_share)):
         if not (given == name).any():
             pool = np.flatnonzero(np.isin(splits, (UNASSIGNED, TRAIN)) & (labels >= 0))
-            drawn = draw(pool, labels, groups, share, seed, name)
+            leave = 2 if name == TEST and not (given == VAL).any() else 1
+            drawn = draw(pool, labels, groups, share, leave, seed, name)
             splits[drawn if groups is None else _with_their_groups(drawn, groups, splits)] = name
     splits[splits == UNASSIGNED] = TRAIN
     return splits
@@ -48,13 +49,14 @@ def draw(
     labels: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
     share: float,
+    leave: int,
     seed: int,
     purpose: str,
 ) -> NDArray[np.int64]:
     """About `share` of the pool, class by class, in whole groups.
 
-    Without groups: round(share · n) of the n images of a class, at least one and at most n - 1 where n >= 2. With
-    groups: every group counts for the class most of its images have.
+    Without groups: round(share · n) of the n images of a class, at least one and at most n - leave. With groups:
+    every group counts for the class most of its images have.
     """
     units = pool if groups is None else groups[pool]
     names, member = np.unique(units, return_inverse=True)
@@ -63,7 +65,7 @@ def draw(
     shuffled = permutation(seed, f"split {purpose}", 0, len(names))
     for label in np.unique(classes):
         of_class = shuffled[classes[shuffled] == label]
-        count = min(max(round(share * len(of_class)), 1), len(of_class) - 1)
+        count = min(max(round(share * len(of_class)), 1), len(of_class) - leave)
         chosen[of_class[: max(count, 0)]] = True
     return pool[chosen[member]]
 

@@ -1,0 +1,48 @@
+"""Laws of labelled subsets: exact counts, nesting, seeds, few groups."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unmask.data.subsets import nested_subsets
+from unmask.errors import UserError
+
+
+@given(
+    st.lists(st.integers(5, 30), min_size=1, max_size=5),
+    st.lists(st.integers(1, 5), min_size=1, max_size=4, unique=True),
+    st.integers(0, 99),
+    st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_counts_are_exact_and_budgets_nest(counts: list[int], budgets: list[int], seed: int, grouped: bool) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    labels = torch.cat([labels, torch.full((7,), -1)])
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))]
+    groups = torch.arange(len(labels)) // 3 if grouped else None
+    subsets = nested_subsets(labels, budgets, seed, groups)
+    for budget, rows in subsets.items():
+        assert torch.bincount(labels[rows], minlength=len(counts)).tolist() == [budget] * len(counts)
+        assert rows.unique().tolist() == rows.tolist()
+    for small, large in zip(sorted(budgets), sorted(budgets)[1:], strict=False):
+        assert set(subsets[small].tolist()) <= set(subsets[large].tolist())
+
+
+def test_another_seed_draws_another_subset() -> None:
+    labels = torch.arange(200) % 2
+    assert not torch.equal(nested_subsets(labels, [10], 0)[10], nested_subsets(labels, [10], 1)[10])
+    assert torch.equal(nested_subsets(labels, [10], 0)[10], nested_subsets(labels, [10, 50], 0)[10])
+
+
+def test_as_few_groups_as_possible_are_touched() -> None:
+    labels = torch.zeros(60, dtype=torch.int64)
+    groups = torch.arange(60) // 6
+    rows = nested_subsets(labels, [12], 3, groups)[12]
+    assert len(groups[rows].unique()) == 2
+
+
+def test_a_class_with_too_few_images_is_named_with_the_largest_possible_budget() -> None:
+    labels = torch.tensor([0] * 9 + [1] * 4 + [2] * 9)
+    with pytest.raises(UserError, match=r"5 labelled images a class are wanted, but class cat has 4 .* budget is 4"):
+        nested_subsets(labels, [2, 5], 0, classes=("dog", "cat", "cow"))
