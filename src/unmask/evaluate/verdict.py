@@ -61,7 +61,7 @@ def sentence(estimate: Estimate, verdict: Verdict, place: Place, *, smallest: fl
     """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
     labels = f"{place.budget} label{'s' if place.budget != 1 else ''} a class"
     where = f"With {labels}, on {describe_split(place.split)},"
-    change = f"{100 * estimate.mean:+.1f} points against the best scratch arm ({place.baseline})"
+    change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"
     interval = interval_of(estimate, confidence)
     if interval.low is None or interval.high is None:
         reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"

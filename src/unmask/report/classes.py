@@ -54,7 +54,7 @@ def confusion_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes.set_ylabel("true")
         for i, j in np.argwhere(counts > 0) if k <= 12 else ():
             colour = "#000000" if shares[i, j] > 0.55 else "#ffffff"
-            axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8.5)
+            axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=10)
     return figure
 
 

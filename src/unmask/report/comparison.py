@@ -282,4 +282,5 @@ def _ensembles(summary: Mapping[str, Any]) -> Section:
         "captured every feature has little to gain from an ensemble."
     )
     columns = ("arm", "labels a class", "images", "mean, %", "ensemble, %", "gap, points")
-    return Section("Ensemble gap", intro, folds=[Fold("Table", [Table("Ensemble gap", columns, rows)])] if rows else [])
+    table = Table("Single trainings and their average", columns, rows, numeric=True)
+    return Section("Ensemble gap", intro, tables=[table] if rows else [])
