@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,15 +23,27 @@ def loses_depth(image: Image.Image) -> bool:
 
 
 def read_deep_png(path: Path) -> NDArray[np.generic]:
-    """A 16-bit PNG with colour or alpha as uint16 (C, H, W)."""
-    from torchvision.io import ImageReadMode, decode_png
+    """A 16-bit PNG with colour as uint16 (3, H, W); alpha is laid over the background.
 
-    content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-    try:
-        values = decode_png(content, mode=ImageReadMode.UNCHANGED).numpy()
-    except RuntimeError as error:
-        raise UserError(" ".join(str(error).split())) from None
-    return over_background(values) if len(values) in (2, 4) else values
+    PIL keeps one byte of each value. Read as big-endian numbers it is the upper byte, as little-endian ones the lower.
+
+    Raises:
+        UserError: grey with alpha, of which PIL only gives the upper byte.
+    """
+    upper, lower = (_bytes_of_png(path, order) for order in "BL")
+    values = (upper.astype(np.uint16) * 256 + lower).transpose(2, 0, 1)
+    return over_background(values) if len(values) == 4 else np.ascontiguousarray(values)
+
+
+def _bytes_of_png(path: Path, order: str) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        tile = getattr(image, "tile")[0]  # noqa: B009, declared for files only
+        mode = str(tile.args).partition(";")[0]
+        if mode not in ("RGB", "RGBA"):
+            raise UserError(f"16-bit PNG of kind {mode} is not supported: store it without alpha")
+        image.tile = [tile._replace(args=f"{mode};16{order}")]
+        image.load()
+        return np.asarray(image)
 
 
 def over_background(values: NDArray[np.generic]) -> NDArray[np.generic]:

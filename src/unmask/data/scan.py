@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from tqdm import tqdm
 
 from unmask.config.data import DataConfig
@@ -46,11 +47,18 @@ def read_header(path: Path, *, page: int = 0, pages_are_channels: bool = False) 
         pages = getattr(image, "n_frames", 1)
         image.seek(min(page, pages - 1))
         width, height = image.size
-        turned = image.getexif().get(0x0112, 1) >= 5
+        turned = _orientation(image) >= 5
         channels = (1 if image.mode in GREY else 3) * (pages if pages_are_channels else 1)
         kind: Kind = "uint16" if image.mode.startswith("I") or loses_depth(image) else "uint8"
         kind = "float32" if image.mode == "F" else kind
         return Header((width, height) if turned else (height, width), channels, kind)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8. Not asked of a PNG without one in its header, for PIL would decode all of it."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return int(image.getexif().get(0x0112, 1))
 
 
 def _tiff_header(path: Path, page: int, pages_are_channels: bool) -> Header:

@@ -1,0 +1,128 @@
+"""The data set as a whole: no image twice across splits, measured statistics, a fingerprint."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unmask.config import DataConfig
+from unmask.data.load import Dataset, load_data
+from unmask.data.statistics import channel_statistics, value_range
+from unmask.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def stored(path: Path, images: np.ndarray, **more: np.ndarray) -> DataConfig:
+    np.savez(path, images=images, labels=np.arange(len(images)) % 2, **more)
+    return DataConfig(data=str(path))
+
+
+def load(config: DataConfig) -> Dataset:
+    return load_data(config, labels=True, progress=False)
+
+
+@pytest.mark.parametrize("cache_mib", [4096, 0])
+def test_no_content_is_in_two_splits(tmp_path: Path, cache_mib: int) -> None:
+    unique = RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    images = np.concatenate([unique, unique, unique])
+    data = load(replace(stored(tmp_path / "x.npz", images), cache_mib=cache_mib))
+    assert data.val is not None
+    sets = [data.pretrain, data.val, data.tests["test"]]
+    contents = [{image.numpy().tobytes() for image in images.raw(range(len(images)))} for images in sets]
+    assert all(contents)
+    assert sum(map(len, contents)) == len(set.union(*contents))
+    assert any("exact duplicates across splits" in note for note in data.notes)
+    assert len(data.tests["test"]) == 24
+
+
+def test_transductive_pretraining_sees_everything_and_says_so(tmp_path: Path) -> None:
+    config = replace(stored(tmp_path / "x.npz", RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8)), transductive=True)
+    data = load(config)
+    assert data.pretrain.ids.tolist() == list(range(40))
+    assert len(data.train or ()) < 40
+    assert any("transductive" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_statistics_are_those_of_numpy_over_the_pretraining_images(tmp_path: Path, kind: type) -> None:
+    values = RNG.random((50, 3, 6, 7)) ** 2
+    values = values.astype(kind) if kind is np.float32 else (values * np.iinfo(kind).max).astype(kind)
+    data = load(stored(tmp_path / "x.npz", values))
+    raw = data.pretrain.raw(range(len(data.pretrain))).double().numpy()
+    np.testing.assert_allclose(data.mean, raw.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(data.std, raw.std((0, 2, 3)), rtol=1e-6)
+
+
+def test_statistics_ignore_validation_and_test(tmp_path: Path) -> None:
+    images = RNG.integers(0, 100, (40, 8, 8), dtype=np.uint8)
+    split = np.repeat(["train", "val", "test"], [20, 10, 10])
+    images[20:] += 155
+    data = load(stored(tmp_path / "x.npz", images, split=split))
+    assert data.mean[0] == pytest.approx(images[:20].mean() / 255)
+
+
+def test_a_constant_channel_has_a_finite_inverse_deviation() -> None:
+    values = torch.full((5, 1, 4, 4), 7, dtype=torch.uint8)
+    assert channel_statistics(values, torch.arange(5), (0.0, 255.0)) == ((7 / 255,), (1e-4,))
+
+
+def test_a_window_maps_percentiles_to_0_and_1_and_clips(tmp_path: Path) -> None:
+    images = RNG.normal(3000, 100, (60, 16, 16)).clip(0, 65535).astype(np.uint16)
+    images[:, 0, 0] = 60000
+    plain = load(stored(tmp_path / "x.npz", images))
+    data = load(replace(stored(tmp_path / "x.npz", images), window=(1.0, 99.0)))
+    low, high = np.percentile(images[data.pretrain.ids.numpy()], [1, 99])
+    assert data.value_range == (np.floor(low), np.ceil(high))
+    assert data.clipped
+    raw = data.pretrain.raw(range(len(data.pretrain)))
+    assert (raw.min(), raw.max()) == (0, 1)
+    assert raw.std() > 10 * plain.pretrain.raw(range(len(data.pretrain))).std() or raw.std() > 0.2
+    np.testing.assert_allclose(data.mean, raw.double().mean(), rtol=1e-5)
+    np.testing.assert_allclose(data.std, raw.double().numpy().std(), rtol=1e-5)
+
+
+def test_float_images_beyond_0_to_1_take_their_own_range() -> None:
+    values = torch.tensor([-3.0, 0.0, 5.0]).view(3, 1, 1, 1)
+    assert value_range(values, torch.arange(3), "float32", None) == (-3.0, 5.0)
+    assert value_range(values / 10 + 0.4, torch.arange(3), "float32", None) == (0.0, 1.0)
+    assert value_range(torch.full((2, 1, 1, 1), 9.0), torch.arange(2), "float32", None) == (9.0, 10.0)
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "split", "size"])
+def test_the_fingerprint_changes_with_content_labels_splits_and_size(tmp_path: Path, change: str) -> None:
+    images = RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    config = stored(tmp_path / "x.npz", images)
+    before = load(config).fingerprint
+    assert load(config).fingerprint == before
+    if change == "pixel":
+        images[17, 3, 3] ^= 1
+        stored(tmp_path / "x.npz", images)
+    elif change == "label":
+        np.savez(tmp_path / "x.npz", images=images, labels=np.roll(np.arange(40) % 2, 1))
+    else:
+        config = replace(config, split_seed=1) if change == "split" else replace(config, image_size=(9, 9))
+    assert load(config).fingerprint != before
+
+
+def test_images_of_several_sizes_meet_at_224_unless_told_otherwise(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(4):
+        (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (10 + i, 12), dtype=np.uint8)).save(tmp_path / f"{i % 2}" / f"{i}.png")
+    config = DataConfig(data=str(tmp_path))
+    assert load_data(config, labels=False, progress=False).image_size == (224, 224)
+    asked = load_data(replace(config, image_size=(6, 9), channels=3), labels=False, progress=False)
+    assert asked.pretrain.raw([0]).shape == (1, 3, 6, 9)
+
+
+def test_a_class_that_is_tested_but_never_trained_is_refused(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    labels = np.repeat(["a", "b", "c"], 10)
+    split = np.repeat(["train", "test"], [20, 10])
+    np.savez(tmp_path / "x.npz", images=images, labels=labels, split=split)
+    with pytest.raises(UserError, match="class c has validation or test images, but no training image"):
+        load(DataConfig(data=str(tmp_path / "x.npz")))
