@@ -1,10 +1,16 @@
 """From a plain network to an encoder that sees visible cells only."""
 
+from timm.models.swin_transformer import SwinTransformer
+from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import nn
 
 from unmask.encoders.convolutional import DenseEncoder
+from unmask.encoders.filled import FilledEncoder
 from unmask.encoders.protocol import Encoder
 from unmask.encoders.tokens import TOKEN_MODELS, TokenEncoder
+from unmask.errors import UserError
+
+EXECUTIONS = ("auto", "dense", "packed", "filled")
 
 
 def masked_encoder(
@@ -12,19 +18,25 @@ def masked_encoder(
 ) -> Encoder:
     """Wrap a model; parameters and buffers are shared with it.
 
-    A ViT encodes visible tokens only; a CNN runs by masked convolution.
+    A ViT encodes visible tokens only, a CNN runs by masked convolution, a Swin transformer has its hidden cells filled
+    with a learnt token.
 
     Args:
         model: from `build_model`, or any timm model.
         image_size: (height, width) in pixels.
         cell: side of a mask cell in pixels; default: the patch size, or the total stride.
-        execution: "auto", or "dense" to force the reference of a CNN.
+        execution: "auto"; "dense" for the reference of a CNN; "filled" for a learnt token in hidden cells, which suits
+            any model with intermediate maps.
 
     Raises:
         UserError: image size not divisible by the cell (nearest sizes are proposed), a cell finer than the first
             stride, no spatial features, or an operation that cannot honour a mask (model, module and operation are
             named).
     """
+    if execution not in EXECUTIONS:
+        raise UserError(f"execution = {execution!r} is out of range: allowed is one of {', '.join(EXECUTIONS)}")
+    if execution == "filled" or (execution == "auto" and isinstance(model, (SwinTransformer, SwinTransformerV2))):
+        return FilledEncoder(model, image_size=image_size, cell=cell)
     if isinstance(model, TOKEN_MODELS):
         return TokenEncoder(model, image_size=image_size, cell=cell)
     return DenseEncoder(model, image_size=image_size, cell=cell)

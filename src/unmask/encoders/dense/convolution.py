@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unmask.encoders.dense.layout import Masked, require_map, zeroed
+from unmask.encoders.dense.layout import Masked, require_map
 
 
 def convolution(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: Any) -> Masked:
@@ -15,4 +15,5 @@ def convolution(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: An
     """
     require_map(x)
     values = func(x.values, *args, **kwargs)
-    return zeroed(values, x.layout.projected(values.shape[2], values.shape[3]))
+    layout = x.layout.projected(values.shape[2], values.shape[3])
+    return Masked(values.mul_(layout.visible(4, values.dtype)), layout)  # in place: no backward pass reads it

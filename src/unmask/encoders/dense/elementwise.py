@@ -1,6 +1,7 @@
 """Operations that act on each position alone: the result is masked like its arguments."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -18,10 +19,34 @@ def elementwise(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Maske
     return zeroed(values, layout)
 
 
-def activation(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Masked:
-    """Activations, whose `inplace` flag is dropped: the values may be needed by a hook or another branch."""
-    kept = {key: value for key, value in kwargs.items() if key != "inplace"}
-    return elementwise(func, *[a for a in args if a is not True], **kept)
+def singular(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Masked:
+    """Elementwise operations that may be infinite, or have an infinite slope, at 0: hidden positions are 1 inside."""
+    safe = [replace(a, values=a.filled(1.0)) if isinstance(a, Masked) else a for a in args]
+    return elementwise(func, *safe, **kwargs)
+
+
+def activation(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: Any) -> Masked:
+    """Activations with f(0) = 0, so that hidden positions stay 0 by themselves.
+
+    The `inplace` flag is dropped: the values may be needed by a hook or another branch.
+    """
+    args, kwargs = _out_of_place(args, kwargs)
+    return Masked(func(x.values, *args, **kwargs), x.layout)
+
+
+def gate(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: Any) -> Masked:
+    """Activations with f(0) != 0."""
+    args, kwargs = _out_of_place(args, kwargs)
+    return zeroed(func(x.values, *args, **kwargs), x.layout)
+
+
+def copied(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: Any) -> Masked:
+    """Copies and changes of type, device or memory order."""
+    return Masked(func(x.values, *[_values(a) for a in args], **kwargs), x.layout)
+
+
+def _out_of_place(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return tuple(a for a in args if a is not True), {key: v for key, v in kwargs.items() if key != "inplace"}
 
 
 def dropout(

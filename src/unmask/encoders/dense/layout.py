@@ -54,6 +54,10 @@ class Layout:
             shape[axis] = size
         return hidden.permute(order).reshape(shape)
 
+    def visible(self, ndim: int, dtype: torch.dtype) -> Tensor:
+        """1 where visible, 0 where hidden, shaped to broadcast against a tensor of `ndim` dimensions."""
+        return (~self.broadcast(ndim)).to(dtype)
+
     def spatial(self) -> tuple[int, ...]:
         """Dimensions of height and width (or the merged one)."""
         return self.axes[1:]
@@ -77,7 +81,7 @@ class Masked:
     def visible(self) -> Tensor:
         """1 where visible, 0 where hidden, in the values' type (at least float32), broadcast shape."""
         kind = torch.promote_types(self.values.dtype, torch.float32)
-        return (~self.layout.broadcast(self.values.ndim)).to(kind)
+        return self.layout.visible(self.values.ndim, kind)
 
     def filled(self, value: float) -> Tensor:
         """The values, with hidden positions set to `value`."""
@@ -85,11 +89,11 @@ class Masked:
 
 
 def zeroed(values: Tensor, layout: Layout) -> Masked:
-    """Set hidden positions to exactly 0 and no gradient, whatever they held."""
+    """Set hidden positions, whose values are finite, to exactly 0, without a gradient."""
     for axis, size in zip(layout.axes, layout.sizes, strict=True):
         if axis >= values.ndim or values.shape[axis] != size:
             raise UnsupportedError("the result no longer has the positions of its mask")
-    return Masked(values.masked_fill(layout.broadcast(values.ndim), 0), layout)
+    return Masked(values * layout.visible(values.ndim, values.dtype), layout)
 
 
 def require_map(x: Masked) -> tuple[int, int]:

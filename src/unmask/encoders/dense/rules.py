@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unmask.encoders.dense import convolution, norms, pooling, reductions, shapes
-from unmask.encoders.dense.elementwise import activation, channelwise, dropout, elementwise
+from unmask.encoders.dense import attention, convolution, norms, pooling, reductions, shapes
+from unmask.encoders.dense.elementwise import activation, channelwise, copied, dropout, elementwise, gate, singular
 
 T = Tensor
 Rule = Callable[..., Any]
@@ -50,21 +50,26 @@ IN_PLACE: dict[Any, Rule] = {
 
 _POINTWISE = (
     *(T.add, T.__add__, T.__radd__, torch.add, T.sub, T.__sub__, T.__rsub__, torch.sub, T.mul, T.__mul__, T.__rmul__),
-    *(torch.mul, T.div, T.__truediv__, T.__rtruediv__, T.__rdiv__, torch.div, torch.true_divide, T.pow, T.__pow__),
-    *(torch.pow, T.neg, T.__neg__, T.abs, torch.abs, T.exp, torch.exp, T.sqrt, torch.sqrt, T.rsqrt, torch.rsqrt),
+    *(torch.mul, T.neg, T.__neg__, T.abs, torch.abs, T.exp, torch.exp, T.__rpow__),
     *(T.square, torch.square, T.sigmoid, torch.sigmoid, F.sigmoid, F.softplus, F.logsigmoid, T.clamp, torch.clamp),
-    *(torch.addcmul, T.addcmul, T.lerp, torch.lerp, T.float, T.half, T.bfloat16, T.double, T.to, T.type_as, T.type),
-    *(T.contiguous, T.clone, torch.clone, T.detach, torch.maximum, torch.minimum, T.reciprocal, torch.reciprocal),
-    *(torch.log, T.log, T.expm1, T.log1p),
+    *(torch.addcmul, T.addcmul, T.lerp, torch.lerp, torch.maximum, torch.minimum, T.log1p),
+)
+_SINGULAR = (
+    *(T.div, T.__truediv__, T.__rtruediv__, torch.div, torch.true_divide, T.pow, T.__pow__, torch.pow, T.sqrt),
+    *(torch.sqrt, T.rsqrt, torch.rsqrt, T.reciprocal, torch.reciprocal, torch.log, T.log),
 )
 _ACTIVATIONS = (
-    *(F.relu, torch.relu, T.relu, F.relu6, F.silu, F.gelu, F.hardswish, F.hardsigmoid, F.leaky_relu, F.elu, F.selu),
+    *(F.relu, torch.relu, T.relu, F.relu6, F.silu, F.gelu, F.hardswish, F.leaky_relu, F.elu, F.selu),
     *(F.celu, F.mish, F.hardtanh, torch.tanh, T.tanh, F.tanh, F.prelu, torch.prelu),
 )
+_COPIES = (T.float, T.half, T.bfloat16, T.double, T.to, T.type_as, T.type, T.contiguous, T.clone, torch.clone, T.detach)
 
 RULES: dict[Any, Rule] = {
     **dict.fromkeys(_POINTWISE, elementwise),
+    **dict.fromkeys(_SINGULAR, singular),
     **dict.fromkeys(_ACTIVATIONS, activation),
+    F.hardsigmoid: gate,
+    **dict.fromkeys(_COPIES, copied),
     **dict.fromkeys((F.dropout, F.dropout2d, F.alpha_dropout), dropout),
     **dict.fromkeys((F.linear, F.layer_norm, F.rms_norm), channelwise),
     F.conv2d: convolution.convolution,
@@ -76,6 +81,11 @@ RULES: dict[Any, Rule] = {
     F.adaptive_max_pool2d: pooling.global_max,
     **dict.fromkeys((T.sum, torch.sum), reductions.total),
     **dict.fromkeys((T.norm, torch.norm), reductions.norm),
+    F.normalize: reductions.normalize,
+    **dict.fromkeys((T.var, torch.var), reductions.variance),
+    **dict.fromkeys((T.softmax, torch.softmax, F.softmax), reductions.softmax),
+    **dict.fromkeys((T.matmul, torch.matmul, T.__matmul__, torch.bmm, T.bmm), attention.product),
+    F.scaled_dot_product_attention: attention.attention,
     **dict.fromkeys((T.mean, torch.mean), reductions.mean),
     **dict.fromkeys((T.amax, torch.amax), reductions.maximum),
     **dict.fromkeys((T.permute, torch.permute), shapes.permute),
@@ -89,6 +99,7 @@ RULES: dict[Any, Rule] = {
     **dict.fromkeys((T.unbind, torch.unbind), shapes.unbind),
     **dict.fromkeys((torch.cat, torch.concat), shapes.concatenate),
     torch.stack: shapes.stack,
+    T.expand_as: shapes.expand_as,
     F.pad: shapes.pad,
     F.interpolate: shapes.resize,
     T.__getitem__: shapes.take,

@@ -103,6 +103,13 @@ def pad(func: Callable[..., Tensor], x: Masked, pad: Any, mode: str = "constant"
     return zeroed(values, replace(x.layout, hidden=hidden[:, 0] > 0.5))
 
 
+def expand_as(func: Callable[..., Tensor], plain: Any, like: Any) -> Tensor:
+    """A plain tensor (a gate) expanded to the shape of a masked one stays plain."""
+    if isinstance(plain, Masked):
+        raise UnsupportedError("it repeats masked positions")
+    return plain.expand_as(like.values)
+
+
 def take(func: Callable[..., Any], x: Masked, index: Any) -> Masked:
     """Basic slices; of height and width too, e.g. to crop a padded map."""
     entries = list(index) if isinstance(index, tuple) else [index]

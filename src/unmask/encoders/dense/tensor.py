@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.encoders.dense.layout import Layout, Masked, UnsupportedError, zeroed
+from unmask.encoders.dense.layout import Layout, Masked, UnsupportedError
 from unmask.encoders.dense.rules import IN_PLACE, QUERIES, RULES
 
 
@@ -41,7 +41,7 @@ class MaskedTensor(Tensor):
             raise UnsupportedError(f"{name_of(func)} is not among the operations honoured on masked tensors")
         try:
             result = rule(IN_PLACE.get(func, func), *_map(args, _masked), **_map(kwargs or {}, _masked))
-        except UnsupportedError as error:
+        except (UnsupportedError, TypeError) as error:
             raise UnsupportedError(f"{name_of(func)}: {error}") from error
         if in_place:
             args[0].plain, args[0].layout_ = result.values, result.layout
@@ -51,7 +51,8 @@ class MaskedTensor(Tensor):
 
 def masked_images(images: Tensor, layout: Layout) -> MaskedTensor:
     """Images [B, C, H, W] whose hidden pixels are zeroed and marked."""
-    return MaskedTensor.wrap(zeroed(images, layout))
+    values = torch.empty_like(images).copy_(images.masked_fill(layout.broadcast(4), 0))  # keeps the memory format
+    return MaskedTensor.wrap(Masked(values, layout))
 
 
 def name_of(func: Callable[..., Any]) -> str:
