@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from unmask.data.decode import quiet
 from unmask.data.form import Form, Kind, to_form
 from unmask.data.pixels import read_one
 from unmask.data.source import Arrays, Files
@@ -51,7 +52,7 @@ def fill_cache(
         except UserError as error:
             bad[position] = str(error)
 
-    with ThreadPoolExecutor(DECODERS) as pool:
+    with quiet(), ThreadPoolExecutor(DECODERS) as pool:
         done = pool.map(read, range(len(values)))
         for _ in tqdm(done, total=len(values), desc="decoding", unit="image", disable=not progress):
             pass

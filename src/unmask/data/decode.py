@@ -1,5 +1,6 @@
 """One image file to an array, whole or not at all."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,17 @@ def decode(path: Path, *, page: int = 0, pages_are_channels: bool = False) -> ND
         raise UserError(f"{shown(path)}: {error}") from None
     except FAILURES as error:
         raise UserError(f"{shown(path)}: {one_line(error)}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without PIL's warnings of odd metadata and large images: what matters is an error. For a whole loop of reading.
+
+    Python's filters are global, so this is entered once by the thread that starts the others.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
 
 
 @contextmanager

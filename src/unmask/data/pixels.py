@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from unmask.data.decode import decode
+from unmask.data.decode import decode, quiet
 from unmask.data.form import Form, to_form
 from unmask.data.naming import shown
 from unmask.data.source import Arrays, Files
@@ -80,11 +80,12 @@ class StreamedPixels:
         """See `Pixels.read`."""
         out = torch.full((len(rows), *self.shape), torch.nan)
         failures = []
-        for i, row in enumerate(rows.tolist()):
-            try:
-                out[i] = read_one(self.images, row, self.form).float()
-            except UserError as error:
-                failures.append(str(error))
+        with quiet():
+            for i, row in enumerate(rows.tolist()):
+                try:
+                    out[i] = read_one(self.images, row, self.form).float()
+                except UserError as error:
+                    failures.append(str(error))
         return rescale(out, self.scale, self.clip), failures
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from unmask.config.data import DataConfig
 from unmask.data.cache import DECODERS
-from unmask.data.decode import FAILURES, open_image, read_npy
+from unmask.data.decode import FAILURES, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth, open_tiff, page_layout
 from unmask.data.form import Form, Kind, kind_of, widest
 from unmask.data.modes import GREY
@@ -93,7 +93,7 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
             bad[row] = f"{shown(images.paths[row])}: {one_line(error)}"
 
     count = len(images.paths)
-    with ThreadPoolExecutor(DECODERS) as pool:
+    with quiet(), ThreadPoolExecutor(DECODERS) as pool:
         for _ in tqdm(pool.map(look, range(count)), total=count, desc="listing", unit="file", disable=not progress):
             pass
     return _form(headers.values(), config), dict(sorted(bad.items()))

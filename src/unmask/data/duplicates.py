@@ -1,0 +1,69 @@
+"""Images that occur twice: the same pixels, or the same picture saved again (other format, size or quality)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unmask.data.form import Form, to_form
+
+SIDE = 16
+SMALLEST_CORRELATION = 0.998
+LARGEST_DIFFERENCE = 0.02
+"""Root mean square over a thumbnail's pixels, where black to white is 1."""
+FLAT = 0.02
+"""Thumbnails with a smaller standard deviation show too little to be told apart."""
+CHUNK = 2048
+
+
+def thumbnail(image: NDArray[np.generic], top: float) -> NDArray[np.float32]:
+    """Grey, 16 x 16, as 256 values, of which `top` becomes 1. Other than grey and RGB: the mean over channels."""
+    floats = image.astype(np.float32) / top
+    grey = floats if len(image) in (1, 3) else floats.mean(0, keepdims=True)
+    return to_form(grey, Form((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
+
+
+def same_pixels(digests: Sequence[bytes | None]) -> list[list[int]]:
+    """Rows with the same digest, two or more at a time; None is no image."""
+    rows: dict[bytes, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        if digest is not None:
+            rows[digest].append(row)
+    return [group for group in rows.values() if len(group) > 1]
+
+
+def saved_again(thumbnails: NDArray[np.float32], splits: NDArray[np.str_]) -> list[tuple[int, int]]:
+    """Pairs of rows in different splits whose thumbnails agree but for what saving again changes.
+
+    Correlation at least 0.998 and root mean square difference at most 0.02; flat images are left out. All pairs are
+    compared, as a product of matrices.
+
+    Args:
+        thumbnails: float32 (N, 256), NaN rows for unreadable images.
+        splits: split of each image, (N,).
+
+    Returns:
+        (earlier row, later row), in order.
+    """
+    spread = thumbnails.std(1)
+    rows = np.flatnonzero(np.nan_to_num(spread) > FLAT)
+    values = torch.from_numpy(thumbnails[rows])
+    unit = values - values.mean(1, keepdim=True)
+    unit /= unit.norm(dim=1, keepdim=True)
+    split = np.unique(splits, return_inverse=True)[1][rows]
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(rows), CHUNK):
+        pairs += _pairs(values, unit, torch.from_numpy(split), start)
+    return sorted((int(rows[i]), int(rows[j])) for i, j in pairs)
+
+
+def _pairs(values: Tensor, unit: Tensor, split: Tensor, start: int) -> list[tuple[int, int]]:
+    """Pairs of one of CHUNK images from `start` with a later one."""
+    near = unit[start : start + CHUNK] @ unit[start:].T >= SMALLEST_CORRELATION
+    near &= split[start : start + CHUNK, None] != split[None, start:]
+    i, j = near.triu(1).nonzero(as_tuple=True)
+    close = (values[start + i] - values[start + j]).square().mean(1).sqrt() <= LARGEST_DIFFERENCE
+    return list(zip((start + i[close]).tolist(), (start + j[close]).tolist(), strict=True))

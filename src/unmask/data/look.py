@@ -1,0 +1,77 @@
+"""Decode every image of a source once, in parallel, and keep what a check wants to know of it."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from unmask.data.cache import DECODERS
+from unmask.data.decode import decode, quiet
+from unmask.data.duplicates import thumbnail
+from unmask.data.form import TOP, Kind, kind_of
+from unmask.data.source import Files, Source
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of a readable image."""
+
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    kind: Kind
+    digest: bytes
+    """Of shape, number type and pixels."""
+    thumbnail: NDArray[np.float32]
+    low: float
+    high: float
+    mean: tuple[float, ...]
+    """Per channel, in 0..1 units of the number type (as they are for floats)."""
+    square: tuple[float, ...]
+    """Per channel, mean of squares."""
+
+
+def look(source: Source, *, progress: bool) -> list[Looked | str]:
+    """For each row what is known of it, or the message why it cannot be read."""
+    count = len(source.names)
+
+    def one(row: int) -> Looked | str:
+        try:
+            return look_at(_read(source, row))
+        except UserError as error:
+            return str(error)
+
+    with quiet(), ThreadPoolExecutor(DECODERS) as pool:
+        done = pool.map(one, range(count))
+        return list(tqdm(done, total=count, desc="checking", unit="image", disable=not progress))
+
+
+def look_at(image: NDArray[np.generic]) -> Looked:
+    """Facts of one image, (C, H, W).
+
+    Raises:
+        UserError: a number type that is not supported.
+    """
+    kind = kind_of(image.dtype)
+    values = image.astype(np.float64).reshape(len(image), -1) / TOP[kind]
+    content = hashlib.blake2b(repr((image.shape, kind)).encode() + image.tobytes(), digest_size=16)
+    return Looked(
+        shape=(image.shape[0], image.shape[1], image.shape[2]),
+        kind=kind,
+        digest=content.digest(),
+        thumbnail=thumbnail(image, TOP[kind]),
+        low=float(values.min()),
+        high=float(values.max()),
+        mean=tuple(values.mean(1).tolist()),
+        square=tuple(np.square(values).mean(1).tolist()),
+    )
+
+
+def _read(source: Source, row: int) -> NDArray[np.generic]:
+    images = source.images
+    if isinstance(images, Files):
+        return decode(images.paths[row], page=images.page, pages_are_channels=images.pages_are_channels)
+    return np.ascontiguousarray(images.values[row])
