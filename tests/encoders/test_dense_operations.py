@@ -178,7 +178,7 @@ def test_an_unknown_operation_names_model_module_and_operation() -> None:
 
 def test_the_laws_notice_statistics_over_hidden_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64)).double()
-    assert laws.isolation(model, draw(2, 3, 64, 64), cell=32) < 1e-9
+    assert laws.isolation(model, draw(2, 3, 64, 64), cell=32, execution="dense") < 1e-9
 
     def careless(func, x, *args, **kwargs):  # type: ignore[no-untyped-def]
         from unmask.encoders.dense.layout import zeroed
@@ -186,7 +186,7 @@ def test_the_laws_notice_statistics_over_hidden_positions(monkeypatch: pytest.Mo
         return zeroed(func(x.values, *args, **kwargs), x.layout)
 
     monkeypatch.setitem(RULES, F.batch_norm, careless)
-    assert laws.isolation(model, draw(2, 3, 64, 64), cell=32) > 1e-3
+    assert laws.isolation(model, draw(2, 3, 64, 64), cell=32, execution="dense") > 1e-3
 
 
 def test_the_laws_notice_a_network_that_sees_everything() -> None:

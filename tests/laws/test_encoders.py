@@ -25,7 +25,7 @@ FAMILIES = {  # name: (options that make it small, whether one visible cell equa
     "vgg11_bn": ({}, True),
     "darknet17": ({}, True),
     "cspresnet50": ({}, True),
-    "repvgg_a0": ({"width_factor": (0.25, 0.25, 0.25, 0.25)}, True),
+    "repvgg_a0": ({}, True),
     "test_nfnet": ({}, True),
     "test_byobnet": ({}, True),
     "test_mambaout": ({}, True),

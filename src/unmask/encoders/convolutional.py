@@ -1,6 +1,5 @@
 """Masked CNNs, dense reference: the model's own forward on tensors that carry their mask."""
 
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError
 from unmask.encoders.dense.tensor import MaskedTensor, masked_images
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
-from unmask.encoders.stages import captured, stage_modules, total_stride
+from unmask.encoders.stages import captured, evaluating, explain, stage_modules, total_stride
 from unmask.errors import UserError
 
 
@@ -26,7 +25,7 @@ class DenseEncoder(nn.Module):
     def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
         super().__init__()
         self.model = model
-        self._stages = stage_modules(model)
+        self.stages = stage_modules(model)
         whole = _round_up(image_size, total_stride(model))
         shapes = self._probe(whole)
         self.channels = tuple(shape[1] for shape in shapes)
@@ -47,10 +46,10 @@ class DenseEncoder(nn.Module):
         cells = Cells(hidden)
         pixels = masked_images(images, Layout(cells, cells.at(*images.shape[2:]), (0, 2, 3)))
         try:
-            with captured(self.model, self._stages, _snapshot) as stages:
+            with captured(self.model, self.stages, _snapshot) as stages:
                 final = _snapshot(self.model.forward_features(pixels))  # type: ignore[operator]
         except UnsupportedError as error:
-            raise UserError(_explain(self.model, error)) from None
+            raise UserError(explain(self.model, error)) from None
         maps = [stage for stage in stages if stage is not None]
         if final is not None and maps and final.layout.sizes == maps[-1].layout.sizes:
             maps[-1] = final
@@ -61,15 +60,10 @@ class DenseEncoder(nn.Module):
     @torch.no_grad()
     def _probe(self, image_size: tuple[int, int]) -> list[torch.Size]:
         """Shapes of the stages, from one masked pass: an operation that is not honoured is found before training."""
-        modes = {module: module.training for module in self.model.modules()}
         like = next(p for p in self.model.parameters() if p.ndim == 4)  # the first convolution
-        self.model.eval()
-        try:
+        with evaluating(self.model):
             images = torch.zeros(1, like.shape[1], *image_size, device=like.device, dtype=like.dtype)
             return [s.values.shape for s in self._run(images, images.new_zeros(1, 1, 1, dtype=torch.bool))]
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
 
 
 def _round_up(image_size: tuple[int, int], unit: int) -> tuple[int, int]:
@@ -85,16 +79,3 @@ def _snapshot(value: Any) -> Masked | None:
     if masked.layout.axes == (0, 1, 2):
         return Masked(masked.values.permute(0, 3, 1, 2), masked.layout.with_axes((0, 2, 3)))
     return masked if masked.layout.axes == (0, 2, 3) else None
-
-
-def _explain(model: nn.Module, error: UnsupportedError) -> str:
-    """Name model, module and operation; the module is the innermost one on the traceback."""
-    paths = {id(module): path for path, module in model.named_modules()}
-    where = ""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None:
-        module = trace.tb_frame.f_locals.get("self")
-        if isinstance(module, nn.Module) and paths.get(id(module)):
-            where = f"{paths[id(module)]} ({type(module).__name__})"
-        trace = trace.tb_next
-    return f"encoder = {type(model).__name__}: module {where} cannot be masked: {error}; choose another encoder"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
+from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.masking import expand
 
@@ -63,13 +64,8 @@ class FilledEncoder(nn.Module):
 
     @torch.no_grad()
     def _probe(self, images: Tensor) -> list[torch.Size]:
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
+        with evaluating(self.model):
             return [m.shape for m in self._run(images, images.new_zeros(1, 1, 1, dtype=torch.bool))]
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
 
 def _stages(model: nn.Module, images: Tensor) -> list[Tensor]:

@@ -1,6 +1,6 @@
 """What must hold for every encoder, as measurements. Tests assert them; `unmask encoders --check` prints them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -120,7 +120,7 @@ def _channels_first(features: Tensor, model: nn.Module) -> Tensor:
     return features.permute(0, 3, 1, 2) if last else features
 
 
-def _reconstruction_loss(maps: tuple[Tensor, ...], images: Tensor) -> Tensor:
+def _reconstruction_loss(maps: Sequence[Tensor], images: Tensor) -> Tensor:
     """Mean squared error of each map's channel mean to the image's mean brightness there."""
     loss = images.new_zeros(())
     for features in maps:

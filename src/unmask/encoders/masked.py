@@ -6,6 +6,7 @@ from torch import nn
 
 from unmask.encoders.convolutional import DenseEncoder
 from unmask.encoders.filled import FilledEncoder
+from unmask.encoders.packed.encoder import PackedEncoder
 from unmask.encoders.protocol import Encoder
 from unmask.encoders.tokens import TOKEN_MODELS, TokenEncoder
 from unmask.errors import UserError
@@ -19,13 +20,14 @@ def masked_encoder(
     """Wrap a model; parameters and buffers are shared with it.
 
     A ViT encodes visible tokens only, a CNN runs by masked convolution, a Swin transformer has its hidden cells filled
-    with a learnt token.
+    with a learnt token; `execution` of the result says how.
 
     Args:
         model: from `build_model`, or any timm model.
         image_size: (height, width) in pixels.
         cell: side of a mask cell in pixels; default: the patch size, or the total stride.
-        execution: "auto"; "dense" for the reference of a CNN; "filled" for a learnt token in hidden cells, which suits
+        execution: "auto": packed where the model allows it, else dense; "dense" for the reference of a CNN; "packed" to
+            insist; "filled" for a learnt token in hidden cells, which suits
             any model with intermediate maps.
 
     Raises:
@@ -39,4 +41,12 @@ def masked_encoder(
         return FilledEncoder(model, image_size=image_size, cell=cell)
     if isinstance(model, TOKEN_MODELS):
         return TokenEncoder(model, image_size=image_size, cell=cell)
-    return DenseEncoder(model, image_size=image_size, cell=cell)
+    dense = DenseEncoder(model, image_size=image_size, cell=cell)
+    if execution == "dense":
+        return dense
+    try:
+        return PackedEncoder(dense)
+    except UserError:
+        if execution == "packed":
+            raise
+        return dense

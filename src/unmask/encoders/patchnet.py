@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unmask.encoders.smoothed_relu import smoothed_relu
+
 
 class SmoothedReLU(nn.Module):
     """0 for z <= 0; z^q / (q rho^(q-1)) on [0, rho]; z - (1 - 1/q) rho above (paper, section 3.1)."""
@@ -15,9 +17,7 @@ class SmoothedReLU(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Elementwise; once continuously differentiable at both joints."""
-        q, rho = self.power, self.threshold
-        low = z.clamp(0, rho)
-        return low**q / (q * rho ** (q - 1)) + nn.functional.relu(z - rho)
+        return smoothed_relu(z, self.power, self.threshold)
 
 
 class PatchNet(nn.Module):

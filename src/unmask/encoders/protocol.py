@@ -4,6 +4,7 @@ Letters: B images, C channels, H x W pixels, Hc x Wc cells, s a stage with C_s c
 H_s x W_s positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 class Encoding:
     """Feature maps of the visible part of a batch."""
 
-    maps: tuple[Tensor, ...]
+    maps: Sequence[Tensor]
     """One map a stage, [B, C_s, H_s, W_s], exactly 0 at hidden positions; the last one is the deepest."""
     hidden: tuple[Tensor, ...]
     """bool[B, H_s, W_s] beside each map: a position is visible iff a cell it covers is visible."""

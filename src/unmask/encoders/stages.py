@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 from torch import Tensor, nn
@@ -54,3 +55,28 @@ def captured(model: nn.Module, stages: list[tuple[str, bool]], read: Callable[[A
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; each module's own mode comes back, also on error."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def explain(model: nn.Module, error: Exception) -> str:
+    """Name model, module and operation; the module is the innermost one on the traceback."""
+    paths = {id(module): path for path, module in model.named_modules()}
+    where = ""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_locals.get("self")
+        if isinstance(module, nn.Module) and paths.get(id(module)):
+            where = f"{paths[id(module)]} ({type(module).__name__})"
+        trace = trace.tb_next
+    return f"encoder = {type(model).__name__}: module {where} cannot be masked: {error}; choose another encoder"

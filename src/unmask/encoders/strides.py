@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 
 
@@ -57,13 +58,8 @@ def _finest_strided(model: nn.Module, channels: int, image_size: tuple[int, int]
 @torch.no_grad()
 def _forward(model: nn.Module, channels: int, image_size: tuple[int, int]) -> None:
     """One evaluation pass over a black image; modes are put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with evaluating(model):
         model(torch.zeros(1, channels, *image_size))
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _pair(value: Any) -> tuple[int, ...]:

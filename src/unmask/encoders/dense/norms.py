@@ -107,9 +107,14 @@ def group_norm(
     return zeroed(result.to(x.values.dtype), x.layout)
 
 
+def several_processes() -> bool:
+    """Whether statistics have to be reduced over ranks."""
+    return is_available() and is_initialized() and torch.distributed.get_world_size() > 1
+
+
 def _across_processes(count: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
     """Sum a count [1] and per-channel totals [C] over all processes."""
-    if not (is_available() and is_initialized() and torch.distributed.get_world_size() > 1):
+    if not several_processes():
         return count, total
     both = torch.cat([count, total])
     torch.distributed.all_reduce(both)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from unmask.encoders.dense import attention, convolution, norms, pooling, reductions, shapes
 from unmask.encoders.dense.elementwise import activation, channelwise, copied, dropout, elementwise, gate, singular
+from unmask.encoders.smoothed_relu import smoothed_relu
 
 T = Tensor
 Rule = Callable[..., Any]
@@ -48,26 +49,26 @@ IN_PLACE: dict[Any, Rule] = {
 }
 """In-place operations and the ones that compute their result."""
 
-_POINTWISE = (
+POINTWISE = (
     *(T.add, T.__add__, T.__radd__, torch.add, T.sub, T.__sub__, T.__rsub__, torch.sub, T.mul, T.__mul__, T.__rmul__),
     *(torch.mul, T.neg, T.__neg__, T.abs, torch.abs, T.exp, torch.exp, T.__rpow__),
     *(T.square, torch.square, T.sigmoid, torch.sigmoid, F.sigmoid, F.softplus, F.logsigmoid, T.clamp, torch.clamp),
     *(torch.addcmul, T.addcmul, T.lerp, torch.lerp, torch.maximum, torch.minimum, T.log1p),
 )
-_SINGULAR = (
+SINGULAR = (
     *(T.div, T.__truediv__, T.__rtruediv__, torch.div, torch.true_divide, T.pow, T.__pow__, torch.pow, T.sqrt),
     *(torch.sqrt, T.rsqrt, torch.rsqrt, T.reciprocal, torch.reciprocal, torch.log, T.log),
 )
-_ACTIVATIONS = (
+ACTIVATIONS = (
     *(F.relu, torch.relu, T.relu, F.relu6, F.silu, F.gelu, F.hardswish, F.leaky_relu, F.elu, F.selu),
-    *(F.celu, F.mish, F.hardtanh, torch.tanh, T.tanh, F.tanh, F.prelu, torch.prelu),
+    *(smoothed_relu, F.celu, F.mish, F.hardtanh, torch.tanh, T.tanh, F.tanh, F.prelu, torch.prelu),
 )
 _COPIES = (T.float, T.half, T.bfloat16, T.double, T.to, T.type_as, T.type, T.contiguous, T.clone, torch.clone, T.detach)
 
 RULES: dict[Any, Rule] = {
-    **dict.fromkeys(_POINTWISE, elementwise),
-    **dict.fromkeys(_SINGULAR, singular),
-    **dict.fromkeys(_ACTIVATIONS, activation),
+    **dict.fromkeys(POINTWISE, elementwise),
+    **dict.fromkeys(SINGULAR, singular),
+    **dict.fromkeys(ACTIVATIONS, activation),
     F.hardsigmoid: gate,
     **dict.fromkeys(_COPIES, copied),
     **dict.fromkeys((F.dropout, F.dropout2d, F.alpha_dropout), dropout),

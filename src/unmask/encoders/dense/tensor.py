@@ -34,19 +34,19 @@ class MaskedTensor(Tensor):
     ) -> Any:
         """Dispatch on the operation."""
         if func in QUERIES:
-            return func(*_map(args, _plain), **_map(kwargs or {}, _plain))
+            return func(*map_leaves(args, _plain), **map_leaves(kwargs or {}, _plain))
         in_place = func in IN_PLACE
         rule = RULES.get(IN_PLACE.get(func, func))
         if rule is None:
             raise UnsupportedError(f"{name_of(func)} is not among the operations honoured on masked tensors")
         try:
-            result = rule(IN_PLACE.get(func, func), *_map(args, _masked), **_map(kwargs or {}, _masked))
+            result = rule(IN_PLACE.get(func, func), *map_leaves(args, _masked), **map_leaves(kwargs or {}, _masked))
         except (UnsupportedError, TypeError) as error:
             raise UnsupportedError(f"{name_of(func)}: {error}") from error
         if in_place:
             args[0].plain, args[0].layout_ = result.values, result.layout
             return args[0]
-        return _map(result, _wrapped)
+        return map_leaves(result, _wrapped)
 
 
 def masked_images(images: Tensor, layout: Layout) -> MaskedTensor:
@@ -62,14 +62,14 @@ def name_of(func: Callable[..., Any]) -> str:
     return f"Tensor.{name}" if owner is not None else name
 
 
-def _map(value: Any, change: Callable[[Any], Any]) -> Any:
+def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
     """Apply `change` to the leaves of nested lists, tuples and dicts."""
     if isinstance(value, torch.Size):
         return value
     if isinstance(value, (list, tuple)):
-        return type(value)(_map(v, change) for v in value)
+        return type(value)(map_leaves(v, change) for v in value)
     if isinstance(value, dict):
-        return {key: _map(v, change) for key, v in value.items()}
+        return {key: map_leaves(v, change) for key, v in value.items()}
     return change(value)
 
 

@@ -1,0 +1,127 @@
+"""Convolution of tiles: rows for 1x1, columns of a window for small tiles, tiles with a halo for larger ones.
+
+Columns and halos are built again in the backward pass instead of being stored.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unmask.encoders.dense.layout import UnsupportedError
+from unmask.encoders.packed.gather import add_back, as_rows, as_tiles, take
+from unmask.encoders.packed.layout import Packed, require_tiles
+from unmask.encoders.packed.tiles import Rows
+
+COLUMNS_UP_TO = 4
+"""Largest tile side for which a window's columns and one matrix product beat a halo and a small convolution."""
+
+
+def convolution(
+    func: Callable[..., Tensor],
+    x: Packed,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Packed:
+    """Square kernels, strides that divide the tile, zero padding that keeps size / stride; any dilation and groups."""
+    side = require_tiles(x)
+    kernel, stride, padding, dilation = (_one(v) for v in (tuple(weight.shape[2:]), stride, padding, dilation))
+    reach = dilation * (kernel - 1)
+    if side % stride or reach - 2 * padding >= stride or reach - 2 * padding < 0:
+        raise UnsupportedError(f"kernel {kernel}, stride {stride}, padding {padding} do not map tiles to tiles")
+    out = side // stride
+    if kernel == 1:
+        values = x.values[:, :, ::stride, ::stride] if stride > 1 else x.values
+        return x.with_values(_pointwise(values, weight, bias, groups, out))
+    size = (out - 1) * stride + reach + 1
+    if padding == 0 and size <= side:
+        return x.with_values(func(x.values, weight, bias, stride, 0, dilation, groups))
+    rows = as_rows(x.values)
+    if groups == 1 and side <= COLUMNS_UP_TO:
+        columns = x.tiles.taps(side, kernel, stride, padding, dilation)
+        return x.with_values(as_tiles(ByColumns.apply(rows, weight, bias, columns), out))
+    halo = x.tiles.window(side, padding, size)
+    return x.with_values(ByHalo.apply(rows, weight, bias, halo, size, (stride, dilation, groups)))
+
+
+def _pointwise(values: Tensor, weight: Tensor, bias: Tensor | None, groups: int, side: int) -> Tensor:
+    if groups > 1:
+        return F.conv2d(values, weight, bias, groups=groups)
+    return as_tiles(F.linear(as_rows(values), weight[:, :, 0, 0], bias), side)
+
+
+class ByColumns(torch.autograd.Function):
+    """out[n] = Σ_taps W[:, :, tap] x[source(n, tap)] + b as one matrix product."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, index: Rows) -> Tensor:
+        """[m, C] to [n, K]."""
+        ctx.save_for_backward(rows, weight)
+        ctx.index, ctx.has_bias = index, bias is not None
+        return F.linear(_columns(rows, weight, index), _flat(weight), bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of rows, weight and bias."""
+        rows, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        of_rows = of_weight = None
+        if ctx.needs_input_grad[1]:
+            flat = gradient.T @ _columns(rows, weight, ctx.index)
+            shape = (weight.shape[0], *weight.shape[2:], weight.shape[1])
+            of_weight = flat.reshape(shape).permute(0, 3, 1, 2)
+        if ctx.needs_input_grad[0]:
+            of_rows = add_back((gradient @ _flat(weight)).reshape(-1, rows.shape[1]), ctx.index)
+        return of_rows, of_weight, gradient.sum(0) if ctx.has_bias else None, None
+
+
+class ByHalo(torch.autograd.Function):
+    """Tiles with their surroundings, convolved without padding."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, index: Rows, size: int, how: tuple[int, int, int]
+    ) -> Tensor:
+        """[m, C] to [V, K, t/s, t/s]; `how` is stride, dilation and groups."""
+        ctx.save_for_backward(rows, weight)
+        ctx.index, ctx.size, ctx.how, ctx.has_bias = index, size, how, bias is not None
+        stride, dilation, groups = how
+        return F.conv2d(as_tiles(take(rows, index), size), weight, bias, stride, 0, dilation, groups)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of rows, weight and bias."""
+        rows, weight = ctx.saved_tensors
+        stride, dilation, groups = ctx.how
+        needs = [ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.has_bias]
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        halo = as_tiles(take(rows, ctx.index), ctx.size)
+        pair = ([stride] * 2, [0, 0], [dilation] * 2, False, [0, 0], groups)
+        sizes = [weight.shape[0]] if ctx.has_bias else None
+        of_halo, of_weight, of_bias = torch.ops.aten.convolution_backward(gradient, halo, weight, sizes, *pair, needs)
+        of_rows = add_back(as_rows(of_halo), ctx.index) if needs[0] else None
+        return of_rows, of_weight, of_bias if ctx.has_bias else None, None, None, None
+
+
+def _columns(rows: Tensor, weight: Tensor, index: Rows) -> Tensor:
+    return take(rows, index).reshape(-1, weight[0].numel())
+
+
+def _flat(weight: Tensor) -> Tensor:
+    """[K, C, k, k] to [K, k·k·C], the order of the columns."""
+    return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
+
+
+def _one(value: Any) -> int:
+    if isinstance(value, str):
+        raise UnsupportedError(f"padding {value!r} is not a number")
+    values = (value,) if isinstance(value, int) else tuple(value)
+    if len(set(values)) != 1:
+        raise UnsupportedError("height and width are treated differently")
+    return int(values[0])

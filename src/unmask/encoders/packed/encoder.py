@@ -1,0 +1,115 @@
+"""Masked CNNs, packed: the model's own forward on tiles of visible cells."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+
+from unmask.encoders.convolutional import DenseEncoder
+from unmask.encoders.dense.layout import UnsupportedError
+from unmask.encoders.packed.gather import Take, as_rows
+from unmask.encoders.packed.layout import Packed
+from unmask.encoders.packed.tensor import PackedTensor
+from unmask.encoders.packed.tiles import Tiles
+from unmask.encoders.protocol import Encoding
+from unmask.encoders.stages import captured, evaluating, explain
+from unmask.errors import UserError
+from unmask.masking import expand
+
+
+class PackedEncoder(nn.Module):
+    """Equal to the dense reference, with work and memory proportional to the visible cells.
+
+    Raises:
+        UserError: a cell is smaller than a stage's stride, or an operation is not on the whitelist.
+    """
+
+    execution = "packed"
+
+    def __init__(self, dense: DenseEncoder) -> None:
+        super().__init__()
+        self.model = dense.model
+        self.cell, self.grid = dense.cell, dense.grid
+        self.channels, self.strides = dense.channels, dense.strides
+        self._stages = dense.stages
+        if any(self.cell % stride for stride in self.strides):
+            name = type(self.model).__name__
+            raise UserError(f"cell = {self.cell} is no multiple of the strides {self.strides} of {name}: use dense")
+        self._probe()
+
+    def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
+        """See `Encoder.__call__`. Maps are unpacked when they are read."""
+        stages = self._run(images, hidden)
+        gone = tuple(expand(hidden, *stage.shape[2:]) for stage in stages)
+        return Encoding(_Unpacked([_unpacker(stage) for stage in stages]), gone)
+
+    def _run(self, images: Tensor, hidden: Tensor) -> list[Packed]:
+        tiles = Tiles.of(hidden)
+        pixels = PackedTensor.wrap(Packed(_cut(images, tiles, self.cell), tiles))
+        try:
+            with captured(self.model, self._stages, _snapshot) as stages:
+                final = _snapshot(self.model.forward_features(pixels))  # type: ignore[operator]
+        except UnsupportedError as error:
+            raise UserError(explain(self.model, error)) from None
+        maps = [stage for stage in stages if stage is not None]
+        if final is not None and final.side == maps[-1].side:
+            maps[-1] = final
+        return maps
+
+    @torch.no_grad()
+    def _probe(self) -> None:
+        """One pass over one small image: an operation that is not on the whitelist is found before training."""
+        like = next(p for p in self.model.parameters() if p.ndim == 4)
+        with evaluating(self.model):
+            images = torch.zeros(1, like.shape[1], self.cell, self.cell, device=like.device, dtype=like.dtype)
+            self._run(images, torch.zeros(1, 1, 1, dtype=torch.bool, device=like.device))
+
+
+class _Unpacked(Sequence[Tensor]):
+    """Dense maps [B, C, H, W], made from tiles when they are asked for, once."""
+
+    def __init__(self, makers: list[Callable[[], Tensor]]) -> None:
+        self._makers = makers
+        self._made: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
+
+    def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        place = range(len(self))[index]
+        if place not in self._made:
+            self._made[place] = self._makers[place]()
+        return self._made[place]
+
+
+def _cut(images: Tensor, tiles: Tiles, cell: int) -> Tensor:
+    """[B, C, H, W] to the visible cells' pixels, channels-last [V, C, cell, cell]."""
+    batch, channels, height, width = images.shape
+    grid = images.reshape(batch, channels, height // cell, cell, width // cell, cell).permute(0, 2, 4, 3, 5, 1)
+    image, row, column = tiles.place.unbind(1)
+    return grid[image, row, column].permute(0, 3, 1, 2)
+
+
+def _unpacker(stage: Packed) -> Callable[[], Tensor]:
+    def unpack() -> Tensor:
+        batch, channels, height, width = stage.shape
+        rows = Take.apply(as_rows(stage.values), stage.tiles.scatter(stage.side), 0.0)
+        return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+
+    return unpack
+
+
+def _snapshot(value: Any) -> Packed | None:
+    if not isinstance(value, PackedTensor):
+        return None
+    packed = value.packed
+    return Packed(packed.values.permute(0, 3, 1, 2), packed.tiles) if packed.last else packed

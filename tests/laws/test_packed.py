@@ -1,0 +1,84 @@
+"""Packed execution equals dense execution: features, parameter gradients, BatchNorm statistics."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+from unmask.config import EncoderConfig, MaskConfig
+from unmask.encoders.build import build_model
+from unmask.encoders.laws import distance
+from unmask.encoders.masked import masked_encoder
+from unmask.errors import UserError
+from unmask.masking import draw_masks
+
+WHITELIST = {  # name: (options, image size, cell)
+    "resnet18": ({"layers": [1, 1, 1, 1]}, (96, 64), None),
+    "test_resnet": ({"drop_path_rate": 0.3}, (64, 64), 32),
+    "resnet26d": ({"layers": [1, 1, 1, 1]}, (64, 64), None),
+    "test_convnext": ({"drop_path_rate": 0.2}, (64, 96), None),
+    "convnextv2_atto": ({"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}, (64, 64), 32),
+    "seresnet18": ({"layers": [1, 1, 1, 1]}, (64, 64), None),
+    "regnety_002": ({}, (64, 64), None),
+    "test_efficientnet": ({}, (64, 64), None),
+    "test_efficientnet_gn": ({}, (64, 64), None),
+    "test_nfnet": ({}, (64, 64), None),
+    "densenet121": ({"block_config": (2, 2, 2, 2), "growth_rate": 8}, (64, 64), None),
+    "test_byobnet": ({}, (128, 128), 64),
+}
+
+
+@pytest.mark.parametrize("name", WHITELIST)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_packed_equals_dense(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    options, size, cell = WHITELIST[name]
+    config = EncoderConfig(encoder=name, encoder_options=options)
+    one = build_model(config, channels=2, image_size=size).to(dtype).train()
+    two = deepcopy(one)
+    dense = masked_encoder(one, image_size=size, cell=cell, execution="dense")
+    packed = masked_encoder(two, image_size=size, cell=cell, execution="auto")
+    assert (dense.execution, packed.execution) == ("dense", "packed")
+    hidden = draw_masks(MaskConfig(mask_ratio=0.4, mask_ratio_max=0.8), dense.grid, seed=0, epoch=0, ids=range(4))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 2, *size, generator=generator, dtype=dtype)
+    encodings = []
+    for encoder in (dense, packed):
+        with torch.random.fork_rng():
+            torch.manual_seed(1)  # stochastic depth drops whole images, alike in both
+            encodings.append(encoder(images, hidden))
+        loss = sum(m.square().sum() / m.shape[1] for m in encodings[-1].maps)
+        loss.backward()
+    for a, b, gone, other in zip(encodings[0].maps, encodings[1].maps, *(e.hidden for e in encodings), strict=True):
+        assert distance(b, a) < tolerance
+        assert torch.equal(gone, other)
+        assert not b.masked_select(gone[:, None]).any()
+    gradients = {key: p.grad for key, p in one.named_parameters() if p.grad is not None}
+    scale = max(g.abs().max() for g in gradients.values())
+    for key, gradient in gradients.items():
+        assert (two.get_parameter(key).grad - gradient).abs().max() < tolerance * scale, key
+    for a, b in zip(one.buffers(), two.buffers(), strict=True):
+        assert distance(b, a) < tolerance
+
+
+def test_what_is_not_on_the_whitelist_runs_dense_and_says_why_when_forced() -> None:
+    model = build_model(EncoderConfig(encoder="resnetblur18"), channels=3, image_size=(64, 64))
+    assert masked_encoder(model, image_size=(64, 64)).execution == "dense"
+    with pytest.raises(UserError, match="pads positions"):
+        masked_encoder(model, image_size=(64, 64), execution="packed")
+
+
+def test_a_cell_below_the_total_stride_runs_dense() -> None:
+    model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64))
+    assert masked_encoder(model, image_size=(64, 64), cell=16).execution == "dense"
+    with pytest.raises(UserError, match="no multiple of the strides"):
+        masked_encoder(model, image_size=(64, 64), cell=16, execution="packed")
+
+
+def test_an_image_without_visible_cells_beside_others_is_harmless() -> None:
+    model = build_model(EncoderConfig(encoder="seresnet18"), channels=3, image_size=(64, 64)).eval()
+    encoder = masked_encoder(model, image_size=(64, 64), execution="packed")
+    hidden = torch.tensor([[[True, True], [True, True]], [[False, True], [True, False]]])
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    both, alone = encoder(images, hidden).maps[-1], encoder(images[1:], hidden[1:]).maps[-1]
+    assert not both[0].any()
+    torch.testing.assert_close(both[1:], alone)
