@@ -1,8 +1,9 @@
 """What is read, and how training images are varied."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from unmask.config.flags import OBJECT
 from unmask.config.validation import require, require_at_least, require_between, require_choice
 
 
@@ -34,7 +35,7 @@ class DataConfig:
     window: tuple[float, float] | None = None
     """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; what lies beyond is clipped.
     Default: the whole range of the number type. For 16-bit and float images that use a part of it."""
-    options: dict[str, float | int | str | bool] | None = None
+    options: Annotated[dict[str, float | int | str | bool] | None, OBJECT] = None
     """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
 
     # What changes the speed

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from unmask.config.flags import OBJECT, frozen
 from unmask.config.validation import require, require_at_least, require_between, require_choice
 
 
@@ -13,7 +14,7 @@ class EncoderConfig:
 
     encoder: str = "resnet18"
     """Name in timm, or patchnet."""
-    encoder_options: dict[str, object] | None = None
+    encoder_options: Annotated[dict[str, object] | None, OBJECT] = None
     """Keyword arguments for the constructor, e.g. {"drop_path_rate": 0.1}."""
     unstrided: int = 0
     """How many of the leading stride-2 layers run at stride 1: keeps resolution on small images."""
@@ -21,6 +22,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         require(bool(self.encoder), "encoder", self.encoder, "the name of a timm model, or patchnet")
         require_at_least("unstrided", self.unstrided, 0)
+        object.__setattr__(self, "encoder_options", frozen(self.encoder_options))
 
 
 @dataclass(frozen=True, kw_only=True)

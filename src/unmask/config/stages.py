@@ -1,24 +1,13 @@
-"""The configuration of a stage: pretraining, classification, comparison."""
+"""The configuration of a stage: pretraining, classification. A recipe is the part that does not name data or seeds."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from unmask.config.data import AugmentConfig, DataConfig
+from unmask.config.flags import FLAT
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.validation import require, require_at_least, require_between, require_choice
 
-ARMS = (
-    "mrp",
-    "scratch_same",
-    "scratch_best",
-    "scratch_compute",
-    "scratch_masked",
-    "probe_mrp",
-    "probe_random",
-    "given",
-    "given_mrp",
-)
 Precision = Literal["no", "bf16", "fp16"]
 
 
@@ -75,23 +64,33 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainRecipe:
+    """How an encoder is pretrained, whatever the data and the encoder."""
+
+    augment: Annotated[AugmentConfig, FLAT] = field(default_factory=AugmentConfig)
+    mask: Annotated[MaskConfig, FLAT] = field(default_factory=MaskConfig)
+    target: Annotated[TargetConfig, FLAT] = field(default_factory=TargetConfig)
+    optimiser: Annotated[OptimiserConfig, FLAT] = field(default_factory=OptimiserConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """Mask-reconstruction pretraining of one encoder on unlabelled images."""
 
-    data: DataConfig = field(default_factory=DataConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    mask: MaskConfig = field(default_factory=MaskConfig)
-    target: TargetConfig = field(default_factory=TargetConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    # What changes the result
+    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
+    encoder: Annotated[EncoderConfig, FLAT] = field(default_factory=EncoderConfig)
+    recipe: Annotated[PretrainRecipe, FLAT] = field(default_factory=PretrainRecipe)
     init: str | None = None
     """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
     seed: int = 0
     """Seed of weights, order, masks and augmentation."""
+
+    # What changes the speed
     execution: Literal["auto", "dense", "packed"] = "auto"
     """How masked CNNs run: dense (reference), packed (only visible cells), or the faster of the two."""
 
-    # What changes neither result nor speed much
+    # What changes neither
     save_every: float = 1.0
     """Epochs between checkpoints."""
     picture_every: float = 1.0
@@ -107,38 +106,62 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyConfig:
-    """Supervised training of an encoder with a head. Fine-tuning and scratch differ in `init` only."""
+class ClassifyRecipe:
+    """How an encoder with a head is trained on labelled images, whatever the data, the encoder and the start."""
 
-    data: DataConfig = field(default_factory=DataConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    optimiser: OptimiserConfig = field(
+    augment: Annotated[AugmentConfig, FLAT] = field(default_factory=AugmentConfig)
+    optimiser: Annotated[OptimiserConfig, FLAT] = field(
         default_factory=lambda: OptimiserConfig(steps=300, batch_size=32, lr=3e-3, betas=(0.9, 0.999))
     )
-    init: str | None = None
-    """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
-    budget: int | None = None
-    """Labelled training images a class. Default: all."""
     head_steps: int = 0
     """Steps in which only the head is trained, before all weights are."""
     head_lr: float = 3e-3
     """Learning rate of those steps."""
     encoder_lr_scale: float = 1.0
-    """Learning rate of the encoder relative to the head's; 0 trains a probe on the frozen encoder."""
+    """Learning rate of the encoder relative to the head's; 0 keeps the encoder frozen."""
     layer_decay: float = 1.0
     """Factor of the learning rate from each layer to the one before it."""
     label_smoothing: float = 0.1
     """Share of the target probability spread over all classes."""
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 switches it off."""
-    hide_cells: float = 0.0
-    """Share of random cells hidden from the encoder in training: the control scratch_masked."""
-    mask: MaskConfig = field(default_factory=MaskConfig)
     patience: int = 0
     """Stop after so many evaluations without a better validation accuracy; 0 switches early stopping off."""
     evaluations: int = 1
     """Evaluations on the validation images during training, the last at the end."""
+
+    def __post_init__(self) -> None:
+        require_at_least("head_steps", self.head_steps, 0)
+        require_between("head_lr", self.head_lr, 0, 10, open_low=True)
+        require_between("encoder_lr_scale", self.encoder_lr_scale, 0, 100)
+        require_between("layer_decay", self.layer_decay, 0, 1, open_low=True)
+        require_between("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        require_at_least("mixup", self.mixup, 0)
+        require_at_least("patience", self.patience, 0)
+        require_at_least("evaluations", self.evaluations, 1)
+        require(
+            self.patience == 0 or self.evaluations > 1,
+            "evaluations",
+            self.evaluations,
+            "at least 2 where patience is given",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyConfig:
+    """Supervised training of an encoder with a head. Fine-tuning and scratch differ in `init` only."""
+
+    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
+    encoder: Annotated[EncoderConfig, FLAT] = field(default_factory=EncoderConfig)
+    recipe: Annotated[ClassifyRecipe, FLAT] = field(default_factory=ClassifyRecipe)
+    init: str | None = None
+    """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
+    budget: int | None = None
+    """Labelled training images a class. Default: all."""
+    hide_cells: float = 0.0
+    """In training, hide between no and this share of random cells of every image: the control scratch_masked."""
+    hide_cell: int | None = None
+    """Side of those cells in pixels. Default: the encoder's total stride, or a ViT's patch size."""
     seed: int = 0
     """Seed of the head, the order and the augmentation, and of weights trained from scratch."""
     subset_seed: int = 0
@@ -147,64 +170,6 @@ class ClassifyConfig:
     def __post_init__(self) -> None:
         if self.budget is not None:
             require_at_least("budget", self.budget, 1)
-        require_at_least("head_steps", self.head_steps, 0)
-        require_between("head_lr", self.head_lr, 0, 10, open_low=True)
-        require_between("encoder_lr_scale", self.encoder_lr_scale, 0, 100)
-        require_between("layer_decay", self.layer_decay, 0, 1, open_low=True)
-        require_between("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
-        require_at_least("mixup", self.mixup, 0)
         require_between("hide_cells", self.hide_cells, 0, 1, open_high=True)
-        require_at_least("patience", self.patience, 0)
-        require_at_least("evaluations", self.evaluations, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompareConfig:
-    """Does pretraining help? Arms × budgets × seeds, each cell trained once, with paired intervals and a verdict."""
-
-    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
-    finetune: ClassifyConfig = field(default_factory=ClassifyConfig)
-    """Schedule of the arms mrp, scratch_same, scratch_masked, given and given_mrp."""
-    best_schedules: tuple[ClassifyConfig, ...] = ()
-    """Candidate schedules of scratch_best: chosen per budget on validation data, with as many trials as mrp has."""
-    finetune_schedules: tuple[ClassifyConfig, ...] = ()
-    """Candidate schedules of mrp, chosen alike. Default: finetune alone."""
-    budgets: tuple[int, ...] = (10, 50, 100)
-    """Labelled training images a class. The first is the primary budget, declared beforehand."""
-    seeds: int = 3
-    """Label draws (each with a training seed of its own) a budget."""
-    pretrain_seeds: int = 1
-    """Pretrainings, each from its own seed."""
-    arms: tuple[str, ...] = ("mrp", "scratch_same", "scratch_best", "scratch_masked", "probe_mrp", "probe_random")
-    """Arms to run, of: mrp, scratch_same, scratch_best, scratch_compute, scratch_masked, probe_mrp, probe_random,
-    given, given_mrp."""
-    pretrained: tuple[Path, ...] = ()
-    """Existing pretraining runs to use instead of pretraining here."""
-    given: str | None = None
-    """Weights for the arms given and given_mrp: a .safetensors file, or timm:pretrained."""
-    compute_cap: float = 8.0
-    """scratch_compute trains for MRP's total compute, but at most for so many times the fine-tuning steps."""
-    smallest_effect: float = 0.01
-    """Smallest difference of accuracy that matters, for the verdict "equivalent"."""
-    confidence: float = 0.95
-    """Level of the intervals."""
-    subset_seed: int = 0
-    """Seed of the label draws; recipes are tuned on other draws than the reported ones."""
-    evaluate_on: Literal["test", "val"] = "test"
-    """Which images are scored. Tune on val, report test once."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.budgets), "budgets", self.budgets, "at least one budget")
-        for budget in self.budgets:
-            require_at_least("budgets", budget, 1)
-        require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
-        require_at_least("seeds", self.seeds, 1)
-        require_at_least("pretrain_seeds", self.pretrain_seeds, 1)
-        for arm in self.arms:
-            require_choice("arms", arm, ARMS)
-        needs_given = any(arm.startswith("given") for arm in self.arms)
-        require(not needs_given or self.given is not None, "given", self.given, "weights, where an arm given* is run")
-        require_at_least("compute_cap", self.compute_cap, 1)
-        require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
-        require_between("confidence", self.confidence, 0.5, 1, open_high=True)
-        require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
+        if self.hide_cell is not None:
+            require_at_least("hide_cell", self.hide_cell, 1)

@@ -1,0 +1,210 @@
+"""The command line: one subcommand a stage; each body is one call into the API. torch is imported by the call only."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config.flags import FLAT
+from unmask.errors import UserError
+from unmask.recipes import Recipe, named, suggested
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Where the run goes and which recipe gives the defaults."""
+
+    out: Path
+    """Run folder to create."""
+    recipe_name: Annotated[str | None, tyro.conf.arg(name="recipe")] = None
+    """Recipe that gives all defaults: multiview, small-cnn, masked-resnet50, mae-vit-small. Default: by the data."""
+    resume: bool = False
+    """Continue the run in --out."""
+    overwrite: bool = False
+    """Replace the run in --out."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Pretrain an encoder on unlabelled images.
+
+    Example: unmask pretrain --data my/images --encoder resnet18 --epochs 100 --out runs/pretrained
+    """
+
+    config: Annotated[PretrainConfig, FLAT] = field(default_factory=PretrainConfig)
+    run: Annotated[RunFlags, FLAT]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Train a pretrained encoder with a new head on labelled images.
+
+    Example: unmask finetune --data my/labelled --init runs/pretrained --budget 50 --out runs/finetuned
+    """
+
+    config: Annotated[ClassifyConfig, FLAT] = field(default_factory=ClassifyConfig)
+    run: Annotated[RunFlags, FLAT]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """The same training from random weights.
+
+    Example: unmask scratch --data my/labelled --budget 50 --out runs/scratch
+    """
+
+    config: Annotated[ClassifyConfig, FLAT] = field(default_factory=ClassifyConfig)
+    run: Annotated[RunFlags, FLAT]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Does pretraining help on these images? Fine-tuned against scratch, several seeds, with intervals and a verdict.
+
+    Example: unmask compare --data my/labelled --budgets 10 50 --seeds 5 --out runs/answer
+    """
+
+    config: Annotated[CompareConfig, FLAT] = field(default_factory=CompareConfig)
+    run: Annotated[RunFlags, FLAT]
+    json: bool = False
+    """Print summary.json instead of the verdicts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one self-contained HTML page about one or more finished runs.
+
+    Example: unmask report runs/answer
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+    out: Path | None = None
+    """The page. Default: report.html in the first run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """The whole job on the built-in data in a few minutes: pretrain, fine-tune, compare, report.
+
+    Example: unmask demo
+    """
+
+    out: Path = Path("runs/demo")
+    """Run folder; continued if it is there."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+COMMANDS: dict[str, type[Any]] = {
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "scratch": Scratch,
+    "compare": Compare,
+    "report": Report,
+    "demo": Demo,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Exit code 0: done; 2: the input was wrong, one line on standard error says how to mend it."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command = parse(words)
+        run(command)
+    except UserError as error:
+        print(f"unmask: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("unmask: interrupted; go on with the same command and --resume", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(words: Sequence[str]) -> Any:
+    """The command meant by the words. Defaults come from the recipe that the words name or the data suggest."""
+    name = words[0] if words else ""
+    if name not in COMMANDS:
+        return tyro.extras.subcommand_cli_from_dict(dict(COMMANDS), prog="unmask", args=list(words))
+    kind = COMMANDS[name]
+    default = _default(kind, words)
+    rest = list(words[1:])
+    if default is None:
+        return tyro.cli(kind, prog=f"unmask {name}", args=rest)
+    return tyro.cli(kind, prog=f"unmask {name}", args=rest, default=default)
+
+
+def _default(kind: type[Any], words: Sequence[str]) -> Any:
+    if kind not in (Pretrain, Finetune, Scratch, Compare):
+        return None
+    data = _value(words, "--data") or "multiview"
+    recipe = named(_value(words, "--recipe") or suggested(data))
+    flags = RunFlags(out=tyro.MISSING)
+    source = replace(recipe.data, data=data)
+    if kind is Pretrain:
+        return Pretrain(config=PretrainConfig(data=source, encoder=recipe.encoder, recipe=recipe.pretrain), run=flags)
+    if kind is Compare:
+        return Compare(config=comparison(recipe, data), run=flags)
+    config = ClassifyConfig(data=source, encoder=recipe.encoder, recipe=recipe.finetune)
+    return kind(config=config, run=flags)
+
+
+def comparison(recipe: Recipe, data: str, **changes: Any) -> CompareConfig:
+    """A comparison of a recipe on a data set."""
+    return CompareConfig(
+        data=replace(recipe.data, data=data),
+        encoder=recipe.encoder,
+        pretrain=recipe.pretrain,
+        finetune=recipe.finetune,
+        scratch_candidates=recipe.scratch_candidates,
+        **changes,
+    )
+
+
+def _value(words: Sequence[str], flag: str) -> str | None:
+    """The word after a flag, or after flag=, as the parser will read it."""
+    for position, word in enumerate(words):
+        if word == flag and position + 1 < len(words):
+            return words[position + 1]
+        if word.startswith(flag + "="):
+            return word.split("=", 1)[1]
+    return None
+
+
+def run(command: Any) -> None:
+    """Carry out a parsed command."""
+    import unmask
+
+    if isinstance(command, Report):
+        print(unmask.write_report(list(command.runs), command.out))
+        return
+    if isinstance(command, Demo):
+        from unmask.demo import demo
+
+        print(f"report: {demo(command.out, progress=not command.quiet) / 'report.html'}")
+        return
+    flags: RunFlags = command.run
+    stage = {Pretrain: "pretrain", Finetune: "finetune", Scratch: "scratch", Compare: "compare"}[type(command)]
+    folder = getattr(unmask, stage)(
+        command.config, flags.out, resume=flags.resume, overwrite=flags.overwrite, progress=not flags.quiet
+    )
+    if isinstance(command, Compare):
+        _tell(folder, as_json=command.json)
+    else:
+        print(folder)
+
+
+def _tell(folder: Path, *, as_json: bool) -> None:
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps(summary, indent=1))
+        return
+    for verdict in summary["verdicts"]:
+        print(verdict["sentence"])
+    print(f"report: {folder / 'report.html'}")

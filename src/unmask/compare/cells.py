@@ -1,0 +1,86 @@
+"""One cell of the table: train, evaluate, write its file. Runs in a worker process."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unmask.compare.plan import PROBES, CellKey
+from unmask.config import ClassifyConfig
+from unmask.data.imageset import ImageSet, batches
+from unmask.data.load import Dataset
+from unmask.evaluate.metrics import classification_metrics
+from unmask.evaluate.probe import linear_probe
+from unmask.runs import write_json
+from unmask.stages.classifier import build_classifier, fit, labelled_subset
+from unmask.stages.statistics import reestimate_batchnorm
+from unmask.training.checkpoint import save_tensors
+from unmask.weights import initialise
+
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+
+
+def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path) -> None:
+    """Train one cell and write cells/NAME.json (and the logits beside it). The JSON comes last: it means "finished"."""
+    started = time.monotonic()
+    if key.arm in PROBES:
+        metrics, logits, history = _probe(config, data)
+    else:
+        outcome = fit(config, data)
+        metrics, logits, history = outcome.metrics, outcome.logits, outcome.history
+    scores = {name: values.half() for name, values in logits.items() if name != "val"}
+    save_tensors(folder / f"{key.name}.safetensors", scores, {})
+    write_json(
+        folder / f"{key.name}.json",
+        {
+            "arm": key.arm,
+            "budget": key.budget,
+            "seed": key.seed,
+            "pretrain_seed": key.pretrain_seed,
+            "metrics": metrics,
+            "seconds": time.monotonic() - started,
+            "history": history,
+        },
+    )
+
+
+def run_trial(config: ClassifyConfig, data: Dataset, file: Path) -> None:
+    """One tuning trial: train, and write the validation accuracy only."""
+    outcome = fit(config, data, splits=())
+    write_json(file, {"val_accuracy": outcome.metrics["val"]["accuracy"], "seconds": outcome.seconds})
+
+
+def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[str, Tensor], list[dict[str, Any]]]:
+    """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data."""
+    model = build_classifier(config, data)
+    if config.init is not None:
+        initialise(model, config.init, config.encoder, channels=data.channels)
+    reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std)
+    train = labelled_subset(config, data)
+    assert data.val is not None
+    wanted = {"val": data.val, **data.tests}
+    features = {name: pooled_features(model, images, data) for name, images in wanted.items()}
+    probe = linear_probe(
+        pooled_features(model, train, data),
+        train.labels,
+        torch.cat(list(features.values())),
+        classes=len(data.classes),
+        val_features=features["val"],
+        val_labels=data.val.labels,
+    )
+    pieces = probe.logits.split([len(images) for images in wanted.values()])
+    logits = dict(zip(wanted, pieces, strict=True))
+    metrics = {n: classification_metrics(logits[n], images.labels, data.classes) for n, images in wanted.items()}
+    return metrics, logits, [{"strength": probe.strength}]
+
+
+@torch.no_grad()
+def pooled_features(model: nn.Module, images: ImageSet, data: Dataset) -> Tensor:
+    """The encoder's pooled features of whole images, [N, D], float32, as its head would get them."""
+    model.eval()
+    parts = []
+    for batch in batches(images, torch.arange(len(images)), 256, mean=data.mean, std=data.std):
+        parts.append(model.forward_head(model.forward_features(batch.images), pre_logits=True).float())  # type: ignore[operator]
+    return torch.cat(parts)

@@ -1,0 +1,117 @@
+"""Which cells a comparison has, and the configuration of each: pure functions of the comparison's configuration."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig
+from unmask.randomness import derive_seed
+
+PRETRAINED_ARMS = ("mrp", "probe_mrp", "given_mrp")
+PROBES = ("probe_mrp", "probe_random")
+
+
+@dataclass(frozen=True, order=True)
+class CellKey:
+    """One training of the table. `pretrain_seed` is None for arms that start from no pretraining here."""
+
+    budget: int
+    seed: int
+    arm: str
+    pretrain_seed: int | None
+
+    @property
+    def name(self) -> str:
+        """The cell's file name without its ending."""
+        origin = "" if self.pretrain_seed is None else f"-p{self.pretrain_seed}"
+        return f"{self.arm}-b{self.budget}-s{self.seed}{origin}"
+
+
+def pretrainings(config: CompareConfig) -> int:
+    """How many pretrained encoders the comparison uses."""
+    return len(config.pretrained) or config.pretrain_seeds
+
+
+def all_cells(config: CompareConfig) -> list[CellKey]:
+    """Every cell, in the order of work: seed by seed, so that an interrupted table is balanced over arms."""
+    cells = []
+    for seed in range(config.seeds):
+        for position, budget in enumerate(config.budgets):
+            for arm in config.arms:
+                if arm == "scratch_compute" and position > 0:
+                    continue
+                origins = range(pretrainings(config)) if arm in PRETRAINED_ARMS else [None]
+                cells += [CellKey(budget, seed, arm, origin) for origin in origins]
+    return cells
+
+
+def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
+    """The recipes among which scratch_best chooses; by default the fine-tuning recipe without head warm-up."""
+    return config.scratch_candidates or (replace(config.finetune, head_steps=0, encoder_lr_scale=1.0),)
+
+
+def compute_steps(config: CompareConfig, pretrain_images: int) -> tuple[int, int, float]:
+    """(steps of scratch_compute, steps that would match MRP's compute, fine-tuning steps), by images processed.
+
+    A pretraining image costs about one training image: the encoder's forward and backward pass. Matching steps =
+    fine-tuning steps + pretraining images · epochs / fine-tuning batch.
+    """
+    fine = config.finetune.optimiser
+    pre = config.pretrain.optimiser
+    assert fine.steps is not None
+    seen = pre.steps * pre.batch_size if pre.steps is not None else round(pre.epochs * pretrain_images)
+    matching = fine.steps + round(seen / fine.batch_size)
+    return min(matching, round(config.compute_cap * fine.steps)), matching, fine.steps
+
+
+def cell_config(
+    config: CompareConfig,
+    key: CellKey,
+    *,
+    encoders: dict[str, list[Path]],
+    chosen: dict[int, int],
+    pretrain_images: int,
+    cell: int | None,
+) -> ClassifyConfig:
+    """The training of one cell. All arms of a (budget, seed) share the labelled subset and the training seed.
+
+    Args:
+        encoders: pretrained runs by arm family, "mrp" and "given_mrp".
+        chosen: scratch_best's candidate per budget.
+        cell: side of a mask cell, for scratch_masked.
+    """
+    base = ClassifyConfig(
+        data=config.data,
+        encoder=config.encoder,
+        recipe=config.finetune,
+        budget=key.budget,
+        seed=derive_seed(config.seed, "training", key.seed),
+        subset_seed=derive_seed(config.seed, "draw", key.seed),
+        hide_cell=cell,
+    )
+    if key.arm in ("mrp", "probe_mrp", "given_mrp"):
+        assert key.pretrain_seed is not None
+        family = "given_mrp" if key.arm == "given_mrp" else "mrp"
+        return replace(base, init=str(encoders[family][key.pretrain_seed]))
+    if key.arm == "given":
+        return replace(base, init=config.given)
+    if key.arm == "scratch_best":
+        return replace(base, recipe=candidates(config)[chosen[key.budget]])
+    if key.arm == "scratch_compute":
+        steps, _, _ = compute_steps(config, pretrain_images)
+        recipe = candidates(config)[chosen[key.budget]]
+        return replace(base, recipe=replace(recipe, optimiser=replace(recipe.optimiser, steps=steps)))
+    if key.arm == "scratch_masked":
+        return replace(base, hide_cells=0.75)
+    return base
+
+
+def tuning_config(config: CompareConfig, budget: int, candidate: int, draw: int) -> ClassifyConfig:
+    """A trial of scratch_best on a label draw that no reported cell uses."""
+    return ClassifyConfig(
+        data=config.data,
+        encoder=config.encoder,
+        recipe=candidates(config)[candidate],
+        budget=budget,
+        seed=derive_seed(config.seed, "tuning training", draw),
+        subset_seed=derive_seed(config.seed, "tuning draw", draw),
+    )

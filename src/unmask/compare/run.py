@@ -1,0 +1,213 @@
+"""`unmask compare`: pretrain, tune the baseline, fill the table, judge, report. Every finished piece is kept."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from unmask.compare.cells import run_cell, run_trial
+from unmask.compare.plan import (
+    CellKey,
+    all_cells,
+    candidates,
+    cell_config,
+    compute_steps,
+    pretrainings,
+    tuning_config,
+)
+from unmask.compare.table import build_summary
+from unmask.compare.workers import Task, default_jobs, run_tasks
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.data.load import Dataset, load_data
+from unmask.data.subsets import nested_subsets
+from unmask.encoders.build import build_model
+from unmask.encoders.masked import masked_encoder
+from unmask.errors import UserError
+from unmask.randomness import derive_seed, permutation
+from unmask.report.page import write_report
+from unmask.runs import check_folder, claim_folder, environment, read_json, write_json
+from unmask.stages.pretrain import pretrain
+from unmask.weights import ENCODER_FILE, initialise, load_weights, resolve_weights
+
+
+def compare(
+    config: CompareConfig, out: Path, *, resume: bool = False, overwrite: bool = False, progress: bool = True
+) -> Path:
+    """Run the comparison and return its folder, with summary.json and report.html in it.
+
+    The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
+    the last finished cell; a finished cell is never trained again.
+
+    Raises:
+        UserError: any bad input, before the first training.
+    """
+    check_folder(out, config, resume=resume, overwrite=overwrite)
+    started = time.monotonic()
+    data = load_data(config.data, labels=True, progress=progress)
+    if config.evaluate_on == "val":
+        data = _halve_validation(data, config.seed)
+    cell = _check(config, data)
+    claim_folder(out, config, resume=resume, overwrite=overwrite)
+    jobs = config.jobs or default_jobs()
+    encoders = _pretrain_all(config, out, data, jobs, progress)
+    chosen = _choose_best(config, out, data, jobs, progress)
+    notes = list(data.notes) + _notes(config, data, chosen)
+    facts = environment(
+        seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
+    )
+    write_json(out / "environment.json", facts)
+    _fill_table(config, out, data, encoders, chosen, cell, jobs, progress)
+    seconds = time.monotonic() - started
+    write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": seconds})
+    write_report([out])
+    return out
+
+
+def _check(config: CompareConfig, data: Dataset) -> int | None:
+    """Everything that could fail later fails now. Returns the side of a mask cell."""
+    if data.train is None or data.val is None or not data.tests:
+        raise UserError(f"data: {config.data.data} has no labels; a comparison needs train, validation and test labels")
+    nested_subsets(data.train.labels, list(config.budgets), config.seed)
+    if config.finetune.optimiser.steps is None:
+        raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
+    model = build_model(
+        config.encoder, channels=data.channels, image_size=data.image_size, classes=len(data.classes), seed=0
+    )
+    for run in config.pretrained:
+        initialise(model, str(run), config.encoder, channels=data.channels)
+        _, card = load_weights(resolve_weights(str(run)))
+        if card is not None and card.image_size != data.image_size:
+            raise UserError(f"pretrained: {run} was trained at {card.image_size}, the data is {data.image_size}")
+    if config.given is not None:
+        initialise(model, config.given, config.encoder, channels=data.channels)
+    needs_cells = {"mrp", "given_mrp", "scratch_masked", "probe_mrp"} & set(config.arms)
+    if not needs_cells:
+        return None
+    return masked_encoder(model, image_size=data.image_size, cell=config.pretrain.mask.cell, execution="dense").cell
+
+
+def _halve_validation(data: Dataset, seed: int) -> Dataset:
+    """Half of the validation images as a stand-in for the test, the other half as validation. The test is dropped."""
+    if data.val is None:
+        raise UserError("evaluate_on = 'val': the data has no validation images")
+    order = torch.from_numpy(permutation(seed, "halves", 0, len(data.val)))
+    half = len(order) // 2
+    return replace(data, val=data.val.select(order[:half]), tests={"test": data.val.select(order[half:])})
+
+
+def _pretrain_all(config: CompareConfig, out: Path, data: Dataset, jobs: int, progress: bool) -> dict[str, list[Path]]:
+    """Runs of every pretraining, by arm family; finished ones are not repeated, interrupted ones are continued."""
+    families: dict[str, list[Path]] = {}
+    tasks: list[Task] = []
+    if {"mrp", "probe_mrp"} & set(config.arms):
+        families["mrp"] = list(config.pretrained)
+        if not config.pretrained:
+            families["mrp"] = [out / "pretrain" / f"seed_{k}" for k in range(pretrainings(config))]
+            tasks += [_pretraining(config, folder, k, None) for k, folder in enumerate(families["mrp"])]
+    if "given_mrp" in config.arms:
+        families["given_mrp"] = [out / "pretrain_given" / f"seed_{k}" for k in range(pretrainings(config))]
+        tasks += [_pretraining(config, folder, k, config.given) for k, folder in enumerate(families["given_mrp"])]
+    tasks = [task for task in tasks if not (task[1][1] / ENCODER_FILE).exists()]
+    if len(tasks) < max(jobs, 2):  # fewer than the cores: one after the other, each on all of them, with its own bar
+        for _, (one, folder, _) in tasks:
+            pretrain(one, folder, resume=folder.exists(), progress=progress, dataset=data)
+    else:
+        _run("pretrain", tasks, data, jobs, progress)
+    return families
+
+
+def _pretraining(config: CompareConfig, folder: Path, index: int, init: str | None) -> Task:
+    one = PretrainConfig(
+        data=config.data,
+        encoder=config.encoder,
+        recipe=config.pretrain,
+        init=init,
+        seed=derive_seed(config.seed, "pretraining", index) % 2**31,
+    )
+    return _pretrain_quietly, (one, folder, None)
+
+
+def _pretrain_quietly(config: PretrainConfig, folder: Path, _: None, data: Dataset) -> None:
+    pretrain(config, folder, resume=folder.exists(), progress=False, dataset=data)
+
+
+def _choose_best(config: CompareConfig, out: Path, data: Dataset, jobs: int, progress: bool) -> dict[int, int]:
+    """The candidate of scratch_best per budget: best mean validation accuracy over the tuning draws."""
+    count = len(candidates(config))
+    if not {"scratch_best", "scratch_compute"} & set(config.arms) or count == 1:
+        return dict.fromkeys(config.budgets, 0)
+    trials = [
+        (budget, candidate, draw)
+        for draw in range(config.tuning_seeds)
+        for budget in config.budgets
+        for candidate in range(count)
+    ]
+    files = {trial: out / "tuning" / "b{}-c{}-d{}.json".format(*trial) for trial in trials}
+    tasks: list[Task] = [
+        (_trial, (tuning_config(config, *trial), file)) for trial, file in files.items() if not file.exists()
+    ]
+    _run("tune the baseline", tasks, data, jobs, progress)
+    accuracy = {trial: float(read_json(file)["val_accuracy"]) for trial, file in files.items()}
+
+    def mean(budget: int, candidate: int) -> float:
+        draws = range(config.tuning_seeds)
+        return sum(accuracy[budget, candidate, draw] for draw in draws) / config.tuning_seeds
+
+    return {b: max(range(count), key=lambda c: mean(b, c)) for b in config.budgets}
+
+
+def _fill_table(
+    config: CompareConfig,
+    out: Path,
+    data: Dataset,
+    encoders: dict[str, list[Path]],
+    chosen: dict[int, int],
+    cell: int | None,
+    jobs: int,
+    progress: bool,
+) -> None:
+    tasks: list[Task] = []
+    for key in all_cells(config):
+        if not (out / "cells" / f"{key.name}.json").exists():
+            one = cell_config(
+                config, key, encoders=encoders, chosen=chosen, pretrain_images=len(data.pretrain), cell=cell
+            )
+            tasks.append((_cell, (one, key, out / "cells")))
+    _run("cells", tasks, data, jobs, progress)
+
+
+def _cell(config: ClassifyConfig, key: CellKey, folder: Path, data: Dataset) -> None:
+    run_cell(config, data, key, folder)
+
+
+def _trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
+    run_trial(config, data, file)
+
+
+def _run(name: str, tasks: Sequence[Task], data: Dataset, jobs: int, progress: bool) -> None:
+    with tqdm(total=len(tasks), desc=name, disable=not progress or not tasks, unit="training") as bar:
+        for _ in run_tasks(tasks, data, jobs) if tasks else ():
+            bar.update()
+
+
+def _notes(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> list[str]:
+    notes: list[str] = []
+    assert data.val is not None
+    notes.append(f"{len(data.val)} labelled validation images were used to choose recipes and probes' strength")
+    if "scratch_best" in config.arms and len(candidates(config)) > 1:
+        picks = ", ".join(f"{b} a class: candidate {c + 1}" for b, c in chosen.items())
+        notes.append(f"scratch_best chose among {len(candidates(config))} recipes on validation data: {picks}")
+    if "scratch_compute" in config.arms:
+        steps, matching, fine = compute_steps(config, len(data.pretrain))
+        notes.append(
+            f"scratch_compute trained {steps} steps; MRP's whole compute would be {matching} steps "
+            f"({matching / fine:.1f} times the fine-tuning), the cap is {config.compute_cap:g} times"
+        )
+    if config.data.transductive:
+        notes.append("transductive: pretraining saw the validation and test images (without labels)")
+    if config.evaluate_on == "val":
+        notes.append("evaluated on half of the validation images; the test was not looked at")
+    return notes

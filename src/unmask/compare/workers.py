@@ -1,0 +1,65 @@
+"""Cells side by side: worker processes of one thread each, fed with the data set through shared memory."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import Any
+
+import torch
+import torch.multiprocessing as mp
+
+from unmask.data.load import Dataset
+
+Task = tuple[Callable[..., None], tuple[Any, ...]]
+_DATA: list[Dataset] = []  # of a worker process, set once when it starts
+
+
+def default_jobs() -> int:
+    """As many cells at once as there are cores; one where a GPU does the work."""
+    return 1 if torch.cuda.is_available() else max(1, len(os.sched_getaffinity(0)))
+
+
+def _start(data: Dataset) -> None:
+    torch.set_num_threads(1)
+    _DATA.append(data)
+
+
+def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    function(*arguments, _DATA[0])
+
+
+def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
+    """Run every task as function(*arguments, data); yields the number finished each time one finishes.
+
+    Every task runs with one thread, so that its numbers do not depend on `jobs`. The first failure is raised here
+    after what is running has ended; finished tasks keep their files.
+    """
+    if jobs == 1 or len(tasks) == 1:
+        yield from _run_here(tasks, data)
+        return
+    context = mp.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(data,)) as pool:
+        futures: set[Future[None]] = {pool.submit(_call, function, arguments) for function, arguments in tasks}
+        done = 0
+        while futures:
+            finished, futures = wait(futures, return_when=FIRST_COMPLETED)
+            for future in finished:
+                try:
+                    future.result()
+                except BaseException:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise
+                done += 1
+                yield done
+
+
+def _run_here(tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
+    threads = torch.get_num_threads()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    try:
+        for done, (function, arguments) in enumerate(tasks, 1):
+            function(*arguments, data)
+            yield done
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,103 @@
+"""Light decoders: the encoder's last map, hidden positions filled with a learnt token, to one vector a cell.
+
+A decoder sees the last map only. Skips from earlier stages would let it paint from details and leave the encoder
+nothing to learn (measured in prototypes); a heavy decoder hides the time that masked execution saves.
+"""
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from unmask.config import TargetConfig
+
+
+class Fill(nn.Module):
+    """Linear projection of the encoder's map to the grid of cells, hidden cells replaced by a learnt token.
+
+    Where a cell covers several positions of the map, each has weights of its own (a strided convolution), so that
+    where in the cell something was seen is not averaged away; where a position covers several cells, each cell gets
+    channels of its own (pixel shuffle).
+    """
+
+    def __init__(self, channels: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.finer = max(1, size[0] // grid[0])
+        self.coarser = max(1, grid[0] // size[0])
+        self.project = nn.Conv2d(channels, width * self.coarser**2, self.finer, self.finer)
+        self.mask_token = nn.Parameter(torch.zeros(1, width, 1, 1))
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
+        """features [B, C, h, w], hidden bool [B, h, w] at the same resolution → [B, width, Hc, Wc]."""
+        x = F.pixel_shuffle(self.project(features), self.coarser)
+        where = F.max_pool2d((~hidden).float(), self.finer) == 0
+        where = where.repeat_interleave(self.coarser, 1).repeat_interleave(self.coarser, 2).unsqueeze(1)
+        x = torch.where(where, self.mask_token.to(x.dtype), x)
+        return x if tuple(x.shape[-2:]) == self.grid else F.interpolate(x, size=self.grid, mode="nearest")
+
+
+class ConvolutionDecoder(nn.Module):
+    """Residual 3x3 blocks on the grid of cells, then 1x1 to the target; without blocks one 3x3 convolution.
+
+    Without blocks the whole decoder is linear, as in the theory's pixel form: a hidden cell is a linear function of
+    the features of the cells around it.
+    """
+
+    def __init__(self, fill: Fill, width: int, depth: int, dimension: int) -> None:
+        super().__init__()
+        self.fill = fill
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1))
+            for _ in range(depth)
+        )
+        self.head = nn.Conv2d(width, dimension, 1 if depth else 3, padding=0 if depth else 1)
+
+    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
+        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]."""
+        x = self.fill(features, hidden)
+        for block in self.blocks:
+            x = x + block(F.gelu(x))
+        return self.head(x)
+
+
+class TransformerDecoder(nn.Module):
+    """MAE's decoder: learnt positions, transformer blocks over all cells, linear head."""
+
+    def __init__(self, fill: Fill, width: int, depth: int, dimension: int) -> None:
+        super().__init__()
+        self.fill = fill
+        self.positions = nn.Parameter(torch.zeros(1, fill.grid[0] * fill.grid[1], width))
+        heads = max(h for h in (16, 12, 8, 6, 4, 3, 2, 1) if width % h == 0 and (width // h >= 16 or h == 1))
+        self.blocks = nn.ModuleList(Block(width, heads, qkv_bias=True) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, dimension)
+        nn.init.normal_(self.positions, std=0.02)
+
+    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
+        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]."""
+        tokens = self.fill(features, hidden).flatten(2).transpose(1, 2) + self.positions
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(self.norm(tokens)).transpose(1, 2).unflatten(2, self.fill.grid)
+
+
+def build_decoder(
+    config: TargetConfig, *, channels: int, size: tuple[int, int], dimension: int, grid: tuple[int, int], seed: int
+) -> nn.Module:
+    """The configured decoder with weights drawn from `seed`. `linear` is a convolution decoder without blocks.
+
+    Args:
+        channels, size: of the encoder's last map.
+        dimension: numbers of the target a cell.
+        grid: rows and columns of cells.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        width = config.decoder_width
+        fill = Fill(channels, width, size, grid)
+        if config.decoder == "transformer":
+            return TransformerDecoder(fill, width, config.decoder_depth, dimension)
+        depth = config.decoder_depth if config.decoder == "convolution" else 0
+        return ConvolutionDecoder(fill, width, depth, dimension)

@@ -1,0 +1,28 @@
+"""The whole job on the built-in images with known parts, small enough for two cores and a few minutes."""
+
+from pathlib import Path
+
+from unmask.compare.run import compare
+from unmask.config import CompareConfig, DataConfig
+from unmask.recipes import multiview
+
+
+def demo_config() -> CompareConfig:
+    """`multiview` with a fainter second part, one budget, three label draws, all arms and controls."""
+    recipe = multiview()
+    data = DataConfig(data="multiview", options={"images": 6000, "val_images": 600, "test_images": 3000})
+    return CompareConfig(
+        data=data,
+        encoder=recipe.encoder,
+        pretrain=recipe.pretrain,
+        finetune=recipe.finetune,
+        scratch_candidates=recipe.scratch_candidates,
+        budgets=(30,),
+        seeds=3,
+        compute_cap=3.0,
+    )
+
+
+def demo(out: Path, *, progress: bool = True) -> Path:
+    """Run the demonstration, or continue it, and return its run folder."""
+    return compare(demo_config(), out, resume=out.exists(), progress=progress)

@@ -1,0 +1,178 @@
+"""Named complete configurations as functions. A recipe is everything but the data, the seeds and the budgets.
+
+Each says for which images it is meant and where its numbers come from; measured tables are in docs/recipes.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from unmask.config import (
+    AugmentConfig,
+    ClassifyRecipe,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Encoder, pretraining, fine-tuning, and the recipes among which the best scratch arm chooses."""
+
+    encoder: EncoderConfig
+    pretrain: PretrainRecipe
+    finetune: ClassifyRecipe
+    scratch_candidates: tuple[ClassifyRecipe, ...]
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def multiview() -> Recipe:
+    """The paper's two-layer encoder on the built-in images with known parts, the second part fainter."""
+    still = AugmentConfig(crop_scale=(1.0, 1.0), flip_horizontal=0.0)
+    finetune = ClassifyRecipe(
+        augment=still,
+        optimiser=OptimiserConfig(steps=300, batch_size=64, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999)),
+        head_steps=150,
+        head_lr=3e-3,
+        encoder_lr_scale=0.1,
+        label_smoothing=0.0,
+    )
+    scratch = replace(finetune, head_steps=0, encoder_lr_scale=1.0)
+    longer = replace(scratch, optimiser=replace(scratch.optimiser, steps=600))
+    return Recipe(
+        encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 128, "stride": 2}),
+        pretrain=PretrainRecipe(
+            augment=still,
+            mask=MaskConfig(cell=4, mask_ratio=0.5),
+            target=TargetConfig(target="pixels", decoder="linear"),
+            optimiser=OptimiserConfig(epochs=10, batch_size=128, lr=3e-3, weight_decay=0.0),
+        ),
+        finetune=finetune,
+        scratch_candidates=(scratch, longer),
+        data=DataConfig(data="multiview"),
+    )
+
+
+def small_cnn() -> Recipe:
+    """A 440 thousand parameter BatchNorm ResNet for images of 16 to 64 pixels, on a CPU."""
+    crop = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
+    finetune = ClassifyRecipe(
+        augment=crop,
+        optimiser=OptimiserConfig(steps=1200, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
+        head_steps=100,
+        head_lr=3e-3,
+    )
+    scratch = replace(finetune, head_steps=0)
+    shorter = replace(scratch, optimiser=replace(scratch.optimiser, steps=600))
+    slower = replace(scratch, optimiser=replace(scratch.optimiser, lr=1e-3))
+    return Recipe(
+        encoder=EncoderConfig(
+            encoder="resnet10t",
+            encoder_options={"channels": (24, 48, 96, 128), "stem_width": 4, "stem_type": "deep", "avg_down": False},
+            unstrided=1,
+        ),
+        pretrain=PretrainRecipe(
+            augment=crop,
+            mask=MaskConfig(cell=4, mask_ratio=0.6),
+            target=TargetConfig(target="normalised_pixels", decoder_width=64, decoder_depth=1),
+            optimiser=OptimiserConfig(epochs=10, batch_size=128, lr=2e-3),
+        ),
+        finetune=finetune,
+        scratch_candidates=(scratch, shorter, slower),
+        data=DataConfig(image_size=(32, 32)),
+    )
+
+
+def masked_resnet50() -> Recipe:
+    """ResNet-50 at 224 px with masked convolution (as SparK, Tian et al. 2023; paper: 300 + 100 epochs on ImageNet)."""
+    crop = AugmentConfig(crop_scale=(0.4, 1.0), flip_horizontal=0.5)
+    return _large(
+        EncoderConfig(encoder="resnet50"),
+        PretrainRecipe(
+            augment=crop,
+            mask=MaskConfig(mask_ratio=0.6),
+            target=TargetConfig(decoder_width=256, decoder_depth=2),
+            optimiser=OptimiserConfig(epochs=300, batch_size=1024, lr=8e-4, precision="bf16"),
+        ),
+        layer_decay=0.75,
+    )
+
+
+def mae_vit_small() -> Recipe:
+    """ViT-S/16 at 224 px on visible tokens with a transformer decoder (MAE, He et al. 2022)."""
+    crop = AugmentConfig(crop_scale=(0.2, 1.0), flip_horizontal=0.5)
+    return _large(
+        EncoderConfig(encoder="vit_small_patch16_224"),
+        PretrainRecipe(
+            augment=crop,
+            mask=MaskConfig(mask_ratio=0.75),
+            target=TargetConfig(decoder="transformer", decoder_width=256, decoder_depth=4),
+            optimiser=OptimiserConfig(epochs=300, batch_size=1024, lr=6e-4, precision="bf16"),
+        ),
+        layer_decay=0.75,
+    )
+
+
+def _large(encoder: EncoderConfig, pretrain: PretrainRecipe, layer_decay: float) -> Recipe:
+    finetune = ClassifyRecipe(
+        augment=replace(pretrain.augment, crop_scale=(0.2, 1.0)),
+        optimiser=OptimiserConfig(steps=5000, batch_size=128, lr=1e-3, betas=(0.9, 0.999), precision="bf16"),
+        head_steps=200,
+        layer_decay=layer_decay,
+        mixup=0.2,
+    )
+    scratch = replace(finetune, head_steps=0, layer_decay=1.0)
+    longer = replace(scratch, optimiser=replace(scratch.optimiser, steps=10000))
+    return Recipe(
+        encoder=encoder,
+        pretrain=pretrain,
+        finetune=finetune,
+        scratch_candidates=(scratch, longer),
+        data=DataConfig(image_size=(224, 224)),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "multiview": multiview,
+    "small-cnn": small_cnn,
+    "masked-resnet50": masked_resnet50,
+    "mae-vit-small": mae_vit_small,
+}
+
+
+def named(name: str) -> Recipe:
+    """The recipe of that name. Raises UserError that lists the names."""
+    if name not in RECIPES:
+        raise UserError(f"recipe: {name!r} is unknown; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def suggested(data: str) -> str:
+    """The default recipe for a data set: multiview for the built-in, small-cnn up to 64 pixels, masked-resnet50 above.
+
+    A folder is judged by the first image found; anything that cannot be judged counts as small.
+    """
+    if data == "multiview":
+        return "multiview"
+    return "masked-resnet50" if _first_side(Path(data)) > 96 else "small-cnn"
+
+
+def _first_side(path: Path) -> int:
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_dir():
+        return 0
+    endings = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+    for file in sorted(path.rglob("*"))[:1000]:
+        if file.suffix.lower() in endings and not file.name.startswith("."):
+            try:
+                with Image.open(file) as image:
+                    return min(image.size)
+            except (OSError, UnidentifiedImageError):
+                continue
+    return 0

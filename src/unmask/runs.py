@@ -1,0 +1,199 @@
+"""The run folder: everything a run was and did, written so that a kill at any moment loses nothing already there.
+
+config.json         the full configuration
+environment.json    versions, hardware, git state, seeds, data fingerprint
+metrics.jsonl       one JSON object a line, appended
+checkpoints/        step_XXXXXXXX.safetensors, newest last
+encoder.safetensors the trained encoder as a plain state_dict
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from unmask.config import to_json
+from unmask.errors import UserError
+
+# Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
+_FREE_ON_RESUME = {"workers", "cache_mib", "save_every", "picture_every", "keep", "execution", "jobs", "threads"}
+_PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Write to the yielded temporary path; on success it is fsynced and renamed over `path`, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, keys in their order."""
+    text = json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises UserError that names the file if it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; is {path.parent} a run folder?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from None
+
+
+def append_metrics(folder: Path, **values: Any) -> None:
+    """Append one line to metrics.jsonl. A line is written with one call, so a kill never leaves two half lines."""
+    line = json.dumps(values, ensure_ascii=False) + "\n"
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(line)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All whole lines of metrics.jsonl; a last line cut by a kill is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def rewind_metrics(folder: Path, step: int) -> None:
+    """Drop the lines after `step`, so that a resumed run writes them again instead of twice."""
+    rows = [row for row in read_metrics(folder) if row.get("step", 0) <= step]
+    with atomic_path(folder / "metrics.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def check_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Whether `claim_folder` would continue a run there; raises what it would raise, and writes nothing.
+
+    Raises:
+        UserError: the folder is not empty and neither flag is given; or --resume with another configuration; or
+            --overwrite on a folder that is not a run (it would delete what this package did not write).
+    """
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: exists and is not a folder")
+    if not (folder.exists() and any(folder.iterdir())):
+        return False
+    if not (resume or overwrite):
+        raise UserError(
+            f"{folder}: not empty; use --resume to continue it, --overwrite to replace it, or another --out"
+        )
+    if not (folder / "config.json").exists():
+        flag = "--overwrite" if overwrite else "--resume"
+        raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run (no config.json)")
+    if resume:
+        _require_same(read_json(folder / "config.json"), to_json(config), folder)
+    return resume
+
+
+def claim_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Make `folder` ready for a run of `config`. Returns True if an earlier run is to be continued.
+
+    Raises what `check_folder` raises.
+    """
+    if check_folder(folder, config, resume=resume, overwrite=overwrite):
+        return True
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "config.json", config)
+    return False
+
+
+def _require_same(old: Any, new: Any, folder: Path) -> None:
+    differing = [name for name in _differences(old, new) if name.split(".")[-1] not in _FREE_ON_RESUME]
+    if differing:
+        raise UserError(
+            f"{folder}: --resume refused, these fields differ from the run's config.json: {', '.join(differing[:5])}; "
+            "give the same values, or another --out"
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted(set(old) | set(new))
+        return [d for n in names for d in _differences(old.get(n), new.get(n), f"{path}.{n}".lstrip("."))]
+    return [] if old == new else [path]
+
+
+def environment(**extra: Any) -> dict[str, Any]:
+    """Versions, hardware and git state of this process, with whatever the stage adds (seeds, fingerprint)."""
+    import torch
+
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": devices,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "git": _git_state(),
+        **extra,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the checkout that holds this package; None for an installed one."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "clean": not changed}

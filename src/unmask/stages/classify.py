@@ -1,0 +1,78 @@
+"""Fine-tuning and scratch as runs with a folder of their own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from unmask.config import ClassifyConfig
+from unmask.data.load import Dataset, load_data
+from unmask.errors import UserError
+from unmask.runs import append_metrics, check_folder, claim_folder, environment, write_json
+from unmask.stages.classifier import fit
+from unmask.weights import ENCODER_FILE, Card, save_weights
+
+
+def finetune(
+    config: ClassifyConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | None = None,
+) -> Path:
+    """Fine-tune `config.init` on the labelled images and return the run folder with result.json.
+
+    Raises:
+        UserError: bad input, before training starts; `init` is missing (see `scratch`).
+    """
+    if config.init is None:
+        raise UserError("init: fine-tuning starts from weights; give a run folder or a file, or use scratch")
+    return _classify(config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset)
+
+
+def scratch(
+    config: ClassifyConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | None = None,
+) -> Path:
+    """The same training from random weights."""
+    start = replace(config, init=None)
+    return _classify(start, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset)
+
+
+def _classify(
+    config: ClassifyConfig, out: Path, *, resume: bool, overwrite: bool, progress: bool, dataset: Dataset | None
+) -> Path:
+    check_folder(out, config, resume=resume, overwrite=overwrite)
+    data = dataset if dataset is not None else load_data(config.data, labels=True, progress=progress)
+    resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
+    if resumed and (out / "result.json").exists():
+        return out
+    facts = environment(
+        seed=config.seed,
+        data={"fingerprint": data.fingerprint, "classes": list(data.classes)},
+        notes=list(data.notes),
+        bad_files=list(data.bad_files),
+    )
+    write_json(out / "environment.json", facts)
+    (out / "metrics.jsonl").unlink(missing_ok=True)
+    outcome = fit(config, data, show=progress)
+    for row in outcome.history:
+        append_metrics(out, kind="train", **row)
+    card = Card(config.encoder, data.channels, data.image_size, data.mean, data.std, data.classes)
+    save_weights(out / ENCODER_FILE, outcome.model, card)
+    write_json(
+        out / "result.json",
+        {
+            "metrics": outcome.metrics,
+            "seconds": outcome.seconds,
+            "labelled_images": outcome.labelled,
+            "validation_labels": len(data.val) if data.val is not None else 0,
+            "notes": outcome.notes,
+        },
+    )
+    return out

@@ -1,0 +1,28 @@
+"""Reconstructions of a fixed batch as one PNG: a column an image; rows image, what the encoder saw, reconstruction."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
+
+from unmask.runs import atomic_path
+
+
+def to_display(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Undo the normalisation; [B, C, H, W] → [B, 3, H, W] in [0, 1]. Other channel counts show their first channel."""
+    shape = (1, -1, 1, 1)
+    pixels = images.detach().float().cpu() * torch.tensor(std).reshape(shape) + torch.tensor(mean).reshape(shape)
+    pixels = pixels.clamp(0, 1)
+    return pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)
+
+
+def save_picture(path: Path, rows: list[Tensor], *, least_side: int = 96) -> None:
+    """Write rows of display images as a grid, small images enlarged without smoothing."""
+    side = min(rows[0].shape[-2:])
+    factor = max(1, -(-least_side // side))
+    tiles = torch.cat(rows).repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    grid = make_grid(tiles, nrow=len(rows[0]), padding=4, pad_value=1.0)
+    with atomic_path(path) as temporary:
+        to_pil_image(grid).save(temporary, format="PNG")

@@ -1,0 +1,1 @@
+"""What is reconstructed at hidden cells: pixels, per-cell normalised pixels, features of a teacher."""

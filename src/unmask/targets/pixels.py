@@ -1,0 +1,83 @@
+"""Pixel targets, and the loss over hidden cells that every target shares.
+
+A target and a prediction have the shape [B, D, Hc, Wc]: one vector of D numbers for each cell. For pixels
+D = C · cell · cell, in the order of `torch.nn.functional.pixel_unshuffle`: channel, row, column.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Variance below which a cell counts as constant, in squared units of the normalised image. MAE's 1e-6 amplifies the
+# rounding of 8-bit images two hundredfold; this is about the variance of one grey level's rounding error.
+VARIANCE_FLOOR = 1e-4
+
+
+def patchify(images: Tensor, cell: int) -> Tensor:
+    """[B, C, H, W] → [B, C·cell·cell, H/cell, W/cell]; H and W are multiples of cell."""
+    return F.pixel_unshuffle(images, cell)
+
+
+def unpatchify(cells: Tensor, cell: int) -> Tensor:
+    """The inverse of `patchify`."""
+    return F.pixel_shuffle(cells, cell)
+
+
+def cell_statistics(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every cell over all its numbers, each [B, 1, Hc, Wc] (MAE, section 3)."""
+    mean = cells.mean(dim=1, keepdim=True)
+    variance = cells.var(dim=1, keepdim=True, unbiased=False)
+    return mean, (variance + VARIANCE_FLOOR).sqrt()
+
+
+def pixel_target(images: Tensor, cell: int, *, normalised: bool) -> Tensor:
+    """Cells of the image in float32; if `normalised`, each has its mean removed and is divided by its deviation."""
+    cells = patchify(images.float(), cell)
+    if not normalised:
+        return cells
+    mean, deviation = cell_statistics(cells)
+    return (cells - mean) / deviation
+
+
+class Loss(NamedTuple):
+    """A sum over hidden cells, how many there were, and the same sum for predicting each cell's own mean."""
+
+    total: Tensor
+    number: Tensor
+    baseline: Tensor
+
+
+def hidden_loss(
+    prediction: Tensor, target: Tensor, hidden: Tensor, *, kind: Literal["mse", "smooth_l1"] = "mse"
+) -> Loss:
+    """Σ over hidden cells of the mean over D of (prediction - target)² (or of smooth L1), computed in float32.
+
+    The baseline predicts, in every hidden cell, the mean of that cell's own target: what a network reaches that knows
+    only the brightness. A loss near it means that no structure has been learnt.
+    """
+    prediction, target = prediction.float(), target.float()
+    distance = F.mse_loss if kind == "mse" else F.smooth_l1_loss
+    weight = hidden.to(prediction.dtype)
+    per_cell = distance(prediction, target, reduction="none").mean(dim=1)
+    mean = target.mean(dim=1, keepdim=True).expand_as(target)
+    flat = distance(mean, target, reduction="none").mean(dim=1)
+    return Loss((per_cell * weight).sum(), weight.sum(), (flat * weight).sum().detach())
+
+
+def paint(images: Tensor, prediction: Tensor, hidden: Tensor, cell: int, *, normalised: bool) -> tuple[Tensor, Tensor]:
+    """(masked image, reconstruction): hidden cells are grey in the first and predicted in the second.
+
+    With `normalised` targets the prediction has no brightness or contrast of its own: the true mean and deviation of
+    each hidden cell are used, as is the custom since MAE; every caption says so.
+    """
+    cells = patchify(images.float(), cell)
+    predicted = prediction.float()
+    if normalised:
+        mean, deviation = cell_statistics(cells)
+        predicted = predicted * deviation + mean
+    where = hidden.unsqueeze(1)
+    masked = torch.where(where, torch.zeros_like(cells), cells)
+    filled = torch.where(where, predicted, cells)
+    return unpatchify(masked, cell), unpatchify(filled, cell)

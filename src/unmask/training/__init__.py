@@ -1,0 +1,1 @@
+"""One loop for every stage: optimiser, schedule, checkpoints, engine."""

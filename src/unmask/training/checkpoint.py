@@ -1,0 +1,83 @@
+"""Checkpoints: one safetensors file with every tensor, and plain JSON in its header. No pickle anywhere."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unmask.errors import UserError
+from unmask.runs import atomic_path
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header atomically."""
+    plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(plain, str(temporary), metadata={"unmask": json.dumps(header)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote; a file by another program has an empty header.
+
+    Raises:
+        UserError: the file is missing, cut short or not safetensors.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            header = json.loads((stream.metadata() or {}).get("unmask", "{}"))
+            return {name: stream.get_tensor(name) for name in stream.keys()}, header  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def collect_state(modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Parameters and buffers of named modules, and the optimiser's moments, under flat names."""
+    tensors = {f"{owner}/{name}": t for owner, module in modules.items() for name, t in module.state_dict().items()}
+    for index, values in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{key}": torch.as_tensor(value) for key, value in values.items()}
+    return tensors
+
+
+def restore_state(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
+) -> None:
+    """The inverse of `collect_state`."""
+    for owner, module in modules.items():
+        prefix = f"{owner}/"
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimiser/"):
+            _, index, name = key.split("/", 2)
+            state.setdefault(int(index), {})[name] = tensor
+    whole = optimiser.state_dict()
+    optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step is kept."""
+    return folder / "checkpoints" / f"step_{step:08d}.safetensors"
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints."""
+    for path in sorted((folder / "checkpoints").glob("step_*.safetensors"))[:-keep]:
+        path.unlink()
+
+
+def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
+    """The newest checkpoint that loads. An unreadable newer one is passed over aloud."""
+    for path in sorted((folder / "checkpoints").glob("step_*.safetensors"), reverse=True):
+        try:
+            return path, *load_tensors(path)
+        except UserError as error:
+            warnings.warn(f"{error}; falling back to the checkpoint before it", stacklevel=2)
+    return None

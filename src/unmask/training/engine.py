@@ -1,0 +1,58 @@
+"""The engine: Accelerate holds devices, processes and precision; everything else here is the arithmetic around it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from unmask.config import OptimiserConfig
+
+
+def build_engine(precision: str) -> Accelerator:
+    """An Accelerator of the wanted mixed precision; its process-wide state is renewed when the precision differs."""
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
+        AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision)
+
+
+def fast_layout(model: torch.nn.Module) -> torch.nn.Module:
+    """Kernels in channels-last order, in place: convolutions are faster on CPU and GPU alike; values are unchanged."""
+    return model.to(memory_format=torch.channels_last)
+
+
+def global_mean(engine: Accelerator, total: Tensor, count: Tensor) -> Tensor:
+    """A loss whose gradient, averaged over processes as DDP does, is that of (global sum) / (global count).
+
+    With W processes: loss_w = W · sum_w / Σ count. Uneven shards and uneven numbers of hidden cells weigh rightly.
+    """
+    if engine.num_processes == 1:
+        return total / count.clamp_min(1)
+    everyone = engine.reduce(count.detach().clone(), reduction="sum")
+    return total * engine.num_processes / torch.as_tensor(everyone).clamp_min(1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Stochastic layers (dropout, stochastic depth) draw from torch's global generator: seed it here, restore it after.
+
+    With one seed a step, a resumed run repeats the very numbers of a run that never stopped.
+    """
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def effective_lr(config: OptimiserConfig) -> str:
+    """The learning rate in the field's two conventions, for the log."""
+    per_256 = config.lr * 256 / config.batch_size
+    return f"lr {config.lr:g} at batch {config.batch_size} (base lr {per_256:g} per 256 images)"
+
+
+def unwrap(engine: Accelerator, model: Any) -> Any:
+    """The module behind DDP, FSDP or compile wrappers."""
+    return engine.unwrap_model(model)

@@ -1,0 +1,86 @@
+"""AdamW over named parameter groups, and the learning-rate schedule as a pure function of the step."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from torch import nn
+
+from unmask.config import OptimiserConfig
+
+_UNDECAYED_TOKENS = ("cls_token", "reg_token", "pos_embed", "mask_token", "dist_token", "relative_position_bias_table")
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Learning rate relative to its peak: linear warm-up over warmup·total steps, then a half cosine to zero.
+
+    f(t) = (t + 1) / w for t < w, else ½ (1 + cos(π (t - w) / (T - w))).
+    """
+    rising = math.ceil(warmup * total)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(total - rising, 1)))
+
+
+def is_decayed(name: str, parameter: nn.Parameter) -> bool:
+    """Weight decay is for matrices and kernels only: no biases, norms, tokens or position embeddings (MAE, BEiT)."""
+    return parameter.ndim > 1 and not any(token in name for token in _UNDECAYED_TOKENS)
+
+
+def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
+    """Factor of the learning rate of every parameter: decay^(depth of its layer below the top one), Clark et al. 2020.
+
+    Layers are those of timm's own `group_matcher`; a model without one is a single layer.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    matcher = getattr(model, "group_matcher", None)
+    if decay == 1.0 or matcher is None:
+        return dict.fromkeys(names, 1.0)
+    layers: Mapping[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+    top = max(layers.values())
+    return {name: decay ** (top - layers[name]) for name in names}
+
+
+def parameter_groups(
+    model: nn.Module, *, weight_decay: float, scale_of: Callable[[str], float] = lambda name: 1.0
+) -> list[dict[str, Any]]:
+    """One group for each pair (weight decay, learning-rate scale); parameters scaled by 0 are left out."""
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        scale = scale_of(name)
+        if not parameter.requires_grad or scale == 0:
+            continue
+        decay = weight_decay if is_decayed(name, parameter) else 0.0
+        group = groups.setdefault((decay, scale), {"params": [], "names": [], "weight_decay": decay, "lr_scale": scale})
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def build_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+    """AdamW; `set_lr` gives every group lr · lr_scale · schedule."""
+    bare = [{key: value for key, value in group.items() if key != "names"} for group in groups]
+    return torch.optim.AdamW(bare, lr=config.lr, betas=config.betas, foreach=True)
+
+
+def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """Set every group's rate to lr times its own scale."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def plan_steps(config: OptimiserConfig, images: int) -> tuple[int, int, int]:
+    """(total steps, steps an epoch, batch size used) for so many images.
+
+    The batch is shrunk so that an epoch's batches are near equal and no batch holds a single image, on which BatchNorm
+    has no variance: every image is seen once an epoch, and a set smaller than the batch still trains.
+    """
+    per_epoch = math.ceil(images / config.batch_size)
+    batch = math.ceil(images / per_epoch)
+    while batch > 2 and images % batch == 1:
+        batch -= 1
+    per_epoch = math.ceil(images / batch)
+    total = config.steps if config.steps is not None else max(1, round(config.epochs * per_epoch))
+    return total, per_epoch, batch

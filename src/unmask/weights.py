@@ -1,0 +1,102 @@
+"""Encoder weights in and out: a plain state_dict as safetensors, whose header says how to build and feed it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+
+from unmask.config import EncoderConfig, from_json, to_json
+from unmask.errors import UserError
+from unmask.training.checkpoint import load_tensors, save_tensors
+
+ENCODER_FILE = "encoder.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What travels with weights: the encoder, the size and channels of its input, the normalisation, the classes."""
+
+    encoder: EncoderConfig
+    channels: int
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...] = ()
+
+
+def save_weights(path: Path, model: nn.Module, card: Card) -> None:
+    """Write a model's plain state_dict with its card, atomically."""
+    save_tensors(path, model.state_dict(), {"card": to_json(card)})
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
+    """State_dict and card of a file by `save_weights`; the card is None for a file by another program."""
+    tensors, header = load_tensors(path)
+    return tensors, from_json(Card, header["card"]) if "card" in header else None
+
+
+def resolve_weights(init: str) -> Path:
+    """The safetensors file meant by a run folder or a path. Raises UserError where there is none."""
+    path = Path(init)
+    if path.is_dir():
+        file = path / ENCODER_FILE
+        if not file.exists():
+            raise UserError(f"{path}: holds no {ENCODER_FILE}; is it a finished run of unmask?")
+        return file
+    if not path.exists():
+        raise UserError(f"init: {init} is neither a run folder nor a weights file (nor timm:pretrained)")
+    return path
+
+
+def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: int) -> list[str]:
+    """Load encoder weights into a model; its head keeps its own. Returns notes to show.
+
+    Raises:
+        UserError: any encoder parameter is missing, unexpected or of another shape: training would silently start
+            from re-initialised weights.
+    """
+    if init == "timm:pretrained":
+        tensors = _timm_pretrained(config, channels)
+        card = None
+    else:
+        tensors, card = load_weights(resolve_weights(init))
+    if card is not None and card.encoder != config:
+        raise UserError(
+            f"init: {init} holds {card.encoder}, but the encoder asked for is {config}; give the same encoder"
+        )
+    head = head_names(model)
+    wanted = model.state_dict()
+    offered = {k: v for k, v in tensors.items() if k not in head}
+    missing = sorted(set(wanted) - set(offered) - head)
+    unexpected = sorted(set(offered) - set(wanted))
+    # A head that this model lacks may come with the file: fc., head., classifier. of a timm classifier.
+    unexpected = [k for k in unexpected if k.split(".")[0] not in ("fc", "head", "classifier", "head_dist")]
+    shapes = [k for k in offered if k in wanted and offered[k].shape != wanted[k].shape]
+    for what, names in (("lacks", missing), ("has the unexpected", unexpected), ("has another shape for", shapes)):
+        if names:
+            raise UserError(f"init: {init} {what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+    model.load_state_dict({k: v for k, v in offered.items() if k in wanted}, strict=False)
+    return [f"encoder weights from {init}: {len(wanted) - len(head & set(wanted))} tensors, head new"]
+
+
+def head_names(model: nn.Module) -> set[str]:
+    """Names of the classification head's own parameters in a timm-like model."""
+    classifier: Any = getattr(model, "get_classifier", None)
+    head = classifier() if classifier is not None else None
+    if not isinstance(head, nn.Module):
+        return set()
+    members = {id(p) for p in head.parameters()}
+    return {name for name, p in model.named_parameters() if id(p) in members}
+
+
+def _timm_pretrained(config: EncoderConfig, channels: int) -> dict[str, Tensor]:
+    try:
+        model = timm.create_model(config.encoder, pretrained=True, in_chans=channels, num_classes=0)
+    except Exception as error:  # the hub raises many kinds: no such weights, no network, no cache
+        raise UserError(
+            f"init: the pretrained weights of {config.encoder} could not be had ({type(error).__name__}); "
+            "download them once where there is a network, or give a .safetensors file"
+        ) from error
+    return dict(model.state_dict())
