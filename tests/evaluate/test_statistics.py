@@ -52,6 +52,16 @@ def test_bootstrap_agrees_with_student_on_many_normal_values() -> None:
     assert paired_p(values / 3) == pytest.approx(stats.ttest_1samp(values / 3, 0).pvalue, abs=2e-3)
 
 
+def test_bootstrap_of_ten_is_as_wide_as_student() -> None:
+    values = np.linspace(-1, 1, 10) ** 3
+    found = paired_interval(values, 0.95)
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert found.low is not None
+    assert found.high is not None
+    # A plain percentile interval would have 0.82 of that width.
+    assert 0.95 < (found.high - found.low) / (high - low) < 1.05
+
+
 @pytest.mark.parametrize("n", [5, 12])
 def test_intervals_cover_the_truth_as_often_as_they_say(n: int) -> None:
     rng = np.random.default_rng(n)

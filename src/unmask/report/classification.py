@@ -74,7 +74,7 @@ def _confusions(run: RunFolder, anchor: str) -> Section:
 
 def _training(run: RunFolder, anchor: str) -> Section:
     plates = []
-    for field, title in (("loss", "training loss"), ("val_accuracy", "validation accuracy")):
+    for field, title in (("loss", "training loss"), ("val_accuracy", "validation accuracy, share of images")):
         values = series(run.metrics, field)[1]
         if len(values):
             svg = to_svg(
