@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from unmask.data import jpeg
 from unmask.data.decode import decode
 from unmask.data.scan import read_header
 from unmask.errors import UserError
@@ -153,3 +154,19 @@ def test_a_picture_bomb_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UserError, match=r"x.png: the image is too large to decode whole: cut it into tiles"):
         decode(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_has_the_same_bits_with_and_without_simplejpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, progressive: bool
+) -> None:
+    for orientation in range(9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image = Image.fromarray(RGB8).convert(mode)
+        image.save(tmp_path / f"{orientation}.jpg", quality=70, progressive=progressive, exif=exif)
+    fast = [decode(path) for path in sorted(tmp_path.iterdir())]
+    monkeypatch.setattr(jpeg, "simplejpeg", lambda: None)
+    plain = [decode(path) for path in sorted(tmp_path.iterdir())]
+    assert all(np.array_equal(a, b) for a, b in zip(fast, plain, strict=True))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unmask.data.form import Form, kind_of, to_form, widest
+from unmask.data.form import TOP, Form, Kind, kind_of, to_form, widest
 from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -29,10 +29,14 @@ def test_resizing_agrees_with_pil(size: tuple[int, int]) -> None:
     assert np.abs(ours - np.asarray(pil).transpose(2, 0, 1)).max() <= 1
 
 
-def test_an_image_alone_and_in_a_batch_have_the_same_bits() -> None:
-    values = RNG.random((6, 3, 40, 64)).astype(np.float32)
-    form = Form((17, 23), 3, "float32")
-    assert torch.equal(to_form(values, form), torch.stack([to_form(image, form) for image in values]))
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+def test_an_image_alone_and_in_a_batch_and_in_any_memory_order_has_the_same_bits(kind: Kind) -> None:
+    values = (RNG.random((6, 3, 40, 64)) * TOP[kind]).astype(kind)
+    form = Form((17, 23), 3, kind)
+    together = to_form(values, form)
+    assert torch.equal(together, torch.stack([to_form(image, form) for image in values]))
+    channels_last = np.ascontiguousarray(values.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert torch.equal(together, torch.stack([to_form(image, form) for image in channels_last]))
 
 
 def test_grey_is_repeated_and_colour_becomes_luma() -> None:

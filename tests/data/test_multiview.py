@@ -57,6 +57,15 @@ def test_own_parts_never_overlap_and_are_everywhere() -> None:
     assert boxes.max() == 32
 
 
+@pytest.mark.parametrize("config", [MultiViewConfig(parts=3, step=1), MultiViewConfig(parts=4, step=8, part_size=8)])
+def test_as_many_parts_as_are_allowed_always_find_a_place(config: MultiViewConfig) -> None:
+    boxes = draw_multiview(config, "train", np.zeros(2000, np.int64)).boxes
+    assert (boxes % config.step == 0).all()
+    for i in range(config.parts):
+        for j in range(i):
+            assert np.abs(boxes[:, i, :2] - boxes[:, j, :2]).max(1).min() >= 8
+
+
 def test_the_place_of_a_part_is_uniform() -> None:
     """The first part has 25 x 25 places: chi-square of its rows and columns stays below the 0.999 quantile (52.6)."""
     corners = draw_multiview(MultiViewConfig(), "train", np.zeros(5000, np.int64)).boxes[:, 0, :2]
@@ -112,7 +121,7 @@ def test_single_view_share_is_the_share_of_training_images_with_one_part() -> No
     ("options", "message"),
     [
         ({"clases": 3}, "no option .*clases.*classes"),
-        ({"parts": 5}, "parts = 5 .* at most 4"),
+        ({"parts": 5}, "parts = 5 .* at most 3"),
         ({"weak_strength": 2.0}, r"weak_strength = 2.0 .* \[0, 1\]"),
     ],
 )

@@ -61,7 +61,9 @@ def geometry(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: 
     height, width = images.shape[-2:]
     y = axis_grid(height, boxes[:, 0], boxes[:, 2], u[:, 0] < config.flip_vertical, config.shift * (2 * u[:, 2] - 1))
     x = axis_grid(width, boxes[:, 1], boxes[:, 3], u[:, 1] < config.flip_horizontal, config.shift * (2 * u[:, 3] - 1))
-    grid = torch.stack([x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], -1)
+    grid = torch.empty(len(images), height, width, 2)
+    grid[..., 0] = x[:, None, :]
+    grid[..., 1] = y[:, :, None]
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

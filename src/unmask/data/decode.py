@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from unmask.data.deep import loses_depth, read_deep_png, read_tiff
+from unmask.data.jpeg import is_plain, read_jpeg, upright
 from unmask.data.modes import to_array
 from unmask.data.naming import one_line, shown
 from unmask.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
 """Names of files that are taken for images, in any case."""
+JPEG = (".jpg", ".jpeg")
+"""Files that are read into memory as a whole, to be opened and decoded from there."""
 PNG_END = b"IEND\xaeB`\x82"
 FAILURES = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError)
 """What PIL and NumPy raise for files that are cut off, damaged or no images."""
@@ -42,7 +46,8 @@ def decode(path: Path, *, page: int = 0, pages_are_channels: bool = False) -> ND
             if image is None:
                 return read_tiff(path, page, pages_are_channels)
             pages = range(getattr(image, "n_frames", 1)) if pages_are_channels else [page]
-            return np.concatenate([read_page(image, path, i) for i in pages])
+            arrays = [read_page(image, path, i) for i in pages]
+            return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     except UserError as error:
         raise UserError(f"{shown(path)}: {error}") from None
     except FAILURES as error:
@@ -68,7 +73,7 @@ def open_image(path: Path) -> Iterator[Image.Image | None]:
         UserError: no image, with its mend, or an image too large to decode whole.
     """
     try:
-        image = Image.open(path)
+        image = Image.open(BytesIO(path.read_bytes()) if path.suffix.lower() in JPEG else path)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise UserError("the image is too large to decode whole: cut it into tiles") from None
     except Image.UnidentifiedImageError:
@@ -104,10 +109,13 @@ def read_page(image: Image.Image, path: Path, page: int) -> NDArray[np.generic]:
     image.seek(page)
     if loses_depth(image):
         return read_deep_png(path) if image.format == "PNG" else read_tiff(path, page, False)
+    if is_plain(image):
+        return upright(read_jpeg(image), image)
     image.load()
     if image.format == "PNG":
         require_whole_png(path)
-    return to_array(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)
+    return to_array(image)
 
 
 def require_whole_png(path: Path) -> None:

@@ -54,8 +54,8 @@ def to_form(array: NDArray[np.generic], form: Form) -> Tensor:
     channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white.
     """
     kind = kind_of(array.dtype)
-    array = array.astype(np.float32) if kind == "float32" else array.astype(np.uint8 if kind == "uint8" else np.uint16)
-    images = to_channels(torch.from_numpy(np.ascontiguousarray(array)), form.channels)
+    array = np.require(array, {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[kind], ["W"])
+    images = to_channels(torch.from_numpy(array), form.channels)
     if tuple(images.shape[-2:]) != form.size:
         images = resize(images, form.size)
     return to_kind(images, kind, form.kind)
@@ -79,10 +79,20 @@ def to_channels(images: Tensor, channels: int) -> Tensor:
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, antialiased, (..., C, H, W) → (..., C, *size), of the same dtype."""
-    planes = images.reshape(-1, 1, *images.shape[-2:]).float()
-    out = interpolate(planes, size=size, mode="bilinear", antialias=True, align_corners=False)
-    return rounded(out.reshape(*images.shape[:-2], *size), images.dtype)
+    """Bilinear, antialiased, (..., C, H, W) → (..., C, *size), of the same dtype.
+
+    8-bit images are resized in fixed point as PIL does, fastest where the channels are last in memory, as decoders
+    leave them; all others in float32.
+    """
+    stack = images.reshape(-1, *images.shape[-3:])
+    if images.dtype == torch.uint8:
+        out = interpolate(stack, size=size, mode="bilinear", antialias=True, align_corners=False)
+    else:
+        planes = stack.reshape(-1, 1, *stack.shape[-2:]).float()
+        out = rounded(
+            interpolate(planes, size=size, mode="bilinear", antialias=True, align_corners=False), images.dtype
+        )
+    return out.reshape(*images.shape[:-2], *size)
 
 
 def rounded(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -13,6 +13,9 @@ from unmask.data.augment import augment_images
 from unmask.data.pixels import Pixels
 from unmask.errors import UserError
 
+PART_FLOATS = 2**20
+"""Numbers of a batch that are prepared at once. Does not change them."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -76,16 +79,29 @@ class _Prepare(Dataset[tuple[Batch, list[str]]]):
     epoch: int
 
     def __getitem__(self, chunk: Tensor) -> tuple[Batch, list[str]]:
+        channels, height, width = self.images.pixels.shape
+        out = torch.empty(len(chunk), channels, height, width)
+        good = torch.ones(len(chunk), dtype=torch.bool)
+        failures: list[str] = []
+        part = max(1, PART_FLOATS // (channels * height * width))
+        for at in range(0, len(chunk), part):
+            here = slice(at, at + part)
+            failures += self._part(chunk[here], out[here], good[here])
+        if failures:
+            out, chunk = out[good], chunk[good]
+        return Batch(out, self.images.labels[chunk], self.images.ids[chunk]), failures
+
+    def _part(self, chunk: Tensor, out: Tensor, good: Tensor) -> list[str]:
+        """Fill `out` and mark what could be read: a few images at a time, which stay in the processor's cache."""
         values, failures = self.images.pixels.read(self.images.rows[chunk])
         if failures:
-            good = ~values.flatten(1).isnan().any(1)
-            values, chunk = values[good], chunk[good]
-        ids = self.images.ids[chunk]
-        if self.augment is not None and len(ids):
-            values = augment_images(values, ids, self.augment, seed=self.seed, epoch=self.epoch)
+            good &= ~values.flatten(1).isnan().any(1)
+        if self.augment is not None:
+            values = augment_images(values, self.images.ids[chunk], self.augment, seed=self.seed, epoch=self.epoch)
         mean = torch.tensor(self.mean, dtype=torch.float32)[:, None, None]
         std = torch.tensor(self.std, dtype=torch.float32)[:, None, None]
-        return Batch(values.sub(mean).div_(std), self.images.labels[chunk], ids), failures
+        torch.sub(values, mean, out=out).div_(std)
+        return failures
 
 
 def batches(

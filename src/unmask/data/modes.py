@@ -25,9 +25,9 @@ def to_array(image: Image.Image) -> NDArray[np.generic]:
         plain = plain.convert("L")
     if plain.mode in ("P", "CMYK", "YCbCr", "HSV"):
         plain = plain.convert("RGB")
-    values = np.asarray(plain)
+    values = np.array(plain)
     if plain.mode == "RGB":
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+        return values.transpose(2, 0, 1)
     if plain.mode == "L":
         return values[None]
     if plain.mode.startswith("I"):

@@ -46,6 +46,8 @@ class MultiViewConfig:
     """p, height and width of a part in pixels."""
     bandwidth: int = 5
     """Cosines a direction that a texture is made of: few for smooth textures, part_size for white ones."""
+    step: int = 1
+    """Parts lie at multiples of so many pixels: 1 is anywhere; an encoder's stride spares it a kernel a shift."""
     distractors: int = 2
     """M, parts of other classes in every image."""
     distractor_strength: float = 0.4
@@ -64,14 +66,22 @@ class MultiViewConfig:
             require_at_least(name, getattr(self, name), low)
         require_at_least("part_size", self.part_size, 2)
         require_at_least("bandwidth", self.bandwidth, 2)
-        room = (self.size // (2 * self.part_size - 1)) ** 2
-        require(self.parts <= max(room, 1) and self.part_size <= self.size, "parts", self.parts,
-                f"at most {room} parts of {self.part_size} pixels find a place in {self.size} pixels")  # fmt: skip
+        require_between("step", self.step, 1, self.part_size)
+        require(self.part_size <= self.size, "part_size", self.part_size, f"at most size = {self.size}")
+        room = _room(self.size, self.part_size, self.step)
+        allowed = f"at most {room} parts of {self.part_size} pixels surely find a place in {self.size} pixels"
+        require(self.parts <= room, "parts", self.parts, allowed)
         require_at_least("distractors", self.distractors, 0)
         for name in ("single_view_share", "distractor_strength", "contrast", "weak_strength"):
             require_between(name, getattr(self, name), 0, 1)
         for name in ("clutter", "noise"):
             require_at_least(name, getattr(self, name), 0)
+
+
+def _room(size: int, part: int, step: int) -> int:
+    """How many parts surely find a place one after the other: each blocks at most (2⌈p/step⌉ - 1)² places of all."""
+    along = (size - part) // step + 1
+    return 1 + (along**2 - 1) // (2 * -(-part // step) - 1) ** 2
 
 
 @dataclass(frozen=True)
@@ -171,7 +181,8 @@ def _places(config: MultiViewConfig, split: str, ids: NDArray[np.int64], shown: 
     n, count, p = len(ids), shown.shape[1], config.part_size
     side = config.size - p + 1
     u = uniform(config.seed, f"{split} place", 0, ids, count)
-    free = np.ones((n, side, side), bool)
+    free = np.zeros((n, side, side), bool)
+    free[:, :: config.step, :: config.step] = True
     own_free = free
     corners = np.zeros((n, count, 2), np.int64)
     span = np.arange(side)

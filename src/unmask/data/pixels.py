@@ -78,13 +78,14 @@ class StreamedPixels:
 
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
         """See `Pixels.read`."""
-        out = torch.full((len(rows), *self.shape), torch.nan)
+        out = torch.empty(len(rows), *self.shape)
         failures = []
         with quiet():
             for i, row in enumerate(rows.tolist()):
                 try:
-                    out[i] = read_one(self.images, row, self.form).float()
+                    out[i] = read_one(self.images, row, self.form)
                 except UserError as error:
+                    out[i] = torch.nan
                     failures.append(str(error))
         return rescale(out, self.scale, self.clip), failures
 
