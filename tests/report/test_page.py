@@ -5,13 +5,16 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from unmask.errors import UserError
+from unmask.report.comparison import class_intervals
 from unmask.report.page import write_report
 from unmask.report.svg import picture_uri
+from unmask.report.words import difference_interval
 
 Writer = Callable[..., Path]
 
@@ -116,8 +119,23 @@ def test_the_numbers_of_the_summary_are_on_the_page(page: Path, comparison: Path
     summary = json.loads((comparison / "summary.json").read_text())
     for row in summary["means"]:
         assert f"{100 * row['mean']:.1f}" in text
+    for row in summary["differences"]:
+        if row["metric"] == "accuracy":
+            assert f"<td>{difference_interval(row)}</td>" in text
     for note in summary["notes"]:
         assert note[1:].replace("'", "&#39;") in text
+
+
+def test_recall_of_a_class_is_paired_and_signed() -> None:
+    def cell(arm: str, seed: int, recall: float | None) -> dict[str, Any]:
+        table = [{"class": "a", "recall": recall}, {"class": "b", "recall": None}]
+        key = {"arm": arm, "budget": 10, "seed": seed, "pretrain_seed": 0 if arm == "mrp" else None}
+        return {**key, "metrics": {"test": {"per_class": table}}}
+
+    cells = [cell("mrp", 0, 0.9), cell("mrp", 1, 0.6), cell("scratch_best", 0, 0.7), cell("scratch_best", 1, 0.5)]
+    ((name, interval),) = class_intervals(cells, "mrp", "scratch_best", 10, "test", 0.95)
+    assert (name, interval.n) == ("a", 2)
+    assert interval.mean == pytest.approx(0.15)
 
 
 def test_the_same_folder_gives_the_same_page(page: Path, comparison: Path, tmp_path: Path) -> None:
