@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.encoders.dense.layout import UnsupportedError
-from unmask.encoders.packed.gather import add_back, as_rows, as_tiles, take
+from unmask.encoders.packed.depthwise import Depthwise
+from unmask.encoders.packed.gather import Take, add_back, as_rows, as_tiles, take
 from unmask.encoders.packed.layout import Packed, require_tiles
 from unmask.encoders.packed.tiles import Rows
 
@@ -37,8 +38,10 @@ def convolution(
         raise UnsupportedError(f"kernel {kernel}, stride {stride}, padding {padding} do not map tiles to tiles")
     out = side // stride
     if kernel == 1:
-        values = x.values[:, :, ::stride, ::stride] if stride > 1 else x.values
-        return x.with_values(_pointwise(values, weight, bias, groups, out))
+        rows = as_rows(x.values)
+        if stride > 1:
+            rows = Take.apply(rows, x.tiles.taps(side, 1, stride, 0, 1), 0.0)
+        return x.with_values(_pointwise(rows, weight, bias, groups, out))
     size = (out - 1) * stride + reach + 1
     if padding == 0 and size <= side:
         return x.with_values(func(x.values, weight, bias, stride, 0, dilation, groups))
@@ -46,14 +49,16 @@ def convolution(
     if groups == 1 and side <= COLUMNS_UP_TO:
         columns = x.tiles.taps(side, kernel, stride, padding, dilation)
         return x.with_values(as_tiles(ByColumns.apply(rows, weight, bias, columns), out))
+    if groups == len(weight) == rows.shape[1] and stride == dilation == 1 and kernel % 2:
+        return x.with_values(as_tiles(Depthwise.apply(rows, weight, bias, x.tiles, side), out))
     halo = x.tiles.window(side, padding, size)
     return x.with_values(ByHalo.apply(rows, weight, bias, halo, size, (stride, dilation, groups)))
 
 
-def _pointwise(values: Tensor, weight: Tensor, bias: Tensor | None, groups: int, side: int) -> Tensor:
+def _pointwise(rows: Tensor, weight: Tensor, bias: Tensor | None, groups: int, side: int) -> Tensor:
     if groups > 1:
-        return F.conv2d(values, weight, bias, groups=groups)
-    return as_tiles(F.linear(as_rows(values), weight[:, :, 0, 0], bias), side)
+        return F.conv2d(as_tiles(rows, side), weight, bias, groups=groups)
+    return as_tiles(F.linear(rows, weight[:, :, 0, 0], bias), side)
 
 
 class ByColumns(torch.autograd.Function):
