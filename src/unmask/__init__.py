@@ -11,8 +11,9 @@ from unmask.errors import UserError
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unmask.compare.run import compare
+    from unmask.comparison.run import compare
     from unmask.data.load import load_data
+    from unmask.demonstration import demo
     from unmask.encoders.build import build_model
     from unmask.encoders.masked import masked_encoder
     from unmask.masking import draw_masks
@@ -25,6 +26,7 @@ __all__ = [
     "UserError",
     "build_model",
     "compare",
+    "demo",
     "draw_masks",
     "finetune",
     "load_data",
@@ -37,7 +39,8 @@ __all__ = [
 
 _WHERE = {
     "build_model": "unmask.encoders.build",
-    "compare": "unmask.compare.run",
+    "compare": "unmask.comparison.run",
+    "demo": "unmask.demonstration",
     "draw_masks": "unmask.masking",
     "finetune": "unmask.stages.classify",
     "load_data": "unmask.data.load",

@@ -1,18 +1,23 @@
 """The command line: one subcommand a stage; each body is one call into the API. torch is imported by the call only."""
 
+import difflib
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
+import unmask
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.flags import FLAT
+from unmask.data.commands import CheckData, run_check
+from unmask.encoders.commands import EncodersConfig, run_encoders
 from unmask.errors import UserError
 from unmask.recipes import Recipe, named, suggested
+from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +109,17 @@ class Demo:
 
 
 COMMANDS: dict[str, type[Any]] = {
+    "demo": Demo,
     "pretrain": Pretrain,
     "finetune": Finetune,
     "scratch": Scratch,
     "compare": Compare,
     "report": Report,
-    "demo": Demo,
+    "data check": CheckData,
+    "encoders": EncodersConfig,
+    "theory verify": VerifyConfig,
+    "theory sweep": SweepConfig,
+    "theory report": TheoryReportConfig,
 }
 
 
@@ -117,8 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit code 0: done; 2: the input was wrong, one line on standard error says how to mend it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = parse(words)
-        run(command)
+        sys.exit(run(parse(words)))
     except UserError as error:
         print(f"unmask: {error}", file=sys.stderr)
         sys.exit(2)
@@ -129,15 +138,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parse(words: Sequence[str]) -> Any:
     """The command meant by the words. Defaults come from the recipe that the words name or the data suggest."""
-    name = words[0] if words else ""
-    if name not in COMMANDS:
-        return tyro.extras.subcommand_cli_from_dict(dict(COMMANDS), prog="unmask", args=list(words))
+    name = next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), None)
+    if name is None:
+        _explain(words)
+    rest = list(words[len(name.split()) :])
+    if name == "data check" and rest and not rest[0].startswith("-"):
+        rest = ["--data", *rest]
     kind = COMMANDS[name]
-    default = _default(kind, words)
-    rest = list(words[1:])
+    default = _default(kind, rest)
     if default is None:
         return tyro.cli(kind, prog=f"unmask {name}", args=rest)
     return tyro.cli(kind, prog=f"unmask {name}", args=rest, default=default)
+
+
+def _explain(words: Sequence[str]) -> NoReturn:
+    """The list of commands, for no word, --help and the first word of a pair; an error for anything else."""
+    first = words[0] if words else "--help"
+    shown = [name for name in COMMANDS if name.split()[0] == first] or list(COMMANDS)
+    if first in ("-h", "--help") or shown != list(COMMANDS):
+        print("usage: unmask COMMAND [--flags]; unmask COMMAND --help tells the flags with their defaults\n")
+        for name in shown:
+            print(f"  {name:15s} {(COMMANDS[name].__doc__ or '').splitlines()[0]}")
+        sys.exit(0 if first in ("-h", "--help") or (len(words) > 1 and words[1] in ("-h", "--help")) else 2)
+    if first == "--version":
+        print(unmask.__version__)
+        sys.exit(0)
+    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    raise UserError(f"{first!r} is no command; {hint}")
 
 
 def _default(kind: type[Any], words: Sequence[str]) -> Any:
@@ -177,18 +205,20 @@ def _value(words: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def run(command: Any) -> None:
-    """Carry out a parsed command."""
-    import unmask
-
+def run(command: Any) -> int:
+    """Carry out a parsed command and return the exit code."""
     if isinstance(command, Report):
         print(unmask.write_report(list(command.runs), command.out))
-        return
+        return 0
     if isinstance(command, Demo):
-        from unmask.demo import demo
-
-        print(f"report: {demo(command.out, progress=not command.quiet) / 'report.html'}")
-        return
+        _tell(unmask.demo(command.out, progress=not command.quiet), as_json=False)
+        return 0
+    if isinstance(command, CheckData):
+        return run_check(command)
+    if isinstance(command, EncodersConfig):
+        return run_encoders(command)
+    if isinstance(command, VerifyConfig | SweepConfig | TheoryReportConfig):
+        return _theory(command)
     flags: RunFlags = command.run
     stage = {Pretrain: "pretrain", Finetune: "finetune", Scratch: "scratch", Compare: "compare"}[type(command)]
     folder = getattr(unmask, stage)(
@@ -198,6 +228,15 @@ def run(command: Any) -> None:
         _tell(folder, as_json=command.json)
     else:
         print(folder)
+    return 0
+
+
+def _theory(command: VerifyConfig | SweepConfig | TheoryReportConfig) -> int:
+    from unmask.theory import run as theory
+
+    if isinstance(command, VerifyConfig):
+        return theory.verify(command)
+    return theory.sweep(command) if isinstance(command, SweepConfig) else theory.report(command)
 
 
 def _tell(folder: Path, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unmask.compare.cells import run_cell, run_trial
-from unmask.compare.plan import (
+from unmask.comparison.cells import run_cell, run_trial
+from unmask.comparison.plan import (
     CellKey,
     all_cells,
     candidates,
@@ -18,8 +18,8 @@ from unmask.compare.plan import (
     pretrainings,
     tuning_config,
 )
-from unmask.compare.table import build_summary
-from unmask.compare.workers import Task, default_jobs, run_tasks
+from unmask.comparison.table import build_summary
+from unmask.comparison.workers import Task, default_jobs, run_tasks
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.data.subsets import nested_subsets

@@ -1,5 +1,5 @@
 """The comparison: arms × budgets × seeds over the stages, one resumable table."""
 
-from unmask.compare.run import compare
+from unmask.comparison.run import compare
 
 __all__ = ["compare"]

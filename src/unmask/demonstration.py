@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unmask.compare.run import compare
+from unmask.comparison.run import compare
 from unmask.config import CompareConfig, DataConfig
 from unmask.recipes import multiview
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from unmask.compare.cells import HEADLINE
-from unmask.compare.plan import CellKey, all_cells
+from unmask.comparison.cells import HEADLINE
+from unmask.comparison.plan import CellKey, all_cells
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
 from unmask.evaluate.summary import summarise

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unmask.compare.plan import PROBES, CellKey
+from unmask.comparison.plan import PROBES, CellKey
 from unmask.config import ClassifyConfig
 from unmask.data.imageset import ImageSet, batches
 from unmask.data.load import Dataset

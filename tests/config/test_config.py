@@ -1,0 +1,127 @@
+"""Configurations: validated on creation, equal to themselves read back, and errors that name what is wrong."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.config import (
+    ClassifyConfig,
+    CompareConfig,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+    from_json,
+    to_json,
+)
+from unmask.errors import UserError
+from unmask.recipes import RECIPES
+
+masks = st.builds(
+    MaskConfig,
+    cell=st.none() | st.integers(1, 64),
+    mask_ratio=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    mask_pattern=st.sampled_from(["random", "block", "grid"]),
+)
+optimisers = st.builds(
+    OptimiserConfig,
+    lr=st.floats(1e-6, 1),
+    batch_size=st.integers(1, 4096),
+    steps=st.none() | st.integers(1, 10**6),
+    betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.999)),
+)
+encoders = st.builds(
+    EncoderConfig,
+    encoder=st.sampled_from(["resnet18", "patchnet"]),
+    encoder_options=st.none() | st.dictionaries(st.text(max_size=5), st.lists(st.integers()) | st.booleans()),
+)
+pretrainings = st.builds(
+    PretrainConfig,
+    encoder=encoders,
+    recipe=st.builds(PretrainRecipe, mask=masks, optimiser=optimisers),
+    seed=st.integers(0, 2**31),
+)
+
+
+@given(pretrainings)
+def test_round_trip_through_json_text(config: PretrainConfig) -> None:
+    """from_json(to_json(c)) == c, through real JSON text."""
+    assert from_json(PretrainConfig, json.loads(json.dumps(to_json(config)))) == config
+
+
+@pytest.mark.parametrize("kind", [ClassifyConfig, CompareConfig, PretrainConfig])
+def test_defaults_round_trip(kind: Any) -> None:
+    """The defaults of every stage too."""
+    assert from_json(kind, json.loads(json.dumps(to_json(kind())))) == kind()
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_are_valid_and_round_trip(name: str) -> None:
+    """Every named recipe can be built and stored."""
+    recipe = RECIPES[name]()
+    assert from_json(type(recipe), json.loads(json.dumps(to_json(recipe)))) == recipe
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_any_json_gives_a_config_or_a_user_error(value: Any) -> None:
+    """No other exception ever."""
+    try:
+        config = from_json(PretrainConfig, value)
+    except UserError:
+        return
+    assert isinstance(config, PretrainConfig)
+
+
+@given(st.sampled_from(["mask", "data", "seed", "recipe"]), st.integers() | st.text() | st.lists(st.integers()))
+def test_mistyped_sections_are_named(field: str, value: Any) -> None:
+    """The path of the field is in the message."""
+    try:
+        from_json(PretrainConfig, {field: value})
+    except UserError as error:
+        assert field in str(error)  # noqa: PT017
+    else:
+        assert field == "seed"
+        assert isinstance(value, int)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, math.nan])
+def test_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
+    """A ratio of 0 is not "unset"; the message names field, value and range."""
+    with pytest.raises(UserError, match=r"mask_ratio = .* is out of range: allowed is \(0, 1\)"):
+        MaskConfig(mask_ratio=ratio)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: DataConfig(val_share=0.0), "val_share"),
+        (lambda: DataConfig(data=""), "data"),
+        (lambda: OptimiserConfig(batch_size=10, accumulate=3), "accumulate"),
+        (lambda: OptimiserConfig(lr=0.0), "lr"),
+        (lambda: CompareConfig(budgets=()), "budgets"),
+        (lambda: CompareConfig(budgets=(10, 10)), "budgets"),
+        (lambda: CompareConfig(arms=("mrp", "given")), "given"),
+        (lambda: ClassifyConfig(budget=0), "budget"),
+    ],
+)
+def test_wrong_values_are_named(make: Any, field: str) -> None:
+    """Field first, then what is allowed."""
+    with pytest.raises(UserError, match=f"^{field} = .*allowed is"):
+        make()
+
+
+def test_frozen() -> None:
+    """A configuration cannot be changed after it was validated."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        MaskConfig().mask_ratio = 2.0  # type: ignore[misc]

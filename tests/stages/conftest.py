@@ -1,0 +1,75 @@
+"""A tiny data set and recipes that train in a second."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from unmask.config import (
+    AugmentConfig,
+    ClassifyConfig,
+    ClassifyRecipe,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
+from unmask.data.load import Dataset, load_data
+
+DATA = DataConfig(
+    data="multiview",
+    options={"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},
+)
+CNN = EncoderConfig(
+    encoder="resnet10t",
+    encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep", "drop_path_rate": 0.2},
+    unstrided=2,
+)
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    """60 training images of 3 classes, 16 px."""
+    return load_data(DATA, labels=True, progress=False)
+
+
+@pytest.fixture
+def pretraining() -> PretrainConfig:
+    """A ResNet with BatchNorm and stochastic depth, two epochs."""
+    return PretrainConfig(
+        data=DATA,
+        encoder=CNN,
+        recipe=PretrainRecipe(
+            augment=AugmentConfig(shift=0.1),
+            mask=MaskConfig(cell=4, mask_ratio=0.5),
+            target=TargetConfig(decoder_width=8),
+            optimiser=OptimiserConfig(epochs=2, batch_size=16, lr=3e-3),
+        ),
+        save_every=0.5,
+    )
+
+
+@pytest.fixture
+def training() -> ClassifyConfig:
+    """Twelve steps on five labels a class."""
+    return ClassifyConfig(
+        data=DATA,
+        encoder=CNN,
+        recipe=ClassifyRecipe(optimiser=OptimiserConfig(steps=12, batch_size=8, lr=3e-3), head_steps=4),
+        budget=5,
+    )
+
+
+@pytest.fixture
+def with_optimiser() -> Callable[..., Any]:
+    """A function: the configuration with other settings of its optimiser."""
+
+    def change(config: Any, **changes: Any) -> Any:
+        recipe = config.recipe
+        return replace(config, recipe=replace(recipe, optimiser=replace(recipe.optimiser, **changes)))
+
+    return change

@@ -1,0 +1,169 @@
+"""Supervised training: fine-tuning and scratch are one code, subsets are honest, frozen is frozen."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unmask.config import ClassifyConfig, EncoderConfig, PretrainConfig
+from unmask.data.load import Dataset
+from unmask.errors import UserError
+from unmask.runs import read_json
+from unmask.stages.classifier import build_classifier, fit, labelled_subset, mixup
+from unmask.stages.classify import finetune, scratch
+from unmask.stages.pretrain import pretrain
+from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
+from unmask.training.engine import fast_layout
+from unmask.weights import head_names, initialise
+
+
+def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
+    """Metrics and logits of two trainings are bit-equal; another seed gives others."""
+    one, two, other = (fit(replace(training, seed=seed), data) for seed in (0, 0, 1))
+    assert one.metrics == two.metrics
+    assert all(torch.equal(one.logits[name], two.logits[name]) for name in one.logits)
+    assert not torch.equal(one.logits["test"], other.logits["test"])
+
+
+def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
+    """Fine-tuning from exactly the weights that scratch starts with gives its bits: only the start differs."""
+    from unmask.weights import Card, save_weights
+
+    start = build_classifier(training, data)
+    card = Card(training.encoder, data.channels, data.image_size, data.mean, data.std)
+    save_weights(tmp_path / "start.safetensors", start, card)
+    tuned = fit(replace(training, init=str(tmp_path / "start.safetensors")), data)
+    fresh = fit(training, data)
+    assert torch.equal(tuned.logits["test"], fresh.logits["test"])
+
+
+def test_training_starts_from_the_given_encoder(
+    training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """Every encoder tensor is the file's, bit by bit; the head is new."""
+    run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    model = build_classifier(training, data)
+    fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    initialise(model, str(run), training.encoder, channels=1)
+    from unmask.weights import load_weights
+
+    weights, _ = load_weights(run / "encoder.safetensors")
+    head = head_names(model)
+    assert head == {"fc.weight", "fc.bias"}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, fresh[name] if name in head else weights[name]), name
+
+
+def test_a_wrong_encoder_is_refused(
+    training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """Another encoder, a missing tensor, a folder that is no run: errors, never silent random weights."""
+    run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    other = replace(training, encoder=EncoderConfig(encoder="resnet18"), init=str(run))
+    with pytest.raises(UserError, match="give the same encoder"):
+        fit(other, data)
+    from unmask.training.checkpoint import load_tensors, save_tensors
+
+    tensors, _ = load_tensors(run / "encoder.safetensors")
+    tensors.pop("layer1.0.conv1.weight")
+    save_tensors(tmp_path / "cut.safetensors", tensors, {})
+    with pytest.raises(UserError, match=r"lacks layer1\.0\.conv1\.weight"):
+        fit(replace(training, init=str(tmp_path / "cut.safetensors")), data)
+    with pytest.raises(UserError, match=r"holds no encoder\.safetensors"):
+        fit(replace(training, init=str(tmp_path)), data)
+
+
+def test_subset_has_the_budget_of_every_class(training: ClassifyConfig, data: Dataset) -> None:
+    """Exactly `budget` a class, nested over budgets, equal for all arms of a draw, other for another draw."""
+    five = labelled_subset(training, data)
+    assert five.labels.bincount().tolist() == [5, 5, 5]
+    eight = labelled_subset(replace(training, budget=8), data)
+    assert set(five.ids.tolist()) < set(eight.ids.tolist())
+    other = labelled_subset(replace(training, subset_seed=1), data)
+    assert set(other.ids.tolist()) != set(five.ids.tolist())
+    with pytest.raises(UserError, match="budget"):
+        labelled_subset(replace(training, budget=1000), data)
+
+
+def test_head_steps_leave_the_encoder_alone(training: ClassifyConfig, data: Dataset, with_optimiser: Any) -> None:
+    """After the head's phase and a zero encoder rate, the encoder's weights and statistics are the initial ones."""
+    config = replace(training, recipe=replace(training.recipe, encoder_lr_scale=0.0))
+    start = fast_layout(build_classifier(config, data))
+    reestimate_batchnorm(start, data.pretrain, mean=data.mean, std=data.std)
+    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+    after = fit(config, data).model.state_dict()
+    head = head_names(start)
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]) == (name not in head), name
+
+
+def test_reestimated_statistics_are_those_of_whole_images(training: ClassifyConfig, data: Dataset) -> None:
+    """First BatchNorm of the net: mean and variance of its input over the images, from a hook."""
+    model = build_classifier(training, data)
+    seen: list[torch.Tensor] = []
+    first = batchnorm_layers(model)[0]
+    images = data.pretrain.raw(range(len(data.pretrain))).sub(data.mean[0]).div(data.std[0])
+    handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.eval()
+    with torch.no_grad():
+        model(images)
+    handle.remove()
+    assert reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std) == 60
+    torch.testing.assert_close(first.running_mean, seen[0].mean((0, 2, 3)))
+    torch.testing.assert_close(first.running_var, seen[0].var((0, 2, 3)), rtol=1e-4, atol=1e-6)
+
+
+def test_loss_is_cross_entropy_with_smoothing(training: ClassifyConfig) -> None:
+    """Soft targets with smoothing equal torch's hard-label form: mixup changes the targets, nothing else."""
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    soft = F.cross_entropy(logits, F.one_hot(labels, 3).float(), label_smoothing=0.1)
+    assert float(soft) == pytest.approx(float(F.cross_entropy(logits, labels, label_smoothing=0.1)), rel=1e-6)
+
+
+def test_mixup_is_convex() -> None:
+    """The same share for images and targets, targets still sum to one, an odd batch is handled."""
+    images = torch.arange(5.0).reshape(5, 1, 1, 1)
+    target = torch.eye(5)
+    mixed, soft = mixup(images, target, 0.4, seed=3)
+    share = soft[0, 0]
+    torch.testing.assert_close(soft.sum(1), torch.ones(5))
+    torch.testing.assert_close(mixed.flatten(), share * images.flatten() + (1 - share) * images.flatten().flip(0))
+
+
+def test_early_stopping_keeps_the_best_state(training: ClassifyConfig, data: Dataset, with_optimiser: Any) -> None:
+    """The validation accuracy reported at the end is the best of those followed."""
+    recipe = replace(training.recipe, evaluations=6, patience=2)
+    outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2), data)
+    followed = [row["val_accuracy"] for row in outcome.history if "val_accuracy" in row]
+    assert followed
+    assert outcome.metrics["val"]["accuracy"] == pytest.approx(max(followed))
+
+
+def test_hidden_cells_are_for_training_only(training: ClassifyConfig, data: Dataset) -> None:
+    """The control hides cells in training; two evaluations of its model are bit-equal, and the training differs."""
+    masked = fit(replace(training, hide_cells=0.75, hide_cell=4), data)
+    plain = fit(training, data)
+    assert not torch.equal(masked.logits["test"], plain.logits["test"])
+    again = fit(replace(training, hide_cells=0.75, hide_cell=4), data)
+    assert torch.equal(masked.logits["test"], again.logits["test"])
+
+
+def test_runs_have_results_and_weights(
+    training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """finetune and scratch write result.json with per-class table and confusion; finetune insists on weights."""
+    run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    tuned = finetune(replace(training, init=str(run)), tmp_path / "tuned", progress=False, dataset=data)
+    fresh = scratch(training, tmp_path / "fresh", progress=False, dataset=data)
+    for folder in (tuned, fresh):
+        result = read_json(folder / "result.json")
+        test = result["metrics"]["test"]
+        assert len(test["per_class"]) == 3
+        assert sum(map(sum, test["confusion"])) == 30
+        assert result["labelled_images"] == 15
+    with pytest.raises(UserError, match="init"):
+        finetune(training, tmp_path / "none", progress=False, dataset=data)

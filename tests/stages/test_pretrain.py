@@ -1,0 +1,169 @@
+"""Pretraining as a run: deterministic, resumable to the bit, exported as a plain timm model."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from unmask.config import PretrainConfig, TargetConfig
+from unmask.data.load import Dataset
+from unmask.errors import UserError
+from unmask.runs import read_json, read_metrics
+from unmask.stages.pretrain import Session, pretrain
+from unmask.training.checkpoint import load_tensors
+from unmask.weights import load_weights
+
+
+def _equal(a: Path, b: Path) -> None:
+    one, two = load_tensors(a / "encoder.safetensors")[0], load_tensors(b / "encoder.safetensors")[0]
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, two[name]), name
+
+
+def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
+    """Metrics and weights are bit-equal for one seed, and differ for another."""
+    runs = [
+        pretrain(replace(pretraining, seed=seed), tmp_path / str(i), progress=False, dataset=data)
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    _equal(runs[0], runs[1])
+    assert read_metrics(runs[0]) == read_metrics(runs[1])
+    assert read_metrics(runs[0]) != read_metrics(runs[2])
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_resume_is_bit_equal(
+    with_optimiser: Any,
+    pretraining: PretrainConfig,
+    data: Dataset,
+    tmp_path: Path,
+    stop: int,
+    ema: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run stopped after any step, in the middle of an epoch too, ends with the bits of one never stopped.
+
+    BatchNorm buffers, optimiser moments, the weight average and stochastic depth are all part of it.
+    """
+    config = with_optimiser(pretraining, ema=ema)
+    whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
+    after_step = Session._after_step
+
+    def stopping(self: Session, done: int, progress: object) -> bool:
+        result = after_step(self, done, progress)  # type: ignore[arg-type]
+        if done == stop:
+            raise KeyboardInterrupt
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_after_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config, tmp_path / "part", progress=False, dataset=data)
+    part = pretrain(config, tmp_path / "part", resume=True, progress=False, dataset=data)
+    _equal(whole, part)
+    assert read_metrics(whole) == read_metrics(part)
+
+
+def test_the_loss_falls_below_the_patch_mean(
+    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """On images with structure the network comes to beat its own first loss, and the baseline is logged beside it."""
+    run = pretrain(with_optimiser(pretraining, epochs=15), tmp_path / "run", progress=False, dataset=data)
+    rows = [row for row in read_metrics(run) if row["kind"] == "val"]
+    assert rows[-1]["val_loss"] < 0.97 * rows[0]["val_loss"]
+    assert all(row["baseline"] > 0.9 for row in rows)  # normalised cells have unit variance
+    assert all(row["effective_rank"] >= 1 and row["feature_std"] >= 0 for row in rows)
+    pictures = sorted((run / "pictures").glob("*.png"))
+    assert len(pictures) == len(rows)
+
+
+def test_export_is_the_plain_timm_model(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
+    """timm's own constructor loads the weights strictly; the card says how to feed it."""
+    run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    weights, card = load_weights(run / "encoder.safetensors")
+    model = timm.create_model("resnet10t", in_chans=1, num_classes=0, **(pretraining.encoder.encoder_options or {}))
+    model.load_state_dict(weights, strict=True)
+    assert card is not None
+    assert card.encoder == pretraining.encoder
+    assert (card.image_size, card.channels, card.mean, card.std) == ((16, 16), 1, data.mean, data.std)
+
+
+def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
+    """Versions, seed, fingerprint of the data, effective learning rate."""
+    run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    facts = read_json(run / "environment.json")
+    assert facts["seed"] == 0
+    assert facts["data"] == {"fingerprint": data.fingerprint, "images": 60}
+    assert any("per 256 images" in note for note in facts["notes"])
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_mixed_precision_is_finite(
+    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, precision: str
+) -> None:
+    """One epoch under autocast on the CPU; exported weights are float32."""
+    config = with_optimiser(pretraining, precision=precision, epochs=1)
+    run = pretrain(config, tmp_path / "run", progress=False, dataset=data)
+    assert all(math.isfinite(row["loss"]) for row in read_metrics(run) if row["kind"] == "train")
+    assert {t.dtype for t in load_weights(run / "encoder.safetensors")[0].values()} <= {torch.float32, torch.int64}
+
+
+def test_a_loss_that_is_not_finite_stops(
+    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """The step is named, the advice given, and no checkpoint of the bad state is written."""
+    config = with_optimiser(pretraining, lr=10.0, clip=0.0)
+    session_loss = Session._loss
+
+    def broken(self: Session, batch: object, step: int) -> object:
+        terms = session_loss(self, batch, step)  # type: ignore[arg-type]
+        return terms._replace(total=terms.total * (float("nan") if step == 3 else 1.0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "_loss", broken)
+        with pytest.raises(UserError, match=r"the loss is nan at step 4: lower lr"):
+            pretrain(config, tmp_path / "run", progress=False, dataset=data)
+    saved = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert saved == ["step_00000002.safetensors"]
+
+
+def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
+    """Data-parallel training hangs or fails on a parameter without a gradient."""
+    from unmask.data.imageset import batches
+
+    session = Session(pretraining, tmp_path, data, show=False)
+    batch = next(iter(batches(data.pretrain, torch.arange(16), 16, mean=data.mean, std=data.std)))
+    session._loss(batch, 0).total.backward()
+    missing = [name for name, p in session.plain.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == []
+
+
+def test_impossible_settings_fail_before_a_folder_is_made(pretraining: PretrainConfig, tmp_path: Path) -> None:
+    """Cell that does not divide the image; encoder that does not exist."""
+    mask = replace(pretraining.recipe.mask, cell=5)
+    with pytest.raises(UserError, match=r"16.*5|5.*16"):
+        pretrain(replace(pretraining, recipe=replace(pretraining.recipe, mask=mask)), tmp_path / "run", progress=False)
+    with pytest.raises(UserError, match="resnet10t"):
+        pretrain(
+            replace(pretraining, encoder=replace(pretraining.encoder, encoder="resnet10")),
+            tmp_path / "run",
+            progress=False,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("decoder", ["convolution", "transformer", "linear"])
+def test_every_decoder_trains(
+    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, decoder: str
+) -> None:
+    """One epoch of each."""
+    target = TargetConfig(decoder=decoder, decoder_width=16, target="pixels")  # type: ignore[arg-type]
+    config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
+    run = pretrain(with_optimiser(config, epochs=1), tmp_path / "run", progress=False, dataset=data)
+    assert math.isfinite(read_metrics(run)[-1]["val_loss"])

@@ -1,0 +1,100 @@
+"""The run folder: atomic, refused when occupied, resumed only unchanged."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unmask.config import MaskConfig, PretrainConfig, PretrainRecipe
+from unmask.errors import UserError
+from unmask.runs import (
+    append_metrics,
+    atomic_path,
+    check_folder,
+    claim_folder,
+    environment,
+    read_json,
+    read_metrics,
+    rewind_metrics,
+    write_json,
+)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """And no temporary file."""
+    write_json(tmp_path / "a.json", {"value": 1})
+
+    def fail() -> None:
+        with atomic_path(tmp_path / "a.json") as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert read_json(tmp_path / "a.json") == {"value": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_an_occupied_folder_is_refused_and_untouched(tmp_path: Path) -> None:
+    """The message names both flags."""
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"--resume .*--overwrite"):
+        claim_folder(tmp_path, PretrainConfig())
+    with pytest.raises(UserError, match="holds no run"):
+        claim_folder(tmp_path, PretrainConfig(), overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
+    """The old files are gone, the new configuration is there."""
+    claim_folder(tmp_path / "run", PretrainConfig(seed=1))
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    assert claim_folder(tmp_path / "run", PretrainConfig(seed=2), overwrite=True) is False
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
+    assert read_json(tmp_path / "run" / "config.json")["seed"] == 2
+
+
+def test_resume_wants_the_same_configuration(tmp_path: Path) -> None:
+    """A field that changes the result is named; one that changes the speed is free."""
+    claim_folder(tmp_path / "run", PretrainConfig())
+    assert claim_folder(tmp_path / "run", PretrainConfig(keep=5), resume=True) is True
+    changed = PretrainConfig(recipe=PretrainRecipe(mask=MaskConfig(mask_ratio=0.5)))
+    with pytest.raises(UserError, match=r"recipe\.mask\.mask_ratio"):
+        claim_folder(tmp_path / "run", changed, resume=True)
+
+
+def test_checking_writes_nothing(tmp_path: Path) -> None:
+    """`check_folder` is for before the data is read."""
+    assert check_folder(tmp_path / "new", PretrainConfig()) is False
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError, match="exclude"):
+        check_folder(tmp_path, PretrainConfig(), resume=True, overwrite=True)
+
+
+def test_metrics_survive_a_cut_line_and_rewind(tmp_path: Path) -> None:
+    """A kill may cut the last line; a resumed run drops what it will write again."""
+    for step in range(5):
+        append_metrics(tmp_path, step=step, loss=0.5)
+    with (tmp_path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 5, "lo')
+    assert [row["step"] for row in read_metrics(tmp_path)] == [0, 1, 2, 3, 4]
+    rewind_metrics(tmp_path, 2)
+    assert [row["step"] for row in read_metrics(tmp_path)] == [0, 1, 2]
+
+
+def test_broken_json_is_named(tmp_path: Path) -> None:
+    """Missing, cut, not text."""
+    for content in (None, b"{", b"\xff\xfe"):
+        path = tmp_path / "config.json"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=r"config\.json"):
+            read_json(path)
+
+
+def test_environment_can_be_stored() -> None:
+    """Versions, hardware, and what the stage adds."""
+    facts = environment(seed=3)
+    assert facts["seed"] == 3
+    assert facts["packages"]["torch"]
+    assert json.loads(json.dumps(facts)) == facts

@@ -1,0 +1,81 @@
+"""Checkpoints: whole, plain, and the last good one loads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from unmask.errors import UserError
+from unmask.training.checkpoint import (
+    checkpoint_path,
+    collect_state,
+    load_tensors,
+    newest,
+    prune,
+    restore_state,
+    save_tensors,
+)
+
+
+def _trained(seed: int, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        model(torch.randn(5, 3, generator=generator)).square().sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    return model, optimiser
+
+
+def test_state_round_trip_is_bit_equal(tmp_path: Path) -> None:
+    """Weights, buffers and moments; the next step is the same to the bit."""
+    model, optimiser = _trained(0, 3)
+    save_tensors(tmp_path / "a.safetensors", collect_state({"network": model}, optimiser), {"step": 3})
+    other, its = _trained(1, 1)
+    tensors, header = load_tensors(tmp_path / "a.safetensors")
+    restore_state(tensors, {"network": other}, its)
+    assert header == {"step": 3}
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(9))
+    for one, moves in ((model, optimiser), (other, its)):
+        one(x).square().sum().backward()
+        moves.step()
+    for (name, a), b in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_a_cut_newest_checkpoint_falls_back_aloud(tmp_path: Path) -> None:
+    """Half a file is passed over with a warning that names it."""
+    for step in (1, 2):
+        save_tensors(checkpoint_path(tmp_path, step), {"x": torch.full((100,), float(step))}, {"step": step})
+    path = checkpoint_path(tmp_path, 2)
+    path.write_bytes(path.read_bytes()[:150])
+    with pytest.warns(UserWarning, match="step_00000002"):
+        found = newest(tmp_path)
+    assert found is not None
+    assert found[2] == {"step": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 50, b"\x10\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    """One line with the path."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"weights\.safetensors"):
+        load_tensors(path)
+    with pytest.raises(UserError, match="no such file"):
+        load_tensors(tmp_path / "none.safetensors")
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    """prune(keep=2) of five."""
+    for step in range(5):
+        save_tensors(checkpoint_path(tmp_path, step), {"x": torch.zeros(1)}, {"step": step})
+    prune(tmp_path, 2)
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "step_00000003.safetensors",
+        "step_00000004.safetensors",
+    ]
