@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from unmask.errors import UserError
 from unmask.evaluate.statistics import detectable, equivalence, holm, paired_interval, paired_p
 
+STEADY = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 FINITE = st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 4))
 
 
@@ -71,6 +72,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(n: int) -> None:
     assert abs(covered - 360) < 18
 
 
+@STEADY
 @given(st.lists(FINITE, min_size=2, max_size=14))
 def test_the_interval_excludes_zero_exactly_where_p_is_small(values: list[float]) -> None:
     found, p = paired_interval(values, 0.9), paired_p(values)
@@ -80,6 +82,7 @@ def test_the_interval_excludes_zero_exactly_where_p_is_small(values: list[float]
         assert (p < 0.1) == (found.low > 0 or found.high < 0)
 
 
+@STEADY
 @given(st.lists(FINITE, min_size=2, max_size=14))
 def test_mirrored_pairs_have_the_mirrored_interval(values: list[float]) -> None:
     found, mirrored = paired_interval(values, 0.95), paired_interval([-v for v in values], 0.95)
@@ -122,6 +125,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
+@STEADY
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_lies_between_nothing_and_bonferroni(p: list[float]) -> None:
     adjusted = holm(p)
