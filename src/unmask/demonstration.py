@@ -3,16 +3,15 @@
 from pathlib import Path
 
 from unmask.comparison.run import compare
-from unmask.config import CompareConfig, DataConfig
+from unmask.config import CompareConfig
 from unmask.recipes import multiview
 
 
 def demo_config() -> CompareConfig:
     """`multiview` with a fainter second part, one budget, three label draws, all arms and controls."""
     recipe = multiview()
-    data = DataConfig(data="multiview", options={"images": 6000, "val_images": 600, "test_images": 3000})
     return CompareConfig(
-        data=data,
+        data=recipe.data,
         encoder=recipe.encoder,
         pretrain=recipe.pretrain,
         finetune=recipe.finetune,

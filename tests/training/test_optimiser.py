@@ -1,5 +1,6 @@
 """Schedule, groups and steps against their definitions."""
 
+import itertools
 import math
 
 import pytest
@@ -17,8 +18,8 @@ def test_schedule_rises_to_one_and_falls_to_zero(total: int, warmup: float) -> N
     """Monotone up to the peak of 1, monotone down after it, never negative, and near 0 at the end."""
     values = [schedule(step, total, warmup) for step in range(total)]
     rising = math.ceil(warmup * total)
-    assert all(a < b for a, b in zip(values[: rising - 1], values[1:rising], strict=False))
-    assert all(a >= b for a, b in zip(values[rising:], values[rising + 1 :], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(values[:rising]))
+    assert all(a >= b for a, b in itertools.pairwise(values[rising:]))
     assert min(values) >= 0
     assert max(values) == pytest.approx(1)
     if rising < total:

@@ -1,0 +1,200 @@
+"""The comparison: paired by construction, resumable a cell at a time, the same numbers whatever the jobs."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from unmask.comparison import run as comparison_run
+from unmask.comparison.plan import CellKey, all_cells, cell_config, compute_steps
+from unmask.comparison.run import compare
+from unmask.config import (
+    ARMS,
+    ClassifyRecipe,
+    CompareConfig,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
+from unmask.errors import UserError
+from unmask.runs import read_json
+
+RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+
+
+@pytest.fixture
+def config() -> CompareConfig:
+    """Two budgets, two draws, every arm that needs no given weights."""
+    return CompareConfig(
+        data=DataConfig(
+            data="multiview",
+            options={"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},
+        ),
+        encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2}),
+        pretrain=PretrainRecipe(
+            mask=MaskConfig(cell=4, mask_ratio=0.5),
+            target=TargetConfig(target="pixels", decoder="linear", decoder_width=8),
+            optimiser=OptimiserConfig(epochs=1, batch_size=16),
+        ),
+        finetune=RECIPE,
+        scratch_candidates=(replace(RECIPE, head_steps=0), replace(RECIPE, head_steps=0, label_smoothing=0.0)),
+        budgets=(3, 5),
+        seeds=2,
+        jobs=1,
+    )
+
+
+def test_cells_cover_the_design_once(config: CompareConfig) -> None:
+    """arms × budgets × seeds (× pretrainings where one is used), scratch_compute at the primary budget only."""
+    cells = all_cells(replace(config, pretrain_seeds=3))
+    counts = Counter(key.arm for key in cells)
+    assert len(set(cells)) == len(cells)
+    assert counts["mrp"] == counts["probe_mrp"] == 2 * 2 * 3
+    assert counts["scratch_same"] == counts["scratch_best"] == counts["scratch_masked"] == 2 * 2
+    assert counts["scratch_compute"] == 2
+    assert {key.budget for key in cells if key.arm == "scratch_compute"} == {3}
+
+
+def test_arms_are_paired(config: CompareConfig) -> None:
+    """All arms of a draw share labels and training seed; mrp and scratch_same differ in the start weights alone."""
+    arguments = {"encoders": {"mrp": [Path("p0")]}, "chosen": {3: 0, 5: 1}, "pretrain_images": 60, "cell": 4}
+    made = {
+        arm: cell_config(config, CellKey(3, 1, arm, 0 if "mrp" in arm else None), **arguments)  # type: ignore[arg-type]
+        for arm in config.arms
+    }
+    assert len({(one.subset_seed, one.seed, one.budget) for one in made.values()}) == 1
+    assert replace(made["mrp"], init=None) == made["scratch_same"]
+    assert made["mrp"].init == "p0"
+    assert replace(made["scratch_masked"], hide_cells=0.0) == made["scratch_same"]
+    other = cell_config(config, CellKey(3, 0, "mrp", 0), **arguments)  # type: ignore[arg-type]
+    assert other.subset_seed != made["mrp"].subset_seed
+
+
+def test_compute_is_counted_in_images(config: CompareConfig) -> None:
+    """Fine-tuning steps + pretraining images / batch, cut at the cap."""
+    assert compute_steps(config, pretrain_images=60) == (14, 14, 6)
+    steps, matching, fine = compute_steps(config, pretrain_images=6000)
+    assert (matching, fine) == (6 + 750, 6)
+    assert steps == 24  # four times the fine-tuning
+
+
+def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after some cells and resumed, nothing finished is trained again and the summary is the same."""
+    whole = compare(config, tmp_path / "whole", progress=False)
+    trained: list[str] = []
+    run_cell = comparison_run.run_cell
+
+    def stopping(one: object, data: object, key: CellKey, folder: Path) -> None:
+        if len(trained) == 5:
+            raise KeyboardInterrupt
+        trained.append(key.name)
+        run_cell(one, data, key, folder)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(comparison_run, "run_cell", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        compare(config, tmp_path / "part", progress=False)
+    first = list(trained)
+    monkeypatch.setattr(comparison_run, "run_cell", lambda *a: (trained.append(a[2].name), run_cell(*a))[1])
+    part = compare(config, tmp_path / "part", resume=True, progress=False)
+    assert len(first) == 5
+    assert sorted(trained) == sorted({key.name for key in all_cells(config)})
+    one, two = (read_json(folder / "summary.json") for folder in (whole, part))
+
+    def without_seconds(summary: dict) -> dict:
+        cells = [{k: v for k, v in cell.items() if k != "seconds"} for cell in summary["cells"]]
+        return {"cells": cells} | {name: summary[name] for name in ("differences", "verdicts", "means", "ensembles")}
+
+    assert without_seconds(one) == without_seconds(two)
+    assert (part / "report.html").stat().st_size > 10_000
+    _check_schema(one)
+    _check_interval(one)
+
+
+def _check_schema(summary: dict) -> None:
+    for cell in summary["cells"]:
+        assert set(cell) >= {"arm", "budget", "seed", "pretrain_seed", "split", "metric", "value", "seconds"}
+        assert cell["arm"] in ARMS
+    for difference in summary["differences"]:
+        assert set(difference) >= {"arm", "baseline", "budget", "metric", "mean", "low", "high", "n", "method"}
+    for verdict in summary["verdicts"]:
+        assert set(verdict) >= {"budget", "verdict", "detectable"}
+        assert verdict["verdict"] in ("gain", "loss", "equivalent", "undecided")
+
+
+def _check_interval(summary: dict) -> None:
+    """One difference against scipy's paired t interval, from the cells."""
+
+    def values(arm: str) -> dict[int, float]:
+        rows = [c for c in summary["cells"] if c["arm"] == arm and c["budget"] == 3 and c["split"] == "test"]
+        return {c["seed"]: c["value"] for c in rows if c["metric"] == "accuracy"}
+
+    mine, theirs = values("mrp"), values("scratch_same")
+    pairs = stats.ttest_rel([mine[s] for s in sorted(mine)], [theirs[s] for s in sorted(mine)])
+    interval = pairs.confidence_interval(0.95)
+    row = next(
+        d
+        for d in summary["differences"]
+        if (d["arm"], d["baseline"], d["budget"], d["split"], d["metric"])
+        == ("mrp", "scratch_same", 3, "test", "accuracy")
+    )
+    assert row["n"] == 2
+    if row["low"] is not None and interval.low == interval.low:
+        assert row["low"] == pytest.approx(interval.low)
+        assert row["high"] == pytest.approx(interval.high)
+
+
+def test_jobs_do_not_change_the_numbers(config: CompareConfig, tmp_path: Path) -> None:
+    """Two worker processes give the bits of none."""
+    small = replace(config, budgets=(3,), arms=("mrp", "scratch_same", "probe_random"))
+    one = compare(small, tmp_path / "one", progress=False)
+    two = compare(replace(small, jobs=2), tmp_path / "two", progress=False)
+    for key in all_cells(small):
+        a, b = (read_json(folder / "cells" / f"{key.name}.json") for folder in (one, two))
+        assert json.dumps(a["metrics"]) == json.dumps(b["metrics"]), key.name
+
+
+def test_existing_runs_are_used(config: CompareConfig, tmp_path: Path) -> None:
+    """--pretrained takes finished runs; another encoder's run is refused before any training."""
+    small = replace(config, budgets=(3,), seeds=1, arms=("mrp",))
+    first = compare(small, tmp_path / "first", progress=False)
+    run = first / "pretrain" / "seed_0"
+    again = compare(replace(small, pretrained=(run,)), tmp_path / "again", progress=False)
+    assert not (again / "pretrain").exists()
+    key = all_cells(small)[0]
+    a, b = (read_json(folder / "cells" / f"{key.name}.json") for folder in (first, again))
+    assert a["metrics"] == b["metrics"]
+    other = replace(small, encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 4}), pretrained=(run,))
+    with pytest.raises(UserError, match="give the same encoder"):
+        compare(other, tmp_path / "other", progress=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_given_weights_have_their_arms(config: CompareConfig, tmp_path: Path) -> None:
+    """The practitioner's alternative: weights from elsewhere, fine-tuned, and pretrained further."""
+    small = replace(config, budgets=(3,), seeds=1, arms=("mrp",))
+    run = compare(small, tmp_path / "first", progress=False) / "pretrain" / "seed_0"
+    given = replace(small, arms=("given", "given_mrp", "scratch_same"), given=str(run / "encoder.safetensors"))
+    folder = compare(given, tmp_path / "given", progress=False)
+    arms = {cell["arm"] for cell in read_json(folder / "summary.json")["cells"]}
+    assert arms == {"given", "given_mrp", "scratch_same"}
+
+
+def test_what_cannot_work_fails_first(config: CompareConfig, tmp_path: Path) -> None:
+    """Budgets beyond the labels, unlabelled data, a missing weights file: before any folder is made."""
+    unlabelled = tmp_path / "images"
+    unlabelled.mkdir()
+    for change, text in (
+        ({"budgets": (1000,)}, "1000"),
+        ({"given": str(tmp_path / "none.safetensors"), "arms": ("given",)}, "none.safetensors"),
+        ({"data": DataConfig(data=str(unlabelled))}, "images"),
+        ({"pretrained": (tmp_path / "nowhere",)}, "nowhere"),
+    ):
+        with pytest.raises(UserError, match=text):
+            compare(replace(config, **change), tmp_path / "run", progress=False)  # type: ignore[arg-type]
+        assert not (tmp_path / "run").exists()
