@@ -11,6 +11,7 @@ from PIL import Image
 
 from unmask.data import jpeg
 from unmask.data.decode import decode
+from unmask.data.form import Form, to_form
 from unmask.data.scan import read_header
 from unmask.errors import UserError
 
@@ -170,3 +171,18 @@ def test_jpeg_has_the_same_bits_with_and_without_simplejpeg(
     monkeypatch.setattr(jpeg, "simplejpeg", lambda: None)
     plain = [decode(path) for path in sorted(tmp_path.iterdir())]
     assert all(np.array_equal(a, b) for a, b in zip(fast, plain, strict=True))
+
+
+def test_a_large_jpeg_is_decoded_small_and_comes_out_the_same_within_two_levels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rough = Image.fromarray(RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    rough.resize((900, 600), Image.Resampling.BICUBIC).save(tmp_path / "x.jpg", quality=90)
+    small = decode(tmp_path / "x.jpg", target=(64, 72))
+    assert small.shape == (3, 150, 225)
+    assert decode(tmp_path / "x.jpg", target=(160, 160)).shape == (3, 600, 900)
+    form = Form((64, 72), 3, "uint8")
+    gap = (to_form(small, form).int() - to_form(decode(tmp_path / "x.jpg"), form).int()).abs()
+    assert gap.max() <= 2
+    monkeypatch.setattr(jpeg, "simplejpeg", lambda: None)
+    assert np.array_equal(decode(tmp_path / "x.jpg", target=(64, 72)), small)

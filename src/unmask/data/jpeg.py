@@ -18,9 +18,13 @@ def simplejpeg() -> ModuleType | None:
 
 
 def is_plain(image: Image.Image) -> bool:
-    """Whether an open image is a JPEG in memory, grey or YCbCr without an Adobe marker, that simplejpeg can read."""
+    """Whether an open image is a JPEG in memory, grey or YCbCr without an Adobe marker, that simplejpeg can read.
+
+    One that is to be decoded at a smaller scale (PIL's draft) is left to PIL: the packages choose other scales.
+    """
     in_memory = image.format == "JPEG" and isinstance(getattr(image, "fp", None), BytesIO)
-    return in_memory and image.mode in ("RGB", "L") and "adobe" not in image.info and simplejpeg() is not None
+    whole = getattr(image, "decoderconfig", None) in (None, (), (1, 0))
+    return in_memory and whole and image.mode in ("RGB", "L") and "adobe" not in image.info and simplejpeg() is not None
 
 
 def read_jpeg(image: Image.Image) -> NDArray[np.uint8]:

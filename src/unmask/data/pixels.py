@@ -106,7 +106,7 @@ def read_one(images: Files | Arrays, row: int, form: Form) -> Tensor:
     if isinstance(images, Arrays):
         return to_form(images.values[row], form)
     path = images.paths[row]
-    array = decode(path, page=images.page, pages_are_channels=images.pages_are_channels)
+    array = decode(path, page=images.page, pages_are_channels=images.pages_are_channels, target=form.size)
     try:
         return to_form(array, form)
     except UserError as error:
