@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from unmask.errors import UserError
-from unmask.report.comparison import class_intervals
 from unmask.report.page import write_report
+from unmask.report.recalls import class_intervals
 from unmask.report.svg import picture_uri
 from unmask.report.words import difference_interval
 

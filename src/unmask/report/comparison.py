@@ -4,16 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unmask.evaluate.estimate import Interval, interval_of
-from unmask.evaluate.hierarchy import Key, estimate_over, paired_differences
 from unmask.evaluate.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
-from unmask.report.classes import class_differences
 from unmask.report.curves import finetuning
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.folders import RunFolder
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, seconds_of_run, training_section
+from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.svg import to_svg
 from unmask.report.words import difference_interval, duration, percent, points, score_interval
@@ -32,7 +30,7 @@ def comparison_story(run: RunFolder, anchor: str) -> Story:
         _arms(run),
         _differences(summary, anchor),
         reconstruction_section(run.pretrainings),
-        _classes(run, anchor),
+        class_section(run, anchor),
         _training(run, anchor),
         training_section(run.pretrainings, anchor),
         _ensembles(summary),
@@ -77,10 +75,6 @@ def verdict_board(verdicts: Rows, budgets: Sequence[int]) -> Board:
     return Board("Accuracy, pretrained minus the best scratch arm, points [interval]", columns, rows)
 
 
-def _splits(summary: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(row["split"] for row in summary["means"]))
-
-
 def _arm_names(summary: Mapping[str, Any]) -> list[str]:
     return [row["arm"] for row in summary["seconds"]]
 
@@ -88,7 +82,7 @@ def _arm_names(summary: Mapping[str, Any]) -> list[str]:
 def _efficiency(summary: Mapping[str, Any], anchor: str) -> Section:
     arms, budgets = _arm_names(summary), summary["settings"]["budgets"]
     plates = []
-    for split in _splits(summary):
+    for split in splits_of(summary):
         rows = [row for row in summary["means"] if row["split"] == split and row["metric"] == "accuracy"]
         alt = f"Accuracy on {describe_split(split)}. " + _spoken(rows, arms, budgets)
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
@@ -114,7 +108,7 @@ def _spoken(rows: Rows, arms: Sequence[str], budgets: Sequence[int]) -> str:
 
 def _arms(run: RunFolder) -> Section:
     summary = run.summary
-    arms, budgets, splits = _arm_names(summary), summary["settings"]["budgets"], _splits(summary)
+    arms, budgets, splits = _arm_names(summary), summary["settings"]["budgets"], splits_of(summary)
     tables = [_score_table(summary, arms, budgets, split, "accuracy") for split in splits]
     others = [
         _score_table(summary, arms, budgets, split, metric, name)
@@ -167,7 +161,7 @@ def _score_table(
 def _differences(summary: Mapping[str, Any], anchor: str) -> Section:
     settings = summary["settings"]
     plates, tables = [], []
-    for split in _splits(summary):
+    for split in splits_of(summary):
         rows = [r for r in summary["differences"] if r["split"] == split and r["metric"] == "accuracy"]
         if not rows:
             continue
@@ -195,54 +189,6 @@ def _difference_table(rows: Rows, where: str) -> Table:
         lines.append((row["arm"], name, str(row["budget"]), difference_interval(row), str(row["n"]), row["method"]))
     columns = ("arm", "baseline", "labels a class", "difference [interval]", "n", "method")
     return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
-
-
-def _classes(run: RunFolder, anchor: str) -> Section:
-    """Recall a class, pretrained minus best scratch, at the primary budget."""
-    budget = run.summary["settings"]["primary_budget"]
-    chosen = {row["budget"]: row["arm"] for row in run.summary["settings"]["best_scratch"]}
-    baseline = chosen.get(budget)
-    plates, tables = [], []
-    for split in _splits(run.summary) if baseline is not None else ():
-        rows = class_intervals(run.cells, "mrp", str(baseline), budget, split, run.summary["settings"]["confidence"])
-        if not rows:
-            continue
-        where = describe_split(split)
-        alt = f"Difference of recall a class on {where}, in points: " + "; ".join(
-            f"{name} {points(interval.mean)}" for name, interval in rows
-        )
-        plates.append(Plate(to_svg(class_differences(rows), f"{anchor}-class-{split}", alt), f"Recall on {where}"))
-        lines = [(name, difference_interval(vars(interval)), str(interval.n)) for name, interval in rows]
-        tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
-    intro = (
-        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels a class. "
-        "These intervals are not adjusted for the number of classes: read them as a hint, not as a test."
-    )
-    folds = [Fold("The same as tables", tables)] if tables else []
-    return Section("Which classes gain", intro, plates=plates, folds=folds)
-
-
-def class_intervals(
-    cells: Rows, arm: str, baseline: str, budget: int, split: str, confidence: float
-) -> list[tuple[str, Interval]]:
-    """Paired difference of recall of every class two arms share, from the finished cells' tables of classes."""
-    first, second = (_recalls(cells, name, budget, split) for name in (arm, baseline))
-    rows = []
-    for name in [name for name in first if name in second]:
-        differences = paired_differences(first[name], second[name])
-        if differences:
-            rows.append((name, interval_of(estimate_over(differences), confidence)))
-    return rows
-
-
-def _recalls(cells: Rows, arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
-    recalls: dict[str, dict[Key, float]] = {}
-    for cell in cells:
-        if cell["arm"] == arm and cell["budget"] == budget:
-            for row in cell["metrics"].get(split, {}).get("per_class", ()):
-                if row["recall"] is not None:
-                    recalls.setdefault(row["class"], {})[(cell["pretrain_seed"], cell["seed"])] = row["recall"]
-    return recalls
 
 
 def _training(run: RunFolder, anchor: str) -> Section:

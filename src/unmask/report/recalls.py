@@ -1,0 +1,69 @@
+"""Which classes gain: paired differences of recall, from the finished cells' tables of classes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unmask.evaluate.estimate import Interval, interval_of
+from unmask.evaluate.hierarchy import Key, estimate_over, paired_differences
+from unmask.evaluate.verdict import describe_split
+from unmask.report.blocks import Fold, Plate, Section, Table
+from unmask.report.classes import class_differences
+from unmask.report.folders import RunFolder
+from unmask.report.palette import look
+from unmask.report.svg import to_svg
+from unmask.report.words import difference_interval, points
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def class_section(run: RunFolder, anchor: str) -> Section:
+    """Recall a class, pretrained minus best scratch, at the primary budget, as a section of a comparison."""
+    budget = run.summary["settings"]["primary_budget"]
+    chosen = {row["budget"]: row["arm"] for row in run.summary["settings"]["best_scratch"]}
+    baseline = chosen.get(budget)
+    plates, tables = [], []
+    for split in splits_of(run.summary) if baseline is not None else ():
+        rows = class_intervals(run.cells, "mrp", str(baseline), budget, split, run.summary["settings"]["confidence"])
+        if not rows:
+            continue
+        where = describe_split(split)
+        alt = f"Difference of recall a class on {where}, in points: " + "; ".join(
+            f"{name} {points(interval.mean)}" for name, interval in rows
+        )
+        plates.append(Plate(to_svg(class_differences(rows), f"{anchor}-class-{split}", alt), f"Recall on {where}"))
+        lines = [(name, difference_interval(vars(interval)), str(interval.n)) for name, interval in rows]
+        tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
+    intro = (
+        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels a class. "
+        "These intervals are not adjusted for the number of classes: read them as a hint, not as a test."
+    )
+    folds = [Fold("The same as tables", tables)] if tables else []
+    return Section("Which classes gain", intro, plates=plates, folds=folds)
+
+
+def class_intervals(
+    cells: Rows, arm: str, baseline: str, budget: int, split: str, confidence: float
+) -> list[tuple[str, Interval]]:
+    """Paired difference of recall of every class two arms share, from the finished cells' tables of classes."""
+    first, second = (_recalls(cells, name, budget, split) for name in (arm, baseline))
+    rows = []
+    for name in [name for name in first if name in second]:
+        differences = paired_differences(first[name], second[name])
+        if differences:
+            rows.append((name, interval_of(estimate_over(differences), confidence)))
+    return rows
+
+
+def _recalls(cells: Rows, arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
+    recalls: dict[str, dict[Key, float]] = {}
+    for cell in cells:
+        if cell["arm"] == arm and cell["budget"] == budget:
+            for row in cell["metrics"].get(split, {}).get("per_class", ()):
+                if row["recall"] is not None:
+                    recalls.setdefault(row["class"], {})[(cell["pretrain_seed"], cell["seed"])] = row["recall"]
+    return recalls
+
+
+def splits_of(summary: Mapping[str, Any]) -> list[str]:
+    """The kinds of test images of a summary, in its order."""
+    return list(dict.fromkeys(row["split"] for row in summary["means"]))
