@@ -36,7 +36,7 @@ def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data
     assert read_metrics(runs[0]) != read_metrics(runs[2])
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize(("ema", "target"), [(0.9, "normalised_pixels"), (0.0, "ema_teacher")])
 @pytest.mark.parametrize("stop", [2, 3, 5])
 def test_resume_is_bit_equal(
     with_optimiser: Any,
@@ -45,13 +45,15 @@ def test_resume_is_bit_equal(
     tmp_path: Path,
     stop: int,
     ema: float,
+    target: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run stopped after any step, in the middle of an epoch too, ends with the bits of one never stopped.
 
     BatchNorm buffers, optimiser moments, the weight average and stochastic depth are all part of it.
     """
-    config = with_optimiser(pretraining, ema=ema)
+    recipe = replace(pretraining.recipe, target=TargetConfig(target=target, decoder_width=8))  # type: ignore[arg-type]
+    config = with_optimiser(replace(pretraining, recipe=recipe), ema=ema)
     whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
     after_step = Session._after_step
 
@@ -167,3 +169,35 @@ def test_every_decoder_trains(
     config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
     run = pretrain(with_optimiser(config, epochs=1), tmp_path / "run", progress=False, dataset=data)
     assert math.isfinite(read_metrics(run)[-1]["val_loss"])
+
+
+def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_path: Path, with_optimiser: Any) -> None:
+    """A frozen teacher from a run, of the same encoder; it stays as it is, and what cannot be a teacher is refused."""
+    first = pretrain(pretraining, tmp_path / "first", progress=False, dataset=data)
+    recipe = pretraining.recipe
+
+    def taught_by(teacher: str) -> PretrainConfig:
+        target = TargetConfig(target="frozen_teacher", teacher=teacher, decoder_width=8)
+        return replace(pretraining, recipe=replace(recipe, target=target), seed=5)
+
+    second = pretrain(with_optimiser(taught_by(str(first)), epochs=10), tmp_path / "b", progress=False, dataset=data)
+    rows = [row for row in read_metrics(second) if row["kind"] == "val"]
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"]
+    with pytest.raises(UserError, match="nowhere"):
+        pretrain(taught_by(str(tmp_path / "nowhere")), tmp_path / "c", progress=False, dataset=data)
+
+
+def test_a_collapsed_encoder_says_so(
+    pretraining: PretrainConfig, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An encoder whose output is constant has rank 1, deviation 0 and a line on standard error."""
+    session = Session(pretraining, tmp_path, data, show=False)
+    with torch.no_grad():
+        for name, parameter in session.plain.model.named_parameters():
+            if name.endswith("weight"):
+                parameter.zero_()
+    session._observe(0)
+    row = read_metrics(tmp_path)[-1]
+    assert row["collapsed"] is True
+    assert row["feature_std"] == pytest.approx(0, abs=1e-6)
+    assert "collapsed" in capsys.readouterr().err

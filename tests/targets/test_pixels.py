@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unmask.targets.pixels import VARIANCE_FLOOR, hidden_loss, paint, patchify, pixel_target, unpatchify
+from unmask.targets.target import PixelTarget
 
 
 @given(st.integers(1, 13), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2, 4, 8]))
@@ -41,20 +42,21 @@ def test_loss_is_the_mean_over_hidden_cells() -> None:
     generator = torch.Generator().manual_seed(0)
     prediction, target = torch.randn(2, 3, 12, 4, 5, generator=generator)
     hidden = torch.rand(3, 4, 5, generator=generator) < 0.6
-    loss = hidden_loss(prediction, target, hidden)
+    loss = hidden_loss(prediction, target, target, hidden)
     assert float(loss.total / loss.number) == pytest.approx(_loss_by_hand(prediction, target, hidden), rel=1e-5)
     elsewhere = prediction + (~hidden).unsqueeze(1) * 100
-    assert torch.equal(hidden_loss(elsewhere, target, hidden).total, loss.total)
+    assert torch.equal(hidden_loss(elsewhere, target, target, hidden).total, loss.total)
 
 
 def test_baseline_is_the_loss_of_the_cells_means() -> None:
     """What "predict the patch mean" would reach, from the same function."""
     target = torch.randn(2, 16, 3, 3, generator=torch.Generator().manual_seed(1))
     hidden = torch.ones(2, 3, 3, dtype=torch.bool)
-    flat = target.mean(1, keepdim=True).expand_as(target)
-    assert float(hidden_loss(target, target, hidden).baseline) == pytest.approx(
-        float(hidden_loss(flat, target, hidden).total)
-    )
+    flat = PixelTarget(16, 4, normalised=False).flat(target)
+    assert torch.equal(flat[:, 3], target.mean(1))
+    loss = hidden_loss(target, target, flat, hidden)
+    assert float(loss.total) == 0
+    assert float(loss.baseline) == pytest.approx(float(hidden_loss(flat, target, flat, hidden).total))
 
 
 def test_normalised_target_has_zero_mean_and_unit_deviation() -> None:

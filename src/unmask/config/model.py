@@ -61,6 +61,8 @@ class TargetConfig:
     """Blocks of the decoder."""
     teacher: str | None = None
     """For frozen_teacher: a run folder, a .safetensors file, or a timm name with its pretrained weights."""
+    teacher_stages: int = 2
+    """Of the teacher's last stages (or blocks sampled from a ViT), how many are the target."""
     teacher_momentum: tuple[float, float] = (0.996, 0.9999)
     """For ema_teacher: EMA momentum at the start and at the end of training."""
     teacher_mode: Literal["train", "eval"] = "train"
@@ -79,6 +81,7 @@ class TargetConfig:
             self.teacher,
             "given exactly when target is frozen_teacher",
         )
+        require_at_least("teacher_stages", self.teacher_stages, 1)
         for momentum in self.teacher_momentum:
             require(
                 0 <= momentum <= 1 and not math.isnan(momentum),

@@ -35,3 +35,8 @@ def feature_std(features: torch.Tensor) -> float:
         features: shape (N, D).
     """
     return float(features.detach().double().std(dim=0, correction=0).mean())
+
+
+def is_collapsed(effective_rank: float, feature_std: float) -> bool:
+    """Whether an encoder has collapsed: all images have (nearly) the same features, or differ along one line only."""
+    return not (effective_rank >= 1.1 and feature_std > 1e-6)

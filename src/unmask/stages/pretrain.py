@@ -1,23 +1,26 @@
 """Mask-reconstruction pretraining: hide cells, reconstruct them, keep the encoder."""
 
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
 
 from unmask.config import PretrainConfig
 from unmask.data.imageset import Batch, batches
 from unmask.data.load import Dataset, load_data
-from unmask.evaluate.rank import effective_rank, feature_std
+from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
 from unmask.runs import append_metrics, check_folder, claim_folder, environment, rewind_metrics, write_json
 from unmask.stages.pictures import save_picture, to_display
-from unmask.stages.reconstructor import Reconstructor, Target, build_reconstructor
+from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.stages.statistics import evenly, reestimate_batchnorm
 from unmask.targets.pixels import hidden_loss, paint
+from unmask.targets.target import PixelTarget, TeacherTarget
 from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
 from unmask.training.engine import build_engine, effective_lr, fast_layout, unwrap
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
@@ -71,6 +74,8 @@ class Session:
         self.config, self.out, self.data, self.show = config, out, data, show
         self.engine: Accelerator = build_engine(config.recipe.optimiser.precision)
         network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
+        if isinstance(self.target, TeacherTarget):
+            self.target.encoder.model.to(self.engine.device)
         self.notes = list(data.notes)
         if config.init is not None:
             self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
@@ -145,12 +150,14 @@ class Session:
         hidden = draw_masks(self.config.recipe.mask, grid, seed=self.config.seed, epoch=epoch, ids=batch.ids.numpy())
         hidden = hidden.to(batch.images.device)
         prediction = self.network(batch.images, hidden)
-        loss = hidden_loss(prediction, self.target(batch.images), hidden, kind=self.config.recipe.target.loss)
+        target = self.target(batch.images)
+        loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=self.config.recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
     def _after_step(self, done: int, progress: Progress) -> bool:
         if self.average is not None:
             self.average.update_parameters(self.plain)
+        self.target.after_step(self.plain.model, done, self.plan.total)
         last = done == self.plan.total
         save = last or _due(done, self.config.save_every * self.plan.per_epoch)
         look = last or _due(done, self.config.picture_every * self.plan.per_epoch)
@@ -169,18 +176,22 @@ class Session:
             append_metrics(self.out, **values)
 
     def _save(self, done: int) -> None:
-        modules = {"network": self.plain} | ({"average": self.average} if self.average is not None else {})
+        modules = self._stateful()
         if self.engine.is_main_process:
             save_tensors(checkpoint_path(self.out, done), collect_state(modules, self.optimiser), {"step": done})
             prune(self.out, self.config.keep)
+
+    def _stateful(self) -> dict[str, nn.Module]:
+        """Every network that a checkpoint must hold."""
+        average: dict[str, nn.Module] = {"average": self.average} if self.average is not None else {}
+        return {"network": self.plain, **average, **self.target.modules()}
 
     def _restore(self) -> int:
         found = newest(self.out)
         if found is None:
             return 0
         _, tensors, header = found
-        modules = {"network": self.plain} | ({"average": self.average} if self.average is not None else {})
-        restore_state(tensors, modules, self.optimiser)
+        restore_state(tensors, self._stateful(), self.optimiser)
         return int(header["step"])
 
     def _describe(self) -> None:
@@ -207,21 +218,31 @@ class Session:
         network.eval()
         images, hidden = self.watched
         prediction = network(images, hidden).float()
-        loss = hidden_loss(prediction, self.target(images), hidden, kind=self.config.recipe.target.loss)
+        target = self.target(images)
+        loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=self.config.recipe.target.loss)
         whole = network.encoder(images, torch.zeros_like(hidden)).maps[-1].float().mean(dim=(2, 3))
         network.train(was_training)
+        health = {"effective_rank": effective_rank(whole), "feature_std": feature_std(whole)}
         self._log(
             kind="val",
             step=done,
             epoch=done / self.plan.per_epoch,
             val_loss=float(loss.total / loss.number),
             baseline=float(loss.baseline / loss.number),
-            effective_rank=effective_rank(whole),
-            feature_std=feature_std(whole),
+            **health,
+            collapsed=is_collapsed(**health),
         )
-        self._picture(done, images[:_PICTURED], prediction[:_PICTURED], hidden[:_PICTURED], self.target)
+        if is_collapsed(**health):
+            tqdm.write(
+                f"step {done}: the encoder has collapsed (effective rank {health['effective_rank']:.2f}, feature "
+                f"deviation {health['feature_std']:.2g}): every image looks alike to it; lower lr, raise "
+                "teacher_momentum, or reconstruct pixels",
+                file=sys.stderr,
+            )
+        if isinstance(self.target, PixelTarget):
+            self._picture(done, images[:_PICTURED], prediction[:_PICTURED], hidden[:_PICTURED], self.target)
 
-    def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: Target) -> None:
+    def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
         masked, filled = paint(images, prediction, hidden, target.cell, normalised=target.normalised)
         rows = [to_display(x, self.data.mean, self.data.std) for x in (images, masked, filled)]
         save_picture(self.out / "pictures" / f"step_{done:08d}.png", rows)

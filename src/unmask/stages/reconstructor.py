@@ -1,18 +1,21 @@
 """The network of pretraining: an encoder that sees visible cells, and a light decoder that paints the hidden ones."""
 
-from dataclasses import dataclass
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
-from unmask.config import PretrainConfig
+from unmask.config import EncoderConfig, PretrainConfig
 from unmask.decoders import build_decoder
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.protocol import Encoder
 from unmask.randomness import derive_seed
-from unmask.targets.pixels import pixel_target
+from unmask.targets.target import PixelTarget, Target, TeacherTarget
+from unmask.weights import initialise, load_weights, resolve_weights
 
 
 class Reconstructor(nn.Module):
@@ -36,26 +39,17 @@ class Reconstructor(nn.Module):
         return self.decoder(encoding.maps[-1], encoding.hidden[-1])
 
 
-@dataclass(frozen=True)
-class Target:
-    """What is reconstructed: a function of the images, and how many numbers a cell has."""
-
-    dimension: int
-    cell: int
-    normalised: bool
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, D, Hc, Wc]."""
-        return pixel_target(images, self.cell, normalised=self.normalised)
-
-
 def build_reconstructor(
     config: PretrainConfig, *, channels: int, image_size: tuple[int, int]
 ) -> tuple[Reconstructor, Target]:
-    """Encoder, decoder and target of a configuration, with weights drawn from its seed."""
+    """Encoder, decoder and target of a configuration, with weights drawn from its seed.
+
+    Raises:
+        UserError: encoder, cell, image size or teacher do not fit.
+    """
     model = build_model(config.encoder, channels=channels, image_size=image_size, classes=0, seed=config.seed)
     encoder = masked_encoder(model, image_size=image_size, cell=config.recipe.mask.cell, execution=config.execution)
-    target = Target(channels * encoder.cell**2, encoder.cell, config.recipe.target.target == "normalised_pixels")
+    target = build_target(config, encoder, channels=channels, image_size=image_size)
     shape = last_map_shape(encoder, channels, image_size)
     decoder = build_decoder(
         config.recipe.target,
@@ -66,6 +60,39 @@ def build_reconstructor(
         seed=derive_seed(config.seed, "decoder"),
     )
     return Reconstructor(encoder, decoder), target
+
+
+def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, image_size: tuple[int, int]) -> Target:
+    """Pixels, or a teacher: a copy of the student for an EMA teacher, another network for a frozen one."""
+    wanted = config.recipe.target
+    if wanted.target in ("pixels", "normalised_pixels"):
+        return PixelTarget(channels * encoder.cell**2, encoder.cell, wanted.target == "normalised_pixels")
+    frozen = wanted.target == "frozen_teacher"
+    teacher = _frozen_teacher(config, channels, image_size) if frozen else deepcopy(encoder.model)
+    return TeacherTarget(
+        masked_encoder(teacher, image_size=image_size, execution="auto"),
+        encoder.grid,
+        stages=wanted.teacher_stages,
+        momentum=None if frozen else wanted.teacher_momentum,
+        mode="eval" if frozen else wanted.teacher_mode,
+        shape=(channels, *image_size),
+    )
+
+
+def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int, int]) -> nn.Module:
+    """The teacher of a run or file, built as its card says; or a timm model with its pretrained weights."""
+    name = config.recipe.target.teacher
+    assert name is not None
+    if not Path(name).exists() and timm.is_model(name):
+        encoder = EncoderConfig(encoder=name)
+        model = build_model(encoder, channels=channels, image_size=image_size)
+        initialise(model, "timm:pretrained", encoder, channels=channels)
+        return model
+    _, card = load_weights(resolve_weights(name))
+    encoder = card.encoder if card is not None else config.encoder
+    model = build_model(encoder, channels=channels, image_size=image_size)
+    initialise(model, name, encoder, channels=channels)
+    return model
 
 
 def last_map_shape(encoder: Encoder, channels: int, image_size: tuple[int, int]) -> tuple[int, int, int]:

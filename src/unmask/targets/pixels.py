@@ -42,7 +42,7 @@ def pixel_target(images: Tensor, cell: int, *, normalised: bool) -> Tensor:
 
 
 class Loss(NamedTuple):
-    """A sum over hidden cells, how many there were, and the same sum for predicting each cell's own mean."""
+    """A sum over hidden cells, how many there were, and the same sum for the flat prediction."""
 
     total: Tensor
     number: Tensor
@@ -50,20 +50,19 @@ class Loss(NamedTuple):
 
 
 def hidden_loss(
-    prediction: Tensor, target: Tensor, hidden: Tensor, *, kind: Literal["mse", "smooth_l1"] = "mse"
+    prediction: Tensor, target: Tensor, flat: Tensor, hidden: Tensor, *, kind: Literal["mse", "smooth_l1"] = "mse"
 ) -> Loss:
     """Σ over hidden cells of the mean over D of (prediction - target)² (or of smooth L1), computed in float32.
 
-    The baseline predicts, in every hidden cell, the mean of that cell's own target: what a network reaches that knows
-    only the brightness. A loss near it means that no structure has been learnt.
+    The baseline predicts `flat`, for pixels the mean of each cell's own target: what a network reaches that knows only
+    the brightness. A loss near it means that no structure has been learnt.
     """
     prediction, target = prediction.float(), target.float()
     distance = F.mse_loss if kind == "mse" else F.smooth_l1_loss
     weight = hidden.to(prediction.dtype)
     per_cell = distance(prediction, target, reduction="none").mean(dim=1)
-    mean = target.mean(dim=1, keepdim=True).expand_as(target)
-    flat = distance(mean, target, reduction="none").mean(dim=1)
-    return Loss((per_cell * weight).sum(), weight.sum(), (flat * weight).sum().detach())
+    baseline = distance(flat.float(), target, reduction="none").mean(dim=1)
+    return Loss((per_cell * weight).sum(), weight.sum(), (baseline * weight).sum().detach())
 
 
 def paint(images: Tensor, prediction: Tensor, hidden: Tensor, cell: int, *, normalised: bool) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,110 @@
+"""What a target is, and the two kinds: pixels of the image, features of a teacher that sees the whole image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unmask.encoders.protocol import Encoder
+from unmask.targets.pixels import pixel_target
+from unmask.targets.teacher import follow, momentum_at, teacher_features
+
+
+class Target(Protocol):
+    """A function of whole images, [B, C, H, W] → [B, D, Hc, Wc], with a baseline and, perhaps, a state."""
+
+    dimension: int
+    """D, numbers a cell."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The target of every cell, without a gradient."""
+        ...
+
+    def flat(self, target: Tensor) -> Tensor:
+        """What a network would predict that has learnt no structure: the loss is shown beside the loss of this."""
+        ...
+
+    def after_step(self, student: nn.Module, done: int, total: int) -> None:
+        """Called after every optimiser step."""
+        ...
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Networks whose state belongs into checkpoints."""
+        ...
+
+
+@dataclass(frozen=True)
+class PixelTarget:
+    """Raw pixels, or pixels normalised per cell (He et al. 2022)."""
+
+    dimension: int
+    cell: int
+    normalised: bool
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C·cell², Hc, Wc]."""
+        return pixel_target(images, self.cell, normalised=self.normalised)
+
+    def flat(self, target: Tensor) -> Tensor:
+        """The mean of each cell: what brightness alone tells."""
+        return target.mean(dim=1, keepdim=True).expand_as(target)
+
+    def after_step(self, student: nn.Module, done: int, total: int) -> None:
+        """Pixels do not change."""
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """No state."""
+        return {}
+
+
+class TeacherTarget:
+    """Normalised features of the last stages of a teacher that sees every cell (data2vec, Baevski et al. 2022).
+
+    `momentum` (start, end) makes the teacher an average of the student's weights; None keeps it frozen.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        grid: tuple[int, int],
+        *,
+        stages: int,
+        momentum: tuple[float, float] | None,
+        mode: str,
+        shape: tuple[int, int, int],
+    ) -> None:
+        self.encoder, self.grid, self.stages, self.momentum, self.mode = encoder, grid, stages, momentum, mode
+        encoder.model.requires_grad_(False)
+        self._settle()
+        device = next(encoder.model.parameters()).device
+        with torch.no_grad():
+            self.dimension = self(torch.zeros(2, *shape, device=device)).shape[1]
+
+    def _settle(self) -> None:
+        """Stochastic layers off; BatchNorm uses the batch's statistics where the mode is train."""
+        self.encoder.model.eval()
+        if self.mode == "train":
+            for module in self.encoder.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.train()
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, D, Hc, Wc]."""
+        nothing = torch.zeros(len(images), *self.encoder.grid, dtype=torch.bool, device=images.device)
+        return teacher_features(self.encoder(images, nothing).maps[-self.stages :], self.grid)
+
+    def flat(self, target: Tensor) -> Tensor:
+        """Zero: every channel's mean over the image."""
+        return torch.zeros_like(target)
+
+    def after_step(self, student: nn.Module, done: int, total: int) -> None:
+        """Move the teacher towards the student."""
+        if self.momentum is not None:
+            follow(self.encoder.model, student, momentum_at(done - 1, total, self.momentum))
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The teacher, with its BatchNorm buffers."""
+        return {"teacher": self.encoder.model} if self.momentum is not None else {}

@@ -1,0 +1,79 @@
+"""Teacher targets: normalisation, averaging, and the recurrence of the teacher's weights."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from unmask.config import EncoderConfig
+from unmask.encoders.build import build_model
+from unmask.encoders.masked import masked_encoder
+from unmask.targets.target import TeacherTarget
+from unmask.targets.teacher import follow, instance_normalised, momentum_at, teacher_features, to_cells
+
+
+def _maps(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) * 3 + 1 for shape in shapes]
+
+
+def test_every_channel_of_every_image_is_normalised() -> None:
+    """Against torch's instance_norm."""
+    (features,) = _maps((3, 5, 4, 6))
+    torch.testing.assert_close(instance_normalised(features), nn.functional.instance_norm(features))
+    assert torch.isfinite(instance_normalised(torch.full((1, 2, 3, 3), 7.0))).all()
+
+
+def test_stages_are_stacked_and_blocks_averaged() -> None:
+    """Maps of different channels: D is their sum; equal maps: their mean, as in data2vec."""
+    coarse, fine = _maps((2, 8, 2, 2), (2, 4, 8, 8))
+    stacked = teacher_features([fine, coarse], (4, 4))
+    assert stacked.shape == (2, 12, 4, 4)
+    torch.testing.assert_close(stacked[:, :4], instance_normalised(nn.functional.avg_pool2d(fine, 2)))
+    one, two = _maps((2, 4, 4, 4), (2, 4, 4, 4))
+    mean = (instance_normalised(one) + instance_normalised(two)) / 2
+    torch.testing.assert_close(teacher_features([one, two], (4, 4)), mean)
+
+
+def test_cells_of_a_coarse_map_repeat() -> None:
+    """Nearest: a 1x1 map gives every cell its value."""
+    (features,) = _maps((1, 3, 1, 1))
+    assert torch.equal(to_cells(features, (2, 3)), features.expand(1, 3, 2, 3))
+
+
+@given(st.integers(2, 1000), st.floats(0, 1), st.floats(0, 1))
+def test_momentum_is_linear_between_its_ends(total: int, start: float, end: float) -> None:
+    """First step, last step, and the middle."""
+    assert momentum_at(0, total, (start, end)) == pytest.approx(start)
+    assert momentum_at(total - 1, total, (start, end)) == pytest.approx(end)
+    both = momentum_at(0, 3, (start, end)) + momentum_at(2, 3, (start, end))
+    assert momentum_at(1, 3, (start, end)) == pytest.approx(both / 2)
+
+
+def test_teacher_follows_as_an_exponential_average() -> None:
+    """After n steps of a constant student: s + mⁿ (t₀ - s), for weights and BatchNorm buffers; counters are copied."""
+    teacher, student = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    nn.init.constant_(teacher.weight, 5.0)
+    student.running_mean = torch.full((3,), 2.0)
+    student.num_batches_tracked = torch.tensor(9)
+    for _ in range(4):
+        follow(teacher, student, 0.5)
+    torch.testing.assert_close(teacher.weight.data, torch.full((3,), 1 + 0.5**4 * 4))
+    torch.testing.assert_close(teacher.running_mean, torch.full((3,), 2 - 0.5**4 * 2))
+    assert teacher.num_batches_tracked == 9
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_the_teachers_mode_is_a_choice(mode: str) -> None:
+    """train: BatchNorm uses the batch, so an image's target depends on its companions; eval: it does not."""
+    model = build_model(
+        EncoderConfig(encoder="resnet10t", encoder_options={"channels": (4, 4, 4, 4)}), channels=1, image_size=(64, 64)
+    )
+    encoder = masked_encoder(model, image_size=(64, 64), execution="dense")
+    target = TeacherTarget(encoder, encoder.grid, stages=1, momentum=None, mode=mode, shape=(1, 64, 64))
+    images = torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    alone, together = target(images[:2]), target(images)[:2]
+    assert torch.allclose(alone, together, atol=1e-5) == (mode == "eval")
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not target(images).requires_grad
