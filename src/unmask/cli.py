@@ -16,7 +16,7 @@ from unmask.config.flags import FLAT
 from unmask.data.commands import CheckData, run_check
 from unmask.encoders.commands import EncodersConfig, run_encoders
 from unmask.errors import UserError
-from unmask.recipes import Recipe, named, suggested
+from unmask.recipes import Recipe, named, suggested, with_encoder
 from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
 
 
@@ -173,6 +173,9 @@ def _default(kind: type[Any], words: Sequence[str]) -> Any:
         return None
     data = _value(words, "--data") or "multiview"
     recipe = named(_value(words, "--recipe") or suggested(data))
+    encoder = _value(words, "--encoder")
+    if encoder is not None and encoder != recipe.encoder.encoder:
+        recipe = with_encoder(recipe, encoder)
     flags = RunFlags(out=tyro.MISSING)
     source = replace(recipe.data, data=data)
     if kind is Pretrain:

@@ -160,6 +160,12 @@ def named(name: str) -> Recipe:
     return RECIPES[name]()
 
 
+def with_encoder(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with another encoder: options, strides and mask cell of the recipe's own encoder do not carry over."""
+    pretrain = replace(recipe.pretrain, mask=replace(recipe.pretrain.mask, cell=None))
+    return replace(recipe, encoder=EncoderConfig(encoder=name), pretrain=pretrain)
+
+
 def suggested(data: str) -> str:
     """The default recipe for a data set: multiview for the built-in, small-cnn up to 64 pixels, masked-resnet50 above.
 

@@ -52,13 +52,23 @@ def labelled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
     return data.train.select(chosen)
 
 
+Prepared = tuple[nn.Module, list[str], ImageSet]
+
+
+def prepare(config: ClassifyConfig, data: Dataset) -> Prepared:
+    """The model with its start weights, notes on them, and the labelled subset: all that can be wrong is found here."""
+    model = build_classifier(config, data)
+    notes = initialise(model, config.init, config.encoder, channels=data.channels) if config.init else []
+    return model, notes, labelled_subset(config, data)
+
+
 def fit(
     config: ClassifyConfig,
     data: Dataset,
     *,
     splits: tuple[str, ...] | None = None,
     show: bool = False,
-    prepared: nn.Module | None = None,
+    prepared: Prepared | None = None,
 ) -> Outcome:
     """Train on the labelled subset and evaluate on validation and the wanted test splits (default: all).
 
@@ -67,12 +77,10 @@ def fit(
         data: what `load_data(config.data, labels=True)` gave.
         splits: names among `data.tests`; () evaluates validation only.
         show: show a progress bar.
-        prepared: continue from this model instead of building one.
+        prepared: what `prepare(config, data)` gave, where that was called before.
     """
     started = time.monotonic()
-    model = prepared if prepared is not None else build_classifier(config, data)
-    notes = initialise(model, config.init, config.encoder, channels=data.channels) if config.init else []
-    images = labelled_subset(config, data)
+    model, notes, images = prepared if prepared is not None else prepare(config, data)
     trainer = _Trainer(config, data, images, model, show=show)
     trainer.train()
     outcome = Outcome(trainer.best, history=trainer.history, notes=notes, labelled=len(images))

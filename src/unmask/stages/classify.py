@@ -7,7 +7,7 @@ from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.runs import append_metrics, check_folder, claim_folder, environment, write_json
-from unmask.stages.classifier import fit
+from unmask.stages.classifier import fit, prepare
 from unmask.weights import ENCODER_FILE, Card, save_weights
 
 
@@ -49,6 +49,7 @@ def _classify(
 ) -> Path:
     check_folder(out, config, resume=resume, overwrite=overwrite)
     data = dataset if dataset is not None else load_data(config.data, labels=True, progress=progress)
+    prepared = prepare(config, data)
     resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
     if resumed and (out / "result.json").exists():
         return out
@@ -60,7 +61,7 @@ def _classify(
     )
     write_json(out / "environment.json", facts)
     (out / "metrics.jsonl").unlink(missing_ok=True)
-    outcome = fit(config, data, show=progress)
+    outcome = fit(config, data, show=progress, prepared=prepared)
     for row in outcome.history:
         append_metrics(out, kind="train", **row)
     card = Card(config.encoder, data.channels, data.image_size, data.mean, data.std, data.classes)

@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from unmask.data.imageset import ImageSet, batches
 
 
-def batchnorm_layers(model: nn.Module) -> list[nn.Module]:
+def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
     """All BatchNorm layers that keep running statistics, timm's BatchNormAct included."""
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
@@ -29,14 +29,14 @@ def reestimate_batchnorm(
     for layer in layers:
         layer.train()
         layer.reset_running_stats()
-        layer.momentum = None  # type: ignore[assignment]
+        layer.momentum = None
     used = evenly(images, limit)
     device = next(model.parameters()).device
     for batch in batches(images, used, 256, mean=mean, std=std):
         if len(batch.ids) > 1:
             model(batch.images.to(device))
     for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum  # type: ignore[assignment]
+        layer.momentum = momentum
     for module, training in modes:
         module.training = training
     return len(used)

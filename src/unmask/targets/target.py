@@ -15,8 +15,10 @@ from unmask.targets.teacher import follow, momentum_at, teacher_features
 class Target(Protocol):
     """A function of whole images, [B, C, H, W] → [B, D, Hc, Wc], with a baseline and, perhaps, a state."""
 
-    dimension: int
-    """D, numbers a cell."""
+    @property
+    def dimension(self) -> int:
+        """D, numbers a cell."""
+        ...
 
     def __call__(self, images: Tensor) -> Tensor:
         """The target of every cell, without a gradient."""

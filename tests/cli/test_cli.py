@@ -1,0 +1,186 @@
+"""The command line: fast help, defaults from recipes, one line and exit code 2 for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unmask.cli import COMMANDS, main, parse
+from unmask.config import EncoderConfig
+from unmask.recipes import RECIPES, named, suggested
+
+
+def _run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "unmask", *words], capture_output=True, text=True, cwd=cwd, timeout=300, check=False
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], *([*name.split(), "--help"] for name in COMMANDS)])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    """Neither torch nor anything that imports it: what keeps every --help under a second."""
+    code = (
+        "import sys\nfrom unmask.cli import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'torch', 'timm', 'sklearn', 'scipy', 'matplotlib', 'accelerate', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "usage: unmask" in result.stdout
+
+
+def test_every_stage_shows_an_example() -> None:
+    """A reader of --help sees one command that works."""
+    for name in ("demo", "pretrain", "finetune", "scratch", "compare", "report"):
+        assert f"Example: unmask {name}" in (COMMANDS[name].__doc__ or "")
+
+
+def test_recipe_of_the_data_gives_the_defaults() -> None:
+    """The built-in has its recipe, small images theirs; flags win over both."""
+    command = parse(["compare", "--out", "x"])
+    assert command.config.encoder.encoder == "patchnet"
+    assert command.config.finetune == named("multiview").finetune
+    command = parse(["pretrain", "--data", "digits", "--out", "x", "--mask-ratio", "0.5", "--lr", "1e-4"])
+    assert command.config.encoder == named("small-cnn").encoder
+    assert command.config.recipe.mask.mask_ratio == 0.5
+    assert command.config.recipe.optimiser.lr == 1e-4
+    command = parse(["pretrain", "--data", "digits", "--out", "x", "--encoder", "resnet18"])
+    assert command.config.encoder == EncoderConfig(encoder="resnet18")
+    assert command.config.recipe.mask.cell is None
+    command = parse(["pretrain", "--data=digits", "--recipe", "mae-vit-small", "--out", "x"])
+    assert command.config.encoder.encoder == "vit_small_patch16_224"
+
+
+def test_sections_of_a_comparison_have_their_own_flags() -> None:
+    """--pretrain.lr and --finetune.lr are two things; --data is one."""
+    words = [
+        "compare",
+        "--data",
+        "digits",
+        "--out",
+        "x",
+        "--pretrain.lr",
+        "1e-4",
+        "--finetune.lr",
+        "1e-3",
+        "--budgets",
+        "5",
+        "10",
+        "--seeds",
+        "2",
+    ]
+    config = parse(words).config
+    assert (config.pretrain.optimiser.lr, config.finetune.optimiser.lr) == (1e-4, 1e-3)
+    assert (config.budgets, config.seeds, config.data.data) == ((5, 10), 2, "digits")
+    assert config.scratch_candidates == named("small-cnn").scratch_candidates
+
+
+def test_json_fields() -> None:
+    """Options are JSON objects; anything else is one line."""
+    words = ["pretrain", "--out", "x", "--encoder-options", '{"width": 8}', "--options", "none"]
+    assert parse(words).config.encoder.encoder_options == {"width": 8}
+    assert parse(words).config.data.options is None
+
+
+@pytest.mark.parametrize("side", [32, 224])
+def test_size_of_the_first_image_suggests_the_recipe(tmp_path: Path, side: int) -> None:
+    """Large photographs get a large encoder."""
+    Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(tmp_path / "a.png")
+    assert suggested(str(tmp_path)) == ("small-cnn" if side == 32 else "masked-resnet50")
+    assert set(RECIPES) >= {suggested(str(tmp_path)), suggested("multiview")}
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["pretrain", "--data", "digits", "--out", "x", "--mask-ratio", "1.5"], "mask_ratio = 1.5"),
+        (["pretrain", "--data", "digits", "--out", "x", "--encoder", "resnet81"], "resnet81"),
+        (["pretrain", "--data", "nowhere", "--out", "x"], "nowhere"),
+        (["pretrain", "--data", "digits", "--out", "x", "--recipe", "best"], "recipe"),
+        (["pretrain", "--data", "digits", "--out", "x", "--image-size", "30", "30", "--cell", "4"], "30"),
+        (["finetune", "--data", "digits", "--out", "x"], "init"),
+        (["finetune", "--data", "digits", "--out", "x", "--init", "nowhere"], "nowhere"),
+        (["compare", "--data", "digits", "--out", "x", "--arms", "mrp", "magic"], "magic"),
+        (["report", "nowhere"], "nowhere"),
+        (["comparee"], "did you mean compare"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    words: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback, the value named, nothing written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--quiet"] if words[0] in ("pretrain", "finetune", "compare") else words)
+    output = capsys.readouterr()
+    assert end.value.code == 2
+    lines = output.err.strip().splitlines()
+    assert len(lines) == 1, output.err
+    assert text in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A typing error never passes silently; the near flag is shown."""
+    with pytest.raises(SystemExit) as end:
+        parse(["pretrain", "--data", "digits", "--out", "x", "--maskratio", "0.5"])
+    assert end.value.code == 2
+    assert "--mask-ratio" in capsys.readouterr().err
+
+
+def test_occupied_folder_empty_folder_and_missing_classes(tmp_path: Path) -> None:
+    """Through the real program: exit code 2, one line, everything still there."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("precious")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "flat").mkdir()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "flat" / "a.png")
+    for words, text in (
+        (["pretrain", "--data", "digits", "--out", "full"], "not empty"),
+        (["pretrain", "--data", "none", "--out", "run"], "none"),
+        (["scratch", "--data", "flat", "--out", "run"], "flat"),
+    ):
+        result = _run(*words, cwd=tmp_path)
+        assert result.returncode == 2, result.stderr
+        assert "Traceback" not in result.stderr
+        assert text in result.stderr.strip().splitlines()[-1]
+        assert result.stderr.strip().splitlines()[-1].startswith("unmask: ")
+    assert (tmp_path / "full" / "mine.txt").read_text() == "precious"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_images_end_to_end(tmp_path: Path) -> None:
+    """The program on real files: pretrain, fine-tune, report; then resume of a finished run returns at once."""
+    rng = np.random.default_rng(0)
+    for label, shade in (("dark", 60), ("light", 190)):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for index in range(12):
+            picture = rng.normal(shade, 20, (16, 24)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / "images" / label / f"{index}.png")
+    small = ["--image-size", "16", "24", "--batch-size", "8", "--quiet"]
+    encoder = ["--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}']
+    first = _run("pretrain", "--data", "images", "--out", "p", "--epochs", "2", *small, *encoder, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    tuned = _run(
+        *("finetune", "--data", "images", "--init", "p", "--out", "f", "--steps", "40", "--budget", "5"),
+        *small,
+        *encoder,
+        cwd=tmp_path,
+    )
+    assert tuned.returncode == 0, tuned.stderr
+    result = json.loads((tmp_path / "f" / "result.json").read_text())
+    assert result["labelled_images"] == 10
+    page = _run("report", "p", "f", cwd=tmp_path)
+    assert page.returncode == 0, page.stderr
+    assert Path(tmp_path / page.stdout.strip()).stat().st_size > 10_000
+    again = _run("pretrain", "--data", "images", "--out", "p", "--epochs", "2", *small, *encoder, cwd=tmp_path)
+    assert again.returncode == 2
+    done = _run(
+        "pretrain", "--data", "images", "--out", "p", "--epochs", "2", *small, *encoder, "--resume", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
