@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.data.decode import named
 from unmask.data.manifest import encode_groups, encode_labels, require_whole_groups
-from unmask.data.naming import one_line
 from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.errors import UserError
 
@@ -50,10 +50,8 @@ def channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def _from_npy(file: Path) -> Source:
-    try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{file}: {one_line(error)}") from None
+    with named(file):
+        values = np.lib.format.open_memmap(file, mode="r")
     images = channels_first(values, str(file))
     count = len(images)
     return Source(
@@ -95,11 +93,11 @@ def _from_npz(file: Path) -> Source:
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
+    with named(file), file.open("rb") as handle:
+        if not zipfile.is_zipfile(handle):
+            raise UserError("not a .npz file, or cut off")
+        with np.load(handle, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file}: {one_line(error)}") from None
 
 
 def _splits(

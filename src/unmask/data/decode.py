@@ -1,5 +1,6 @@
 """One image file to an array, whole or not at all."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,6 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 JPEG = (".jpg", ".jpeg")
 """Files that are read into memory as a whole, to be opened and decoded from there."""
 PNG_END = b"IEND\xaeB`\x82"
-FAILURES = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError)
-"""What PIL and NumPy raise for files that are cut off, damaged or no images."""
 
 
 def decode(
@@ -44,7 +43,7 @@ def decode(
     Raises:
         UserError: the file is missing, no image, cut off or of a kind that is not supported. The message names it.
     """
-    try:
+    with named(path):
         if path.suffix.lower() == ".npy":
             return read_npy(path)
         with open_image(path) as image:
@@ -55,21 +54,34 @@ def decode(
                 image.draft(None, (2 * max(target), 2 * max(target)))
             arrays = [read_page(image, path, i) for i in pages]
             return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong within into a `UserError` of one line that begins with the path."""
+    try:
+        yield
     except UserError as error:
         raise UserError(f"{shown(path)}: {error}") from None
-    except FAILURES as error:
+    except Exception as error:  # decoders raise errors of any type on damaged files
         raise UserError(f"{shown(path)}: {one_line(error)}") from None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without PIL's warnings of odd metadata and large images: what matters is an error. For a whole loop of reading.
+    """Without warnings of odd metadata and large images: what matters is an error. For a whole loop of reading.
 
-    Python's filters are global, so this is entered once by the thread that starts the others.
+    Filters and log levels are global, so this is entered once by the thread that starts the others.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")
-        yield
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            logger.setLevel(logging.CRITICAL)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

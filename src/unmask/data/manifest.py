@@ -3,12 +3,13 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.decode import shown
+from unmask.data.decode import named, shown
 from unmask.data.naming import natural_key
 from unmask.data.source import SPLIT_NAMES, Files, Source, split_array
 from unmask.errors import UserError
@@ -74,13 +75,10 @@ def read_table(file: Path) -> Table:
 
 
 def _read_csv(file: Path) -> dict[str, list[str]]:
-    try:
+    with named(file):
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if row]
     names = [name.strip().lower() for name in rows[0]] if rows else []
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
@@ -89,13 +87,10 @@ def _read_csv(file: Path) -> dict[str, list[str]]:
 
 
 def _read_parquet(file: Path) -> dict[str, list[str]]:
-    import pyarrow as arrow
     import pyarrow.parquet as parquet
 
-    try:
+    with named(file):
         table = parquet.read_table(file)
-    except (OSError, arrow.ArrowInvalid) as error:
-        raise UserError(f"{file}: {' '.join(str(error).split())}") from None
     wanted = [name for name in table.column_names if name.lower() in COLUMNS]
     return {name.lower(): ["" if v is None else str(v) for v in table[name].to_pylist()] for name in wanted}
 

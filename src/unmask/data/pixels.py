@@ -6,9 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from unmask.data.decode import decode, quiet
+from unmask.data.decode import decode, named, quiet
 from unmask.data.form import Form, to_form
-from unmask.data.naming import shown
 from unmask.data.source import Arrays, Files
 from unmask.errors import UserError
 
@@ -107,7 +106,5 @@ def read_one(images: Files | Arrays, row: int, form: Form) -> Tensor:
         return to_form(images.values[row], form)
     path = images.paths[row]
     array = decode(path, page=images.page, pages_are_channels=images.pages_are_channels, target=form.size)
-    try:
+    with named(path):
         return to_form(array, form)
-    except UserError as error:
-        raise UserError(f"{shown(path)}: {error}") from None

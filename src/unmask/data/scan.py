@@ -10,11 +10,10 @@ from tqdm import tqdm
 
 from unmask.config.data import DataConfig
 from unmask.data.cache import DECODERS
-from unmask.data.decode import FAILURES, open_image, quiet, read_npy
+from unmask.data.decode import named, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth, open_tiff, page_layout
 from unmask.data.form import Form, Kind, kind_of, widest
 from unmask.data.modes import GREY
-from unmask.data.naming import one_line, shown
 from unmask.data.source import Arrays, Files, Source
 from unmask.errors import UserError
 
@@ -36,22 +35,27 @@ def read_header(path: Path, *, page: int = 0, pages_are_channels: bool = False) 
     """Size, channels and number type of a file from its header.
 
     Raises:
-        UserError, OSError: not an image.
+        UserError: not an image; the message names the file.
     """
-    if path.suffix.lower() == ".npy":
-        values = read_npy(path, mapped=True)
-        return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
-    with open_image(path) as image:
-        if image is None or (image.format == "TIFF" and loses_depth(image)):
-            return _tiff_header(path, page, pages_are_channels)
-        pages = getattr(image, "n_frames", 1)
-        image.seek(min(page, pages - 1))
-        width, height = image.size
-        turned = _orientation(image) >= 5
-        channels = (1 if image.mode in GREY else 3) * (pages if pages_are_channels else 1)
-        kind: Kind = "uint16" if image.mode.startswith("I") or loses_depth(image) else "uint8"
-        kind = "float32" if image.mode == "F" else kind
-        return Header((width, height) if turned else (height, width), channels, kind)
+    with named(path):
+        if path.suffix.lower() == ".npy":
+            values = read_npy(path, mapped=True)
+            return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
+        with open_image(path) as image:
+            if image is None or (image.format == "TIFF" and loses_depth(image)):
+                return _tiff_header(path, page, pages_are_channels)
+            pages = getattr(image, "n_frames", 1)
+            image.seek(min(page, pages - 1))
+            width, height = image.size
+            size = (width, height) if _orientation(image) >= 5 else (height, width)
+            channels = (1 if image.mode in GREY else 3) * (pages if pages_are_channels else 1)
+            return Header(size, channels, _kind(image))
+
+
+def _kind(image: Image.Image) -> Kind:
+    if image.mode == "F":
+        return "float32"
+    return "uint16" if image.mode.startswith("I") or loses_depth(image) else "uint8"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -88,9 +92,7 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
             path = images.paths[row]
             headers[row] = read_header(path, page=images.page, pages_are_channels=images.pages_are_channels)
         except UserError as error:
-            bad[row] = f"{shown(images.paths[row])}: {error}"
-        except FAILURES as error:
-            bad[row] = f"{shown(images.paths[row])}: {one_line(error)}"
+            bad[row] = str(error)
 
     count = len(images.paths)
     with quiet(), ThreadPoolExecutor(DECODERS) as pool:
