@@ -1,0 +1,58 @@
+"""The theory laboratory: the system of arXiv 2206.03826, exact and fast, every claim a check that can fail.
+
+The public names are imported when first used, so that `unmask theory --help` stays fast.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unmask.theory.distribution import Distribution
+    from unmask.theory.mrp import Pretraining, pretrain
+    from unmask.theory.presets import asymptotic, paper, paper_small, preset
+    from unmask.theory.problem import World, world
+    from unmask.theory.setting import Setting
+    from unmask.theory.supervision import Supervised, fine_tune, linear_probe, train_from_scratch
+    from unmask.theory.verdict import Verdict
+
+__all__ = [
+    "Distribution",
+    "Pretraining",
+    "Setting",
+    "Supervised",
+    "Verdict",
+    "World",
+    "asymptotic",
+    "fine_tune",
+    "linear_probe",
+    "paper",
+    "paper_small",
+    "preset",
+    "pretrain",
+    "train_from_scratch",
+    "world",
+]
+
+_WHERE = {
+    "Distribution": "unmask.theory.distribution",
+    "Pretraining": "unmask.theory.mrp",
+    "Setting": "unmask.theory.setting",
+    "Supervised": "unmask.theory.supervision",
+    "Verdict": "unmask.theory.verdict",
+    "World": "unmask.theory.problem",
+    "asymptotic": "unmask.theory.presets",
+    "fine_tune": "unmask.theory.supervision",
+    "linear_probe": "unmask.theory.supervision",
+    "paper": "unmask.theory.presets",
+    "paper_small": "unmask.theory.presets",
+    "preset": "unmask.theory.presets",
+    "pretrain": "unmask.theory.mrp",
+    "train_from_scratch": "unmask.theory.supervision",
+    "world": "unmask.theory.problem",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'unmask.theory' has no attribute {name!r}")

@@ -1,0 +1,114 @@
+"""The runs that several verdicts share, done once: pretraining, its laws, fine-tuning and training from scratch, over
+S seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from unmask.theory.capture import captured
+from unmask.theory.laws import OneFeature, one_feature
+from unmask.theory.mrp import Pretraining, pretrain
+from unmask.theory.occupancy import time_of_full_coverage
+from unmask.theory.problem import World, world
+from unmask.theory.setting import Setting
+from unmask.theory.supervision import Supervised, error, fine_tune, train_from_scratch
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """S seeds of one setting, pretrained, fine-tuned and trained from scratch."""
+
+    setting: Setting
+    worlds: list[World]
+    laws: list[OneFeature]
+    full_time: float
+    """T at which the law predicts 99.9 % coverage: the common time at which encoders are read."""
+    first: Pretraining
+    """Every kernel up to its first capture, far beyond full_time."""
+    through: Pretraining
+    """Every kernel at common times up to full_time, the last of which is the encoder."""
+    tuned: Supervised
+    scratch: Supervised
+
+    @property
+    def held(self) -> Tensor:
+        """(M, S, K, F) bool: captured features at the common times."""
+        return captured(self.through.correlation, self.setting)
+
+    @property
+    def scratch_correlation(self) -> Tensor:
+        """⟨w_r, v_f⟩ of training from scratch, (S, K, F)."""
+        return torch.stack([w @ one.v.T for w, one in zip(self.scratch.weights, self.worlds, strict=True)])
+
+    def errors(self, learner: Supervised, single: bool) -> list[float]:
+        """Test error of every seed on one kind of samples."""
+        trained = zip(learner.weights, learner.head, self.worlds, strict=True)
+        return [error(w, u, one.test(single), self.setting) for w, u, one in trained]
+
+
+def run_experiment(setting: Setting, seeds: Sequence[int], workers: int = 1, points: int = 6) -> Experiment:
+    """Do all shared runs.
+
+    Args:
+        setting: the setting.
+        seeds: seeds of the worlds.
+        workers: threads, one seed each at a time.
+        points: common times between 5 % and 99.9 % predicted coverage at which kernels are read.
+    """
+    worlds = [world(setting, seed) for seed in seeds]
+    laws = parallel(lambda w: one_feature(w.unlabelled(), w.v, setting), worlds, workers)
+    full = time_of_full_coverage(laws, setting.init_scale, setting.kernels)
+    early = time_of_full_coverage(laws, setting.init_scale, setting.kernels, 0.05)
+    if full == float("inf"):
+        full, early = 1e5, 1e3
+    times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early
+
+    def pipeline(w: World) -> tuple[Pretraining, Pretraining, Supervised, Supervised]:
+        first = pretrain([w], torch.tensor([1e6 * full]), through_capture=False)
+        through = pretrain([w], times)
+        return first, through, fine_tune([w], through.weights[-1]), train_from_scratch([w])
+
+    results = parallel(pipeline, worlds, workers)
+    first, through, tuned, scratch = zip(*results, strict=True)
+    return Experiment(
+        setting, worlds, laws, full, join(first), join(through), join_supervised(tuned), join_supervised(scratch)
+    )
+
+
+def parallel(function: Callable[[World], T], worlds: Sequence[World], workers: int) -> list[T]:
+    """function of every world, in order; threads share nothing but read-only data."""
+    if workers <= 1:
+        return [function(w) for w in worlds]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, worlds))
+
+
+def join(parts: Sequence[Pretraining]) -> Pretraining:
+    """Runs of single seeds as one of S seeds."""
+    return replace(
+        parts[0],
+        weights=torch.cat([p.weights for p in parts], 1),
+        correlation=torch.cat([p.correlation for p in parts], 1),
+        start=torch.cat([p.start for p in parts]),
+        capture_time=torch.cat([p.capture_time for p in parts]),
+        leader=torch.cat([p.leader for p in parts]),
+        steps=(max(p.steps[0] for p in parts), max(p.steps[1] for p in parts)),
+    )
+
+
+def join_supervised(parts: Sequence[Supervised]) -> Supervised:
+    """Runs of single seeds as one of S seeds."""
+    return Supervised(
+        torch.cat([p.weights for p in parts]),
+        torch.cat([p.head for p in parts]),
+        torch.cat([p.time for p in parts]),
+        torch.cat([p.fitted for p in parts]),
+        sum(p.evaluations for p in parts),
+    )

@@ -1,0 +1,55 @@
+"""The encoder's activation: smoothed ReLU, and patch-wise responses.
+
+    σ(z) = 0 for z <= 0;   z^q / (q ϱ^(q-1)) on [0, ϱ];   z - (1 - 1/q) ϱ above.
+
+σ, σ' are continuous: at z = ϱ the middle branch is ϱ/q = ϱ - (1 - 1/q) ϱ, and its slope (z/ϱ)^(q-1) is 1. With α =
+z/ϱ and
+m = clip(α, 0, 1) both branches are one expression, σ = ϱ (m^q / q + max(α - 1, 0)) and σ' = m^(q-1): no case
+distinction.
+Source: Allen-Zhu & Li 2020, "smoothed ReLU"; arXiv 2206.03826, section 3.
+"""
+
+import torch
+from torch import Tensor
+
+
+def activation(z: Tensor, q: int, threshold: float) -> Tensor:
+    """σ(z), any shape."""
+    alpha = z / threshold
+    m = alpha.clamp(0, 1)
+    power = m.square().square() if q == 4 else m**q
+    return threshold * (power / q + (alpha - 1).clamp_min(0))
+
+
+def slope(z: Tensor, q: int, threshold: float) -> Tensor:
+    """σ'(z) = clip(z/ϱ, 0, 1)^(q-1), any shape."""
+    return (z / threshold).clamp(0, 1) ** (q - 1)
+
+
+def responses(weights: Tensor, x: Tensor, q: int, threshold: float) -> Tensor:
+    """h_r(X) = Σ_p σ(⟨w_r, x_p⟩).
+
+    Args:
+        weights: (K, d).
+        x: patches (N, P, d).
+
+    Returns:
+        (N, K).
+    """
+    n, p, _d = x.shape
+    block = max(1, (1 << 20) // (p * weights.shape[0]))
+    parts = [activation(chunk @ weights.T, q, threshold).sum(1) for chunk in x.split(block)]
+    return torch.cat(parts) if parts else x.new_zeros(n, weights.shape[0])
+
+
+def powers(m: Tensor, q: int, lower: Tensor, upper: Tensor) -> None:
+    """Write m^(q-1) into `lower` and m^q into `upper` by repeated multiplication (m is read before it is written)."""
+    if q == 4:
+        torch.mul(m, m, out=upper)
+        torch.mul(upper, m, out=lower)
+        upper.square_()
+        return
+    lower.copy_(m)
+    for _ in range(q - 2):
+        lower.mul_(m)
+    torch.mul(lower, m, out=upper)

@@ -1,0 +1,65 @@
+"""One seed's world: the features, the data sets and the initial weights, pure functions of (setting, seed)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from unmask.theory.sampling import Samples, features, generator, sample
+from unmask.theory.setting import Setting
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything drawn for one seed. Directions and patches live in ambient coordinates."""
+
+    setting: Setting
+    seed: int
+    basis: Tensor
+    """(d, d) orthonormal rows, the first F are the features V."""
+    start: Tensor
+    """w(0) ~ N(0, σ0² I), (K, d)."""
+    dtype: torch.dtype
+
+    @property
+    def v(self) -> Tensor:
+        """The features V, (F, d)."""
+        return self.basis[: self.setting.data.features].to(self.dtype)
+
+    @property
+    def scratch_start(self) -> Tensor:
+        """The same draw at the scale of training from scratch, (K, d)."""
+        return self.start * (self.setting.scratch_init_scale / self.setting.init_scale)
+
+    def unlabelled(self) -> Samples:
+        """The N samples of pretraining."""
+        return self._draw("pretraining", self.setting.samples, self.setting.data.single_share, self.setting.missing)
+
+    def labelled(self) -> Samples:
+        """The labelled samples of training from scratch."""
+        return self._draw("labelled", self.setting.labelled, self.setting.labelled_single_share)
+
+    def few(self) -> Samples:
+        """labels_per_class samples of every class, drawn like the labelled ones."""
+        s = self.setting
+        pool = self._draw("few", 40 * s.labels_per_class * s.data.classes, s.labelled_single_share)
+        same = pool.labels[:, None] == torch.arange(s.data.classes)
+        chosen = (same & (same.cumsum(0) <= s.labels_per_class)).any(1)
+        return pool.subset(chosen)
+
+    def test(self, single: bool) -> Samples:
+        """Test samples of one kind."""
+        return self._draw(f"test {single}", self.setting.test_samples, float(single))
+
+    def _draw(self, purpose: str, n: int, single_share: float, missing: int = 0) -> Samples:
+        dist = replace(self.setting.data, single_share=single_share)
+        shown = self.basis.clone()
+        shown[:missing] = 0.0
+        return sample(dist, n, shown, generator(self.seed, purpose), self.dtype)
+
+
+def world(setting: Setting, seed: int, dtype: torch.dtype = torch.float32) -> World:
+    """Draw a world. Random numbers are drawn in float64, so the types share one draw."""
+    basis = features(setting.data, generator(seed, "features"))
+    start = torch.randn(setting.kernels, setting.data.dim, generator=generator(seed, "start"), dtype=torch.float64)
+    return World(setting, seed, basis, (setting.init_scale * start).to(dtype), dtype)

@@ -1,0 +1,36 @@
+"""Bodies of the commands: each takes its configuration and returns an exit code."""
+
+import json
+import sys
+
+from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
+from unmask.theory.verdict import as_text, failed
+from unmask.theory.verify import verify as all_verdicts
+
+
+def verify(config: VerifyConfig) -> int:
+    """Print the verdicts; 1 if a proven claim fails, else 0."""
+    verdicts = all_verdicts(config.preset, config.seeds, config.break_, config.workers)
+    text = json.dumps([v.as_dict() for v in verdicts], indent=1) if config.json else as_text(verdicts)
+    sys.stdout.write(text + "\n")
+    return 1 if failed(verdicts) else 0
+
+
+def sweep(config: SweepConfig) -> int:
+    """Vary, write the table and its figure."""
+    from unmask.report.theory import sweep_figure
+    from unmask.theory.sweep import run_sweep, write_table
+
+    table = run_sweep(config)
+    written = write_table(table, config.out)
+    figure = sweep_figure(table, config)
+    sys.stdout.write(f"{len(table)} rows: {written}, {figure}\n")
+    return 0
+
+
+def report(config: TheoryReportConfig) -> int:
+    """Write the HTML page."""
+    from unmask.report.theory import write_report
+
+    sys.stdout.write(f"{write_report(config)}\n")
+    return 0

@@ -1,0 +1,102 @@
+"""One complete setting of the theory: data, network, objective, sizes. Presets are functions that return one."""
+
+from dataclasses import dataclass, field
+
+from unmask.errors import UserError
+from unmask.theory.distribution import Distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything that changes a result of the laboratory, except the seed and the number type."""
+
+    data: Distribution = field(default_factory=Distribution)
+
+    # Network
+    power: int = 4
+    """q of the smoothed ReLU, at least 2; the theory needs q >= 3."""
+    threshold: float = 0.5
+    """ϱ of the smoothed ReLU."""
+    kernels_per_class: int = 16
+    """m; the encoder has K = k·m kernels."""
+    init_scale: float = 0.05
+    """σ0: standard deviation of the initial weights of pretraining."""
+    scratch_init_scale: float = 0.01
+    """σ0 of training from scratch: the proof of the lottery between views needs a smaller start than capture does."""
+
+    # Mask-reconstruction pretraining
+    teacher_scale: float = 1.4
+    """τ: the teacher sees τ times the student's pre-activation."""
+    gain: float = 2.0
+    """b: gain of the linear decoder."""
+    mask_ratio: float = 0.1
+    """1 - θ: probability that a patch is hidden."""
+    samples: int = 500
+    """N: unlabelled samples of pretraining."""
+
+    missing: int = 0
+    """Pretraining data lack the first `missing` features (an assumption to break; 0 in every preset)."""
+
+    # Supervision
+    labelled: int = 500
+    """Labelled samples of training from scratch."""
+    labelled_single_share: float = 0.0
+    """Training μ of the labelled samples; 0 is the proof's "about no single-view sample a feature"."""
+    labels_per_class: int = 5
+    """Labelled samples a class in fine-tuning and probing."""
+    stop_loss: float = 0.1
+    """Training stops at the first accepted step with training accuracy 1 and mean cross-entropy below this."""
+    test_samples: int = 1000
+    """Test samples of each kind, multi-view and single-view."""
+    test_single_share: float = 0.2
+    """μ of the test distribution D for the mixed error."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "power": (self.power >= 2, "at least 2"),
+            "threshold": (self.threshold > 0, "positive"),
+            "init_scale": (self.init_scale > 0, "positive"),
+            "scratch_init_scale": (self.scratch_init_scale > 0, "positive"),
+            "teacher_scale": (self.teacher_scale > 0, "positive"),
+            "gain": (self.gain > 0, "positive"),
+            "mask_ratio": (0 <= self.mask_ratio < 1, "in [0, 1)"),
+            "labelled_single_share": (0 <= self.labelled_single_share <= 1, "in [0, 1]"),
+            "test_single_share": (0 <= self.test_single_share <= 1, "in [0, 1]"),
+            "missing": (0 <= self.missing <= self.data.features, f"between 0 and {self.data.features} features"),
+            "stop_loss": (self.stop_loss > 0, "positive"),
+        }
+        for name in ("kernels_per_class", "samples", "labelled", "labels_per_class", "test_samples"):
+            checks[name] = (getattr(self, name) >= 1, "at least 1")
+        for name, (good, allowed) in checks.items():
+            if not good:
+                raise UserError(f"{name} = {getattr(self, name)!r} is out of range: allowed is {allowed}")
+
+    @property
+    def kernels(self) -> int:
+        """K = k·m."""
+        return self.data.classes * self.kernels_per_class
+
+    @property
+    def mask_excess(self) -> float:
+        """x = (1 - θ) / θ."""
+        return self.mask_ratio / (1.0 - self.mask_ratio)
+
+    @property
+    def linear_offset(self) -> float:
+        """c = (1 - 1/q) ϱ, the offset of the linear branch of σ."""
+        return (1.0 - 1.0 / self.power) * self.threshold
+
+    @property
+    def effective_gain(self) -> float:
+        """B = b (1 + (1-θ)/(θ C_p)): the gain a feature alone on C_p equal patches feels."""
+        return self.gain * (1.0 + self.mask_excess / self.data.patches_per_feature)
+
+
+def require_growth_window(setting: Setting) -> None:
+    """Raise unless τ < B < τ^q: below, kernels grow without bound; above, nothing grows from small weights."""
+    tau, gain, q = setting.teacher_scale, setting.effective_gain, setting.power
+    if not tau < gain < tau**q:
+        raise UserError(
+            f"teacher_scale = {tau!r} is outside its window: effective gain B = {gain:.3g} must lie between "
+            f"tau = {tau:.3g} and tau^q = {tau**q:.3g}; change teacher_scale, gain or mask_ratio, or use --break"
+        )

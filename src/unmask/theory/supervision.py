@@ -1,0 +1,154 @@
+"""Supervised learning: from scratch and fine-tuning are one flow that differs in its start and in whether the head is
+trained.
+
+F_i(X) = Σ_r u_{i,r} h_r(X), cross-entropy, full batch. With p = softmax F and e = onehot(y) - p:
+    -∂L/∂u_{i,r} = E e_i h_r,     -∂L/∂w_r = E (Σ_i e_i u_{i,r}) Σ_p σ'(⟨w_r, x_p⟩) x_p.
+From scratch: u_{i,r} = 1 if kernel r belongs to class i else 0, fixed, so F_i = Σ_{r ≤ m} h_{i,r} (Allen-Zhu & Li
+2020). Fine-tuning: u = 0 at the
+start, u and w trained. Linear probe: u trained, w fixed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unmask.theory.integrate import chebyshev
+from unmask.theory.network import powers, responses
+from unmask.theory.pretraining import BLOCK, NEGLIGIBLE
+from unmask.theory.problem import World
+from unmask.theory.sampling import Samples
+from unmask.theory.setting import Setting
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """Encoders and heads of S seeds when training stopped."""
+
+    weights: Tensor
+    """(S, K, d)."""
+    head: Tensor
+    """(S, k, K)."""
+    time: Tensor
+    """(S,) float64: training time."""
+    fitted: Tensor
+    """(S,) bool: the stopping rule was met."""
+    evaluations: int
+    """Evaluations of one seed's force, summed over seeds."""
+
+
+def supervised_force(
+    weights: Tensor, head: Tensor, data: Samples, q: int, threshold: float, train_weights: bool = True
+) -> tuple[Tensor, Tensor]:
+    """(-∂L/∂w (K, d), -∂L/∂u (k, K)), in row blocks; the first is zero unless train_weights."""
+    n, p, d = data.x.shape
+    k = weights.shape[0]
+    scaled = (weights / threshold).T.contiguous()
+    out_w, out_u = torch.zeros_like(weights), torch.zeros_like(head)
+    rows = max(1, BLOCK // (p * k))
+    for chunk, labels in zip(data.x.split(rows), data.labels.split(rows), strict=True):
+        flat = chunk.reshape(-1, d)
+        alpha = torch.threshold_(flat @ scaled, NEGLIGIBLE, 0.0)
+        m, s = alpha.clamp(max=1.0), torch.empty_like(alpha)
+        power = torch.empty_like(alpha)
+        powers(m, q, s, power)
+        phi = alpha.sub_(1.0).clamp_min_(0.0).add_(power, alpha=1 / q)
+        h = phi.view(-1, p, k).sum(1).mul_(threshold)
+        e = -torch.softmax(h @ head.T, 1)
+        e[torch.arange(len(labels)), labels] += 1.0
+        out_u.addmm_(e.T, h)
+        if train_weights:
+            s.view(-1, p, k).mul_((e @ head)[:, None, :])
+            out_w.addmm_(s.T, flat)
+    return out_w.div_(n), out_u.div_(n)
+
+
+def block_head(classes: int, kernels_per_class: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The fixed head of training from scratch, (k, K): kernels i·m..(i+1)·m-1 belong to class i."""
+    return torch.eye(classes, dtype=dtype).repeat_interleave(kernels_per_class, dim=1)
+
+
+def train_from_scratch(
+    worlds: Sequence[World],
+    end: float = 1e7,
+    observe: Callable[[Tensor, Tensor, Tensor], None] | None = None,
+    rtol: float = 5e-3,
+) -> Supervised:
+    """SL from the scratch start on the labelled samples until the stopping rule; observe, rtol as in `chebyshev`."""
+    setting = worlds[0].setting
+    head = block_head(setting.data.classes, setting.kernels_per_class, worlds[0].dtype).expand(len(worlds), -1, -1)
+    start = torch.stack([w.scratch_start for w in worlds])
+    return _train(setting, start, head, [w.labelled() for w in worlds], end, (True, False), observe, rtol)
+
+
+def fine_tune(
+    worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e7
+) -> Supervised:
+    """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples a class (or on `data`)."""
+    setting = worlds[0].setting
+    head = encoders.new_zeros(len(worlds), setting.data.classes, encoders.shape[1])
+    return _train(setting, encoders, head, data or [w.few() for w in worlds], end, (True, True))
+
+
+def linear_probe(
+    worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e7
+) -> Supervised:
+    """Train only the head on frozen encoders (S, K, d)."""
+    setting = worlds[0].setting
+    head = encoders.new_zeros(len(worlds), setting.data.classes, encoders.shape[1])
+    return _train(setting, encoders, head, data or [w.few() for w in worlds], end, (False, True))
+
+
+def logits(weights: Tensor, head: Tensor, x: Tensor, setting: Setting) -> Tensor:
+    """F(X), (N, k)."""
+    return responses(weights, x, setting.power, setting.threshold) @ head.T
+
+
+def error(weights: Tensor, head: Tensor, data: Samples, setting: Setting) -> float:
+    """Share of samples whose largest logit is not the label's."""
+    return float((logits(weights, head, data.x, setting).argmax(1) != data.labels).double().mean())
+
+
+def _train(
+    setting: Setting,
+    weights: Tensor,
+    head: Tensor,
+    data: Sequence[Samples],
+    end: float,
+    trained: tuple[bool, bool],
+    observe: Callable[[Tensor, Tensor, Tensor], None] | None = None,
+    rtol: float = 5e-3,
+) -> Supervised:
+    count, d = weights.shape[1:]
+    size = count * d
+
+    def unpack(row: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return row[:size].view(count, d), row[size:].view(-1, count)
+
+    def field(states: Tensor, index: Tensor) -> Tensor:
+        rows = []
+        for row, seed in zip(states, index.tolist(), strict=True):
+            parts = unpack(row, seed)
+            fw, fu = supervised_force(*parts, data[seed], setting.power, setting.threshold, trained[0])
+            rows.append(torch.cat([fw.flatten(), fu.flatten() if trained[1] else torch.zeros_like(row[size:])]))
+        return torch.stack(rows)
+
+    def stop(states: Tensor, index: Tensor) -> Tensor:
+        met = []
+        for row, seed in zip(states, index.tolist(), strict=True):
+            f = logits(*unpack(row, seed), data[seed].x, setting)
+            right = bool((f.argmax(1) == data[seed].labels).all())
+            fits = float(torch.nn.functional.cross_entropy(f, data[seed].labels)) < setting.stop_loss
+            met.append(right and fits)
+        return torch.tensor(met)
+
+    start = torch.cat([weights.flatten(1), head.flatten(1)], 1)
+    end_state = chebyshev(field, start, end, stop, observe, rtol)
+    return Supervised(
+        end_state.state[:, :size].view(-1, count, d),
+        end_state.state[:, size:].view(head.shape),
+        end_state.time,
+        end_state.stopped,
+        end_state.evaluations,
+    )
