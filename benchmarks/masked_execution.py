@@ -1,8 +1,8 @@
 """Claim: packed execution of a masked CNN costs what is visible.
 
 One encoder step (forward, sum of squares of the last map, backward) in one process, CPU seconds of this process, one
-thread, float32, training mode. Four ways: plain (the timm model on whole images), times (the plain model with every
-convolution's output multiplied by the mask, in SparK's manner, written out here), dense (the reference) and packed.
+thread, float32, training mode. Four ways: plain (the timm model on whole images), times (convolutions times the mask,
+BatchNorm on gathered visible rows, in SparK's manner, written out here), dense (the reference) and packed.
 The ways are interleaved, each with a mask of its own per repetition, index building included; medians over n.
 
     python benchmarks/masked_execution.py --encoders resnet50 convnext_tiny --ratios 0.6 0.75 --n 10
@@ -13,9 +13,12 @@ import statistics
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
+import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unmask.config import EncoderConfig, MaskConfig
 from unmask.encoders.build import build_model
@@ -24,19 +27,30 @@ from unmask.masking import draw_masks, expand
 
 
 class TimesMask(nn.Module):
-    """A plain model in which every convolution's and norm's output is multiplied by the mask at its resolution."""
+    """A plain model in SparK's manner: convolutions and pools times the mask, BatchNorm on gathered visible rows."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.hidden: Tensor | None = None
         for module in model.modules():
-            if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)):
+            if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
                 module.register_forward_hook(self._times)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.forward = partial(self._gathered, module)
 
     def _times(self, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         assert self.hidden is not None
         return output * (~expand(self.hidden, *output.shape[2:]))[:, None]
+
+    def _gathered(self, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        assert self.hidden is not None
+        visible = ~expand(self.hidden, *x.shape[2:])
+        rows = x.permute(0, 2, 3, 1)[visible]
+        rows = F.batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, 0.1, norm.eps)
+        result = x.new_zeros(x.permute(0, 2, 3, 1).shape)
+        result[visible] = rows
+        return result.permute(0, 3, 1, 2)
 
     def forward(self, images: Tensor, hidden: Tensor) -> Tensor:
         self.hidden = hidden
@@ -51,10 +65,27 @@ def step(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Tens
     return time.process_time() - start
 
 
+def stored(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Tensor, hidden: Tensor) -> float:
+    """MiB an image that the forward pass keeps for the backward pass, parameters aside."""
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(value: Tensor) -> Tensor:
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
+        result = run(images, hidden)
+    del result
+    return sum(kept.values()) / len(images) / 2**20
+
+
 def measure(
     name: str, size: int, cell: int | None, batch: int, ratio: float, n: int, ways: list[str]
-) -> dict[str, list[float]]:
-    """Seconds per image of each way, n repetitions after one warm-up."""
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds per image of each way, n repetitions after one warm-up; MiB per image stored for the backward pass."""
     model = build_model(EncoderConfig(encoder=name), channels=3, image_size=(size, size)).train()
     model = model.to(memory_format=torch.channels_last)  # the faster order for every way, as in training
     plain, times = deepcopy(model), TimesMask(deepcopy(model))
@@ -72,11 +103,13 @@ def measure(
     for repetition in range(n + 1):
         images = torch.randn(batch, 3, size, size, generator=generator).to(memory_format=torch.channels_last)
         hidden = draw_masks(MaskConfig(mask_ratio=ratio), packed.grid, seed=0, epoch=repetition, ids=range(batch))
+        if not repetition:
+            memory = {way: stored(runs[way], models[way], images, hidden) for way in ways}
         for way in ways:
             seconds = step(runs[way], models[way], images, hidden)
             if repetition:
                 taken[way].append(seconds / batch)
-    return taken
+    return taken, memory
 
 
 def main() -> None:
@@ -90,23 +123,31 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        "| encoder | hidden | "
-        + " | ".join(f"{w} ms" for w in options.ways)
-        + " | packed vs "
-        + " | vs ".join(options.ways[:-1])
-        + " |"
-    )
+    print(f"torch {torch.__version__}, timm {timm.__version__}, {options}")
+    print(header(options.ways))
     for name in options.encoders:
         for ratio in options.ratios:
-            taken = measure(name, options.size, options.cell, options.batch, ratio, options.n, options.ways)
-            median = {way: statistics.median(values) for way, values in taken.items()}
-            ratios = [
-                statistics.median(a / b for a, b in zip(taken[way], taken["packed"], strict=True))
-                for way in options.ways[:-1]
-            ]
-            cells = [f"{1000 * median[way]:.1f}" for way in options.ways] + [f"{r:.2f}" for r in ratios]
-            print(f"| {name} | {ratio} | " + " | ".join(cells) + " |", flush=True)
+            taken, memory = measure(name, options.size, options.cell, options.batch, ratio, options.n, options.ways)
+            print(row(f"{name} | {ratio}", taken, memory), flush=True)
+
+
+def header(ways: list[str]) -> str:
+    """Column names: milliseconds, ratios to packed, MiB."""
+    ratios = [f"vs {way}" for way in ways if way != "packed"]
+    columns = ["encoder", "hidden", *(f"{way} ms" for way in ways), *ratios, *(f"{way} MiB" for way in ways)]
+    return "| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|"
+
+
+def row(label: str, taken: dict[str, list[float]], memory: dict[str, float]) -> str:
+    """Medians, medians of the ratios of each repetition with their quartiles, stored memory."""
+    cells = [f"{1000 * statistics.median(seconds):.0f}" for seconds in taken.values()]
+    for way in taken:
+        if way != "packed":
+            ratios = [a / b for a, b in zip(taken[way], taken["packed"], strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            cells.append(f"{middle:.2f} ({low:.2f}-{high:.2f})")
+    cells += [f"{memory[way]:.0f}" for way in taken]
+    return f"| {label} | " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from unmask.encoders.packed.tiles import Rows
 
 COLUMNS_UP_TO = 4
 """Largest tile side for which a window's columns and one matrix product beat a halo and a small convolution."""
+COLUMNS_FROM = 16
+"""Fewest input channels for which they do: shorter rows are slow to move."""
 
 
 def convolution(
@@ -46,7 +48,7 @@ def convolution(
     if padding == 0 and size <= side:
         return x.with_values(func(x.values, weight, bias, stride, 0, dilation, groups))
     rows = as_rows(x.values)
-    if groups == 1 and side <= COLUMNS_UP_TO:
+    if groups == 1 and side <= COLUMNS_UP_TO and rows.shape[1] >= COLUMNS_FROM:
         columns = x.tiles.taps(side, kernel, stride, padding, dilation)
         return x.with_values(as_tiles(ByColumns.apply(rows, weight, bias, columns), out))
     if groups == len(weight) == rows.shape[1] and stride == dilation == 1 and kernel % 2:
