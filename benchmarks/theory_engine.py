@@ -56,9 +56,7 @@ def cpu(functions: dict[str, Callable[[], object]], n: int) -> dict[str, float]:
 def step_table(n: int) -> None:
     """Time of a step, growing and captured, against the baseline and the matrix products alone."""
     print(f"## One force evaluation, float32 (n = {n})\n")
-    print(
-        "| k | d | N·P | K | weights | autograd ms | engine ms | ratio | GEMM alone ms | share of GEMM rate | rel. diff |"
-    )
+    print("| k | d | N·P | K | weights | autograd ms | engine ms | ratio | GEMM alone ms | GEMM share | rel. diff |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     base = paper_small()
     wide = replace(

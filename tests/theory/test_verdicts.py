@@ -1,0 +1,151 @@
+"""The checks themselves: they hold where they must, and can fail."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unmask.errors import UserError
+from unmask.theory import run
+from unmask.theory.__main__ import main
+from unmask.theory.breaks import BREAKS, broken
+from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
+from unmask.theory.checks_coverage import bound_share
+from unmask.theory.checks_exact import (
+    bisect_mask_ratio,
+    decoupling_check,
+    fixed_point_check,
+    gradient_check,
+    growth_window_check,
+    mask_integral_check,
+)
+from unmask.theory.commands import SweepConfig, VerifyConfig
+from unmask.theory.laws import critical_mask_ratio, one_feature
+from unmask.theory.occupancy import coverage_bands, covered, time_of_full_coverage
+from unmask.theory.presets import paper_small
+from unmask.theory.problem import world
+from unmask.theory.setting import require_growth_window
+from unmask.theory.sweep import parse_axis, phase_row, run_sweep, sweep, vary, write_table
+from unmask.theory.verdict import Verdict, as_text, failed
+
+SMALL = paper_small()
+
+
+def verdict(measured: float, kind: str = "proven") -> Verdict:
+    return Verdict(claim="c", kind=kind, measured=measured, predicted=1.0, low=0.9, high=1.1, n=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("check", [gradient_check, mask_integral_check, decoupling_check])
+def test_proven_on_the_preset(check) -> None:
+    assert check(SMALL).holds
+
+
+@pytest.mark.parametrize("check", [fixed_point_check, growth_window_check])
+def test_proven_in_general(check) -> None:
+    assert check().holds
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_critical_mask_ratio_by_bisection(members: int) -> None:
+    equal = replace(SMALL.data, own=(1.0, 1.0), others=0.0, noise=0.0)
+    s = replace(SMALL, data=equal, samples=60)
+    predicted = critical_mask_ratio(s.power, s.teacher_scale, s.gain, members)
+    assert abs(bisect_mask_ratio(s, members, rounds=7) - predicted) < 0.03
+
+
+def test_masking_binds_a_partner_view_and_no_mask_does_not() -> None:
+    s = replace(SMALL, samples=150)
+    assert bound_share(s)[0] == 1.0
+    assert bound_share(replace(s, mask_ratio=0.0))[0] == 0.0
+
+
+def test_occupancy_law_has_its_closed_form() -> None:
+    s = replace(SMALL, samples=200)
+    w = world(s, 0)
+    law = one_feature(w.unlabelled(), w.v, s)
+    when = time_of_full_coverage([law], s.init_scale, 40, 0.6)
+    bands = coverage_bands([law], s.init_scale, torch.tensor([when, 1e14], dtype=torch.float64), [40], replicates=600)
+    some = 1 - float((1 - law.chance(when, s.init_scale)).prod())
+    assert abs(float(bands.mean[0, 0]) - (1 - (1 - some / 20) ** 40)) < 0.03
+    assert abs(float(bands.mean[1, 0]) - (1 - (1 - 1 / 20) ** 40)) < 0.02
+    assert bands.deviation(bands.mean) == 0.0
+    assert bands.deviation(bands.mean + 4 * bands.spread) > bands.critical
+
+
+def test_covered_counts_leaders_that_are_in_time() -> None:
+    time = torch.tensor([[1.0, 5.0, torch.inf, 2.0]], dtype=torch.float64)
+    leader = torch.tensor([[0, 1, -1, 0]])
+    share = covered(time, leader, torch.tensor([0.5, 1.5, 9.0], dtype=torch.float64), [1, 4], 4)
+    assert share[0].tolist() == [[0.0, 0.0], [0.25, 0.25], [0.25, 0.5]]
+
+
+def test_capture_measures() -> None:
+    held = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    assert float(coverage(held)) == 0.5
+    assert float(features_per_kernel(held)) == 1.5
+    assert float(purity(held)) == 0.5
+    assert views_per_class(held, 2).tolist() == [2, 0]
+    assert not captured(torch.full((1, 2, 3), 0.01), SMALL).any()
+
+
+def test_every_break_is_a_possible_setting_that_differs() -> None:
+    for name in BREAKS:
+        assert broken(SMALL, name) != SMALL
+    with pytest.raises(UserError, match="break"):
+        broken(SMALL, "nothing")
+
+
+def test_breaking_the_window_is_refused_without_break_and_changes_growth() -> None:
+    for name in ("window", "mask"):
+        with pytest.raises(UserError, match="teacher_scale"):
+            require_growth_window(broken(SMALL, name))
+    w = world(replace(broken(SMALL, "mask"), samples=100), 0)
+    law = one_feature(w.unlabelled(), w.v, w.setting)
+    assert time_of_full_coverage([law], w.setting.init_scale, w.setting.kernels) == float("inf")
+
+
+def test_missing_features_are_absent_from_pretraining_only() -> None:
+    w = world(replace(broken(SMALL, "missing"), data=replace(SMALL.data, noise=0.0)), 0)
+    assert float((w.unlabelled().x @ w.v[:5].T).abs().max()) < 1e-6
+    assert float((w.labelled().x @ w.v[:5].T).abs().max()) > 1.0
+
+
+def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind, measured, code in (("proven", 1.0, 0), ("proven", float("nan"), 1), ("paper", 2.0, 0)):
+        found = [verdict(measured, kind)]
+        monkeypatch.setattr(run, "all_verdicts", lambda *_, found=found: found)
+        assert run.verify(VerifyConfig(json=True)) == code
+        (row,) = json.loads(capsys.readouterr().out)
+        assert {"claim", "kind", "holds", "measured", "predicted", "low", "high", "n"} <= set(row)
+    assert "FAILS" in as_text([verdict(2.0)])
+    assert failed([verdict(2.0, "paper")]) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["verify", "--preset", "x"], ["verify", "--seeds", "0"], ["sweep", "--over", "speed=1:2:3"]]
+)
+def test_bad_input_is_one_line_and_exit_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_axes_and_changes() -> None:
+    assert parse_axis("mask_ratio=0:0.5:3") == ("mask_ratio", [0.0, 0.25, 0.5])
+    assert parse_axis("power=3,4") == ("power", [3.0, 4.0])
+    changed = vary(SMALL, {"power": 3.0, "noise": 0.1, "own": 1.0})
+    assert (changed.power, changed.data.noise, changed.data.own) == (3, 0.1, (1.0, 1.0))
+    with pytest.raises(UserError, match="over"):
+        parse_axis("mask_ratio=a:b")
+
+
+def test_phases_of_a_sweep_and_its_table(tmp_path: Path) -> None:
+    s = replace(SMALL, samples=60)
+    rows = sweep(s, [("mask_ratio", [0.1, 0.55, 0.8])], [0], phase_row)
+    assert [row["phase"] for row in rows] == ["grows alone", "grows only together", "dead"]
+    written = write_table(rows, str(tmp_path / "t.csv")).read_text().splitlines()
+    assert len(written) == 4
+    assert write_table(rows, str(tmp_path / "t.parquet")).stat().st_size > 0
+    with pytest.raises(UserError, match="measure"):
+        run_sweep(SweepConfig(measure="speed"))
