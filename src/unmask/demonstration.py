@@ -18,7 +18,7 @@ def demo_config() -> CompareConfig:
         scratch_candidates=recipe.scratch_candidates,
         budgets=(30,),
         seeds=3,
-        compute_cap=3.0,
+        compute_cap=5.0,
     )
 
 

@@ -70,7 +70,7 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
     """Everything that could fail later fails now. Returns the side of a mask cell."""
     if data.train is None or data.val is None or not data.tests:
         raise UserError(f"data: {config.data.data} has no labels; a comparison needs train, validation and test labels")
-    nested_subsets(data.train.labels, list(config.budgets), config.seed)
+    nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
     if config.finetune.optimiser.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
     model = build_model(

@@ -48,8 +48,8 @@ def labelled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
         raise UserError(f"data: {config.data.data} has {len(data.classes)} labelled classes; training needs at least 2")
     if config.budget is None:
         return data.train
-    chosen = nested_subsets(data.train.labels, [config.budget], config.subset_seed)[config.budget]
-    return data.train.select(chosen)
+    drawn = nested_subsets(data.train.labels, [config.budget], config.subset_seed, data.groups, data.classes)
+    return data.train.select(drawn[config.budget])
 
 
 Prepared = tuple[nn.Module, list[str], ImageSet]
