@@ -103,11 +103,11 @@ def capture_table(step: float = 1.0) -> None:
     print(f"\n## Steps to the first capture of 4 kernels (step {step}: the captured state is stable up to about 12)\n")
     print("| σ0/ϱ | fixed steps | exact-time steps (6 evaluations each) |\n|---|---|---|")
     logs = []
-    for ratio in (0.3, 0.24, 0.2, 0.16, 0.04):
+    for ratio in (0.16, 0.13, 0.11, 0.09, 0.04):
         s = replace(paper_small(), init_scale=ratio * 0.5)
         w = world(s, 0)
         done = pretrain([replace(w, start=w.start[:4])], torch.tensor([1e9]), through_capture=False)
-        if ratio > 0.1:
+        if ratio > 0.05:
             steps = fixed_steps(s, step)
             logs.append((torch.tensor(ratio).log(), torch.tensor(float(steps)).log()))
             print(f"| {ratio} | {steps} | {done.steps[0]} |")

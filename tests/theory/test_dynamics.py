@@ -81,6 +81,12 @@ def test_kernels_do_not_depend_on_each_other(small: World) -> None:
         assert torch.allclose(alone, together[:, r], rtol=1e-9, atol=1e-12)
 
 
+def test_kernels_captured_at_the_start_need_no_growth(small: World) -> None:
+    done = pretrain([replace(small, start=0.5 * small.v)], TIMES[:1], through_capture=False)
+    assert (done.capture_time == 0).all()
+    assert done.leader[0].tolist() == list(range(6))
+
+
 def test_seeds_in_a_batch_equal_single_runs() -> None:
     worlds = [world(SMALL, seed, torch.float64) for seed in (0, 1)]
     batch = pretrain(worlds, TIMES).weights

@@ -1,6 +1,9 @@
 """Configurations of `unmask theory verify | sweep | report`. Imports neither torch nor numpy: --help is fast."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +16,7 @@ class VerifyConfig:
     """Number of seeds; they are 0, 1, 2, ..."""
     json: bool = False
     """Print a JSON list of verdicts instead of a table."""
-    break_: str | None = None
+    break_: Annotated[str | None, tyro.conf.arg(name="break")] = None
     """Switch off one assumption: large_start, quadratic, many_single, faint_equals_other, window, mask, missing,
     few_kernels.
     """

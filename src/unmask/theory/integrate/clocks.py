@@ -81,6 +81,8 @@ def grow(
     at_start = mark(w) >= 0
     mark_time[at_start], mark_state[at_start] = 0.0, w[at_start]
     active = torch.nonzero(~occurred)[:, 0]
+    if not active.numel():
+        return Growth(w, t, occurred, mark_time, mark_state, 0, 0)
     ds = torch.full((len(start),), 1e-3, dtype=torch.float64)
     slope = _both(field, clock, w[active], active)
     ds[active] = (0.02 * _size(w[active]) / _size(slope[:, :-1]).clamp_min(1e-300)).double()
