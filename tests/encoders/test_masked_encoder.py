@@ -59,3 +59,15 @@ def test_unstrided_layers_keep_resolution(levels: int, strides: tuple[int, ...])
     config = EncoderConfig(encoder="resnet18", unstrided=levels)
     encoder = masked_encoder(build_model(config, channels=3, image_size=(32, 32)), image_size=(32, 32))
     assert encoder.strides == strides
+
+
+def test_strides_of_unpadded_convolutions_are_the_declared_ones() -> None:
+    config = EncoderConfig(encoder="inception_v3", encoder_options={"aux_logits": False})
+    encoder = masked_encoder(build_model(config, channels=3, image_size=(128, 128)), image_size=(128, 128))
+    assert (encoder.strides, encoder.grid) == ((2, 4, 8, 16, 32), (4, 4))
+
+
+def test_a_model_without_feature_maps_is_refused() -> None:
+    model = build_model(EncoderConfig(encoder="mixer_s32_224"), channels=3, image_size=(224, 224))
+    with pytest.raises(UserError, match="MlpMixer"):
+        masked_encoder(model, image_size=(224, 224))

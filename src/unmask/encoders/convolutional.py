@@ -9,7 +9,7 @@ from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError
 from unmask.encoders.dense.tensor import MaskedTensor, masked_images
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
-from unmask.encoders.stages import captured, evaluating, explain, stage_modules, total_stride
+from unmask.encoders.stages import captured, evaluating, explain, stage_modules, stage_strides, total_stride
 from unmask.errors import UserError
 
 
@@ -29,7 +29,7 @@ class DenseEncoder(nn.Module):
         whole = _round_up(image_size, total_stride(model))
         shapes = self._probe(whole)
         self.channels = tuple(shape[1] for shape in shapes)
-        self.strides = tuple(-(-whole[0] // shape[2]) for shape in shapes)
+        self.strides = _strides(model, whole[0], shapes)
         self.cell = self.strides[-1] if cell is None else cell
         name = type(model).__name__
         require_divisible(image_size, self.cell, f"the mask cell of {self.cell} pixels")
@@ -64,6 +64,18 @@ class DenseEncoder(nn.Module):
         with evaluating(self.model):
             images = torch.zeros(1, like.shape[1], *image_size, device=like.device, dtype=like.dtype)
             return [s.values.shape for s in self._run(images, images.new_zeros(1, 1, 1, dtype=torch.bool))]
+
+
+def _strides(model: nn.Module, height: int, shapes: list[torch.Size]) -> tuple[int, ...]:
+    """Pixels a position: what the model declares, or less where layers were set to stride 1.
+
+    Heights alone would mislead for convolutions without padding, whose maps are smaller than height / stride.
+    """
+    measured = [-(-height // shape[2]) for shape in shapes]
+    declared = stage_strides(model)
+    if len(declared) != len(measured):
+        return tuple(measured)
+    return tuple(min(pair) for pair in zip(measured, declared, strict=True))
 
 
 def _round_up(image_size: tuple[int, int], unit: int) -> tuple[int, int]:

@@ -24,6 +24,12 @@ def stage_modules(model: nn.Module) -> list[tuple[str, bool]]:
     return stages
 
 
+def stage_strides(model: nn.Module) -> list[int]:
+    """The reduction that `feature_info` declares for each stage of `stage_modules`."""
+    names = dict(model.named_modules())
+    return [int(i["reduction"]) for i in _infos(model) if i.get("module") in names]
+
+
 def total_stride(model: nn.Module) -> int:
     """The largest reduction that `feature_info` declares; layers set to stride 1 later only make it smaller."""
     return max((int(i["reduction"]) for i in _infos(model)), default=1)
