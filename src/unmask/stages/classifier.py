@@ -190,7 +190,6 @@ class _Trainer:
         run_steps(
             self._stream(plan, seed),
             engine=self.engine,
-            model=self.network,
             optimiser=optimiser,
             config=config,
             plan=plan,

@@ -131,7 +131,6 @@ class Session:
         run_steps(
             stream,
             engine=self.engine,
-            model=self.network,
             optimiser=self.optimiser,
             config=self.config.recipe.optimiser,
             plan=self.plan,

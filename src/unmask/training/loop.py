@@ -94,7 +94,6 @@ def run_steps(
     stream: Iterator[tuple[int, Batch]],
     *,
     engine: Accelerator,
-    model: nn.Module,
     optimiser: Any,
     config: OptimiserConfig,
     plan: Plan,
