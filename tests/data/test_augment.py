@@ -38,6 +38,15 @@ def test_flips_are_exact_and_as_frequent_as_asked(field: str, axis: int) -> None
     assert 16 < int(flipped.sum()) < 48
 
 
+def test_the_two_flips_are_independent() -> None:
+    corner = torch.zeros(64, 1, 4, 4)
+    corner[:, 0, 0, 0] = 1
+    out = augmented(corner, flip_horizontal=0.5, flip_vertical=0.5)[:, 0]
+    seen = {(i, j): int((out[:, i, j] > 0.99).sum()) for i in (0, 3) for j in (0, 3)}
+    assert sum(seen.values()) == 64
+    assert min(seen.values()) > 5
+
+
 def test_shifts_move_by_whole_pixels_and_repeat_the_edge() -> None:
     images = pictures()
     out = augmented(images, shift=0.25)

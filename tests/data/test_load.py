@@ -88,6 +88,7 @@ def test_float_images_beyond_0_to_1_take_their_own_range() -> None:
     values = torch.tensor([-3.0, 0.0, 5.0]).view(3, 1, 1, 1)
     assert value_range(values, torch.arange(3), "float32", None) == (-3.0, 5.0)
     assert value_range(values / 10 + 0.4, torch.arange(3), "float32", None) == (0.0, 1.0)
+    assert value_range(values / 10, torch.arange(3), "float32", None) == pytest.approx((-0.3, 0.5))
     assert value_range(torch.full((2, 1, 1, 1), 9.0), torch.arange(2), "float32", None) == (9.0, 10.0)
 
 

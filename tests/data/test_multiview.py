@@ -5,7 +5,7 @@ import pytest
 
 from unmask.config import DataConfig
 from unmask.data.load import load_data
-from unmask.data.multiview import MultiViewConfig, draw_multiview, textures
+from unmask.data.multiview import MultiViewConfig, draw_multiview, objects, textures
 from unmask.errors import UserError
 
 CLEAN = MultiViewConfig(distractors=0, clutter=0.0, noise=0.0)
@@ -47,6 +47,20 @@ def test_an_image_of_one_part_shows_only_that_part() -> None:
     lit = (drawn.images != 128).sum((1, 2, 3))
     assert (lit[shows != 0] <= 64).all()
     assert (lit[shows == 0] > 64).all()
+
+
+def test_distractors_are_faint_parts_of_other_classes_and_cover_neither_parts_nor_each_other() -> None:
+    config = MultiViewConfig(classes=2, clutter=0.0, noise=0.0)
+    drawn = draw_multiview(config, "train", np.zeros(300, np.int64))
+    which, strength = objects(config, "train", np.arange(300), drawn.labels, drawn.parts_present)
+    assert (which[:, 2:] // 2 == 1 - drawn.labels[:, None]).all()
+    assert (which[:, :2] == 2 * drawn.labels[:, None] + np.arange(2)).all()
+    assert set(np.unique(which)) == {0, 1, 2, 3}
+    assert (strength[:, 2:] >= 0.2).all()
+    assert (strength[:, 2:] <= 0.4).all()
+    energy = np.square((drawn.images / 255 - 128 / 255) / config.contrast).sum((1, 2, 3))
+    expected = 64 * np.square(strength).sum(1)  # the sum over objects, as none overlaps another
+    assert np.mean(np.abs(energy / expected - 1) < 0.05) > 0.97
 
 
 def test_own_parts_never_overlap_and_are_everywhere() -> None:

@@ -139,7 +139,7 @@ def _draw(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.int64]]:
     n, parts, size = len(ids), config.parts, config.size
     present = (shows[:, None] == 0) | (shows[:, None] == np.arange(1, parts + 1))
-    which, strength = _objects(config, split, ids, labels, present)
+    which, strength = objects(config, split, ids, labels, present)
     corners = _places(config, split, ids, strength > 0)
     canvas = _background(config, split, ids)
     patterns = textures(config).reshape(-1, config.part_size, config.part_size)
@@ -154,7 +154,7 @@ def _draw(
     return images.reshape(n, 1, size, size), present, boxes
 
 
-def _objects(
+def objects(
     config: MultiViewConfig, split: str, ids: NDArray[np.int64], labels: NDArray[np.int64], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], Floats]:
     """Texture (index into k · L) and strength of the L own parts and the M distractors, each (n, L + M).
