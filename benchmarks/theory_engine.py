@@ -85,7 +85,7 @@ def step_table(n: int) -> None:
             )
 
 
-def fixed_steps(s: Setting, step: float, limit: int = 20000) -> int:
+def fixed_steps(s: Setting, step: float, limit: int = 100000) -> int:
     """Steps of fixed-step descent until the first kernel of four is captured."""
     w = world(s, 0)
     w = replace(w, start=w.start[:4])
@@ -98,12 +98,12 @@ def fixed_steps(s: Setting, step: float, limit: int = 20000) -> int:
     return limit
 
 
-def capture_table(step: float = 1.0) -> None:
+def capture_table(step: float = 8.0) -> None:
     """Steps to first capture at σ0/ϱ, fixed and adaptive, and the extrapolation to 0.04."""
     print(f"\n## Steps to the first capture of 4 kernels (step {step}: the captured state is stable up to about 12)\n")
     print("| σ0/ϱ | fixed steps | exact-time steps (6 evaluations each) |\n|---|---|---|")
     logs = []
-    for ratio in (0.16, 0.13, 0.11, 0.09, 0.04):
+    for ratio in (0.1, 0.085, 0.07, 0.06, 0.04):
         s = replace(paper_small(), init_scale=ratio * 0.5)
         w = world(s, 0)
         done = pretrain([replace(w, start=w.start[:4])], torch.tensor([1e9]), through_capture=False)

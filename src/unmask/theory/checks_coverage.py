@@ -138,7 +138,8 @@ def purity_checks(run: Experiment) -> list[Verdict]:
     worst = {}
     for partners in (False, True):
         law = torch.tensor([expected_features(run, float(t), partners) for t in run.through.times])
-        worst[partners] = float((number / law).log().abs().max().exp())
+        some = number > 0
+        worst[partners] = float((number / law)[some].log().abs().max().exp()) if some.any() else float("nan")
     n = run.held.shape[1] * run.held.shape[2]
     verdicts = [
         Verdict(
@@ -152,7 +153,7 @@ def purity_checks(run: Experiment) -> list[Verdict]:
         )
         for partners, name in ((False, " p per feature"), (True, " p per feature plus bound partner views"))
     ]
-    some = float((run.held[-1].sum(-1) > 0).double().mean())
+    caught = float((run.held[-1].sum(-1) > 0).double().mean())
     verdicts.append(
         Verdict(
             claim="a kernel captures at most one feature (share of captured kernels, at the T of full coverage)",
@@ -161,7 +162,7 @@ def purity_checks(run: Experiment) -> list[Verdict]:
             predicted=1.0,
             low=0.95,
             high=1.0,
-            n=round(some * n),
+            n=round(caught * n),
             regime=f"m = {run.setting.kernels_per_class}, T = {run.full_time:.3g}",
         )
     )
