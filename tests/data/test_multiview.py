@@ -5,7 +5,7 @@ import pytest
 
 from unmask.config import DataConfig
 from unmask.data.load import load_data
-from unmask.data.multiview import MultiViewConfig, draw_multiview, objects, textures
+from unmask.data.multiview import MultiViewConfig, draw_multiview, objects, places, textures
 from unmask.errors import UserError
 
 CLEAN = MultiViewConfig(distractors=0, clutter=0.0, noise=0.0)
@@ -58,9 +58,11 @@ def test_distractors_are_faint_parts_of_other_classes_and_cover_neither_parts_no
     assert set(np.unique(which)) == {0, 1, 2, 3}
     assert (strength[:, 2:] >= 0.2).all()
     assert (strength[:, 2:] <= 0.4).all()
-    energy = np.square((drawn.images / 255 - 128 / 255) / config.contrast).sum((1, 2, 3))
-    expected = 64 * np.square(strength).sum(1)  # the sum over objects, as none overlaps another
-    assert np.mean(np.abs(energy / expected - 1) < 0.05) > 0.97
+    corners = places(config, "train", np.arange(300), strength > 0)
+    assert np.array_equal(corners[:, :2], drawn.boxes[:, :, :2])
+    apart = np.abs(corners[:, :, None] - corners[:, None]).max(-1) >= 8
+    assert apart[:, :2, 2:].all()
+    assert apart[:, 2, 3].mean() > 0.97  # where no place is left, one distractor covers the other
 
 
 def test_own_parts_never_overlap_and_are_everywhere() -> None:

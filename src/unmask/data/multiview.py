@@ -140,7 +140,7 @@ def _draw(
     n, parts, size = len(ids), config.parts, config.size
     present = (shows[:, None] == 0) | (shows[:, None] == np.arange(1, parts + 1))
     which, strength = objects(config, split, ids, labels, present)
-    corners = _places(config, split, ids, strength > 0)
+    corners = places(config, split, ids, strength > 0)
     canvas = _background(config, split, ids)
     patterns = textures(config).reshape(-1, config.part_size, config.part_size)
     span = np.arange(config.part_size)
@@ -173,7 +173,7 @@ def objects(
     return np.concatenate([own, which], 1), np.concatenate([strength, faint], 1).astype(np.float32)
 
 
-def _places(config: MultiViewConfig, split: str, ids: NDArray[np.int64], shown: NDArray[np.bool_]) -> NDArray[np.int64]:
+def places(config: MultiViewConfig, split: str, ids: NDArray[np.int64], shown: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Top-left corners, (n, L + M, 2): uniform over the places that overlap nothing placed before.
 
     Own parts come first and always find a place. A distractor that finds none covers another distractor's.
