@@ -8,6 +8,7 @@ import timm
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, from_json, to_json
+from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.training.checkpoint import load_tensors, save_tensors
 
@@ -23,7 +24,25 @@ class Card:
     image_size: tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    value_range: tuple[float, float]
+    """Stored pixel values that count as 0 and 1; mean and std are in these units."""
+    clipped: bool
+    """Whether values outside that range are cut."""
     classes: tuple[str, ...] = ()
+
+
+def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()) -> Card:
+    """The card of an encoder trained on a data set."""
+    return Card(
+        encoder=encoder,
+        channels=data.channels,
+        image_size=data.image_size,
+        mean=data.mean,
+        std=data.std,
+        value_range=data.value_range,
+        clipped=data.clipped,
+        classes=classes,
+    )
 
 
 def save_weights(path: Path, model: nn.Module, card: Card) -> None:

@@ -30,10 +30,10 @@ def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
 
 def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
     """Fine-tuning from exactly the weights that scratch starts with gives its bits: only the start differs."""
-    from unmask.weights import Card, save_weights
+    from unmask.weights import card_of, save_weights
 
     start = build_classifier(training, data)
-    card = Card(training.encoder, data.channels, data.image_size, data.mean, data.std)
+    card = card_of(training.encoder, data)
     save_weights(tmp_path / "start.safetensors", start, card)
     tuned = fit(replace(training, init=str(tmp_path / "start.safetensors")), data)
     fresh = fit(training, data)

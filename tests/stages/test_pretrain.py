@@ -94,6 +94,7 @@ def test_export_is_the_plain_timm_model(pretraining: PretrainConfig, data: Datas
     assert card is not None
     assert card.encoder == pretraining.encoder
     assert (card.image_size, card.channels, card.mean, card.std) == ((16, 16), 1, data.mean, data.std)
+    assert card.value_range == (0.0, 255.0)
 
 
 def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.runs import append_metrics, check_folder, claim_folder, environment, write_json
 from unmask.stages.classifier import fit, prepare
-from unmask.weights import ENCODER_FILE, Card, save_weights
+from unmask.weights import ENCODER_FILE, card_of, save_weights
 
 
 def finetune(
@@ -64,7 +64,7 @@ def _classify(
     outcome = fit(config, data, show=progress, prepared=prepared)
     for row in outcome.history:
         append_metrics(out, kind="train", **row)
-    card = Card(config.encoder, data.channels, data.image_size, data.mean, data.std, data.classes)
+    card = card_of(config.encoder, data, data.classes)
     save_weights(out / ENCODER_FILE, outcome.model, card)
     write_json(
         out / "result.json",

@@ -25,7 +25,7 @@ from unmask.training.checkpoint import checkpoint_path, collect_state, newest, p
 from unmask.training.engine import build_engine, effective_lr, fast_layout, unwrap
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
-from unmask.weights import ENCODER_FILE, Card, initialise, save_weights
+from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
 _MONITORED = 512  # validation images on which loss, rank and deviation are followed
 _PICTURED = 8
@@ -249,7 +249,7 @@ class Session:
     def _export(self) -> None:
         network = self.best
         reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
-        card = Card(self.config.encoder, self.data.channels, self.data.image_size, self.data.mean, self.data.std)
+        card = card_of(self.config.encoder, self.data)
         if self.engine.is_main_process:
             save_weights(self.out / ENCODER_FILE, network.model, card)
 
