@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# On a CPU the tests' small networks are fastest with one thread a process.
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint types imports unit clean
 
@@ -27,8 +25,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
+# The tests' small networks are fastest with one thread a process.
 unit: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
