@@ -27,7 +27,7 @@ from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, traini
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
-_MONITORED = 512  # validation images on which loss, rank and deviation are followed
+_MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
 _PICTURED = 8
 
 
@@ -102,7 +102,8 @@ class Session:
 
     def _watched_batch(self) -> tuple[Tensor, Tensor]:
         source = self.data.val if self.data.val is not None and len(self.data.val) > 0 else self.data.pretrain
-        chosen = evenly(source, _MONITORED)
+        height, width = self.data.image_size
+        chosen = evenly(source, min(512, max(32, _MONITORED_PIXELS // (height * width))))
         batch = next(iter(batches(source, chosen, len(chosen), mean=self.data.mean, std=self.data.std)))
         hidden = draw_masks(
             self.config.recipe.mask, self.plain.encoder.grid, seed=self.config.seed, epoch=-1, ids=batch.ids.numpy()
