@@ -22,7 +22,7 @@ FAMILIES = {  # name: (options that make it small, whether one visible cell equa
     "tf_mobilenetv3_small_minimal_100": ({}, False),
     "mobilenetv3_small_050": ({}, True),
     "densenet121": ({"block_config": (2, 2, 2, 2), "growth_rate": 8}, False),
-    "vgg11_bn": ({}, True),
+    "vgg11_bn": ({"mlp_ratio": 0.02}, True),
     "darknet17": ({}, True),
     "cspresnet50": ({}, True),
     "repvgg_a0": ({}, True),

@@ -34,6 +34,7 @@ def convolution(
 ) -> Packed:
     """Square kernels, strides that divide the tile, zero padding that keeps size / stride; any dilation and groups."""
     side = require_tiles(x)
+    x, weight, bias = _autocast(x, weight, bias)
     kernel, stride, padding, dilation = (_one(v) for v in (tuple(weight.shape[2:]), stride, padding, dilation))
     reach = dilation * (kernel - 1)
     if side % stride or reach - 2 * padding >= stride or reach - 2 * padding < 0:
@@ -55,6 +56,15 @@ def convolution(
         return x.with_values(as_tiles(Depthwise.apply(rows, weight, bias, x.tiles, side), out))
     halo = x.tiles.window(side, padding, size)
     return x.with_values(ByHalo.apply(rows, weight, bias, halo, size, (stride, dilation, groups)))
+
+
+def _autocast(x: Packed, weight: Tensor, bias: Tensor | None) -> tuple[Packed, Tensor, Tensor | None]:
+    """The types that autocast gives to a convolution: it does not reach inside the functions below."""
+    device = x.values.device.type
+    if not torch.is_autocast_enabled(device):
+        return x, weight, bias
+    kind = torch.get_autocast_dtype(device)
+    return x.with_values(x.values.to(kind)), weight.to(kind), None if bias is None else bias.to(kind)
 
 
 def _pointwise(rows: Tensor, weight: Tensor, bias: Tensor | None, groups: int, side: int) -> Tensor:
