@@ -23,7 +23,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 imports: $(STAMP)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 # The tests' small networks are fastest with one thread a process.
 unit: $(STAMP)

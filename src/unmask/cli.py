@@ -235,7 +235,7 @@ def run(command: Any) -> int:
 
 
 def _theory(command: VerifyConfig | SweepConfig | TheoryReportConfig) -> int:
-    from unmask.theory import run as theory
+    from unmask import laboratory as theory
 
     if isinstance(command, VerifyConfig):
         return theory.verify(command)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unmask import laboratory as run
+from unmask.cli import main
 from unmask.errors import UserError
-from unmask.theory import run
-from unmask.theory.__main__ import main
 from unmask.theory.breaks import BREAKS, broken
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
 from unmask.theory.checks_coverage import bound_share
@@ -127,7 +127,9 @@ def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     "arguments", [["verify", "--preset", "x"], ["verify", "--seeds", "0"], ["sweep", "--over", "speed=1:2:3"]]
 )
 def test_bad_input_is_one_line_and_exit_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 2
+    with pytest.raises(SystemExit) as end:
+        main(["theory", *arguments])
+    assert end.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""Bodies of the commands: each takes its configuration and returns an exit code."""
+"""The commands of the theory laboratory, where the theory meets the report: configuration in, exit code out."""
 
 import json
 import sys
