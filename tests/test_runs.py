@@ -15,6 +15,7 @@ from unmask.runs import (
     environment,
     read_json,
     read_metrics,
+    require_same_data,
     rewind_metrics,
     write_json,
 )
@@ -52,6 +53,29 @@ def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
     assert claim_folder(tmp_path / "run", PretrainConfig(seed=2), overwrite=True) is False
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]
     assert read_json(tmp_path / "run" / "config.json")["seed"] == 2
+
+
+def test_overwrite_spares_other_programs_and_its_own_input(tmp_path: Path) -> None:
+    """A config.json of another program is no run; a run that needs weights from the folder may not delete it."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(UserError, match="holds no run of this package"):
+        claim_folder(tmp_path / "model", PretrainConfig(), overwrite=True)
+    claim_folder(tmp_path / "run", PretrainConfig())
+    (tmp_path / "run" / "encoder.safetensors").write_bytes(b"weights")
+    for init in (tmp_path / "run", tmp_path / "run" / "encoder.safetensors"):
+        with pytest.raises(UserError, match="it would delete"):
+            claim_folder(tmp_path / "run", PretrainConfig(init=str(init)), overwrite=True)
+    assert (tmp_path / "run" / "encoder.safetensors").exists()
+
+
+def test_changed_data_are_noticed(tmp_path: Path) -> None:
+    """The fingerprint of the run's beginning decides."""
+    write_json(tmp_path / "environment.json", {"data": {"fingerprint": "a"}})
+    require_same_data(tmp_path, "a")
+    with pytest.raises(UserError, match="images, labels or splits"):
+        require_same_data(tmp_path, "b")
+    require_same_data(tmp_path / "new", "b")
 
 
 def test_resume_wants_the_same_configuration(tmp_path: Path) -> None:

@@ -131,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"unmask: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"unmask: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("unmask: interrupted; go on with the same command and --resume", file=sys.stderr)
         sys.exit(130)

@@ -167,9 +167,9 @@ def with_encoder(recipe: Recipe, name: str) -> Recipe:
 
 
 def suggested(data: str) -> str:
-    """The default recipe for a data set: multiview for the built-in, small-cnn up to 64 pixels, masked-resnet50 above.
+    """The default recipe for a data set: multiview for the built-in, small-cnn up to 96 pixels, masked-resnet50 above.
 
-    A folder is judged by the first image found; anything that cannot be judged counts as small.
+    A folder is judged by the first image found; anything else (a manifest, an array) counts as small.
     """
     if data == "multiview":
         return "multiview"

@@ -110,9 +110,11 @@ def check_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: 
         raise UserError(
             f"{folder}: not empty; use --resume to continue it, --overwrite to replace it, or another --out"
         )
-    if not (folder / "config.json").exists():
+    if not _is_run(folder):
         flag = "--overwrite" if overwrite else "--resume"
-        raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run (no config.json)")
+        raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run of this package")
+    if overwrite and (inside := _paths_inside(to_json(config), folder)):
+        raise UserError(f"{folder}: --overwrite refused, it would delete {inside[0]}, which this run needs")
     if resume:
         _require_same(read_json(folder / "config.json"), to_json(config), folder)
     return resume
@@ -130,6 +132,35 @@ def claim_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
     return False
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether the folder holds a run of this package: other programs write a config.json too."""
+    if not (folder / "config.json").exists():
+        return False
+    config = read_json(folder / "config.json")
+    return isinstance(config, Mapping) and {"data", "encoder", "seed"} <= set(config)
+
+
+def _paths_inside(config: Any, folder: Path) -> list[Path]:
+    """Existing paths named in a configuration that lie inside a folder."""
+    if isinstance(config, Mapping | list):
+        parts = config.values() if isinstance(config, Mapping) else config
+        return [path for part in parts for path in _paths_inside(part, folder)]
+    if not isinstance(config, str) or not config or not Path(config).exists():
+        return []
+    return [Path(config)] if Path(config).resolve().is_relative_to(folder.resolve()) else []
+
+
+def require_same_data(folder: Path, fingerprint: str) -> None:
+    """Raise UserError if the data set has changed since the run in `folder` began."""
+    path = folder / "environment.json"
+    before = read_json(path).get("data", {}).get("fingerprint") if path.exists() else None
+    if before is not None and before != fingerprint:
+        raise UserError(
+            f"{folder}: --resume refused, the images, labels or splits are not those the run began with "
+            f"(fingerprint {before}, now {fingerprint}); restore them, or start anew with another --out"
+        )
 
 
 def _require_same(old: Any, new: Any, folder: Path) -> None:

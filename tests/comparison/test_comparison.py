@@ -1,6 +1,7 @@
 """The comparison: paired by construction, resumable a cell at a time, the same numbers whatever the jobs."""
 
 import json
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 from scipy import stats
 
 from unmask.comparison import run as comparison_run
-from unmask.comparison.plan import CellKey, all_cells, cell_config, compute_steps
+from unmask.comparison.plan import CellKey, all_cells, candidates, cell_config, compute_steps
 from unmask.comparison.run import compare
 from unmask.config import (
     ARMS,
+    AugmentConfig,
     ClassifyRecipe,
     CompareConfig,
     DataConfig,
@@ -63,7 +65,13 @@ def test_cells_cover_the_design_once(config: CompareConfig) -> None:
 
 def test_arms_are_paired(config: CompareConfig) -> None:
     """All arms of a draw share labels and training seed; mrp and scratch_same differ in the start weights alone."""
-    arguments = {"encoders": {"mrp": [Path("p0")]}, "chosen": {3: 0, 5: 1}, "pretrain_images": 60, "cell": 4}
+    arguments = {
+        "encoders": {"mrp": [Path("p0")]},
+        "chosen": {3: 0, 5: 1},
+        "pretrain_images": 60,
+        "classes": 3,
+        "cell": 4,
+    }
     made = {
         arm: cell_config(config, CellKey(3, 1, arm, 0 if "mrp" in arm else None), **arguments)  # type: ignore[arg-type]
         for arm in config.arms
@@ -77,11 +85,38 @@ def test_arms_are_paired(config: CompareConfig) -> None:
 
 
 def test_compute_is_counted_in_images(config: CompareConfig) -> None:
-    """Fine-tuning steps + pretraining images / batch, cut at the cap."""
-    assert compute_steps(config, pretrain_images=60) == (14, 14, 6)
-    steps, matching, fine = compute_steps(config, pretrain_images=6000)
-    assert (matching, fine) == (6 + 750, 6)
+    """Fine-tuning and head steps + pretraining images / batch really used, cut at the cap."""
+    recipe = candidates(config)[0]
+    # 60 images at batch 16 are 4 steps of 15; 9 labelled images at batch 8 run as batches of 5
+    assert compute_steps(config, recipe, pretrain_images=60, labelled=9) == (20, 6 + 2 + 12, 6)
+    steps, matching, fine = compute_steps(config, recipe, pretrain_images=6000, labelled=800)
+    assert (matching, fine) == (6 + 2 + 750, 6)
     assert steps == 24  # four times the fine-tuning
+
+
+def test_all_arms_vary_images_alike(config: CompareConfig) -> None:
+    """Augmentation, mixup and precision of the scratch candidates follow fine-tuning; schedules stay their own."""
+    still = AugmentConfig(flip_horizontal=0.0)
+    changed = replace(config, finetune=replace(config.finetune, augment=still, mixup=0.3))
+    for one, before in zip(candidates(changed), config.scratch_candidates, strict=True):
+        assert (one.augment, one.mixup) == (still, 0.3)
+        assert one.optimiser.steps == before.optimiser.steps
+        assert one.label_smoothing == before.label_smoothing
+
+
+def test_an_interrupt_drops_what_waits(tmp_path: Path) -> None:
+    """A caller that stops after the first of eight tasks does not wait for the rest."""
+    from unmask.comparison.workers import run_tasks
+
+    tasks = [(_touch, (tmp_path / str(index),)) for index in range(8)]
+    for _ in run_tasks(tasks, None, jobs=2):  # type: ignore[arg-type]
+        break
+    assert len(list(tmp_path.iterdir())) < 8
+
+
+def _touch(path: Path, data: None) -> None:
+    time.sleep(0.3)
+    path.touch()
 
 
 def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

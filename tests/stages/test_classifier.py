@@ -167,3 +167,17 @@ def test_runs_have_results_and_weights(
         assert result["labelled_images"] == 15
     with pytest.raises(UserError, match="init"):
         finetune(training, tmp_path / "none", progress=False, dataset=data)
+
+
+def test_early_stopping_restores_the_average(training: ClassifyConfig, data: Dataset, with_optimiser: Any) -> None:
+    """With averaged weights, the state kept is that of the model whose accuracy was measured."""
+    recipe = replace(training.recipe, evaluations=6, patience=2)
+    outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2, ema=0.8), data)
+    followed = [row["val_accuracy"] for row in outcome.history if "val_accuracy" in row]
+    assert outcome.metrics["val"]["accuracy"] == pytest.approx(max(followed))
+
+
+def test_scratch_refuses_weights(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
+    """Dropping them silently would be another experiment than the one asked for."""
+    with pytest.raises(UserError, match="use finetune"):
+        scratch(replace(training, init="weights.safetensors"), tmp_path / "run", progress=False, dataset=data)

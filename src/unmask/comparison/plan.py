@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig
 from unmask.randomness import derive_seed
+from unmask.training.optimiser import plan_steps
 
 PRETRAINED_ARMS = ("mrp", "probe_mrp", "given_mrp")
 PROBES = ("probe_mrp", "probe_random")
@@ -45,21 +46,38 @@ def all_cells(config: CompareConfig) -> list[CellKey]:
 
 
 def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
-    """The recipes among which scratch_best chooses; by default the fine-tuning recipe without head warm-up."""
-    return config.scratch_candidates or (replace(config.finetune, head_steps=0, encoder_lr_scale=1.0),)
+    """The recipes among which scratch_best chooses; by default the fine-tuning recipe without head warm-up.
+
+    Images are varied and computed alike in all arms: augmentation, mixup and precision are those of fine-tuning.
+    """
+    given = config.scratch_candidates or (replace(config.finetune, head_steps=0, encoder_lr_scale=1.0),)
+    fine = config.finetune
+    return tuple(
+        replace(
+            one,
+            augment=fine.augment,
+            mixup=fine.mixup,
+            optimiser=replace(one.optimiser, precision=fine.optimiser.precision),
+        )
+        for one in given
+    )
 
 
-def compute_steps(config: CompareConfig, pretrain_images: int) -> tuple[int, int, float]:
+def compute_steps(
+    config: CompareConfig, recipe: ClassifyRecipe, *, pretrain_images: int, labelled: int
+) -> tuple[int, int, int]:
     """(steps of scratch_compute, steps that would match MRP's compute, fine-tuning steps), by images processed.
 
     A pretraining image costs about one training image: the encoder's forward and backward pass. Matching steps =
-    fine-tuning steps + pretraining images · epochs / fine-tuning batch.
+    fine-tuning steps, head warm-up included, + images seen in pretraining / batch really used by `recipe`, which
+    `labelled` images may make smaller than the configured one.
     """
     fine = config.finetune.optimiser
-    pre = config.pretrain.optimiser
     assert fine.steps is not None
-    seen = pre.steps * pre.batch_size if pre.steps is not None else round(pre.epochs * pretrain_images)
-    matching = fine.steps + round(seen / fine.batch_size)
+    steps, _, batch = plan_steps(config.pretrain.optimiser, pretrain_images)
+    matching = (
+        fine.steps + config.finetune.head_steps + round(steps * batch / plan_steps(recipe.optimiser, labelled)[2])
+    )
     return min(matching, round(config.compute_cap * fine.steps)), matching, fine.steps
 
 
@@ -70,6 +88,7 @@ def cell_config(
     encoders: dict[str, list[Path]],
     chosen: dict[int, int],
     pretrain_images: int,
+    classes: int,
     cell: int | None,
 ) -> ClassifyConfig:
     """The training of one cell. All arms of a (budget, seed) share the labelled subset and the training seed.
@@ -97,8 +116,9 @@ def cell_config(
     if key.arm == "scratch_best":
         return replace(base, recipe=candidates(config)[chosen[key.budget]])
     if key.arm == "scratch_compute":
-        steps, _, _ = compute_steps(config, pretrain_images)
         recipe = candidates(config)[chosen[key.budget]]
+        labelled = key.budget * classes
+        steps, _, _ = compute_steps(config, recipe, pretrain_images=pretrain_images, labelled=labelled)
         return replace(base, recipe=replace(recipe, optimiser=replace(recipe.optimiser, steps=steps)))
     if key.arm == "scratch_masked":
         return replace(base, hide_cells=0.75)

@@ -28,7 +28,7 @@ from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.randomness import derive_seed, permutation
 from unmask.report.page import write_report
-from unmask.runs import check_folder, claim_folder, environment, read_json, write_json
+from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
 from unmask.stages.pretrain import pretrain
 from unmask.weights import ENCODER_FILE, initialise, load_weights, resolve_weights
 
@@ -50,7 +50,8 @@ def compare(
     if config.evaluate_on == "val":
         data = _halve_validation(data, config.seed)
     cell = _check(config, data)
-    claim_folder(out, config, resume=resume, overwrite=overwrite)
+    if claim_folder(out, config, resume=resume, overwrite=overwrite):
+        require_same_data(out, data.fingerprint)
     jobs = config.jobs or default_jobs()
     encoders = _pretrain_all(config, out, data, jobs, progress)
     chosen = _choose_best(config, out, data, jobs, progress)
@@ -60,7 +61,8 @@ def compare(
     )
     write_json(out / "environment.json", facts)
     _fill_table(config, out, data, encoders, chosen, cell, jobs, progress)
-    seconds = time.monotonic() - started
+    before = float(read_json(out / "summary.json")["wall_seconds"]) if (out / "summary.json").exists() else 0.0
+    seconds = before + time.monotonic() - started
     write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": seconds})
     write_report([out])
     return out
@@ -110,8 +112,9 @@ def _pretrain_all(config: CompareConfig, out: Path, data: Dataset, jobs: int, pr
     if "given_mrp" in config.arms:
         families["given_mrp"] = [out / "pretrain_given" / f"seed_{k}" for k in range(pretrainings(config))]
         tasks += [_pretraining(config, folder, k, config.given) for k, folder in enumerate(families["given_mrp"])]
+    alone = len(tasks) < max(jobs, 2)  # fewer than the cores: one after the other, each on all of them, with its bar
     tasks = [task for task in tasks if not (task[1][1] / ENCODER_FILE).exists()]
-    if len(tasks) < max(jobs, 2):  # fewer than the cores: one after the other, each on all of them, with its own bar
+    if alone:
         for _, (one, folder, _) in tasks:
             pretrain(one, folder, resume=folder.exists(), progress=progress, dataset=data)
     else:
@@ -173,7 +176,13 @@ def _fill_table(
     for key in all_cells(config):
         if not (out / "cells" / f"{key.name}.json").exists():
             one = cell_config(
-                config, key, encoders=encoders, chosen=chosen, pretrain_images=len(data.pretrain), cell=cell
+                config,
+                key,
+                encoders=encoders,
+                chosen=chosen,
+                pretrain_images=len(data.pretrain),
+                classes=len(data.classes),
+                cell=cell,
             )
             tasks.append((_cell, (one, key, out / "cells")))
     _run("cells", tasks, data, jobs, progress)
@@ -201,7 +210,13 @@ def _notes(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> list
         picks = ", ".join(f"{b} a class: candidate {c + 1}" for b, c in chosen.items())
         notes.append(f"scratch_best chose among {len(candidates(config))} recipes on validation data: {picks}")
     if "scratch_compute" in config.arms:
-        steps, matching, fine = compute_steps(config, len(data.pretrain))
+        primary = config.budgets[0]
+        steps, matching, fine = compute_steps(
+            config,
+            candidates(config)[chosen[primary]],
+            pretrain_images=len(data.pretrain),
+            labelled=primary * len(data.classes),
+        )
         notes.append(
             f"scratch_compute trained {steps} steps; MRP's whole compute would be {matching} steps "
             f"({matching / fine:.1f} times the fine-tuning), the cap is {config.compute_cap:g} times"

@@ -1,6 +1,7 @@
 """Cells side by side: worker processes of one thread each, fed with the data set through shared memory."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any
@@ -16,10 +17,13 @@ _DATA: list[Dataset] = []  # of a worker process, set once when it starts
 
 def default_jobs() -> int:
     """As many cells at once as there are cores; one where a GPU does the work."""
-    return 1 if torch.cuda.is_available() else max(1, len(os.sched_getaffinity(0)))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else max(1, cores)
 
 
 def _start(data: Dataset) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: what runs is let finish
     torch.set_num_threads(1)
     _DATA.append(data)
 
@@ -31,8 +35,8 @@ def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
     """Run every task as function(*arguments, data); yields the number finished each time one finishes.
 
-    Every task runs with one thread, so that its numbers do not depend on `jobs`. The first failure is raised here
-    after what is running has ended; finished tasks keep their files.
+    Every task runs with one thread, so that its numbers do not depend on `jobs`. The first failure, or Ctrl-C, is
+    raised here after what is running has ended; waiting tasks are dropped, finished ones keep their files.
     """
     if jobs == 1 or len(tasks) == 1:
         yield from _run_here(tasks, data)
@@ -41,16 +45,16 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
     with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(data,)) as pool:
         futures: set[Future[None]] = {pool.submit(_call, function, arguments) for function, arguments in tasks}
         done = 0
-        while futures:
-            finished, futures = wait(futures, return_when=FIRST_COMPLETED)
-            for future in finished:
-                try:
+        try:
+            while futures:
+                finished, futures = wait(futures, return_when=FIRST_COMPLETED)
+                for future in finished:
                     future.result()
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
-                done += 1
-                yield done
+                    done += 1
+                    yield done
+        except BaseException:  # a failed task, Ctrl-C, or a caller that stops listening
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def _run_here(tasks: Sequence[Task], data: Dataset) -> Iterator[int]:

@@ -4,7 +4,7 @@ Letters: B images, C channels, H x W pixels, Hc x Wc cells, s a stage with C_s c
 H_s x W_s positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,6 @@ class Encoder(Protocol):
         """Encode images [B, C, H, W] of which cells `hidden` (bool[B, Hc, Wc]) are not seen."""
         ...
 
-    def parameters(self) -> object:
+    def parameters(self) -> Iterator[nn.Parameter]:
         """All parameters: the model's, and those used in pretraining only."""
         ...

@@ -83,6 +83,8 @@ def fit(
     model, notes, images = prepared if prepared is not None else prepare(config, data)
     trainer = _Trainer(config, data, images, model, show=show)
     trainer.train()
+    if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
+        reestimate_batchnorm(trainer.best, images, mean=data.mean, std=data.std)
     outcome = Outcome(trainer.best, history=trainer.history, notes=notes, labelled=len(images))
     evaluate(outcome, data, trainer.engine, splits=splits)
     outcome.seconds = time.monotonic() - started
@@ -151,7 +153,12 @@ class _Trainer:
     def best(self) -> nn.Module:
         """The model to evaluate."""
         if self._best_state is not None:
-            self.plain.load_state_dict(self._best_state)
+            self.evaluated.load_state_dict(self._best_state)
+        return self.evaluated
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The averaged model where there is one."""
         return self.average.module if self.average is not None else self.plain
 
     def train(self) -> None:
@@ -255,15 +262,14 @@ class _Trainer:
     def _validate(self, last: bool) -> bool:
         """Follow validation accuracy; with `patience` keep the best state and stop when it no longer improves."""
         assert self.data.val is not None
-        model = self.average.module if self.average is not None else self.plain
-        logits = predict(model, self.data.val, self.data, self.engine)
+        logits = predict(self.evaluated, self.data.val, self.data, self.engine)
         accuracy = float((logits.argmax(1) == self.data.val.labels).float().mean())
         self.history[-1]["val_accuracy"] = accuracy
         if self.config.recipe.patience == 0:
             return True
         if accuracy > self._best_accuracy:
             self._best_accuracy, self._waited = accuracy, 0
-            self._best_state = {k: v.clone() for k, v in self.plain.state_dict().items()}
+            self._best_state = {k: v.clone() for k, v in self.evaluated.state_dict().items()}
             return True
         self._waited += 1
         return self._waited < self.config.recipe.patience or last

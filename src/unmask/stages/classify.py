@@ -1,6 +1,5 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from unmask.config import ClassifyConfig
@@ -40,8 +39,9 @@ def scratch(
     dataset: Dataset | None = None,
 ) -> Path:
     """The same training from random weights."""
-    start = replace(config, init=None)
-    return _classify(start, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset)
+    if config.init is not None:
+        raise UserError(f"init = {config.init!r}: scratch starts from random weights; use finetune")
+    return _classify(config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset)
 
 
 def _classify(

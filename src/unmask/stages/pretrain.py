@@ -1,6 +1,7 @@
 """Mask-reconstruction pretraining: hide cells, reconstruct them, keep the encoder."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,16 @@ from unmask.data.imageset import Batch, batches
 from unmask.data.load import Dataset, load_data
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
-from unmask.runs import append_metrics, check_folder, claim_folder, environment, rewind_metrics, write_json
+from unmask.runs import (
+    append_metrics,
+    check_folder,
+    claim_folder,
+    environment,
+    read_json,
+    require_same_data,
+    rewind_metrics,
+    write_json,
+)
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.stages.statistics import evenly, reestimate_batchnorm
@@ -61,6 +71,8 @@ def pretrain(
     data = dataset if dataset is not None else load_data(config.data, labels=False, progress=progress)
     session = Session(config, out, data, show=progress)
     resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
+    if resumed:
+        require_same_data(out, data.fingerprint)
     if resumed and (out / ENCODER_FILE).exists():
         return out
     session.run(resumed)
@@ -74,11 +86,11 @@ class Session:
         self.config, self.out, self.data, self.show = config, out, data, show
         self.engine: Accelerator = build_engine(config.recipe.optimiser.precision)
         network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
-        if isinstance(self.target, TeacherTarget):
-            self.target.encoder.model.to(self.engine.device)
         self.notes = list(data.notes)
         if config.init is not None:
             self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
+        if isinstance(self.target, TeacherTarget):
+            self.target.begin(network.model, self.engine.device)
         self.plan = Plan(*plan_steps(config.recipe.optimiser, len(data.pretrain)))
         groups = parameter_groups(network, weight_decay=config.recipe.optimiser.weight_decay)
         self.network, self.optimiser = self.engine.prepare(
@@ -112,11 +124,12 @@ class Session:
 
     def run(self, resumed: bool) -> None:
         """Train from the newest checkpoint, or from the start, to the end; then export the encoder."""
+        started = time.monotonic()
         progress = Progress()
         if resumed:
             progress.step = self._restore()
-            rewind_metrics(self.out, progress.step)
-        self._describe()
+            rewind_metrics(self.out, progress.step or -1)  # the look before the first step is taken again too
+        self._describe(0.0)
         if progress.step == 0:
             self._observe(0)
         stream = training_batches(
@@ -143,6 +156,7 @@ class Session:
             show=self.show and self.engine.is_main_process,
         )
         self._export()
+        self._describe(time.monotonic() - started)
 
     def _loss(self, batch: Batch, step: int) -> Terms:
         epoch = self.plan.epoch_of(step)
@@ -194,19 +208,22 @@ class Session:
         restore_state(tensors, self._stateful(), self.optimiser)
         return int(header["step"])
 
-    def _describe(self) -> None:
+    def _describe(self, seconds: float) -> None:
+        """environment.json; the seconds of interrupted and resumed parts add up."""
         config = self.config
-        self.notes.append(effective_lr(config.recipe.optimiser))
+        path = self.out / "environment.json"
+        before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
         facts = environment(
             seed=config.seed,
             data={"fingerprint": self.data.fingerprint, "images": len(self.data.pretrain)},
             steps=self.plan.total,
             batch_size=self.plan.batch_size,
-            notes=self.notes,
+            seconds=before + seconds,
+            notes=[*self.notes, effective_lr(config.recipe.optimiser)],
             bad_files=list(self.data.bad_files),
         )
         if self.engine.is_main_process:
-            write_json(self.out / "environment.json", facts)
+            write_json(path, facts)
 
     @torch.no_grad()
     def _observe(self, done: int) -> None:

@@ -25,6 +25,9 @@ class Reconstructor(nn.Module):
         super().__init__()
         self.model = encoder.model
         self.decoder = decoder
+        shared = {id(parameter) for parameter in encoder.model.parameters()}
+        # What the masked encoder learns beyond the model, e.g. the token that fills a Swin's hidden cells.
+        self.extra = nn.ParameterList(p for p in encoder.parameters() if id(p) not in shared)
         # The masked encoder shares the model's parameters: kept out of the module tree, each is registered once.
         self._encoder: tuple[Encoder] = (encoder,)
 

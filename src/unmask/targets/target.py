@@ -84,6 +84,13 @@ class TeacherTarget:
         with torch.no_grad():
             self.dimension = self(torch.zeros(2, *shape, device=device)).shape[1]
 
+    def begin(self, student: nn.Module, device: torch.device) -> None:
+        """Before the first step: an EMA teacher is a copy of the student, whatever weights that was given."""
+        if isinstance(self.encoder, nn.Module):
+            self.encoder.to(device)
+        if self.momentum is not None:
+            self.encoder.model.load_state_dict(student.state_dict())
+
     def _settle(self) -> None:
         """Stochastic layers off; BatchNorm uses the batch's statistics where the mode is train."""
         self.encoder.model.eval()

@@ -10,13 +10,24 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from unmask.config import OptimiserConfig
+from unmask.errors import UserError
 
 
 def build_engine(precision: str) -> Accelerator:
-    """An Accelerator of the wanted mixed precision; its process-wide state is renewed when the precision differs."""
+    """An Accelerator of the wanted mixed precision; its process-wide state is renewed when the precision differs.
+
+    Raises:
+        UserError: started as several processes.
+    """
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=precision)
+    engine = Accelerator(mixed_precision=precision)
+    if engine.num_processes > 1:
+        raise UserError(
+            f"started as {engine.num_processes} processes, but run folders and fine-tuning are made for one: start a "
+            "single process (a comparison trains several cells at once with --jobs)"
+        )
+    return engine
 
 
 def fast_layout(model: torch.nn.Module) -> torch.nn.Module:

@@ -10,7 +10,15 @@ from torch import nn
 
 from unmask.config import OptimiserConfig
 
-_UNDECAYED_TOKENS = ("cls_token", "reg_token", "pos_embed", "mask_token", "dist_token", "relative_position_bias_table")
+_UNDECAYED_TOKENS = (
+    "cls_token",
+    "reg_token",
+    "pos_embed",
+    "positions",
+    "mask_token",
+    "dist_token",
+    "relative_position_bias_table",
+)
 
 
 def schedule(step: int, total: int, warmup: float) -> float:
@@ -74,8 +82,9 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 def plan_steps(config: OptimiserConfig, images: int) -> tuple[int, int, int]:
     """(total steps, steps an epoch, batch size used) for so many images.
 
-    The batch is shrunk so that an epoch's batches are near equal and no batch holds a single image, on which BatchNorm
-    has no variance: every image is seen once an epoch, and a set smaller than the batch still trains.
+    The batch is shrunk so that an epoch's batches are near equal, and so that none holds a single image, on which
+    BatchNorm has no variance (batches of two excepted): every image is seen once an epoch, and a set smaller than the
+    batch still trains.
     """
     per_epoch = math.ceil(images / config.batch_size)
     batch = math.ceil(images / per_epoch)
