@@ -204,6 +204,10 @@ def test_existing_runs_are_used(config: CompareConfig, tmp_path: Path) -> None:
     key = all_cells(small)[0]
     a, b = (read_json(folder / "cells" / f"{key.name}.json") for folder in (first, again))
     assert a["metrics"] == b["metrics"]
+    assert not any("other images" in note for note in read_json(again / "summary.json")["notes"])
+    split = replace(small.data, options={**(small.data.options or {}), "seed": 3})
+    moved = compare(replace(small, data=split, pretrained=(run,)), tmp_path / "moved", progress=False)
+    assert any("other images or another split" in note for note in read_json(moved / "summary.json")["notes"])
     other = replace(small, encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 4}), pretrained=(run,))
     with pytest.raises(UserError, match="give the same encoder"):
         compare(other, tmp_path / "other", progress=False)

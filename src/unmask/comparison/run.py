@@ -20,7 +20,7 @@ from unmask.comparison.plan import (
 )
 from unmask.comparison.table import build_summary
 from unmask.comparison.workers import Task, default_jobs, run_tasks
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_json
 from unmask.data.load import Dataset, load_data
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
@@ -53,9 +53,10 @@ def compare(
     if claim_folder(out, config, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
     jobs = config.jobs or default_jobs()
+    config, of_runs = _as_pretrained(config, data)
     encoders = _pretrain_all(config, out, data, jobs, progress)
     chosen = _choose_best(config, out, data, jobs, progress)
-    notes = list(data.notes) + _notes(config, data, chosen)
+    notes = [*data.notes, *of_runs, *_notes(config, data, chosen)]
     facts = environment(
         seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
     )
@@ -89,6 +90,21 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
     if not needs_cells:
         return None
     return masked_encoder(model, image_size=data.image_size, cell=config.pretrain.mask.cell, execution="dense").cell
+
+
+def _as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
+    """The comparison with the recipe of the runs it was given (for compute and cells), and what to say of them."""
+    notes = []
+    for run in config.pretrained:
+        stored = run / "config.json"
+        if not stored.exists():
+            notes.append(f"{run} has no config.json: its images, and so whether it has seen the test, are not known")
+            continue
+        config = replace(config, pretrain=from_json(PretrainConfig, read_json(stored)).recipe)
+        facts = read_json(run / "environment.json")
+        if facts.get("data", {}).get("fingerprint") != data.fingerprint:
+            notes.append(f"{run} was pretrained on other images or another split: it may have seen the test images")
+    return config, notes
 
 
 def _halve_validation(data: Dataset, seed: int) -> Dataset:

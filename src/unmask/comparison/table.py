@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unmask.comparison.cells import HEADLINE
 from unmask.comparison.plan import CellKey, all_cells
@@ -42,21 +43,27 @@ def cell_rows(cell: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def ensemble_rows(keys: list[CellKey], folder: Path, data: Dataset) -> list[dict[str, Any]]:
-    """Accuracy of the averaged probabilities of all cells of an (arm, budget), for the ensemble gap.
+    """Accuracy of the averaged probabilities of the label draws of an (arm, budget), for the ensemble gap.
 
-    The cells differ in label draw and training seed. Only arms with at least two cells have one.
+    An arm with several pretrainings has an ensemble for each, and the mean of their accuracies counts: all arms average
+    equally many members. Only comparisons with at least two draws have ensembles.
     """
-    groups: dict[tuple[str, int], list[CellKey]] = {}
+    groups: dict[tuple[str, int], dict[int | None, list[CellKey]]] = {}
     for key in keys:
-        groups.setdefault((key.arm, key.budget), []).append(key)
+        groups.setdefault((key.arm, key.budget), {}).setdefault(key.pretrain_seed, []).append(key)
     rows = []
-    for (arm, budget), members in groups.items():
-        if len(members) < 2:
+    for (arm, budget), ensembles in groups.items():
+        if min(map(len, ensembles.values())) < 2:
             continue
-        logits = [load_tensors(folder / f"{key.name}.safetensors")[0] for key in members]
         for split, images in data.tests.items():
-            mean = torch.stack([scores[split].float().softmax(1) for scores in logits]).mean(0)
-            accuracy = float((mean.argmax(1) == images.labels).float().mean())
+            accuracies = [_ensemble_accuracy(members, folder, split, images.labels) for members in ensembles.values()]
             common = {"arm": arm, "budget": budget, "seed": None, "pretrain_seed": None, "seconds": 0.0}
-            rows.append(common | {"split": split, "metric": "ensemble_accuracy", "value": accuracy})
+            value = sum(accuracies) / len(accuracies)
+            rows.append(common | {"split": split, "metric": "ensemble_accuracy", "value": value})
     return rows
+
+
+def _ensemble_accuracy(members: list[CellKey], folder: Path, split: str, labels: Tensor) -> float:
+    scores = [load_tensors(folder / f"{key.name}.safetensors")[0][split] for key in members]
+    mean = torch.stack([one.float().softmax(1) for one in scores]).mean(0)
+    return float((mean.argmax(1) == labels).float().mean())
