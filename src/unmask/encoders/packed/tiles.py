@@ -4,6 +4,7 @@ A row is the channels of one position. Rows of tiles are ordered by visible cell
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,19 +18,27 @@ class Rows:
     """[n]: row to copy from; 0 where there is none."""
     missing: Tensor
     """Positions in `source` that have no source: outside the image or in a hidden cell."""
-    order: Tensor
-    """Positions that have a source, sorted by it."""
-    offsets: Tensor
-    """[rows]: where in `order` the positions of each source row start."""
+    numbers: Tensor
+    """[n]: row to copy from; -1 where there is none."""
+    rows: int
+    """Rows to copy from."""
 
     @classmethod
-    def of(cls, source: Tensor, rows: int) -> "Rows":
+    def of(cls, numbers: Tensor, rows: int) -> "Rows":
         """From row numbers with -1 where there is no source."""
-        source = source.flatten()
-        absent = source < 0
-        order = torch.argsort(source, stable=True)[int(absent.sum()) :]
-        counts = torch.bincount(source[~absent], minlength=rows)
-        return cls(source.clamp(min=0), absent.nonzero()[:, 0], order, counts.cumsum(0) - counts)
+        numbers = numbers.flatten()
+        return cls(numbers.clamp(min=0), (numbers < 0).nonzero()[:, 0], numbers, rows)
+
+    @cached_property
+    def order(self) -> Tensor:
+        """Positions that have a source, sorted by it. Needed by gradients only."""
+        return torch.argsort(self.numbers, stable=True)[len(self.missing) :]
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """[rows]: where in `order` the positions of each source row start."""
+        counts = torch.bincount(self.numbers + 1, minlength=self.rows + 1)[1:]
+        return counts.cumsum(0) - counts
 
 
 @dataclass(frozen=True, eq=False)
