@@ -64,7 +64,9 @@ def test_packed_equals_dense(name: str, dtype: torch.dtype, tolerance: float) ->
 
 def test_what_is_not_on_the_whitelist_runs_dense_and_says_why_when_forced() -> None:
     model = build_model(EncoderConfig(encoder="resnetblur18"), channels=3, image_size=(64, 64))
-    assert masked_encoder(model, image_size=(64, 64)).execution == "dense"
+    dense = masked_encoder(model, image_size=(64, 64))
+    assert dense.execution == "dense"
+    assert "pads positions; use dense execution" in dense.note
     with pytest.raises(UserError, match="pads positions"):
         masked_encoder(model, image_size=(64, 64), execution="packed")
 

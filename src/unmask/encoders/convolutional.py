@@ -21,6 +21,8 @@ class DenseEncoder(nn.Module):
     """
 
     execution = "dense"
+    note = ""
+    """Why the model does not run packed, if that was tried: one line to say aloud."""
 
     def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
         super().__init__()

@@ -46,7 +46,8 @@ def masked_encoder(
         return dense
     try:
         return PackedEncoder(dense)
-    except UserError:
+    except UserError as error:
         if execution == "packed":
             raise
+        dense.note = str(error)
         return dense
