@@ -87,8 +87,9 @@ class PretrainConfig:
     """Seed of weights, order, masks and augmentation."""
 
     # What changes the speed
-    execution: Literal["auto", "dense", "packed"] = "auto"
-    """How masked CNNs run: dense (reference), packed (only visible cells), or the faster of the two."""
+    execution: Literal["auto", "dense", "packed", "filled"] = "auto"
+    """How hidden cells are treated: packed (only visible cells are computed), dense (the reference), filled with a
+    learnt token, or the first of these that suits the encoder."""
 
     # What changes neither
     save_every: float = 1.0
@@ -99,7 +100,7 @@ class PretrainConfig:
     """Checkpoints kept: the newest ones."""
 
     def __post_init__(self) -> None:
-        require_choice("execution", self.execution, ("auto", "dense", "packed"))
+        require_choice("execution", self.execution, ("auto", "dense", "packed", "filled"))
         require(self.save_every > 0, "save_every", self.save_every, "a positive number of epochs")
         require(self.picture_every > 0, "picture_every", self.picture_every, "a positive number of epochs")
         require_at_least("keep", self.keep, 1)

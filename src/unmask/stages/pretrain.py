@@ -86,7 +86,9 @@ class Session:
         self.config, self.out, self.data, self.show = config, out, data, show
         self.engine: Accelerator = build_engine(config.recipe.optimiser.precision)
         network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
-        self.notes = list(data.notes)
+        encoder = network.encoder
+        why = getattr(encoder, "note", None)
+        self.notes = [*data.notes, f"hidden cells: {encoder.execution} execution" + (f" ({why})" if why else "")]
         if config.init is not None:
             self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
         if isinstance(self.target, TeacherTarget):
@@ -130,6 +132,9 @@ class Session:
             progress.step = self._restore()
             rewind_metrics(self.out, progress.step or -1)  # the look before the first step is taken again too
         self._describe(0.0)
+        if self.show:
+            for note in self.notes:
+                tqdm.write(f"note: {note}", file=sys.stderr)
         if progress.step == 0:
             self._observe(0)
         stream = training_batches(
