@@ -1,0 +1,98 @@
+"""What the measures of an audit share: networks and images go in, numbers and pictures come out.
+
+A measure is a function `(networks, data, config) -> Section | None`; None where it does not apply to these data. All
+measures are listed in `unmask.audit.measures`. Numbers go to audit.json:
+
+    {"models": {NAME: {KEY: numbers}}, "differences": [{"measure": KEY, ...}], "setting": {KEY: settings}}
+
+Letters: N images, C channels, H x W pixels, K classes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from unmask.config import AuditConfig, DataConfig
+from unmask.data.load import Dataset
+from unmask.report.blocks import Swatch, Table
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A network with a head, in evaluation mode; a measure leaves it as it found it."""
+
+    name: str
+    """Unique among the networks of an audit."""
+    model: nn.Module
+    """The plain network: normalised images [N, C, H, W] to logits [N, K]."""
+    prepare: Callable[[Tensor], Tensor]
+    """Pixels in 0..1 to what the network was trained on: each network has a normalisation of its own."""
+    control: bool = False
+    """Whether it stands beside the given networks for comparison only: random weights."""
+    path: str = ""
+    """Where it was read from; empty for a control."""
+
+
+@dataclass(frozen=True)
+class AuditData:
+    """The images that all networks are looked at on."""
+
+    pixels: Tensor
+    """float32 [N, C, H, W] in 0..1, neither normalised nor augmented."""
+    labels: Tensor
+    """int64 [N]."""
+    ids: Tensor
+    """int64 [N]: row in the whole data set, the key of all randomness of an image."""
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    dataset: Dataset
+    """All splits, for measures that need more (other test sets, training images)."""
+    config: DataConfig
+    """Where they come from: `data == "multiview"` with `options` has known parts."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a section. It is written to pictures/KEY_NAME.svg or .png, and stands on the page."""
+
+    name: str
+    """File name without ending, unique in its section."""
+    figure: Figure
+    alt: str
+    """What it shows, in words, for those who do not see it."""
+    caption: str
+    photograph: bool = False
+    """Whether it shows images: stored as PNG. Plots are SVG and follow the page's colours."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one measure found. Numbers are plain JSON values: no tensors, no arrays, no NaN (None instead)."""
+
+    key: str
+    """Name of the measure in audit.json: maps, sufficient_views, parts, health, agreement."""
+    title: str
+    intro: str
+    """What is measured and how to read it, in two or three sentences for a reader of the page."""
+    models: Mapping[str, Mapping[str, Any]]
+    """Numbers of each network by its name, controls too."""
+    differences: Sequence[Mapping[str, Any]] = ()
+    """Paired differences between networks: {"quantity", "model", "baseline", "mean", "low", "high", "n", "method"}."""
+    setting: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the measure as used, defaults filled in."""
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+    """The numbers a reader wants to see, as text, a row a network."""
+    legend: Sequence[Swatch] = ()
+    notes: Sequence[str] = ()
+
+
+class Measure(Protocol):
+    """One measure of an audit."""
+
+    def __call__(self, networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
+        """Look at all networks on the same images. None where the measure does not apply to these data."""
+        ...

@@ -1,0 +1,49 @@
+"""The audit: on which images networks are looked at, and how."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from unmask.config.validation import require_at_least, require_between, require_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """How the networks are looked at. Every measure gets this, whole."""
+
+    # What changes the result
+    images: int = 256
+    """Images looked at, drawn evenly over the classes from the seed."""
+    split: str = "test"
+    """Which images: train, val, test, or another test set of the data (multi, single_1, ...)."""
+    layer: str | None = None
+    """Path of the module whose output the maps read. Default: the last feature map of at least 4 x 4 positions, or
+    the input of a ViT's last block."""
+    cell: int | None = None
+    """Side of the cells of sufficient views and occlusion, in pixels. Default: the smallest that gives at most 64."""
+    fill: Literal["mean", "blur", "noise"] = "mean"
+    """What stands in the cells that are not shown: the data's mean colour, the blurred image, or noise."""
+    margin: float = 0.2
+    """Cells suffice where the right class is that much more probable than any other."""
+    evaluations: int = 256
+    """Forward passes an image and network that the search for sufficient views may use."""
+    confidence: float = 0.95
+    """Level of the intervals."""
+    seed: int = 0
+    """Seed of the images drawn, the noise and the random network."""
+
+    # What changes the speed
+    batch_size: int = 256
+    """Images of one forward pass."""
+
+    # What changes neither
+    pictures: int = 8
+    """Images shown in pictures."""
+
+    def __post_init__(self) -> None:
+        for name in ("images", "evaluations", "batch_size", "pictures"):
+            require_at_least(name, getattr(self, name), 1)
+        if self.cell is not None:
+            require_at_least("cell", self.cell, 1)
+        require_choice("fill", self.fill, ("mean", "blur", "noise"))
+        require_between("margin", self.margin, 0, 1, open_high=True)
+        require_between("confidence", self.confidence, 0, 1, open_low=True, open_high=True)
