@@ -136,6 +136,26 @@ def test_a_loss_that_is_not_finite_stops(
     assert saved == ["step_00000002.safetensors"]
 
 
+def test_a_gradient_that_is_not_finite_stops(
+    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """A finite loss may have a gradient that is not (a square root at 0): the weights after it must not be saved."""
+    session_loss = Session._loss
+
+    def broken(self: Session, batch: object, step: int) -> object:
+        terms = session_loss(self, batch, step)  # type: ignore[arg-type]
+        weight = next(iter(self.plain.parameters()))
+        zero = (weight * 0).sum()
+        return terms._replace(total=terms.total + zero.sqrt() if step == 3 else terms.total)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "_loss", broken)
+        with pytest.raises(UserError, match=r"the gradient is nan at step 4: lower lr"):
+            pretrain(with_optimiser(pretraining), tmp_path / "run", progress=False, dataset=data)
+    saved = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert saved == ["step_00000002.safetensors"]
+
+
 def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """Data-parallel training hangs or fails on a parameter without a gradient."""
     from unmask.data.imageset import batches

@@ -33,6 +33,8 @@ class Progress:
     """What has been done: the step about to be taken, and numbers not yet read back from the device."""
 
     step: int = 0
+    scaled: bool = False
+    """fp16's loss scaling is on: a step whose gradients overflow is left out by the engine, it is no failure."""
     pending: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
 
 
@@ -110,9 +112,10 @@ def run_steps(
     micro-batches. `after_step(steps_done, progress)` may log, save and evaluate; it returns False to stop early.
 
     Raises:
-        UserError: the loss is not finite. Nothing is saved after it, the last good checkpoint stays.
+        UserError: the loss or a gradient is not finite. Nothing is saved after it, the last good checkpoint stays.
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    progress.scaled = config.precision == "fp16"
     started = time.monotonic()
     with tqdm(total=plan.total, initial=progress.step, desc=description, disable=not show, unit="step") as bar:
         for step, batch in stream:
@@ -167,15 +170,17 @@ def _clip(engine: Accelerator, parameters: list[nn.Parameter], limit: float) -> 
 
 
 def drain(progress: Progress) -> list[dict[str, Any]]:
-    """Read the pending numbers back, one row a step; raises at the first loss that is not finite."""
+    """Read the pending numbers back, one row a step; raises at the first loss or gradient that is not finite."""
     rows = []
     for step, values in progress.pending:
         row = {"step": step + 1, **{name: float(value) for name, value in values.items()}}
-        if not np.isfinite(row["loss"]):
-            raise UserError(
-                f"the loss is {row['loss']} at step {step + 1}: lower lr, raise warmup or use --precision no; "
-                "the checkpoints before it are kept"
-            )
+        watched = {"loss": row["loss"]} if progress.scaled else {"loss": row["loss"], "gradient": row["grad_norm"]}
+        for name, value in watched.items():
+            if not np.isfinite(value):
+                raise UserError(
+                    f"the {name} is {value} at step {step + 1}: lower lr, raise warmup or use --precision no; "
+                    "the checkpoints before it are kept"
+                )
         rows.append(row)
     progress.pending.clear()
     return rows
