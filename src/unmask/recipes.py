@@ -71,13 +71,13 @@ def small_cnn() -> Recipe:
     crop = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
     finetune = ClassifyRecipe(
         augment=crop,
-        optimiser=OptimiserConfig(steps=1200, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
+        optimiser=OptimiserConfig(steps=600, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
         head_steps=100,
         head_lr=3e-3,
     )
     scratch = replace(finetune, head_steps=0)
-    shorter = replace(scratch, optimiser=replace(scratch.optimiser, steps=600))
-    slower = replace(scratch, optimiser=replace(scratch.optimiser, lr=1e-3))
+    longer = replace(scratch, optimiser=replace(scratch.optimiser, steps=1200))
+    slower = replace(longer, optimiser=replace(longer.optimiser, lr=1e-3))
     return Recipe(
         encoder=EncoderConfig(
             encoder="resnet10t",
@@ -91,7 +91,7 @@ def small_cnn() -> Recipe:
             optimiser=OptimiserConfig(epochs=10, batch_size=128, lr=2e-3),
         ),
         finetune=finetune,
-        scratch_candidates=(scratch, shorter, slower),
+        scratch_candidates=(scratch, longer, slower),
         data=DataConfig(image_size=(32, 32)),
     )
 

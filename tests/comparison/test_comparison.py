@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from unmask.comparison import run as comparison_run
+from unmask.comparison import work as comparison_work
 from unmask.comparison.plan import CellKey, all_cells, candidates, cell_config, compute_steps
 from unmask.comparison.run import compare
+from unmask.comparison.workers import meanwhile, run_tasks
 from unmask.config import (
     ARMS,
     AugmentConfig,
@@ -106,12 +107,23 @@ def test_all_arms_vary_images_alike(config: CompareConfig) -> None:
 
 def test_an_interrupt_drops_what_waits(tmp_path: Path) -> None:
     """A caller that stops after the first of eight tasks does not wait for the rest."""
-    from unmask.comparison.workers import run_tasks
-
     tasks = [(_touch, (tmp_path / str(index),)) for index in range(8)]
     for _ in run_tasks(tasks, None, jobs=2):  # type: ignore[arg-type]
         break
     assert len(list(tmp_path.iterdir())) < 8
+
+
+def test_side_work_fills_the_time_and_no_more(tmp_path: Path) -> None:
+    """While the body runs tasks are done; at its end what waits is dropped; a failed task is raised."""
+    tasks = [(_touch, (tmp_path / str(index),)) for index in range(40)]
+    with meanwhile(tasks, None, 1):  # type: ignore[arg-type]
+        while not (tmp_path / "1").exists():
+            time.sleep(0.05)
+    done = {path.name for path in tmp_path.iterdir()}
+    assert {"0", "1"} <= done
+    assert len(done) <= 6  # the one that ran and, of a pool of one, what was already handed to it
+    with pytest.raises(FileNotFoundError), meanwhile([(_touch, (tmp_path / "no" / "folder",))], None, 1):  # type: ignore[arg-type]
+        time.sleep(4)
 
 
 def _touch(path: Path, data: None) -> None:
@@ -123,7 +135,7 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
     """Stopped after some cells and resumed, nothing finished is trained again and the summary is the same."""
     whole = compare(config, tmp_path / "whole", progress=False)
     trained: list[str] = []
-    run_cell = comparison_run.run_cell
+    run_cell = comparison_work.run_cell
 
     def stopping(one: object, data: object, key: CellKey, folder: Path) -> None:
         if len(trained) == 5:
@@ -131,11 +143,11 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
         trained.append(key.name)
         run_cell(one, data, key, folder)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(comparison_run, "run_cell", stopping)
+    monkeypatch.setattr(comparison_work, "run_cell", stopping)
     with pytest.raises(KeyboardInterrupt):
         compare(config, tmp_path / "part", progress=False)
     first = list(trained)
-    monkeypatch.setattr(comparison_run, "run_cell", lambda *a: (trained.append(a[2].name), run_cell(*a))[1])
+    monkeypatch.setattr(comparison_work, "run_cell", lambda *a: (trained.append(a[2].name), run_cell(*a))[1])
     part = compare(config, tmp_path / "part", resume=True, progress=False)
     assert len(first) == 5
     assert sorted(trained) == sorted({key.name for key in all_cells(config)})

@@ -8,29 +8,21 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unmask.comparison.cells import run_cell, run_trial
-from unmask.comparison.plan import (
-    CellKey,
-    all_cells,
-    candidates,
-    cell_config,
-    compute_steps,
-    pretrainings,
-    tuning_config,
-)
+from unmask.comparison.plan import candidates, compute_steps
 from unmask.comparison.table import build_summary
-from unmask.comparison.workers import Task, default_jobs, run_tasks
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_json
+from unmask.comparison.work import Work
+from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
+from unmask.config import CompareConfig, PretrainConfig, from_json
 from unmask.data.load import Dataset, load_data
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.randomness import derive_seed, permutation
+from unmask.randomness import permutation
 from unmask.report.page import write_report
 from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
 from unmask.stages.pretrain import pretrain
-from unmask.weights import ENCODER_FILE, initialise, load_weights, resolve_weights
+from unmask.weights import initialise, load_weights, resolve_weights
 
 
 def compare(
@@ -54,14 +46,16 @@ def compare(
         require_same_data(out, data.fingerprint)
     jobs = config.jobs or default_jobs()
     config, of_runs = _as_pretrained(config, data)
-    encoders = _pretrain_all(config, out, data, jobs, progress)
-    chosen = _choose_best(config, out, data, jobs, progress)
+    work = Work(config, out, data, cell)
+    _pretrain_all(work, jobs, progress)
+    _run("tune the baseline", work.trials(), data, jobs, progress)
+    chosen = work.chosen()
     notes = [*data.notes, *of_runs, *_notes(config, data, chosen)]
     facts = environment(
         seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
     )
     write_json(out / "environment.json", facts)
-    _fill_table(config, out, data, encoders, chosen, cell, jobs, progress)
+    _run("cells", work.cells(chosen), data, jobs, progress)
     before = float(read_json(out / "summary.json")["wall_seconds"]) if (out / "summary.json").exists() else 0.0
     seconds = before + time.monotonic() - started
     write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": seconds})
@@ -116,100 +110,21 @@ def _halve_validation(data: Dataset, seed: int) -> Dataset:
     return replace(data, val=data.val.select(order[:half]), tests={"test": data.val.select(order[half:])})
 
 
-def _pretrain_all(config: CompareConfig, out: Path, data: Dataset, jobs: int, progress: bool) -> dict[str, list[Path]]:
-    """Runs of every pretraining, by arm family; finished ones are not repeated, interrupted ones are continued."""
-    families: dict[str, list[Path]] = {}
-    tasks: list[Task] = []
-    if {"mrp", "probe_mrp"} & set(config.arms):
-        families["mrp"] = list(config.pretrained)
-        if not config.pretrained:
-            families["mrp"] = [out / "pretrain" / f"seed_{k}" for k in range(pretrainings(config))]
-            tasks += [_pretraining(config, folder, k, None) for k, folder in enumerate(families["mrp"])]
-    if "given_mrp" in config.arms:
-        families["given_mrp"] = [out / "pretrain_given" / f"seed_{k}" for k in range(pretrainings(config))]
-        tasks += [_pretraining(config, folder, k, config.given) for k, folder in enumerate(families["given_mrp"])]
-    alone = len(tasks) < max(jobs, 2)  # fewer than the cores: one after the other, each on all of them, with its bar
-    tasks = [task for task in tasks if not (task[1][1] / ENCODER_FILE).exists()]
-    if alone:
-        for _, (one, folder, _) in tasks:
-            pretrain(one, folder, resume=folder.exists(), progress=progress, dataset=data)
-    else:
-        _run("pretrain", tasks, data, jobs, progress)
-    return families
-
-
-def _pretraining(config: CompareConfig, folder: Path, index: int, init: str | None) -> Task:
-    one = PretrainConfig(
-        data=config.data,
-        encoder=config.encoder,
-        recipe=config.pretrain,
-        init=init,
-        seed=derive_seed(config.seed, "pretraining", index) % 2**31,
-    )
-    return _pretrain_quietly, (one, folder, None)
-
-
-def _pretrain_quietly(config: PretrainConfig, folder: Path, _: None, data: Dataset) -> None:
-    pretrain(config, folder, resume=folder.exists(), progress=False, dataset=data)
-
-
-def _choose_best(config: CompareConfig, out: Path, data: Dataset, jobs: int, progress: bool) -> dict[int, int]:
-    """The candidate of scratch_best per budget: best mean validation accuracy over the tuning draws."""
-    count = len(candidates(config))
-    if not {"scratch_best", "scratch_compute"} & set(config.arms) or count == 1:
-        return dict.fromkeys(config.budgets, 0)
-    trials = [
-        (budget, candidate, draw)
-        for draw in range(config.tuning_seeds)
-        for budget in config.budgets
-        for candidate in range(count)
-    ]
-    files = {trial: out / "tuning" / "b{}-c{}-d{}.json".format(*trial) for trial in trials}
-    tasks: list[Task] = [
-        (_trial, (tuning_config(config, *trial), file)) for trial, file in files.items() if not file.exists()
-    ]
-    _run("tune the baseline", tasks, data, jobs, progress)
-    accuracy = {trial: float(read_json(file)["val_accuracy"]) for trial, file in files.items()}
-
-    def mean(budget: int, candidate: int) -> float:
-        draws = range(config.tuning_seeds)
-        return sum(accuracy[budget, candidate, draw] for draw in draws) / config.tuning_seeds
-
-    return {b: max(range(count), key=lambda c: mean(b, c)) for b in config.budgets}
-
-
-def _fill_table(
-    config: CompareConfig,
-    out: Path,
-    data: Dataset,
-    encoders: dict[str, list[Path]],
-    chosen: dict[int, int],
-    cell: int | None,
-    jobs: int,
-    progress: bool,
-) -> None:
-    tasks: list[Task] = []
-    for key in all_cells(config):
-        if not (out / "cells" / f"{key.name}.json").exists():
-            one = cell_config(
-                config,
-                key,
-                encoders=encoders,
-                chosen=chosen,
-                pretrain_images=len(data.pretrain),
-                classes=len(data.classes),
-                cell=cell,
-            )
-            tasks.append((_cell, (one, key, out / "cells")))
-    _run("cells", tasks, data, jobs, progress)
-
-
-def _cell(config: ClassifyConfig, key: CellKey, folder: Path, data: Dataset) -> None:
-    run_cell(config, data, key, folder)
-
-
-def _trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
-    run_trial(config, data, file)
+def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:
+    """Every pretraining, and beside it, where cores are free, the trials and cells that need none."""
+    tasks, others = work.pretrainings(), [*work.trials(), *work.cells(None)]
+    if len(tasks) >= max(jobs, 2):
+        _run("pretrain", [*tasks, *others], work.data, jobs, progress)
+        return
+    threads = torch.get_num_threads()
+    helpers = jobs // 2 if tasks and others else 0
+    with meanwhile(others, work.data, helpers):  # the pretraining stays here, with its bar and the other cores
+        torch.set_num_threads(max(1, threads - helpers))
+        try:
+            for _, (one, folder) in tasks:
+                pretrain(one, folder, resume=folder.exists(), progress=progress, dataset=work.data)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _run(name: str, tasks: Sequence[Task], data: Dataset, jobs: int, progress: bool) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,8 +42,7 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
     if jobs == 1 or len(tasks) == 1:
         yield from _run_here(tasks, data)
         return
-    context = mp.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(data,)) as pool:
+    with _pool(tasks, data, jobs) as pool:
         futures: set[Future[None]] = {pool.submit(_call, function, arguments) for function, arguments in tasks}
         done = 0
         try:
@@ -55,6 +55,32 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
         except BaseException:  # a failed task, Ctrl-C, or a caller that stops listening
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+@contextmanager
+def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]:
+    """Work on `tasks` in `jobs` processes while the body runs.
+
+    At the body's end what is running is let finish and what waits is dropped: the caller looks which tasks are done. A
+    task's failure is raised at the end of the body.
+    """
+    if jobs == 0 or not tasks:
+        yield
+        return
+    with _pool(tasks, data, jobs) as pool:
+        futures = [pool.submit(_call, function, arguments) for function, arguments in tasks]
+        try:
+            yield
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    for future in futures:
+        if not future.cancelled():
+            future.result()
+
+
+def _pool(tasks: Sequence[Task], data: Dataset, jobs: int) -> ProcessPoolExecutor:
+    context = mp.get_context("spawn")
+    return ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(data,))
 
 
 def _run_here(tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
