@@ -9,6 +9,8 @@ from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.validation import require, require_at_least, require_between, require_choice
 
 Precision = Literal["no", "bf16", "fp16"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+TRACKERS: tuple[Tracker, ...] = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +100,12 @@ class PretrainConfig:
     """Epochs between pictures of reconstructed validation images."""
     keep: int = 2
     """Checkpoints kept: the newest ones."""
+    tracker: Tracker | None = None
+    """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
 
     def __post_init__(self) -> None:
+        if self.tracker is not None:
+            require_choice("tracker", self.tracker, TRACKERS)
         require_choice("execution", self.execution, ("auto", "dense", "packed", "filled"))
         require(self.save_every > 0, "save_every", self.save_every, "a positive number of epochs")
         require(self.picture_every > 0, "picture_every", self.picture_every, "a positive number of epochs")
@@ -168,7 +174,13 @@ class ClassifyConfig:
     subset_seed: int = 0
     """Seed of the labelled subset."""
 
+    # What does not change the result
+    tracker: Tracker | None = None
+    """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
+
     def __post_init__(self) -> None:
+        if self.tracker is not None:
+            require_choice("tracker", self.tracker, TRACKERS)
         if self.budget is not None:
             require_at_least("budget", self.budget, 1)
         require_between("hide_cells", self.hide_cells, 0, 1, open_high=True)

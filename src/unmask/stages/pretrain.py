@@ -38,6 +38,7 @@ from unmask.training.optimiser import build_optimiser, parameter_groups, plan_st
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
 _MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
+from unmask.training.tracking import end_tracker, start_tracker, track
 _PICTURED = 8
 
 
@@ -75,7 +76,11 @@ def pretrain(
         require_same_data(out, data.fingerprint)
     if resumed and (out / ENCODER_FILE).exists():
         return out
-    session.run(resumed)
+    start_tracker(session.engine, out, config)
+    try:
+        session.run(resumed)
+    finally:
+        end_tracker(session.engine)
     return out
 
 
@@ -84,7 +89,7 @@ class Session:
 
     def __init__(self, config: PretrainConfig, out: Path, data: Dataset, *, show: bool) -> None:
         self.config, self.out, self.data, self.show = config, out, data, show
-        self.engine: Accelerator = build_engine(config.recipe.optimiser.precision)
+        self.engine: Accelerator = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out)
         network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
         encoder = network.encoder
         why = getattr(encoder, "note", None)
@@ -201,6 +206,7 @@ class Session:
             prune(self.out, self.config.keep)
 
     def _stateful(self) -> dict[str, nn.Module]:
+            track(self.engine, values)
         """Every network that a checkpoint must hold."""
         average: dict[str, nn.Module] = {"average": self.average} if self.average is not None else {}
         return {"network": self.plain, **average, **self.target.modules()}

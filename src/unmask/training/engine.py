@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,17 +12,25 @@ from torch import Tensor
 
 from unmask.config import OptimiserConfig
 from unmask.errors import UserError
+from unmask.training.tracking import FOLDER, require_tracker
 
 
-def build_engine(precision: str) -> Accelerator:
+def build_engine(precision: str, *, tracker: str | None = None, folder: Path | None = None) -> Accelerator:
     """An Accelerator of the wanted mixed precision; its process-wide state is renewed when the precision differs.
 
+    Args:
+        precision: no, bf16 or fp16.
+        tracker: where numbers are sent besides metrics.jsonl; see `unmask.training.tracking`.
+        folder: run folder, for trackers that write to disk.
+
     Raises:
-        UserError: started as several processes.
+        UserError: started as several processes, or the tracker is not installed.
     """
+    require_tracker(tracker)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
-    engine = Accelerator(mixed_precision=precision)
+    logs = None if folder is None else str(folder / FOLDER)
+    engine = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=logs)
     if engine.num_processes > 1:
         raise UserError(
             f"started as {engine.num_processes} processes, but run folders and fine-tuning are made for one: start a "
