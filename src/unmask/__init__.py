@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from unmask.comparison.run import compare
     from unmask.data.load import load_data
     from unmask.demonstration import demo
+    from unmask.deploy.embed import embed
+    from unmask.deploy.export import export
+    from unmask.deploy.predict import predict
     from unmask.encoders.build import build_model
     from unmask.encoders.masked import masked_encoder
     from unmask.masking import draw_masks
@@ -28,10 +31,13 @@ __all__ = [
     "compare",
     "demo",
     "draw_masks",
+    "embed",
+    "export",
     "finetune",
     "load_data",
     "load_weights",
     "masked_encoder",
+    "predict",
     "pretrain",
     "scratch",
     "write_report",
@@ -42,10 +48,13 @@ _WHERE = {
     "compare": "unmask.comparison.run",
     "demo": "unmask.demonstration",
     "draw_masks": "unmask.masking",
+    "embed": "unmask.deploy.embed",
+    "export": "unmask.deploy.export",
     "finetune": "unmask.stages.classify",
     "load_data": "unmask.data.load",
     "load_weights": "unmask.weights",
     "masked_encoder": "unmask.encoders.masked",
+    "predict": "unmask.deploy.predict",
     "pretrain": "unmask.stages.pretrain",
     "scratch": "unmask.stages.classify",
     "write_report": "unmask.report.page",

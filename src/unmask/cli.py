@@ -14,6 +14,7 @@ import unmask
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.flags import FLAT
 from unmask.data.commands import CheckData, run_check
+from unmask.deploy.commands import EmbedConfig, ExportConfig, PredictConfig, run_embed, run_export, run_predict
 from unmask.encoders.commands import EncodersConfig, run_encoders
 from unmask.errors import UserError
 from unmask.recipes import Recipe, named, suggested, with_encoder
@@ -115,6 +116,9 @@ COMMANDS: dict[str, type[Any]] = {
     "scratch": Scratch,
     "compare": Compare,
     "report": Report,
+    "predict": PredictConfig,
+    "embed": EmbedConfig,
+    "export": ExportConfig,
     "data check": CheckData,
     "encoders": EncodersConfig,
     "theory verify": VerifyConfig,
@@ -223,6 +227,12 @@ def run(command: Any) -> int:
         return run_check(command)
     if isinstance(command, EncodersConfig):
         return run_encoders(command)
+    if isinstance(command, PredictConfig):
+        return run_predict(command)
+    if isinstance(command, EmbedConfig):
+        return run_embed(command)
+    if isinstance(command, ExportConfig):
+        return run_export(command)
     if isinstance(command, VerifyConfig | SweepConfig | TheoryReportConfig):
         return _theory(command)
     flags: RunFlags = command.run

@@ -8,6 +8,7 @@ import timm
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, from_json, to_json
+from unmask.data.form import Kind
 from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.training.checkpoint import load_tensors, save_tensors
@@ -29,6 +30,8 @@ class Card:
     clipped: bool
     """Whether values outside that range are cut."""
     classes: tuple[str, ...] = ()
+    kind: Kind | None = None
+    """Number type of the stored pixel values; None in files of a program that did not say."""
 
 
 def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()) -> Card:
@@ -42,6 +45,7 @@ def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()
         value_range=data.value_range,
         clipped=data.clipped,
         classes=classes,
+        kind=data.kind,
     )
 
 

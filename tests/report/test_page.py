@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from unmask.errors import UserError
+from unmask.report.folders import read_runs
 from unmask.report.page import write_report
 from unmask.report.recalls import class_intervals
 from unmask.report.svg import picture_uri
@@ -193,6 +194,22 @@ def test_runs_side_by_side(tmp_path: Path, pretraining_folder: Writer, classific
     text = page.read_text(encoding="utf-8")
     assert '<th scope="row">init</th><td>runs/pre</td><td>–</td>' in text
     assert '<th scope="row">seed</th><td>1</td><td>2</td>' in text
+
+
+def test_runs_of_one_name_are_told_apart(
+    tmp_path: Path, pretraining_folder: Writer, classification_folder: Writer
+) -> None:
+    """Any number of runs: folders called alike are named with those above, and one given twice is shown once."""
+    folders = [
+        pretraining_folder(tmp_path / "a" / "run"),
+        pretraining_folder(tmp_path / "b" / "run"),
+        classification_folder(tmp_path / "c" / "tuned"),
+    ]
+    runs = read_runs([*folders, folders[0]])
+    assert [run.name for run in runs] == ["a/run", "b/run", "tuned"]
+    text = write_report([*folders, folders[0]], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "3 runs side by side" in text
+    assert "Reconstruction loss over steps of a/run, b/run" in text
 
 
 def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:

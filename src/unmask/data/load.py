@@ -15,7 +15,7 @@ from unmask.data.content import digest_rows, digest_stored, fingerprint, twins_t
 from unmask.data.digits import digits
 from unmask.data.fashion_mnist import fashion_mnist
 from unmask.data.folder import read_folder
-from unmask.data.form import Form
+from unmask.data.form import Form, Kind
 from unmask.data.imageset import ImageSet
 from unmask.data.manifest import read_manifest
 from unmask.data.multiview import read_multiview
@@ -59,6 +59,8 @@ class Dataset:
     """One message for each file left out as unreadable."""
     groups: torch.Tensor | None = None
     """Group of each image of `train`, int64; None where the source has no groups."""
+    kind: Kind | None = None
+    """Number type of the stored values, in whose units `value_range` is; None where unknown."""
 
 
 def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dataset:
@@ -103,6 +105,7 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
         notes=source.notes + plan.notes(labels_wanted=labels),
         bad_files=tuple(bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
+        kind=form.kind,
     )
 
 

@@ -13,7 +13,7 @@ class _SmoothedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, power: int, threshold: float) -> Tensor:
         """σ = s · low / q + (z - ϱ)₊ with low = min(max(z, 0), ϱ) and the slope s = (low / ϱ)^(q-1)."""
-        low = z.clamp(0, threshold)
+        low = z.clamp(0.0, threshold)  # two floats: the ONNX exporter takes no mixture
         ratio = low / threshold
         slope = ratio.clone()
         for _ in range(power - 2):

@@ -1,7 +1,7 @@
 """Reading run folders for the page; nothing is written."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,11 +61,30 @@ def read_run(path: Path) -> RunFolder:
     )
 
 
+def read_runs(paths: Sequence[Path]) -> list[RunFolder]:
+    """Read run folders, each once, under names that differ: where two folders are called alike, with those above.
+
+    Raises:
+        UserError: one of them is missing, or is not a run.
+    """
+    folders = {path.resolve(): path for path in reversed(paths)}
+    runs = [read_run(folders.pop(path.resolve())) for path in paths if path.resolve() in folders]
+    parts = [run.path.resolve().parts for run in runs]
+    return [replace(run, name=_shortest(own, parts)) for run, own in zip(runs, parts, strict=True)]
+
+
+def _shortest(own: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
+    """The fewest last parts of a path that no other one ends with."""
+    depths = range(1, len(own) + 1)
+    depth = next((n for n in depths if sum(other[-n:] == own[-n:] for other in others) == 1), len(own))
+    return "/".join(own[-depth:])
+
+
 def _read_comparison(path: Path, name: str, config: dict[str, Any], environment: Mapping[str, Any]) -> RunFolder:
     cells = [read_json(file) for file in sorted((path / "cells").glob("*.json"))]
     folders = [*sorted((path / "pretrain").glob("seed_*")), *sorted((path / "pretrain_given").glob("seed_*"))]
     folders += [Path(folder) for folder in config.get("pretrained") or []]
-    runs = [read_run(folder) for folder in folders if (folder / "config.json").exists()]
+    runs = read_runs([folder for folder in folders if (folder / "config.json").exists()])
     written = path / "summary.json"
     summary = read_json(written) if written.exists() else _unfinished(path, config, cells)
     return RunFolder("comparison", path, name, config, environment, summary=summary, cells=cells, pretrainings=runs)

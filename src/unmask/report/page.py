@@ -9,7 +9,7 @@ from unmask.errors import UserError
 from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
-from unmask.report.folders import RunFolder, read_run
+from unmask.report.folders import RunFolder, read_runs
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
 from unmask.runs import atomic_path
@@ -36,7 +36,7 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     """
     if not run_dirs:
         raise UserError("report: give at least one run folder")
-    runs = [read_run(Path(folder)) for folder in run_dirs]
+    runs = read_runs([Path(folder) for folder in run_dirs])
     path = out if out is not None else Path(run_dirs[0]) / "report.html"
     with atomic_path(path) as temporary:
         temporary.write_text(render(runs), encoding="utf-8")

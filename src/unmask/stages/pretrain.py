@@ -35,10 +35,10 @@ from unmask.training.checkpoint import checkpoint_path, collect_state, newest, p
 from unmask.training.engine import build_engine, effective_lr, fast_layout, unwrap
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
+from unmask.training.tracking import end_tracker, start_tracker, track
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
 _MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
-from unmask.training.tracking import end_tracker, start_tracker, track
 _PICTURED = 8
 
 
@@ -198,6 +198,7 @@ class Session:
     def _log(self, **values: Any) -> None:
         if self.engine.is_main_process:
             append_metrics(self.out, **values)
+            track(self.engine, values)
 
     def _save(self, done: int) -> None:
         modules = self._stateful()
@@ -206,7 +207,6 @@ class Session:
             prune(self.out, self.config.keep)
 
     def _stateful(self) -> dict[str, nn.Module]:
-            track(self.engine, values)
         """Every network that a checkpoint must hold."""
         average: dict[str, nn.Module] = {"average": self.average} if self.average is not None else {}
         return {"network": self.plain, **average, **self.target.modules()}

@@ -1,0 +1,1 @@
+"""From a run to its use: predictions, features, and encoders that run without this package. Imports nothing heavy."""

@@ -1,0 +1,71 @@
+"""Real images and what the run itself makes of them: an export is compared with that before it counts as done."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unmask.data.imageset import batches
+from unmask.deploy.images import choose_images, kind_of_card
+from unmask.deploy.trained import Trained
+from unmask.errors import UserError
+
+SIZES = (1, 2, 5)
+"""Batch sizes at which a graph with a free batch is compared."""
+TOLERANCE = 1e-4
+"""Largest difference, absolute, or relative to the largest output where that is above 1."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Five images and the run's output for them."""
+
+    stored: Tensor
+    """Pixel values as stored in files, float32 (5, C, H, W)."""
+    normalised: Tensor
+    """What the encoder sees, as evaluation prepares it."""
+    outputs: Tensor
+    """Logits, or pooled features, in float32."""
+
+
+@torch.no_grad()
+def reference(trained: Trained, data: str | None) -> Reference:
+    """Images of the run's data, or of other data, through the run's own network.
+
+    Raises:
+        UserError: the data are not there (any images of the right form will do), or none can be read.
+    """
+    card = trained.card
+    try:
+        images = choose_images(trained, data, on_bad_file="skip", limit=max(SIZES)).images
+    except UserError as error:
+        raise UserError(f"no images to check the export with: {error}; --data names others") from None
+    order = torch.arange(max(SIZES)) % len(images)
+    normalised = next(iter(batches(images, order, len(order), mean=card.mean, std=card.std))).images
+    low, high = card.value_range
+    stored = images.raw(order) * (high - low) + low
+    stored = stored if kind_of_card(card) == "float32" else stored.round()
+    return Reference(stored, normalised, trained.model.cpu()(normalised))
+
+
+def require_agreement(
+    network: Callable[[Tensor], Tensor], inputs: Tensor, outputs: Tensor, *, what: str, sizes: Sequence[int] = SIZES
+) -> float:
+    """Compare outputs of an export, at several batch sizes, with the run's. Returns the largest difference.
+
+    Raises:
+        UserError: it is above `TOLERANCE`, or the shapes differ.
+    """
+    scale = max(1.0, float(outputs.abs().max()))
+    worst = 0.0
+    for size in sizes:
+        got = network(inputs[:size])
+        if got.shape != outputs[:size].shape:
+            raise UserError(
+                f"{what}: gives {tuple(got.shape)} for {size} images, the run {tuple(outputs[:size].shape)}"
+            )
+        worst = max(worst, float((got - outputs[:size]).abs().max()) / scale)
+    if not worst <= TOLERANCE:
+        raise UserError(f"{what}: differs from the run by {worst:.2g} (allowed {TOLERANCE:g}); nothing was exported")
+    return worst

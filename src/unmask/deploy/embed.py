@@ -1,0 +1,109 @@
+"""Features of any images, as probes and nearest neighbours get them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unmask.deploy.forward import apply
+from unmask.deploy.images import ALL, choose_images
+from unmask.deploy.tables import require_writable, write_arrays, write_table
+from unmask.deploy.trained import Trained, read_trained
+from unmask.encoders.masked import masked_encoder
+from unmask.encoders.tokens import TOKEN_MODELS
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What `embed` wrote."""
+
+    out: Path
+    images: int
+    shape: tuple[int, ...]
+    """Of one image's features."""
+    left_out: int
+
+    def __str__(self) -> str:
+        skipped = f"; {self.left_out} unreadable files left out" if self.left_out else ""
+        return f"{self.out}: {' x '.join(map(str, self.shape))} features of {self.images} images{skipped}"
+
+
+def embed(
+    run: Path,
+    out: Path,
+    *,
+    data: str | None = None,
+    split: str = ALL,
+    layer: int | None = None,
+    as_map: bool = False,
+    on_bad_file: Literal["error", "skip"] = "error",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Embedded:
+    """Write path, label (if any) and features f0, f1, ..., a row an image; or arrays features, path and label (.npz).
+
+    Args:
+        run: folder of a pretraining, a fine-tuned run or one from scratch.
+        out: .csv, .parquet or .npz.
+        data: what `DataConfig.data` takes. Default: the run's own data.
+        split: "all", or a set as the run drew it.
+        layer: a stage of the encoder, averaged over positions, instead of the input of the head.
+        as_map: the stage's map (C, h, w) instead of its average; .npz only.
+        on_bad_file: stop at an unreadable file, or leave it out.
+        overwrite: replace an existing file.
+        progress: show a bar.
+
+    Raises:
+        UserError: bad input, before a file is written.
+    """
+    require_writable(out, (".csv", ".parquet", ".npz"), overwrite=overwrite)
+    if as_map and (layer is None or out.suffix.lower() != ".npz"):
+        raise UserError("map: a map is one of a stage, in a .npz file: give --layer and --out FILE.npz")
+    trained = read_trained(run)
+    network = head_input(trained) if layer is None else stage(trained, layer, as_map=as_map)
+    chosen = choose_images(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
+    ids, features = apply(network, chosen.images, trained.card, description="embed", show=progress)
+    at = {image: i for i, image in enumerate(chosen.images.ids.tolist())}
+    kept = chosen.images.select([at[i] for i in ids.tolist()])
+    columns: dict[str, Any] = {"path": list(kept.names)}
+    if chosen.classes:
+        columns["label"] = [chosen.classes[i] if i >= 0 else "" for i in kept.labels.tolist()]
+    if out.suffix.lower() == ".npz":
+        write_arrays(out, {name: np.asarray(texts) for name, texts in columns.items()} | {"features": features.numpy()})
+    else:
+        write_table(out, columns | {f"f{i}": features[:, i].tolist() for i in range(features.shape[1])})
+    left_out = len(chosen.bad_files) + len(chosen.images) - len(ids)
+    return Embedded(out, len(ids), tuple(features.shape[1:]), left_out)
+
+
+def head_input(trained: Trained) -> Callable[[Tensor], Tensor]:
+    """Pooled features (B, D), as the classifier gets them."""
+    model: Any = trained.model
+    return lambda images: model.forward_head(model.forward_features(images), pre_logits=True)
+
+
+def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], Tensor]:
+    """The map (B, C, h, w) of a stage, or its average over positions (B, C).
+
+    Raises:
+        UserError: the encoder has no such stage, or no stages at all.
+    """
+    # With nothing hidden, a filled encoder is the plain model with its maps read.
+    execution = "auto" if isinstance(trained.model, TOKEN_MODELS) else "filled"
+    encoder = masked_encoder(trained.model, image_size=trained.card.image_size, execution=execution)
+    trained.model.eval()
+    count = len(encoder.channels)
+    if not -count <= layer < count:
+        raise UserError(f"layer = {layer} is out of range: {trained.card.encoder.encoder} has stages 0 to {count - 1}")
+
+    def network(images: Tensor) -> Tensor:
+        nothing = torch.zeros(len(images), *encoder.grid, dtype=torch.bool)
+        found = encoder(images, nothing).maps[layer]
+        return found if as_map else found.mean(dim=(2, 3))
+
+    return network

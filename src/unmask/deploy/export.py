@@ -1,0 +1,102 @@
+"""A run's network in a form that runs without this package; nothing is left behind that does not agree with the run."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from unmask.config.validation import require_choice
+from unmask.deploy.agreement import reference
+from unmask.deploy.commands import FORMATS, Format
+from unmask.deploy.graphs import require_onnx, write_onnx, write_torch_export
+from unmask.deploy.hub import require_login, upload
+from unmask.deploy.modelcard import README, loading, model_card
+from unmask.deploy.trained import Trained, read_trained
+from unmask.deploy.with_timm import require_timm_alone, write_safetensors, write_timm
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote: where, the largest difference from the run, how it is loaded, and its address on the hub."""
+
+    folder: Path
+    files: tuple[str, ...]
+    difference: float
+    code: str
+    address: str | None = None
+
+    def __str__(self) -> str:
+        where = f"\nuploaded to {self.address}" if self.address else ""
+        return (
+            f"{self.folder}: {', '.join(self.files)}; checked on real images, within {self.difference:.1g} of the run"
+            f"{where}\n\n{self.code}"
+        )
+
+
+def export(
+    run: Path,
+    to: Format,
+    out: Path | None = None,
+    *,
+    inputs: Literal["stored", "normalised"] = "stored",
+    data: str | None = None,
+    licence: str | None = None,
+    push_to_hub: str | None = None,
+    public: bool = False,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the network of a run, its input's settings and a model card, and check them against the run.
+
+    Args:
+        run: folder of pretrain, finetune or scratch.
+        to: timm, safetensors, onnx or torch-export.
+        out: folder. Default: export-FORMAT in the run folder.
+        inputs: for graphs. stored: pixel values as in files; normalised: what the encoder sees.
+        data: images for the check. Default: the run's own.
+        licence: of the weights, for the model card.
+        push_to_hub: repository to upload to.
+        public: whether a repository that is created is public.
+        overwrite: replace the files of an earlier export; other files in the folder stay.
+
+    Raises:
+        UserError: bad input, a network that has no such form, or a result that differs from the run. The folder is
+            untouched then.
+    """
+    require_choice("to", to, FORMATS)
+    require_choice("inputs", inputs, ("stored", "normalised"))
+    out = run / f"export-{to}" if out is None else out
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
+        raise UserError(f"out: {out} is {'not empty; --overwrite replaces it' if out.is_dir() else 'not a folder'}")
+    if to == "onnx":
+        require_onnx()
+    if push_to_hub is not None:
+        require_login(push_to_hub)
+    trained = read_trained(run)
+    if to == "timm":
+        require_timm_alone(trained.card)
+    normalised = inputs == "normalised"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as name:
+        folder = Path(name)
+        difference = _write(trained, to, folder, data, normalised=normalised)
+        text = model_card(trained, to, normalised=normalised, licence=licence, difference=difference)
+        (folder / README).write_text(text, encoding="utf-8")
+        out.mkdir(exist_ok=True)
+        files = sorted(file.name for file in folder.iterdir())
+        for file in files:
+            (folder / file).replace(out / file)
+    address = upload(out, push_to_hub, public=public) if push_to_hub is not None else None
+    return Exported(out, tuple(files), difference, loading(trained, to, normalised=normalised), address)
+
+
+def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalised: bool) -> float:
+    """Write in one form and return the largest difference from the run."""
+    expected = reference(trained, data)
+    if to == "timm":
+        return write_timm(trained, folder, expected)
+    if to == "safetensors":
+        return write_safetensors(trained, folder, expected)
+    if to == "onnx":
+        return write_onnx(trained, folder, expected, normalised=normalised)
+    return write_torch_export(trained, folder, expected, normalised=normalised)

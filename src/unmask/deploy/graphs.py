@@ -1,0 +1,97 @@
+"""The network as one graph with a free batch size: ONNX, and torch.export's .pt2."""
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unmask.config import to_json
+from unmask.deploy.agreement import Reference, require_agreement
+from unmask.deploy.served import Served
+from unmask.deploy.trained import Trained
+from unmask.errors import UserError
+
+ONNX = "model.onnx"
+PT2 = "model.pt2"
+INPUT = "images"
+
+
+def require_onnx() -> None:
+    """Raise `UserError` where the packages of the extra `onnx` are missing."""
+    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"to: onnx needs {', '.join(missing)}: pip install 'unmask[onnx]'")
+
+
+def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalised: bool) -> float:
+    """Write model.onnx and compare it, run by onnxruntime, at batches of 1, 2 and 5. Returns the largest difference.
+
+    Raises:
+        UserError: an operation that ONNX lacks, or a result that differs.
+    """
+    import onnx
+    import onnxruntime
+
+    served, inputs = _served(trained, expected, normalised)
+    output = "logits" if trained.card.classes else "features"
+    with _explained(trained, "ONNX"):
+        program: Any = torch.onnx.export(
+            served,
+            (inputs[:2],),
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[output],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+        graph = program.model_proto
+    facts = {"unmask": json.dumps(to_json(trained.card)), "inputs": "normalised" if normalised else "stored"}
+    onnx.helper.set_model_props(graph, facts)
+    onnx.save_model(graph, str(folder / ONNX))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
+
+    def network(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
+
+    return require_agreement(network, inputs, expected.outputs, what=ONNX)
+
+
+def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, normalised: bool) -> float:
+    """Write model.pt2, load it, and compare at batches of 1, 2 and 5. Returns the largest difference.
+
+    Raises:
+        UserError: torch.export cannot trace the network, or a result that differs.
+    """
+    served, inputs = _served(trained, expected, normalised)
+    with _explained(trained, "torch.export"):
+        program = torch.export.export(served, (inputs[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        torch.export.save(program, folder / PT2)
+        loaded = torch.export.load(folder / PT2).module()
+    return require_agreement(loaded, inputs, expected.outputs, what=PT2)  # as users call it: no torch.no_grad around
+
+
+def _served(trained: Trained, expected: Reference, normalised: bool) -> tuple[nn.Module, Tensor]:
+    model = trained.model.to(memory_format=torch.contiguous_format)
+    # For use, not for training: PatchNet's activation writes in place, which a graph that wants gradients refuses.
+    served = Served(model, trained.card, normalised=normalised).eval().requires_grad_(False)
+    return served, expected.normalised if normalised else expected.stored
+
+
+@contextmanager
+def _explained(trained: Trained, what: str) -> Iterator[None]:
+    """The exporters warn of their own future and fail with many kinds of errors: one line says which network."""
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"to: {trained.card.encoder.encoder} cannot become a graph of {what}: {reason}") from error

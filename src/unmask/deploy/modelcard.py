@@ -1,0 +1,146 @@
+"""README.md beside an export: what it is, on what it was trained, how well it did, how it is fed and loaded."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unmask.deploy.commands import Format
+from unmask.deploy.graphs import INPUT, ONNX, PT2
+from unmask.deploy.images import kind_of_card
+from unmask.deploy.trained import Trained
+from unmask.deploy.with_timm import WEIGHTS, call_of_timm
+from unmask.runs import read_metrics
+
+README = "README.md"
+_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+
+
+def model_card(trained: Trained, to: Format, *, normalised: bool, licence: str | None, difference: float) -> str:
+    """The page as Markdown, with the header that the Hugging Face hub reads."""
+    classifier = bool(trained.card.classes)
+    kind = "Image classifier" if classifier else "Image encoder (pooled features)"
+    start = trained.config.get("init")
+    origin = f"started from {_last(start)}" if start else "started from random weights"
+    parts = [
+        _header(trained, to, licence),
+        f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
+        f"{kind}, {origin}, trained with unmask {_version(trained)}. Exported as {to}; on real images its output was "
+        f"within {difference:.1g} of the run's.",
+        "## Data\n\n" + _data(trained),
+        "## Measured\n\n" + _measured(trained),
+        "## Input\n\n" + _input(trained, to, normalised),
+        f"## Load\n\nIn this folder:\n\n```python\n{loading(trained, to, normalised=normalised)}```",
+        "## Recipe\n\n```json\n" + json.dumps(_recipe(trained), indent=1) + "\n```",
+        "## Licence\n\n" + (licence or "None is stated yet: whoever publishes these weights says which."),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def loading(trained: Trained, to: Format, *, normalised: bool) -> str:
+    """Python that loads the export, to be run in its folder."""
+    card = trained.card
+    shape = (1, card.channels, *card.image_size)
+    images = "what the encoder sees, see Input" if normalised else "pixel values as stored"
+    output = "logits" if card.classes else "features"
+    if to == "timm":
+        return (
+            f"import timm\n\nmodel = {call_of_timm(card, WEIGHTS)}.eval()\n"
+            "# the same, with the settings of its input:\n"
+            'model = timm.create_model("local-dir:.", pretrained=True).eval()\n'
+            "settings = timm.data.resolve_model_data_config(model)\n"
+        )
+    if to == "safetensors":
+        return (
+            "from pathlib import Path\n\nfrom unmask import build_model, load_weights\n\n"
+            f'weights, card = load_weights(Path("{WEIGHTS}"))\n'
+            "classes = len(card.classes)\n"
+            "model = build_model(card.encoder, channels=card.channels, image_size=card.image_size, classes=classes)\n"
+            "model.load_state_dict(weights)\nmodel.eval()\n"
+        )
+    if to == "onnx":
+        return (
+            f'import numpy\nimport onnxruntime\n\nsession = onnxruntime.InferenceSession("{ONNX}")\n'
+            f"images = numpy.zeros({shape}, numpy.float32)  # {images}\n"
+            f'({output},) = session.run(None, {{"{INPUT}": images}})\n'
+        )
+    return (
+        f'import torch\n\nmodel = torch.export.load("{PT2}").module()\n'
+        f"{output} = model(torch.zeros{shape})  # {images}\n"
+    )
+
+
+def _header(trained: Trained, to: Format, licence: str | None) -> str:
+    task = "image-classification" if trained.card.classes else "image-feature-extraction"
+    lines = [f"license: {licence or 'other'}", f"pipeline_tag: {task}"]
+    if to == "timm":
+        lines.append("library_name: timm")
+    return "---\n" + "\n".join([*lines, "tags:", "- unmask"]) + "\n---"
+
+
+def _data(trained: Trained) -> str:
+    facts = trained.environment.get("data", {})
+    images = facts.get("images")
+    labelled = trained.result.get("labelled_images")
+    lines = [f"- data set: {_last(trained.data.data)} (fingerprint {facts.get('fingerprint', 'not recorded')})"]
+    lines += [f"- pretrained on {images} images without labels"] if images else []
+    lines += [f"- {labelled} labelled training images"] if labelled else []
+    lines += [f"- classes: {', '.join(trained.card.classes)}"] if trained.card.classes else []
+    return "\n".join(lines)
+
+
+def _measured(trained: Trained) -> str:
+    metrics: Mapping[str, Any] = trained.result.get("metrics", {})
+    if not metrics:
+        return _pretraining(trained)
+    rows = ["| images | n | accuracy | balanced accuracy | macro-F1 | AUROC |", "|---|---|---|---|---|---|"]
+    for split, values in metrics.items():
+        n = sum(row["n"] for row in values.get("per_class", []))
+        rows.append(f"| {split} | {n} | " + " | ".join(_percent(values.get(score)) for score in _SCORES) + " |")
+    return "\n".join([*rows, "", "In %, of one training; `unmask compare` tells how much of it is luck."])
+
+
+def _pretraining(trained: Trained) -> str:
+    looks = [row for row in read_metrics(trained.folder) if row.get("kind") == "val"]
+    if not looks:
+        return "Nothing was recorded."
+    last = looks[-1]
+    return (
+        f"Reconstruction loss on hidden cells {last['val_loss']:.4f} after {last['step']} steps (predicting each "
+        f"cell's mean: {last['baseline']:.4f}); effective rank of the features {last['effective_rank']:.1f}."
+    )
+
+
+def _input(trained: Trained, to: Format, normalised: bool) -> str:
+    card = trained.card
+    height, width = card.image_size
+    low, high = card.value_range
+    lines = [
+        f"- {card.channels} channel{'s' * (card.channels > 1)}, {height} x {width} pixels (height x width); other "
+        "sizes are stretched to it, bilinear with antialiasing",
+        f"- stored pixel values ({kind_of_card(card)}) from {low:g} to {high:g} count as 0 to 1"
+        + (", those beyond are clipped" if card.clipped else ""),
+        f"- then (x - mean) / std with mean {list(card.mean)} and std {list(card.std)}",
+    ]
+    if to in ("onnx", "torch-export"):
+        inside = "the caller does all of this" if normalised else "the graph does the last two steps itself"
+        lines.append(f"- {inside}: it takes float32 [batch, {card.channels}, {height}, {width}], any batch")
+    return "\n".join(lines)
+
+
+def _recipe(trained: Trained) -> dict[str, Any]:
+    names = ("encoder", "recipe", "budget", "seed", "subset_seed")
+    return {name: trained.config[name] for name in names if name in trained.config}
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _last(path: str) -> str:
+    """The last part of a path: the folders above are nobody's business."""
+    return Path(path).name or path
+
+
+def _version(trained: Trained) -> str:
+    return str(trained.environment.get("packages", {}).get("unmask", ""))

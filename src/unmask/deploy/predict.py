@@ -1,0 +1,105 @@
+"""Predictions of a run for any images, with the preprocessing and the numbers of its own evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unmask.deploy.forward import apply
+from unmask.deploy.images import ALL, Chosen, choose_images
+from unmask.deploy.tables import require_writable, write_table
+from unmask.deploy.trained import Trained, read_trained
+from unmask.errors import UserError
+from unmask.training.engine import build_engine, fast_layout
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict` wrote: the file, its images, and how many are right of those whose label the run knows."""
+
+    out: Path
+    images: int
+    right: int
+    labelled: int
+    left_out: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right predictions among the labelled images; None without any."""
+        return self.right / self.labelled if self.labelled else None
+
+    def __str__(self) -> str:
+        score = f"; right on {self.right} of {self.labelled} labelled ({self.accuracy:.1%})" if self.labelled else ""
+        skipped = f"; {self.left_out} unreadable files left out" if self.left_out else ""
+        return f"{self.out}: {self.images} images{score}{skipped}"
+
+
+def predict(
+    run: Path,
+    out: Path,
+    *,
+    data: str | None = None,
+    split: str = ALL,
+    on_bad_file: Literal["error", "skip"] = "error",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Predicted:
+    """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row an image.
+
+    Args:
+        run: folder of a fine-tuned run or one from scratch.
+        out: .csv or .parquet.
+        data: what `DataConfig.data` takes. Default: the run's own data.
+        split: "all", or a set as the run drew it, e.g. "test"; then the accuracy is that of the run's result.json.
+        on_bad_file: stop at an unreadable file, or leave it out.
+        overwrite: replace an existing file.
+        progress: show a bar.
+
+    Raises:
+        UserError: bad input, before a file is written.
+    """
+    require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
+    trained = read_trained(run)
+    if not trained.card.classes:
+        raise UserError(f"{run}: is a pretraining and has no classifier; fine-tune it first, or use embed")
+    chosen = choose_images(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
+    ids, scores = logits(trained, chosen, show=progress)
+    truth = _labels(chosen, ids)
+    names = dict(zip(chosen.images.ids.tolist(), chosen.images.names, strict=True))
+    classes = np.asarray(trained.card.classes)
+    predicted = classes[scores.argmax(1).numpy()]
+    columns = {"path": [names[i] for i in ids.tolist()]}
+    if chosen.classes:
+        columns["label"] = truth
+    columns["predicted"] = predicted.tolist()
+    probabilities = torch.softmax(scores.double(), dim=1)
+    write_table(out, columns | {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes.tolist())})
+    known = [i for i, name in enumerate(truth) if name in trained.card.classes]
+    return Predicted(
+        out=out,
+        images=len(ids),
+        right=sum(bool(truth[i] == predicted[i]) for i in known),
+        labelled=len(known),
+        left_out=len(chosen.bad_files) + len(chosen.images) - len(ids),
+    )
+
+
+def logits(trained: Trained, chosen: Chosen, *, show: bool = False) -> tuple[Tensor, Tensor]:
+    """Ids (N,) and logits (N, K), bit-equal to those of the run's evaluation on the same images."""
+    engine = build_engine(trained.precision)
+    model = fast_layout(trained.model).to(engine.device)
+
+    def network(images: Tensor) -> Tensor:
+        with engine.autocast():
+            return model(images.to(engine.device, memory_format=torch.channels_last))
+
+    return apply(network, chosen.images, trained.card, description="predict", show=show)
+
+
+def _labels(chosen: Chosen, ids: Tensor) -> list[str]:
+    """The name of each image's label; "" for none."""
+    by_id = dict(zip(chosen.images.ids.tolist(), chosen.images.labels.tolist(), strict=True))
+    return [chosen.classes[by_id[i]] if by_id[i] >= 0 else "" for i in ids.tolist()]

@@ -1,0 +1,126 @@
+"""Weights and settings that timm loads by itself."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from unmask.config import to_json
+from unmask.deploy.agreement import Reference, require_agreement
+from unmask.deploy.trained import Trained
+from unmask.encoders.build import build_model
+from unmask.errors import UserError
+from unmask.runs import write_json
+from unmask.training.checkpoint import load_tensors
+from unmask.weights import Card, save_weights
+
+WEIGHTS = "model.safetensors"
+SETTINGS = "config.json"
+
+
+def require_timm_alone(card: Card) -> None:
+    """Raise `UserError` for a network that timm cannot build without this package."""
+    encoder = card.encoder
+    others = "use --to torch-export, onnx or safetensors"
+    if encoder.encoder == "patchnet":
+        raise UserError(f"to: patchnet is not a model of timm; {others}")
+    if encoder.unstrided:
+        raise UserError(
+            f"to: this {encoder.encoder} runs without its first {encoder.unstrided} strides (unstrided), which timm "
+            f"cannot build by itself; {others}"
+        )
+
+
+def write_timm(trained: Trained, folder: Path, expected: Reference) -> float:
+    """Write model.safetensors and config.json, load both ways that timm has, and compare.
+
+    Returns:
+        The largest difference from the run.
+
+    Raises:
+        UserError: timm cannot build this network, or what it loads differs.
+    """
+    save_weights(folder / WEIGHTS, trained.model, trained.card)
+    write_json(folder / SETTINGS, settings(trained))
+    name, arguments = trained.card.encoder.encoder, timm_arguments(trained.card)
+    loaded = {
+        "timm.create_model(checkpoint_path=...)": timm.create_model(
+            name, checkpoint_path=str(folder / WEIGHTS), **arguments
+        ),
+        "timm.create_model('local-dir:...')": timm.create_model(f"local-dir:{folder}", pretrained=True),
+    }
+    worst = 0.0
+    for what, model in loaded.items():
+        network = model.eval()
+        with torch.no_grad():
+            worst = max(worst, require_agreement(network, expected.normalised, expected.outputs, what=what))
+    return worst
+
+
+def timm_arguments(card: Card) -> dict[str, Any]:
+    """Keyword arguments of `timm.create_model` for this network, in plain JSON values."""
+    arguments: dict[str, Any] = {"num_classes": len(card.classes), "in_chans": card.channels}
+    arguments |= to_json(dict(card.encoder.encoder_options or {}))
+    try:
+        timm.create_model(card.encoder.encoder, img_size=card.image_size, **arguments)
+    except TypeError:
+        return arguments  # a network without a fixed grid
+    return {**arguments, "img_size": list(card.image_size)}
+
+
+def settings(trained: Trained) -> dict[str, Any]:
+    """config.json as timm's `load_model_config_from_hf` and local-dir read it; ours is under "unmask"."""
+    card = trained.card
+    own: Mapping[str, Any] = getattr(trained.model, "pretrained_cfg", {})
+    size = [card.channels, *card.image_size]
+    return {
+        "architecture": card.encoder.encoder,
+        "num_classes": len(card.classes),
+        "num_features": int(trained.model.num_features),  # type: ignore[arg-type]
+        **({"label_names": list(card.classes)} if card.classes else {}),
+        "model_args": timm_arguments(card),
+        "pretrained_cfg": {
+            "tag": "unmask",
+            "custom_load": False,
+            "input_size": size,
+            "fixed_input_size": bool(own.get("fixed_input_size", False)),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": "squash",
+            "mean": list(card.mean),
+            "std": list(card.std),
+            "num_classes": len(card.classes),
+            "pool_size": None,
+            "first_conv": own.get("first_conv"),
+            "classifier": own.get("classifier"),
+        },
+        "unmask": input_facts(card),
+    }
+
+
+def input_facts(card: Card) -> dict[str, Any]:
+    """What must be known of the input beyond timm's settings."""
+    return {"value_range": list(card.value_range), "clipped": card.clipped, "kind": card.kind}
+
+
+def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> float:
+    """Write model.safetensors, whose header holds the card, and the card as card.json; read them back and compare."""
+    save_weights(folder / WEIGHTS, trained.model, trained.card)
+    write_json(folder / "card.json", trained.card)
+    card = trained.card
+    model: nn.Module = build_model(
+        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=1
+    )
+    model.load_state_dict(load_tensors(folder / WEIGHTS)[0], strict=True)
+    with torch.no_grad():
+        return require_agreement(model.eval(), expected.normalised, expected.outputs, what=WEIGHTS)
+
+
+def call_of_timm(card: Card, weights: str) -> str:
+    """The line of Python that loads the weights."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in timm_arguments(card).items())
+    return f"timm.create_model({json.dumps(card.encoder.encoder)}, checkpoint_path={weights!r}, {arguments})"

@@ -1,0 +1,331 @@
+"""What leaves the package gives the run's numbers without it; what does not is never written."""
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from unmask.cli import main
+from unmask.data.imageset import batches
+from unmask.data.pixels import CachedPixels
+from unmask.deploy.export import export
+from unmask.deploy.images import choose_images
+from unmask.deploy.served import Served
+from unmask.deploy.trained import read_trained
+from unmask.errors import UserError
+from unmask.runs import read_json
+from unmask.weights import Card
+
+
+def _expected(run: Path, images: np.ndarray, folder: Path) -> torch.Tensor:
+    """The run's own output for 8-bit images, through files and evaluation's preprocessing."""
+    np.save(folder / "images.npy", images)
+    trained = read_trained(run)
+    chosen = choose_images(trained, str(folder / "images.npy")).images
+    batch = next(iter(batches(chosen, torch.arange(len(chosen)), 99, mean=trained.card.mean, std=trained.card.std)))
+    with torch.no_grad():
+        return trained.model(batch.images)
+
+
+def _images(count: int = 7) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (count, 1, 16, 16), dtype=np.uint8)
+
+
+def _run_card(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Execute the loading code of the model card, in its folder, and return its names."""
+    code = (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    with monkeypatch.context() as patch:
+        patch.chdir(folder)
+        exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("name", ["cnn_run", "vit_run"])
+def test_timm_loads_it(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By checkpoint_path and by local-dir, as the card prints it, with head or without: the same bits as the run's."""
+    run = request.getfixturevalue(name)
+    folder = export(run, "timm", tmp_path / "out").folder
+    model = _run_card(folder, monkeypatch)["model"]
+    trained = read_trained(run)
+    inputs = torch.randn(3, 1, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(model(inputs), trained.model(inputs))
+    options = read_json(folder / "config.json")["model_args"]
+    literal = timm.create_model(trained.card.encoder.encoder, checkpoint_path=folder / "model.safetensors", **options)
+    for key, tensor in trained.model.state_dict().items():
+        assert torch.equal(tensor, literal.state_dict()[key]), key
+    settings = timm.data.resolve_model_data_config(model)
+    assert settings["input_size"] == (1, 16, 16)
+    assert (tuple(settings["mean"]), tuple(settings["std"])) == (trained.card.mean, trained.card.std)
+    assert list(model.pretrained_cfg.get("label_names") or []) == list(trained.card.classes)
+
+
+def test_timm_prepares_images_as_evaluation_does(cnn_run: Path, tmp_path: Path) -> None:
+    """timm's own transform, built from config.json, on a grey file of another size."""
+    picture = np.random.default_rng(0).integers(0, 256, (24, 40), dtype=np.uint8)
+    (tmp_path / "one").mkdir()
+    Image.fromarray(picture).save(tmp_path / "one" / "a.png")
+    folder = export(cnn_run, "timm", tmp_path / "out").folder
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    trained = read_trained(cnn_run)
+    images = choose_images(trained, str(tmp_path / "one")).images
+    ours = next(iter(batches(images, torch.arange(1), 1, mean=trained.card.mean, std=trained.card.std))).images[0]
+    theirs = transform(Image.open(tmp_path / "one" / "a.png"))
+    level = 1 / 255 / trained.card.std[0]
+    assert float((ours - theirs).abs().max()) < 1.01 * level
+
+
+@pytest.mark.parametrize("name", ["cnn_run", "vit_run", "patchnet_run"])
+def test_onnx_takes_pixels_as_stored(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Raw 8-bit values into onnxruntime, at batches of 1, 2, 5 and 7: the run's output within 1e-4."""
+    run = request.getfixturevalue(name)
+    folder = export(run, "onnx", tmp_path / "out").folder
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.onnx"]
+    images = _images()
+    expected = _expected(run, images, tmp_path)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    for size in (1, 2, 5, 7):
+        (got,) = session.run(None, {"images": images[:size].astype(np.float32)})
+        assert np.allclose(got, expected[:size].numpy(), atol=1e-4), size
+    onnx.checker.check_model(str(folder / "model.onnx"))
+    facts = {entry.key: entry.value for entry in onnx.load(str(folder / "model.onnx")).metadata_props}
+    assert json.loads(facts["unmask"])["mean"] == list(read_trained(run).card.mean)
+    assert facts["inputs"] == "stored"
+    output = "logits" if read_trained(run).card.classes else "features"
+    assert _run_card(folder, monkeypatch)[output].shape == (1, expected.shape[1])
+
+
+@pytest.mark.parametrize("name", ["unstrided_run", "vit_run"])
+def test_torch_export(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The .pt2 file, loaded again, at several batches; `normalised` takes what the encoder sees."""
+    run = request.getfixturevalue(name)
+    inputs = "stored" if name == "unstrided_run" else "normalised"
+    folder = export(run, "torch-export", tmp_path / "out", inputs=inputs).folder
+    model = torch.export.load(folder / "model.pt2").module()
+    images = _images()
+    expected = _expected(run, images, tmp_path)
+    card = read_trained(run).card
+    given = torch.from_numpy(images).float()
+    if inputs == "normalised":
+        given = (given / 255 - card.mean[0]) / card.std[0]
+    with torch.no_grad():
+        for size in (1, 2, 5, 7):
+            assert torch.allclose(model(given[:size]), expected[:size], atol=1e-5), size
+    assert "model" in _run_card(folder, monkeypatch)
+
+
+def test_safetensors_hold_any_network(unstrided_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that timm alone cannot build: the card in the file's header rebuilds it."""
+    folder = export(unstrided_run, "safetensors", tmp_path / "out").folder
+    model = _run_card(folder, monkeypatch)["model"]
+    inputs = torch.randn(2, 1, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(model(inputs), read_trained(unstrided_run).model(inputs))
+    assert read_json(folder / "card.json")["image_size"] == [16, 16]
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch-export"])
+def test_a_window_travels_in_the_graph(
+    to: Any, patchnet_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that clipped pixel values: values beyond its window give what the window's ends give."""
+    trained = read_trained(patchnet_run)
+    windowed = replace(trained, card=replace(trained.card, clipped=True, value_range=(50.0, 180.0)))
+    monkeypatch.setattr("unmask.deploy.export.read_trained", lambda run: windowed)
+    folder = export(patchnet_run, to, tmp_path / "out").folder
+    images = _images(4).astype(np.float32)
+    if to == "onnx":
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        outputs = [session.run(None, {"images": x})[0] for x in (images, images.clip(50, 180))]
+    else:
+        model = torch.export.load(folder / "model.pt2").module()
+        outputs = [model(torch.from_numpy(x)).detach().numpy() for x in (images, images.clip(50, 180))]
+    assert np.array_equal(*outputs)
+    shares = (images.clip(50, 180) - 50) / 130
+    with torch.no_grad():
+        expected = trained.model(torch.from_numpy((shares - trained.card.mean[0]) / trained.card.std[0]))
+    assert np.allclose(outputs[0], expected.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "text"), [("unstrided_run", "unstrided"), ("patchnet_run", "patchnet")])
+def test_what_timm_cannot_build_is_said(name: str, text: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """One line that offers the other formats; nothing is written."""
+    with pytest.raises(UserError, match=rf"{text}.*--to torch-export, onnx or safetensors"):
+        export(request.getfixturevalue(name), "timm", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_export_is_never_left_behind(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph that forgets the normalisation differs from the run: an error, and no folder."""
+    monkeypatch.setattr(Served, "forward", lambda self, images: self.model(images / 255))
+    with pytest.raises(UserError, match=r"model.pt2: differs from the run by .* nothing was exported"):
+        export(cnn_run, "torch-export", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("clipped", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("uint8", (0.0, 255.0)), ("uint16", (300.0, 4000.0)), ("float32", (-2.0, 3.0))]
+)
+def test_the_graph_scales_as_the_data_room_does(kind: str, scale: tuple[float, float], clipped: bool) -> None:
+    """Windows, 16 bits, floats, several channels, with and without clipping."""
+    rng = np.random.default_rng(0)
+    top = {"uint8": 255, "uint16": 65535, "float32": 4}[kind]
+    values = torch.from_numpy((rng.random((3, 2, 4, 5)) * top - (3 if kind == "float32" else 0)).astype(kind))
+    mean, std = (0.2, 0.6), (0.1, 0.3)
+    shares, _ = CachedPixels(values, scale, clipped).read(torch.arange(3))
+    expected = (shares - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    card = SimpleNamespace(value_range=scale, clipped=clipped, mean=mean, std=std)
+    served = Served(nn.Identity(), card, normalised=False)  # type: ignore[arg-type]
+    assert torch.allclose(served(values.float()), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_card_tells_what_was_measured(cnn_run: Path, tmp_path: Path) -> None:
+    """Scores of result.json, data, licence; no path of this machine."""
+    export(cnn_run, "safetensors", tmp_path / "out", licence="cc-by-4.0")
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    scores = read_json(cnn_run / "result.json")["metrics"]["test"]
+    assert f"| test | 18 | {100 * scores['accuracy']:.1f} |" in text
+    assert text.startswith("---\nlicense: cc-by-4.0\npipeline_tag: image-classification\n")
+    assert "30 labelled training images" in text
+    assert str(cnn_run.parent) not in text
+
+
+def test_the_card_of_a_pretraining(vit_run: Path, tmp_path: Path) -> None:
+    """Its loss beside the loss of predicting the mean; without a licence it says so."""
+    export(vit_run, "safetensors", tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "predicting each cell's mean" in text
+    assert "None is stated yet" in text
+    assert "image-feature-extraction" in text
+
+
+def test_an_earlier_export_is_replaced_on_demand(
+    cnn_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only its own files; the command prints where it is, how well it agrees and how it is loaded."""
+    words = ["export", str(cnn_run), "--to", "safetensors", "--out", str(tmp_path / "out")]
+    for extra in ([], ["--overwrite"]):
+        with pytest.raises(SystemExit) as end:
+            main([*words, *extra])
+        assert end.value.code == 0
+        (tmp_path / "out" / "mine.txt").write_text("precious")
+    assert "checked on real images" in capsys.readouterr().out
+    assert (tmp_path / "out" / "mine.txt").read_text() == "precious"
+
+
+def test_missing_data_can_be_replaced(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another machine the run's images may be gone: any others will do for the check."""
+    trained = read_trained(cnn_run)
+    gone = replace(trained, data=replace(trained.data, data="gone/away", options=None))
+    monkeypatch.setattr("unmask.deploy.export.read_trained", lambda run: gone)
+    with pytest.raises(UserError, match=r"gone/away.*--data names others"):
+        export(cnn_run, "safetensors", tmp_path / "out")
+    np.save(tmp_path / "images.npy", _images(2))
+    export(cnn_run, "safetensors", tmp_path / "out", data=str(tmp_path / "images.npy"))
+
+
+def test_onnx_without_its_packages(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that names the extra."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"onnx, onnxruntime, onnxscript: pip install 'unmask\[onnx\]'"):
+        export(cnn_run, "onnx", tmp_path / "out")
+
+
+class _Hub:
+    """Stands for huggingface_hub.HfApi; remembers what it was asked."""
+
+    calls: list[tuple[str, dict[str, Any]]]
+
+    def __init__(self, **_: Any) -> None:
+        pass
+
+    def create_repo(self, repo_id: str, **options: Any) -> Any:
+        """As the hub: an address that knows its repository."""
+        if repo_id == "someone/else":
+            raise PermissionError("403 Forbidden:\n you may not write there")
+        _Hub.calls.append((repo_id, options))
+        return SimpleNamespace(repo_id=repo_id)
+
+    def upload_folder(self, **options: Any) -> None:
+        """Remember the files that are there to be uploaded."""
+        files = sorted(path.name for path in Path(options["folder_path"]).iterdir())
+        _Hub.calls.append((options["repo_id"], {"files": files}))
+
+
+def test_push_to_hub(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private repository unless asked, the checked files; a refusal is one line and the export stays."""
+    _Hub.calls = []
+    monkeypatch.setattr("huggingface_hub.HfApi", _Hub)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "token")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    export(cnn_run, "safetensors", tmp_path / "out", push_to_hub="me/encoder")
+    assert _Hub.calls == [
+        ("me/encoder", {"private": True, "exist_ok": True}),
+        ("me/encoder", {"files": ["README.md", "card.json", "model.safetensors"]}),
+    ]
+    with pytest.raises(UserError, match=r"someone/else was not uploaded \(PermissionError: 403 Forbidden: you may"):
+        export(cnn_run, "safetensors", tmp_path / "two", push_to_hub="someone/else", public=True)
+    assert (tmp_path / "two" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("token", "offline", "name", "text"),
+    [
+        (None, "", "me/encoder", "hf auth login"),
+        ("token", "1", "me/encoder", "HF_HUB_OFFLINE"),
+        ("token", "", "me/en coder", "no name of a repository"),
+    ],
+)
+def test_what_cannot_be_uploaded_is_said_first(
+    token: str | None,
+    offline: str,
+    name: str,
+    text: str,
+    cnn_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything is written."""
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(UserError, match=text):
+        export(cnn_run, "safetensors", tmp_path / "out", push_to_hub=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_older_cards_still_load() -> None:
+    """A card without the number type is read; the value range tells what it must have been."""
+    from unmask.config import from_json, to_json
+    from unmask.deploy.images import kind_of_card
+
+    card = Card(read_encoder(), 1, (16, 16), (0.5,), (0.2,), (0.0, 65535.0), False)
+    plain = {name: value for name, value in to_json(card).items() if name != "kind"}
+    assert kind_of_card(from_json(Card, plain)) == "uint16"
+
+
+def read_encoder() -> Any:
+    """Any encoder."""
+    from unmask.config import EncoderConfig
+
+    return EncoderConfig(encoder="resnet10t")

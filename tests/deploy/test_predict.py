@@ -1,0 +1,192 @@
+"""Predictions have the numbers of the run's own evaluation, and say plainly what they were not given."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+import torch
+from PIL import Image
+
+from unmask.cli import main
+from unmask.config import ClassifyConfig
+from unmask.data.load import Dataset
+from unmask.deploy.images import choose_images
+from unmask.deploy.predict import logits, predict
+from unmask.deploy.trained import read_trained
+from unmask.errors import UserError
+from unmask.evaluate.metrics import classification_metrics
+from unmask.runs import read_json
+from unmask.stages.classifier import fit
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Five grey PNGs of other sizes than the run's, two of them in a folder that is no class of the run."""
+    rng = np.random.default_rng(0)
+    for index in range(5):
+        folder = tmp_path / "pictures" / ("0" if index < 3 else "other")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20 + index, 24), dtype=np.uint8)).save(folder / f"{index}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("name", ["cnn_run", "patchnet_run"])
+@pytest.mark.parametrize("split", ["val", "test", "single_2"])
+def test_scores_are_those_of_the_run(name: str, split: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """In float32 and in bf16: accuracy, recalls and confusions of the table are those of result.json to the bit."""
+    run = request.getfixturevalue(name)
+    written = predict(run, tmp_path / "p.csv", split=split, progress=False)
+    expected = read_json(run / "result.json")["metrics"][split]
+    assert written.accuracy == expected["accuracy"]
+    rows = _rows(tmp_path / "p.csv")
+    classes = [name[2:] for name in rows[0] if name.startswith("p_")]
+    shares = torch.tensor([[float(row[f"p_{name}"]) for name in classes] for row in rows], dtype=torch.float64)
+    assert torch.allclose(shares.sum(1), torch.ones(len(rows), dtype=torch.float64), atol=1e-12)
+    truth = torch.tensor([classes.index(row["label"]) for row in rows])
+    metrics = classification_metrics(shares.log(), truth, classes)
+    assert metrics["confusion"] == expected["confusion"]
+    assert metrics["per_class"] == expected["per_class"]
+    assert [row["predicted"] for row in rows] == [classes[i] for i in shares.argmax(1).tolist()]
+
+
+def test_logits_are_bit_equal_to_evaluation(training: ClassifyConfig, data: Dataset, cnn_run: Path) -> None:
+    """Weights through the file, images read anew, cached or streamed by workers: the same bits."""
+    expected = fit(training, data).logits["test"]
+    trained = read_trained(cnn_run)
+    chosen = choose_images(trained, None, split="test")
+    ids, scores = logits(trained, chosen)
+    assert torch.equal(ids, data.tests["test"].ids)
+    assert torch.equal(scores, expected)
+    streamed = replace(trained, data=replace(trained.data, cache_mib=0, workers=1))
+    chosen = choose_images(streamed, None, split="test")
+    assert not chosen.images.pixels.cached
+    assert torch.equal(logits(streamed, chosen)[1], expected)
+
+
+def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
+    """Any size; labels are the folder's; only those that the run knows are scored; CSV and parquet agree."""
+    written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
+    assert (written.images, written.labelled, written.left_out) == (5, 3, 0)
+    rows = _rows(tmp_path / "p.csv")
+    assert [row["path"] for row in rows] == ["0/0.png", "0/1.png", "0/2.png", "other/3.png", "other/4.png"]
+    assert [row["label"] for row in rows] == ["0"] * 3 + ["other"] * 2
+    assert written.right == sum(row["predicted"] == "0" for row in rows[:3])
+    predict(cnn_run, tmp_path / "p.parquet", data=str(pictures), progress=False)
+    table = parquet.read_table(tmp_path / "p.parquet").to_pylist()
+    assert [{name: str(value) for name, value in row.items()} for row in table] == rows
+
+
+def test_order_and_company_do_not_matter(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
+    """An image gets the same prediction alone as among others, up to the rounding of another batch size."""
+    predict(cnn_run, tmp_path / "all.csv", data=str(pictures), progress=False)
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "4.png").write_bytes((pictures / "other" / "4.png").read_bytes())
+    predict(cnn_run, tmp_path / "one.csv", data=str(tmp_path / "alone"), progress=False)
+    one, last = _rows(tmp_path / "one.csv")[0], _rows(tmp_path / "all.csv")[-1]
+    assert "label" not in one
+    assert float(one["p_0"]) == pytest.approx(float(last["p_0"]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wider", "tolerance"), [(lambda x: x.astype(np.uint16) * 257, 1e-6), (lambda x: x / np.float32(255), 1e-6)]
+)
+def test_wider_number_types_mean_the_same(
+    wider: Callable[[np.ndarray], np.ndarray], tolerance: float, cnn_run: Path, tmp_path: Path
+) -> None:
+    """A run of 8-bit images takes the same images as 16 bits, and as floats from 0 to 1."""
+    images = np.random.default_rng(1).integers(0, 256, (4, 16, 16), dtype=np.uint8)
+    np.save(tmp_path / "narrow.npy", images)
+    np.save(tmp_path / "wide.npy", wider(images))
+    for name in ("narrow", "wide"):
+        predict(cnn_run, tmp_path / f"{name}.csv", data=str(tmp_path / f"{name}.npy"), progress=False)
+    for one, two in zip(_rows(tmp_path / "narrow.csv"), _rows(tmp_path / "wide.csv"), strict=True):
+        assert float(one["p_1"]) == pytest.approx(float(two["p_1"]), abs=tolerance)
+
+
+def test_floats_of_another_range_are_refused(cnn_run: Path, tmp_path: Path) -> None:
+    """0..255 as floats would be taken for 255 times too bright."""
+    np.save(tmp_path / "images.npy", np.full((2, 16, 16), 200.0, np.float32))
+    with pytest.raises(UserError, match=r"pixel values from 200 to 200.*uint8"):
+        predict(cnn_run, tmp_path / "p.csv", data=str(tmp_path / "images.npy"), progress=False)
+
+
+@pytest.mark.parametrize("cache_mib", [0, 64])
+def test_an_unreadable_file(cache_mib: int, cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
+    """Cut behind a whole header: named, or left out and counted, and the others keep their predictions."""
+    whole = choose_images(read_trained(cnn_run), str(pictures))
+    trained = read_trained(cnn_run)
+    trained = replace(trained, data=replace(trained.data, cache_mib=cache_mib, workers=0))
+    ids, scores = logits(trained, whole)
+    broken = pictures / "0" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"1\.png"):
+        logits(trained, choose_images(trained, str(pictures)))
+    chosen = choose_images(trained, str(pictures), on_bad_file="skip")
+    left, rest = logits(trained, chosen)
+    assert left.tolist() == [i for i in ids.tolist() if i != 1]
+    assert torch.allclose(rest, scores[left], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["predict", "RUN", "--out", "p.txt"], "must end in .csv or .parquet"),
+        (["predict", "RUN", "--out", "there.csv"], "--overwrite"),
+        (["predict", "RUN", "--out", "p.csv", "--split", "tset"], "all, pretrain, val, test, train"),
+        (["predict", "RUN", "--out", "p.csv", "--data", "nowhere"], "nowhere"),
+        (["predict", "VIT", "--out", "p.csv"], "no classifier"),
+        (["predict", "nowhere", "--out", "p.csv"], "nowhere: no such folder"),
+        (["embed", "RUN", "--out", "p.csv", "--layer", "9"], "stages 0 to"),
+        (["embed", "RUN", "--out", "p.csv", "--map"], "--layer"),
+        (["export", "RUN", "--to", "timm", "--out", "full"], "not empty"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(
+    words: list[str],
+    text: str,
+    cnn_run: Path,
+    vit_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No traceback, the value named, nothing written or replaced."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.csv").write_text("precious")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("precious")
+    runs = {"RUN": str(cnn_run), "VIT": str(vit_run)}
+    with pytest.raises(SystemExit) as end:
+        main([runs.get(word, word) for word in words] + (["--quiet"] if words[0] != "export" else []))
+    assert end.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert text in lines[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "there.csv"]
+    assert (tmp_path / "there.csv").read_text() == (tmp_path / "full" / "mine.txt").read_text() == "precious"
+
+
+def test_the_command_says_what_it_wrote(cnn_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line: the file, the images, the score; an existing file is replaced on demand."""
+    (tmp_path / "p.csv").write_text("old")
+    with pytest.raises(SystemExit) as end:
+        main(["predict", str(cnn_run), "--out", str(tmp_path / "p.csv"), "--split", "test", "--overwrite", "--quiet"])
+    assert end.value.code == 0
+    accuracy = read_json(cnn_run / "result.json")["metrics"]["test"]["accuracy"]
+    assert f"18 images; right on {round(18 * accuracy)} of 18 labelled" in capsys.readouterr().out
+
+
+def test_a_comparison_is_no_classifier(tmp_path: Path) -> None:
+    """The message says which folders in it can be used."""
+    (tmp_path / "config.json").write_text('{"budgets": [10]}')
+    with pytest.raises(UserError, match="seed_0"):
+        read_trained(tmp_path)
