@@ -72,6 +72,16 @@ def test_logits_are_bit_equal_to_evaluation(training: ClassifyConfig, data: Data
     assert torch.equal(logits(streamed, chosen)[1], expected)
 
 
+def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, patchnet_run: Path) -> None:
+    """A run evaluated in mixed precision predicts in it: float32 would give other numbers."""
+    recipe = replace(training.recipe, optimiser=replace(training.recipe.optimiser, precision="bf16"))
+    trained = read_trained(patchnet_run)
+    expected = fit(replace(training, encoder=trained.card.encoder, recipe=recipe), data).logits["test"]
+    chosen = choose_images(trained, None, split="test")
+    assert torch.equal(logits(trained, chosen)[1], expected)
+    assert not torch.equal(logits(replace(trained, precision="no"), chosen)[1], expected)
+
+
 def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     """Any size; labels are the folder's; only those that the run knows are scored; CSV and parquet agree."""
     written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
