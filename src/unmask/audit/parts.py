@@ -68,6 +68,17 @@ def contrasts(parts: KnownParts) -> Contrasts:
     return Contrasts(positive.reshape(n, k * views), negative.reshape(n, k * views))
 
 
+def alternate(parts: KnownParts) -> Bools:
+    """One half of the images, (N,): every other one of each class and of what is shown."""
+    groups = np.concatenate([parts.labels[:, None], parts.shown.astype(np.int64)], 1)
+    _, group = np.unique(groups, axis=0, return_inverse=True)
+    order = np.argsort(group.reshape(-1), kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(group.reshape(-1)))[:-1]])
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - starts[group.reshape(-1)[order]]
+    return rank % 2 == 0
+
+
 def known_parts(config: DataConfig, data: Dataset, split: str = "test") -> KnownParts | None:
     """The truth of a whole test set of the built-in multiview, in its order; None for any other data.
 

@@ -8,56 +8,92 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.audit.auroc import auroc_matrix
 from unmask.audit.parts import Contrasts
-from unmask.randomness import uniform
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_CELLS = 2**22
-"""Numbers in memory at once; does not change the result."""
+THRESHOLD = 0.92
+"""Held-out AUROC from which a part counts as captured; see `captured_parts`."""
 
 
-def auroc_matrix(values: Floats, positive: Bools, negative: Bools) -> Floats:
-    """AUROC of every unit for every part: the chance that a positive image has a larger value than a negative one.
+@dataclass(frozen=True)
+class Capture:
+    """What the units of a layer respond to."""
 
-    A = (1 / (n₊ n₋)) Σ_{i positive} (#{negatives below v_i} + ½ #{negatives equal to v_i}), the Mann-Whitney statistic
-    with ties as one half. Each unit is sorted once; images that are neither do not count.
+    auroc: Floats
+    """Of every unit for every part, over all images, (U, P)."""
+    score: Floats
+    """Of the best unit for each part, on images on which it was not chosen, (P,)."""
+    threshold: float
+
+    @property
+    def captured(self) -> Bools:
+        """Parts whose best unit reaches the threshold, (P,)."""
+        return self.score >= self.threshold
+
+    @property
+    def responds(self) -> Bools:
+        """Which units respond to which parts, (U, P)."""
+        return self.auroc >= self.threshold
+
+
+def captured_parts(values: Floats, which: Contrasts, first_half: Bools, threshold: float = THRESHOLD) -> Capture:
+    """The AUROC of the best unit for each part, free of the luck of choosing it among many.
+
+    The unit is chosen on one half of the images and scored on the other, and the other way round; the score is the
+    mean of the two. A part is captured where it reaches `threshold`.
 
     Args:
-        values: responses, (N, U).
-        positive: (N, P).
-        negative: (N, P), disjoint from `positive`.
-
-    Returns:
-        (U, P); NaN for parts without a positive or without a negative image.
+        values: one response an image and unit, (N, U): the largest one over all positions.
+        which: the images that tell, (N, P) each.
+        first_half: (N,).
+        threshold: calibrated by benchmarks/audit_calibration.py on networks whose answer is known.
     """
-    n, units = values.shape
-    out = np.empty((units, positive.shape[1]))
-    step = max(1, _CELLS // max(1, n * positive.shape[1]))
-    order = np.argsort(values, axis=0, kind="stable").T
-    for at in range(0, units, step):
-        rows = order[at : at + step]
-        ranked = np.take_along_axis(values.T[at : at + step], rows, 1)
-        first, last = _ties(ranked)
-        below = np.zeros((len(rows), n + 1, positive.shape[1]), np.int32)
-        np.cumsum(negative[rows], axis=1, out=below[:, 1:])
-        under = np.take_along_axis(below, first[:, :, None], 1)
-        upto = np.take_along_axis(below, last[:, :, None], 1)
-        out[at : at + step] = ((under + upto) * positive[rows]).sum(1, dtype=np.float64) / 2
-    pairs = positive.sum(0, dtype=np.float64) * negative.sum(0)
-    return np.divide(out, pairs, out=np.full_like(out, np.nan), where=pairs > 0)
+    halves = [
+        auroc_matrix(values[rows], which.positive[rows], which.negative[rows]) for rows in (first_half, ~first_half)
+    ]
+    held_out = [_at_best(*pair) for pair in (halves, halves[::-1])]
+    return Capture(auroc_matrix(values, which.positive, which.negative), np.mean(held_out, axis=0), threshold)
 
 
-def _ties(ranked: Floats) -> tuple[Ints, Ints]:
-    """First place of each value's ties and the place after their last, for rows sorted upwards, (U, N) each."""
-    n = ranked.shape[1]
-    at = np.broadcast_to(np.arange(n), ranked.shape)
-    new = np.ones(ranked.shape, bool)
-    new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    first = np.maximum.accumulate(np.where(new, at, 0), axis=1)
-    ends = np.ones(ranked.shape, bool)
-    ends[:, :-1] = new[:, 1:]
-    last = np.minimum.accumulate(np.where(ends, at + 1, n)[:, ::-1], axis=1)[:, ::-1]
-    return first, last
+def _at_best(choose: Floats, score: Floats) -> Floats:
+    """For each part the score of the unit that is best by `choose`, (U, P) each → (P,)."""
+    known = ~np.isnan(choose).any(0) & ~np.isnan(score).any(0)
+    best = np.argmax(np.where(known, choose, 0.0), axis=0)
+    return np.where(known, score[best, np.arange(score.shape[1])], np.nan)
+
+
+@dataclass(frozen=True)
+class Purity:
+    """How many parts the units respond to that respond to any."""
+
+    units: int
+    """Units that respond to at least one part."""
+    one_part: float | None
+    """Share of them that respond to exactly one part."""
+    one_class: float | None
+    """Share of them that respond to parts of one class only."""
+    parts_a_unit: float | None
+    """Mean number of parts they respond to."""
+
+
+def purity(responds: Bools, classes: int) -> Purity:
+    """Purity over the responding units of (U, P), parts grouped by class; None where no unit responds.
+
+    A unit of a deep network may respond to all parts of one class, and to no other class: it stands for the class.
+    The theory's kernels should respond to one part.
+    """
+    active = responds[responds.any(1)]
+    if not len(active):
+        return Purity(0, None, None, None)
+    by_class = active.reshape(len(active), classes, -1).any(2).sum(1)
+    count = active.sum(1)
+    return Purity(len(active), float((count == 1).mean()), float((by_class == 1).mean()), float(count.mean()))
+
+
+def whole_classes(captured: Bools, classes: int) -> Bools:
+    """Classes of which every part is captured, (P,) → (k,)."""
+    return np.all(captured.reshape(classes, -1), axis=1)

@@ -1,0 +1,166 @@
+"""The measure `agreement`: do the networks have the same features, and would averaging them gain anything?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from unmask.audit.agreement import EnsembleGap, Overlap, ensemble_gap, linear_cka, overlap
+from unmask.audit.heatmap import COLOURS
+from unmask.audit.parts import known_parts
+from unmask.audit.parts_section import SPLIT, look_at_parts
+from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.stages import pooled_stages
+from unmask.config import AuditConfig
+from unmask.encoders.stages import evaluating
+from unmask.report.blocks import Table
+from unmask.report.classes import shorten
+from unmask.report.svg import blank, style
+from unmask.report.words import percent
+
+KEY = "agreement"
+INTRO = (
+    "Two networks that learnt the same features have a linear CKA near 1 in their last stage, whatever the order and "
+    "scale of their units. With few images CKA is too large; the debiased one is about 0 for unrelated features. The "
+    "ensemble gap is the accuracy of averaged probabilities minus the mean accuracy of the single networks: networks "
+    "that captured every feature gain little from each other."
+)
+Floats = NDArray[np.float64]
+
+
+def measure_agreement(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
+    """CKA of all pairs, common parts where they are known, and the ensemble gap; None for a single network."""
+    given = [network for network in networks if not network.control]
+    if len(given) < 2:
+        return None
+    features = {network.name: _features(network, data, config.batch_size) for network in networks}
+    names = list(features)
+    plain, fair = (_matrix([features[n] for n in names], debiased=debiased) for debiased in (False, True))
+    common = _common(given, data, config)
+    gap = ensemble_gap(np.stack([_probabilities(n, data, config.batch_size) for n in given]), data.labels.numpy())
+    return Section(
+        key=KEY,
+        title="Agreement between the networks",
+        intro=INTRO,
+        models=_numbers(names, [network.name for network in given], plain, fair, common, gap),
+        setting={"images": len(data.labels), "stage": "last", "ensemble": [network.name for network in given]},
+        pictures=[_picture(names, fair)],
+        tables=[_pairs(names, [n.name for n in given], plain, fair, common), _gap(gap, len(given), len(data.labels))],
+    )
+
+
+def _features(network: Audited, data: AuditData, batch_size: int) -> Floats:
+    batches = (network.prepare(pixels) for pixels in data.pixels.split(batch_size))
+    values: Floats = pooled_stages(network.model, batches)[-1].mean.numpy()
+    return values
+
+
+@torch.no_grad()
+def _probabilities(network: Audited, data: AuditData, batch_size: int) -> Floats:
+    with evaluating(network.model):
+        logits = [network.model(network.prepare(pixels)) for pixels in data.pixels.split(batch_size)]
+    return torch.cat(logits).double().softmax(1).cpu().numpy()
+
+
+def _matrix(features: Sequence[Floats], *, debiased: bool) -> Floats:
+    """CKA of all pairs; debiased needs four images."""
+    if debiased and len(features[0]) < 4:
+        return np.full((len(features), len(features)), np.nan)
+    table = np.eye(len(features))
+    for i, j in combinations(range(len(features)), 2):
+        table[i, j] = table[j, i] = linear_cka(features[i], features[j], debiased=debiased)
+    return table
+
+
+def _common(given: Sequence[Audited], data: AuditData, config: AuditConfig) -> dict[tuple[str, str], Overlap]:
+    """Parts captured by both networks of each pair; empty where parts are not known."""
+    parts = known_parts(data.config, data.dataset, SPLIT)
+    if parts is None:
+        return {}
+    captured = {n.name: look_at_parts(n, data, parts, config.batch_size).capture.captured for n in given}
+    return {(a, b): overlap(captured[a], captured[b]) for a, b in combinations(captured, 2)}
+
+
+def _numbers(
+    names: Sequence[str],
+    given: Sequence[str],
+    plain: Floats,
+    fair: Floats,
+    common: Mapping[tuple[str, str], Overlap],
+    gap: EnsembleGap,
+) -> dict[str, dict[str, Any]]:
+    numbers: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(names):
+        others = [(j, other) for j, other in enumerate(names) if j != i]
+        numbers[name] = {
+            "cka": {other: _plain(plain[i, j]) for j, other in others},
+            "cka_debiased": {other: _plain(fair[i, j]) for j, other in others},
+        }
+        if name in given:
+            shared = {b if a == name else a: asdict(one) for (a, b), one in common.items() if name in (a, b)}
+            numbers[name] |= {"ensemble": {**asdict(gap), "gap": gap.gap}} | ({"parts": shared} if shared else {})
+    return numbers
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _pairs(
+    names: Sequence[str], given: Sequence[str], plain: Floats, fair: Floats, common: Mapping[tuple[str, str], Overlap]
+) -> Table:
+    columns = ["network", "and", "CKA", "debiased"]
+    if common:
+        columns += ["parts both captured", "expected by chance", "p"]
+    rows = []
+    for i, j in combinations(range(len(names)), 2):
+        row = [names[i], names[j], _number(plain[i, j]), _number(fair[i, j])]
+        if common:
+            one = common.get((names[i], names[j]))
+            row += [str(one.both), f"{one.expected:.1f}", f"{one.p_value:.2g}"] if one else ["–"] * 3
+        rows.append(row)
+    return Table("Pairs of networks", columns, rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else "–"
+
+
+def _gap(gap: EnsembleGap, networks: int, images: int) -> Table:
+    row = (str(networks), percent(gap.single), percent(gap.ensemble), f"{100 * gap.gap:+.1f}".replace("-", "−"))
+    header = ("networks", "right alone, mean, %", "right together, %", "gap, points")
+    return Table(f"Ensemble gap on {images} images", header, [row])
+
+
+def _picture(names: Sequence[str], fair: Floats) -> Picture:
+    told = "; ".join(f"{names[i]} and {names[j]} {fair[i, j]:.2f}" for i, j in combinations(range(len(names)), 2))
+    return Picture(
+        "cka",
+        similarity(names, fair),
+        f"Debiased linear CKA of the last stage: {told}.",
+        "Debiased linear CKA of the features of the last stage: 1 for the same features, about 0 for unrelated ones",
+    )
+
+
+def similarity(names: Sequence[str], table: Floats) -> Figure:
+    """A square of numbers and colours, networks × networks."""
+    with style():
+        side = 60 + 54 * len(names)
+        figure = blank(side + 90, side + 40)
+        axes = figure.add_subplot()
+        axes.imshow(table, vmin=0, vmax=1, cmap=COLOURS, interpolation="nearest")
+        ticks = [shorten(name, 18) for name in names]
+        axes.set_xticks(range(len(names)), ticks, rotation=40, ha="right")
+        axes.set_yticks(range(len(names)), ticks)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for (i, j), value in np.ndenumerate(table):
+            colour = "#000000" if value > 0.55 else "#ffffff"
+            axes.text(j, i, _number(value), ha="center", va="center", color=colour, fontsize=11)
+    return figure

@@ -1,0 +1,106 @@
+"""The measure `health`: rank, spectrum and dead units of every stage of every network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from unmask.audit.health import Health, health
+from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.stages import pooled_stages
+from unmask.config import AuditConfig
+from unmask.report.blocks import Table
+from unmask.report.classes import shorten
+from unmask.report.palette import BLUE, GREEN, GREY, ORANGE, VERMILION
+from unmask.report.svg import blank, style
+from unmask.report.words import percent
+
+KEY = "health"
+INTRO = (
+    "How many directions the features of each stage use, averaged over positions. The effective rank (RankMe) is the "
+    "exponential of the entropy of the singular values: as many equally strong directions would have the same spread. "
+    "Without the mean over the images it tells how many directions tell images apart. It cannot exceed the number of "
+    "features or of images. Dead units have the same value on all images."
+)
+_LINES = ((GREY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
+
+
+def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+    """Health of all stages of all networks on the audit's images."""
+    found = {network.name: stages_of(network, data, config.batch_size) for network in networks}
+    return Section(
+        key=KEY,
+        title="Health of the features",
+        intro=INTRO,
+        models={name: {"stages": _numbers(stages)} for name, stages in found.items()},
+        setting={"images": len(data.labels), "pooling": "mean"},
+        pictures=[_picture(found)],
+        tables=[_table(found, len(data.labels))],
+    )
+
+
+def stages_of(network: Audited, data: AuditData, batch_size: int) -> dict[str, Health]:
+    """Health by stage, shallow to deep."""
+    batches = (network.prepare(pixels) for pixels in data.pixels.split(batch_size))
+    return {pooled.stage: health(pooled.mean) for pooled in pooled_stages(network.model, batches)}
+
+
+def _numbers(stages: Mapping[str, Health]) -> list[dict[str, Any]]:
+    return [{"stage": name, **asdict(one)} for name, one in stages.items()]
+
+
+def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:
+    rows = [
+        (
+            name,
+            stage,
+            str(one.features),
+            f"{one.effective_rank:.1f}",
+            f"{one.centred_rank:.1f}",
+            f"{one.feature_std:.2g}",
+            percent(one.dead),
+        )
+        for name, stages in found.items()
+        for stage, one in stages.items()
+    ]
+    columns = (
+        "network", "stage", "features", "effective rank", "without the mean", "standard deviation", "dead units, %",
+    )  # fmt: skip
+    return Table(f"Features of {images} images", columns, rows)
+
+
+def _picture(found: Mapping[str, Mapping[str, Health]]) -> Picture:
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{stage} {one.centred_rank:.1f} of {one.features}" for stage, one in stages.items())
+        for name, stages in found.items()
+    )
+    return Picture(
+        "spectra",
+        spectra(found),
+        f"Spectra of the centred features of each stage. Effective ranks without the mean: {told}.",
+        "Singular values of the centred features as shares of their sum, largest first; in brackets the effective rank "
+        "that they make, and the number of features",
+    )
+
+
+def spectra(found: Mapping[str, Mapping[str, Health]]) -> Figure:
+    """A panel a network, a line a stage; shares below 1e-5 of the sum are not drawn."""
+    with style():
+        figure = blank(60 + 230 * len(found), 300)
+        panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+        for axes, (name, stages) in zip(panels, found.items(), strict=True):
+            looks = _LINES[-len(stages) - 1 : -1] if len(stages) < len(_LINES) else _LINES
+            for (stage, one), (colour, line) in zip(stages.items(), looks, strict=False):
+                shares = np.array(one.spectrum)
+                shares = shares[shares > 1e-5]
+                label = f"{stage} ({one.centred_rank:.1f} of {one.features})"
+                axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, linestyle=line, label=label)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_title(shorten(name, 24))
+            axes.set_xlabel("direction")
+            axes.legend(frameon=False, fontsize=9, loc="lower left")
+        panels[0].set_ylabel("share of the spread")
+    return figure

@@ -1,0 +1,178 @@
+"""The measure `parts`: which parts of which class the units of a network respond to, and what it can do with one part.
+
+Letters: N images, k classes, L parts a class, P = k · L, U units.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unmask.audit.heatmap import part_grid, unit_heatmap
+from unmask.audit.parts import KnownParts, alternate, contrasts, known_parts, single_part_accuracy, whole_accuracy
+from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.stages import pooled_stages
+from unmask.audit.units import Capture, captured_parts, purity, whole_classes
+from unmask.config import AuditConfig
+from unmask.encoders.stages import evaluating
+from unmask.evaluate.statistics import paired_interval
+from unmask.report.blocks import Table
+from unmask.report.words import percent
+
+KEY, SPLIT = "parts", "test"
+INTRO = (
+    "The parts of each class are known in these images. A unit responds to a part if its mean over the positions of "
+    "the last stage is larger on images that show this part alone than on images of other classes; an AUROC of 1 is "
+    "a perfect detector, 0.5 is chance. A part is captured if the best unit's AUROC, on images on which it was not "
+    "chosen, reaches the threshold. A network with many units responds to some strong parts by luck: see how many the "
+    "random network captures."
+)
+
+
+@dataclass(frozen=True)
+class PartsOf:
+    """What is found of one network."""
+
+    capture: Capture
+    predicted: NDArray[np.int64]
+    """(N,)."""
+    stage: str
+    signed: bool
+    """Whether each unit counts twice, once negated."""
+
+
+def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, batch_size: int) -> PartsOf:
+    """Pass all test images through a network: responses of its last stage's units, and predictions."""
+    images = data.dataset.tests[SPLIT]
+    predicted: list[torch.Tensor] = []
+
+    def prepared() -> Any:
+        for rows in torch.arange(len(images)).split(batch_size):
+            ready = network.prepare(images.raw(rows))
+            with torch.no_grad():
+                predicted.append(network.model(ready).argmax(1))
+            yield ready
+
+    with evaluating(network.model):
+        last = pooled_stages(network.model, prepared())[-1]
+    found = captured_parts(last.responses().numpy(), contrasts(parts), alternate(parts))
+    return PartsOf(found, torch.cat(predicted).numpy(), last.stage, last.signed)
+
+
+def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
+    """Captured parts, purity and accuracy on single parts of every network; None where the parts are not known."""
+    parts = known_parts(data.config, data.dataset, SPLIT)
+    if parts is None:
+        return None
+    found = {network.name: look_at_parts(network, data, parts, config.batch_size) for network in networks}
+    given = [network.name for network in networks if not network.control]
+    numbers = {name: part_numbers(one, parts) for name, one in found.items()}
+    first = next(iter(found.values())).capture
+    return Section(
+        key=KEY,
+        title="Parts and units",
+        intro=INTRO,
+        models=numbers,
+        differences=[
+            row for a, b in combinations(given, 2) for row in _differences(found, a, b, parts, config.confidence)
+        ],
+        setting={"split": SPLIT, "images": len(parts.labels), "threshold": first.threshold, "pooling": "mean"},
+        pictures=[_grid(found, parts), *(_heatmap(name, i, one, parts) for i, (name, one) in enumerate(found.items()))],
+        tables=[_table(numbers, parts)],
+    )
+
+
+def part_numbers(one: PartsOf, parts: KnownParts) -> dict[str, Any]:
+    """All numbers of one network."""
+    k, capture = len(parts.classes), one.capture
+    alone = single_part_accuracy(one.predicted, parts)
+    return {
+        "stage": one.stage,
+        "units": len(capture.auroc),
+        "signed": one.signed,
+        "captured": int(capture.captured.sum()),
+        "parts": len(capture.captured),
+        "classes_whole": int(whole_classes(capture.captured, k).sum()),
+        "classes": k,
+        "purity": asdict(purity(capture.responds, k)),
+        "accuracy_whole": _plain(whole_accuracy(one.predicted, parts)),
+        "accuracy_alone": [_plain(value) for value in np.nanmean(alone, axis=0)],
+        "per_part": [
+            {"part": name, "score": _plain(score), "captured": bool(got), "accuracy_alone": _plain(right)}
+            for name, score, got, right in zip(
+                parts.names, capture.score, capture.captured, alone.reshape(-1), strict=True
+            )
+        ],
+        "auroc": [[_plain(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
+    }
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _differences(
+    found: dict[str, PartsOf], name: str, baseline: str, parts: KnownParts, confidence: float
+) -> list[dict[str, Any]]:
+    """Accuracy of one network minus another's on images of each part alone, paired over the images."""
+    better = (found[name].predicted == parts.labels).astype(float) - (found[baseline].predicted == parts.labels)
+    rows = []
+    for part in range(parts.shown.shape[1]):
+        here = better[parts.shown[:, part] & (parts.shown.sum(1) == 1)]
+        if len(here):
+            quantity = f"accuracy on part {part + 1} alone"
+            interval = asdict(paired_interval(here, confidence))
+            rows.append({"quantity": quantity, "model": name, "baseline": baseline, **interval})
+    return rows
+
+
+def _table(numbers: dict[str, dict[str, Any]], parts: KnownParts) -> Table:
+    views = range(parts.shown.shape[1])
+    columns = (
+        "network", "parts captured", "classes with all parts", "units that respond", "to one part only, %",
+        "to one class only, %", "right, all parts shown, %", *(f"right, part {i + 1} alone, %" for i in views),
+    )  # fmt: skip
+    rows = [
+        (
+            name,
+            f"{value['captured']} of {value['parts']}",
+            f"{value['classes_whole']} of {value['classes']}",
+            str(value["purity"]["units"]),
+            percent(value["purity"]["one_part"]),
+            percent(value["purity"]["one_class"]),
+            percent(value["accuracy_whole"]),
+            *(percent(right) for right in value["accuracy_alone"]),
+        )
+        for name, value in numbers.items()
+    ]
+    return Table(f"Captured parts, purity, and accuracy on {len(parts.labels)} test images", columns, rows)
+
+
+def _grid(found: dict[str, PartsOf], parts: KnownParts) -> Picture:
+    scores = {name: one.capture.score for name, one in found.items()}
+    captured = {name: one.capture.captured for name, one in found.items()}
+    alone = {name: single_part_accuracy(one.predicted, parts).reshape(-1) for name, one in found.items()}
+    told = "; ".join(f"{name} {int(value.sum())} of {len(value)}" for name, value in captured.items())
+    return Picture(
+        "captured",
+        part_grid(parts.names, len(parts.classes), scores, captured, alone),
+        f"Score of the best unit and accuracy for every part and network. Captured parts: {told}.",
+        "Rows are parts (class.part). Left: AUROC of the best unit, a dot marks captured parts. Right: share of images "
+        "that show this part alone which the network gets right",
+    )
+
+
+def _heatmap(name: str, at: int, one: PartsOf, parts: KnownParts) -> Picture:
+    shown, figure = unit_heatmap(one.capture.auroc, one.capture.captured, parts.names, len(parts.classes))
+    return Picture(
+        f"units_{at}",
+        figure,
+        f"{name}: AUROC of {shown} units for {len(parts.names)} parts; "
+        f"{int(one.capture.responds.any(1).sum())} units respond to a part.",
+        f"{name}: AUROC of units (columns) for parts (rows). The {shown} units with the highest AUROC of "
+        f"{len(one.capture.auroc)}, in the order of the part they respond to most; rows with a dot are captured",
+    )
