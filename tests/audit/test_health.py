@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from unmask.audit.health import dead_units, health
-from unmask.audit.stages import Pooled, pooled_stages, stage_maps
+from unmask.audit.stages import pooled_stages, stage_maps, with_signs
 from unmask.config import EncoderConfig
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
@@ -100,8 +100,8 @@ def test_pooling_is_over_positions_and_does_not_depend_on_batches_or_the_mode() 
 
 def test_units_of_either_sign_stand_twice() -> None:
     signed = torch.tensor([[1.0, -2.0], [3.0, 4.0]])
-    assert torch.equal(Pooled("s", signed, True).responses(), torch.cat([signed, -signed], 1))
-    assert torch.equal(Pooled("s", signed.abs(), False).responses(), signed.abs())
+    assert torch.equal(with_signs(signed, True), torch.cat([signed, -signed], 1))
+    assert torch.equal(with_signs(signed.abs(), False), signed.abs())
 
 
 def test_a_network_without_stages_is_named(tmp_path: Path) -> None:

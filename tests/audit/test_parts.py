@@ -11,6 +11,7 @@ from unmask.audit.parts import (
     single_part_accuracy,
     true_parts,
     whole_accuracy,
+    without_parts,
 )
 from unmask.config import DataConfig
 from unmask.data.load import load_data
@@ -46,6 +47,21 @@ def test_the_truth_of_a_loaded_test_set_is_the_generators() -> None:
     assert known_parts(DataConfig(data="digits"), data) is None
     with pytest.raises(UserError, match="'single_3' is unknown: the test sets are"):
         known_parts(SMALL, data, "single_3")
+
+
+def test_without_their_parts_images_are_the_same_elsewhere() -> None:
+    still = DataConfig(data="multiview", options={**(SMALL.options or {}), "distractors": 0})
+    data = load_data(still, labels=True, progress=False)
+    truth = known_parts(still, data)
+    assert truth is not None
+    pixels, bare = data.tests["test"].raw(range(90)), without_parts(still, data)
+    inside = np.zeros((90, 24, 24), bool)
+    for image, part in zip(*np.nonzero(truth.shown), strict=True):
+        top, left, bottom, right = truth.boxes[image, part]
+        inside[image, top:bottom, left:right] = True
+    changed = (pixels != bare)[:, 0].numpy()
+    assert not changed[~inside].any()
+    assert changed[inside].mean() > 0.9
 
 
 def test_faint_parts_are_the_distractors() -> None:

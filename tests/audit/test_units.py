@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from unmask.audit.auroc import auroc_matrix
 from unmask.audit.parts import Contrasts, KnownParts, alternate, contrasts
-from unmask.audit.units import captured_parts, purity, whole_classes
+from unmask.audit.units import Capture, captured_parts, purity, whole_classes
 
 K, L = 4, 2
 
@@ -22,15 +23,15 @@ def presence(parts: KnownParts) -> np.ndarray:
     return (own[:, :, None] & parts.shown[:, None, :]).reshape(len(parts.labels), -1)
 
 
-def capture(values: np.ndarray, parts: KnownParts, which: Contrasts | None = None):
-    return captured_parts(values, which or contrasts(parts), alternate(parts))
+def capture(values: np.ndarray, parts: KnownParts, absent: np.ndarray, which: Contrasts | None = None) -> Capture:
+    return captured_parts(values, absent, which or contrasts(parts), alternate(parts))
 
 
 def test_detectors_of_some_parts_capture_these_parts_and_no_others() -> None:
     parts = images()
     there = [0, 3, 4, 5]
-    noise = np.random.default_rng(1).normal(0, 0.1, (len(parts.labels), 4))
-    found = capture(presence(parts)[:, there] + noise, parts)
+    noise, other = np.random.default_rng(1).normal(0, 0.1, (2, len(parts.labels), 4))
+    found = capture(presence(parts)[:, there] + noise, parts, other)
     np.testing.assert_array_equal(np.flatnonzero(found.captured), there)
     np.testing.assert_array_equal(whole_classes(found.captured, K), [False, False, True, False])
     np.testing.assert_array_equal(found.responds.argmax(1), there)
@@ -40,7 +41,7 @@ def test_detectors_of_some_parts_capture_these_parts_and_no_others() -> None:
 def test_a_unit_of_a_class_captures_its_parts_but_is_not_pure() -> None:
     parts = images()
     classes = parts.labels[:, None] == np.arange(K)
-    found = capture(classes.astype(float), parts)
+    found = capture(classes.astype(float), parts, np.zeros((len(parts.labels), K)))
     assert found.captured.all()
     pure = purity(found.responds, K)
     assert (pure.units, pure.one_part, pure.one_class, pure.parts_a_unit) == (K, 0.0, 1.0, L)
@@ -48,17 +49,28 @@ def test_a_unit_of_a_class_captures_its_parts_but_is_not_pure() -> None:
 
 def test_a_detector_of_the_other_part_of_a_class_is_no_detector_of_this_one() -> None:
     parts = images()
-    found = capture(presence(parts)[:, [0]].astype(float), parts)
+    found = capture(presence(parts)[:, [0]].astype(float), parts, np.zeros((len(parts.labels), 1)))
     assert found.auroc[0, 0] == 1
     assert found.auroc[0, 1] == 0.5
 
 
+def test_a_unit_for_whatever_is_not_known_is_no_detector_of_the_unknown() -> None:
+    parts = images()
+    known = presence(parts)
+    known[:, 5] = False
+    nothing = (~known.any(1)).astype(float)
+    found = capture(nothing[:, None], parts, np.ones((len(parts.labels), 1)))
+    assert auroc_matrix(nothing[:, None], contrasts(parts).positive, contrasts(parts).negative)[0, 5] == 1
+    assert found.auroc[0, 5] == 0.5
+    assert not found.captured.any()
+
+
 def test_the_best_of_many_random_units_is_no_better_than_chance_on_the_other_half() -> None:
     parts = images()
-    values = np.random.default_rng(2).normal(size=(len(parts.labels), 400))
-    found = capture(values, parts)
-    assert found.auroc.max(0).mean() > 0.65
-    assert abs(found.score.mean() - 0.5) < 0.04
+    values, absent = np.random.default_rng(2).normal(size=(2, len(parts.labels), 400))
+    found = capture(values, parts, absent)
+    assert found.auroc.max(0).mean() > 0.6
+    assert 0.4 < found.score.mean() < 0.53  # the lower of two AUROCs is below a half by chance
     assert not found.captured.any()
     assert purity(found.responds, K).one_part is None
 
@@ -67,9 +79,10 @@ def test_the_order_of_units_and_their_scale_change_no_score() -> None:
     parts = images()
     rng = np.random.default_rng(3)
     values = presence(parts) + rng.normal(0, 0.8, (len(parts.labels), K * L))
-    plain = capture(values, parts)
+    absent = rng.normal(0, 0.8, values.shape)
+    plain = capture(values, parts, absent)
     order = rng.permutation(K * L)
-    moved = capture(np.exp(values[:, order]), parts)
+    moved = capture(np.exp(values[:, order]), parts, np.exp(absent[:, order]))
     np.testing.assert_allclose(moved.score, plain.score, atol=1e-12)
     np.testing.assert_allclose(moved.auroc, plain.auroc[order], atol=1e-12)
 
@@ -78,7 +91,7 @@ def test_a_part_that_no_image_shows_alone_is_not_captured() -> None:
     parts = images()
     which = contrasts(parts)
     which.positive[:, 2] = False
-    found = capture(presence(parts).astype(float), parts, which)
+    found = capture(presence(parts).astype(float), parts, np.zeros((len(parts.labels), K * L)), which)
     assert np.isnan(found.score[2])
     assert not found.captured[2]
     assert found.captured.sum() == K * L - 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unmask.audit.agreement import EnsembleGap, Overlap, ensemble_gap, linear_cka, overlap
 from unmask.audit.heatmap import COLOURS
-from unmask.audit.parts import known_parts
+from unmask.audit.parts import known_parts, without_parts
 from unmask.audit.parts_section import SPLIT, look_at_parts
 from unmask.audit.protocol import AuditData, Audited, Picture, Section
 from unmask.audit.stages import pooled_stages
@@ -82,7 +82,8 @@ def _common(given: Sequence[Audited], data: AuditData, config: AuditConfig) -> d
     parts = known_parts(data.config, data.dataset, SPLIT)
     if parts is None:
         return {}
-    captured = {n.name: look_at_parts(n, data, parts, config.batch_size).capture.captured for n in given}
+    bare = without_parts(data.config, data.dataset)
+    captured = {n.name: look_at_parts(n, data, parts, bare, config.batch_size).capture.captured for n in given}
     return {(a, b): overlap(captured[a], captured[b]) for a, b in combinations(captured, 2)}
 
 
@@ -154,7 +155,7 @@ def similarity(names: Sequence[str], table: Floats) -> Figure:
         figure = blank(side + 90, side + 40)
         axes = figure.add_subplot()
         axes.imshow(table, vmin=0, vmax=1, cmap=COLOURS, interpolation="nearest")
-        ticks = [shorten(name, 18) for name in names]
+        ticks = [shorten(name, 30) for name in names]
         axes.set_xticks(range(len(names)), ticks, rotation=40, ha="right")
         axes.set_yticks(range(len(names)), ticks)
         axes.tick_params(length=0)

@@ -5,7 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from unmask.audit.health import Health, health
 from unmask.audit.protocol import AuditData, Audited, Picture, Section
@@ -13,7 +15,7 @@ from unmask.audit.stages import pooled_stages
 from unmask.config import AuditConfig
 from unmask.report.blocks import Table
 from unmask.report.classes import shorten
-from unmask.report.palette import BLUE, GREEN, GREY, ORANGE, VERMILION
+from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, VERMILION
 from unmask.report.svg import blank, style
 from unmask.report.words import percent
 
@@ -24,6 +26,8 @@ INTRO = (
     "Without the mean over the images it tells how many directions tell images apart. It cannot exceed the number of "
     "features or of images. Dead units have the same value on all images."
 )
+_ACROSS = 3
+"""Panels beside each other."""
 _LINES = ((GREY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
 
 
@@ -87,20 +91,34 @@ def _picture(found: Mapping[str, Mapping[str, Health]]) -> Picture:
 
 def spectra(found: Mapping[str, Mapping[str, Health]]) -> Figure:
     """A panel a network, a line a stage; shares below 1e-5 of the sum are not drawn."""
+    columns = min(len(found), _ACROSS)
+    rows = -(-len(found) // columns)
     with style():
-        figure = blank(60 + 230 * len(found), 300)
-        panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-        for axes, (name, stages) in zip(panels, found.items(), strict=True):
-            looks = _LINES[-len(stages) - 1 : -1] if len(stages) < len(_LINES) else _LINES
-            for (stage, one), (colour, line) in zip(stages.items(), looks, strict=False):
-                shares = np.array(one.spectrum)
-                shares = shares[shares > 1e-5]
-                label = f"{stage} ({one.centred_rank:.1f} of {one.features})"
-                axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, linestyle=line, label=label)
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.set_title(shorten(name, 24))
-            axes.set_xlabel("direction")
-            axes.legend(frameon=False, fontsize=9, loc="lower left")
-        panels[0].set_ylabel("share of the spread")
+        figure = blank(70 + 250 * columns, 290 * rows)
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in panels.flat[len(found) :]:
+            axes.set_visible(False)
+        for axes, (name, stages) in zip(panels.flat, found.items(), strict=False):
+            _panel(axes, name, stages)
+        for line in panels:
+            line[0].set_ylabel("share of the spread")
     return figure
+
+
+def _panel(axes: Axes, name: str, stages: Mapping[str, Health]) -> None:
+    looks = _LINES[-len(stages) - 1 : -1] if len(stages) < len(_LINES) else _LINES
+    for (stage, one), (colour, line) in zip(stages.items(), looks, strict=False):
+        shares = np.array(one.spectrum)
+        shares = shares[shares > 1e-5]
+        label = f"{stage} ({one.centred_rank:.1f} of {one.features})"
+        axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, linestyle=line, label=label)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    axes.tick_params(labelbottom=True)
+    axes.set_title(shorten(name, 34))
+    axes.set_xlabel("direction")
+    axes.legend(frameon=False, fontsize=9, loc="lower left", labelcolor=INK)

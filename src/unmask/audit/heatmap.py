@@ -63,12 +63,12 @@ def part_grid(
 ) -> Figure:
     """Parts × networks: the best unit's score beside the accuracy on images of that part alone, (P,) each."""
     with style():
-        figure = blank(190 + 92 * len(scores), 128 + _height(len(names)))
+        figure = blank(190 + 92 * len(scores), 160 + _height(len(names)))
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, values, low, title in ((left, scores, 0.5, "AUROC"), (right, alone, 0.0, "accuracy")):
             table = np.stack(list(values.values()), 1)
             image = axes.imshow(table, vmin=low, vmax=1, cmap=COLOURS, aspect="auto", interpolation="nearest")
-            axes.set_xticks(range(len(values)), [shorten(name, 16) for name in values], rotation=40, ha="right")
+            axes.set_xticks(range(len(values)), [shorten(name, 30) for name in values], rotation=40, ha="right")
             _bar(figure, axes, image, title, [low, (low + 1) / 2, 1])
         _parts_axis(left, names, classes)
         _parts_axis(right, names, classes)
@@ -85,7 +85,7 @@ def _height(parts: int) -> float:
 def _parts_axis(axes: Axes, names: Sequence[str], classes: int, captured: Bools | None = None) -> None:
     """Names of the parts (some of them where there are many) and lines between the classes."""
     step = -(-len(names) // _MOST_LABELS)
-    marks = ["" if captured is None or not captured[i] else " ●" for i in range(len(names))]
+    marks = ["" if captured is None or not captured[i] else " •" for i in range(len(names))]
     axes.set_yticks(range(0, len(names), step), [names[i] + marks[i] for i in range(0, len(names), step)], fontsize=10)
     axes.set_ylabel("part")
     if len(names) <= 2 * _MOST_LABELS:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unmask.config import DataConfig
+from unmask.data.form import Form, to_form
 from unmask.data.load import Dataset
-from unmask.data.multiview import MultiViewConfig, objects, places
+from unmask.data.multiview import MultiViewConfig, draw_multiview, objects, places
 from unmask.errors import UserError
 
 Bools = NDArray[np.bool_]
@@ -51,6 +53,10 @@ class Contrasts:
     """Shows the part and no other part of its class, (N, P)."""
     negative: Bools
     """Shows no part of the class, not even faintly, (N, P)."""
+
+    def select(self, rows: Ints | Bools) -> "Contrasts":
+        """Some of the images."""
+        return Contrasts(self.positive[rows], self.negative[rows])
 
 
 def contrasts(parts: KnownParts) -> Contrasts:
@@ -103,6 +109,21 @@ def known_parts(config: DataConfig, data: Dataset, split: str = "test") -> Known
         shown[row] = [everything or id_ in members[f"single_{part + 1}"] for part in range(settings.parts)]
     ids = images.ids.numpy() - settings.images - settings.val_images
     return true_parts(settings, "test", ids, images.labels.numpy(), shown, data.classes)
+
+
+def without_parts(config: DataConfig, data: Dataset) -> Tensor:
+    """The images of the test set "test" of multiview once more, without any part of their class: [N, C, H, W] in 0..1.
+
+    Background, noise and faint parts of other classes are the same, number by number; only a faint part may lie
+    elsewhere, where it would have overlapped the part that is gone.
+    """
+    settings = MultiViewConfig(**(config.options or {}))  # type: ignore[arg-type]
+    shows = np.full(settings.test_images, settings.parts + 1)
+    ids = data.tests["test"].ids.numpy() - settings.images - settings.val_images
+    bare = draw_multiview(settings, "test", shows).images[ids]
+    low, high = data.value_range
+    values = (to_form(bare, Form(data.image_size, data.channels, "uint8")).float() - low) / (high - low)
+    return values.clamp(0, 1) if data.clipped else values
 
 
 def true_parts(

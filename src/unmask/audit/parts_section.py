@@ -3,7 +3,7 @@
 Letters: N images, k classes, L parts a class, P = k · L, U units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unmask.audit.heatmap import part_grid, unit_heatmap
-from unmask.audit.parts import KnownParts, alternate, contrasts, known_parts, single_part_accuracy, whole_accuracy
+from unmask.audit.parts import (
+    KnownParts,
+    alternate,
+    contrasts,
+    known_parts,
+    single_part_accuracy,
+    whole_accuracy,
+    without_parts,
+)
 from unmask.audit.protocol import AuditData, Audited, Picture, Section
-from unmask.audit.stages import pooled_stages
+from unmask.audit.stages import pooled_stages, with_signs
 from unmask.audit.units import Capture, captured_parts, purity, whole_classes
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
@@ -26,10 +35,10 @@ from unmask.report.words import percent
 KEY, SPLIT = "parts", "test"
 INTRO = (
     "The parts of each class are known in these images. A unit responds to a part if its mean over the positions of "
-    "the last stage is larger on images that show this part alone than on images of other classes; an AUROC of 1 is "
-    "a perfect detector, 0.5 is chance. A part is captured if the best unit's AUROC, on images on which it was not "
-    "chosen, reaches the threshold. A network with many units responds to some strong parts by luck: see how many the "
-    "random network captures."
+    "the last stage is larger on images that show this part alone than on images of other classes, and than on the "
+    "same images without the part. Given is the lower of the two AUROCs: 1 is a perfect detector, 0.5 is chance. A "
+    "part is captured if the best unit's AUROC, on images on which it was not chosen, reaches the threshold. A "
+    "network with many units responds to some strong parts by luck: see how many the random network captures."
 )
 
 
@@ -45,12 +54,20 @@ class PartsOf:
     """Whether each unit counts twice, once negated."""
 
 
-def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, batch_size: int) -> PartsOf:
-    """Pass all test images through a network: responses of its last stage's units, and predictions."""
-    images = data.dataset.tests[SPLIT]
-    predicted: list[torch.Tensor] = []
+def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, bare: Tensor, batch_size: int) -> PartsOf:
+    """Pass all test images through a network, with their parts and without: what the units of its last stage say.
 
-    def prepared() -> Any:
+    Args:
+        network: the network.
+        data: gives the test images.
+        parts: their truth.
+        bare: the same images without their parts, see `without_parts`.
+        batch_size: images of one forward pass.
+    """
+    images = data.dataset.tests[SPLIT]
+    predicted: list[Tensor] = []
+
+    def prepared() -> Iterator[Tensor]:
         for rows in torch.arange(len(images)).split(batch_size):
             ready = network.prepare(images.raw(rows))
             with torch.no_grad():
@@ -59,7 +76,9 @@ def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, batch_si
 
     with evaluating(network.model):
         last = pooled_stages(network.model, prepared())[-1]
-    found = captured_parts(last.responses().numpy(), contrasts(parts), alternate(parts))
+        absent = pooled_stages(network.model, map(network.prepare, bare.split(batch_size)))[-1]
+    responses = with_signs(last.mean, last.signed).numpy(), with_signs(absent.mean, last.signed).numpy()
+    found = captured_parts(*responses, contrasts(parts), alternate(parts))
     return PartsOf(found, torch.cat(predicted).numpy(), last.stage, last.signed)
 
 
@@ -68,7 +87,8 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     parts = known_parts(data.config, data.dataset, SPLIT)
     if parts is None:
         return None
-    found = {network.name: look_at_parts(network, data, parts, config.batch_size) for network in networks}
+    bare = without_parts(data.config, data.dataset)
+    found = {network.name: look_at_parts(network, data, parts, bare, config.batch_size) for network in networks}
     given = [network.name for network in networks if not network.control]
     numbers = {name: part_numbers(one, parts) for name, one in found.items()}
     first = next(iter(found.values())).capture

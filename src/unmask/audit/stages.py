@@ -27,12 +27,13 @@ class Pooled:
     signed: bool
     """Whether values may be negative: no ReLU ends the stage."""
 
-    def responses(self) -> Tensor:
-        """What the units say of an image: (N, D), or (N, 2D) where they are signed.
 
-        The sign of a unit then means nothing, so each stands twice, the second time negated.
-        """
-        return torch.cat([self.mean, -self.mean], 1) if self.signed else self.mean
+def with_signs(values: Tensor, signed: bool) -> Tensor:
+    """What the units say of an image: (N, D), or (N, 2D) where their values may be negative.
+
+    The sign of a unit then means nothing, so each stands twice, the second time negated.
+    """
+    return torch.cat([values, -values], 1) if signed else values
 
 
 def stage_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,124 @@
+"""The measures parts, health and agreement as the audit calls them, on networks that are built by hand."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from unmask.audit.agreement_section import measure_agreement
+from unmask.audit.health import health
+from unmask.audit.health_section import measure_health, spectra
+from unmask.audit.heatmap import sort_units
+from unmask.audit.parts_section import measure_parts
+from unmask.audit.protocol import AuditData, Audited
+from unmask.config import AuditConfig, DataConfig
+from unmask.data.load import load_data
+from unmask.data.multiview import MultiViewConfig, textures
+from unmask.encoders.patchnet import PatchNet
+from unmask.report.svg import to_svg
+
+DATA = DataConfig(
+    data="multiview",
+    options={"images": 30, "val_images": 9, "test_images": 180, "classes": 3, "size": 24, "weak_strength": 1.0},
+)
+CONFIG = AuditConfig(images=60)
+
+
+@pytest.fixture(scope="module")
+def data() -> AuditData:
+    dataset = load_data(DATA, labels=True, progress=False)
+    test = dataset.tests["test"].select(range(60))
+    return AuditData(test.raw(range(60)), test.labels, test.ids, test.names, dataset.classes, dataset, DATA)
+
+
+def detecting(name: str, known: Sequence[int], *, control: bool = False) -> Audited:
+    """Matched filters of some of the six parts and one dead kernel."""
+    settings = MultiViewConfig(**(DATA.options or {}))  # type: ignore[arg-type]
+    patterns = torch.from_numpy(textures(settings)).flatten(0, 1)[list(known)]
+    model = PatchNet(channels=1, width=len(known) + 1, patch=8, stride=1, classes=3).eval()
+    with torch.no_grad():
+        model.kernels.weight.zero_()
+        model.kernels.weight[: len(known), 0] = 0.01 * patterns
+        assert isinstance(model.head, nn.Linear)
+        model.head.weight.zero_()
+        model.head.weight[:, : len(known)] = 30 * F.one_hot(torch.tensor(known) // 2, 3).T
+        model.head.bias.zero_()
+    return Audited(name, model, lambda pixels: (pixels - 0.5) / 0.15, control)
+
+
+def test_parts_are_those_that_the_detectors_were_built_for(data: AuditData) -> None:
+    networks = [detecting("most", [0, 1, 2, 5]), detecting("one", [4]), detecting("control", [3], control=True)]
+    section = measure_parts(networks, data, CONFIG)
+    assert section is not None
+    most, one = section.models["most"], section.models["one"]
+    captured = [row["part"] for row in most["per_part"] if row["captured"]]
+    assert captured == ["0.1", "0.2", "1.1", "2.2"]
+    assert (most["captured"], most["classes_whole"], most["units"]) == (4, 1, 5)
+    assert most["purity"] == {"units": 4, "one_part": 1.0, "one_class": 1.0, "parts_a_unit": 1.0}
+    alone = {row["part"]: row["accuracy_alone"] for row in most["per_part"]}
+    assert min(alone[part] for part in captured) > 0.95
+    assert alone["1.2"] < 0.5
+    assert one["captured"] == 1
+    assert np.array(most["auroc"]).shape == (5, 6)
+    rows = {row["quantity"]: row for row in section.differences}
+    assert set(rows) == {"accuracy on part 1 alone", "accuracy on part 2 alone"}
+    assert all((row["model"], row["baseline"]) == ("most", "one") for row in rows.values())
+    assert rows["accuracy on part 2 alone"]["low"] > 0
+    json.dumps(section.models, allow_nan=False)
+    assert section.tables[0].rows[0][:3] == ("most", "4 of 6", "1 of 3")
+
+
+def test_pictures_of_parts_say_in_words_what_they_show(data: AuditData) -> None:
+    section = measure_parts([detecting("most", [0, 1, 2, 5])], data, CONFIG)
+    assert section is not None
+    assert [picture.name for picture in section.pictures] == ["captured", "units_0"]
+    assert "most 4 of 6" in section.pictures[0].alt
+    for picture in section.pictures:
+        assert "0.1" in to_svg(picture.figure, picture.name, picture.alt)
+
+
+def test_units_are_shown_in_the_order_of_the_part_they_respond_to_most() -> None:
+    auroc = np.array([[0.5, 0.6], [0.9, 0.5], [0.5, 0.95], [1.0, 0.5], [0.5, 0.5]])
+    assert sort_units(auroc, 4).tolist() == [3, 1, 2, 0]
+
+
+def test_where_parts_are_not_known_nothing_is_said(data: AuditData) -> None:
+    other = AuditData(
+        data.pixels, data.labels, data.ids, data.names, data.classes, data.dataset, DataConfig(data="digits")
+    )
+    assert measure_parts([detecting("most", [0])], other, CONFIG) is None
+
+
+def test_health_counts_the_dead_kernel_and_draws_every_stage(data: AuditData) -> None:
+    section = measure_health([detecting("most", [0, 1, 2, 5])], data, CONFIG)
+    (stage,) = section.models["most"]["stages"]
+    assert stage["dead"] == pytest.approx(1 / 5)
+    assert 3 < stage["centred_rank"] <= 4
+    assert sum(stage["spectrum"]) == pytest.approx(1)
+    json.dumps(section.models, allow_nan=False)
+    assert f"({stage['centred_rank']:.1f} of 5)" in to_svg(section.pictures[0].figure, "s", "alt")
+    assert len(spectra({name: {"last": health(torch.rand(5, 3))} for name in "abcd"}).axes) == 6
+
+
+def test_agreement_of_twins_is_whole_and_of_strangers_none(data: AuditData) -> None:
+    networks = [detecting("a", [0, 2, 4]), detecting("twin", [4, 2, 0]), detecting("other", [1, 3, 5])]
+    section = measure_agreement(networks, data, CONFIG)
+    assert section is not None
+    a = section.models["a"]
+    assert a["cka"]["twin"] == pytest.approx(1)
+    assert a["cka_debiased"]["twin"] == pytest.approx(1)
+    assert a["cka_debiased"]["other"] < 0.5
+    assert (a["parts"]["twin"]["both"], a["parts"]["other"]["both"]) == (3, 0)
+    assert a["parts"]["other"]["kappa"] == -1
+    assert a["ensemble"]["gap"] > 0.1
+    json.dumps(section.models, allow_nan=False)
+    assert "other" in to_svg(section.pictures[0].figure, "cka", "alt")
+
+
+def test_one_network_agrees_with_nobody(data: AuditData) -> None:
+    networks = [detecting("a", [0]), detecting("control", [1], control=True)]
+    assert measure_agreement(networks, data, CONFIG) is None
