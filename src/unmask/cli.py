@@ -16,7 +16,8 @@ from unmask.config.flags import FLAT
 from unmask.data.commands import CheckData, run_check
 from unmask.deploy.commands import EmbedConfig, ExportConfig, PredictConfig, run_embed, run_export, run_predict
 from unmask.encoders.commands import EncodersConfig, run_encoders
-from unmask.errors import UserError
+from unmask.errors import PreemptionError, UserError
+from unmask.preemption import stopping_at_once
 from unmask.recipes import Recipe, named, suggested, with_encoder
 from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
 
@@ -128,16 +129,20 @@ COMMANDS: dict[str, type[Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit code 0: done; 2: the input was wrong, one line on standard error says how to mend it."""
+    """Entry point. Exit code 0: done; 2: the input was wrong; 130, 143: Ctrl-C, SIGTERM. One line says what to do."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(run(parse(words)))
+        with stopping_at_once():
+            sys.exit(run(parse(words)))
     except UserError as error:
         print(f"unmask: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         print(f"unmask: {error}", file=sys.stderr)
         sys.exit(2)
+    except PreemptionError as error:
+        print(f"unmask: {error}", file=sys.stderr)
+        sys.exit(143)
     except KeyboardInterrupt:
         print("unmask: interrupted; go on with the same command and --resume", file=sys.stderr)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""The one error a user is meant to read: a single line that names what is wrong and how to mend it."""
+"""What a user is meant to read when work ends early: a single line that says why and how to go on."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The message names the file, field or value and says how to mend it.
     """
+
+
+class PreemptionError(Exception):
+    """SIGTERM came. The command line prints the message, which says how to go on, and exits with code 143."""

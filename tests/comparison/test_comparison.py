@@ -1,6 +1,10 @@
 """The comparison: paired by construction, resumable a cell at a time, the same numbers whatever the jobs."""
 
 import json
+import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +16,7 @@ from scipy import stats
 from unmask.comparison import work as comparison_work
 from unmask.comparison.plan import CellKey, all_cells, candidates, cell_config, compute_steps
 from unmask.comparison.run import compare
-from unmask.comparison.workers import meanwhile, run_tasks
+from unmask.comparison.workers import Task, meanwhile, run_tasks
 from unmask.config import (
     ARMS,
     AugmentConfig,
@@ -25,7 +29,8 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.errors import UserError
+from unmask.errors import PreemptionError, UserError
+from unmask.preemption import stopping_at_once
 from unmask.runs import read_json
 
 RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
@@ -124,6 +129,45 @@ def test_side_work_fills_the_time_and_no_more(tmp_path: Path) -> None:
     assert len(done) <= 6  # the one that ran and, of a pool of one, what was already handed to it
     with pytest.raises(FileNotFoundError), meanwhile([(_touch, (tmp_path / "no" / "folder",))], None, 1):  # type: ignore[arg-type]
         time.sleep(4)
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_sigterm_ends_the_workers(tmp_path: Path, aside: bool) -> None:
+    """Work that would take minutes is left at once: a scheduler does not wait."""
+    tasks = [(_work_long, (tmp_path / str(index),)) for index in range(2)]
+    started = time.monotonic()
+    threading.Thread(target=_wait_and_terminate, args=(tmp_path,)).start()
+    with pytest.raises(PreemptionError), stopping_at_once():
+        _sit_by(tasks) if aside else list(run_tasks(tasks, None, jobs=2))  # type: ignore[arg-type]
+    assert time.monotonic() - started < 240
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_worker_is_one_clear_line(tmp_path: Path) -> None:
+    """As where memory runs out: no traceback, and the way to go on."""
+    with pytest.raises(UserError, match=r"fewer --jobs or a smaller batch.*--resume"):
+        list(run_tasks([(_die, ()), (_die, ())], None, jobs=2))  # type: ignore[arg-type]
+
+
+def _die(data: None) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _work_long(path: Path, data: None) -> None:
+    path.touch()
+    time.sleep(300)
+
+
+def _wait_and_terminate(folder: Path) -> None:
+    """SIGTERM for this process once work has begun."""
+    while not list(folder.iterdir()):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _sit_by(tasks: list[Task]) -> None:
+    with meanwhile(tasks, None, 2):  # type: ignore[arg-type]
+        time.sleep(300)
 
 
 def _touch(path: Path, data: None) -> None:

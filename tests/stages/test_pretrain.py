@@ -1,6 +1,8 @@
 """Pretraining as a run: deterministic, resumable to the bit, exported as a plain timm model."""
 
 import math
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 
 from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.load import Dataset
-from unmask.errors import UserError
+from unmask.errors import PreemptionError, UserError
 from unmask.runs import read_json, read_metrics
 from unmask.stages.pretrain import Session, pretrain
 from unmask.training.checkpoint import load_tensors
@@ -23,6 +25,30 @@ def _equal(a: Path, b: Path) -> None:
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         assert torch.equal(tensor, two[name]), name
+
+
+def test_sigterm_saves_and_says_how_to_go_on(
+    pretraining: PretrainConfig, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step is finished and saved; resumed, the run ends with the bits of one never stopped."""
+    config = replace(pretraining, save_every=100.0)
+    whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
+    session_loss, before = Session._loss, signal.getsignal(signal.SIGTERM)
+
+    def told_to_leave(self: Session, batch: object, step: int) -> object:
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return session_loss(self, batch, step)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_loss", told_to_leave)
+        with pytest.raises(PreemptionError, match=r"saved at step 5; go on with --resume"):
+            pretrain(config, tmp_path / "part", progress=False, dataset=data)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert [path.name for path in (tmp_path / "part" / "checkpoints").iterdir()] == ["step_00000005.safetensors"]
+    part = pretrain(config, tmp_path / "part", resume=True, progress=False, dataset=data)
+    _equal(whole, part)
+    assert read_metrics(whole) == read_metrics(part)
 
 
 def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +12,12 @@ import torch
 import torch.multiprocessing as mp
 
 from unmask.data.load import Dataset
+from unmask.errors import PreemptionError, UserError
 
+_KILLED = (
+    "a worker process was killed, perhaps for want of memory: use fewer --jobs or a smaller batch; what was finished "
+    "is kept, go on with the same command and --resume"
+)
 Task = tuple[Callable[..., None], tuple[Any, ...]]
 _DATA: list[Dataset] = []  # of a worker process, set once when it starts
 
@@ -52,8 +58,10 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
                     future.result()
                     done += 1
                     yield done
-        except BaseException:  # a failed task, Ctrl-C, or a caller that stops listening
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool as error:
+            raise UserError(_KILLED) from error
+        except BaseException as error:  # a failed task, Ctrl-C, SIGTERM, or a caller that stops listening
+            _stop(pool, error)
             raise
 
 
@@ -71,11 +79,24 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
         futures = [pool.submit(_call, function, arguments) for function, arguments in tasks]
         try:
             yield
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException as error:
+            _stop(pool, error)
+            raise
+        pool.shutdown(wait=True, cancel_futures=True)
     for future in futures:
         if not future.cancelled():
-            future.result()
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise UserError(_KILLED) from error
+
+
+def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:
+    """What waits is dropped and what runs is let finish; after SIGTERM there is no time for that, it is told too."""
+    if isinstance(error, PreemptionError):
+        for process in mp.active_children():
+            process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _pool(tasks: Sequence[Task], data: Dataset, jobs: int) -> ProcessPoolExecutor:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +15,10 @@ from tqdm import tqdm
 from unmask.config import PretrainConfig
 from unmask.data.imageset import Batch, batches
 from unmask.data.load import Dataset, load_data
+from unmask.errors import PreemptionError
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
+from unmask.preemption import noticing
 from unmask.runs import (
     append_metrics,
     check_folder,
@@ -67,6 +70,7 @@ def pretrain(
 
     Raises:
         UserError: any bad input, before training starts; or a loss that is not finite.
+        PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
     check_folder(out, config, resume=resume, overwrite=overwrite)
     data = dataset if dataset is not None else load_data(config.data, labels=False, progress=progress)
@@ -108,6 +112,7 @@ class Session:
             AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema > 0 else None
         )
         self.watched = self._watched_batch()
+        self._asked_to_stop: Callable[[], bool] = lambda: False
 
     @property
     def plain(self) -> Reconstructor:
@@ -152,19 +157,20 @@ class Session:
             start=progress.step,
             engine=self.engine,
         )
-        run_steps(
-            stream,
-            engine=self.engine,
-            optimiser=self.optimiser,
-            config=self.config.recipe.optimiser,
-            plan=self.plan,
-            seed=self.config.seed,
-            loss=self._loss,
-            after_step=self._after_step,
-            progress=progress,
-            description="pretrain",
-            show=self.show and self.engine.is_main_process,
-        )
+        with noticing() as self._asked_to_stop:
+            run_steps(
+                stream,
+                engine=self.engine,
+                optimiser=self.optimiser,
+                config=self.config.recipe.optimiser,
+                plan=self.plan,
+                seed=self.config.seed,
+                loss=self._loss,
+                after_step=self._after_step,
+                progress=progress,
+                description="pretrain",
+                show=self.show and self.engine.is_main_process,
+            )
         self._export()
         self._describe(time.monotonic() - started)
 
@@ -182,8 +188,8 @@ class Session:
         if self.average is not None:
             self.average.update_parameters(self.plain)
         self.target.after_step(self.plain.model, done, self.plan.total)
-        last = done == self.plan.total
-        save = last or _due(done, self.config.save_every * self.plan.per_epoch)
+        last, stop = done == self.plan.total, self._asked_to_stop()
+        save = last or stop or _due(done, self.config.save_every * self.plan.per_epoch)
         look = last or _due(done, self.config.picture_every * self.plan.per_epoch)
         if not (save or look or len(progress.pending) >= 50):
             return True
@@ -193,6 +199,8 @@ class Session:
             self._observe(done)
         if save:
             self._save(done)
+        if stop and not last:
+            raise PreemptionError(f"{self.out}: stopped by SIGTERM, saved at step {done}; go on with --resume")
         return True
 
     def _log(self, **values: Any) -> None:

@@ -1,0 +1,47 @@
+"""SIGTERM, by which schedulers announce that they take a machine back: save, say how to go on, leave."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from unmask.errors import PreemptionError
+
+_Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """While the body runs SIGTERM raises `PreemptionError` wherever the program is, as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise PreemptionError("stopped by SIGTERM; what was finished is kept, go on with the same command and --resume")
+
+    with _handling(stop):
+        yield
+
+
+@contextmanager
+def noticing() -> Iterator[Callable[[], bool]]:
+    """While the body runs SIGTERM is only noted, to be acted on between two steps; gives a function that tells."""
+    came = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.set()
+
+    with _handling(note):
+        yield came.is_set
+
+
+@contextmanager
+def _handling(handler: _Handler) -> Iterator[None]:
+    """A handler for a while. Python lets the main thread alone set one: in another thread nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
