@@ -11,6 +11,7 @@ from unmask.errors import UserError
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from unmask.audit.run import audit_runs
     from unmask.comparison.run import compare
     from unmask.data.load import load_data
     from unmask.demonstration import demo
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UserError",
+    "audit_runs",
     "build_model",
     "compare",
     "demo",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "audit_runs": "unmask.audit.run",
     "build_model": "unmask.encoders.build",
     "compare": "unmask.comparison.run",
     "demo": "unmask.demonstration",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import tyro
 
 import unmask
+from unmask.audit.commands import Audit, data_of_runs, run_audit
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.flags import FLAT
 from unmask.data.commands import CheckData, run_check
@@ -116,6 +117,7 @@ COMMANDS: dict[str, type[Any]] = {
     "finetune": Finetune,
     "scratch": Scratch,
     "compare": Compare,
+    "audit": Audit,
     "report": Report,
     "predict": PredictConfig,
     "embed": EmbedConfig,
@@ -181,6 +183,8 @@ def _explain(words: Sequence[str]) -> NoReturn:
 
 
 def _default(kind: type[Any], words: Sequence[str]) -> Any:
+    if kind is Audit:
+        return _audited_data(words)
     if kind not in (Pretrain, Finetune, Scratch, Compare):
         return None
     data = _value(words, "--data") or "multiview"
@@ -196,6 +200,14 @@ def _default(kind: type[Any], words: Sequence[str]) -> Any:
         return Compare(config=comparison(recipe, data), run=flags)
     config = ClassifyConfig(data=source, encoder=recipe.encoder, recipe=recipe.finetune)
     return kind(config=config, run=flags)
+
+
+def _audited_data(words: Sequence[str]) -> Audit:
+    """An audit of the data that --data names, as its recipe has them, else of those of the first run folder."""
+    data = _value(words, "--data")
+    recipe = named(suggested(data or "multiview")).data
+    source = data_of_runs(words) if data is None else replace(recipe, data=data)
+    return Audit(runs=tyro.MISSING, out=tyro.MISSING, data=source or recipe)
 
 
 def comparison(recipe: Recipe, data: str, **changes: Any) -> CompareConfig:
@@ -228,6 +240,8 @@ def run(command: Any) -> int:
     if isinstance(command, Demo):
         _tell(unmask.demo(command.out, progress=not command.quiet), as_json=False)
         return 0
+    if isinstance(command, Audit):
+        return run_audit(command)
     if isinstance(command, CheckData):
         return run_check(command)
     if isinstance(command, EncodersConfig):

@@ -24,6 +24,9 @@ class AuditConfig:
     """What stands in the cells that are not shown: the data's mean colour, the blurred image, or noise."""
     margin: float = 0.2
     """Cells suffice where the right class is that much more probable than any other."""
+    gap: int = 1
+    """Cells between two sufficient sets of an image, at least: pieces of one feature are no two views. 0: they may
+    touch."""
     evaluations: int = 256
     """Forward passes an image and network that the search for sufficient views may use."""
     confidence: float = 0.95
@@ -40,10 +43,11 @@ class AuditConfig:
     """Images shown in pictures."""
 
     def __post_init__(self) -> None:
-        for name in ("images", "evaluations", "batch_size", "pictures"):
-            require_at_least(name, getattr(self, name), 1)
+        for name, least in (("images", 1), ("evaluations", 2), ("batch_size", 1), ("pictures", 1)):
+            require_at_least(name, getattr(self, name), least)
         if self.cell is not None:
             require_at_least("cell", self.cell, 1)
+        require_at_least("gap", self.gap, 0)
         require_choice("fill", self.fill, ("mean", "blur", "noise"))
         require_between("margin", self.margin, 0, 1, open_high=True)
         require_between("confidence", self.confidence, 0, 1, open_low=True, open_high=True)

@@ -30,6 +30,8 @@ class Photograph:
     uri: str
     alt: str
     caption: str
+    smooth: bool = False
+    """Whether it may be smoothed where it is scaled: it holds text."""
 
 
 @dataclass(frozen=True)

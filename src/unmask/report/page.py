@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unmask.errors import UserError
-from unmask.report.blocks import Story
+from unmask.report.blocks import Section, Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
 from unmask.report.folders import RunFolder, read_runs
@@ -47,6 +47,11 @@ def render(runs: Sequence[RunFolder]) -> str:
     """The page as HTML."""
     stories = [_story(run, f"run{i + 1}") for i, run in enumerate(runs)]
     title = f"unmask: {runs[0].name}" if len(runs) == 1 else f"unmask: {len(runs)} runs side by side"
+    return render_page(title, stories, overview(runs, stories))
+
+
+def render_page(title: str, stories: Sequence[Story], sections: Sequence[Section]) -> str:
+    """A page of stories, with sections about all of them before."""
     environment = Environment(
         loader=PackageLoader("unmask.report", "templates"),
         autoescape=True,
@@ -55,7 +60,7 @@ def render(runs: Sequence[RunFolder]) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("page.html.j2")
-    return template.render(title=title, stories=stories, overview=overview(runs, stories))
+    return template.render(title=title, stories=stories, overview=sections)
 
 
 def _story(run: RunFolder, anchor: str) -> Story:

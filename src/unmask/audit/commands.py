@@ -1,0 +1,63 @@
+"""The command `unmask audit`. Imports nothing heavy; torch comes with the call."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from unmask.config import AuditConfig, DataConfig, from_json
+from unmask.config.flags import FLAT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Which features did trained networks capture? Maps, sufficient views and more, side by side.
+
+    Example: unmask audit runs/finetuned runs/scratch --out runs/audit
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of fine-tunings and trainings from scratch, or their .safetensors files."""
+    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
+    """Default: the data of the first run folder."""
+    config: Annotated[AuditConfig, FLAT] = field(default_factory=AuditConfig)
+    out: Path
+    """Folder to write: audit.json, audit.html, pictures."""
+    overwrite: bool = False
+    """Replace the audit in --out."""
+    json: bool = False
+    """Print audit.json instead of the path of the page."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+def data_of_runs(words: Sequence[str]) -> DataConfig | None:
+    """The data that the first run folder among the words was trained on; None where none tells."""
+    for word in words:
+        if word.startswith("-"):
+            continue
+        file = Path(word) / "config.json"
+        if file.is_file():
+            config: Any = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(config, dict) and isinstance(config.get("data"), dict):
+                return from_json(DataConfig, config["data"], f"{file}: data")
+    return None
+
+
+def run_audit(command: Audit) -> int:
+    """Audit, print where the page is (or the numbers), and return the exit code."""
+    from unmask.audit.run import audit_runs
+
+    folder = audit_runs(
+        command.runs,
+        command.data,
+        command.out,
+        command.config,
+        overwrite=command.overwrite,
+        progress=not command.quiet,
+    )
+    print((folder / "audit.json").read_text(encoding="utf-8") if command.json else folder / "audit.html")
+    return 0

@@ -1,0 +1,175 @@
+"""The measure `maps`: Eigen-CAM, Grad-CAM and occlusion of every network, side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unmask.audit.cells import Grid, asking, choose_grid, fill_images, occlusion_maps
+from unmask.audit.maps import Maps, class_maps
+from unmask.audit.pictures import Row, map_tiles
+from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.views import FILLS, bracketed
+from unmask.config import AuditConfig
+from unmask.encoders.stages import evaluating
+from unmask.evaluate.statistics import paired_interval
+from unmask.report.blocks import Table
+
+KEY = "maps"
+INTRO = (
+    "Where each network looks. Eigen-CAM: the strongest direction of a layer's activations, whatever the class. "
+    "Grad-CAM: what at that layer speaks for the image's own class. Occlusion: how much less sure of its own "
+    "class the network is when a cell is hidden. A map shows where evidence lies, not what it is; that an encoder "
+    "looks at more places is a hint that it captured more features, not a proof: see sufficient views."
+)
+METHODS = ("Eigen-CAM", "Grad-CAM", "occlusion")
+Array = NDArray[np.float64]
+
+
+def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+    """Maps of all images as numbers (how much of the image they cover), of some as pictures."""
+    shown = pictured(data, config.pictures)
+    grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
+    found = {n.name: class_maps(n.model, n.prepare(data.pixels), data.labels, layer=config.layer) for n in networks}
+    hidden = {n.name: _occlusion(n, data, shown, grid, config) for n in networks}
+    numbers = {name: _numbers(found[name], hidden[name], shown, data, config.confidence) for name in found}
+    given = [n.name for n in networks if not n.control]
+    differences = [_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
+    lines = [
+        (name, v["layer"], " × ".join(map(str, v["grid"])), bracketed(v["cover_eigen"]), bracketed(v["cover_grad"]))
+        for name, v in numbers.items()
+    ]
+    columns = ("network", "layer", "positions", "cover of Eigen-CAM", "cover of Grad-CAM")
+    caption = "Cover: the share of positions over which a map is spread (1: everywhere alike) [interval over images]"
+    return Section(
+        key=KEY,
+        title="Where the networks look",
+        intro=INTRO,
+        models=numbers,
+        differences=differences,
+        setting={"cell": grid.side, "fill": config.fill, "images": len(data.pixels), "pictured": len(shown)},
+        pictures=_pictures(networks, found, hidden, data, shown, grid, config),
+        tables=[Table(caption, columns, lines)],
+        notes=[
+            f"{name}: {value['flat_grad']} of {len(data.pixels)} Grad-CAM maps are zero: nothing at this layer speaks "
+            "for the class."
+            for name, value in numbers.items()
+            if value["flat_grad"]
+        ],
+    )
+
+
+def pictured(data: AuditData, count: int) -> list[int]:
+    """Indices of the images shown: the first of each class, then the second, and so on."""
+    seen = torch.zeros(len(data.classes), dtype=torch.int64)
+    turns = []
+    for label in data.labels.tolist():
+        turns.append(int(seen[label]))
+        seen[label] += 1
+    order = sorted(range(len(turns)), key=lambda i: (turns[i], int(data.labels[i])))
+    return order[:count]
+
+
+def cover(maps: Tensor) -> Tensor:
+    """Share of the positions over which the positive part of a map is spread: exp(entropy) / P, [N]; 0 without any.
+
+    1 where it is the same everywhere, 1/P where it is at a single position of P.
+    """
+    flat = maps.double().clamp(min=0).flatten(1)
+    shares = flat / flat.sum(1, keepdim=True).clamp(min=1e-300)
+    spread = torch.special.entr(shares).sum(1).exp() / flat.shape[1]
+    return torch.where(flat.sum(1) > 0, spread, 0.0)
+
+
+def _occlusion(network: Audited, data: AuditData, shown: list[int], grid: Grid, config: AuditConfig) -> Array:
+    pixels, ids = data.pixels[shown], data.ids[shown]
+    mean, std = data.dataset.mean, data.dataset.std
+    filled = fill_images(pixels, ids, config.fill, mean=mean, std=std, side=grid.side, seed=config.seed)
+    images, filled = network.prepare(pixels), network.prepare(filled)
+    with evaluating(network.model):
+        ask = asking(network.model, images, filled, data.labels[shown], grid, config.batch_size)
+        return occlusion_maps(ask, len(shown), grid.cells).reshape(-1, *grid.shape)
+
+
+def _numbers(maps: Maps, hidden: Array, shown: list[int], data: AuditData, confidence: float) -> dict[str, Any]:
+    kinds = {"eigen": maps.eigen, "grad": maps.grad}
+    return {
+        "layer": str(maps.layer),
+        "grid": list(maps.eigen.shape[1:]),
+        **{f"cover_{kind}": asdict(paired_interval(cover(m).tolist(), confidence)) for kind, m in kinds.items()},
+        **{f"flat_{kind}": int((m.flatten(1).abs().amax(1) == 0).sum()) for kind, m in kinds.items()},
+        "pictured": [
+            {
+                "image": data.names[i],
+                "class": data.classes[int(data.labels[i])],
+                "eigen_cam": _rows(maps.eigen[i].numpy()),
+                "grad_cam": _rows(maps.grad[i].numpy()),
+                "occlusion": _rows(hidden[at]),
+            }
+            for at, i in enumerate(shown)
+        ],
+    }
+
+
+def _rows(values: NDArray[Any]) -> list[str]:
+    """A map as one line of numbers a row of positions."""
+    return [" ".join(f"{value:.4g}" for value in row) for row in values.tolist()]
+
+
+def _difference(found: Mapping[str, Maps], name: str, baseline: str, confidence: float) -> dict[str, Any]:
+    """Cover of Grad-CAM, one network minus another, over the same images."""
+    values = (cover(found[name].grad) - cover(found[baseline].grad)).tolist()
+    row = asdict(paired_interval(values, confidence))
+    return {"quantity": "cover of Grad-CAM", "model": name, "baseline": baseline, **row}
+
+
+def _pictures(
+    networks: Sequence[Audited],
+    found: Mapping[str, Maps],
+    hidden: Mapping[str, Array],
+    data: AuditData,
+    shown: list[int],
+    grid: Grid,
+    config: AuditConfig,
+) -> list[Picture]:
+    names = [network.name for network in networks]
+    rows = [
+        Row(
+            data.pixels[i],
+            data.classes[int(data.labels[i])],
+            tuple(
+                tuple(kind[name] for name in names)
+                for kind in (
+                    {n: found[n].eigen[i].clamp(min=0).numpy() for n in names},
+                    {n: found[n].grad[i].numpy() for n in names},
+                    {n: hidden[n][at] for n in names},
+                )
+            ),
+        )
+        for at, i in enumerate(shown)
+    ]
+    caption = (
+        "Red: evidence; blue (occlusion only): against the class. Each map has a scale of its own. Occlusion: cells of "
+        f"{grid.side} pixels, filled with {FILLS[config.fill]}."
+    )
+    alt = (
+        f"Maps of {len(rows)} images by {', '.join(names)}, a row an image: the image, then Eigen-CAM, Grad-CAM and "
+        "occlusion of every network. The maps as numbers are in audit.json."
+    )
+    if len(names) <= 3:
+        return [Picture("maps", map_tiles(rows, METHODS, names), alt, caption, photograph=True)]
+    return [
+        Picture(
+            method.lower().replace("-", "_"),
+            map_tiles([Row(row.pixels, row.title, (row.maps[at],)) for row in rows], (method,), names),
+            alt,
+            f"{method}. {caption}",
+            photograph=True,
+        )
+        for at, method in enumerate(METHODS)
+    ]

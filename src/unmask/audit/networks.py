@@ -1,0 +1,155 @@
+"""From run folders and weights files to networks that can be looked at, with a random network beside them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unmask.audit.protocol import Audited
+from unmask.data.load import Dataset
+from unmask.encoders.build import build_model
+from unmask.errors import UserError
+from unmask.runs import read_json
+from unmask.stages.statistics import reestimate_batchnorm
+from unmask.weights import ENCODER_FILE, Card, load_weights
+
+_INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained network as it lies on disk."""
+
+    name: str
+    file: Path
+    card: Card
+    tensors: dict[str, Tensor]
+    fingerprint: str | None
+    """Of the data it was trained on; None where the file does not tell."""
+
+
+def read_weights(paths: Sequence[Path]) -> list[Weights]:
+    """Read networks that have a head.
+
+    Raises:
+        UserError: none is given; there is none at a path; it has no classes; or they differ in classes, channels or
+            image size, so that they cannot be looked at on the same images.
+    """
+    if not paths:
+        raise UserError("audit: give at least one folder of a fine-tuning or a training from scratch, or its weights")
+    found = [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
+    first = found[0]
+    for other in found[1:]:
+        for what in ("classes", "channels", "image_size"):
+            ours, theirs = getattr(first.card, what), getattr(other.card, what)
+            if ours != theirs:
+                raise UserError(
+                    f"{other.file}: {what} = {_short(theirs)}, but {first.file} has {_short(ours)}; "
+                    "networks of one audit must fit the same images"
+                )
+    return found
+
+
+def _read(path: Path, name: str) -> Weights:
+    if path.is_dir() and ((path / "summary.json").exists() or (path / "cells").is_dir()):
+        raise UserError(
+            f"{path}: a comparison keeps no fine-tuned networks; train those of interest with unmask finetune and "
+            "unmask scratch, and audit their folders"
+        )
+    file = path / ENCODER_FILE if path.is_dir() else path
+    if not file.exists():
+        what = f"holds no {ENCODER_FILE}; is it a finished run?" if path.is_dir() else "no such run folder or file"
+        raise UserError(f"{path}: {what}")
+    tensors, card = load_weights(file)
+    if card is None:
+        raise UserError(f"{file}: its header tells neither encoder nor classes; give weights that unmask has written")
+    if len(card.classes) < 2:
+        raise UserError(f"{file}: an encoder without a head; fine-tune it first (unmask finetune --init {path})")
+    facts = path / "environment.json"
+    data = read_json(facts).get("data", {}) if path.is_dir() and facts.exists() else {}
+    return Weights(name, file, card, tensors, data.get("fingerprint"))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The last part of each path, with as many parts before it as make the names differ."""
+    whole = [path.resolve().with_suffix("") if path.suffix == ".safetensors" else path.resolve() for path in paths]
+    for length in range(1, max(len(path.parts) for path in whole) + 1):
+        names = ["/".join(path.parts[-length:]) for path in whole]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f"audit: {paths[0]} is given twice")
+
+
+def build_networks(weights: Sequence[Weights], data: Dataset, seed: int) -> list[Audited]:
+    """The networks in evaluation mode, then one with random weights for each kind of encoder among them.
+
+    The random network's BatchNorm statistics are those of the data, so that it is random, not broken.
+
+    Raises:
+        UserError: the data have other classes than the networks, or a file does not hold what its card says.
+    """
+    for one in weights:
+        if one.card.classes != data.classes:
+            raise UserError(
+                f"{one.file}: its classes are {_short(one.card.classes)}, those of the data {_short(data.classes)}; "
+                "give the data it was trained on, or the like"
+            )
+    networks = [_build(one, data) for one in weights]
+    kinds = {repr(one.card.encoder): one for one in weights}
+    for one in kinds.values():
+        name = "random weights" if len(kinds) == 1 else f"random weights ({one.card.encoder.encoder})"
+        networks.append(_random(one, data, name, seed))
+    return networks
+
+
+def _build(one: Weights, data: Dataset) -> Audited:
+    card = one.card
+    model = build_model(
+        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=0
+    )
+    try:
+        model.load_state_dict(one.tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(
+            f"{one.file}: does not hold the weights of its encoder {card.encoder.encoder}: {first}"
+        ) from None
+    return Audited(one.name, model.eval(), preparation(card, data), path=str(one.file))
+
+
+def _random(one: Weights, data: Dataset, name: str, seed: int) -> Audited:
+    card = one.card
+    model = build_model(
+        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=seed
+    )
+    reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std)
+    same = replace(card, mean=data.mean, std=data.std, value_range=data.value_range)
+    return Audited(name, model.eval(), preparation(same, data), control=True)
+
+
+def preparation(card: Card, data: Dataset) -> Callable[[Tensor], Tensor]:
+    """From pixels of the data, 0..1, to what the network was trained on.
+
+    8 and 16 bits both count from 0 to 1. Where the data's range was measured (floats, a window), values are first
+    brought to the range that the network was trained with.
+    """
+    mean, std = (torch.tensor(values)[:, None, None] for values in (card.mean, card.std))
+    low, high = data.value_range
+    own_low, own_high = card.value_range
+    ranges = {(float(low), float(high)), (float(own_low), float(own_high))}
+    alike = len(ranges) == 1 or ranges <= set(_INTEGER_RANGES)
+
+    def prepare(pixels: Tensor) -> Tensor:
+        values = pixels if alike else (pixels * (high - low) + low - own_low) / (own_high - own_low)
+        if card.clipped and not alike:
+            values = values.clamp(0, 1)
+        return (values - mean) / std
+
+    return prepare
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

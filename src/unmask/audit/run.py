@@ -1,0 +1,206 @@
+"""The audit as a run: read networks and data, measure, write audit.json, the pictures and the page."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from unmask.audit.measures import MEASURES
+from unmask.audit.networks import Weights, build_networks, read_weights
+from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.config import AuditConfig, DataConfig, to_json
+from unmask.data.imageset import ImageSet
+from unmask.data.load import Dataset, load_data
+from unmask.encoders.stages import evaluating
+from unmask.errors import UserError
+from unmask.randomness import permutation
+from unmask.report.audit import AUDIT_FILE, PICTURES, write_audit_page
+from unmask.report.blocks import Table
+from unmask.report.svg import to_svg
+from unmask.report.words import percent
+from unmask.runs import atomic_path, environment, write_json
+
+
+def audit_runs(
+    paths: Sequence[Path],
+    data: DataConfig,
+    out: Path,
+    config: AuditConfig | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Audit finished networks side by side on the same images; returns the folder with audit.json and audit.html.
+
+    Args:
+        paths: folders of fine-tunings and trainings from scratch, or their .safetensors files.
+        data: where the images come from; size and channels are those of the networks.
+        out: folder to write.
+        config: what is looked at, and how.
+        overwrite: replace an earlier audit in `out`.
+        progress: show progress bars.
+
+    Raises:
+        UserError: bad input, before anything is measured.
+    """
+    config = config if config is not None else AuditConfig()
+    _check_out(out, overwrite)
+    weights = read_weights(paths)
+    card = weights[0].card
+    form = replace(data, image_size=card.image_size, channels=card.channels)
+    dataset = load_data(form, labels=True, progress=progress)
+    networks = build_networks(weights, dataset, config.seed)
+    chosen = choose_images(dataset, form, config)
+    sections = [networks_section(networks, weights, chosen, config.split)]
+    for measure in tqdm(MEASURES, desc="audit", disable=not progress):
+        section = measure(networks, chosen, config)
+        if section is not None:
+            sections.append(section)
+    facts = {"data": to_json(form), "audit": to_json(config), "fingerprint": dataset.fingerprint, **environment()}
+    return write_audit(out, sections, facts)
+
+
+def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> AuditData:
+    """Images of the wanted split, equally many of each class as far as there are, drawn from the seed.
+
+    Raises:
+        UserError: there is no such split.
+    """
+    sets = {"train": dataset.train, "val": dataset.val, **dataset.tests}
+    images = sets.get(config.split)
+    if images is None:
+        there = ", ".join(name for name, found in sets.items() if found is not None)
+        raise UserError(f"split = {config.split!r}: the data have {there}")
+    picked = images.select(_balanced(images, config.images, config.seed))
+    return AuditData(
+        pixels=picked.raw(torch.arange(len(picked))),
+        labels=picked.labels,
+        ids=picked.ids,
+        names=picked.names,
+        classes=dataset.classes,
+        dataset=dataset,
+        config=form,
+    )
+
+
+def _balanced(images: ImageSet, count: int, seed: int) -> list[int]:
+    """Up to `count` indices: a random one of each class in turn; a class that has no more is passed over."""
+    shuffled = permutation(seed, "audit images", 0, len(images))
+    labels = images.labels.numpy()[shuffled]
+    turn = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange((labels == label).sum())
+    return [int(i) for i in shuffled[np.lexsort((labels, turn))][:count]]
+
+
+def networks_section(networks: Sequence[Audited], weights: Sequence[Weights], data: AuditData, split: str) -> Section:
+    """What the networks are, and how often they are right on the images looked at."""
+    cards = {one.name: one.card for one in weights}
+    numbers: dict[str, dict[str, Any]] = {}
+    for network in networks:
+        with torch.no_grad(), evaluating(network.model):
+            parts = [network.model(chunk).argmax(1) for chunk in network.prepare(data.pixels).split(256)]
+        right = torch.cat(parts) == data.labels
+        numbers[network.name] = {
+            "path": network.path,
+            "control": network.control,
+            "encoder": cards[network.name].encoder.encoder if network.name in cards else type(network.model).__name__,
+            "parameters": sum(p.numel() for p in network.model.parameters()),
+            "accuracy": float(right.double().mean()),
+        }
+    rows = [
+        (name, v["encoder"], f"{v['parameters']:,}", percent(v["accuracy"]), v["path"] or "control")
+        for name, v in numbers.items()
+    ]
+    columns = ("network", "encoder", "parameters", "right, %", "from")
+    return Section(
+        key="network",
+        title="The networks",
+        intro=f"All measures look at the same {len(data.labels)} images of the split {split}.",
+        models=numbers,
+        setting={"split": split, "images": len(data.labels), "classes": list(data.classes)},
+        tables=[Table(f"Accuracy on these {len(data.labels)} images", columns, rows)],
+        notes=_notes(weights, data, split),
+    )
+
+
+def _notes(weights: Sequence[Weights], data: AuditData, split: str) -> list[str]:
+    notes = list(data.dataset.notes)
+    if split == "train":
+        notes.append("These images were trained on: what the networks know of them need not hold for others.")
+    for one in weights:
+        if one.fingerprint is not None and one.fingerprint != data.dataset.fingerprint:
+            notes.append(
+                f"{one.name}: was trained on other data or another split of them (fingerprint {one.fingerprint}, here "
+                f"{data.dataset.fingerprint}); it may have seen these images in training."
+            )
+    return notes
+
+
+def write_audit(out: Path, sections: Sequence[Section], facts: dict[str, Any]) -> Path:
+    """Write audit.json, the pictures and audit.html; returns the folder.
+
+    Raises:
+        UserError: two sections have one name.
+    """
+    keys = [section.key for section in sections]
+    if len(set(keys)) < len(keys):
+        raise UserError(f"audit: two measures are called {max(keys, key=keys.count)}")
+    names = list(dict.fromkeys(name for section in sections for name in section.models))
+    report = {
+        "models": {
+            name: {section.key: section.models[name] for section in sections if name in section.models}
+            for name in names
+        },
+        "differences": [{"measure": s.key, **row} for s in sections for row in s.differences],
+        "setting": {**facts, **{section.key: section.setting for section in sections if section.setting}},
+        "page": [_page_part(section, out / PICTURES) for section in sections],
+    }
+    json.dumps(to_json(report), allow_nan=False)  # a measure gives None, never NaN
+    write_json(out / AUDIT_FILE, report)
+    write_audit_page(out)
+    return out
+
+
+def _page_part(section: Section, folder: Path) -> dict[str, Any]:
+    """What the page shows of a section, as plain values; its pictures are written."""
+    return {
+        "key": section.key,
+        "title": section.title,
+        "intro": section.intro,
+        "notes": list(section.notes),
+        "legend": [to_json(swatch) for swatch in section.legend],
+        "tables": [to_json(table) for table in section.tables],
+        "pictures": [
+            {"file": _write_picture(picture, section.key, folder), "alt": picture.alt, "caption": picture.caption}
+            for picture in section.pictures
+        ],
+    }
+
+
+def _write_picture(picture: Picture, key: str, folder: Path) -> str:
+    path = folder / f"{key}_{picture.name}.{'png' if picture.photograph else 'svg'}"
+    with atomic_path(path) as temporary:
+        if picture.photograph:
+            picture.figure.savefig(temporary, format="png", dpi=120)
+        else:
+            drawn = str(to_svg(picture.figure, f"audit-{key}-{picture.name}", picture.alt))
+            space = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            temporary.write_text(drawn.replace("<svg", space, 1), encoding="utf-8")
+    return path.name
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / AUDIT_FILE).exists():
+        raise UserError(f"{out}: not empty and no audit of this package; give another --out")
+    if not overwrite:
+        raise UserError(f"{out}: holds an audit; use --overwrite to replace it, or another --out")
+    for picture in sorted((out / PICTURES).glob("*.*")):
+        picture.unlink()

@@ -1,0 +1,226 @@
+"""The measure `sufficient_views`: how many sets of cells of an image are each enough for a network to recognise it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from unmask.audit.cells import Grid, asking, choose_grid, fill_images
+from unmask.audit.pictures import view_bars, view_tiles
+from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.sufficient import Views, kept_by_all, sufficient_views
+from unmask.config import AuditConfig
+from unmask.encoders.stages import evaluating
+from unmask.evaluate.estimate import Interval
+from unmask.evaluate.statistics import paired_interval
+from unmask.report.blocks import Table
+
+KEY = "sufficient_views"
+INTRO = (
+    "An encoder that captured every feature of a class can recognise it from any one of them. Counted are sets of "
+    "cells at separate places each of which, shown alone, makes the right class clearly more probable than any other. "
+    "The search is greedy, so a count is a lower bound. Images that the fill alone gives away, and images that are not "
+    "recognised when whole, are left out. A network that met hidden cells in training tolerates them better without "
+    "knowing more: compare it with one trained from scratch on images with hidden cells."
+)
+
+
+def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+    """Sufficient views of all images for every network, their distribution, and paired differences."""
+    grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
+    found = {network.name: _views_of(network, data, config, grid) for network in networks}
+    given = [network.name for network in networks if not network.control]
+    numbers = {name: view_numbers(views, data, grid, config.confidence) for name, views in found.items()}
+    return Section(
+        key=KEY,
+        title="Sufficient views",
+        intro=INTRO,
+        models=numbers,
+        differences=[view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)],
+        setting=_setting(grid, config),
+        pictures=_pictures(networks, found, data, grid, config),
+        tables=_tables(numbers, [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]),
+        notes=_notes(numbers, config),
+    )
+
+
+def _views_of(network: Audited, data: AuditData, config: AuditConfig, grid: Grid) -> list[Views]:
+    pixels = data.pixels
+    filled = fill_images(
+        pixels,
+        data.ids,
+        config.fill,
+        mean=data.dataset.mean,
+        std=data.dataset.std,
+        side=grid.side,
+        seed=config.seed,
+    )
+    images, filled = network.prepare(pixels), network.prepare(filled)
+    with evaluating(network.model):
+        ask = asking(network.model, images, filled, data.labels, grid, config.batch_size)
+        return sufficient_views(
+            ask, len(pixels), grid, margin=config.margin, evaluations=config.evaluations, gap=config.gap
+        )
+
+
+def view_numbers(views: Sequence[Views], data: AuditData, grid: Grid, confidence: float) -> dict[str, Any]:
+    """All numbers of one network."""
+    kept = [one for one in views if one.status == "kept"]
+    labels = data.labels.tolist()
+    per_class = [
+        {"class": name, **_counts([one for one, label in zip(views, labels, strict=True) if label == index])}
+        for index, name in enumerate(data.classes)
+    ]
+    return {
+        **_counts(views),
+        "interval": _interval([one.count for one in kept], confidence),
+        "two_or_more": _interval([float(one.count >= 2) for one in kept], confidence),
+        "left_out_fill": sum(one.status == "fill" for one in views),
+        "left_out_missed": sum(one.status == "missed" for one in views),
+        "out_of_budget": sum(not one.complete for one in kept),
+        "evaluations": sum(one.evaluations for one in views),
+        "per_class": per_class,
+        "per_image": [
+            {"image": name, "class": data.classes[label], "status": one.status, "views": one.count, **_cells(one, grid)}
+            for name, label, one in zip(data.names, labels, views, strict=True)
+        ],
+    }
+
+
+def view_difference(
+    found: Mapping[str, Sequence[Views]], name: str, baseline: str, confidence: float
+) -> dict[str, Any]:
+    """Views of one network minus those of another, paired over the images kept for both; None where there is none."""
+    both = kept_by_all([found[name], found[baseline]])
+    differences = [found[name][i].count - found[baseline][i].count for i in both]
+    row = _interval(differences, confidence) or {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
+    return {"quantity": "views", "model": name, "baseline": baseline, **row}
+
+
+def _counts(views: Sequence[Views]) -> dict[str, Any]:
+    counts = [one.count for one in views if one.status == "kept"]
+    return {
+        "images": len(views),
+        "kept": len(counts),
+        "mean": float(np.mean(counts)) if counts else None,
+        "distribution": {str(value): times for value, times in sorted(Counter(counts).items())},
+    }
+
+
+def _cells(one: Views, grid: Grid) -> dict[str, Any]:
+    """The sets as rows of numbers, a number a cell: 0 for none."""
+    if one.status != "kept":
+        return {}
+    rows = [" ".join(str(value) for value in row) for row in one.cells.reshape(grid.shape).tolist()]
+    return {"complete": one.complete, "cells": rows}
+
+
+def _interval(values: Sequence[float], confidence: float) -> dict[str, Any] | None:
+    return asdict(paired_interval(values, confidence)) if values else None
+
+
+def _setting(grid: Grid, config: AuditConfig) -> dict[str, Any]:
+    return {
+        "cell": grid.side,
+        "grid": list(grid.shape),
+        "fill": config.fill,
+        "margin": config.margin,
+        "gap": config.gap,
+        "evaluations": config.evaluations,
+        "confidence": config.confidence,
+    }
+
+
+def _pictures(
+    networks: Sequence[Audited], found: Mapping[str, list[Views]], data: AuditData, grid: Grid, config: AuditConfig
+) -> list[Picture]:
+    given = [network.name for network in networks if not network.control]
+    shown = (kept_by_all([found[name] for name in given]) or list(range(len(data.pixels))))[: config.pictures]
+    maps = {name: [_shown(found[name][i], grid) for i in shown] for name in given}
+    titles = [data.classes[int(data.labels[i])] for i in shown]
+    spoken = "; ".join(
+        f"{titles[at]}: " + ", ".join(f"{name} {_told(found[name][i])}" for name in given) for at, i in enumerate(shown)
+    )
+    counts = {name: [one.count for one in views if one.status == "kept"] for name, views in found.items()}
+    controls = {network.name for network in networks if network.control}
+    means = ", ".join(f"{n} {np.mean(c):.2f} over {len(c)} images" for n, c in counts.items() if c)
+    return [
+        Picture(
+            "bars",
+            view_bars(counts, controls),
+            f"Share of the images kept by number of sufficient views. Means: {means or 'no image kept'}.",
+            "How many sets of cells are each enough, share of the images kept for each network",
+        ),
+        Picture(
+            "sets",
+            view_tiles(data.pixels[shown], titles, maps, grid),
+            f"Sufficient sets drawn on images. Views found: {spoken}.",
+            "Sufficient sets: cells of one colour and number are enough by themselves; pale cells are in none. "
+            f"Cells of {grid.side} pixels, the others filled with {FILLS[config.fill]}.",
+            photograph=True,
+        ),
+    ]
+
+
+FILLS = {"mean": "the data's mean colour", "blur": "the blurred image", "noise": "noise"}
+
+
+def _shown(one: Views, grid: Grid) -> Any:
+    return one.cells.reshape(grid.shape) if one.status == "kept" else None
+
+
+def _told(one: Views) -> str:
+    return str(one.count) if one.status == "kept" else f"left out ({one.status})"
+
+
+def _tables(numbers: Mapping[str, dict[str, Any]], differences: Sequence[Mapping[str, Any]]) -> list[Table]:
+    rows = [
+        (
+            name,
+            bracketed(value["interval"]),
+            bracketed(value["two_or_more"]),
+            str(value["kept"]),
+            str(value["left_out_fill"]),
+            str(value["left_out_missed"]),
+            str(value["out_of_budget"]),
+        )
+        for name, value in numbers.items()
+    ]
+    columns = (
+        "network", "views an image", "share with 2 or more", "images kept", "fill gives it away", "not recognised",
+        "out of budget",
+    )  # fmt: skip
+    tables = [Table("Sufficient views [interval over images]", columns, rows, numeric=True)]
+    if differences:
+        lines = [(d["model"], d["baseline"], bracketed(d, signed=True), str(d["n"])) for d in differences]
+        header = ("network", "minus", "difference of views [interval]", "images kept for both")
+        tables.append(Table("Paired over the same images", header, lines, numeric=True))
+    return tables
+
+
+def bracketed(row: Mapping[str, Any] | Interval | None, *, signed: bool = False) -> str:
+    """1.52 [1.40, 1.66], or a dash where there is nothing to average."""
+    values = asdict(row) if isinstance(row, Interval) else row
+    if values is None or values["mean"] is None:
+        return "–"
+    sign = "+" if signed else ""
+    text = f"{values['mean']:{sign}.2f}"
+    if values["low"] is not None:
+        text += f" [{values['low']:{sign}.2f}, {values['high']:{sign}.2f}]"
+    return text.replace("-", "−")
+
+
+def _notes(numbers: Mapping[str, dict[str, Any]], config: AuditConfig) -> list[str]:
+    notes = []
+    for name, value in numbers.items():
+        if value["out_of_budget"]:
+            notes.append(
+                f"{name}: for {value['out_of_budget']} of {value['kept']} images the search ended with its budget of "
+                f"{config.evaluations} evaluations; their counts might grow with a larger one (--evaluations)."
+            )
+        if value["kept"] < 10:
+            notes.append(f"{name}: only {value['kept']} of {value['images']} images are kept; its numbers say little.")
+    return notes
