@@ -23,9 +23,8 @@ from unmask.config import to_json
 from unmask.errors import UserError
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
-_FREE_ON_RESUME = {"workers", "cache_mib", "save_every", "picture_every", "keep", "execution", "jobs", "threads"} | {
-    "tracker"
-}
+_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads"}
+_FREE_ON_RESUME = _SPEED | {"save_every", "picture_every", "keep", "tracker", "audit"}
 _PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
 
 

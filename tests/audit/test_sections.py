@@ -112,8 +112,12 @@ def test_agreement_of_twins_is_whole_and_of_strangers_none(data: AuditData) -> N
     assert a["cka"]["twin"] == pytest.approx(1)
     assert a["cka_debiased"]["twin"] == pytest.approx(1)
     assert a["cka_debiased"]["other"] < 0.5
-    assert (a["parts"]["twin"]["both"], a["parts"]["other"]["both"]) == (3, 0)
-    assert a["parts"]["other"]["kappa"] == -1
+    parts = measure_parts(networks, data, CONFIG)
+    assert parts is not None
+    common = parts.models["a"]["common"]
+    assert (common["twin"]["both"], common["other"]["both"]) == (3, 0)
+    assert common["other"]["kappa"] == -1
+    assert parts.tables[1].rows[0] == ("a", "twin", "3", "1.5", "0.05")
     assert a["ensemble"]["gap"] > 0.1
     json.dumps(section.models, allow_nan=False)
     assert "other" in to_svg(section.pictures[0].figure, "cka", "alt")

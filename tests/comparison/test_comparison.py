@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from unmask.comparison import work as comparison_work
-from unmask.comparison.plan import CellKey, all_cells, candidates, cell_config, compute_steps
+from unmask.comparison.plan import CellKey, all_cells, audited_cells, candidates, cell_config, compute_steps
 from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
 from unmask.config import (
@@ -181,11 +181,11 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
     trained: list[str] = []
     run_cell = comparison_work.run_cell
 
-    def stopping(one: object, data: object, key: CellKey, folder: Path) -> None:
+    def stopping(one: object, data: object, key: CellKey, folder: Path, network: Path | None) -> None:
         if len(trained) == 5:
             raise KeyboardInterrupt
         trained.append(key.name)
-        run_cell(one, data, key, folder)  # type: ignore[arg-type]
+        run_cell(one, data, key, folder, network)  # type: ignore[arg-type]
 
     monkeypatch.setattr(comparison_work, "run_cell", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -280,6 +280,44 @@ def test_given_weights_have_their_arms(config: CompareConfig, tmp_path: Path) ->
     assert arms == {"given", "given_mrp", "scratch_same"}
 
 
+def test_an_audit_may_come_later(config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--resume --audit trains again the networks that it looks at, to the same numbers, and no other cell."""
+    small = replace(config, budgets=(3,), arms=("mrp", "scratch_best", "scratch_compute", "probe_mrp"))
+    folder = compare(small, tmp_path / "run", progress=False)
+    before = {file.name: read_json(file)["metrics"] for file in (folder / "cells").glob("*.json")}
+    trained: list[str] = []
+    run_cell = comparison_work.run_cell
+    monkeypatch.setattr(comparison_work, "run_cell", lambda *a: (trained.append(a[2].name), run_cell(*a))[1])
+    audited = replace(small, audit=True)
+    compare(audited, folder, resume=True, progress=False)
+    kept = ["mrp-b3-s0-p0", "mrp-b3-s1-p0", "scratch_best-b3-s0", "scratch_best-b3-s1"]
+    assert sorted(trained) == kept == sorted(file.stem for file in (folder / "networks").iterdir())
+    assert {file.name: read_json(file)["metrics"] for file in (folder / "cells").glob("*.json")} == before
+    report = read_json(folder / "audit" / "audit.json")
+    assert list(report["models"]) == ["mrp", "scratch_best", "random weights"]
+    for number in range(2):
+        draw = report["models"]["mrp"]["arms"]["draws"][number]
+        cell = read_json(folder / "cells" / f"mrp-b3-s{number}-p0.json")["metrics"]
+        assert draw["accuracy on part 2 alone"] == pytest.approx(cell["single_2"]["accuracy"], abs=0.2)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "run: its networks" in page
+    assert page.count("<h1") == 1
+    written = (folder / "audit" / "audit.json").stat().st_mtime_ns
+    compare(audited, folder, resume=True, progress=False)
+    assert len(trained) == 4
+    assert (folder / "audit" / "audit.json").stat().st_mtime_ns == written
+
+
+def test_pretrainings_take_turns_in_the_audit(config: CompareConfig) -> None:
+    """One network of every arm a label draw, at the primary budget; probes and long trainings are not looked at."""
+    draws = audited_cells(replace(config, seeds=3, pretrain_seeds=2))
+    assert [[key.name for key in draw] for draw in draws] == [
+        [f"mrp-b3-s{s}-p{s % 2}", f"scratch_best-b3-s{s}", f"scratch_masked-b3-s{s}"] for s in range(3)
+    ]
+    (draw,) = audited_cells(replace(config, seeds=1, arms=("probe_mrp", "scratch_same", "mrp")))
+    assert [key.arm for key in draw] == ["mrp", "scratch_same"]
+
+
 def test_what_cannot_work_fails_first(config: CompareConfig, tmp_path: Path) -> None:
     """Budgets beyond the labels, unlabelled data, a missing weights file: before any folder is made."""
     unlabelled = tmp_path / "images"
@@ -289,6 +327,7 @@ def test_what_cannot_work_fails_first(config: CompareConfig, tmp_path: Path) -> 
         ({"given": str(tmp_path / "none.safetensors"), "arms": ("given",)}, "none.safetensors"),
         ({"data": DataConfig(data=str(unlabelled))}, "images"),
         ({"pretrained": (tmp_path / "nowhere",)}, "nowhere"),
+        ({"audit": True, "arms": ("probe_mrp", "scratch_compute")}, "leaves a network to look at"),
     ):
         with pytest.raises(UserError, match=text):
             compare(replace(config, **change), tmp_path / "run", progress=False)  # type: ignore[arg-type]

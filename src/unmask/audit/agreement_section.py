@@ -1,6 +1,9 @@
-"""The measure `agreement`: do the networks have the same features, and would averaging them gain anything?"""
+"""The measure `agreement`: do the networks have the same features, and would averaging them gain anything?
 
-from collections.abc import Mapping, Sequence
+Whether two networks captured the same parts, where parts are known, is told by the measure `parts`.
+"""
+
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -10,10 +13,8 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unmask.audit.agreement import EnsembleGap, Overlap, ensemble_gap, linear_cka, overlap
+from unmask.audit.agreement import EnsembleGap, ensemble_gap, linear_cka
 from unmask.audit.heatmap import COLOURS
-from unmask.audit.parts import known_parts, without_parts
-from unmask.audit.parts_section import SPLIT, look_at_parts
 from unmask.audit.protocol import AuditData, Audited, Picture, Section
 from unmask.audit.stages import pooled_stages
 from unmask.config import AuditConfig
@@ -34,23 +35,22 @@ Floats = NDArray[np.float64]
 
 
 def measure_agreement(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
-    """CKA of all pairs, common parts where they are known, and the ensemble gap; None for a single network."""
+    """CKA of all pairs and the ensemble gap; None for a single network."""
     given = [network for network in networks if not network.control]
     if len(given) < 2:
         return None
     features = {network.name: _features(network, data, config.batch_size) for network in networks}
     names = list(features)
     plain, fair = (_matrix([features[n] for n in names], debiased=debiased) for debiased in (False, True))
-    common = _common(given, data, config)
     gap = ensemble_gap(np.stack([_probabilities(n, data, config.batch_size) for n in given]), data.labels.numpy())
     return Section(
         key=KEY,
         title="Agreement between the networks",
         intro=INTRO,
-        models=_numbers(names, [network.name for network in given], plain, fair, common, gap),
+        models=_numbers(names, [network.name for network in given], plain, fair, gap),
         setting={"images": len(data.labels), "stage": "last", "ensemble": [network.name for network in given]},
         pictures=[_picture(names, fair)],
-        tables=[_pairs(names, [n.name for n in given], plain, fair, common), _gap(gap, len(given), len(data.labels))],
+        tables=[_pairs(names, plain, fair), _gap(gap, len(given), len(data.labels))],
     )
 
 
@@ -77,23 +77,8 @@ def _matrix(features: Sequence[Floats], *, debiased: bool) -> Floats:
     return table
 
 
-def _common(given: Sequence[Audited], data: AuditData, config: AuditConfig) -> dict[tuple[str, str], Overlap]:
-    """Parts captured by both networks of each pair; empty where parts are not known."""
-    parts = known_parts(data.config, data.dataset, SPLIT)
-    if parts is None:
-        return {}
-    bare = without_parts(data.config, data.dataset)
-    captured = {n.name: look_at_parts(n, data, parts, bare, config.batch_size).capture.captured for n in given}
-    return {(a, b): overlap(captured[a], captured[b]) for a, b in combinations(captured, 2)}
-
-
 def _numbers(
-    names: Sequence[str],
-    given: Sequence[str],
-    plain: Floats,
-    fair: Floats,
-    common: Mapping[tuple[str, str], Overlap],
-    gap: EnsembleGap,
+    names: Sequence[str], given: Sequence[str], plain: Floats, fair: Floats, gap: EnsembleGap
 ) -> dict[str, dict[str, Any]]:
     numbers: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(names):
@@ -103,8 +88,7 @@ def _numbers(
             "cka_debiased": {other: _plain(fair[i, j]) for j, other in others},
         }
         if name in given:
-            shared = {b if a == name else a: asdict(one) for (a, b), one in common.items() if name in (a, b)}
-            numbers[name] |= {"ensemble": {**asdict(gap), "gap": gap.gap}} | ({"parts": shared} if shared else {})
+            numbers[name]["ensemble"] = {**asdict(gap), "gap": gap.gap}
     return numbers
 
 
@@ -112,20 +96,11 @@ def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _pairs(
-    names: Sequence[str], given: Sequence[str], plain: Floats, fair: Floats, common: Mapping[tuple[str, str], Overlap]
-) -> Table:
-    columns = ["network", "and", "CKA", "debiased"]
-    if common:
-        columns += ["parts both captured", "expected by chance", "p"]
-    rows = []
-    for i, j in combinations(range(len(names)), 2):
-        row = [names[i], names[j], _number(plain[i, j]), _number(fair[i, j])]
-        if common:
-            one = common.get((names[i], names[j]))
-            row += [str(one.both), f"{one.expected:.1f}", f"{one.p_value:.2g}"] if one else ["–"] * 3
-        rows.append(row)
-    return Table("Pairs of networks", columns, rows)
+def _pairs(names: Sequence[str], plain: Floats, fair: Floats) -> Table:
+    rows = [
+        (names[i], names[j], _number(plain[i, j]), _number(fair[i, j])) for i, j in combinations(range(len(names)), 2)
+    ]
+    return Table("Pairs of networks", ("network", "and", "CKA", "debiased"), rows)
 
 
 def _number(value: float) -> str:

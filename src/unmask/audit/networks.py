@@ -90,18 +90,23 @@ def build_networks(weights: Sequence[Weights], data: Dataset, seed: int) -> list
     Raises:
         UserError: the data have other classes than the networks, or a file does not hold what its card says.
     """
+    networks = load_networks(weights, data)
+    kinds = {repr(one.card.encoder): one for one in weights}
+    for one in kinds.values():
+        name = "random weights" if len(kinds) == 1 else f"random weights ({one.card.encoder.encoder})"
+        networks.append(_random(one, data, name, seed))
+    return networks
+
+
+def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
+    """The networks in evaluation mode, without a control; raises what `build_networks` raises."""
     for one in weights:
         if one.card.classes != data.classes:
             raise UserError(
                 f"{one.file}: its classes are {_short(one.card.classes)}, those of the data {_short(data.classes)}; "
                 "give the data it was trained on, or the like"
             )
-    networks = [_build(one, data) for one in weights]
-    kinds = {repr(one.card.encoder): one for one in weights}
-    for one in kinds.values():
-        name = "random weights" if len(kinds) == 1 else f"random weights ({one.card.encoder.encoder})"
-        networks.append(_random(one, data, name, seed))
-    return networks
+    return [_build(one, data) for one in weights]
 
 
 def _build(one: Weights, data: Dataset) -> Audited:

@@ -88,6 +88,8 @@ def alternate(parts: KnownParts) -> Bools:
 def known_parts(config: DataConfig, data: Dataset, split: str = "test") -> KnownParts | None:
     """The truth of a whole test set of the built-in multiview, in its order; None for any other data.
 
+    None, too, where validation images stand in for the test: their parts have no sets of their own.
+
     Args:
         config: what `data` was loaded from.
         data: gives the ids of the images.
@@ -96,7 +98,7 @@ def known_parts(config: DataConfig, data: Dataset, split: str = "test") -> Known
     Raises:
         UserError: no such test set.
     """
-    if config.data != "multiview":
+    if config.data != "multiview" or "multi" not in data.tests:
         return None
     if split not in data.tests:
         raise UserError(f"split = {split!r} is unknown: the test sets are {', '.join(data.tests)}")

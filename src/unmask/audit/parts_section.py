@@ -3,7 +3,7 @@
 Letters: N images, k classes, L parts a class, P = k · L, U units.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unmask.audit.agreement import Overlap, overlap
 from unmask.audit.heatmap import part_grid, unit_heatmap
 from unmask.audit.parts import (
     KnownParts,
@@ -90,7 +91,8 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     bare = without_parts(data.config, data.dataset)
     found = {network.name: look_at_parts(network, data, parts, bare, config.batch_size) for network in networks}
     given = [network.name for network in networks if not network.control]
-    numbers = {name: part_numbers(one, parts) for name, one in found.items()}
+    pairs = {(a, b): overlap(found[a].capture.captured, found[b].capture.captured) for a, b in combinations(given, 2)}
+    numbers = {name: part_numbers(one, parts) | _common(name, pairs) for name, one in found.items()}
     first = next(iter(found.values())).capture
     return Section(
         key=KEY,
@@ -102,7 +104,7 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
         ],
         setting={"split": SPLIT, "images": len(parts.labels), "threshold": first.threshold, "pooling": "mean"},
         pictures=[_grid(found, parts), *(_heatmap(name, i, one, parts) for i, (name, one) in enumerate(found.items()))],
-        tables=[_table(numbers, parts)],
+        tables=[_table(numbers, parts), *_pairs(pairs)],
     )
 
 
@@ -129,6 +131,19 @@ def part_numbers(one: PartsOf, parts: KnownParts) -> dict[str, Any]:
         ],
         "auroc": [[_plain(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
     }
+
+
+def _common(name: str, pairs: Mapping[tuple[str, str], Overlap]) -> dict[str, Any]:
+    """The parts that a network has in common with each other one; empty for a network that has no pair."""
+    shared = {b if a == name else a: asdict(one) for (a, b), one in pairs.items() if name in (a, b)}
+    return {"common": shared} if shared else {}
+
+
+def _pairs(pairs: Mapping[tuple[str, str], Overlap]) -> list[Table]:
+    """Whether two networks captured the same parts, or only as many in common as chance gives."""
+    rows = [(a, b, str(one.both), f"{one.expected:.1f}", f"{one.p_value:.2g}") for (a, b), one in pairs.items()]
+    columns = ("network", "and", "parts both captured", "expected by chance", "p")
+    return [Table("The same parts?", columns, rows)] if rows else []
 
 
 def _plain(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """The audit as a run: read networks and data, measure, write audit.json, the pictures and the page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from unmask.audit.arms import audit_arms
 from unmask.audit.measures import MEASURES
-from unmask.audit.networks import Weights, build_networks, read_weights
+from unmask.audit.networks import Weights, build_networks, load_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited, Picture, Section
 from unmask.config import AuditConfig, DataConfig, to_json
 from unmask.data.imageset import ImageSet
@@ -61,8 +62,44 @@ def audit_runs(
         section = measure(networks, chosen, config)
         if section is not None:
             sections.append(section)
-    facts = {"data": to_json(form), "audit": to_json(config), "fingerprint": dataset.fingerprint, **environment()}
-    return write_audit(out, sections, facts)
+    return write_audit(out, sections, _facts(chosen, config))
+
+
+def audit_draws(
+    draws: Sequence[Mapping[str, Path]],
+    dataset: Dataset,
+    data: DataConfig,
+    out: Path,
+    config: AuditConfig,
+    *,
+    progress: bool = True,
+) -> Path:
+    """Audit the networks of a comparison: the arms over the label draws, and those of the first draw side by side.
+
+    Args:
+        draws: for every label draw the weights file of each arm; the same arms in the same order.
+        dataset: what the networks were trained and evaluated on.
+        data: its configuration.
+        out: folder to write; an audit in it is replaced.
+        config: what is looked at, and how.
+        progress: show a progress bar.
+    """
+    weights = [
+        [replace(one, name=arm) for arm, one in zip(draw, read_weights(list(draw.values())), strict=True)]
+        for draw in draws
+    ]
+    form = replace(data, image_size=weights[0][0].card.image_size, channels=weights[0][0].card.channels)
+    chosen = choose_images(dataset, form, config)
+    first = build_networks(weights[0], dataset, config.seed)
+    networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]
+    found = audit_arms(networks, first[len(weights[0]) :], chosen, config, progress=progress)
+    _clear(out)
+    return write_audit(out, [networks_section(first, weights[0], chosen, config.split), *found], _facts(chosen, config))
+
+
+def _facts(data: AuditData, config: AuditConfig) -> dict[str, Any]:
+    fingerprint = data.dataset.fingerprint
+    return {"data": to_json(data.config), "audit": to_json(config), "fingerprint": fingerprint, **environment()}
 
 
 def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> AuditData:
@@ -202,5 +239,10 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: not empty and no audit of this package; give another --out")
     if not overwrite:
         raise UserError(f"{out}: holds an audit; use --overwrite to replace it, or another --out")
+    _clear(out)
+
+
+def _clear(out: Path) -> None:
+    """Without pictures of an earlier audit, which may have had others."""
     for picture in sorted((out / PICTURES).glob("*.*")):
         picture.unlink()

@@ -17,19 +17,24 @@ from unmask.runs import write_json
 from unmask.stages.classifier import build_classifier, fit, labelled_subset
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.checkpoint import save_tensors
-from unmask.weights import initialise
+from unmask.weights import card_of, initialise, save_weights
 
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 
 
-def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path) -> None:
-    """Train one cell and write cells/NAME.json (and the logits beside it). The JSON comes last: it means "finished"."""
+def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, network: Path | None = None) -> None:
+    """Train one cell and write cells/NAME.json (and the logits beside it). The JSON comes last: it means "finished".
+
+    The trained network itself is written where `network` says.
+    """
     started = time.monotonic()
     if key.arm in PROBES:
         metrics, logits, history = _probe(config, data)
     else:
         outcome = fit(config, data)
         metrics, logits, history = outcome.metrics, outcome.logits, outcome.history
+        if network is not None:
+            save_weights(network, outcome.model, card_of(config.encoder, data, data.classes))
     scores = {name: values.half() for name, values in logits.items() if name != "val"}
     save_tensors(folder / f"{key.name}.safetensors", scores, {})
     write_json(

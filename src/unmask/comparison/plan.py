@@ -9,6 +9,7 @@ from unmask.training.optimiser import plan_steps
 
 PRETRAINED_ARMS = ("mrp", "probe_mrp", "given_mrp")
 PROBES = ("probe_mrp", "probe_random")
+_AUDITED = ("mrp", "scratch_best", "scratch_masked", "given", "given_mrp")
 
 
 @dataclass(frozen=True, order=True)
@@ -43,6 +44,23 @@ def all_cells(config: CompareConfig) -> list[CellKey]:
                 origins = range(pretrainings(config)) if arm in PRETRAINED_ARMS else [None]
                 cells += [CellKey(budget, seed, arm, origin) for origin in origins]
     return cells
+
+
+def audited_cells(config: CompareConfig) -> list[list[CellKey]]:
+    """The cells whose networks an audit looks at: for each label draw one of every arm, at the primary budget.
+
+    scratch_best stands for training from scratch, or scratch_same where it is not run; scratch_masked is the control:
+    an encoder that is used to hidden cells. Of several pretrainings draw s takes number s modulo their count.
+    """
+    wanted = _AUDITED if "scratch_best" in config.arms else tuple(a.replace("_best", "_same") for a in _AUDITED)
+    arms = [arm for arm in wanted if arm in config.arms]
+    return [
+        [
+            CellKey(config.budgets[0], seed, arm, seed % pretrainings(config) if arm in PRETRAINED_ARMS else None)
+            for arm in arms
+        ]
+        for seed in range(config.seeds)
+    ]
 
 
 def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:

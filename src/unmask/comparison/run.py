@@ -8,17 +8,19 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unmask.comparison.plan import candidates, compute_steps
+from unmask.audit.run import audit_draws
+from unmask.comparison.plan import audited_cells, candidates, compute_steps
 from unmask.comparison.table import build_summary
 from unmask.comparison.work import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
-from unmask.config import CompareConfig, PretrainConfig, from_json
+from unmask.config import AuditConfig, CompareConfig, PretrainConfig, from_json
 from unmask.data.load import Dataset, load_data
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.randomness import permutation
+from unmask.report.audit import AUDIT_FILE
 from unmask.report.page import write_report
 from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
 from unmask.stages.pretrain import pretrain
@@ -55,7 +57,10 @@ def compare(
         seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
     )
     write_json(out / "environment.json", facts)
-    _run("cells", work.cells(chosen), data, jobs, progress)
+    cells = work.cells(chosen)
+    _run("cells", cells, data, jobs, progress)
+    if config.audit:
+        _audit(work, again=bool(cells), progress=progress)
     before = float(read_json(out / "summary.json")["wall_seconds"]) if (out / "summary.json").exists() else 0.0
     seconds = before + time.monotonic() - started
     write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": seconds})
@@ -68,6 +73,8 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
     if data.train is None or data.val is None or not data.tests:
         raise UserError(f"data: {config.data.data} has no labels; a comparison needs train, validation and test labels")
     nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
+    if config.audit and not audited_cells(config)[0]:
+        raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
     if config.finetune.optimiser.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
     model = build_model(
@@ -108,6 +115,14 @@ def _halve_validation(data: Dataset, seed: int) -> Dataset:
     order = torch.from_numpy(permutation(seed, "halves", 0, len(data.val)))
     half = len(order) // 2
     return replace(data, val=data.val.select(order[:half]), tests={"test": data.val.select(order[half:])})
+
+
+def _audit(work: Work, *, again: bool, progress: bool) -> None:
+    """Look at the networks that were kept; what is there is looked at again only where a cell was trained."""
+    draws = [{key.arm: file for key, file in draw.items()} for draw in work.networks()]
+    if again or not (work.out / "audit" / AUDIT_FILE).exists():
+        look = AuditConfig(seed=work.config.seed)
+        audit_draws(draws, work.data, work.config.data, work.out / "audit", look, progress=progress)
 
 
 def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:

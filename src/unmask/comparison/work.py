@@ -8,6 +8,7 @@ from unmask.comparison.plan import (
     PRETRAINED_ARMS,
     CellKey,
     all_cells,
+    audited_cells,
     candidates,
     cell_config,
     pretrainings,
@@ -80,9 +81,12 @@ class Work:
     def cells(self, chosen: dict[int, int] | None) -> list[Task]:
         """Cells to train. `chosen` None: only those that need neither a pretraining nor a choice."""
         tasks: list[Task] = []
+        networks = {key: file for draw in self.networks() for key, file in draw.items()}
         for key in all_cells(self.config):
+            network = networks.get(key)
             waits = key.arm in PRETRAINED_ARMS or key.arm in _TUNED
-            if (chosen is None and waits) or (self.out / "cells" / f"{key.name}.json").exists():
+            done = (self.out / "cells" / f"{key.name}.json").exists() and (network is None or network.exists())
+            if (chosen is None and waits) or done:
                 continue
             one = cell_config(
                 self.config,
@@ -93,8 +97,17 @@ class Work:
                 classes=len(self.data.classes),
                 cell=self.cell,
             )
-            tasks.append((_cell, (one, key, self.out / "cells")))
+            tasks.append((_cell, (one, key, self.out / "cells", network)))
         return tasks
+
+    def networks(self) -> list[dict[CellKey, Path]]:
+        """Files of the networks that are kept for the audit, by label draw; empty without one."""
+        if not self.config.audit:
+            return []
+        return [
+            {key: self.out / "networks" / f"{key.name}.safetensors" for key in draw}
+            for draw in audited_cells(self.config)
+        ]
 
     def _folders(self, name: str) -> list[Path]:
         return [self.out / name / f"seed_{k}" for k in range(pretrainings(self.config))]
@@ -125,8 +138,8 @@ def _pretrain(config: PretrainConfig, folder: Path, data: Dataset) -> None:
     pretrain(config, folder, resume=folder.exists(), progress=False, dataset=data)
 
 
-def _cell(config: ClassifyConfig, key: CellKey, folder: Path, data: Dataset) -> None:
-    run_cell(config, data, key, folder)
+def _cell(config: ClassifyConfig, key: CellKey, folder: Path, network: Path | None, data: Dataset) -> None:
+    run_cell(config, data, key, folder, network)
 
 
 def _trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:

@@ -65,6 +65,11 @@ class CompareConfig:
     """test: the test images. val: one half of the validation images stands in for the test and the other half for
     validation, so that recipes can be tuned without looking at the test."""
 
+    # What changes neither the table nor the verdicts
+    audit: bool = False
+    """Keep the networks of the primary budget (OUT/networks) and look at them as unmask audit does: one network of
+    every arm and label draw, pretrainings in turn."""
+
     # What changes the speed
     jobs: int | None = None
     """Cells trained at once, each in a process of its own with one thread. Default: the cores, or 1 with a GPU."""

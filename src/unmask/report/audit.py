@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from unmask.errors import UserError
 from unmask.report.blocks import Fold, Photograph, Plate, Section, Story, Swatch, Table
-from unmask.report.page import render_page
+from unmask.report.html import render_page
 from unmask.report.svg import picture_uri
 from unmask.report.words import flatten
 from unmask.runs import atomic_path, read_json
@@ -25,8 +25,8 @@ def write_audit_page(folder: Path) -> Path:
     return path
 
 
-def audit_story(folder: Path, anchor: str) -> Story:
-    """All sections of an audit, to stand on a page alone or beside others.
+def audit_story(folder: Path, anchor: str, name: str | None = None) -> Story:
+    """All sections of an audit, to stand on a page alone or beside others. Its name is the folder's by default.
 
     Raises:
         UserError: the folder holds no audit.
@@ -40,7 +40,7 @@ def audit_story(folder: Path, anchor: str) -> Story:
     names = list(report["models"])
     return Story(
         anchor=anchor,
-        name=folder.resolve().name,
+        name=name or folder.resolve().name,
         kind="audit",
         subtitle=f"data {report['setting'].get('data', {}).get('data', '')}",
         headline=headline(report),

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from unmask.errors import UserError
-from unmask.report.blocks import Section, Story
+from unmask.report.audit import AUDIT_FILE, audit_story
+from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
 from unmask.report.folders import RunFolder, read_runs
+from unmask.report.html import render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
 from unmask.runs import atomic_path
@@ -47,21 +47,18 @@ def render(runs: Sequence[RunFolder]) -> str:
     """The page as HTML."""
     stories = [_story(run, f"run{i + 1}") for i, run in enumerate(runs)]
     title = f"unmask: {runs[0].name}" if len(runs) == 1 else f"unmask: {len(runs)} runs side by side"
-    return render_page(title, stories, overview(runs, stories))
-
-
-def render_page(title: str, stories: Sequence[Story], sections: Sequence[Section]) -> str:
-    """A page of stories, with sections about all of them before."""
-    environment = Environment(
-        loader=PackageLoader("unmask.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("page.html.j2")
-    return template.render(title=title, stories=stories, overview=sections)
+    audits = [_audit(run, f"run{i + 1}-audit") for i, run in enumerate(runs)]
+    told = [one for pair in zip(stories, audits, strict=True) for one in pair if one is not None]
+    return render_page(title, told, overview(runs, stories))
 
 
 def _story(run: RunFolder, anchor: str) -> Story:
     return _STORIES[run.kind](run, anchor)
+
+
+def _audit(run: RunFolder, anchor: str) -> Story | None:
+    """The audit that a comparison made of its own networks."""
+    folder = run.path / "audit"
+    if run.kind != "comparison" or not (folder / AUDIT_FILE).exists():
+        return None
+    return audit_story(folder, anchor, name=f"{run.name}: its networks")

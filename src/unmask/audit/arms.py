@@ -1,0 +1,179 @@
+"""The audit of a comparison: the arms over all label draws, paired, and the networks of the first draw side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from unmask.audit.agreement_section import measure_agreement
+from unmask.audit.health_section import KEY as HEALTH
+from unmask.audit.health_section import measure_health
+from unmask.audit.measures import MEASURES
+from unmask.audit.parts_section import KEY as PARTS
+from unmask.audit.parts_section import measure_parts
+from unmask.audit.protocol import AuditData, Audited, Measure, Section
+from unmask.audit.views import KEY as VIEWS
+from unmask.audit.views import bracketed, measure_views
+from unmask.config import AuditConfig
+from unmask.evaluate.statistics import paired_interval
+from unmask.report.blocks import Table
+
+KEY = "arms"
+OVER_DRAWS: tuple[Measure, ...] = (measure_views, measure_parts, measure_health)
+VIEWS_AN_IMAGE = "views an image"
+Sections = Mapping[str, Section]
+"""Of one label draw, by their keys."""
+
+
+def audit_arms(
+    draws: Sequence[Sequence[Audited]],
+    controls: Sequence[Audited],
+    data: AuditData,
+    config: AuditConfig,
+    *,
+    progress: bool = False,
+) -> list[Section]:
+    """The sections of a comparison's audit.
+
+    Args:
+        draws: the networks of each label draw; a draw has one network an arm, by its name, in the same order.
+        controls: networks that stand beside those of the first draw.
+        data: the images, the same for all.
+        config: how they are looked at.
+        progress: show a progress bar, a step a measure and draw.
+
+    Returns:
+        First the arms over the draws, where there are several; then every measure of the networks of the first draw.
+    """
+    count = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS)
+    with tqdm(total=count, desc="audit", disable=not progress) as bar:
+
+        def look(measure: Measure, networks: Sequence[Audited]) -> Section | None:
+            section = measure(networks, data, config)
+            bar.update()
+            return section
+
+        first = {measure: look(measure, [*draws[0], *controls]) for measure in MEASURES}
+        found = [_by_key([first[measure] for measure in OVER_DRAWS])]
+        found += [_by_key([look(measure, draw) for measure in OVER_DRAWS]) for draw in draws[1:]]
+    sections = [section for section in first.values() if section is not None]
+    if len(draws) == 1:
+        return sections
+    return [arms_section(found, _agreement(draws, data, config), config.confidence), *sections]
+
+
+def _by_key(sections: Sequence[Section | None]) -> Sections:
+    return {section.key: section for section in sections if section is not None}
+
+
+def _agreement(draws: Sequence[Sequence[Audited]], data: AuditData, config: AuditConfig) -> dict[str, dict[str, float]]:
+    """Ensemble gap, and mean debiased CKA of all pairs, of each arm's networks over the draws."""
+    found = {}
+    for members in zip(*draws, strict=True):
+        named = [Audited(str(i), one.model, one.prepare) for i, one in enumerate(members)]
+        section = measure_agreement(named, data, config)
+        assert section is not None  # there are at least two
+        alike = [v for numbers in section.models.values() for v in numbers["cka_debiased"].values() if v is not None]
+        found[members[0].name] = {
+            "ensemble_gap": section.models["0"]["ensemble"]["gap"],
+            "cka_debiased": float(np.mean(alike)) if alike else float("nan"),
+        }
+    return found
+
+
+def quantities(found: Sections, name: str) -> dict[str, float | None]:
+    """What is followed over the draws, of one network: the same keys for every network of an audit."""
+    views = found[VIEWS].models[name]
+    kept = views["two_or_more"]
+    values: dict[str, float | None] = {
+        VIEWS_AN_IMAGE: views["mean"],
+        "share with 2 views or more": None if kept is None else kept["mean"],
+    }
+    if PARTS in found:
+        parts = found[PARTS].models[name]
+        values["parts captured"] = parts["captured"]
+        values["classes with all parts"] = parts["classes_whole"]
+        for part, right in enumerate(parts["accuracy_alone"], start=1):
+            values[f"accuracy on part {part} alone"] = right
+    values["effective rank of the last stage"] = found[HEALTH].models[name]["stages"][-1]["centred_rank"]
+    return values
+
+
+def arms_section(found: Sequence[Sections], agreement: Mapping[str, Mapping[str, float]], confidence: float) -> Section:
+    """The arms over the label draws, and the first arm minus each other, paired over the draws.
+
+    Views are compared on the images kept for both networks of a draw.
+    """
+    arms = list(agreement)
+    values = {arm: [quantities(one, arm) for one in found] for arm in arms}
+    names = list(values[arms[0]][0])
+    means = {arm: {q: _interval([row[q] for row in values[arm]], confidence) for q in names} for arm in arms}
+    differences = [
+        {"quantity": q, "model": arms[0], "baseline": other, **(_interval(apart, confidence) or _NOTHING)}
+        for other in arms[1:]
+        for q, apart in _apart(found, values, arms[0], other).items()
+    ]
+    return Section(
+        key=KEY,
+        title=f"The arms over {len(found)} label draws",
+        intro=(
+            "What is measured below on the networks of the first label draw, here on one network of every draw: mean "
+            "over the draws and interval. Differences are paired: both arms got the same labelled images."
+        ),
+        models={arm: {"over_draws": means[arm], "draws": values[arm], **agreement[arm]} for arm in arms},
+        differences=differences,
+        setting={"draws": len(found)},
+        tables=_tables(means, differences, agreement, len(found)),
+    )
+
+
+_NOTHING = {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
+
+
+def _apart(
+    found: Sequence[Sections], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
+) -> dict[str, list[float | None]]:
+    """An arm minus another for every draw, by quantity; None where one of them has no value."""
+    apart = {
+        q: [_minus(a[q], b[q]) for a, b in zip(values[arm], values[baseline], strict=True)] for q in values[arm][0]
+    }
+    pair = (arm, baseline)
+    apart[VIEWS_AN_IMAGE] = [
+        next(d["mean"] for d in one[VIEWS].differences if (d["model"], d["baseline"]) == pair) for one in found
+    ]
+    return apart
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
+
+
+def _interval(values: Sequence[float | None], confidence: float) -> dict[str, Any] | None:
+    known = [value for value in values if value is not None]
+    return asdict(paired_interval(known, confidence)) if known else None
+
+
+def _tables(
+    means: Mapping[str, Mapping[str, Any]],
+    differences: Sequence[Mapping[str, Any]],
+    agreement: Mapping[str, Mapping[str, float]],
+    draws: int,
+) -> list[Table]:
+    arms = list(means)
+    rows = [
+        (q, *(bracketed(means[arm][q]) for arm in arms),
+         *(bracketed(row, signed=True) for row in differences if row["quantity"] == q))
+        for q in means[arms[0]]
+    ]  # fmt: skip
+    columns = ("quantity", *arms, *(f"{arms[0]} minus {other}" for other in arms[1:]))
+    lines = [
+        (arm, f"{100 * one['ensemble_gap']:+.1f}".replace("-", "−"), f"{one['cka_debiased']:.2f}".replace("-", "−"))
+        for arm, one in agreement.items()
+    ]
+    header = ("arm", "ensemble gap, points", "debiased CKA of the last stage, mean over pairs")
+    return [
+        Table(f"Mean [interval] over {draws} label draws", columns, rows, numeric=True),
+        Table(f"The {draws} networks of an arm among each other", header, lines, numeric=True),
+    ]
