@@ -154,7 +154,7 @@ def _pictures(
         for at, i in enumerate(shown)
     ]
     caption = (
-        "Red: evidence; blue (occlusion only): against the class. Each map has a scale of its own. Occlusion: cells of "
+        "Orange: evidence; blue (occlusion only): against the class. Each map has a scale of its own. Occlusion: cells of "
         f"{grid.side} pixels, filled with {FILLS[config.fill]}."
     )
     alt = (
