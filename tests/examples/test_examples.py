@@ -14,6 +14,11 @@ SAYS = {
     "timm_cnn_and_vit.py": [r"resnet10t \(hidden cells: (packed|dense)", r"vit_tiny.*hidden cells: tokens"],
     "add_a_target.py": ["steepness of hidden cells: loss", "predicting each cell's mean"],
     "add_an_encoder_rule.py": [r"refused: .*sin", "features by 0\n"],
+    "audit.py": [
+        r"20 labels a class: says its class with probability 0\.\d+, is right on \d+%",
+        "random weights",
+        "MB",
+    ],
     "segmentation.py": ["encoder of the run: intersection over union", "encoder from scratch: intersection over union"],
 }
 

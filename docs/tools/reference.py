@@ -1,0 +1,275 @@
+"""The page reference.md from the code: every command, flag, type, default and explanation.
+
+    python docs/tools/reference.py              (prints it)
+
+Nothing on that page is typed by hand. It is made whenever the site is built, so that it cannot fall behind the code; a
+test compares its flags with those of the parsers.
+"""
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
+
+import unmask
+from unmask.audit.commands import Audit
+from unmask.cli import COMMANDS, Compare, Finetune, Pretrain, RunFlags, Scratch
+from unmask.config import (
+    AugmentConfig,
+    ClassifyRecipe,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    TargetConfig,
+)
+from unmask.config.flags import FLAT, NOT_A_FLAG, OBJECT
+from unmask.data.multiview import MultiViewConfig
+from unmask.recipes import RECIPES, named
+from unmask.theory.distribution import Distribution
+from unmask.theory.setting import Setting
+
+SECTIONS: dict[type[Any], str] = {
+    RunFlags: "The run",
+    DataConfig: "Data",
+    EncoderConfig: "Encoder",
+    AugmentConfig: "Augmentation",
+    MaskConfig: "Mask",
+    TargetConfig: "Target and decoder",
+    OptimiserConfig: "Optimiser",
+    ClassifyRecipe: "Training on labels",
+}
+BY_RECIPE = (Pretrain, Finetune, Scratch, Compare)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One field as the command line has it."""
+
+    name: str
+    """With its prefix and dashes."""
+    kind: str
+    default: str
+    meaning: str
+    section: type[Any] | None
+    """The dataclass under whose heading it stands; None: the command itself."""
+    prefix: str
+    """pretrain. or finetune. where the section is one of several."""
+
+
+def explanations(cls: type[Any]) -> dict[str, str]:
+    """Field name → the string below it, of a dataclass and its bases, on one line."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        statements = typing.cast(ast.ClassDef, body).body
+        for field, after in itertools.pairwise(statements):
+            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
+                text = typing.cast(ast.Constant, typing.cast(ast.Expr, after).value).value
+                found[field.target.id] = " ".join(str(text).split())
+    return found
+
+
+def type_name(hint: Any) -> str:
+    """A type as a reader of a command line thinks of it."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return type_name(typing.get_args(hint)[0])
+    if hint is type(None):
+        return "none"
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return ", ".join(type_name(arg) for arg in args)
+    if origin is Literal:
+        return ", ".join(str(arg) for arg in args)
+    if origin is tuple:
+        return f"{type_name(args[0])} ..." if args[-1] is Ellipsis else " ".join(type_name(arg) for arg in args)
+    if origin is dict:
+        return "JSON"
+    return {"str": "text", "Path": "path", "bool": "switch"}.get(hint.__name__, hint.__name__)
+
+
+def value_text(value: Any) -> str:
+    """A value as it is typed after its flag."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return " ".join(value_text(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.default is not MISSING:
+        return value_text(field.default)
+    return "required" if field.default_factory is MISSING else value_text(field.default_factory())
+
+
+def flags(cls: type[Any], prefix: str = "", section: type[Any] | None = None) -> Iterator[Flag]:
+    """Every flag of a command, in the order of the code."""
+    hints, texts = typing.get_type_hints(cls, include_extras=True), explanations(cls)
+    for field in fields(cls):
+        hint = hints[field.name]
+        marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ()
+        inner = typing.get_args(hint)[0] if marks else hint
+        if NOT_A_FLAG in marks:
+            continue
+        if dataclasses.is_dataclass(inner):
+            below = prefix if FLAT in marks else f"{prefix}{field.name}."
+            here = inner if inner in SECTIONS else section
+            yield from flags(typing.cast(type[Any], inner), below, here)
+            continue
+        given = next((mark.name for mark in marks if getattr(mark, "name", None)), field.name)
+        dashed = f"{prefix}{given}".replace("_", "-")
+        positional = not marks and "Positional" in str(inspect.get_annotations(cls).get(field.name, ""))
+        positional = positional or any("Positional" in str(mark) or "POSITIONAL" in str(mark) for mark in marks)
+        name = given.upper() if positional else f"--{dashed}"
+        kind = "JSON" if OBJECT in marks else type_name(inner)
+        yield Flag(name, kind, _default(field), texts.get(field.name, ""), section, prefix)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _table(rows: list[Flag]) -> list[str]:
+    lines = ["| flag | value | default | meaning |", "|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| `{row.name}` | {_cell(row.kind)} | {_cell(row.default)} | {_cell(row.meaning)} |")
+    return [*lines, ""]
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _command(name: str, cls: type[Any]) -> list[str]:
+    paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
+    lines = [f"### unmask {name}", ""]
+    for paragraph in paragraphs:
+        text = " ".join(paragraph.split())
+        lines += [f"Example: `{text.removeprefix('Example: ')}`" if text.startswith("Example: ") else text, ""]
+    rows = list(flags(cls))
+    if own := [row for row in rows if row.section is None]:
+        lines += _table(own)
+    prefixes: dict[type[Any], list[str]] = {}
+    for row in rows:
+        if row.section is not None and row.prefix not in prefixes.setdefault(row.section, []):
+            prefixes[row.section].append(row.prefix)
+    if prefixes:
+        links = []
+        for section, names in prefixes.items():
+            title = SECTIONS[section]
+            spelled = " and ".join(f"`--{prefix}`" for prefix in names if prefix)
+            links.append(f"[{title}](#{_anchor(title)})" + (f" after {spelled}" if spelled else ""))
+        lines += [f"Further flags: {', '.join(links)}.", ""]
+    if cls in BY_RECIPE:
+        lines += ["Defaults come from the [recipe](#recipes).", ""]
+    if cls is Audit:
+        lines += ["The data are those of the first run folder unless `--data` names others.", ""]
+    return lines
+
+
+def _recipes() -> list[str]:
+    lines = [
+        "## Recipes",
+        "",
+        "`--recipe NAME` gives the defaults of `pretrain`, `finetune`, `scratch` and `compare`; without it the data",
+        "decide.",
+        "Listed is every field in which some recipe differs from the defaults above. Flags win over the recipe.",
+        "",
+    ]
+    for title, pick in (
+        ("Encoder and data", lambda recipe: {**_flat(recipe.encoder), **_flat(recipe.data)}),
+        ("Pretraining", lambda recipe: _flat(recipe.pretrain)),
+        ("Fine-tuning", lambda recipe: _flat(recipe.finetune)),
+    ):
+        columns = {name: pick(named(name)) for name in RECIPES}
+        lines += [f"### {title} of the recipes", "", "| flag | " + " | ".join(f"`{name}`" for name in RECIPES) + " |"]
+        lines += ["|---|" + "---|" * len(RECIPES)]
+        plain = {flag: text for cls in SECTIONS if cls is not RunFlags for flag, text in _defaults(cls).items()}
+        for flag in next(iter(columns.values())):
+            values = [column[flag] for column in columns.values()]
+            if any(value != plain.get(flag) for value in values) and flag != "data":
+                lines.append(f"| `--{flag}` | " + " | ".join(_cell(value) for value in values) + " |")
+        lines.append("")
+    return lines
+
+
+def _flat(config: Any) -> dict[str, str]:
+    """Flag → value of a configuration without its own name in the flags."""
+    found: dict[str, str] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= _flat(value)
+        else:
+            found[field.name.replace("_", "-")] = value_text(value)
+    return found
+
+
+def _defaults(cls: type[Any]) -> dict[str, str]:
+    return {f.name.replace("_", "-"): _default(f) for f in fields(cls) if f.default is not MISSING}
+
+
+def _plain_section(title: str, intro: str, cls: type[Any]) -> list[str]:
+    texts, hints = explanations(cls), typing.get_type_hints(cls)
+    lines = [f"## {title}", "", intro, "", "| name | value | default | meaning |", "|---|---|---|---|"]
+    for field in fields(cls):
+        if not dataclasses.is_dataclass(hints[field.name]):
+            kind, default = _cell(type_name(hints[field.name])), _cell(_default(field))
+            lines.append(f"| `{field.name}` | {kind} | {default} | {_cell(texts.get(field.name, ''))} |")
+    return [*lines, ""]
+
+
+def _python() -> list[str]:
+    lines = ["## From Python", "", "The public names of `unmask`; configurations are in `unmask.config`.", ""]
+    lines += ["| name | what it does |", "|---|---|"]
+    for name in sorted(unmask.__all__):
+        what = getattr(unmask, name)
+        first = " ".join((inspect.getdoc(what) or "").split("\n\n")[0].split())
+        arguments = "" if inspect.isclass(what) else ", ".join(inspect.signature(what).parameters)
+        lines.append(f"| `{name}({arguments})` | {_cell(first)} |" if arguments else f"| `{name}` | {_cell(first)} |")
+    return [*lines, ""]
+
+
+def render() -> str:
+    """The page."""
+    lines = [
+        "# Every command and field",
+        "",
+        "This page is written by `docs/tools/reference.py` from the code.",
+        "",
+        "A switch is `--name` for on and `--no-name` for off; `--name None` is none. Fields of `config.json` have the",
+        "names of the flags with underscores. `unmask COMMAND --help` tells the same.",
+        "",
+        "Exit codes: 0 done, 2 the input was wrong (one line says what and how to mend it), 130 Ctrl-C, 143 SIGTERM.",
+        "1 is for findings: `data check` (training would fail), `encoders` (a law does not hold), `theory verify` (a",
+        "proven claim fails).",
+        "",
+        "## Commands",
+        "",
+    ]
+    for name, cls in COMMANDS.items():
+        lines += _command(name, cls)
+    for cls, title in SECTIONS.items():
+        lines += [f"## {title}", "", " ".join((inspect.getdoc(cls) or "").split()), ""]
+        lines += _table([row for row in flags(cls) if row.section is None])
+    lines += _recipes()
+    lines += _plain_section(
+        "Options of multiview", "`--options '{\"NAME\": VALUE}'` with `--data multiview`.", MultiViewConfig
+    )
+    lines += _plain_section("Settings of the theory", "`unmask theory sweep --over NAME=LOW:HIGH:COUNT`.", Setting)
+    lines += _plain_section("Data of the theory", "Also for `--over`. Letters as in the paper.", Distribution)
+    return "\n".join([*lines, *_python()]).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(render(), end="")

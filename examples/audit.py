@@ -1,0 +1,78 @@
+"""Audit two networks with a measure of your own beside a given one: how sure is each network of what it says?
+
+    python examples/audit.py                    (seconds on one core)
+
+A measure is a function from networks and images to a `Section`: numbers for audit.json, tables for the page. To give
+one to everybody, add it to `MEASURES` in `unmask.audit.measures`. The networks are trained on 2 and on 20 labels a
+class of the built-in images with known parts; they and the images are few, so the numbers say little.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import unmask
+from unmask.audit.networks import build_networks, read_weights
+from unmask.audit.parts_section import measure_parts
+from unmask.audit.protocol import AuditData, Audited, Section
+from unmask.audit.run import choose_images, write_audit
+from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
+from unmask.report.blocks import Table
+from unmask.runs import read_json
+
+DATA = DataConfig(
+    data="multiview",
+    options={"images": 300, "val_images": 60, "test_images": 90, "classes": 3, "size": 16, "part_size": 4, "step": 4},
+)
+ENCODER = EncoderConfig(encoder="patchnet", encoder_options={"width": 32, "patch": 4, "stride": 4})
+
+
+def measure_confidence(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+    """Mean probability of the class a network names, beside the share of images on which it is right."""
+    found = {}
+    for network in networks:
+        with torch.no_grad():
+            chances = network.model(network.prepare(data.pixels)).softmax(1)
+        right = (chances.argmax(1) == data.labels).double()
+        found[network.name] = {"confidence": float(chances.amax(1).mean()), "accuracy": float(right.mean())}
+    rows = [(name, f"{n['confidence']:.0%}", f"{n['accuracy']:.0%}") for name, n in found.items()]
+    return Section(
+        key="confidence",
+        title="How sure the networks are",
+        intro="The mean probability of the class a network names. Far above its accuracy: it is too sure.",
+        models=found,
+        tables=[Table(f"On {len(data.labels)} images", ("network", "probability", "right"), rows)],
+    )
+
+
+def main(folder: Path) -> None:
+    """Train, measure, write the page."""
+    recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=60, batch_size=20, lr=5e-3))
+    runs = [
+        unmask.scratch(
+            ClassifyConfig(data=DATA, encoder=ENCODER, recipe=recipe, budget=budget),
+            folder / f"{budget} labels a class",
+            progress=False,
+        )
+        for budget in (2, 20)
+    ]
+    config = AuditConfig(images=90, split="multi", pictures=4)
+    dataset = unmask.load_data(DATA, labels=True, progress=False)
+    networks = build_networks(read_weights(runs), dataset, config.seed)
+    images = choose_images(dataset, DATA, config)
+    sections = [measure(networks, images, config) for measure in (measure_confidence, measure_parts)]
+    written = write_audit(
+        folder / "audit", [section for section in sections if section], {"data": {"data": "multiview"}}
+    )
+    models = read_json(written / "audit.json")["models"]
+    for name, measures in models.items():
+        sure, right = measures["confidence"]["confidence"], measures["confidence"]["accuracy"]
+        print(f"{name}: says its class with probability {sure:.2f}, is right on {right:.0%}")
+    print(f"{written.name}/audit.html: {(written / 'audit.html').stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        main(Path(name))

@@ -1,0 +1,60 @@
+"""What the pages state about figures and messages is true of the records and of the code."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from blocks import ROOT
+
+QUOTED = re.compile(r"`([^`]*[a-z]{3,} [^`]*)`")
+
+
+def _records() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks/results").glob("*.md"))
+
+
+def test_figures_of_the_recipes_stand_in_a_record() -> None:
+    """Every number with a decimal point, and every interval, in the tables of docs/recipes.md."""
+    page = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("|") and "`" not in line]
+    figures = {figure for row in rows for figure in re.findall(r"\d+\.\d+(?: \[[^\]]+\](?!\())?", row)}
+    assert len(figures) > 15
+    records = _records()
+    assert not {figure for figure in figures if figure not in records}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/theory-for-practitioners.md", "docs/how-it-works.md"])
+def test_linked_records_exist(page: str) -> None:
+    """A figure's source is there."""
+    path = ROOT / page
+    for target in re.findall(r"\]\(((?:\.\./)?benchmarks/results/[^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).resolve().is_file(), target
+
+
+def _texts() -> str:
+    """All text that the package can say, joined; what a format string fills in becomes one sign."""
+    parts = []
+    for path in sorted((ROOT / "src/unmask").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                pieces = (v.value if isinstance(v, ast.Constant) else "…" for v in node.values)
+                parts.append("".join(str(piece) for piece in pieces))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                parts.append(node.value)
+    return "\n".join(parts)
+
+
+def messages(page: Path) -> list[str]:
+    """The quoted messages of the troubleshooting tables: third column."""
+    rows = [line.split(" | ") for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    return [quoted for row in rows if len(row) == 4 for quoted in QUOTED.findall(row[2])]
+
+
+def test_messages_are_those_of_the_code() -> None:
+    """Every fragment between the signs … of a quoted message stands in the code."""
+    said = _texts()
+    quoted = messages(ROOT / "docs/troubleshooting.md")
+    assert len(quoted) > 40
+    fragments = {part.strip(): message for message in quoted for part in re.split("…|\\d+", message) if part.strip()}
+    assert not {fragment: message for fragment, message in fragments.items() if fragment not in said}
