@@ -262,7 +262,11 @@ def run(command: Any) -> int:
     if isinstance(command, Compare):
         _tell(folder, as_json=command.json)
     else:
-        print(folder)
+        from unmask.training.processes import is_speaker, leave
+
+        leave()
+        if is_speaker():
+            print(folder)
     return 0
 
 

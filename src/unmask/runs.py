@@ -24,7 +24,7 @@ from unmask.errors import UserError
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads"}
-_FREE_ON_RESUME = _SPEED | {"save_every", "picture_every", "keep", "tracker", "audit"}
+_FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
 _PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
 
 
@@ -89,7 +89,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def rewind_metrics(folder: Path, step: int) -> None:
     """Drop the lines after `step`, so that a resumed run writes them again instead of twice."""
-    rows = [row for row in read_metrics(folder) if row.get("step", 0) <= step]
+    rewrite_metrics(folder, [row for row in read_metrics(folder) if row.get("step", 0) <= step])
+
+
+def rewrite_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace metrics.jsonl by these lines, atomically."""
     with atomic_path(folder / "metrics.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 

@@ -24,6 +24,7 @@ from unmask.report.audit import AUDIT_FILE
 from unmask.report.page import write_report
 from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
 from unmask.stages.pretrain import pretrain
+from unmask.training.processes import require_one_process
 from unmask.weights import initialise, load_weights, resolve_weights
 
 
@@ -38,6 +39,7 @@ def compare(
     Raises:
         UserError: any bad input, before the first training.
     """
+    require_one_process("compare")
     check_folder(out, config, resume=resume, overwrite=overwrite)
     started = time.monotonic()
     data = load_data(config.data, labels=True, progress=progress)

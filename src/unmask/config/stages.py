@@ -175,10 +175,16 @@ class ClassifyConfig:
     """Seed of the labelled subset."""
 
     # What does not change the result
+    save_steps: int = 500
+    """Steps between checkpoints."""
+    keep: int = 2
+    """Checkpoints kept: the newest ones."""
     tracker: Tracker | None = None
     """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
 
     def __post_init__(self) -> None:
+        require_at_least("save_steps", self.save_steps, 1)
+        require_at_least("keep", self.keep, 1)
         if self.tracker is not None:
             require_choice("tracker", self.tracker, TRACKERS)
         if self.budget is not None:

@@ -1,15 +1,19 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
+import sys
 from pathlib import Path
-from typing import Any
+
+from tqdm import tqdm
 
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
-from unmask.runs import append_metrics, check_folder, claim_folder, environment, write_json
-from unmask.stages.classifier import fit, prepare
-from unmask.training.engine import build_engine
-from unmask.training.tracking import end_tracker, require_tracker, start_tracker, track
+from unmask.runs import check_folder, claim_folder, environment, require_same_data, write_json
+from unmask.stages.classifier import Outcome, fit, prepare
+from unmask.training.engine import build_engine, effective_lr
+from unmask.training.optimiser import plan_steps
+from unmask.training.processes import on_main, peers_may_end, require_alike, started_processes, together
+from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, save_weights
 
 
@@ -50,25 +54,51 @@ def scratch(
 def _classify(
     config: ClassifyConfig, out: Path, *, resume: bool, overwrite: bool, progress: bool, dataset: Dataset | None
 ) -> Path:
-    check_folder(out, config, resume=resume, overwrite=overwrite)
-    require_tracker(config.tracker)
-    data = dataset if dataset is not None else load_data(config.data, labels=True, progress=progress)
-    prepared = prepare(config, data)
+    engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
+    with peers_may_end(engine):
+        on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+        show = progress and engine.is_main_process
+        with together(engine):
+            data = dataset if dataset is not None else load_data(config.data, labels=True, progress=show)
+            prepared = prepare(config, data)
+            size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
+        require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
+        rate = effective_lr(config.recipe.optimiser, batch=size, processes=engine.num_processes)
+        if show:
+            tqdm.write(f"note: {rate}", file=sys.stderr)
+        resumed = on_main(engine, lambda: _claim(config, out, data, rate, resume=resume, overwrite=overwrite))
+        if resumed and on_main(engine, lambda: (out / "result.json").exists()):
+            return out
+        start_tracker(engine, out, config)
+        try:
+            outcome = fit(config, data, show=show, prepared=prepared, engine=engine, folder=out, resume=resumed)
+        finally:
+            end_tracker(engine)
+        on_main(engine, lambda: _write(config, out, data, outcome))
+    return out
+
+
+def _claim(config: ClassifyConfig, out: Path, data: Dataset, rate: str, *, resume: bool, overwrite: bool) -> bool:
+    """Make the folder ready and write environment.json; whether an earlier run of the same data is continued."""
     resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
-    if resumed and (out / "result.json").exists():
-        return out
+    if resumed:
+        require_same_data(out, data.fingerprint)
+        if (out / "result.json").exists():
+            return True
     facts = environment(
         seed=config.seed,
         data={"fingerprint": data.fingerprint, "classes": list(data.classes)},
-        notes=list(data.notes),
+        processes=started_processes(),
+        notes=[*data.notes, rate],
         bad_files=list(data.bad_files),
     )
     write_json(out / "environment.json", facts)
-    (out / "metrics.jsonl").unlink(missing_ok=True)
-    outcome = fit(config, data, show=progress, prepared=prepared)
-    _log(config, out, outcome.history)
-    card = card_of(config.encoder, data, data.classes)
-    save_weights(out / ENCODER_FILE, outcome.model, card)
+    return resumed
+
+
+def _write(config: ClassifyConfig, out: Path, data: Dataset, outcome: Outcome) -> None:
+    """The weights, and then result.json: it means "finished"."""
+    save_weights(out / ENCODER_FILE, outcome.model, card_of(config.encoder, data, data.classes))
     write_json(
         out / "result.json",
         {
@@ -79,15 +109,3 @@ def _classify(
             "notes": outcome.notes,
         },
     )
-    return out
-
-
-def _log(config: ClassifyConfig, out: Path, history: list[dict[str, Any]]) -> None:
-    """Every row into metrics.jsonl, and to the tracker where one is wanted. Steps go on from phase to phase."""
-    engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out)
-    start_tracker(engine, out, config)
-    before = config.recipe.head_steps
-    for row in history:
-        append_metrics(out, kind="train", **row)
-        track(engine, {"kind": "train", **row, "step": row["step"] + (0 if row["phase"] == "head" else before)})
-    end_tracker(engine)

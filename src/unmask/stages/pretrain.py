@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +14,9 @@ from tqdm import tqdm
 from unmask.config import PretrainConfig
 from unmask.data.imageset import Batch, batches
 from unmask.data.load import Dataset, load_data
-from unmask.errors import PreemptionError
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
-from unmask.preemption import noticing
 from unmask.runs import (
-    append_metrics,
     check_folder,
     claim_folder,
     environment,
@@ -34,11 +30,12 @@ from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.stages.statistics import evenly, reestimate_batchnorm
 from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
-from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
-from unmask.training.engine import build_engine, effective_lr, fast_layout, unwrap
+from unmask.training.engine import build_engine, effective_lr, fast_layout, freeze_unused, unwrap
+from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
-from unmask.training.tracking import end_tracker, start_tracker, track
+from unmask.training.processes import on_main, peers_may_end, require_alike, together
+from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
 _MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
@@ -72,47 +69,65 @@ def pretrain(
         UserError: any bad input, before training starts; or a loss that is not finite.
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
-    check_folder(out, config, resume=resume, overwrite=overwrite)
-    data = dataset if dataset is not None else load_data(config.data, labels=False, progress=progress)
-    session = Session(config, out, data, show=progress)
+    engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
+    with peers_may_end(engine):
+        on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+        progress = progress and engine.is_main_process
+        with together(engine):
+            data = dataset if dataset is not None else load_data(config.data, labels=False, progress=progress)
+        require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
+        session = Session(config, out, data, show=progress, engine=engine)
+        resumed = on_main(engine, lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))
+        if resumed and on_main(engine, lambda: (out / ENCODER_FILE).exists()):
+            return out
+        start_tracker(engine, out, config)
+        try:
+            session.run(resumed)
+        finally:
+            end_tracker(engine)
+    return out
+
+
+def _claim(config: PretrainConfig, out: Path, data: Dataset, *, resume: bool, overwrite: bool) -> bool:
+    """Make the folder ready; whether an earlier run of the same data is continued."""
     resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
     if resumed:
         require_same_data(out, data.fingerprint)
-    if resumed and (out / ENCODER_FILE).exists():
-        return out
-    start_tracker(session.engine, out, config)
-    try:
-        session.run(resumed)
-    finally:
-        end_tracker(session.engine)
-    return out
+    return resumed
 
 
 class Session:
     """The state of one pretraining: networks, optimiser, and where they are written."""
 
-    def __init__(self, config: PretrainConfig, out: Path, data: Dataset, *, show: bool) -> None:
+    def __init__(
+        self, config: PretrainConfig, out: Path, data: Dataset, *, show: bool, engine: Accelerator | None = None
+    ) -> None:
         self.config, self.out, self.data, self.show = config, out, data, show
-        self.engine: Accelerator = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out)
-        network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
-        encoder = network.encoder
-        why = getattr(encoder, "note", None)
-        self.notes = [*data.notes, f"hidden cells: {encoder.execution} execution" + (f" ({why})" if why else "")]
-        if config.init is not None:
-            self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
+        optimiser = config.recipe.optimiser
+        self.engine = engine or build_engine(optimiser.precision, tracker=config.tracker, folder=out)
+        with together(self.engine):
+            network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
+            why = getattr(network.encoder, "note", None)
+            execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
+            self.notes = [*data.notes, execution]
+            if config.init is not None:
+                self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
+            self.plan = Plan(*plan_steps(optimiser, len(data.pretrain), self.engine.num_processes))
+            self.watched = self._watched_batch(network.encoder.grid)
+        self.notes.append(effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes))
         if isinstance(self.target, TeacherTarget):
             self.target.begin(network.model, self.engine.device)
-        self.plan = Plan(*plan_steps(config.recipe.optimiser, len(data.pretrain)))
-        groups = parameter_groups(network, weight_decay=config.recipe.optimiser.weight_decay)
-        self.network, self.optimiser = self.engine.prepare(
-            fast_layout(network), build_optimiser(config.recipe.optimiser, groups)
-        )
-        ema = config.recipe.optimiser.ema
+        groups = parameter_groups(network, weight_decay=optimiser.weight_decay)
+        if self.engine.num_processes > 1:
+            images, hidden = (t[:2].cpu() for t in self.watched)
+            freeze_unused(network, lambda: network(images, hidden))
+        self.network, self.optimiser = self.engine.prepare(fast_layout(network), build_optimiser(optimiser, groups))
         self.average = (
-            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema > 0 else None
+            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(optimiser.ema), use_buffers=True)
+            if optimiser.ema > 0
+            else None
         )
-        self.watched = self._watched_batch()
-        self._asked_to_stop: Callable[[], bool] = lambda: False
+        self.keeper = Keeper(self.engine, out, config.keep, self.plan.batch_size)
 
     @property
     def plain(self) -> Reconstructor:
@@ -124,14 +139,12 @@ class Session:
         """The network that is evaluated and exported: the averaged one where there is one."""
         return self.plain if self.average is None else cast(Reconstructor, self.average.module)
 
-    def _watched_batch(self) -> tuple[Tensor, Tensor]:
+    def _watched_batch(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         source = self.data.val if self.data.val is not None and len(self.data.val) > 0 else self.data.pretrain
         height, width = self.data.image_size
         chosen = evenly(source, min(512, max(32, _MONITORED_PIXELS // (height * width))))
         batch = next(iter(batches(source, chosen, len(chosen), mean=self.data.mean, std=self.data.std)))
-        hidden = draw_masks(
-            self.config.recipe.mask, self.plain.encoder.grid, seed=self.config.seed, epoch=-1, ids=batch.ids.numpy()
-        )
+        hidden = draw_masks(self.config.recipe.mask, grid, seed=self.config.seed, epoch=-1, ids=batch.ids.numpy())
         return batch.images.to(self.engine.device), hidden.to(self.engine.device)
 
     def run(self, resumed: bool) -> None:
@@ -140,8 +153,9 @@ class Session:
         progress = Progress()
         if resumed:
             progress.step = self._restore()
-            rewind_metrics(self.out, progress.step or -1)  # the look before the first step is taken again too
-        self._describe(0.0)
+            # the look before the first step is taken again too
+            on_main(self.engine, lambda: rewind_metrics(self.out, progress.step or -1))
+        on_main(self.engine, lambda: self._describe(0.0))
         if self.show:
             for note in self.notes:
                 tqdm.write(f"note: {note}", file=sys.stderr)
@@ -157,22 +171,22 @@ class Session:
             start=progress.step,
             engine=self.engine,
         )
-        with noticing() as self._asked_to_stop:
-            run_steps(
-                stream,
-                engine=self.engine,
-                optimiser=self.optimiser,
-                config=self.config.recipe.optimiser,
-                plan=self.plan,
-                seed=self.config.seed,
-                loss=self._loss,
-                after_step=self._after_step,
-                progress=progress,
-                description="pretrain",
-                show=self.show and self.engine.is_main_process,
-            )
+        run_steps(
+            stream,
+            engine=self.engine,
+            network=self.network,
+            optimiser=self.optimiser,
+            config=self.config.recipe.optimiser,
+            plan=self.plan,
+            seed=self.config.seed,
+            loss=self._loss,
+            after_step=self._after_step,
+            progress=progress,
+            description="pretrain",
+            show=self.show,
+        )
         self._export()
-        self._describe(time.monotonic() - started)
+        on_main(self.engine, lambda: self._describe(time.monotonic() - started))
 
     def _loss(self, batch: Batch, step: int) -> Terms:
         epoch = self.plan.epoch_of(step)
@@ -188,31 +202,22 @@ class Session:
         if self.average is not None:
             self.average.update_parameters(self.plain)
         self.target.after_step(self.plain.model, done, self.plan.total)
-        last, stop = done == self.plan.total, self._asked_to_stop()
-        save = last or stop or _due(done, self.config.save_every * self.plan.per_epoch)
-        look = last or _due(done, self.config.picture_every * self.plan.per_epoch)
+        last = done == self.plan.total
+        save = last or progress.stop or due(done, self.config.save_every * self.plan.per_epoch)
+        look = last or due(done, self.config.picture_every * self.plan.per_epoch)
         if not (save or look or len(progress.pending) >= 50):
             return True
-        for row in drain(progress):
-            self._log(kind="train", epoch=row["step"] / self.plan.per_epoch, **row)
+        with together(self.engine):
+            rows = drain(progress)
+        for row in rows:
+            self.keeper.log(kind="train", epoch=row["step"] / self.plan.per_epoch, **row)
         if look:
             self._observe(done)
         if save:
-            self._save(done)
-        if stop and not last:
-            raise PreemptionError(f"{self.out}: stopped by SIGTERM, saved at step {done}; go on with --resume")
+            self.keeper.save(done, self._stateful(), self.optimiser)
+        if progress.stop and not last:
+            self.keeper.stop(done)
         return True
-
-    def _log(self, **values: Any) -> None:
-        if self.engine.is_main_process:
-            append_metrics(self.out, **values)
-            track(self.engine, values)
-
-    def _save(self, done: int) -> None:
-        modules = self._stateful()
-        if self.engine.is_main_process:
-            save_tensors(checkpoint_path(self.out, done), collect_state(modules, self.optimiser), {"step": done})
-            prune(self.out, self.config.keep)
 
     def _stateful(self) -> dict[str, nn.Module]:
         """Every network that a checkpoint must hold."""
@@ -220,35 +225,35 @@ class Session:
         return {"network": self.plain, **average, **self.target.modules()}
 
     def _restore(self) -> int:
-        found = newest(self.out)
+        found = self.keeper.newest()
         if found is None:
             return 0
-        _, tensors, header = found
-        restore_state(tensors, self._stateful(), self.optimiser)
+        tensors, header = found
+        restore(tensors, self._stateful(), self.optimiser)
         return int(header["step"])
 
     def _describe(self, seconds: float) -> None:
         """environment.json; the seconds of interrupted and resumed parts add up."""
-        config = self.config
         path = self.out / "environment.json"
         before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
         facts = environment(
-            seed=config.seed,
+            seed=self.config.seed,
             data={"fingerprint": self.data.fingerprint, "images": len(self.data.pretrain)},
             steps=self.plan.total,
             batch_size=self.plan.batch_size,
+            processes=self.engine.num_processes,
             seconds=before + seconds,
-            notes=[*self.notes, effective_lr(config.recipe.optimiser)],
+            notes=self.notes,
             bad_files=list(self.data.bad_files),
         )
-        if self.engine.is_main_process:
-            write_json(path, facts)
+        write_json(path, facts)
 
     @torch.no_grad()
     def _observe(self, done: int) -> None:
-        """Validation loss, collapse monitors and a picture, on the fixed batch with its fixed masks."""
-        if not self.engine.is_main_process:
-            return
+        """Validation loss, collapse monitors and a picture, on the fixed batch with its fixed masks.
+
+        Every process computes it (a teacher's BatchNorm takes statistics over all of them), the main one writes it.
+        """
         network = self.best
         was_training = network.training
         network.eval()
@@ -258,8 +263,8 @@ class Session:
         loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=self.config.recipe.target.loss)
         whole = network.encoder(images, torch.zeros_like(hidden)).maps[-1].float().mean(dim=(2, 3))
         network.train(was_training)
-        health = {"effective_rank": effective_rank(whole), "feature_std": feature_std(whole)}
-        self._log(
+        health: dict[str, Any] = {"effective_rank": effective_rank(whole), "feature_std": feature_std(whole)}
+        self.keeper.log(
             kind="val",
             step=done,
             epoch=done / self.plan.per_epoch,
@@ -268,15 +273,17 @@ class Session:
             **health,
             collapsed=is_collapsed(**health),
         )
-        if is_collapsed(**health):
+        if is_collapsed(**health) and self.engine.is_main_process:
             tqdm.write(
                 f"step {done}: the encoder has collapsed (effective rank {health['effective_rank']:.2f}, feature "
                 f"deviation {health['feature_std']:.2g}): every image looks alike to it; lower lr, raise "
                 "teacher_momentum, or reconstruct pixels",
                 file=sys.stderr,
             )
-        if isinstance(self.target, PixelTarget):
-            self._picture(done, images[:_PICTURED], prediction[:_PICTURED], hidden[:_PICTURED], self.target)
+        pixels = self.target
+        if isinstance(pixels, PixelTarget):
+            first = images[:_PICTURED], prediction[:_PICTURED], hidden[:_PICTURED]
+            on_main(self.engine, lambda: self._picture(done, *first, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
         masked, filled = paint(images, prediction, hidden, target.cell, normalised=target.normalised)
@@ -287,10 +294,4 @@ class Session:
         network = self.best
         reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
         card = card_of(self.config.encoder, self.data)
-        if self.engine.is_main_process:
-            save_weights(self.out / ENCODER_FILE, network.model, card)
-
-
-def _due(done: int, interval: float) -> bool:
-    """Whether a multiple of the interval (in steps, may be fractional) was passed by the step just done."""
-    return int(done / interval) > int((done - 1) / interval)
+        on_main(self.engine, lambda: save_weights(self.out / ENCODER_FILE, network.model, card))

@@ -1,42 +1,80 @@
 """The engine: Accelerate holds devices, processes and precision; everything else here is the arithmetic around it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from accelerate.utils import DistributedType, InitProcessGroupKwargs
+from torch import Tensor, nn
 
 from unmask.config import OptimiserConfig
 from unmask.errors import UserError
+from unmask.training.processes import require_one_process, started_processes, summed
 from unmask.training.tracking import FOLDER, require_tracker
 
+_PATIENCE = timedelta(hours=1)
+"""How long processes wait for each other: the main one may take its time to evaluate and to save."""
+_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
-def build_engine(precision: str, *, tracker: str | None = None, folder: Path | None = None) -> Accelerator:
+
+def build_engine(
+    precision: str, *, tracker: str | None = None, folder: Path | None = None, several: bool = False
+) -> Accelerator:
     """An Accelerator of the wanted mixed precision; its process-wide state is renewed when the precision differs.
 
     Args:
         precision: no, bf16 or fp16.
         tracker: where numbers are sent besides metrics.jsonl; see `unmask.training.tracking`.
         folder: run folder, for trackers that write to disk.
+        several: whether the caller is made for several processes, data-parallel over gloo (CPU) or NCCL (GPU).
 
     Raises:
-        UserError: started as several processes, or the tracker is not installed.
+        UserError: started as several processes where that is not meant, or to shard the model over them; or the
+            tracker is not installed.
     """
     require_tracker(tracker)
+    if not several:
+        require_one_process("this")
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
-    logs = None if folder is None else str(folder / FOLDER)
-    engine = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=logs)
-    if engine.num_processes > 1:
+    gpu = torch.cuda.is_available() or torch.xpu.is_available()
+    # Small messages between processes go over gloo, from CPU to CPU: they must not wait for the GPU's queue.
+    backend = {"backend": "cuda:nccl,cpu:gloo"} if torch.cuda.is_available() else {}
+    engine = Accelerator(
+        mixed_precision=precision,
+        cpu=started_processes() > 1 and not gpu,
+        log_with=tracker,
+        project_dir=None if folder is None else str(folder / FOLDER),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, **backend)],
+    )
+    if engine.distributed_type in _SHARDED:
         raise UserError(
-            f"started as {engine.num_processes} processes, but run folders and fine-tuning are made for one: start a "
-            "single process (a comparison trains several cells at once with --jobs)"
+            f"{engine.distributed_type.value} shards the model over processes, which is not supported: launch with "
+            "plain data parallelism (accelerate launch --multi_gpu, or torchrun)"
         )
     return engine
+
+
+def freeze_unused(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
+    """Freeze the parameters that have no part in what `forward` gives, and return their names.
+
+    Data-parallel training waits for the gradient of every trainable parameter; a layer that the stage never calls (the
+    norm before a head that pretraining leaves out) has none. With one process they stay as they are all the same.
+    """
+    network.eval()
+    forward().sum().backward()
+    unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    for name, parameter in network.named_parameters():
+        parameter.grad = None
+        if name in unused:
+            parameter.requires_grad_(False)
+    network.train()
+    return unused
 
 
 def fast_layout(model: torch.nn.Module) -> torch.nn.Module:
@@ -51,8 +89,7 @@ def global_mean(engine: Accelerator, total: Tensor, count: Tensor) -> Tensor:
     """
     if engine.num_processes == 1:
         return total / count.clamp_min(1)
-    everyone = engine.reduce(count.detach().clone(), reduction="sum")
-    return total * engine.num_processes / torch.as_tensor(everyone).clamp_min(1)
+    return total * engine.num_processes / summed(engine, count.detach().clone()).clamp_min(1)
 
 
 @contextmanager
@@ -67,12 +104,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def effective_lr(config: OptimiserConfig) -> str:
-    """The learning rate in the field's two conventions, for the log."""
-    per_256 = config.lr * 256 / config.batch_size
-    return f"lr {config.lr:g} at batch {config.batch_size} (base lr {per_256:g} per 256 images)"
+def effective_lr(config: OptimiserConfig, *, batch: int | None = None, processes: int = 1) -> str:
+    """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
+    size = batch or config.batch_size
+    parts = f"{config.accumulate} micro-batches" * (config.accumulate > 1), f"{processes} processes" * (processes > 1)
+    factors = [f"{size / (processes * config.accumulate):g} a micro-batch", *filter(None, parts)]
+    made_of = f" = {' x '.join(factors)}" if len(factors) > 1 else ""
+    return f"lr {config.lr:g} at batch {size}{made_of} (base lr {config.lr * 256 / size:g} per 256 images)"
 
 
 def unwrap(engine: Accelerator, model: Any) -> Any:
-    """The module behind DDP, FSDP or compile wrappers."""
+    """The module behind DDP or compile wrappers."""
     return engine.unwrap_model(model)

@@ -1,8 +1,9 @@
 """The one training loop. A stage gives it a loss; it takes steps, watches for NaN, logs, and saves on a schedule."""
 
-import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,9 +16,11 @@ from tqdm import tqdm
 from unmask.config import AugmentConfig, OptimiserConfig
 from unmask.data.imageset import Batch, ImageSet, batches
 from unmask.errors import UserError
+from unmask.preemption import noticing
 from unmask.randomness import derive_seed, permutation
 from unmask.training.engine import global_mean, seeded
 from unmask.training.optimiser import schedule, set_lr
+from unmask.training.processes import share, someone, summed, together
 
 
 class Terms(NamedTuple):
@@ -33,6 +36,8 @@ class Progress:
     """What has been done: the step about to be taken, and numbers not yet read back from the device."""
 
     step: int = 0
+    stop: bool = False
+    """SIGTERM came, to this or another process: save and leave."""
     scaled: bool = False
     """fp16's loss scaling is on: a step whose gradients overflow is left out by the engine, it is no failure."""
     pending: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
@@ -68,7 +73,7 @@ def training_batches(
     while step < plan.total:
         epoch, skip = divmod(step, plan.per_epoch)
         order = torch.from_numpy(permutation(seed, "order", epoch, len(images)))
-        local, size = _local_order(order, plan.batch_size, engine)
+        local, size = shares(order, plan.batch_size, engine)
         for batch in batches(
             images, local, size, mean=mean, std=std, augment=augment, seed=seed, epoch=epoch, start=skip
         ):
@@ -78,24 +83,22 @@ def training_batches(
             step += 1
 
 
-def _local_order(order: Tensor, batch_size: int, engine: Accelerator) -> tuple[Tensor, int]:
-    """This process's share of each global batch. The shares are equal: a short one is filled from the epoch's start."""
-    world = engine.num_processes
-    if world == 1:
-        return order, batch_size
-    share = math.ceil(batch_size / world)
-    parts = []
-    for start in range(0, len(order), batch_size):
-        whole = order[start : start + batch_size]
-        fill = -len(whole) % world
-        parts.append(torch.cat([whole, order[:fill]])[engine.process_index :: world])
-    return torch.cat(parts), share
+def shares(order: Tensor, batch_size: int, engine: Accelerator) -> tuple[Tensor, int]:
+    """This process's part of every batch of an epoch, one batch after the other, and how many that is of a full batch.
+
+    Every image is in exactly one part of exactly one batch, and a batch holds the same images whatever the number of
+    processes. Parts of one batch may differ by one image: losses and statistics are sums over all, divided by the count
+    of all.
+    """
+    parts = [share(engine, whole) for whole in order.split(batch_size)]
+    return torch.cat(parts), len(parts[0])
 
 
 def run_steps(
     stream: Iterator[tuple[int, Batch]],
     *,
     engine: Accelerator,
+    network: Any,
     optimiser: Any,
     config: OptimiserConfig,
     plan: Plan,
@@ -109,59 +112,95 @@ def run_steps(
     """Take the steps of `stream`.
 
     `loss(batch, step)` gives a sum and a count; the gradient is that of the global mean over all devices and
-    micro-batches. `after_step(steps_done, progress)` may log, save and evaluate; it returns False to stop early.
+    micro-batches. `after_step(steps_done, progress)` may log, save and evaluate; it returns False to stop early. While
+    the steps last SIGTERM is only noted: `progress.stop` tells `after_step`, in all processes at the same step.
 
     Raises:
         UserError: the loss or a gradient is not finite. Nothing is saved after it, the last good checkpoint stays.
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     progress.scaled = config.precision == "fp16"
-    started = time.monotonic()
     with tqdm(total=plan.total, initial=progress.step, desc=description, disable=not show, unit="step") as bar:
-        for step, batch in stream:
-            set_lr(optimiser, config.lr * schedule(step, plan.total, config.warmup))
-            with seeded(derive_seed(seed, "step", step)):
-                logged = _one_step(batch, step, engine=engine, optimiser=optimiser, config=config, loss=loss)
-            norm = _clip(engine, parameters, config.clip)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            progress.step = step + 1
-            progress.pending.append((step, logged | {"grad_norm": norm}))
-            bar.update()
-            if time.monotonic() - started > 1 and show:
-                started = time.monotonic()
-                bar.set_postfix_str(" ".join(f"{k} {float(v):.4f}" for k, v in logged.items()))
-            if not after_step(step + 1, progress):
-                break
+        shown = time.monotonic()
+        with noticing() as asked_to_stop, warnings.catch_warnings():
+            # DDP's remark on 1x1 kernels, whose two memory formats are the same order of the same numbers.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+            while (item := _next(stream, engine, config.accumulate)) is not None:
+                step, batch = item
+                set_lr(optimiser, config.lr * schedule(step, plan.total, config.warmup))
+                with seeded(_noise_seed(seed, step, engine)):
+                    logged = _one_step(batch, step, engine, network, config.accumulate, loss)
+                norm = _clip(engine, parameters, config.clip)
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                progress.step = step + 1
+                progress.pending.append((step, logged | {"grad_norm": norm}))
+                bar.update()
+                if show and time.monotonic() - shown > 1:
+                    shown = time.monotonic()
+                    bar.set_postfix_str(" ".join(f"{k} {float(v):.4f}" for k, v in logged.items()))
+                progress.stop = someone(engine, asked_to_stop())
+                if not after_step(step + 1, progress):
+                    break
+
+
+def _next(stream: Iterator[tuple[int, Batch]], engine: Accelerator, accumulate: int) -> tuple[int, Batch] | None:
+    """The next batch, or None at the end. A file that one process cannot read stops them all."""
+    with together(engine):
+        item = next(stream, None)
+        if item is not None and engine.num_processes > 1 and len(item[1].ids) < accumulate:
+            raise UserError(
+                f"step {item[0] + 1}: {len(item[1].ids)} readable images for the {accumulate} micro-batches of a "
+                "process: start fewer processes, lower accumulate, or mend the data"
+            )
+    return item
+
+
+def _noise_seed(seed: int, step: int, engine: Accelerator) -> int:
+    """Seed of dropout and stochastic depth: of the step, and other than the main process's in every other one."""
+    return derive_seed(seed, "step", step, *([engine.process_index] if engine.process_index else []))
 
 
 def _one_step(
     batch: Batch,
     step: int,
-    *,
     engine: Accelerator,
-    optimiser: Any,
-    config: OptimiserConfig,
+    network: Any,
+    accumulate: int,
     loss: Callable[[Batch, int], Terms],
 ) -> dict[str, Tensor]:
-    """Gradients of one step, summed over its micro-batches. Returns the numbers to log, still on the device."""
-    pieces = [
-        Batch(i, y, d)
-        for i, y, d in zip(*(t.chunk(config.accumulate) for t in (batch.images, batch.labels, batch.ids)), strict=True)
-    ]
-    sums: dict[str, Tensor] = {}
-    count = torch.zeros((), device=engine.device)
-    for piece in pieces:
+    """Gradients of one step, summed over its micro-batches. Returns the numbers to log, means over all processes, still
+    on the device."""
+    pieces = _micro_batches(batch, accumulate)
+    weights = _weights(pieces, engine)
+    names: list[str] = []
+    sums = torch.zeros(0)
+    for index, piece in enumerate(pieces):
         images = piece.images.to(engine.device, memory_format=torch.channels_last)
         moved = Batch(images, piece.labels.to(engine.device), piece.ids)
-        with engine.autocast():
-            terms = loss(moved, step)
-        share = len(piece.ids) / len(batch.ids)
-        engine.backward(global_mean(engine, terms.total, terms.number) * share)
-        for name, value in {"loss": terms.total.detach(), **terms.logged}.items():
-            sums[name] = sums.get(name, torch.zeros_like(count)) + value.detach()
-        count = count + terms.number.detach()
-    return {name: value / count.clamp_min(1) for name, value in sums.items()}
+        with nullcontext() if index + 1 == len(pieces) else engine.no_sync(network):
+            with engine.autocast():
+                terms = loss(moved, step)
+            engine.backward(global_mean(engine, terms.total, terms.number) * weights[index])
+        values = {"number": terms.number, "loss": terms.total, **terms.logged}
+        found = torch.stack([value.detach().float() for value in values.values()])
+        names, sums = list(values), found if index == 0 else sums + found
+    means = summed(engine, sums) / sums[0].clamp_min(1)
+    return dict(zip(names[1:], means[1:].unbind(), strict=True))
+
+
+def _micro_batches(batch: Batch, accumulate: int) -> list[Batch]:
+    """A batch in `accumulate` near equal pieces, fewer where it has fewer images."""
+    parts = zip(*(t.tensor_split(accumulate) for t in (batch.images, batch.labels, batch.ids)), strict=True)
+    return [Batch(*part) for part in parts if len(part[2])]
+
+
+def _weights(pieces: list[Batch], engine: Accelerator) -> list[float]:
+    """The share of each micro-batch in the images of the step, over all processes: the same in each of them."""
+    if len(pieces) == 1:
+        return [1.0]
+    sizes = summed(engine, torch.tensor([float(len(piece.ids)) for piece in pieces], dtype=torch.float64))
+    return [float(weight) for weight in sizes / sizes.sum()]
 
 
 def _clip(engine: Accelerator, parameters: list[nn.Parameter], limit: float) -> Tensor:

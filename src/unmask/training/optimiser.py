@@ -9,6 +9,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from unmask.config import OptimiserConfig
+from unmask.errors import UserError
 
 _UNDECAYED_TOKENS = (
     "cls_token",
@@ -79,17 +80,27 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def plan_steps(config: OptimiserConfig, images: int) -> tuple[int, int, int]:
+def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> tuple[int, int, int]:
     """(total steps, steps an epoch, batch size used) for so many images.
 
     The batch is shrunk so that an epoch's batches are near equal, and so that none holds a single image, on which
     BatchNorm has no variance (batches of two excepted): every image is seen once an epoch, and a set smaller than the
-    batch still trains.
+    batch still trains. Over several processes every batch has an image for each of them and each micro-batch.
+
+    Raises:
+        UserError: too few images for so many processes.
     """
+    least = 2 if processes == 1 else max(2, processes * config.accumulate)
     per_epoch = math.ceil(images / config.batch_size)
     batch = math.ceil(images / per_epoch)
-    while batch > 2 and images % batch == 1:
+    while batch > least and 0 < images % batch < least:
         batch -= 1
+    if processes > 1 and (batch < least or 0 < images % batch < least):
+        raise UserError(
+            f"{images} images in batches of {batch} cannot be shared by {processes} processes"
+            + f" with {config.accumulate} micro-batches each" * (config.accumulate > 1)
+            + ": start fewer, or give a larger batch_size"
+        )
     per_epoch = math.ceil(images / batch)
     total = config.steps if config.steps is not None else max(1, round(config.epochs * per_epoch))
     return total, per_epoch, batch

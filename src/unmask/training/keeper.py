@@ -1,0 +1,88 @@
+"""What a run keeps in its folder while it trains: one process writes, all go on from what it reads."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unmask.errors import PreemptionError, UserError
+from unmask.runs import append_metrics
+from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
+from unmask.training.processes import on_main, together
+from unmask.training.tracking import track
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Checkpoints, metrics and the end by SIGTERM of one run."""
+
+    engine: Accelerator
+    folder: Path
+    keep: int
+    """Checkpoints kept: the newest ones."""
+    batch_size: int
+    """Images of one step: a checkpoint of other batches is refused."""
+
+    def log(self, *, tracked: int | None = None, **values: Any) -> None:
+        """One line of metrics.jsonl, and to the tracker, there under the step `tracked` where it is another."""
+        with together(self.engine):
+            if self.engine.is_main_process:
+                append_metrics(self.folder, **values)
+                track(self.engine, values if tracked is None else {**values, "step": tracked})
+
+    def save(
+        self, done: int, modules: Mapping[str, nn.Module], optimiser: Any, *, header: Any = None, more: Any = None
+    ) -> None:
+        """Write the checkpoint of a step. `header` is plain JSON, `more` further tensors by name."""
+        with together(self.engine):
+            if self.engine.is_main_process:
+                facts = {"step": done, "processes": self.engine.num_processes, "batch_size": self.batch_size}
+                tensors = collect_state(modules, optimiser) | {f"more/{k}": v for k, v in (more or {}).items()}
+                save_tensors(checkpoint_path(self.folder, done), tensors, facts | (header or {}))
+                prune(self.folder, self.keep)
+
+    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and header of the newest checkpoint that loads, the same in every process; None without any.
+
+        Raises:
+            UserError: it was written with batches of another size, because another number of processes shared them.
+        """
+        found = on_main(self.engine, lambda: newest(self.folder))
+        if found is None:
+            return None
+        _, tensors, header = found
+        before, now = int(header.get("processes", 1)), self.engine.num_processes
+        with together(self.engine):
+            if header.get("batch_size", self.batch_size) != self.batch_size:
+                raise UserError(
+                    f"{self.folder}: --resume refused, {before} processes shared batches of "
+                    f"{header['batch_size']}, {now} would need batches of {self.batch_size}; start {before} processes"
+                )
+        if before != now and self.engine.is_main_process:
+            tqdm.write(
+                f"note: {self.folder} was trained by {before} processes and goes on with {now}: the same images "
+                "and masks in every step, but sums in another order and other draws of dropout, so not the same bits",
+                file=sys.stderr,
+            )
+        return tensors, header
+
+    def stop(self, done: int) -> None:
+        """End a run that SIGTERM asked to end, after it was saved: one process says so."""
+        with together(self.engine):
+            raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with --resume")
+
+
+def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimiser: Any) -> dict[str, Tensor]:
+    """Fill modules and optimiser from a checkpoint's tensors; returns the further ones that `save` was given."""
+    restore_state(tensors, modules, optimiser)
+    return {name.removeprefix("more/"): value for name, value in tensors.items() if name.startswith("more/")}
+
+
+def due(done: int, interval: float) -> bool:
+    """Whether a multiple of the interval (in steps, may be fractional) was passed by the step just done."""
+    return int(done / interval) > int((done - 1) / interval)

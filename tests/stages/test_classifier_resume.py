@@ -1,0 +1,116 @@
+"""Fine-tuning that is stopped anywhere goes on to the bits of one never stopped."""
+
+import os
+import random
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unmask.config import ClassifyConfig
+from unmask.data.load import Dataset
+from unmask.errors import PreemptionError, UserError
+from unmask.runs import read_json, read_metrics
+from unmask.stages.classifier import fit
+from unmask.stages.classify import finetune, scratch
+from unmask.stages.trainer import Trainer
+from unmask.training.checkpoint import load_tensors
+
+STEPS = 4 + 60  # of the head, then of everything
+
+
+def _config(training: ClassifyConfig, with_optimiser: Any) -> ClassifyConfig:
+    """Averaged weights, early stopping, mixup: everything that has a state."""
+    recipe = replace(training.recipe, evaluations=6, patience=4, mixup=0.2)
+    config = replace(training, recipe=recipe, save_steps=7)
+    return with_optimiser(config, steps=STEPS - 4, ema=0.8)
+
+
+def _same(a: Path, b: Path) -> None:
+    one, two = load_tensors(a / "encoder.safetensors")[0], load_tensors(b / "encoder.safetensors")[0]
+    assert one.keys() == two.keys()
+    assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
+    assert read_metrics(a) == read_metrics(b)
+    results = [read_json(folder / "result.json") for folder in (a, b)]
+    assert results[0].pop("seconds") > 0
+    assert results[1].pop("seconds") > 0
+    assert results[0] == results[1]
+
+
+@pytest.fixture(scope="module")
+def stops() -> list[int]:
+    """A step in the head's phase, its end, and two anywhere."""
+    return [2, 4, *sorted(random.Random(0).sample(range(5, STEPS), 2))]
+
+
+def _stopping(monkeypatch: pytest.MonkeyPatch, at: int, act: Any) -> None:
+    after_step = Trainer._after_step
+
+    def patched(self: Trainer, done: int, progress: Any) -> bool:
+        go_on = after_step(self, done, progress)
+        if self._overall(done) == at:
+            act(progress)
+        return go_on
+
+    monkeypatch.setattr(Trainer, "_after_step", patched)
+
+
+def _kill(progress: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_killed_anywhere_it_ends_bit_equal(
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, stops: list[int]
+) -> None:
+    """Fine-tuned from given weights: head phase, moments, average, best state, history, early stopping."""
+    from unmask.stages.classifier import build_classifier
+    from unmask.weights import card_of, save_weights
+
+    save_weights(tmp_path / "w.safetensors", build_classifier(training, data), card_of(training.encoder, data))
+    config = replace(_config(training, with_optimiser), init=str(tmp_path / "w.safetensors"), seed=3)
+    whole = finetune(config, tmp_path / "whole", progress=False, dataset=data)
+    for at in stops:
+        part = tmp_path / f"part{at}"
+        with pytest.MonkeyPatch.context() as patch:
+            _stopping(patch, at, _kill)
+            with pytest.raises(KeyboardInterrupt):
+                finetune(config, part, progress=False, dataset=data)
+        _same(whole, finetune(config, part, resume=True, progress=False, dataset=data))
+
+
+def test_sigterm_saves_and_says_how_to_go_on(
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step then finished is saved, whatever save_steps says; the run ends bit-equal."""
+    config = replace(_config(training, with_optimiser), save_steps=10_000)
+    whole = scratch(config, tmp_path / "whole", progress=False, dataset=data)
+    with monkeypatch.context() as patch:
+        _stopping(patch, 20, lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(PreemptionError, match="saved at step 21; go on with --resume"):
+            scratch(config, tmp_path / "part", progress=False, dataset=data)
+    saved = sorted(p.name for p in (tmp_path / "part" / "checkpoints").iterdir())
+    assert saved == ["step_00000004.safetensors", "step_00000021.safetensors"]  # the end of the head's phase, and now
+    _same(whole, scratch(config, tmp_path / "part", resume=True, progress=False, dataset=data))
+
+
+def test_a_folder_changes_no_bit(
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving does not touch the training; and without a folder SIGTERM still ends it between two steps."""
+    config = _config(training, with_optimiser)
+    run = scratch(replace(config, save_steps=1), tmp_path / "run", progress=False, dataset=data)
+    assert read_json(run / "result.json")["metrics"] == fit(config, data).metrics
+    _stopping(monkeypatch, 3, lambda progress: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(PreemptionError):
+        fit(config, data)
+
+
+def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
+    """The fingerprint is named."""
+    run = scratch(training, tmp_path / "run", progress=False, dataset=data)
+    (run / "result.json").unlink()
+    with pytest.raises(UserError, match="fingerprint"):
+        scratch(training, run, resume=True, progress=False, dataset=replace(data, fingerprint="other"))

@@ -1,0 +1,58 @@
+"""How a batch is shared: every image once an epoch, whatever the number of processes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.config import OptimiserConfig
+from unmask.errors import UserError
+from unmask.training.engine import effective_lr
+from unmask.training.loop import shares
+from unmask.training.optimiser import plan_steps
+
+
+def _engines(world: int) -> list[Any]:
+    return [SimpleNamespace(num_processes=world, process_index=rank) for rank in range(world)]
+
+
+@given(st.integers(2, 300), st.integers(1, 64), st.integers(1, 8), st.integers(1, 4))
+def test_every_image_is_in_one_share_of_one_batch(images: int, batch: int, world: int, accumulate: int) -> None:
+    """And the batches hold the same images as those of one process; no share lacks an image for a micro-batch."""
+    config = OptimiserConfig(batch_size=batch * accumulate, accumulate=accumulate)
+    try:
+        total, per_epoch, size = plan_steps(config, images, world)
+    except UserError:
+        return
+    assert total >= per_epoch >= 1
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(images))
+    whole = order.split(size)
+    assert len(whole) == per_epoch
+    parts = [local.split(length) for local, length in (shares(order, size, engine) for engine in _engines(world))]
+    assert {len(part) for part in parts} == {per_epoch}
+    for step, wanted in enumerate(whole):
+        pieces = [part[step] for part in parts]
+        assert sorted(torch.cat(pieces).tolist()) == sorted(wanted.tolist())
+        sizes = [len(piece) for piece in pieces]
+        assert max(sizes) - min(sizes) <= 1
+        assert world == 1 or min(sizes) >= accumulate
+
+
+def test_the_plan_of_one_and_two_processes_is_one() -> None:
+    """So that a run may go on with the other number of processes; more processes may need other batches."""
+    for images in range(4, 200):
+        config = OptimiserConfig(batch_size=16)
+        assert plan_steps(config, images, 2) == plan_steps(config, images)
+    with pytest.raises(UserError, match="cannot be shared by 8 processes"):
+        plan_steps(OptimiserConfig(batch_size=4), 100, 8)
+
+
+def test_37_effective_learning_rate() -> None:
+    """CASES 37: 8 a device, 2 micro-batches, 2 processes, base rate 1e-3 per 256."""
+    config = OptimiserConfig(lr=1.25e-4, batch_size=32, accumulate=2)
+    assert effective_lr(config, processes=2) == (
+        "lr 0.000125 at batch 32 = 8 a micro-batch x 2 micro-batches x 2 processes (base lr 0.001 per 256 images)"
+    )
