@@ -187,3 +187,14 @@ def test_training_from_scratch_agrees_with_lsoda_and_stops_when_fitted(small: Wo
 
     truth = solve_ivp(field, (0, when), small.scratch_start.numpy().ravel(), method="LSODA", rtol=1e-8, atol=1e-10)
     assert np.abs(truth.y[:, -1] - state[: shape.numel()].numpy()).max() < 0.02 * np.abs(truth.y[:, -1]).max()
+
+
+def test_a_kernel_at_rest_reaches_every_time(small: World) -> None:
+    """Without noise nothing drives a kernel whose correlations are all negative: it stays where it is, for ever."""
+    s = replace(SMALL, data=replace(SMALL.data, noise=0.0))
+    w = world(s, 0, torch.float64)
+    w = replace(w, start=torch.stack([-0.1 * w.v.sum(0), 0.1 * w.v[0]]))
+    weights = pretrain([w], torch.tensor([1.0, 1e3])).weights
+    assert torch.allclose(weights[-1, 0, 0], weights[0, 0, 0], rtol=1e-12)
+    assert torch.allclose(weights[-1, 0, 0], w.start[0])
+    assert weights[-1, 0, 1].norm() > 0.1

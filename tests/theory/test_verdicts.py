@@ -2,13 +2,11 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from unmask import laboratory as run
-from unmask.cli import main
 from unmask.errors import UserError
 from unmask.theory.breaks import BREAKS, broken
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
@@ -21,13 +19,12 @@ from unmask.theory.checks_exact import (
     growth_window_check,
     mask_integral_check,
 )
-from unmask.theory.commands import SweepConfig, VerifyConfig
+from unmask.theory.commands import VerifyConfig
 from unmask.theory.laws import critical_mask_ratio, one_feature
 from unmask.theory.occupancy import coverage_bands, covered, time_of_full_coverage
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import world
 from unmask.theory.setting import require_growth_window
-from unmask.theory.sweep import parse_axis, phase_row, run_sweep, sweep, vary, write_table
 from unmask.theory.verdict import Verdict, as_text, failed
 
 SMALL = paper_small()
@@ -115,39 +112,9 @@ def test_missing_features_are_absent_from_pretraining_only() -> None:
 def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for kind, measured, code in (("proven", 1.0, 0), ("proven", float("nan"), 1), ("paper", 2.0, 0)):
         found = [verdict(measured, kind)]
-        monkeypatch.setattr(run, "all_verdicts", lambda *_, found=found: found)
+        monkeypatch.setattr(run, "all_verdicts", lambda *_, found=found, **__: found)
         assert run.verify(VerifyConfig(json=True)) == code
         (row,) = json.loads(capsys.readouterr().out)
         assert {"claim", "kind", "holds", "measured", "predicted", "low", "high", "n"} <= set(row)
     assert "FAILS" in as_text([verdict(2.0)])
     assert failed([verdict(2.0, "paper")]) == []
-
-
-@pytest.mark.parametrize(
-    "arguments", [["verify", "--preset", "x"], ["verify", "--seeds", "0"], ["sweep", "--over", "speed=1:2:3"]]
-)
-def test_bad_input_is_one_line_and_exit_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["theory", *arguments])
-    assert end.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_axes_and_changes() -> None:
-    assert parse_axis("mask_ratio=0:0.5:3") == ("mask_ratio", [0.0, 0.25, 0.5])
-    assert parse_axis("power=3,4") == ("power", [3.0, 4.0])
-    changed = vary(SMALL, {"power": 3.0, "noise": 0.1, "own": 1.0})
-    assert (changed.power, changed.data.noise, changed.data.own) == (3, 0.1, (1.0, 1.0))
-    with pytest.raises(UserError, match="over"):
-        parse_axis("mask_ratio=a:b")
-
-
-def test_phases_of_a_sweep_and_its_table(tmp_path: Path) -> None:
-    s = replace(SMALL, samples=60)
-    rows = sweep(s, [("mask_ratio", [0.1, 0.55, 0.8])], [0], phase_row)
-    assert [row["phase"] for row in rows] == ["grows alone", "grows only together", "dead"]
-    written = write_table(rows, str(tmp_path / "t.csv")).read_text().splitlines()
-    assert len(written) == 4
-    assert write_table(rows, str(tmp_path / "t.parquet")).stat().st_size > 0
-    with pytest.raises(UserError, match="measure"):
-        run_sweep(SweepConfig(measure="speed"))

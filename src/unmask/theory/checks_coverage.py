@@ -23,7 +23,7 @@ def coverage_checks(run: Experiment) -> list[Verdict]:
         leaders(run),
         leaders_by_law(run),
         *purity_checks(run),
-        *binding_checks(run.setting),
+        *binding_checks(run.setting, run.worlds[0].dtype),
     ]
 
 
@@ -169,11 +169,11 @@ def purity_checks(run: Experiment) -> list[Verdict]:
     return verdicts
 
 
-def binding_checks(setting: Setting) -> list[Verdict]:
+def binding_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[Verdict]:
     """Partner views with positive start, equal strengths: bound soon after capture with masking, not without."""
     verdicts = []
     for ratio, predicted in ((max(setting.mask_ratio, 0.1), 1.0), (0.0, 0.0)):
-        bound, n = bound_share(replace(setting, mask_ratio=ratio, missing=0))
+        bound, n = bound_share(replace(setting, mask_ratio=ratio, missing=0), dtype)
         verdicts.append(
             Verdict(
                 claim=f"partner view with positive start is bound by 4 capture times (mask ratio {ratio:g})",
@@ -189,7 +189,7 @@ def binding_checks(setting: Setting) -> list[Verdict]:
     return verdicts
 
 
-def bound_share(setting: Setting) -> tuple[float, int]:
+def bound_share(setting: Setting, dtype: torch.dtype = torch.float32) -> tuple[float, int]:
     """Share of kernels, one a class, that start at 0.2 ϱ on view 0 and 0.1 ϱ on view 1 and hold view 1 by 4 capture
     times of view 0.
 
@@ -203,7 +203,7 @@ def bound_share(setting: Setting) -> tuple[float, int]:
         equal_patches=True,
     )
     s = replace(setting, data=replace(data, single_share=0.0))
-    w = world(s, 0)
+    w = world(s, 0, dtype)
     lead, partner = w.v[:: s.data.views], w.v[1 :: s.data.views]
     w = replace(w, start=s.threshold * (0.2 * lead + 0.1 * partner))
     law = one_feature(w.unlabelled(), w.v, s)

@@ -130,7 +130,7 @@ def _speeds(w: World) -> torch.Tensor:
 def pixel_check(run: Experiment, workers: int) -> Verdict:
     """Coverage of the pixel (MAE) form, encoder and linear decoder trained together; no closed form is claimed."""
     setting = replace(run.setting, mask_ratio=max(run.setting.mask_ratio, 0.5), samples=min(run.setting.samples, 300))
-    worlds = [world(setting, w.seed) for w in run.worlds[:3]]
+    worlds = [world(setting, w.seed, w.dtype) for w in run.worlds[:3]]
     held = torch.stack([captured(p.correlation[-1, 0], setting) for p in parallel(_pixels, worlds, workers)])
     return Verdict(
         claim="pixel-target (MAE) MRP captures every feature (share captured)",

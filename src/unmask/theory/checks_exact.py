@@ -28,15 +28,15 @@ FIXED_POINTS = (
 )
 
 
-def exact_checks(setting: Setting) -> list[Verdict]:
-    """All checks of this file. Those on the preset's own data use its seed 0."""
+def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[Verdict]:
+    """All checks of this file. Those on the preset's own data use its seed 0; dtype is that of the phases."""
     return [
         gradient_check(setting),
         mask_integral_check(setting),
         decoupling_check(setting),
         fixed_point_check(),
         growth_window_check(),
-        *phase_checks(setting),
+        *phase_checks(setting, dtype),
     ]
 
 
@@ -124,7 +124,7 @@ def growth_window_check() -> Verdict:
     return Verdict(claim=claim, kind="proven", measured=right / total, predicted=1.0, low=1.0, high=1.0, n=total)
 
 
-def phase_checks(setting: Setting) -> list[Verdict]:
+def phase_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[Verdict]:
     """Critical mask ratios by bisection: one feature alone, the L views of a class together; equal, then random
     strengths.
     """
@@ -135,22 +135,22 @@ def phase_checks(setting: Setting) -> list[Verdict]:
         for patches in (1, 2):
             s = _plain(patches, power=q, teacher_scale=tau, gain=b)
             predicted = critical_mask_ratio(q, tau, b, members * patches)
-            off, n = max(off, abs(bisect_mask_ratio(s, members) - predicted)), n + 1
+            off, n = max(off, abs(bisect_mask_ratio(s, members, dtype) - predicted)), n + 1
         verdicts.append(
             _phase(f"critical mask ratio, features grow {name}, equal patches, C_p = 1, 2", off, n, "proven")
         )
     random = replace(setting, missing=0)
     support = support_of(world(random, 0).unlabelled(), torch.arange(setting.data.views), q)
-    off = abs(bisect_mask_ratio(random, setting.data.views) - critical_mask_ratio(q, tau, b, support))
+    off = abs(bisect_mask_ratio(random, setting.data.views, dtype) - critical_mask_ratio(q, tau, b, support))
     verdicts.append(
         _phase("critical mask ratio, views together, the preset's random strengths (moment formula)", off, 1, "ours")
     )
     return verdicts
 
 
-def bisect_mask_ratio(setting: Setting, members: int, rounds: int = 8) -> float:
+def bisect_mask_ratio(setting: Setting, members: int, dtype: torch.dtype = torch.float32, rounds: int = 8) -> float:
     """Largest mask ratio at which a kernel that starts on `members` views of class 0, equally, is captured."""
-    base = world(setting, 0)
+    base = world(setting, 0, dtype)
     low, high = 0.0, 0.98
     for _ in range(rounds):
         ratio = 0.5 * (low + high)

@@ -20,24 +20,33 @@ class VerifyConfig:
     """Switch off one assumption: large_start, quadratic, many_single, faint_equals_other, window, mask, missing,
     few_kernels.
     """
+    float64: bool = False
+    """Compute in float64 instead of float32."""
     workers: int = 2
     """Threads; each works on one seed at a time. Changes the speed only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """Vary parameters of a preset on a grid; one row a point and seed."""
+    """Vary parameters of a preset on a grid: a table, one or more rows a point and seed, and its figure."""
 
-    over: tuple[str, ...] = ("mask_ratio=0:0.9:10",)
-    """Axes, each NAME=LOW:HIGH:COUNT or NAME=A,B,C. NAME is a field of the setting or of its data."""
+    over: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """An axis, NAME=LOW:HIGH:COUNT or NAME=A,B,C; NAME is a field of the setting or of its data. Repeat for more
+    (default: the axes that fit the measure).
+    """
     preset: str = "paper-small"
     """The setting that is varied."""
     seeds: int = 1
     """Seeds at every point."""
     measure: str = "phases"
-    """phases (grows alone, together, dead), pretraining (coverage, purity), learners (errors of SL and fine-tuning)."""
+    """phases: grows alone, only together, dead. capture: coverage and purity over time. purity: the same at given
+    predicted coverages. learners: test errors of SL and MRP. downstream: the same apart for features that pretraining
+    has seen and has not. correlations: kernels x features before and after, MRP and SL.
+    """
     out: str = "theory-sweep.csv"
     """Table: .csv or .parquet; the figure of it goes beside, with the ending .png."""
+    float64: bool = False
+    """Compute in float64 instead of float32."""
     workers: int = 2
     """Threads."""
 

@@ -53,7 +53,9 @@ class Experiment:
         return [error(w, u, one.test(single), self.setting) for w, u, one in trained]
 
 
-def run_experiment(setting: Setting, seeds: Sequence[int], workers: int = 1, points: int = 6) -> Experiment:
+def run_experiment(
+    setting: Setting, seeds: Sequence[int], workers: int = 1, points: int = 6, dtype: torch.dtype = torch.float32
+) -> Experiment:
     """Do all shared runs.
 
     Args:
@@ -61,8 +63,9 @@ def run_experiment(setting: Setting, seeds: Sequence[int], workers: int = 1, poi
         seeds: seeds of the worlds.
         workers: threads, one seed each at a time.
         points: common times between 5 % and 99.9 % predicted coverage at which kernels are read.
+        dtype: number type of all runs; the draws do not depend on it.
     """
-    worlds = [world(setting, seed) for seed in seeds]
+    worlds = [world(setting, seed, dtype) for seed in seeds]
     laws = parallel(lambda w: one_feature(w.unlabelled(), w.v, setting), worlds, workers)
     full = time_of_full_coverage(laws, setting.init_scale, setting.kernels)
     early = time_of_full_coverage(laws, setting.init_scale, setting.kernels, 0.05)

@@ -105,6 +105,27 @@ class OneFeature:
         return torch.tensor([0.5 * erfc(float(v) / (init_scale * sqrt(2))) for v in w], dtype=torch.float64)
 
 
+def kernel_law(law: OneFeature, when: float, init_scale: float) -> tuple[float, float]:
+    """What a kernel that holds any feature at T holds, if features are captured independently, each with p_f(T).
+
+    Their number is Poisson-binomial: with S = 1 - Π (1 - p_f),
+
+        mean number = Σ p_f / S,        share with exactly one (purity) = Σ_f p_f Π_{g≠f} (1 - p_g) / S.
+
+    With equal p and λ = F p both depend on λ alone, about λ/(1 - e^-λ) and λ/(e^λ - 1). Full coverage needs
+    p ≈ ln(1/miss)/K, so λ ≈ L ln(1/miss)/m: purity at full coverage is bought with kernels a class, and only so.
+
+    Returns:
+        (mean number of features, purity), (1, 1) in the limit p → 0.
+    """
+    p = law.chance(when, init_scale)
+    none = torch.log1p(-p).sum()
+    some = float(-torch.expm1(none))
+    if some <= 0:
+        return 1.0, 1.0
+    return float(p.sum()) / some, float((p / (1 - p)).sum() * none.exp()) / some
+
+
 def one_feature(samples: Samples, v: Tensor, setting: Setting, points: int = 200) -> OneFeature:
     """Solve the one-feature equation on the drawn samples: t(w0) = ∫_{w0}^{level} dw / φ_f(w).
 

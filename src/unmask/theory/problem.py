@@ -58,6 +58,30 @@ class World:
         return sample(dist, n, shown, generator(self.seed, purpose), self.dtype)
 
 
+def downstream(w: World) -> World:
+    """The world of the downstream task: its classes are the first task_classes, its features their first task_views.
+
+    Its features V' are a subset of those of pretraining, in the same directions; the directions of the others stay in
+    the basis, but no sample shows them. From scratch there are m kernels for each of its classes.
+    """
+    s, data = w.setting, w.setting.data
+    k, views = s.task_classes or data.classes, s.task_views or data.views
+    if (k, views) == (data.classes, data.views):
+        return w
+    shown = task_features(s)
+    rest = torch.ones(data.dim, dtype=torch.bool)
+    rest[shown] = False
+    few = replace(data, classes=k, views=views, others=min(data.others, float(k - 1)))
+    setting = replace(s, data=few, task_classes=0, task_views=0, missing=0)
+    return World(setting, w.seed, torch.cat([w.basis[shown], w.basis[rest]]), w.start[: setting.kernels], w.dtype)
+
+
+def task_features(setting: Setting) -> Tensor:
+    """(F',) int64: the features of pretraining that the downstream task shows, in the task's own order."""
+    k, views = setting.task_classes or setting.data.classes, setting.task_views or setting.data.views
+    return (torch.arange(k)[:, None] * setting.data.views + torch.arange(views)).flatten()
+
+
 def world(setting: Setting, seed: int, dtype: torch.dtype = torch.float32) -> World:
     """Draw a world. Random numbers are drawn in float64, so the types share one draw."""
     basis = features(setting.data, generator(seed, "features"))

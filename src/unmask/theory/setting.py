@@ -37,6 +37,14 @@ class Setting:
     missing: int = 0
     """Pretraining data lack the first `missing` features (an assumption to break; 0 in every preset)."""
 
+    # Downstream task
+    task_classes: int = 0
+    """Classes of the downstream task, the first ones; 0 means all. The features of the others occur in pretraining
+    only.
+    """
+    task_views: int = 0
+    """Views that downstream data show of each class, the first ones; 0 means all."""
+
     # Supervision
     labelled: int = 500
     """Labelled samples of training from scratch."""
@@ -63,6 +71,8 @@ class Setting:
             "labelled_single_share": (0 <= self.labelled_single_share <= 1, "in [0, 1]"),
             "test_single_share": (0 <= self.test_single_share <= 1, "in [0, 1]"),
             "missing": (0 <= self.missing <= self.data.features, f"between 0 and {self.data.features} features"),
+            "task_classes": (self.task_classes in (0, *range(2, self.data.classes + 1)), self._subset(2, "classes")),
+            "task_views": (0 <= self.task_views <= self.data.views, self._subset(1, "views")),
             "stop_loss": (self.stop_loss > 0, "positive"),
         }
         for name in ("kernels_per_class", "samples", "labelled", "labels_per_class", "test_samples"):
@@ -70,6 +80,9 @@ class Setting:
         for name, (good, allowed) in checks.items():
             if not good:
                 raise UserError(f"{name} = {getattr(self, name)!r} is out of range: allowed is {allowed}")
+
+    def _subset(self, least: int, name: str) -> str:
+        return f"0 for all, or {least} to {name} = {getattr(self.data, name)}"
 
     @property
     def kernels(self) -> int:

@@ -38,10 +38,8 @@ class Supervised:
     """Evaluations of one seed's force, summed over seeds."""
 
 
-def supervised_force(
-    weights: Tensor, head: Tensor, data: Samples, q: int, threshold: float, train_weights: bool = True
-) -> tuple[Tensor, Tensor]:
-    """(-∂L/∂w (K, d), -∂L/∂u (k, K)), in row blocks; the first is zero unless train_weights."""
+def supervised_force(weights: Tensor, head: Tensor, data: Samples, q: int, threshold: float) -> tuple[Tensor, Tensor]:
+    """(-∂L/∂w (K, d), -∂L/∂u (k, K)), in row blocks."""
     n, p, d = data.x.shape
     k = weights.shape[0]
     scaled = (weights / threshold).T.contiguous()
@@ -58,9 +56,8 @@ def supervised_force(
         e = -torch.softmax(h @ head.T, 1)
         e[torch.arange(len(labels)), labels] += 1.0
         out_u.addmm_(e.T, h)
-        if train_weights:
-            s.view(-1, p, k).mul_((e @ head)[:, None, :])
-            out_w.addmm_(s.T, flat)
+        s.view(-1, p, k).mul_((e @ head)[:, None, :])
+        out_w.addmm_(s.T, flat)
     return out_w.div_(n), out_u.div_(n)
 
 
@@ -74,12 +71,16 @@ def train_from_scratch(
     end: float = 1e7,
     observe: Callable[[Tensor, Tensor, Tensor], None] | None = None,
     rtol: float = 5e-3,
+    data: Sequence[Samples] | None = None,
 ) -> Supervised:
-    """SL from the scratch start on the labelled samples until the stopping rule; observe, rtol as in `chebyshev`."""
+    """SL from the scratch start on the labelled samples (or on `data`) until the stopping rule.
+
+    observe and rtol are those of `chebyshev`.
+    """
     setting = worlds[0].setting
     head = block_head(setting.data.classes, setting.kernels_per_class, worlds[0].dtype).expand(len(worlds), -1, -1)
     start = torch.stack([w.scratch_start for w in worlds])
-    return _train(setting, start, head, [w.labelled() for w in worlds], end, (True, False), observe, rtol)
+    return _train(setting, start, head, data or [w.labelled() for w in worlds], end, False, observe, rtol)
 
 
 def fine_tune(
@@ -88,16 +89,45 @@ def fine_tune(
     """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples a class (or on `data`)."""
     setting = worlds[0].setting
     head = encoders.new_zeros(len(worlds), setting.data.classes, encoders.shape[1])
-    return _train(setting, encoders, head, data or [w.few() for w in worlds], end, (True, True))
+    return _train(setting, encoders, head, data or [w.few() for w in worlds], end, True)
 
 
 def linear_probe(
-    worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e7
+    worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e3
 ) -> Supervised:
-    """Train only the head on frozen encoders (S, K, d)."""
+    """Train only the head on frozen encoders (S, K, d): h is computed once.
+
+    Frozen features need not separate the classes, so the stopping rule may never be met: `fitted` is False then, and
+    the head is that at `end`.
+    """
     setting = worlds[0].setting
+    few = data or [w.few() for w in worlds]
+    seen = [responses(w, one.x, setting.power, setting.threshold) for w, one in zip(encoders, few, strict=True)]
     head = encoders.new_zeros(len(worlds), setting.data.classes, encoders.shape[1])
-    return _train(setting, encoders, head, data or [w.few() for w in worlds], end, (False, True))
+
+    def field(states: Tensor, index: Tensor) -> Tensor:
+        pairs = zip(states, index.tolist(), strict=True)
+        return torch.stack([head_force(u.view_as(head[0]), seen[i], few[i].labels).flatten() for u, i in pairs])
+
+    def stop(states: Tensor, index: Tensor) -> Tensor:
+        pairs = zip(states, index.tolist(), strict=True)
+        return torch.tensor([_fits(seen[i] @ u.view_as(head[0]).T, few[i].labels, setting) for u, i in pairs])
+
+    done = chebyshev(field, head.flatten(1), end, stop)
+    return Supervised(encoders, done.state.view_as(head), done.time, done.stopped, done.evaluations)
+
+
+def head_force(head: Tensor, h: Tensor, labels: Tensor) -> Tensor:
+    """-∂L/∂u = E e_i h_r, (k, K), on responses h (N, K)."""
+    e = -torch.softmax(h @ head.T, 1)
+    e[torch.arange(len(labels)), labels] += 1.0
+    return (e.T @ h).div_(len(labels))
+
+
+def _fits(f: Tensor, labels: Tensor, setting: Setting) -> bool:
+    """The stopping rule: training accuracy 1 and mean cross-entropy below stop_loss; f are logits (N, k)."""
+    right = bool((f.argmax(1) == labels).all())
+    return right and float(torch.nn.functional.cross_entropy(f, labels)) < setting.stop_loss
 
 
 def logits(weights: Tensor, head: Tensor, x: Tensor, setting: Setting) -> Tensor:
@@ -116,7 +146,7 @@ def _train(
     head: Tensor,
     data: Sequence[Samples],
     end: float,
-    trained: tuple[bool, bool],
+    train_head: bool,
     observe: Callable[[Tensor, Tensor, Tensor], None] | None = None,
     rtol: float = 5e-3,
 ) -> Supervised:
@@ -130,17 +160,14 @@ def _train(
         rows = []
         for row, seed in zip(states, index.tolist(), strict=True):
             parts = unpack(row, seed)
-            fw, fu = supervised_force(*parts, data[seed], setting.power, setting.threshold, trained[0])
-            rows.append(torch.cat([fw.flatten(), fu.flatten() if trained[1] else torch.zeros_like(row[size:])]))
+            fw, fu = supervised_force(*parts, data[seed], setting.power, setting.threshold)
+            rows.append(torch.cat([fw.flatten(), fu.flatten() if train_head else torch.zeros_like(row[size:])]))
         return torch.stack(rows)
 
     def stop(states: Tensor, index: Tensor) -> Tensor:
         met = []
         for row, seed in zip(states, index.tolist(), strict=True):
-            f = logits(*unpack(row, seed), data[seed].x, setting)
-            right = bool((f.argmax(1) == data[seed].labels).all())
-            fits = float(torch.nn.functional.cross_entropy(f, data[seed].labels)) < setting.stop_loss
-            met.append(right and fits)
+            met.append(_fits(logits(*unpack(row, seed), data[seed].x, setting), data[seed].labels, setting))
         return torch.tensor(met)
 
     start = torch.cat([weights.flatten(1), head.flatten(1)], 1)

@@ -85,7 +85,9 @@ def grow(
         return Growth(w, t, occurred, mark_time, mark_state, 0, 0)
     ds = torch.full((len(start),), 1e-3, dtype=torch.float64)
     slope = _both(field, clock, w[active], active)
-    ds[active] = (0.02 * _size(w[active]) / _size(slope[:, :-1]).clamp_min(1e-300)).double()
+    # A system at rest would take an endless first step: none is longer than to the last time.
+    longest = times[-1] / slope[:, -1]
+    ds[active] = torch.minimum(0.02 * _size(w[active]).double() / _size(slope[:, :-1]).clamp_min(1e-300), longest)
     steps = evaluations = 0
     while active.numel():
         if steps >= max_steps:

@@ -1,0 +1,159 @@
+"""Findings of the theory laboratory → HTML, with the words that a reader needs who knows the paper, not the code."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from unmask.report.blocks import Plate, Section, Table
+from unmask.report.palette import BLUE, INK, SKY
+from unmask.report.svg import blank, style, to_svg
+from unmask.report.theory import Curve, Findings, Swept
+from unmask.report.theory_panels import Panel, panels_of, time_axis
+from unmask.theory.setting import Setting
+from unmask.theory.verdict import Verdict
+
+KINDS = {
+    "proven": "Proven: follows from the equations and must hold",
+    "paper": "Paper: claimed by the papers, with their asymptotics; reported as measured in this regime",
+    "ours": "Ours: goes beyond the papers",
+}
+TITLES = {
+    ("phases", "mask_ratio"): (
+        "Phases over mask ratio and teacher scale",
+        "Each mark is two runs from small weights: a kernel on one view of a class, and one on all views of it. Lines: "
+        "critical mask ratios x = M C_p (τ^q/b - 1), ratio = x/(1 + x), with the moment formula for random strengths.",
+    ),
+    ("capture", ""): (
+        "Capture against time",
+        "All kernels read at common times T. The law: every feature is captured independently with p(T) = "
+        "Pr(⟨w(0), v⟩ > w*(T)). Captured kernels bind co-occurring features too: coverage lies above it, purity below.",
+    ),
+    ("purity", "kernels_per_class"): (
+        "Purity against the number of kernels a class",
+        "Read at the T at which the law predicts the given coverage. More kernels reach full coverage earlier, with "
+        "smaller p, so with purer kernels. Filled: measured; empty and dashed: the law.",
+    ),
+    ("correlations", ""): (
+        "Kernels × features, before and after, MRP beside SL",
+        "Correlations ⟨w_r, v_f⟩. MRP: kernels sorted by their strongest feature after training. SL: kernels by class, "
+        "as the fixed head has them; in the block of a class one view usually stays empty. Red: positive.",
+    ),
+    ("learners", "labelled_single_share"): (
+        "Test error against training μ",
+        "All labels: N labelled samples. Few labels: labels_per_class a class, the same samples for SL and MRP. "
+        "Labelled data hold the share μ of single-view samples; D mixes the kinds of test data.",
+    ),
+    ("learners", "labels_per_class"): (
+        "Test error against labels a class",
+        "SL on all labels does not depend on the axis: it is the level that the few-label learners are compared with.",
+    ),
+    ("downstream", "task_classes"): (
+        "A downstream task that uses part of the pretraining features",
+        "The task has the first classes only; pretraining saw all features.",
+    ),
+    ("downstream", "missing"): (
+        "A downstream task with features that pretraining has never seen",
+        "Pretraining data lack the first features; the task shows all of them. Fine-tuning trains the encoder too.",
+    ),
+}
+
+
+def page(name: str, seeds: int, found: Findings) -> str:
+    """The whole page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("unmask.report", "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    sections = [_coverage(found.coverage), *(_section(i, one, found.setting) for i, one in enumerate(found.sweeps))]
+    groups = [(text, [v for v in found.verdicts if v.kind == kind]) for kind, text in KINDS.items()]
+    return environment.get_template("theory.html.j2").render(
+        preset=name,
+        seeds=seeds,
+        words=letters(found.setting),
+        tally=tally(found.verdicts),
+        groups=groups,
+        sections=sections,
+    )
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """One sentence on how many claims of each kind hold."""
+    parts = []
+    for kind in KINDS:
+        mine = [v for v in verdicts if v.kind == kind]
+        parts.append(f"{sum(v.holds for v in mine)} of {len(mine)} {kind}")
+    return "Claims that hold here: " + ", ".join(parts) + "."
+
+
+def letters(setting: Setting) -> Table:
+    """The setting in the paper's letters."""
+    s, data = setting, setting.data
+    rows = [
+        ("k, L, F", "classes, views a class, features", f"{data.classes}, {data.views}, {data.features}"),
+        (
+            "d, P, C_p",
+            "patch dimension, patches, patches a feature",
+            f"{data.dim}, {data.patches}, {data.patches_per_feature}",
+        ),
+        ("m, K", "kernels a class, kernels", f"{s.kernels_per_class}, {s.kernels}"),
+        ("q, ϱ", "power and threshold of the smoothed ReLU", f"{s.power}, {s.threshold:g}"),
+        ("σ0", "start of pretraining; of SL", f"{s.init_scale:g}; {s.scratch_init_scale:g}"),
+        (
+            "τ, b, 1 - θ",
+            "teacher scale, decoder gain, mask ratio",
+            f"{s.teacher_scale:g}, {s.gain:g}, {s.mask_ratio:g}",
+        ),
+        ("B", "gain that a feature alone feels, b (1 + (1-θ)/(θ C_p))", f"{s.effective_gain:.4g}"),
+        (
+            "N",
+            "samples: unlabelled; labelled for SL; labels a class",
+            f"{s.samples}; {s.labelled}; {s.labels_per_class}",
+        ),
+        (
+            "s, σ_p, γ",
+            "other classes, noise, feature noise",
+            f"{data.others:g}, {data.noise:g}, {data.feature_noise:g}",
+        ),
+        ("ρ, Γ", "faint own view, other views in single-view samples", f"{data.weak}, {data.single_other}"),
+    ]
+    return Table("The setting, in the letters of the paper", ("letter", "meaning", "value"), rows)
+
+
+def _section(number: int, swept: Swept, setting: Setting) -> Section:
+    name = swept.axes[0][0] if swept.axes else ""
+    title, intro = TITLES[swept.measure, name]
+    seeds = len({row["seed"] for row in swept.rows})
+    note = f" {seeds} seed{'s' if seeds > 1 else ''}" + ("; bars span the seeds." if seeds > 1 else ".")
+    panels = panels_of(swept.measure, swept.rows, swept.axes, (setting.init_scale, setting.scratch_init_scale))
+    return Section(title=title, intro=intro + note, plates=[_plate(f"s{number}p{i}", p) for i, p in enumerate(panels)])
+
+
+def _plate(name: str, panel: Panel) -> Plate:
+    with style():
+        figure = blank(height=310)
+        panel.draw(figure.add_subplot())
+    return Plate(to_svg(figure, name, panel.title), panel.title)
+
+
+def _coverage(curve: Curve) -> Section:
+    title = "Coverage over T and K inside the bands of the law"
+    intro = "Features that lead some kernel by time T, in the mean of the seeds, for the first K kernels. "
+    intro += "The band: 95 % of the occupancy law, for all T and K at once."
+    panels = [Panel(f"K = {count}", partial(_band, curve=curve, column=i)) for i, count in enumerate(curve[1])]
+    return Section(title=title, intro=intro, plates=[_plate(f"c{i}", panel) for i, panel in enumerate(panels)])
+
+
+def _band(axes: Axes, curve: Curve, column: int) -> None:
+    times, _, measured, bands = curve
+    axes.fill_between(
+        times, bands.low[:, column], bands.high[:, column], color=SKY, alpha=0.4, linewidth=0, label="law"
+    )
+    axes.plot(times, bands.mean[:, column], "--", color=INK, label="its mean")
+    axes.plot(times, measured[:, column], color=BLUE, marker="o", linestyle="none", label="measured")
+    time_axis(axes)
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_ylabel("share of features captured")
+    axes.legend(fontsize=10, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)

@@ -1,0 +1,107 @@
+"""What a sweep measures at one point for one seed: a world → rows of a tidy table. All rows of one measure have the
+same columns; what does not exist at a point is NaN.
+"""
+
+from collections.abc import Sequence
+from math import inf, nan
+
+import torch
+from torch import Tensor
+
+from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
+from unmask.theory.checks_exact import grows
+from unmask.theory.laws import OneFeature, critical_mask_ratio, kernel_law, one_feature, support_of
+from unmask.theory.mrp import pretrain
+from unmask.theory.occupancy import time_of_full_coverage
+from unmask.theory.problem import World
+from unmask.theory.setting import Setting
+from unmask.theory.supervision import train_from_scratch
+
+Row = dict[str, float | int | str]
+PHASES = ("dead", "grows only together", "grows alone")
+SHARES = (0.5, 0.9, 0.999)
+"""Predicted coverages at whose times `purity_rows` reads the kernels."""
+
+
+def phase_rows(w: World) -> list[Row]:
+    """Phase of one view alone and of all views of a class together, from small weights; predicted boundaries."""
+    s = w.setting
+    q, tau, b = s.power, s.teacher_scale, s.gain
+    samples = w.unlabelled()
+    alone, together = grows(s, w, 1), grows(s, w, s.data.views)
+    support = {m: support_of(samples, torch.arange(m), q) for m in (1, s.data.views)}
+    return [
+        {
+            "phase": PHASES[2 if alone else 1 if together else 0],
+            "stays_finite": int(s.effective_gain > tau),
+            "predicted_alone": critical_mask_ratio(q, tau, b, support[1]),
+            "predicted_together": critical_mask_ratio(q, tau, b, support[s.data.views]),
+        }
+    ]
+
+
+def capture_rows(w: World, points: int = 10) -> list[Row]:
+    """Coverage, purity and features a kernel over time, from 5 % to 99.9 % predicted coverage, beside their laws."""
+    law = one_feature(w.unlabelled(), w.v, w.setting)
+    early, full = (_when(law, w.setting, share) for share in (0.05, 0.999))
+    if full == inf:
+        return _read(w, law, [nan] * points)
+    times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early
+    return _read(w, law, times.tolist())
+
+
+def purity_rows(w: World, shares: Sequence[float] = SHARES) -> list[Row]:
+    """The same at the times at which the law predicts the coverages `shares`, one row a share."""
+    law = one_feature(w.unlabelled(), w.v, w.setting)
+    times = [_when(law, w.setting, share) for share in shares]
+    rows = _read(w, law, times if times[-1] < inf else [nan] * len(times))
+    return [{"predicted_coverage": share, **row} for share, row in zip(shares, rows, strict=True)]
+
+
+def _when(law: OneFeature, s: Setting, share: float) -> float:
+    return time_of_full_coverage([law], s.init_scale, s.kernels, share)
+
+
+def _read(w: World, law: OneFeature, times: Sequence[float]) -> list[Row]:
+    """A row a time; NaN times stand for "never": nothing is captured there."""
+    s = w.setting
+    names = ("purity", "purity_law", "features_per_kernel", "features_per_kernel_law")
+    if times[0] != times[0]:
+        return [{"time": t, "coverage": 0.0, "coverage_law": 0.0, **dict.fromkeys(names, nan)} for t in times]
+    held = captured(pretrain([w], torch.tensor(times, dtype=torch.float64)).correlation[:, 0], s)
+    rows: list[Row] = []
+    for now, when in zip(held, times, strict=True):
+        number, pure = kernel_law(law, when, s.init_scale)
+        values = (float(purity(now)), pure, float(features_per_kernel(now)), number)
+        if not now.any():
+            values = (nan, pure, nan, number)
+        chance = 1 - (1 - law.chance(when, s.init_scale)) ** s.kernels
+        first: Row = {"time": when, "coverage": float(coverage(now)), "coverage_law": float(chance.mean())}
+        rows.append({**first, **dict(zip(names, values, strict=True))})
+    return rows
+
+
+def correlation_rows(w: World) -> list[Row]:
+    """⟨w_r, v_f⟩ of every kernel and feature: at the start and after MRP, at the start and after SL."""
+    scratch = train_from_scratch([w]).weights[0]
+    columns = (("start", w.start), ("mrp", encoder(w)[0]), ("scratch_start", w.scratch_start), ("scratch", scratch))
+    matrices = {name: (weights @ w.v.T).tolist() for name, weights in columns}
+    return [
+        {"kernel": r, "feature": f, **{name: matrix[r][f] for name, matrix in matrices.items()}}
+        for r in range(w.setting.kernels)
+        for f in range(w.setting.data.features)
+    ]
+
+
+def encoder(w: World) -> Tensor:
+    """The encoder that sweeps fine-tune: all kernels at the T of 99.9 % predicted coverage, at most 10^6; (1, K, d)."""
+    law = one_feature(w.unlabelled(), w.v, w.setting)
+    when = min(_when(law, w.setting, 0.999), 1e6)
+    return pretrain([w], torch.tensor([when], dtype=torch.float64)).weights[-1]
+
+
+def class_views(weights: Tensor, w: World) -> Tensor:
+    """(k,): views of each class that kernels of that class have captured; weights (K, d) trained from scratch."""
+    own = torch.arange(w.setting.kernels)[:, None] // w.setting.kernels_per_class
+    mine = own == torch.arange(w.setting.data.features) // w.setting.data.views
+    return views_per_class(captured(weights @ w.v.T, w.setting) & mine, w.setting.data.views)
