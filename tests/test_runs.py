@@ -122,3 +122,17 @@ def test_environment_can_be_stored() -> None:
     assert facts["seed"] == 3
     assert facts["packages"]["torch"]
     assert json.loads(json.dumps(facts)) == facts
+
+
+def test_a_half_file_of_a_kill_is_no_content(tmp_path: Path) -> None:
+    """Killed before config.json was whole, a run can still be resumed: it begins."""
+    (tmp_path / ".config.json.12.tmp").write_text("{")
+    assert claim_folder(tmp_path, PretrainConfig(), resume=True) is False
+    assert claim_folder(tmp_path, PretrainConfig(), resume=True) is True
+
+
+def test_weights_are_no_run(tmp_path: Path) -> None:
+    """CASES 45: given to --resume, a weights file is answered with the flag that takes it."""
+    (tmp_path / "encoder.safetensors").write_bytes(b"weights")
+    with pytest.raises(UserError, match="these are weights, not a run: use --init"):
+        check_folder(tmp_path / "encoder.safetensors", PretrainConfig(), resume=True)

@@ -108,8 +108,9 @@ def check_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: 
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: exists and is not a folder")
-    if not (folder.exists() and any(folder.iterdir())):
+        weights = "; these are weights, not a run: use --init" * (folder.suffix == ".safetensors")
+        raise UserError(f"{folder}: exists and is not a folder{weights}")
+    if not (folder.exists() and any(not _is_left_over(path) for path in folder.iterdir())):
         return False
     if not (resume or overwrite):
         raise UserError(
@@ -137,6 +138,11 @@ def claim_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
     return False
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether a kill in the middle of `atomic_path` left this half file."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def _is_run(folder: Path) -> bool:

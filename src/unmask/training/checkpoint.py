@@ -68,7 +68,9 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints."""
+    """Delete all but the newest `keep` checkpoints, and half files that a kill left."""
+    for path in (folder / "checkpoints").glob(".step_*.tmp"):
+        path.unlink()
     for path in sorted((folder / "checkpoints").glob("step_*.safetensors"))[:-keep]:
         path.unlink()
 
