@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unmask.theory.capture import capture_level, clock, own_strength
-from unmask.theory.integrate import Field, grow, rosenbrock
+from unmask.theory.integrate import Field, Growth, grow, rosenbrock
 from unmask.theory.jacobian import mrp_jacobian
 from unmask.theory.laws import fixed_point
 from unmask.theory.pretraining import Objective, force
@@ -93,11 +93,19 @@ def pretrain(
             floor=0.5 * level,
         )
     assert not through_capture or not saved.isnan().any(), "a kernel has not reached a time it is read at"
+    return _read_out(worlds, times, saved, start, grown, steps)
+
+
+def _read_out(
+    worlds: Sequence[World], times: Tensor, saved: Tensor, start: Tensor, grown: Growth, steps: int
+) -> Pretraining:
+    """The result in ambient coordinates, from rows (seed, kernel) in the feature bases."""
+    setting, d, f = worlds[0].setting, worlds[0].setting.data.dim, worlds[0].setting.data.features
     marked = grown.mark_time.isfinite()
     leader = grown.mark_state[:, :f].argmax(1)
-    shape = (len(worlds), count)
+    shape = (len(worlds), len(worlds[0].start))
     split = saved.view(len(times), *shape, d)
-    ambient = torch.stack([split[:, i] @ q for i, q in enumerate(bases)], 1)
+    ambient = torch.stack([split[:, i] @ w.basis.to(w.dtype) for i, w in enumerate(worlds)], 1)
     return Pretraining(
         setting,
         times,

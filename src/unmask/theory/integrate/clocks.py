@@ -83,11 +83,9 @@ def grow(
     active = torch.nonzero(~occurred)[:, 0]
     if not active.numel():
         return Growth(w, t, occurred, mark_time, mark_state, 0, 0)
-    ds = torch.full((len(start),), 1e-3, dtype=torch.float64)
     slope = _both(field, clock, w[active], active)
-    # A system at rest would take an endless first step: none is longer than to the last time.
-    longest = times[-1] / slope[:, -1]
-    ds[active] = torch.minimum(0.02 * _size(w[active]).double() / _size(slope[:, :-1]).clamp_min(1e-300), longest)
+    ds = torch.zeros(len(start), dtype=torch.float64)
+    ds[active] = _first_step(w[active], slope, float(times[-1]))
     steps = evaluations = 0
     while active.numel():
         if steps >= max_steps:
@@ -102,22 +100,23 @@ def grow(
         crossed = event(segment.new) >= 0
         end = torch.ones_like(segment.t)
         if crossed.any():
-            end[crossed] = _solve(segment.at(crossed), lambda y, _: event(y).double())
-            stop = segment.at(crossed)
-            new[good.nonzero()[:, 0][crossed]], new_t[good.nonzero()[:, 0][crossed]] = stop.state(end[crossed])
+            end[crossed], stopped = _crossing(segment.at(crossed), event)
+            new[good.nonzero()[:, 0][crossed]], new_t[good.nonzero()[:, 0][crossed]] = stopped
         _save(segment, end, times, saved, rows)
         first = (mark(segment.new) >= 0) & mark_time[rows].isinf()
         if first.any():
-            passed = segment.at(first)
-            mark_state[rows[first]], mark_time[rows[first]] = passed.state(
-                _solve(passed, lambda y, _: mark(y).double())
-            )
+            _, (mark_state[rows[first]], mark_time[rows[first]]) = _crossing(segment.at(first), mark)
         w[rows], t[rows], occurred[rows] = new[good], new_t[good], crossed
         slope = torch.where(good[:, None], last, slope)
         ds[active] *= (0.9 * ratio.clamp_min(1e-10) ** -0.2).clamp(0.2, 4.0)
         running = ~occurred[active] & (t[active] < times[-1])
         active, slope = active[running], slope[running]
     return Growth(w, t, occurred, mark_time, mark_state, steps, evaluations)
+
+
+def _first_step(w: Tensor, slope: Tensor, last: float) -> Tensor:
+    """2 % of a system's size; a system at rest would take an endless step, so none is longer than to the last time."""
+    return torch.minimum(0.02 * _size(w).double() / _size(slope[:, :-1]).clamp_min(1e-300), last / slope[:, -1])
 
 
 @dataclass(frozen=True)
@@ -190,6 +189,12 @@ def _solve(segment: _Segment, function: Callable[[Tensor, Tensor], Tensor]) -> T
         above = function(*segment.state(middle)) >= 0
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
     return high
+
+
+def _crossing(segment: _Segment, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Fraction at which function(w) crosses zero, and (w, t) there."""
+    u = _solve(segment, lambda y, _: function(y).double())
+    return u, segment.state(u)
 
 
 def _save(segment: _Segment, end: Tensor, times: Tensor, saved: Tensor, rows: Tensor) -> None:

@@ -61,13 +61,11 @@ def rosenbrock(
             return step
         goal = times[target[active]]
         remaining = goal - t[active]
-        used = torch.minimum(h[active], remaining)
-        used = torch.where((used < remaining) & (used > 0.5 * remaining), 0.5 * remaining, used)
+        used = _fitted(h[active], remaining)
         if step % refresh == 0:
             matrix = jacobian(w[active], index[active])
         new, error = _step(field, matrix, w[active], used, index[active])
-        scale = rtol * torch.maximum(new.abs(), w[active].abs()).clamp_min(floor)
-        ratio = (error / scale).double().abs().nan_to_num(nan=1e9, posinf=1e9).amax(1)
+        ratio = _ratio(error, torch.maximum(new.abs(), w[active].abs()).clamp_min(floor), rtol)
         good = ratio <= 1
         rows = active[good]
         w[rows] = new[good]
@@ -82,6 +80,17 @@ def rosenbrock(
         running = target[active] < len(times)
         active, matrix = active[running], matrix[running]
     raise RuntimeError(f"{active.numel()} systems have not reached the last time in {max_steps} steps")
+
+
+def _fitted(h: Tensor, remaining: Tensor) -> Tensor:
+    """Steps that end at the save time, the last two of equal length."""
+    used = torch.minimum(h, remaining)
+    return torch.where((used < remaining) & (used > 0.5 * remaining), 0.5 * remaining, used)
+
+
+def _ratio(error: Tensor, size: Tensor, rtol: float) -> Tensor:
+    """Largest error of a system over what is allowed; huge where it is no number."""
+    return (error / (rtol * size)).double().abs().nan_to_num(nan=1e9, posinf=1e9).amax(1)
 
 
 def _first_step(force: Tensor, w: Tensor, rtol: float) -> Tensor:
