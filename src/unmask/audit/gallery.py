@@ -154,8 +154,8 @@ def _pictures(
         for at, i in enumerate(shown)
     ]
     caption = (
-        "Orange: evidence; blue (occlusion only): against the class. Each map has a scale of its own. Occlusion: cells of "
-        f"{grid.side} pixels, filled with {FILLS[config.fill]}."
+        "Orange: evidence; blue (occlusion only): against the class. Each map has a scale of its own. Occlusion: cells "
+        f"of {grid.side} pixels, filled with {FILLS[config.fill]}."
     )
     alt = (
         f"Maps of {len(rows)} images by {', '.join(names)}, a row an image: the image, then Eigen-CAM, Grad-CAM and "
