@@ -106,5 +106,12 @@ def test_headline_tells_the_first_difference() -> None:
     assert "do not differ measurably" in say[2]
     assert say[3].startswith("No image")
     assert "network" in headline({"differences": []})
+    draws = row | {"measure": "arms", "quantity": "views an image", "n": 5}
+    parts = draws | {"quantity": "parts captured", "mean": 9.4, "low": 8.3, "high": 10.5}
+    other = parts | {"baseline": "c"}
+    assert headline({"differences": [draws, parts, other, row]}) == (
+        "a has more sufficient views than b: +0.50 [+0.20, +0.80] an image, over 5 label draws; "
+        "a has more captured parts than b: +9.40 [+8.30, +10.50] of their classes."
+    )
     assert bracketed({"mean": -0.5, "low": -1, "high": 0}, signed=True) == "−0.50 [−1.00, +0.00]"
     assert json.dumps(bracketed(None)) == '"\\u2013"'

@@ -50,19 +50,32 @@ def audit_story(folder: Path, anchor: str, name: str | None = None) -> Story:
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """What the sufficient views say of the first two networks, in one sentence."""
-    rows = [row for row in report["differences"] if row.get("quantity") == "views"]
+    """What was found of the first two networks, or of the first two arms over the label draws, in one sentence."""
+    over_draws = [row for row in report["differences"] if row.get("measure") == "arms"]
+    rows = over_draws or [row for row in report["differences"] if row.get("quantity") == "views"]
     if not rows:
         return "What the network looks at, and how many parts of an image are each enough for it."
-    row = rows[0]
+    pair = (rows[0]["model"], rows[0]["baseline"])
+    if rows[0]["mean"] is None:
+        return f"No image was recognised clearly enough by both {pair[0]} and {pair[1]} to compare their views."
+    where = f"{rows[0]['n']} label draws" if over_draws else f"{rows[0]['n']} images kept for both"
+    told = [f"{_compared(rows[0], 'sufficient views')} an image, over {where}"]
+    told += [
+        f"{_compared(row, 'captured parts')} of their classes"
+        for row in rows
+        if row["quantity"] == "parts captured" and (row["model"], row["baseline"]) == pair
+    ]
+    return "; ".join(told) + "."
+
+
+def _compared(row: Mapping[str, Any], what: str) -> str:
+    """mrp has more captured parts than scratch_best: +9.40 [+8.29, +10.51]."""
     name, baseline, low, high = row["model"], row["baseline"], row["low"], row["high"]
-    if row["mean"] is None:
-        return f"No image was recognised clearly enough by both {name} and {baseline} to compare their views."
     interval = "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
-    measured = f"{row['mean']:+.2f}{interval} an image, over {row['n']} images kept for both.".replace("-", "−")
+    measured = f"{row['mean']:+.2f}{interval}".replace("-", "−")
     if low is None or low <= 0 <= high:
-        return f"{name} and {baseline} do not differ measurably in sufficient views: {measured}"
-    return f"{name} has {'more' if low > 0 else 'fewer'} sufficient views than {baseline}: {measured}"
+        return f"{name} and {baseline} do not differ measurably in {what}: {measured}"
+    return f"{name} has {'more' if low > 0 else 'fewer'} {what} than {baseline}: {measured}"
 
 
 def _section(part: Mapping[str, Any], folder: Path, anchor: str) -> Section:
