@@ -1,5 +1,6 @@
 """Checkpoints: whole, plain, and the last good one loads."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,18 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
         "step_00000003.safetensors",
         "step_00000004.safetensors",
     ]
+
+
+def test_a_full_disk_is_an_os_error_and_keeps_what_was_there(tmp_path: Path) -> None:
+    """A limit of the file size stands in for it; no half file stays, and the earlier one still loads."""
+    path = tmp_path / "state.safetensors"
+    save_tensors(path, {"a": torch.ones(2)}, {"step": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"state\.safetensors: cannot be written"):
+            save_tensors(path, {"a": torch.ones(5000)}, {"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert load_tensors(path)[1]["step"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]

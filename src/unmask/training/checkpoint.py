@@ -16,10 +16,17 @@ from unmask.runs import atomic_path
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header atomically."""
+    """Write tensors and a JSON header atomically.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk; what stood at `path` is kept.
+    """
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(plain, str(temporary), metadata={"unmask": json.dumps(header)})
+        try:
+            save_file(plain, str(temporary), metadata={"unmask": json.dumps(header)})
+        except SafetensorError as error:  # how safetensors tells of a full disk
+            raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
