@@ -126,7 +126,8 @@ def jobs(place: Path, data: Path, steps: Steps) -> list[Job]:
     commands = [
         ("pretrain", *small, *encoder, "--save-every", epochs),
         ("pretrain", *small, *encoder, "--save-every", epochs, "--cache-mib", "0"),
-        ("scratch", *small, *encoder, "--save-steps", str(INTERVAL)),
+        # without a head phase, whose steps are counted anew
+        ("scratch", *small, *encoder, "--save-steps", str(INTERVAL), "--head-steps", "0"),
     ]
     found = []
     for number, words in enumerate(commands):

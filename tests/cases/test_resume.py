@@ -7,8 +7,6 @@ stages/test_pretrain (a gradient for every parameter) and training/test_processe
 shares; one process fails).
 """
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,11 +55,3 @@ def test_49_the_order_of_epochs_differs_and_repeats() -> None:
     orders = [tuple(permutation(0, "order", epoch, 50).tolist()) for epoch in (0, 1, 0)]
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[1]) == list(range(50))
-
-
-def test_42_twenty_faults_and_nothing_lost() -> None:
-    """A tenth of the campaign of benchmarks/faults.py, in a process of its own because it forks."""
-    script = Path(__file__).parents[2] / "benchmarks" / "faults.py"
-    done = subprocess.run([sys.executable, script, "--number", "20", "--seed", "1"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "survived 20 / 20" in done.stdout
