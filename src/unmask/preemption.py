@@ -8,6 +8,7 @@ from types import FrameType
 
 from unmask.errors import PreemptionError
 
+STOPPED = "stopped by SIGTERM; what was finished is kept, go on with the same command and --resume"
 _Handler = Callable[[int, FrameType | None], None]
 
 
@@ -16,7 +17,7 @@ def stopping_at_once() -> Iterator[None]:
     """While the body runs SIGTERM raises `PreemptionError` wherever the program is, as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise PreemptionError("stopped by SIGTERM; what was finished is kept, go on with the same command and --resume")
+        raise PreemptionError(STOPPED)
 
     with _handling(stop):
         yield

@@ -1,7 +1,6 @@
 """The audit of a comparison: the arms over all label draws, paired, and the networks of the first draw side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,8 @@ from unmask.audit.parts_section import KEY as PARTS
 from unmask.audit.parts_section import measure_parts
 from unmask.audit.protocol import AuditData, Audited, Measure, Section
 from unmask.audit.views import KEY as VIEWS
-from unmask.audit.views import bracketed, measure_views
+from unmask.audit.views import NO_IMAGE, bracketed, interval, measure_views
 from unmask.config import AuditConfig
-from unmask.evaluate.statistics import paired_interval
 from unmask.report.blocks import Table
 
 KEY = "arms"
@@ -109,9 +107,9 @@ def arms_section(found: Sequence[Sections], agreement: Mapping[str, Mapping[str,
     arms = list(agreement)
     values = {arm: [quantities(one, arm) for one in found] for arm in arms}
     names = list(values[arms[0]][0])
-    means = {arm: {q: _interval([row[q] for row in values[arm]], confidence) for q in names} for arm in arms}
+    means = {arm: {q: interval([row[q] for row in values[arm]], confidence) for q in names} for arm in arms}
     differences = [
-        {"quantity": q, "model": arms[0], "baseline": other, **(_interval(apart, confidence) or _NOTHING)}
+        {"quantity": q, "model": arms[0], "baseline": other, **(interval(apart, confidence) or NO_IMAGE)}
         for other in arms[1:]
         for q, apart in _apart(found, values, arms[0], other).items()
     ]
@@ -127,9 +125,6 @@ def arms_section(found: Sequence[Sections], agreement: Mapping[str, Mapping[str,
         setting={"draws": len(found)},
         tables=_tables(means, differences, agreement, len(found)),
     )
-
-
-_NOTHING = {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
 
 
 def _apart(
@@ -148,11 +143,6 @@ def _apart(
 
 def _minus(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
-
-
-def _interval(values: Sequence[float | None], confidence: float) -> dict[str, Any] | None:
-    known = [value for value in values if value is not None]
-    return asdict(paired_interval(known, confidence)) if known else None
 
 
 def _tables(

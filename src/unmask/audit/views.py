@@ -19,6 +19,8 @@ from unmask.evaluate.statistics import paired_interval
 from unmask.report.blocks import Table
 
 KEY = "sufficient_views"
+NO_IMAGE = {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
+"""A row of numbers where no image could be measured."""
 INTRO = (
     "An encoder that captured every feature of a class can recognise it from any one of them. Counted are sets of "
     "cells at separate places each of which, shown alone, makes the right class clearly more probable than any other. "
@@ -34,15 +36,16 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
     found = {network.name: _views_of(network, data, config, grid) for network in networks}
     given = [network.name for network in networks if not network.control]
     numbers = {name: view_numbers(views, data, grid, config.confidence) for name, views in found.items()}
+    differences = [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
     return Section(
         key=KEY,
         title="Sufficient views",
         intro=INTRO,
         models=numbers,
-        differences=[view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)],
+        differences=differences,
         setting=_setting(grid, config),
         pictures=_pictures(networks, found, data, grid, config),
-        tables=_tables(numbers, [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]),
+        tables=_tables(numbers, differences),
         notes=_notes(numbers, config),
     )
 
@@ -76,8 +79,8 @@ def view_numbers(views: Sequence[Views], data: AuditData, grid: Grid, confidence
     ]
     return {
         **_counts(views),
-        "interval": _interval([one.count for one in kept], confidence),
-        "two_or_more": _interval([float(one.count >= 2) for one in kept], confidence),
+        "interval": interval([one.count for one in kept], confidence),
+        "two_or_more": interval([float(one.count >= 2) for one in kept], confidence),
         "left_out_fill": sum(one.status == "fill" for one in views),
         "left_out_missed": sum(one.status == "missed" for one in views),
         "out_of_budget": sum(not one.complete for one in kept),
@@ -96,8 +99,7 @@ def view_difference(
     """Views of one network minus those of another, paired over the images kept for both; None where there is none."""
     both = kept_by_all([found[name], found[baseline]])
     differences = [found[name][i].count - found[baseline][i].count for i in both]
-    row = _interval(differences, confidence) or {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
-    return {"quantity": "views", "model": name, "baseline": baseline, **row}
+    return {"quantity": "views", "model": name, "baseline": baseline, **(interval(differences, confidence) or NO_IMAGE)}
 
 
 def _counts(views: Sequence[Views]) -> dict[str, Any]:
@@ -118,8 +120,10 @@ def _cells(one: Views, grid: Grid) -> dict[str, Any]:
     return {"complete": one.complete, "cells": rows}
 
 
-def _interval(values: Sequence[float], confidence: float) -> dict[str, Any] | None:
-    return asdict(paired_interval(values, confidence)) if values else None
+def interval(values: Sequence[float | None], confidence: float) -> dict[str, Any] | None:
+    """Interval of the mean of the values that there are, as a row of numbers; None where there is none."""
+    known = [value for value in values if value is not None]
+    return asdict(paired_interval(known, confidence)) if known else None
 
 
 def _setting(grid: Grid, config: AuditConfig) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: class {missing[0]} has validation or test images, but no training image")
     pixels, mean, std = _measure(config, plan, form, values)
-    sets = {name: _image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
+    sets = {name: image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
     return Dataset(
         pretrain=sets.pop(PRETRAIN),
         train=sets.pop(TRAIN, None),
@@ -178,7 +178,8 @@ def _measure(
     return CachedPixels(values, scale, clip), mean, std
 
 
-def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:
+def image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:
+    """The images of some rows of a source, with their labels and names."""
     at = torch.from_numpy(rows)
     return ImageSet(
         pixels=pixels,

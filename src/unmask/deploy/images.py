@@ -13,7 +13,7 @@ from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.content import digest_rows, digest_stored
 from unmask.data.form import TOP, Form, Kind, widest
 from unmask.data.imageset import ImageSet
-from unmask.data.load import make_plan, read_source
+from unmask.data.load import image_set, make_plan, read_source
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.scan import choose_form
 from unmask.data.source import Arrays, Files, Source
@@ -71,17 +71,7 @@ def choose_images(
     rows = _rows(config, source, bad, values, split)
     pixels = _pixels(source, form, trained.card, values)
     _require_same_range(config, trained.card, pixels, rows, form.kind)
-    at = torch.from_numpy(rows)
-    images = ImageSet(
-        pixels=pixels,
-        rows=at,
-        labels=torch.from_numpy(source.labels)[at],
-        ids=at,
-        names=tuple(source.names[row] for row in rows.tolist()),
-        workers=config.workers,
-        on_bad_file=on_bad_file,
-    )
-    return Chosen(images, source.classes, tuple(bad.values()))
+    return Chosen(image_set(config, source, pixels, rows), source.classes, tuple(bad.values()))
 
 
 def kind_of_card(card: Card) -> Kind:

@@ -18,6 +18,7 @@ from unmask.data.imageset import Batch, ImageSet, batches
 from unmask.data.load import Dataset
 from unmask.encoders.dense.joint import JointStatistics
 from unmask.errors import PreemptionError
+from unmask.preemption import STOPPED
 from unmask.randomness import derive_seed
 from unmask.runs import rewrite_metrics
 from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
@@ -241,4 +242,4 @@ class Trainer:
     def _stop(self, done: int) -> None:
         if self.keeper is not None:
             self.keeper.stop(self._overall(done))
-        raise PreemptionError("stopped by SIGTERM; what was finished is kept, go on with the same command and --resume")
+        raise PreemptionError(STOPPED)
