@@ -1,15 +1,19 @@
-"""A campaign of faults: N tiny runs are killed, told to end, starved of disk or given bad files, and then resumed.
+"""A campaign of faults: tiny runs are killed, told to end, starved of disk or given bad files, again and again.
 
-Survived means: the resumed run ends with exactly the weights of a run that met no fault, and did no more steps again
-than lie between two checkpoints (between three, where the newest checkpoint itself was cut). Prints survived / N and
-the work lost against the interval of checkpoints; exit code 1 if one run did not survive.
+A run has one life: it is started, meets a fault, goes on with --resume, meets the next one, up to one of each kind,
+and then ends. A fault is survived where the run said at most a line and left with the exit code of its kind; where it
+went on from no earlier than the last checkpoint (the one before it, where the newest was cut; the very step, after
+SIGTERM); and where its life ended with exactly the weights of a run that met no fault. Only faults that met a run at
+work are counted. Prints survived / N and the work lost against the interval of checkpoints; exit code 1 if one was not
+survived.
 
-    python benchmarks/faults.py --number 200
+    OMP_NUM_THREADS=1 python benchmarks/faults.py --number 200
 """
 
 import argparse
 import mmap
 import os
+import platform
 import random
 import resource
 import shutil
@@ -18,46 +22,67 @@ import struct
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+import traceback
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm  # noqa: F401
 import torch
 from PIL import Image
 
-from unmask.cli import main as unmask
+import unmask.stages.classify  # noqa: F401  (imported here, and not in every child)
+import unmask.stages.pretrain  # noqa: F401
+from unmask.cli import main as unmask_main
+from unmask.stages.trainer import Trainer
 from unmask.training import loop
 from unmask.training.checkpoint import load_tensors
 
-FAULTS = ("SIGKILL", "SIGTERM", "truncated checkpoint", "full disk", "bad file")
-STEPS, INTERVAL = 24, 3
+CODES = {
+    "SIGKILL": -signal.SIGKILL,
+    "SIGTERM": 143,
+    "truncated checkpoint": -signal.SIGKILL,
+    "full disk": 2,
+    "bad file": 2,
+}
+STEPS, HEAD_STEPS, INTERVAL = 24, 8, 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command without its --out, and the weights it leads to when nothing happens."""
+    """A command without its --out, how many steps it takes, and the weights it leads to when nothing happens."""
 
+    name: str
     words: tuple[str, ...]
+    steps: int
     weights: dict[str, torch.Tensor]
+    start: float
+    """Seconds to its first step."""
     seconds: float
+    """Seconds of a step."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether files are read in every epoch, so that one may turn bad."""
+        return "--cache-mib" in self.words
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one run."""
+    """What became of one fault."""
 
     fault: str
+    job: str
     survived: bool
-    hit: bool
-    """The fault came while the run was at work."""
     lost: int
     """Steps done again."""
     message: str
 
 
 class Steps:
-    """The last step that a child process began, and the first, in memory shared with it."""
+    """The first and the last step that a child process began, over all phases, in memory shared with it."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, 16)
@@ -78,6 +103,22 @@ class Steps:
         return first, last
 
 
+def count_into(steps: Steps) -> None:
+    """Let this process tell every step it begins; a second phase counts on where the first one ended."""
+    take, phase, before = loop._one_step, Trainer._phase, [0]
+
+    def counted(batch: Any, step: int, *rest: Any) -> Any:
+        steps.begin(before[0] + step)
+        return take(batch, step, *rest)
+
+    def phased(trainer: Trainer, name: str, *rest: Any) -> None:
+        before[0] = HEAD_STEPS if name == "all" else 0
+        phase(trainer, name, *rest)
+
+    loop._one_step = counted
+    Trainer._phase = phased  # type: ignore[method-assign]
+
+
 def start(words: tuple[str, ...], steps: Steps, log: Path) -> int:
     """The command in a child process; returns its id."""
     steps.reset()
@@ -87,25 +128,35 @@ def start(words: tuple[str, ...], steps: Steps, log: Path) -> int:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    take = loop._one_step
-
-    def counted(batch: Any, step: int, *rest: Any) -> Any:
-        steps.begin(step)
-        return take(batch, step, *rest)
-
-    loop._one_step = counted
+    count_into(steps)
     code = 70
     try:
-        unmask(list(words))
+        unmask_main(list(words))
     except SystemExit as error:
         code = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
 
-def end(child: int) -> int:
-    """Wait for a child; its exit code, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def wait(child: int, *, until: float | None = None) -> int | None:
+    """A child's exit code, negative for a signal; None where it is still at work at the time `until`."""
+    while True:
+        found, status = os.waitpid(child, 0 if until is None else os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if until is not None and time.monotonic() >= until:
+            return None
+        time.sleep(0.002)
+
+
+def wait_for_step(child: int, steps: Steps, step: int) -> int | None:
+    """Return when the child begins the step: None; or its exit code, where it ends before."""
+    code = None
+    while steps.read()[1] < step and code is None:
+        code = wait(child, until=time.monotonic() + 0.002)
+    return code
 
 
 def draw_images(folder: Path) -> None:
@@ -119,56 +170,128 @@ def draw_images(folder: Path) -> None:
 
 
 def jobs(place: Path, data: Path, steps: Steps) -> list[Job]:
-    """Pretraining from memory and from files, and training from scratch, each run once without a fault."""
-    small = ("--data", str(data), "--batch-size", "8", "--steps", str(STEPS), "--quiet", "--workers", "0")
-    encoder = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}')
-    epochs = str(INTERVAL / 3)  # 20 training images or so: 3 steps an epoch
-    commands = [
-        ("pretrain", *small, *encoder, "--save-every", epochs),
-        ("pretrain", *small, *encoder, "--save-every", epochs, "--cache-mib", "0"),
-        # without a head phase, whose steps are counted anew
-        ("scratch", *small, *encoder, "--save-steps", str(INTERVAL), "--head-steps", "0"),
-    ]
+    """Pretraining from memory, from files and through workers, and two phases of training, each once undisturbed."""
+    small = ("--data", str(data), "--batch-size", "8", "--steps", str(STEPS), "--quiet", "--encoder", "patchnet")
+    small += ("--encoder-options", '{"width": 8, "patch": 4}')
+    saved = ("--save-every", str(INTERVAL / 3), "--picture-every", "3")  # 3 steps an epoch
+    files = ("--cache-mib", "0", "--workers")
     found = []
-    for number, words in enumerate(commands):
-        out = place / f"reference-{number}"
-        begun = time.monotonic()
-        code = end(start((*words, "--out", str(out)), steps, place / "log"))
-        if code != 0:
-            raise SystemExit((place / "log").read_text())
+    for name, words, number in (
+        ("pretrain, pixels, in memory", ("pretrain", *small, *saved), STEPS),
+        ("pretrain, EMA teacher, files", ("pretrain", *small, *saved, "--target", "ema_teacher", *files, "0"), STEPS),
+        ("pretrain, pixels, a worker", ("pretrain", *small, *saved, *files, "1"), STEPS),
+        (
+            "scratch, two phases, files",
+            ("scratch", *small, "--save-steps", str(INTERVAL), "--head-steps", str(HEAD_STEPS), *files, "0"),
+            HEAD_STEPS + STEPS,
+        ),
+    ):
+        out, log, begun = place / "reference", place / "log", time.monotonic()
+        child = start((*words, "--out", str(out)), steps, log)
+        wait_for_step(child, steps, 0)
+        first = time.monotonic()
+        if wait(child) != 0 or steps.read() != (0, number - 1):
+            raise SystemExit(f"{name}, undisturbed: steps {steps.read()} of {number}; {log.read_text()}")
         weights = load_tensors(out / "encoder.safetensors")[0]
-        found.append(Job(words, weights, time.monotonic() - begun))
+        seconds = (time.monotonic() - first) / number
+        found.append(Job(name, words, number, weights, first - begun, seconds))
+        shutil.rmtree(out)
     return found
 
 
-def one(job: Job, fault: str, place: Path, data: Path, steps: Steps, chance: random.Random) -> Result:
-    """One run, one fault at a random moment, one --resume."""
-    out, log = place / "run", place / "log"
-    shutil.rmtree(out, ignore_errors=True)
-    words = (*job.words, "--out", str(out))
-    child = start(words, steps, log)
-    time.sleep(chance.uniform(0, 1.1) * job.seconds)
-    victim = chance.choice(sorted(data.rglob("*.png")))
-    whole = victim.read_bytes()
-    if fault == "full disk":
-        resource.prlimit(child, resource.RLIMIT_FSIZE, (chance.randrange(4096), -1))
-    elif fault == "bad file":
-        victim.write_bytes(whole[: len(whole) // 2])
-    else:
-        os.kill(child, signal.SIGTERM if fault == "SIGTERM" else signal.SIGKILL)
-    code = end(child)
-    victim.write_bytes(whole)
-    told = log.read_text()
-    _, last = steps.read()
-    if fault == "truncated checkpoint" and (saved := sorted((out / "checkpoints").glob("step_*"))):
-        os.truncate(saved[-1], chance.randrange(saved[-1].stat().st_size))
-    again = end(start((*words, "--resume"), steps, log))
-    first, _ = steps.read()
-    equal = again == 0 and _equal(load_tensors(out / "encoder.safetensors")[0], job.weights)
-    clean = code in (0, 2, 143, -signal.SIGKILL) and "Traceback" not in told
-    lost = max(0, last + 1 - first) if first >= 0 and last >= 0 else 0
-    bound = 2 * INTERVAL if fault == "truncated checkpoint" else INTERVAL
-    return Result(fault, equal and clean and lost <= bound, code != 0, lost, (told + log.read_text()).strip()[-500:])
+class Life:
+    """One run from its first start to its end."""
+
+    def __init__(self, job: Job, place: Path, data: Path, steps: Steps, chance: random.Random) -> None:
+        self.job, self.data, self.steps, self.chance = job, data, steps, chance
+        self.out, self.log = place / "run", place / "log"
+        self.reached = -1
+        """The last step begun."""
+        self.open: list[Result] = []
+        """Faults after which no step was begun yet."""
+        self.closed: list[Result] = []
+
+    def live(self, faults: list[str]) -> list[Result]:
+        """Meet the faults one after the other, as long as the run lasts; then end."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        code: int | None = None
+        for left, fault in zip(range(len(faults), 0, -1), faults, strict=True):
+            code = self.meet(fault, left)
+            if code == 0:
+                break
+        if code != 0:
+            child = start((*self.job.words, "--out", str(self.out), "--resume"), self.steps, self.log)
+            code = wait(child)
+            self.settle()
+        weights = load_tensors(self.out / "encoder.safetensors")[0] if code == 0 else {}
+        whole = _equal(weights, self.job.weights)
+        end = f"ended with {code}, weights {'equal' if whole else 'differ'}: {self.log.read_text().strip()[-500:]}"
+        return [
+            replace(result, survived=result.survived and whole, message=f"{result.message}; {end}")
+            for result in (*self.closed, *self.open)
+        ]
+
+    def meet(self, fault: str, left: int) -> int:
+        """Start, inject one fault where the run has not ended before, and wait for the end. Returns the exit code."""
+        child = start((*self.job.words, "--out", str(self.out), "--resume"), self.steps, self.log)
+        code = self._moment(child, fault, left)
+        hit = code is None
+        if code is None:
+            victims = self.chance.sample(sorted(self.data.rglob("*.png")), 8)
+            code = self._inject(child, fault, victims)
+        told = self.log.read_text()
+        self.settle()
+        if code != 0:
+            begun = self.steps.read()[1] >= 0
+            expected = {CODES[fault]} if begun else {CODES[fault], -signal.SIGTERM if fault == "SIGTERM" else 2}
+            clean = hit and code in expected and "Traceback" not in told
+            message = f"exit code {code} after step {self.reached}: {told.strip()[-500:]}"
+            self.open.append(Result(fault, self.job.name, clean, 0, message))
+        return code
+
+    def _moment(self, child: int, fault: str, left: int) -> int | None:
+        """Wait for the moment of the fault: before the first step now and then, else anywhere up to the very end."""
+        if self.chance.random() < 0.15 and fault != "truncated checkpoint":
+            return wait(child, until=time.monotonic() + self.chance.uniform(0, self.job.start))
+        first = max(self.reached, INTERVAL if fault == "truncated checkpoint" else 0)
+        step = first + self.chance.randrange(max(1, -(-(self.job.steps - first) // left)))
+        code = wait_for_step(child, self.steps, min(step, self.job.steps - 1))
+        return code if code is not None else wait(child, until=time.monotonic() + self._within_a_step())
+
+    def _within_a_step(self) -> float:
+        return self.chance.uniform(0, 1.5) * self.job.seconds
+
+    def _inject(self, child: int, fault: str, victims: list[Path]) -> int:
+        whole = {victim: victim.read_bytes() for victim in victims}
+        if fault == "full disk":
+            resource.prlimit(child, resource.RLIMIT_FSIZE, (self.chance.randrange(4096), -1))
+        elif fault == "bad file":
+            for victim, content in whole.items():
+                victim.write_bytes(content[: len(content) // 2])
+        else:
+            os.kill(child, signal.SIGTERM if fault == "SIGTERM" else signal.SIGKILL)
+        code = wait(child)
+        for victim, content in whole.items():
+            victim.write_bytes(content)
+        saved = sorted((self.out / "checkpoints").glob("step_*"))
+        if fault == "truncated checkpoint" and saved:
+            os.truncate(saved[-1], self.chance.randrange(saved[-1].stat().st_size))
+        assert code is not None
+        return code
+
+    def settle(self) -> None:
+        """What the start just made did again, as loss of the faults before it."""
+        first, last = self.steps.read()
+        if first < 0:
+            return
+        lost = max(0, self.reached + 1 - first)
+        names = [result.fault for result in self.open]
+        bound = INTERVAL * (bool(names) and names[0] != "SIGTERM") + INTERVAL * names.count("truncated checkpoint")
+        self.closed += [
+            replace(result, lost=lost if index == 0 else 0, survived=result.survived and lost <= bound)
+            for index, result in enumerate(self.open)
+        ]
+        self.open, self.reached = [], last
 
 
 def _equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
@@ -176,33 +299,36 @@ def _equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 def campaign(number: int, seed: int = 0) -> list[Result]:
-    """`number` faults, each kind in turn, at moments drawn from the seed."""
+    """`number` faults, as many of each kind as may be, at moments drawn from the seed."""
     torch.set_num_threads(1)
     chance, steps = random.Random(seed), Steps()
-    results = []
+    results: list[Result] = []
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         draw_images(place / "images")
         known = jobs(place, place / "images", steps)
-        for index in range(number):
-            fault = FAULTS[index % len(FAULTS)]
-            job = known[1] if fault == "bad file" else chance.choice(known)
-            results.append(one(job, fault, place, place / "images", steps, chance))
+        for turn in range(10 * number):
+            job = known[turn % len(known)]
+            had = Counter(result.fault for result in results)
+            faults = [fault for fault in CODES if job.reads or fault != "bad file"]
+            faults = sorted(faults, key=lambda fault: had[fault])[: number - len(results)]
+            chance.shuffle(faults)
+            results += Life(job, place, place / "images", steps, chance).live(faults)
+            if len(results) >= number:
+                break
     return results
 
 
 def report(results: list[Result]) -> str:
-    """A line a kind of fault, and the sum."""
+    """A line a kind of fault and a kind of job, and the sum."""
     lines = []
-    for fault in FAULTS:
-        mine = [result for result in results if result.fault == fault]
-        if mine:
-            lost = [result.lost for result in mine]
-            lines.append(
-                f"{fault}: survived {sum(r.survived for r in mine)} / {len(mine)}, at work {sum(r.hit for r in mine)}, "
-                f"steps done again: at most {max(lost)}, mean {sum(lost) / len(lost):.1f}"
-            )
-    lines += [f"lost: {result.fault}: {result.message}" for result in results if not result.survived]
+    for kinds, of in ((list(CODES), "fault"), (sorted({result.job for result in results}), "job")):
+        for kind in kinds:
+            mine = [result for result in results if getattr(result, of) == kind]
+            lost = [result.lost for result in mine] or [0]
+            again = f"steps done again: at most {max(lost)}, mean {sum(lost) / len(lost):.1f}"
+            lines.append(f"{kind}: survived {sum(r.survived for r in mine)} / {len(mine)}, {again}")
+    lines += [f"not survived: {r.fault}, {r.job}, {r.lost} lost: {r.message}" for r in results if not r.survived]
     lines.append(f"survived {sum(r.survived for r in results)} / {len(results)}; a checkpoint every {INTERVAL} steps")
     return "\n".join(lines)
 
@@ -215,7 +341,9 @@ def main() -> None:
     arguments = parser.parse_args()
     results = campaign(arguments.number, arguments.seed)
     print(report(results))
-    sys.exit(0 if all(result.survived for result in results) else 1)
+    seconds = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(f"{seconds:.0f} CPU seconds; torch {torch.__version__}, {platform.platform()}, {os.cpu_count()} cores")
+    sys.exit(0 if results and all(result.survived for result in results) else 1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import difflib
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -136,18 +137,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with stopping_at_once():
             sys.exit(run(parse(words)))
-    except UserError as error:
-        print(f"unmask: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        print(f"unmask: {error}", file=sys.stderr)
-        sys.exit(2)
+    except (UserError, OSError) as error:
+        _leave(2, str(error))
     except PreemptionError as error:
-        print(f"unmask: {error}", file=sys.stderr)
-        sys.exit(143)
+        _leave(143, str(error))
     except KeyboardInterrupt:
-        print("unmask: interrupted; go on with the same command and --resume", file=sys.stderr)
-        sys.exit(130)
+        _leave(130, "interrupted; go on with the same command and --resume")
+
+
+def _leave(code: int, line: str) -> NoReturn:
+    """End with a line and an exit code; with the code alone where the line has no place either, as on a full disk."""
+    with suppress(OSError):
+        print(f"unmask: {line}", file=sys.stderr)
+    sys.exit(code)
 
 
 def parse(words: Sequence[str]) -> Any:

@@ -154,6 +154,13 @@ def test_occupied_folder_empty_folder_and_missing_classes(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_full_disk_may_swallow_the_line_but_not_the_exit_code() -> None:
+    """Standard error goes to the disk that is full."""
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "unmask", "pretrian"]
+        assert subprocess.run(words, stderr=full, timeout=60, check=False).returncode == 2
+
+
 def test_a_folder_of_images_end_to_end(tmp_path: Path) -> None:
     """The program on real files: pretrain, fine-tune, report; then resume of a finished run returns at once."""
     rng = np.random.default_rng(0)
