@@ -118,7 +118,7 @@ def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> Au
         pixels=picked.raw(torch.arange(len(picked))),
         labels=picked.labels,
         ids=picked.ids,
-        names=picked.names,
+        names=tuple(picked.names),
         classes=dataset.classes,
         dataset=dataset,
         config=form,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from unmask.data.decode import named
 from unmask.data.manifest import encode_groups, encode_labels, require_whole_groups
 from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
+from unmask.data.texts import Texts
 from unmask.errors import UserError
 
 Any = np.generic
@@ -55,7 +56,7 @@ def _from_npy(file: Path) -> Source:
     images = channels_first(values, str(file))
     count = len(images)
     return Source(
-        names=tuple(f"{file.stem}[{i}]" for i in range(count)),
+        names=Texts.of(f"{file.stem}[{i}]" for i in range(count)),
         labels=np.full(count, -1, np.int64),
         classes=(),
         splits=split_array([UNASSIGNED] * count),
@@ -83,7 +84,7 @@ def _from_npz(file: Path) -> Source:
     group_codes = None if groups is None else encode_groups(groups)
     require_whole_groups(str(file), group_codes, splits, groups or [])
     return Source(
-        names=tuple(f"{split or file.stem}[{i}]" for split, n in zip(named, counts, strict=True) for i in range(n)),
+        names=Texts.of(f"{split or file.stem}[{i}]" for split, n in zip(named, counts, strict=True) for i in range(n)),
         labels=codes,
         classes=classes,
         splits=splits,

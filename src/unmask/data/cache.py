@@ -1,24 +1,20 @@
 """Decode a whole data set once, in parallel, into one tensor."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from unmask.data.decode import quiet
 from unmask.data.form import Form, Kind, to_form
 from unmask.data.pixels import read_one
-from unmask.data.source import Arrays, Files
+from unmask.data.source import Arrays, Images
+from unmask.data.threads import mapped
 from unmask.errors import UserError
 
 BYTES: dict[Kind, int] = {"uint8": 1, "uint16": 2, "float32": 4}
 DTYPES: dict[Kind, torch.dtype] = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
 CHUNK = 1024
 """Images of an array that are converted at once."""
-DECODERS = 8
-"""Threads that decode files. PIL frees the interpreter's lock while it decodes."""
 
 
 def stored_bytes(count: int, form: Form) -> int:
@@ -27,12 +23,12 @@ def stored_bytes(count: int, form: Form) -> int:
 
 
 def fill_cache(
-    images: Files | Arrays, form: Form, *, progress: bool, rows: Tensor | None = None
+    images: Images, form: Form, *, progress: bool, rows: Tensor | None = None
 ) -> tuple[Tensor, dict[int, str]]:
     """Images decoded into their form.
 
     Args:
-        images: files or arrays.
+        images: as they are stored.
         form: the common form.
         progress: show a progress bar over files.
         rows: which images, int64 (n,). Default: all.
@@ -42,7 +38,7 @@ def fill_cache(
     """
     if isinstance(images, Arrays):
         return _convert_arrays(images, form, rows), {}
-    at = range(len(images.paths)) if rows is None else rows.tolist()
+    at = range(len(images)) if rows is None else rows.tolist()
     values = torch.zeros((len(at), form.channels, *form.size), dtype=DTYPES[form.kind])
     bad: dict[int, str] = {}
 
@@ -52,9 +48,8 @@ def fill_cache(
         except UserError as error:
             bad[position] = str(error)
 
-    with quiet(), ThreadPoolExecutor(DECODERS) as pool:
-        done = pool.map(read, range(len(values)))
-        for _ in tqdm(done, total=len(values), desc="decoding", unit="image", disable=not progress):
+    with quiet():
+        for _ in mapped(read, len(values), threads=images.threads, bar="decoding" if progress else None):
             pass
     return values, dict(sorted(bad.items()))
 

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     failed = {row: found for row, found in enumerate(looked) if isinstance(found, str)}
     good = {row: found for row, found in enumerate(looked) if isinstance(found, Looked)}
     digests = [found.digest if isinstance(found, Looked) else b"" for found in looked]
-    plan = make_plan(config, source, failed, digests)
+    plan = make_plan(config, source, failed, np.asarray(digests, "S16"))
     groups = same_pixels([digest or None for digest in digests])
     across = [group for group in groups if len(set(plan.splits[group].tolist())) > 1]
     pairs = _saved_again(len(looked), plan.splits, good)
@@ -120,7 +121,7 @@ def _errors(
 
 
 def _duplicate_warnings(
-    names: tuple[str, ...], splits: np.ndarray, across: list[list[int]], pairs: list[tuple[int, int]]
+    names: Sequence[str], splits: np.ndarray, across: list[list[int]], pairs: list[tuple[int, int]]
 ) -> list[str]:
     def where(rows: list[int]) -> str:
         return " = ".join(f"{names[row]} ({splits[row]})" for row in rows)

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from unmask.data.deep import loses_depth, read_deep_png, read_tiff
 from unmask.data.jpeg import is_plain, read_jpeg, upright
 from unmask.data.modes import to_array
 from unmask.data.naming import one_line, shown
+from unmask.data.stored import File, readable
 from unmask.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
@@ -25,7 +26,7 @@ PNG_END = b"IEND\xaeB`\x82"
 
 
 def decode(
-    path: Path, *, page: int = 0, pages_are_channels: bool = False, target: tuple[int, int] | None = None
+    path: File, *, page: int = 0, pages_are_channels: bool = False, target: tuple[int, int] | None = None
 ) -> NDArray[np.generic]:
     """The pixels of a file: uint8, uint16 or float32, shape (C, H, W).
 
@@ -33,7 +34,7 @@ def decode(
     16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
 
     Args:
-        path: the file.
+        path: the file, on disk or within another one.
         page: page of a multi-page file, from 0.
         pages_are_channels: stack all pages of a file as its channels instead.
         target: height and width to which the image will be resized. A JPEG of four times as many pixels a side or more
@@ -57,14 +58,14 @@ def decode(
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
+def named(path: File) -> Iterator[None]:
     """Turn whatever goes wrong within into a `UserError` of one line that begins with the path."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{shown(path)}: {error}") from None
+        raise UserError(f"{shown(str(path))}: {error}") from None
     except Exception as error:  # decoders raise errors of any type on damaged files
-        raise UserError(f"{shown(path)}: {one_line(error)}") from None
+        raise UserError(f"{shown(str(path))}: {one_line(error)}") from None
 
 
 @contextmanager
@@ -85,25 +86,31 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image | None]:
+def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None]:
     """PIL's lazy image, of which the header is read and no pixel; None for a TIFF of a kind that PIL does not know.
+
+    Args:
+        path: the file.
+        whole: read a JPEG into memory as a whole, to be decoded from there; not wanted where the header is enough.
 
     Raises:
         UserError: no image, with its mend, or an image too large to decode whole.
     """
-    try:
-        image = Image.open(BytesIO(path.read_bytes()) if path.suffix.lower() in JPEG else path)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise UserError("the image is too large to decode whole: cut it into tiles") from None
-    except Image.UnidentifiedImageError:
-        _require_tiff(path)
-        yield None
-        return
-    with image:
-        yield image
+    in_memory = whole and path.suffix.lower() in JPEG
+    with nullcontext(BytesIO(path.read_bytes())) if in_memory else readable(path) as file:
+        try:
+            image = Image.open(file)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise UserError("the image is too large to decode whole: cut it into tiles") from None
+        except Image.UnidentifiedImageError:
+            _require_tiff(path)
+            yield None
+            return
+        with image:
+            yield image
 
 
-def _require_tiff(path: Path) -> None:
+def _require_tiff(path: File) -> None:
     """Raise `UserError` with the likely reason unless a file that PIL does not know may still be a TIFF."""
     with path.open("rb") as file:
         head = file.read(132)
@@ -116,7 +123,7 @@ def _require_tiff(path: Path) -> None:
     raise UserError("not an image of a known kind, or cut off within its header")
 
 
-def read_page(image: Image.Image, path: Path, page: int) -> NDArray[np.generic]:
+def read_page(image: Image.Image, path: File, page: int) -> NDArray[np.generic]:
     """One page of an open image as (C, H, W).
 
     Raises:
@@ -137,15 +144,19 @@ def read_page(image: Image.Image, path: Path, page: int) -> NDArray[np.generic]:
     return to_array(image)
 
 
-def require_whole_png(path: Path) -> None:
+def require_whole_png(path: File) -> None:
     """Raise `UserError` unless the closing chunk is there: PIL does not mind where all pixels came before the cut."""
     if PNG_END not in path.read_bytes()[-4096:]:
         raise UserError("image file is truncated (no end chunk)")
 
 
-def read_npy(path: Path, *, mapped: bool = False) -> NDArray[np.generic]:
-    """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W)."""
-    values = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
+def read_npy(path: File, *, mapped: bool = False) -> NDArray[np.generic]:
+    """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W); `mapped` where it is on disk."""
+    if mapped and isinstance(path, Path):
+        values = np.load(path, allow_pickle=False, mmap_mode="r")
+    else:
+        with path.open("rb") as file:
+            values = np.load(file, allow_pickle=False)
     if values.ndim == 2:
         values = values[None]
     elif values.ndim == 3 and values.shape[2] < values.shape[0]:

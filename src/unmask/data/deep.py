@@ -1,6 +1,7 @@
 """Files with more than 8 bits or 3 channels a pixel, which PIL would cut to 8 bits or refuse."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.data.modes import BACKGROUND, as_16_bit, finite
+from unmask.data.stored import File, readable
 from unmask.errors import UserError
 
 
@@ -22,7 +24,7 @@ def loses_depth(image: Image.Image) -> bool:
     return False
 
 
-def read_deep_png(path: Path) -> NDArray[np.generic]:
+def read_deep_png(path: File) -> NDArray[np.generic]:
     """A 16-bit PNG with colour as uint16 (3, H, W); alpha is laid over the background.
 
     PIL keeps one byte of each value. Read as big-endian numbers it is the upper byte, as little-endian ones the lower.
@@ -35,8 +37,8 @@ def read_deep_png(path: Path) -> NDArray[np.generic]:
     return over_background(values) if len(values) == 4 else np.ascontiguousarray(values)
 
 
-def _bytes_of_png(path: Path, order: str) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
+def _bytes_of_png(path: File, order: str) -> NDArray[np.uint8]:
+    with readable(path) as file, Image.open(file) as image:
         tile = getattr(image, "tile")[0]  # noqa: B009, declared for files only
         mode = str(tile.args).partition(";")[0]
         if mode not in ("RGB", "RGBA"):
@@ -54,7 +56,7 @@ def over_background(values: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.rint(top * (shares[:-1] * alpha + BACKGROUND / 255 * (1 - alpha))).astype(values.dtype)
 
 
-def read_tiff(path: Path, page: int, pages_are_channels: bool) -> NDArray[np.generic]:
+def read_tiff(path: File, page: int, pages_are_channels: bool) -> NDArray[np.generic]:
     """A page of any TIFF, or all of them, as (C, H, W).
 
     Raises:
@@ -67,7 +69,8 @@ def read_tiff(path: Path, page: int, pages_are_channels: bool) -> NDArray[np.gen
         return np.concatenate([_page(p) for p in pages])
 
 
-def open_tiff(path: Path) -> Any:
+@contextmanager
+def open_tiff(path: File) -> Iterator[Any]:
     """tifffile's TiffFile.
 
     Raises:
@@ -77,10 +80,13 @@ def open_tiff(path: Path) -> Any:
         import tifffile
     except ImportError:
         raise UserError("this kind of TIFF is read by the package tifffile: pip install tifffile") from None
-    try:
-        return tifffile.TiffFile(path)
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError) as error:
-        raise UserError(f"damaged TIFF ({' '.join(str(error).split())})") from None
+    with readable(path) as stored:
+        try:
+            opened = tifffile.TiffFile(stored)
+        except (tifffile.TiffFileError, ValueError, IndexError, KeyError) as error:
+            raise UserError(f"damaged TIFF ({' '.join(str(error).split())})") from None
+        with opened:
+            yield opened
 
 
 def page_layout(page: Any) -> tuple[int, int, int, np.dtype[np.generic]]:

@@ -9,6 +9,7 @@ from unmask.data.decode import SUFFIXES
 from unmask.data.manifest import encode_labels
 from unmask.data.naming import is_junk, natural_key, shown
 from unmask.data.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELLED, Files, Source, split_array
+from unmask.data.texts import Texts
 from unmask.errors import UserError
 
 
@@ -69,11 +70,11 @@ def read_folder(root: Path, *, labels: bool, page: int = 0, pages_are_channels: 
             raise UserError(_no_classes(root, listing, classes))
         classes, codes = (), codes * 0 - 1
     return Source(
-        names=tuple(shown(path) for path in listing.images),
+        names=Texts.of(shown(path) for path in listing.images),
         labels=codes,
         classes=classes,
         splits=split_array([split for split, _ in places]),
-        images=Files(tuple(root / path for path in listing.images), page, pages_are_channels),
+        images=Files(root, Texts.of(map(str, listing.images)), page, pages_are_channels),
         notes=_notes(listing, has_splits, places, classes),
     )
 

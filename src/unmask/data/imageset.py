@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from unmask.config.data import AugmentConfig
 from unmask.data.augment import augment_images
 from unmask.data.pixels import Pixels
+from unmask.data.texts import take
 from unmask.errors import UserError
 
 PART_FLOATS = 2**20
@@ -40,7 +41,7 @@ class ImageSet:
     """int64 (N,); -1 where unlabelled."""
     ids: Tensor
     """int64 (N,): row in the whole data set as listed, the same in every split and subset."""
-    names: tuple[str, ...]
+    names: Sequence[str]
     """A relative path, or "train[17]"."""
     workers: int = 0
     """Processes that decode, where images are streamed."""
@@ -63,7 +64,7 @@ class ImageSet:
     def select(self, indices: Tensor | Sequence[int]) -> "ImageSet":
         """The images at `indices`, in that order, with their labels and ids."""
         at = torch.as_tensor(indices, dtype=torch.int64)
-        names = tuple(self.names[i] for i in at.tolist())
+        names = take(self.names, at.numpy())
         return replace(self, rows=self.rows[at], labels=self.labels[at], ids=self.ids[at], names=names)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from unmask.config.data import DataConfig
 from unmask.data.arrays import read_arrays
 from unmask.data.cache import fill_cache, stored_bytes
-from unmask.data.content import digest_rows, digest_stored, fingerprint, twins_to_leave_out
+from unmask.data.content import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
 from unmask.data.digits import digits
 from unmask.data.fashion_mnist import fashion_mnist
 from unmask.data.folder import read_folder
@@ -25,6 +25,7 @@ from unmask.data.scan import choose_form
 from unmask.data.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.splits import assign_splits
 from unmask.data.statistics import channel_statistics, sample_rows, value_range
+from unmask.data.texts import take
 from unmask.errors import UserError
 
 
@@ -134,9 +135,10 @@ def read_source(config: DataConfig, *, labels: bool) -> Source:
     )
 
 
-def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: list[bytes]) -> Plan:
+def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: Digests) -> Plan:
     """Splits for all rows (readable or not, so that a bad file moves no other), and what is left out of them."""
-    good = np.asarray([row not in bad for row in range(len(source.names))])
+    good = np.ones(len(source.names), bool)
+    good[list(bad)] = False
     splits = assign_splits(
         source.labels,
         source.splits,
@@ -186,7 +188,7 @@ def image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[
         rows=at,
         labels=torch.from_numpy(source.labels)[at],
         ids=at,
-        names=tuple(source.names[row] for row in rows.tolist()),
+        names=take(source.names, rows),
         workers=config.workers,
         on_bad_file=config.on_bad_file,
     )

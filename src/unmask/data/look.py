@@ -1,18 +1,16 @@
 """Decode every image of a source once, in parallel, and keep what a check wants to know of it."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from unmask.data.cache import DECODERS
 from unmask.data.decode import decode, quiet
 from unmask.data.duplicates import thumbnail
 from unmask.data.form import TOP, Kind, kind_of
-from unmask.data.source import Files, Source
+from unmask.data.source import Source
+from unmask.data.threads import mapped
 from unmask.errors import UserError
 
 
@@ -36,7 +34,6 @@ class Looked:
 
 def look(source: Source, *, progress: bool) -> list[Looked | str]:
     """For each row what is known of it, or the message why it cannot be read."""
-    count = len(source.names)
 
     def one(row: int) -> Looked | str:
         try:
@@ -44,9 +41,9 @@ def look(source: Source, *, progress: bool) -> list[Looked | str]:
         except UserError as error:
             return str(error)
 
-    with quiet(), ThreadPoolExecutor(DECODERS) as pool:
-        done = pool.map(one, range(count))
-        return list(tqdm(done, total=count, desc="checking", unit="image", disable=not progress))
+    bar = "checking" if progress else None
+    with quiet():
+        return list(mapped(one, len(source.names), threads=source.images.threads, bar=bar))
 
 
 def look_at(image: NDArray[np.generic]) -> Looked:
@@ -72,6 +69,7 @@ def look_at(image: NDArray[np.generic]) -> Looked:
 
 def _read(source: Source, row: int) -> NDArray[np.generic]:
     images = source.images
-    if isinstance(images, Files):
-        return decode(images.paths[row], page=images.page, pages_are_channels=images.pages_are_channels)
-    return np.ascontiguousarray(images.values[row])
+    stored = images.stored(row)
+    if isinstance(stored, np.ndarray):
+        return np.ascontiguousarray(stored)
+    return decode(stored, page=images.page, pages_are_channels=images.pages_are_channels)

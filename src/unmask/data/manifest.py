@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unmask.data.decode import named, shown
 from unmask.data.naming import natural_key
 from unmask.data.source import SPLIT_NAMES, Files, Source, split_array
+from unmask.data.texts import Texts
 from unmask.errors import UserError
 
 COLUMNS = ("path", "label", "group", "split")
@@ -54,13 +55,12 @@ def read_manifest(file: Path, *, labels: bool, page: int = 0, pages_are_channels
     splits = _splits(file, table.split or [""] * len(table.path))
     groups = None if table.group is None else encode_groups(table.group)
     require_whole_groups(str(file), groups, splits, table.group or [])
-    paths = tuple(file.parent / path for path in table.path)
     return Source(
-        names=tuple(shown(Path(path)) for path in table.path),
+        names=Texts.of(shown(Path(path)) for path in table.path),
         labels=codes,
         classes=classes,
         splits=splits,
-        images=Files(paths, page, pages_are_channels),
+        images=Files(file.parent, Texts.of(table.path), page, pages_are_channels),
         groups=groups,
         notes=() if table.label is None else _unlabelled_note(codes),
     )

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unmask.data.decode import decode, named, quiet
 from unmask.data.form import Form, to_form
-from unmask.data.source import Arrays, Files
+from unmask.data.source import Images
 from unmask.errors import UserError
 
 
@@ -60,7 +61,7 @@ class CachedPixels:
 class StreamedPixels:
     """Images decoded whenever they are wanted. Small to copy into worker processes."""
 
-    images: Files | Arrays
+    images: Images
     form: Form
     scale: tuple[float, float]
     clip: bool = False
@@ -96,15 +97,15 @@ def rescale(values: Tensor, scale: tuple[float, float], clip: bool) -> Tensor:
     return out.clamp_(0, 1) if clip else out
 
 
-def read_one(images: Files | Arrays, row: int, form: Form) -> Tensor:
+def read_one(images: Images, row: int, form: Form) -> Tensor:
     """Image `row` in its form, (C, H, W).
 
     Raises:
         UserError: it cannot be read, or has no such form. The message names the file.
     """
-    if isinstance(images, Arrays):
-        return to_form(images.values[row], form)
-    path = images.paths[row]
-    array = decode(path, page=images.page, pages_are_channels=images.pages_are_channels, target=form.size)
-    with named(path):
+    stored = images.stored(row)
+    if isinstance(stored, np.ndarray):
+        return to_form(stored, form)
+    array = decode(stored, page=images.page, pages_are_channels=images.pages_are_channels, target=form.size)
+    with named(stored):
         return to_form(array, form)

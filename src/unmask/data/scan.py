@@ -1,20 +1,20 @@
 """A first look at all images without decoding them: size, channels and number type, to choose the common form."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from unmask.config.data import DataConfig
-from unmask.data.cache import DECODERS
 from unmask.data.decode import named, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth, open_tiff, page_layout
 from unmask.data.form import Form, Kind, kind_of, widest
 from unmask.data.modes import GREY
-from unmask.data.source import Arrays, Files, Source
+from unmask.data.source import Arrays, Source
+from unmask.data.stored import File
+from unmask.data.threads import mapped
 from unmask.errors import UserError
 
 DEFAULT_SIZE = (224, 224)
@@ -31,7 +31,7 @@ class Header:
     kind: Kind
 
 
-def read_header(path: Path, *, page: int = 0, pages_are_channels: bool = False) -> Header:
+def read_header(path: File, *, page: int = 0, pages_are_channels: bool = False) -> Header:
     """Size, channels and number type of a file from its header.
 
     Raises:
@@ -41,7 +41,7 @@ def read_header(path: Path, *, page: int = 0, pages_are_channels: bool = False) 
         if path.suffix.lower() == ".npy":
             values = read_npy(path, mapped=True)
             return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
-        with open_image(path) as image:
+        with open_image(path, whole=False) as image:
             if image is None or (image.format == "TIFF" and loses_depth(image)):
                 return _tiff_header(path, page, pages_are_channels)
             pages = getattr(image, "n_frames", 1)
@@ -65,7 +65,7 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 
 
-def _tiff_header(path: Path, page: int, pages_are_channels: bool) -> Header:
+def _tiff_header(path: File, page: int, pages_are_channels: bool) -> Header:
     with open_tiff(path) as file:
         pages = list(file.pages) if pages_are_channels else [file.pages[min(page, len(file.pages) - 1)]]
         layouts = [page_layout(p) for p in pages]
@@ -79,26 +79,30 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
     Returns:
         The form, and a message for each row whose header could not be read.
     """
-    if isinstance(source.images, Arrays):
-        shape = source.images.values.shape
-        own = Header((shape[2], shape[3]), shape[1], kind_of(source.images.values.dtype))
-        return _form([own], config), {}
-    headers: dict[int, Header] = {}
+    images = source.images
+    if isinstance(images, Arrays):
+        return _form([_header_of(images.values[0])], config), {}
+    headers: set[Header] = set()
     bad: dict[int, str] = {}
-    images: Files = source.images
 
     def look(row: int) -> None:
         try:
-            path = images.paths[row]
-            headers[row] = read_header(path, page=images.page, pages_are_channels=images.pages_are_channels)
+            stored = images.stored(row)
+            if isinstance(stored, np.ndarray):
+                headers.add(_header_of(stored))
+            else:
+                headers.add(read_header(stored, page=images.page, pages_are_channels=images.pages_are_channels))
         except UserError as error:
             bad[row] = str(error)
 
-    count = len(images.paths)
-    with quiet(), ThreadPoolExecutor(DECODERS) as pool:
-        for _ in tqdm(pool.map(look, range(count)), total=count, desc="listing", unit="file", disable=not progress):
+    with quiet():
+        for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
             pass
-    return _form(headers.values(), config), dict(sorted(bad.items()))
+    return _form(headers, config), dict(sorted(bad.items()))
+
+
+def _header_of(image: NDArray[np.generic]) -> Header:
+    return Header((image.shape[1], image.shape[2]), image.shape[0], kind_of(image.dtype))
 
 
 def _form(headers: Iterable[Header], config: DataConfig) -> Form:

@@ -1,10 +1,16 @@
 """What every source of data hands over: names, labels, splits and a way to get at the images."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from unmask.data.stored import File
+from unmask.data.texts import take
+from unmask.data.threads import THREADS
 
 UNASSIGNED, TRAIN, VAL, TEST, UNLABELLED, UNREADABLE = "", "train", "val", "test", "unlabelled", "unreadable"
 SPLIT_NAMES = {
@@ -23,13 +29,56 @@ SPLIT_NAMES = {
 """What people call a split, and what it means here."""
 
 
+class Images(Protocol):
+    """Images by row, as they are stored. What it holds a row is small and no Python object."""
+
+    @property
+    def page(self) -> int:
+        """Page of multi-page files, from 0."""
+        ...
+
+    @property
+    def pages_are_channels(self) -> bool:
+        """All pages of a file are stacked as channels instead."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads may read rows at a time."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def stored(self, row: int) -> File | NDArray[np.generic]:
+        """Image `row`: a file that is still to be decoded, or its pixels, (C, H, W)."""
+        ...
+
+    def take(self, rows: NDArray[np.int64]) -> "Images":
+        """The images at `rows`, in that order."""
+        ...
+
+
 @dataclass(frozen=True)
 class Files:
     """Images in files, one each, decoded when they are wanted."""
 
-    paths: tuple[Path, ...]
+    root: Path
+    relative: Sequence[str]
+    """Paths relative to the root, or absolute."""
     page: int = 0
     pages_are_channels: bool = False
+    threads: int = THREADS
+
+    def __len__(self) -> int:
+        return len(self.relative)
+
+    def stored(self, row: int) -> Path:
+        """The path of a file."""
+        return self.root / self.relative[row]
+
+    def take(self, rows: NDArray[np.int64]) -> "Files":
+        """See `Images.take`."""
+        return replace(self, relative=take(self.relative, rows))
 
 
 @dataclass(frozen=True)
@@ -37,20 +86,34 @@ class Arrays:
     """Images in memory or in a memory map: uint8, uint16 or float, shape (N, C, H, W)."""
 
     values: NDArray[np.generic]
+    page: int = 0
+    pages_are_channels: bool = False
+    threads: int = THREADS
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def stored(self, row: int) -> NDArray[np.generic]:
+        """The pixels of an image."""
+        return self.values[row]
+
+    def take(self, rows: NDArray[np.int64]) -> "Arrays":
+        """See `Images.take`."""
+        return replace(self, values=self.values[rows])
 
 
 @dataclass(frozen=True)
 class Source:
     """A listed, not yet decoded data set. Row i of every field is image i, in an order that no file system changes."""
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     """A relative path, or "train[17]"."""
     labels: NDArray[np.int64]
     """Index into classes; -1 where unlabelled. Shape (N,)."""
     classes: tuple[str, ...]
     splits: NDArray[np.str_]
     """One of train, val, test, unlabelled, or "" where the split is to be drawn. Shape (N,)."""
-    images: Files | Arrays
+    images: Images
     groups: NDArray[np.int64] | None = None
     """Images of one group never part. Shape (N,)."""
     extra_tests: dict[str, NDArray[np.int64]] = field(default_factory=dict)

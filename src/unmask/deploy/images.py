@@ -16,7 +16,8 @@ from unmask.data.imageset import ImageSet
 from unmask.data.load import image_set, make_plan, read_source
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.scan import choose_form
-from unmask.data.source import Arrays, Files, Source
+from unmask.data.source import Source
+from unmask.data.texts import take
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
 from unmask.weights import Card
@@ -99,16 +100,13 @@ def _some(source: Source, limit: int) -> Source:
     """A source of at most `limit` of the images."""
     count = len(source.names)
     rows = torch.linspace(0, count - 1, min(limit, count)).round().long().numpy()
-    images = source.images
     return replace(
         source,
-        names=tuple(source.names[row] for row in rows),
+        names=take(source.names, rows),
         labels=source.labels[rows],
         splits=source.splits[rows],
         groups=None if source.groups is None else source.groups[rows],
-        images=replace(images, paths=tuple(images.paths[row] for row in rows))
-        if isinstance(images, Files)
-        else Arrays(images.values[rows]),
+        images=source.images.take(rows),
         extra_tests={},
     )
 
@@ -124,7 +122,7 @@ def _rows(
 ) -> NDArray[np.int64]:
     """Readable rows of all the images, or of one set as `load_data` would draw it."""
     if split == ALL:
-        return np.asarray([row for row in range(len(source.names)) if row not in bad], np.int64)
+        return np.setdiff1d(np.arange(len(source.names)), list(bad))
     digests = digest_stored(source.images) if values is None else digest_rows(values)
     sets = make_plan(config, source, bad, digests).sets()
     if split not in sets:

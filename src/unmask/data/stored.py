@@ -1,0 +1,105 @@
+"""An image file wherever it is stored: on disk, within another file, or in memory. All three are read like a path."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image file that is a piece of another one, such as a member of a tar."""
+
+    name: str
+    """What messages call it; its suffix is the image's."""
+    path: Path
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def suffix(self) -> str:
+        """As a path's."""
+        return PurePosixPath(self.name).suffix
+
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
+        """The piece as a file of its own; nothing is read yet."""
+        return io.BufferedReader(_Piece(self.path.open(mode, buffering=0), self.offset, self.size))
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        with self.open() as file:
+            return file.read()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file in memory."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def suffix(self) -> str:
+        """As a path's."""
+        return PurePosixPath(self.name).suffix
+
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
+        """The content as a file."""
+        return io.BytesIO(self.content)
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        return self.content
+
+
+File = Path | Member | Encoded
+
+
+@contextmanager
+def readable(file: File) -> Iterator[Path | BinaryIO]:
+    """What libraries open: the path itself where there is one, else an open file."""
+    if isinstance(file, Path):
+        yield file
+        return
+    with file.open("rb") as handle:
+        yield handle
+
+
+class _Piece(io.RawIOBase):
+    """Bytes `offset` to `offset + size` of an open file, seen as a whole file."""
+
+    def __init__(self, file: io.FileIO, offset: int, size: int) -> None:
+        super().__init__()
+        self._file, self._offset, self._size, self._at = file, offset, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"negative position {start + offset}")
+        self._at = start + offset
+        return self._at
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)[: max(self._size - self._at, 0)]  # type: ignore[arg-type]
+        self._file.seek(self._offset + self._at)
+        count = self._file.readinto(view) if len(view) else 0
+        self._at += count or 0
+        return count or 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
