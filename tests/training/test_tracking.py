@@ -1,10 +1,14 @@
 """A tracker gets the numbers of metrics.jsonl, no more and no others; without its package, one line says what to do."""
 
+import importlib
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import Accelerator
+from accelerate.tracking import TensorBoardTracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unmask.config import (
@@ -23,7 +27,7 @@ from unmask.errors import UserError
 from unmask.runs import read_metrics
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
-from unmask.training.tracking import FOLDER, flat
+from unmask.training.tracking import FOLDER, flat, require_tracker
 
 DATA = DataConfig(
     data="multiview",
@@ -91,6 +95,46 @@ def test_the_tracker_does_not_change_the_run(data: Dataset, tmp_path: Path) -> N
     tracked = pretrain(PRETRAINING, tmp_path / "tracked", progress=False, dataset=data)
     assert read_metrics(plain) == read_metrics(tracked)
     assert not (plain / FOLDER).exists()
+
+
+def test_a_tracker_that_does_not_start_is_said_in_one_line(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No account, no network: nothing is trained, and the same command without it goes on."""
+    monkeypatch.setattr(Accelerator, "init_trackers", _fail)
+    with pytest.raises(UserError, match=r"^tracker: tensorboard does not start: no account; .*--resume$"):
+        pretrain(PRETRAINING, tmp_path / "run", progress=False, dataset=data)
+    assert read_metrics(tmp_path / "run") == []
+    plain = pretrain(replace(PRETRAINING, tracker=None), tmp_path / "run", progress=False, dataset=data, resume=True)
+    assert len(read_metrics(plain)) == 5
+
+
+@pytest.mark.parametrize("broken", ["log", "finish"])
+def test_a_tracker_that_fails_later_does_not_end_the_run(
+    broken: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says so, and metrics.jsonl is whole."""
+    monkeypatch.setattr(TensorBoardTracker, broken, _fail)
+    run = pretrain(PRETRAINING, tmp_path / "run", progress=False, dataset=data)
+    assert [row["step"] for row in read_metrics(run)] == [0, 1, 2, 3, 3]
+    said = capsys.readouterr().err.splitlines()
+    wanted = "tensorboard fails at step 0" if broken == "log" else "tensorboard does not end well"
+    assert [line for line in said if line.startswith("tracker: ")] == [said[-1]]
+    assert wanted in said[-1]
+
+
+def test_a_folder_of_that_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """wandb leaves a folder wandb behind, which Python would take for a package without content."""
+    name = "trackio" if importlib.util.find_spec("trackio") is None else "mlflow"
+    (tmp_path / name).mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    with pytest.raises(UserError, match=f"tracker: {name} is not installed"):
+        require_tracker(name)
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise RuntimeError("no account\nand a second line")
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "scratch"])

@@ -1,6 +1,11 @@
-"""Experiment trackers through Accelerate. metrics.jsonl stays the truth; a tracker gets a copy of its numbers."""
+"""Experiment trackers through Accelerate. metrics.jsonl stays the truth; a tracker gets a copy of its numbers.
+
+A tracker is foreign code that may need an account and a network. Where it cannot start, the run does not begin; where
+it fails later, the run goes on without it.
+"""
 
 import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,15 +14,20 @@ from accelerate import Accelerator
 
 from unmask.config import to_json
 from unmask.errors import UserError
+from unmask.training.processes import together
 
 FOLDER = "trackers"
 """In the run folder: what trackers write to disk, e.g. for `tensorboard --logdir RUN/trackers`."""
 _PROJECT = "unmask"
+_LONGEST = 240
 
 
 def require_tracker(name: str | None) -> None:
     """Raise `UserError` where the tracker's package is missing, before anything is trained."""
-    if name is not None and importlib.util.find_spec(name) is None:
+    if name is None:
+        return
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:  # No origin: a mere folder of that name, as wandb leaves one behind.
         raise UserError(f"tracker: {name} is not installed: pip install 'unmask[{name}]'")
 
 
@@ -25,11 +35,22 @@ def start_tracker(engine: Accelerator, folder: Path, config: Any) -> None:
     """Begin a tracked run named after the folder, with the configuration's fields as its hyperparameters.
 
     Does nothing where the engine was built without a tracker.
+
+    Raises:
+        UserError: the tracker does not start: no account, no network, a store it does not know.
     """
+    if not engine.log_with:
+        return
     name = folder.resolve().name
     settings = {"wandb": {"name": name}, "mlflow": {"run_name": name}, "trackio": {"name": name}}
-    if engine.log_with:
-        engine.init_trackers(_PROJECT, config=flat(to_json(config)), init_kwargs=settings)
+    with together(engine):
+        try:
+            engine.init_trackers(_PROJECT, config=flat(to_json(config)), init_kwargs=settings)
+        except Exception as error:
+            raise UserError(
+                f"tracker: {_name(engine)} does not start: {_first_line(error)}; mend that, or leave --tracker out, "
+                "and give --resume"
+            ) from error
 
 
 def track(engine: Accelerator, row: Mapping[str, Any]) -> None:
@@ -37,13 +58,34 @@ def track(engine: Accelerator, row: Mapping[str, Any]) -> None:
     if not engine.trackers:
         return
     numbers = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "step"}
-    engine.log({f"{row['kind']}/{name}": float(value) for name, value in numbers.items()}, step=row["step"])
+    try:
+        engine.log({f"{row['kind']}/{name}": float(value) for name, value in numbers.items()}, step=row["step"])
+    except Exception as error:
+        _say(f"{_name(engine)} fails at step {row['step']}: {_first_line(error)}; the run goes on without it")
+        engine.trackers.clear()
 
 
 def end_tracker(engine: Accelerator) -> None:
     """Flush and close; safe to call twice."""
     while engine.trackers:
-        engine.trackers.pop().finish()
+        tracker = engine.trackers.pop()
+        try:
+            tracker.finish()
+        except Exception as error:
+            _say(f"{tracker.name} does not end well: {_first_line(error)}; metrics.jsonl is whole")
+
+
+def _name(engine: Accelerator) -> str:
+    return str(engine.log_with[0].value)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= _LONGEST else lines[0][:_LONGEST] + "…"
+
+
+def _say(what: str) -> None:
+    print(f"tracker: {what}", file=sys.stderr)
 
 
 def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
