@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from unmask.errors import UserError
 from unmask.evaluate.summary import summarise
@@ -49,6 +50,25 @@ def _gain(size: float) -> Callable[[str, int, int, str], float]:
         return 0.6 + 0.05 * seed + (size if arm == "mrp" else 0.0) + _noise(arm, seed)
 
     return value
+
+
+def test_intervals_of_scores_end_at_0_and_1() -> None:
+    """Student's t knows no bounds; what it has beyond them holds no true mean and is cut off."""
+    cells = _cells(lambda arm, _budget, seed, _split: 1.0 - 0.05 * (seed == 0) if arm == "mrp" else 0.05 * (seed == 0))
+    for row in _summary(cells)["means"]:
+        ends = (row["low"], row["high"])
+        inner = row["mean"] - stats.t.ppf(0.975, 4) * 0.01, row["mean"] + stats.t.ppf(0.975, 4) * 0.01
+        assert ends == pytest.approx((inner[0], 1.0) if row["arm"] == "mrp" else (0.0, inner[1]))
+
+
+def test_a_difference_beyond_100_points_is_not_spoken_of() -> None:
+    """Two pairs far apart: the interval ends at ±100 points, and nothing larger is promised to be found."""
+    apart = {("mrp", 0): 0.9, ("mrp", 1): 0.3}
+    cells = _cells(lambda arm, _budget, seed, _split: apart.get((arm, seed), 0.5), draws=2)
+    verdict = _summary(cells)["verdicts"][0]
+    assert (verdict["low"], verdict["high"]) == (-1.0, 1.0)
+    assert "interval -100.0 to +100.0, n = 2" in verdict["sentence"]
+    assert verdict["sentence"].endswith("even the largest difference is often missed.")
 
 
 def test_pairing_takes_the_label_draw_out() -> None:

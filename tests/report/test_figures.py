@@ -40,6 +40,16 @@ def test_an_arm_without_interval_is_a_point() -> None:
     assert len(_points(arm_dots([row], ["mrp"]))) == 1
 
 
+def test_axes_of_accuracy_end_at_0_and_100_per_cent() -> None:
+    """Nothing is drawn where no accuracy can be; points on the border are whole."""
+    rows = [{**_row("mrp", 10, 1.0), "low": 0.97, "high": 1.0}, {**_row("mrp", 50, 0.0), "low": 0.0, "high": 0.02}]
+    assert label_efficiency(rows, ["mrp"], [10, 50]).axes[0].get_ylim() == (0.0, 100.0)
+    for row, end in ((rows[0], 1), (rows[1], 0)):
+        axes = arm_dots([row], ["mrp"]).axes[0]
+        assert axes.get_xlim()[end] == 100.0 * end
+        assert not axes.lines[-1].get_clip_on()
+
+
 def test_forest_names_baselines_and_budgets() -> None:
     rows = [
         _row("mrp", 10, 0.03, baseline="best scratch arm"),

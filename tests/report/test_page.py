@@ -97,6 +97,17 @@ def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) 
     ]
 
 
+def test_contents_lead_to_every_section_in_order(page: Path) -> None:
+    """Plain links after the verdict: no script, and keys reach them."""
+    text = page.read_text(encoding="utf-8")
+    (listed,) = re.findall(r'<nav class="contents"[^>]*>(.*?)</nav>', text, re.DOTALL)
+    assert text.index('<nav class="contents"') > text.index('class="verdict')
+    links = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', listed)
+    assert [title for _, title in links] == _check(page).headings[1:]
+    for anchor, title in links:
+        assert re.search(rf'<h2 id="{anchor}">{title}</h2>', text), title
+
+
 def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
     checker = _check(page)
     assert all(address.startswith(("#", "data:")) for address in checker.addresses)

@@ -194,7 +194,10 @@ def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, 
 
 
 def test_impossible_settings_fail_before_a_folder_is_made(pretraining: PretrainConfig, tmp_path: Path) -> None:
-    """Cell that does not divide the image; encoder that does not exist."""
+    """Cell that does not divide the image, or is the image; encoder that does not exist."""
+    whole = replace(pretraining.recipe, mask=replace(pretraining.recipe.mask, cell=16))
+    with pytest.raises(UserError, match=r"image_size = 16 16 is one mask cell of 16 pixels.*--image-size"):
+        pretrain(replace(pretraining, recipe=whole), tmp_path / "run", progress=False)
     mask = replace(pretraining.recipe.mask, cell=5)
     with pytest.raises(UserError, match=r"16.*5|5.*16"):
         pretrain(replace(pretraining, recipe=replace(pretraining.recipe, mask=mask)), tmp_path / "run", progress=False)

@@ -1,5 +1,6 @@
 """The audit of a comparison: the arms over all label draws, paired, and the networks of the first draw side by side."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,7 +108,8 @@ def arms_section(found: Sequence[Sections], agreement: Mapping[str, Mapping[str,
     arms = list(agreement)
     values = {arm: [quantities(one, arm) for one in found] for arm in arms}
     names = list(values[arms[0]][0])
-    means = {arm: {q: interval([row[q] for row in values[arm]], confidence) for q in names} for arm in arms}
+    ends = {q: (0.0, 1.0) if q.startswith(("share", "accuracy")) else (0.0, math.inf) for q in names}
+    means = {arm: {q: interval([row[q] for row in values[arm]], confidence, *ends[q]) for q in names} for arm in arms}
     differences = [
         {"quantity": q, "model": arms[0], "baseline": other, **(interval(apart, confidence) or NO_IMAGE)}
         for other in arms[1:]

@@ -1,5 +1,6 @@
 """The measure `sufficient_views`: how many sets of cells of an image are each enough for a network to recognise it."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from unmask.audit.protocol import AuditData, Audited, Picture, Section
 from unmask.audit.sufficient import Views, kept_by_all, sufficient_views
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.evaluate.estimate import Interval
+from unmask.evaluate.estimate import Interval, within
 from unmask.evaluate.statistics import paired_interval
 from unmask.report.blocks import Table
 
@@ -79,8 +80,8 @@ def view_numbers(views: Sequence[Views], data: AuditData, grid: Grid, confidence
     ]
     return {
         **_counts(views),
-        "interval": interval([one.count for one in kept], confidence),
-        "two_or_more": interval([float(one.count >= 2) for one in kept], confidence),
+        "interval": interval([one.count for one in kept], confidence, 0.0, math.inf),
+        "two_or_more": interval([float(one.count >= 2) for one in kept], confidence, 0.0, 1.0),
         "left_out_fill": sum(one.status == "fill" for one in views),
         "left_out_missed": sum(one.status == "missed" for one in views),
         "out_of_budget": sum(not one.complete for one in kept),
@@ -120,10 +121,15 @@ def _cells(one: Views, grid: Grid) -> dict[str, Any]:
     return {"complete": one.complete, "cells": rows}
 
 
-def interval(values: Sequence[float | None], confidence: float) -> dict[str, Any] | None:
-    """Interval of the mean of the values that there are, as a row of numbers; None where there is none."""
+def interval(
+    values: Sequence[float | None], confidence: float, low: float = -math.inf, high: float = math.inf
+) -> dict[str, Any] | None:
+    """Interval of the mean of the values that there are, as a row of numbers; None where there is none.
+
+    It is cut at the smallest and the largest value that is possible.
+    """
     known = [value for value in values if value is not None]
-    return asdict(paired_interval(known, confidence)) if known else None
+    return asdict(within(paired_interval(known, confidence), low, high)) if known else None
 
 
 def _setting(grid: Grid, config: AuditConfig) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,17 @@ def interval_of(estimate: Estimate, confidence: float) -> Interval:
         share = stats.norm.cdf(t * _expansion(estimate.n))
         low, high = np.quantile(estimate.resampled, [1 - share, share])
     return Interval(estimate.mean, float(low), float(high), estimate.n, estimate.method)
+
+
+def within(interval: Interval, low: float, high: float) -> Interval:
+    """The interval cut to the values that the true mean can have, e.g. 0 to 1 for a share.
+
+    It covers the true mean as often as before: no true mean lies in what is cut off.
+    """
+    if interval.low is None or interval.high is None:
+        return interval
+    ends = [min(max(end, low), high) for end in (interval.low, interval.high)]
+    return replace(interval, low=ends[0], high=ends[1])
 
 
 def p_at_most(estimate: Estimate, threshold: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unmask.evaluate.baseline import comparisons
-from unmask.evaluate.estimate import Estimate, interval_of
+from unmask.evaluate.estimate import Estimate, interval_of, within
 from unmask.evaluate.hierarchy import estimate_over, paired_differences
 from unmask.evaluate.table import METRICS, Cell, Table, seconds_of
 
@@ -17,10 +17,10 @@ Row = dict[str, Any]
 def mean_rows(
     table: Table, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str], confidence: float
 ) -> list[Row]:
-    """Mean score of every arm, budget, split and metric, with its interval."""
+    """Mean score of every arm, budget, split and metric, with its interval; scores are shares: it ends at 0 and 1."""
     columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in METRICS]
     return [
-        {"arm": a, "budget": b, "split": s, "metric": m, **interval_fields(estimate_over(values), confidence)}
+        {"arm": a, "budget": b, "split": s, "metric": m, **_share(estimate_over(values), confidence)}
         for a, b, s, m in columns
         if (values := table.get((a, b, s, m)))
     ]
@@ -65,8 +65,12 @@ def seconds_rows(cells: Sequence[Cell], arms: Sequence[str]) -> list[Row]:
 
 
 def interval_fields(estimate: Estimate, confidence: float) -> Row:
-    """mean, low, high, n and method of an estimate."""
-    return asdict(interval_of(estimate, confidence))
+    """mean, low, high, n and method of a difference of shares: the interval ends at -1 and 1."""
+    return asdict(within(interval_of(estimate, confidence), -1.0, 1.0))
+
+
+def _share(estimate: Estimate, confidence: float) -> Row:
+    return asdict(within(interval_of(estimate, confidence), 0.0, 1.0))
 
 
 def paired(table: Table, arm: str, baseline: str, budget: int, split: str, metric: str) -> Estimate | None:

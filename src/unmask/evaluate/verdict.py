@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_at_least, p_at_most, p_zero
+from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_at_least, p_at_most, p_zero, within
 from unmask.evaluate.statistics import holm
 
 Word = Literal["gain", "loss", "equivalent", "undecided"]
@@ -62,7 +62,7 @@ def sentence(estimate: Estimate, verdict: Verdict, place: Place, *, smallest: fl
     labels = f"{place.budget} label{'s' if place.budget != 1 else ''} a class"
     where = f"With {labels}, on {describe_split(place.split)},"
     change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"
-    interval = interval_of(estimate, confidence)
+    interval = within(interval_of(estimate, confidence), -1.0, 1.0)
     if interval.low is None or interval.high is None:
         reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"
         return f"{where} nothing is decided: {change}, but {reason}."
@@ -74,9 +74,12 @@ def sentence(estimate: Estimate, verdict: Verdict, place: Place, *, smallest: fl
             f"{where} pretraining {word}: {change} ({bounds}){small if verdict.p_equivalent < 1 - confidence else ''}."
         )
     if verdict.word == "equivalent":
-        within = f"within ±{_points(smallest)}"
-        return f"{where} pretraining makes no difference that matters: {change} ({bounds}), {within}."
-    missed = f"; a true difference of {_points(verdict.detectable or 0.0)} would have been found four times in five"
+        band = f"within ±{_points(smallest)}"
+        return f"{where} pretraining makes no difference that matters: {change} ({bounds}), {band}."
+    if verdict.detectable is not None and verdict.detectable > 1:
+        missed = "; with so few pairs that differ so much even the largest difference is often missed"
+    else:
+        missed = f"; a true difference of {_points(verdict.detectable or 0.0)} would have been found four times in five"
     return f"{where} nothing is decided: {change} ({bounds}){missed}."
 
 

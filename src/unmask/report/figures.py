@@ -35,6 +35,7 @@ def label_efficiency(means: Sequence[Row], arms: Sequence[str], budgets: Sequenc
         axes.set_xlim(-0.5, len(ordered) - 0.5)
         axes.set_xlabel("labels a class")
         axes.set_ylabel("accuracy, %")
+        axes.set_ylim(*_per_cent(axes.get_ylim()))
         axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
     return figure
 
@@ -51,6 +52,7 @@ def arm_dots(means: Sequence[Row], arms: Sequence[str]) -> Figure:
         axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlabel("accuracy, %")
+        axes.set_xlim(*_per_cent(axes.get_xlim()))
         axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.8)
     return figure
 
@@ -92,6 +94,11 @@ def forest(differences: Sequence[Row], budgets: Sequence[int], smallest_effect: 
     return figure
 
 
+def _per_cent(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of an axis that has nothing below 0 and above 100."""
+    return max(limits[0], 0.0), min(limits[1], 100.0)
+
+
 def _against(row: Row) -> str:
     """The baseline in a few words; other arms than mrp say who is compared."""
     if row["baseline"] == "best scratch arm":
@@ -102,9 +109,9 @@ def _against(row: Row) -> str:
 
 def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Row], arm: str) -> None:
     seen = look(arm)
-    axes.plot(
-        x, [100 * row["mean"] for row in rows], color=seen.colour, marker=seen.marker, linestyle=seen.line, zorder=3
-    )
+    # Not clipped: a marker on the border of the axes, at 100 %, is drawn whole.
+    means = [100 * row["mean"] for row in rows]
+    axes.plot(x, means, color=seen.colour, marker=seen.marker, linestyle=seen.line, zorder=3, clip_on=False)
     for place, row in zip(x, rows, strict=True):
         if row["low"] is not None:
             axes.plot([place] * 2, [100 * row["low"], 100 * row["high"]], color=seen.colour, linewidth=1.2, alpha=0.8)
@@ -113,4 +120,4 @@ def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Row], ar
 def _dot(axes: Axes, y: float, row: Row, colour: str, marker: str) -> None:
     if row["low"] is not None:
         axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, linewidth=2)
-    axes.plot([100 * row["mean"]], [y], color=colour, marker=marker, markersize=6, linestyle="none")
+    axes.plot([100 * row["mean"]], [y], color=colour, marker=marker, markersize=6, linestyle="none", clip_on=False)

@@ -13,6 +13,7 @@ from unmask.decoders import build_decoder
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.protocol import Encoder
+from unmask.errors import UserError
 from unmask.randomness import derive_seed
 from unmask.targets.target import PixelTarget, Target, TeacherTarget
 from unmask.weights import initialise, load_weights, resolve_weights
@@ -52,6 +53,7 @@ def build_reconstructor(
     """
     model = build_model(config.encoder, channels=channels, image_size=image_size, classes=0, seed=config.seed)
     encoder = masked_encoder(model, image_size=image_size, cell=config.recipe.mask.cell, execution=config.execution)
+    _require_cells(encoder, image_size)
     target = build_target(config, encoder, channels=channels, image_size=image_size)
     shape = last_map_shape(encoder, channels, image_size)
     decoder = build_decoder(
@@ -63,6 +65,17 @@ def build_reconstructor(
         seed=derive_seed(config.seed, "decoder"),
     )
     return Reconstructor(encoder, decoder), target
+
+
+def _require_cells(encoder: Encoder, image_size: tuple[int, int]) -> None:
+    """Nothing can be both hidden and visible in a single cell."""
+    if encoder.grid[0] * encoder.grid[1] > 1:
+        return
+    side = 4 * encoder.cell
+    raise UserError(
+        f"image_size = {image_size[0]} {image_size[1]} is one mask cell of {encoder.cell} pixels (the encoder's last "
+        f"stride unless --cell is given): give a larger --image-size, for example {side} {side}, or a smaller --cell"
+    )
 
 
 def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, image_size: tuple[int, int]) -> Target:
