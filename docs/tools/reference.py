@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 import unmask
 from unmask.audit.commands import Audit
-from unmask.cli import COMMANDS, Compare, Finetune, Pretrain, RunFlags, Scratch
+from unmask.cli import COMMANDS
+from unmask.commands import Compare, Finetune, Pretrain, RunFlags, Scratch
 from unmask.config import (
     AugmentConfig,
     ClassifyRecipe,

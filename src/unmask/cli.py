@@ -2,115 +2,37 @@
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import tyro
 
 import unmask
 from unmask.audit.commands import Audit, data_of_runs, run_audit
+from unmask.commands import (
+    Compare,
+    Demo,
+    Finetune,
+    Pretrain,
+    Report,
+    RunFlags,
+    Scratch,
+    Sweep,
+    TheoryReport,
+    Verify,
+)
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
-from unmask.config.flags import FLAT
 from unmask.data.commands import CheckData, run_check
 from unmask.deploy.commands import EmbedConfig, ExportConfig, PredictConfig, run_embed, run_export, run_predict
 from unmask.encoders.commands import EncodersConfig, run_encoders
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import stopping_at_once
-from unmask.recipes import Recipe, named, suggested, with_encoder
-from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFlags:
-    """Where the run goes and which recipe gives the defaults."""
-
-    out: Path
-    """Run folder to create."""
-    recipe_name: Annotated[str | None, tyro.conf.arg(name="recipe")] = None
-    """Recipe that gives all defaults: multiview, small-cnn, masked-resnet50, mae-vit-small. Default: by the data."""
-    resume: bool = False
-    """Continue the run in --out."""
-    overwrite: bool = False
-    """Replace the run in --out."""
-    quiet: bool = False
-    """No progress bars."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pretrain:
-    """Pretrain an encoder on unlabelled images.
-
-    Example: unmask pretrain --data my/images --encoder resnet18 --epochs 100 --out runs/pretrained
-    """
-
-    config: Annotated[PretrainConfig, FLAT] = field(default_factory=PretrainConfig)
-    run: Annotated[RunFlags, FLAT]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finetune:
-    """Train a pretrained encoder with a new head on labelled images.
-
-    Example: unmask finetune --data my/labelled --init runs/pretrained --budget 50 --out runs/finetuned
-    """
-
-    config: Annotated[ClassifyConfig, FLAT] = field(default_factory=ClassifyConfig)
-    run: Annotated[RunFlags, FLAT]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scratch:
-    """The same training from random weights.
-
-    Example: unmask scratch --data my/labelled --budget 50 --out runs/scratch
-    """
-
-    config: Annotated[ClassifyConfig, FLAT] = field(default_factory=ClassifyConfig)
-    run: Annotated[RunFlags, FLAT]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compare:
-    """Does pretraining help on these images? Fine-tuned against scratch, several seeds, with intervals and a verdict.
-
-    Example: unmask compare --data my/labelled --budgets 10 50 --seeds 5 --out runs/answer
-    """
-
-    config: Annotated[CompareConfig, FLAT] = field(default_factory=CompareConfig)
-    run: Annotated[RunFlags, FLAT]
-    json: bool = False
-    """Print summary.json instead of the verdicts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """Write one self-contained HTML page about one or more finished runs.
-
-    Example: unmask report runs/answer
-    """
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
-    out: Path | None = None
-    """The page. Default: report.html in the first run folder."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo:
-    """The whole job on the built-in data in a few minutes: pretrain, fine-tune, compare, report.
-
-    Example: unmask demo
-    """
-
-    out: Path = Path("runs/demo")
-    """Run folder; continued if it is there."""
-    quiet: bool = False
-    """No progress bars."""
-
+from unmask.recipes import Recipe, named, of_run, suggested, with_encoder
 
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
@@ -125,9 +47,9 @@ COMMANDS: dict[str, type[Any]] = {
     "export": ExportConfig,
     "data check": CheckData,
     "encoders": EncodersConfig,
-    "theory verify": VerifyConfig,
-    "theory sweep": SweepConfig,
-    "theory report": TheoryReportConfig,
+    "theory verify": Verify,
+    "theory sweep": Sweep,
+    "theory report": TheoryReport,
 }
 
 
@@ -137,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with stopping_at_once():
             sys.exit(run(parse(words)))
+    except BrokenPipeError as error:
+        _leave_reader(error)
     except (UserError, OSError) as error:
         _leave(2, str(error))
     except PreemptionError as error:
@@ -152,8 +76,21 @@ def _leave(code: int, line: str) -> NoReturn:
     sys.exit(code)
 
 
+def _leave_reader(error: BrokenPipeError) -> NoReturn:
+    """End without a word where the reader of our output, e.g. head, has seen enough; another pipe is an error."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    _leave(2, str(error))
+
+
 def parse(words: Sequence[str]) -> Any:
-    """The command meant by the words. Defaults come from the recipe that the words name or the data suggest."""
+    """The command meant by the words. Defaults come from the recipe that the words name or the data suggest.
+
+    Encoder and image size come from the run that --init or --pretrained names.
+    """
     name = next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), None)
     if name is None:
         _explain(words)
@@ -191,6 +128,8 @@ def _default(kind: type[Any], words: Sequence[str]) -> Any:
         return None
     data = _value(words, "--data") or "multiview"
     recipe = named(_value(words, "--recipe") or suggested(data))
+    start = _value(words, "--init") or _value(words, "--pretrained")
+    recipe = recipe if start is None else of_run(recipe, start)
     encoder = _value(words, "--encoder")
     if encoder is not None and encoder != recipe.encoder.encoder:
         recipe = with_encoder(recipe, encoder)
@@ -254,7 +193,7 @@ def run(command: Any) -> int:
         return run_embed(command)
     if isinstance(command, ExportConfig):
         return run_export(command)
-    if isinstance(command, VerifyConfig | SweepConfig | TheoryReportConfig):
+    if isinstance(command, Verify | Sweep | TheoryReport):
         return _theory(command)
     flags: RunFlags = command.run
     stage = {Pretrain: "pretrain", Finetune: "finetune", Scratch: "scratch", Compare: "compare"}[type(command)]
@@ -272,12 +211,12 @@ def run(command: Any) -> int:
     return 0
 
 
-def _theory(command: VerifyConfig | SweepConfig | TheoryReportConfig) -> int:
+def _theory(command: Verify | Sweep | TheoryReport) -> int:
     from unmask import laboratory as theory
 
-    if isinstance(command, VerifyConfig):
+    if isinstance(command, Verify):
         return theory.verify(command)
-    return theory.sweep(command) if isinstance(command, SweepConfig) else theory.report(command)
+    return theory.sweep(command) if isinstance(command, Sweep) else theory.report(command)
 
 
 def _tell(folder: Path, *, as_json: bool) -> None:

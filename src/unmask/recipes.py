@@ -16,8 +16,10 @@ from unmask.config import (
     OptimiserConfig,
     PretrainRecipe,
     TargetConfig,
+    from_json,
 )
 from unmask.errors import UserError
+from unmask.runs import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,27 @@ def with_encoder(recipe: Recipe, name: str) -> Recipe:
     """The recipe with another encoder: options, strides and mask cell of the recipe's own encoder do not carry over."""
     pretrain = replace(recipe.pretrain, mask=replace(recipe.pretrain.mask, cell=None))
     return replace(recipe, encoder=EncoderConfig(encoder=name), pretrain=pretrain)
+
+
+def of_run(recipe: Recipe, run: str) -> Recipe:
+    """The recipe for going on from the encoder of a run: with its encoder and image size.
+
+    Where `run` is no run folder (a weights file, timm:pretrained), the recipe as it is.
+
+    Raises:
+        UserError: its config.json is not the configuration of a run.
+    """
+    file = Path(run) / "config.json"
+    if not file.is_file():
+        return recipe
+    config = read_json(file)
+    if not isinstance(config, dict) or not {"data", "encoder"} <= set(config):
+        raise UserError(f"{file}: not the configuration of a run")
+    encoder = from_json(EncoderConfig, config["encoder"], f"{file}: encoder")
+    size = from_json(DataConfig, config["data"], f"{file}: data").image_size
+    mask = recipe.pretrain.mask if encoder == recipe.encoder else replace(recipe.pretrain.mask, cell=None)
+    pretrain = replace(recipe.pretrain, mask=mask)
+    return replace(recipe, encoder=encoder, pretrain=pretrain, data=replace(recipe.data, image_size=size))
 
 
 def suggested(data: str) -> str:

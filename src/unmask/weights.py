@@ -86,9 +86,9 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
     else:
         tensors, card = load_weights(resolve_weights(init))
     if card is not None and card.encoder != config:
-        raise UserError(
-            f"init: {init} holds {card.encoder}, but the encoder asked for is {config}; give the same encoder"
-        )
+        held, asked = to_json(card.encoder), to_json(config)
+        other = [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]
+        raise UserError(f"init: {init} holds another encoder than the one asked for: {'; '.join(other)}")
     head = head_names(model)
     wanted = model.state_dict()
     offered = {k: v for k, v in tensors.items() if k not in head}

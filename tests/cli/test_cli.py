@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from unmask.cli import COMMANDS, main, parse
-from unmask.config import EncoderConfig
+from unmask.config import DataConfig, EncoderConfig, PretrainConfig, to_json
+from unmask.errors import UserError
 from unmask.recipes import RECIPES, named, suggested
 
 
@@ -34,12 +35,6 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert "usage: unmask" in result.stdout
 
 
-def test_every_stage_shows_an_example() -> None:
-    """A reader of --help sees one command that works."""
-    for name in ("demo", "pretrain", "finetune", "scratch", "compare", "report"):
-        assert f"Example: unmask {name}" in (COMMANDS[name].__doc__ or "")
-
-
 def test_recipe_of_the_data_gives_the_defaults() -> None:
     """The built-in has its recipe, small images theirs; flags win over both."""
     command = parse(["compare", "--out", "x"])
@@ -54,6 +49,43 @@ def test_recipe_of_the_data_gives_the_defaults() -> None:
     assert command.config.recipe.mask.cell is None
     command = parse(["pretrain", "--data=digits", "--recipe", "mae-vit-small", "--out", "x"])
     assert command.config.encoder.encoder == "vit_small_patch16_224"
+
+
+def test_a_run_to_begin_with_gives_encoder_and_size(tmp_path: Path) -> None:
+    """--init and --pretrained name a run: what must equal it need not be typed again, and a flag still wins."""
+    config = to_json(
+        PretrainConfig(
+            data=DataConfig(data="digits", image_size=(24, 24)),
+            encoder=EncoderConfig(encoder="resnet18", unstrided=2),
+        )
+    )
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    start = str(tmp_path)
+    for words in (
+        ["finetune", "--data", "digits", "--init", start, "--out", "x"],
+        ["compare", "--data", "digits", "--pretrained", start, "--out", "x"],
+        ["pretrain", "--data", "digits", "--recipe", "small-cnn", f"--init={start}", "--out", "x"],
+    ):
+        command = parse(words)
+        assert command.config.encoder == EncoderConfig(encoder="resnet18", unstrided=2)
+        assert command.config.data.image_size == (24, 24)
+        assert parse([*words, "--image-size", "32", "32"]).config.data.image_size == (32, 32)
+        assert parse([*words, "--encoder", "resnet34"]).config.encoder.encoder == "resnet34"
+    assert command.config.recipe.mask.cell is None  # That of the recipe's own encoder does not fit this one.
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(UserError, match="not the configuration of a run"):
+        parse(["finetune", "--data", "digits", "--init", start, "--out", "x"])
+
+
+def test_a_reader_that_has_seen_enough_gets_no_error() -> None:
+    """unmask audit --help | head: neither a line about a broken pipe nor a traceback."""
+    words = [sys.executable, "-u", "-m", "unmask", "audit", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 141
 
 
 def test_sections_of_a_comparison_have_their_own_flags() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from unmask.config import AuditConfig, DataConfig, from_json
-from unmask.config.flags import FLAT
+from unmask.config.flags import FLAT, RUNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Audit:
     Example: unmask audit runs/finetuned runs/scratch --out runs/audit
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, RUNS]
     """Folders of fine-tunings and trainings from scratch, or their .safetensors files."""
     data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
     """Default: the data of the first run folder."""

@@ -35,3 +35,6 @@ OBJECT = tyro.constructors.PrimitiveConstructorSpec[Any](
     is_instance=lambda value: value is None or isinstance(value, dict),
     str_from_instance=lambda value: ["none" if value is None else json.dumps(value)],
 )
+
+RUNS = tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
+"""Mark of a positional list of run folders, of which one at least is wanted."""
