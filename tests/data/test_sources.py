@@ -14,9 +14,10 @@ from unmask.config import DataConfig
 from unmask.data.arrays import channels_first, read_arrays
 from unmask.data.fashion_mnist import fashion_mnist, read_idx
 from unmask.data.folder import list_images, read_folder
-from unmask.data.load import load_data, read_source
+from unmask.data.load import load_data
 from unmask.data.manifest import read_manifest
 from unmask.data.naming import natural_key
+from unmask.data.read import read_source
 from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)

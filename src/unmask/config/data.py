@@ -13,7 +13,9 @@ class DataConfig:
 
     # What changes the result
     data: str = "multiview"
-    """Folder of images, CSV or parquet manifest, .npy or .npz file, or a built-in: multiview, digits, fashion-mnist."""
+    """Folder of images, CSV or parquet manifest, .npy or .npz file, tar shards (a folder of them, or
+    "train-{000..099}.tar"), "hf:PATH" saved by Hugging Face datasets, or a built-in: multiview, digits,
+    fashion-mnist."""
     image_size: tuple[int, int] | None = None
     """Height and width in pixels given to the encoder. Default: the images' own size if all agree, else 224 224."""
     channels: int | None = None
@@ -35,6 +37,10 @@ class DataConfig:
     window: tuple[float, float] | None = None
     """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; what lies beyond is clipped.
     Default: the whole range of the number type. For 16-bit and float images that use a part of it."""
+    image_field: str | None = None
+    """What holds the image: a member of a sample of shards, as "jpg", a column of hf:PATH. Default: the only one."""
+    label_field: str | None = None
+    """What holds the label: a member such as "cls", a key of a shard's .json, a column. Default: found by kind."""
     options: Annotated[dict[str, float | int | str | bool] | None, OBJECT] = None
     """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
 

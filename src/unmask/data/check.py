@@ -9,8 +9,9 @@ import numpy as np
 
 from unmask.config.data import DataConfig
 from unmask.data.duplicates import same_pixels, saved_again
-from unmask.data.load import make_plan, read_source
+from unmask.data.load import make_plan
 from unmask.data.look import Looked, look
+from unmask.data.read import read_source
 from unmask.data.source import Source
 from unmask.errors import UserError
 
@@ -72,7 +73,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         images=len(names),
         errors=tuple(errors),
         warnings=tuple(warnings),
-        unreadable=tuple(failed.values()),
+        unreadable=(*source.damaged, *failed.values()),
         forms=dict(forms.most_common()),
         sizes=dict(shapes.most_common(10)),
         different_sizes=len(shapes),
@@ -105,6 +106,8 @@ def _errors(
     config: DataConfig, source: Source, failed: dict[int, str], missing: list[str], forms: Counter[str]
 ) -> list[str]:
     errors = []
+    if source.damaged and config.on_bad_file == "error":
+        errors.append(f"{len(source.damaged)} shards are damaged (--on-bad-file skip takes what comes before)")
     if failed and config.on_bad_file == "error":
         errors.append(
             f"{len(failed)} of {len(source.names)} images are unreadable (--on-bad-file skip leaves them out)"

@@ -9,6 +9,7 @@ from torch import Tensor
 from unmask.data.source import TEST, TRAIN, UNLABELLED, VAL, Images
 from unmask.data.stored import File
 from unmask.data.threads import mapped
+from unmask.errors import UserError
 
 Digests = NDArray[np.bytes_]
 """16 bytes an image, (N,)."""
@@ -31,7 +32,10 @@ def digest_stored(images: Images) -> Digests:
     whole = np.zeros(len(images), bool)
 
     def end(row: int) -> None:
-        stored = images.stored(row)
+        try:
+            stored = images.stored(row)
+        except UserError:
+            return
         if isinstance(stored, np.ndarray):
             digests[row], whole[row] = _digest(np.ascontiguousarray(stored).tobytes()), True
         else:

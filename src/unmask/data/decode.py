@@ -58,7 +58,7 @@ def decode(
 
 
 @contextmanager
-def named(path: File) -> Iterator[None]:
+def named(path: File | str) -> Iterator[None]:
     """Turn whatever goes wrong within into a `UserError` of one line that begins with the path."""
     try:
         yield

@@ -43,7 +43,9 @@ def list_images(root: Path) -> Listing:
     return Listing(tuple(sorted(images, key=_path_key)), tuple(sorted(folders, key=_path_key)), dict(others))
 
 
-def read_folder(root: Path, *, labels: bool, page: int = 0, pages_are_channels: bool = False) -> Source:
+def read_folder(
+    root: Path, *, labels: bool, page: int = 0, pages_are_channels: bool = False, listing: Listing | None = None
+) -> Source:
     """A folder as a source.
 
     Layouts: split folders (train, with val or valid, test, unlabelled beside it) that hold class folders or images;
@@ -55,11 +57,12 @@ def read_folder(root: Path, *, labels: bool, page: int = 0, pages_are_channels: 
         labels: whether class labels are needed.
         page: page of a multi-page file.
         pages_are_channels: stack all pages as channels instead.
+        listing: what lies below it, where that is known already.
 
     Raises:
         UserError: no image, or no labels where they are needed; the message says what was expected and found.
     """
-    listing = list_images(root)
+    listing = listing or list_images(root)
     if not listing.images:
         raise UserError(_no_image(root, listing))
     has_splits = _has_splits(listing)
@@ -105,7 +108,10 @@ def _place(path: Path, has_splits: bool) -> tuple[str, str]:
 def _no_image(root: Path, listing: Listing) -> str:
     found = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items())) or "no file"
     dicom = "; DICOM is not read: convert it to 16-bit PNG, TIFF or .npy" if ".dcm" in listing.others else ""
-    return f"{root}: no image below this folder (found {found}); images end in {' '.join(sorted(SUFFIXES))}{dicom}"
+    saved = f"; what save_to_disk wrote is named hf:{root}" if ".arrow" in listing.others else ""
+    return (
+        f"{root}: no image below this folder (found {found}); images end in {' '.join(sorted(SUFFIXES))}{dicom}{saved}"
+    )
 
 
 def _no_classes(root: Path, listing: Listing, classes: tuple[str, ...]) -> str:

@@ -1,7 +1,6 @@
 """From a configuration to a data set that is ready for training: read, split, freed of twins, measured."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,18 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unmask.config.data import DataConfig
-from unmask.data.arrays import read_arrays
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.content import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
-from unmask.data.digits import digits
-from unmask.data.fashion_mnist import fashion_mnist
-from unmask.data.folder import read_folder
 from unmask.data.form import Form, Kind
+from unmask.data.given import Given, called_after, read_given
 from unmask.data.imageset import ImageSet
-from unmask.data.manifest import read_manifest
-from unmask.data.multiview import read_multiview
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.plan import PRETRAIN, Plan
+from unmask.data.read import read_source
 from unmask.data.scan import choose_form
 from unmask.data.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.splits import assign_splits
@@ -60,11 +55,13 @@ class Dataset:
     """One message for each file left out as unreadable."""
     groups: torch.Tensor | None = None
     """Group of each image of `train`, int64; None where the source has no groups."""
+    val_groups: torch.Tensor | None = None
+    """The same of `val`."""
     kind: Kind | None = None
     """Number type of the stored values, in whose units `value_range` is; None where unknown."""
 
 
-def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dataset:
+def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given: Given | None = None) -> Dataset:
     """Read, decode, split and measure a data set.
 
     Args:
@@ -72,11 +69,17 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
         labels: whether class labels are needed. Without, unlabelled images will do; labels that are there still
             decide the splits, so that pretraining never sees an image that a later comparison tests on.
         progress: show a progress bar while files are decoded.
+        given: a torch Dataset (or several by split, {"train": ..., "test": ...}) to take instead of what
+            `config.data` names.
 
     Raises:
         UserError: nothing there, unreadable (policy "error"), or not of a supported layout.
     """
-    source = read_source(config, labels=labels)
+    if given is not None:
+        source = read_given(given, called_after(config, given).data, labels=labels)
+    else:
+        source = read_source(config, labels=labels, progress=progress)
+    require_whole(config, source)
     form, bad = choose_form(source, config, progress=progress)
     _apply_policy(config, len(source.names), bad)
     values = None
@@ -104,35 +107,23 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True) -> Dat
         clipped=pixels.clip,
         fingerprint=fingerprint(digests, source.labels, plan.splits, form, pixels.scale),
         notes=source.notes + plan.notes(labels_wanted=labels),
-        bad_files=tuple(bad.values()),
+        bad_files=(*source.damaged, *bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
+        val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(VAL)]),
         kind=form.kind,
     )
 
 
-def read_source(config: DataConfig, *, labels: bool) -> Source:
-    """The data set a configuration names: a built-in, or a path. Files are listed, not opened.
+def recorded(config: DataConfig, dataset: Dataset | Given | None) -> DataConfig:
+    """What a run's config.json says of its data: "given:NAME" where a torch Dataset is handed over."""
+    return config if dataset is None or isinstance(dataset, Dataset) else called_after(config, dataset)
 
-    Raises:
-        UserError: no such thing, or not of a supported layout.
-    """
-    if config.data == "multiview":
-        return read_multiview(config.options or {})
-    if config.data == "digits":
-        return digits()
-    if config.data == "fashion-mnist":
-        return fashion_mnist()
-    path = Path(config.data)
-    if path.is_dir():
-        return read_folder(path, labels=labels, page=config.page, pages_are_channels=config.pages_are_channels)
-    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
-        return read_manifest(path, labels=labels, page=config.page, pages_are_channels=config.pages_are_channels)
-    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
-        return read_arrays(path, labels=labels)
-    raise UserError(
-        f"data: {config.data} is no folder, no .csv, .tsv, .parquet, .npy or .npz file, and no built-in "
-        "(multiview, digits, fashion-mnist)"
-    )
+
+def loaded(config: DataConfig, dataset: Dataset | Given | None, *, labels: bool, progress: bool) -> Dataset:
+    """A data set that is loaded already, or else `load_data` of what is handed over or named."""
+    if isinstance(dataset, Dataset):
+        return dataset
+    return load_data(config, labels=labels, progress=progress, given=dataset)
 
 
 def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: Digests) -> Plan:
@@ -149,6 +140,12 @@ def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: 
     )
     twins = twins_to_leave_out(digests, np.where(good, splits, UNREADABLE))
     return Plan(source, splits, good, twins, config.transductive)
+
+
+def require_whole(config: DataConfig, source: Source) -> None:
+    """Raise `UserError` where a shard is damaged and the policy is "error"."""
+    if source.damaged and config.on_bad_file == "error":
+        raise UserError(f"{source.damaged[0]}; --on-bad-file skip goes on with what comes before")
 
 
 def _apply_policy(config: DataConfig, count: int, bad: dict[int, str]) -> None:

@@ -119,6 +119,8 @@ class Source:
     extra_tests: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """Named parts of the test split: rows."""
     notes: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    """One message for each container of images (shard) that could not be listed to its end."""
 
 
 def split_array(names: list[str]) -> NDArray[np.str_]:

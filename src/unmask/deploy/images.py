@@ -13,8 +13,9 @@ from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.content import digest_rows, digest_stored
 from unmask.data.form import TOP, Form, Kind, widest
 from unmask.data.imageset import ImageSet
-from unmask.data.load import image_set, make_plan, read_source
+from unmask.data.load import image_set, make_plan, require_whole
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
+from unmask.data.read import read_source
 from unmask.data.scan import choose_form
 from unmask.data.source import Source
 from unmask.data.texts import take
@@ -59,7 +60,8 @@ def choose_images(
         UserError: nothing there, no such split, an unreadable file, or pixels of another range than the run's.
     """
     config = _data_config(trained, data, on_bad_file)
-    source = read_source(config, labels=False)
+    source = read_source(config, labels=False, progress=progress)
+    require_whole(config, source)
     if limit is not None:
         source = _some(source, limit)
     own, bad = choose_form(source, config, progress=progress)
@@ -72,7 +74,7 @@ def choose_images(
     rows = _rows(config, source, bad, values, split)
     pixels = _pixels(source, form, trained.card, values)
     _require_same_range(config, trained.card, pixels, rows, form.kind)
-    return Chosen(image_set(config, source, pixels, rows), source.classes, tuple(bad.values()))
+    return Chosen(image_set(config, source, pixels, rows), source.classes, (*source.damaged, *bad.values()))
 
 
 def kind_of_card(card: Card) -> Kind:

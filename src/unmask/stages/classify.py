@@ -1,12 +1,14 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from unmask.config import ClassifyConfig
-from unmask.data.load import Dataset, load_data
+from unmask.data.given import Given
+from unmask.data.load import Dataset, loaded, recorded
 from unmask.errors import UserError
 from unmask.runs import check_folder, claim_folder, environment, require_same_data, write_json
 from unmask.stages.classifier import Outcome, fit, prepare
@@ -24,9 +26,11 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-    dataset: Dataset | None = None,
+    dataset: Dataset | Given | None = None,
 ) -> Path:
     """Fine-tune `config.init` on the labelled images and return the run folder with result.json.
+
+    `dataset` is taken in place of what `config.data` names; see `pretrain`.
 
     Raises:
         UserError: bad input, before training starts; `init` is missing (see `scratch`).
@@ -43,7 +47,7 @@ def scratch(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-    dataset: Dataset | None = None,
+    dataset: Dataset | Given | None = None,
 ) -> Path:
     """The same training from random weights."""
     if config.init is not None:
@@ -52,14 +56,15 @@ def scratch(
 
 
 def _classify(
-    config: ClassifyConfig, out: Path, *, resume: bool, overwrite: bool, progress: bool, dataset: Dataset | None
+    config: ClassifyConfig, out: Path, *, resume: bool, overwrite: bool, progress: bool, dataset: Dataset | Given | None
 ) -> Path:
+    config = replace(config, data=recorded(config.data, dataset))
     engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
     with peers_may_end(engine):
         on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         show = progress and engine.is_main_process
         with together(engine):
-            data = dataset if dataset is not None else load_data(config.data, labels=True, progress=show)
+            data = loaded(config.data, dataset, labels=True, progress=show)
             prepared = prepare(config, data)
             size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
         require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)

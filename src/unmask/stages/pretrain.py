@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from unmask.config import PretrainConfig
+from unmask.data.given import Given
 from unmask.data.imageset import Batch, batches
-from unmask.data.load import Dataset, load_data
+from unmask.data.load import Dataset, loaded, recorded
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
 from unmask.runs import (
@@ -49,7 +51,7 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
-    dataset: Dataset | None = None,
+    dataset: Dataset | Given | None = None,
 ) -> Path:
     """Pretrain an encoder and return its run folder.
 
@@ -63,18 +65,19 @@ def pretrain(
         resume: continue an interrupted run of the same configuration, bit-equal to one never stopped (CPU).
         overwrite: replace an existing run.
         progress: show a bar with the time left.
-        dataset: already loaded data of `config.data`.
+        dataset: in place of what `config.data` names: a torch Dataset, several by split, or what `load_data` gave.
 
     Raises:
         UserError: any bad input, before training starts; or a loss that is not finite.
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
+    config = replace(config, data=recorded(config.data, dataset))
     engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
     with peers_may_end(engine):
         on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         progress = progress and engine.is_main_process
         with together(engine):
-            data = dataset if dataset is not None else load_data(config.data, labels=False, progress=progress)
+            data = loaded(config.data, dataset, labels=False, progress=progress)
         require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
         session = Session(config, out, data, show=progress, engine=engine)
         resumed = on_main(engine, lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))

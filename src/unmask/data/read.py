@@ -1,0 +1,59 @@
+"""From the name of a data set to its source: a built-in, a folder, a file, shards, or Hugging Face's tables."""
+
+from pathlib import Path
+
+from unmask.config.data import DataConfig
+from unmask.data.arrays import read_arrays
+from unmask.data.digits import digits
+from unmask.data.fashion_mnist import fashion_mnist
+from unmask.data.folder import list_images, read_folder
+from unmask.data.given import PREFIX as GIVEN
+from unmask.data.huggingface import PREFIX as HUGGING_FACE
+from unmask.data.huggingface import read_huggingface
+from unmask.data.manifest import read_manifest
+from unmask.data.multiview import read_multiview
+from unmask.data.samples import Fields
+from unmask.data.shard_files import expand, find_shards, is_shards
+from unmask.data.shards import read_shards
+from unmask.data.source import Source
+from unmask.errors import UserError
+
+
+def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> Source:
+    """The data set a configuration names: a built-in, or a path. Files are listed, not opened; shards are indexed.
+
+    Raises:
+        UserError: no such thing, or not of a supported layout.
+    """
+    name, path = config.data, Path(config.data)
+    fields = Fields(config.image_field, config.label_field)
+    if name == "multiview":
+        return read_multiview(config.options or {})
+    if name == "digits":
+        return digits()
+    if name == "fashion-mnist":
+        return fashion_mnist()
+    if name.startswith(GIVEN):
+        raise UserError(f"data: {name} was handed over in Python: hand it over again, or name a path with --data")
+    page, channels = config.page, config.pages_are_channels
+    if name.startswith(HUGGING_FACE):
+        where = name.removeprefix(HUGGING_FACE)
+        return read_huggingface(where, labels=labels, fields=fields, page=page, pages_are_channels=channels)
+    shards = expand(name) if is_shards(name) else []
+    if path.is_dir():
+        listing = list_images(path)
+        shards = [] if listing.images else find_shards(path)
+        if not shards:
+            return read_folder(path, labels=labels, page=page, pages_are_channels=channels, listing=listing)
+    if shards:
+        return read_shards(
+            shards, labels=labels, fields=fields, page=page, pages_are_channels=channels, progress=progress
+        )
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
+        return read_manifest(path, labels=labels, page=page, pages_are_channels=channels)
+    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
+        return read_arrays(path, labels=labels)
+    raise UserError(
+        f"data: {name} is no folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
+        "(multiview, digits, fashion-mnist)"
+    )
