@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
+from unmask.comparison.halves import halve_validation
 from unmask.comparison.plan import audited_cells, candidates, compute_steps
 from unmask.comparison.table import build_summary
 from unmask.comparison.work import Work
@@ -19,7 +20,6 @@ from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.randomness import permutation
 from unmask.report.audit import AUDIT_FILE
 from unmask.report.page import write_report
 from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
@@ -44,7 +44,7 @@ def compare(
     started = time.monotonic()
     data = load_data(config.data, labels=True, progress=progress)
     if config.evaluate_on == "val":
-        data = _halve_validation(data, config.seed)
+        data = halve_validation(data, config.seed)
     cell = _check(config, data)
     if claim_folder(out, config, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
@@ -108,15 +108,6 @@ def _as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig,
         if facts.get("data", {}).get("fingerprint") != data.fingerprint:
             notes.append(f"{run} was pretrained on other images or another split: it may have seen the test images")
     return config, notes
-
-
-def _halve_validation(data: Dataset, seed: int) -> Dataset:
-    """Half of the validation images as a stand-in for the test, the other half as validation. The test is dropped."""
-    if data.val is None:
-        raise UserError("evaluate_on = 'val': the data has no validation images")
-    order = torch.from_numpy(permutation(seed, "halves", 0, len(data.val)))
-    half = len(order) // 2
-    return replace(data, val=data.val.select(order[:half]), tests={"test": data.val.select(order[half:])})
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:

@@ -1,0 +1,34 @@
+"""Half of the validation images as a stand-in for the test, for choices that must not look at the test."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from unmask.data.load import Dataset
+from unmask.data.splits import draw
+from unmask.errors import UserError
+
+
+def halve_validation(data: Dataset, seed: int) -> Dataset:
+    """About half of the validation images stand in for the test, the others stay validation. The test is dropped.
+
+    Drawn class by class; images of one group stay together.
+
+    Raises:
+        UserError: there are none, or too few groups to make two halves.
+    """
+    if data.val is None:
+        raise UserError("evaluate_on = 'val': the data has no validation images")
+    every = np.arange(len(data.val))
+    groups = None if data.val_groups is None else data.val_groups.numpy()
+    drawn = draw(every, data.val.labels.numpy(), groups, 0.5, 1, seed, "halves")
+    if not len(drawn):
+        raise UserError("evaluate_on = 'val': no class has two validation images (or groups) to part: give more")
+    kept, taken = torch.from_numpy(np.setdiff1d(every, drawn)), torch.from_numpy(drawn)
+    return replace(
+        data,
+        val=data.val.select(kept),
+        tests={"test": data.val.select(taken)},
+        val_groups=None if data.val_groups is None else data.val_groups[kept],
+    )

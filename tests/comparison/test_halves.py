@@ -1,0 +1,59 @@
+"""evaluate_on = "val": half of the validation images stands in for the test."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unmask.comparison.halves import halve_validation
+from unmask.config import DataConfig
+from unmask.data.load import load_data
+from unmask.errors import UserError
+
+
+def _manifest(folder: Path, groups: list[int]) -> DataConfig:
+    """Images of two classes in turn, one of each a group, all validation but the first and the last two."""
+    lines = ["path,label,group,split"]
+    for index, group in enumerate(groups):
+        pixels = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+        split = "train" if index < 2 else "test" if index >= len(groups) - 2 else "val"
+        lines.append(f"{index}.png,{index % 2},{group},{split}")
+    (folder / "table.csv").write_text("\n".join(lines))
+    return DataConfig(data=str(folder / "table.csv"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halves_part_no_group(tmp_path: Path, seed: int) -> None:
+    """Six images a group: every group lies in one half, both halves have both classes, every image is in one."""
+    groups = [100, 100, *[i // 6 for i in range(60)], 101, 101]
+    data = load_data(_manifest(tmp_path, groups), labels=True, progress=False)
+    halved = halve_validation(data, seed)
+    assert halved.val is not None
+    assert data.val is not None
+    halves = halved.val, halved.tests["test"]
+    homes = [{groups[int(i)] for i in half.ids} for half in halves]
+    assert homes[0].isdisjoint(homes[1])
+    assert len(homes[0]) == len(homes[1]) == 5
+    assert all(set(half.labels.tolist()) == {0, 1} for half in halves)
+    assert sorted([*halves[0].ids.tolist(), *halves[1].ids.tolist()]) == sorted(data.val.ids.tolist())
+    assert halved.val_groups is not None
+    assert [groups[int(i)] in homes[0] for i in halved.val.ids] == [True] * 30
+
+
+def test_one_group_cannot_be_halved(tmp_path: Path) -> None:
+    groups = [100, 100, *[0] * 10, 101, 101]
+    data = load_data(_manifest(tmp_path, groups), labels=True, progress=False)
+    with pytest.raises(UserError, match="evaluate_on = 'val'"):
+        halve_validation(data, 0)
+
+
+def test_without_groups_every_class_is_halved() -> None:
+    data = load_data(DataConfig(data="digits"), labels=True, progress=False)
+    halved = halve_validation(data, 0)
+    assert halved.val is not None
+    for label in range(10):
+        first, second = (int((half.labels == label).sum()) for half in (halved.val, halved.tests["test"]))
+        assert abs(first - second) <= 1
+        assert min(first, second) > 0
