@@ -30,7 +30,7 @@ from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.commands import CheckData, run_check
 from unmask.deploy.commands import EmbedConfig, ExportConfig, PredictConfig, run_embed, run_export, run_predict
 from unmask.encoders.commands import EncodersConfig, run_encoders
-from unmask.errors import PreemptionError, UserError
+from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError
 from unmask.preemption import stopping_at_once
 from unmask.recipes import Recipe, named, of_run, suggested, with_encoder
 
@@ -65,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(2, str(error))
     except PreemptionError as error:
         _leave(143, str(error))
+    except RuntimeError as error:
+        if KILLED_WORKER not in str(error):
+            raise
+        _leave(2, WORKER_MESSAGE)
     except KeyboardInterrupt:
         _leave(130, "interrupted; go on with the same command and --resume")
 

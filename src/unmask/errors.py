@@ -10,3 +10,11 @@ class UserError(ValueError):
 
 class PreemptionError(Exception):
     """SIGTERM came. The command line prints the message, which says how to go on, and exits with code 143."""
+
+
+KILLED_WORKER = "DataLoader worker"
+"""In the message of the RuntimeError that torch raises, at any moment, when a process that decodes has been killed."""
+WORKER_MESSAGE = (
+    "a process that reads images was killed, perhaps for want of memory: use fewer --workers (0 for none) or a smaller "
+    "--batch-size; what was saved is kept, go on with --resume"
+)

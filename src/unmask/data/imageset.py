@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from unmask.config.data import AugmentConfig
 from unmask.data.augment import augment_images
 from unmask.data.pixels import Pixels
 from unmask.data.texts import take
+from unmask.data.workers import prepared
 from unmask.errors import UserError
 
 PART_FLOATS = 2**20
@@ -69,7 +69,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class _Prepare(Dataset[tuple[Batch, list[str]]]):
+class _Prepare:
     """Indices of a batch → the batch and what could not be read: the same bits in any process."""
 
     images: ImageSet
@@ -134,7 +134,8 @@ def batches(
         start: the first batch to yield, to go on in the middle of an epoch.
 
     Raises:
-        UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be.
+        UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be; or a worker was
+            killed.
     """
     prepare = _Prepare(images, tuple(mean), tuple(std), augment, seed, epoch)
     chunks = list(torch.as_tensor(order, dtype=torch.int64).split(batch_size))[start:]
@@ -147,4 +148,4 @@ def batches(
 def _run(prepare: _Prepare, chunks: list[Tensor], workers: int) -> Iterator[tuple[Batch, list[str]]]:
     if not workers or not chunks:
         return (prepare[chunk] for chunk in chunks)
-    return iter(DataLoader(prepare, batch_size=None, sampler=chunks, num_workers=min(workers, len(chunks))))
+    return prepared(prepare, chunks, workers)

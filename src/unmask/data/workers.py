@@ -1,0 +1,75 @@
+"""Batches prepared by other processes. What becomes of them there, or of their way here, is one line or nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, UserError
+
+T = TypeVar("T", covariant=True)
+
+
+class Prepare(Protocol[T]):
+    """Indices of a batch → a dataclass of tensors, and what could not be read."""
+
+    def __getitem__(self, chunk: Tensor) -> tuple[T, list[str]]:
+        """Called in any process."""
+
+
+def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Iterator[tuple[T, list[str]]]:
+    """`prepare[chunk]` of every chunk in turn, by some processes ahead of time.
+
+    Raises:
+        UserError: what a worker met; or one was killed.
+    """
+    # Arrays, not tensors: a tensor goes through shared memory, which may be full.
+    rows = [chunk.numpy() for chunk in chunks]
+    number = min(workers, len(rows))
+    ahead = iter(DataLoader(_Sent(prepare), batch_size=None, sampler=rows, num_workers=number, collate_fn=_as_it_is))
+    try:
+        for sent in ahead:
+            if isinstance(sent, str):
+                raise UserError(sent)
+            kind, tensors, failures = sent
+            yield kind(*map(torch.as_tensor, tensors)), failures
+    except RuntimeError as error:
+        if KILLED_WORKER not in str(error):
+            raise
+        raise UserError(WORKER_MESSAGE) from None
+    finally:
+        ahead._shutdown_workers()  # type: ignore[attr-defined]  # or the dead are found again at any later moment
+
+
+def _as_it_is(sent: Any) -> Any:
+    """Instead of torch's conversion of arrays into tensors."""
+    return sent
+
+
+class _Sent(Dataset[Any]):
+    """A batch as its type, its tensors and its failures; or the line of an error."""
+
+    def __init__(self, prepare: Prepare[Any]) -> None:
+        self.prepare = prepare
+
+    def __getitem__(self, chunk: np.ndarray) -> tuple[type, list[Any], list[str]] | str:
+        try:
+            batch, failures = self.prepare[torch.from_numpy(chunk)]
+        except UserError as error:
+            return str(error)
+        return type(batch), _on_their_way([getattr(batch, field.name) for field in fields(batch)]), failures
+
+
+def _on_their_way(tensors: list[Tensor]) -> list[Any]:
+    """In shared memory; where that is full (a container's is often 64 MB), as arrays, which go through a pipe.
+
+    A failure later, when the batch has left, would leave the other process waiting for ever.
+    """
+    try:
+        return [tensor.share_memory_() for tensor in tensors]
+    except RuntimeError:
+        return [tensor.numpy() for tensor in tensors]
