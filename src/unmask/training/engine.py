@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unmask.config import OptimiserConfig
 from unmask.errors import UserError
-from unmask.training.processes import require_one_process, started_processes, summed
+from unmask.training.processes import connect_anew, peers_may_connect, require_one_process, started_processes, summed
 from unmask.training.tracking import FOLDER, require_tracker
 
 _PATIENCE = timedelta(hours=1)
@@ -35,7 +35,7 @@ def build_engine(
 
     Raises:
         UserError: started as several processes where that is not meant, or to shard the model over them; or the
-            tracker is not installed.
+            tracker is not installed; or the processes do not reach each other.
     """
     require_tracker(tracker)
     if not several:
@@ -44,14 +44,16 @@ def build_engine(
         AcceleratorState._reset_state()
     gpu = torch.cuda.is_available() or torch.xpu.is_available()
     # Small messages between processes go over gloo, from CPU to CPU: they must not wait for the GPU's queue.
-    backend = {"backend": "cuda:nccl,cpu:gloo"} if torch.cuda.is_available() else {}
-    engine = Accelerator(
-        mixed_precision=precision,
-        cpu=started_processes() > 1 and not gpu,
-        log_with=tracker,
-        project_dir=None if folder is None else str(folder / FOLDER),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, **backend)],
-    )
+    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else None
+    with peers_may_connect():
+        connect_anew(backend or "gloo", _PATIENCE)
+        engine = Accelerator(
+            mixed_precision=precision,
+            cpu=started_processes() > 1 and not gpu,
+            log_with=tracker,
+            project_dir=None if folder is None else str(folder / FOLDER),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, backend=backend)],
+        )
     if engine.distributed_type in _SHARDED:
         raise UserError(
             f"{engine.distributed_type.value} shards the model over processes, which is not supported: launch with "

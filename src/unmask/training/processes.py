@@ -8,12 +8,14 @@ that only it reads, a full disk that only the writer sees) would leave the other
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from unmask.errors import PreemptionError, UserError
 
@@ -107,6 +109,33 @@ def require_alike(engine: Accelerator, what: str, value: str) -> None:
             )
 
 
+def connect_anew(backend: str, patience: timedelta) -> None:
+    """Connect processes that a launcher started anew (`torchrun --max-restarts`); the first time the engine does it.
+
+    They meet in the store where the ended ones met, whose addresses still stand there: keep apart from those.
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if attempt == "0" or dist.is_initialized():
+        return
+    store, rank, world = next(rendezvous("env://", timeout=patience))
+    mine = dist.PrefixStore(f"attempt {attempt}", store)
+    dist.init_process_group(backend, store=mine, rank=rank, world_size=world, timeout=patience)
+
+
+@contextmanager
+def peers_may_connect() -> Iterator[None]:
+    """In the body processes look for each other: that they do not meet is one line, by each that finds nobody."""
+    try:
+        yield
+    except RuntimeError as error:
+        if started_processes() == 1 or not _is_of_the_exchange(error):
+            raise
+        raise UserError(
+            f"the processes do not reach each other ({str(error).splitlines()[0][:200]}): have all been started, with "
+            "the same address and port, and did none end?"
+        ) from None
+
+
 @contextmanager
 def peers_may_end(engine: Accelerator) -> Iterator[None]:
     """A process that was killed leaves the others in the middle of an exchange: one of them says so, in one line."""
@@ -115,12 +144,23 @@ def peers_may_end(engine: Accelerator) -> Iterator[None]:
     except RuntimeError as error:
         if engine.num_processes == 1 or not _is_of_the_exchange(error):
             raise
-        if not engine.is_main_process:
+        if not _tells():
             raise SystemExit(2) from None
         raise UserError(
             "another process of this run has ended (its own line says why; without one it was killed, perhaps for want "
             "of memory); what was saved is kept, go on with --resume"
         ) from None
+
+
+def _tells() -> bool:
+    """Whether this process is the one to say that another has ended: the first that counts itself in the launcher's
+    store. Without a launcher all say it, for the main process may be the dead one."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
+    try:
+        return dist.distributed_c10d._get_default_store().add("unmask/told", 1) == 1
+    except RuntimeError:
+        return True
 
 
 def _is_of_the_exchange(error: RuntimeError) -> bool:
