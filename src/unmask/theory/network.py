@@ -42,14 +42,13 @@ def responses(weights: Tensor, x: Tensor, q: int, threshold: float) -> Tensor:
     return torch.cat(parts) if parts else x.new_zeros(n, weights.shape[0])
 
 
-def powers(m: Tensor, q: int, lower: Tensor, upper: Tensor) -> None:
-    """Write m^(q-1) into `lower` and m^q into `upper` by repeated multiplication (m is read before it is written)."""
-    if q == 4:
-        torch.mul(m, m, out=upper)
-        torch.mul(upper, m, out=lower)
-        upper.square_()
-        return
-    lower.copy_(m)
-    for _ in range(q - 2):
-        lower.mul_(m)
-    torch.mul(lower, m, out=upper)
+def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
+    """base^exponent for exponent >= 1 by repeated multiplication, into `out` (no alias of base): torch's own pow is
+    slow from 4 on.
+    """
+    if exponent <= 3:
+        return torch.pow(base, exponent, out=out)
+    torch.pow(base, 3, out=out)
+    for _ in range(exponent - 3):
+        out.mul_(base)
+    return out

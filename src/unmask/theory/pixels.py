@@ -20,7 +20,8 @@ from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
 from unmask.theory.mrp import Pretraining
-from unmask.theory.network import activation, slope
+from unmask.theory.network import activation, power
+from unmask.theory.pretraining import BLOCK, LEAST_ROWS, NEGLIGIBLE
 from unmask.theory.problem import World
 from unmask.theory.sampling import generator
 
@@ -37,15 +38,24 @@ def pixel_force(
     weights: Tensor, decoder: Tensor, x: Tensor, q: int, threshold: float, keep: float
 ) -> tuple[Tensor, Tensor]:
     """(-∂L/∂w (K, d), -∂L/∂D (d, K))."""
-    n, p, _ = x.shape
-    flat = x.flatten(0, 1)
-    a = flat @ weights.T
-    s = activation(a, q, threshold)
-    y = (s @ decoder.T).view_as(x)
-    total = y.sum(1, keepdim=True)
-    g = keep**2 * ((p - 2) * total + y) + keep * (1 - keep) * (p - 1) * y - keep * (x.sum(1, keepdim=True) - x)
-    g = g.mul_((keep - 1) / n).flatten(0, 1)
-    return (slope(a, q, threshold).mul_(g @ decoder)).T @ flat, g.T @ s
+    n, p, d = x.shape
+    out_w, out_d = torch.zeros_like(weights), torch.zeros_like(decoder)
+    scaled = (weights / threshold).T.contiguous()
+    rows = max(LEAST_ROWS, BLOCK // (p * len(weights)))
+    buffers = [x.new_empty(min(rows, n) * p, len(weights)) for _ in range(3)]
+    for chunk in x.split(rows):
+        flat = chunk.reshape(-1, d)
+        alpha, m, slope = (buffer[: len(flat)] for buffer in buffers)
+        torch.threshold_(torch.mm(flat, scaled, out=alpha), NEGLIGIBLE, 0.0)
+        power(torch.clamp(alpha, max=1.0, out=m), q - 1, out=slope)
+        s = alpha.sub_(m).addcmul_(m, slope, value=1.0 / q).mul_(threshold)
+        y = (s @ decoder.T).view_as(chunk)
+        total, missing = y.sum(1, keepdim=True), chunk.sum(1, keepdim=True) - chunk
+        g = keep**2 * ((p - 2) * total + y) + keep * (1 - keep) * (p - 1) * y - keep * missing
+        g = g.mul_((keep - 1) / n).flatten(0, 1)
+        out_d.addmm_(g.T, s)
+        out_w.addmm_(slope.mul_(torch.mm(g, decoder, out=m)).T, flat)
+    return out_w, out_d
 
 
 def pretrain_pixels(worlds: Sequence[World], times: Tensor, decoder_scale: float = 0.1) -> Pretraining:

@@ -28,9 +28,14 @@ def paper_small() -> Setting:
 
 
 def paper() -> Setting:
-    """k = 50, 100 features, m = 50 so K = 2500 kernels."""
+    """k = 50, 100 features, m = 50 so K = 2500 kernels.
+
+    Among 15 times as many kernels the largest of the initial correlations is larger: at the start σ0/ϱ = 0.1 of
+    `paper-small` 77 % of the features would lie above the capture level before any training, at 0.08 it is 6 %
+    (9 % in `paper-small`).
+    """
     data = Distribution(classes=50, dim=104, patches=8, others=2.0)
-    return Setting(data=data, kernels_per_class=50, samples=2000, labelled=2000)
+    return Setting(data=data, kernels_per_class=50, init_scale=0.04, samples=2000, labelled=1000)
 
 
 def asymptotic(classes: int) -> Setting:

@@ -11,16 +11,25 @@ gradient, so
 The loss is a sum over kernels and -∂L_r/∂w_r depends on w_r alone: kernels decouple.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from unmask.theory.network import activation, powers, slope
+from unmask.theory.network import activation, power, slope
 from unmask.theory.setting import Setting
 
-BLOCK = 1 << 16
-"""Elements of a row block: its few buffers stay in the second-level cache."""
+BLOCK = 1 << 17
+"""Elements of a row block: small enough that its few buffers stay in cache, large enough for the matrix product."""
+
+LEAST_ROWS = 16
+"""Samples of a block where kernels are coupled, at least: with many kernels, thinner matrix products cost more than the
+cache saves.
+"""
+
+KERNELS = 1024
+"""Kernels of a block where kernels decouple."""
 
 
 NEGLIGIBLE = 1e-5
@@ -68,55 +77,67 @@ def loss(weights: Tensor, x: Tensor, obj: Objective, teacher: Tensor | None = No
 
 
 def force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
-    """-∂L_r/∂w_r, shape (K, d), in row blocks that stay in cache.
+    """-∂L_r/∂w_r, shape (K, d), in blocks of kernels and rows that stay in cache (kernels decouple).
 
     With α = ⟨w, x⟩/ϱ, m = clip(α, 0, 1), φ(α) = m^q/q + max(α-1, 0) the bracket is ϱ (R - b x φ), R = Σ_p φ(τα) - b
     φ(α). While every
     τα <= 1, φ(τα) = τ^q φ(α): one power serves student and teacher.
     """
+    return torch.cat([_force(part, x, obj) for part in weights.split(KERNELS)])
+
+
+def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
     n, p, d = x.shape
     scaled = (weights / obj.threshold).T.contiguous()
     out = weights.new_zeros(weights.shape)
     rows = max(1, BLOCK // (p * weights.shape[0]))
-    buffers = [x.new_empty(min(rows, n) * p, weights.shape[0]) for _ in range(4)]
+    buffers = [x.new_empty(min(rows, n) * p, weights.shape[0]) for _ in range(5)]
     for chunk in x.split(rows):
         size = chunk.shape[0] * p
-        alpha, s, m, t = (buffer[:size] for buffer in buffers)
+        block = [buffer[:size] for buffer in buffers]
         flat = chunk.reshape(size, d)
-        torch.mm(flat, scaled, out=alpha)
-        out.addmm_(_pull(alpha, s, m, t, p, obj).T, flat)
+        torch.mm(flat, scaled, out=block[0])
+        out.addmm_(_pull(block, p, obj).T, flat)
     return out.mul_(obj.gain * obj.threshold / n)
 
 
-def _pull(alpha: Tensor, s: Tensor, m: Tensor, t: Tensor, p: int, obj: Objective) -> Tensor:
-    """σ'(a) [R - b x φ] of one block, (rows, K), written into its buffers."""
+def _pull(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
+    """σ'(a) [R - b x φ] of one block of responses α = block[0], (rows, K); all of `block` is overwritten."""
+    alpha, s, m, _, _ = block
     q, tau, b = obj.power, obj.teacher_scale, obj.gain
-    if float(alpha.amax()) * max(tau, 1.0) <= 1.0:
-        torch.threshold_(alpha, NEGLIGIBLE, 0.0)
-        powers(alpha, q, s, m)
-        total = m.view(-1, p, m.shape[1]).sum(1, keepdim=True).mul_((tau**q - b) / q)
-        excess = m.mul_(-b * obj.mask_excess / q)
-    else:
-        torch.clamp(alpha, 0.0, 1.0, out=m)
-        powers(m, q, s, t)
-        alpha_over = torch.sub(alpha, 1.0, out=m).clamp_min_(0.0)
-        phi = alpha_over.add_(t, alpha=1.0 / q)
-        alpha.mul_(tau)
-        teacher = _phi(alpha, q, t)
-        total = teacher.sub_(phi, alpha=b).view(-1, p, t.shape[1]).sum(1, keepdim=True)
-        excess = phi.mul_(-b * obj.mask_excess)
-    excess.view(-1, p, excess.shape[1]).add_(total)
-    return s.mul_(excess)
+    torch.threshold_(alpha, NEGLIGIBLE, 0.0)
+    power(alpha, q - 1, out=s)
+    torch.mul(s, alpha, out=m)
+    total = m.view(-1, p, m.shape[1]).sum(1, keepdim=True)
+    if float(total.amax()) * max(tau, 1.0) ** q <= 1.0:
+        return _bracket(total.mul_((tau**q - b) / q), m, -b * obj.mask_excess / q, s)
+    return _pull_past_threshold(block, p, obj)
 
 
-def _phi(alpha: Tensor, q: int, buffer: Tensor) -> Tensor:
-    """φ(α) in place; `buffer` is overwritten."""
-    torch.clamp(alpha, 0.0, 1.0, out=buffer)
-    if q == 4:
-        buffer.square_().square_()
-    else:
-        buffer.pow_(q)
-    return alpha.sub_(1.0).clamp_min_(0.0).add_(buffer, alpha=1.0 / q)
+def _pull_past_threshold(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
+    """The same where some kernel may be in the linear branch, with max(α-1, 0) = α - m for α >= 0.
+
+    With c = min(α, 1/τ) the teacher is φ(τα) = τ (α - c + τ^(q-1) c^q / q).
+    """
+    alpha, s, c, teacher, phi = block
+    q, tau, b = obj.power, obj.teacher_scale, obj.gain
+    torch.clamp(alpha, max=1.0 / tau, out=c)
+    power(c, q - 1, out=s)
+    torch.sub(alpha, c, out=teacher)
+    teacher.addcmul_(c, s, value=tau ** (q - 1) / q)
+    m = torch.clamp(alpha, max=1.0, out=c)
+    power(m, q - 1, out=s)
+    torch.sub(alpha, m, out=phi)
+    phi.addcmul_(m, s, value=1.0 / q)
+    total = teacher.mul_(tau).sub_(phi, alpha=b).view(-1, p, s.shape[1]).sum(1, keepdim=True)
+    return _bracket(total, phi, -b * obj.mask_excess, s)
+
+
+def _bracket(total: Tensor, phi: Tensor, factor: float, s: Tensor) -> Tensor:
+    """s [total + factor · φ], written into s; total (n, 1, K), φ and s (n · p, K)."""
+    wide = phi.view(len(total), -1, phi.shape[1])
+    torch.add(total, wide, alpha=factor, out=wide)
+    return s.mul_(phi)
 
 
 def sampled_force(weights: Tensor, x: Tensor, obj: Objective, gen: torch.Generator) -> Tensor:

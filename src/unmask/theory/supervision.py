@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
-from unmask.theory.network import powers, responses
-from unmask.theory.pretraining import BLOCK, NEGLIGIBLE
+from unmask.theory.network import power, responses
+from unmask.theory.pretraining import BLOCK, LEAST_ROWS, NEGLIGIBLE
 from unmask.theory.problem import World
 from unmask.theory.sampling import Samples
 from unmask.theory.setting import Setting
@@ -44,14 +44,14 @@ def supervised_force(weights: Tensor, head: Tensor, data: Samples, q: int, thres
     k = weights.shape[0]
     scaled = (weights / threshold).T.contiguous()
     out_w, out_u = torch.zeros_like(weights), torch.zeros_like(head)
-    rows = max(1, BLOCK // (p * k))
+    rows = max(LEAST_ROWS, BLOCK // (p * k))
+    buffers = [weights.new_empty(min(rows, n) * p, k) for _ in range(3)]
     for chunk, labels in zip(data.x.split(rows), data.labels.split(rows), strict=True):
         flat = chunk.reshape(-1, d)
-        alpha = torch.threshold_(flat @ scaled, NEGLIGIBLE, 0.0)
-        m, s = alpha.clamp(max=1.0), torch.empty_like(alpha)
-        power = torch.empty_like(alpha)
-        powers(m, q, s, power)
-        phi = alpha.sub_(1.0).clamp_min_(0.0).add_(power, alpha=1 / q)
+        alpha, m, s = (buffer[: len(flat)] for buffer in buffers)
+        torch.threshold_(torch.mm(flat, scaled, out=alpha), NEGLIGIBLE, 0.0)
+        power(torch.clamp(alpha, max=1.0, out=m), q - 1, out=s)
+        phi = alpha.sub_(m).addcmul_(m, s, value=1.0 / q)
         h = phi.view(-1, p, k).sum(1).mul_(threshold)
         e = -torch.softmax(h @ head.T, 1)
         e[torch.arange(len(labels)), labels] += 1.0

@@ -16,8 +16,9 @@ from unmask.theory.verdict import Verdict
 def verify(name: str, seeds: int, break_: str | None = None, workers: int = 1, float64: bool = False) -> list[Verdict]:
     """Verdicts of a preset over seeds 0..seeds-1, with one assumption switched off if `break_` names it.
 
-    Runs with one torch thread a worker: the matrices of one seed are too small to share. The checks of gradients,
-    decoupling and fixed points are in float64 always, the others if `float64`.
+    Workers share torch's threads: with as many workers as threads each seed has one thread, best where its matrices are
+    small; with one worker (`paper`) each seed has all. The checks of gradients, decoupling and fixed points are in
+    float64 always, the others if `float64`.
     """
     if seeds < 1:
         raise UserError(f"seeds = {seeds!r} is out of range: allowed is at least 1")
@@ -29,7 +30,7 @@ def verify(name: str, seeds: int, break_: str | None = None, workers: int = 1, f
     else:
         setting = broken(setting, break_)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(max(1, threads // workers))
     try:
         run = run_experiment(setting, range(seeds), workers, dtype=torch.float64 if float64 else torch.float32)
         return [*exact_checks(setting, run.worlds[0].dtype), *coverage_checks(run), *downstream_checks(run, workers)]

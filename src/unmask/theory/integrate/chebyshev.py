@@ -70,9 +70,9 @@ def chebyshev(
     for step in range(max_steps):
         if not active.numel():
             return ChebyshevResult(w, t, stopped, step, evaluations)
-        if step % 5 == 0:
-            radius, probe = _spectral_radius(field, w[active], force, probe, active, 20 if step == 0 else 3)
-            evaluations += len(active) * (20 if step == 0 else 3)
+        if step % 10 == 0:
+            radius, probe = _spectral_radius(field, w[active], force, probe, active, 20 if step == 0 else 2)
+            evaluations += len(active) * (20 if step == 0 else 2)
         h = torch.minimum(torch.minimum(h, end - t[active]), _stable(max_stages) / radius.clamp_min(1e-30))
         stages = max(2, ceil(sqrt(1.0 + float((h * radius).max()) / (2 / 3 * (1 - 2 / 15 * _EPSILON)))))
         new = _step(field, w[active], force, h, min(stages, max_stages), active)

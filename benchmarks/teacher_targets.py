@@ -1,0 +1,123 @@
+"""Which target is better with few labels: the pixels, or the features of an EMA teacher? For one CNN and one ViT.
+
+Fashion-MNIST at 32 pixels. For each encoder, three pretrainings with each target (normalised pixels; an EMA teacher's
+features), everything else equal; then `compare` at 10 labels a class over three label draws: fine-tuned, and from
+scratch with the same and with the best of several schedules. The draws are the same for all, so differences are
+paired over draws, each draw the mean over the pretrainings. Nothing here was tuned: the recipe is `small-cnn` with a
+shorter pretraining, and what the ViT needs otherwise is written below. Interrupted, it goes on where it was.
+
+Run: python benchmarks/teacher_targets.py --encoder cnn --out runs/teacher_cnn [--jobs 2]
+     python benchmarks/teacher_targets.py --encoder vit --out runs/teacher_vit
+"""
+
+import argparse
+import json
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from unmask import compare, pretrain
+from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, PretrainConfig
+from unmask.evaluate.statistics import paired_interval
+from unmask.recipes import Recipe, small_cnn
+from unmask.runs import read_json
+
+DATA = DataConfig(data="fashion-mnist", image_size=(32, 32))
+BUDGET, TARGETS, SEEDS = 10, ("normalised_pixels", "ema_teacher"), (0, 1, 2)
+VIT = {"patch_size": 8, "embed_dim": 96, "depth": 6, "num_heads": 3}
+
+
+def recipe(encoder: str, steps: int) -> Recipe:
+    """`small-cnn`, or the same for a ViT of 690 thousand parameters: transformer decoder, a third of the rate."""
+    base = small_cnn()
+    base = replace(
+        base, pretrain=replace(base.pretrain, optimiser=replace(base.pretrain.optimiser, epochs=1, steps=steps))
+    )
+    if encoder == "cnn":
+        return base
+    target = replace(base.pretrain.target, decoder="transformer")
+    mask = replace(base.pretrain.mask, cell=VIT["patch_size"])
+    slower = replace(base.pretrain, mask=mask, target=target, optimiser=replace(base.pretrain.optimiser, lr=1e-3))
+
+    def rate(one: ClassifyRecipe, factor: float) -> ClassifyRecipe:
+        return replace(one, optimiser=replace(one.optimiser, lr=one.optimiser.lr * factor))
+
+    return replace(
+        base,
+        encoder=EncoderConfig(encoder="vit_tiny_patch16_224", encoder_options=dict(VIT)),
+        pretrain=slower,
+        finetune=rate(base.finetune, 1 / 3),
+        scratch_candidates=tuple(rate(one, 1 / 3) for one in base.scratch_candidates),
+    )
+
+
+def pretrained(one: Recipe, target: str, seed: int, out: Path) -> Path:
+    """The run of one pretraining."""
+    wanted = replace(one.pretrain, target=replace(one.pretrain.target, target=target))
+    config = PretrainConfig(data=DATA, encoder=one.encoder, recipe=wanted, seed=seed)
+    return pretrain(config, out, resume=out.exists(), progress=False)
+
+
+def compared(one: Recipe, runs: list[Path], arms: tuple[str, ...], out: Path, jobs: int) -> Path:
+    """The comparison of these pretrainings with scratch."""
+    config = CompareConfig(
+        data=DATA,
+        encoder=one.encoder,
+        finetune=one.finetune,
+        scratch_candidates=one.scratch_candidates,
+        budgets=(BUDGET,),
+        seeds=len(SEEDS),
+        arms=arms,
+        pretrained=tuple(runs),
+        jobs=jobs,
+    )
+    return compare(config, out, resume=out.exists(), progress=False)
+
+
+def by_draw(out: Path, arm: str) -> list[float]:
+    """Test accuracy of each label draw in percent, the mean over pretrainings."""
+    cells = [read_json(file) for file in sorted((out / "cells").glob("*.json"))]
+    rows: dict[int, list[float]] = {}
+    for cell in cells:
+        if cell["arm"] == arm:
+            rows.setdefault(cell["seed"], []).append(100 * cell["metrics"]["test"]["accuracy"])
+    return [sum(rows[seed]) / len(rows[seed]) for seed in sorted(rows)]
+
+
+def health(run: Path) -> dict[str, float]:
+    """The last validation loss, the loss of the flat prediction, effective rank and deviation of the features."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last = next(row for row in reversed(rows) if any(name.startswith("val") for name in row))
+    return {name: value for name, value in last.items() if isinstance(value, float)}
+
+
+def main() -> None:
+    """Run what is missing and print all figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", choices=("cnn", "vit"), required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=600, help="pretraining steps of 128 images, 1.5 epochs")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    one = recipe(args.encoder, args.steps)
+    found: dict[str, object] = {"encoder": args.encoder, "machine": platform.machine(), "steps": args.steps}
+    curves: dict[str, list[float]] = {}
+    for target in TARGETS:
+        runs = [pretrained(one, target, seed, args.out / f"{target}_{seed}") for seed in SEEDS]
+        found[f"pretraining, {target}"] = [health(run) for run in runs]
+        # The scratch arms do not depend on the target: they are trained beside the first one only.
+        arms = ("mrp", "scratch_same", "scratch_best") if target == TARGETS[0] else ("mrp", "scratch_same")
+        out = compared(one, runs, arms, args.out / f"compare_{target}", args.jobs)
+        curves |= {target if arm == "mrp" else arm: by_draw(out, arm) for arm in arms}
+    found["accuracy a draw"] = {name: [round(v, 2) for v in values] for name, values in curves.items()}
+    for first, second in (TARGETS[::-1], *((t, s) for t in TARGETS for s in ("scratch_same", "scratch_best"))):
+        differences = [a - b for a, b in zip(curves[first], curves[second], strict=True)]
+        found[f"{first} - {second}"] = str(paired_interval(differences, 0.95))
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
