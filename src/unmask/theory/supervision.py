@@ -84,9 +84,13 @@ def train_from_scratch(
 
 
 def fine_tune(
-    worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e7
+    worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e4
 ) -> Supervised:
-    """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples a class (or on `data`)."""
+    """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples a class (or on `data`).
+
+    An encoder that captured the features fits at a time of about 20 to 130 (k = 10, 50); one that lacks some may take
+    for ever to grow them from a few samples, so `end` is a hundred times that, and `fitted` says what happened.
+    """
     setting = worlds[0].setting
     head = encoders.new_zeros(len(worlds), setting.data.classes, encoders.shape[1])
     return _train(setting, encoders, head, data or [w.few() for w in worlds], end, True)
