@@ -11,33 +11,24 @@ survived.
 """
 
 import argparse
-import mmap
 import os
 import platform
 import random
 import resource
 import shutil
 import signal
-import struct
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import timm  # noqa: F401
 import torch
+from children import HEAD_STEPS, Steps, start, wait, wait_for_step
 from PIL import Image
 
-import unmask.stages.classify  # noqa: F401  (imported here, and not in every child)
-import unmask.stages.pretrain  # noqa: F401
-from unmask.cli import main as unmask_main
-from unmask.stages.trainer import Trainer
-from unmask.training import loop
 from unmask.training.checkpoint import load_tensors
 
 CODES = {
@@ -47,7 +38,7 @@ CODES = {
     "full disk": 2,
     "bad file": 2,
 }
-STEPS, HEAD_STEPS, INTERVAL = 24, 8, 3
+STEPS, INTERVAL = 24, 3
 
 
 @dataclass(frozen=True)
@@ -79,84 +70,6 @@ class Result:
     lost: int
     """Steps done again."""
     message: str
-
-
-class Steps:
-    """The first and the last step that a child process began, over all phases, in memory shared with it."""
-
-    def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, 16)
-        self.reset()
-
-    def reset(self) -> None:
-        """Nothing begun."""
-        self.memory[:] = struct.pack("qq", -1, -1)
-
-    def begin(self, step: int) -> None:
-        """Called in the child."""
-        first, _ = self.read()
-        self.memory[:] = struct.pack("qq", step if first < 0 else first, step)
-
-    def read(self) -> tuple[int, int]:
-        """(first, last); -1 where none was begun."""
-        first, last = struct.unpack("qq", self.memory[:])
-        return first, last
-
-
-def count_into(steps: Steps) -> None:
-    """Let this process tell every step it begins; a second phase counts on where the first one ended."""
-    take, phase, before = loop._one_step, Trainer._phase, [0]
-
-    def counted(batch: Any, step: int, *rest: Any) -> Any:
-        steps.begin(before[0] + step)
-        return take(batch, step, *rest)
-
-    def phased(trainer: Trainer, name: str, *rest: Any) -> None:
-        before[0] = HEAD_STEPS if name == "all" else 0
-        phase(trainer, name, *rest)
-
-    loop._one_step = counted
-    Trainer._phase = phased  # type: ignore[method-assign]
-
-
-def start(words: tuple[str, ...], steps: Steps, log: Path) -> int:
-    """The command in a child process; returns its id."""
-    steps.reset()
-    child = os.fork()
-    if child:
-        return child
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    count_into(steps)
-    code = 70
-    try:
-        unmask_main(list(words))
-    except SystemExit as error:
-        code = int(error.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def wait(child: int, *, until: float | None = None) -> int | None:
-    """A child's exit code, negative for a signal; None where it is still at work at the time `until`."""
-    while True:
-        found, status = os.waitpid(child, 0 if until is None else os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        if until is not None and time.monotonic() >= until:
-            return None
-        time.sleep(0.002)
-
-
-def wait_for_step(child: int, steps: Steps, step: int) -> int | None:
-    """Return when the child begins the step: None; or its exit code, where it ends before."""
-    code = None
-    while steps.read()[1] < step and code is None:
-        code = wait(child, until=time.monotonic() + 0.002)
-    return code
 
 
 def draw_images(folder: Path) -> None:

@@ -82,6 +82,22 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_a_cut_checkpoint_takes_no_place_of_a_whole_one(tmp_path: Path) -> None:
+    """With keep=2 a second accident after the first still finds the checkpoint before it."""
+    for step in (3, 6, 9, 11, 12):
+        save_tensors(checkpoint_path(tmp_path, step), {"a": torch.zeros(100)}, {"step": step})
+    for cut in (3, 11):
+        whole = checkpoint_path(tmp_path, cut).read_bytes()
+        checkpoint_path(tmp_path, cut).write_bytes(whole[:200])
+    prune(tmp_path, 2)
+    assert [int(path.stem[5:]) for path in sorted((tmp_path / "checkpoints").iterdir())] == [9, 11, 12]
+    checkpoint_path(tmp_path, 12).write_bytes(b"")
+    with pytest.warns(UserWarning, match="falling back"):
+        found = newest(tmp_path)
+    assert found is not None
+    assert found[2]["step"] == 9
+
+
 def test_a_full_disk_is_an_os_error_and_keeps_what_was_there(tmp_path: Path) -> None:
     """A limit of the file size stands in for it; no half file stays, and the earlier one still loads."""
     path = tmp_path / "state.safetensors"

@@ -75,11 +75,22 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints, and half files that a kill left."""
+    """Delete all but the newest `keep` checkpoints that are whole, and half files that a kill left."""
     for path in (folder / "checkpoints").glob(".step_*.tmp"):
         path.unlink()
-    for path in sorted((folder / "checkpoints").glob("step_*.safetensors"))[:-keep]:
+    paths = sorted((folder / "checkpoints").glob("step_*.safetensors"), reverse=True)
+    whole = [path for path in paths if _is_whole(path)]
+    for path in paths[paths.index(whole[keep - 1]) + 1 :] if len(whole) >= keep else ():
         path.unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file has the length that its header tells."""
+    try:
+        with safe_open(str(path), framework="pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:

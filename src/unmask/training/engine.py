@@ -1,5 +1,6 @@
 """The engine: Accelerate holds devices, processes and precision; everything else here is the arithmetic around it."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -54,12 +55,18 @@ def build_engine(
             project_dir=None if folder is None else str(folder / FOLDER),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, backend=backend)],
         )
-    if engine.distributed_type in _SHARDED:
-        raise UserError(
-            f"{engine.distributed_type.value} shards the model over processes, which is not supported: launch with "
-            "plain data parallelism (accelerate launch --multi_gpu, or torchrun)"
-        )
+    _require_whole_models(engine)
     return engine
+
+
+def _require_whole_models(engine: Accelerator) -> None:
+    """Raise `UserError` where the launcher was told to shard: on CPUs Accelerate would pass over that in silence."""
+    told = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if told or engine.distributed_type in _SHARDED:
+        raise UserError(
+            f"{'FSDP' if told else engine.distributed_type.value} shards the model over processes, which is not "
+            "supported: launch with plain data parallelism (accelerate launch --multi_gpu, or torchrun)"
+        )
 
 
 def freeze_unused(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
