@@ -1,23 +1,29 @@
 """CASES 39 to 50: what went wrong elsewhere with resuming, checkpoints and several processes.
 
-Tested elsewhere: 40, 41, 44 stages/test_pretrain and stages/test_classifier_resume (bit-equal after any step, teacher,
-averages and BatchNorm included), 42 training/test_checkpoint, test_runs (kills, cut files, full
-disks), 46 stages/test_classifier (the head is new, the encoder equal), 47 test_runs and cli/test_cli, 48
-stages/test_pretrain (a gradient for every parameter) and training/test_processes, 50 training/test_processes (uneven
-shares; one process fails).
+Tested elsewhere: 40, 44 stages/test_pretrain and stages/test_classifier_resume (bit-equal after any step, teacher,
+averages and BatchNorm included) and training/test_accidents (over two processes), 42 training/test_checkpoint, test_runs and
+cases/test_faults (kills, cut files, full disks), 47 test_runs and cli/test_cli, 48 stages/test_pretrain (a gradient for
+every parameter) and training/test_processes, 50 training/test_processes (uneven shares; one process fails),
+training/test_accidents (one is killed) and data/test_workers (a decoding process is killed).
 """
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from unmask.config import DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.data.load import load_data
+from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.randomness import permutation
 from unmask.stages.pretrain import pretrain
-from unmask.training.checkpoint import newest
+from unmask.training.checkpoint import newest, save_tensors
+from unmask.training.engine import build_engine
+from unmask.training.loop import Plan, training_batches
+from unmask.weights import head_names, initialise
 
 CONFIG = PretrainConfig(
     data=DataConfig(data="digits", image_size=(8, 8)),
@@ -32,6 +38,32 @@ def test_39_another_length_is_refused_and_named(tmp_path: Path) -> None:
     longer = replace(CONFIG, recipe=replace(CONFIG.recipe, optimiser=replace(CONFIG.recipe.optimiser, steps=4)))
     with pytest.raises(UserError, match=r"--resume refused.*steps"):
         pretrain(longer, run, resume=True, progress=False)
+
+
+@pytest.mark.parametrize("stopped", [1, 4, 5, 7])
+def test_41_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
+    """The batches before a stop and those after it, put together: two epochs, each image once in either."""
+    data = load_data(CONFIG.data, labels=False, progress=False)
+    images = data.pretrain.select(range(23))
+    plan = Plan(total=10, per_epoch=5, batch_size=5)
+
+    def ids(start: int, end: int) -> list[list[int]]:
+        stream = training_batches(
+            images,
+            plan,
+            mean=data.mean,
+            std=data.std,
+            augment=AugmentConfig(),
+            seed=0,
+            start=start,
+            engine=build_engine("no"),
+        )
+        return [batch.ids.tolist() for _, batch in itertools.islice(stream, end - start)]
+
+    seen = ids(0, stopped) + ids(stopped, 10)
+    for epoch in (seen[:5], seen[5:]):
+        assert sorted(itertools.chain(*epoch)) == sorted(images.ids.tolist())
+    assert seen[:5] != seen[5:]
 
 
 def test_43_a_checkpoint_has_plain_types_only(tmp_path: Path) -> None:
@@ -49,6 +81,21 @@ def test_45_a_weights_file_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="use --init"):
         pretrain(CONFIG, run / "encoder.safetensors", resume=True, progress=False)
     pretrain(replace(CONFIG, init=str(run / "encoder.safetensors")), tmp_path / "next", progress=False)
+
+
+def test_46_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
+    """Weights of a classifier of five, head included, for one of three: the encoder's are the same, the head is new,
+    and this is said."""
+    options = EncoderConfig(encoder="test_resnet")
+    five, three = (build_model(options, channels=1, image_size=(32, 32), classes=k, seed=k) for k in (5, 3))
+    fresh = {name: tensor.clone() for name, tensor in three.state_dict().items()}
+    save_tensors(tmp_path / "five.safetensors", five.state_dict(), {})
+    notes = initialise(three, str(tmp_path / "five.safetensors"), options, channels=1)
+    assert "head new" in notes[0]
+    head = head_names(three)
+    assert head
+    for name, tensor in three.state_dict().items():
+        assert torch.equal(tensor, fresh[name] if name in head else five.state_dict()[name]), name
 
 
 def test_49_the_order_of_epochs_differs_and_repeats() -> None:
