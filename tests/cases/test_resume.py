@@ -1,7 +1,7 @@
 """CASES 39 to 50: what went wrong elsewhere with resuming, checkpoints and several processes.
 
 Tested elsewhere: 40, 44 stages/test_pretrain and stages/test_classifier_resume (bit-equal after any step, teacher,
-averages and BatchNorm included) and training/test_accidents (over two processes), 42 training/test_checkpoint, test_runs and
+averages and BatchNorm included) and training/test_accidents (two processes), 42 training/test_checkpoint, test_runs and
 cases/test_faults (kills, cut files, full disks), 47 test_runs and cli/test_cli, 48 stages/test_pretrain (a gradient for
 every parameter) and training/test_processes, 50 training/test_processes (uneven shares; one process fails),
 training/test_accidents (one is killed) and data/test_workers (a decoding process is killed).
