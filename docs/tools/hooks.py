@@ -23,16 +23,6 @@ RULES = (
 )
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Scaling stands in the navigation as soon as the page is there."""
-    if (ROOT / "docs/scaling.md").is_file():
-        assert config.nav is not None
-        stages = next(part["Stages"] for part in config.nav if "Stages" in part)
-        if {"Scaling": "scaling.md"} not in stages:
-            stages.append({"Scaling": "scaling.md"})
-    return config
-
-
 def example_page(path: Path) -> str:
     """A script as a page: its docstring as text would lose its layout, so it stays in the code."""
     if path.suffix == ".py":

@@ -22,10 +22,6 @@ from unmask.cli import COMMANDS, parse
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""
-PARSED_ONLY = {
-    "theory.md": "minutes of work; its commands have tests of their own",
-    "scaling.md": "several processes and machines",
-}
 INLINE = re.compile(r"`(--[a-z][\w.-]*)")
 
 
@@ -98,8 +94,6 @@ def _run_page(page: Path, folder: Path) -> None:
     names: dict[str, Any] = {"__name__": page.stem}
     with chdir(folder):
         for block in blocks(page):
-            if block.kind == "sh" and page.name in PARSED_ONLY:
-                continue
             if block.kind in ("python", "sh") and block.why_not is None:
                 execute(block, names)
 
