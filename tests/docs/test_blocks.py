@@ -22,6 +22,8 @@ from unmask.cli import COMMANDS, parse
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""
+FOREIGN = {"--standalone", "--rdzv-backend", "--shm-size", "--ipc"}
+"""Flags of torchrun and of docker of which the pages speak."""
 INLINE = re.compile(r"`(--[a-z][\w.-]*)")
 
 
@@ -49,7 +51,7 @@ def test_every_flag_in_the_text_exists() -> None:
     """A flag that was renamed must be renamed on all pages."""
     known = {flag.name for command in COMMANDS.values() for flag in flags(command)}
     short = {f"--{name.rsplit('.', 1)[-1]}" for name in known if name.startswith("--")}
-    known |= short | {name.replace("--", "--no-", 1) for name in known} | {"--help", "--version"}
+    known |= short | {name.replace("--", "--no-", 1) for name in known} | {"--help", "--version"} | FOREIGN
     unknown = {
         (page.name, flag)
         for page in pages()
