@@ -23,7 +23,7 @@ SMALL = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}
 
 def _commands() -> list[list[str]]:
     """The launcher's lines for one machine, with two processes."""
-    lines = re.findall(r"^    ((?:accelerate launch|torchrun) .*[^\\])$", PAGE.read_text(), re.MULTILINE)
+    lines = re.findall(r"^(?: {4})?((?:accelerate launch|torchrun) .*[^\\])$", PAGE.read_text(), re.MULTILINE)
     return [shlex.split(re.sub(r"(num_processes|nproc-per-node) \d+", r"\1 2", line)) for line in lines]
 
 
