@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from unmask.data.content import END, digest_stored, twins_to_leave_out
 from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Files, split_array
-from unmask.data.stored import Member
 
 SPLITS = (TRAIN, VAL, TEST, UNLABELLED, UNREADABLE)
 
@@ -40,17 +39,3 @@ def test_twins_are_those_of_a_look_at_all_pairs(images: list[tuple[int, str]]) -
         expected |= {row: found[0]} if found else {}
     twins = twins_to_leave_out(digests, split_array([split for _, split in images]))
     assert list(twins.items()) == list(expected.items())
-
-
-def test_a_piece_of_a_file_reads_as_a_file(tmp_path: Path) -> None:
-    (tmp_path / "whole").write_bytes(bytes(range(100)))
-    piece = Member("shard.tar/x.PNG", tmp_path / "whole", 10, 20)
-    assert (str(piece), piece.suffix) == ("shard.tar/x.PNG", ".PNG")
-    assert piece.read_bytes() == bytes(range(10, 30))
-    with piece.open() as file:
-        assert file.seek(-3, 2) == 17
-        assert file.read() == bytes(range(27, 30))
-        assert file.seek(2) == 2
-        assert file.read(2) == bytes([12, 13])
-        assert file.seek(25) == 25
-        assert file.read() == b""

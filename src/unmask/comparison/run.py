@@ -15,7 +15,8 @@ from unmask.comparison.table import build_summary
 from unmask.comparison.work import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig, PretrainConfig, from_json
-from unmask.data.load import Dataset, load_data
+from unmask.data.given import Given
+from unmask.data.load import Dataset, loaded, recorded
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
@@ -29,20 +30,28 @@ from unmask.weights import initialise, load_weights, resolve_weights
 
 
 def compare(
-    config: CompareConfig, out: Path, *, resume: bool = False, overwrite: bool = False, progress: bool = True
+    config: CompareConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | Given | None = None,
 ) -> Path:
     """Run the comparison and return its folder, with summary.json and report.html in it.
 
     The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
-    the last finished cell; a finished cell is never trained again.
+    the last finished cell; a finished cell is never trained again. `dataset` is taken in place of what `config.data`
+    names; see `pretrain`.
 
     Raises:
         UserError: any bad input, before the first training.
     """
     require_one_process("compare")
+    config = replace(config, data=recorded(config.data, dataset))
     check_folder(out, config, resume=resume, overwrite=overwrite)
     started = time.monotonic()
-    data = load_data(config.data, labels=True, progress=progress)
+    data = loaded(config.data, dataset, labels=True, progress=progress)
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
     cell = _check(config, data)

@@ -4,8 +4,11 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Literal
+
+SMALL = 2**16
+"""Bytes that are read at once rather than as they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,19 @@ class Member:
     @property
     def suffix(self) -> str:
         """As a path's."""
-        return PurePosixPath(self.name).suffix
+        return suffix_of(self.name)
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
-        """The piece as a file of its own; nothing is read yet."""
-        return io.BufferedReader(_Piece(self.path.open(mode, buffering=0), self.offset, self.size))
+        """The piece as a file of its own. A large one is not read yet."""
+        if self.size <= SMALL:
+            return io.BytesIO(self.read_bytes())
+        return io.BufferedReader(_Piece(open(self.path, mode, buffering=0), self.offset, self.size))
 
     def read_bytes(self) -> bytes:
         """All of it."""
-        with self.open() as file:
-            return file.read()
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.offset)
+            return file.read(self.size)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Encoded:
     @property
     def suffix(self) -> str:
         """As a path's."""
-        return PurePosixPath(self.name).suffix
+        return suffix_of(self.name)
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """The content as a file."""
@@ -71,6 +77,12 @@ def readable(file: File) -> Iterator[Path | BinaryIO]:
         return
     with file.open("rb") as handle:
         yield handle
+
+
+def suffix_of(name: str) -> str:
+    """The part from the last dot on: ".png" of "a.b/c.png", "" where there is none."""
+    base = name.rpartition("/")[2]
+    return f".{base.rpartition('.')[2]}" if "." in base.lstrip(".") else ""
 
 
 class _Piece(io.RawIOBase):

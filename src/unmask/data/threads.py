@@ -9,7 +9,9 @@ from tqdm import tqdm
 THREADS = 8
 """Threads that read and decode. PIL frees the interpreter's lock while it decodes."""
 IN_FLIGHT = 4096
-"""Rows handed to the threads at once: a pending call takes about 2 kB, so not all of a million."""
+"""Rows handed to the threads at once, of which a part or a result may be kept: not all of a million."""
+BLOCK = 32
+"""Rows a call at most: to hand over a call takes as long as to read a small file."""
 
 Result = TypeVar("Result")
 
@@ -23,6 +25,12 @@ def mapped(
         tqdm(total=count, desc=bar, unit="image", disable=bar is None) as shown,
     ):
         for start in range(0, count, IN_FLIGHT):
-            for result in pool.map(function, range(start, min(start + IN_FLIGHT, count))):
-                shown.update()
-                yield result
+            rows = range(start, min(start + IN_FLIGHT, count))
+            size = min(BLOCK, max(1, len(rows) // (4 * threads)))
+            for results in pool.map(lambda part: [function(row) for row in part], _parts(rows, size)):
+                shown.update(len(results))
+                yield from results
+
+
+def _parts(rows: range, size: int) -> list[range]:
+    return [rows[at : at + size] for at in range(0, len(rows), size)]
