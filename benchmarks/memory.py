@@ -1,10 +1,10 @@
 """Claim: pretraining streams. A million images in shards are listed and trained on in a resident set that is bounded.
 
 Procedural 16 x 16 PNG images are written into tar shards in a temporary folder (about 1 GB a million; removed at the
-end), listed, and a tiny encoder is pretrained on them with worker processes that decode. Printed over time: the resident set
-of this process, and the memory that it and its workers hold together: anonymous and shared pages in proportion to who
-maps them (Pss_Anon + Pss_Shmem), so that pages which workers share with their parent count once, and the code of
-libraries, which other programs share, does not count.
+end), listed, and a tiny encoder is pretrained on them with worker processes that decode. Printed over time: the
+resident set of this process, and the memory that it and its workers hold together: anonymous and shared pages in
+proportion to who maps them (Pss_Anon + Pss_Shmem), so that pages which workers share with their parent count once, and
+the code of libraries, which other programs share, does not count.
 
 Two bounds, exit code 1 beyond:
 
