@@ -23,7 +23,7 @@ SMALL = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}
 
 def _commands() -> list[list[str]]:
     """The launcher's lines for one machine, with two processes."""
-    lines = re.findall(r"^(?: {4})?((?:accelerate launch|torchrun) .*[^\\])$", PAGE.read_text(), re.MULTILINE)
+    lines = re.findall(r"^(?: {4})?((?:accelerate launch|torchrun) .*[^\\\n])$", PAGE.read_text(), re.MULTILINE)
     return [shlex.split(re.sub(r"(num_processes|nproc-per-node) \d+", r"\1 2", line)) for line in lines]
 
 
@@ -61,8 +61,12 @@ def _until(condition: Callable[[], bool], launched: subprocess.Popen[str]) -> No
         time.sleep(0.02)
 
 
-def _saved(place: Path) -> list[Path]:
-    return sorted((place / "runs" / "pretrained" / "checkpoints").glob("step_*"))
+def _out(command: list[str]) -> str:
+    return command[command.index("--out") + 1]
+
+
+def _saved(run: Path) -> list[Path]:
+    return sorted((run / "checkpoints").glob("step_*"))
 
 
 def _workers(launcher: int) -> list[int]:
@@ -81,14 +85,15 @@ def test_a_launched_run_of_two_processes(command: list[str], place: Path) -> Non
     launched = _launch(command, place, "--steps", "2")
     out, err = launched.communicate(timeout=500)
     assert launched.returncode == 0, err
-    assert out == "runs/pretrained\n"
-    assert read_json(place / "runs" / "pretrained" / "environment.json")["processes"] == 2
+    assert out.strip() == _out(command)
+    assert read_json(place / _out(command) / "environment.json")["processes"] == 2
 
 
 def test_the_launcher_hands_sigterm_on(place: Path) -> None:
     """Both processes stop after the same step, saved; one line says so."""
+    run = place / _out(_torchrun())
     launched = _launch(_torchrun(), place, "--steps", "100000", "--save-every", "1")
-    _until(lambda: bool(_saved(place)), launched)
+    _until(lambda: bool(_saved(run)), launched)
     launched.send_signal(signal.SIGTERM)
     _, err = launched.communicate(timeout=120)
     assert launched.returncode != 0
@@ -96,7 +101,7 @@ def test_the_launcher_hands_sigterm_on(place: Path) -> None:
     assert len(lines) == 1, err
     step = re.search(r"stopped by SIGTERM, saved at step (\d+); go on with --resume", lines[0])
     assert step is not None, err
-    found = newest(place / "runs" / "pretrained")
+    found = newest(run)
     assert found is not None
     assert found[2]["step"] == int(step[1])
 
@@ -105,11 +110,12 @@ def test_the_launcher_starts_a_killed_run_again(place: Path) -> None:
     """--max-restarts with --resume: a process is killed, one line says it, the run goes on and ends."""
     command = _torchrun()
     command = [command[0], "--max-restarts", "1", *command[1:]]
+    run = place / _out(command)
     launched = _launch(command, place, "--steps", "200", "--save-every", "1", "--resume")
-    _until(lambda: bool(_saved(place)), launched)
+    _until(lambda: bool(_saved(run)), launched)
     os.kill(_workers(launched.pid)[0], signal.SIGKILL)
     out, err = launched.communicate(timeout=300)
     assert launched.returncode == 0, err
-    assert out == "runs/pretrained\n"
+    assert out.strip() == _out(command)
     assert len([line for line in err.splitlines() if line.startswith("unmask: another process of this run")]) == 1, err
-    assert read_json(place / "runs" / "pretrained" / "environment.json")["steps"] == 200
+    assert read_json(run / "environment.json")["steps"] == 200
