@@ -7,8 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from unmask.audit.health import Health
+from unmask.audit.health_section import spectra
+from unmask.audit.heatmap import part_grid, unit_heatmap
+from unmask.audit.pictures import Row, map_tiles, view_bars
+from unmask.audit.protocol import Picture, Section
+from unmask.audit.run import write_audit
 from unmask.evaluate.summary import summarise
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
@@ -43,6 +50,12 @@ def pretraining_folder() -> Writer:
 def classification_folder() -> Writer:
     """`write_classification`."""
     return write_classification
+
+
+@pytest.fixture(scope="session")
+def audit_folder() -> Writer:
+    """`write_audit_folder`."""
+    return write_audit_folder
 
 
 def _write(path: Path, value: Any) -> None:
@@ -201,3 +214,25 @@ def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | Non
     metrics = {name: _scores(accuracy, rng) for name in ("val", "test")}
     _write(folder / "result.json", {"metrics": metrics, "seconds": 75.0, "labelled_images": 50, "notes": []})
     return folder
+
+
+def write_audit_folder(folder: Path) -> Path:
+    """An audit of three networks: the widest figures that the measures draw, of made-up numbers."""
+    rng = np.random.default_rng(2)
+    networks = ["fine-tuned", "from scratch", "random weights"]
+    spectrum = tuple(0.1 * 0.9 ** np.arange(60))
+    health = Health(60, 90, 21.5, 18.1, 0.2, 0.0, spectrum)
+    image = torch.from_numpy(rng.random((1, 32, 32))).float()
+    maps = tuple(tuple(rng.normal(size=(8, 8)) for _ in networks) for _ in range(3))
+    parts = [f"{name}, part {i}" for name in "abcdefghij" for i in (1, 2)]
+    shares = {name: rng.random(20) for name in networks}
+    got = {name: values > 0.5 for name, values in shares.items()}
+    drawn = [
+        Picture("spectra", spectra({name: {f"stage {i}": health for i in range(4)} for name in networks}), "a", "b"),
+        Picture("parts", part_grid(parts, 10, shares, got, shares), "a", "b"),
+        Picture("units", unit_heatmap(rng.random((64, 20)), rng.random(20) > 0.5, parts, 10)[1], "a", "b"),
+        Picture("bars", view_bars({name: [1, 2, 2, 3] for name in networks}), "a", "b"),
+        Picture("maps", map_tiles([Row(image, "a", maps)], ["Eigen", "Grad", "Hidden"], networks), "a", "b", True),
+    ]
+    facts = {"data": {"data": "multiview"}}
+    return write_audit(folder, [Section("all", "All figures", "One of each.", {}, pictures=drawn)], facts)

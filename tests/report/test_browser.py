@@ -40,7 +40,7 @@ _MEASURE = """
 function size(element) {
   const own = parseFloat(getComputedStyle(element).fontSize);
   const matrix = element.getScreenCTM && element.getScreenCTM();
-  return matrix ? own * Math.abs(matrix.a || matrix.b) : own;
+  return matrix ? own * Math.hypot(matrix.a, matrix.b) : own;
 }
 function shown(element) {
   const box = element.getBoundingClientRect();
@@ -56,6 +56,9 @@ window.addEventListener("load", () => {
     smallest: Math.min(...texts.filter(shown).map(size)),
     texts: texts.filter(shown).length,
     stops: stops.length,
+    wide: document.querySelectorAll("figure.wide").length,
+    scrolling: [...document.querySelectorAll("figure.wide .scroll")].filter(
+      (box) => box.scrollWidth > box.clientWidth + 1).length,
     reached: stops.filter((stop) => { stop.focus(); return document.activeElement === stop; }).length,
     clipped: [...document.querySelectorAll("h1, h2, h3, p, figure, .verdict")].filter(
       (element) => shown(element) && !element.classList.contains("skip")
@@ -77,9 +80,11 @@ def page(
     comparison_folder: Writer,
     pretraining_folder: Writer,
     classification_folder: Writer,
+    audit_folder: Writer,
 ) -> Path:
-    """A page with every kind of section on it."""
+    """A page with every kind of section on it, an audit's among them."""
     base = tmp_path_factory.mktemp("browser")
+    audit_folder(base / "answer" / "audit")
     folders = [
         comparison_folder(base / "answer"),
         pretraining_folder(base / "pretraining"),
@@ -123,6 +128,8 @@ def test_text_is_legible_and_nothing_is_cut_off(page: Path, tmp_path: Path, widt
     assert found["clipped"] == 0
     assert found["texts"] > 300
     assert found["smallest"] >= 8.9
+    assert found["wide"] >= 3  # Drawn for more than a column: whole on a desk, and on a telephone they scroll inside.
+    assert found["scrolling"] == (0 if width == 1280 else found["wide"])
 
 
 def test_every_stop_is_reached_by_keyboard(page: Path, tmp_path: Path) -> None:

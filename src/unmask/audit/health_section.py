@@ -121,4 +121,4 @@ def _panel(axes: Axes, name: str, stages: Mapping[str, Health]) -> None:
     axes.tick_params(labelbottom=True)
     axes.set_title(shorten(name, 34))
     axes.set_xlabel("direction")
-    axes.legend(frameon=False, fontsize=9, loc="lower left", labelcolor=INK)
+    axes.legend(frameon=False, fontsize=10.5, loc="lower left", labelcolor=INK)

@@ -128,7 +128,7 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
     highest = max((max(values) for values in counts.values() if values), default=1)
     width = 0.8 / max(len(counts), 1)
     with style():
-        figure = blank(420, 270)
+        figure = blank(360, 300)
         axes = figure.add_subplot()
         plain = [name for name in counts if name not in controls]
         for i, (name, values) in enumerate(counts.items()):
@@ -144,7 +144,7 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
         axes.set_xlabel("sufficient views of an image")
         axes.set_ylabel("share of images kept, %")
         axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=10, labelcolor=INK)
+        axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
     return figure
 
 

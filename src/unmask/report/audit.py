@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from PIL import Image
 
 from unmask.errors import UserError
 from unmask.report.blocks import Fold, Photograph, Plate, Section, Story, Swatch, Table
@@ -86,7 +87,8 @@ def _section(part: Mapping[str, Any], folder: Path, anchor: str) -> Section:
             drawn = path.read_text(encoding="utf-8").replace(f"audit-{part['key']}-", f"{anchor}-{part['key']}-")
             plates.append(Plate(Markup(drawn), picture["caption"]))
         else:
-            photographs.append(Photograph(picture_uri(path), picture["alt"], picture["caption"], smooth=True))
+            shown = Photograph(picture_uri(path), picture["alt"], picture["caption"], True, _own_width(path))
+            photographs.append(shown)
     return Section(
         part["title"],
         part["intro"],
@@ -96,3 +98,9 @@ def _section(part: Mapping[str, Any], folder: Path, anchor: str) -> Section:
         tables=[Table(**table) for table in part["tables"]],
         notes=part["notes"],
     )
+
+
+def _own_width(path: Path) -> int:
+    """The width in CSS pixels for which a figure stored as PNG was drawn: 72 a inch."""
+    with Image.open(path) as image:
+        return round(image.width * 72 / image.info.get("dpi", (72, 72))[0])

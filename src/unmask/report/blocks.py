@@ -1,5 +1,6 @@
 """What a page is made of: figures with captions, tables, and folded lists of settings."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,12 @@ class Plate:
     svg: Markup
     caption: str
 
+    @property
+    def width(self) -> float:
+        """CSS pixels for which it was drawn, from its viewBox: at this width its text has its own size."""
+        found = re.search(r'viewBox="0 0 ([\d.]+) ', self.svg)
+        return float(found.group(1)) if found else 0.0
+
 
 @dataclass(frozen=True)
 class Photograph:
@@ -32,6 +39,8 @@ class Photograph:
     caption: str
     smooth: bool = False
     """Whether it may be smoothed where it is scaled: it holds text."""
+    width: int | None = None
+    """CSS pixels at which its text has its own size. Default: it fills the page."""
 
 
 @dataclass(frozen=True)
