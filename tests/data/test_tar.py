@@ -51,6 +51,14 @@ def test_the_list_is_that_of_tarfile(files: list[tuple[str, bytes]], form: int, 
     assert [content[p.offset : p.offset + p.size] for p in ours] == [content for _, content in files]
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["d" * 90 + "/" + "e" * 90 + ".png", "plain.png"])
+def test_a_long_name_is_whole_and_the_next_has_its_own(form: int, name: str) -> None:
+    """In a prefix, a block before, or a pax record."""
+    found = listed(packed([(name, b"1"), ("next.png", b"2")], form))
+    assert [place.name for place in found] == [name, "next.png"]
+
+
 def test_lengths_beyond_8_gib_are_read(tmp_path: Path) -> None:
     """Base 256, as GNU writes them; the file is a hole."""
     info = tarfile.TarInfo("big.png")
