@@ -8,8 +8,8 @@ the code of libraries, which other programs share, does not count.
 
 Two bounds, exit code 1 beyond:
 
-- listing keeps at most 400 bytes an image (and 16 MiB, for what is imported meanwhile): names, places, labels, splits and
-  digests in arrays take less, a few Python objects an image more;
+- listing keeps at most 400 bytes an image (and 16 MiB, for what is imported meanwhile): names, places, labels, splits
+  and digests in arrays take less, a few Python objects an image more;
 - from a quarter of the training to its end all processes together grow by at most 64 MiB. What would be kept of every
   image seen, even 100 bytes of it, or pages of a parent's objects copied into workers as they are counted, adds up to
   more over half a million images.

@@ -3,8 +3,11 @@
 Each says for which images it is meant and where its numbers come from; measured tables are in docs/recipes.md.
 """
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 
 from unmask.config import (
@@ -20,6 +23,8 @@ from unmask.config import (
 )
 from unmask.errors import UserError
 from unmask.runs import read_json
+
+_FIRST_OF_BRACES = re.compile(r"\{([^{},.]*)(?:,|\.\.)[^{}]*\}")  # of "{000..099}", as shards are named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,24 +197,41 @@ def of_run(recipe: Recipe, run: str) -> Recipe:
 def suggested(data: str) -> str:
     """The default recipe for a data set: multiview for the built-in, small-cnn up to 96 pixels, masked-resnet50 above.
 
-    A folder is judged by the first image found; anything else (a manifest, an array) counts as small.
+    A folder or a tar is judged by the first image found; anything else (a manifest, an array) counts as small.
     """
     if data == "multiview":
         return "multiview"
-    return "masked-resnet50" if _first_side(Path(data)) > 96 else "small-cnn"
+    path = Path(_FIRST_OF_BRACES.sub(r"\1", data))
+    return "masked-resnet50" if _first_side(path) > 96 else "small-cnn"
 
 
 def _first_side(path: Path) -> int:
     from PIL import Image, UnidentifiedImageError
 
-    if not path.is_dir():
-        return 0
-    endings = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-    for file in sorted(path.rglob("*"))[:1000]:
-        if file.suffix.lower() in endings and not file.name.startswith("."):
-            try:
-                with Image.open(file) as image:
-                    return min(image.size)
-            except (OSError, UnidentifiedImageError):
-                continue
+    files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
+    tars = [file for file in files if file.suffix.lower() == ".tar" and file.is_file()]
+    for file in [*(file for file in files if path.is_dir() and _is_image(file.name)), *map(_first_of_tar, tars)]:
+        try:
+            with Image.open(file) as image:
+                return min(image.size)
+        except (OSError, UnidentifiedImageError):
+            continue
     return 0
+
+
+def _is_image(name: str) -> bool:
+    """By the last part of a path."""
+    base = name.rpartition("/")[2].lower()
+    return base.endswith((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")) and not base.startswith(".")
+
+
+def _first_of_tar(path: Path) -> BytesIO:
+    """The first image in a tar; nothing where there is none."""
+    from unmask.data.tar import places
+
+    with path.open("rb") as tar, suppress(UserError):
+        for place in places(tar):
+            if _is_image(place.name):
+                tar.seek(place.offset)
+                return BytesIO(tar.read(place.size))
+    return BytesIO()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,11 @@ def test_size_of_the_first_image_suggests_the_recipe(tmp_path: Path, side: int) 
     Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(tmp_path / "a.png")
     assert suggested(str(tmp_path)) == ("small-cnn" if side == 32 else "masked-resnet50")
     assert set(RECIPES) >= {suggested(str(tmp_path)), suggested("multiview")}
+    (tmp_path / "shards").mkdir()
+    with tarfile.open(tmp_path / "shards" / "x-00.tar", "w") as tar:
+        tar.add(tmp_path / "a.png", "a.png")
+    of_shards = {suggested(str(tmp_path / "shards")), suggested(str(tmp_path / "shards/x-{00..07}.tar"))}
+    assert of_shards == {"small-cnn" if side == 32 else "masked-resnet50"}
 
 
 @pytest.mark.parametrize(
