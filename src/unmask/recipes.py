@@ -4,10 +4,11 @@ Each says for which images it is meant and where its numbers come from; measured
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 from unmask.config import (
@@ -209,8 +210,10 @@ def _first_side(path: Path) -> int:
     from PIL import Image, UnidentifiedImageError
 
     files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
-    tars = [file for file in files if file.suffix.lower() == ".tar" and file.is_file()]
-    for file in [*(file for file in files if path.is_dir() and _is_image(file.name)), *map(_first_of_tar, tars)]:
+    images = [file for file in files if path.is_dir() and _is_image(file.name)]
+    tars = (_first_of_tar(file) for file in files if file.suffix.lower() == ".tar" and file.is_file())
+    found: Iterator[Path | BytesIO] = chain(images, tars)
+    for file in found:
         try:
             with Image.open(file) as image:
                 return min(image.size)
