@@ -1,4 +1,5 @@
-"""Speed of the theory engine. Claims: ≥ 5x an autograd step, ≥ 1000x fewer steps to capture; share of the GEMM rate.
+"""Speed of the theory engine. Claims: ≥ 5x an autograd step, ≥ 1000x fewer steps to capture; share of the GEMM rate,
+and how time grows with k, N and seeds.
 
 Baseline: the loss written as one reads it, automatic differentiation, fixed steps. Run:
     OMP_NUM_THREADS=1 python benchmarks/theory_engine.py > benchmarks/results/theory_engine.md
@@ -16,6 +17,8 @@ import torch
 from unmask.theory import paper_small, pretrain, world
 from unmask.theory.capture import capture_level
 from unmask.theory.distribution import Distribution
+from unmask.theory.laws import one_feature
+from unmask.theory.occupancy import time_of_full_coverage
 from unmask.theory.pretraining import Objective, force
 from unmask.theory.setting import Setting
 
@@ -120,14 +123,39 @@ def capture_table(step: float = 8.0) -> None:
             print(f"Ratio at 0.04: {fit / done.steps[0]:.3g} in steps, {fit / done.steps[0] / 6:.3g} in evaluations.")
 
 
+def growth_table() -> None:
+    """CPU seconds of a whole pretraining to full coverage, one of k, N and the number of seeds doubled at a time."""
+    print("\n## Growth of a whole pretraining (m = 16, to the T of 99.9 % predicted coverage, n = 1)\n")
+    print("| k | N | seeds | K | T | CPU s | steps while growing, after |\n|---|---|---|---|---|---|---|")
+    for k, n, seeds in (
+        (10, 500, 1),
+        (20, 500, 1),
+        (40, 500, 1),
+        (10, 1000, 1),
+        (10, 2000, 1),
+        (10, 500, 2),
+        (10, 500, 4),
+    ):
+        data = replace(paper_small().data, classes=k, dim=2 * k + 4)
+        s = replace(paper_small(), data=data, samples=n)
+        worlds = [world(s, seed) for seed in range(seeds)]
+        laws = [one_feature(w.unlabelled(), w.v, s) for w in worlds]
+        when = time_of_full_coverage(laws, s.init_scale, s.kernels)
+        start = time.process_time()
+        done = pretrain(worlds, torch.tensor([when]))
+        spent = time.process_time() - start
+        print(f"| {k} | {n} | {seeds} | {s.kernels} | {when:.3g} | {spent:.1f} | {done.steps[0]}, {done.steps[1]} |")
+
+
 def main() -> None:
     """Print the page."""
     torch.set_num_threads(1)
     print("# Theory engine\n")
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, torch {torch.__version__}, one thread, CPU seconds.")
-    print("Command: `OMP_NUM_THREADS=1 python benchmarks/theory_engine.py`. The machine was shared while this ran.\n")
+    print("Command: `OMP_NUM_THREADS=1 python benchmarks/theory_engine.py`.\n")
     step_table(7)
     capture_table()
+    growth_table()
 
 
 if __name__ == "__main__":

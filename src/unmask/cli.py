@@ -218,9 +218,14 @@ def run(command: Any) -> int:
 def _theory(command: Verify | Sweep | TheoryReport) -> int:
     from unmask import laboratory as theory
 
-    if isinstance(command, Verify):
-        return theory.verify(command)
-    return theory.sweep(command) if isinstance(command, Sweep) else theory.report(command)
+    try:
+        if isinstance(command, Verify):
+            return theory.verify(command)
+        return theory.sweep(command) if isinstance(command, Sweep) else theory.report(command)
+    except (KeyboardInterrupt, PreemptionError) as error:
+        # The threads in the middle of a job cannot be told to end, and there is nothing to save.
+        print("unmask: stopped before the end; nothing is written", file=sys.stderr, flush=True)
+        os._exit(143 if isinstance(error, PreemptionError) else 130)
 
 
 def _tell(folder: Path, *, as_json: bool) -> None:

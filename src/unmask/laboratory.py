@@ -2,6 +2,10 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
 
 from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
 from unmask.theory.verdict import as_text, failed
@@ -10,7 +14,8 @@ from unmask.theory.verify import verify as all_verdicts
 
 def verify(config: VerifyConfig) -> int:
     """Print the verdicts; 1 if a proven claim fails, else 0."""
-    verdicts = all_verdicts(config.preset, config.seeds, config.break_, config.workers, float64=config.float64)
+    with _bar("verify") as told:
+        verdicts = all_verdicts(config.preset, config.seeds, config.break_, config.workers, config.float64, told)
     text = json.dumps([v.as_dict() for v in verdicts], indent=1) if config.json else as_text(verdicts)
     sys.stdout.write(text + "\n")
     return 1 if failed(verdicts) else 0
@@ -22,7 +27,8 @@ def sweep(config: SweepConfig) -> int:
     from unmask.theory.presets import preset
     from unmask.theory.sweep import axes_of, run_sweep, write_table
 
-    table = run_sweep(config)
+    with _bar("sweep") as told:
+        table = run_sweep(config, told)
     written = write_table(table, config.out)
     figure = write_figure(table, config.measure, axes_of(config), written, preset(config.preset))
     sys.stdout.write(f"{len(table)} rows: {written}, {figure}\n")
@@ -33,5 +39,19 @@ def report(config: TheoryReportConfig) -> int:
     """Run the verdicts and the sweeps of the page, write it."""
     from unmask.report.theory import write_report
 
-    sys.stdout.write(f"{write_report(config)}\n")
+    with _bar("report") as told:
+        page = write_report(config, told)
+    sys.stdout.write(f"{page}\n")
     return 0
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over jobs, which tells how many of how many are done."""
+    with tqdm(desc=name, unit="job") as bar:
+
+        def told(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        yield told

@@ -8,17 +8,16 @@ import torch
 
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axis
-from unmask.theory.checks_coverage import coverage_checks, measured_coverage
-from unmask.theory.checks_downstream import downstream_checks
-from unmask.theory.checks_exact import exact_checks
+from unmask.theory.checks_coverage import measured_coverage
 from unmask.theory.commands import TheoryReportConfig
-from unmask.theory.experiment import run_experiment
+from unmask.theory.jobs import Told, silent
 from unmask.theory.measures import Row
 from unmask.theory.occupancy import Bands
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.sweep import measure_of, sweep
 from unmask.theory.verdict import Verdict
+from unmask.theory.verify import all_checks
 
 Asked = tuple[str, tuple[str, ...]]
 """A measure and its axes."""
@@ -45,7 +44,7 @@ class Findings:
     sweeps: Sequence[Swept]
 
 
-def write_report(config: TheoryReportConfig) -> Path:
+def write_report(config: TheoryReportConfig, told: Told = silent) -> Path:
     """Run the verdicts and the sweeps, write the page; what is wrong in the configuration is refused before."""
     from unmask.report.theory_page import page
 
@@ -57,23 +56,24 @@ def write_report(config: TheoryReportConfig) -> Path:
         raise UserError(f"out = {config.out!r} is a folder: name a file in it")
     require_growth_window(setting)
     out.parent.mkdir(parents=True, exist_ok=True)
-    found = gather(setting, config.seeds, config.workers)
+    found = gather(setting, config.seeds, config.workers, told=told)
     out.write_text(page(config.preset, config.seeds, found), encoding="utf-8")
     return out
 
 
-def gather(setting: Setting, seeds: int, workers: int = 1, sweeps: Sequence[Asked] | None = None) -> Findings:
+def gather(
+    setting: Setting, seeds: int, workers: int = 1, sweeps: Sequence[Asked] | None = None, told: Told = silent
+) -> Findings:
     """Everything on the page, computed: all verdicts over the seeds, and the sweeps, `plan(setting)` if not given."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        run = run_experiment(setting, range(seeds), workers)
-        verdicts = [*exact_checks(setting), *coverage_checks(run), *downstream_checks(run, workers)]
+        run, verdicts = all_checks(setting, range(seeds), workers, told=told)
         curve = measured_coverage(run)
     finally:
         torch.set_num_threads(threads)
     asked = plan(setting) if sweeps is None else sweeps
-    return Findings(setting, verdicts, curve, [_sweep(setting, *one, seeds, workers) for one in asked])
+    return Findings(setting, verdicts, curve, [_sweep(setting, *one, seeds, workers, told) for one in asked])
 
 
 def plan(setting: Setting) -> list[Asked]:
@@ -94,7 +94,7 @@ def plan(setting: Setting) -> list[Asked]:
     ]
 
 
-def _sweep(setting: Setting, measure: str, over: Sequence[str], seeds: int, workers: int) -> Swept:
+def _sweep(setting: Setting, measure: str, over: Sequence[str], seeds: int, workers: int, told: Told) -> Swept:
     axes = [parse_axis(axis) for axis in over]
     number = 1 if measure in ("phases", "correlations") else seeds
-    return Swept(measure, axes, sweep(setting, axes, range(number), measure_of(measure)[0], workers))
+    return Swept(measure, axes, sweep(setting, axes, range(number), measure_of(measure)[0], workers, told=told))

@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from unmask.theory.capture import captured, views_per_class
-from unmask.theory.experiment import Experiment, parallel
+from unmask.theory.experiment import Experiment
+from unmask.theory.jobs import Tally, parallel
 from unmask.theory.mrp import Pretraining
 from unmask.theory.pixels import pretrain_pixels
 from unmask.theory.problem import World, world
@@ -15,9 +16,9 @@ from unmask.theory.setting import Setting
 from unmask.theory.verdict import Verdict
 
 
-def downstream_checks(run: Experiment, workers: int = 1) -> list[Verdict]:
-    """All checks of this file."""
-    return [*fine_tuning_checks(run), *scratch_checks(run), pixel_check(run, workers)]
+def downstream_checks(run: Experiment, workers: int = 1, tally: Tally | None = None) -> list[Verdict]:
+    """All checks of this file; `tally` counts the pixel form of up to three seeds."""
+    return [*fine_tuning_checks(run), *scratch_checks(run), pixel_check(run, workers, tally or Tally(3))]
 
 
 def fine_tuning_checks(run: Experiment) -> list[Verdict]:
@@ -128,7 +129,7 @@ def _speeds(w: World) -> torch.Tensor:
     return (z * own).sum(0) / own.sum(0).clamp_min(1)
 
 
-def pixel_check(run: Experiment, workers: int) -> Verdict:
+def pixel_check(run: Experiment, workers: int, tally: Tally) -> Verdict:
     """Coverage of the pixel (MAE) form, encoder and linear decoder trained together; no closed form is claimed.
 
     Kernels are coupled and no clock of their own helps, so this is tried with 16 kernels a class at most, to T = 400 k:
@@ -141,7 +142,9 @@ def pixel_check(run: Experiment, workers: int) -> Verdict:
         kernels_per_class=min(run.setting.kernels_per_class, 16),
     )
     worlds = [world(setting, w.seed, w.dtype) for w in run.worlds[:3]]
-    held = torch.stack([captured(p.correlation[-1, 0], setting) for p in parallel(_pixels, worlds, workers)])
+    held = torch.stack(
+        [captured(p.correlation[-1, 0], setting) for p in parallel(tally.counted(_pixels), worlds, workers)]
+    )
     return Verdict(
         claim="pixel-target (MAE) MRP captures every feature (share captured)",
         kind="paper",

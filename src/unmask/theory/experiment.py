@@ -2,23 +2,20 @@
 S seeds.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from unmask.theory.capture import captured
+from unmask.theory.jobs import Tally, parallel, threads
 from unmask.theory.laws import OneFeature, one_feature
 from unmask.theory.mrp import Pretraining, pretrain
 from unmask.theory.occupancy import time_of_full_coverage
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import Supervised, error, fine_tune, train_from_scratch
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,12 @@ class Experiment:
 
 
 def run_experiment(
-    setting: Setting, seeds: Sequence[int], workers: int = 1, points: int = 6, dtype: torch.dtype = torch.float32
+    setting: Setting,
+    seeds: Sequence[int],
+    workers: int = 1,
+    points: int = 6,
+    dtype: torch.dtype = torch.float32,
+    tally: Tally | None = None,
 ) -> Experiment:
     """Do all shared runs.
 
@@ -64,33 +66,30 @@ def run_experiment(
         workers: threads, one seed each at a time.
         points: common times between 5 % and 99.9 % predicted coverage at which kernels are read.
         dtype: number type of all runs; the draws do not depend on it.
+        tally: counts three jobs a seed.
     """
     worlds = [world(setting, seed, dtype) for seed in seeds]
-    laws = parallel(lambda w: one_feature(w.unlabelled(), w.v, setting), worlds, workers)
+    counted = (tally or Tally(3 * len(worlds))).counted
+    laws = parallel(counted(lambda w: one_feature(w.unlabelled(), w.v, setting)), worlds, workers)
     full = time_of_full_coverage(laws, setting.init_scale, setting.kernels)
     early = time_of_full_coverage(laws, setting.init_scale, setting.kernels, 0.05)
     if full == float("inf"):
         full, early = 1e5, 1e3
     times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early
 
-    def pipeline(w: World) -> tuple[Pretraining, Pretraining, Supervised, Supervised]:
+    def pretrained(w: World) -> tuple[Pretraining, Pretraining, Supervised]:
         first = pretrain([w], torch.tensor([1e6 * full]), through_capture=False)
         through = pretrain([w], times)
-        return first, through, fine_tune([w], through.weights[-1]), train_from_scratch([w])
+        return first, through, fine_tune([w], through.weights[-1])
 
-    results = parallel(pipeline, worlds, workers)
-    first, through, tuned, scratch = zip(*results, strict=True)
+    # The longest jobs come first, so that workers end together.
+    with threads(workers) as pool:
+        scratched = pool.map(counted(lambda w: train_from_scratch([w])), worlds)
+        first, through, tuned = zip(*pool.map(counted(pretrained), worlds), strict=True)
+        scratch = list(scratched)
     return Experiment(
         setting, worlds, laws, full, join(first), join(through), join_supervised(tuned), join_supervised(scratch)
     )
-
-
-def parallel(function: Callable[[World], T], worlds: Sequence[World], workers: int) -> list[T]:
-    """function of every world, in order; threads share nothing but read-only data."""
-    if workers <= 1:
-        return [function(w) for w in worlds]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(function, worlds))
 
 
 def join(parts: Sequence[Pretraining]) -> Pretraining:

@@ -10,7 +10,7 @@ import torch
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
 from unmask.theory.commands import SweepConfig
-from unmask.theory.experiment import parallel
+from unmask.theory.jobs import Tally, Told, parallel, silent
 from unmask.theory.learners import downstream_rows, learner_rows
 from unmask.theory.measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
 from unmask.theory.presets import preset
@@ -41,7 +41,7 @@ def axes_of(config: SweepConfig) -> list[Axis]:
     return parse_axes(config.over or measure_of(config.measure)[1])
 
 
-def run_sweep(config: SweepConfig) -> list[Row]:
+def run_sweep(config: SweepConfig, told: Told = silent) -> list[Row]:
     """Every grid point and seed of the configuration; what is wrong in it is refused before the first run."""
     measure, _ = measure_of(config.measure)
     for name in ("seeds", "workers"):
@@ -50,7 +50,7 @@ def run_sweep(config: SweepConfig) -> list[Row]:
     table_path(config.out)
     kind = torch.float64 if config.float64 else torch.float32
     setting, axes = preset(config.preset), axes_of(config)
-    return sweep(setting, axes, range(config.seeds), measure, config.workers, kind)
+    return sweep(setting, axes, range(config.seeds), measure, config.workers, kind, told)
 
 
 def sweep(
@@ -60,17 +60,18 @@ def sweep(
     measure: Measure,
     workers: int = 1,
     dtype: torch.dtype = torch.float32,
+    told: Told = silent,
 ) -> list[Row]:
     """measure(world) at every grid point for every seed; impossible points are refused before the first run."""
     names = [name for name, _ in axes]
     points = [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in axes))]
     jobs = [(point, world(vary(setting, point), seed, dtype)) for point in points for seed in seeds]
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = parallel(measure, [w for _, w in jobs], workers)
+        found = parallel(Tally(len(jobs), told).counted(measure), [w for _, w in jobs], workers)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
     return [{**point, "seed": w.seed, **row} for (point, w), rows in zip(jobs, found, strict=True) for row in rows]
 
 

@@ -1,19 +1,29 @@
 """All verdicts of a setting."""
 
+from collections.abc import Sequence
+
 import torch
 
 from unmask.errors import UserError
 from unmask.theory.breaks import broken
-from unmask.theory.checks_coverage import coverage_checks
+from unmask.theory.checks_coverage import binding_checks, coverage_checks
 from unmask.theory.checks_downstream import downstream_checks
 from unmask.theory.checks_exact import exact_checks
-from unmask.theory.experiment import run_experiment
+from unmask.theory.experiment import Experiment, run_experiment
+from unmask.theory.jobs import Tally, Told, silent, threads
 from unmask.theory.presets import preset
-from unmask.theory.setting import require_growth_window
+from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import Verdict
 
 
-def verify(name: str, seeds: int, break_: str | None = None, workers: int = 1, float64: bool = False) -> list[Verdict]:
+def verify(
+    name: str,
+    seeds: int,
+    break_: str | None = None,
+    workers: int = 1,
+    float64: bool = False,
+    told: Told = silent,
+) -> list[Verdict]:
     """Verdicts of a preset over seeds 0..seeds-1, with one assumption switched off if `break_` names it.
 
     Workers share torch's threads: with as many workers as threads each seed has one thread, best where its matrices are
@@ -29,10 +39,26 @@ def verify(name: str, seeds: int, break_: str | None = None, workers: int = 1, f
         require_growth_window(setting)
     else:
         setting = broken(setting, break_)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // workers))
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // workers))
     try:
-        run = run_experiment(setting, range(seeds), workers, dtype=torch.float64 if float64 else torch.float32)
-        return [*exact_checks(setting, run.worlds[0].dtype), *coverage_checks(run), *downstream_checks(run, workers)]
+        return all_checks(setting, range(seeds), workers, torch.float64 if float64 else torch.float32, told)[1]
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+def all_checks(
+    setting: Setting,
+    seeds: Sequence[int],
+    workers: int = 1,
+    dtype: torch.dtype = torch.float32,
+    told: Told = silent,
+) -> tuple[Experiment, list[Verdict]]:
+    """The shared runs and every verdict. What needs no run is computed beside them, on a thread of its own."""
+    tally = Tally(3 * len(seeds) + min(3, len(seeds)) + 2, told)
+    with threads(1) as beside:
+        exact = beside.submit(tally.counted(exact_checks), setting, dtype)
+        binding = beside.submit(tally.counted(binding_checks), setting, dtype)
+        run = run_experiment(setting, seeds, workers, dtype=dtype, tally=tally)
+        coverage = [*coverage_checks(run), *binding.result()]
+        return run, [*exact.result(), *coverage, *downstream_checks(run, workers, tally)]

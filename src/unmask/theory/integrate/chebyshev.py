@@ -52,7 +52,7 @@ def chebyshev(
         field: time derivative, (states (B, D), rows (B,)) → (B, D).
         start: (B, D) at t = 0.
         end: last time.
-        stop: (states, rows) → (B,) bool, asked after every accepted step.
+        stop: (states, rows) → (B,) bool, asked after every accepted step, next after the field at these states.
         observe: called after every accepted step with (rows, times, states) of the accepted rows.
         rtol: error of a step (rms over coordinates) relative to |w_j| + floor.
         floor: absolute scale.

@@ -1,0 +1,55 @@
+"""Jobs on threads: all are counted, and an interrupted command ends at once instead of working off its queue."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from unmask.theory.jobs import Tally, threads
+
+
+def test_every_job_of_several_pools_is_counted_once() -> None:
+    told: list[tuple[int, int]] = []
+    tally = Tally(10, lambda done, total: told.append((done, total)))
+    with threads(3) as pool:
+        assert list(pool.map(tally.counted(lambda x: x + 1), range(6))) == [1, 2, 3, 4, 5, 6]
+    with threads(2) as pool:
+        assert list(pool.map(tally.counted(abs), (-1, -2, -3, -4))) == [1, 2, 3, 4]
+    assert told == [(i, 10) for i in range(1, 11)]
+
+
+def test_waiting_jobs_are_dropped_when_the_body_is_left() -> None:
+    begun: list[int] = []
+
+    def job(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.3)
+
+    def interrupted() -> None:
+        with threads(1) as pool:
+            for number in range(50):
+                pool.submit(job, number)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    time.sleep(1.0)
+    assert len(begun) <= 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_verification_ends_at_once(number: signal.Signals, code: int) -> None:
+    """40 seeds are many minutes of work; the queue must not be worked off after the signal."""
+    command = [sys.executable, "-m", "unmask", "theory", "verify", "--seeds", "40"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.read(40)
+        assert "verify" in first
+        time.sleep(5)
+        process.send_signal(number)
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out == ""
+    assert error.rstrip().splitlines()[-1].endswith("unmask: stopped before the end; nothing is written")
