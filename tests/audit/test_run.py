@@ -57,6 +57,16 @@ def audited(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
+def test_with_shuffled_labels_only_mistaken_images_are_searched(audited: Path) -> None:
+    """A whole image that suffices for another class than its own is one that the network gets wrong."""
+    models = json.loads((audited / "audit.json").read_text())["models"]
+    for numbers in models.values():
+        views, right = numbers["sufficient_views"], numbers["network"]["accuracy"]
+        assert views["shuffled"]["images"] == views["images"] == 20
+        assert views["shuffled"]["kept"] <= round((1 - right) * 20)
+    assert any(numbers["sufficient_views"]["kept"] > 0 for numbers in models.values())
+
+
 def test_every_measure_stands_under_its_key(audited: Path) -> None:
     """Both networks and the random one, the same images, settings filled in, differences of the given ones."""
     report = json.loads((audited / "audit.json").read_text(encoding="utf-8"))

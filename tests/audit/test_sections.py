@@ -15,6 +15,7 @@ from unmask.audit.health_section import measure_health, spectra
 from unmask.audit.heatmap import sort_units
 from unmask.audit.parts_section import measure_parts
 from unmask.audit.protocol import AuditData, Audited
+from unmask.audit.views import shuffled_labels
 from unmask.config import AuditConfig, DataConfig
 from unmask.data.load import load_data
 from unmask.data.multiview import MultiViewConfig, textures
@@ -69,7 +70,8 @@ def test_parts_are_those_that_the_detectors_were_built_for(data: AuditData) -> N
     assert all((row["model"], row["baseline"]) == ("most", "one") for row in rows.values())
     assert rows["accuracy on part 2 alone"]["low"] > 0
     json.dumps(section.models, allow_nan=False)
-    assert section.tables[0].rows[0][:3] == ("most", "4 of 6", "1 of 3")
+    assert section.tables[0].rows[0][:4] == ("most", "4 of 6", "0", "1 of 3")
+    assert [numbers["captured_shuffled"] for numbers in section.models.values()] == [0, 0, 0]
 
 
 def test_pictures_of_parts_say_in_words_what_they_show(data: AuditData) -> None:
@@ -126,3 +128,13 @@ def test_agreement_of_twins_is_whole_and_of_strangers_none(data: AuditData) -> N
 def test_one_network_agrees_with_nobody(data: AuditData) -> None:
     networks = [detecting("a", [0]), detecting("control", [1], control=True)]
     assert measure_agreement(networks, data, CONFIG) is None
+
+
+def test_a_shuffled_label_is_any_other_class() -> None:
+    labels = torch.arange(4000) % 5
+    shuffled = shuffled_labels(labels, 5, seed=3)
+    steps = (shuffled - labels) % 5
+    counts = torch.bincount(steps, minlength=5)
+    assert (int(counts[0]), int(counts.sum())) == (0, 4000)
+    assert bool((counts[1:] > 850).all())  # 1000 expected, standard deviation 27
+    assert bool((shuffled_labels(labels, 2 * 5, seed=3) != labels).all())

@@ -30,6 +30,7 @@ from unmask.audit.units import Capture, captured_parts, purity, whole_classes
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval
+from unmask.randomness import permutation
 from unmask.report.blocks import Table
 from unmask.report.words import percent
 
@@ -39,7 +40,8 @@ INTRO = (
     "the last stage is larger on images that show this part alone than on images of other classes, and than on the "
     "same images without the part. Given is the lower of the two AUROCs: 1 is a perfect detector, 0.5 is chance. A "
     "part is captured if the best unit's AUROC, on images on which it was not chosen, reaches the threshold. A "
-    "network with many units responds to some strong parts by luck: see how many the random network captures."
+    "network with many units responds to some strong parts by luck: see how many the random network captures. With "
+    "the truth shuffled among the images nothing should be captured; more than a few would be a fault of the measure."
 )
 
 
@@ -53,9 +55,13 @@ class PartsOf:
     stage: str
     signed: bool
     """Whether each unit counts twice, once negated."""
+    shuffled: int
+    """Parts captured where the truth is shuffled among the images: the control."""
 
 
-def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, bare: Tensor, batch_size: int) -> PartsOf:
+def look_at_parts(
+    network: Audited, data: AuditData, parts: KnownParts, bare: Tensor, batch_size: int, seed: int = 0
+) -> PartsOf:
     """Pass all test images through a network, with their parts and without: what the units of its last stage say.
 
     Args:
@@ -64,6 +70,7 @@ def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, bare: Te
         parts: their truth.
         bare: the same images without their parts, see `without_parts`.
         batch_size: images of one forward pass.
+        seed: of the shuffled truth.
     """
     images = data.dataset.tests[SPLIT]
     predicted: list[Tensor] = []
@@ -79,8 +86,11 @@ def look_at_parts(network: Audited, data: AuditData, parts: KnownParts, bare: Te
         last = pooled_stages(network.model, prepared())[-1]
         absent = pooled_stages(network.model, map(network.prepare, bare.split(batch_size)))[-1]
     responses = with_signs(last.mean, last.signed).numpy(), with_signs(absent.mean, last.signed).numpy()
-    found = captured_parts(*responses, contrasts(parts), alternate(parts))
-    return PartsOf(found, torch.cat(predicted).numpy(), last.stage, last.signed)
+    found, control = (
+        captured_parts(*responses, contrasts(truth), alternate(truth))
+        for truth in (parts, parts.select(permutation(seed, "audit shuffled truth", 0, len(parts.labels))))
+    )
+    return PartsOf(found, torch.cat(predicted).numpy(), last.stage, last.signed, int(control.captured.sum()))
 
 
 def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
@@ -89,7 +99,9 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     if parts is None:
         return None
     bare = without_parts(data.config, data.dataset)
-    found = {network.name: look_at_parts(network, data, parts, bare, config.batch_size) for network in networks}
+    found = {
+        network.name: look_at_parts(network, data, parts, bare, config.batch_size, config.seed) for network in networks
+    }
     given = [network.name for network in networks if not network.control]
     pairs = {(a, b): overlap(found[a].capture.captured, found[b].capture.captured) for a, b in combinations(given, 2)}
     numbers = {name: part_numbers(one, parts) | _common(name, pairs) for name, one in found.items()}
@@ -117,6 +129,7 @@ def part_numbers(one: PartsOf, parts: KnownParts) -> dict[str, Any]:
         "units": len(capture.auroc),
         "signed": one.signed,
         "captured": int(capture.captured.sum()),
+        "captured_shuffled": one.shuffled,
         "parts": len(capture.captured),
         "classes_whole": int(whole_classes(capture.captured, k).sum()),
         "classes": k,
@@ -168,13 +181,15 @@ def _differences(
 def _table(numbers: dict[str, dict[str, Any]], parts: KnownParts) -> Table:
     views = range(parts.shown.shape[1])
     columns = (
-        "network", "parts captured", "classes with all parts", "units that respond", "to one part only, %",
-        "to one class only, %", "right, all parts shown, %", *(f"right, part {i + 1} alone, %" for i in views),
+        "network", "parts captured", "truth shuffled", "classes with all parts", "units that respond",
+        "to one part only, %", "to one class only, %", "right, all parts shown, %",
+        *(f"right, part {i + 1} alone, %" for i in views),
     )  # fmt: skip
     rows = [
         (
             name,
             f"{value['captured']} of {value['parts']}",
+            str(value["captured_shuffled"]),
             f"{value['classes_whole']} of {value['classes']}",
             str(value["purity"]["units"]),
             percent(value["purity"]["one_part"]),

@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from unmask.audit.cells import Grid, asking, choose_grid, fill_images
 from unmask.audit.pictures import view_bars, view_tiles
@@ -17,6 +19,7 @@ from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.estimate import Interval, within
 from unmask.evaluate.statistics import paired_interval
+from unmask.randomness import uniform
 from unmask.report.blocks import Table
 
 KEY = "sufficient_views"
@@ -26,8 +29,9 @@ INTRO = (
     "An encoder that captured every feature of a class can recognise it from any one of them. Counted are sets of "
     "cells at separate places each of which, shown alone, makes the right class clearly more probable than any other. "
     "The search is greedy, so a count is a lower bound. Images that the fill alone gives away, and images that are not "
-    "recognised when whole, are left out. A network that met hidden cells in training tolerates them better without "
-    "knowing more: compare it with one trained from scratch on images with hidden cells."
+    "recognised when whole, are left out. With every label replaced by that of another class only images that the "
+    "network takes for that class should be kept. A network that met hidden cells in training tolerates them better "
+    "without knowing more: compare it with one trained from scratch on images with hidden cells."
 )
 
 
@@ -35,8 +39,13 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
     """Sufficient views of all images for every network, their distribution, and paired differences."""
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
     found = {network.name: _views_of(network, data, config, grid) for network in networks}
+    wrong = replace(data, labels=shuffled_labels(data.labels, len(data.classes), config.seed))
+    shuffled = {network.name: _views_of(network, wrong, config, grid) for network in networks}
     given = [network.name for network in networks if not network.control]
-    numbers = {name: view_numbers(views, data, grid, config.confidence) for name, views in found.items()}
+    numbers = {
+        name: {**view_numbers(views, data, grid, config.confidence), "shuffled": _counts(shuffled[name])}
+        for name, views in found.items()
+    }
     differences = [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
     return Section(
         key=KEY,
@@ -68,6 +77,12 @@ def _views_of(network: Audited, data: AuditData, config: AuditConfig, grid: Grid
         return sufficient_views(
             ask, len(pixels), grid, margin=config.margin, evaluations=config.evaluations, gap=config.gap
         )
+
+
+def shuffled_labels(labels: Tensor, classes: int, seed: int) -> Tensor:
+    """For every image a class that is not its own, uniform among the others; (N,)."""
+    steps = uniform(seed, "audit shuffled labels", 0, np.arange(len(labels)), 1)[:, 0]
+    return (labels + 1 + torch.from_numpy((steps * (classes - 1)).astype(np.int64))) % classes
 
 
 def view_numbers(views: Sequence[Views], data: AuditData, grid: Grid, confidence: float) -> dict[str, Any]:
@@ -193,6 +208,7 @@ def _tables(numbers: Mapping[str, dict[str, Any]], differences: Sequence[Mapping
             bracketed(value["interval"]),
             bracketed(value["two_or_more"]),
             str(value["kept"]),
+            str(value["shuffled"]["kept"]),
             str(value["left_out_fill"]),
             str(value["left_out_missed"]),
             str(value["out_of_budget"]),
@@ -200,8 +216,8 @@ def _tables(numbers: Mapping[str, dict[str, Any]], differences: Sequence[Mapping
         for name, value in numbers.items()
     ]
     columns = (
-        "network", "views an image", "share with 2 or more", "images kept", "fill gives it away", "not recognised",
-        "out of budget",
+        "network", "views an image", "share with 2 or more", "images kept", "with shuffled labels",
+        "fill gives it away", "not recognised", "out of budget",
     )  # fmt: skip
     tables = [Table("Sufficient views [interval over images]", columns, rows, numeric=True)]
     if differences:
