@@ -88,7 +88,8 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
     if card is not None and card.encoder != config:
         held, asked = to_json(card.encoder), to_json(config)
         other = [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]
-        raise UserError(f"init: {init} holds another encoder than the one asked for: {'; '.join(other)}")
+        mend = "give the same encoder, or none: it comes from the run"
+        raise UserError(f"init: {init} holds another encoder than the one asked for: {'; '.join(other)}; {mend}")
     head = head_names(model)
     wanted = model.state_dict()
     offered = {k: v for k, v in tensors.items() if k not in head}
