@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -47,11 +48,17 @@ def report(config: TheoryReportConfig) -> int:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over jobs, which tells how many of how many are done."""
-    with tqdm(desc=name, unit="job") as bar:
+    """A progress bar over jobs, told how many of how many are done; none before the first word."""
+    bars: list[Any] = []
 
-        def told(done: int, total: int) -> None:
-            bar.total, bar.n = total, done
-            bar.refresh()
+    def told(done: int, total: int) -> None:
+        if not bars:
+            bars.append(tqdm(desc=name, unit="job"))
+        bars[0].total, bars[0].n = total, done
+        bars[0].refresh()
 
+    try:
         yield told
+    finally:
+        for bar in bars:
+            bar.close()

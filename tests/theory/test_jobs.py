@@ -17,7 +17,7 @@ def test_every_job_of_several_pools_is_counted_once() -> None:
         assert list(pool.map(tally.counted(lambda x: x + 1), range(6))) == [1, 2, 3, 4, 5, 6]
     with threads(2) as pool:
         assert list(pool.map(tally.counted(abs), (-1, -2, -3, -4))) == [1, 2, 3, 4]
-    assert told == [(i, 10) for i in range(1, 11)]
+    assert told == [(i, 10) for i in range(11)]
 
 
 def test_waiting_jobs_are_dropped_when_the_body_is_left() -> None:

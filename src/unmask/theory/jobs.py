@@ -10,7 +10,7 @@ from unmask.theory.problem import World
 
 T = TypeVar("T")
 Told = Callable[[int, int], None]
-"""Called with (jobs done, jobs in all) after every job."""
+"""Called with (jobs done, jobs in all) before the first job and after every one."""
 
 
 def silent(done: int, total: int) -> None:
@@ -22,6 +22,7 @@ class Tally:
 
     def __init__(self, total: int, told: Told = silent) -> None:
         self.total, self.told, self.done, self._lock = total, told, 0, Lock()
+        told(0, total)
 
     def counted(self, function: Callable[..., T]) -> Callable[..., T]:
         """The function, counted as a job each time it returns."""
