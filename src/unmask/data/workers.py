@@ -41,6 +41,9 @@ def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Ite
         if KILLED_WORKER not in str(error):
             raise
         raise UserError(WORKER_MESSAGE) from None
+    except (ConnectionError, EOFError):
+        # It died between announcing a batch and handing over the batch's memory.
+        raise UserError(WORKER_MESSAGE) from None
     finally:
         ahead._shutdown_workers()  # type: ignore[attr-defined]  # or the dead are found again at any later moment
 
