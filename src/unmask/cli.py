@@ -22,9 +22,6 @@ from unmask.commands import (
     Report,
     RunFlags,
     Scratch,
-    Sweep,
-    TheoryReport,
-    Verify,
 )
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.commands import CheckData, run_check
@@ -33,6 +30,7 @@ from unmask.encoders.commands import EncodersConfig, run_encoders
 from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError
 from unmask.preemption import stopping_at_once
 from unmask.recipes import Recipe, named, of_run, suggested, with_encoder
+from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
 
 COMMANDS: dict[str, type[Any]] = {
     "demo": Demo,
@@ -47,9 +45,9 @@ COMMANDS: dict[str, type[Any]] = {
     "export": ExportConfig,
     "data check": CheckData,
     "encoders": EncodersConfig,
-    "theory verify": Verify,
-    "theory sweep": Sweep,
-    "theory report": TheoryReport,
+    "theory verify": VerifyConfig,
+    "theory sweep": SweepConfig,
+    "theory report": TheoryReportConfig,
 }
 
 
@@ -197,7 +195,7 @@ def run(command: Any) -> int:
         return run_embed(command)
     if isinstance(command, ExportConfig):
         return run_export(command)
-    if isinstance(command, Verify | Sweep | TheoryReport):
+    if isinstance(command, VerifyConfig | SweepConfig | TheoryReportConfig):
         return _theory(command)
     flags: RunFlags = command.run
     stage = {Pretrain: "pretrain", Finetune: "finetune", Scratch: "scratch", Compare: "compare"}[type(command)]
@@ -215,13 +213,13 @@ def run(command: Any) -> int:
     return 0
 
 
-def _theory(command: Verify | Sweep | TheoryReport) -> int:
+def _theory(command: VerifyConfig | SweepConfig | TheoryReportConfig) -> int:
     from unmask import laboratory as theory
 
     try:
-        if isinstance(command, Verify):
+        if isinstance(command, VerifyConfig):
             return theory.verify(command)
-        return theory.sweep(command) if isinstance(command, Sweep) else theory.report(command)
+        return theory.sweep(command) if isinstance(command, SweepConfig) else theory.report(command)
     except (KeyboardInterrupt, PreemptionError) as error:
         # The threads in the middle of a job cannot be told to end, and there is nothing to save.
         print("unmask: stopped before the end; nothing is written", file=sys.stderr, flush=True)

@@ -8,7 +8,6 @@ import tyro
 
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.flags import FLAT, RUNS
-from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,27 +96,3 @@ class Demo:
     """Run folder; continued if it is there."""
     quiet: bool = False
     """No progress bars."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verify(VerifyConfig):
-    """Check every claim of the theory. Exit code 1 if one that is proven fails.
-
-    Example: unmask theory verify --preset paper-small --seeds 10
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep(SweepConfig):
-    """Vary parameters of a preset on a grid: a table, one or more rows a point and seed, and its figure.
-
-    Example: unmask theory sweep --over mask_ratio=0:0.95:20 --over teacher_scale=1.2:1.8:9 --out phases.csv
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class TheoryReport(TheoryReportConfig):
-    """Write one HTML page with the verdicts and the figures.
-
-    Example: unmask theory report --seeds 3 --out theory.html
-    """

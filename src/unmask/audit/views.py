@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
@@ -38,12 +38,12 @@ INTRO = (
 def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
     """Sufficient views of all images for every network, their distribution, and paired differences."""
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
-    found = {network.name: _views_of(network, data, config, grid) for network in networks}
-    wrong = replace(data, labels=shuffled_labels(data.labels, len(data.classes), config.seed))
-    shuffled = {network.name: _views_of(network, wrong, config, grid) for network in networks}
+    wrong = shuffled_labels(data.labels, len(data.classes), config.seed)
+    both = {network.name: _views_of(network, data, (data.labels, wrong), config, grid) for network in networks}
+    found = {name: right for name, (right, _) in both.items()}
     given = [network.name for network in networks if not network.control]
     numbers = {
-        name: {**view_numbers(views, data, grid, config.confidence), "shuffled": _counts(shuffled[name])}
+        name: {**view_numbers(views, data, grid, config.confidence), "shuffled": _counts(both[name][1])}
         for name, views in found.items()
     }
     differences = [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
@@ -60,7 +60,10 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
     )
 
 
-def _views_of(network: Audited, data: AuditData, config: AuditConfig, grid: Grid) -> list[Views]:
+def _views_of(
+    network: Audited, data: AuditData, labels: Sequence[Tensor], config: AuditConfig, grid: Grid
+) -> list[list[Views]]:
+    """What is found in all images, with each of several labellings."""
     pixels = data.pixels
     filled = fill_images(
         pixels,
@@ -73,10 +76,13 @@ def _views_of(network: Audited, data: AuditData, config: AuditConfig, grid: Grid
     )
     images, filled = network.prepare(pixels), network.prepare(filled)
     with evaluating(network.model):
-        ask = asking(network.model, images, filled, data.labels, grid, config.batch_size)
-        return sufficient_views(
-            ask, len(pixels), grid, margin=config.margin, evaluations=config.evaluations, gap=config.gap
-        )
+        asks = [asking(network.model, images, filled, one, grid, config.batch_size) for one in labels]
+        return [
+            sufficient_views(
+                ask, len(pixels), grid, margin=config.margin, evaluations=config.evaluations, gap=config.gap
+            )
+            for ask in asks
+        ]
 
 
 def shuffled_labels(labels: Tensor, classes: int, seed: int) -> Tensor:

@@ -15,7 +15,7 @@ from unmask.data.decode import named
 from unmask.data.form import kind_of
 from unmask.data.manifest import encode_labels
 from unmask.data.modes import to_array
-from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, split_array
+from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array
 from unmask.data.texts import Texts
 from unmask.errors import UserError
 
@@ -60,9 +60,9 @@ class Items:
             UserError: it raises.
         """
         at = int(self.rows[row])
-        part = int(np.searchsorted(self.ends, at, "right"))
+        part, local = place_in(self.ends, at)
         with named(self.names[at]):
-            return self.parts[part][at - (int(self.ends[part - 1]) if part else 0)]
+            return self.parts[part][local]
 
     def stored(self, row: int) -> NDArray[np.generic]:
         """The pixels, (C, H, W)."""

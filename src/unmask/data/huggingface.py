@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unmask.data.manifest import encode_labels
 from unmask.data.naming import one_line
 from unmask.data.samples import Fields
-from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, split_array
+from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array
 from unmask.data.stored import Encoded, File
 from unmask.data.texts import Texts
 from unmask.data.threads import THREADS
@@ -46,8 +46,7 @@ class Column:
     def stored(self, row: int) -> File:
         """The image as it is in the table, or the path that is there."""
         at = int(self.rows[row])
-        table = int(np.searchsorted(self.ends, at, "right"))
-        local = at - (int(self.ends[table - 1]) if table else 0)
+        table, local = place_in(self.ends, at)
         value = self.tables[table][local][self.column] or {}
         if value.get("bytes") is None and value.get("path"):
             return Path(value["path"])

@@ -58,6 +58,12 @@ class Images(Protocol):
         ...
 
 
+def place_in(ends: NDArray[np.int64], at: int) -> tuple[int, int]:
+    """Which of several tables laid end to end holds row `at`, and which row of it that is; `ends` are running sums."""
+    part = int(np.searchsorted(ends, at, "right"))
+    return part, at - (int(ends[part - 1]) if part else 0)
+
+
 @dataclass(frozen=True)
 class Files:
     """Images in files, one each, decoded when they are wanted."""

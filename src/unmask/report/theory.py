@@ -10,7 +10,7 @@ from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.checks_coverage import measured_coverage
 from unmask.theory.commands import TheoryReportConfig
-from unmask.theory.jobs import Told, silent
+from unmask.theory.jobs import Told, silent, torch_threads
 from unmask.theory.measures import Row
 from unmask.theory.occupancy import Bands
 from unmask.theory.presets import preset
@@ -65,13 +65,9 @@ def gather(
     setting: Setting, seeds: int, workers: int = 1, sweeps: Sequence[Asked] | None = None, told: Told = silent
 ) -> Findings:
     """Everything on the page, computed: all verdicts over the seeds, and the sweeps, `plan(setting)` if not given."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         run, verdicts = all_checks(setting, range(seeds), workers, told=told)
         curve = measured_coverage(run)
-    finally:
-        torch.set_num_threads(threads)
     asked = plan(setting) if sweeps is None else sweeps
     return Findings(setting, verdicts, curve, [_sweep(setting, *one, seeds, workers, told) for one in asked])
 

@@ -8,7 +8,10 @@ import tyro
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyConfig:
-    """Check every claim of the theory. Exit code 1 if one that is proven fails."""
+    """Check every claim of the theory. Exit code 1 if one that is proven fails.
+
+    Example: unmask theory verify --preset paper-small --seeds 10
+    """
 
     preset: str = "paper-small"
     """paper-small, paper, or asymptotic-K (the schedules at k = K classes)."""
@@ -28,7 +31,10 @@ class VerifyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """Vary parameters of a preset on a grid: a table, one or more rows a point and seed, and its figure."""
+    """Vary parameters of a preset on a grid: a table, one or more rows a point and seed, and its figure.
+
+    Example: unmask theory sweep --over mask_ratio=0:0.95:20 --over teacher_scale=1.2:1.8:9 --out phases.csv
+    """
 
     over: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """An axis, NAME=LOW:HIGH:COUNT or NAME=A,B,C; NAME is a field of the setting or of its data. Repeat for more
@@ -53,7 +59,10 @@ class SweepConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TheoryReportConfig:
-    """Write one HTML page with the verdicts and the figures."""
+    """Write one HTML page with the verdicts and the figures.
+
+    Example: unmask theory report --seeds 3 --out theory.html
+    """
 
     out: str = "theory.html"
     """The page."""

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
+import torch
+
 from unmask.theory.problem import World
 
 T = TypeVar("T")
@@ -47,6 +49,17 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Torch's threads within one operation, in the body only."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def parallel(function: Callable[[World], T], worlds: Sequence[World], workers: int) -> list[T]:

@@ -52,3 +52,9 @@ def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
     for _ in range(exponent - 3):
         out.mul_(base)
     return out
+
+
+def branches(alpha: Tensor, q: int, m: Tensor, slope: Tensor) -> Tensor:
+    """φ(α) in place of α >= 0, with max(α - 1, 0) = α - m; writes m = min(α, 1) and σ' = m^(q-1). Returns φ = σ/ϱ."""
+    power(torch.clamp(alpha, max=1.0, out=m), q - 1, out=slope)
+    return alpha.sub_(m).addcmul_(m, slope, value=1.0 / q)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
 from unmask.theory.mrp import Pretraining
-from unmask.theory.network import activation, power
+from unmask.theory.network import activation, branches
 from unmask.theory.pretraining import BLOCK, LEAST_ROWS, NEGLIGIBLE
 from unmask.theory.problem import World
 from unmask.theory.sampling import generator
@@ -47,8 +47,7 @@ def pixel_force(
         flat = chunk.reshape(-1, d)
         alpha, m, slope = (buffer[: len(flat)] for buffer in buffers)
         torch.threshold_(torch.mm(flat, scaled, out=alpha), NEGLIGIBLE, 0.0)
-        power(torch.clamp(alpha, max=1.0, out=m), q - 1, out=slope)
-        s = alpha.sub_(m).addcmul_(m, slope, value=1.0 / q).mul_(threshold)
+        s = branches(alpha, q, m, slope).mul_(threshold)
         y = (s @ decoder.T).view_as(chunk)
         total, missing = y.sum(1, keepdim=True), chunk.sum(1, keepdim=True) - chunk
         g = keep**2 * ((p - 2) * total + y) + keep * (1 - keep) * (p - 1) * y - keep * missing

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unmask.theory.network import activation, power, slope
+from unmask.theory.network import activation, branches, power, slope
 from unmask.theory.setting import Setting
 
 BLOCK = 1 << 17
@@ -91,7 +91,7 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
     scaled = (weights / obj.threshold).T.contiguous()
     out = weights.new_zeros(weights.shape)
     rows = max(1, BLOCK // (p * weights.shape[0]))
-    buffers = [x.new_empty(min(rows, n) * p, weights.shape[0]) for _ in range(5)]
+    buffers = [x.new_empty(min(rows, n) * p, weights.shape[0]) for _ in range(4)]
     for chunk in x.split(rows):
         size = chunk.shape[0] * p
         block = [buffer[:size] for buffer in buffers]
@@ -103,7 +103,7 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
 
 def _pull(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
     """σ'(a) [R - b x φ] of one block of responses α = block[0], (rows, K); all of `block` is overwritten."""
-    alpha, s, m, _, _ = block
+    alpha, s, m, _ = block
     q, tau, b = obj.power, obj.teacher_scale, obj.gain
     torch.threshold_(alpha, NEGLIGIBLE, 0.0)
     power(alpha, q - 1, out=s)
@@ -115,20 +115,17 @@ def _pull(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
 
 
 def _pull_past_threshold(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
-    """The same where some kernel may be in the linear branch, with max(α-1, 0) = α - m for α >= 0.
+    """The same where some kernel may be in the linear branch.
 
     With c = min(α, 1/τ) the teacher is φ(τα) = τ (α - c + τ^(q-1) c^q / q).
     """
-    alpha, s, c, teacher, phi = block
+    alpha, s, c, teacher = block
     q, tau, b = obj.power, obj.teacher_scale, obj.gain
     torch.clamp(alpha, max=1.0 / tau, out=c)
     power(c, q - 1, out=s)
     torch.sub(alpha, c, out=teacher)
     teacher.addcmul_(c, s, value=tau ** (q - 1) / q)
-    m = torch.clamp(alpha, max=1.0, out=c)
-    power(m, q - 1, out=s)
-    torch.sub(alpha, m, out=phi)
-    phi.addcmul_(m, s, value=1.0 / q)
+    phi = branches(alpha, q, c, s)
     total = teacher.mul_(tau).sub_(phi, alpha=b).view(-1, p, s.shape[1]).sum(1, keepdim=True)
     return _bracket(total, phi, -b * obj.mask_excess, s)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
-from unmask.theory.network import power, responses
+from unmask.theory.network import branches, responses
 from unmask.theory.pretraining import BLOCK, LEAST_ROWS, NEGLIGIBLE
 from unmask.theory.problem import World
 from unmask.theory.sampling import Samples
@@ -58,9 +58,7 @@ def _force(
         flat = chunk.reshape(-1, d)
         alpha, m, s = (buffer[: len(flat)] for buffer in buffers)
         torch.threshold_(torch.mm(flat, scaled, out=alpha), NEGLIGIBLE, 0.0)
-        power(torch.clamp(alpha, max=1.0, out=m), q - 1, out=s)
-        phi = alpha.sub_(m).addcmul_(m, s, value=1.0 / q)
-        h = phi.view(-1, p, k).sum(1).mul_(threshold)
+        h = branches(alpha, q, m, s).view(-1, p, k).sum(1).mul_(threshold)
         f = h @ head.T
         total += float(torch.nn.functional.cross_entropy(f, labels, reduction="sum"))
         right &= bool((f.argmax(1) == labels).all())

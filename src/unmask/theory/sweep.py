@@ -10,7 +10,7 @@ import torch
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
 from unmask.theory.commands import SweepConfig
-from unmask.theory.jobs import Tally, Told, parallel, silent
+from unmask.theory.jobs import Tally, Told, parallel, silent, torch_threads
 from unmask.theory.learners import downstream_rows, learner_rows
 from unmask.theory.measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
 from unmask.theory.presets import preset
@@ -66,12 +66,8 @@ def sweep(
     names = [name for name, _ in axes]
     points = [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in axes))]
     jobs = [(point, world(vary(setting, point), seed, dtype)) for point in points for seed in seeds]
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         found = parallel(Tally(len(jobs), told).counted(measure), [w for _, w in jobs], workers)
-    finally:
-        torch.set_num_threads(before)
     return [{**point, "seed": w.seed, **row} for (point, w), rows in zip(jobs, found, strict=True) for row in rows]
 
 

@@ -10,7 +10,7 @@ from unmask.theory.checks_coverage import binding_checks, coverage_checks
 from unmask.theory.checks_downstream import downstream_checks
 from unmask.theory.checks_exact import exact_checks
 from unmask.theory.experiment import Experiment, run_experiment
-from unmask.theory.jobs import Tally, Told, silent, threads
+from unmask.theory.jobs import Tally, Told, silent, threads, torch_threads
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import Verdict
@@ -39,12 +39,8 @@ def verify(
         require_growth_window(setting)
     else:
         setting = broken(setting, break_)
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // workers))
-    try:
+    with torch_threads(max(1, torch.get_num_threads() // workers)):
         return all_checks(setting, range(seeds), workers, torch.float64 if float64 else torch.float32, told)[1]
-    finally:
-        torch.set_num_threads(before)
 
 
 def all_checks(
