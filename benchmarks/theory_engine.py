@@ -153,7 +153,7 @@ def main() -> None:
     print("# Theory engine\n")
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, torch {torch.__version__}, one thread, CPU seconds.")
     print("Command: `OMP_NUM_THREADS=1 python benchmarks/theory_engine.py`.\n")
-    step_table(7)
+    step_table(15)
     capture_table()
     growth_table()
 

@@ -71,7 +71,9 @@ def test_nothing_to_check_is_a_user_error(tmp_path: Path) -> None:
         check_data(DataConfig(data=str(tmp_path)), progress=False)
 
 
-def test_pairs_are_those_of_a_double_loop() -> None:
+@pytest.mark.parametrize("chunk", [7, 2048])
+def test_pairs_are_those_of_a_double_loop(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unmask.data.duplicates.CHUNK", chunk)
     base = RNG.random((30, 256)).astype(np.float32)
     thumbnails = np.concatenate([base, base[:10] + RNG.normal(0, 0.004, (10, 256)).astype(np.float32), base[:5] * 0.5])
     thumbnails = np.concatenate([thumbnails, np.full((2, 256), 0.3, np.float32), np.full((1, 256), np.nan, np.float32)])

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from unmask.config import AugmentConfig, DataConfig
-from unmask.data.imageset import Batch, ImageSet, batches
+from unmask.data.imageset import Batch, ImageSet, batches, room
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 
@@ -71,6 +71,13 @@ def test_streamed_equals_cached_to_the_last_bit(folder: Path, workers: int) -> N
     assert (cached.mean, cached.std) == (streamed.mean, streamed.std)
     assert torch.equal(cached.pretrain.raw(order), streamed.pretrain.raw(order))
     assert same(run(cached, cached.pretrain, order, 5), run(streamed, streamed.pretrain, order, 3))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 1, 5, 7), (64, 3, 32, 32), (17, 3, 129, 129), (0, 3, 8, 8)])
+def test_memory_of_a_batch_begins_where_torch_begins(shape: tuple[int, ...]) -> None:
+    several = [room(*shape) for _ in range(5)]
+    assert all(one.shape == shape and one.dtype == torch.float32 and one.is_contiguous() for one in several)
+    assert all(one.data_ptr() % 64 == 0 for one in several)
 
 
 def test_start_goes_on_where_an_epoch_was_left(digits: Dataset) -> None:

@@ -1,9 +1,11 @@
 """A split of a data set as something that gives normalised, augmented batches, from memory or from files alike."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,7 +83,7 @@ class _Prepare:
 
     def __getitem__(self, chunk: Tensor) -> tuple[Batch, list[str]]:
         channels, height, width = self.images.pixels.shape
-        out = torch.empty(len(chunk), channels, height, width)
+        out = room(len(chunk), channels, height, width)
         good = torch.ones(len(chunk), dtype=torch.bool)
         failures: list[str] = []
         part = max(1, PART_FLOATS // (channels * height * width))
@@ -103,6 +105,15 @@ class _Prepare:
         std = torch.tensor(self.std, dtype=torch.float32)[:, None, None]
         torch.sub(values, mean, out=out).div_(std)
         return failures
+
+
+def room(*shape: int) -> Tensor:
+    """Uninitialised float32 memory of this shape, in huge pages where the system has them: NumPy asks for them, torch
+    does not, and the first touch of as many small pages is an eighth of the time of reading JPEGs to 224 pixels.
+    """
+    # As torch does, begin at 64 bytes: the order of sums in a matrix product may depend on it.
+    spare = np.empty(math.prod(shape) + 16, np.float32)
+    return torch.from_numpy(spare[-(spare.ctypes.data // 4) % 16 :][: math.prod(shape)]).view(shape)
 
 
 def batches(

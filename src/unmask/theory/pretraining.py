@@ -92,30 +92,34 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
     out = weights.new_zeros(weights.shape)
     rows = max(1, BLOCK // (p * weights.shape[0]))
     buffers = [x.new_empty(min(rows, n) * p, weights.shape[0]) for _ in range(4)]
+    past = False
     for chunk in x.split(rows):
         size = chunk.shape[0] * p
         block = [buffer[:size] for buffer in buffers]
         flat = chunk.reshape(size, d)
         torch.mm(flat, scaled, out=block[0])
-        out.addmm_(_pull(block, p, obj).T, flat)
+        torch.threshold_(block[0], NEGLIGIBLE, 0.0)
+        # Once a block is past the threshold, the form that holds everywhere is cheaper than trying the other first.
+        pull = None if past else _pull_below(block, p, obj)
+        past = pull is None
+        out.addmm_((_pull(block, p, obj) if pull is None else pull).T, flat)
     return out.mul_(obj.gain * obj.threshold / n)
 
 
-def _pull(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
-    """σ'(a) [R - b x φ] of one block of responses α = block[0], (rows, K); all of `block` is overwritten."""
+def _pull_below(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor | None:
+    """`_pull` where every τα <= 1, at less than half its passes; None, and α as it was, where some may be above."""
     alpha, s, m, _ = block
     q, tau, b = obj.power, obj.teacher_scale, obj.gain
-    torch.threshold_(alpha, NEGLIGIBLE, 0.0)
     power(alpha, q - 1, out=s)
     torch.mul(s, alpha, out=m)
-    total = m.view(-1, p, m.shape[1]).sum(1, keepdim=True)
-    if float(total.amax()) * max(tau, 1.0) ** q <= 1.0:
-        return _bracket(total.mul_((tau**q - b) / q), m, -b * obj.mask_excess / q, s)
-    return _pull_past_threshold(block, p, obj)
+    total = _sums(m, p)
+    if float(total.amax()) * max(tau, 1.0) ** q > 1.0:
+        return None
+    return _bracket(total.mul_((tau**q - b) / q), m, -b * obj.mask_excess / q, s)
 
 
-def _pull_past_threshold(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
-    """The same where some kernel may be in the linear branch.
+def _pull(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor:
+    """σ'(a) [R - b x φ] of one block of responses α = block[0], (rows, K); all of `block` is overwritten.
 
     With c = min(α, 1/τ) the teacher is φ(τα) = τ (α - c + τ^(q-1) c^q / q).
     """
@@ -126,8 +130,13 @@ def _pull_past_threshold(block: Sequence[Tensor], p: int, obj: Objective) -> Ten
     torch.sub(alpha, c, out=teacher)
     teacher.addcmul_(c, s, value=tau ** (q - 1) / q)
     phi = branches(alpha, q, c, s)
-    total = teacher.mul_(tau).sub_(phi, alpha=b).view(-1, p, s.shape[1]).sum(1, keepdim=True)
+    total = _sums(teacher, p).mul_(tau).sub_(_sums(phi, p), alpha=b)
     return _bracket(total, phi, -b * obj.mask_excess, s)
+
+
+def _sums(values: Tensor, p: int) -> Tensor:
+    """Sums over the p patches of each sample, (n, 1, K), of values (n · p, K)."""
+    return values.view(-1, p, values.shape[1]).sum(1, keepdim=True)
 
 
 def _bracket(total: Tensor, phi: Tensor, factor: float, s: Tensor) -> Tensor:

@@ -97,16 +97,10 @@ def grow(
         good = ratio <= 1
         rows = active[good]
         segment = _Segment(w[rows], t[rows], slope[good], new[good], new_t[good], last[good], ds[rows])
-        crossed = event(segment.new) >= 0
-        end = torch.ones_like(segment.t)
-        if crossed.any():
-            end[crossed], stopped = _crossing(segment.at(crossed), event)
-            new[good.nonzero()[:, 0][crossed]], new_t[good.nonzero()[:, 0][crossed]] = stopped
-        _save(segment, end, times, saved, rows)
+        w[rows], t[rows], occurred[rows] = _accepted(segment, event, times, saved, rows)
         first = (mark(segment.new) >= 0) & mark_time[rows].isinf()
         if first.any():
             _, (mark_state[rows[first]], mark_time[rows[first]]) = _crossing(segment.at(first), mark)
-        w[rows], t[rows], occurred[rows] = new[good], new_t[good], crossed
         slope = torch.where(good[:, None], last, slope)
         ds[active] *= (0.9 * ratio.clamp_min(1e-10) ** -0.2).clamp(0.2, 4.0)
         running = ~occurred[active] & (t[active] < times[-1])
@@ -178,6 +172,18 @@ def _size(w: Tensor) -> Tensor:
 def _worst(*ratios: Tensor) -> Tensor:
     columns = torch.cat([r.double().reshape(len(r), -1) for r in ratios], 1)
     return columns.abs().nan_to_num(nan=1e9, posinf=1e9).amax(1)
+
+
+def _accepted(
+    segment: _Segment, event: Callable[[Tensor], Tensor], times: Tensor, saved: Tensor, rows: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(w, t, whether the event occurred) at the end of a step, or at the event in it; fills `saved` up to there."""
+    w, t, end = segment.new.clone(), segment.new_t.clone(), torch.ones_like(segment.t)
+    crossed = event(segment.new) >= 0
+    if crossed.any():
+        end[crossed], (w[crossed], t[crossed]) = _crossing(segment.at(crossed), event)
+    _save(segment, end, times, saved, rows)
+    return w, t, crossed
 
 
 def _solve(segment: _Segment, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
