@@ -1,6 +1,7 @@
 """The checks themselves: they hold where they must, and can fail."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,17 @@ def test_missing_features_are_absent_from_pretraining_only() -> None:
     w = world(replace(broken(SMALL, "missing"), data=replace(SMALL.data, noise=0.0)), 0)
     assert float((w.unlabelled().x @ w.v[:5].T).abs().max()) < 1e-6
     assert float((w.labelled().x @ w.v[:5].T).abs().max()) > 1.0
+
+
+def test_the_time_of_full_coverage_is_that_of_the_features_the_data_show() -> None:
+    w = world(broken(SMALL, "missing"), 0)
+    s, law = w.setting, one_feature(w.unlabelled(), w.v, w.setting)
+    when = time_of_full_coverage([law], s.init_scale, s.kernels, 0.9, s.missing)
+    shares = 1 - (1 - law.chance(when, s.init_scale)) ** s.kernels
+    assert float(shares[s.missing :].mean()) == pytest.approx(0.9, abs=1e-6)
+    above = 0.5 * math.erfc(float(law.start[-1]) / (s.init_scale * math.sqrt(2)))
+    assert shares[: s.missing].tolist() == pytest.approx([1 - (1 - above) ** s.kernels] * s.missing), "the start only"
+    assert when < 1e6 < time_of_full_coverage([law], s.init_scale, s.kernels, 0.9)
 
 
 def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

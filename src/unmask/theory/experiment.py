@@ -26,7 +26,7 @@ class Experiment:
     worlds: list[World]
     laws: list[OneFeature]
     full_time: float
-    """T at which the law predicts 99.9 % coverage: the common time at which encoders are read."""
+    """T at which the law predicts 99.9 % coverage of what the data show: the common time at which encoders are read."""
     first: Pretraining
     """Every kernel up to its first capture, far beyond full_time."""
     through: Pretraining
@@ -71,8 +71,10 @@ def run_experiment(
     worlds = [world(setting, seed, dtype) for seed in seeds]
     counted = (tally or Tally(3 * len(worlds))).counted
     laws = parallel(counted(lambda w: one_feature(w.unlabelled(), w.v, setting)), worlds, workers)
-    full = time_of_full_coverage(laws, setting.init_scale, setting.kernels)
-    early = time_of_full_coverage(laws, setting.init_scale, setting.kernels, 0.05)
+    full, early = (
+        time_of_full_coverage(laws, setting.init_scale, setting.kernels, share, setting.missing)
+        for share in (0.999, 0.05)
+    )
     if full == float("inf"):
         full, early = 1e5, 1e3
     times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early

@@ -59,7 +59,7 @@ def purity_rows(w: World, shares: Sequence[float] = SHARES) -> list[Row]:
 
 
 def _when(law: OneFeature, s: Setting, share: float) -> float:
-    return time_of_full_coverage([law], s.init_scale, s.kernels, share)
+    return time_of_full_coverage([law], s.init_scale, s.kernels, share, s.missing)
 
 
 def _read(w: World, law: OneFeature, times: Sequence[float]) -> list[Row]:

@@ -86,19 +86,21 @@ def coverage_bands(
     return Bands(mean, mean - critical * spread, mean + critical * spread, critical, float(largest.median()), spread)
 
 
-def time_of_full_coverage(laws: Sequence[OneFeature], init_scale: float, kernels: int, share: float = 0.999) -> float:
+def time_of_full_coverage(
+    laws: Sequence[OneFeature], init_scale: float, kernels: int, share: float = 0.999, missing: int = 0
+) -> float:
     """The T at which the law 1 - (1 - p(T))^K, averaged over features and seeds, reaches `share`; inf if it never
-    does.
+    does. The first `missing` features are left out: data that lack them let noise grow them at about 10^22.
     """
+
+    def law(when: float) -> float:
+        shares = [(1 - (1 - one.chance(when, init_scale)[missing:]) ** kernels).mean() for one in laws]
+        return float(torch.stack(shares).mean())
+
     low, high = 0.0, 40.0
-    if _law(laws, init_scale, kernels, 10**high) < share:
+    if law(10**high) < share:
         return float("inf")
     for _ in range(60):
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if _law(laws, init_scale, kernels, 10**middle) >= share else (middle, high)
+        low, high = (low, middle) if law(10**middle) >= share else (middle, high)
     return 10**high
-
-
-def _law(laws: Sequence[OneFeature], init_scale: float, kernels: int, when: float) -> float:
-    shares = [float((1 - (1 - law.chance(when, init_scale)) ** kernels).mean()) for law in laws]
-    return sum(shares) / len(shares)
