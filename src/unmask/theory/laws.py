@@ -1,9 +1,8 @@
 """Closed forms: fixed points, critical mask ratios, the one-feature equation and the occupancy law.
 
 One feature alone on C_p equal patches. With a = ⟨w, v⟩ z on each patch the force along v is, since h = C_p σ(a) and
-the mask adds b x σ(a) on each
-patch, b C_p z σ'(a) [C_p σ(τa) - b C_p σ(a) - b x σ(a)] = b C_p² z σ'(a) [σ(τa) - B σ(a)], B = b (1 + x/C_p), x =
-(1-θ)/θ. Hence
+the mask adds b x σ(a) on each patch, b C_p z σ'(a) [C_p σ(τa) - b C_p σ(a) - b x σ(a)] = b C_p² z σ'(a) [σ(τa) - B
+σ(a)], B = b (1 + x/C_p), x = (1-θ)/θ. Hence
 - from a → 0 both powers are τ^q a^q and B a^q: it grows iff B < τ^q; for a → ∞ both are linear: finite iff B > τ;
 - with both σ linear, τa - c = B (a - c), c = (1 - 1/q) ϱ: a* = c (B-1)/(B-τ), valid while a* >= ϱ iff B <= 1 + q(τ-1);
 - above, σ(a) is a power and σ(τa) linear: B a^q/(q ϱ^(q-1)) = τ a - c on [ϱ/τ, ϱ], a convex against a linear function
@@ -58,8 +57,8 @@ def support_of(samples: Samples, members: Tensor, q: int) -> float:
     patches of `members`.
 
     At order w^(2q-1) the force along the members, at equal correlation, is b ϱ^(2-2q)/q E Σ_p z_p^q [(τ^q - b) Σ_p'
-    z_p'^q - b x z_p^q]; it
-    vanishes at x = (τ^q/b - 1) E(Σ z^q)²/E Σ z^(2q). For one feature on one patch this is 1 whatever the strengths.
+    z_p'^q - b x z_p^q]; it vanishes at x = (τ^q/b - 1) E(Σ z^q)²/E Σ z^(2q). For one feature on one patch this is 1
+    whatever the strengths.
     """
     z = samples.strength[:, members].flatten(1).double()
     return float(z.pow(q).sum(1).square().mean() / z.pow(2 * q).sum(1).mean())

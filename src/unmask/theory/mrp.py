@@ -1,8 +1,8 @@
 """Teacher-student MRP in exact time: every kernel of every seed on its own clock, all read at common times.
 
 Growth (own clocks, explicit) until the first feature is near its fixed point; from there to the last time the stiff
-integrator. Works in the feature basis, where
-the Jacobian is nearly sparse; the flow is equivariant under rotation, so the result is rotated back exactly.
+integrator. Works in the feature basis, where the Jacobian is nearly sparse; the flow is equivariant under rotation,
+so the result is rotated back exactly.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,11 +48,10 @@ def pretrain(
 
     Args:
         worlds: S worlds of one setting.
-        times: (M,) increasing positive times at which all kernels are read.
-            Kernels that nothing stops (B <= τ) are held at 2 ϱ, where they count as captured and run away.
-        through_capture: False stops each kernel at its first capture (only capture_time, leader and the weights
-        before it are then
-            valid; weights after it are NaN).
+        times: (M,) increasing positive times at which all kernels are read. Kernels that nothing stops (B <= τ) are
+            held at 2 ϱ, where they count as captured and run away.
+        through_capture: False stops each kernel at its first capture: capture_time, leader and the weights before it
+            are then valid, weights after it are NaN.
         rtol: step error while growing.
         stiff_rtol: step error after capture.
     """

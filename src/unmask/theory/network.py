@@ -3,9 +3,9 @@
     σ(z) = 0 for z <= 0;   z^q / (q ϱ^(q-1)) on [0, ϱ];   z - (1 - 1/q) ϱ above.
 
 σ, σ' are continuous: at z = ϱ the middle branch is ϱ/q = ϱ - (1 - 1/q) ϱ, and its slope (z/ϱ)^(q-1) is 1. With α =
-z/ϱ and
-m = clip(α, 0, 1) both branches are one expression, σ = ϱ (m^q / q + max(α - 1, 0)) and σ' = m^(q-1): no case
+z/ϱ and m = clip(α, 0, 1) both branches are one expression, σ = ϱ (m^q / q + max(α - 1, 0)) and σ' = m^(q-1): no case
 distinction.
+
 Source: Allen-Zhu & Li 2020, "smoothed ReLU"; arXiv 2206.03826, section 3.
 """
 

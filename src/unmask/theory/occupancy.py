@@ -1,10 +1,9 @@
 """The occupancy law: kernels as balls, features as urns, with simultaneous bands over T and K.
 
 Kernel r is first captured by the feature whose one-feature capture time from ⟨w_r(0), v_f⟩ ~ N(0, σ0²) is smallest.
-By time T a kernel has
-a given leader with probability P(T)/F, P(T) = 1 - Π_f (1 - p_f(T)), so the share of features that lead some kernel is
-1 - (1 - P/F)^K in the mean (1 - (1-p)^K while p is small), and 1 - (1 - 1/F)^K once every kernel has one. The bands
-are drawn from the law itself.
+By time T a kernel has a given leader with probability P(T)/F, P(T) = 1 - Π_f (1 - p_f(T)), so the share of features
+that lead some kernel is 1 - (1 - P/F)^K in the mean (1 - (1-p)^K while p is small), and 1 - (1 - 1/F)^K once every
+kernel has one. The bands are drawn from the law itself.
 """
 
 from collections.abc import Sequence

@@ -2,10 +2,9 @@
 are trained.
 
 With s_p ∈ R^K the responses of patch p, h = Σ_p ε_p s_p and a decoder D ∈ R^{d×K} shared by the patches (their order
-carries no information in
-this distribution), the loss is ½ E_ε Σ_p (1 - ε_p) ‖x_p - D h‖². With y_p = D s_p and ȳ = Σ_p y_p the mask integrates
-out exactly: given that p is
-hidden, h has mean θ (Σ s - s_p) and D h has variance θ(1-θ) Σ_{p'≠p} ‖y_p'‖², so
+carries no information in this distribution), the loss is ½ E_ε Σ_p (1 - ε_p) ‖x_p - D h‖². With y_p = D s_p and
+ȳ = Σ_p y_p the mask integrates out exactly: given that p is hidden, h has mean θ (Σ s - s_p) and D h has variance
+θ(1-θ) Σ_{p'≠p} ‖y_p'‖², so
 
     L = (1-θ)/2 E Σ_p [ ‖x_p - θ (ȳ - y_p)‖² + θ (1-θ) (P-1) ‖y_p‖² ],
     ∂L/∂y_p = (1-θ) { -θ (x̄ - x_p) + θ² [(P-2) ȳ + y_p] + θ (1-θ) (P-1) y_p },       x̄ = Σ_p x_p.

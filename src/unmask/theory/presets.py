@@ -1,17 +1,13 @@
 """Named settings. Every number is fixed here, in writing, before any verdict was computed with it.
 
 `paper-small` and `paper` share the regime: q = 4, τ < B < τ^q, unequal random strengths, one patch a feature, ρ ≪ Γ,
-several other classes in
-a sample. Pretraining starts from σ0/ϱ = 0.1: the time in which a kernel's own features grow, ~ (ϱ/σ0)^(2q-2), must
-stay below the times in
-which co-occurrence, (ϱ/σ0)^(q-2), and memorised noise fill a captured kernel with further features; from a smaller
-start full coverage
-comes with impure kernels (docs/theory.md). This regime was chosen by looking at the training dynamics of MRP only.
-Training from scratch sees multi-view samples only (training μ = 0, the proof's "about no single-view sample a
-feature"), starts from σ0/ϱ =
-0.02, and stops at the first accepted step with training accuracy 1 and mean cross-entropy below 0.1. Seeds are 0, 1,
-2, ... This was
-written down before the first look at a test error, and neither regime nor rule was changed after it.
+several other classes in a sample. Pretraining starts from σ0/ϱ = 0.1: the time in which a kernel's own features grow,
+~ (ϱ/σ0)^(2q-2), must stay below the times in which co-occurrence, (ϱ/σ0)^(q-2), and memorised noise fill a captured
+kernel with further features; from a smaller start full coverage comes with impure kernels (docs/theory.md). This
+regime was chosen by looking at the training dynamics of MRP only. Training from scratch sees multi-view samples only
+(training μ = 0, the proof's "about no single-view sample a feature"), starts from σ0/ϱ = 0.02, and stops at the first
+accepted step with training accuracy 1 and mean cross-entropy below 0.1. Seeds are 0, 1, 2, ... This was written down
+before the first look at a test error, and neither regime nor rule was changed after it.
 """
 
 from dataclasses import replace
@@ -42,8 +38,8 @@ def asymptotic(classes: int) -> Setting:
     """The paper's schedules as functions of k: s, m, K polylogarithmic or linear in k; ρ, γ, σ_p, σ0 vanishing powers.
 
     s = ln k, ρ = k^-0.01/50 (the exponent alone gives ρ = 0.98 at k = 10: at any k that fits a computer the constant
-    decides, so it is
-    written down), Γ = 0.2, γ = k^-1.5/10, σ_p = 1/(√d ln² k), σ0 = 0.3 ϱ/√k, m = max(16, ln² k), N = 50 k.
+    decides, so it is written down), Γ = 0.2, γ = k^-1.5/10, σ_p = 1/(√d ln² k), σ0 = 0.3 ϱ/√k, m = max(16, ln² k),
+    N = 50 k.
     """
     k, dim = classes, 2 * classes + 4
     s = log(k)

@@ -1,9 +1,8 @@
 """Teacher-student (data2vec form) MRP: loss and its gradient, the Bernoulli mask integrated out exactly.
 
 Student (b/θ) Σ_p σ(⟨w_r, ε_p x_p⟩) with ε_p ~ Bernoulli(θ); σ(0) = 0, so it is (b/θ) Σ_p ε_p s_p with s_p = σ(⟨w_r,
-x_p⟩). Its mean is
-b h, h = Σ_p s_p, and its variance (b/θ)² θ(1-θ) Σ_p s_p². The teacher ĥ = Σ_p σ(τ⟨w_r, x_p⟩) is a constant for the
-gradient, so
+x_p⟩). Its mean is b h, h = Σ_p s_p, and its variance (b/θ)² θ(1-θ) Σ_p s_p². The teacher ĥ = Σ_p σ(τ⟨w_r, x_p⟩) is a
+constant for the gradient, so
 
     L_r = ½ E_ε (ĥ - student)² = ½ (ĥ - b h)² + ½ b² x Σ_p s_p²,        x = (1-θ)/θ,
     -∂L_r/∂w_r = b Σ_p σ'(⟨w_r, x_p⟩) [ĥ - b h - b x s_p] x_p,         averaged over the samples.
@@ -80,8 +79,7 @@ def force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
     """-∂L_r/∂w_r, shape (K, d), in blocks of kernels and rows that stay in cache (kernels decouple).
 
     With α = ⟨w, x⟩/ϱ, m = clip(α, 0, 1), φ(α) = m^q/q + max(α-1, 0) the bracket is ϱ (R - b x φ), R = Σ_p φ(τα) - b
-    φ(α). While every
-    τα <= 1, φ(τα) = τ^q φ(α): one power serves student and teacher.
+    φ(α). While every τα <= 1, φ(τα) = τ^q φ(α): one power serves student and teacher.
     """
     return torch.cat([_force(part, x, obj) for part in weights.split(KERNELS)])
 

@@ -4,8 +4,7 @@ trained.
 F_i(X) = Σ_r u_{i,r} h_r(X), cross-entropy, full batch. With p = softmax F and e = onehot(y) - p:
     -∂L/∂u_{i,r} = E e_i h_r,     -∂L/∂w_r = E (Σ_i e_i u_{i,r}) Σ_p σ'(⟨w_r, x_p⟩) x_p.
 From scratch: u_{i,r} = 1 if kernel r belongs to class i else 0, fixed, so F_i = Σ_{r ≤ m} h_{i,r} (Allen-Zhu & Li
-2020). Fine-tuning: u = 0 at the
-start, u and w trained. Linear probe: u trained, w fixed.
+2020). Fine-tuning: u = 0 at the start, u and w trained. Linear probe: u trained, w fixed.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,9 @@
 """Coupled gradient flows: the stabilised Runge-Kutta-Chebyshev method of second order.
 
 An s-stage step is stable for real spectra up to β(s) = ⅔ (s² - 1)(1 - 2ε/15), ε = 2/13: quadratic in its cost,
-explicit, no matrix. Gradient
-flows have real spectra. Every row (seed) has its own step; the stage number is that of the stiffest row.
+explicit, no matrix. Gradient flows have real spectra. Every row (seed) has its own step; the stage number is that of
+the stiffest row.
+
 Source: Sommeijer, Shampine and Verwer, RKC, J. Comput. Appl. Math. 88 (1998), eqs. 2.1-2.7.
 """
 

@@ -1,11 +1,10 @@
 """Growth from small weights: an embedded Runge-Kutta pair in which every system runs on its own clock.
 
 Growth is a power law, dw/dt ~ w^(2q-1): in t the solution blows up and no polynomial step is long. A system's own
-clock s with
-dt = κ(w) ds, κ = g(w)^-(2q-2) for a homogeneous size g, turns it into dw/ds ~ w: exponential growth, which a fifth-
-order step follows
-over more than one doubling (Sundman's transformation). t is integrated beside w with the same error control, so the
-clock is exact.
+clock s with dt = κ(w) ds, κ = g(w)^-(2q-2) for a homogeneous size g, turns it into dw/ds ~ w: exponential growth,
+which a fifth-order step follows over more than one doubling (Sundman's transformation). t is integrated beside w
+with the same error control, so the clock is exact.
+
 Pair: Dormand and Prince 5(4), J. Comput. Appl. Math. 6 (1980), first-same-as-last.
 """
 

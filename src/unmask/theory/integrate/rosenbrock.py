@@ -3,11 +3,9 @@
     (I - γ h A) k1 = f(w),   (I - γ h A) k2 = f(w + h k1) - 2 k1,   w⁺ = w + h (3 k1 + k2)/2,   γ = 1 - 1/√2.
 
 Second order for any matrix A, L-stable when A is the Jacobian (Verwer, Spee, Blom and Hundsdorfer, SIAM J. Sci.
-Comput. 20, 1999).
-The embedded first-order result w + h k1 gives the error h (k1 + k2)/2. A captured feature relaxes 10^6 times faster
-than the
-next one grows: an explicit step would be bound by the former, this one by accuracy alone. With A = 0 it is Heun's
-method.
+Comput. 20, 1999). The embedded first-order result w + h k1 gives the error h (k1 + k2)/2. A captured feature relaxes
+10^6 times faster than the next one grows: an explicit step would be bound by the former, this one by accuracy alone.
+With A = 0 it is Heun's method.
 """
 
 from collections.abc import Callable
