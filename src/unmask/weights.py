@@ -106,12 +106,11 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
 
 
 def head_names(model: nn.Module) -> set[str]:
-    """Names of the classification head's own parameters in a timm-like model."""
+    """Names of the classification head's own parameters in a timm-like model; some have several heads."""
     classifier: Any = getattr(model, "get_classifier", None)
-    head = classifier() if classifier is not None else None
-    if not isinstance(head, nn.Module):
-        return set()
-    members = {id(p) for p in head.parameters()}
+    found = classifier() if classifier is not None else None
+    heads = found if isinstance(found, tuple | list) else [found]
+    members = {id(p) for head in heads if isinstance(head, nn.Module) for p in head.parameters()}
     return {name for name, p in model.named_parameters() if id(p) in members}
 
 

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from timm.layers import set_fused_attn, use_fused_attn
 from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.config import EncoderConfig, MaskConfig
 from unmask.encoders.build import build_model
+from unmask.encoders.laws import leak
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.masking import draw_masks
@@ -36,6 +38,31 @@ def test_visible_features_are_those_of_full_attention_without_hidden_keys(name: 
     tokens = model.forward_features(images, attn_mask=open_keys.expand(-1, 1, open_keys.shape[-1], -1))
     expected = tokens[:, model.num_prefix_tokens :].transpose(1, 2).reshape(3, -1, 4, 6) * ~hidden[:, None]
     torch.testing.assert_close(encoder(images, hidden).maps[-1], expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "vit_relpos_small_patch16_224"])
+def test_nothing_leaks_with_unfused_attention(name: str) -> None:
+    """timm's switch for its own attention, which the masks would not reach."""
+    options = {} if name == "test_vit" else {"depth": 2, "embed_dim": 48, "num_heads": 3}
+    before = use_fused_attn()
+    set_fused_attn(False)
+    try:
+        model = build_model(EncoderConfig(encoder=name, encoder_options=options), channels=3, image_size=(64, 64))
+    finally:
+        set_fused_attn(before)
+    encoder = masked_encoder(model, image_size=(64, 64))
+    hidden = draw_masks(MaskConfig(mask_ratio=0.3, mask_ratio_max=0.9), encoder.grid, seed=0, epoch=0, ids=range(3))
+    assert leak(encoder, draw(3, 3, 64, 64).float(), hidden) == 0.0
+
+
+def test_attention_that_cannot_be_masked_is_refused_where_images_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(64, 64))
+    encoder = masked_encoder(model, image_size=(64, 64))
+    for block in model.blocks:
+        monkeypatch.setattr(block.attn, "fused_attn", False)
+    hidden = draw_masks(MaskConfig(mask_ratio=0.3, mask_ratio_max=0.9), encoder.grid, seed=0, epoch=0, ids=range(3))
+    with pytest.raises(UserError, match="leave mask_ratio_max away"):
+        encoder(draw(3, 3, 64, 64).float(), hidden)
 
 
 def test_blocks_see_the_class_token_and_the_visible_ones_only() -> None:

@@ -1,5 +1,6 @@
 """Supervised training: fine-tuning and scratch are one code, subsets are honest, frozen is frozen."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unmask.config import ClassifyConfig, EncoderConfig, PretrainConfig
-from unmask.data.load import Dataset
+from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainConfig
+from unmask.data.load import Dataset, load_data
+from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs import read_json
 from unmask.stages.classifier import build_classifier, fit, labelled_subset, mixup
@@ -17,7 +19,7 @@ from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
 from unmask.training.engine import fast_layout
-from unmask.weights import head_names, initialise
+from unmask.weights import card_of, head_names, initialise, save_weights
 
 
 def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
@@ -30,8 +32,6 @@ def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
 
 def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
     """Fine-tuning from exactly the weights that scratch starts with gives its bits: only the start differs."""
-    from unmask.weights import card_of, save_weights
-
     start = build_classifier(training, data)
     card = card_of(training.encoder, data)
     save_weights(tmp_path / "start.safetensors", start, card)
@@ -116,6 +116,27 @@ def test_reestimated_statistics_are_those_of_whole_images(training: ClassifyConf
     torch.testing.assert_close(first.running_var, seen[0].var((0, 2, 3)), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [258, 400])
+def test_reestimated_statistics_do_not_depend_on_order(training: ClassifyConfig, data: Dataset, count: int) -> None:
+    """Images class by class, one more than fit a few batches: every layer's variance is near that of one batch."""
+    digits = load_data(DataConfig(data="digits"), labels=True, progress=False)
+    images = digits.pretrain.select(
+        torch.argsort(digits.pretrain.labels, stable=True)[:: len(digits.pretrain) // count]
+    )
+    images = images.select(torch.arange(count))
+    model = build_classifier(replace(training, data=DataConfig(data="digits")), digits)
+    alike = copy.deepcopy(model)
+    reestimate_batchnorm(model, images, mean=digits.mean, std=digits.std)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unmask.stages.statistics.BATCH", 10_000)
+        reestimate_batchnorm(alike, images, mean=digits.mean, std=digits.std)
+    for one, whole in zip(batchnorm_layers(model), batchnorm_layers(alike), strict=True):
+        assert one.running_var is not None
+        assert whole.running_var is not None
+        ratio = (one.running_var / whole.running_var).median()
+        assert 0.97 < float(ratio) < 1.03
+
+
 def test_loss_is_cross_entropy_with_smoothing(training: ClassifyConfig) -> None:
     """Soft targets with smoothing equal torch's hard-label form: mixup changes the targets, nothing else."""
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
@@ -181,3 +202,16 @@ def test_scratch_refuses_weights(training: ClassifyConfig, data: Dataset, tmp_pa
     """Dropping them silently would be another experiment than the one asked for."""
     with pytest.raises(UserError, match="use finetune"):
         scratch(replace(training, init="weights.safetensors"), tmp_path / "run", progress=False, dataset=data)
+
+
+def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, data: Dataset) -> None:
+    """timm's distilled DeiT gives both heads as a tuple; both are new, all else is the file's."""
+    options = {"patch_size": 4, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    config = EncoderConfig(encoder="deit_tiny_distilled_patch16_224", encoder_options=options)
+    encoder = build_model(config, channels=1, image_size=(16, 16), seed=1)
+    save_weights(tmp_path / "start.safetensors", encoder, card_of(config, data))
+    model = build_model(config, channels=1, image_size=(16, 16), classes=3)
+    assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
+    initialise(model, str(tmp_path / "start.safetensors"), config, channels=1)
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name

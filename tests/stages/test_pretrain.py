@@ -16,7 +16,7 @@ from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.runs import read_json, read_metrics
 from unmask.stages.pretrain import Session, pretrain
-from unmask.training.checkpoint import load_tensors
+from unmask.training.checkpoint import load_tensors, save_tensors
 from unmask.weights import load_weights
 
 
@@ -45,10 +45,15 @@ def test_sigterm_saves_and_says_how_to_go_on(
         with pytest.raises(PreemptionError, match=r"saved at step 5; go on with --resume"):
             pretrain(config, tmp_path / "part", progress=False, dataset=data)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert [path.name for path in (tmp_path / "part" / "checkpoints").iterdir()] == ["step_00000005.safetensors"]
+    (kept,) = (tmp_path / "part" / "checkpoints").iterdir()
+    assert kept.name == "step_00000005.safetensors"
+    tensors, header = load_tensors(kept)
+    assert header["seconds"] > 0
+    save_tensors(kept, tensors, header | {"seconds": 1000.0})
     part = pretrain(config, tmp_path / "part", resume=True, progress=False, dataset=data)
     _equal(whole, part)
     assert read_metrics(whole) == read_metrics(part)
+    assert read_json(part / "environment.json")["seconds"] > 1000, "the seconds of both parts"
 
 
 def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:

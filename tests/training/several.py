@@ -41,7 +41,7 @@ def pretraining(encoder: EncoderConfig, target: str = "normalised_pixels", accum
         encoder=encoder,
         recipe=PretrainRecipe(
             augment=AugmentConfig(shift=0.1),
-            mask=MaskConfig(cell=4, mask_ratio=0.5, mask_ratio_max=0.5 if accumulate > 1 else 0.8),
+            mask=MaskConfig(cell=4, mask_ratio=0.5, mask_ratio_max=0.8),
             target=TargetConfig(target=target, decoder_width=8),  # type: ignore[arg-type]
             optimiser=OptimiserConfig(steps=5, batch_size=14, lr=1e-3, accumulate=accumulate, ema=0.5),
         ),

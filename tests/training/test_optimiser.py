@@ -4,8 +4,10 @@ import itertools
 import math
 
 import pytest
+import timm
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from unmask.config import EncoderConfig, OptimiserConfig
 from unmask.encoders.build import build_model
@@ -55,6 +57,25 @@ def test_decay_is_for_kernels_only() -> None:
     assert not is_decayed("cls_token", named["cls_token"])
     assert not is_decayed("norm.weight", named["norm.weight"])
     assert is_decayed("blocks.0.attn.qkv.weight", named["blocks.0.attn.qkv.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "spared"),
+    [
+        ("nf_resnet26", "stages.0.0.conv1.gain"),
+        ("swinv2_cr_tiny_224", "stages.0.blocks.0.attn.logit_scale"),
+        ("levit_128s", "stages.0.blocks.0.attn.attention_biases"),
+        ("xcit_nano_12_p16_224", "blocks.0.attn.temperature"),
+    ],
+)
+def test_gains_scales_and_what_timm_spares_are_not_decayed(name: str, spared: str) -> None:
+    """Within another module, too: names get its path in front."""
+    model = timm.create_model(name, pretrained=False)
+    groups = parameter_groups(nn.ModuleDict({"model": model}), weight_decay=0.05)
+    decay = {one: group["weight_decay"] for group in groups for one in group["names"]}
+    assert decay[f"model.{spared}"] == 0.0
+    kernels = [n for n, p in model.named_parameters() if p.ndim > 1 and n.endswith("weight") and min(p.shape[:2]) > 1]
+    assert sum(decay[f"model.{kernel}"] == 0.05 for kernel in kernels) > 0.8 * len(kernels) > 0
 
 
 def test_layer_decay_falls_towards_the_stem() -> None:

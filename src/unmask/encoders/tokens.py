@@ -39,6 +39,9 @@ class TokenEncoder(nn.Module):
     def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
         super().__init__()
         self.model = model
+        for module in model.modules():  # the masks below reach attention that goes through torch's function only
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = True  # type: ignore[assignment]
         self.patch = _patch_side(model, image_size)
         self.cell = self.patch if cell is None else cell
         if self.cell % self.patch:
@@ -122,11 +125,12 @@ class _VisibleAttention(TorchFunctionMode):
 
     def __init__(self, visible: Visible) -> None:
         super().__init__()
-        self.visible = visible
+        self.visible, self.met = visible, False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention and args[0].ndim == 4:
+            self.met = True
             kwargs = {**kwargs, "attn_mask": self.visible.bias(kwargs.get("attn_mask"), args[0].shape[2])}
         return func(*args, **kwargs)
 
@@ -154,8 +158,13 @@ def _dropped(model: nn.Module, visible: Visible) -> Iterator[None]:
         handle = model.get_submodule(place).register_forward_hook(lambda m, i, tokens: visible.gather(tokens))
         undo = handle.remove
     try:
-        with _VisibleAttention(visible):
+        with _VisibleAttention(visible) as attention:
             yield
+        if visible.padding is not None and not attention.met:
+            raise UserError(
+                f"encoder = {_name(model)}: its attention does not go through torch's scaled_dot_product_attention, so "
+                "images with different numbers of visible patches cannot be kept apart: leave mask_ratio_max away"
+            )
     finally:
         undo()
 

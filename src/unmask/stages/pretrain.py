@@ -22,7 +22,6 @@ from unmask.runs import (
     check_folder,
     claim_folder,
     environment,
-    read_json,
     require_same_data,
     rewind_metrics,
     write_json,
@@ -131,6 +130,7 @@ class Session:
             else None
         )
         self.keeper = Keeper(self.engine, out, config.keep, self.plan.batch_size)
+        self._started, self._seconds_before = time.monotonic(), 0.0
 
     @property
     def plain(self) -> Reconstructor:
@@ -152,13 +152,12 @@ class Session:
 
     def run(self, resumed: bool) -> None:
         """Train from the newest checkpoint, or from the start, to the end; then export the encoder."""
-        started = time.monotonic()
         progress = Progress()
         if resumed:
             progress.step = self._restore()
             # the look before the first step is taken again too
             on_main(self.engine, lambda: rewind_metrics(self.out, progress.step or -1))
-        on_main(self.engine, lambda: self._describe(0.0))
+        on_main(self.engine, self._describe)
         if self.show:
             for note in self.notes:
                 tqdm.write(f"note: {note}", file=sys.stderr)
@@ -189,7 +188,7 @@ class Session:
             show=self.show,
         )
         self._export()
-        on_main(self.engine, lambda: self._describe(time.monotonic() - started))
+        on_main(self.engine, self._describe)
 
     def _loss(self, batch: Batch, step: int) -> Terms:
         epoch = self.plan.epoch_of(step)
@@ -217,7 +216,7 @@ class Session:
         if look:
             self._observe(done)
         if save:
-            self.keeper.save(done, self._stateful(), self.optimiser)
+            self.keeper.save(done, self._stateful(), self.optimiser, header={"seconds": self._seconds()})
         if progress.stop and not last:
             self.keeper.stop(done)
         return True
@@ -233,23 +232,26 @@ class Session:
             return 0
         tensors, header = found
         restore(tensors, self._stateful(), self.optimiser)
+        self._seconds_before = float(header.get("seconds", 0.0))
         return int(header["step"])
 
-    def _describe(self, seconds: float) -> None:
-        """environment.json; the seconds of interrupted and resumed parts add up."""
-        path = self.out / "environment.json"
-        before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
+    def _seconds(self) -> float:
+        """Seconds so far; those of a part that was interrupted count up to the checkpoint it left."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _describe(self) -> None:
+        """environment.json."""
         facts = environment(
             seed=self.config.seed,
             data={"fingerprint": self.data.fingerprint, "images": len(self.data.pretrain)},
             steps=self.plan.total,
             batch_size=self.plan.batch_size,
             processes=self.engine.num_processes,
-            seconds=before + seconds,
+            seconds=self._seconds(),
             notes=self.notes,
             bad_files=list(self.data.bad_files),
         )
-        write_json(path, facts)
+        write_json(self.out / "environment.json", facts)
 
     @torch.no_grad()
     def _observe(self, done: int) -> None:

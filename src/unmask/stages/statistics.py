@@ -1,10 +1,16 @@
 """BatchNorm statistics re-estimated on whole images, so that a frozen encoder sees what it will meet in use."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unmask.data.imageset import ImageSet, batches
+from unmask.encoders.stages import evaluating
+from unmask.randomness import permutation
+
+BATCH = 256
 
 
 def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
@@ -16,29 +22,29 @@ def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
 def reestimate_batchnorm(
     model: nn.Module, images: ImageSet, *, mean: tuple[float, ...], std: tuple[float, ...], limit: int = 2048
 ) -> int:
-    """Replace running statistics by the averages over up to `limit` unmasked images. Returns how many were used.
+    """Replace running statistics by averages over up to `limit` unmasked images. Returns how many were used.
 
-    In pretraining the statistics come from masked images. Weights are untouched; a model without BatchNorm too.
+    In pretraining the statistics come from masked images. Weights are untouched; a model without BatchNorm too. Batches
+    are drawn at random (the same ones every time) and near equal in size: a layer's variance is the mean of its
+    variances within batches, which would lack that between classes where images came class by class.
     """
     layers = batchnorm_layers(model)
-    if not layers:
+    if not layers or len(images) < 2:
         return 0
-    modes = [(module, module.training) for module in model.modules()]
-    momenta = [layer.momentum for layer in layers]
-    model.eval()
-    for layer in layers:
-        layer.train()
-        layer.reset_running_stats()
-        layer.momentum = None
     used = evenly(images, limit)
+    used = used[torch.from_numpy(permutation(0, "statistics", 0, len(used)))]
+    size = math.ceil(len(used) / math.ceil(len(used) / BATCH))
+    momenta = [layer.momentum for layer in layers]
     device = next(model.parameters()).device
-    for batch in batches(images, used, 256, mean=mean, std=std):
-        if len(batch.ids) > 1:
+    with evaluating(model):
+        for layer in layers:
+            layer.train()
+            layer.reset_running_stats()
+            layer.momentum = None
+        for batch in batches(images, used, size, mean=mean, std=std):
             model(batch.images.to(device))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
-    for module, training in modes:
-        module.training = training
     return len(used)
 
 

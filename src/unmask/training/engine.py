@@ -91,14 +91,13 @@ def fast_layout(model: torch.nn.Module) -> torch.nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def global_mean(engine: Accelerator, total: Tensor, count: Tensor) -> Tensor:
-    """A loss whose gradient, averaged over processes as DDP does, is that of (global sum) / (global count).
+def global_count(engine: Accelerator, count: Tensor) -> Tensor:
+    """The terms of a loss over all W processes, at least 1.
 
-    With W processes: loss_w = W · sum_w / Σ count. Uneven shards and uneven numbers of hidden cells weigh rightly.
+    The gradient of loss_w = W · sum_w / Σ count, averaged over processes as DDP does, is that of (global sum) / (global
+    count): uneven shards and uneven numbers of hidden cells weigh rightly.
     """
-    if engine.num_processes == 1:
-        return total / count.clamp_min(1)
-    return total * engine.num_processes / summed(engine, count.detach().clone()).clamp_min(1)
+    return summed(engine, count.detach().clone()).clamp_min(1)
 
 
 @contextmanager

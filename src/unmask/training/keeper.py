@@ -42,6 +42,8 @@ class Keeper:
         with together(self.engine):
             if self.engine.is_main_process:
                 facts = {"step": done, "processes": self.engine.num_processes, "batch_size": self.batch_size}
+                if self.engine.scaler is not None:  # fp16: without its scale the first steps after a resume overflow
+                    facts["scaler"] = self.engine.scaler.state_dict()
                 tensors = collect_state(modules, optimiser) | {f"more/{k}": v for k, v in (more or {}).items()}
                 save_tensors(checkpoint_path(self.folder, done), tensors, facts | (header or {}))
                 prune(self.folder, self.keep)
@@ -69,6 +71,8 @@ class Keeper:
                 "and masks in every step, but sums in another order and other draws of dropout, so not the same bits",
                 file=sys.stderr,
             )
+        if self.engine.scaler is not None and "scaler" in header:
+            self.engine.scaler.load_state_dict(header["scaler"])
         return tensors, header
 
     def stop(self, done: int) -> None:
@@ -85,4 +89,5 @@ def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], opt
 
 def due(done: int, interval: float) -> bool:
     """Whether a multiple of the interval (in steps, may be fractional) was passed by the step just done."""
-    return int(done / interval) > int((done - 1) / interval)
+    # T / (T / n) may be a little less than n, and the last of n looks would never come.
+    return int(done / interval + 1e-9) > int((done - 1) / interval + 1e-9)

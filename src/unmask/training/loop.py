@@ -18,7 +18,7 @@ from unmask.data.imageset import Batch, ImageSet, batches
 from unmask.errors import UserError
 from unmask.preemption import noticing
 from unmask.randomness import derive_seed, permutation
-from unmask.training.engine import global_mean, seeded
+from unmask.training.engine import global_count, seeded
 from unmask.training.optimiser import schedule, set_lr
 from unmask.training.processes import share, someone, summed, together
 
@@ -129,7 +129,7 @@ def run_steps(
                 step, batch = item
                 set_lr(optimiser, config.lr * schedule(step, plan.total, config.warmup))
                 with seeded(_noise_seed(seed, step, engine)):
-                    logged = _one_step(batch, step, engine, network, config.accumulate, loss)
+                    logged = _one_step(batch, step, engine, network, parameters, config.accumulate, loss)
                 norm = _clip(engine, parameters, config.clip)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
@@ -166,41 +166,45 @@ def _one_step(
     step: int,
     engine: Accelerator,
     network: Any,
+    parameters: list[nn.Parameter],
     accumulate: int,
     loss: Callable[[Batch, int], Terms],
 ) -> dict[str, Tensor]:
-    """Gradients of one step, summed over its micro-batches. Returns the numbers to log, means over all processes, still
-    on the device."""
-    pieces = _micro_batches(batch, accumulate)
-    weights = _weights(pieces, engine)
+    """Gradients of one step, those of the global sum over the global count of all its micro-batches. Returns the
+    numbers to log, means over all processes, still on the device."""
+    pieces = _micro_batches(batch, accumulate, alone=engine.num_processes == 1)
     names: list[str] = []
-    sums = torch.zeros(0)
+    sums, unit = torch.zeros(0), torch.ones(())
     for index, piece in enumerate(pieces):
         images = piece.images.to(engine.device, memory_format=torch.channels_last)
         moved = Batch(images, piece.labels.to(engine.device), piece.ids)
         with nullcontext() if index + 1 == len(pieces) else engine.no_sync(network):
             with engine.autocast():
                 terms = loss(moved, step)
-            engine.backward(global_mean(engine, terms.total, terms.number) * weights[index])
+            if index == 0:
+                unit = global_count(engine, terms.number)
+            engine.backward(terms.total * engine.num_processes / unit)
         values = {"number": terms.number, "loss": terms.total, **terms.logged}
         found = torch.stack([value.detach().float() for value in values.values()])
         names, sums = list(values), found if index == 0 else sums + found
-    means = summed(engine, sums) / sums[0].clamp_min(1)
-    return dict(zip(names[1:], means[1:].unbind(), strict=True))
+    sums = summed(engine, sums)
+    count = sums[0].clamp_min(1)
+    if len(pieces) > 1:  # all pieces were divided by the count of the first
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.mul_(unit / count)
+    return dict(zip(names[1:], (sums[1:] / count).unbind(), strict=True))
 
 
-def _micro_batches(batch: Batch, accumulate: int) -> list[Batch]:
-    """A batch in `accumulate` near equal pieces, fewer where it has fewer images."""
-    parts = zip(*(t.tensor_split(accumulate) for t in (batch.images, batch.labels, batch.ids)), strict=True)
+def _micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]:
+    """A batch in `accumulate` near equal pieces, fewer where it has fewer images.
+
+    One process alone keeps two images in a piece, for BatchNorm; of several each may have a single one, for BatchNorm's
+    statistics are then those of all.
+    """
+    count = min(accumulate, max(1, len(batch.ids) // 2)) if alone else accumulate
+    parts = zip(*(t.tensor_split(count) for t in (batch.images, batch.labels, batch.ids)), strict=True)
     return [Batch(*part) for part in parts if len(part[2])]
-
-
-def _weights(pieces: list[Batch], engine: Accelerator) -> list[float]:
-    """The share of each micro-batch in the images of the step, over all processes: the same in each of them."""
-    if len(pieces) == 1:
-        return [1.0]
-    sizes = summed(engine, torch.tensor([float(len(piece.ids)) for piece in pieces], dtype=torch.float64))
-    return [float(weight) for weight in sizes / sizes.sum()]
 
 
 def _clip(engine: Accelerator, parameters: list[nn.Parameter], limit: float) -> Tensor:

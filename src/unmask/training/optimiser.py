@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -34,8 +35,18 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
-    """Weight decay is for matrices and kernels only: no biases, norms, tokens or position embeddings (MAE, BEiT)."""
-    return parameter.ndim > 1 and not any(token in name for token in _UNDECAYED_TOKENS)
+    """Weight decay is for matrices and kernels only: no biases, norms, tokens or position embeddings (MAE, BEiT), nor
+    gains of one number a channel or head, whatever their shape."""
+    return parameter.numel() > parameter.shape[0] and not any(token in name for token in _UNDECAYED_TOKENS)
+
+
+def undecayed(model: nn.Module) -> set[str]:
+    """Names, or patterns of them, that the timm models within `model` say they do not decay."""
+    names = set()
+    for path, module in model.named_modules():
+        own = getattr(module, "no_weight_decay", None)
+        names |= {f"{path}.{name}" if path else name for name in own()} if callable(own) else set()
+    return names
 
 
 def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
@@ -57,11 +68,13 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """One group for each pair (weight decay, learning-rate scale); parameters scaled by 0 are left out."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
+    spared = undecayed(model)
     for name, parameter in model.named_parameters():
         scale = scale_of(name)
         if not parameter.requires_grad or scale == 0:
             continue
-        decay = weight_decay if is_decayed(name, parameter) else 0.0
+        decays = is_decayed(name, parameter) and not any(fnmatchcase(name, pattern) for pattern in spared)
+        decay = weight_decay if decays else 0.0
         group = groups.setdefault((decay, scale), {"params": [], "names": [], "weight_decay": decay, "lr_scale": scale})
         group["params"].append(parameter)
         group["names"].append(name)
