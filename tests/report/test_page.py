@@ -232,6 +232,29 @@ def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     assert len(uri) < 1_000_000
 
 
+@pytest.mark.parametrize("content", ["{}", "[1, 2]", "3", '"x"', "null", '{"metrics": {"test": {"accuracy": "x"}}}'])
+@pytest.mark.parametrize("kind", ["comparison", "pretraining", "classification"])
+def test_edited_files_give_a_page_or_one_line(
+    kind: str, content: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Every JSON file of a run in turn is replaced by other JSON."""
+    write: Writer = request.getfixturevalue(f"{kind}_folder")
+    run = write(tmp_path / "run")
+    files = sorted(run.rglob("*.json"))
+    assert files
+    lines = []
+    for file in files[:12]:
+        before = file.read_text(encoding="utf-8")
+        file.write_text(content, encoding="utf-8")
+        try:
+            write_report([run], tmp_path / "page.html")
+        except UserError as error:
+            lines.append(str(error))
+        file.write_text(before, encoding="utf-8")
+    assert all("\n" not in line and str(run) in line for line in lines)
+    assert len(lines) >= (content == "[1, 2]")
+
+
 @pytest.mark.parametrize(("make", "message"), [(False, "no such folder"), (True, "no config.json")])
 def test_what_is_not_a_run_is_refused_in_one_line(tmp_path: Path, make: bool, message: str) -> None:
     folder = tmp_path / "x"

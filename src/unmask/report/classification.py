@@ -32,7 +32,8 @@ def classification_headline(run: RunFolder) -> str:
     """Accuracy on the scored images in one sentence."""
     metrics = run.result.get("metrics", {})
     if not metrics:
-        return "Not finished: there is no result yet."
+        nothing = "Finished, but nothing was measured: the data have neither validation nor test images."
+        return nothing if run.result else "Not finished: there is no result yet."
     names = [name for name in metrics if name != "val"] or list(metrics)
     parts = [f"{percent(metrics[name]['accuracy'])} % of {describe_split(name)}" for name in names]
     images = run.result.get("labelled_images")

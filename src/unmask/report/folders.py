@@ -1,10 +1,12 @@
 """Reading run folders for the page; nothing is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from unmask.data.naming import one_line
 from unmask.errors import UserError
 from unmask.evaluate.summary import summarise
 from unmask.evaluate.table import METRICS
@@ -31,12 +33,31 @@ class RunFolder:
     pretrainings: list["RunFolder"] = field(default_factory=list)
 
 
+@contextmanager
+def of_a_run(path: Path) -> Iterator[None]:
+    """Files of a run that are JSON but do not hold what a run writes: one line instead of a traceback."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path}: its JSON files do not hold what a run writes ({type(error).__name__}: {one_line(error)}); were "
+            "they edited, or written by another version? Restore them, or run it again"
+        ) from error
+
+
 def read_run(path: Path) -> RunFolder:
     """Read one run folder.
 
     Raises:
-        UserError: there is no such folder, or it is not a run.
+        UserError: there is no such folder, or it is not a run, or its files do not hold what a run writes.
     """
+    with of_a_run(path):
+        return _read_run(path)
+
+
+def _read_run(path: Path) -> RunFolder:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; give the folder of a run")
     if not (path / "config.json").exists():

@@ -8,7 +8,7 @@ from unmask.report.audit import AUDIT_FILE, audit_story
 from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
-from unmask.report.folders import RunFolder, read_runs
+from unmask.report.folders import RunFolder, of_a_run, read_runs
 from unmask.report.html import render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
@@ -53,7 +53,8 @@ def render(runs: Sequence[RunFolder]) -> str:
 
 
 def _story(run: RunFolder, anchor: str) -> Story:
-    return _STORIES[run.kind](run, anchor)
+    with of_a_run(run.path):
+        return _STORIES[run.kind](run, anchor)
 
 
 def _audit(run: RunFolder, anchor: str) -> Story | None:
@@ -61,4 +62,5 @@ def _audit(run: RunFolder, anchor: str) -> Story | None:
     folder = run.path / "audit"
     if run.kind != "comparison" or not (folder / AUDIT_FILE).exists():
         return None
-    return audit_story(folder, anchor, name=f"{run.name}: its networks")
+    with of_a_run(folder):
+        return audit_story(folder, anchor, name=f"{run.name}: its networks")

@@ -12,6 +12,7 @@ from unmask.data.load import Dataset, loaded, recorded
 from unmask.errors import UserError
 from unmask.runs import check_folder, claim_folder, environment, require_same_data, write_json
 from unmask.stages.classifier import Outcome, fit, prepare
+from unmask.stages.origin import origin_notes
 from unmask.training.engine import build_engine, effective_lr
 from unmask.training.optimiser import plan_steps
 from unmask.training.processes import on_main, peers_may_end, require_alike, started_processes, together
@@ -69,9 +70,10 @@ def _classify(
             size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
         require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
         rate = effective_lr(config.recipe.optimiser, batch=size, processes=engine.num_processes)
-        if show:
-            tqdm.write(f"note: {rate}", file=sys.stderr)
-        resumed = on_main(engine, lambda: _claim(config, out, data, rate, resume=resume, overwrite=overwrite))
+        notes = [*data.notes, *on_main(engine, lambda: origin_notes(config.init, data)), rate]
+        for note in notes if show else ():
+            tqdm.write(f"note: {note}", file=sys.stderr)
+        resumed = on_main(engine, lambda: _claim(config, out, data, notes, resume=resume, overwrite=overwrite))
         if resumed and on_main(engine, lambda: (out / "result.json").exists()):
             return out
         start_tracker(engine, out, config)
@@ -83,7 +85,9 @@ def _classify(
     return out
 
 
-def _claim(config: ClassifyConfig, out: Path, data: Dataset, rate: str, *, resume: bool, overwrite: bool) -> bool:
+def _claim(
+    config: ClassifyConfig, out: Path, data: Dataset, notes: list[str], *, resume: bool, overwrite: bool
+) -> bool:
     """Make the folder ready and write environment.json; whether an earlier run of the same data is continued."""
     resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
     if resumed:
@@ -94,7 +98,7 @@ def _claim(config: ClassifyConfig, out: Path, data: Dataset, rate: str, *, resum
         seed=config.seed,
         data={"fingerprint": data.fingerprint, "classes": list(data.classes)},
         processes=started_processes(),
-        notes=[*data.notes, rate],
+        notes=notes,
         bad_files=list(data.bad_files),
     )
     write_json(out / "environment.json", facts)
