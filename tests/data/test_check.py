@@ -93,3 +93,15 @@ def test_pairs_are_those_of_a_double_loop(chunk: int, monkeypatch: pytest.Monkey
 def test_the_command_is_known_without_torch() -> None:
     code = "import sys, unmask.data.commands; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_arrays_are_checked_for_what_training_refuses(tmp_path: Path) -> None:
+    images = RNG.random((20, 8, 8)).astype(np.float32)
+    images[4, 2, 2] = np.inf
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
+    report = check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False)
+    assert report.unreadable == ("x[4]: the image holds values that are not finite",)
+    assert any("1 of 20 images are unreadable" in error for error in report.errors)
+    np.savez(tmp_path / "x.npz", images=np.zeros((20, 8, 8), np.int64), labels=np.arange(20) % 2)
+    with pytest.raises(UserError, match=r"x\.npz: images: pixels of type int64 are not supported"):
+        check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False)

@@ -127,3 +127,23 @@ def test_a_class_that_is_tested_but_never_trained_is_refused(tmp_path: Path) -> 
     np.savez(tmp_path / "x.npz", images=images, labels=labels, split=split)
     with pytest.raises(UserError, match="class c has validation or test images, but no training image"):
         load(DataConfig(data=str(tmp_path / "x.npz")))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+@pytest.mark.parametrize("cache_mib", [4096, 0])
+def test_images_that_are_not_finite_are_named_or_skipped_before_training(
+    tmp_path: Path, suffix: str, cache_mib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unmask.data.scan.PIECE", 1000)
+    images = RNG.random((30, 8, 8))
+    images[3, 0, 0], images[17, 7, 7], images[29, 1, 1] = np.nan, -np.inf, 1e300
+    path = tmp_path / f"x{suffix}"
+    np.save(path, images) if suffix == ".npy" else np.savez(path, images=images, labels=np.arange(30) % 2)
+    config = DataConfig(data=str(path), cache_mib=cache_mib, workers=0)
+    with pytest.raises(UserError, match=r"^x\[3\]: the image holds values that are not finite \(3 of 30 files"):
+        load_data(config, labels=False, progress=False)
+    data = load_data(replace(config, on_bad_file="skip"), labels=False, progress=False)
+    assert [message.partition(":")[0] for message in data.bad_files] == ["x[3]", "x[17]", "x[29]"]
+    assert not {3, 17, 29} & set(data.pretrain.ids.tolist())
+    assert np.isfinite([*data.mean, *data.std, *data.value_range]).all()
+    assert bool(data.pretrain.raw(range(len(data.pretrain))).isfinite().all())

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.decode import named
+from unmask.data.form import kind_of
 from unmask.data.manifest import encode_groups, encode_labels, require_whole_groups
 from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.data.texts import Texts
@@ -36,8 +37,10 @@ def channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
     """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W): of axes 1 and 3, the shorter is the channels.
 
     Raises:
-        UserError: another number of axes, no images, or axes 1 and 3 of the same length.
+        UserError: another number of axes, no images, axes 1 and 3 of the same length, or an unsupported number type.
     """
+    with named(where):
+        kind_of(images.dtype)
     shape = images.shape
     if images.ndim == 3:
         images = images[:, None]
@@ -73,7 +76,9 @@ def _from_npz(file: Path) -> Source:
         named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
     if not named:
         raise UserError(f"{file}: no array images or train_images; found {', '.join(parts) or 'nothing'}")
-    images = [channels_first(values, f"{file}: {split}images") for split, (values, _) in named.items()]
+    images = [
+        channels_first(values, f"{file}: {split}{'_' * bool(split)}images") for split, (values, _) in named.items()
+    ]
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
     counts = [len(values) for values in images]

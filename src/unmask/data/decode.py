@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from unmask.data.deep import loses_depth, read_deep_png, read_tiff
 from unmask.data.jpeg import is_plain, read_jpeg, upright
-from unmask.data.modes import to_array
+from unmask.data.modes import finite, to_array
 from unmask.data.naming import one_line, shown
 from unmask.data.stored import File, readable
 from unmask.errors import UserError
@@ -163,6 +163,4 @@ def read_npy(path: File, *, mapped: bool = False) -> NDArray[np.generic]:
         values = values.transpose(2, 0, 1)
     if values.ndim != 3 or 0 in values.shape:
         raise UserError(f"shape {values.shape} is not one image (H, W), (H, W, C) or (C, H, W)")
-    if not mapped and values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError("the array holds values that are not finite")
-    return values
+    return values if mapped else finite(values)

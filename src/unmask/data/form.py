@@ -54,7 +54,8 @@ def to_form(array: NDArray[np.generic], form: Form) -> Tensor:
     channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white.
     """
     kind = kind_of(array.dtype)
-    array = np.require(array, {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[kind], ["W"])
+    with np.errstate(over="ignore"):  # of an image that is left out, for it is not finite
+        array = np.require(array, {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[kind], ["W"])
     images = to_channels(torch.from_numpy(array), form.channels)
     if tuple(images.shape[-2:]) != form.size:
         images = resize(images, form.size)

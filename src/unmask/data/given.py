@@ -14,7 +14,7 @@ from unmask.config.data import DataConfig
 from unmask.data.decode import named
 from unmask.data.form import kind_of
 from unmask.data.manifest import encode_labels
-from unmask.data.modes import to_array
+from unmask.data.modes import finite, to_array
 from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array
 from unmask.data.texts import Texts
 from unmask.errors import UserError
@@ -127,9 +127,8 @@ def to_pixels(image: object) -> NDArray[np.generic]:
     values = values[None] if values.ndim == 2 else values
     if values.ndim != 3 or 0 in values.shape:
         raise UserError(f"shape {values.shape} is not one image")
-    if kind_of(values.dtype) == "float32" and not np.isfinite(values).all():
-        raise UserError("the image holds values that are not finite")
-    return values
+    kind_of(values.dtype)
+    return finite(values)
 
 
 def _by_split(given: Given, name: str) -> Mapping[str, Indexed]:

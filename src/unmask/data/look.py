@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.decode import decode, quiet
+from unmask.data.decode import decode, named, quiet
 from unmask.data.duplicates import thumbnail
 from unmask.data.form import TOP, Kind, kind_of
+from unmask.data.modes import finite
 from unmask.data.source import Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
@@ -37,7 +38,9 @@ def look(source: Source, *, progress: bool) -> list[Looked | str]:
 
     def one(row: int) -> Looked | str:
         try:
-            return look_at(_read(source, row))
+            image = _read(source, row)
+            with named(source.names[row]):
+                return look_at(image)
         except UserError as error:
             return str(error)
 
@@ -50,9 +53,9 @@ def look_at(image: NDArray[np.generic]) -> Looked:
     """Facts of one image, (C, H, W).
 
     Raises:
-        UserError: a number type that is not supported.
+        UserError: a number type that is not supported, or values that are not finite.
     """
-    kind = kind_of(image.dtype)
+    kind = kind_of(finite(image).dtype)
     values = image.astype(np.float64).reshape(len(image), -1) / TOP[kind]
     content = hashlib.blake2b(repr((image.shape, kind)).encode() + image.tobytes(), digest_size=16)
     return Looked(

@@ -1,5 +1,7 @@
 """PIL's image modes as plain arrays: grey or RGB, 8-bit, 16-bit or float."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -10,6 +12,7 @@ BACKGROUND = 255
 """What shows through transparent pixels: white, in training and evaluation alike."""
 GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes that become one channel; all others become three."""
+NOT_FINITE = "the image holds values that are not finite"
 
 
 def to_array(image: Image.Image) -> NDArray[np.generic]:
@@ -62,12 +65,21 @@ def as_16_bit(values: NDArray[np.generic]) -> NDArray[np.uint16]:
     return values.astype(np.uint16)
 
 
-def finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values, if all are finite.
+def finite(values: NDArray[Any]) -> NDArray[Any]:
+    """The values of an image, if all are finite.
 
     Raises:
-        UserError: NaN or infinity.
+        UserError: NaN, infinity, or too large for float32.
     """
-    if not np.isfinite(values).all():
-        raise UserError("the image holds values that are not finite")
+    if not is_finite(values[None]).all():
+        raise UserError(NOT_FINITE)
     return values
+
+
+def is_finite(images: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether all values of an image are finite in float32, for each of (N, ...)."""
+    if images.dtype.kind != "f":
+        return np.ones(len(images), bool)
+    with np.errstate(over="ignore"):
+        finite_values = np.isfinite(images.astype(np.float32, copy=False)).reshape(len(images), -1)
+    return np.asarray(finite_values.all(1))

@@ -1,6 +1,6 @@
 """A first look at all images without decoding them: size, channels and number type, to choose the common form."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from unmask.config.data import DataConfig
 from unmask.data.decode import named, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth, open_tiff, page_layout
 from unmask.data.form import Form, Kind, kind_of, widest
-from unmask.data.modes import GREY
+from unmask.data.modes import GREY, NOT_FINITE, is_finite
 from unmask.data.source import Arrays, Source
 from unmask.data.stored import File
 from unmask.data.threads import mapped
@@ -19,6 +19,8 @@ from unmask.errors import UserError
 
 DEFAULT_SIZE = (224, 224)
 """Where images differ in size and none is asked for."""
+PIECE = 2**25
+"""Bytes of an array that are looked at at once."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
     """The common form: the images' own size if all agree, else 224 x 224; the most channels; the widest number type.
 
     Returns:
-        The form, and a message for each row whose header could not be read.
+        The form, and a message for each row whose header could not be read, or of an array: that is not finite.
     """
     images = source.images
     if isinstance(images, Arrays):
-        return _form([_header_of(images.values[0])], config), {}
+        return _form([_header_of(images.values[0])], config), _not_finite(images, source.names)
     headers: set[Header] = set()
     bad: dict[int, str] = {}
 
@@ -99,6 +101,16 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
         for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
             pass
     return _form(headers, config), dict(sorted(bad.items()))
+
+
+def _not_finite(images: Arrays, names: Sequence[str]) -> dict[int, str]:
+    """A message for each image with a value that is not finite. Only floats are read, piece by piece."""
+    if images.values.dtype.kind != "f":
+        return {}
+    chunk = max(1, PIECE // images.values[0].nbytes)
+    pieces = (is_finite(images.values[at : at + chunk]) for at in range(0, len(images), chunk))
+    rows = np.flatnonzero(~np.concatenate(list(pieces)))
+    return {row: f"{names[row]}: {NOT_FINITE}" for row in rows.tolist()}
 
 
 def _header_of(image: NDArray[np.generic]) -> Header:
