@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from unmask.comparison import work as comparison_work
+from unmask.comparison.origins import images_seen
 from unmask.comparison.plan import CellKey, all_cells, audited_cells, candidates, cell_config, compute_steps
 from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
@@ -74,7 +75,7 @@ def test_arms_are_paired(config: CompareConfig) -> None:
     arguments = {
         "encoders": {"mrp": [Path("p0")]},
         "chosen": {3: 0, 5: 1},
-        "pretrain_images": 60,
+        "seen": 60,
         "classes": 3,
         "cell": 4,
     }
@@ -94,10 +95,26 @@ def test_compute_is_counted_in_images(config: CompareConfig) -> None:
     """Fine-tuning and head steps + pretraining images / batch really used, cut at the cap."""
     recipe = candidates(config)[0]
     # 60 images at batch 16 are 4 steps of 15; 9 labelled images at batch 8 run as batches of 5
-    assert compute_steps(config, recipe, pretrain_images=60, labelled=9) == (20, 6 + 2 + 12, 6)
-    steps, matching, fine = compute_steps(config, recipe, pretrain_images=6000, labelled=800)
+    seen = images_seen(config, 60)
+    assert seen == 60
+    assert compute_steps(config, recipe, seen=seen, labelled=9) == (20, 6 + 2 + 12, 6)
+    steps, matching, fine = compute_steps(config, recipe, seen=6000, labelled=800)
     assert (matching, fine) == (6 + 2 + 750, 6)
     assert steps == 24  # four times the fine-tuning
+
+
+@pytest.mark.parametrize(("batch", "labelled"), [(16, 800), (4, 800), (16, 12), (4, 12)])
+def test_compute_of_another_batch_is_the_same_images(config: CompareConfig, batch: int, labelled: int) -> None:
+    """A scratch recipe of another batch takes as many images as MRP, not as many steps; the cap is in images too."""
+    recipe = replace(config.finetune, optimiser=replace(RECIPE.optimiser, batch_size=batch))
+    tuning = {800: 8, 12: 6}[labelled]  # batches really used
+    used = {(16, 800): 16, (4, 800): 4, (16, 12): 12, (4, 12): 4}[batch, labelled]
+    steps, matching, fine = compute_steps(config, recipe, seen=96, labelled=labelled)
+    assert matching * used == pytest.approx((6 + 2) * tuning + 96, abs=used / 2 + 1)
+    assert fine * used == 6 * tuning
+    assert steps == matching
+    capped, _, _ = compute_steps(config, recipe, seen=9600, labelled=labelled)
+    assert capped * used == pytest.approx(4 * 6 * tuning, abs=used / 2)
 
 
 def test_all_arms_vary_images_alike(config: CompareConfig) -> None:

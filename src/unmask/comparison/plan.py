@@ -81,22 +81,21 @@ def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
     )
 
 
-def compute_steps(
-    config: CompareConfig, recipe: ClassifyRecipe, *, pretrain_images: int, labelled: int
-) -> tuple[int, int, int]:
-    """(steps of scratch_compute, steps that would match MRP's compute, fine-tuning steps), by images processed.
+def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, labelled: int) -> tuple[int, int, float]:
+    """(steps of scratch_compute, steps that would match MRP's compute, fine-tuning in such steps).
 
-    A pretraining image costs about one training image: the encoder's forward and backward pass. Matching steps =
-    fine-tuning steps, head warm-up included, + images seen in pretraining / batch really used by `recipe`, which
-    `labelled` images may make smaller than the configured one.
+    All are steps of `recipe`'s batch, counted in images: MRP goes through `seen` images in pretraining, each at about
+    the cost of a training image (the encoder's forward and backward pass), and through (fine-tuning steps + steps of
+    head warm-up) batches of fine-tuning. Batches are those really used, which `labelled` images may make smaller than
+    the configured ones. The cap is a multiple of the fine-tuning's images.
     """
     fine = config.finetune.optimiser
     assert fine.steps is not None
-    steps, _, batch = plan_steps(config.pretrain.optimiser, pretrain_images)
-    matching = (
-        fine.steps + config.finetune.head_steps + round(steps * batch / plan_steps(recipe.optimiser, labelled)[2])
-    )
-    return min(matching, round(config.compute_cap * fine.steps)), matching, fine.steps
+    batch = plan_steps(recipe.optimiser, labelled)[2]
+    ratio = plan_steps(fine, labelled)[2] / batch
+    matching = round((fine.steps + config.finetune.head_steps) * ratio) + round(seen / batch)
+    tuning = fine.steps * ratio
+    return max(1, min(matching, round(config.compute_cap * tuning))), matching, tuning
 
 
 def cell_config(
@@ -105,7 +104,7 @@ def cell_config(
     *,
     encoders: dict[str, list[Path]],
     chosen: dict[int, int],
-    pretrain_images: int,
+    seen: int,
     classes: int,
     cell: int | None,
 ) -> ClassifyConfig:
@@ -114,6 +113,7 @@ def cell_config(
     Args:
         encoders: pretrained runs by arm family, "mrp" and "given_mrp".
         chosen: scratch_best's candidate per budget.
+        seen: images that one pretraining goes through.
         cell: side of a mask cell, for scratch_masked.
     """
     base = ClassifyConfig(
@@ -136,7 +136,7 @@ def cell_config(
     if key.arm == "scratch_compute":
         recipe = candidates(config)[chosen[key.budget]]
         labelled = key.budget * classes
-        steps, _, _ = compute_steps(config, recipe, pretrain_images=pretrain_images, labelled=labelled)
+        steps, _, _ = compute_steps(config, recipe, seen=seen, labelled=labelled)
         return replace(base, recipe=replace(recipe, optimiser=replace(recipe.optimiser, steps=steps)))
     if key.arm == "scratch_masked":
         return replace(base, hide_cells=0.75)

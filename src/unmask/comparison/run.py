@@ -10,11 +10,13 @@ from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
 from unmask.comparison.halves import halve_validation
-from unmask.comparison.plan import audited_cells, candidates, compute_steps
+from unmask.comparison.notes import notes_of
+from unmask.comparison.origins import as_pretrained
+from unmask.comparison.plan import audited_cells
 from unmask.comparison.table import build_summary
 from unmask.comparison.work import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
-from unmask.config import AuditConfig, CompareConfig, PretrainConfig, from_json
+from unmask.config import AuditConfig, CompareConfig
 from unmask.data.given import Given
 from unmask.data.load import Dataset, loaded, recorded
 from unmask.data.subsets import nested_subsets
@@ -54,16 +56,17 @@ def compare(
     data = loaded(config.data, dataset, labels=True, progress=progress)
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
+    asked = config
+    config, of_runs = as_pretrained(config, data)
     cell = _check(config, data)
-    if claim_folder(out, config, resume=resume, overwrite=overwrite):
+    if claim_folder(out, asked, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
     jobs = config.jobs or default_jobs()
-    config, of_runs = _as_pretrained(config, data)
     work = Work(config, out, data, cell)
     _pretrain_all(work, jobs, progress)
     _run("tune the baseline", work.trials(), data, jobs, progress)
     chosen = work.chosen()
-    notes = [*data.notes, *of_runs, *_notes(config, data, chosen)]
+    notes = [*data.notes, *of_runs, *notes_of(config, data, chosen)]
     facts = environment(
         seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
     )
@@ -104,21 +107,6 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
     return masked_encoder(model, image_size=data.image_size, cell=config.pretrain.mask.cell, execution="dense").cell
 
 
-def _as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
-    """The comparison with the recipe of the runs it was given (for compute and cells), and what to say of them."""
-    notes = []
-    for run in config.pretrained:
-        stored = run / "config.json"
-        if not stored.exists():
-            notes.append(f"{run} has no config.json: its images, and so whether it has seen the test, are not known")
-            continue
-        config = replace(config, pretrain=from_json(PretrainConfig, read_json(stored)).recipe)
-        facts = read_json(run / "environment.json")
-        if facts.get("data", {}).get("fingerprint") != data.fingerprint:
-            notes.append(f"{run} was pretrained on other images or another split: it may have seen the test images")
-    return config, notes
-
-
 def _audit(work: Work, *, again: bool, progress: bool) -> None:
     """Look at the networks that were kept; what is there is looked at again only where a cell was trained."""
     draws = [{key.arm: file for key, file in draw.items()} for draw in work.networks()]
@@ -148,29 +136,3 @@ def _run(name: str, tasks: Sequence[Task], data: Dataset, jobs: int, progress: b
     with tqdm(total=len(tasks), desc=name, disable=not progress or not tasks, unit="training") as bar:
         for _ in run_tasks(tasks, data, jobs) if tasks else ():
             bar.update()
-
-
-def _notes(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> list[str]:
-    notes: list[str] = []
-    assert data.val is not None
-    notes.append(f"{len(data.val)} labelled validation images were used to choose recipes and probes' strength")
-    if "scratch_best" in config.arms and len(candidates(config)) > 1:
-        picks = ", ".join(f"{b} a class: candidate {c + 1}" for b, c in chosen.items())
-        notes.append(f"scratch_best chose among {len(candidates(config))} recipes on validation data: {picks}")
-    if "scratch_compute" in config.arms:
-        primary = config.budgets[0]
-        steps, matching, fine = compute_steps(
-            config,
-            candidates(config)[chosen[primary]],
-            pretrain_images=len(data.pretrain),
-            labelled=primary * len(data.classes),
-        )
-        notes.append(
-            f"scratch_compute trained {steps} steps; MRP's whole compute would be {matching} steps "
-            f"({matching / fine:.1f} times the fine-tuning), the cap is {config.compute_cap:g} times"
-        )
-    if config.data.transductive:
-        notes.append("transductive: pretraining saw the validation and test images (without labels)")
-    if config.evaluate_on == "val":
-        notes.append("evaluated on half of the validation images; the test was not looked at")
-    return notes

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unmask.comparison.cells import run_cell, run_trial
+from unmask.comparison.origins import images_seen
 from unmask.comparison.plan import (
     PRETRAINED_ARMS,
     CellKey,
@@ -93,7 +94,7 @@ class Work:
                 key,
                 encoders=self.encoders,
                 chosen=chosen or {},
-                pretrain_images=len(self.data.pretrain),
+                seen=images_seen(self.config, len(self.data.pretrain)),
                 classes=len(self.data.classes),
                 cell=self.cell,
             )

@@ -89,7 +89,7 @@ def _efficiency(summary: Mapping[str, Any], anchor: str) -> Section:
         plates.append(Plate(to_svg(figure, f"{anchor}-eff-{split}", alt), f"Accuracy on {describe_split(split)}"))
     legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in arms]
     level = f"{summary['settings']['confidence']:.0%}"
-    intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 %. "
+    intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 % and hold for these test images. "
     intro += "The spread of a line says how much the draw matters."
     intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
     title = "Accuracy for few to many labels" if len(budgets) > 1 else "Accuracy of every arm"

@@ -1,0 +1,72 @@
+"""The pretraining runs a comparison is given: their recipe, the images they saw, and what must be said of them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unmask.config import CompareConfig, PretrainConfig, from_json
+from unmask.data.load import Dataset
+from unmask.runs import read_json
+from unmask.training.optimiser import plan_steps
+
+
+def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
+    """The comparison with the recipe of the runs it was given, the first that has one, and what to say of them."""
+    notes = []
+    recipes = {}
+    for run in config.pretrained:
+        if (run / "config.json").exists():
+            recipes[run] = from_json(PretrainConfig, read_json(run / "config.json")).recipe
+        else:
+            notes.append(f"{run} has no config.json: its recipe is taken to be the one this comparison is given")
+        seen = _facts(run).get("data", {}).get("fingerprint")
+        if seen is None:
+            notes.append(f"{run} does not record its images: whether it has seen the test is not known")
+        elif seen != data.fingerprint:
+            notes.append(f"{run} was pretrained on other images or another split: it may have seen the test images")
+    if not recipes:
+        return config, notes
+    first, recipe = next(iter(recipes.items()))
+    others = [str(run) for run in recipes if recipes[run] != recipe]
+    if others:
+        notes.append(
+            f"the recipe of {', '.join(others)} is not that of {first}: mask cells, and pretraining continued from "
+            "given weights, follow the latter"
+        )
+    return replace(config, pretrain=recipe), notes
+
+
+def images_seen(config: CompareConfig, pretrain_images: int) -> int:
+    """Images that one pretraining goes through; of several given runs the largest number.
+
+    A given run counts with the steps and the batch that it records; one that does not, and a pretraining here, with
+    what the recipe makes of `pretrain_images`.
+    """
+    steps, _, batch = plan_steps(config.pretrain.optimiser, pretrain_images)
+    return max((_recorded(run) or steps * batch for run in config.pretrained), default=steps * batch)
+
+
+def compute_notes(config: CompareConfig) -> list[str]:
+    """What a reader must know of the compute of the given runs."""
+    seen = {run: _recorded(run) for run in config.pretrained}
+    notes = [
+        f"{run} does not record its steps: its compute is taken to be that of the recipe on this comparison's images"
+        for run, images in seen.items()
+        if images is None
+    ]
+    known = sorted({images for images in seen.values() if images is not None})
+    if len(known) > 1:
+        notes.append(f"the given runs saw {known[0]} to {known[-1]} images: MRP's compute is that of the longest one")
+    return notes
+
+
+def _recorded(run: Path) -> int | None:
+    """Steps times batch of a run, as its environment.json says; None where it does not."""
+    facts = _facts(run)
+    return facts["steps"] * facts["batch_size"] if {"steps", "batch_size"} <= set(facts) else None
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    file = run / "environment.json"
+    facts: dict[str, Any] = read_json(file) if file.exists() else {}
+    return facts

@@ -1,0 +1,117 @@
+"""Runs given with --pretrained count with their own recipe and compute, not with those of the comparison."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from unmask.comparison import work as comparison_work
+from unmask.comparison.origins import as_pretrained, compute_notes, images_seen
+from unmask.comparison.plan import CellKey
+from unmask.comparison.run import compare
+from unmask.config import (
+    ClassifyConfig,
+    ClassifyRecipe,
+    CompareConfig,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
+from unmask.runs import read_json, write_json
+from unmask.stages.pretrain import pretrain
+
+OPTIONS: dict[str, Any] = {"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}
+RECIPE = PretrainRecipe(
+    mask=MaskConfig(cell=4),
+    target=TargetConfig(target="pixels", decoder="linear", decoder_width=8),
+    optimiser=OptimiserConfig(epochs=1, batch_size=16),
+)
+DATA: Any = SimpleNamespace(fingerprint="ours")
+
+
+@pytest.fixture
+def config() -> CompareConfig:
+    """One draw of the two arms that take something from the pretraining besides its weights."""
+    return CompareConfig(
+        data=DataConfig(data="multiview", options=OPTIONS),
+        encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2}),
+        pretrain=RECIPE,
+        finetune=ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3)),
+        arms=("scratch_masked", "scratch_compute", "mrp"),
+        compute_cap=100.0,
+        budgets=(3,),
+        seeds=1,
+        jobs=1,
+    )
+
+
+def _record(folder: Path, recipe: PretrainRecipe | None = None, **facts: Any) -> Path:
+    """What a pretraining run leaves besides its weights."""
+    if recipe is not None:
+        write_json(folder / "config.json", PretrainConfig(recipe=recipe))
+    write_json(folder / "environment.json", facts)
+    return folder
+
+
+def test_a_given_run_brings_its_cells_and_its_compute(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells of 8, five epochs of 120 images: not the cells of 4 and the epoch of 60 images of the comparison's own."""
+    own = replace(RECIPE, mask=MaskConfig(cell=8), optimiser=OptimiserConfig(epochs=5, batch_size=24))
+    data = DataConfig(data="multiview", options=OPTIONS | {"images": 120})
+    run = pretrain(PretrainConfig(data=data, encoder=config.encoder, recipe=own), tmp_path / "run", progress=False)
+    facts = read_json(run / "environment.json")
+    made: dict[str, ClassifyConfig] = {}
+    run_cell = comparison_work.run_cell
+
+    def noting(one: ClassifyConfig, data: Any, key: CellKey, folder: Path, network: Path | None) -> None:
+        made[key.arm] = one
+        run_cell(one, data, key, folder, network)
+
+    monkeypatch.setattr(comparison_work, "run_cell", noting)
+    folder = compare(replace(config, pretrained=(run,)), tmp_path / "table", progress=False)
+    assert made["scratch_masked"].hide_cell == 8
+    assert facts["steps"] * facts["batch_size"] == 600
+    steps = 6 + 600 // 5  # nine labelled images run as batches of 5
+    assert made["scratch_compute"].recipe.optimiser.steps == steps
+    notes = read_json(folder / "summary.json")["notes"]
+    assert any(f"MRP's whole compute would be {steps} steps" in note for note in notes)
+    assert read_json(folder / "config.json")["pretrain"]["mask"]["cell"] == 4  # as it was asked for
+
+
+def test_of_several_runs_the_first_recipe_and_the_longest_compute_count(config: CompareConfig, tmp_path: Path) -> None:
+    """Two recipes: the first counts, and a note names both; the compute is the maximum, and a note says so."""
+    known = {"data": {"fingerprint": "ours"}}
+    first = _record(tmp_path / "a", replace(RECIPE, mask=MaskConfig(cell=8)), steps=10, batch_size=32, **known)
+    second = _record(tmp_path / "b", RECIPE, steps=100, batch_size=16, **known)
+    found, (note,) = as_pretrained(replace(config, pretrained=(first, second)), DATA)
+    assert found.pretrain.mask.cell == 8
+    assert str(first) in note
+    assert str(second) in note
+    assert images_seen(found, 60) == 1600
+    assert compute_notes(found) == ["the given runs saw 320 to 1600 images: MRP's compute is that of the longest one"]
+    alike = replace(config, pretrained=(first, first))
+    assert as_pretrained(alike, DATA)[1] == compute_notes(alike) == []
+
+
+def test_what_is_not_recorded_is_said(config: CompareConfig, tmp_path: Path) -> None:
+    """Weights without a run count as the comparison's own recipe would, a run of an older version likewise."""
+    weights = tmp_path / "encoder.safetensors"
+    weights.touch()
+    found, notes = as_pretrained(replace(config, pretrained=(weights,)), DATA)
+    assert found.pretrain == RECIPE
+    assert ["no config.json" in notes[0], "whether it has seen the test is not known" in notes[1]] == [True, True]
+    assert images_seen(found, 60) == images_seen(config, 60) == 60
+    assert "does not record its steps" in compute_notes(found)[0]
+    older = _record(tmp_path / "older", RECIPE)
+    (older / "environment.json").write_text(json.dumps({"data": {"fingerprint": "theirs"}}))
+    found, (note,) = as_pretrained(replace(config, pretrained=(older,)), DATA)
+    assert "other images or another split" in note
+    assert images_seen(found, 60) == 60
