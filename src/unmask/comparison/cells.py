@@ -17,6 +17,7 @@ from unmask.runs import write_json
 from unmask.stages.classifier import build_classifier, fit, labelled_subset
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.checkpoint import save_tensors
+from unmask.training.engine import build_engine
 from unmask.weights import card_of, initialise, save_weights
 
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
@@ -62,6 +63,7 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[
     model = build_classifier(config, data)
     if config.init is not None:
         initialise(model, config.init, config.encoder, channels=data.channels)
+    model.to(build_engine("no").device)
     reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std)
     train = labelled_subset(config, data)
     assert data.val is not None
@@ -83,9 +85,11 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[
 
 @torch.no_grad()
 def pooled_features(model: nn.Module, images: ImageSet, data: Dataset) -> Tensor:
-    """The encoder's pooled features of whole images, [N, D], float32, as its head would get them."""
+    """The encoder's pooled features of whole images, [N, D], float32, as its head would get them; on the CPU."""
     model.eval()
+    device = next(model.parameters()).device
     parts = []
     for batch in batches(images, torch.arange(len(images)), 256, mean=data.mean, std=data.std):
-        parts.append(model.forward_head(model.forward_features(batch.images), pre_logits=True).float())  # type: ignore[operator]
+        maps = model.forward_features(batch.images.to(device))  # type: ignore[operator]
+        parts.append(model.forward_head(maps, pre_logits=True).float().cpu())  # type: ignore[operator]
     return torch.cat(parts)

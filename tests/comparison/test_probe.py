@@ -1,0 +1,59 @@
+"""Probe cells: where the encoder runs."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unmask.comparison import cells
+from unmask.config import ClassifyConfig, DataConfig, EncoderConfig
+from unmask.data.load import Dataset, load_data
+
+META = torch.device("meta")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """Small images of three classes."""
+    options = {"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}
+    return load_data(DataConfig(data="multiview", options=options), labels=True, progress=False)
+
+
+def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With torch's device without storage in place of a GPU: the model is there before its first batch."""
+    seen = []
+
+    def features(model: nn.Module, images: Any, _: Dataset) -> Tensor:
+        seen.append(next(model.parameters()).device)
+        return torch.randn(len(images), 4)
+
+    monkeypatch.setattr(cells, "build_engine", lambda _: SimpleNamespace(device=META))
+    monkeypatch.setattr(cells, "pooled_features", features)
+    encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2})
+    cells._probe(ClassifyConfig(encoder=encoder, budget=3), data)
+    assert set(seen) == {META}
+
+
+def test_batches_follow_the_model_and_features_come_back(data: Dataset) -> None:
+    """Images go to the model's device, features to the CPU."""
+
+    class Noting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1, device=META))
+            self.devices: set[torch.device] = set()
+
+        def forward_features(self, images: Tensor) -> Tensor:
+            self.devices.add(images.device)
+            return torch.ones(len(images), 4)
+
+        def forward_head(self, features: Tensor, *, pre_logits: bool) -> Tensor:
+            return features
+
+    model = Noting()
+    assert data.val is not None
+    features = cells.pooled_features(model, data.val, data)
+    assert model.devices == {META}
+    assert (features.shape, features.device.type) == ((30, 4), "cpu")
