@@ -32,7 +32,7 @@ from unmask.config import (
 )
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import stopping_at_once
-from unmask.runs import read_json
+from unmask.runs import read_json, write_json
 
 RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
 
@@ -222,6 +222,30 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
     assert (part / "report.html").stat().st_size > 10_000
     _check_schema(one)
     _check_interval(one)
+
+
+def test_seconds_of_interrupted_sessions_add_up(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session stopped before any summary counts, and so does one after the summary."""
+    small = replace(config, budgets=(3,), seeds=1, arms=("probe_random",))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparison_work, "run_cell", stop)
+        with pytest.raises(KeyboardInterrupt):
+            compare(small, tmp_path, progress=False)
+    assert not (tmp_path / "summary.json").exists()
+    first = read_json(tmp_path / "wall.json")["wall_seconds"]
+    assert first > 0
+    write_json(tmp_path / "wall.json", {"wall_seconds": 1000 + first})
+    totals = [1000 + first]
+    for _ in range(2):
+        compare(small, tmp_path, resume=True, progress=False)
+        totals.append(read_json(tmp_path / "summary.json")["wall_seconds"])
+    assert totals == sorted(set(totals))
 
 
 def _check_schema(summary: dict) -> None:

@@ -1,7 +1,8 @@
 """`unmask compare`: pretrain, tune the baseline, fill the table, judge, report. Every finished piece is kept."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,34 @@ def compare(
         require_same_data(out, data.fingerprint)
     jobs = config.jobs or default_jobs()
     work = Work(config, out, data, cell)
+    with _clock(out, started) as spent:
+        notes = _fill(work, jobs, of_runs, progress)
+        write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": spent()})
+    write_report([out])
+    return out
+
+
+@contextmanager
+def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
+    """Gives a function that tells the seconds since `started` and of earlier sessions; they are kept in wall.json.
+
+    An interrupted or failed session counts; one that is killed outright does not.
+    """
+    files = [file for file in (out / "wall.json", out / "summary.json") if file.exists()]
+    before = max((float(read_json(file)["wall_seconds"]) for file in files), default=0.0)
+
+    def spent() -> float:
+        return before + time.monotonic() - started
+
+    try:
+        yield spent
+    finally:
+        write_json(out / "wall.json", {"wall_seconds": spent()})
+
+
+def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str]:
+    """Pretrain, tune, train every cell and audit, as far as it is not done; returns what the reader must know."""
+    config, out, data = work.config, work.out, work.data
     _pretrain_all(work, jobs, progress)
     _run("tune the baseline", work.trials(), data, jobs, progress)
     chosen = work.chosen()
@@ -75,11 +104,7 @@ def compare(
     _run("cells", cells, data, jobs, progress)
     if config.audit:
         _audit(work, again=bool(cells), progress=progress)
-    before = float(read_json(out / "summary.json")["wall_seconds"]) if (out / "summary.json").exists() else 0.0
-    seconds = before + time.monotonic() - started
-    write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": seconds})
-    write_report([out])
-    return out
+    return notes
 
 
 def _check(config: CompareConfig, data: Dataset) -> int | None:
@@ -116,7 +141,10 @@ def _audit(work: Work, *, again: bool, progress: bool) -> None:
 
 
 def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:
-    """Every pretraining, and beside it, where cores are free, the trials and cells that need none."""
+    """Every pretraining, and beside it, where cores are free, the trials and cells that need none.
+
+    A pretraining has one thread among several, and alone the cores that cells leave: its last bits depend on `jobs`.
+    """
     tasks, others = work.pretrainings(), [*work.trials(), *work.cells(None)]
     if len(tasks) >= max(jobs, 2):
         _run("pretrain", [*tasks, *others], work.data, jobs, progress)

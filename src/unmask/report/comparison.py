@@ -15,6 +15,7 @@ from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.svg import to_svg
 from unmask.report.words import difference_interval, duration, percent, points, score_interval
+from unmask.runs import read_json
 
 Rows = Sequence[Mapping[str, Any]]
 _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
@@ -131,6 +132,11 @@ def _arm_table(run: RunFolder) -> Table:
     if total:
         rows.append(
             ("Pretraining itself", "", "shared by the arms that start from it", str(len(total)), duration(sum(total)))
+        )
+    trials = [read_json(file)["seconds"] for file in sorted((run.path / "tuning").glob("*.json"))]
+    if trials:
+        rows.append(
+            ("Tuning of the scratch recipes", "", "trials on other draws, by which they are chosen", str(len(trials)), duration(sum(trials)))
         )
     return Table("The arms, and the time spent on each", ("arm", "name", "what it is", "trainings", "time"), rows)
 
