@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unmask.config import MaskConfig, PretrainConfig, PretrainRecipe
+from unmask.config import ClassifyConfig, CompareConfig, MaskConfig, PretrainConfig, PretrainRecipe
 from unmask.errors import UserError
 from unmask.runs import (
     append_metrics,
@@ -67,6 +67,69 @@ def test_overwrite_spares_other_programs_and_its_own_input(tmp_path: Path) -> No
         with pytest.raises(UserError, match="it would delete"):
             claim_folder(tmp_path / "run", PretrainConfig(init=str(init)), overwrite=True)
     assert (tmp_path / "run" / "encoder.safetensors").exists()
+
+
+def test_overwrite_deletes_what_such_a_run_writes_and_nothing_else(tmp_path: Path) -> None:
+    """Foreign files are named and kept, wherever they are; exports and audits count as foreign, half files as own."""
+    run = tmp_path / "run"
+    own = ("metrics.jsonl", "checkpoints/step_00000010.safetensors", "pictures/step_00000010.png", "trackers/a/b.c")
+    claim_folder(run, PretrainConfig())
+    for name in (*own, "checkpoints/.step_00000020.safetensors.7.tmp", "report.html"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("own")
+    strange = ("export-onnx/model.onnx", "export-onnx/README.md", "checkpoints/best.pt", "my_notes.txt", "x.txt")
+    for name in strange:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("mine")
+    with pytest.raises(UserError) as error:
+        claim_folder(run, PretrainConfig(seed=1), overwrite=True)
+    assert str(error.value) == (
+        f"{run}: --overwrite refused, it would delete what a pretraining does not write: checkpoints/best.pt, "
+        "export-onnx, my_notes.txt and 1 more; move that away, or give another --out"
+    )
+    assert all((run / name).exists() for name in (*own, *strange))
+    for name in strange:
+        (run / name).unlink()
+    assert claim_folder(run, PretrainConfig(seed=1), overwrite=True) is False
+    assert [path.name for path in run.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+def test_another_kind_of_run_is_said_and_kept(tmp_path: Path, flag: str) -> None:
+    """One line says what the folder holds, instead of fields that differ."""
+    kinds = {
+        "pretraining": PretrainConfig(),
+        "fine-tuning": ClassifyConfig(init="p"),
+        "training from scratch": ClassifyConfig(),
+        "comparison": CompareConfig(),
+    }
+    for kind, config in kinds.items():
+        claim_folder(tmp_path / kind, config)
+        for other in set(kinds) - {kind}:
+            with pytest.raises(UserError, match=f"--{flag} refused, this is a {kind}, not a {other}; give another"):
+                claim_folder(tmp_path / kind, kinds[other], **{flag: True})
+        assert claim_folder(tmp_path / kind, config, **{flag: True}) is (flag == "resume")
+
+
+def test_a_linked_run_folder_is_overwritten_within(tmp_path: Path) -> None:
+    """The link stays."""
+    claim_folder(tmp_path / "run", PretrainConfig())
+    (tmp_path / "link").symlink_to("run")
+    claim_folder(tmp_path / "link", PretrainConfig(seed=1), overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert read_json(tmp_path / "run" / "config.json")["seed"] == 1
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None:
+    """Before the data are read: `check_folder` says so."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=f"x/y: no folder can be made there, {tmp_path}/file is a file"):
+        check_folder(tmp_path / "file" / "x" / "y", PretrainConfig())
+    if Path("/proc/version").exists():
+        with pytest.raises(UserError, match=r"^/proc/x: nothing can be written in /proc "):
+            check_folder(Path("/proc/x"), PretrainConfig())
+    check_folder(tmp_path / "new" / "run", PretrainConfig())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_changed_data_are_noticed(tmp_path: Path) -> None:

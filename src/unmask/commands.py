@@ -21,7 +21,7 @@ class RunFlags:
     resume: bool = False
     """Continue the run in --out."""
     overwrite: bool = False
-    """Replace the run in --out."""
+    """Replace the run in --out. Refused where the folder holds another kind of run, or files that no run writes."""
     quiet: bool = False
     """No progress bars."""
 

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -21,6 +22,7 @@ from typing import Any
 
 from unmask.config import to_json
 from unmask.errors import UserError
+from unmask.kinds import foreign, is_cut_off, kind_of_run
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads"}
@@ -102,27 +104,28 @@ def check_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: 
     """Whether `claim_folder` would continue a run there; raises what it would raise, and writes nothing.
 
     Raises:
-        UserError: the folder is not empty and neither flag is given; or --resume with another configuration; or
-            --overwrite on a folder that is not a run (it would delete what this package did not write).
+        UserError: the folder cannot be written; or is not empty and neither flag is given; or --resume with another
+            configuration; or a flag with a folder of another kind of run, or none; or --overwrite on a folder that
+            holds anything else (it would delete what such a run did not write).
     """
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other")
     if folder.exists() and not folder.is_dir():
         weights = "; these are weights, not a run: use --init" * (folder.suffix == ".safetensors")
         raise UserError(f"{folder}: exists and is not a folder{weights}")
-    if not (folder.exists() and any(not _is_left_over(path) for path in folder.iterdir())):
+    if not (folder.exists() and any(not is_cut_off(path) for path in folder.iterdir())):
+        _require_writable(folder)
         return False
     if not (resume or overwrite):
         raise UserError(
             f"{folder}: not empty; use --resume to continue it, --overwrite to replace it, or another --out"
         )
-    if not _is_run(folder):
-        flag = "--overwrite" if overwrite else "--resume"
-        raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run of this package")
-    if overwrite and (inside := _paths_inside(to_json(config), folder)):
-        raise UserError(f"{folder}: --overwrite refused, it would delete {inside[0]}, which this run needs")
-    if resume:
-        _require_same(read_json(folder / "config.json"), to_json(config), folder)
+    before = read_json(folder / "config.json") if (folder / "config.json").exists() else None
+    _require_kind(folder, before, to_json(config), "--overwrite" if overwrite else "--resume")
+    if overwrite:
+        _require_own(folder, to_json(config))
+    else:
+        _require_same(before, to_json(config), folder)
     return resume
 
 
@@ -134,23 +137,53 @@ def claim_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: 
     if check_folder(folder, config, resume=resume, overwrite=overwrite):
         return True
     if overwrite and folder.exists():
-        shutil.rmtree(folder)
+        _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
     return False
 
 
-def _is_left_over(path: Path) -> bool:
-    """Whether a kill in the middle of `atomic_path` left this half file."""
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+def _clear(folder: Path) -> None:
+    """Delete what is in a run folder, its config.json last, so that a kill leaves a folder that is still a run's."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "config.json"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether the folder holds a run of this package: other programs write a config.json too."""
-    if not (folder / "config.json").exists():
-        return False
-    config = read_json(folder / "config.json")
-    return isinstance(config, Mapping) and {"data", "encoder", "seed"} <= set(config)
+def _require_writable(folder: Path) -> None:
+    """Raise UserError unless the folder is there and takes files, or can be made. What is written to see is removed."""
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir():
+        raise UserError(f"{folder}: no folder can be made there, {above} is a file")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=above):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: nothing can be written in {above} ({error.strerror})") from None
+
+
+def _require_kind(folder: Path, before: Any, config: Any, flag: str) -> None:
+    """Raise UserError unless a folder's configuration is of the same kind of run; other programs write one, too."""
+    kind, wanted = kind_of_run(before), kind_of_run(config)
+    if kind is None:
+        raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run of this package")
+    if kind != wanted:
+        raise UserError(f"{folder}: {flag} refused, this is a {kind}, not a {wanted}; give another --out")
+
+
+def _require_own(folder: Path, config: Any) -> None:
+    """Raise UserError where --overwrite would delete what the run needs, or what no such run wrote."""
+    if inside := _paths_inside(config, folder):
+        raise UserError(f"{folder}: --overwrite refused, it would delete {inside[0]}, which this run needs")
+    kind = kind_of_run(config)
+    if kind is not None and (strange := foreign(folder, kind)):
+        more = f" and {len(strange) - 3} more" * (len(strange) > 3)
+        raise UserError(
+            f"{folder}: --overwrite refused, it would delete what a {kind} does not write: {', '.join(strange[:3])}"
+            f"{more}; move that away, or give another --out"
+        )
 
 
 def _paths_inside(config: Any, folder: Path) -> list[Path]:
