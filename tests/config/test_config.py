@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unmask.config import (
+    AuditConfig,
     ClassifyConfig,
     CompareConfig,
     DataConfig,
@@ -21,7 +22,9 @@ from unmask.config import (
     from_json,
     to_json,
 )
+from unmask.data.multiview import MultiViewConfig
 from unmask.errors import UserError
+from unmask.randomness import uniform
 from unmask.recipes import RECIPES
 
 masks = st.builds(
@@ -119,6 +122,20 @@ def test_wrong_values_are_named(make: Any, field: str) -> None:
     """Field first, then what is allowed."""
     with pytest.raises(UserError, match=f"^{field} = .*allowed is"):
         make()
+
+
+@pytest.mark.parametrize(
+    "kind", [AuditConfig, ClassifyConfig, CompareConfig, DataConfig, MultiViewConfig, PretrainConfig]
+)
+def test_every_seed_is_one_that_generators_take(kind: Any) -> None:
+    """0 to 2^63 - 1; anything else is refused with the field's name, not by a generator in the middle of a run."""
+    fields = [field.name for field in dataclasses.fields(kind) if field.name in ("seed", "split_seed", "subset_seed")]
+    assert fields
+    for field in fields:
+        assert uniform(getattr(kind(**{field: 2**63 - 1}), field), "", 0, [0], 1).shape == (1, 1)
+        for value in (-1, 2**63, 99999999999999999999):
+            with pytest.raises(UserError, match=f"^{field} = {value} is out of range: allowed is 0 to 2"):
+                kind(**{field: value})
 
 
 def test_frozen() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.config.validation import require_at_least, require_between, require_choice
+from unmask.config.validation import require_at_least, require_between, require_choice, require_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class AuditConfig:
             require_at_least(name, getattr(self, name), least)
         if self.cell is not None:
             require_at_least("cell", self.cell, 1)
+        require_seed("seed", self.seed)
         require_at_least("gap", self.gap, 0)
         require_choice("fill", self.fill, ("mean", "blur", "noise"))
         require_between("margin", self.margin, 0, 1, open_high=True)

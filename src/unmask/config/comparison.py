@@ -8,7 +8,7 @@ from unmask.config.data import DataConfig
 from unmask.config.flags import FLAT, NOT_A_FLAG
 from unmask.config.model import EncoderConfig
 from unmask.config.stages import ClassifyRecipe, PretrainRecipe
-from unmask.config.validation import require, require_at_least, require_between, require_choice
+from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 
 ARMS = (
     "mrp",
@@ -82,6 +82,7 @@ class CompareConfig:
         require_at_least("seeds", self.seeds, 1)
         require_at_least("pretrain_seeds", self.pretrain_seeds, 1)
         require_at_least("tuning_seeds", self.tuning_seeds, 1)
+        require_seed("seed", self.seed)
         require(bool(self.arms), "arms", self.arms, "at least one arm")
         for arm in self.arms:
             require_choice("arms", arm, ARMS)

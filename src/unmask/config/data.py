@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from unmask.config.flags import OBJECT
-from unmask.config.validation import require, require_at_least, require_between, require_choice
+from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class DataConfig:
             require_at_least("channels", self.channels, 1)
         require_between("val_share", self.val_share, 0, 1, open_low=True, open_high=True)
         require_between("test_share", self.test_share, 0, 1, open_low=True, open_high=True)
+        require_seed("split_seed", self.split_seed)
         require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
         require_at_least("page", self.page, 0)
         if self.window is not None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.flags import FLAT
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
-from unmask.config.validation import require, require_at_least, require_between, require_choice
+from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 
 Precision = Literal["no", "bf16", "fp16"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
@@ -110,6 +110,7 @@ class PretrainConfig:
         require(self.save_every > 0, "save_every", self.save_every, "a positive number of epochs")
         require(self.picture_every > 0, "picture_every", self.picture_every, "a positive number of epochs")
         require_at_least("keep", self.keep, 1)
+        require_seed("seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +185,8 @@ class ClassifyConfig:
 
     def __post_init__(self) -> None:
         require_at_least("save_steps", self.save_steps, 1)
+        require_seed("seed", self.seed)
+        require_seed("subset_seed", self.subset_seed)
         require_at_least("keep", self.keep, 1)
         if self.tracker is not None:
             require_choice("tracker", self.tracker, TRACKERS)

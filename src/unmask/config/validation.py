@@ -30,3 +30,8 @@ def require_at_least(field: str, value: float, low: float) -> None:
 def require_choice(field: str, value: str, choices: Sequence[str]) -> None:
     """Require one of the named choices."""
     require(value in choices, field, value, "one of " + ", ".join(choices))
+
+
+def require_seed(field: str, value: int) -> None:
+    """Require a whole number from 0 that a signed integer of 64 bits holds, as generators take it."""
+    require(0 <= value < 2**63, field, value, "0 to 2^63 - 1")

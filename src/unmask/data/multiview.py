@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from unmask.config.validation import require, require_at_least, require_between
+from unmask.config.validation import require, require_at_least, require_between, require_seed
 from unmask.data.source import TEST, TRAIN, VAL, Arrays, Source, split_array
 from unmask.errors import UserError
 from unmask.randomness import permutation, uniform
@@ -64,6 +64,7 @@ class MultiViewConfig:
     def __post_init__(self) -> None:
         for name, low in (("images", 1), ("val_images", 1), ("test_images", 1), ("classes", 2), ("parts", 1)):
             require_at_least(name, getattr(self, name), low)
+        require_seed("seed", self.seed)
         require_at_least("part_size", self.part_size, 2)
         require_at_least("bandwidth", self.bandwidth, 2)
         require_between("step", self.step, 1, self.part_size)
