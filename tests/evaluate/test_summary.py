@@ -71,6 +71,14 @@ def test_a_difference_beyond_100_points_is_not_spoken_of() -> None:
     assert verdict["sentence"].endswith("even the largest difference is often missed.")
 
 
+def test_only_differences_are_paired() -> None:
+    """The method of a mean of one arm is "t", that of a difference "paired t"; the bootstrap is called alike."""
+    for draws, means, differences in ((5, "t over", "paired t over"), (12, "bootstrap over", "bootstrap over")):
+        summary = _summary(_cells(_gain(0.02), draws=draws))
+        assert {row["method"].split(" label")[0] for row in summary["means"]} == {means}
+        assert {row["method"].split(" label")[0] for row in summary["differences"]} == {differences}
+
+
 def test_pairing_takes_the_label_draw_out() -> None:
     row = _summary(_cells(_gain(0.02)))["differences"][0]
     assert row["baseline"] == "best scratch arm"

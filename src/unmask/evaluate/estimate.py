@@ -118,6 +118,11 @@ def p_zero(estimate: Estimate) -> float:
     return min(1.0, 2.0 * min(p_at_most(estimate, 0.0), p_at_least(estimate, 0.0)))
 
 
+def p_equivalent(estimate: Estimate, smallest: float) -> float:
+    """P-value of two one-sided tests (Schuirmann 1987): small where the mean is clearly within ± `smallest`."""
+    return max(p_at_most(estimate, -smallest), p_at_least(estimate, smallest))
+
+
 def detectable_mean(estimate: Estimate, confidence: float, power: float = 0.8) -> float | None:
     """Smallest true mean that a two-sided t-test with this standard error finds with the given power.
 

@@ -70,7 +70,8 @@ def interval_fields(estimate: Estimate, confidence: float) -> Row:
 
 
 def _share(estimate: Estimate, confidence: float) -> Row:
-    return asdict(within(interval_of(estimate, confidence), 0.0, 1.0))
+    row = asdict(within(interval_of(estimate, confidence), 0.0, 1.0))
+    return row | {"method": row["method"].removeprefix("paired ")}  # the scores of one arm are no pairs
 
 
 def paired(table: Table, arm: str, baseline: str, budget: int, split: str, metric: str) -> Estimate | None:

@@ -1,14 +1,11 @@
-"""Paired intervals and tests in the words of the protocol (docs/comparison.md)."""
+"""Paired intervals and adjusted tests in the words of the protocol (docs/comparison.md)."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.evaluate.estimate import Interval, detectable_mean, estimate_mean, interval_of, p_at_least, p_at_most
-from unmask.evaluate.estimate import p_zero as _p_zero
-
-__all__ = ["Interval", "detectable", "equivalence", "holm", "paired_interval", "paired_p"]
+from unmask.evaluate.estimate import Interval, estimate_mean, interval_of
 
 Values = Sequence[float] | NDArray[np.float64]
 
@@ -20,22 +17,6 @@ def paired_interval(differences: Values, confidence: float = 0.95, seed: int = 0
     n ≥ 10: expanded percentile bootstrap of 10,000 resamples from `seed`.
     """
     return interval_of(estimate_mean(differences, seed), confidence)
-
-
-def paired_p(differences: Values, seed: int = 0) -> float:
-    """Two-sided p-value of "the mean difference is zero", dual to `paired_interval`."""
-    return _p_zero(estimate_mean(differences, seed))
-
-
-def equivalence(differences: Values, smallest_effect: float, seed: int = 0) -> float:
-    """P-value of two one-sided tests (Schuirmann 1987): small where the mean is clearly within ± smallest_effect."""
-    estimate = estimate_mean(differences, seed)
-    return max(p_at_most(estimate, -smallest_effect), p_at_least(estimate, smallest_effect))
-
-
-def detectable(differences: Values, confidence: float = 0.95, power: float = 0.8) -> float | None:
-    """Smallest true mean difference that so many pairs with this spread reveal with the given power."""
-    return detectable_mean(estimate_mean(differences), confidence, power)
 
 
 def holm(p_values: Values) -> list[float]:

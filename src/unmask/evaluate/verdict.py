@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_at_least, p_at_most, p_zero, within
+from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_equivalent, p_zero, within
 from unmask.evaluate.statistics import holm
 
 Word = Literal["gain", "loss", "equivalent", "undecided"]
@@ -32,7 +32,7 @@ def verdicts_of(
     """
     others = [i for i in range(len(estimates)) if i != primary]
     zero = [p_zero(e) for e in estimates]
-    same = [_p_equivalent(e, smallest) for e in estimates]
+    same = [p_equivalent(e, smallest) for e in estimates]
     for values in (zero, same):
         for i, adjusted in zip(others, holm([values[i] for i in others]), strict=True):
             values[i] = adjusted
@@ -93,10 +93,6 @@ def describe_split(split: str) -> str:
 def _points(share: float) -> str:
     number = f"{100 * share:.1f}".removesuffix(".0")
     return f"{number} point{'s' if number != '1' else ''}"
-
-
-def _p_equivalent(estimate: Estimate, smallest: float) -> float:
-    return max(p_at_most(estimate, -smallest), p_at_least(estimate, smallest))
 
 
 def _word(estimate: Estimate, p: float, p_equivalent: float, alpha: float) -> Word:
