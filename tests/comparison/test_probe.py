@@ -1,4 +1,4 @@
-"""Probe cells: where the encoder runs."""
+"""Probe cells: where the encoder runs, and what is read from its features."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from unmask.comparison import cells
+from unmask.comparison.table import cell_rows
 from unmask.config import ClassifyConfig, DataConfig, EncoderConfig
 from unmask.data.load import Dataset, load_data
 
 META = torch.device("meta")
+ENCODER = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2})
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,25 @@ def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.
 
     monkeypatch.setattr(cells, "build_engine", lambda _: SimpleNamespace(device=META))
     monkeypatch.setattr(cells, "pooled_features", features)
-    encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2})
-    cells._probe(ClassifyConfig(encoder=encoder, budget=3), data)
+    cells._probe(ClassifyConfig(encoder=ENCODER, budget=3), data)
     assert set(seen) == {META}
+
+
+def test_neighbours_vote_on_the_features_of_the_probe(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features that name the class, but another one for images without part 1: all right there, and none."""
+    wrong = data.tests["single_2"]
+
+    def features(_: nn.Module, images: Any, __: Dataset) -> Tensor:
+        return torch.eye(3)[(images.labels + (images is wrong)) % 3]
+
+    monkeypatch.setattr(cells, "pooled_features", features)
+    metrics, _, _ = cells._probe(ClassifyConfig(encoder=ENCODER, budget=3), data)
+    assert {name: scores["knn_accuracy"] for name, scores in metrics.items()} == {
+        name: float(name != "single_2") for name in ("val", *data.tests)
+    }
+    key = {"arm": "probe_random", "budget": 3, "seed": 0, "pretrain_seed": None, "seconds": 1.0}
+    rows = [row for row in cell_rows({**key, "metrics": metrics}) if row["metric"] == "knn_accuracy"]
+    assert {row["split"]: row["value"] for row in rows}["single_2"] == 0.0
 
 
 def test_batches_follow_the_model_and_features_come_back(data: Dataset) -> None:

@@ -11,6 +11,7 @@ from unmask.comparison.plan import PROBES, CellKey
 from unmask.config import ClassifyConfig
 from unmask.data.imageset import ImageSet, batches
 from unmask.data.load import Dataset
+from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import linear_probe
 from unmask.runs import write_json
@@ -19,8 +20,6 @@ from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
 from unmask.weights import card_of, initialise, save_weights
-
-HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 
 
 def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, network: Path | None = None) -> None:
@@ -59,7 +58,10 @@ def run_trial(config: ClassifyConfig, data: Dataset, file: Path) -> None:
 
 
 def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[str, Tensor], list[dict[str, Any]]]:
-    """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data."""
+    """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
+
+    The accuracy of nearest neighbours on the same features stands beside it: it has nothing to choose.
+    """
     model = build_classifier(config, data)
     if config.init is not None:
         initialise(model, config.init, config.encoder, channels=data.channels)
@@ -69,8 +71,9 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[
     assert data.val is not None
     wanted = {"val": data.val, **data.tests}
     features = {name: pooled_features(model, images, data) for name, images in wanted.items()}
+    known = pooled_features(model, train, data)
     probe = linear_probe(
-        pooled_features(model, train, data),
+        known,
         train.labels,
         torch.cat(list(features.values())),
         classes=len(data.classes),
@@ -80,6 +83,9 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[
     pieces = probe.logits.split([len(images) for images in wanted.values()])
     logits = dict(zip(wanted, pieces, strict=True))
     metrics = {n: classification_metrics(logits[n], images.labels, data.classes) for n, images in wanted.items()}
+    for name, images in wanted.items():
+        shares = knn_predict(known, train.labels, features[name], classes=len(data.classes))
+        metrics[name]["knn_accuracy"] = float((shares.argmax(1) == images.labels).float().mean())
     return metrics, logits, [{"strength": probe.strength}]
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.comparison.cells import HEADLINE
 from unmask.comparison.plan import CellKey, all_cells
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
 from unmask.evaluate.summary import summarise
+from unmask.evaluate.table import METRICS
 from unmask.runs import read_json
 from unmask.training.checkpoint import load_tensors
 
@@ -32,12 +32,12 @@ def build_summary(config: CompareConfig, out: Path, data: Dataset, notes: list[s
 
 
 def cell_rows(cell: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row for each split and headline metric of a finished cell."""
+    """One row for each split and score of a finished cell."""
     common = {name: cell[name] for name in ("arm", "budget", "seed", "pretrain_seed")}
     return [
         common | {"split": split, "metric": metric, "value": values[metric], "seconds": cell["seconds"]}
         for split, values in cell["metrics"].items()
-        for metric in HEADLINE
+        for metric in METRICS
         if values.get(metric) is not None
     ]
 

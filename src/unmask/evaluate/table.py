@@ -14,7 +14,8 @@ Column = tuple[str, int, str, str]
 
 Table = dict[Column, dict[Key, float]]
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "knn_accuracy")
+"""Scores of a cell; only probes have the last, the accuracy of nearest neighbours on the features of the probe."""
 
 
 def table_of(cells: Iterable[Cell]) -> Table:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from unmask.evaluate.verdict import describe_split
@@ -136,7 +137,13 @@ def _arm_table(run: RunFolder) -> Table:
     trials = [read_json(file)["seconds"] for file in sorted((run.path / "tuning").glob("*.json"))]
     if trials:
         rows.append(
-            ("Tuning of the scratch recipes", "", "trials on other draws, by which they are chosen", str(len(trials)), duration(sum(trials)))
+            (
+                "Tuning of the scratch recipes",
+                "",
+                "trials on label draws of their own",
+                str(len(trials)),
+                duration(sum(trials)),
+            )
         )
     return Table("The arms, and the time spent on each", ("arm", "name", "what it is", "trainings", "time"), rows)
 
@@ -149,18 +156,16 @@ def _score_table(
     metric: str,
     name: str = "accuracy",
 ) -> Table:
-    found = {
-        (row["arm"], row["budget"]): row
-        for row in summary["means"]
-        if row["split"] == split and row["metric"] == metric
-    }
+    """A row an arm; the accuracies of neighbours on its features stand below a probe's own."""
+    found = {(row["arm"], row["metric"], row["budget"]): row for row in summary["means"] if row["split"] == split}
+    shown = {metric: "", "knn_accuracy": ", nearest neighbours (kNN)"} if metric == "accuracy" else {metric: ""}
     rows = []
-    for arm in arms:
-        cells = [found.get((arm, budget)) for budget in budgets]
+    for arm, (one, suffix) in product(arms, shown.items()):
+        cells = [found.get((arm, one, budget)) for budget in budgets]
         if any(cells):
             scores = ["–" if cell is None else score_interval(cell) for cell in cells]
             counts = sorted({str(cell["n"]) for cell in cells if cell is not None})
-            rows.append((look(arm).title, *scores, ", ".join(counts)))
+            rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
     caption = f"{name[0].upper()}{name[1:]} on {describe_split(split)}, %: mean [interval]"
     return Table(caption, ("arm", *(f"{budget} a class" for budget in budgets), "n"), rows, numeric=True)
 

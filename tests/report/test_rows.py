@@ -1,0 +1,41 @@
+"""Rows of the tables of arms besides one for each arm."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from unmask.report.page import write_report
+
+
+def test_tuning_has_a_row_of_its_own(tmp_path: Path, comparison_folder: Callable[..., Path]) -> None:
+    """Three trials of 50 s each; a comparison without trials has no such row."""
+    folder = comparison_folder(tmp_path / "run", draws=2, budgets=(10,))
+    assert "Tuning of the scratch recipes" not in write_report([folder]).read_text(encoding="utf-8")
+    (folder / "tuning").mkdir()
+    for draw in range(3):
+        (folder / "tuning" / f"b10-c0-d{draw}.json").write_text(json.dumps({"val_accuracy": 0.5, "seconds": 50.0}))
+    text = write_report([folder]).read_text(encoding="utf-8")
+    row = re.search(r"Tuning of the scratch recipes.*?</tr>", text, re.DOTALL)
+    assert row is not None
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row.group())[-2:] == ["3", "2 min 30 s"]
+
+
+def test_neighbours_stand_below_their_probe(tmp_path: Path, comparison_folder: Callable[..., Path]) -> None:
+    """One row more, in the table of accuracies, for the arm that has such a score."""
+    folder = comparison_folder(tmp_path / "run", draws=2, budgets=(10,))
+    summary = json.loads((folder / "summary.json").read_text())
+    (probe,) = [
+        row
+        for row in summary["means"]
+        if (row["arm"], row["split"], row["metric"]) == ("probe_mrp", "multi", "accuracy")
+    ]
+    summary["means"].append(probe | {"metric": "knn_accuracy", "mean": 0.4321, "low": 0.1234, "high": 0.7891})
+    (folder / "summary.json").write_text(json.dumps(summary))
+    text = write_report([folder]).read_text(encoding="utf-8")
+    rows = re.findall(r'<th scope="row">(Probe of [^<]*)</th><td>([^<]*)</td>', text)
+    assert [value for name, value in rows if name == "Probe of pretrained, nearest neighbours (kNN)"] == [
+        "43.2 [12.3, 78.9]"
+    ]
+    names = [name for name, _ in rows]
+    assert names[names.index("Probe of pretrained, nearest neighbours (kNN)") - 1] == "Probe of pretrained"
