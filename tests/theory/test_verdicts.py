@@ -22,6 +22,7 @@ from unmask.theory.checks_exact import (
 )
 from unmask.theory.commands import VerifyConfig
 from unmask.theory.laws import critical_mask_ratio, one_feature
+from unmask.theory.mrp import pretrain
 from unmask.theory.occupancy import coverage_bands, covered, time_of_full_coverage
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import world
@@ -130,3 +131,52 @@ def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         assert {"claim", "kind", "holds", "measured", "predicted", "low", "high", "n"} <= set(row)
     assert "FAILS" in as_text([verdict(2.0)])
     assert failed([verdict(2.0, "paper")]) == []
+
+
+def test_of_starts_above_the_capture_level_the_largest_leads() -> None:
+    """As in the flow; no feature is favoured by its number."""
+    s = replace(broken(SMALL, "large_start"), samples=200)
+    w = world(s, 0)
+    law = one_feature(w.unlabelled(), w.v, s)
+    starts = s.init_scale * torch.randn(4000, s.data.features, generator=torch.Generator().manual_seed(0))
+    time, leader = law.capture_times(starts).min(-1)
+    above = time < 0
+    assert above.double().mean() > 0.9
+    assert torch.equal(leader[above], starts.argmax(-1)[above])
+    counts = torch.bincount(leader[above], minlength=s.data.features).double()
+    assert counts.max() / counts.min() < 2
+
+
+def test_the_closed_gradient_holds_at_every_power() -> None:
+    """What counts as silent depends on the power: at q = 2 patches of a/ϱ = 1e-5 still pull."""
+    for q in (2, 3, 4, 6):
+        assert gradient_check(replace(SMALL, power=q, samples=120)).holds
+
+
+def test_kernels_that_several_features_drive_away_are_held() -> None:
+    """b < τ < B: finite with one feature, without bound with two; no preset, no command takes it for a window."""
+    s = replace(SMALL, gain=1.2, teacher_scale=1.6, mask_ratio=0.368, kernels_per_class=2, samples=100)
+    assert s.gain < s.teacher_scale < s.effective_gain < s.teacher_scale**s.power
+    with pytest.raises(UserError, match=r"gain b = 1\.2 must be above tau"):
+        require_growth_window(s)
+    flow = pretrain([world(s, 0)], torch.tensor([1e5]))
+    assert flow.weights.isfinite().all()
+    assert float(flow.correlation.max()) < 3 * s.threshold
+
+
+def test_a_capture_after_the_last_time_is_none() -> None:
+    w = world(replace(SMALL, samples=100), 0)
+    whole = pretrain([w], torch.tensor([1e6]), through_capture=False).capture_time
+    last = float(whole.median())
+    part = pretrain([w], torch.tensor([last]), through_capture=False)
+    assert torch.equal(part.capture_time.isfinite(), whole <= last)
+    assert torch.equal(part.leader < 0, whole > last)
+
+
+def test_where_nothing_is_captured_purity_is_empty() -> None:
+    nothing = torch.zeros(3, 4, dtype=torch.bool)
+    assert purity(nothing).isnan()
+    assert features_per_kernel(nothing).isnan()
+    empty = Verdict(claim="x", kind="ours", measured=float("nan"), predicted=1.0, low=0.0, high=1.0, n=0)
+    assert not empty.holds
+    assert "empty" in as_text([empty])

@@ -126,7 +126,7 @@ def _section(number: int, swept: Swept, setting: Setting) -> Section:
     name = swept.axes[0][0] if swept.axes else ""
     title, intro = TITLES[swept.measure, name]
     seeds = len({row["seed"] for row in swept.rows})
-    note = f" {seeds} seed{'s' if seeds > 1 else ''}" + ("; bars span the seeds." if seeds > 1 else ".")
+    note = f" {seeds} seeds, each drawn or their mean." if seeds > 1 else " One seed."
     panels = panels_of(swept.measure, swept.rows, swept.axes, (setting.init_scale, setting.scratch_init_scale))
     return Section(title=title, intro=intro + note, plates=[_plate(f"s{number}p{i}", p) for i, p in enumerate(panels)])
 
@@ -155,5 +155,5 @@ def _band(axes: Axes, curve: Curve, column: int) -> None:
     axes.plot(times, measured[:, column], color=BLUE, marker="o", linestyle="none", label="measured")
     time_axis(axes)
     axes.set_ylim(-0.04, 1.04)
-    axes.set_ylabel("share of features captured")
+    axes.set_ylabel("share of features that lead a kernel")
     axes.legend(fontsize=10, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)

@@ -1,8 +1,7 @@
 """What a set of kernels has captured: correlations, leaders, captured features, purity, views a class.
 
 A feature f is captured by kernel r when ⟨w_r, v_f⟩ reaches the capture level: half of the smallest fixed point there
-is,
-a* = ϱ/τ (the transition is first order: below ϱ/τ no fixed point exists), on a patch of the mean own strength,
+is, a* = ϱ/τ (the transition is first order: below ϱ/τ no fixed point exists), on a patch of the mean own strength,
 
     level = ϱ / (2 τ z̄),   z̄ = mean own sum / C_p.
 """
@@ -46,21 +45,27 @@ def coverage(held: Tensor) -> Tensor:
 
 
 def features_per_kernel(held: Tensor) -> Tensor:
-    """(...,): mean number of captured features of the kernels that captured any (0 where none did)."""
+    """(...,): mean number of captured features of the kernels that captured any (NaN where none did)."""
     number = held.sum(-1).float()
-    return number.sum(-1) / (number > 0).sum(-1).clamp_min(1)
+    return number.sum(-1) / (number > 0).sum(-1)
 
 
 def purity(held: Tensor) -> Tensor:
-    """(...,): share of the kernels with any captured feature that have exactly one (1 where none captured any)."""
+    """(...,): share of the kernels with any captured feature that have exactly one (NaN where none captured any)."""
     number = held.sum(-1)
-    any_captured = (number > 0).sum(-1)
-    return torch.where(any_captured > 0, (number == 1).sum(-1) / any_captured.clamp_min(1), 1.0)
+    return (number == 1).sum(-1) / (number > 0).sum(-1)
 
 
 def views_per_class(held: Tensor, views: int) -> Tensor:
     """(..., k): number of a class's views that some kernel has captured; held (..., K, F)."""
     return held.any(-2).unflatten(-1, (-1, views)).sum(-1)
+
+
+def own_held(correlation: Tensor, setting: Setting) -> Tensor:
+    """(..., K, F) bool: features captured by kernels of their own class, as SL's fixed head uses them."""
+    kernel_class = torch.arange(setting.kernels) // setting.kernels_per_class
+    feature_class = torch.arange(setting.data.features) // setting.data.views
+    return captured(correlation, setting) & (kernel_class[:, None] == feature_class)
 
 
 def winners(start: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from unmask.theory.capture import captured
 from unmask.theory.jobs import Tally, parallel, threads
 from unmask.theory.laws import OneFeature, one_feature
 from unmask.theory.mrp import Pretraining, pretrain
-from unmask.theory.occupancy import time_of_full_coverage
+from unmask.theory.occupancy import reading_time
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import Supervised, error, fine_tune, train_from_scratch
@@ -71,12 +71,8 @@ def run_experiment(
     worlds = [world(setting, seed, dtype) for seed in seeds]
     counted = (tally or Tally(3 * len(worlds))).counted
     laws = parallel(counted(lambda w: one_feature(w.unlabelled(), w.v, setting)), worlds, workers)
-    full, early = (
-        time_of_full_coverage(laws, setting.init_scale, setting.kernels, share, setting.missing)
-        for share in (0.999, 0.05)
-    )
-    if full == float("inf"):
-        full, early = 1e5, 1e3
+    full = reading_time(laws, setting)
+    early = min(reading_time(laws, setting, 0.05), 0.01 * full)
     times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early
 
     def pretrained(w: World) -> tuple[Pretraining, Pretraining, Supervised]:

@@ -1,13 +1,17 @@
 """Closed forms: fixed points, critical mask ratios, the one-feature equation and the occupancy law.
 
-One feature alone on C_p equal patches. With a = ⟨w, v⟩ z on each patch the force along v is, since h = C_p σ(a) and
-the mask adds b x σ(a) on each patch, b C_p z σ'(a) [C_p σ(τa) - b C_p σ(a) - b x σ(a)] = b C_p² z σ'(a) [σ(τa) - B
-σ(a)], B = b (1 + x/C_p), x = (1-θ)/θ. Hence
+M features that always occur together, each on C_p equal patches, at equal correlation (M = 1: one feature alone). With
+a = ⟨w, v⟩ z on each patch h = M C_p σ(a), the mask adds b x σ(a) on each patch, and the force along each v is
+
+    b C_p z σ'(a) [M C_p σ(τa) - b M C_p σ(a) - b x σ(a)] = b M C_p² z σ'(a) [σ(τa) - B σ(a)],   B = b (1 + x/(M C_p)),
+
+x = (1-θ)/θ. Hence
 - from a → 0 both powers are τ^q a^q and B a^q: it grows iff B < τ^q; for a → ∞ both are linear: finite iff B > τ;
 - with both σ linear, τa - c = B (a - c), c = (1 - 1/q) ϱ: a* = c (B-1)/(B-τ), valid while a* >= ϱ iff B <= 1 + q(τ-1);
 - above, σ(a) is a power and σ(τa) linear: B a^q/(q ϱ^(q-1)) = τ a - c on [ϱ/τ, ϱ], a convex against a linear function
   with one crossing.
-At B = τ^q the root is a* = ϱ/τ > 0: first order.
+At B = τ^q the root is a* = ϱ/τ > 0: first order. B falls to b as M grows: what is finite whatever a kernel holds has
+b > τ, and a feature that is finite alone may run away with another.
 """
 
 from dataclasses import dataclass
@@ -74,8 +78,9 @@ class OneFeature:
     """(F, G) capture times; inf where the feature does not grow from there."""
 
     def capture_times(self, correlation: Tensor) -> Tensor:
-        """Capture time of each entry of `correlation` (..., F), interpolating log t in log w; inf for starts <=
-        grid.
+        """Capture time of each entry of `correlation` (..., F), interpolating log t in log w; inf for starts below the
+        grid. A start above the capture level is captured at once: its time is minus the correlation, so that of
+        several the largest comes first, as it does in the flow.
         """
         log_w = self.start.log()
         step = log_w[1] - log_w[0]
@@ -86,7 +91,7 @@ class OneFeature:
         low, high = log_t[column, left], log_t[column, left + 1]
         value = (low + (at - left) * (high - low)).exp()
         value = torch.where(low.isinf() & (low > 0), torch.inf, value)
-        return torch.where(at < 0, torch.inf, torch.where(at > len(log_w) - 1, 0.0, value))
+        return torch.where(at < 0, torch.inf, torch.where(at > len(log_w) - 1, -correlation.double(), value))
 
     def threshold_at(self, when: float) -> Tensor:
         """w*(T), (F,): the start that is captured at T exactly (largest grid start where T is too early)."""

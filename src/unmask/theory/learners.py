@@ -9,8 +9,8 @@ from math import nan
 
 from torch import Tensor
 
-from unmask.theory.capture import captured
-from unmask.theory.measures import Row, class_views, encoder
+from unmask.theory.capture import captured, own_held, views_per_class
+from unmask.theory.measures import Row, encoder
 from unmask.theory.problem import World, downstream, task_features
 from unmask.theory.supervision import Supervised, fine_tune, linear_probe, logits, train_from_scratch
 
@@ -21,14 +21,15 @@ KINDS = ("multi", "single", "mixed")
 
 def learner_rows(w: World) -> list[Row]:
     """Errors of all learners on all kinds of test data, and views a class that SL has learned."""
-    task, trained = _train(w)
+    task, _, trained = _train(w)
     row: Row = {}
     for name, learner in trained.items():
         multi, single = (float(_wrong(task, learner, kind)[0].mean()) for kind in (False, True))
         share = task.setting.test_single_share
         row |= {f"{name}_multi": multi, f"{name}_single": single}
         row[f"{name}_mixed"] = (1 - share) * multi + share * single
-    row["scratch_views"] = float(class_views(trained["scratch"].weights[0], task).double().mean())
+    own = own_held(trained["scratch"].weights[0] @ task.v.T, task.setting)
+    row["scratch_views"] = float(views_per_class(own, task.setting.data.views).double().mean())
     row |= {f"{name}_fitted": int(learner.fitted[0]) for name, learner in trained.items()}
     return [row]
 
@@ -39,7 +40,7 @@ def downstream_rows(w: World) -> list[Row]:
     Also how many features of the task pretraining has seen and has not, and the share of either that the encoder holds
     before and after fine-tuning.
     """
-    task, trained = _train(w)
+    task, pretrained, trained = _train(w)
     unseen = task_features(w.setting) < w.setting.missing
     foreign = unseen.unflatten(0, (task.setting.data.classes, -1)).any(1)
     row: Row = {"seen_features": int((~unseen).sum()), "unseen_features": int(unseen.sum())}
@@ -49,14 +50,14 @@ def downstream_rows(w: World) -> list[Row]:
             row[f"{name}_{kind}"] = float(wrong.mean())
             row[f"{name}_{kind}_seen"] = _mean(wrong[~foreign[labels]])
             row[f"{name}_{kind}_unseen"] = _mean(wrong[foreign[labels]])
-    for when, weights in (("pretrained", encoder(w)[0]), ("fine_tuned", trained["fine_tuned"].weights[0])):
+    for when, weights in (("pretrained", pretrained[0]), ("fine_tuned", trained["fine_tuned"].weights[0])):
         held = captured(weights @ task.v.T, task.setting).any(0).double()
         row |= {f"{when}_holds_seen": _mean(held[~unseen]), f"{when}_holds_unseen": _mean(held[unseen])}
     return [row]
 
 
-def _train(w: World) -> tuple[World, dict[str, Supervised]]:
-    """The task and its learners."""
+def _train(w: World) -> tuple[World, Tensor, dict[str, Supervised]]:
+    """The task, the pretrained encoder (1, K, d), and the learners."""
     task, weights = downstream(w), encoder(w)
     few = [task.few()]
     learners = (
@@ -65,7 +66,7 @@ def _train(w: World) -> tuple[World, dict[str, Supervised]]:
         fine_tune([task], weights, few),
         linear_probe([task], weights, few),
     )
-    return task, dict(zip(LEARNERS, learners, strict=True))
+    return task, weights, dict(zip(LEARNERS, learners, strict=True))
 
 
 def _wrong(task: World, learner: Supervised, single: bool) -> tuple[Tensor, Tensor]:

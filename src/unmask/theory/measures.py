@@ -8,11 +8,11 @@ from math import inf, nan
 import torch
 from torch import Tensor
 
-from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
+from unmask.theory.capture import captured, coverage, features_per_kernel, purity
 from unmask.theory.checks_exact import grows
 from unmask.theory.laws import OneFeature, critical_mask_ratio, kernel_law, one_feature, support_of
 from unmask.theory.mrp import pretrain
-from unmask.theory.occupancy import time_of_full_coverage
+from unmask.theory.occupancy import reading_time, time_of_full_coverage
 from unmask.theory.problem import World
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import train_from_scratch
@@ -24,7 +24,11 @@ SHARES = (0.5, 0.9, 0.999)
 
 
 def phase_rows(w: World) -> list[Row]:
-    """Phase of one view alone and of all views of a class together, from small weights; predicted boundaries."""
+    """Phase of one view alone and of all views of a class together, from small weights; predicted boundaries.
+
+    "dead" is said of the views of one class: where features of other classes are as strong as those, all features of a
+    sample together may still grow.
+    """
     s = w.setting
     q, tau, b = s.power, s.teacher_scale, s.gain
     samples = w.unlabelled()
@@ -33,7 +37,7 @@ def phase_rows(w: World) -> list[Row]:
     return [
         {
             "phase": PHASES[2 if alone else 1 if together else 0],
-            "stays_finite": int(s.effective_gain > tau),
+            "stays_finite": int(b > tau),
             "predicted_alone": critical_mask_ratio(q, tau, b, support[1]),
             "predicted_together": critical_mask_ratio(q, tau, b, support[s.data.views]),
         }
@@ -73,8 +77,6 @@ def _read(w: World, law: OneFeature, times: Sequence[float]) -> list[Row]:
     for now, when in zip(held, times, strict=True):
         number, pure = kernel_law(law, when, s.init_scale)
         values = (float(purity(now)), pure, float(features_per_kernel(now)), number)
-        if not now.any():
-            values = (nan, pure, nan, number)
         chance = 1 - (1 - law.chance(when, s.init_scale)) ** s.kernels
         first: Row = {"time": when, "coverage": float(coverage(now)), "coverage_law": float(chance.mean())}
         rows.append({**first, **dict(zip(names, values, strict=True))})
@@ -94,14 +96,6 @@ def correlation_rows(w: World) -> list[Row]:
 
 
 def encoder(w: World) -> Tensor:
-    """The encoder that sweeps fine-tune: all kernels at the T of 99.9 % predicted coverage, at most 10^6; (1, K, d)."""
-    law = one_feature(w.unlabelled(), w.v, w.setting)
-    when = min(_when(law, w.setting, 0.999), 1e6)
+    """The encoder that sweeps fine-tune: all kernels at their common reading time; (1, K, d)."""
+    when = reading_time([one_feature(w.unlabelled(), w.v, w.setting)], w.setting)
     return pretrain([w], torch.tensor([when], dtype=torch.float64)).weights[-1]
-
-
-def class_views(weights: Tensor, w: World) -> Tensor:
-    """(k,): views of each class that kernels of that class have captured; weights (K, d) trained from scratch."""
-    own = torch.arange(w.setting.kernels)[:, None] // w.setting.kernels_per_class
-    mine = own == torch.arange(w.setting.data.features) // w.setting.data.views
-    return views_per_class(captured(weights @ w.v.T, w.setting) & mine, w.setting.data.views)

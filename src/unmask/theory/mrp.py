@@ -48,8 +48,8 @@ def pretrain(
 
     Args:
         worlds: S worlds of one setting.
-        times: (M,) increasing positive times at which all kernels are read. Kernels that nothing stops (B <= τ) are
-            held at 2 ϱ, where they count as captured and run away.
+        times: (M,) increasing positive times at which all kernels are read. Where kernels run away when they hold
+            several features (b <= τ), all are held at 2 ϱ, where they count as captured.
         through_capture: False stops each kernel at its first capture: capture_time, leader and the weights before it
             are then valid, weights after it are NaN.
         rtol: step error while growing.
@@ -76,8 +76,7 @@ def pretrain(
     )
     rows = torch.nonzero(grown.event)[:, 0]
     steps = 0
-    endless = _settled(setting) >= 2 * setting.threshold / own_strength(setting)
-    if endless:
+    if _runs_away(setting):
         saved = torch.where(saved.isnan(), grown.state, saved)
     elif through_capture and rows.numel():
         steps = rosenbrock(
@@ -127,12 +126,19 @@ def _thinning(setting: Setting) -> int:
 
 
 def _settled(setting: Setting) -> float:
-    """Correlation from which a kernel is near its fixed point and therefore stiff: 0.8 of it, or 2 ϱ where nothing
-    stops it.
+    """Correlation from which a kernel is near its fixed point and therefore stiff: 0.8 of it, but at most 2 ϱ, where
+    those that run away are held.
     """
+    if _runs_away(setting):
+        return 2 * setting.threshold / own_strength(setting)
     reach = fixed_point(setting.power, setting.threshold, setting.teacher_scale, setting.effective_gain)
     lowest = setting.threshold / max(setting.teacher_scale, 1.0)
     return min(max(0.8 * reach, lowest), 2 * setting.threshold) / own_strength(setting)
+
+
+def _runs_away(setting: Setting) -> bool:
+    """Whether a kernel that holds many features is stopped by nothing: their common effective gain is b."""
+    return setting.gain <= setting.teacher_scale
 
 
 def _per_seed(

@@ -54,6 +54,13 @@ def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
     return out
 
 
+def silence(q: int, dtype: torch.dtype) -> float:
+    """α below which a patch may count as silent: α^(2q-1), the smallest product that a force takes of it, would be a
+    denormal number (20 times slower). 1e-5 at q = 4 in float32, 1e-12 at q = 2, and nothing at all in float64.
+    """
+    return float((1e3 * torch.finfo(dtype).tiny) ** (1 / (2 * q - 1)))
+
+
 def branches(alpha: Tensor, q: int, m: Tensor, slope: Tensor) -> Tensor:
     """φ(α) in place of α >= 0, with max(α - 1, 0) = α - m; writes m = min(α, 1) and σ' = m^(q-1). Returns φ = σ/ϱ."""
     power(torch.clamp(alpha, max=1.0, out=m), q - 1, out=slope)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unmask.theory.laws import OneFeature
+from unmask.theory.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,14 @@ def coverage_bands(
     largest = ((curves - mean).abs() / spread).flatten(1).amax(1)
     critical = float(largest.quantile(0.95))
     return Bands(mean, mean - critical * spread, mean + critical * spread, critical, float(largest.median()), spread)
+
+
+def reading_time(laws: Sequence[OneFeature], setting: Setting, share: float = 0.999) -> float:
+    """The common time at which encoders are read: that of 99.9 % predicted coverage of the features that the data show,
+    at most 10^6; 10^5 where the law never comes so far.
+    """
+    when = time_of_full_coverage(laws, setting.init_scale, setting.kernels, share, setting.missing)
+    return 1e5 if when == float("inf") else min(when, 1e6)
 
 
 def time_of_full_coverage(

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
 from unmask.theory.mrp import Pretraining
-from unmask.theory.network import activation, branches
-from unmask.theory.pretraining import BLOCK, LEAST_ROWS, NEGLIGIBLE
+from unmask.theory.network import activation, branches, silence
+from unmask.theory.pretraining import BLOCK, LEAST_ROWS
 from unmask.theory.problem import World
 from unmask.theory.sampling import generator
 
@@ -41,11 +41,12 @@ def pixel_force(
     out_w, out_d = torch.zeros_like(weights), torch.zeros_like(decoder)
     scaled = (weights / threshold).T.contiguous()
     rows = max(LEAST_ROWS, BLOCK // (p * len(weights)))
+    silent = silence(q, x.dtype)
     buffers = [x.new_empty(min(rows, n) * p, len(weights)) for _ in range(3)]
     for chunk in x.split(rows):
         flat = chunk.reshape(-1, d)
         alpha, m, slope = (buffer[: len(flat)] for buffer in buffers)
-        torch.threshold_(torch.mm(flat, scaled, out=alpha), NEGLIGIBLE, 0.0)
+        torch.threshold_(torch.mm(flat, scaled, out=alpha), silent, 0.0)
         s = branches(alpha, q, m, slope).mul_(threshold)
         y = (s @ decoder.T).view_as(chunk)
         total, missing = y.sum(1, keepdim=True), chunk.sum(1, keepdim=True) - chunk

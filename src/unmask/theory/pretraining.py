@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unmask.theory.network import activation, branches, power, slope
+from unmask.theory.network import activation, branches, power, silence, slope
 from unmask.theory.setting import Setting
 
 BLOCK = 1 << 17
@@ -29,12 +29,6 @@ cache saves.
 
 KERNELS = 1024
 """Kernels of a block where kernels decouple."""
-
-
-NEGLIGIBLE = 1e-5
-"""a/ϱ below which a patch is silent: its pull, (a/ϱ)^(2q-1), is below 1e-35 at q = 4 and would become a denormal (20
-times slower).
-"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +83,7 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
     scaled = (weights / obj.threshold).T.contiguous()
     out = weights.new_zeros(weights.shape)
     rows = max(1, BLOCK // (p * weights.shape[0]))
+    silent = silence(obj.power, x.dtype)
     buffers = [x.new_empty(min(rows, n) * p, weights.shape[0]) for _ in range(4)]
     past = False
     for chunk in x.split(rows):
@@ -96,7 +91,7 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
         block = [buffer[:size] for buffer in buffers]
         flat = chunk.reshape(size, d)
         torch.mm(flat, scaled, out=block[0])
-        torch.threshold_(block[0], NEGLIGIBLE, 0.0)
+        torch.threshold_(block[0], silent, 0.0)
         # Once a block is past the threshold, the form that holds everywhere is cheaper than trying the other first.
         pull = None if past else _pull_below(block, p, obj)
         past = pull is None

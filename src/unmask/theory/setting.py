@@ -106,10 +106,12 @@ class Setting:
 
 
 def require_growth_window(setting: Setting) -> None:
-    """Raise unless τ < B < τ^q: below, kernels grow without bound; above, nothing grows from small weights."""
+    """Raise unless τ < b and B < τ^q, B that of one feature alone: else kernels that hold several features grow
+    without bound (see `laws`), or nothing grows from small weights."""
     tau, gain, q = setting.teacher_scale, setting.effective_gain, setting.power
-    if not tau < gain < tau**q:
+    if not (tau < setting.gain and gain < tau**q):
         raise UserError(
-            f"teacher_scale = {tau!r} is outside its window: effective gain B = {gain:.3g} must lie between "
-            f"tau = {tau:.3g} and tau^q = {tau**q:.3g}; change teacher_scale, gain or mask_ratio, or use --break"
+            f"teacher_scale = {tau!r} is outside its window: gain b = {setting.gain:.3g} must be above tau, "
+            f"and effective gain B = {gain:.3g} below tau^q = {tau**q:.3g}; change teacher_scale, gain or mask_ratio, "
+            "or use --break"
         )

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
-from unmask.theory.network import branches, responses
-from unmask.theory.pretraining import BLOCK, LEAST_ROWS, NEGLIGIBLE
+from unmask.theory.network import branches, responses, silence
+from unmask.theory.pretraining import BLOCK, LEAST_ROWS
 from unmask.theory.problem import World
 from unmask.theory.sampling import Samples
 from unmask.theory.setting import Setting
@@ -51,12 +51,13 @@ def _force(
     scaled = (weights / threshold).T.contiguous()
     out_w, out_u = torch.zeros_like(weights), torch.zeros_like(head)
     rows = max(LEAST_ROWS, BLOCK // (p * k))
+    silent = silence(q, weights.dtype)
     buffers = [weights.new_empty(min(rows, n) * p, k) for _ in range(3)]
     total, right = 0.0, True
     for chunk, labels in zip(data.x.split(rows), data.labels.split(rows), strict=True):
         flat = chunk.reshape(-1, d)
         alpha, m, s = (buffer[: len(flat)] for buffer in buffers)
-        torch.threshold_(torch.mm(flat, scaled, out=alpha), NEGLIGIBLE, 0.0)
+        torch.threshold_(torch.mm(flat, scaled, out=alpha), silent, 0.0)
         h = branches(alpha, q, m, s).view(-1, p, k).sum(1).mul_(threshold)
         f = h @ head.T
         total += float(torch.nn.functional.cross_entropy(f, labels, reduction="sum"))
@@ -78,7 +79,7 @@ def train_from_scratch(
     worlds: Sequence[World],
     end: float = 1e7,
     observe: Callable[[Tensor, Tensor, Tensor], None] | None = None,
-    rtol: float = 5e-3,
+    rtol: float = 5e-4,
     data: Sequence[Samples] | None = None,
 ) -> Supervised:
     """SL from the scratch start on the labelled samples (or on `data`) until the stopping rule.
@@ -160,7 +161,7 @@ def _train(
     end: float,
     train_head: bool,
     observe: Callable[[Tensor, Tensor, Tensor], None] | None = None,
-    rtol: float = 5e-3,
+    rtol: float = 5e-4,
 ) -> Supervised:
     count, d = weights.shape[1:]
     size = count * d

@@ -27,7 +27,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether the measured value lies in [low, high]; NaN never does."""
+        """Whether the measured value lies in [low, high]; NaN (there was nothing to test) never does."""
         return self.low <= self.measured <= self.high
 
     def as_dict(self) -> dict[str, object]:
@@ -44,10 +44,10 @@ def failed(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def as_text(verdicts: Sequence[Verdict]) -> str:
-    """A table for a terminal."""
+    """A table for a terminal; "empty" marks claims of which nothing was there to test."""
     lines = [f"{'':5} {'kind':7} {'measured':>10} {'predicted':>10} {'low':>9} {'high':>9} {'n':>6}  claim"]
     for v in verdicts:
-        mark = "holds" if v.holds else "FAILS"
+        mark = "holds" if v.holds else "FAILS" if v.measured == v.measured else "empty"
         numbers = f"{v.measured:10.4g} {v.predicted:10.4g} {v.low:9.4g} {v.high:9.4g} {v.n:6d}"
         lines.append(f"{mark:5} {v.kind:7} {numbers}  {v.claim}")
     return "\n".join(lines)

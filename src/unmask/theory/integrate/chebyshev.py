@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.theory.integrate.clocks import Field
+from unmask.errors import UserError
+from unmask.theory.integrate.clocks import LOST, Field
 
 _EPSILON = 2.0 / 13.0
 
@@ -93,7 +94,7 @@ def chebyshev(
         h = h * (0.8 * ratio.clamp_min(1e-10) ** (-1 / 3)).clamp(0.1, 4.0)
         keep = ~stopped[active] & (t[active] < end * (1 - 1e-12))
         active, force, h, radius, probe = active[keep], force[keep], h[keep], radius[keep], probe[keep]
-    raise RuntimeError(f"{active.numel()} systems reached neither stop nor end in {max_steps} steps")
+    raise UserError(f"{active.numel()} systems reached neither stop nor end in {max_steps} steps{LOST}")
 
 
 def _norm(w: Tensor) -> Tensor:

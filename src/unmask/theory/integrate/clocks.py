@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unmask.errors import UserError
+
 Field = Callable[[Tensor, Tensor], Tensor]
 """(states (B, d), index of the systems (B,)) → time derivative (B, d)."""
 
@@ -26,6 +28,10 @@ _A = (
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
 )
 _E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+
+
+LOST = ": this setting cannot be followed (what grows without bound?); stay nearer to a preset"
+"""How the error ends that tells of systems not followed to their end."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def grow(
         max_steps: guard against a system that cannot be followed.
 
     Raises:
-        RuntimeError: a system has reached neither event nor end within max_steps.
+        UserError: a system has reached neither event nor end within max_steps.
     """
     w, t = start.clone(), torch.zeros(len(start), dtype=torch.float64)
     occurred, mark_time, mark_state = event(w) >= 0, torch.full_like(t, torch.inf), torch.full_like(w, torch.nan)
@@ -88,7 +94,7 @@ def grow(
     steps = evaluations = 0
     while active.numel():
         if steps >= max_steps:
-            raise RuntimeError(f"{active.numel()} systems reached neither event nor end in {max_steps} steps")
+            raise UserError(f"{active.numel()} systems reached neither event nor end in {max_steps} steps{LOST}")
         new, new_t, error, last = _step(field, clock, w[active], t[active], ds[active], slope, active)
         steps, evaluations = steps + 1, evaluations + 6 * len(active)
         scale = rtol * (new.abs() + _size(w[active])[:, None])
@@ -104,6 +110,9 @@ def grow(
         ds[active] *= (0.9 * ratio.clamp_min(1e-10) ** -0.2).clamp(0.2, 4.0)
         running = ~occurred[active] & (t[active] < times[-1])
         active, slope = active[running], slope[running]
+    occurred &= t <= times[-1]  # the last step reaches beyond it
+    late = mark_time > times[-1]
+    mark_time[late], mark_state[late] = torch.inf, torch.nan
     return Growth(w, t, occurred, mark_time, mark_state, steps, evaluations)
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unmask.theory.integrate.clocks import Field
+from unmask.errors import UserError
+from unmask.theory.integrate.clocks import LOST, Field
 
 GAMMA = 1.0 - 0.5**0.5
 
@@ -77,7 +78,7 @@ def rosenbrock(
         h[active] = torch.where(arrived, torch.maximum(proposal, h[active]), proposal)
         running = target[active] < len(times)
         active, matrix = active[running], matrix[running]
-    raise RuntimeError(f"{active.numel()} systems have not reached the last time in {max_steps} steps")
+    raise UserError(f"{active.numel()} systems have not reached the last time in {max_steps} steps{LOST}")
 
 
 def _fitted(h: Tensor, remaining: Tensor) -> Tensor:

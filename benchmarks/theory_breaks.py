@@ -1,0 +1,59 @@
+"""Claim: the checks can fail. Which verdicts change when one assumption is switched off, against the same without.
+
+One seed of `paper-small`; a table row a break: verdicts that hold without it and fail with it, that fail without it and
+hold with it, and those of which nothing is left to test (empty). About a minute a break on one core.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/theory_breaks.py > table.md
+"""
+
+import platform
+import sys
+import time
+
+import torch
+
+from unmask.theory.breaks import BREAKS
+from unmask.theory.verdict import Verdict
+from unmask.theory.verify import verify
+
+PRESET, SEEDS = "paper-small", 1
+
+
+def outcome(verdict: Verdict) -> str:
+    """holds, fails, or empty where nothing was there to test."""
+    return "holds" if verdict.holds else "fails" if verdict.measured == verdict.measured else "empty"
+
+
+def name(verdict: Verdict) -> str:
+    """The claim without what stands in parentheses at its end, and its kind where it is proven."""
+    return verdict.claim.rsplit(" (", 1)[0] + (" [**proven**]" if verdict.kind == "proven" else "")
+
+
+def row(verdicts: list[Verdict], plain: list[Verdict]) -> list[str]:
+    """Three cells: fails, holds, empty, each where it is not so without the break."""
+    cells = []
+    for wanted in ("fails", "holds", "empty"):
+        changed = [
+            f"{name(one)}: {one.measured:.3g}, predicted {one.predicted:.3g}" if wanted != "empty" else name(one)
+            for one, before in zip(verdicts, plain, strict=True)
+            if outcome(one) == wanted != outcome(before)
+        ]
+        cells.append("; ".join(changed) or "none")
+    return cells
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    plain = verify(PRESET, SEEDS)
+    print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, torch {torch.__version__}, float32, seed 0 (n = 1).\n")
+    print(f"Without a break these fail: {'; '.join(name(v) for v in plain if not v.holds)}.\n")
+    print("| break | fails with it only | holds with it only | empty |\n|---|---|---|---|")
+    for one in BREAKS:
+        start = time.monotonic()
+        print(f"| {one} | " + " | ".join(row(verify(PRESET, SEEDS, break_=one), plain)) + " |", flush=True)
+        print(f"{one}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
