@@ -23,7 +23,7 @@ from unmask.commands import (
     RunFlags,
     Scratch,
 )
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.data.commands import CheckData, run_check
 from unmask.deploy.commands import EmbedConfig, ExportConfig, PredictConfig, run_embed, run_export, run_predict
 from unmask.encoders.commands import EncodersConfig, run_encoders
@@ -136,7 +136,7 @@ def _default(kind: type[Any], words: Sequence[str]) -> Any:
     if encoder is not None and encoder != recipe.encoder.encoder:
         recipe = with_encoder(recipe, encoder)
     flags = RunFlags(out=tyro.MISSING)
-    source = replace(recipe.data, data=data)
+    source = _named_data(recipe, data)
     if kind is Pretrain:
         return Pretrain(config=PretrainConfig(data=source, encoder=recipe.encoder, recipe=recipe.pretrain), run=flags)
     if kind is Compare:
@@ -153,10 +153,15 @@ def _audited_data(words: Sequence[str]) -> Audit:
     return Audit(runs=tyro.MISSING, out=tyro.MISSING, data=source or recipe)
 
 
+def _named_data(recipe: Recipe, data: str) -> DataConfig:
+    """Data in the form of a recipe; options of the recipe's own data are of no others."""
+    return replace(recipe.data, data=data, options=recipe.data.options if data == recipe.data.data else None)
+
+
 def comparison(recipe: Recipe, data: str, **changes: Any) -> CompareConfig:
     """A comparison of a recipe on a data set."""
     return CompareConfig(
-        data=replace(recipe.data, data=data),
+        data=_named_data(recipe, data),
         encoder=recipe.encoder,
         pretrain=recipe.pretrain,
         finetune=recipe.finetune,

@@ -118,6 +118,10 @@ def test_json_fields() -> None:
     words = ["pretrain", "--out", "x", "--encoder-options", '{"width": 8}', "--options", "none"]
     assert parse(words).config.encoder.encoder_options == {"width": 8}
     assert parse(words).config.data.options is None
+    assert parse(["pretrain", "--out", "x"]).config.data.options == named("multiview").data.options
+    for command in ("pretrain", "compare"):  # Options of the recipe's own data are of no others.
+        words = [command, "--data", "digits", "--recipe", "multiview", "--out", "x"]
+        assert parse(words).config.data.options is None
 
 
 @pytest.mark.parametrize("side", [32, 224])

@@ -139,6 +139,7 @@ def test_single_view_share_is_the_share_of_training_images_with_one_part() -> No
         ({"clases": 3}, "no option .*clases.*classes"),
         ({"parts": 5}, "parts = 5 .* at most 3"),
         ({"weak_strength": 2.0}, r"weak_strength = 2.0 .* \[0, 1\]"),
+        ({"images": "many"}, r"options.images: expected a whole number, found 'many'"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, float], message: str) -> None:

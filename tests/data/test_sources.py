@@ -248,3 +248,10 @@ def test_a_cut_idx_file_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_nothing_is_refused() -> None:
     with pytest.raises(UserError, match=r"no built-in .*fashion-mnist"):
         read_source(DataConfig(data="fashionmnist"), labels=True)
+
+
+def test_options_of_what_has_none_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 8, 8), np.uint8))
+    for name in ("digits", str(tmp_path), str(tmp_path / "x.npy")):
+        with pytest.raises(UserError, match=f"^options: {name} has none, only the built-in multiview does; found a$"):
+            read_source(DataConfig(data=name, options={"a": 1}), labels=False)

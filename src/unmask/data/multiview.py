@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from unmask.config.serialise import from_json
 from unmask.config.validation import require, require_at_least, require_between, require_seed
 from unmask.data.source import TEST, TRAIN, VAL, Arrays, Source, split_array
 from unmask.errors import UserError
@@ -233,14 +234,12 @@ def read_multiview(options: dict[str, float | int | str | bool]) -> Source:
     The test has the parts "multi", "single_1", ... "single_L".
 
     Raises:
-        UserError: an unknown option or a value out of range.
+        UserError: an unknown option, or a value of the wrong type or out of range.
     """
-    try:
-        config = MultiViewConfig(**options)  # type: ignore[arg-type]
-    except TypeError:
-        known = ", ".join(MultiViewConfig.__dataclass_fields__)
-        unknown = sorted(set(options) - set(MultiViewConfig.__dataclass_fields__))
-        raise UserError(f"options: multiview has no option {unknown}: the options are {known}") from None
+    known = MultiViewConfig.__dataclass_fields__
+    if unknown := sorted(set(options) - set(known)):
+        raise UserError(f"options: multiview has no option {unknown}: the options are {', '.join(known)}")
+    config = from_json(MultiViewConfig, options, "options")
     drawn = {name: draw_multiview(config, name, shows) for name, shows in _shows(config).items()}
     counts = [len(part.labels) for part in drawn.values()]
     shows = _shows(config)[TEST]

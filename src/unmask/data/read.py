@@ -23,12 +23,16 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
     """The data set a configuration names: a built-in, or a path. Files are listed, not opened; shards are indexed.
 
     Raises:
-        UserError: no such thing, or not of a supported layout.
+        UserError: no such thing, not of a supported layout, or options where there are none.
     """
     name, path = config.data, Path(config.data)
     fields = Fields(config.image_field, config.label_field)
     if name == "multiview":
         return read_multiview(config.options or {})
+    if config.options:
+        raise UserError(
+            f"options: {name} has none, only the built-in multiview does; found {', '.join(config.options)}"
+        )
     if name == "digits":
         return digits()
     if name == "fashion-mnist":

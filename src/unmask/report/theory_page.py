@@ -126,7 +126,8 @@ def _section(number: int, swept: Swept, setting: Setting) -> Section:
     name = swept.axes[0][0] if swept.axes else ""
     title, intro = TITLES[swept.measure, name]
     seeds = len({row["seed"] for row in swept.rows})
-    note = f" {seeds} seeds, each drawn or their mean." if seeds > 1 else " One seed."
+    drawn = "; bars span them" if swept.measure in ("learners", "downstream") else ", each drawn or their mean"
+    note = f" {seeds} seeds{drawn}." if seeds > 1 else " One seed."
     panels = panels_of(swept.measure, swept.rows, swept.axes, (setting.init_scale, setting.scratch_init_scale))
     return Section(title=title, intro=intro + note, plates=[_plate(f"s{number}p{i}", p) for i, p in enumerate(panels)])
 
