@@ -13,6 +13,7 @@ from unmask.theory.breaks import BREAKS, broken
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
 from unmask.theory.checks_coverage import bound_share
 from unmask.theory.checks_exact import (
+    _plain,
     bisect_mask_ratio,
     decoupling_check,
     fixed_point_check,
@@ -148,7 +149,7 @@ def test_of_starts_above_the_capture_level_the_largest_leads() -> None:
 
 
 def test_the_closed_gradient_holds_at_every_power() -> None:
-    """What counts as silent depends on the power: at q = 2 patches of a/ϱ = 1e-5 still pull."""
+    """What counts as silent depends on the number type: in float64 patches of a/ϱ = 1e-5 still pull at q = 2."""
     for q in (2, 3, 4, 6):
         assert gradient_check(replace(SMALL, power=q, samples=120)).holds
 
@@ -180,3 +181,8 @@ def test_where_nothing_is_captured_purity_is_empty() -> None:
     empty = Verdict(claim="x", kind="ours", measured=float("nan"), predicted=1.0, low=0.0, high=1.0, n=0)
     assert not empty.holds
     assert "empty" in as_text([empty])
+
+
+def test_rounding_does_not_wake_what_a_kernel_has_nothing_of() -> None:
+    """At q = 2, just past the ratio at which one view grows alone, the other view would grow out of float32's noise."""
+    assert abs(bisect_mask_ratio(_plain(1, power=2, gain=1.6), 1) - critical_mask_ratio(2, 1.4, 1.6, 1)) < 0.03

@@ -55,10 +55,11 @@ def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
 
 
 def silence(q: int, dtype: torch.dtype) -> float:
-    """α below which a patch may count as silent: α^(2q-1), the smallest product that a force takes of it, would be a
-    denormal number (20 times slower). 1e-5 at q = 4 in float32, 1e-12 at q = 2, and nothing at all in float64.
+    """α below which a patch counts as silent: rounding, 100 ε, from which features that a kernel has nothing of would
+    grow; or where α^(2q-1), the smallest product that a force takes of it, is a denormal number (20 times slower).
     """
-    return float((1e3 * torch.finfo(dtype).tiny) ** (1 / (2 * q - 1)))
+    kind = torch.finfo(dtype)
+    return max(100 * kind.eps, float((1e3 * kind.tiny) ** (1 / (2 * q - 1))))
 
 
 def branches(alpha: Tensor, q: int, m: Tensor, slope: Tensor) -> Tensor:
