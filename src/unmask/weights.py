@@ -60,21 +60,32 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
     return tensors, from_json(Card, header["card"]) if "card" in header else None
 
 
-def resolve_weights(init: str) -> Path:
+def resolve_weights(init: str, *, field: str = "init") -> Path:
     """The safetensors file meant by a run folder or a path. Raises UserError where there is none."""
     path = Path(init)
     if path.is_dir():
         file = path / ENCODER_FILE
-        if not file.exists():
-            raise UserError(f"{path}: holds no {ENCODER_FILE}; is it a finished run of unmask?")
-        return file
+        if file.exists():
+            return file
+        inner = sorted((path / "pretrain").glob("seed_*"))
+        mend = (
+            f"of a comparison give one of its pretrainings, {inner[0]}" if inner else "is it a finished run of unmask?"
+        )
+        raise UserError(f"{path}: holds no {ENCODER_FILE}; {mend}")
     if not path.exists():
-        raise UserError(f"init: {init} is neither a run folder nor a weights file (nor timm:pretrained)")
+        raise UserError(f"{field}: {init} is neither a run folder nor a weights file (nor timm:pretrained)")
     return path
 
 
-def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: int) -> list[str]:
+def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: int, field: str = "init") -> list[str]:
     """Load encoder weights into a model; its head keeps its own. Returns notes to show.
+
+    Args:
+        model: the model, of the encoder `config`.
+        init: a run folder, a weights file, or timm:pretrained.
+        config: the encoder asked for; a file that says of which it is must be of the same.
+        channels: of the images.
+        field: what errors begin with.
 
     Raises:
         UserError: any encoder parameter is missing, unexpected or of another shape: training would silently start
@@ -84,12 +95,14 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
         tensors = _timm_pretrained(config, channels)
         card = None
     else:
-        tensors, card = load_weights(resolve_weights(init))
+        tensors, card = load_weights(resolve_weights(init, field=field))
+    if card is not None and card.channels != channels:
+        raise UserError(f"{field}: {init} was trained on images of {card.channels} channels, the data have {channels}")
     if card is not None and card.encoder != config:
         held, asked = to_json(card.encoder), to_json(config)
         other = [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]
         mend = "give the same encoder, or none: it comes from the run"
-        raise UserError(f"init: {init} holds another encoder than the one asked for: {'; '.join(other)}; {mend}")
+        raise UserError(f"{field}: {init} holds another encoder than the one asked for: {'; '.join(other)}; {mend}")
     head = head_names(model)
     wanted = model.state_dict()
     offered = {k: v for k, v in tensors.items() if k not in head}
@@ -98,9 +111,10 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
     # A head that this model lacks may come with the file: fc., head., classifier. of a timm classifier.
     unexpected = [k for k in unexpected if k.split(".")[0] not in ("fc", "head", "classifier", "head_dist")]
     shapes = [k for k in offered if k in wanted and offered[k].shape != wanted[k].shape]
+    size = f"; it was trained at {card.image_size[0]} x {card.image_size[1]} pixels" if card is not None else ""
     for what, names in (("lacks", missing), ("has the unexpected", unexpected), ("has another shape for", shapes)):
         if names:
-            raise UserError(f"init: {init} {what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+            raise UserError(f"{field}: {init} {what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}{size}")
     model.load_state_dict({k: v for k, v in offered.items() if k in wanted}, strict=False)
     return [f"encoder weights from {init}: {len(wanted) - len(head & set(wanted))} tensors, head new"]
 

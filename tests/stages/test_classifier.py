@@ -13,9 +13,10 @@ from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainCon
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs import read_json, write_json
 from unmask.stages.classifier import build_classifier, fit, labelled_subset, mixup
 from unmask.stages.classify import finetune, scratch
+from unmask.stages.origin import origin_notes
 from unmask.stages.pretrain import pretrain
 from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
 from unmask.training.engine import fast_layout
@@ -74,6 +75,48 @@ def test_a_wrong_encoder_is_refused(
         fit(replace(training, init=str(tmp_path / "cut.safetensors")), data)
     with pytest.raises(UserError, match=r"holds no encoder\.safetensors"):
         fit(replace(training, init=str(tmp_path)), data)
+    (tmp_path / "compared" / "pretrain" / "seed_0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"of a comparison give one of its pretrainings, .*seed_0"):
+        fit(replace(training, init=str(tmp_path / "compared")), data)
+
+
+def test_what_is_wrong_with_a_teacher_is_said_of_the_teacher(
+    pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """Other channels, and more stages than there are."""
+    wide = build_model(pretraining.encoder, channels=7, image_size=(16, 16))
+    card = replace(card_of(pretraining.encoder, data), channels=7)
+    save_weights(tmp_path / "wide.safetensors", wide, card)
+    target = replace(pretraining.recipe.target, target="frozen_teacher", teacher=str(tmp_path / "wide.safetensors"))
+    config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
+    with pytest.raises(UserError, match=r"^teacher: .* was trained on images of 7 channels, the data have 1"):
+        pretrain(config, tmp_path / "run", progress=False, dataset=data)
+    target = replace(pretraining.recipe.target, target="ema_teacher", teacher_stages=99)
+    config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
+    with pytest.raises(UserError, match="teacher_stages = 99: the teacher has 5 stages"):
+        pretrain(config, tmp_path / "run", progress=False, dataset=data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_finetuning_says_whether_the_test_was_seen(
+    pretraining: PretrainConfig, training: ClassifyConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """Nothing for the same split; other images, transductive runs and folders without a record are named."""
+    run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    assert origin_notes(run, data) == origin_notes(None, data) == origin_notes("timm:pretrained", data) == []
+    (note,) = origin_notes(run, replace(data, fingerprint="other"))
+    assert "may have seen the test" in note
+    tuned = finetune(
+        replace(training, init=str(run)), tmp_path / "tuned", progress=False, dataset=replace(data, fingerprint="other")
+    )
+    assert note in read_json(tuned / "environment.json")["notes"]
+    config = read_json(run / "config.json")
+    write_json(run / "config.json", config | {"data": config["data"] | {"transductive": True}})
+    (note,) = origin_notes(run, data)
+    assert "has seen the validation and test images" in note
+    write_json(run / "config.json", [])
+    (note,) = origin_notes(run, data)
+    assert "not known" in note
 
 
 def test_subset_has_the_budget_of_every_class(training: ClassifyConfig, data: Dataset) -> None:

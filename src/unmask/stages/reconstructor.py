@@ -85,8 +85,14 @@ def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, ima
         return PixelTarget(channels * encoder.cell**2, encoder.cell, wanted.target == "normalised_pixels")
     frozen = wanted.target == "frozen_teacher"
     teacher = _frozen_teacher(config, channels, image_size) if frozen else deepcopy(encoder.model)
+    whole = masked_encoder(teacher, image_size=image_size, execution="auto")
+    if wanted.teacher_stages > len(whole.channels):
+        raise UserError(
+            f"teacher_stages = {wanted.teacher_stages}: the teacher has {len(whole.channels)} stages (of a ViT: blocks "
+            "that are looked at)"
+        )
     return TeacherTarget(
-        masked_encoder(teacher, image_size=image_size, execution="auto"),
+        whole,
         encoder.grid,
         stages=wanted.teacher_stages,
         momentum=None if frozen else wanted.teacher_momentum,
@@ -102,12 +108,12 @@ def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
         model = build_model(encoder, channels=channels, image_size=image_size)
-        initialise(model, "timm:pretrained", encoder, channels=channels)
+        initialise(model, "timm:pretrained", encoder, channels=channels, field="teacher")
         return model
-    _, card = load_weights(resolve_weights(name))
+    _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
     model = build_model(encoder, channels=channels, image_size=image_size)
-    initialise(model, name, encoder, channels=channels)
+    initialise(model, name, encoder, channels=channels, field="teacher")
     return model
 
 
