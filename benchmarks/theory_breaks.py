@@ -7,6 +7,7 @@ Run: OMP_NUM_THREADS=1 python benchmarks/theory_breaks.py > table.md
 """
 
 import platform
+import re
 import sys
 import time
 
@@ -26,7 +27,7 @@ def outcome(verdict: Verdict) -> str:
 
 def name(verdict: Verdict) -> str:
     """The claim without what stands in parentheses at its end, and its kind where it is proven."""
-    return verdict.claim.rsplit(" (", 1)[0] + (" [**proven**]" if verdict.kind == "proven" else "")
+    return re.sub(r" \([^()]*\)$", "", verdict.claim) + (" [**proven**]" if verdict.kind == "proven" else "")
 
 
 def row(verdicts: list[Verdict], plain: list[Verdict]) -> list[str]:
