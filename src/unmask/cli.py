@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,6 +55,8 @@ COMMANDS: dict[str, type[Any]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit code 0: done; 2: the input was wrong; 130, 143: Ctrl-C, SIGTERM. One line says what to do."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # A name that the terminal cannot show is no reason to fail.
     try:
         with stopping_at_once():
             sys.exit(run(parse(words)))

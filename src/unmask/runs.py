@@ -27,6 +27,7 @@ from unmask.kinds import foreign, is_cut_off, kind_of_run
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads"}
 _FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
+_ESCAPED = "backslashreplace"  # Of bytes that are no UTF-8, in Python a lone surrogate: as JSON escapes it.
 _PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
 
 
@@ -54,10 +55,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, keys in their order."""
+    """Write JSON atomically, indented, keys in their order. What is no UTF-8 in a path is escaped, so that it is read
+    back as it was."""
     text = json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=True)
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8", errors=_ESCAPED)
 
 
 def read_json(path: Path) -> Any:
@@ -73,7 +75,7 @@ def read_json(path: Path) -> Any:
 def append_metrics(folder: Path, **values: Any) -> None:
     """Append one line to metrics.jsonl. A line is written with one call, so a kill never leaves two half lines."""
     line = json.dumps(values, ensure_ascii=False) + "\n"
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8", errors=_ESCAPED) as stream:
         stream.write(line)
 
 
@@ -97,7 +99,8 @@ def rewind_metrics(folder: Path, step: int) -> None:
 def rewrite_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Replace metrics.jsonl by these lines, atomically."""
     with atomic_path(folder / "metrics.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        temporary.write_text("".join(lines), encoding="utf-8", errors=_ESCAPED)
 
 
 def check_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: bool = False) -> bool:

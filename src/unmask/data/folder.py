@@ -67,7 +67,7 @@ def read_folder(
         raise UserError(_no_image(root, listing))
     has_splits = _has_splits(listing)
     places = [_place(path, has_splits) for path in listing.images]
-    classes, codes = encode_labels([shown(name) for _, name in places])
+    classes, codes = encode_labels([name for _, name in places])
     if len(classes) < 2:
         if labels:
             raise UserError(_no_classes(root, listing, classes))

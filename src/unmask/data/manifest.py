@@ -1,6 +1,7 @@
 """A table of images: CSV or parquet with the columns path and, as far as wanted, label, group and split."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -16,6 +17,7 @@ from unmask.data.texts import Texts
 from unmask.errors import UserError
 
 COLUMNS = ("path", "label", "group", "split")
+_NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def read_manifest(file: Path, *, labels: bool, page: int = 0, pages_are_channels
         pages_are_channels: stack all pages as channels instead.
 
     Raises:
-        UserError: no such file, no column `path`, no labels where they are needed, an unknown split, a file listed
+        UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file listed
             twice, or a group in two splits. The message names column, line or group.
     """
     table = read_table(file)
@@ -83,7 +85,16 @@ def _read_csv(file: Path) -> dict[str, list[str]]:
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UserError(f"{file}: row {number} has {len(row)} fields, the header {len(names)}")
+        _require_utf_8(file, number, dict(zip(names, row, strict=True)))
     return {name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(names)}
+
+
+def _require_utf_8(file: Path, number: int, row: dict[str, str]) -> None:
+    """Raise `UserError` where a cell that is read is no UTF-8; the path of a file that has such a name may be."""
+    for name in COLUMNS:
+        cell = row.get(name, "")
+        if _NO_UTF_8.search(cell) and not (name == "path" and (file.parent / cell.strip()).exists()):
+            raise UserError(f"{file}: row {number}: {shown(cell)} is not UTF-8: save the table as UTF-8")
 
 
 def _read_parquet(file: Path) -> dict[str, list[str]]:
@@ -96,10 +107,12 @@ def _read_parquet(file: Path) -> dict[str, list[str]]:
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names in natural order, and the index of each label; -1 for ""."""
-    classes = tuple(sorted(set(labels) - {""}, key=natural_key))
+    """Class names in natural order, as text that can be printed, and the index of each label; -1 for ""."""
+    printable = {label: shown(label) for label in set(labels)}
+    classes = tuple(sorted(set(printable.values()) - {""}, key=natural_key))
     index = {name: i for i, name in enumerate(classes)} | {"": -1}
-    return classes, np.asarray([index[label] for label in labels], np.int64)
+    codes = {label: index[name] for label, name in printable.items()}
+    return classes, np.asarray([codes[label] for label in labels], np.int64)
 
 
 def encode_groups(groups: Sequence[str]) -> NDArray[np.int64]:

@@ -97,5 +97,5 @@ def _label(tar: BinaryIO, key: str, members: dict[str, Place], wanted: str | Non
 def _text(tar: BinaryIO, place: Place) -> str:
     """Text of a member; "" for -1, which stands for no label."""
     tar.seek(place.offset)
-    text = tar.read(place.size).decode("utf-8", "replace").strip()
+    text = tar.read(place.size).decode("utf-8", "backslashreplace").strip()
     return "" if text == "-1" else text
