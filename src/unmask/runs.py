@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from unmask.config import to_json
+from unmask.config.validation import require_utf_8
 from unmask.errors import UserError
 from unmask.kinds import foreign, is_cut_off, kind_of_run
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads"}
 _FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
-_ESCAPED = "backslashreplace"  # Of bytes that are no UTF-8, in Python a lone surrogate: as JSON escapes it.
 _PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
 
 
@@ -55,11 +55,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, keys in their order. What is no UTF-8 in a path is escaped, so that it is read
-    back as it was."""
+    """Write JSON atomically, indented, keys in their order."""
     text = json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=True)
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", errors=_ESCAPED)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -75,7 +74,7 @@ def read_json(path: Path) -> Any:
 def append_metrics(folder: Path, **values: Any) -> None:
     """Append one line to metrics.jsonl. A line is written with one call, so a kill never leaves two half lines."""
     line = json.dumps(values, ensure_ascii=False) + "\n"
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8", errors=_ESCAPED) as stream:
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(line)
 
 
@@ -99,20 +98,20 @@ def rewind_metrics(folder: Path, step: int) -> None:
 def rewrite_metrics(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Replace metrics.jsonl by these lines, atomically."""
     with atomic_path(folder / "metrics.jsonl") as temporary:
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        temporary.write_text("".join(lines), encoding="utf-8", errors=_ESCAPED)
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def check_folder(folder: Path, config: Any, *, resume: bool = False, overwrite: bool = False) -> bool:
     """Whether `claim_folder` would continue a run there; raises what it would raise, and writes nothing.
 
     Raises:
-        UserError: the folder cannot be written; or is not empty and neither flag is given; or --resume with another
-            configuration; or a flag with a folder of another kind of run, or none; or --overwrite on a folder that
-            holds anything else (it would delete what such a run did not write).
+        UserError: the folder cannot be written, or its name is not UTF-8; it is not empty and neither flag is given;
+            --resume with another configuration; a flag with a folder of another kind of run, or of none; --overwrite
+            on a folder that holds anything else (it would delete what such a run did not write).
     """
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other")
+    require_utf_8("out", str(folder))
     if folder.exists() and not folder.is_dir():
         weights = "; these are weights, not a run: use --init" * (folder.suffix == ".safetensors")
         raise UserError(f"{folder}: exists and is not a folder{weights}")

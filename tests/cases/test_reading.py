@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import tarfile
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from unmask.data.decode import decode
 from unmask.data.folder import list_images
 from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
+from unmask.data.manifest import read_manifest
 from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -289,6 +292,34 @@ def test_11_a_class_whose_name_is_not_utf_8_is_a_class(tmp_path: Path) -> None:
     data = load(tmp_path)
     assert data.classes == ("\\xff", "a")
     assert len(all_names(data)) == 12
+    with pytest.raises(UserError, match="allowed is a path of UTF-8; rename it, or link"):
+        load(Path(os.fsdecode(odd)))
+
+
+def test_11_a_manifest_is_utf_8_but_for_paths_of_files_that_are_not(tmp_path: Path) -> None:
+    """In another encoding labels would look alike, and fail where they are written."""
+    draw(tmp_path, *classes_of("a"))
+    with open(os.fsencode(tmp_path) + b"/\xff.png", "wb") as file:
+        picture().save(file, format="PNG")
+    lines = [b"path,label,group,more", b"a/0.png,a,,", b"a/1.png,b,,\xe4", b"\xff.png,b,,"]
+    for bad in (b"a/2.png,\xe4,,", b"a/2.png,b,\xe4,", b"\xe4.png,b,,"):
+        (tmp_path / "list.csv").write_bytes(b"\n".join([*lines, bad]))
+        with pytest.raises(UserError, match=r"list\.csv: row 5: \\xe4.* is not UTF-8: save the table as UTF-8"):
+            read_manifest(tmp_path / "list.csv", labels=True)
+    (tmp_path / "list.csv").write_bytes(b"\n".join(lines))
+    source = read_manifest(tmp_path / "list.csv", labels=True)
+    assert (source.classes, source.names[2]) == (("a", "b"), "\\xff.png")
+
+
+def test_11_labels_of_shards_in_another_encoding_stay_apart(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for i in range(12):
+            picture().save(encoded := BytesIO(), format="PNG")
+            for name, content in (("png", encoded.getvalue()), ("cls", (b"\xe4", b"\xf6")[i % 2])):
+                info = tarfile.TarInfo(f"{i}.{name}")
+                info.size = len(content)
+                tar.addfile(info, BytesIO(content))
+    assert load(tmp_path / "x.tar").classes == ("\\xe4", "\\xf6")
 
 
 # 12. Thin images.

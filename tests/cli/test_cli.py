@@ -1,6 +1,7 @@
 """The command line: fast help, defaults from recipes, one line and exit code 2 for every mistake."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -87,6 +88,25 @@ def test_a_reader_that_has_seen_enough_gets_no_error() -> None:
         program.stdout.close()
         assert program.stderr.read() == b""
     assert program.returncode == 141
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+    """Neither a Latin-1 terminal nor a path that is no UTF-8 ends a command with a traceback."""
+    for name in ("猫", "b"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(4):
+            picture = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "images" / name / f"{i}.png")
+    result = subprocess.run(
+        [sys.executable, "-m", "unmask", "data", "check", "images", "--json", "--quiet"],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert set(json.loads(result.stdout)["classes"]) == {"猫", "b"}
 
 
 def test_sections_of_a_comparison_have_their_own_flags() -> None:

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from unmask.config.flags import OBJECT
-from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
+from unmask.config.validation import (
+    require,
+    require_at_least,
+    require_between,
+    require_choice,
+    require_seed,
+    require_utf_8,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.data), "data", self.data, "a path or the name of a built-in")
+        require_utf_8("data", self.data)
         if self.image_size is not None:
             for side in self.image_size:
                 require_at_least("image_size", side, 1)

@@ -35,3 +35,9 @@ def require_choice(field: str, value: str, choices: Sequence[str]) -> None:
 def require_seed(field: str, value: int) -> None:
     """Require a whole number from 0 that a signed integer of 64 bits holds, as generators take it."""
     require(0 <= value < 2**63, field, value, "0 to 2^63 - 1")
+
+
+def require_utf_8(field: str, path: str) -> None:
+    """Require a path whose name is text: others cannot be written into tables and pages, nor opened by safetensors."""
+    good = path == path.encode("utf-8", "replace").decode()
+    require(good, field, path, "a path of UTF-8; rename it, or link to it under another name")
