@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -219,6 +220,12 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
         return {"cells": cells} | {name: summary[name] for name in ("differences", "verdicts", "means", "ensembles")}
 
     assert without_seconds(one) == without_seconds(two)
+    cell = next((part / "cells").glob("*.json"))
+    before = cell.read_text()
+    cell.write_text("{}")
+    with pytest.raises(UserError, match="its JSON files do not hold what a run writes"):
+        compare(config, part, resume=True, progress=False)
+    cell.write_text(before)
     assert (part / "report.html").stat().st_size > 10_000
     _check_schema(one)
     _check_interval(one)
@@ -361,12 +368,15 @@ def test_pretrainings_take_turns_in_the_audit(config: CompareConfig) -> None:
 
 def test_what_cannot_work_fails_first(config: CompareConfig, tmp_path: Path) -> None:
     """Budgets beyond the labels, unlabelled data, a missing weights file: before any folder is made."""
+    np.savez(tmp_path / "one.npz", images=np.zeros((12, 8, 8), np.uint8), labels=[0, 1] * 6, groups=[0, 1] * 6)
+    one_group = tmp_path / "one.npz"
     unlabelled = tmp_path / "images"
     unlabelled.mkdir()
     for change, text in (
         ({"budgets": (1000,)}, "1000"),
         ({"given": str(tmp_path / "none.safetensors"), "arms": ("given",)}, "none.safetensors"),
         ({"data": DataConfig(data=str(unlabelled))}, "images"),
+        ({"data": DataConfig(data=str(one_group))}, r"has no validation and no test images; a comparison needs"),
         ({"pretrained": (tmp_path / "nowhere",)}, "nowhere"),
         ({"audit": True, "arms": ("probe_mrp", "scratch_compute")}, "leaves a network to look at"),
     ):

@@ -7,6 +7,7 @@ from typing import Any
 from unmask.config import CompareConfig, PretrainConfig, from_json
 from unmask.data.load import Dataset
 from unmask.runs import read_json
+from unmask.stages.origin import origin_notes
 from unmask.training.optimiser import plan_steps
 
 
@@ -19,11 +20,7 @@ def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, 
             recipes[run] = from_json(PretrainConfig, read_json(run / "config.json")).recipe
         else:
             notes.append(f"{run} has no config.json: its recipe is taken to be the one this comparison is given")
-        seen = _facts(run).get("data", {}).get("fingerprint")
-        if seen is None:
-            notes.append(f"{run} does not record its images: whether it has seen the test is not known")
-        elif seen != data.fingerprint:
-            notes.append(f"{run} was pretrained on other images or another split: it may have seen the test images")
+        notes += origin_notes(run, data)
     if not recipes:
         return config, notes
     first, recipe = next(iter(recipes.items()))

@@ -1,5 +1,6 @@
 """`unmask compare`: pretrain, tune the baseline, fill the table, judge, report. Every finished piece is kept."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.report.audit import AUDIT_FILE
+from unmask.report.folders import of_a_run
 from unmask.report.page import write_report
 from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
 from unmask.stages.pretrain import pretrain
@@ -62,11 +64,15 @@ def compare(
     cell = _check(config, data)
     if claim_folder(out, asked, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
+    for note in of_runs if progress else ():
+        tqdm.write(f"note: {note}", file=sys.stderr)
     jobs = config.jobs or default_jobs()
     work = Work(config, out, data, cell)
     with _clock(out, started) as spent:
         notes = _fill(work, jobs, of_runs, progress)
-        write_json(out / "summary.json", build_summary(config, out, data, notes) | {"wall_seconds": spent()})
+        with of_a_run(out):
+            summary = build_summary(config, out, data, notes)
+        write_json(out / "summary.json", summary | {"wall_seconds": spent()})
     write_report([out])
     return out
 
@@ -78,7 +84,8 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
     An interrupted or failed session counts; one that is killed outright does not.
     """
     files = [file for file in (out / "wall.json", out / "summary.json") if file.exists()]
-    before = max((float(read_json(file)["wall_seconds"]) for file in files), default=0.0)
+    with of_a_run(out):
+        before = max((float(read_json(file)["wall_seconds"]) for file in files), default=0.0)
 
     def spent() -> float:
         return before + time.monotonic() - started
@@ -94,7 +101,8 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
     config, out, data = work.config, work.out, work.data
     _pretrain_all(work, jobs, progress)
     _run("tune the baseline", work.trials(), data, jobs, progress)
-    chosen = work.chosen()
+    with of_a_run(out):
+        chosen = work.chosen()
     notes = [*data.notes, *of_runs, *notes_of(config, data, chosen)]
     facts = environment(
         seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
@@ -109,8 +117,13 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
 
 def _check(config: CompareConfig, data: Dataset) -> int | None:
     """Everything that could fail later fails now. Returns the side of a mask cell."""
-    if data.train is None or data.val is None or not data.tests:
-        raise UserError(f"data: {config.data.data} has no labels; a comparison needs train, validation and test labels")
+    parts = {"training": data.train, "validation": data.val, "test": next(iter(data.tests.values()), None)}
+    lacking = [name for name, images in parts.items() if images is None or not len(images)]
+    if data.train is None or lacking:
+        why = "no labels" if data.train is None else f"no {' and no '.join(lacking)} images"
+        raise UserError(
+            f"data: {config.data.data} has {why}; a comparison needs labelled training, validation and test images"
+        )
     nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
     if config.audit and not audited_cells(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
