@@ -119,9 +119,7 @@ def leaders_by_law(run: Experiment) -> Verdict:
 
 
 def expected_features(run: Experiment, when: float, partners: bool) -> float:
-    """Features of a kernel that has any, by the law: binomial (F, p(T)), plus one partner view for every second
-    captured one.
-    """
+    """Features of a kernel that has any, by the law of a kernel, plus one partner view for every second one."""
     total = 0.0
     for law in run.laws:
         p = law.chance(when, run.setting.init_scale)

@@ -1,6 +1,4 @@
-"""Verdicts on what follows pretraining: fine-tuning keeps features and is right on both kinds; SL plays a lottery
-between views.
-"""
+"""Verdicts on what follows pretraining: fine-tuning keeps features; SL plays a lottery between views."""
 
 from dataclasses import replace
 

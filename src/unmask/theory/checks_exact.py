@@ -1,6 +1,4 @@
-"""Verdicts on what follows from the equations alone: gradients, mask integral, decoupling, fixed point, growth
-window, phases.
-"""
+"""Verdicts on what follows from the equations alone: gradients, decoupling, fixed points, windows and phases."""
 
 import itertools
 from dataclasses import replace
@@ -137,9 +135,7 @@ def growth_window_check() -> Verdict:
 
 
 def phase_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[Verdict]:
-    """Critical mask ratios by bisection: one feature alone, the L views of a class together; equal, then random
-    strengths.
-    """
+    """Critical mask ratios by bisection: one feature, then the L views of a class; equal, then random strengths."""
     verdicts = []
     q, tau, b = setting.power, setting.teacher_scale, setting.gain
     for members, name in ((1, "alone"), (setting.data.views, "together")):

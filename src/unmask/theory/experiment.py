@@ -1,6 +1,4 @@
-"""The runs that several verdicts share, done once: pretraining, its laws, fine-tuning and training from scratch, over
-S seeds.
-"""
+"""The runs that several verdicts share: pretraining, its laws, fine-tuning and scratch, once for each of S seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -43,9 +43,7 @@ def responses(weights: Tensor, x: Tensor, q: int, threshold: float) -> Tensor:
 
 
 def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
-    """base^exponent for exponent >= 1 by repeated multiplication, into `out` (no alias of base): torch's own pow is
-    slow from 4 on.
-    """
+    """base^exponent for exponent >= 1, into `out` (no alias of base); torch's own pow is slow from 4 on."""
     if exponent <= 3:
         return torch.pow(base, exponent, out=out)
     torch.pow(base, 3, out=out)

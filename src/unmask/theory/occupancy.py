@@ -67,9 +67,7 @@ def coverage_bands(
     replicates: int = 400,
     seed: int = 0,
 ) -> Bands:
-    """Bands of the coverage curve averaged over seeds, one law a seed (its finite sample enters the one-feature
-    equation).
-    """
+    """Bands of the coverage curve averaged over seeds, one law a seed, that of its own finite sample."""
     gen = torch.Generator().manual_seed(seed)
     total = torch.zeros(replicates, len(times), len(counts), dtype=torch.float64)
     for law in laws:

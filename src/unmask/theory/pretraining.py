@@ -23,9 +23,7 @@ BLOCK = 1 << 17
 """Elements of a row block: small enough that its few buffers stay in cache, large enough for the matrix product."""
 
 LEAST_ROWS = 16
-"""Samples of a block where kernels are coupled, at least: with many kernels, thinner matrix products cost more than the
-cache saves.
-"""
+"""Samples of a block where kernels are coupled, at least: thinner matrix products cost more than the cache saves."""
 
 KERNELS = 1024
 """Kernels of a block where kernels decouple."""

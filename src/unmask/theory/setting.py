@@ -39,9 +39,7 @@ class Setting:
 
     # Downstream task
     task_classes: int = 0
-    """Classes of the downstream task, the first ones; 0 means all. The features of the others occur in pretraining
-    only.
-    """
+    """Classes of the downstream task, the first ones; 0: all. Features of the others occur in pretraining only."""
     task_views: int = 0
     """Views that downstream data show of each class, the first ones; 0 means all."""
 

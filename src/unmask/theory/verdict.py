@@ -13,9 +13,7 @@ class Verdict:
 
     claim: str
     kind: Kind
-    """proven: follows from the equations here, must hold; paper: claimed by arXiv 2206.03826 or Allen-Zhu & Li; ours:
-    beyond them.
-    """
+    """proven: from the equations, must hold; paper: of arXiv 2206.03826 or Allen-Zhu & Li; ours: beyond them."""
     measured: float
     predicted: float
     low: float

@@ -1,6 +1,4 @@
-"""Integration of gradient flows: fixed steps, own clocks for growth, Rosenbrock for stiffness, Chebyshev for coupled
-systems.
-"""
+"""Gradient flows: fixed steps, own clocks for growth, Rosenbrock for stiffness, Chebyshev for coupled systems."""
 
 from unmask.theory.integrate.chebyshev import ChebyshevResult, chebyshev
 from unmask.theory.integrate.clocks import Field, Growth, grow

@@ -1,6 +1,4 @@
-"""Plain gradient descent with a fixed step: the reference that exact time is compared with, and its t = step · n
-clock.
-"""
+"""Plain gradient descent with a fixed step, t = step · n: the reference that exact time is compared with."""
 
 from collections.abc import Callable
 
