@@ -1,9 +1,15 @@
 """Laws of splits: groups stay whole, classes are split alike, what is given stays."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unmask.config import DataConfig
+from unmask.data.check import check_data
+from unmask.data.load import load_data
 from unmask.data.source import split_array
 from unmask.data.splits import assign_splits
 
@@ -65,3 +71,26 @@ def test_unlabelled_images_are_for_training_only() -> None:
 def test_seeds_differ() -> None:
     labels = np.zeros(100, np.int64)
     assert not np.array_equal(assign(labels, seed=0), assign(labels, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("groups", "split", "lacks"),
+    [
+        ([0] * 10 + [1] * 10, [], ["no test images could", "no validation images could"]),
+        ([0, 1] * 5 + [2, 3] * 5, [], ["no test images could"]),
+        ([0, 1, 2, 3, 4] * 2 + [5] * 10, [], ["no test images of class 1 could", "no validation images of class 1"]),
+        ([0] * 10 + [1] * 8 + [2] * 2, [""] * 18 + ["test"] * 2, ["no validation images could"]),
+        ([0, 1, 2] * 3 + [0] + [3, 4, 5] * 3 + [3], [], []),
+    ],
+)
+def test_a_split_that_cannot_be_drawn_is_said(
+    tmp_path: Path, groups: list[int], split: list[str], lacks: list[str]
+) -> None:
+    more = {"split": np.asarray(split)} if split else {}
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) // 10, groups=np.asarray(groups), **more)
+    config = DataConfig(data=str(tmp_path / "x.npz"))
+    notes = [note for note in load_data(config, labels=True, progress=False).notes if "be drawn" in note]
+    assert [note[: len(lack)] for note, lack in zip(notes, lacks, strict=True)] == lacks
+    assert [text for text in check_data(config, progress=False).warnings if "be drawn" in text] == notes
+    assert all("groups for that; use smaller ones, or give a split" in note for note in notes)

@@ -66,7 +66,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     shapes = Counter(f"{found.shape[1]}x{found.shape[2]}" for found in good.values())
     forms = Counter(_form(found) for found in good.values())
     errors = _errors(config, source, failed, plan.missing_classes(), forms)
-    warnings = [*source.notes, *notes]
+    warnings = [*source.notes, *notes, *plan.not_drawn()]
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
         data=config.data,

@@ -45,8 +45,8 @@ class Plan:
         return {PRETRAIN: pretrain} | {name: rows for name, rows in sets.items() if len(rows)}
 
     def notes(self, *, labels_wanted: bool) -> tuple[str, ...]:
-        """What was left out, and what pretraining sees."""
-        notes = []
+        """What was left out, what could not be drawn, and what pretraining sees."""
+        notes = list(self.not_drawn())
         held_out = len(self.rows(VAL, TEST))
         if not labels_wanted and held_out and not self.transductive:
             notes.append(f"{held_out} validation and test images are kept from pretraining")
@@ -58,6 +58,23 @@ class Plan:
             notes.append(f"{count}, kept only in the split nearest to the test, e.g. {pair}")
         if self.transductive:
             notes.append("transductive: pretraining sees the validation and test images, without their labels")
+        return tuple(notes)
+
+    def not_drawn(self) -> tuple[str, ...]:
+        """What a drawn test or validation split lacks, for a class has too few images or groups to spare one."""
+        labelled = {name: set(self.source.labels[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
+        known = set.union(*labelled.values()) - {-1}
+        given = set(self.source.splits.tolist())
+        unit, mend = ("images", "label more") if self.source.groups is None else ("groups", "use smaller ones")
+        notes = []
+        for name, word in ((TEST, "test"), (VAL, "validation")):
+            lacking = sorted(known - labelled[name])
+            if name in given or not lacking:
+                continue
+            needed = 3 if name == TEST and VAL not in given else 2
+            first, more = self.source.classes[lacking[0]], f" and of {len(lacking) - 1} more" * (len(lacking) > 1)
+            what = f"{word} images of class {first}{more}" if len(lacking) < len(known) else f"{word} images"
+            notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {mend}, or give a split")
         return tuple(notes)
 
     def missing_classes(self) -> list[str]:
