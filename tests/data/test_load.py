@@ -147,3 +147,28 @@ def test_images_that_are_not_finite_are_named_or_skipped_before_training(
     assert not {3, 17, 29} & set(data.pretrain.ids.tolist())
     assert np.isfinite([*data.mean, *data.std, *data.value_range]).all()
     assert bool(data.pretrain.raw(range(len(data.pretrain))).isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        (None, []),
+        ((24, 48), []),
+        ((48, 96), ["all images are 24x48 (height x width) and are resized to 48x96 by"]),
+        ((32, 32), ["all images are 24x48 (height x width) and are resized to 32x32, which stretches them, by"]),
+    ],
+)
+@pytest.mark.parametrize("form", ["array", "folder"])
+def test_that_images_of_one_size_are_resized_is_said(
+    tmp_path: Path, form: str, size: tuple[int, int] | None, says: list[str]
+) -> None:
+    images = RNG.integers(0, 256, (20, 24, 48), dtype=np.uint8)
+    config = DataConfig(data=str(tmp_path), image_size=size)
+    if form == "array":
+        config = replace(stored(tmp_path / "x.npz", images), image_size=size)
+    for i, image in enumerate(images):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        np.save(tmp_path / "ab"[i % 2] / f"{i}.npy", image)
+    notes = [note for note in load(config).notes if "resized" in note]
+    assert [note[: len(text)] for note, text in zip(notes, says, strict=True)] == says
+    assert all(note.endswith("; --image-size 24 48 leaves them as they are") for note in notes)

@@ -24,7 +24,8 @@ class DataConfig:
     "train-{000..099}.tar"), "hf:PATH" saved by Hugging Face datasets, or a built-in: multiview, digits,
     fashion-mnist."""
     image_size: tuple[int, int] | None = None
-    """Height and width in pixels given to the encoder. Default: the images' own size if all agree, else 224 224."""
+    """Height and width in pixels given to the encoder. Default: the recipe's, 32 32 or 224 224; without one, as in data
+    check and in Python, the images' own size if all agree, else 224 224."""
     channels: int | None = None
     """Channels given to the encoder. Default: as many as the images have."""
     val_share: float = 0.15

@@ -16,7 +16,7 @@ from unmask.data.imageset import ImageSet
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.plan import PRETRAIN, Plan
 from unmask.data.read import read_source
-from unmask.data.scan import choose_form
+from unmask.data.scan import scan
 from unmask.data.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.splits import assign_splits
 from unmask.data.statistics import channel_statistics, sample_rows, value_range
@@ -80,7 +80,8 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given:
     else:
         source = read_source(config, labels=labels, progress=progress)
     require_whole(config, source)
-    form, bad = choose_form(source, config, progress=progress)
+    found = scan(source, config, progress=progress)
+    form, bad = found.form, found.bad
     _apply_policy(config, len(source.names), bad)
     values = None
     if stored_bytes(len(source.names), form) <= config.cache_mib * 2**20:
@@ -106,7 +107,7 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given:
         value_range=pixels.scale,
         clipped=pixels.clip,
         fingerprint=fingerprint(digests, source.labels, plan.splits, form, pixels.scale),
-        notes=source.notes + plan.notes(labels_wanted=labels),
+        notes=source.notes + found.note() + plan.notes(labels_wanted=labels),
         bad_files=(*source.damaged, *bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
         val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(VAL)]),

@@ -75,15 +75,41 @@ def _tiff_header(path: File, page: int, pages_are_channels: bool) -> Header:
     return Header((layouts[0][1], layouts[0][2]), sum(layout[0] for layout in layouts), kind)
 
 
-def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[Form, dict[int, str]]:
-    """The common form: the images' own size if all agree, else 224 x 224; the most channels; the widest number type.
+@dataclass(frozen=True)
+class Scanned:
+    """What the first look found."""
 
-    Returns:
-        The form, and a message for each row whose header could not be read, or of an array: that is not finite.
-    """
+    form: Form
+    """The common form: the images' own size if all agree, else 224 x 224, unless one is asked for; the most channels;
+    the widest number type."""
+    bad: dict[int, str]
+    """A message for each row whose header could not be read, or of an array: that is not finite."""
+    own: tuple[int, int] | None
+    """Height and width of the images, where all agree."""
+
+    def note(self) -> tuple[str, ...]:
+        """That all images are resized, where they need not be."""
+        if self.own is None or self.own == self.form.size:
+            return ()
+        (height, width), (new_height, new_width) = self.own, self.form.size
+        stretched = ", which stretches them," * (height * new_width != width * new_height)
+        return (
+            f"all images are {height}x{width} (height x width) and are resized to {new_height}x{new_width}{stretched} "
+            f"by the image_size of the recipe or of a flag; --image-size {height} {width} leaves them as they are",
+        )
+
+
+def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[Form, dict[int, str]]:
+    """`scan` without the images' own size."""
+    found = scan(source, config, progress=progress)
+    return found.form, found.bad
+
+
+def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
+    """Look at every image's header, or at one of an array."""
     images = source.images
     if isinstance(images, Arrays):
-        return _form([_header_of(images.values[0])], config), _not_finite(images, source.names)
+        return _scanned([_header_of(images.values[0])], _not_finite(images, source.names), config)
     headers: set[Header] = set()
     bad: dict[int, str] = {}
 
@@ -100,7 +126,7 @@ def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[
     with quiet():
         for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
             pass
-    return _form(headers, config), dict(sorted(bad.items()))
+    return _scanned(headers, dict(sorted(bad.items())), config)
 
 
 def _not_finite(images: Arrays, names: Sequence[str]) -> dict[int, str]:
@@ -117,10 +143,10 @@ def _header_of(image: NDArray[np.generic]) -> Header:
     return Header((image.shape[1], image.shape[2]), image.shape[0], kind_of(image.dtype))
 
 
-def _form(headers: Iterable[Header], config: DataConfig) -> Form:
-    headers = list(headers) or [Header(DEFAULT_SIZE, 1, "uint8")]
+def _scanned(headers: Iterable[Header], bad: dict[int, str], config: DataConfig) -> Scanned:
+    headers = list(headers)
     sizes = {header.size for header in headers}
-    own = sizes.pop() if len(sizes) == 1 else DEFAULT_SIZE
-    channels = max(header.channels for header in headers)
-    size = config.image_size or own
-    return Form((size[0], size[1]), config.channels or channels, widest({header.kind for header in headers}))
+    own = sizes.pop() if len(sizes) == 1 else None
+    height, width = config.image_size or own or DEFAULT_SIZE
+    channels = config.channels or max((header.channels for header in headers), default=1)
+    return Scanned(Form((height, width), channels, widest({header.kind for header in headers})), bad, own)
