@@ -126,6 +126,14 @@ def test_images_without_labels_are_for_pretraining() -> None:
         load(given)
 
 
+def test_labels_of_one_class_and_whole_floats() -> None:
+    """Told apart from no labels; 1.0 is the class 1."""
+    squares = list(Squares(10))  # type: ignore[call-overload]
+    with pytest.raises(UserError, match="needed: all 10 labels are of one class"):
+        load([(image, 4) for image, _ in squares])
+    assert same(load([(image, torch.tensor(float(label))) for image, label in squares]), load(Squares(10)))
+
+
 class Stream(IterableDataset[int]):
     """No access by index."""
 

@@ -84,6 +84,10 @@ def test_labels_of_other_kinds_and_names(tmp_path: Path) -> None:
         load(tmp_path / "words")
     assert load(tmp_path / "words", label_field="breed").classes == ("a", "b")
     assert len(load(tmp_path / "words", labels=False).pretrain) == 8
+    plain = table(8).add_column("rows", [[1, 0], [0, 1]] * 4)
+    plain.save_to_disk(tmp_path / "rows")
+    with pytest.raises(UserError, match=r"column rows holds \[1, 0\], which is no label"):
+        load(tmp_path / "rows", label_field="rows")
 
 
 def test_what_is_not_clear_must_be_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from unmask.config import DataConfig
 from unmask.data.arrays import channels_first, read_arrays
+from unmask.data.check import check_data
 from unmask.data.fashion_mnist import fashion_mnist, read_idx
 from unmask.data.folder import list_images, read_folder
 from unmask.data.load import load_data
@@ -161,11 +162,22 @@ def test_npy_is_mapped_and_unlabelled(tmp_path: Path) -> None:
         load_data(DataConfig(data=str(tmp_path / "x.npy")), labels=True)
 
 
+GREY = np.zeros((3, 8, 8), np.uint8)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"pictures": np.zeros((3, 8, 8), np.uint8)}, "no array images or train_images; found pictures"),
-        ({"images": np.zeros((3, 8, 8), np.uint8), "labels": np.arange(2)}, "2 labels, groups or splits for 3 images"),
+        ({"images": GREY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, wanted is \(3,\)$"),
+        (
+            {"images": GREY, "labels": np.eye(3)},
+            r"labels: shape \(3, 3\) for 3 images, wanted is \(3,\); of one-hot rows",
+        ),
+        ({"train_images": GREY, "train_labels": np.array([0, 0.5, 1])}, "train_labels: 0.5 is no class"),
+        ({"images": GREY, "labels": np.array([7, -1, 7])}, "needed: all 2 labels are of one class$"),
+        ({"images": GREY, "labels": np.array([-1, -1, -1])}, "needed: store them as np.savez"),
+        ({"images": GREY, "labels": np.arange(3), "split": np.arange(2)}, r"split: shape \(2,\) for 3 images"),
         ({"images": np.zeros((3, 8, 8), np.int64), "labels": np.arange(3)}, "int64 are not supported"),
     ],
 )
@@ -173,6 +185,47 @@ def test_a_wrong_npz_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray], m
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(UserError, match=message):
         load_data(DataConfig(data=str(tmp_path / "x.npz")), labels=True, progress=False)
+
+
+def test_labels_are_the_same_classes_however_they_are_stored(tmp_path: Path) -> None:
+    """Whole floats as integers, bytes as text; NaN, as tables have it for a missing integer, is unlabelled."""
+    codes = [0, 1, -1, 1, 0, 2]
+    for labels, classes in (
+        (np.asarray(codes), ("0", "1", "2")),
+        (np.asarray([0, 1, np.nan, 1, 0, 2]), ("0", "1", "2")),
+        (np.asarray([[0], [1], [-1], [1], [0], [2]], np.float32), ("0", "1", "2")),
+        (np.asarray([b"a", b"b", b"", b"b", b"a", b"c"]), ("a", "b", "c")),
+    ):
+        np.savez(tmp_path / "x.npz", images=np.zeros((6, 8, 8), np.uint8), labels=labels)
+        source = read_source(DataConfig(data=str(tmp_path / "x.npz")), labels=True)
+        assert (source.classes, source.labels.tolist()) == (classes, codes)
+    rows = arrow.table({"path": [f"{i}.png" for i in range(6)], "label": [0.0, 1.0, None, 1.0, 0.0, 2.0]})
+    parquet.write_table(rows, tmp_path / "x.parquet")
+    source = read_source(DataConfig(data=str(tmp_path / "x.parquet")), labels=True)
+    assert (source.classes, source.labels.tolist()) == (("0", "1", "2"), codes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((16, 16, 3), "read as 16 grey images of 16x3 (height x width); colour images are stored as (N, H, W, C)"),
+        ((3, 16, 16), "read as 3 grey images of 16x16"),
+        ((16, 16, 12), ""),
+        ((5, 16, 16, 3), ""),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_one_colour_image_that_is_read_as_grey_ones_is_said(
+    tmp_path: Path, suffix: str, shape: tuple[int, ...], says: str
+) -> None:
+    path, images = tmp_path / f"x.{suffix}", RNG.integers(0, 256, shape, dtype=np.uint8)
+    np.save(path, images) if suffix == "npy" else np.savez(path, images=images)
+    config = DataConfig(data=str(path))
+    for notes in (
+        load_data(config, labels=False, progress=False).notes,
+        check_data(config, progress=False).warnings,
+    ):
+        assert [says in note for note in notes if "grey images" in note] == [True] * bool(says)
 
 
 def test_pickles_in_arrays_are_never_run(tmp_path: Path) -> None:

@@ -8,19 +8,21 @@ from numpy.typing import NDArray
 
 from unmask.data.decode import named
 from unmask.data.form import kind_of
-from unmask.data.manifest import encode_groups, encode_labels, require_whole_groups
+from unmask.data.manifest import encode_groups, encode_labels, one_class, require_whole_groups, text_of
 from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.data.texts import Texts
 from unmask.errors import UserError
 
 Any = np.generic
+COLOURS = (3, 4)
+"""Lengths of an axis that looks like the channels of colour images."""
 LAYOUTS = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
 
 
 def read_arrays(file: Path, *, labels: bool) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
-    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "" or -1 is unlabelled), `groups` and
+    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabelled), `groups` and
     `split`; or `train_images`, `train_labels`, and the same with val and test.
 
     Raises:
@@ -28,8 +30,8 @@ def read_arrays(file: Path, *, labels: bool) -> Source:
     """
     source = _from_npy(file) if file.suffix.lower() == ".npy" else _from_npz(file)
     if labels and len(source.classes) < 2:
-        raise UserError(f"{file}: labels of two or more classes are needed: store them as np.savez(file, images=..., "
-                        "labels=...)")  # fmt: skip
+        mend = "store them as np.savez(file, images=..., labels=...)"
+        raise UserError(f"{file}: labels of two or more classes are needed: {one_class(source.labels) or mend}")
     return source
 
 
@@ -64,6 +66,18 @@ def _from_npy(file: Path) -> Source:
         classes=(),
         splits=split_array([UNASSIGNED] * count),
         images=Arrays(images),
+        notes=_note_of_layout(values.shape, str(file)),
+    )
+
+
+def _note_of_layout(shape: tuple[int, ...], where: str) -> tuple[str, ...]:
+    """That an array may be one colour image, or several without an axis for them, though it is read as grey images."""
+    if len(shape) != 3 or not (shape[1] > shape[2] in COLOURS or shape[0] in COLOURS):
+        return ()
+    count, height, width = shape
+    return (
+        f"{where}: shape {shape} is read as {count} grey images of {height}x{width} (height x width); colour images "
+        "are stored as (N, H, W, C), N = 1 for a single one",
     )
 
 
@@ -76,16 +90,14 @@ def _from_npz(file: Path) -> Source:
         named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
     if not named:
         raise UserError(f"{file}: no array images or train_images; found {', '.join(parts) or 'nothing'}")
-    images = [
-        channels_first(values, f"{file}: {split}{'_' * bool(split)}images") for split, (values, _) in named.items()
-    ]
+    images = [channels_first(values, _part(file, split)) for split, (values, _) in named.items()]
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
     counts = [len(values) for values in images]
-    texts = [text for n, (_, labels) in zip(counts, named.values(), strict=True) for text in _texts(file, labels, n)]
+    texts = [text for split, n in zip(named, counts, strict=True) for text in _labels(file, split, named[split][1], n)]
     classes, codes = encode_labels(texts)
     splits = _splits(file, parts, named, counts)
-    groups = _texts(file, parts.get("groups"), sum(counts)) if "groups" in parts else None
+    groups = _texts(f"{file}: groups", parts["groups"], sum(counts)) if "groups" in parts else None
     group_codes = None if groups is None else encode_groups(groups)
     require_whole_groups(str(file), group_codes, splits, groups or [])
     return Source(
@@ -95,6 +107,9 @@ def _from_npz(file: Path) -> Source:
         splits=splits,
         images=Arrays(np.concatenate(images) if len(images) > 1 else images[0]),
         groups=group_codes,
+        notes=tuple(
+            note for split, (values, _) in named.items() for note in _note_of_layout(values.shape, _part(file, split))
+        ),
     )
 
 
@@ -114,16 +129,30 @@ def _splits(
 ) -> NDArray[np.str_]:
     if "split" not in parts:
         return split_array([split for split, n in zip(named, counts, strict=True) for _ in range(n)])
-    texts = [text.lower() for text in _texts(file, parts["split"], sum(counts))]
+    texts = [text.lower() for text in _texts(f"{file}: split", parts["split"], sum(counts))]
     if unknown := sorted(set(texts) - set(SPLIT_NAMES)):
         raise UserError(f"{file}: split {unknown[0]!r} is not one of train, val, test, unlabelled")
     return split_array([SPLIT_NAMES[text] for text in texts])
 
 
-def _texts(file: Path, values: NDArray[Any] | None, count: int) -> list[str]:
-    """One text an image; "" for none and for -1."""
+def _part(file: Path, split: str, what: str = "images") -> str:
+    """What messages call an array of a .npz."""
+    return f"{file}: {split}_{what}" if split else f"{file}: {what}"
+
+
+def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> list[str]:
+    """One text an image; "" where there is no label."""
     if values is None:
         return [""] * count
-    if values.size != count:
-        raise UserError(f"{file}: {values.size} labels, groups or splits for {count} images")
-    return ["" if text == "-1" else text for text in (str(value) for value in values.reshape(-1).tolist())]
+    if values.dtype.kind == "f" and (odd := values[np.isfinite(values) & (values != np.floor(values))]).size:
+        raise UserError(f"{_part(file, split, 'labels')}: {odd[0]} is no class: store whole numbers or text")
+    return _texts(_part(file, split, "labels"), values, count)
+
+
+def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
+    """One text an image; "" for none and for -1."""
+    if values.shape[:1] != (count,) or values.size != count:
+        one_hot = values.shape[:1] == (count,) and where.endswith("labels")
+        rows = "; of one-hot rows store the argmax" * one_hot
+        raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},){rows}")
+    return ["" if text == "-1" else text for text in map(text_of, values.reshape(-1).tolist())]

@@ -13,7 +13,7 @@ from torch import Tensor
 from unmask.config.data import DataConfig
 from unmask.data.decode import named
 from unmask.data.form import kind_of
-from unmask.data.manifest import encode_labels
+from unmask.data.manifest import encode_labels, one_class
 from unmask.data.modes import finite, to_array
 from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array
 from unmask.data.texts import Texts
@@ -104,7 +104,8 @@ def read_given(given: Given, name: str, *, labels: bool) -> Source:
     classes, codes = encode_labels([text for part in range(len(parts)) for text in _labels(items, part)])
     if len(classes) < 2:
         if labels:
-            raise UserError(f"{name}: labels of two or more classes are needed: give (image, label) pairs")
+            mend = one_class(codes) or "give (image, label) pairs, labels being whole numbers or text"
+            raise UserError(f"{name}: labels of two or more classes are needed: {mend}")
         classes, codes = (), codes * 0 - 1
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELLED) if part else UNASSIGNED for part in parts])
     return Source(names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=items)
@@ -184,7 +185,9 @@ def _label_at(items: Items, row: int) -> Any:
 
 
 def _plain(label: Any) -> int | str:
-    """An integer or a text; "" for what is neither."""
+    """An integer (also stored as a float) or a text; "" for what is neither."""
     if isinstance(label, Tensor | np.ndarray | np.generic) and label.ndim == 0:
         label = label.item()
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
     return label if isinstance(label, int | str) else ""

@@ -155,11 +155,9 @@ def _labels(name: str, part: Any, column: str | None) -> list[str]:
     values = part.select_columns([column]).with_format("arrow")[:].column(column).to_pylist()
     names = getattr(part.features[column], "names", None)
     words: dict[Any, str] = {None: "", -1: ""}
+    if odd := [value for value in values if not isinstance(value, int | str | None)]:
+        raise UserError(f"hf:{name}: column {column} holds {odd[0]!r}, which is no label: name one with --label-field")
     for value in set(values) - {None, -1}:
-        if not isinstance(value, int | str):
-            raise UserError(
-                f"hf:{name}: column {column} holds {value!r}, which is no label: name one with --label-field"
-            )
         words[value] = names[value] if names else str(value)
     return [words[value] for value in values]
 

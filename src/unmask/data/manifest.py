@@ -1,6 +1,7 @@
 """A table of images: CSV or parquet with the columns path and, as far as wanted, label, group and split."""
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.decode import named, shown
-from unmask.data.naming import natural_key
+from unmask.data.decode import named
+from unmask.data.naming import in_line, natural_key, shown
 from unmask.data.source import SPLIT_NAMES, Files, Source, split_array
 from unmask.data.texts import Texts
 from unmask.errors import UserError
@@ -43,8 +44,8 @@ def read_manifest(file: Path, *, labels: bool, page: int = 0, pages_are_channels
         pages_are_channels: stack all pages as channels instead.
 
     Raises:
-        UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file listed
-            twice, or a group in two splits. The message names column, line or group.
+        UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file
+            listed twice, or a group in two splits. The message names column, line or group.
     """
     table = read_table(file)
     if not table.path:
@@ -81,7 +82,7 @@ def _read_csv(file: Path) -> dict[str, list[str]]:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
         rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if row]
-    names = [name.strip().lower() for name in rows[0]] if rows else []
+    names = [" ".join(name.lower().split()) for name in rows[0]] if rows else []
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UserError(f"{file}: row {number} has {len(row)} fields, the header {len(names)}")
@@ -94,7 +95,7 @@ def _require_utf_8(file: Path, number: int, row: dict[str, str]) -> None:
     for name in COLUMNS:
         cell = row.get(name, "")
         if _NO_UTF_8.search(cell) and not (name == "path" and (file.parent / cell.strip()).exists()):
-            raise UserError(f"{file}: row {number}: {shown(cell)} is not UTF-8: save the table as UTF-8")
+            raise UserError(f"{file}: row {number}: {in_line(cell)} is not UTF-8: save the table as UTF-8")
 
 
 def _read_parquet(file: Path) -> dict[str, list[str]]:
@@ -103,7 +104,22 @@ def _read_parquet(file: Path) -> dict[str, list[str]]:
     with named(file):
         table = parquet.read_table(file)
     wanted = [name for name in table.column_names if name.lower() in COLUMNS]
-    return {name.lower(): ["" if v is None else str(v) for v in table[name].to_pylist()] for name in wanted}
+    return {name.lower(): [text_of(v) for v in table[name].to_pylist()] for name in wanted}
+
+
+def text_of(value: object) -> str:
+    """A label, group or path as text: a whole number the same whether stored as integer or float; "" for none, NaN."""
+    if isinstance(value, float) and (math.isnan(value) or value.is_integer()):
+        return "" if math.isnan(value) else str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return "" if value is None else str(value)
+
+
+def one_class(codes: NDArray[np.int64]) -> str:
+    """What to say where labels are there but tell nothing apart; "" where there are none."""
+    count = int((codes >= 0).sum())
+    return f"all {count} labels are of one class" if count else ""
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -132,7 +148,7 @@ def require_whole_groups(
     for i, (group, split) in enumerate(zip(groups.tolist(), splits.tolist(), strict=True)):
         if home.setdefault(group, split) != split:
             pair = " and ".join(sorted({home[group] or "no split", split or "no split"}))
-            raise UserError(f"{where}: group {names[i]} is in {pair}: images of one group must share a split")
+            raise UserError(f"{where}: group {in_line(names[i])} is in {pair}: images of one group must share a split")
 
 
 def _splits(file: Path, splits: Sequence[str]) -> NDArray[np.str_]:
@@ -146,7 +162,7 @@ def _require_distinct(file: Path, paths: Sequence[str]) -> None:
     if len(set(paths)) < len(paths):
         seen: set[str] = set()
         twice = next(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value]
-        raise UserError(f"{file}: {twice} is listed twice")
+        raise UserError(f"{file}: {in_line(twice)} is listed twice")
 
 
 def _unlabelled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:

@@ -23,6 +23,11 @@ def shown(path: Path | str) -> str:
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def in_line(text: str) -> str:
+    """A text as a part of a message: printable, on one line."""
+    return " ".join(shown(text).split())
+
+
 def one_line(error: BaseException) -> str:
     """The message of an exception on one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
