@@ -13,6 +13,7 @@ from unmask.config import DataConfig
 from unmask.data.check import check_data
 from unmask.data.commands import CheckData, run_check
 from unmask.data.duplicates import saved_again
+from unmask.data.load import load_data
 from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -105,3 +106,25 @@ def test_arrays_are_checked_for_what_training_refuses(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=np.zeros((20, 8, 8), np.int64), labels=np.arange(20) % 2)
     with pytest.raises(UserError, match=r"x\.npz: images: pixels of type int64 are not supported"):
         check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False)
+
+
+def test_counts_are_those_of_training_and_copies_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class of copies of one image has no training image, and nowhere is it said to have any."""
+    images = RNG.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    images[:10] = 0
+    np.savez(tmp_path / "x.npz", images=images, labels=np.repeat(["black", "x", "y"], 10))
+    config = DataConfig(data=str(tmp_path / "x.npz"))
+    report = check_data(config, progress=False)
+    assert list(report.splits.items()) == [("train", 14), ("val", 2), ("test", 6), ("copy", 8)]
+    assert report.classes["black"] == {"test": 2, "copy": 8}
+    line = "class black has validation or test images, but no training image (of 7, 7 are copies of these)"
+    assert report.errors == (line,)
+    with pytest.raises(UserError) as error:
+        load_data(config, labels=True, progress=False)
+    assert str(error.value) == f"{config.data}: {line}"
+    assert run_check(CheckData(config=config, quiet=True)) == 1
+    said = capsys.readouterr().out
+    assert "splits: train 14, val 2, test 6, copy 8\n" in said
+    assert "training keeps each in the split nearest to the test only" in said
+    named_sets = load_data(config, labels=False, progress=False)
+    assert len(named_sets.train or ()) == report.splits["train"]

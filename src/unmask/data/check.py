@@ -11,8 +11,9 @@ from unmask.config.data import DataConfig
 from unmask.data.duplicates import same_pixels, saved_again
 from unmask.data.load import make_plan
 from unmask.data.look import Looked, look
+from unmask.data.plan import COPY
 from unmask.data.read import read_source
-from unmask.data.source import Source
+from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
 
 
@@ -35,8 +36,9 @@ class Report:
     """"480x640" (height x width) → images; the ten most frequent."""
     different_sizes: int
     classes: dict[str, dict[str, int]]
-    """Class → split → images."""
+    """Class → split → images, as in `splits`."""
     splits: dict[str, int]
+    """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
     exact_duplicates: tuple[tuple[str, ...], ...]
     """Images of the same pixels in different splits."""
     saved_again: tuple[tuple[str, str], ...]
@@ -59,6 +61,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     good = {row: found for row, found in enumerate(looked) if isinstance(found, Looked)}
     digests = [found.digest if isinstance(found, Looked) else b"" for found in looked]
     plan = make_plan(config, source, failed, np.asarray(digests, "S16"))
+    fates = plan.fates()
     groups = same_pixels([digest or None for digest in digests])
     across = [group for group in groups if len(set(plan.splits[group].tolist())) > 1]
     pairs = _saved_again(len(looked), plan.splits, good)
@@ -77,11 +80,8 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         forms=dict(forms.most_common()),
         sizes=dict(shapes.most_common(10)),
         different_sizes=len(shapes),
-        classes={
-            name: dict(Counter(plan.splits[source.labels == label].tolist()))
-            for label, name in enumerate(source.classes)
-        },
-        splits=dict(Counter(plan.splits.tolist())),
+        classes={name: _counted(fates[source.labels == label]) for label, name in enumerate(source.classes)},
+        splits=_counted(fates),
         exact_duplicates=tuple(tuple(names[row] for row in group) for group in across),
         saved_again=tuple((names[i], names[j]) for i, j in pairs),
         duplicates_within_splits=sum(len(group) - len(set(plan.splits[group].tolist())) for group in groups),
@@ -95,6 +95,12 @@ def _source(config: DataConfig) -> tuple[Source, list[str]]:
         return read_source(config, labels=True), []
     except UserError as error:
         return read_source(config, labels=False), [f"for pretraining only: {error}"]
+
+
+def _counted(fates: np.ndarray) -> dict[str, int]:
+    """How many images have each fate, in the order of work."""
+    counts = Counter(fates.tolist())
+    return {name: counts[name] for name in (TRAIN, VAL, TEST, UNLABELLED, COPY, UNREADABLE) if counts[name]}
 
 
 def _form(found: Looked) -> str:
@@ -114,7 +120,7 @@ def _errors(
         )
     elif len(failed) == len(source.names):
         errors.append("no image is readable")
-    errors += [f"class {name} has validation or test images, but no training image" for name in missing]
+    errors += missing
     counts = {form.split()[0] for form in forms}
     wanted = str(config.channels) if config.channels else max(counts, key=int, default="1")
     for count in sorted(counts - {wanted, "1"}, key=int):
@@ -133,7 +139,8 @@ def _duplicate_warnings(
     if across:
         extra = sum(len(group) - 1 for group in across)
         warnings.append(
-            f"{extra} exact duplicate{'s' * (extra > 1)} across splits: {'; '.join(map(where, across[:5]))}"
+            f"{extra} exact duplicate{'s' * (extra > 1)} across splits: {'; '.join(map(where, across[:5]))}; training "
+            "keeps each in the split nearest to the test only"
         )
     if pairs:
         shown = "; ".join(where(list(pair)) for pair in pairs[:5])
@@ -173,7 +180,7 @@ def as_text(report: Report) -> str:
         f"{report.data}: {report.images} images, {len(report.classes)} classes",
         "forms: " + ", ".join(f"{form}: {n}" for form, n in report.forms.items()),
         f"sizes (height x width): {sizes}{more}",
-        "splits: " + ", ".join(f"{split}: {n}" for split, n in report.splits.items()),
+        "splits: " + ", ".join(f"{split} {n}" for split, n in report.splits.items()),
     ]
     lines += [f"class {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
     for i, channel in enumerate(report.channels):

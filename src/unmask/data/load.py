@@ -91,7 +91,7 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given:
     digests = digest_stored(source.images) if values is None else digest_rows(values)
     plan = make_plan(config, source, bad, digests)
     if labels and (missing := plan.missing_classes()):
-        raise UserError(f"{config.data}: class {missing[0]} has validation or test images, but no training image")
+        raise UserError(f"{config.data}: {missing[0]}")
     pixels, mean, std = _measure(config, plan, form, values)
     sets = {name: image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
     return Dataset(

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.source import TEST, TRAIN, UNLABELLED, VAL, Source
+from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
 
 PRETRAIN = "pretrain"
+COPY = "copy"
+"""Fate of an image that another split keeps, the one nearer to the test."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,24 @@ class Plan:
             notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {mend}, or give a split")
         return tuple(notes)
 
+    def fates(self) -> NDArray[np.str_]:
+        """The split that each row counts in; "copy" where another split keeps the image, "unreadable", (N,)."""
+        fates = np.where(self.good, self.splits, UNREADABLE)
+        fates[list(self.twins)] = COPY
+        return fates
+
     def missing_classes(self) -> list[str]:
-        """Classes with images in validation or test, but none in training."""
+        """What to say of classes with images in validation or test, but none in training."""
+        if not self.source.classes:
+            return []
         trained = set(self.source.labels[self.labelled(TRAIN)].tolist())
         asked = {label for name in (VAL, TEST) for label in self.source.labels[self.labelled(name)].tolist()}
-        return [self.source.classes[label] for label in sorted(asked - trained)] if self.source.classes else []
+        fates = self.fates()
+        messages = []
+        for label in sorted(asked - trained):
+            of_class = fates[(self.source.labels == label) & (self.splits == TRAIN)]
+            copies, unreadable = (int((of_class == fate).sum()) for fate in (COPY, UNREADABLE))
+            lost = [f"{copies} are copies of these"] * bool(copies) + [f"{unreadable} unreadable"] * bool(unreadable)
+            message = f"class {self.source.classes[label]} has validation or test images, but no training image"
+            messages.append(message + f" (of {len(of_class)}, {', '.join(lost)})" * bool(lost))
+        return messages
