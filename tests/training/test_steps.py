@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unmask.data.imageset import Batch
+from unmask.errors import UserError
 from unmask.training.engine import build_engine
 from unmask.training.keeper import Keeper, due
 from unmask.training.loop import Terms, _micro_batches, _one_step
@@ -72,3 +73,12 @@ def test_the_scale_of_fp16_is_kept(tmp_path: Any) -> None:
     assert found is not None
     assert other.engine.scaler is not None
     assert other.engine.scaler.get_scale() == pytest.approx(512.0)
+
+
+def test_several_processes_of_an_old_torch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process may have it."""
+    monkeypatch.setattr(torch, "__version__", "2.7.1+cu126")
+    build_engine("no", several=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"several processes need torch 2\.9 or newer, this is 2\.7\.1"):
+        build_engine("no", several=True)

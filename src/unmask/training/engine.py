@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, InitProcessGroupKwargs
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from unmask.config import OptimiserConfig
 from unmask.errors import UserError
@@ -20,6 +21,8 @@ from unmask.training.tracking import FOLDER, require_tracker
 
 _PATIENCE = timedelta(hours=1)
 """How long processes wait for each other: the main one may take its time to evaluate and to save."""
+_TORCH_OF_SEVERAL = "2.9"
+"""The oldest tried with which several processes end: with 2.5 and 2.7.1 leaving the group hung now and then."""
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -35,12 +38,13 @@ def build_engine(
         several: whether the caller is made for several processes, data-parallel over gloo (CPU) or NCCL (GPU).
 
     Raises:
-        UserError: started as several processes where that is not meant, or to shard the model over them; or the
-            tracker is not installed; or the processes do not reach each other.
+        UserError: started as several processes where that is not meant, on an old torch, or to shard the model over
+            them; or the tracker is not installed; or the processes do not reach each other.
     """
     require_tracker(tracker)
     if not several:
         require_one_process("this")
+    _require_torch()
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
     gpu = torch.cuda.is_available() or torch.xpu.is_available()
@@ -57,6 +61,15 @@ def build_engine(
         )
     _require_whole_models(engine)
     return engine
+
+
+def _require_torch() -> None:
+    """Raise `UserError` for several processes of a torch with which they may wait for each other for ever at the end."""
+    if started_processes() > 1 and TorchVersion(torch.__version__) < _TORCH_OF_SEVERAL:
+        raise UserError(
+            f"several processes need torch {_TORCH_OF_SEVERAL} or newer, this is {torch.__version__}: update it, or start "
+            "one process"
+        )
 
 
 def _require_whole_models(engine: Accelerator) -> None:
