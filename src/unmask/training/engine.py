@@ -64,11 +64,11 @@ def build_engine(
 
 
 def _require_torch() -> None:
-    """Raise `UserError` for several processes of a torch with which they may wait for each other for ever at the end."""
+    """Raise `UserError` for several processes of a torch with which they may wait for each other for ever."""
     if started_processes() > 1 and TorchVersion(torch.__version__) < _TORCH_OF_SEVERAL:
         raise UserError(
-            f"several processes need torch {_TORCH_OF_SEVERAL} or newer, this is {torch.__version__}: update it, or start "
-            "one process"
+            f"several processes need torch {_TORCH_OF_SEVERAL} or newer, this is {torch.__version__}: update it, or "
+            "start one process"
         )
 
 
