@@ -18,7 +18,7 @@ _WRITTEN = {
     FINETUNING: _CLASSIFICATION,
     SCRATCH: _CLASSIFICATION,
     COMPARISON: (
-        *("config.json", "environment.json", "summary.json", "report.html"),
+        *("config.json", "environment.json", "summary.json", "wall.json", "report.html"),
         *("cells/*.json", "cells/*.safetensors", "networks/*.safetensors", "tuning/*.json"),
         *("audit/audit.*", "audit/pictures/*"),
         *(f"{name}/seed_*/{file}" for name in ("pretrain", "pretrain_given") for file in _PRETRAINING),

@@ -32,6 +32,7 @@ from unmask.config import (
     TargetConfig,
 )
 from unmask.errors import PreemptionError, UserError
+from unmask.kinds import COMPARISON, foreign
 from unmask.preemption import stopping_at_once
 from unmask.runs import read_json, write_json
 
@@ -220,6 +221,7 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
         return {"cells": cells} | {name: summary[name] for name in ("differences", "verdicts", "means", "ensembles")}
 
     assert without_seconds(one) == without_seconds(two)
+    assert foreign(part, COMPARISON) == []
     cell = next((part / "cells").glob("*.json"))
     before = cell.read_text()
     cell.write_text("{}")
