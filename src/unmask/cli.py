@@ -3,11 +3,13 @@
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import replace
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -104,9 +106,27 @@ def parse(words: Sequence[str]) -> Any:
         rest = ["--data", *rest]
     kind = COMMANDS[name]
     default = _default(kind, rest)
-    if default is None:
-        return tyro.cli(kind, prog=f"unmask {name}", args=rest)
-    return tyro.cli(kind, prog=f"unmask {name}", args=rest, default=default)
+    return _parsed(kind, f"unmask {name}", rest, {} if default is None else {"default": default})
+
+
+def _parsed(kind: type[Any], program: str, words: list[str], default: dict[str, Any]) -> Any:
+    """What the parser makes of the words. What it has against them, in a box of many lines, is said in one."""
+    said = StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(kind, prog=program, args=words, **default)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UserError(f"{_in_one_line(said.getvalue())}; {program} --help tells all flags") from None
+
+
+def _in_one_line(box: str) -> str:
+    """The first paragraph below a box's title, and the flags that it proposes. Rules are of hyphens in ASCII."""
+    lines = [re.sub("[-─]{9,}", "", line).strip("│╭╮╰╯ ") for line in box.splitlines()]
+    reason = " ".join(takewhile(bool, dropwhile(lambda line: not line, lines[1:]))) or " ".join(box.split())
+    near = re.findall(r"^[│ ]+(--[a-z][\w.-]*)", box.partition("Perhaps you meant")[2], re.M)
+    return reason.rstrip(".") + f"; perhaps you meant {' or '.join(dict.fromkeys(near))}" * bool(near)
 
 
 def _explain(words: Sequence[str]) -> NoReturn:

@@ -30,6 +30,8 @@ class RunFlags:
 class Pretrain:
     """Pretrain an encoder on unlabelled images.
 
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+
     Example: unmask pretrain --data my/images --encoder resnet18 --image-size 128 128 --out runs/pretrained
     """
 
@@ -40,6 +42,8 @@ class Pretrain:
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
     """Train a pretrained encoder with a new head on labelled images. Encoder and image size are those of --init.
+
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
     Example: unmask finetune --data my/labelled --init runs/pretrained --budget 50 --out runs/finetuned
     """
@@ -52,6 +56,8 @@ class Finetune:
 class Scratch:
     """The same training from random weights.
 
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+
     Example: unmask scratch --data my/labelled --budget 50 --out runs/scratch
     """
 
@@ -62,6 +68,8 @@ class Scratch:
 @dataclass(frozen=True, kw_only=True)
 class Compare:
     """Does pretraining help on these images? Fine-tuned against scratch, several seeds, with intervals and a verdict.
+
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
     Example: unmask compare --data my/labelled --budgets 10 50 --seeds 5 --out runs/answer
     """

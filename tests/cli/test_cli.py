@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -187,12 +188,43 @@ def test_mistakes_are_one_line_and_exit_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A typing error never passes silently; the near flag is shown."""
-    with pytest.raises(SystemExit) as end:
-        parse(["pretrain", "--data", "digits", "--out", "x", "--maskratio", "0.5"])
-    assert end.value.code == 2
-    assert "--mask-ratio" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--maskratio", "0.5"], "--maskratio, 0.5; perhaps you meant --mask-ratio or"),
+        (["--mask-ratio", "0.5,0.6"], "--mask-ratio: could not convert string to float: '0.5,0.6'"),
+        (["--image-size", "8"], r"--image-size: no type matching .* could be instantiated from \['8'\]"),
+        (["--precision", "fp8"], "'fp8' for argument '--precision'"),
+        (["--seed"], "Missing value for argument '--seed'"),
+    ],
+)
+def test_what_cannot_be_parsed_is_one_line(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error never passes silently; the near flag is shown, in a narrow terminal too."""
+    for columns in ("60", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        with pytest.raises(SystemExit) as end:
+            main(["pretrain", "--data", "digits", "--out", "x", *words])
+        assert end.value.code == 2
+        said = capsys.readouterr().err
+        assert re.fullmatch(rf"unmask: .*{line}.*; unmask pretrain --help tells all flags\n", said)
+
+
+def test_help_says_whose_defaults_it_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Those of the recipe of --data, and of the first run in an audit; the help tells how to see them."""
+    config = PretrainConfig(data=DataConfig(data="digits", val_share=0.31))
+    (tmp_path / "config.json").write_text(json.dumps(to_json(config)))
+    for words, hint, default in (
+        (["pretrain"], "--recipe or else --data decides", "(default: patchnet)"),
+        (["pretrain", "--data", "digits"], "--recipe or else --data decides", "(default: resnet10t)"),
+        (["audit", str(tmp_path)], "without a run folder the defaults of the built-in", "(default: 0.31)"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        assert hint in said
+        assert default in said
 
 
 def test_occupied_folder_empty_folder_and_missing_classes(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from unmask.config.flags import FLAT, RUNS
 class Audit:
     """Which features did trained networks capture? Maps, sufficient views and more, side by side.
 
+    Images are those that the first run was trained on, with its settings, unless --data names others: unmask audit RUN
+    --help shows them; without a run folder the defaults of the built-in data are shown.
+
     Example: unmask audit runs/finetuned runs/scratch --out runs/audit
     """
 
