@@ -303,6 +303,17 @@ def test_a_name_that_is_nothing_is_refused() -> None:
         read_source(DataConfig(data="fashionmnist"), labels=True)
 
 
+def test_a_relative_path_that_is_not_there_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a run that was moved: its data are stored as they were named."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"; looked for in {tmp_path}, --data names another place$"):
+        read_source(DataConfig(data="plain"), labels=True)
+    with pytest.raises(UserError, match=r"fashion-mnist\)$"):
+        read_source(DataConfig(data=str(tmp_path / "plain")), labels=True)
+
+
 def test_options_of_what_has_none_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((3, 8, 8), np.uint8))
     for name in ("digits", str(tmp_path), str(tmp_path / "x.npy")):

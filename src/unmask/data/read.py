@@ -57,7 +57,8 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
         return read_manifest(path, labels=labels, page=page, pages_are_channels=channels)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return read_arrays(path, labels=labels)
+    place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, --data names another place"
     raise UserError(
         f"data: {name} is no folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
-        "(multiview, digits, fashion-mnist)"
+        f"(multiview, digits, fashion-mnist){place}"
     )
