@@ -118,6 +118,7 @@ class Session:
             self.watched = self._watched_batch(network.encoder.grid)
         self.notes.append(effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes))
         if isinstance(self.target, TeacherTarget):
+            self.notes += self.target.notes
             self.target.begin(network.model, self.engine.device)
         groups = parameter_groups(network, weight_decay=optimiser.weight_decay)
         if self.engine.num_processes > 1:

@@ -86,11 +86,6 @@ def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, ima
     frozen = wanted.target == "frozen_teacher"
     teacher = _frozen_teacher(config, channels, image_size) if frozen else deepcopy(encoder.model)
     whole = masked_encoder(teacher, image_size=image_size, execution="auto")
-    if wanted.teacher_stages > len(whole.channels):
-        raise UserError(
-            f"teacher_stages = {wanted.teacher_stages}: the teacher has {len(whole.channels)} stages (of a ViT: blocks "
-            "that are looked at)"
-        )
     return TeacherTarget(
         whole,
         encoder.grid,

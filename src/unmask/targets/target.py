@@ -78,6 +78,9 @@ class TeacherTarget:
         shape: tuple[int, int, int],
     ) -> None:
         self.encoder, self.grid, self.stages, self.momentum, self.mode = encoder, grid, stages, momentum, mode
+        have = len(encoder.channels)
+        short = f"teacher_stages = {stages}: the teacher has {have} stage{'s' * (have > 1)}, the target is made of all"
+        self.notes = [short] if stages > have else []
         encoder.model.requires_grad_(False)
         self._settle()
         device = next(encoder.model.parameters()).device
