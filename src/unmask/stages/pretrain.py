@@ -18,14 +18,7 @@ from unmask.data.imageset import Batch, batches
 from unmask.data.load import Dataset, loaded, recorded
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
-from unmask.runs import (
-    check_folder,
-    claim_folder,
-    environment,
-    require_same_data,
-    rewind_metrics,
-    write_json,
-)
+from unmask.runs import check_folder, claim_folder, environment, require_same_data, rewind_metrics, write_json
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.stages.statistics import evenly, reestimate_batchnorm
