@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unmask.data.workers import prepared
+from unmask.data.workers import _end, prepared
 from unmask.errors import UserError
 
 CHUNKS = list(torch.arange(60).split(7))
@@ -73,3 +73,19 @@ def test_what_a_worker_meets_is_one_line(happens: Callable[[Tensor], None], line
     with pytest.raises(UserError, match=line) as error:
         list(prepared(Make(happens), CHUNKS, 2))
     assert "\n" not in str(error.value)
+
+
+def test_a_death_that_is_found_at_the_end_has_been_said() -> None:
+    """torch's handler of the signal raises wherever the main process is, in the middle of ending the workers, too."""
+
+    class Ahead:
+        message = "DataLoader worker (pid 1) is killed by signal: Killed."
+
+        def _shutdown_workers(self) -> None:
+            raise RuntimeError(self.message)
+
+    _end(Ahead())
+    other = Ahead()
+    other.message = "something else"
+    with pytest.raises(RuntimeError, match="something else"):
+        _end(other)

@@ -45,7 +45,19 @@ def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Ite
         # It died between announcing a batch and handing over the batch's memory.
         raise UserError(WORKER_MESSAGE) from None
     finally:
-        ahead._shutdown_workers()  # type: ignore[attr-defined]  # or the dead are found again at any later moment
+        _end(ahead)
+
+
+def _end(ahead: Any) -> None:
+    """End all workers now, or the dead are found again at any later moment; that one is dead may be found here, too.
+
+    torch has then cleaned up all the same, and what is to be said of it has been said.
+    """
+    try:
+        ahead._shutdown_workers()
+    except RuntimeError as error:
+        if KILLED_WORKER not in str(error):
+            raise
 
 
 def _as_it_is(sent: Any) -> Any:
