@@ -13,6 +13,9 @@ from torch import Tensor
 from unmask.data.workers import _end, prepared
 from unmask.errors import UserError
 
+# torch's handler of a dead worker's signal interrupts torch's own look at files and pipes, which then are not closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 CHUNKS = list(torch.arange(60).split(7))
 
 
