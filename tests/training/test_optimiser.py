@@ -63,6 +63,7 @@ def test_decay_is_for_kernels_only() -> None:
     ("name", "spared"),
     [
         ("nf_resnet26", "stages.0.0.conv1.gain"),
+        ("dm_nfnet_f0", "stages.0.0.skipinit_gain"),
         ("swinv2_cr_tiny_224", "stages.0.blocks.0.attn.logit_scale"),
         ("levit_128s", "stages.0.blocks.0.attn.attention_biases"),
         ("xcit_nano_12_p16_224", "blocks.0.attn.temperature"),

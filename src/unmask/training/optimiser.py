@@ -37,7 +37,8 @@ def schedule(step: int, total: int, warmup: float) -> float:
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
     """Weight decay is for matrices and kernels only: no biases, norms, tokens or position embeddings (MAE, BEiT), nor
     gains of one number a channel or head, whatever their shape."""
-    return parameter.numel() > parameter.shape[0] and not any(token in name for token in _UNDECAYED_TOKENS)
+    wide = parameter.ndim > 1 and parameter.numel() > parameter.shape[0]
+    return wide and not any(token in name for token in _UNDECAYED_TOKENS)
 
 
 def undecayed(model: nn.Module) -> set[str]:
