@@ -20,11 +20,6 @@ from unmask.theory.verify import verify
 PRESET, SEEDS = "paper-small", 1
 
 
-def outcome(verdict: Verdict) -> str:
-    """holds, fails, or empty where nothing was there to test."""
-    return "holds" if verdict.holds else "fails" if verdict.measured == verdict.measured else "empty"
-
-
 def name(verdict: Verdict) -> str:
     """The claim without what stands in parentheses at its end, and its kind where it is proven."""
     return re.sub(r" \([^()]*\)$", "", verdict.claim) + (" [**proven**]" if verdict.kind == "proven" else "")
@@ -37,7 +32,7 @@ def row(verdicts: list[Verdict], plain: list[Verdict]) -> list[str]:
         changed = [
             f"{name(one)}: {one.measured:.3g}, predicted {one.predicted:.3g}" if wanted != "empty" else name(one)
             for one, before in zip(verdicts, plain, strict=True)
-            if outcome(one) == wanted != outcome(before)
+            if one.outcome == wanted != before.outcome
         ]
         cells.append("; ".join(changed) or "none")
     return cells

@@ -28,6 +28,11 @@ class Verdict:
         """Whether the measured value lies in [low, high]; NaN (there was nothing to test) never does."""
         return self.low <= self.measured <= self.high
 
+    @property
+    def outcome(self) -> Literal["holds", "fails", "empty"]:
+        """holds or fails; empty where nothing was there to test."""
+        return "holds" if self.holds else "fails" if self.measured == self.measured else "empty"
+
     def as_dict(self) -> dict[str, object]:
         """The row that is printed and stored; infinities become None, which JSON can hold."""
         row = {**asdict(self), "holds": self.holds}
@@ -45,7 +50,7 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
     """A table for a terminal; "empty" marks claims of which nothing was there to test."""
     lines = [f"{'':5} {'kind':7} {'measured':>10} {'predicted':>10} {'low':>9} {'high':>9} {'n':>6}  claim"]
     for v in verdicts:
-        mark = "holds" if v.holds else "FAILS" if v.measured == v.measured else "empty"
+        mark = "FAILS" if v.outcome == "fails" else v.outcome
         numbers = f"{v.measured:10.4g} {v.predicted:10.4g} {v.low:9.4g} {v.high:9.4g} {v.n:6d}"
         lines.append(f"{mark:5} {v.kind:7} {numbers}  {v.claim}")
     return "\n".join(lines)
