@@ -99,12 +99,6 @@ class Scanned:
         )
 
 
-def choose_form(source: Source, config: DataConfig, *, progress: bool) -> tuple[Form, dict[int, str]]:
-    """`scan` without the images' own size."""
-    found = scan(source, config, progress=progress)
-    return found.form, found.bad
-
-
 def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
     """Look at every image's header, or at one of an array."""
     images = source.images

@@ -16,7 +16,7 @@ from unmask.data.imageset import ImageSet
 from unmask.data.load import image_set, make_plan, require_whole
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.read import read_source
-from unmask.data.scan import choose_form
+from unmask.data.scan import scan
 from unmask.data.source import Source
 from unmask.data.texts import take
 from unmask.deploy.trained import Trained
@@ -64,8 +64,8 @@ def choose_images(
     require_whole(config, source)
     if limit is not None:
         source = _some(source, limit)
-    own, bad = choose_form(source, config, progress=progress)
-    form = replace(own, kind=widest({own.kind, kind_of_card(trained.card)}))
+    found = scan(source, config, progress=progress)
+    form, bad = replace(found.form, kind=widest({found.form.kind, kind_of_card(trained.card)})), found.bad
     values = None
     if stored_bytes(len(source.names), form) <= config.cache_mib * 2**20:
         values, failed = fill_cache(source.images, form, progress=progress)
