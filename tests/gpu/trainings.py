@@ -1,0 +1,86 @@
+"""The trainings of these tests: run here on the GPU, and as a script (FOLDER) where no GPU is visible, on the CPU."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from unmask.config import (
+    AugmentConfig,
+    ClassifyConfig,
+    ClassifyRecipe,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
+from unmask.config.stages import Precision
+from unmask.data.load import Dataset, load_data
+from unmask.stages.classify import finetune, scratch
+from unmask.stages.pretrain import pretrain
+
+STEPS = 6
+DATA = DataConfig(
+    data="multiview",
+    options={"images": 64, "val_images": 15, "test_images": 30, "classes": 3, "size": 32, "part_size": 8},
+)
+CNN = EncoderConfig(
+    encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep"}, unstrided=2
+)
+VIT = EncoderConfig(
+    encoder="vit_tiny_patch16_224", encoder_options={"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
+)
+SWIN = EncoderConfig(
+    encoder="swin_tiny_patch4_window7_224",
+    encoder_options={"depths": (1, 1), "num_heads": (2, 2), "embed_dim": 24, "drop_path_rate": 0.0},
+)
+EXECUTIONS = {"packed": "packed", "dense": "dense", "teacher": "packed", "vit": "tokens", "swin": "filled"}
+"""Pretraining: the execution that it must have."""
+
+
+def pretraining(name: str, precision: Precision = "no") -> PretrainConfig:
+    """Six steps of 16 of 64 images of 32 pixels, 16 cells, masks of varying size, averaged weights."""
+    target = TargetConfig(target="ema_teacher" if name == "teacher" else "normalised_pixels", decoder_width=8)
+    recipe = PretrainRecipe(
+        augment=AugmentConfig(shift=0.1),
+        mask=MaskConfig(cell=8, mask_ratio=0.5, mask_ratio_max=0.8),
+        target=target,
+        optimiser=OptimiserConfig(steps=STEPS, batch_size=16, lr=1e-3, ema=0.5, precision=precision),
+    )
+    return PretrainConfig(
+        data=DATA,
+        encoder={"vit": VIT, "swin": SWIN}.get(name, CNN),
+        recipe=recipe,
+        execution="dense" if name == "dense" else "auto",
+        save_every=100.0,
+        picture_every=100.0,
+    )
+
+
+def training(precision: Precision = "no") -> ClassifyConfig:
+    """Three steps of the head alone and six of everything."""
+    optimiser = OptimiserConfig(steps=STEPS, batch_size=16, lr=1e-3, precision=precision)
+    return ClassifyConfig(
+        data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimiser=optimiser, head_steps=3, evaluations=2)
+    )
+
+
+def read_data() -> Dataset:
+    """The images of every training."""
+    return load_data(DATA, labels=True, progress=False)
+
+
+def run_all(folder: Path) -> None:
+    """Every pretraining, a training from scratch and a fine-tuning of the first pretraining."""
+    data = read_data()
+    for name in EXECUTIONS:
+        pretrain(pretraining(name), folder / name, progress=False, dataset=data)
+    scratch(training(), folder / "scratch", progress=False, dataset=data)
+    tuned = replace(training(), init=str(folder / "packed"))
+    finetune(tuned, folder / "tuned", progress=False, dataset=data)
+
+
+if __name__ == "__main__":
+    run_all(Path(sys.argv[1]))
