@@ -49,7 +49,7 @@ def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
         model = build_model(ENCODER, channels=1, image_size=(64, 64), classes=len(dataset.classes), seed=seed)
         reestimate_batchnorm(model, dataset.pretrain, mean=dataset.mean, std=dataset.std)
         fit_head(model.eval(), (data.pixels - dataset.mean[0]) / dataset.std[0], data.labels, len(dataset.classes))
-        save_weights(file, model, card_of(ENCODER, dataset, dataset.classes))
+        save_weights(file, model.state_dict(), card_of(ENCODER, dataset, dataset.classes))
     return files
 
 

@@ -1,122 +1,108 @@
-"""Measured: does the network of pretraining train under FSDP2 (`fully_shard`) what one process trains?
+"""Measured: what a process holds and how long a step takes, sharded (FSDP2) against data-parallel.
 
-Four steps of AdamW on twelve images of 16 x 16, by one process, and by two over gloo, the parameters sharded between
-them. Prints, for each encoder, the largest difference of a weight or statistic, or the error.
+A ViT is pretrained by the processes that a launcher starts, on GPUs over NCCL and elsewhere over gloo: a few steps
+data-parallel and sharded by turns. Prints bytes of weights, gradients and AdamW's moments that one process keeps, the
+step's time as a ratio in one run, and on GPUs the peak of allocated memory above what is kept.
 
     OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 benchmarks/sharding.py
+    torchrun --standalone --nproc-per-node 8 benchmarks/sharding.py --encoder vit_huge_patch14_224 --size 224
 """
 
-import copy
+import argparse
 import platform
-from typing import Any
+import statistics
+import tempfile
+import time
+from pathlib import Path
 
 import torch
-import torch.distributed as dist
-from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 
-from unmask.config import DataConfig, EncoderConfig, MaskConfig, PretrainConfig, PretrainRecipe, TargetConfig
-from unmask.data.imageset import batches
-from unmask.data.load import Dataset, load_data
-from unmask.encoders.dense import norms
-from unmask.masking import draw_masks
-from unmask.stages.reconstructor import Reconstructor, build_reconstructor
-from unmask.targets.pixels import hidden_loss
-from unmask.training.engine import fast_layout
-
-DATA = DataConfig(
-    data="multiview",
-    options={"images": 41, "val_images": 15, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},
-)
-VIT = EncoderConfig(
-    encoder="vit_tiny_patch16_224", encoder_options={"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
-)
-CNN = EncoderConfig(
-    encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep"}, unstrided=2
-)
-SWIN = EncoderConfig(
-    encoder="swin_tiny_patch4_window7_224",
-    encoder_options={"embed_dim": 12, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2},
-)
+from unmask.config import DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.data.imageset import Batch, batches
+from unmask.data.load import load_data
+from unmask.stages.pretrain import Session
+from unmask.training.engine import build_engine
+from unmask.training.loop import _clip, _one_step
+from unmask.training.processes import leave
+from unmask.training.sharding import part
 
 
-def train(encoder: EncoderConfig, data: Dataset, *, shard: bool, blocks: bool, layout: bool) -> Reconstructor:
-    """Four steps of 12 images; sharded over the processes or by this one alone, in units of blocks or as a whole."""
-    recipe = PretrainRecipe(mask=MaskConfig(cell=4, mask_ratio=0.5), target=TargetConfig(decoder_width=8))
-    config = PretrainConfig(data=DATA, encoder=encoder, recipe=recipe)
-    network, target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
-    network.train()
-    if layout:
-        fast_layout(network)
-    rank, world = (dist.get_rank(), dist.get_world_size()) if shard else (0, 1)
-    if shard:
-        mesh = init_device_mesh("cpu", (world,))
-        for block in network.model.blocks if blocks else ():
-            fully_shard(block, mesh=mesh)
-        fully_shard(network, mesh=mesh)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    for step in range(4):
-        order = torch.arange(step, 12 + step)
-        batch = next(iter(batches(data.pretrain, order, 12, mean=data.mean, std=data.std)))
-        hidden = draw_masks(recipe.mask, network.encoder.grid, seed=0, epoch=step, ids=batch.ids.numpy())
-        images, hidden = batch.images[rank::world], hidden[rank::world]
-        prediction, wanted = network(images, hidden), target(images)
-        loss = hidden_loss(prediction, wanted, target.flat(wanted), hidden, kind=recipe.target.loss)
-        number = loss.number.detach().clone()
-        if shard:
-            dist.all_reduce(number)
-        (loss.total * world / number).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-    return network
+def step(session: Session, batch: Batch, index: int) -> None:
+    """One optimiser step of the product's own loop, without its log."""
+    parameters = [p for group in session.optimiser.param_groups for p in group["params"]]
+    _one_step(batch, index, session.engine, session.network, parameters, 1, session._loss)
+    _clip(session.engine, parameters, 1.0)
+    session.optimiser.step()
+    session.optimiser.zero_grad(set_to_none=True)
 
 
-def whole(network: Reconstructor) -> dict[str, Tensor]:
-    """Every parameter and buffer, put together from its shards."""
-    state: dict[str, Any] = network.state_dict()
-    return {name: t.full_tensor() if hasattr(t, "full_tensor") else t for name, t in state.items()}
-
-
-def compare(encoder: EncoderConfig, data: Dataset, *, blocks: bool = False, layout: bool = False) -> str:
-    """The largest difference between two sharded processes and one."""
-    several, norms.several_processes = norms.several_processes, lambda: False
-    alone = whole(train(encoder, data, shard=False, blocks=blocks, layout=layout))
-    norms.several_processes = several
-    try:
-        network = train(encoder, data, shard=True, blocks=blocks, layout=layout)
-    except NotImplementedError as error:
-        return f"refused: {error}"
-    sharded = whole(network)
-    gaps = {name: float((t.float() - sharded[name].float()).abs().max()) for name, t in alone.items() if t.numel()}
-    worst = max(gaps, key=lambda name: gaps[name])
-    try:
-        copy.deepcopy(network)
-        copied = "can be copied"
-    except AssertionError as error:
-        copied = f"no copy: {error}"
-    return f"largest difference {gaps[worst]:.1e} ({worst}); {copied}"
+def kept(session: Session) -> int:
+    """Bytes of weights, as many for gradients, and of moments, in this process."""
+    weights = [part(p.detach()) for p in session.plain.parameters() if p.requires_grad]
+    moments = [part(v) for state in session.optimiser.state.values() for v in state.values() if v.ndim > 0]
+    return sum(t.numel() * t.element_size() for t in (*weights, *weights, *moments))
 
 
 def main() -> None:
-    """Print a line an encoder."""
-    torch.set_num_threads(1)
-    data = load_data(DATA, labels=True, progress=False)
-    dist.init_process_group("gloo")
-    for name, encoder, options in (
-        ("ViT, as a whole", VIT, {}),
-        ("ViT, block by block", VIT, {"blocks": True}),
-        ("ViT, channels-last kernels", VIT, {"layout": True}),
-        ("CNN with BatchNorm, as a whole", CNN, {}),
-        ("Swin with a learnt token, as a whole", SWIN, {}),
-    ):
-        line = compare(encoder, data, **options)
-        if dist.get_rank() == 0:
-            print(f"{name}: {line}", flush=True)
-    if dist.get_rank() == 0:
-        print(f"torch {torch.__version__}, {platform.platform()}, 2 processes, gloo")
-    dist.destroy_process_group()
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="vit_small_patch16_224")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16, help="images of a step over all processes")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--precision", default="no")
+    given = parser.parse_args()
+    data = DataConfig(data="multiview", options={"images": 4 * given.batch, "size": given.size, "part_size": 8})
+    engine = build_engine(given.precision, several=True)
+    dataset = load_data(data, labels=False, progress=False)
+    recipe = PretrainRecipe(optimiser=OptimiserConfig(steps=100, batch_size=given.batch, precision=given.precision))
+    config = PretrainConfig(data=data, encoder=EncoderConfig(encoder=given.encoder), recipe=recipe)
+    sessions, peak = {}, {}
+    rank, world = engine.process_index, engine.num_processes
+    order = torch.arange(rank, given.batch, world)
+    batch = next(iter(batches(dataset.pretrain, order, len(order), mean=dataset.mean, std=dataset.std)))
+    for way in ("data-parallel", "sharded"):
+        folder = Path(tempfile.mkdtemp())
+        sessions[way] = Session(config, folder, dataset, show=False, engine=engine, sharded=way == "sharded")
+    times: dict[str, list[float]] = {way: [] for way in sessions}
+    for index in range(given.repeats + 2):
+        for way, session in sessions.items():
+            if engine.device.type == "cuda":
+                torch.cuda.synchronize()
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
+            start = time.perf_counter()
+            step(session, batch, index)
+            if engine.device.type == "cuda":
+                torch.cuda.synchronize()
+                peak[way] = torch.cuda.max_memory_allocated() - before
+            times[way].append(time.perf_counter() - start)
+    if engine.is_main_process:
+        report(sessions, times, peak, given)
+    leave()
+
+
+def report(
+    sessions: dict[str, Session], times: dict[str, list[float]], peak: dict[str, int], given: argparse.Namespace
+) -> None:
+    """The table, and where it was made."""
+    engine = sessions["sharded"].engine
+    ratios = [b / a for a, b in zip(*(values[2:] for values in times.values()), strict=True)]
+    weights = sum(p.numel() for p in sessions["sharded"].plain.parameters())
+    print(f"{given.encoder}, {weights / 1e6:.1f} million weights, {given.batch} images of {given.size} px a step")
+    print("| way | weights, gradients, moments a process | step, median | peak above them |\n|---|---|---|---|")
+    for way, session in sessions.items():
+        above = f"{peak[way] / 2**20:.0f} MiB" if way in peak else "-"
+        median = statistics.median(times[way][2:])
+        print(f"| {way} | {kept(session) / 2**20:.1f} MiB | {median * 1e3:.0f} ms | {above} |")
+    print(
+        f"step, sharded / data-parallel: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, "
+        f"n = {len(ratios)}); {engine.num_processes} processes, {engine.device.type}, precision {given.precision}"
+    )
+    device = (
+        torch.cuda.get_device_name() if engine.device.type == "cuda" else platform.processor() or platform.machine()
+    )
+    print(f"torch {torch.__version__}, {platform.platform()}, {device}")
 
 
 if __name__ == "__main__":

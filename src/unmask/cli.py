@@ -30,7 +30,7 @@ from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainCon
 from unmask.data.commands import CheckData, run_check
 from unmask.deploy.commands import EmbedConfig, ExportConfig, PredictConfig, run_embed, run_export, run_predict
 from unmask.encoders.commands import EncodersConfig, run_encoders
-from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError
+from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError, is_out_of_memory, memory_line
 from unmask.preemption import stopping_at_once
 from unmask.recipes import Recipe, named, of_run, suggested, with_encoder
 from unmask.theory.commands import SweepConfig, TheoryReportConfig, VerifyConfig
@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(2, str(error))
     except PreemptionError as error:
         _leave(143, str(error))
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            _leave(2, f"{memory_line(error)}: give a smaller --batch-size or smaller images")
         if KILLED_WORKER not in str(error):
             raise
         _leave(2, WORKER_MESSAGE)

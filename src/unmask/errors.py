@@ -18,3 +18,15 @@ WORKER_MESSAGE = (
     "a process that reads images was killed, perhaps for want of memory: use fewer --workers (0 for none) or a smaller "
     "--batch-size; what was saved is kept, go on with --resume"
 )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or this machine had too little memory: torch's error on a GPU, its CPU allocator's, Python's."""
+    name = type(error).__name__
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def memory_line(error: BaseException) -> str:
+    """What such an error says of the amount, in a few words."""
+    first = (str(error).splitlines() or [""])[0]
+    return f"out of memory ({first.split('. GPU')[0].strip(' .') or type(error).__name__})"

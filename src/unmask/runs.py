@@ -26,7 +26,7 @@ from unmask.errors import UserError
 from unmask.kinds import foreign, is_cut_off, kind_of_run
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
-_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads"}
+_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
 _FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
 _PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
 

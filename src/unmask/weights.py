@@ -1,6 +1,7 @@
 """Encoder weights in and out: a plain state_dict as safetensors, whose header says how to build and feed it."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()
     )
 
 
-def save_weights(path: Path, model: nn.Module, card: Card) -> None:
+def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
     """Write a model's plain state_dict with its card, atomically."""
-    save_tensors(path, model.state_dict(), {"card": to_json(card)})
+    save_tensors(path, state, {"card": to_json(card)})
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:

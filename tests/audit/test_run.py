@@ -151,7 +151,7 @@ def _card(**changes: object) -> Card:
 
 def _file(path: Path, card: Card, classes: int = 3) -> Path:
     options = {"channels": card.channels, "image_size": card.image_size}
-    save_weights(path, build_model(ENCODER, classes=classes, **options), card)  # type: ignore[arg-type]
+    save_weights(path, build_model(ENCODER, classes=classes, **options).state_dict(), card)  # type: ignore[arg-type]
     return path
 
 

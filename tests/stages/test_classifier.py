@@ -35,7 +35,7 @@ def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, 
     """Fine-tuning from exactly the weights that scratch starts with gives its bits: only the start differs."""
     start = build_classifier(training, data)
     card = card_of(training.encoder, data)
-    save_weights(tmp_path / "start.safetensors", start, card)
+    save_weights(tmp_path / "start.safetensors", start.state_dict(), card)
     tuned = fit(replace(training, init=str(tmp_path / "start.safetensors")), data)
     fresh = fit(training, data)
     assert torch.equal(tuned.logits["test"], fresh.logits["test"])
@@ -86,7 +86,7 @@ def test_what_is_wrong_with_a_teacher_is_said_of_the_teacher(
     """Other channels, and more stages than there are."""
     wide = build_model(pretraining.encoder, channels=7, image_size=(16, 16))
     card = replace(card_of(pretraining.encoder, data), channels=7)
-    save_weights(tmp_path / "wide.safetensors", wide, card)
+    save_weights(tmp_path / "wide.safetensors", wide.state_dict(), card)
     target = replace(pretraining.recipe.target, target="frozen_teacher", teacher=str(tmp_path / "wide.safetensors"))
     config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
     with pytest.raises(UserError, match=r"^teacher: .* was trained on images of 7 channels, the data have 1"):
@@ -252,7 +252,7 @@ def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, d
     options = {"patch_size": 4, "embed_dim": 24, "depth": 1, "num_heads": 2}
     config = EncoderConfig(encoder="deit_tiny_distilled_patch16_224", encoder_options=options)
     encoder = build_model(config, channels=1, image_size=(16, 16), seed=1)
-    save_weights(tmp_path / "start.safetensors", encoder, card_of(config, data))
+    save_weights(tmp_path / "start.safetensors", encoder.state_dict(), card_of(config, data))
     model = build_model(config, channels=1, image_size=(16, 16), classes=3)
     assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
     initialise(model, str(tmp_path / "start.safetensors"), config, channels=1)

@@ -69,7 +69,8 @@ def test_killed_anywhere_it_ends_bit_equal(
     from unmask.stages.classifier import build_classifier
     from unmask.weights import card_of, save_weights
 
-    save_weights(tmp_path / "w.safetensors", build_classifier(training, data), card_of(training.encoder, data))
+    start = build_classifier(training, data).state_dict()
+    save_weights(tmp_path / "w.safetensors", start, card_of(training.encoder, data))
     config = replace(_config(training, with_optimiser), init=str(tmp_path / "w.safetensors"), seed=3)
     whole = finetune(config, tmp_path / "whole", progress=False, dataset=data)
     for at in stops:

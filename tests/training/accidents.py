@@ -90,12 +90,13 @@ def main() -> None:
     """Every scenario."""
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    for kind, words, step in (("pretrain", PRETRAIN, 4), ("scratch", SCRATCH, 4)):
+    kinds = {"pretrain": PRETRAIN, "scratch": SCRATCH, "sharded": (*PRETRAIN, "--shard")}
+    for kind, words in kinds.items():
         launch(folder, f"{kind}-whole", (*words, "--out", str(folder / f"{kind}-whole")))
         for accident, hit in (
-            ("sigterm", (1, step, signal.SIGTERM)),
-            ("other-killed", (1, step, signal.SIGKILL)),
-            ("main-killed", (0, step, signal.SIGKILL)),
+            ("sigterm", (1, 4, signal.SIGTERM)),
+            ("other-killed", (1, 4, signal.SIGKILL)),
+            ("main-killed", (0, 4, signal.SIGKILL)),
         ):
             out = (*words, "--out", str(folder / f"{kind}-{accident}"))
             launch(folder, f"{kind}-{accident}", out, hit=hit)

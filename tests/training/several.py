@@ -5,6 +5,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from torch.distributed.fsdp import FSDPModule
+
 from unmask.config import (
     AugmentConfig,
     ClassifyConfig,
@@ -19,8 +21,13 @@ from unmask.config import (
 )
 from unmask.data.load import load_data
 from unmask.errors import PreemptionError, UserError
+from unmask.stages.classifier import build_classifier
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
+from unmask.stages.trainer import Trainer
+from unmask.training.engine import build_engine
+from unmask.training.processes import leave, together
+from unmask.training.sharding import part
 
 DATA = DataConfig(
     data="multiview",
@@ -31,6 +38,14 @@ CNN = EncoderConfig(
 )
 VIT = EncoderConfig(
     encoder="vit_tiny_patch16_224", encoder_options={"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
+)
+
+SWIN = EncoderConfig(
+    encoder="swin_tiny_patch4_window7_224",
+    encoder_options={
+        **{"embed_dim": 12, "depths": (2, 1), "num_heads": (1, 2), "window_size": 4, "patch_size": 2},
+        "drop_path_rate": 0.0,  # other draws in each process
+    },
 )
 
 
@@ -57,21 +72,34 @@ def training() -> ClassifyConfig:
     return ClassifyConfig(data=DATA, encoder=CNN, recipe=recipe)
 
 
-def run_all(folder: Path) -> None:
-    """Every training into a folder of its own; what is heard of errors into errors-RANK.json."""
+def averaged() -> ClassifyConfig:
+    """A ViT's average and its best state by validation are kept; cells are hidden in training."""
+    optimiser = OptimiserConfig(steps=6, batch_size=14, lr=1e-3, ema=0.5)
+    recipe = ClassifyRecipe(optimiser=optimiser, evaluations=3, patience=3, layer_decay=0.7)
+    return ClassifyConfig(data=DATA, encoder=VIT, recipe=recipe, hide_cells=0.5)
+
+
+PRETRAININGS = {
+    "cnn": pretraining(CNN),
+    "teacher": pretraining(CNN, "ema_teacher"),
+    "vit": pretraining(VIT),
+    "pieces": pretraining(VIT, accumulate=2),
+    "swin": pretraining(SWIN, "ema_teacher"),
+}
+TRAININGS = {"tuned": training(), "average": averaged()}
+
+
+def run_all(folder: Path, *, shard: bool = False) -> None:
+    """Every training into a folder of its own."""
     data = load_data(DATA, labels=True, progress=False)
-    pretrain(pretraining(CNN), folder / "cnn", progress=False, dataset=data)
-    pretrain(pretraining(CNN, "ema_teacher"), folder / "teacher", progress=False, dataset=data)
-    pretrain(pretraining(VIT), folder / "vit", progress=False, dataset=data)
-    pretrain(pretraining(VIT, accumulate=2), folder / "pieces", progress=False, dataset=data)
-    scratch(training(), folder / "tuned", progress=False, dataset=data)
+    for name, config in PRETRAININGS.items():
+        pretrain(replace(config, shard=shard), folder / name, progress=False, dataset=data)
+    for name, wanted in TRAININGS.items():
+        scratch(replace(wanted, shard=shard), folder / name, progress=False, dataset=data)
 
 
 def errors_of(folder: Path, rank: int) -> dict[str, str]:
     """How each kind of failure ends in this process."""
-    from unmask.training.engine import build_engine
-    from unmask.training.processes import together
-
     engine = build_engine("no", several=True)
     data = load_data(DATA, labels=True, progress=False)
     heard = {}
@@ -86,7 +114,7 @@ def errors_of(folder: Path, rank: int) -> dict[str, str]:
             raise PreemptionError("leave")
 
     def twice() -> None:
-        pretrain(pretraining(CNN), folder / "cnn", progress=False, dataset=data)
+        pretrain(pretraining(CNN), folder / "plain" / "cnn", progress=False, dataset=data)
 
     def other_data() -> None:
         other = replace(data, fingerprint=f"of {rank}")
@@ -108,8 +136,33 @@ def errors_of(folder: Path, rank: int) -> dict[str, str]:
     return heard
 
 
+def held() -> dict[str, int]:
+    """Numbers that this process holds after a training, sharded and not, and how many its blocks are gathered in."""
+    data = load_data(DATA, labels=True, progress=False)
+    config, found = averaged(), {}
+    assert data.train is not None
+    for way in ("plain", "sharded"):
+        engine = build_engine("no", several=True)
+        model = build_classifier(config, data)
+        trainer = Trainer(config, data, data.train, model, engine, folder=None, show=False, sharded=way == "sharded")
+        trainer.train()
+        assert trainer.average is not None
+        moments = [v for state in trainer.optimiser.state.values() for v in state.values() if v.ndim > 0]
+        for name, tensors in (
+            ("weights", list(model.parameters())),
+            ("average", list(trainer.average.module.parameters())),
+            ("moments", moments),
+        ):
+            found[f"{way} {name}"] = sum(part(t.detach()).numel() for t in tensors)
+        found[f"{way} groups"] = sum(isinstance(module, FSDPModule) for module in model.modules())
+    return found
+
+
 def main() -> None:
     """As started by the test."""
     rank, folder = int(sys.argv[2]), Path(sys.argv[3])
-    run_all(folder)
+    run_all(folder / "plain")
+    run_all(folder / "sharded", shard=True)
+    (folder / f"held-{rank}.json").write_text(json.dumps(held()))
     (folder / f"errors-{rank}.json").write_text(json.dumps(errors_of(folder, rank)))
+    leave()

@@ -14,16 +14,16 @@ import torch
 from unmask.errors import UserError
 from unmask.runs import read_metrics
 from unmask.training.checkpoint import load_tensors, newest
-from unmask.training.engine import build_engine
 from unmask.training.processes import peers_may_connect
 
 SOON = 60.0  # seconds; gloo tells at once, this machine may be busy
-STAGES = ("pretrain", "scratch")
+STAGES = ("pretrain", "scratch", "sharded")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every scenario of accidents.py: pretraining (BatchNorm, EMA teacher, averages) and two phases of training."""
+    """Every scenario of accidents.py: pretraining (BatchNorm, EMA teacher, averages), data-parallel and sharded, and
+    two phases of training."""
     folder = tmp_path_factory.mktemp("accidents")
     script = Path(__file__).with_name("accidents.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -82,10 +82,3 @@ def test_processes_that_do_not_meet_say_so(monkeypatch: pytest.MonkeyPatch) -> N
         raise RuntimeError("Gloo connectFullMesh failed: Connection refused\nat somewhere")
     with pytest.raises(RuntimeError, match="shape"), peers_may_connect():
         raise RuntimeError("shape mismatch")
-
-
-def test_a_launcher_told_to_shard_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On CPUs Accelerate itself would train data-parallel without a word."""
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(UserError, match="FSDP shards the model over processes, which is not supported"):
-        build_engine("no", several=True)

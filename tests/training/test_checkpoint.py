@@ -35,7 +35,7 @@ def _trained(seed: int, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 def test_state_round_trip_is_bit_equal(tmp_path: Path) -> None:
     """Weights, buffers and moments; the next step is the same to the bit."""
     model, optimiser = _trained(0, 3)
-    save_tensors(tmp_path / "a.safetensors", collect_state({"network": model}, optimiser), {"step": 3})
+    save_tensors(tmp_path / "a.safetensors", dict(collect_state({"network": model}, optimiser)), {"step": 3})
     other, its = _trained(1, 1)
     tensors, header = load_tensors(tmp_path / "a.safetensors")
     restore_state(tensors, {"network": other}, its)

@@ -48,30 +48,36 @@ def clean(**more: Any) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """All trainings by one process and by two."""
-    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All trainings: `one` by one process, `plain` and `sharded` by two; `held-RANK` and `errors-RANK` of those."""
+    folder = tmp_path_factory.mktemp("trainings")
     port = free_port()
     places = [
         clean(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         for rank in range(2)
     ]
     workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(SCRIPT), str(rank), str(two)], env=place)
+        subprocess.Popen([sys.executable, "-c", WORKER, str(SCRIPT), str(rank), str(folder)], env=place)
         for rank, place in enumerate(places)
     ]
-    _several().run_all(one)
+    _several().run_all(folder / "one")
     assert [worker.wait(timeout=500) for worker in workers] == [0, 0]
-    return one, two
+    return folder
 
 
-@pytest.mark.parametrize("run", ["cnn", "teacher", "vit", "pieces", "tuned"])
+@pytest.fixture(params=["plain", "sharded"])
+def folders(request: pytest.FixtureRequest, folder_of_all: Path) -> tuple[Path, Path]:
+    """All trainings by one process; by two, data-parallel or sharded."""
+    return folder_of_all / "one", folder_of_all / request.param
+
+
+@pytest.mark.parametrize("run", ["cnn", "teacher", "vit", "pieces", "swin", "tuned", "average"])
 def test_two_processes_train_what_one_trains(folders: tuple[Path, Path], run: str) -> None:
     """Weights, BatchNorm's statistics and averages after all steps, and every logged number, up to rounding."""
     (_, one, _), (_, two, header) = (newest(folder / run) or pytest.fail("no checkpoint") for folder in folders)
     assert header["processes"] == 2
     names = [name for name in one if not name.startswith("optimiser/")]
-    assert set(names) == {name for name in two if not name.startswith("optimiser/")}
+    assert set(one) == set(two)
     for name in names:
         torch.testing.assert_close(two[name], one[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
     rows_one, rows_two = (read_metrics(folder / run) for folder in folders)
@@ -96,7 +102,7 @@ def test_one_folder_and_one_voice(folders: tuple[Path, Path]) -> None:
     one, two = folders
     for run in ("cnn", "tuned"):
         assert sorted(p.name for p in (one / run).rglob("*")) == sorted(p.name for p in (two / run).rglob("*"))
-    first, second = (json.loads((two / f"errors-{rank}.json").read_text()) for rank in range(2))
+    first, second = (json.loads((two.parent / f"errors-{rank}.json").read_text()) for rank in range(2))
     assert (first["first"], second["first"]) == ("only 0 knows", "exit 2")
     assert (first["second"], second["second"]) == ("exit 2", "only 1 knows")
     assert (first["sigterm"], second["sigterm"]) == ("leave", "exit 143")
@@ -107,6 +113,16 @@ def test_one_folder_and_one_voice(folders: tuple[Path, Path]) -> None:
     facts = read_json(two / "cnn" / "environment.json")
     assert facts["processes"] == 2
     assert any("14 = 7 a micro-batch x 2 processes" in note for note in facts["notes"])
+
+
+def test_a_sharded_network_is_held_in_parts(folder_of_all: Path) -> None:
+    """Weights, average and moments: each process holds its part, every number is in one; blocks are groups."""
+    first, second = (json.loads((folder_of_all / f"held-{rank}.json").read_text()) for rank in range(2))
+    for name in ("weights", "average", "moments"):
+        assert first[f"plain {name}"] == second[f"plain {name}"]
+        assert first[f"sharded {name}"] + second[f"sharded {name}"] == first[f"plain {name}"]
+        assert second[f"sharded {name}"] > 0.45 * first[f"plain {name}"]
+    assert (first["plain groups"], first["sharded groups"]) == (0, 3)  # the two blocks, and what is around them
 
 
 def test_exported_weights_are_equal(folders: tuple[Path, Path]) -> None:

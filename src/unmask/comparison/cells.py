@@ -34,7 +34,7 @@ def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, 
         outcome = fit(config, data)
         metrics, logits, history = outcome.metrics, outcome.logits, outcome.history
         if network is not None:
-            save_weights(network, outcome.model, card_of(config.encoder, data, data.classes))
+            save_weights(network, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
     scores = {name: values.half() for name, values in logits.items() if name != "val"}
     save_tensors(folder / f"{key.name}.safetensors", scores, {})
     write_json(

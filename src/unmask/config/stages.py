@@ -92,6 +92,8 @@ class PretrainConfig:
     execution: Literal["auto", "dense", "packed", "filled"] = "auto"
     """How hidden cells are treated: packed (only visible cells are computed), dense (the reference), filled with a
     learnt token, or the first of these that suits the encoder."""
+    shard: bool = False
+    """Of several processes, let each hold a part of every weight, gradient and moment (FSDP2), not all of them."""
 
     # What changes neither
     save_every: float = 1.0
@@ -176,6 +178,8 @@ class ClassifyConfig:
     """Seed of the labelled subset."""
 
     # What does not change the result
+    shard: bool = False
+    """Of several processes, let each hold a part of every weight, gradient and moment (FSDP2), not all of them."""
     save_steps: int = 500
     """Steps between checkpoints."""
     keep: int = 2

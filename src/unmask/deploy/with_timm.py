@@ -44,7 +44,7 @@ def write_timm(trained: Trained, folder: Path, expected: Reference) -> float:
     Raises:
         UserError: timm cannot build this network, or what it loads differs.
     """
-    save_weights(folder / WEIGHTS, trained.model, trained.card)
+    save_weights(folder / WEIGHTS, trained.model.state_dict(), trained.card)
     write_json(folder / SETTINGS, settings(trained))
     name, arguments = trained.card.encoder.encoder, timm_arguments(trained.card)
     loaded = {
@@ -109,7 +109,7 @@ def input_facts(card: Card) -> dict[str, Any]:
 
 def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> float:
     """Write model.safetensors, whose header holds the card, and the card as card.json; read them back and compare."""
-    save_weights(folder / WEIGHTS, trained.model, trained.card)
+    save_weights(folder / WEIGHTS, trained.model.state_dict(), trained.card)
     write_json(folder / "card.json", trained.card)
     card = trained.card
     model: nn.Module = build_model(

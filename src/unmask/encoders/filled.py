@@ -29,7 +29,7 @@ class FilledEncoder(nn.Module):
         self._patches = _separate_patches(model)
         first = next(p for p in model.parameters() if p.ndim == 4)
         width = first.shape[0] if self._patches else first.shape[1]
-        self.fill = nn.Parameter(first.new_zeros(width))
+        self.extra = nn.ParameterList([first.new_zeros(width)])
         shapes = self._probe(first.new_zeros(1, first.shape[1], *image_size))
         self.channels = tuple(shape[1] for shape in shapes)
         self.strides = tuple(image_size[0] // shape[2] for shape in shapes)
@@ -38,6 +38,11 @@ class FilledEncoder(nn.Module):
             raise UserError(f"cell = {cell} is finer than the first stride {self.strides[0]} of {type(model).__name__}")
         require_divisible(image_size, self.cell, f"the mask cell of {self.cell} pixels")
         self.grid = (image_size[0] // self.cell, image_size[1] // self.cell)
+
+    @property
+    def fill(self) -> Tensor:
+        """The token, of as many numbers as a patch's or a pixel's channels."""
+        return self.extra[0]
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`."""

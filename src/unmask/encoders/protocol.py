@@ -25,7 +25,8 @@ class Encoder(Protocol):
     """An encoder that sees visible cells only.
 
     Implementations are `nn.Module`s whose `model` is the plain network: its parameters are shared, not copied, so its
-    state_dict is what gets exported. Parameters outside `model` (a learnt fill token) are for pretraining only.
+    state_dict is what gets exported. Parameters outside `model` (a learnt fill token) are for pretraining only; they
+    stand in an `nn.ParameterList` named `extra`.
     """
 
     model: nn.Module

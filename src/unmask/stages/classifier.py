@@ -19,7 +19,9 @@ from unmask.stages.loss import mixup
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.trainer import Trainer, predict
 from unmask.training.engine import build_engine
+from unmask.training.memory import memory_explained
 from unmask.training.processes import together
+from unmask.training.sharding import whole
 from unmask.weights import initialise
 
 __all__ = ["Outcome", "build_classifier", "evaluate", "fit", "labelled_subset", "mixup", "predict", "prepare"]
@@ -68,6 +70,7 @@ def fit(
     engine: Accelerator | None = None,
     folder: Path | None = None,
     resume: bool = False,
+    sharded: bool = False,
 ) -> Outcome:
     """Train on the labelled subset and evaluate on validation and the wanted test splits (default: all).
 
@@ -80,6 +83,7 @@ def fit(
         engine: devices and processes, where that was built before.
         folder: run folder, where checkpoints and metrics.jsonl are kept while training lasts; none are without it.
         resume: go on from the newest checkpoint there.
+        sharded: shard the network over the processes (see `unmask.training.sharding`); that of the outcome stays so.
 
     Raises:
         UserError: a loss or gradient that is not finite.
@@ -88,13 +92,16 @@ def fit(
     started = time.monotonic()
     engine = engine or build_engine(config.recipe.optimiser.precision)
     model, notes, images = prepared if prepared is not None else prepare(config, data)
-    with together(engine):
-        trainer = Trainer(config, data, images, model, engine, folder=folder, show=show)
-    trainer.train(resume=resume)
-    if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
-        reestimate_batchnorm(trainer.best, images, mean=data.mean, std=data.std)
-    outcome = Outcome(trainer.best, history=trainer.history, notes=notes, labelled=len(images))
-    evaluate(outcome, data, engine, splits=splits)
+    with memory_explained(config.recipe.optimiser, engine.num_processes):
+        with together(engine):
+            trainer = Trainer(config, data, images, model, engine, folder=folder, show=show, sharded=sharded)
+        trainer.train(resume=resume)
+        best = trainer.best
+        if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
+            with whole(best):
+                reestimate_batchnorm(best, images, mean=data.mean, std=data.std)
+        outcome = Outcome(best, history=trainer.history, notes=notes, labelled=len(images))
+        evaluate(outcome, data, engine, splits=splits)
     outcome.seconds = trainer.seconds_before + time.monotonic() - started
     return outcome
 

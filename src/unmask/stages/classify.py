@@ -1,9 +1,11 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
 from tqdm import tqdm
 
 from unmask.config import ClassifyConfig
@@ -16,6 +18,7 @@ from unmask.stages.origin import origin_notes
 from unmask.training.engine import build_engine, effective_lr
 from unmask.training.optimiser import plan_steps
 from unmask.training.processes import on_main, peers_may_end, require_alike, started_processes, together
+from unmask.training.sharding import full_state, note_of, wants_sharding
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, save_weights
 
@@ -65,12 +68,14 @@ def _classify(
         on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         show = progress and engine.is_main_process
         with together(engine):
+            sharded = wants_sharding(config.shard, config.recipe.optimiser.precision)
             data = loaded(config.data, dataset, labels=True, progress=show)
             prepared = prepare(config, data)
             size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
         require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
         rate = effective_lr(config.recipe.optimiser, batch=size, processes=engine.num_processes)
         notes = [*data.notes, *on_main(engine, lambda: origin_notes(config.init, data)), rate]
+        notes += [note_of(engine)] if sharded else []
         for note in notes if show else ():
             tqdm.write(f"note: {note}", file=sys.stderr)
         resumed = on_main(engine, lambda: _claim(config, out, data, notes, resume=resume, overwrite=overwrite))
@@ -78,10 +83,12 @@ def _classify(
             return out
         start_tracker(engine, out, config)
         try:
-            outcome = fit(config, data, show=show, prepared=prepared, engine=engine, folder=out, resume=resumed)
+            means = {"prepared": prepared, "engine": engine, "sharded": sharded}
+            trained = fit(config, data, show=show, folder=out, resume=resumed, **means)
         finally:
             end_tracker(engine)
-        on_main(engine, lambda: _write(config, out, data, outcome))
+        state = full_state(trained.model)
+        on_main(engine, lambda: _write(config, out, data, trained, state))
     return out
 
 
@@ -105,9 +112,9 @@ def _claim(
     return resumed
 
 
-def _write(config: ClassifyConfig, out: Path, data: Dataset, outcome: Outcome) -> None:
+def _write(config: ClassifyConfig, out: Path, data: Dataset, outcome: Outcome, state: Mapping[str, Tensor]) -> None:
     """The weights, and then result.json: it means "finished"."""
-    save_weights(out / ENCODER_FILE, outcome.model, card_of(config.encoder, data, data.classes))
+    save_weights(out / ENCODER_FILE, state, card_of(config.encoder, data, data.classes))
     write_json(
         out / "result.json",
         {

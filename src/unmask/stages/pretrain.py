@@ -4,35 +4,35 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from unmask.config import PretrainConfig
 from unmask.data.given import Given
-from unmask.data.imageset import Batch, batches
+from unmask.data.imageset import Batch
 from unmask.data.load import Dataset, loaded, recorded
-from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
 from unmask.runs import check_folder, claim_folder, environment, require_same_data, rewind_metrics, write_json
+from unmask.stages.monitor import look, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
-from unmask.stages.statistics import evenly, reestimate_batchnorm
+from unmask.stages.statistics import reestimate_batchnorm
 from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
-from unmask.training.engine import build_engine, effective_lr, fast_layout, freeze_unused, unwrap
+from unmask.training.averaging import average_of
+from unmask.training.engine import build_engine, effective_lr, fast_layout, freeze, unused_parameters, unwrap
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
+from unmask.training.memory import memory_explained
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
 from unmask.training.processes import on_main, peers_may_end, require_alike, together
+from unmask.training.sharding import blocks_of, full_state, note_of, shard, wants_sharding, whole
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
-_MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
 _PICTURED = 8
 
 
@@ -64,14 +64,16 @@ def pretrain(
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
     config = replace(config, data=recorded(config.data, dataset))
-    engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
-    with peers_may_end(engine):
+    optimiser = config.recipe.optimiser
+    engine = build_engine(optimiser.precision, tracker=config.tracker, folder=out, several=True)
+    with peers_may_end(engine), memory_explained(optimiser, engine.num_processes):
         on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         progress = progress and engine.is_main_process
         with together(engine):
+            sharded = wants_sharding(config.shard, optimiser.precision)
             data = loaded(config.data, dataset, labels=False, progress=progress)
         require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
-        session = Session(config, out, data, show=progress, engine=engine)
+        session = Session(config, out, data, show=progress, engine=engine, sharded=sharded)
         resumed = on_main(engine, lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))
         if resumed and on_main(engine, lambda: (out / ENCODER_FILE).exists()):
             return out
@@ -95,7 +97,14 @@ class Session:
     """The state of one pretraining: networks, optimiser, and where they are written."""
 
     def __init__(
-        self, config: PretrainConfig, out: Path, data: Dataset, *, show: bool, engine: Accelerator | None = None
+        self,
+        config: PretrainConfig,
+        out: Path,
+        data: Dataset,
+        *,
+        show: bool,
+        engine: Accelerator | None = None,
+        sharded: bool = False,
     ) -> None:
         self.config, self.out, self.data, self.show = config, out, data, show
         optimiser = config.recipe.optimiser
@@ -108,23 +117,37 @@ class Session:
             if config.init is not None:
                 self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
             self.plan = Plan(*plan_steps(optimiser, len(data.pretrain), self.engine.num_processes))
-            self.watched = self._watched_batch(network.encoder.grid)
+            self.watched = watched_batch(config, data, network.encoder.grid)
         self.notes.append(effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes))
         if isinstance(self.target, TeacherTarget):
             self.notes += self.target.notes
             self.target.begin(network.model, self.engine.device)
-        groups = parameter_groups(network, weight_decay=optimiser.weight_decay)
-        if self.engine.num_processes > 1:
-            images, hidden = (t[:2].cpu() for t in self.watched)
-            freeze_unused(network, lambda: network(images, hidden))
-        self.network, self.optimiser = self.engine.prepare(fast_layout(network), build_optimiser(optimiser, groups))
-        self.average = (
-            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(optimiser.ema), use_buffers=True)
-            if optimiser.ema > 0
-            else None
-        )
+        self.notes += [note_of(self.engine)] if sharded else []
+        self._join(network, sharded)
         self.keeper = Keeper(self.engine, out, config.keep, self.plan.batch_size)
         self._started, self._seconds_before = time.monotonic(), 0.0
+
+    def _join(self, network: Reconstructor, sharded: bool) -> None:
+        """Bring the network to where it is trained, with its optimiser and what follows it."""
+        engine, optimiser = self.engine, self.config.recipe.optimiser
+        images, hidden = (t[:2] for t in self.watched)
+        self.watched = self.watched[0].to(engine.device), self.watched[1].to(engine.device)
+        several = engine.num_processes > 1 or sharded
+        unused = unused_parameters(network, lambda: network(images, hidden)) if several else []
+        blocks = blocks_of(network, lambda: network(images, hidden)) if sharded else []
+        if not sharded:  # whose kernels have to lie in the order of their axes
+            fast_layout(network)
+        self.average = average_of(network.to(engine.device), optimiser.ema)
+        if sharded:
+            self.network = engine.prepare_model(network, evaluation_mode=True)
+            shard(network, engine, blocks, average=self.average)
+            for follower in self.target.modules().values():
+                shard(follower, engine)
+        groups = parameter_groups(network, weight_decay=optimiser.weight_decay)
+        self.optimiser = engine.prepare_optimizer(build_optimiser(optimiser, groups))
+        freeze(network, unused)
+        if not sharded:
+            self.network = engine.prepare_model(network)
 
     @property
     def plain(self) -> Reconstructor:
@@ -135,14 +158,6 @@ class Session:
     def best(self) -> Reconstructor:
         """The network that is evaluated and exported: the averaged one where there is one."""
         return self.plain if self.average is None else cast(Reconstructor, self.average.module)
-
-    def _watched_batch(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        source = self.data.val if self.data.val is not None and len(self.data.val) > 0 else self.data.pretrain
-        height, width = self.data.image_size
-        chosen = evenly(source, min(512, max(32, _MONITORED_PIXELS // (height * width))))
-        batch = next(iter(batches(source, chosen, len(chosen), mean=self.data.mean, std=self.data.std)))
-        hidden = draw_masks(self.config.recipe.mask, grid, seed=self.config.seed, epoch=-1, ids=batch.ids.numpy())
-        return batch.images.to(self.engine.device), hidden.to(self.engine.device)
 
     def run(self, resumed: bool) -> None:
         """Train from the newest checkpoint, or from the start, to the end; then export the encoder."""
@@ -190,7 +205,8 @@ class Session:
         hidden = draw_masks(self.config.recipe.mask, grid, seed=self.config.seed, epoch=epoch, ids=batch.ids.numpy())
         hidden = hidden.to(batch.images.device)
         prediction = self.network(batch.images, hidden)
-        target = self.target(batch.images)
+        with whole(*self.target.modules().values()):
+            target = self.target(batch.images)
         loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=self.config.recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
@@ -247,41 +263,26 @@ class Session:
         )
         write_json(self.out / "environment.json", facts)
 
-    @torch.no_grad()
     def _observe(self, done: int) -> None:
         """Validation loss, collapse monitors and a picture, on the fixed batch with its fixed masks.
 
         Every process computes it (a teacher's BatchNorm takes statistics over all of them), the main one writes it.
         """
-        network = self.best
-        was_training = network.training
-        network.eval()
         images, hidden = self.watched
-        prediction = network(images, hidden).float()
-        target = self.target(images)
-        loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=self.config.recipe.target.loss)
-        whole = network.encoder(images, torch.zeros_like(hidden)).maps[-1].float().mean(dim=(2, 3))
-        network.train(was_training)
-        health: dict[str, Any] = {"effective_rank": effective_rank(whole), "feature_std": feature_std(whole)}
-        self.keeper.log(
-            kind="val",
-            step=done,
-            epoch=done / self.plan.per_epoch,
-            val_loss=float(loss.total / loss.number),
-            baseline=float(loss.baseline / loss.number),
-            **health,
-            collapsed=is_collapsed(**health),
-        )
-        if is_collapsed(**health) and self.engine.is_main_process:
+        with whole(self.best, *self.target.modules().values()):
+            wanted = self.config.recipe.target
+            seen = look(self.best, self.target, images, hidden, wanted=wanted, engine=self.engine)
+        self.keeper.log(kind="val", step=done, epoch=done / self.plan.per_epoch, **seen.values)
+        if seen.values["collapsed"] and self.engine.is_main_process:
             tqdm.write(
-                f"step {done}: the encoder has collapsed (effective rank {health['effective_rank']:.2f}, feature "
-                f"deviation {health['feature_std']:.2g}): every image looks alike to it; lower lr, raise "
+                f"step {done}: the encoder has collapsed (effective rank {seen.values['effective_rank']:.2f}, feature "
+                f"deviation {seen.values['feature_std']:.2g}): every image looks alike to it; lower lr, raise "
                 "teacher_momentum, or reconstruct pixels",
                 file=sys.stderr,
             )
         pixels = self.target
         if isinstance(pixels, PixelTarget):
-            first = images[:_PICTURED], prediction[:_PICTURED], hidden[:_PICTURED]
+            first = images[:_PICTURED], seen.prediction[:_PICTURED], hidden[:_PICTURED]
             on_main(self.engine, lambda: self._picture(done, *first, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
@@ -291,6 +292,7 @@ class Session:
 
     def _export(self) -> None:
         network = self.best
-        reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
-        card = card_of(self.config.encoder, self.data)
-        on_main(self.engine, lambda: save_weights(self.out / ENCODER_FILE, network.model, card))
+        with whole(network):
+            reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
+        state, card = full_state(network.model), card_of(self.config.encoder, self.data)
+        on_main(self.engine, lambda: save_weights(self.out / ENCODER_FILE, state, card))

@@ -26,9 +26,12 @@ class Reconstructor(nn.Module):
         super().__init__()
         self.model = encoder.model
         self.decoder = decoder
-        shared = {id(parameter) for parameter in encoder.model.parameters()}
-        # What the masked encoder learns beyond the model, e.g. the token that fills a Swin's hidden cells.
-        self.extra = nn.ParameterList(p for p in encoder.parameters() if id(p) not in shared)
+        # What the masked encoder learns beyond the model, e.g. the token that fills a Swin's hidden cells. It is the
+        # very list that the encoder reads: sharding puts other parameters in the place of these.
+        self.extra: nn.ParameterList = getattr(encoder, "extra", nn.ParameterList())
+        known = {id(parameter) for owner in (encoder.model, self.extra) for parameter in owner.parameters()}
+        if any(id(parameter) not in known for parameter in encoder.parameters()):
+            raise TypeError(f"{type(encoder).__name__}: its parameters outside `model` must stand in a list `extra`")
         # The masked encoder shares the model's parameters: kept out of the module tree, each is registered once.
         self._encoder: tuple[Encoder] = (encoder,)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from unmask.config import ClassifyConfig, OptimiserConfig
 from unmask.data.imageset import Batch, ImageSet, batches
@@ -23,11 +23,13 @@ from unmask.randomness import derive_seed
 from unmask.runs import rewrite_metrics
 from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.stages.statistics import reestimate_batchnorm
-from unmask.training.engine import fast_layout, freeze_unused
+from unmask.training.averaging import average_of
+from unmask.training.engine import fast_layout, freeze, unused_parameters
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, layer_scales, parameter_groups, plan_steps
 from unmask.training.processes import gathered, on_main, share, together
+from unmask.training.sharding import blocks_of, placed_state, shard, whole
 from unmask.weights import head_names
 
 _LOGGED = 50  # steps between rows of the history
@@ -42,7 +44,7 @@ def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerat
     was_training = model.training
     model.eval()
     parts = [torch.zeros(0, len(data.classes))]
-    with together(engine):
+    with whole(model), together(engine):
         order = share(engine, torch.arange(len(images)))
         for batch in batches(images, order, batch_size, mean=data.mean, std=data.std):
             with engine.autocast():
@@ -64,15 +66,16 @@ class Trainer:
         *,
         folder: Path | None,
         show: bool,
+        sharded: bool = False,
     ) -> None:
         self.config, self.data, self.images, self.engine, self.show = config, data, images, engine, show
-        self.plain = fast_layout(model).to(engine.device)
-        self.network: Any = engine.prepare_model(self.plain) if engine.num_processes == 1 else self.plain
+        self.plain, self.sharded = model, sharded
+        self.hide = hiding_grid(config, data, model)
+        self._join(engine.num_processes)
         self.phase = "head"
         self.history: list[dict[str, Any]] = []
         self.average: AveragedModel | None = None
         self.head = head_names(model)
-        self.hide = hiding_grid(config, data, model)
         self.frozen = config.recipe.encoder_lr_scale == 0
         self.seconds_before = 0.0
         self.plan = Plan(*plan_steps(config.recipe.optimiser, len(images), engine.num_processes))
@@ -80,6 +83,21 @@ class Trainer:
         self._started = time.monotonic()
         self._best_accuracy, self._waited = -1.0, 0
         self._best_state: dict[str, Tensor] | None = None
+
+    def _join(self, processes: int) -> None:
+        """Bring the model to where it is trained, and make ready what follows it."""
+        several = processes > 1 or self.sharded
+        self._unused = unused_parameters(self.plain, self._two_images) if several else []
+        blocks = blocks_of(self.plain, self._two_images) if self.sharded else []
+        if not self.sharded:  # whose kernels have to lie in the order of their axes
+            fast_layout(self.plain)
+        self.plain.to(self.engine.device)
+        self._coming_average = average_of(self.plain, self.config.recipe.optimiser.ema)
+        self.network: Any = self.plain
+        if not several or self.sharded:  # data-parallel networks are wrapped in each phase
+            self.network = self.engine.prepare_model(self.plain, evaluation_mode=self.sharded)
+        if self.sharded:
+            shard(self.plain, self.engine, blocks, average=self._coming_average)
 
     @property
     def best(self) -> nn.Module:
@@ -97,7 +115,8 @@ class Trainer:
         """The head alone for `head_steps`, then everything; from the newest checkpoint where one is to be resumed."""
         recipe = self.config.recipe
         if self.frozen:
-            reestimate_batchnorm(self.plain, self.data.pretrain, mean=self.data.mean, std=self.data.std)
+            with whole(self.plain):
+                reestimate_batchnorm(self.plain, self.data.pretrain, mean=self.data.mean, std=self.data.std)
         found = self.keeper.newest() if resume and self.keeper is not None else None
         self._remember(found[1] if found is not None else {})
         if recipe.head_steps > 0 and (found is None or found[1]["phase"] == "head"):
@@ -124,12 +143,12 @@ class Trainer:
             parameter.requires_grad_(scale_of(parameter_name) > 0)
         groups = parameter_groups(self.plain, weight_decay=config.weight_decay, scale_of=scale_of)
         self.optimiser = self.engine.prepare_optimizer(build_optimiser(config, groups))
-        if name == "all" and config.ema > 0:
-            self.average = AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        if name == "all":
+            self.average = self._coming_average
         progress = Progress()
         if found is not None:
             best = restore(found[0], self._stateful(), self.optimiser)
-            self._best_state = best or None
+            self._best_state = placed_state(best, self.evaluated) or None
             progress.step = int(found[1]["phase_step"])
         self.network = self._wrapped()
         self.plain.train(not self.frozen)  # a frozen encoder's running statistics do not move either
@@ -160,11 +179,13 @@ class Trainer:
 
     def _wrapped(self) -> Any:
         """The network as the engine trains it; over several processes, with this phase's trainable parameters."""
-        if self.engine.num_processes == 1:
-            return self.network
+        freeze(self.plain, self._unused)
+        return self.network if self.engine.num_processes == 1 or self.sharded else self.engine.prepare_model(self.plain)
+
+    def _two_images(self) -> Tensor:
+        """What the model gives for two images, before it is moved to a device."""
         first = next(iter(batches(self.images, torch.arange(2), 2, mean=self.data.mean, std=self.data.std)))
-        freeze_unused(self.plain, lambda: self.plain(first.images.to(self.engine.device)))
-        return self.engine.prepare_model(self.plain)
+        return self.plain(first.images)
 
     def _loss(self, batch: Batch, step: int, seed: int) -> Terms:
         recipe, images = self.config.recipe, batch.images

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unmask.errors import UserError
 from unmask.runs import atomic_path
+from unmask.training.sharding import placed, placed_state
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -45,26 +46,28 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
 
 
-def collect_state(modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Parameters and buffers of named modules, and the optimiser's moments, under flat names."""
-    tensors = {f"{owner}/{name}": t for owner, module in modules.items() for name, t in module.state_dict().items()}
+def collect_state(modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers of named modules, and the optimiser's moments, under flat names; sharded as they are."""
+    for owner, module in modules.items():
+        yield from ((f"{owner}/{name}", tensor) for name, tensor in module.state_dict().items())
     for index, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{index}/{key}": torch.as_tensor(value) for key, value in values.items()}
-    return tensors
+        yield from ((f"optimiser/{index}/{key}", torch.as_tensor(value)) for key, value in values.items())
 
 
 def restore_state(
     tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
 ) -> None:
-    """The inverse of `collect_state`."""
+    """The inverse of `collect_state`, from whole tensors."""
     for owner, module in modules.items():
         prefix = f"{owner}/"
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        module.load_state_dict(placed_state(own, module))
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimiser/"):
             _, index, name = key.split("/", 2)
-            state.setdefault(int(index), {})[name] = tensor
+            state.setdefault(int(index), {})[name] = placed(tensor, parameters[int(index)])
     whole = optimiser.state_dict()
     optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 

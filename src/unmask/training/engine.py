@@ -1,7 +1,7 @@
 """The engine: Accelerate holds devices, processes and precision; everything else here is the arithmetic around it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,15 +15,17 @@ from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from unmask.config import OptimiserConfig
+from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.training.processes import connect_anew, peers_may_connect, require_one_process, started_processes, summed
+from unmask.training.sharding import hidden_from_accelerate, told_to_shard
 from unmask.training.tracking import FOLDER, require_tracker
 
 _PATIENCE = timedelta(hours=1)
 """How long processes wait for each other: the main one may take its time to evaluate and to save."""
 _TORCH_OF_SEVERAL = "2.9"
 """The oldest tried with which several processes end: with 2.5 and 2.7.1 leaving the group hung now and then."""
-_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+_OTHER_ENGINES = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def build_engine(
@@ -38,8 +40,8 @@ def build_engine(
         several: whether the caller is made for several processes, data-parallel over gloo (CPU) or NCCL (GPU).
 
     Raises:
-        UserError: started as several processes where that is not meant, on an old torch, or to shard the model over
-            them; or the tracker is not installed; or the processes do not reach each other.
+        UserError: started as several processes where that is not meant, on an old torch, or with DeepSpeed or Megatron;
+            or the tracker is not installed; or the processes do not reach each other.
     """
     require_tracker(tracker)
     if not several:
@@ -49,8 +51,10 @@ def build_engine(
         AcceleratorState._reset_state()
     gpu = torch.cuda.is_available() or torch.xpu.is_available()
     # Small messages between processes go over gloo, from CPU to CPU: they must not wait for the GPU's queue.
-    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else None
-    with peers_may_connect():
+    # Without a launcher there is no process group, and Accelerate must not be told of one.
+    backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() and "LOCAL_RANK" in os.environ else None
+    told_to_shard()
+    with peers_may_connect(), hidden_from_accelerate():
         connect_anew(backend or "gloo", _PATIENCE)
         engine = Accelerator(
             mixed_precision=precision,
@@ -59,7 +63,7 @@ def build_engine(
             project_dir=None if folder is None else str(folder / FOLDER),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, backend=backend)],
         )
-    _require_whole_models(engine)
+    _require_own_sharding(engine)
     return engine
 
 
@@ -72,31 +76,32 @@ def _require_torch() -> None:
         )
 
 
-def _require_whole_models(engine: Accelerator) -> None:
-    """Raise `UserError` where the launcher was told to shard: on CPUs Accelerate would pass over that in silence."""
-    told = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-    if told or engine.distributed_type in _SHARDED:
+def _require_own_sharding(engine: Accelerator) -> None:
+    """Raise `UserError` for engines that would take over optimiser and checkpoints."""
+    if engine.distributed_type in _OTHER_ENGINES:
         raise UserError(
-            f"{'FSDP' if told else engine.distributed_type.value} shards the model over processes, which is not "
-            "supported: launch with plain data parallelism (accelerate launch --multi_gpu, or torchrun)"
+            f"{engine.distributed_type.value} is not supported: launch with plain data parallelism (accelerate launch "
+            "--multi_gpu, or torchrun), and give --shard to shard the model over the processes"
         )
 
 
-def freeze_unused(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
-    """Freeze the parameters that have no part in what `forward` gives, and return their names.
+def unused_parameters(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
+    """Names of the trainable parameters that have no part in what `forward` gives, in evaluation mode.
 
     Data-parallel training waits for the gradient of every trainable parameter; a layer that the stage never calls (the
-    norm before a head that pretraining leaves out) has none. With one process they stay as they are all the same.
+    norm before a head that pretraining leaves out) has none.
     """
-    network.eval()
-    forward().sum().backward()
+    with evaluating(network):
+        forward().sum().backward()
     unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    for name, parameter in network.named_parameters():
-        parameter.grad = None
-        if name in unused:
-            parameter.requires_grad_(False)
-    network.train()
+    network.zero_grad(set_to_none=True)
     return unused
+
+
+def freeze(network: nn.Module, names: Iterable[str]) -> None:
+    """No gradients for these parameters. In the optimiser they stay: it counts parameters, and passes over them."""
+    for name in names:
+        network.get_parameter(name).requires_grad_(False)
 
 
 def fast_layout(model: torch.nn.Module) -> torch.nn.Module:

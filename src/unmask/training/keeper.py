@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from unmask.errors import PreemptionError, UserError
 from unmask.runs import append_metrics
 from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
 from unmask.training.processes import on_main, together
+from unmask.training.sharding import gathered_by_main
 from unmask.training.tracking import track
 
 
@@ -39,12 +41,13 @@ class Keeper:
         self, done: int, modules: Mapping[str, nn.Module], optimiser: Any, *, header: Any = None, more: Any = None
     ) -> None:
         """Write the checkpoint of a step. `header` is plain JSON, `more` further tensors by name."""
+        further = ((f"more/{name}", tensor) for name, tensor in (more or {}).items())
+        tensors = gathered_by_main(self.engine, chain(collect_state(modules, optimiser), further))
         with together(self.engine):
             if self.engine.is_main_process:
                 facts = {"step": done, "processes": self.engine.num_processes, "batch_size": self.batch_size}
                 if self.engine.scaler is not None:  # fp16: without its scale the first steps after a resume overflow
                     facts["scaler"] = self.engine.scaler.state_dict()
-                tensors = collect_state(modules, optimiser) | {f"more/{k}": v for k, v in (more or {}).items()}
                 save_tensors(checkpoint_path(self.folder, done), tensors, facts | (header or {}))
                 prune(self.folder, self.keep)
 

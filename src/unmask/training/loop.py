@@ -21,6 +21,7 @@ from unmask.randomness import derive_seed, permutation
 from unmask.training.engine import global_count, seeded
 from unmask.training.optimiser import schedule, set_lr
 from unmask.training.processes import share, someone, summed, together
+from unmask.training.sharding import full, part
 
 
 class Terms(NamedTuple):
@@ -192,7 +193,7 @@ def _one_step(
     if len(pieces) > 1:  # all pieces were divided by the count of the first
         for parameter in parameters:
             if parameter.grad is not None:
-                parameter.grad.mul_(unit / count)
+                part(parameter.grad).mul_(unit / count)
     return dict(zip(names[1:], (sums[1:] / count).unbind(), strict=True))
 
 
@@ -209,7 +210,7 @@ def _micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]
 
 def _clip(engine: Accelerator, parameters: list[nn.Parameter], limit: float) -> Tensor:
     norm = engine.clip_grad_norm_(parameters, limit if limit > 0 else float("inf"))
-    return torch.as_tensor(norm if norm is not None else float("nan"))
+    return full(torch.as_tensor(norm if norm is not None else float("nan")))
 
 
 def drain(progress: Progress) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ that only it reads, a full disk that only the writer sees) would leave the other
 `together` is where they tell each other.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -188,6 +189,11 @@ def is_speaker() -> bool:
 
 
 def leave() -> None:
-    """End the processes' connection at the end of a program, where there is one."""
+    """End the processes' connection at the end of a program, where there is one.
+
+    A sharded network, which lies in a cycle of references, holds the connection: it goes first. Else gloo's threads
+    outlive it, and one that wants the interpreter while that ends aborts the process.
+    """
+    gc.collect()
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

@@ -1,0 +1,207 @@
+"""Networks sharded over processes (FSDP2, `fully_shard`): each holds a part of every weight, gradient and moment.
+
+Zhao et al. 2023, "PyTorch FSDP". With W processes a process keeps 1/W of the 16 bytes that AdamW needs a weight in
+float32, and gathers weights where it computes with them: those of a block during the block, the others during the step.
+What is trained is what data parallelism trains: gradients are averaged over processes either way. Accelerate would
+shard on GPUs only; here the same code runs on CPUs, where it is tested.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim.swa_utils import AveragedModel
+
+from unmask.encoders.stages import evaluating
+from unmask.errors import UserError
+
+_TOLD = "ACCELERATE_USE_FSDP"
+_OTHER_WAYS = {
+    "FSDP_OFFLOAD_PARAMS": "true",
+    "FSDP_ACTIVATION_CHECKPOINTING": "true",
+    "FSDP_RESHARD_AFTER_FORWARD": "false",
+}
+"""What `accelerate launch --use_fsdp` can ask for besides, and is not done here."""
+
+
+def told_to_shard() -> bool:
+    """Whether `accelerate launch --use_fsdp` started this process.
+
+    Raises:
+        UserError: with FSDP 1, or with an option that is not supported.
+    """
+    if os.environ.get(_TOLD, "false").lower() != "true":
+        return False
+    version = os.environ.get("FSDP_VERSION", "1")
+    if version != "2":
+        raise UserError(f"--use_fsdp came with FSDP {version}: launch with --fsdp_version 2, or torchrun and --shard")
+    for name, value in _OTHER_WAYS.items():
+        if os.environ.get(name, "").lower() == value:
+            raise UserError(f"--{name.lower()} {value} is not supported: leave it away, or use torchrun and --shard")
+    return True
+
+
+@contextmanager
+def hidden_from_accelerate() -> Iterator[None]:
+    """In the body Accelerate does not see that the launcher asked for FSDP: sharding is done here."""
+    before = os.environ.pop(_TOLD, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_TOLD] = before
+
+
+def wants_sharding(asked: bool, precision: str) -> bool:
+    """Whether networks are to be sharded: the configuration or the launcher asks for it.
+
+    Raises:
+        UserError: where that cannot be: no other process was started, or fp16 scales the loss.
+    """
+    if not (asked or told_to_shard()):
+        return False
+    if not (dist.is_available() and dist.is_initialized()):
+        raise UserError("shard: a network is sharded over processes, but one was started: use torchrun or accelerate")
+    if precision == "fp16":
+        raise UserError("shard: fp16 scales its loss by gradients of the whole network; use --precision bf16")
+    return True
+
+
+def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:
+    """Paths of the blocks that can be gathered one after the other, so that never all weights are in memory at once.
+
+    A block is one of several modules of a class in a row (nn.Sequential, nn.ModuleList), the innermost such ones, and
+    `forward`, called here in evaluation mode, calls it once with tensors in and a tensor out (no view of another: what
+    is added to that in place would part it from FSDP's hooks). Masked convolution hands on more than tensors: such a
+    network has no blocks and is gathered as a whole.
+    """
+    candidates = _in_rows(network)
+    calls, plain = dict.fromkeys(candidates, 0), dict.fromkeys(candidates, True)
+
+    def watch(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            calls[path] += 1
+            plain[path] &= all(type(x) is Tensor for x in (*inputs[:1], output)) and not output._is_view()
+
+        return hook
+
+    handles = [network.get_submodule(path).register_forward_hook(watch(path)) for path in candidates]
+    try:
+        with evaluating(network):
+            forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [path for path in candidates if calls[path] == 1 and plain[path]]
+
+
+def _in_rows(network: nn.Module) -> list[str]:
+    """Paths of modules with parts that have a neighbour of the same class, without those that contain another."""
+    found = []
+    for path, row in network.named_modules():
+        if not isinstance(row, nn.Sequential | nn.ModuleList):
+            continue
+        classes = [type(child) for child in row]
+        for name, child in row.named_children():
+            parts = sum(1 for module in child.modules() if next(module.parameters(recurse=False), None) is not None)
+            if classes.count(type(child)) > 1 and parts > 1:
+                found.append(f"{path}.{name}" if path else name)
+    return [path for path in found if not any(other.startswith(f"{path}.") for other in found)]
+
+
+def shard(
+    network: nn.Module, engine: Accelerator, blocks: Sequence[str] = (), *, average: AveragedModel | None = None
+) -> None:
+    """Shard a network's parameters over all processes, in place, each along its first axis; its average likewise.
+
+    Buffers stay whole. Copies of a network are made before: a sharded one cannot be copied.
+    """
+    from torch.distributed.fsdp import fully_shard  # torch 2.6; one process trains with older ones, too
+
+    mesh = init_device_mesh(engine.device.type, (engine.num_processes,))
+    for path in blocks:
+        fully_shard(network.get_submodule(path), mesh=mesh, reshard_after_forward=True)
+    fully_shard(network, mesh=mesh, reshard_after_forward=False)
+    if average is not None:
+        fully_shard(average.module, mesh=mesh, reshard_after_forward=False)
+
+
+def note_of(engine: Accelerator) -> str:
+    """One line for the log of a sharded training."""
+    return f"weights, gradients and moments sharded over {engine.num_processes} processes (FSDP2)"
+
+
+@contextmanager
+def whole(*networks: nn.Module) -> Iterator[None]:
+    """In the body every process has all weights of the networks, so each may compute as often as it likes, any part.
+
+    Entering and leaving is done by all processes. A network that is not sharded, or whole already, stays as it is.
+    """
+    apart = [network for network in networks if any(isinstance(p, DTensor) for p in network.parameters())]
+    groups = [(module, module is not network) for network in apart for module in _groups(network)]
+    for module, _ in groups:
+        module.set_reshard_after_forward(False, recurse=False)
+        module.unshard()
+    try:
+        yield
+    finally:
+        for module, is_block in groups:
+            module.set_reshard_after_forward(is_block, recurse=False)
+            module.reshard()
+
+
+def _groups(network: nn.Module) -> list[Any]:
+    """The modules on which `fully_shard` was called."""
+    from torch.distributed.fsdp import FSDPModule
+
+    return [module for module in network.modules() if isinstance(module, FSDPModule)]
+
+
+def full(tensor: Tensor) -> Tensor:
+    """A sharded tensor put together, in every process; another as it is. All processes call it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def full_state(network: nn.Module) -> dict[str, Tensor]:
+    """`state_dict` with whole tensors, sharded ones on the CPU, in every process. All processes call it."""
+    return {name: _to_cpu(tensor) for name, tensor in network.state_dict().items()}
+
+
+def _to_cpu(tensor: Tensor) -> Tensor:
+    return full(tensor).cpu() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered_by_main(engine: Accelerator, tensors: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Whole tensors by name in the main process, one after the other, so that a device holds one beside its shards;
+    nothing in the others. All processes call it."""
+    found = {}
+    for name, tensor in tensors:
+        together = _to_cpu(tensor)
+        if engine.is_main_process:
+            found[name] = together
+    return found
+
+
+def part(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor: a view."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def placed(value: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, the same in every process, sharded as `like` is; unchanged where that is not."""
+    if not isinstance(like, DTensor) or value.shape != like.shape:
+        return value
+    value = value.to(like.device, like.dtype)
+    return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def placed_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Whole tensors of a state_dict, sharded as the network's are: what its `load_state_dict` takes."""
+    now = network.state_dict()
+    return {name: placed(value, now[name]) if name in now else value for name, value in state.items()}

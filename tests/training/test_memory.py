@@ -1,0 +1,65 @@
+"""Too little memory is one line that says what to make smaller."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unmask.cli import main
+from unmask.config import OptimiserConfig
+from unmask.errors import UserError, is_out_of_memory
+from unmask.training import loop
+from unmask.training.memory import memory_explained
+
+GPU = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.69 GiB.\n"
+    "See documentation for Memory Management"
+)
+
+
+def test_torchs_own_errors_are_known() -> None:
+    """A GPU's, and what torch raises here for 64 TiB; another RuntimeError is none."""
+    with pytest.raises(RuntimeError) as real:
+        torch.empty(2**44)
+    assert all(is_out_of_memory(error) for error in (real.value, torch.OutOfMemoryError(GPU), MemoryError()))
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "processes", "wanted"),
+    [
+        (256, 1, 1, "256 images at once: give accumulate = 2 or more (now 1), or a smaller batch_size"),
+        (256, 4, 2, "32 images at once: give accumulate = 8 or more (now 4), or a smaller batch_size"),
+        (4, 4, 1, "1 image at once: give a smaller image_size or encoder, or precision = bf16"),
+    ],
+)
+def test_what_is_proposed(batch: int, accumulate: int, processes: int, wanted: str) -> None:
+    """As many images as a process computed at once, and what is left to make smaller."""
+    with (
+        pytest.raises(UserError) as found,
+        memory_explained(OptimiserConfig(batch_size=batch, accumulate=accumulate), processes),
+    ):
+        raise torch.OutOfMemoryError(GPU)
+    assert str(found.value) == f"out of memory (CUDA out of memory. Tried to allocate 2.00 GiB) with {wanted}"
+    with pytest.raises(RuntimeError, match="shape"), memory_explained(OptimiserConfig(), 1):
+        raise RuntimeError("shape mismatch")
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "scratch"])
+def test_a_command_ends_with_that_line(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, no traceback."""
+
+    def step(*given: object) -> None:
+        raise torch.OutOfMemoryError(GPU)
+
+    monkeypatch.setattr(loop, "_one_step", step)
+    options = '{"images": 24, "val_images": 9, "test_images": 9, "classes": 3, "size": 16, "part_size": 4}'
+    words = (*("--data", "multiview", "--options", options, "--encoder", "patchnet", "--batch-size", "8"), "--quiet")
+    with pytest.raises(SystemExit) as left:
+        main([stage, *words, "--encoder-options", '{"width": 8, "patch": 4}', "--out", str(tmp_path / "run")])
+    assert left.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "with 8 images at once: give accumulate = 2 or more (now 1)" in said[0]
