@@ -31,7 +31,7 @@ def step(session: Session, batch: Batch, index: int) -> None:
     """One optimiser step of the product's own loop, without its log."""
     parameters = [p for group in session.optimiser.param_groups for p in group["params"]]
     _one_step(batch, index, session.engine, session.network, parameters, 1, session._loss)
-    _clip(session.engine, parameters, 1.0)
+    _clip(session.engine, session.optimiser, parameters, 1.0)
     session.optimiser.step()
     session.optimiser.zero_grad(set_to_none=True)
 

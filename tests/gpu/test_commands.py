@@ -132,6 +132,7 @@ def test_too_little_memory_is_one_line(
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, subprocess.Popen[str]]]]:
     """Every command of LAUNCHED by torchrun with one process, all at once."""
     folder, place = tmp_path_factory.mktemp("launched"), {**os.environ, "OMP_NUM_THREADS": "1"}
+    place["NVIDIA_TF32_OVERRIDE"] = "0"  # as in this process, see conftest.py
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "unmask")
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     started = {

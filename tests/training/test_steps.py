@@ -13,7 +13,7 @@ from unmask.data.imageset import Batch
 from unmask.errors import UserError
 from unmask.training.engine import build_engine
 from unmask.training.keeper import Keeper, due
-from unmask.training.loop import Terms, _micro_batches, _one_step
+from unmask.training.loop import Terms, _clip, _micro_batches, _one_step
 
 
 def batch(images: int) -> Batch:
@@ -73,6 +73,22 @@ def test_the_scale_of_fp16_is_kept(tmp_path: Any) -> None:
     assert found is not None
     assert other.engine.scaler is not None
     assert other.engine.scaler.get_scale() == pytest.approx(512.0)
+
+
+def test_gradients_of_fp16_are_unscaled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an earlier phase trained the same weights with an optimiser of its own."""
+    engine = build_engine("no")
+    engine.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    engine.native_amp = True
+    monkeypatch.setattr(type(engine), "mixed_precision", "fp16")
+    weight = nn.Parameter(torch.ones(2))
+    earlier, later = (engine.prepare_optimizer(torch.optim.SGD([weight], lr=0.5)) for _ in range(2))
+    for optimiser in (earlier, later):
+        engine.backward((weight * torch.tensor([3.0, 4.0])).sum())
+        assert float(_clip(engine, optimiser, [weight], 0.0)) == pytest.approx(5.0)
+        optimiser.step()
+        optimiser.zero_grad()
+    torch.testing.assert_close(weight.detach(), torch.tensor([-2.0, -3.0]))
 
 
 def test_several_processes_of_an_old_torch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def run_steps(
                 set_lr(optimiser, config.lr * schedule(step, plan.total, config.warmup))
                 with seeded(_noise_seed(seed, step, engine)):
                     logged = _one_step(batch, step, engine, network, parameters, config.accumulate, loss)
-                norm = _clip(engine, parameters, config.clip)
+                norm = _clip(engine, optimiser, parameters, config.clip)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 progress.step = step + 1
@@ -208,9 +208,14 @@ def _micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]
     return [Batch(*part) for part in parts if len(part[2])]
 
 
-def _clip(engine: Accelerator, parameters: list[nn.Parameter], limit: float) -> Tensor:
-    norm = engine.clip_grad_norm_(parameters, limit if limit > 0 else float("inf"))
-    return full(torch.as_tensor(norm if norm is not None else float("nan")))
+def _clip(engine: Accelerator, optimiser: Any, parameters: list[nn.Parameter], limit: float) -> Tensor:
+    """Clip the gradients of one optimiser to a norm, and return the norm they had.
+
+    fp16's are unscaled before. `engine.clip_grad_norm_` would do that for every optimiser that the engine has prepared:
+    the head's gradients twice in the phase after the head's own.
+    """
+    engine.unscale_gradients(optimiser)
+    return full(nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else float("inf")))
 
 
 def drain(progress: Progress) -> list[dict[str, Any]]:
