@@ -268,6 +268,7 @@ def main() -> None:
     """Print three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), choices=list(ENCODERS))
+    parser.add_argument("--precisions", nargs="+", default=["bf16", "float32"], choices=["bf16", "float32"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--steps", type=int, default=2, help="steps of a round")
@@ -285,7 +286,7 @@ def main() -> None:
           f"batch {options.batch}, {options.side} px, rounds of {options.steps} steps")  # fmt: skip
     images = torch.randn(options.batch, 3, options.side, options.side, generator=torch.Generator().manual_seed(0))
     images = images.to(device, memory_format=torch.channels_last)
-    for bf16 in (True, False):
+    for bf16 in (precision == "bf16" for precision in options.precisions):
         print(f"\n| encoder | precision | way | hidden | images/s | GiB | speed to plain | to dense |\n{'|---' * 8}|")
         for name in options.encoders:
             attempt(f"{name}, {'bf16' if bf16 else 'float32'}", partial(measure, name, bf16, images, options))

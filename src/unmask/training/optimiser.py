@@ -83,9 +83,12 @@ def parameter_groups(
 
 
 def build_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
-    """AdamW; `set_lr` gives every group lr · lr_scale · schedule."""
+    """AdamW; `set_lr` gives every group lr · lr_scale · schedule. The parameters are where they will be trained."""
     bare = [{key: value for key, value in group.items() if key != "names"} for group in groups]
-    return torch.optim.AdamW(bare, lr=config.lr, betas=config.betas, foreach=True)
+    on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    # One kernel for all parameters; without a GPU the lists of torch's foreach are the fastest.
+    fast = {"fused": True} if on_gpu else {"foreach": True}
+    return torch.optim.AdamW(bare, lr=config.lr, betas=config.betas, **fast)
 
 
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
