@@ -48,6 +48,26 @@ def test_state_round_trip_is_bit_equal(tmp_path: Path) -> None:
         assert torch.equal(a, b), name
 
 
+def test_restored_moments_lie_as_their_weights(tmp_path: Path) -> None:
+    """Kernels in channels-last order too: torch's fused AdamW refuses moments in another."""
+
+    def made() -> tuple[nn.Module, torch.optim.Optimizer]:
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model, torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+
+    (model, optimiser), (other, its) = made(), made()
+    x = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(9))
+    model(x).square().sum().backward()
+    optimiser.step()
+    save_tensors(tmp_path / "a.safetensors", dict(collect_state({"network": model}, optimiser)), {})
+    restore_state(load_tensors(tmp_path / "a.safetensors")[0], {"network": other}, its)
+    for one, moves in ((model, optimiser), (other, its)):
+        moves.zero_grad()
+        one(x).square().sum().backward()
+        moves.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
 def test_a_cut_newest_checkpoint_falls_back_aloud(tmp_path: Path) -> None:
     """Half a file is passed over with a warning that names it."""
     for step in (1, 2):

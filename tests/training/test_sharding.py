@@ -9,7 +9,17 @@ from unmask.cli import main
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.training.engine import build_engine
-from unmask.training.sharding import blocks_of, full, full_state, part, placed, told_to_shard, wants_sharding, whole
+from unmask.training.sharding import (
+    blocks_of,
+    full,
+    full_state,
+    part,
+    placed,
+    require_axes,
+    told_to_shard,
+    wants_sharding,
+    whole,
+)
 
 SIZE = (32, 32)
 
@@ -100,12 +110,19 @@ def test_one_process_says_so(tmp_path: object, capsys: pytest.CaptureFixture[str
     assert "shard: a network is sharded over processes, but one was started" in capsys.readouterr().err
 
 
+def test_numbers_without_an_axis_are_refused() -> None:
+    """NFNet's skip gains, by name."""
+    require_axes(_vit())
+    with pytest.raises(UserError, match=r"shard: gain is a single number without an axis"):
+        require_axes(nn.ParameterDict({"gain": nn.Parameter(torch.ones(()))}))
+
+
 def test_a_whole_network_stays_as_it_is() -> None:
     """Without shards every function of the module is the identity."""
     model = nn.Linear(3, 2)
     with whole(model):
         assert part(model.weight) is full(model.weight) is model.weight
-    assert placed(model.weight, model.weight) is model.weight
+    assert torch.equal(placed(model.weight, model.weight), model.weight)
     assert all(
         tensor is model.state_dict()[name] or torch.equal(tensor, model.state_dict()[name])
         for name, tensor in full_state(model).items()

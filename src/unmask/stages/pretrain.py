@@ -29,7 +29,7 @@ from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, traini
 from unmask.training.memory import memory_explained
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
 from unmask.training.processes import on_main, peers_may_end, require_alike, together
-from unmask.training.sharding import blocks_of, full_state, note_of, shard, wants_sharding, whole
+from unmask.training.sharding import blocks_of, full_state, note_of, require_axes, shard, wants_sharding, whole
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
@@ -117,6 +117,8 @@ class Session:
             if config.init is not None:
                 self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
             self.plan = Plan(*plan_steps(optimiser, len(data.pretrain), self.engine.num_processes))
+            if sharded:
+                require_axes(network)
             self.watched = watched_batch(config, data, network.encoder.grid)
         self.notes.append(effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes))
         if isinstance(self.target, TeacherTarget):

@@ -29,7 +29,7 @@ from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, layer_scales, parameter_groups, plan_steps
 from unmask.training.processes import gathered, on_main, share, together
-from unmask.training.sharding import blocks_of, placed_state, shard, whole
+from unmask.training.sharding import blocks_of, placed_state, require_axes, shard, whole
 from unmask.weights import head_names
 
 _LOGGED = 50  # steps between rows of the history
@@ -87,6 +87,8 @@ class Trainer:
     def _join(self, processes: int) -> None:
         """Bring the model to where it is trained, and make ready what follows it."""
         several = processes > 1 or self.sharded
+        if self.sharded:
+            require_axes(self.plain)
         self._unused = unused_parameters(self.plain, self._two_images) if several else []
         blocks = blocks_of(self.plain, self._two_images) if self.sharded else []
         if not self.sharded:  # whose kernels have to lie in the order of their axes

@@ -15,6 +15,9 @@ from unmask.errors import UserError
 from unmask.runs import atomic_path
 from unmask.training.sharding import placed, placed_state
 
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps for each number of a parameter; where it lies otherwise than that, torch's fast steps refuse it."""
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and a JSON header atomically.
@@ -67,7 +70,8 @@ def restore_state(
     for key, tensor in tensors.items():
         if key.startswith("optimiser/"):
             _, index, name = key.split("/", 2)
-            state.setdefault(int(index), {})[name] = placed(tensor, parameters[int(index)])
+            lies = parameters[int(index)] if name in _MOMENTS else None
+            state.setdefault(int(index), {})[name] = tensor if lies is None else placed(tensor, lies)
     whole = optimiser.state_dict()
     optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 

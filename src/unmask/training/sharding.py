@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -71,6 +72,13 @@ def wants_sharding(asked: bool, precision: str) -> bool:
     if precision == "fp16":
         raise UserError("shard: fp16 scales its loss by gradients of the whole network; use --precision bf16")
     return True
+
+
+def require_axes(network: nn.Module) -> None:
+    """Raise `UserError` for parameters without an axis (NFNet's skip gains): FSDP2 takes none."""
+    single = next((name for name, parameter in network.named_parameters() if parameter.ndim == 0), None)
+    if single is not None:
+        raise UserError(f"shard: {single} is a single number without an axis, which FSDP2 does not take: leave --shard")
 
 
 def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:
@@ -194,14 +202,17 @@ def part(tensor: Tensor) -> Tensor:
 
 
 def placed(value: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, the same in every process, sharded as `like` is; unchanged where that is not."""
-    if not isinstance(like, DTensor) or value.shape != like.shape:
-        return value
-    value = value.to(like.device, like.dtype)
-    return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+    """A copy of a whole tensor, the same in every process, that lies as `like` does: device, type, order of axes in
+    memory, and sharded where that is."""
+    if isinstance(like, DTensor):
+        value = value.to(like.device, like.dtype)
+        return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+    return torch.empty_like(like, requires_grad=False).copy_(value)
 
 
 def placed_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Whole tensors of a state_dict, sharded as the network's are: what its `load_state_dict` takes."""
+    """Whole tensors of a state_dict, sharded where the network's are: what its `load_state_dict` takes."""
     now = network.state_dict()
-    return {name: placed(value, now[name]) if name in now else value for name, value in state.items()}
+    return {
+        name: placed(value, now[name]) if isinstance(now.get(name), DTensor) else value for name, value in state.items()
+    }
