@@ -22,8 +22,8 @@ from unmask.cli import COMMANDS, parse
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""
-FOREIGN = {"--standalone", "--rdzv-backend", "--shm-size", "--ipc"}
-"""Flags of torchrun and of docker of which the pages speak."""
+FOREIGN = {"--standalone", "--rdzv-backend", "--shm-size", "--ipc", "--use_fsdp", "--fsdp_reshard_after_forward"}
+"""Flags of torchrun, accelerate and docker of which the pages speak."""
 INLINE = re.compile(r"`(--[a-z][\w.-]*)")
 
 

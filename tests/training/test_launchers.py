@@ -77,6 +77,10 @@ def _workers(launcher: int) -> list[int]:
 
 def test_the_page_shows_both_launchers() -> None:
     assert {command[0] for command in _commands()} == {"accelerate", "torchrun"}
+    assert {command[0] for command in _commands() if {"--shard", "--use_fsdp"} & {*command}} == {
+        "accelerate",
+        "torchrun",
+    }
 
 
 @pytest.mark.parametrize("command", _commands(), ids=" ".join)
@@ -86,7 +90,10 @@ def test_a_launched_run_of_two_processes(command: list[str], place: Path) -> Non
     out, err = launched.communicate(timeout=500)
     assert launched.returncode == 0, err
     assert out.strip() == _out(command)
-    assert read_json(place / _out(command) / "environment.json")["processes"] == 2
+    facts = read_json(place / _out(command) / "environment.json")
+    assert facts["processes"] == 2
+    wanted = "--shard" in command or "--use_fsdp" in command
+    assert any("sharded over 2 processes (FSDP2)" in note for note in facts["notes"]) == wanted
 
 
 def test_the_launcher_hands_sigterm_on(place: Path) -> None:
