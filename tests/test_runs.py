@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unmask.config import ClassifyConfig, CompareConfig, MaskConfig, PretrainConfig, PretrainRecipe
 from unmask.errors import UserError
@@ -12,6 +14,7 @@ from unmask.runs import (
     atomic_path,
     check_folder,
     claim_folder,
+    distinct_names,
     environment,
     read_json,
     read_metrics,
@@ -201,3 +204,15 @@ def test_weights_are_no_run(tmp_path: Path) -> None:
     (tmp_path / "encoder.safetensors").write_bytes(b"weights")
     with pytest.raises(UserError, match="these are weights, not a run: use --init"):
         check_folder(tmp_path / "encoder.safetensors", PretrainConfig(), resume=True)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4).map(tuple), min_size=1, unique=True))
+def test_names_differ_and_are_ends_of_their_paths(places: list[tuple[str, ...]]) -> None:
+    """Over any set of paths; and the last part alone wherever that is enough."""
+    paths = [Path("/", *parts) for parts in places]
+    names = distinct_names(paths)
+    assert len(set(names)) == len(names)
+    for path, name in zip(paths, names, strict=True):
+        assert str(path).endswith(name.lstrip("/"))
+        alone = sum(other.name == path.name for other in paths) == 1
+        assert not alone or name == path.name

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -223,6 +223,18 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
         names = sorted(set(old) | set(new))
         return [d for n in names for d in _differences(old.get(n), new.get(n), f"{path}.{n}".lstrip("."))]
     return [] if old == new else [path]
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each path: the fewest of its last parts with which no other one ends. Of a path given twice, all."""
+    parts = [path.resolve().parts for path in paths]
+
+    def shortest(own: tuple[str, ...]) -> str:
+        depths = range(1, len(own) + 1)
+        depth = next((n for n in depths if sum(other[-n:] == own[-n:] for other in parts) == 1), len(own))
+        return "/".join(own[-depth:])
+
+    return [shortest(own) for own in parts]
 
 
 def environment(**extra: Any) -> dict[str, Any]:

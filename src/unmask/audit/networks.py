@@ -11,7 +11,7 @@ from unmask.audit.protocol import Audited
 from unmask.data.load import Dataset
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs import distinct_names, read_json
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.weights import ENCODER_FILE, Card, load_weights
 
@@ -73,13 +73,12 @@ def _read(path: Path, name: str) -> Weights:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The last part of each path, with as many parts before it as make the names differ."""
-    whole = [path.resolve().with_suffix("") if path.suffix == ".safetensors" else path.resolve() for path in paths]
-    for length in range(1, max(len(path.parts) for path in whole) + 1):
-        names = ["/".join(path.parts[-length:]) for path in whole]
-        if len(set(names)) == len(names):
-            return names
-    raise UserError(f"audit: {paths[0]} is given twice")
+    """The last part of each path, with as many parts before it as make it differ."""
+    places = [path.resolve() for path in paths]
+    if len(set(places)) < len(places):
+        raise UserError(f"audit: {next(path for path in paths if places.count(path.resolve()) > 1)} is given twice")
+    bare = [path.with_suffix("") if path.suffix == ".safetensors" else path for path in places]
+    return distinct_names(bare if len(set(bare)) == len(bare) else places)
 
 
 def build_networks(weights: Sequence[Weights], data: Dataset, seed: int) -> list[Audited]:

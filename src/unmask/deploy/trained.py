@@ -43,7 +43,7 @@ def read_trained(folder: Path) -> Trained:
     config = read_json(folder / "config.json")
     if "budgets" in config:
         raise UserError(
-            f"{folder}: is a comparison, which keeps no classifier; give one of its pretrainings, "
+            f"{folder}: is a comparison, which keeps no network of its own; give one of its pretrainings, "
             f"{folder / 'pretrain' / 'seed_0'}, or a run of finetune or scratch"
         )
     file = resolve_weights(str(folder))

@@ -10,7 +10,7 @@ from unmask.data.naming import one_line
 from unmask.errors import UserError
 from unmask.evaluate.summary import summarise
 from unmask.evaluate.table import METRICS
-from unmask.runs import read_json, read_metrics
+from unmask.runs import distinct_names, read_json, read_metrics
 
 Kind = Literal["comparison", "pretraining", "classification"]
 _FLAGS = ("budgets", "arms", "smallest_effect", "confidence")
@@ -90,15 +90,8 @@ def read_runs(paths: Sequence[Path]) -> list[RunFolder]:
     """
     folders = {path.resolve(): path for path in reversed(paths)}
     runs = [read_run(folders.pop(path.resolve())) for path in paths if path.resolve() in folders]
-    parts = [run.path.resolve().parts for run in runs]
-    return [replace(run, name=_shortest(own, parts)) for run, own in zip(runs, parts, strict=True)]
-
-
-def _shortest(own: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
-    """The fewest last parts of a path that no other one ends with."""
-    depths = range(1, len(own) + 1)
-    depth = next((n for n in depths if sum(other[-n:] == own[-n:] for other in others) == 1), len(own))
-    return "/".join(own[-depth:])
+    names = distinct_names([run.path for run in runs])
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def _read_comparison(path: Path, name: str, config: dict[str, Any], environment: Mapping[str, Any]) -> RunFolder:
