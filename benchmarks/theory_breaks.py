@@ -13,9 +13,10 @@ import time
 
 import torch
 
-from unmask.theory.breaks import BREAKS
+from unmask.theory.breaks import BREAKS, broken
+from unmask.theory.presets import preset, without_noise
 from unmask.theory.verdict import Verdict
-from unmask.theory.verify import verify
+from unmask.theory.verify import all_checks, verify
 
 PRESET, SEEDS = "paper-small", 1
 
@@ -49,6 +50,22 @@ def main() -> None:
         start = time.monotonic()
         print(f"| {one} | " + " | ".join(row(verify(PRESET, SEEDS, break_=one), plain)) + " |", flush=True)
         print(f"{one}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    closer_looks()
+
+
+def closer_looks() -> None:
+    """Two laws beside the table: occupancy from a large start over three seeds, the moment formula without noise."""
+    found = verify(PRESET, 3, break_="large_start")
+    without = broken(without_noise(preset(PRESET)), "quadratic")
+    quiet = all_checks(without, range(SEEDS))[1]
+    print("\n| closer look | claim | measured | predicted | outcome |\n|---|---|---|---|---|")
+    for look, verdicts, words in (
+        ("large_start, n = 3", found, "band of the occupancy law"),
+        ("quadratic, no noise, n = 1", quiet, "moment formula"),
+    ):
+        for one in verdicts:
+            if words in one.claim:
+                print(f"| {look} | {one.claim} | {one.measured:.3g} | {one.predicted:.3g} | {one.outcome} |")
 
 
 if __name__ == "__main__":
