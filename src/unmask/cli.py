@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(143, str(error))
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            _leave(2, f"{memory_line(error)}: give a smaller --batch-size or smaller images")
+            _leave(2, f"{memory_line(error)}: give less at once (smaller images or batches, or --cache-mib 0)")
         if KILLED_WORKER not in str(error):
             raise
         _leave(2, WORKER_MESSAGE)
@@ -235,9 +235,8 @@ def run(command: Any) -> int:
     if isinstance(command, Compare):
         _tell(folder, as_json=command.json)
     else:
-        from unmask.training.processes import is_speaker, leave
+        from unmask.training.processes import is_speaker
 
-        leave()
         if is_speaker():
             print(folder)
     return 0

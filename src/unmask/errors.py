@@ -12,6 +12,8 @@ class PreemptionError(Exception):
     """SIGTERM came. The command line prints the message, which says how to go on, and exits with code 143."""
 
 
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
+"""In the messages of RuntimeErrors of torch's CPU allocator, of CUDA, and of its libraries."""
 KILLED_WORKER = "DataLoader worker"
 """In the message of the RuntimeError that torch raises, at any moment, when a process that decodes has been killed."""
 WORKER_MESSAGE = (
@@ -22,8 +24,8 @@ WORKER_MESSAGE = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device or this machine had too little memory: torch's error on a GPU, its CPU allocator's, Python's."""
-    name = type(error).__name__
-    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or any(words in str(error) for words in _NO_MEMORY)
 
 
 def memory_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainConfig
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
@@ -171,7 +172,7 @@ def test_reestimated_statistics_do_not_depend_on_order(training: ClassifyConfig,
     alike = copy.deepcopy(model)
     reestimate_batchnorm(model, images, mean=digits.mean, std=digits.std)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unmask.stages.statistics.BATCH", 10_000)
+        patch.setattr(ImageSet, "at_once", 10_000)
         reestimate_batchnorm(alike, images, mean=digits.mean, std=digits.std)
     for one, whole in zip(batchnorm_layers(model), batchnorm_layers(alike), strict=True):
         assert one.running_var is not None

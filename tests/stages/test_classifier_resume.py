@@ -115,3 +115,16 @@ def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp
     (run / "result.json").unlink()
     with pytest.raises(UserError, match="fingerprint"):
         scratch(training, run, resume=True, progress=False, dataset=replace(data, fingerprint="other"))
+
+
+def test_a_training_that_had_stopped_early_has_ended(
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any
+) -> None:
+    """Killed after its last checkpoint and before its result it is evaluated, and no step is added."""
+    recipe = replace(training.recipe, evaluations=10, patience=1)
+    config = with_optimiser(replace(training, recipe=recipe, save_steps=1), steps=20, lr=1e-12)
+    for name in ("whole", "part"):
+        scratch(config, tmp_path / name, progress=False, dataset=data)
+    assert read_metrics(tmp_path / "whole")[-1]["step"] < 20
+    (tmp_path / "part" / "result.json").unlink()
+    _same(tmp_path / "whole", scratch(config, tmp_path / "part", resume=True, progress=False, dataset=data))

@@ -55,13 +55,8 @@ def start(words: Sequence[str], place: dict[str, str], log: Path, signalled: tup
         return take(*arguments)
 
     loop._one_step = one_step
-    code = 70
-    try:
-        unmask_main(list(words))
-    except SystemExit as error:
-        code = int(error.code or 0)
-    finally:
-        os._exit(code)
+    unmask_main(list(words))  # which ends the process as a command's does
+    sys.exit(70)
 
 
 def launch(
@@ -90,7 +85,8 @@ def main() -> None:
     """Every scenario."""
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    kinds = {"pretrain": PRETRAIN, "scratch": SCRATCH, "sharded": (*PRETRAIN, "--shard")}
+    sharded, best = (*PRETRAIN, "--shard"), ("--shard", "--patience", "5", "--evaluations", "5")
+    kinds = {"pretrain": PRETRAIN, "scratch": SCRATCH, "sharded": sharded, "sharded-scratch": (*SCRATCH, *best)}
     for kind, words in kinds.items():
         launch(folder, f"{kind}-whole", (*words, "--out", str(folder / f"{kind}-whole")))
         for accident, hit in (
@@ -101,6 +97,9 @@ def main() -> None:
             out = (*words, "--out", str(folder / f"{kind}-{accident}"))
             launch(folder, f"{kind}-{accident}", out, hit=hit)
             launch(folder, f"{kind}-{accident}-resumed", (*out, "--resume"))
+    out = ("--out", str(folder / "elsewhere"))
+    launch(folder, "elsewhere", (*sharded, *out), hit=(1, 4, signal.SIGTERM))
+    launch(folder, "elsewhere-resumed", (*PRETRAIN, *out, "--resume"), world=1)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,12 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import torch
+from torch import nn
 from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from unmask.config import (
     AugmentConfig,
@@ -19,15 +23,16 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.data.load import load_data
+from unmask.data.imageset import ImageSet, batches
+from unmask.data.load import Dataset, load_data
 from unmask.errors import PreemptionError, UserError
 from unmask.stages.classifier import build_classifier
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
 from unmask.stages.trainer import Trainer
 from unmask.training.engine import build_engine
-from unmask.training.processes import leave, together
-from unmask.training.sharding import part
+from unmask.training.processes import together
+from unmask.training.sharding import part, whole
 
 DATA = DataConfig(
     data="multiview",
@@ -136,10 +141,32 @@ def errors_of(folder: Path, rank: int) -> dict[str, str]:
     return heard
 
 
-def held() -> dict[str, int]:
+def apart(model: nn.Module, images: ImageSet, data: Dataset) -> list[bool]:
+    """Whether a block's weight is in parts: at first, after a forward; in `whole`, after a forward there; after it."""
+    batch = next(iter(batches(images, torch.arange(2), 2, mean=data.mean, std=data.std))).images
+    seen = []
+
+    def look(forward: bool) -> None:
+        if forward:
+            model(batch)
+        seen.append(isinstance(dict(model.named_parameters())["blocks.0.mlp.fc1.weight"], DTensor))
+
+    with torch.no_grad():
+        look(False)
+        look(True)
+        with whole(model):
+            look(False)
+            look(True)
+        look(False)
+        look(True)
+    return seen
+
+
+def held() -> dict[str, Any]:
     """Numbers that this process holds after a training, sharded and not, and how many its blocks are gathered in."""
     data = load_data(DATA, labels=True, progress=False)
-    config, found = averaged(), {}
+    config = averaged()
+    found: dict[str, Any] = {}
     assert data.train is not None
     for way in ("plain", "sharded"):
         engine = build_engine("no", several=True)
@@ -154,6 +181,7 @@ def held() -> dict[str, int]:
             ("moments", moments),
         ):
             found[f"{way} {name}"] = sum(part(t.detach()).numel() for t in tensors)
+        found[f"{way} weight apart"] = apart(model, data.train, data)
         found[f"{way} groups"] = sum(isinstance(module, FSDPModule) for module in model.modules())
     return found
 
@@ -165,4 +193,3 @@ def main() -> None:
     run_all(folder / "sharded", shard=True)
     (folder / f"held-{rank}.json").write_text(json.dumps(held()))
     (folder / f"errors-{rank}.json").write_text(json.dumps(errors_of(folder, rank)))
-    leave()

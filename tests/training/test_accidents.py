@@ -17,13 +17,13 @@ from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.processes import peers_may_connect
 
 SOON = 60.0  # seconds; gloo tells at once, this machine may be busy
-STAGES = ("pretrain", "scratch", "sharded")
+STAGES = ("pretrain", "scratch", "sharded", "sharded-scratch")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every scenario of accidents.py: pretraining (BatchNorm, EMA teacher, averages), data-parallel and sharded, and
-    two phases of training."""
+    """Every scenario of accidents.py: pretraining (BatchNorm, EMA teacher, averages) and two phases of training (ViT,
+    averages; sharded: a best state by validation), data-parallel and sharded."""
     folder = tmp_path_factory.mktemp("accidents")
     script = Path(__file__).with_name("accidents.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -52,6 +52,20 @@ def test_a_resumed_run_of_two_processes_is_the_one_never_stopped(folder: Path, s
         assert a.keys() == b.keys()
         assert [name for name, tensor in a.items() if not torch.equal(tensor, b[name])] == []
     assert read_metrics(again) == read_metrics(whole)
+
+
+def test_a_sharded_run_goes_on_whole_in_one_process(folder: Path) -> None:
+    """Checkpoints are those of any run: up to rounding it ends as the run that never stopped."""
+    told = _told(folder, "elsewhere-resumed")
+    assert told["codes"] == [0]
+    assert any("was trained by 2 processes and goes on with 1" in line for line in told["lines"])
+    (_, one, _), (_, two, header) = (
+        newest(folder / run) or pytest.fail("none") for run in ("sharded-whole", "elsewhere")
+    )
+    assert header["processes"] == 1
+    assert one.keys() == two.keys()
+    for name in (name for name in one if not name.startswith("optimiser/")):
+        torch.testing.assert_close(two[name], one[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from unmask.cli import main
-from unmask.config import OptimiserConfig
 from unmask.errors import UserError, is_out_of_memory
 from unmask.training import loop
 from unmask.training.memory import memory_explained
@@ -16,32 +15,34 @@ GPU = (
     "See documentation for Memory Management"
 )
 
+CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+
 
 def test_torchs_own_errors_are_known() -> None:
     """A GPU's, and what torch raises here for 64 TiB; another RuntimeError is none."""
     with pytest.raises(RuntimeError) as real:
         torch.empty(2**44)
-    assert all(is_out_of_memory(error) for error in (real.value, torch.OutOfMemoryError(GPU), MemoryError()))
+    assert all(
+        is_out_of_memory(error)
+        for error in (real.value, torch.OutOfMemoryError(GPU), MemoryError(), RuntimeError(CUBLAS))
+    )
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
 
 
 @pytest.mark.parametrize(
-    ("batch", "accumulate", "processes", "wanted"),
+    ("images", "accumulate", "wanted"),
     [
-        (256, 1, 1, "256 images at once: give accumulate = 2 or more (now 1), or a smaller batch_size"),
-        (256, 4, 2, "32 images at once: give accumulate = 8 or more (now 4), or a smaller batch_size"),
-        (4, 4, 1, "1 image at once: give a smaller image_size or encoder, or precision = bf16"),
+        (256, 1, "256 images at once: give accumulate = 2 or more (now 1), or a smaller batch_size"),
+        (128, 4, "32 images at once: give accumulate = 8 or more (now 4), or a smaller batch_size"),
+        (4, 4, "1 image at once: give a smaller image_size or encoder, or precision = bf16"),
     ],
 )
-def test_what_is_proposed(batch: int, accumulate: int, processes: int, wanted: str) -> None:
+def test_what_is_proposed(images: int, accumulate: int, wanted: str) -> None:
     """As many images as a process computed at once, and what is left to make smaller."""
-    with (
-        pytest.raises(UserError) as found,
-        memory_explained(OptimiserConfig(batch_size=batch, accumulate=accumulate), processes),
-    ):
+    with pytest.raises(UserError) as found, memory_explained(images, accumulate):
         raise torch.OutOfMemoryError(GPU)
     assert str(found.value) == f"out of memory (CUDA out of memory. Tried to allocate 2.00 GiB) with {wanted}"
-    with pytest.raises(RuntimeError, match="shape"), memory_explained(OptimiserConfig(), 1):
+    with pytest.raises(RuntimeError, match="shape"), memory_explained(8, 1):
         raise RuntimeError("shape mismatch")
 
 

@@ -123,6 +123,8 @@ def test_a_sharded_network_is_held_in_parts(folder_of_all: Path) -> None:
         assert first[f"sharded {name}"] + second[f"sharded {name}"] == first[f"plain {name}"]
         assert second[f"sharded {name}"] > 0.45 * first[f"plain {name}"]
     assert (first["plain groups"], first["sharded groups"]) == (0, 3)  # the two blocks, and what is around them
+    assert first["plain weight apart"] == [False] * 6
+    assert first["sharded weight apart"] == second["sharded weight apart"] == [True, True, False, False, True, True]
 
 
 def test_exported_weights_are_equal(folders: tuple[Path, Path]) -> None:

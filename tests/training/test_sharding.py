@@ -3,16 +3,17 @@
 import pytest
 import timm
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from unmask.cli import main
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
+from unmask.training.averaging import average_of
 from unmask.training.engine import build_engine
 from unmask.training.sharding import (
     blocks_of,
     full,
-    full_state,
     part,
     placed,
     require_axes,
@@ -57,6 +58,17 @@ def test_a_vit_on_visible_tokens_keeps_its_blocks_and_a_masked_cnn_has_none() ->
     assert blocks_of(cnn.model, lambda: cnn(images, hidden)) == []
 
 
+class _View(nn.Module):
+    """A block whose output is a view of another tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.one(x))[:]
+
+
 class _Rows(nn.Module):
     """Three equal blocks in a row; `use` says how they are called."""
 
@@ -83,6 +95,27 @@ def test_a_block_called_twice_is_none_and_looking_changes_nothing() -> None:
     assert once.training
 
 
+def test_a_block_that_gives_a_view_is_none() -> None:
+    """What is added to it in place would part it from FSDP's hooks."""
+    views = nn.Sequential(_View(), _View())
+    assert blocks_of(views, lambda: views(torch.randn(5, 4))) == []
+
+
+def test_averages_follow_weights_and_statistics() -> None:
+    """The first update copies; then a ← m a + (1 - m) w, BatchNorm's running mean included."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = average_of(model, 0.75)
+    assert average is not None
+    assert average_of(model, 0.0) is None
+    for value in (1.0, 3.0):
+        with torch.no_grad():
+            for tensor in (model[0].weight, model[1].running_mean):
+                tensor.fill_(value)
+        average.update_parameters(model)
+    for tensor in (average.module[0].weight, average.module[1].running_mean):
+        torch.testing.assert_close(tensor, torch.full_like(tensor, 1.5))
+
+
 def test_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration, or accelerate's launcher, of which what is not done here is refused by name."""
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
@@ -97,9 +130,19 @@ def test_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
         build_engine("no", several=True)
     monkeypatch.setenv("FSDP_VERSION", "2")
     assert told_to_shard()
-    monkeypatch.setenv("FSDP_OFFLOAD_PARAMS", "true")
-    with pytest.raises(UserError, match="--fsdp_offload_params true is not supported"):
-        told_to_shard()
+    for name, value in (
+        ("FSDP_OFFLOAD_PARAMS", "true"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "True"),
+        ("FSDP_RESHARD_AFTER_FORWARD", "false"),
+    ):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(UserError, match=f"--{name.lower()} {value.lower()} is not supported"):
+            told_to_shard()
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    assert wants_sharding(False, "bf16")
+    with pytest.raises(UserError, match="use --precision bf16"):
+        wants_sharding(False, "fp16")
 
 
 def test_one_process_says_so(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +166,3 @@ def test_a_whole_network_stays_as_it_is() -> None:
     with whole(model):
         assert part(model.weight) is full(model.weight) is model.weight
     assert torch.equal(placed(model.weight, model.weight), model.weight)
-    assert all(
-        tensor is model.state_dict()[name] or torch.equal(tensor, model.state_dict()[name])
-        for name, tensor in full_state(model).items()
-    )

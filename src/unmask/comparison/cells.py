@@ -95,7 +95,7 @@ def pooled_features(model: nn.Module, images: ImageSet, data: Dataset) -> Tensor
     model.eval()
     device = next(model.parameters()).device
     parts = []
-    for batch in batches(images, torch.arange(len(images)), 256, mean=data.mean, std=data.std):
+    for batch in batches(images, torch.arange(len(images)), images.at_once, mean=data.mean, std=data.std):
         maps = model.forward_features(batch.images.to(device))  # type: ignore[operator]
         parts.append(model.forward_head(maps, pre_logits=True).float().cpu())  # type: ignore[operator]
     return torch.cat(parts)

@@ -52,6 +52,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def at_once(self) -> int:
+        """How many images to look at in one pass without gradients: 256 of up to 224 x 224 pixels, fewer of larger."""
+        _, height, width = self.pixels.shape
+        return max(1, min(256, 256 * 224**2 // (height * width)))
+
     def raw(self, indices: Tensor | Sequence[int]) -> Tensor:
         """Images at the encoder's size, float32 (B, C, H, W) in 0..1, neither normalised nor augmented.
 

@@ -9,9 +9,6 @@ from tqdm import tqdm
 from unmask.data.imageset import ImageSet, batches
 from unmask.weights import Card
 
-BATCH = 256
-"""As in evaluation, so that the numbers are the same to the last bit."""
-
 
 @torch.no_grad()
 def apply(
@@ -19,12 +16,13 @@ def apply(
 ) -> tuple[Tensor, Tensor]:
     """Ids (N,) and outputs (N, ...) float32 on the CPU. An unreadable streamed file is left out under policy "skip".
 
-    `network` gets images (B, C, H, W), normalised by the card's mean and standard deviation.
+    `network` gets images (B, C, H, W), normalised by the card's mean and standard deviation; as many at once as in
+    evaluation, so that the numbers are the same to the last bit.
     """
     ids, parts = [], []
     order = torch.arange(len(images))
     with tqdm(total=len(images), desc=description, unit="image", disable=not show) as bar:
-        for batch in batches(images, order, BATCH, mean=card.mean, std=card.std):
+        for batch in batches(images, order, images.at_once, mean=card.mean, std=card.std):
             parts.append(network(batch.images).float().cpu())
             ids.append(batch.ids)
             bar.update(len(batch.ids))

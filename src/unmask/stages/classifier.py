@@ -19,8 +19,6 @@ from unmask.stages.loss import mixup
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.trainer import Trainer, predict
 from unmask.training.engine import build_engine
-from unmask.training.memory import memory_explained
-from unmask.training.processes import together
 from unmask.training.sharding import whole
 from unmask.weights import initialise
 
@@ -92,16 +90,14 @@ def fit(
     started = time.monotonic()
     engine = engine or build_engine(config.recipe.optimiser.precision)
     model, notes, images = prepared if prepared is not None else prepare(config, data)
-    with memory_explained(config.recipe.optimiser, engine.num_processes):
-        with together(engine):
-            trainer = Trainer(config, data, images, model, engine, folder=folder, show=show, sharded=sharded)
-        trainer.train(resume=resume)
-        best = trainer.best
-        if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
-            with whole(best):
-                reestimate_batchnorm(best, images, mean=data.mean, std=data.std)
-        outcome = Outcome(best, history=trainer.history, notes=notes, labelled=len(images))
-        evaluate(outcome, data, engine, splits=splits)
+    trainer = Trainer(config, data, images, model, engine, folder=folder, show=show, sharded=sharded)
+    trainer.train(resume=resume)
+    best = trainer.best
+    if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
+        with whole(best), engine.autocast():
+            reestimate_batchnorm(best, images, mean=data.mean, std=data.std)
+    outcome = Outcome(best, history=trainer.history, notes=notes, labelled=len(images))
+    evaluate(outcome, data, engine, splits=splits)
     outcome.seconds = trainer.seconds_before + time.monotonic() - started
     return outcome
 

@@ -18,7 +18,7 @@ from unmask.stages.origin import origin_notes
 from unmask.training.engine import build_engine, effective_lr
 from unmask.training.optimiser import plan_steps
 from unmask.training.processes import on_main, peers_may_end, require_alike, started_processes, together
-from unmask.training.sharding import full_state, note_of, wants_sharding
+from unmask.training.sharding import gathered_by_main, note_of, wants_sharding
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, save_weights
 
@@ -87,7 +87,7 @@ def _classify(
             trained = fit(config, data, show=show, folder=out, resume=resumed, **means)
         finally:
             end_tracker(engine)
-        state = full_state(trained.model)
+        state = gathered_by_main(engine, trained.model.state_dict().items())
         on_main(engine, lambda: _write(config, out, data, trained, state))
     return out
 

@@ -36,7 +36,7 @@ def watched_batch(config: PretrainConfig, data: Dataset, grid: tuple[int, int]) 
 
 
 @torch.no_grad()
-def look(
+def observe(
     network: Reconstructor, target: Target, images: Tensor, hidden: Tensor, *, wanted: TargetConfig, engine: Accelerator
 ) -> Look:
     """Loss beside its baseline on hidden cells; effective rank and deviation of the features of whole images."""

@@ -16,20 +16,19 @@ from unmask.data.imageset import Batch
 from unmask.data.load import Dataset, loaded, recorded
 from unmask.masking import draw_masks
 from unmask.runs import check_folder, claim_folder, environment, require_same_data, rewind_metrics, write_json
-from unmask.stages.monitor import look, watched_batch
+from unmask.stages.monitor import observe, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
-from unmask.training.averaging import average_of
-from unmask.training.engine import build_engine, effective_lr, fast_layout, freeze, unused_parameters, unwrap
+from unmask.training.engine import build_engine, effective_lr, freeze, unwrap
+from unmask.training.join import join
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
-from unmask.training.memory import memory_explained
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
 from unmask.training.processes import on_main, peers_may_end, require_alike, together
-from unmask.training.sharding import blocks_of, full_state, note_of, require_axes, shard, wants_sharding, whole
+from unmask.training.sharding import gathered_by_main, note_of, shard, wants_sharding, whole
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
 
@@ -66,7 +65,7 @@ def pretrain(
     config = replace(config, data=recorded(config.data, dataset))
     optimiser = config.recipe.optimiser
     engine = build_engine(optimiser.precision, tracker=config.tracker, folder=out, several=True)
-    with peers_may_end(engine), memory_explained(optimiser, engine.num_processes):
+    with peers_may_end(engine):
         on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         progress = progress and engine.is_main_process
         with together(engine):
@@ -117,8 +116,6 @@ class Session:
             if config.init is not None:
                 self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
             self.plan = Plan(*plan_steps(optimiser, len(data.pretrain), self.engine.num_processes))
-            if sharded:
-                require_axes(network)
             self.watched = watched_batch(config, data, network.encoder.grid)
         self.notes.append(effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes))
         if isinstance(self.target, TeacherTarget):
@@ -134,22 +131,15 @@ class Session:
         engine, optimiser = self.engine, self.config.recipe.optimiser
         images, hidden = (t[:2] for t in self.watched)
         self.watched = self.watched[0].to(engine.device), self.watched[1].to(engine.device)
-        several = engine.num_processes > 1 or sharded
-        unused = unused_parameters(network, lambda: network(images, hidden)) if several else []
-        blocks = blocks_of(network, lambda: network(images, hidden)) if sharded else []
-        if not sharded:  # whose kernels have to lie in the order of their axes
-            fast_layout(network)
-        self.average = average_of(network.to(engine.device), optimiser.ema)
-        if sharded:
-            self.network = engine.prepare_model(network, evaluation_mode=True)
-            shard(network, engine, blocks, average=self.average)
-            for follower in self.target.modules().values():
-                shard(follower, engine)
+        self.average, unused = join(
+            engine, network, lambda: network(images, hidden), momentum=optimiser.ema, sharded=sharded
+        )
+        for follower in self.target.modules().values() if sharded else ():
+            shard(follower, engine)
         groups = parameter_groups(network, weight_decay=optimiser.weight_decay)
         self.optimiser = engine.prepare_optimizer(build_optimiser(optimiser, groups))
         freeze(network, unused)
-        if not sharded:
-            self.network = engine.prepare_model(network)
+        self.network = network if sharded else engine.prepare_model(network)
 
     @property
     def plain(self) -> Reconstructor:
@@ -273,7 +263,7 @@ class Session:
         images, hidden = self.watched
         with whole(self.best, *self.target.modules().values()):
             wanted = self.config.recipe.target
-            seen = look(self.best, self.target, images, hidden, wanted=wanted, engine=self.engine)
+            seen = observe(self.best, self.target, images, hidden, wanted=wanted, engine=self.engine)
         self.keeper.log(kind="val", step=done, epoch=done / self.plan.per_epoch, **seen.values)
         if seen.values["collapsed"] and self.engine.is_main_process:
             tqdm.write(
@@ -296,5 +286,6 @@ class Session:
         network = self.best
         with whole(network):
             reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
-        state, card = full_state(network.model), card_of(self.config.encoder, self.data)
+        state = gathered_by_main(self.engine, network.model.state_dict().items())
+        card = card_of(self.config.encoder, self.data)
         on_main(self.engine, lambda: save_weights(self.out / ENCODER_FILE, state, card))

@@ -10,8 +10,6 @@ from unmask.data.imageset import ImageSet, batches
 from unmask.encoders.stages import evaluating
 from unmask.randomness import permutation
 
-BATCH = 256
-
 
 def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
     """All BatchNorm layers that keep running statistics, timm's BatchNormAct included."""
@@ -33,7 +31,7 @@ def reestimate_batchnorm(
         return 0
     used = evenly(images, limit)
     used = used[torch.from_numpy(permutation(0, "statistics", 0, len(used)))]
-    size = math.ceil(len(used) / math.ceil(len(used) / BATCH))
+    size = math.ceil(len(used) / math.ceil(len(used) / images.at_once))
     momenta = [layer.momentum for layer in layers]
     device = next(model.parameters()).device
     with evaluating(model):

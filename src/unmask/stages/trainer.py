@@ -23,20 +23,20 @@ from unmask.randomness import derive_seed
 from unmask.runs import rewrite_metrics
 from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.stages.statistics import reestimate_batchnorm
-from unmask.training.averaging import average_of
-from unmask.training.engine import fast_layout, freeze, unused_parameters
+from unmask.training.engine import freeze
+from unmask.training.join import join
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, layer_scales, parameter_groups, plan_steps
 from unmask.training.processes import gathered, on_main, share, together
-from unmask.training.sharding import blocks_of, placed_state, require_axes, shard, whole
+from unmask.training.sharding import placed_state, whole
 from unmask.weights import head_names
 
 _LOGGED = 50  # steps between rows of the history
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerator, batch_size: int = 256) -> Tensor:
+def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerator) -> Tensor:
     """Logits [N, K] of whole images in evaluation mode, on the CPU; the model's mode is restored.
 
     Several processes share the images; each image is scored once, and every process gets all logits.
@@ -46,7 +46,7 @@ def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerat
     parts = [torch.zeros(0, len(data.classes))]
     with whole(model), together(engine):
         order = share(engine, torch.arange(len(images)))
-        for batch in batches(images, order, batch_size, mean=data.mean, std=data.std):
+        for batch in batches(images, order, images.at_once, mean=data.mean, std=data.std):
             with engine.autocast():
                 parts.append(model(batch.images.to(engine.device, memory_format=torch.channels_last)).float().cpu())
     model.train(was_training)
@@ -70,36 +70,23 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.images, self.engine, self.show = config, data, images, engine, show
         self.plain, self.sharded = model, sharded
-        self.hide = hiding_grid(config, data, model)
-        self._join(engine.num_processes)
+        with together(engine):
+            self.hide = hiding_grid(config, data, model)
+            self.plan = Plan(*plan_steps(config.recipe.optimiser, len(images), engine.num_processes))
+        momentum = config.recipe.optimiser.ema
+        self._coming_average, self._unused = join(engine, model, self._two_images, momentum=momentum, sharded=sharded)
+        alone = engine.num_processes == 1 and not sharded  # data-parallel networks are wrapped in each phase
+        self.network: Any = engine.prepare_model(model) if alone else model
         self.phase = "head"
         self.history: list[dict[str, Any]] = []
         self.average: AveragedModel | None = None
         self.head = head_names(model)
         self.frozen = config.recipe.encoder_lr_scale == 0
         self.seconds_before = 0.0
-        self.plan = Plan(*plan_steps(config.recipe.optimiser, len(images), engine.num_processes))
         self.keeper = Keeper(engine, folder, config.keep, self.plan.batch_size) if folder is not None else None
         self._started = time.monotonic()
         self._best_accuracy, self._waited = -1.0, 0
         self._best_state: dict[str, Tensor] | None = None
-
-    def _join(self, processes: int) -> None:
-        """Bring the model to where it is trained, and make ready what follows it."""
-        several = processes > 1 or self.sharded
-        if self.sharded:
-            require_axes(self.plain)
-        self._unused = unused_parameters(self.plain, self._two_images) if several else []
-        blocks = blocks_of(self.plain, self._two_images) if self.sharded else []
-        if not self.sharded:  # whose kernels have to lie in the order of their axes
-            fast_layout(self.plain)
-        self.plain.to(self.engine.device)
-        self._coming_average = average_of(self.plain, self.config.recipe.optimiser.ema)
-        self.network: Any = self.plain
-        if not several or self.sharded:  # data-parallel networks are wrapped in each phase
-            self.network = self.engine.prepare_model(self.plain, evaluation_mode=self.sharded)
-        if self.sharded:
-            shard(self.plain, self.engine, blocks, average=self._coming_average)
 
     @property
     def best(self) -> nn.Module:
@@ -117,7 +104,7 @@ class Trainer:
         """The head alone for `head_steps`, then everything; from the newest checkpoint where one is to be resumed."""
         recipe = self.config.recipe
         if self.frozen:
-            with whole(self.plain):
+            with whole(self.plain), self.engine.autocast():
                 reestimate_batchnorm(self.plain, self.data.pretrain, mean=self.data.mean, std=self.data.std)
         found = self.keeper.newest() if resume and self.keeper is not None else None
         self._remember(found[1] if found is not None else {})
@@ -152,6 +139,8 @@ class Trainer:
             best = restore(found[0], self._stateful(), self.optimiser)
             self._best_state = placed_state(best, self.evaluated) or None
             progress.step = int(found[1]["phase_step"])
+            if 0 < self.config.recipe.patience <= self._waited:
+                return  # it had stopped early
         self.network = self._wrapped()
         self.plain.train(not self.frozen)  # a frozen encoder's running statistics do not move either
         run_steps(

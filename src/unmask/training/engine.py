@@ -1,5 +1,6 @@
 """The engine: Accelerate holds devices, processes and precision; everything else here is the arithmetic around it."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,14 @@ from torch.torch_version import TorchVersion
 from unmask.config import OptimiserConfig
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
-from unmask.training.processes import connect_anew, peers_may_connect, require_one_process, started_processes, summed
+from unmask.training.processes import (
+    connect_anew,
+    leave,
+    peers_may_connect,
+    require_one_process,
+    started_processes,
+    summed,
+)
 from unmask.training.sharding import hidden_from_accelerate, told_to_shard
 from unmask.training.tracking import FOLDER, require_tracker
 
@@ -63,6 +71,9 @@ def build_engine(
             project_dir=None if folder is None else str(folder / FOLDER),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, backend=backend)],
         )
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        atexit.unregister(leave)
+        atexit.register(leave)
     _require_own_sharding(engine)
     return engine
 

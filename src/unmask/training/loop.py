@@ -19,6 +19,7 @@ from unmask.errors import UserError
 from unmask.preemption import noticing
 from unmask.randomness import derive_seed, permutation
 from unmask.training.engine import global_count, seeded
+from unmask.training.memory import memory_explained
 from unmask.training.optimiser import schedule, set_lr
 from unmask.training.processes import share, someone, summed, together
 from unmask.training.sharding import full, part
@@ -129,10 +130,10 @@ def run_steps(
             while (item := _next(stream, engine, config.accumulate)) is not None:
                 step, batch = item
                 set_lr(optimiser, config.lr * schedule(step, plan.total, config.warmup))
-                with seeded(_noise_seed(seed, step, engine)):
+                with memory_explained(len(batch.ids), config.accumulate), seeded(_noise_seed(seed, step, engine)):
                     logged = _one_step(batch, step, engine, network, parameters, config.accumulate, loss)
-                norm = _clip(engine, optimiser, parameters, config.clip)
-                optimiser.step()
+                    norm = _clip(engine, optimiser, parameters, config.clip)
+                    optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 progress.step = step + 1
                 progress.pending.append((step, logged | {"grad_norm": norm}))

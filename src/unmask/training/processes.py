@@ -189,10 +189,11 @@ def is_speaker() -> bool:
 
 
 def leave() -> None:
-    """End the processes' connection at the end of a program, where there is one.
+    """End the processes' connection, where there is one; a program that has one does it when it ends, however it ends.
 
-    A sharded network, which lies in a cycle of references, holds the connection: it goes first. Else gloo's threads
-    outlive it, and one that wants the interpreter while that ends aborts the process.
+    Else gloo's threads outlive it, and one that wants the interpreter while that ends aborts the process: its work is
+    saved, but its exit code is wrong. A sharded network, which lies in a cycle of references and holds the connection,
+    goes first.
     """
     gc.collect()
     if dist.is_available() and dist.is_initialized():

@@ -1,13 +1,14 @@
 """Networks sharded over processes (FSDP2, `fully_shard`): each holds a part of every weight, gradient and moment.
 
 Zhao et al. 2023, "PyTorch FSDP". With W processes a process keeps 1/W of the 16 bytes that AdamW needs a weight in
-float32, and gathers weights where it computes with them: those of a block during the block, the others during the step.
+float32, and gathers weights where it computes with them: those of a block during the block, the others during the step
+(bf16's autocast keeps a copy of two bytes of each until the way back).
 What is trained is what data parallelism trains: gradients are averaged over processes either way. Accelerate would
 shard on GPUs only; here the same code runs on CPUs, where it is tested.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -176,16 +177,11 @@ def full(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def full_state(network: nn.Module) -> dict[str, Tensor]:
-    """`state_dict` with whole tensors, sharded ones on the CPU, in every process. All processes call it."""
-    return {name: _to_cpu(tensor) for name, tensor in network.state_dict().items()}
-
-
 def _to_cpu(tensor: Tensor) -> Tensor:
     return full(tensor).cpu() if isinstance(tensor, DTensor) else tensor
 
 
-def gathered_by_main(engine: Accelerator, tensors: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
+def gathered_by_main(engine: Accelerator, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     """Whole tensors by name in the main process, one after the other, so that a device holds one beside its shards;
     nothing in the others. All processes call it."""
     found = {}
