@@ -11,7 +11,6 @@ step's time as a ratio in one run, and on GPUs the peak of allocated memory abov
 import argparse
 import platform
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from unmask.data.load import load_data
 from unmask.stages.pretrain import Session
 from unmask.training.engine import build_engine
 from unmask.training.loop import _clip, _one_step
-from unmask.training.processes import leave
 from unmask.training.sharding import part
 
 
@@ -61,9 +59,8 @@ def main() -> None:
     rank, world = engine.process_index, engine.num_processes
     order = torch.arange(rank, given.batch, world)
     batch = next(iter(batches(dataset.pretrain, order, len(order), mean=dataset.mean, std=dataset.std)))
-    for way in ("data-parallel", "sharded"):
-        folder = Path(tempfile.mkdtemp())
-        sessions[way] = Session(config, folder, dataset, show=False, engine=engine, sharded=way == "sharded")
+    for way in ("data-parallel", "sharded"):  # nothing is written
+        sessions[way] = Session(config, Path(way), dataset, show=False, engine=engine, sharded=way == "sharded")
     times: dict[str, list[float]] = {way: [] for way in sessions}
     for index in range(given.repeats + 2):
         for way, session in sessions.items():
@@ -79,7 +76,6 @@ def main() -> None:
             times[way].append(time.perf_counter() - start)
     if engine.is_main_process:
         report(sessions, times, peak, given)
-    leave()
 
 
 def report(
