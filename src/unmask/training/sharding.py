@@ -79,7 +79,7 @@ def require_axes(network: nn.Module) -> None:
     """Raise `UserError` for parameters without an axis (NFNet's skip gains): FSDP2 takes none."""
     single = next((name for name, parameter in network.named_parameters() if parameter.ndim == 0), None)
     if single is not None:
-        raise UserError(f"shard: {single} is a single number without an axis, which FSDP2 does not take: give no --shard")
+        raise UserError(f"shard: {single} is a single number without an axis, which FSDP2 cannot take: give no --shard")
 
 
 def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:
