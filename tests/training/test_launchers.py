@@ -126,3 +126,14 @@ def test_the_launcher_starts_a_killed_run_again(place: Path) -> None:
     assert out.strip() == _out(command)
     assert len([line for line in err.splitlines() if line.startswith("unmask: another process of this run")]) == 1, err
     assert read_json(run / "environment.json")["steps"] == 200
+
+
+def test_on_a_gpu_no_process_group_is_looked_for_without_a_launcher() -> None:
+    """Accelerate, told of a backend, wants a group that only a launcher makes: no command would start there."""
+    script = (
+        "import torch; torch.cuda.is_available = lambda: True; from unmask.training.engine import build_engine; "
+        "print(build_engine('no', several=True).device.type)"
+    )
+    place = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
+    ended = subprocess.run([sys.executable, "-c", script], env=place, capture_output=True, text=True, timeout=200)
+    assert (ended.stdout.strip(), ended.returncode) == ("cuda", 0), ended.stderr
