@@ -1,6 +1,6 @@
 """A small share of benchmarks/audit_calibration.py: networks whose answer is known by construction."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -9,14 +9,8 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "audit_calibration.py"
-    spec = importlib.util.spec_from_file_location("audit_calibration", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def bench(load_script: Callable[[Path], ModuleType]) -> ModuleType:
+    return load_script(Path(__file__).parents[2] / "benchmarks" / "audit_calibration.py")
 
 
 def test_hand_built_detectors_are_read(bench: ModuleType) -> None:

@@ -1,11 +1,10 @@
 """These tests need a CUDA device. UNMASK_GPU_TESTS_ON_CPU=1 runs their bodies on the CPU, to see that they run."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -46,14 +45,9 @@ def _whole_float32() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def trainings() -> ModuleType:
+def trainings(load_script: Callable[[Path], ModuleType]) -> ModuleType:
     """trainings.py."""
-    spec = importlib.util.spec_from_file_location("trainings", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from unmask.runs import read_json, read_metrics
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.training import loop
-from unmask.training.checkpoint import newest
+from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.engine import build_engine
 from unmask.weights import load_weights
 
@@ -155,8 +155,11 @@ def test_frozen_and_hidden_cells(
     config = trainings.training()
     frozen = replace(config, init=str(folders[0] / "packed"), recipe=replace(config.recipe, encoder_lr_scale=0.0))
     finetune(frozen, tmp_path / "frozen", progress=False, dataset=data)
+    start, kept = (load_tensors(run / "encoder.safetensors")[0] for run in (folders[0] / "packed", tmp_path / "frozen"))
+    assert torch.equal(kept["conv1.0.weight"], start["conv1.0.weight"])
     recipe = replace(config.recipe, mixup=0.2, patience=1, evaluations=3, layer_decay=0.7)
     scratch(replace(config, hide_cells=0.7, recipe=recipe), tmp_path / "hidden", progress=False, dataset=data)
+    assert torch.tensor(_losses(tmp_path / "hidden")).isfinite().all()
 
 
 @pytest.mark.parametrize("run", ["scratch", "tuned"])

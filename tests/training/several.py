@@ -188,8 +188,12 @@ def held() -> dict[str, Any]:
 
 def main() -> None:
     """As started by the test."""
-    rank, folder = int(sys.argv[2]), Path(sys.argv[3])
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     run_all(folder / "plain")
     run_all(folder / "sharded", shard=True)
     (folder / f"held-{rank}.json").write_text(json.dumps(held()))
     (folder / f"errors-{rank}.json").write_text(json.dumps(errors_of(folder, rank)))
+
+
+if __name__ == "__main__":
+    main()

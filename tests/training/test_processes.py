@@ -1,11 +1,11 @@
 """Several processes give what one gives: weights, BatchNorm statistics, metrics; one folder, one voice."""
 
-import importlib.util
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,23 +16,7 @@ import torch
 from unmask.runs import read_json, read_metrics
 from unmask.training.checkpoint import load_tensors, newest
 
-WORKER = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("several", sys.argv[1])
-several = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(several)
-several.main()
-"""
 SCRIPT = Path(__file__).with_name("several.py")
-
-
-def _several() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("several", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def free_port() -> int:
@@ -48,7 +32,7 @@ def clean(**more: Any) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder_of_all(load_script: Callable[[Path], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All trainings: `one` by one process, `plain` and `sharded` by two; `held-RANK` and `errors-RANK` of those."""
     folder = tmp_path_factory.mktemp("trainings")
     port = free_port()
@@ -57,10 +41,10 @@ def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for rank in range(2)
     ]
     workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(SCRIPT), str(rank), str(folder)], env=place)
+        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), str(folder)], env=place)
         for rank, place in enumerate(places)
     ]
-    _several().run_all(folder / "one")
+    load_script(SCRIPT).run_all(folder / "one")
     assert [worker.wait(timeout=500) for worker in workers] == [0, 0]
     return folder
 

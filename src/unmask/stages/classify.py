@@ -83,8 +83,16 @@ def _classify(
             return out
         start_tracker(engine, out, config)
         try:
-            means = {"prepared": prepared, "engine": engine, "sharded": sharded}
-            trained = fit(config, data, show=show, folder=out, resume=resumed, **means)
+            trained = fit(
+                config,
+                data,
+                show=show,
+                prepared=prepared,
+                engine=engine,
+                folder=out,
+                resume=resumed,
+                sharded=sharded,
+            )
         finally:
             end_tracker(engine)
         state = gathered_by_main(engine, trained.model.state_dict().items())

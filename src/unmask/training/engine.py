@@ -20,6 +20,7 @@ from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.training.processes import (
     connect_anew,
+    connected,
     leave,
     peers_may_connect,
     require_one_process,
@@ -48,8 +49,8 @@ def build_engine(
         several: whether the caller is made for several processes, data-parallel over gloo (CPU) or NCCL (GPU).
 
     Raises:
-        UserError: started as several processes where that is not meant, on an old torch, or with DeepSpeed or Megatron;
-            or the tracker is not installed; or the processes do not reach each other.
+        UserError: started as several processes where that is not meant, on an old torch, or with FSDP 1, DeepSpeed or
+            Megatron; or the tracker is not installed; or the processes do not reach each other.
     """
     require_tracker(tracker)
     if not several:
@@ -71,7 +72,7 @@ def build_engine(
             project_dir=None if folder is None else str(folder / FOLDER),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, backend=backend)],
         )
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if connected():
         atexit.unregister(leave)
         atexit.register(leave)
     _require_own_sharding(engine)

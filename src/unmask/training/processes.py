@@ -188,6 +188,11 @@ def is_speaker() -> bool:
     return started_processes() == 1 or int(os.environ.get("RANK", "0") or 0) == 0
 
 
+def connected() -> bool:
+    """Whether a launcher's processes, or the only one that it started, have met."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def leave() -> None:
     """End the processes' connection, where there is one; a program that has one does it when it ends, however it ends.
 
@@ -195,6 +200,6 @@ def leave() -> None:
     saved, but its exit code is wrong. A sharded network, which lies in a cycle of references and holds the connection,
     goes first.
     """
-    gc.collect()
-    if dist.is_available() and dist.is_initialized():
+    if connected():
+        gc.collect()
         dist.destroy_process_group()

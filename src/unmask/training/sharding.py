@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -22,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
+from unmask.training.processes import connected
 
 _TOLD = "ACCELERATE_USE_FSDP"
 _OTHER_WAYS = {
@@ -68,7 +68,7 @@ def wants_sharding(asked: bool, precision: str) -> bool:
     """
     if not (asked or told_to_shard()):
         return False
-    if not (dist.is_available() and dist.is_initialized()):
+    if not connected():
         raise UserError("shard: a network is sharded over processes, but one was started: use torchrun or accelerate")
     if precision == "fp16":
         raise UserError("shard: fp16 scales its loss by gradients of the whole network; use --precision bf16")
