@@ -235,7 +235,7 @@ def run(command: Any) -> int:
     if isinstance(command, Compare):
         _tell(folder, as_json=command.json)
     else:
-        from unmask.training.processes import is_speaker
+        from unmask.training.launch import is_speaker
 
         if is_speaker():
             print(folder)

@@ -25,13 +25,13 @@ from unmask.config import (
 )
 from unmask.data.imageset import ImageSet, batches
 from unmask.data.load import Dataset, load_data
+from unmask.distributed import fail_together
 from unmask.errors import PreemptionError, UserError
 from unmask.stages.classifier import build_classifier
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
 from unmask.stages.trainer import Trainer
 from unmask.training.engine import build_engine
-from unmask.training.processes import together
 from unmask.training.sharding import part, whole
 
 DATA = DataConfig(
@@ -105,17 +105,17 @@ def run_all(folder: Path, *, shard: bool = False) -> None:
 
 def errors_of(folder: Path, rank: int) -> dict[str, str]:
     """How each kind of failure ends in this process."""
-    engine = build_engine("no", several=True)
+    build_engine("no", several=True)
     data = load_data(DATA, labels=True, progress=False)
     heard = {}
 
     def met_by_one(who: int) -> None:
-        with together(engine):
+        with fail_together():
             if rank == who:
                 raise UserError(f"only {who} knows")
 
     def sigterm() -> None:
-        with together(engine):
+        with fail_together():
             raise PreemptionError("leave")
 
     def twice() -> None:

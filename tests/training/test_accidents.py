@@ -14,7 +14,7 @@ import torch
 from unmask.errors import UserError
 from unmask.runs import read_metrics
 from unmask.training.checkpoint import load_tensors, newest
-from unmask.training.processes import peers_may_connect
+from unmask.training.launch import peers_may_connect
 
 SOON = 60.0  # seconds; gloo tells at once, this machine may be busy
 STAGES = ("pretrain", "scratch", "sharded", "sharded-scratch")

@@ -30,7 +30,7 @@ from unmask.report.folders import of_a_run
 from unmask.report.page import write_report
 from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
 from unmask.stages.pretrain import pretrain
-from unmask.training.processes import require_one_process
+from unmask.training.launch import require_one_process
 from unmask.weights import initialise, load_weights, resolve_weights
 
 

@@ -11,13 +11,14 @@ from tqdm import tqdm
 from unmask.config import ClassifyConfig
 from unmask.data.given import Given
 from unmask.data.load import Dataset, loaded, recorded
+from unmask.distributed import fail_together, on_main, require_alike, world_size
 from unmask.errors import UserError
 from unmask.runs import check_folder, claim_folder, environment, require_same_data, write_json
 from unmask.stages.classifier import Outcome, fit, prepare
 from unmask.stages.origin import origin_notes
 from unmask.training.engine import build_engine, effective_lr
+from unmask.training.launch import peers_may_end
 from unmask.training.optimiser import plan_steps
-from unmask.training.processes import on_main, peers_may_end, require_alike, started_processes, together
 from unmask.training.sharding import gathered_by_main, note_of, wants_sharding
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, save_weights
@@ -64,22 +65,22 @@ def _classify(
 ) -> Path:
     config = replace(config, data=recorded(config.data, dataset))
     engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
-    with peers_may_end(engine):
-        on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+    with peers_may_end():
+        on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         show = progress and engine.is_main_process
-        with together(engine):
+        with fail_together():
             sharded = wants_sharding(config.shard, config.recipe.optimiser.precision)
             data = loaded(config.data, dataset, labels=True, progress=show)
             prepared = prepare(config, data)
             size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
-        require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
+        require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         rate = effective_lr(config.recipe.optimiser, batch=size, processes=engine.num_processes)
-        notes = [*data.notes, *on_main(engine, lambda: origin_notes(config.init, data)), rate]
+        notes = [*data.notes, *on_main(lambda: origin_notes(config.init, data)), rate]
         notes += [note_of(engine)] if sharded else []
         for note in notes if show else ():
             tqdm.write(f"note: {note}", file=sys.stderr)
-        resumed = on_main(engine, lambda: _claim(config, out, data, notes, resume=resume, overwrite=overwrite))
-        if resumed and on_main(engine, lambda: (out / "result.json").exists()):
+        resumed = on_main(lambda: _claim(config, out, data, notes, resume=resume, overwrite=overwrite))
+        if resumed and on_main(lambda: (out / "result.json").exists()):
             return out
         start_tracker(engine, out, config)
         try:
@@ -96,7 +97,7 @@ def _classify(
         finally:
             end_tracker(engine)
         state = gathered_by_main(engine, trained.model.state_dict().items())
-        on_main(engine, lambda: _write(config, out, data, trained, state))
+        on_main(lambda: _write(config, out, data, trained, state))
     return out
 
 
@@ -112,7 +113,7 @@ def _claim(
     facts = environment(
         seed=config.seed,
         data={"fingerprint": data.fingerprint, "classes": list(data.classes)},
-        processes=started_processes(),
+        processes=world_size(),
         notes=notes,
         bad_files=list(data.bad_files),
     )

@@ -14,6 +14,7 @@ from unmask.config import PretrainConfig
 from unmask.data.given import Given
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset, loaded, recorded
+from unmask.distributed import fail_together, on_main, require_alike
 from unmask.masking import draw_masks
 from unmask.runs import check_folder, claim_folder, environment, require_same_data, rewind_metrics, write_json
 from unmask.stages.monitor import observe, watched_batch
@@ -25,9 +26,9 @@ from unmask.targets.target import PixelTarget, TeacherTarget
 from unmask.training.engine import build_engine, effective_lr, freeze, unwrap
 from unmask.training.join import join
 from unmask.training.keeper import Keeper, due, restore
+from unmask.training.launch import peers_may_end
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
-from unmask.training.processes import on_main, peers_may_end, require_alike, together
 from unmask.training.sharding import gathered_by_main, note_of, shard, wants_sharding, whole
 from unmask.training.tracking import end_tracker, start_tracker
 from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
@@ -65,16 +66,16 @@ def pretrain(
     config = replace(config, data=recorded(config.data, dataset))
     optimiser = config.recipe.optimiser
     engine = build_engine(optimiser.precision, tracker=config.tracker, folder=out, several=True)
-    with peers_may_end(engine):
-        on_main(engine, lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+    with peers_may_end():
+        on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         progress = progress and engine.is_main_process
-        with together(engine):
+        with fail_together():
             sharded = wants_sharding(config.shard, optimiser.precision)
             data = loaded(config.data, dataset, labels=False, progress=progress)
-        require_alike(engine, f"data: what {config.data.data} holds", data.fingerprint)
+        require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         session = Session(config, out, data, show=progress, engine=engine, sharded=sharded)
-        resumed = on_main(engine, lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))
-        if resumed and on_main(engine, lambda: (out / ENCODER_FILE).exists()):
+        resumed = on_main(lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))
+        if resumed and on_main(lambda: (out / ENCODER_FILE).exists()):
             return out
         start_tracker(engine, out, config)
         try:
@@ -108,7 +109,7 @@ class Session:
         self.config, self.out, self.data, self.show = config, out, data, show
         optimiser = config.recipe.optimiser
         self.engine = engine or build_engine(optimiser.precision, tracker=config.tracker, folder=out)
-        with together(self.engine):
+        with fail_together():
             network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
@@ -157,8 +158,8 @@ class Session:
         if resumed:
             progress.step = self._restore()
             # the look before the first step is taken again too
-            on_main(self.engine, lambda: rewind_metrics(self.out, progress.step or -1))
-        on_main(self.engine, self._describe)
+            on_main(lambda: rewind_metrics(self.out, progress.step or -1))
+        on_main(self._describe)
         if self.show:
             for note in self.notes:
                 tqdm.write(f"note: {note}", file=sys.stderr)
@@ -189,7 +190,7 @@ class Session:
             show=self.show,
         )
         self._export()
-        on_main(self.engine, self._describe)
+        on_main(self._describe)
 
     def _loss(self, batch: Batch, step: int) -> Terms:
         epoch = self.plan.epoch_of(step)
@@ -211,7 +212,7 @@ class Session:
         look = last or due(done, self.config.picture_every * self.plan.per_epoch)
         if not (save or look or len(progress.pending) >= 50):
             return True
-        with together(self.engine):
+        with fail_together():
             rows = drain(progress)
         for row in rows:
             self.keeper.log(kind="train", epoch=row["step"] / self.plan.per_epoch, **row)
@@ -275,7 +276,7 @@ class Session:
         pixels = self.target
         if isinstance(pixels, PixelTarget):
             first = images[:_PICTURED], seen.prediction[:_PICTURED], hidden[:_PICTURED]
-            on_main(self.engine, lambda: self._picture(done, *first, pixels))
+            on_main(lambda: self._picture(done, *first, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
         masked, filled = paint(images, prediction, hidden, target.cell, normalised=target.normalised)
@@ -288,4 +289,4 @@ class Session:
             reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
         state = gathered_by_main(self.engine, network.model.state_dict().items())
         card = card_of(self.config.encoder, self.data)
-        on_main(self.engine, lambda: save_weights(self.out / ENCODER_FILE, state, card))
+        on_main(lambda: save_weights(self.out / ENCODER_FILE, state, card))

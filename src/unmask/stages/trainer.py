@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from unmask.config import ClassifyConfig, OptimiserConfig
 from unmask.data.imageset import Batch, ImageSet, batches
 from unmask.data.load import Dataset
+from unmask.distributed import fail_together, gather_shares, on_main, share_of
 from unmask.encoders.dense.joint import JointStatistics
 from unmask.errors import PreemptionError
 from unmask.preemption import STOPPED
@@ -28,7 +29,6 @@ from unmask.training.join import join
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, layer_scales, parameter_groups, plan_steps
-from unmask.training.processes import gathered, on_main, share, together
 from unmask.training.sharding import placed_state, whole
 from unmask.weights import head_names
 
@@ -44,13 +44,13 @@ def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerat
     was_training = model.training
     model.eval()
     parts = [torch.zeros(0, len(data.classes))]
-    with whole(model), together(engine):
-        order = share(engine, torch.arange(len(images)))
+    with whole(model), fail_together():
+        order = share_of(torch.arange(len(images)), engine.process_index, engine.num_processes)
         for batch in batches(images, order, images.at_once, mean=data.mean, std=data.std):
             with engine.autocast():
                 parts.append(model(batch.images.to(engine.device, memory_format=torch.channels_last)).float().cpu())
     model.train(was_training)
-    return gathered(engine, torch.cat(parts), len(images))
+    return gather_shares(torch.cat(parts), len(images))
 
 
 class Trainer:
@@ -70,7 +70,7 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.images, self.engine, self.show = config, data, images, engine, show
         self.plain, self.sharded = model, sharded
-        with together(engine):
+        with fail_together():
             self.hide = hiding_grid(config, data, model)
             self.plan = Plan(*plan_steps(config.recipe.optimiser, len(images), engine.num_processes))
         momentum = config.recipe.optimiser.ema
@@ -123,7 +123,7 @@ class Trainer:
         self.seconds_before = float(header.get("seconds", 0.0))
         if self.keeper is not None:
             folder, rows = self.keeper.folder, [{"kind": "train", **row} for row in self.history]
-            on_main(self.engine, lambda: rewrite_metrics(folder, rows))
+            on_main(lambda: rewrite_metrics(folder, rows))
 
     def _phase(self, name: str, config: OptimiserConfig, scale_of: Callable[[str], float], found: Any) -> None:
         seed = derive_seed(self.config.seed, name)
@@ -200,7 +200,7 @@ class Trainer:
         log = last or look or done % _LOGGED == 0
         if not (log or save or progress.stop):
             return True
-        with together(self.engine):
+        with fail_together():
             rows = drain(progress)
         go_on = self._log(rows[-1], last=last, look=look and evaluations > 1) if log else True
         if save:

@@ -16,17 +16,10 @@ from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from unmask.config import OptimiserConfig
+from unmask.distributed import all_reduce_sum, connected
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
-from unmask.training.processes import (
-    connect_anew,
-    connected,
-    leave,
-    peers_may_connect,
-    require_one_process,
-    started_processes,
-    summed,
-)
+from unmask.training.launch import connect_anew, leave, peers_may_connect, require_one_process, started_processes
 from unmask.training.sharding import hidden_from_accelerate, told_to_shard
 from unmask.training.tracking import FOLDER, require_tracker
 
@@ -121,13 +114,13 @@ def fast_layout(model: torch.nn.Module) -> torch.nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def global_count(engine: Accelerator, count: Tensor) -> Tensor:
+def global_count(count: Tensor) -> Tensor:
     """The terms of a loss over all W processes, at least 1.
 
     The gradient of loss_w = W · sum_w / Σ count, averaged over processes as DDP does, is that of (global sum) / (global
     count): uneven shards and uneven numbers of hidden cells weigh rightly.
     """
-    return summed(engine, count.detach().clone()).clamp_min(1)
+    return all_reduce_sum(count.detach().clone()).clamp_min(1)
 
 
 @contextmanager

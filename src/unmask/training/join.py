@@ -7,9 +7,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from unmask.distributed import fail_together
 from unmask.training.averaging import average_of
 from unmask.training.engine import fast_layout, unused_parameters
-from unmask.training.processes import together
 from unmask.training.sharding import blocks_of, require_axes, shard
 
 
@@ -35,7 +35,7 @@ def join(
     Raises:
         UserError: it cannot be sharded, or `forward` cannot read its images.
     """
-    with together(engine):
+    with fail_together():
         if sharded:
             require_axes(network)
         unused = unused_parameters(network, forward) if engine.num_processes > 1 or sharded else []

@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from unmask.distributed import fail_together, on_main
 from unmask.errors import PreemptionError, UserError
 from unmask.runs import append_metrics
 from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
-from unmask.training.processes import on_main, together
 from unmask.training.sharding import gathered_by_main
 from unmask.training.tracking import track
 
@@ -32,7 +32,7 @@ class Keeper:
 
     def log(self, *, tracked: int | None = None, **values: Any) -> None:
         """One line of metrics.jsonl, and to the tracker, there under the step `tracked` where it is another."""
-        with together(self.engine):
+        with fail_together():
             if self.engine.is_main_process:
                 append_metrics(self.folder, **values)
                 track(self.engine, values if tracked is None else {**values, "step": tracked})
@@ -43,7 +43,7 @@ class Keeper:
         """Write the checkpoint of a step. `header` is plain JSON, `more` further tensors by name."""
         further = ((f"more/{name}", tensor) for name, tensor in (more or {}).items())
         tensors = gathered_by_main(self.engine, chain(collect_state(modules, optimiser), further))
-        with together(self.engine):
+        with fail_together():
             if self.engine.is_main_process:
                 facts = {"step": done, "processes": self.engine.num_processes, "batch_size": self.batch_size}
                 if self.engine.scaler is not None:  # fp16: without its scale the first steps after a resume overflow
@@ -57,12 +57,12 @@ class Keeper:
         Raises:
             UserError: it was written with batches of another size, because another number of processes shared them.
         """
-        found = on_main(self.engine, lambda: newest(self.folder))
+        found = on_main(lambda: newest(self.folder))
         if found is None:
             return None
         _, tensors, header = found
         before, now = int(header.get("processes", 1)), self.engine.num_processes
-        with together(self.engine):
+        with fail_together():
             if header.get("batch_size", self.batch_size) != self.batch_size:
                 raise UserError(
                     f"{self.folder}: --resume refused, {before} processes shared batches of "
@@ -80,7 +80,7 @@ class Keeper:
 
     def stop(self, done: int) -> None:
         """End a run that SIGTERM asked to end, after it was saved: one process says so."""
-        with together(self.engine):
+        with fail_together():
             raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with --resume")
 
 

@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from unmask.config import AugmentConfig, OptimiserConfig
 from unmask.data.imageset import Batch, ImageSet, batches
+from unmask.distributed import all_reduce_sum, any_process, fail_together, share_of
 from unmask.errors import UserError
 from unmask.preemption import noticing
 from unmask.randomness import derive_seed, permutation
 from unmask.training.engine import global_count, seeded
 from unmask.training.memory import memory_explained
 from unmask.training.optimiser import schedule, set_lr
-from unmask.training.processes import share, someone, summed, together
 from unmask.training.sharding import full, part
 
 
@@ -92,7 +92,7 @@ def shares(order: Tensor, batch_size: int, engine: Accelerator) -> tuple[Tensor,
     processes. Parts of one batch may differ by one image: losses and statistics are sums over all, divided by the count
     of all.
     """
-    parts = [share(engine, whole) for whole in order.split(batch_size)]
+    parts = [share_of(whole, engine.process_index, engine.num_processes) for whole in order.split(batch_size)]
     return torch.cat(parts), len(parts[0])
 
 
@@ -141,14 +141,14 @@ def run_steps(
                 if show and time.monotonic() - shown > 1:
                     shown = time.monotonic()
                     bar.set_postfix_str(" ".join(f"{k} {float(v):.4f}" for k, v in logged.items()))
-                progress.stop = someone(engine, asked_to_stop())
+                progress.stop = any_process(asked_to_stop())
                 if not after_step(step + 1, progress):
                     break
 
 
 def _next(stream: Iterator[tuple[int, Batch]], engine: Accelerator, accumulate: int) -> tuple[int, Batch] | None:
     """The next batch, or None at the end. A file that one process cannot read stops them all."""
-    with together(engine):
+    with fail_together():
         item = next(stream, None)
         if item is not None and engine.num_processes > 1 and len(item[1].ids) < accumulate:
             raise UserError(
@@ -184,12 +184,12 @@ def _one_step(
             with engine.autocast():
                 terms = loss(moved, step)
             if index == 0:
-                unit = global_count(engine, terms.number)
+                unit = global_count(terms.number)
             engine.backward(terms.total * engine.num_processes / unit)
         values = {"number": terms.number, "loss": terms.total, **terms.logged}
         found = torch.stack([value.detach().float() for value in values.values()])
         names, sums = list(values), found if index == 0 else sums + found
-    sums = summed(engine, sums)
+    sums = all_reduce_sum(sums)
     count = sums[0].clamp_min(1)
     if len(pieces) > 1:  # all pieces were divided by the count of the first
         for parameter in parameters:

@@ -19,9 +19,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim.swa_utils import AveragedModel
 
+from unmask.distributed import connected
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
-from unmask.training.processes import connected
 
 _TOLD = "ACCELERATE_USE_FSDP"
 _OTHER_WAYS = {

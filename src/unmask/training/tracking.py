@@ -13,8 +13,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from unmask.config import to_json
+from unmask.distributed import fail_together
 from unmask.errors import UserError
-from unmask.training.processes import together
 
 FOLDER = "trackers"
 """In the run folder: what trackers write to disk, e.g. for `tensorboard --logdir RUN/trackers`."""
@@ -43,7 +43,7 @@ def start_tracker(engine: Accelerator, folder: Path, config: Any) -> None:
         return
     name = folder.resolve().name
     settings = {"wandb": {"name": name}, "mlflow": {"run_name": name}, "trackio": {"name": name}}
-    with together(engine):
+    with fail_together():
         try:
             engine.init_trackers(_PROJECT, config=flat(to_json(config)), init_kwargs=settings)
         except Exception as error:

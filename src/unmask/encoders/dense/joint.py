@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from unmask.distributed import world_size
 from unmask.encoders.dense import norms
 from unmask.encoders.dense.layout import Cells, Layout, Masked
 
@@ -23,7 +24,7 @@ class JointStatistics(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Replace one function."""
-        if func is F.batch_norm and norms.several_processes():
+        if func is F.batch_norm and world_size() > 1:
             return joint_batch_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed import is_available, is_initialized
 
+from unmask.distributed import all_reduce_sum, world_size
 from unmask.encoders.dense.layout import Masked, require_map, zeroed
 
 
@@ -107,15 +107,9 @@ def group_norm(
     return zeroed(result.to(x.values.dtype), x.layout)
 
 
-def several_processes() -> bool:
-    """Whether statistics have to be reduced over ranks."""
-    return is_available() and is_initialized() and torch.distributed.get_world_size() > 1
-
-
 def _across_processes(count: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
     """Sum a count [1] and per-channel totals [C] over all processes."""
-    if not several_processes():
+    if world_size() == 1:
         return count, total
-    both = torch.cat([count, total])
-    torch.distributed.all_reduce(both)
+    both = all_reduce_sum(torch.cat([count, total]))
     return both[:1], both[1:]

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unmask.distributed import world_size
 from unmask.encoders.dense import norms
 from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError, normal_dims
-from unmask.encoders.dense.norms import several_processes
 from unmask.encoders.packed.layout import Packed, require_tiles
 
 
@@ -46,7 +46,7 @@ def batch_norm(func: Callable[..., Tensor], x: Packed, *args: Any, **kwargs: Any
     Over several processes, and for a single row, the dense rule's statistics are taken.
     """
     side = require_tiles(x)
-    if several_processes() or x.values.numel() == x.values.shape[1]:
+    if world_size() > 1 or x.values.numel() == x.values.shape[1]:
         cells = Cells(torch.zeros(len(x.values), side, side, dtype=torch.bool, device=x.values.device))
         whole = Masked(x.values, Layout(cells, cells.hidden, (0, 2, 3)))
         return x.with_values(norms.batch_norm(func, whole, *args, **kwargs).values)
