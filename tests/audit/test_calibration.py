@@ -1,15 +1,16 @@
 """A small share of benchmarks/audit_calibration.py: networks whose answer is known by construction."""
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from scripts import load_script
+
 
 @pytest.fixture(scope="module")
-def bench(load_script: Callable[[Path], ModuleType]) -> ModuleType:
+def bench() -> ModuleType:
     return load_script(Path(__file__).parents[2] / "benchmarks" / "audit_calibration.py")
 
 

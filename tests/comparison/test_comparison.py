@@ -14,23 +14,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import tiny
 from unmask.comparison import work as comparison_work
 from unmask.comparison.origins import images_seen
 from unmask.comparison.plan import CellKey, all_cells, audited_cells, candidates, cell_config, compute_steps
 from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
-from unmask.config import (
-    ARMS,
-    AugmentConfig,
-    ClassifyRecipe,
-    CompareConfig,
-    DataConfig,
-    EncoderConfig,
-    MaskConfig,
-    OptimiserConfig,
-    PretrainRecipe,
-    TargetConfig,
-)
+from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.errors import PreemptionError, UserError
 from unmask.kinds import COMPARISON, foreign
 from unmask.preemption import stopping_at_once
@@ -43,16 +33,9 @@ RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3
 def config() -> CompareConfig:
     """Two budgets, two draws, every arm that needs no given weights."""
     return CompareConfig(
-        data=DataConfig(
-            data="multiview",
-            options={"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},
-        ),
-        encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2}),
-        pretrain=PretrainRecipe(
-            mask=MaskConfig(cell=4, mask_ratio=0.5),
-            target=TargetConfig(target="pixels", decoder="linear", decoder_width=8),
-            optimiser=OptimiserConfig(epochs=1, batch_size=16),
-        ),
+        data=tiny.DATA,
+        encoder=tiny.OVERLAPPING_PATCHNET,
+        pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
         finetune=RECIPE,
         scratch_candidates=(replace(RECIPE, head_steps=0), replace(RECIPE, head_steps=0, label_smoothing=0.0)),
         budgets=(3, 5),

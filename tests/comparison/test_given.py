@@ -8,16 +8,9 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+import tiny
 from unmask.comparison.run import compare
-from unmask.config import (
-    ClassifyRecipe,
-    CompareConfig,
-    DataConfig,
-    EncoderConfig,
-    MaskConfig,
-    OptimiserConfig,
-    PretrainRecipe,
-)
+from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, MaskConfig, OptimiserConfig
 from unmask.errors import UserError
 from unmask.runs import read_json
 
@@ -44,8 +37,8 @@ def test_jobs_and_resume_give_the_same_cells(tmp_path: Path) -> None:
     recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
     config = CompareConfig(
         data=DataConfig(),
-        encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2}),
-        pretrain=PretrainRecipe(mask=MaskConfig(cell=4), optimiser=OptimiserConfig(epochs=1, batch_size=16)),
+        encoder=tiny.OVERLAPPING_PATCHNET,
+        pretrain=tiny.pretrain_recipe(mask=MaskConfig(cell=4), epochs=1, batch_size=16),
         finetune=recipe,
         arms=("mrp", "scratch_same"),
         budgets=(4,),

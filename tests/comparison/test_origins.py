@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import tiny
 from unmask.comparison import work as comparison_work
 from unmask.comparison.origins import as_pretrained, compute_notes, images_seen
 from unmask.comparison.plan import CellKey
@@ -16,23 +17,15 @@ from unmask.config import (
     ClassifyConfig,
     ClassifyRecipe,
     CompareConfig,
-    DataConfig,
-    EncoderConfig,
     MaskConfig,
     OptimiserConfig,
     PretrainConfig,
     PretrainRecipe,
-    TargetConfig,
 )
 from unmask.runs import read_json, write_json
 from unmask.stages.pretrain import pretrain
 
-OPTIONS: dict[str, Any] = {"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}
-RECIPE = PretrainRecipe(
-    mask=MaskConfig(cell=4),
-    target=TargetConfig(target="pixels", decoder="linear", decoder_width=8),
-    optimiser=OptimiserConfig(epochs=1, batch_size=16),
-)
+RECIPE = tiny.pretrain_recipe(mask=MaskConfig(cell=4), target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16)
 DATA: Any = SimpleNamespace(fingerprint="ours")
 
 
@@ -40,8 +33,8 @@ DATA: Any = SimpleNamespace(fingerprint="ours")
 def config() -> CompareConfig:
     """One draw of the two arms that take something from the pretraining besides its weights."""
     return CompareConfig(
-        data=DataConfig(data="multiview", options=OPTIONS),
-        encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2}),
+        data=tiny.DATA,
+        encoder=tiny.OVERLAPPING_PATCHNET,
         pretrain=RECIPE,
         finetune=ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3)),
         arms=("scratch_masked", "scratch_compute", "mrp"),
@@ -65,7 +58,7 @@ def test_a_given_run_brings_its_cells_and_its_compute(
 ) -> None:
     """Cells of 8, five epochs of 120 images: not the cells of 4 and the epoch of 60 images of the comparison's own."""
     own = replace(RECIPE, mask=MaskConfig(cell=8), optimiser=OptimiserConfig(epochs=5, batch_size=24))
-    data = DataConfig(data="multiview", options=OPTIONS | {"images": 120})
+    data = tiny.multiview(120)
     run = pretrain(PretrainConfig(data=data, encoder=config.encoder, recipe=own), tmp_path / "run", progress=False)
     facts = read_json(run / "environment.json")
     made: dict[str, ClassifyConfig] = {}

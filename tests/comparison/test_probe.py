@@ -7,20 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import tiny
 from unmask.comparison import cells
 from unmask.comparison.table import cell_rows
-from unmask.config import ClassifyConfig, DataConfig, EncoderConfig
+from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset, load_data
 
 META = torch.device("meta")
-ENCODER = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4, "stride": 2})
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     """Small images of three classes."""
-    options = {"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}
-    return load_data(DataConfig(data="multiview", options=options), labels=True, progress=False)
+    return load_data(tiny.DATA, labels=True, progress=False)
 
 
 def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +32,7 @@ def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.
 
     monkeypatch.setattr(cells, "build_engine", lambda _: SimpleNamespace(device=META))
     monkeypatch.setattr(cells, "pooled_features", features)
-    cells._probe(ClassifyConfig(encoder=ENCODER, budget=3), data)
+    cells._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
     assert set(seen) == {META}
 
 
@@ -45,7 +44,7 @@ def test_neighbours_vote_on_the_features_of_the_probe(data: Dataset, monkeypatch
         return torch.eye(3)[(images.labels + (images is wrong)) % 3]
 
     monkeypatch.setattr(cells, "pooled_features", features)
-    metrics, _, _ = cells._probe(ClassifyConfig(encoder=ENCODER, budget=3), data)
+    metrics, _, _ = cells._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
     assert {name: scores["knn_accuracy"] for name, scores in metrics.items()} == {
         name: float(name != "single_2") for name in ("val", *data.tests)
     }

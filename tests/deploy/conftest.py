@@ -5,32 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from unmask.config import (
-    ClassifyConfig,
-    ClassifyRecipe,
-    DataConfig,
-    EncoderConfig,
-    MaskConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    PretrainRecipe,
-    TargetConfig,
-)
+import tiny
+from unmask.config import ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
 
-DATA = DataConfig(
-    data="multiview",
-    options={"images": 30, "val_images": 15, "test_images": 18, "classes": 3, "size": 16, "part_size": 4},
-)
-CNN = EncoderConfig(
-    encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep"}
-)
-VIT = EncoderConfig(
-    encoder="vit_tiny_patch16_224", encoder_options={"patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}
-)
-PATCHNET = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
+DATA = tiny.multiview(30, 15, 18)
+CNN = tiny.resnet(unstrided=0)
 
 
 @pytest.fixture(scope="session")
@@ -63,20 +45,12 @@ def unstrided_run(training: ClassifyConfig, data: Dataset, tmp_path_factory: pyt
 def patchnet_run(training: ClassifyConfig, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The paper's encoder with a head, trained and evaluated in bf16."""
     recipe = replace(training.recipe, optimiser=replace(training.recipe.optimiser, precision="bf16"))
-    config = replace(training, encoder=PATCHNET, recipe=recipe)
+    config = replace(training, encoder=tiny.PATCHNET, recipe=recipe)
     return scratch(config, tmp_path_factory.mktemp("runs") / "patchnet", progress=False, dataset=data)
 
 
 @pytest.fixture(scope="session")
 def vit_run(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained ViT: no head."""
-    config = PretrainConfig(
-        data=DATA,
-        encoder=VIT,
-        recipe=PretrainRecipe(
-            mask=MaskConfig(mask_ratio=0.5),
-            target=TargetConfig(decoder_width=8),
-            optimiser=OptimiserConfig(steps=3, batch_size=10),
-        ),
-    )
+    config = PretrainConfig(data=DATA, encoder=tiny.VIT, recipe=tiny.pretrain_recipe(steps=3, batch_size=10))
     return pretrain(config, tmp_path_factory.mktemp("runs") / "vit", progress=False, dataset=data)

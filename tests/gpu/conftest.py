@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
+from scripts import load_script, script_environment
 from unmask.data.load import Dataset
 
 SCRIPT = Path(__file__).with_name("trainings.py")
@@ -45,7 +46,7 @@ def _whole_float32() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def trainings(load_script: Callable[[Path], ModuleType]) -> ModuleType:
+def trainings() -> ModuleType:
     """trainings.py."""
     return load_script(SCRIPT)
 
@@ -61,7 +62,7 @@ def data(trainings: ModuleType) -> Dataset:
 def folders(trainings: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Every training on the GPU by this process and, meanwhile, on the CPU by one that sees no GPU."""
     gpu, cpu = tmp_path_factory.mktemp("gpu"), tmp_path_factory.mktemp("cpu")
-    place = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    place = script_environment(CUDA_VISIBLE_DEVICES="")
     worker = subprocess.Popen([sys.executable, str(SCRIPT), str(cpu)], env=place)
     try:
         trainings.run_all(gpu)

@@ -4,16 +4,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import tiny
 from unmask.config import (
     AugmentConfig,
     ClassifyConfig,
     ClassifyRecipe,
-    DataConfig,
     EncoderConfig,
     MaskConfig,
     OptimiserConfig,
     PretrainConfig,
-    PretrainRecipe,
     TargetConfig,
 )
 from unmask.config.stages import Precision
@@ -22,16 +21,8 @@ from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 
 STEPS = 6
-DATA = DataConfig(
-    data="multiview",
-    options={"images": 64, "val_images": 15, "test_images": 30, "classes": 3, "size": 32, "part_size": 8},
-)
-CNN = EncoderConfig(
-    encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep"}, unstrided=2
-)
-VIT = EncoderConfig(
-    encoder="vit_tiny_patch16_224", encoder_options={"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
-)
+DATA = tiny.multiview(64, 15, 30, size=32)
+CNN, VIT = tiny.RESNET, tiny.vit(24, patch=8)
 SWIN = EncoderConfig(
     encoder="swin_tiny_patch4_window7_224",
     encoder_options={"depths": (1, 1), "num_heads": (2, 2), "embed_dim": 24, "drop_path_rate": 0.0},
@@ -43,11 +34,15 @@ EXECUTIONS = {"packed": "packed", "dense": "dense", "teacher": "packed", "vit": 
 def pretraining(name: str, precision: Precision = "no") -> PretrainConfig:
     """Six steps of 16 of 64 images of 32 pixels, 16 cells, masks of varying size, averaged weights."""
     target = TargetConfig(target="ema_teacher" if name == "teacher" else "normalised_pixels", decoder_width=8)
-    recipe = PretrainRecipe(
+    recipe = tiny.pretrain_recipe(
         augment=AugmentConfig(shift=0.1),
         mask=MaskConfig(cell=8, mask_ratio=0.5, mask_ratio_max=0.8),
         target=target,
-        optimiser=OptimiserConfig(steps=STEPS, batch_size=16, lr=1e-3, ema=0.5, precision=precision),
+        steps=STEPS,
+        batch_size=16,
+        lr=1e-3,
+        ema=0.5,
+        precision=precision,
     )
     return PretrainConfig(
         data=DATA,

@@ -6,49 +6,26 @@ from typing import Any
 
 import pytest
 
-from unmask.config import (
-    AugmentConfig,
-    ClassifyConfig,
-    ClassifyRecipe,
-    DataConfig,
-    EncoderConfig,
-    MaskConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    PretrainRecipe,
-    TargetConfig,
-)
+import tiny
+from unmask.config import AugmentConfig, ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 
-DATA = DataConfig(
-    data="multiview",
-    options={"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},
-)
-CNN = EncoderConfig(
-    encoder="resnet10t",
-    encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep", "drop_path_rate": 0.2},
-    unstrided=2,
-)
+CNN = tiny.resnet(drop_path_rate=0.2)
 
 
 @pytest.fixture(scope="session")
 def data() -> Dataset:
     """60 training images of 3 classes, 16 px."""
-    return load_data(DATA, labels=True, progress=False)
+    return load_data(tiny.DATA, labels=True, progress=False)
 
 
 @pytest.fixture
 def pretraining() -> PretrainConfig:
     """A ResNet with BatchNorm and stochastic depth, two epochs."""
     return PretrainConfig(
-        data=DATA,
+        data=tiny.DATA,
         encoder=CNN,
-        recipe=PretrainRecipe(
-            augment=AugmentConfig(shift=0.1),
-            mask=MaskConfig(cell=4, mask_ratio=0.5),
-            target=TargetConfig(decoder_width=8),
-            optimiser=OptimiserConfig(epochs=2, batch_size=16, lr=3e-3),
-        ),
+        recipe=tiny.pretrain_recipe(augment=AugmentConfig(shift=0.1), epochs=2, batch_size=16, lr=3e-3),
         save_every=0.5,
     )
 
@@ -57,7 +34,7 @@ def pretraining() -> PretrainConfig:
 def training() -> ClassifyConfig:
     """Twelve steps on five labels a class."""
     return ClassifyConfig(
-        data=DATA,
+        data=tiny.DATA,
         encoder=CNN,
         recipe=ClassifyRecipe(optimiser=OptimiserConfig(steps=12, batch_size=8, lr=3e-3), head_steps=4),
         budget=5,

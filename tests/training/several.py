@@ -11,16 +11,15 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
+import tiny
 from unmask.config import (
     AugmentConfig,
     ClassifyConfig,
     ClassifyRecipe,
-    DataConfig,
     EncoderConfig,
     MaskConfig,
     OptimiserConfig,
     PretrainConfig,
-    PretrainRecipe,
     TargetConfig,
 )
 from unmask.data.imageset import ImageSet, batches
@@ -34,17 +33,8 @@ from unmask.stages.trainer import Trainer
 from unmask.training.engine import build_engine
 from unmask.training.sharding import part, whole
 
-DATA = DataConfig(
-    data="multiview",
-    options={"images": 41, "val_images": 15, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},
-)
-CNN = EncoderConfig(
-    encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep"}, unstrided=2
-)
-VIT = EncoderConfig(
-    encoder="vit_tiny_patch16_224", encoder_options={"patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 2}
-)
-
+DATA = tiny.multiview(41, 15, 30)
+CNN, VIT = tiny.RESNET, tiny.vit(24)
 SWIN = EncoderConfig(
     encoder="swin_tiny_patch4_window7_224",
     encoder_options={
@@ -59,11 +49,15 @@ def pretraining(encoder: EncoderConfig, target: str = "normalised_pixels", accum
     return PretrainConfig(
         data=DATA,
         encoder=encoder,
-        recipe=PretrainRecipe(
+        recipe=tiny.pretrain_recipe(
             augment=AugmentConfig(shift=0.1),
             mask=MaskConfig(cell=4, mask_ratio=0.5, mask_ratio_max=0.8),
             target=TargetConfig(target=target, decoder_width=8),  # type: ignore[arg-type]
-            optimiser=OptimiserConfig(steps=5, batch_size=14, lr=1e-3, accumulate=accumulate, ema=0.5),
+            steps=5,
+            batch_size=14,
+            lr=1e-3,
+            accumulate=accumulate,
+            ema=0.5,
         ),
         save_every=100.0,
         picture_every=100.0,

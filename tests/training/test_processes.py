@@ -1,18 +1,16 @@
 """Several processes give what one gives: weights, BatchNorm statistics, metrics; one folder, one voice."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from scripts import load_script, script_environment
 from unmask.runs import read_json, read_metrics
 from unmask.training.checkpoint import load_tensors, newest
 
@@ -26,18 +24,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def clean(**more: Any) -> dict[str, str]:
-    """This environment, one thread a process."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in more.items()}}
-
-
 @pytest.fixture(scope="module")
-def folder_of_all(load_script: Callable[[Path], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All trainings: `one` by one process, `plain` and `sharded` by two; `held-RANK` and `errors-RANK` of those."""
     folder = tmp_path_factory.mktemp("trainings")
     port = free_port()
     places = [
-        clean(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        script_environment(
+            RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_ADDR="127.0.0.1", MASTER_PORT=port
+        )
         for rank in range(2)
     ]
     workers = [
@@ -129,7 +124,7 @@ def test_two_nodes_of_two_processes(tmp_path: Path) -> None:
         *("--batch-size", "8", "--epochs", "2", "--out", "run", "--quiet"),
     ]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    nodes = [subprocess.Popen(command, cwd=tmp_path, env=clean(), **pipes) for _ in range(2)]
+    nodes = [subprocess.Popen(command, cwd=tmp_path, env=script_environment(), **pipes) for _ in range(2)]
     said = [node.communicate(timeout=500) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     assert "".join(out for out, _ in said).split() == ["run"]

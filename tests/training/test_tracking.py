@@ -11,17 +11,8 @@ from accelerate import Accelerator
 from accelerate.tracking import TensorBoardTracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from unmask.config import (
-    ClassifyConfig,
-    ClassifyRecipe,
-    DataConfig,
-    EncoderConfig,
-    MaskConfig,
-    OptimiserConfig,
-    PretrainConfig,
-    PretrainRecipe,
-    TargetConfig,
-)
+import tiny
+from unmask.config import ClassifyConfig, ClassifyRecipe, MaskConfig, OptimiserConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.runs import read_metrics
@@ -29,24 +20,16 @@ from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
 from unmask.training.tracking import FOLDER, flat, require_tracker
 
-DATA = DataConfig(
-    data="multiview",
-    options={"images": 24, "val_images": 12, "test_images": 12, "classes": 3, "size": 16, "part_size": 4},
-)
-NET = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
+DATA = tiny.multiview(24, 12, 12)
 PRETRAINING = PretrainConfig(
     data=DATA,
-    encoder=NET,
-    recipe=PretrainRecipe(
-        mask=MaskConfig(cell=4),
-        target=TargetConfig(target="pixels", decoder="linear", decoder_width=8),
-        optimiser=OptimiserConfig(steps=3, batch_size=8),
-    ),
+    encoder=tiny.PATCHNET,
+    recipe=tiny.pretrain_recipe(mask=MaskConfig(cell=4), target=tiny.LINEAR_PIXELS, steps=3, batch_size=8),
     tracker="tensorboard",
 )
 TRAINING = ClassifyConfig(
     data=DATA,
-    encoder=NET,
+    encoder=tiny.PATCHNET,
     recipe=ClassifyRecipe(optimiser=OptimiserConfig(steps=4, batch_size=8), head_steps=2, evaluations=2),
     tracker="tensorboard",
 )

@@ -1,0 +1,96 @@
+"""Data sets, encoders and configurations that train in a second. Every test imports them from here and changes what it
+is about, in the call or with `dataclasses.replace`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unmask.config import (
+    AugmentConfig,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
+
+
+def multiview(images: int = 60, val: int = 30, test: int = 30, *, size: int = 16, **options: Any) -> DataConfig:
+    """Synthetic grey images of three classes, whose parts fill a quarter of the side."""
+    counts = {"images": images, "val_images": val, "test_images": test}
+    return DataConfig(
+        data="multiview", options={**counts, "classes": 3, "size": size, "part_size": size // 4, **options}
+    )
+
+
+def resnet(*, unstrided: int = 2, **options: Any) -> EncoderConfig:
+    """A ResNet of four blocks with eight channels; two strides taken out leave 4 x 4 cells of a 16-pixel image."""
+    options = {"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep", **options}
+    return EncoderConfig(encoder="resnet10t", encoder_options=options, unstrided=unstrided)
+
+
+def vit(width: int = 16, *, patch: int = 4) -> EncoderConfig:
+    """A ViT of two blocks with two heads."""
+    options = {"patch_size": patch, "embed_dim": width, "depth": 2, "num_heads": 2}
+    return EncoderConfig(encoder="vit_tiny_patch16_224", encoder_options=options)
+
+
+def patchnet(width: int = 8, **options: Any) -> EncoderConfig:
+    """The paper's encoder with 4 x 4 kernels."""
+    return EncoderConfig(encoder="patchnet", encoder_options={"width": width, "patch": 4, **options})
+
+
+DATA = multiview()
+"""60 training images, 30 of validation, 30 of the test set; 16 px."""
+RESNET, VIT, PATCHNET = resnet(), vit(), patchnet()
+OVERLAPPING_PATCHNET = patchnet(stride=2)
+SMALL_DECODER = TargetConfig(decoder_width=8)
+LINEAR_PIXELS = TargetConfig(target="pixels", decoder="linear", decoder_width=8)
+
+
+def pretrain_recipe(
+    *,
+    mask: MaskConfig | None = None,
+    target: TargetConfig = SMALL_DECODER,
+    augment: AugmentConfig | None = None,
+    **optimizer: Any,
+) -> PretrainRecipe:
+    """Half of the 4 x 4 cells hidden, unless told otherwise; `optimizer` are fields of the optimizer."""
+    return PretrainRecipe(
+        mask=mask or MaskConfig(cell=4, mask_ratio=0.5),
+        target=target,
+        augment=augment or AugmentConfig(),
+        optimiser=OptimiserConfig(**optimizer),
+    )
+
+
+def noise(height: int = 8, width: int | None = None, channels: int | None = None, *, seed: int = 0) -> np.ndarray:
+    """A uint8 image of independent pixels: (H, W), or (H, W, C)."""
+    shape = (height, width or height) if channels is None else (height, width or height, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def write_image(path: Path, pixels: np.ndarray, **options: Any) -> Path:
+    """Save an image, its folders made; .npy as an array, everything else as Pillow does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    else:
+        Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def write_images(folder: Path, names: Iterable[str], **shape: Any) -> Path:
+    """An image of noise per name, no two the same; returns the folder."""
+    for seed, name in enumerate(names):
+        write_image(folder / name, noise(**shape, seed=seed))
+    return folder
+
+
+def numbered(*classes: str, count: int) -> list[str]:
+    """a/0.png, a/1.png, …, b/0.png, …: the names of `count` files per class."""
+    return [f"{name}/{index}.png" for name in classes for index in range(count)]
