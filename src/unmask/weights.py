@@ -56,9 +56,18 @@ def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
-    """State_dict and card of a file by `save_weights`; the card is None for a file by another program."""
+    """State_dict and card of a file by `save_weights`; the card is None for a file by another program.
+
+    Raises:
+        UserError: the file cannot be read, or its card says what no card may; the message names file and field.
+    """
     tensors, header = load_tensors(path)
-    return tensors, from_json(Card, header["card"]) if "card" in header else None
+    if "card" not in header:
+        return tensors, None
+    try:
+        return tensors, from_json(Card, header["card"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def resolve_weights(init: str, *, field: str = "init") -> Path:

@@ -43,7 +43,8 @@ optimisers = st.builds(
 encoders = st.builds(
     EncoderConfig,
     encoder=st.sampled_from(["resnet18", "patchnet"]),
-    encoder_options=st.none() | st.dictionaries(st.text(max_size=5), st.lists(st.integers()) | st.booleans()),
+    encoder_options=st.none()
+    | st.dictionaries(st.sampled_from(["depths", "layers", "qkv_bias"]), st.lists(st.integers()) | st.booleans()),
 )
 pretrainings = st.builds(
     PretrainConfig,

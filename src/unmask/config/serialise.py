@@ -41,6 +41,8 @@ def from_json(kind: type[T], value: Any, path: str = "") -> T:
         return kind(**fields)
     except TypeError as error:
         raise UserError(f"{here}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}" if path else str(error)) from None
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:

@@ -10,7 +10,7 @@ from unmask.config import EncoderConfig
 from unmask.encoders.patchnet import PatchNet
 from unmask.encoders.sizes import require_divisible
 from unmask.encoders.strides import unstride
-from unmask.errors import UserError
+from unmask.errors import UserError, is_out_of_memory
 
 
 def build_model(
@@ -49,18 +49,30 @@ def _create(config: EncoderConfig, channels: int, image_size: tuple[int, int], c
             raise UserError(f"encoder_options = {options} is refused by patchnet: {error}") from error
     if not timm.is_model(config.encoder):
         raise UserError(f"encoder = {config.encoder!r} is not known: {_suggest(config.encoder)}")
-    arguments = {"pretrained": False, "in_chans": channels, "num_classes": classes, **options}
+    # What is fixed comes last: an option never asks for weights, nor for other channels or classes.
+    arguments = {**options, "pretrained": False, "in_chans": channels, "num_classes": classes}
     try:
         return timm.create_model(config.encoder, img_size=image_size, **arguments)
     except TypeError as error:
         if "img_size" not in str(error):
-            raise UserError(f"encoder_options = {options} is refused by {config.encoder}: {error}") from error
+            raise _refusal(config, error) from error
     except AssertionError as error:
         raise UserError(f"image_size = {image_size} is refused by {config.encoder}: {error}") from error
+    except (RuntimeError, ValueError, LookupError, AttributeError) as error:
+        raise _refusal(config, error) from error
     try:
         return timm.create_model(config.encoder, **arguments)
-    except TypeError as error:
-        raise UserError(f"encoder_options = {options} is refused by {config.encoder}: {error}") from error
+    except (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
+        raise _refusal(config, error) from error
+
+
+def _refusal(config: EncoderConfig, error: Exception) -> Exception:
+    """The line for what a constructor raised; for want of memory the error itself."""
+    if is_out_of_memory(error):
+        return error
+    asked = f"encoder_options = {dict(config.encoder_options)}" if config.encoder_options else "encoder"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{asked} is refused by {config.encoder}: {reason}")
 
 
 def _suggest(name: str) -> str:

@@ -42,10 +42,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as stream:
             header = json.loads((stream.metadata() or {}).get("unmask", "{}"))
+            if not isinstance(header, dict):
+                raise ValueError("its header is not an object")
             return {name: stream.get_tensor(name) for name in stream.keys()}, header  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
 
 
