@@ -13,7 +13,7 @@ from PIL import Image
 from unmask.config import DataConfig
 from unmask.data.arrays import channels_first, read_arrays
 from unmask.data.check import check_data
-from unmask.data.fashion_mnist import fashion_mnist, read_idx
+from unmask.data.fashion_mnist import DEBIAN, fashion_mnist, read_idx
 from unmask.data.folder import list_images, read_folder
 from unmask.data.load import load_data
 from unmask.data.manifest import read_manifest
@@ -269,7 +269,9 @@ def test_natural_order() -> None:
     assert sorted(["10", "9", "b1", "a12", "a2", "1"], key=natural_key) == ["1", "9", "10", "a2", "a12", "b1"]
 
 
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
 def test_fashion_mnist_is_the_official_data() -> None:
+    """As the Debian package has it: 7,000 images per class, the last 10,000 of them the test set."""
     source = fashion_mnist()
     assert np.bincount(source.labels).tolist() == [7000] * 10
     assert (source.splits == "test").sum() == 10000

@@ -1,0 +1,109 @@
+"""A page in real Chromium: what it says, asks for and looks like.
+
+Our pages have no script and forbid any. To measure one, a copy that allows a script is opened in a frame of the wanted
+width (a window cannot be as narrow as a telephone) and tells the page around it what it found.
+"""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium: apt-get install chromium")
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # Nothing the browser itself wants to fetch gets through either.
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+)
+_SCRIPT = """
+<script>
+function size(element) {
+  const own = parseFloat(getComputedStyle(element).fontSize);
+  const matrix = element.getScreenCTM && element.getScreenCTM();
+  return matrix ? own * Math.hypot(matrix.a, matrix.b) : own;
+}
+function shown(element) {
+  const box = element.getBoundingClientRect();
+  return box.width > 0 && box.height > 0;
+}
+function outside(svg) {
+  const box = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].filter((text) => {
+    const own = text.getBoundingClientRect();
+    return own.left < box.left - 1 || own.right > box.right + 1 || own.bottom > box.bottom + 1;
+  }).length;
+}
+window.addEventListener("load", () => {
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  all("details").forEach((fold) => { fold.open = true; });
+  const texts = all("p, li, td, th, small, caption, figcaption, summary, svg text, svg tspan").filter(shown);
+  const stops = all("a[href], summary, [tabindex]");
+  const found = {
+    width: window.innerWidth,
+    page: document.documentElement.scrollWidth,
+    smallest: Math.min(...texts.map(size)),
+    texts: texts.length,
+    stops: stops.length,
+    reached: stops.filter((stop) => { stop.focus(); return document.activeElement === stop; }).length,
+    wide: all("figure.wide").length,
+    scrolling: all("figure.wide .scroll").filter((box) => box.scrollWidth > box.clientWidth + 1).length,
+    clipped: all("h1, h2, h3, p, figure, .verdict").filter((element) => shown(element)
+      && !element.classList.contains("skip")
+      && element.getBoundingClientRect().right > window.innerWidth + 1).length,
+    cut: all("svg").map(outside).reduce((sum, count) => sum + count, 0),
+  };
+  window.parent.postMessage(JSON.stringify(found), "*");
+});
+</script></body>
+"""
+_FRAME = """<!DOCTYPE html><html><body style="margin: 0">
+<script>window.addEventListener("message", (event) => document.body.setAttribute("data-found", event.data));</script>
+<iframe src="measured.html" style="border: 0; width: WIDTHpx; height: 2000px"></iframe></body></html>
+"""
+
+
+def open_page(page: Path, folder: Path, width: int, *more: str) -> tuple[str, list[str]]:
+    """What the console says, and the addresses that the page asked the network for (not those the browser asks for
+    itself). `folder` keeps the browser's profile and its picture of the page, page.png."""
+    log = folder / "net.json"
+    done = _run(page, folder, width, f"--log-net-log={log}", f"--screenshot={folder / 'page.png'}", *more)
+    events = json.loads(log.read_text(encoding="utf-8"))["events"]
+    requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
+    return done.stderr, sorted({r["url"] for r in requests if r["initiator"] != "not an origin"})
+
+
+def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
+    """Numbers of a page in a frame of `width` pixels, folds open: the page's width, the smallest type, how many texts,
+    keyboard stops, stops reached, wide figures, figures that scroll, elements beyond the right edge (clipped), and
+    texts outside their figure (cut)."""
+    text = page.read_text(encoding="utf-8").replace("</body>", _SCRIPT)
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    (folder / "measured.html").write_text(text, encoding="utf-8")
+    frame = folder / "frame.html"
+    frame.write_text(_FRAME.replace("WIDTH", str(width)), encoding="utf-8")
+    text = _run(frame, folder, 1400, "--dump-dom", "--virtual-time-budget=5000").stdout
+    found = re.search(r'data-found="([^"]*)"', text)
+    assert found is not None
+    return dict(json.loads(html.unescape(found.group(1))))
+
+
+def _run(page: Path, folder: Path, width: int, *more: str) -> subprocess.CompletedProcess[str]:
+    assert PROGRAM is not None
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [PROGRAM, *_FLAGS, profile, f"--window-size={width},2000", *more, f"file://{page}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

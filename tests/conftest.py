@@ -1,0 +1,32 @@
+"""`pytest --may-skip REASON`: a test skipped for any other reason fails the run."""
+
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option; without it tests may be skipped for any reason."""
+    parser.addoption("--may-skip", metavar="REASON", help="fail where a test is skipped for any other reason")
+
+
+def _unwanted(config: pytest.Config) -> list[str]:
+    """Skipped tests, and modules, that had to run."""
+    allowed = config.getoption("--may-skip")
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if allowed is None or reporter is None:
+        return []
+    skipped = [(report.nodeid, str(report.longrepr[2])) for report in reporter.stats.get("skipped", [])]
+    return [f"{name}: {reason}" for name, reason in skipped if allowed not in reason]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run without a failure fails where something was left out."""
+    if session.exitstatus == pytest.ExitCode.OK and _unwanted(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What was left out."""
+    for line in _unwanted(config):
+        terminalreporter.write_line(f"must not be skipped: {line}", red=True)
