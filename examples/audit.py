@@ -16,10 +16,10 @@ import torch
 import unmask
 from unmask.audit.networks import build_networks, read_weights
 from unmask.audit.parts_section import measure_parts
-from unmask.audit.protocol import AuditData, Audited, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.run import choose_images, write_audit
 from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
-from unmask.report.blocks import Table
+from unmask.report.blocks import Section, Table
 from unmask.runs import read_json
 
 DATA = DataConfig(
@@ -29,7 +29,7 @@ DATA = DataConfig(
 ENCODER = EncoderConfig(encoder="patchnet", encoder_options={"width": 32, "patch": 4, "stride": 4})
 
 
-def measure_confidence(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+def measure_confidence(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Mean probability of the class a network names, beside the share of images on which it is right."""
     found = {}
     for network in networks:
@@ -38,13 +38,12 @@ def measure_confidence(networks: Sequence[Audited], data: AuditData, config: Aud
         right = (chances.argmax(1) == data.labels).double()
         found[network.name] = {"confidence": float(chances.amax(1).mean()), "accuracy": float(right.mean())}
     rows = [(name, f"{n['confidence']:.0%}", f"{n['accuracy']:.0%}") for name, n in found.items()]
-    return Section(
-        key="confidence",
+    section = Section(
         title="How sure the networks are",
         intro="The mean probability of the class a network names. Far above its accuracy: it is too sure.",
-        models=found,
         tables=[Table(f"On {len(data.labels)} images", ("network", "probability", "right"), rows)],
     )
+    return Finding(key="confidence", section=section, models=found)
 
 
 def main(folder: Path) -> None:

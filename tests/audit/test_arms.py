@@ -5,13 +5,14 @@ import pytest
 from scipy import stats
 
 from unmask.audit.arms import arms_section, quantities
-from unmask.audit.protocol import Section
+from unmask.audit.protocol import Finding
+from unmask.report.blocks import Section
 
 MEANS = {"mrp": [2.0, 2.5, 3.1], "scratch_best": [1.5, 1.4, 2.2], "scratch_masked": [1.9, None, 2.0]}
 APART = {"scratch_best": [0.4, 1.3, 0.8], "scratch_masked": [0.2, None, 1.1]}
 
 
-def sections(draw: int) -> dict[str, Section]:
+def findings(draw: int) -> dict[str, Finding]:
     """What two measures found on the networks of one draw."""
     views = {
         arm: {"mean": means[draw], "two_or_more": None if means[draw] is None else {"mean": 0.5}}
@@ -22,8 +23,8 @@ def sections(draw: int) -> dict[str, Section]:
     ]
     ranks = {arm: {"stages": [{"centred_rank": 9.0}, {"centred_rank": 4.0 + draw}]} for arm in MEANS}
     return {
-        "sufficient_views": Section("sufficient_views", "", "", views, differences),
-        "health": Section("health", "", "", ranks),
+        "sufficient_views": Finding("sufficient_views", Section(""), views, differences),
+        "health": Finding("health", Section(""), ranks),
     }
 
 
@@ -31,31 +32,31 @@ AGREEMENT = {arm: {"ensemble_gap": 0.031, "cka_debiased": 0.5} for arm in MEANS}
 
 
 def test_the_last_stage_is_followed_and_parts_where_they_are_known() -> None:
-    found = sections(1)
+    found = findings(1)
     assert quantities(found, "mrp")["effective rank of the last stage"] == 5
     assert "parts captured" not in quantities(found, "mrp")
     parts = {"mrp": {"captured": 7, "classes_whole": 3, "accuracy_alone": [0.9, 0.4]}}
-    values = quantities(found | {"parts": Section("parts", "", "", parts)}, "mrp")
+    values = quantities(found | {"parts": Finding("parts", Section(""), parts)}, "mrp")
     assert (values["parts captured"], values["accuracy on part 2 alone"]) == (7, 0.4)
 
 
 def test_means_and_paired_differences_over_draws_are_those_of_scipy() -> None:
     """Views are paired on the images that both kept, so their difference is not that of the means."""
-    section = arms_section([sections(draw) for draw in range(3)], AGREEMENT, 0.95)
-    views = section.models["mrp"]["over_draws"]["views an image"]
+    finding = arms_section([findings(draw) for draw in range(3)], AGREEMENT, 0.95)
+    views = finding.models["mrp"]["over_draws"]["views an image"]
     low, high = stats.t.interval(0.95, 2, np.mean(MEANS["mrp"]), stats.sem(MEANS["mrp"]))
     assert (views["low"], views["high"], views["n"]) == (pytest.approx(low), pytest.approx(high), 3)
-    rows = {(row["quantity"], row["baseline"]): row for row in section.differences}
+    rows = {(row["quantity"], row["baseline"]): row for row in finding.differences}
     row = rows["views an image", "scratch_best"]
     assert row["mean"] == pytest.approx(np.mean(APART["scratch_best"]))
     assert row["low"] == pytest.approx(stats.t.interval(0.95, 2, row["mean"], stats.sem(APART["scratch_best"]))[0])
     assert rows["views an image", "scratch_masked"]["n"] == 2
-    assert section.models["scratch_masked"]["over_draws"]["views an image"]["n"] == 2
+    assert finding.models["scratch_masked"]["over_draws"]["views an image"]["n"] == 2
     assert rows["effective rank of the last stage", "scratch_best"]["mean"] == 0
 
 
 def test_the_table_says_every_arm_and_every_difference() -> None:
-    table, together = arms_section([sections(draw) for draw in range(3)], AGREEMENT, 0.95).tables
+    table, together = arms_section([findings(draw) for draw in range(3)], AGREEMENT, 0.95).section.tables
     assert table.columns[1:] == (*MEANS, "mrp minus scratch_best", "mrp minus scratch_masked")
     assert {len(row) for row in table.rows} == {len(table.columns)}
     assert together.rows[0] == ("mrp", "+3.1", "0.50")

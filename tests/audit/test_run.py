@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from unmask.audit.networks import preparation, read_weights
-from unmask.audit.protocol import Section
+from unmask.audit.protocol import Finding
 from unmask.audit.run import audit_runs, choose_images, write_audit
 from unmask.cli import main, parse
 from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
+from unmask.report.blocks import Section
 from unmask.stages.classify import scratch
 from unmask.weights import ENCODER_FILE, Card, save_weights
 
@@ -231,9 +232,9 @@ def test_names_are_as_long_as_they_must(tmp_path: Path) -> None:
 
 def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
     """NaN is not JSON: a measure says None. And two measures cannot have one key."""
-    bad = Section("bad", "Bad", "", {"one": {"value": float("nan")}})
+    bad = Finding("bad", Section("Bad"), {"one": {"value": float("nan")}})
     with pytest.raises(ValueError, match="Out of range"):
         write_audit(tmp_path, [bad], {})
-    fine = Section("fine", "Fine", "", {"one": {"value": 1}})
+    fine = Finding("fine", Section("Fine"), {"one": {"value": 1}})
     with pytest.raises(UserError, match="two measures are called fine"):
         write_audit(tmp_path, [fine, fine], {})

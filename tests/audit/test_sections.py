@@ -20,7 +20,8 @@ from unmask.config import AuditConfig, DataConfig
 from unmask.data.load import load_data
 from unmask.data.multiview import MultiViewConfig, textures
 from unmask.encoders.patchnet import PatchNet
-from unmask.report.svg import to_svg
+from unmask.report.blocks import Plate
+from unmask.report.html import draw_plate
 
 DATA = DataConfig(
     data="multiview",
@@ -53,9 +54,9 @@ def detecting(name: str, known: Sequence[int], *, control: bool = False) -> Audi
 
 def test_parts_are_those_that_the_detectors_were_built_for(data: AuditData) -> None:
     networks = [detecting("most", [0, 1, 2, 5]), detecting("one", [4]), detecting("control", [3], control=True)]
-    section = measure_parts(networks, data, CONFIG)
-    assert section is not None
-    most, one = section.models["most"], section.models["one"]
+    finding = measure_parts(networks, data, CONFIG)
+    assert finding is not None
+    most, one = finding.models["most"], finding.models["one"]
     captured = [row["part"] for row in most["per_part"] if row["captured"]]
     assert captured == ["0.1", "0.2", "1.1", "2.2"]
     assert (most["captured"], most["classes_whole"], most["units"]) == (4, 1, 5)
@@ -65,22 +66,27 @@ def test_parts_are_those_that_the_detectors_were_built_for(data: AuditData) -> N
     assert alone["1.2"] < 0.5
     assert one["captured"] == 1
     assert np.array(most["auroc"]).shape == (5, 6)
-    rows = {row["quantity"]: row for row in section.differences}
+    rows = {row["quantity"]: row for row in finding.differences}
     assert set(rows) == {"accuracy on part 1 alone", "accuracy on part 2 alone"}
     assert all((row["model"], row["baseline"]) == ("most", "one") for row in rows.values())
     assert rows["accuracy on part 2 alone"]["low"] > 0
-    json.dumps(section.models, allow_nan=False)
-    assert section.tables[0].rows[0][:4] == ("most", "4 of 6", "0", "1 of 3")
-    assert [numbers["captured_shuffled"] for numbers in section.models.values()] == [0, 0, 0]
+    json.dumps(finding.models, allow_nan=False)
+    assert finding.section.tables[0].rows[0][:4] == ("most", "4 of 6", "0", "1 of 3")
+    assert [numbers["captured_shuffled"] for numbers in finding.models.values()] == [0, 0, 0]
+
+
+def drawn(plate: Plate) -> str:
+    """What the page shows of a figure."""
+    return draw_plate(plate, "x").text
 
 
 def test_pictures_of_parts_say_in_words_what_they_show(data: AuditData) -> None:
-    section = measure_parts([detecting("most", [0, 1, 2, 5])], data, CONFIG)
-    assert section is not None
-    assert [picture.name for picture in section.pictures] == ["captured", "units_0"]
-    assert "most 4 of 6" in section.pictures[0].alt
-    for picture in section.pictures:
-        assert "0.1" in to_svg(picture.figure, picture.name, picture.alt)
+    finding = measure_parts([detecting("most", [0, 1, 2, 5])], data, CONFIG)
+    assert finding is not None
+    assert [picture.name for picture in finding.section.plates] == ["captured", "units_0"]
+    assert "most 4 of 6" in finding.section.plates[0].alt
+    for picture in finding.section.plates:
+        assert "0.1" in drawn(picture)
 
 
 def test_units_are_shown_in_the_order_of_the_part_they_respond_to_most() -> None:
@@ -96,21 +102,21 @@ def test_where_parts_are_not_known_nothing_is_said(data: AuditData) -> None:
 
 
 def test_health_counts_the_dead_kernel_and_draws_every_stage(data: AuditData) -> None:
-    section = measure_health([detecting("most", [0, 1, 2, 5])], data, CONFIG)
-    (stage,) = section.models["most"]["stages"]
+    finding = measure_health([detecting("most", [0, 1, 2, 5])], data, CONFIG)
+    (stage,) = finding.models["most"]["stages"]
     assert stage["dead"] == pytest.approx(1 / 5)
     assert 3 < stage["centred_rank"] <= 4
     assert sum(stage["spectrum"]) == pytest.approx(1)
-    json.dumps(section.models, allow_nan=False)
-    assert f"({stage['centred_rank']:.1f} of 5)" in to_svg(section.pictures[0].figure, "s", "alt")
+    json.dumps(finding.models, allow_nan=False)
+    assert f"({stage['centred_rank']:.1f} of 5)" in drawn(finding.section.plates[0])
     assert len(spectra({name: {"last": health(torch.rand(5, 3))} for name in "abcd"}).axes) == 6
 
 
 def test_agreement_of_twins_is_whole_and_of_strangers_none(data: AuditData) -> None:
     networks = [detecting("a", [0, 2, 4]), detecting("twin", [4, 2, 0]), detecting("other", [1, 3, 5])]
-    section = measure_agreement(networks, data, CONFIG)
-    assert section is not None
-    a = section.models["a"]
+    finding = measure_agreement(networks, data, CONFIG)
+    assert finding is not None
+    a = finding.models["a"]
     assert a["cka"]["twin"] == pytest.approx(1)
     assert a["cka_debiased"]["twin"] == pytest.approx(1)
     assert a["cka_debiased"]["other"] < 0.5
@@ -119,10 +125,10 @@ def test_agreement_of_twins_is_whole_and_of_strangers_none(data: AuditData) -> N
     common = parts.models["a"]["common"]
     assert (common["twin"]["both"], common["other"]["both"]) == (3, 0)
     assert common["other"]["kappa"] == -1
-    assert parts.tables[1].rows[0] == ("a", "twin", "3", "1.5", "0.05")
+    assert parts.section.tables[1].rows[0] == ("a", "twin", "3", "1.5", "0.05")
     assert a["ensemble"]["gap"] > 0.1
-    json.dumps(section.models, allow_nan=False)
-    assert "other" in to_svg(section.pictures[0].figure, "cka", "alt")
+    json.dumps(finding.models, allow_nan=False)
+    assert "other" in drawn(finding.section.plates[0])
 
 
 def test_one_network_agrees_with_nobody(data: AuditData) -> None:

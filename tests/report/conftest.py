@@ -14,9 +14,10 @@ from unmask.audit.health import Health
 from unmask.audit.health_section import spectra
 from unmask.audit.heatmap import part_grid, unit_heatmap
 from unmask.audit.pictures import Row, map_tiles, view_bars
-from unmask.audit.protocol import Picture, Section
+from unmask.audit.protocol import Finding
 from unmask.audit.run import write_audit
 from unmask.evaluate.summary import summarise
+from unmask.report.blocks import Photograph, Plate, Section
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 BUDGETS = (10, 50, 100)
@@ -228,11 +229,12 @@ def write_audit_folder(folder: Path) -> Path:
     shares = {name: rng.random(20) for name in networks}
     got = {name: values > 0.5 for name, values in shares.items()}
     drawn = [
-        Picture("spectra", spectra({name: {f"stage {i}": health for i in range(4)} for name in networks}), "a", "b"),
-        Picture("parts", part_grid(parts, 10, shares, got, shares), "a", "b"),
-        Picture("units", unit_heatmap(rng.random((64, 20)), rng.random(20) > 0.5, parts, 10)[1], "a", "b"),
-        Picture("bars", view_bars({name: [1, 2, 2, 3] for name in networks}), "a", "b"),
-        Picture("maps", map_tiles([Row(image, "a", maps)], ["Eigen", "Grad", "Hidden"], networks), "a", "b", True),
+        Plate(spectra({name: {f"stage {i}": health for i in range(4)} for name in networks}), "a", "b", "spectra"),
+        Plate(part_grid(parts, 10, shares, got, shares), "a", "b", "parts"),
+        Plate(unit_heatmap(rng.random((64, 20)), rng.random(20) > 0.5, parts, 10)[1], "a", "b", "units"),
+        Plate(view_bars({name: [1, 2, 2, 3] for name in networks}), "a", "b", "bars"),
     ]
+    tiles = map_tiles([Row(image, "a", maps)], ["Eigen", "Grad", "Hidden"], networks)
     facts = {"data": {"data": "multiview"}}
-    return write_audit(folder, [Section("all", "All figures", "One of each.", {}, pictures=drawn)], facts)
+    section = Section("All figures", "One of each.", plates=drawn, photographs=[Photograph(tiles, "a", "b", "maps")])
+    return write_audit(folder, [Finding("all", section, {})], facts)

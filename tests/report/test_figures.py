@@ -12,7 +12,7 @@ from unmask.report.classes import class_differences, confusion_map
 from unmask.report.curves import finetuning, monitor, pretraining_loss, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import INK
-from unmask.report.svg import blank, to_svg
+from unmask.report.svg import blank, inline_svg, style, to_svg
 
 
 def _row(arm: str, budget: int, mean: float, **more: Any) -> Mapping[str, Any]:
@@ -100,12 +100,13 @@ def test_confusions_are_shares_of_the_true_class() -> None:
 
 
 def test_svg_carries_its_text_alternative_and_no_address() -> None:
-    figure = blank()
-    axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color=INK)
-    axes.set_title("$a_1$ 猫 <b>")
-    text = str(to_svg(figure, "one", 'a "line" & more'))
-    assert text.startswith('<svg role="img" aria-label="a &#34;line&#34; &amp; more"')
+    with style():
+        figure = blank()
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color=INK)
+        axes.set_title("$a_1$ 猫 <b>")
+    text = str(inline_svg(to_svg(figure), "one", 'a "line" & more'))
+    assert text.startswith('<svg role="img" aria-label="a &quot;line&quot; &amp; more"')
     assert "$a_1$ 猫 &lt;b&gt;" in text
     assert "http" not in text
     assert INK not in text
@@ -116,7 +117,7 @@ def test_ids_of_two_figures_do_not_meet() -> None:
     def ids(name: str) -> set[str]:
         figure = blank()
         figure.add_subplot().plot([0, 1], [0, 1])
-        parts = str(to_svg(figure, name, "x")).split(' id="')[1:]
+        parts = str(inline_svg(to_svg(figure), name, "x")).split(' id="')[1:]
         return {part.split('"')[0] for part in parts}
 
     assert ids("one")

@@ -13,8 +13,8 @@ from PIL import Image
 from unmask.errors import UserError
 from unmask.report.folders import read_runs
 from unmask.report.page import write_report
+from unmask.report.png import data_uri
 from unmask.report.recalls import class_intervals
-from unmask.report.svg import picture_uri
 from unmask.report.words import difference_interval
 
 Writer = Callable[..., Path]
@@ -227,7 +227,7 @@ def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     path = tmp_path / "noise.png"
     Image.effect_noise((1600, 800), 90).convert("RGB").save(path)
     assert path.stat().st_size > 400_000
-    uri = picture_uri(path)
+    uri = data_uri(path.read_bytes())
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(uri) < 1_000_000
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from unmask.audit.agreement import EnsembleGap, ensemble_gap, linear_cka
 from unmask.audit.heatmap import COLOURS
-from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.stages import pooled_stages
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.report.blocks import Table
+from unmask.report.blocks import Plate, Section, Table
 from unmask.report.classes import shorten
 from unmask.report.svg import blank, style
 from unmask.report.words import percent
@@ -34,7 +34,7 @@ INTRO = (
 Floats = NDArray[np.float64]
 
 
-def measure_agreement(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
+def measure_agreement(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding | None:
     """CKA of all pairs and the ensemble gap; None for a single network."""
     given = [network for network in networks if not network.control]
     if len(given) < 2:
@@ -43,14 +43,17 @@ def measure_agreement(networks: Sequence[Audited], data: AuditData, config: Audi
     names = list(features)
     plain, fair = (_matrix([features[n] for n in names], debiased=debiased) for debiased in (False, True))
     gap = ensemble_gap(np.stack([_probabilities(n, data, config.batch_size) for n in given]), data.labels.numpy())
-    return Section(
-        key=KEY,
+    section = Section(
         title="Agreement between the networks",
         intro=INTRO,
+        plates=[_plate(names, fair)],
+        tables=[_pairs(names, plain, fair), _gap(gap, len(given), len(data.labels))],
+    )
+    return Finding(
+        key=KEY,
+        section=section,
         models=_numbers(names, [network.name for network in given], plain, fair, gap),
         setting={"images": len(data.labels), "stage": "last", "ensemble": [network.name for network in given]},
-        pictures=[_picture(names, fair)],
-        tables=[_pairs(names, plain, fair), _gap(gap, len(given), len(data.labels))],
     )
 
 
@@ -113,13 +116,13 @@ def _gap(gap: EnsembleGap, networks: int, images: int) -> Table:
     return Table(f"Ensemble gap on {images} images", header, [row])
 
 
-def _picture(names: Sequence[str], fair: Floats) -> Picture:
+def _plate(names: Sequence[str], fair: Floats) -> Plate:
     told = "; ".join(f"{names[i]} and {names[j]} {fair[i, j]:.2f}" for i, j in combinations(range(len(names)), 2))
-    return Picture(
-        "cka",
+    return Plate(
         similarity(names, fair),
         f"Debiased linear CKA of the last stage: {told}.",
         "Debiased linear CKA of the features of the last stage: 1 for the same features, about 0 for unrelated ones",
+        "cka",
     )
 
 

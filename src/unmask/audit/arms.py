@@ -13,16 +13,16 @@ from unmask.audit.health_section import measure_health
 from unmask.audit.measures import MEASURES
 from unmask.audit.parts_section import KEY as PARTS
 from unmask.audit.parts_section import measure_parts
-from unmask.audit.protocol import AuditData, Audited, Measure, Section
+from unmask.audit.protocol import AuditData, Audited, Finding, Measure
 from unmask.audit.views import KEY as VIEWS
 from unmask.audit.views import NO_IMAGE, bracketed, interval, measure_views
 from unmask.config import AuditConfig
-from unmask.report.blocks import Table
+from unmask.report.blocks import Section, Table
 
 KEY = "arms"
 OVER_DRAWS: tuple[Measure, ...] = (measure_views, measure_parts, measure_health)
 VIEWS_AN_IMAGE = "views an image"
-Sections = Mapping[str, Section]
+Findings = Mapping[str, Finding]
 """Of one label draw, by their keys."""
 
 
@@ -33,8 +33,8 @@ def audit_arms(
     config: AuditConfig,
     *,
     progress: bool = False,
-) -> list[Section]:
-    """The sections of a comparison's audit.
+) -> list[Finding]:
+    """The findings of a comparison's audit.
 
     Args:
         draws: the networks of each label draw; a draw has one network an arm, by its name, in the same order.
@@ -49,22 +49,22 @@ def audit_arms(
     count = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS)
     with tqdm(total=count, desc="audit", disable=not progress) as bar:
 
-        def look(measure: Measure, networks: Sequence[Audited]) -> Section | None:
-            section = measure(networks, data, config)
+        def look(measure: Measure, networks: Sequence[Audited]) -> Finding | None:
+            finding = measure(networks, data, config)
             bar.update()
-            return section
+            return finding
 
         first = {measure: look(measure, [*draws[0], *controls]) for measure in MEASURES}
         found = [_by_key([first[measure] for measure in OVER_DRAWS])]
         found += [_by_key([look(measure, draw) for measure in OVER_DRAWS]) for draw in draws[1:]]
-    sections = [section for section in first.values() if section is not None]
+    findings = [finding for finding in first.values() if finding is not None]
     if len(draws) == 1:
-        return sections
-    return [arms_section(found, _agreement(draws, data, config), config.confidence), *sections]
+        return findings
+    return [arms_section(found, _agreement(draws, data, config), config.confidence), *findings]
 
 
-def _by_key(sections: Sequence[Section | None]) -> Sections:
-    return {section.key: section for section in sections if section is not None}
+def _by_key(findings: Sequence[Finding | None]) -> Findings:
+    return {finding.key: finding for finding in findings if finding is not None}
 
 
 def _agreement(draws: Sequence[Sequence[Audited]], data: AuditData, config: AuditConfig) -> dict[str, dict[str, float]]:
@@ -72,17 +72,17 @@ def _agreement(draws: Sequence[Sequence[Audited]], data: AuditData, config: Audi
     found = {}
     for members in zip(*draws, strict=True):
         named = [Audited(str(i), one.model, one.prepare) for i, one in enumerate(members)]
-        section = measure_agreement(named, data, config)
-        assert section is not None  # there are at least two
-        alike = [v for numbers in section.models.values() for v in numbers["cka_debiased"].values() if v is not None]
+        finding = measure_agreement(named, data, config)
+        assert finding is not None  # there are at least two
+        alike = [v for numbers in finding.models.values() for v in numbers["cka_debiased"].values() if v is not None]
         found[members[0].name] = {
-            "ensemble_gap": section.models["0"]["ensemble"]["gap"],
+            "ensemble_gap": finding.models["0"]["ensemble"]["gap"],
             "cka_debiased": float(np.mean(alike)) if alike else float("nan"),
         }
     return found
 
 
-def quantities(found: Sections, name: str) -> dict[str, float | None]:
+def quantities(found: Findings, name: str) -> dict[str, float | None]:
     """What is followed over the draws, of one network: the same keys for every network of an audit."""
     views = found[VIEWS].models[name]
     kept = views["two_or_more"]
@@ -100,7 +100,7 @@ def quantities(found: Sections, name: str) -> dict[str, float | None]:
     return values
 
 
-def arms_section(found: Sequence[Sections], agreement: Mapping[str, Mapping[str, float]], confidence: float) -> Section:
+def arms_section(found: Sequence[Findings], agreement: Mapping[str, Mapping[str, float]], confidence: float) -> Finding:
     """The arms over the label draws, and the first arm minus each other, paired over the draws.
 
     Views are compared on the images kept for both networks of a draw.
@@ -115,22 +115,25 @@ def arms_section(found: Sequence[Sections], agreement: Mapping[str, Mapping[str,
         for other in arms[1:]
         for q, apart in _apart(found, values, arms[0], other).items()
     ]
-    return Section(
-        key=KEY,
+    section = Section(
         title=f"The arms over {len(found)} label draws",
         intro=(
             "What is measured below on the networks of the first label draw, here on one network of every draw: mean "
             "over the draws and interval. Differences are paired: both arms got the same labelled images."
         ),
+        tables=_tables(means, differences, agreement, len(found)),
+    )
+    return Finding(
+        key=KEY,
+        section=section,
         models={arm: {"over_draws": means[arm], "draws": values[arm], **agreement[arm]} for arm in arms},
         differences=differences,
         setting={"draws": len(found)},
-        tables=_tables(means, differences, agreement, len(found)),
     )
 
 
 def _apart(
-    found: Sequence[Sections], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
+    found: Sequence[Findings], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
 ) -> dict[str, list[float | None]]:
     """An arm minus another for every draw, by quantity; None where one of them has no value."""
     apart = {

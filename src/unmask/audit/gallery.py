@@ -13,12 +13,12 @@ from torch import Tensor
 from unmask.audit.cells import Grid, asking, choose_grid, fill_images, occlusion_maps
 from unmask.audit.maps import Maps, class_maps
 from unmask.audit.pictures import Row, map_tiles
-from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.views import FILLS, bracketed
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval
-from unmask.report.blocks import Table
+from unmask.report.blocks import Photograph, Section, Table
 
 KEY = "maps"
 INTRO = (
@@ -31,7 +31,7 @@ METHODS = ("Eigen-CAM", "Grad-CAM", "occlusion")
 Array = NDArray[np.float64]
 
 
-def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Maps of all images as numbers (how much of the image they cover), of some as pictures."""
     shown = pictured(data, config.pictures)
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
@@ -46,14 +46,10 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
     ]
     columns = ("network", "layer", "positions", "cover of Eigen-CAM", "cover of Grad-CAM")
     caption = "Cover: the share of positions over which a map is spread (1: everywhere alike) [interval over images]"
-    return Section(
-        key=KEY,
+    section = Section(
         title="Where the networks look",
         intro=INTRO,
-        models=numbers,
-        differences=differences,
-        setting={"cell": grid.side, "fill": config.fill, "images": len(data.pixels), "pictured": len(shown)},
-        pictures=_pictures(networks, found, hidden, data, shown, grid, config),
+        photographs=_photographs(networks, found, hidden, data, shown, grid, config),
         tables=[Table(caption, columns, lines)],
         notes=[
             f"{name}: {value['flat_grad']} of {len(data.pixels)} Grad-CAM maps are zero: nothing at this layer speaks "
@@ -61,6 +57,13 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
             for name, value in numbers.items()
             if value["flat_grad"]
         ],
+    )
+    return Finding(
+        key=KEY,
+        section=section,
+        models=numbers,
+        differences=differences,
+        setting={"cell": grid.side, "fill": config.fill, "images": len(data.pixels), "pictured": len(shown)},
     )
 
 
@@ -128,7 +131,7 @@ def _difference(found: Mapping[str, Maps], name: str, baseline: str, confidence:
     return {"quantity": "cover of Grad-CAM", "model": name, "baseline": baseline, **row}
 
 
-def _pictures(
+def _photographs(
     networks: Sequence[Audited],
     found: Mapping[str, Maps],
     hidden: Mapping[str, Array],
@@ -136,7 +139,7 @@ def _pictures(
     shown: list[int],
     grid: Grid,
     config: AuditConfig,
-) -> list[Picture]:
+) -> list[Photograph]:
     names = [network.name for network in networks]
     rows = [
         Row(
@@ -162,14 +165,13 @@ def _pictures(
         "occlusion of every network. The maps as numbers are in audit.json."
     )
     if len(names) <= 3:
-        return [Picture("maps", map_tiles(rows, METHODS, names), alt, caption, photograph=True)]
+        return [Photograph(map_tiles(rows, METHODS, names), alt, caption, "maps")]
     return [
-        Picture(
-            method.lower().replace("-", "_"),
+        Photograph(
             map_tiles([Row(row.pixels, row.title, (row.maps[at],)) for row in rows], (method,), names),
             alt,
             f"{method}. {caption}",
-            photograph=True,
+            method.lower().replace("-", "_"),
         )
         for at, method in enumerate(METHODS)
     ]

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from unmask.audit.health import Health, health
-from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.stages import pooled_stages
 from unmask.config import AuditConfig
-from unmask.report.blocks import Table
+from unmask.report.blocks import Plate, Section, Table
 from unmask.report.classes import shorten
 from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, VERMILION
 from unmask.report.svg import blank, style
@@ -31,17 +31,15 @@ _ACROSS = 3
 _LINES = ((GREY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
 
 
-def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Health of all stages of all networks on the audit's images."""
     found = {network.name: stages_of(network, data, config.batch_size) for network in networks}
-    return Section(
+    table = _table(found, len(data.labels))
+    return Finding(
         key=KEY,
-        title="Health of the features",
-        intro=INTRO,
+        section=Section("Health of the features", INTRO, plates=[_plate(found)], tables=[table]),
         models={name: {"stages": _numbers(stages)} for name, stages in found.items()},
         setting={"images": len(data.labels), "pooling": "mean"},
-        pictures=[_picture(found)],
-        tables=[_table(found, len(data.labels))],
     )
 
 
@@ -75,17 +73,17 @@ def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:
     return Table(f"Features of {images} images", columns, rows)
 
 
-def _picture(found: Mapping[str, Mapping[str, Health]]) -> Picture:
+def _plate(found: Mapping[str, Mapping[str, Health]]) -> Plate:
     told = "; ".join(
         f"{name}: " + ", ".join(f"{stage} {one.centred_rank:.1f} of {one.features}" for stage, one in stages.items())
         for name, stages in found.items()
     )
-    return Picture(
-        "spectra",
+    return Plate(
         spectra(found),
         f"Spectra of the centred features of each stage. Effective ranks without the mean: {told}.",
         "Singular values of the centred features as shares of their sum, largest first; in brackets the effective rank "
         "that they make, and the number of features",
+        "spectra",
     )
 
 

@@ -24,14 +24,14 @@ from unmask.audit.parts import (
     whole_accuracy,
     without_parts,
 )
-from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.stages import pooled_stages, with_signs
 from unmask.audit.units import Capture, captured_parts, purity, whole_classes
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval
 from unmask.randomness import permutation
-from unmask.report.blocks import Table
+from unmask.report.blocks import Plate, Section, Table
 from unmask.report.words import percent
 
 KEY, SPLIT = "parts", "test"
@@ -93,7 +93,7 @@ def look_at_parts(
     return PartsOf(found, torch.cat(predicted).numpy(), last.stage, last.signed, int(control.captured.sum()))
 
 
-def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
+def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding | None:
     """Captured parts, purity and accuracy on single parts of every network; None where the parts are not known."""
     parts = known_parts(data.config, data.dataset, SPLIT)
     if parts is None:
@@ -106,17 +106,20 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     pairs = {(a, b): overlap(found[a].capture.captured, found[b].capture.captured) for a, b in combinations(given, 2)}
     numbers = {name: part_numbers(one, parts) | _common(name, pairs) for name, one in found.items()}
     first = next(iter(found.values())).capture
-    return Section(
-        key=KEY,
+    section = Section(
         title="Parts and units",
         intro=INTRO,
+        plates=[_grid(found, parts), *(_heatmap(name, i, one, parts) for i, (name, one) in enumerate(found.items()))],
+        tables=[_table(numbers, parts), *_pairs(pairs)],
+    )
+    return Finding(
+        key=KEY,
+        section=section,
         models=numbers,
         differences=[
             row for a, b in combinations(given, 2) for row in _differences(found, a, b, parts, config.confidence)
         ],
         setting={"split": SPLIT, "images": len(parts.labels), "threshold": first.threshold, "pooling": "mean"},
-        pictures=[_grid(found, parts), *(_heatmap(name, i, one, parts) for i, (name, one) in enumerate(found.items()))],
-        tables=[_table(numbers, parts), *_pairs(pairs)],
     )
 
 
@@ -202,27 +205,27 @@ def _table(numbers: dict[str, dict[str, Any]], parts: KnownParts) -> Table:
     return Table(f"Captured parts, purity, and accuracy on {len(parts.labels)} test images", columns, rows)
 
 
-def _grid(found: dict[str, PartsOf], parts: KnownParts) -> Picture:
+def _grid(found: dict[str, PartsOf], parts: KnownParts) -> Plate:
     scores = {name: one.capture.score for name, one in found.items()}
     captured = {name: one.capture.captured for name, one in found.items()}
     alone = {name: single_part_accuracy(one.predicted, parts).reshape(-1) for name, one in found.items()}
     told = "; ".join(f"{name} {int(value.sum())} of {len(value)}" for name, value in captured.items())
-    return Picture(
-        "captured",
+    return Plate(
         part_grid(parts.names, len(parts.classes), scores, captured, alone),
         f"Score of the best unit and accuracy for every part and network. Captured parts: {told}.",
         "Rows are parts (class.part). Left: AUROC of the best unit, a dot marks captured parts. Right: share of images "
         "that show this part alone which the network gets right",
+        "captured",
     )
 
 
-def _heatmap(name: str, at: int, one: PartsOf, parts: KnownParts) -> Picture:
+def _heatmap(name: str, at: int, one: PartsOf, parts: KnownParts) -> Plate:
     shown, figure = unit_heatmap(one.capture.auroc, one.capture.captured, parts.names, len(parts.classes))
-    return Picture(
-        f"units_{at}",
+    return Plate(
         figure,
         f"{name}: AUROC of {shown} units for {len(parts.names)} parts; "
         f"{int(one.capture.responds.any(1).sum())} units respond to a part.",
         f"{name}: AUROC of units (columns) for parts (rows). The {shown} units with the highest AUROC of "
         f"{len(one.capture.auroc)}, in the order of the part they respond to most; rows with a dot are captured",
+        f"units_{at}",
     )

@@ -1,6 +1,6 @@
 """What the measures of an audit share: networks and images go in, numbers and pictures come out.
 
-A measure is a function `(networks, data, config) -> Section | None`; None where it does not apply to these data. All
+A measure is a function `(networks, data, config) -> Finding | None`; None where it does not apply to these data. All
 measures are listed in `unmask.audit.measures`. Numbers go to audit.json:
 
     {"models": {NAME: {KEY: numbers}}, "differences": [{"measure": KEY, ...}], "setting": {KEY: settings}}
@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from unmask.config import AuditConfig, DataConfig
 from unmask.data.load import Dataset
-from unmask.report.blocks import Swatch, Table
+from unmask.report.blocks import Section
 
 
 @dataclass(frozen=True)
@@ -55,44 +54,25 @@ class AuditData:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure of a section. It is written to pictures/KEY_NAME.svg or .png, and stands on the page."""
-
-    name: str
-    """File name without ending, unique in its section."""
-    figure: Figure
-    alt: str
-    """What it shows, in words, for those who do not see it."""
-    caption: str
-    photograph: bool = False
-    """Whether it shows images: stored as PNG. Plots are SVG and follow the page's colours."""
-
-
-@dataclass(frozen=True)
-class Section:
+class Finding:
     """What one measure found. Numbers are plain JSON values: no tensors, no arrays, no NaN (None instead)."""
 
     key: str
     """Name of the measure in audit.json: maps, sufficient_views, parts, health, agreement."""
-    title: str
-    intro: str
-    """What is measured and how to read it, in two or three sentences for a reader of the page."""
+    section: Section
+    """Its part of the page. The intro says in two or three sentences what is measured and how to read it; a table has a
+    row per network; a figure is written to pictures/KEY_NAME.svg, a photograph to pictures/KEY_NAME.png."""
     models: Mapping[str, Mapping[str, Any]]
     """Numbers of each network by its name, controls too."""
     differences: Sequence[Mapping[str, Any]] = ()
     """Paired differences between networks: {"quantity", "model", "baseline", "mean", "low", "high", "n", "method"}."""
     setting: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the measure as used, defaults filled in."""
-    pictures: Sequence[Picture] = ()
-    tables: Sequence[Table] = ()
-    """The numbers a reader wants to see, as text, a row a network."""
-    legend: Sequence[Swatch] = ()
-    notes: Sequence[str] = ()
 
 
 class Measure(Protocol):
     """One measure of an audit."""
 
-    def __call__(self, networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section | None:
+    def __call__(self, networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding | None:
         """Look at all networks on the same images. None where the measure does not apply to these data."""
         ...

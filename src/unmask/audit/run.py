@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from unmask.audit.arms import audit_arms
 from unmask.audit.measures import MEASURES
 from unmask.audit.networks import Weights, build_networks, load_networks, read_weights
-from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.config import AuditConfig, DataConfig, to_json
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
@@ -21,7 +22,8 @@ from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.randomness import permutation
 from unmask.report.audit import AUDIT_FILE, PICTURES, write_audit_page
-from unmask.report.blocks import Table
+from unmask.report.blocks import Photograph, Plate, Section, Table
+from unmask.report.png import to_png
 from unmask.report.svg import to_svg
 from unmask.report.words import percent
 from unmask.runs import atomic_path, environment, write_json
@@ -57,12 +59,12 @@ def audit_runs(
     dataset = load_data(form, labels=True, progress=progress)
     networks = build_networks(weights, dataset, config.seed)
     chosen = choose_images(dataset, form, config)
-    sections = [networks_section(networks, weights, chosen, config.split)]
+    findings = [describe_networks(networks, weights, chosen, config.split)]
     for measure in tqdm(MEASURES, desc="audit", disable=not progress):
-        section = measure(networks, chosen, config)
-        if section is not None:
-            sections.append(section)
-    return write_audit(out, sections, _facts(chosen, config))
+        finding = measure(networks, chosen, config)
+        if finding is not None:
+            findings.append(finding)
+    return write_audit(out, findings, _facts(chosen, config))
 
 
 def audit_draws(
@@ -94,7 +96,9 @@ def audit_draws(
     networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]
     found = audit_arms(networks, first[len(weights[0]) :], chosen, config, progress=progress)
     _clear(out)
-    return write_audit(out, [networks_section(first, weights[0], chosen, config.split), *found], _facts(chosen, config))
+    return write_audit(
+        out, [describe_networks(first, weights[0], chosen, config.split), *found], _facts(chosen, config)
+    )
 
 
 def _facts(data: AuditData, config: AuditConfig) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _balanced(images: ImageSet, count: int, seed: int) -> list[int]:
     return [int(i) for i in shuffled[np.lexsort((labels, turn))][:count]]
 
 
-def networks_section(networks: Sequence[Audited], weights: Sequence[Weights], data: AuditData, split: str) -> Section:
+def describe_networks(networks: Sequence[Audited], weights: Sequence[Weights], data: AuditData, split: str) -> Finding:
     """What the networks are, and how often they are right on the images looked at."""
     cards = {one.name: one.card for one in weights}
     numbers: dict[str, dict[str, Any]] = {}
@@ -155,14 +159,17 @@ def networks_section(networks: Sequence[Audited], weights: Sequence[Weights], da
         for name, v in numbers.items()
     ]
     columns = ("network", "encoder", "parameters", "right, %", "from")
-    return Section(
-        key="network",
+    section = Section(
         title="The networks",
         intro=f"All measures look at the same {len(data.labels)} images of the split {split}.",
-        models=numbers,
-        setting={"split": split, "images": len(data.labels), "classes": list(data.classes)},
         tables=[Table(f"Accuracy on these {len(data.labels)} images", columns, rows)],
         notes=_notes(weights, data, split),
+    )
+    return Finding(
+        key="network",
+        section=section,
+        models=numbers,
+        setting={"split": split, "images": len(data.labels), "classes": list(data.classes)},
     )
 
 
@@ -179,24 +186,24 @@ def _notes(weights: Sequence[Weights], data: AuditData, split: str) -> list[str]
     return notes
 
 
-def write_audit(out: Path, sections: Sequence[Section], facts: dict[str, Any]) -> Path:
+def write_audit(out: Path, findings: Sequence[Finding], facts: dict[str, Any]) -> Path:
     """Write audit.json, the pictures and audit.html; returns the folder.
 
     Raises:
-        UserError: two sections have one name.
+        UserError: two findings have one name.
     """
-    keys = [section.key for section in sections]
+    keys = [finding.key for finding in findings]
     if len(set(keys)) < len(keys):
         raise UserError(f"audit: two measures are called {max(keys, key=keys.count)}")
-    names = list(dict.fromkeys(name for section in sections for name in section.models))
+    names = list(dict.fromkeys(name for finding in findings for name in finding.models))
     report = {
         "models": {
-            name: {section.key: section.models[name] for section in sections if name in section.models}
+            name: {finding.key: finding.models[name] for finding in findings if name in finding.models}
             for name in names
         },
-        "differences": [{"measure": s.key, **row} for s in sections for row in s.differences],
-        "setting": {**facts, **{section.key: section.setting for section in sections if section.setting}},
-        "page": [_page_part(section, out / PICTURES) for section in sections],
+        "differences": [{"measure": f.key, **row} for f in findings for row in f.differences],
+        "setting": {**facts, **{finding.key: finding.setting for finding in findings if finding.setting}},
+        "page": [_page_part(finding, out / PICTURES) for finding in findings],
     }
     json.dumps(to_json(report), allow_nan=False)  # a measure gives None, never NaN
     write_json(out / AUDIT_FILE, report)
@@ -204,31 +211,31 @@ def write_audit(out: Path, sections: Sequence[Section], facts: dict[str, Any]) -
     return out
 
 
-def _page_part(section: Section, folder: Path) -> dict[str, Any]:
-    """What the page shows of a section, as plain values; its pictures are written."""
+def _page_part(finding: Finding, folder: Path) -> dict[str, Any]:
+    """What the page shows of a finding, as plain values; its pictures are written."""
+    section = finding.section
+    pictures: list[Plate | Photograph] = [*section.plates, *section.photographs]
     return {
-        "key": section.key,
+        "key": finding.key,
         "title": section.title,
         "intro": section.intro,
         "notes": list(section.notes),
         "legend": [to_json(swatch) for swatch in section.legend],
         "tables": [to_json(table) for table in section.tables],
         "pictures": [
-            {"file": _write_picture(picture, section.key, folder), "alt": picture.alt, "caption": picture.caption}
-            for picture in section.pictures
+            {"file": _write_picture(picture, finding.key, folder), "alt": picture.alt, "caption": picture.caption}
+            for picture in pictures
         ],
     }
 
 
-def _write_picture(picture: Picture, key: str, folder: Path) -> str:
-    path = folder / f"{key}_{picture.name}.{'png' if picture.photograph else 'svg'}"
+def _write_picture(picture: Plate | Photograph, key: str, folder: Path) -> str:
+    """Write a figure as SVG or PNG; returns the file's name."""
+    figure = picture.figure
+    assert isinstance(figure, Figure)  # a measure gives figures, not files
+    path = folder / f"{key}_{picture.name}.{'svg' if isinstance(picture, Plate) else 'png'}"
     with atomic_path(path) as temporary:
-        if picture.photograph:
-            picture.figure.savefig(temporary, format="png", dpi=120)
-        else:
-            drawn = str(to_svg(picture.figure, f"audit-{key}-{picture.name}", picture.alt))
-            space = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-            temporary.write_text(drawn.replace("<svg", space, 1), encoding="utf-8")
+        temporary.write_bytes(to_svg(figure).encode() if isinstance(picture, Plate) else to_png(figure))
     return path.name
 
 

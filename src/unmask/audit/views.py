@@ -13,14 +13,14 @@ from torch import Tensor
 
 from unmask.audit.cells import Grid, asking, choose_grid, fill_images
 from unmask.audit.pictures import view_bars, view_tiles
-from unmask.audit.protocol import AuditData, Audited, Picture, Section
+from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sufficient import Views, kept_by_all, sufficient_views
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.estimate import Interval, within
 from unmask.evaluate.statistics import paired_interval
 from unmask.randomness import uniform
-from unmask.report.blocks import Table
+from unmask.report.blocks import Photograph, Plate, Section, Table
 
 KEY = "sufficient_views"
 NO_IMAGE = {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
@@ -35,7 +35,7 @@ INTRO = (
 )
 
 
-def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Section:
+def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Sufficient views of all images for every network, their distribution, and paired differences."""
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
     wrong = shuffled_labels(data.labels, len(data.classes), config.seed)
@@ -47,16 +47,20 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
         for name, views in found.items()
     }
     differences = [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
-    return Section(
-        key=KEY,
+    section = Section(
         title="Sufficient views",
         intro=INTRO,
+        plates=[_bars(networks, found)],
+        photographs=[_sets({name: found[name] for name in given}, data, grid, config)],
+        tables=_tables(numbers, differences),
+        notes=_notes(numbers, config),
+    )
+    return Finding(
+        key=KEY,
+        section=section,
         models=numbers,
         differences=differences,
         setting=_setting(grid, config),
-        pictures=_pictures(networks, found, data, grid, config),
-        tables=_tables(numbers, differences),
-        notes=_notes(numbers, config),
     )
 
 
@@ -165,35 +169,34 @@ def _setting(grid: Grid, config: AuditConfig) -> dict[str, Any]:
     }
 
 
-def _pictures(
-    networks: Sequence[Audited], found: Mapping[str, list[Views]], data: AuditData, grid: Grid, config: AuditConfig
-) -> list[Picture]:
-    given = [network.name for network in networks if not network.control]
-    shown = (kept_by_all([found[name] for name in given]) or list(range(len(data.pixels))))[: config.pictures]
-    maps = {name: [_shown(found[name][i], grid) for i in shown] for name in given}
-    titles = [data.classes[int(data.labels[i])] for i in shown]
-    spoken = "; ".join(
-        f"{titles[at]}: " + ", ".join(f"{name} {_told(found[name][i])}" for name in given) for at, i in enumerate(shown)
-    )
+def _bars(networks: Sequence[Audited], found: Mapping[str, list[Views]]) -> Plate:
     counts = {name: [one.count for one in views if one.status == "kept"] for name, views in found.items()}
     controls = {network.name for network in networks if network.control}
     means = ", ".join(f"{n} {np.mean(c):.2f} over {len(c)} images" for n, c in counts.items() if c)
-    return [
-        Picture(
-            "bars",
-            view_bars(counts, controls),
-            f"Share of the images kept by number of sufficient views. Means: {means or 'no image kept'}.",
-            "How many sets of cells are each enough, share of the images kept for each network",
-        ),
-        Picture(
-            "sets",
-            view_tiles(data.pixels[shown], titles, maps, grid),
-            f"Sufficient sets drawn on images. Views found: {spoken}.",
-            "Sufficient sets: cells of one colour and number are enough by themselves; pale cells are in none. "
-            f"Cells of {grid.side} pixels, the others filled with {FILLS[config.fill]}.",
-            photograph=True,
-        ),
-    ]
+    return Plate(
+        view_bars(counts, controls),
+        f"Share of the images kept by number of sufficient views. Means: {means or 'no image kept'}.",
+        "How many sets of cells are each enough, share of the images kept for each network",
+        "bars",
+    )
+
+
+def _sets(found: Mapping[str, list[Views]], data: AuditData, grid: Grid, config: AuditConfig) -> Photograph:
+    """The sets found by each given network, drawn on some images."""
+    shown = (kept_by_all(list(found.values())) or list(range(len(data.pixels))))[: config.pictures]
+    maps = {name: [_shown(views[i], grid) for i in shown] for name, views in found.items()}
+    titles = [data.classes[int(data.labels[i])] for i in shown]
+    spoken = "; ".join(
+        f"{titles[at]}: " + ", ".join(f"{name} {_told(views[i])}" for name, views in found.items())
+        for at, i in enumerate(shown)
+    )
+    return Photograph(
+        view_tiles(data.pixels[shown], titles, maps, grid),
+        f"Sufficient sets drawn on images. Views found: {spoken}.",
+        "Sufficient sets: cells of one colour and number are enough by themselves; pale cells are in none. "
+        f"Cells of {grid.side} pixels, the others filled with {FILLS[config.fill]}.",
+        "sets",
+    )
 
 
 FILLS = {"mean": "the data's mean colour", "blur": "the blurred image", "noise": "noise"}

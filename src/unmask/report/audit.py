@@ -4,13 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-from PIL import Image
-
 from unmask.errors import UserError
 from unmask.report.blocks import Fold, Photograph, Plate, Section, Story, Swatch, Table
 from unmask.report.html import render_page
-from unmask.report.svg import picture_uri
 from unmask.report.words import flatten
 from unmask.runs import atomic_path, read_json
 
@@ -19,14 +15,14 @@ AUDIT_FILE, PICTURES, PAGE = "audit.json", "pictures", "audit.html"
 
 def write_audit_page(folder: Path) -> Path:
     """Write audit.html, one self-contained page, from audit.json and the pictures in `folder`."""
-    story = audit_story(folder, "audit")
+    story = audit_story(folder)
     path = folder / PAGE
     with atomic_path(path) as temporary:
         temporary.write_text(render_page(f"unmask: {story.name}", [story], []), encoding="utf-8")
     return path
 
 
-def audit_story(folder: Path, anchor: str, name: str | None = None) -> Story:
+def audit_story(folder: Path, name: str | None = None) -> Story:
     """All sections of an audit, to stand on a page alone or beside others. Its name is the folder's by default.
 
     Raises:
@@ -35,12 +31,11 @@ def audit_story(folder: Path, anchor: str, name: str | None = None) -> Story:
     report = read_json(folder / AUDIT_FILE)
     if not isinstance(report, Mapping) or "page" not in report:
         raise UserError(f"{folder / AUDIT_FILE}: not the numbers of an audit")
-    sections = [_section(part, folder / PICTURES, anchor) for part in report["page"]]
+    sections = [_section(part, folder / PICTURES) for part in report["page"]]
     setting = [Table("Every setting of the audit", ("field", "value"), flatten(report["setting"]))]
     sections.append(Section("How it was measured", folds=[Fold("Settings", setting)]))
     names = list(report["models"])
     return Story(
-        anchor=anchor,
         name=name or folder.resolve().name,
         kind="audit",
         subtitle=f"data {report['setting'].get('data', {}).get('data', '')}",
@@ -79,28 +74,14 @@ def _compared(row: Mapping[str, Any], what: str) -> str:
     return f"{name} has {'more' if low > 0 else 'fewer'} {what} than {baseline}: {measured}"
 
 
-def _section(part: Mapping[str, Any], folder: Path, anchor: str) -> Section:
-    plates, photographs = [], []
-    for picture in part["pictures"]:
-        path = folder / picture["file"]
-        if path.suffix == ".svg":
-            drawn = path.read_text(encoding="utf-8").replace(f"audit-{part['key']}-", f"{anchor}-{part['key']}-")
-            plates.append(Plate(Markup(drawn), picture["caption"]))
-        else:
-            shown = Photograph(picture_uri(path), picture["alt"], picture["caption"], True, _own_width(path))
-            photographs.append(shown)
+def _section(part: Mapping[str, Any], folder: Path) -> Section:
+    pictures = [(folder / picture["file"], picture["alt"], picture["caption"]) for picture in part["pictures"]]
     return Section(
         part["title"],
         part["intro"],
         legend=[Swatch(**swatch) for swatch in part["legend"]],
-        plates=plates,
-        photographs=photographs,
+        plates=[Plate(*picture) for picture in pictures if picture[0].suffix == ".svg"],
+        photographs=[Photograph(*picture) for picture in pictures if picture[0].suffix != ".svg"],
         tables=[Table(**table) for table in part["tables"]],
         notes=part["notes"],
     )
-
-
-def _own_width(path: Path) -> int:
-    """The width in CSS pixels for which a figure stored as PNG was drawn: 72 a inch."""
-    with Image.open(path) as image:
-        return round(image.width * 72 / image.info.get("dpi", (72, 72))[0])

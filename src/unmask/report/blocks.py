@@ -1,10 +1,10 @@
 """What a page is made of: figures with captions, tables, and folded lists of settings."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from markupsafe import Markup
+from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -18,29 +18,31 @@ class Swatch:
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure as inline SVG (it carries its own text alternative) and a caption."""
+    """A plot. It becomes inline SVG in the page's colours when the page is rendered."""
 
-    svg: Markup
+    figure: Figure | Path
+    """The figure, or the SVG file that it was stored in."""
+    alt: str
+    """What it shows, in words, for readers who do not see it."""
     caption: str
-
-    @property
-    def width(self) -> float:
-        """CSS pixels for which it was drawn, from its viewBox: at this width its text has its own size."""
-        found = re.search(r'viewBox="0 0 ([\d.]+) ', self.svg)
-        return float(found.group(1)) if found else 0.0
+    name: str = ""
+    """File name without its ending, unique in its section; only a plate that is stored needs one."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture as a data URI with its text alternative and a caption."""
+    """A picture of images. It becomes a data URI when the page is rendered."""
 
-    uri: str
+    figure: Figure | Path
+    """The figure, or an image file."""
     alt: str
+    """What it shows, in words, for readers who do not see it."""
     caption: str
-    smooth: bool = False
-    """Whether it may be smoothed where it is scaled: it holds text."""
-    width: int | None = None
-    """CSS pixels at which its text has its own size. Default: it fills the page."""
+    name: str = ""
+    """File name without its ending, unique in its section; only a photograph that is stored needs one."""
+    drawn: bool = True
+    """Whether it is a drawing that holds text: smoothed where it is scaled, and shown at its own width. Otherwise its
+    pixels stay sharp, and it fills the page."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,6 @@ class Board:
 class Story:
     """All about one run: a headline, its verdict (empty if it has none), the other verdicts counted and as a board."""
 
-    anchor: str
     name: str
     kind: str
     subtitle: str

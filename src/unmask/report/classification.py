@@ -6,18 +6,17 @@ from unmask.report.classes import confusion_map
 from unmask.report.curves import monitor, series
 from unmask.report.folders import RunFolder
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.svg import to_svg
 from unmask.report.words import duration, percent
 
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 
 
-def classification_story(run: RunFolder, anchor: str) -> Story:
+def classification_story(run: RunFolder) -> Story:
     """Scores, classes and confusions, training curves."""
     sections = [
         _scores(run),
-        _confusions(run, anchor),
-        _training(run, anchor),
+        _confusions(run),
+        _training(run),
         notes_section(
             [*run.environment.get("notes", []), *run.result.get("notes", [])], run.environment.get("bad_files", [])
         ),
@@ -25,7 +24,7 @@ def classification_story(run: RunFolder, anchor: str) -> Story:
     ]
     start = run.config.get("init")
     subtitle = f"{describe_data(run.config)}, start: {start or 'random weights'}"
-    return Story(anchor, run.name, "classification", subtitle, classification_headline(run), [s for s in sections if s])
+    return Story(run.name, "classification", subtitle, classification_headline(run), [s for s in sections if s])
 
 
 def classification_headline(run: RunFolder) -> str:
@@ -55,7 +54,7 @@ def _scores(run: RunFolder) -> Section:
     return Section("Scores", intro, tables=[Table("Scores, %", columns, rows)] if rows else [])
 
 
-def _confusions(run: RunFolder, anchor: str) -> Section:
+def _confusions(run: RunFolder) -> Section:
     plates, tables = [], []
     for split, values in run.result.get("metrics", {}).items():
         classes = [row["class"] for row in values.get("per_class", ())]
@@ -67,21 +66,18 @@ def _confusions(run: RunFolder, anchor: str) -> Section:
             for row in values["per_class"]
         ]
         alt = f"Confusion matrix on {where}. Recall in per cent: " + ", ".join(f"{line[0]} {line[1]}" for line in lines)
-        svg = to_svg(confusion_map(values["confusion"], classes), f"{anchor}-confusion-{split}", alt)
-        plates.append(Plate(svg, f"Confusions on {where}: share of each true class (row), counts written in"))
+        caption = f"Confusions on {where}: share of each true class (row), counts written in"
+        plates.append(Plate(confusion_map(values["confusion"], classes), alt, caption))
         tables.append(Table(f"Classes on {where}", ("class", "recall, %", "precision, %", "images"), lines))
     return Section("Classes", plates=plates, folds=[Fold("Recall and precision a class", tables)] if tables else [])
 
 
-def _training(run: RunFolder, anchor: str) -> Section:
+def _training(run: RunFolder) -> Section:
     plates = []
     for field, title in (("loss", "training loss"), ("val_accuracy", "validation accuracy, share of images")):
         values = series(run.metrics, field)[1]
         if len(values):
-            svg = to_svg(
-                monitor({run.name: run.metrics}, field, title),
-                f"{anchor}-{field}",
-                f"{title} over steps, from {values[0]:.3g} to {values[-1]:.3g}",
-            )
-            plates.append(Plate(svg, f"{title[0].upper()}{title[1:]}"))
+            alt = f"{title} over steps, from {values[0]:.3g} to {values[-1]:.3g}"
+            caption = f"{title[0].upper()}{title[1:]}"
+            plates.append(Plate(monitor({run.name: run.metrics}, field, title), alt, caption))
     return Section("Training", plates=plates)

@@ -14,7 +14,6 @@ from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, seconds_of_run, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.svg import to_svg
 from unmask.report.words import difference_interval, duration, percent, points, score_interval
 from unmask.runs import read_json
 
@@ -22,26 +21,25 @@ Rows = Sequence[Mapping[str, Any]]
 _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
 
 
-def comparison_story(run: RunFolder, anchor: str) -> Story:
+def comparison_story(run: RunFolder) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
     summary = run.summary
     verdicts = summary["verdicts"]
     headline = verdicts[0]["sentence"] if verdicts else "No verdict yet: " + (summary["notes"] or ["no cell"])[-1]
     sections = [
-        _efficiency(summary, anchor),
+        _efficiency(summary),
         _arms(run),
-        _differences(summary, anchor),
+        _differences(summary),
         reconstruction_section(run.pretrainings),
-        class_section(run, anchor),
-        _training(run, anchor),
-        training_section(run.pretrainings, anchor),
+        class_section(run),
+        _training(run),
+        training_section(run.pretrainings),
         _ensembles(summary),
         notes_section([*summary["notes"], *run.environment.get("notes", [])], run.environment.get("bad_files", [])),
         settings_section(run),
     ]
     word = verdicts[0]["verdict"] if verdicts else ""
     return Story(
-        anchor=anchor,
         name=run.name,
         kind="comparison",
         subtitle=describe_data(run.config),
@@ -81,14 +79,14 @@ def _arm_names(summary: Mapping[str, Any]) -> list[str]:
     return [row["arm"] for row in summary["seconds"]]
 
 
-def _efficiency(summary: Mapping[str, Any], anchor: str) -> Section:
+def _efficiency(summary: Mapping[str, Any]) -> Section:
     arms, budgets = _arm_names(summary), summary["settings"]["budgets"]
     plates = []
     for split in splits_of(summary):
         rows = [row for row in summary["means"] if row["split"] == split and row["metric"] == "accuracy"]
         alt = f"Accuracy on {describe_split(split)}. " + _spoken(rows, arms, budgets)
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
-        plates.append(Plate(to_svg(figure, f"{anchor}-eff-{split}", alt), f"Accuracy on {describe_split(split)}"))
+        plates.append(Plate(figure, alt, f"Accuracy on {describe_split(split)}"))
     legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in arms]
     level = f"{summary['settings']['confidence']:.0%}"
     intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 % and hold for these test images. "
@@ -170,7 +168,7 @@ def _score_table(
     return Table(caption, ("arm", *(f"{budget} a class" for budget in budgets), "n"), rows, numeric=True)
 
 
-def _differences(summary: Mapping[str, Any], anchor: str) -> Section:
+def _differences(summary: Mapping[str, Any]) -> Section:
     settings = summary["settings"]
     plates, tables = [], []
     for split in splits_of(summary):
@@ -183,7 +181,7 @@ def _differences(summary: Mapping[str, Any], anchor: str) -> Section:
             for row in rows
         )
         figure = forest(rows, settings["budgets"], settings["smallest_effect"])
-        plates.append(Plate(to_svg(figure, f"{anchor}-diff-{split}", alt), f"Differences on {where}, points"))
+        plates.append(Plate(figure, alt, f"Differences on {where}, points"))
         tables.append(_difference_table(rows, where))
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
@@ -203,7 +201,7 @@ def _difference_table(rows: Rows, where: str) -> Table:
     return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
 
 
-def _training(run: RunFolder, anchor: str) -> Section:
+def _training(run: RunFolder) -> Section:
     """Loss and validation accuracy of the cells over steps, at the primary budget."""
     budget = run.summary["settings"]["primary_budget"]
     histories: dict[str, list[Any]] = {}
@@ -216,8 +214,7 @@ def _training(run: RunFolder, anchor: str) -> Section:
     for field, title, scale in (("loss", "training loss", 1.0), ("val_accuracy", "validation accuracy, %", 100.0)):
         if any(row.get(field) is not None for cells in histories.values() for history in cells for row in history):
             alt = f"{title} over steps with {budget} labels a class, for {', '.join(look(a).title for a in histories)}"
-            svg = to_svg(finetuning(histories, field, title, scale=scale), f"{anchor}-{field}", alt)
-            plates.append(Plate(svg, title[0].upper() + title[1:]))
+            plates.append(Plate(finetuning(histories, field, title, scale=scale), alt, title[0].upper() + title[1:]))
     legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in histories]
     intro = f"Every training with {budget} labels a class (thin) and the mean of each arm (thick)."
     return Section("Training with labels", intro, legend, plates)

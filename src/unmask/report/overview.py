@@ -6,7 +6,6 @@ from unmask.report.blocks import Plate, Section, Story, Swatch, Table
 from unmask.report.classification import score_rows
 from unmask.report.curves import colours_of, pretraining_loss, series
 from unmask.report.folders import RunFolder
-from unmask.report.svg import to_svg
 from unmask.report.words import flatten
 
 
@@ -38,9 +37,7 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
     rows = {run.name: run.metrics for run in found}
     alt = "Reconstruction loss over steps of " + ", ".join(rows)
     legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
-    plate = Plate(
-        to_svg(pretraining_loss(rows), "overview-loss", alt), "Reconstruction loss (solid), patch mean (dashed)"
-    )
+    plate = Plate(pretraining_loss(rows), alt, "Reconstruction loss (solid), patch mean (dashed)")
     return Section("Pretraining side by side", "", legend, [plate])
 
 

@@ -45,22 +45,21 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
 
 def render(runs: Sequence[RunFolder]) -> str:
     """The page as HTML."""
-    stories = [_story(run, f"run{i + 1}") for i, run in enumerate(runs)]
+    stories = [_story(run) for run in runs]
     title = f"unmask: {runs[0].name}" if len(runs) == 1 else f"unmask: {len(runs)} runs side by side"
-    audits = [_audit(run, f"run{i + 1}-audit") for i, run in enumerate(runs)]
-    told = [one for pair in zip(stories, audits, strict=True) for one in pair if one is not None]
+    told = [one for run, story in zip(runs, stories, strict=True) for one in (story, _audit(run)) if one is not None]
     return render_page(title, told, overview(runs, stories))
 
 
-def _story(run: RunFolder, anchor: str) -> Story:
+def _story(run: RunFolder) -> Story:
     with of_a_run(run.path):
-        return _STORIES[run.kind](run, anchor)
+        return _STORIES[run.kind](run)
 
 
-def _audit(run: RunFolder, anchor: str) -> Story | None:
+def _audit(run: RunFolder) -> Story | None:
     """The audit that a comparison made of its own networks."""
     folder = run.path / "audit"
     if run.kind != "comparison" or not (folder / AUDIT_FILE).exists():
         return None
     with of_a_run(folder):
-        return audit_story(folder, anchor, name=f"{run.name}: its networks")
+        return audit_story(folder, name=f"{run.name}: its networks")

@@ -6,23 +6,22 @@ from unmask.report.blocks import Photograph, Plate, Section, Story, Swatch
 from unmask.report.curves import colours_of, monitor, pretraining_loss, series
 from unmask.report.folders import RunFolder
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.svg import picture_uri, to_svg
 from unmask.report.words import number
 
 _PICTURED_RUNS = 3
 _ROWS = "Rows: the image, what the encoder saw, its reconstruction."
 
 
-def pretraining_story(run: RunFolder, anchor: str) -> Story:
+def pretraining_story(run: RunFolder) -> Story:
     """All about one pretraining."""
     sections = [
         reconstruction_section([run]),
-        training_section([run], anchor),
+        training_section([run]),
         notes_section(run.environment.get("notes", []), run.environment.get("bad_files", [])),
         settings_section(run),
     ]
     headline = pretraining_headline(run)
-    return Story(anchor, run.name, "pretraining", describe_data(run.config), headline, [s for s in sections if s])
+    return Story(run.name, "pretraining", describe_data(run.config), headline, [s for s in sections if s])
 
 
 def pretraining_headline(run: RunFolder) -> str:
@@ -51,28 +50,27 @@ def reconstruction_section(runs: Sequence[RunFolder]) -> Section:
         if run is pictured[0] and len(run.pictures) > 1:
             first = run.pictures[0]
             early = int(first.stem.removeprefix("step_"))
-            photographs.append(
-                Photograph(picture_uri(first), _alt(run, early), f"{run.name}, early: step {early}. {_ROWS}")
-            )
-        photographs.append(Photograph(picture_uri(last), _alt(run, step), f"{run.name}, step {step}. {_ROWS}"))
+            caption = f"{run.name}, early: step {early}. {_ROWS}"
+            photographs.append(Photograph(first, _alt(run, early), caption, drawn=False))
+        photographs.append(Photograph(last, _alt(run, step), f"{run.name}, step {step}. {_ROWS}", drawn=False))
     return Section("Reconstructions", "Validation images that pretraining has not seen.", photographs=photographs)
 
 
-def training_section(runs: Sequence[RunFolder], anchor: str) -> Section:
+def training_section(runs: Sequence[RunFolder]) -> Section:
     """Loss beside its baseline, and the monitors of collapse, of all runs together."""
     rows = {run.name: run.metrics for run in runs if len(series(run.metrics, "loss")[0])}
     if not rows:
         return Section("Pretraining")
     ends = "; ".join(f"{run.name}: {pretraining_headline(run)}" for run in runs if run.name in rows)
-    svg = to_svg(pretraining_loss(rows), f"{anchor}-pre-loss", f"Reconstruction loss over steps. {ends}")
-    plates = [Plate(svg, "Reconstruction loss (solid), of predicting the patch mean (dashed), on validation (dotted)")]
+    caption = "Reconstruction loss (solid), of predicting the patch mean (dashed), on validation (dotted)"
+    plates = [Plate(pretraining_loss(rows), f"Reconstruction loss over steps. {ends}", caption)]
     monitors = (("effective_rank", "effective rank of the features"), ("feature_std", "spread of the features"))
     for field, title in monitors:
         found = {name: values for name, values in rows.items() if len(series(values, field)[0])}
         if found:
             last = ", ".join(f"{name} ends at {number(series(values, field)[1][-1])}" for name, values in found.items())
-            svg = to_svg(monitor(found, field, title), f"{anchor}-{field}", f"{title} over steps: {last}")
-            plates.append(Plate(svg, f"{title[0].upper()}{title[1:]}: a fall towards zero would mean collapse"))
+            caption = f"{title[0].upper()}{title[1:]}: a fall towards zero would mean collapse"
+            plates.append(Plate(monitor(found, field, title), f"{title} over steps: {last}", caption))
     legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
     return Section("Pretraining", "", legend if len(rows) > 1 else [], plates)
 

@@ -10,13 +10,12 @@ from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import class_differences
 from unmask.report.folders import RunFolder
 from unmask.report.palette import look
-from unmask.report.svg import to_svg
 from unmask.report.words import difference_interval, points
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def class_section(run: RunFolder, anchor: str) -> Section:
+def class_section(run: RunFolder) -> Section:
     """Recall a class, pretrained minus best scratch, at the primary budget, as a section of a comparison."""
     budget = run.summary["settings"]["primary_budget"]
     chosen = {row["budget"]: row["arm"] for row in run.summary["settings"]["best_scratch"]}
@@ -30,7 +29,7 @@ def class_section(run: RunFolder, anchor: str) -> Section:
         alt = f"Difference of recall a class on {where}, in points: " + "; ".join(
             f"{name} {points(interval.mean)}" for name, interval in rows
         )
-        plates.append(Plate(to_svg(class_differences(rows), f"{anchor}-class-{split}", alt), f"Recall on {where}"))
+        plates.append(Plate(class_differences(rows), alt, f"Recall on {where}"))
         lines = [(name, difference_interval(vars(interval)), str(interval.n)) for name, interval in rows]
         tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
     intro = (

@@ -1,21 +1,20 @@
-"""Figures and pictures as text that can stand inside a page."""
+"""Figures as SVG: how they are drawn, and how a drawing becomes part of a page."""
 
-import base64
 import io
 import re
 import warnings
 from contextlib import AbstractContextManager
-from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from PIL import Image
 
 from unmask.report.palette import INK
 
 _STYLE = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "unmask",
     "text.parse_math": False,
     "font.size": 11,
     "axes.titlesize": 11,
@@ -29,8 +28,7 @@ _STYLE = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
 }
-_LARGEST_PNG = 400_000
-_WIDEST = 1200
+_XLINK = "{http://www.w3.org/1999/xlink}"
 
 
 def style() -> AbstractContextManager[None]:
@@ -43,40 +41,50 @@ def blank(width: float = 360, height: float = 260) -> Figure:
     return Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
 
 
-def to_svg(figure: Figure, name: str, alt: str) -> Markup:
-    """A figure as inline SVG that follows the page's text colour and width, with `alt` as its text alternative.
-
-    Args:
-        figure: the figure.
-        name: prefix of all ids in it, unique on the page.
-        alt: what the figure shows, in words.
-    """
+def to_svg(figure: Figure) -> str:
+    """A figure as an SVG document of its own; the same figure gives the same text."""
     buffer = io.StringIO()
-    with warnings.catch_warnings(), mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with warnings.catch_warnings(), style():
         # The browser's fonts draw the text, so glyphs that matplotlib's own font lacks do not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text)
-    text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    text = re.sub(r"font:([^;\"]*?)px [^;\"]*", r"font:\1px system-ui, sans-serif", text)
-    text = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", text)
-    text = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", text)
-    text = text.replace(INK, "currentColor")
-    opening = f'<svg role="img" aria-label="{Markup.escape(alt)}"'
-    return Markup(text.replace("<svg", opening, 1))
+    return buffer.getvalue()
 
 
-def picture_uri(path: Path) -> str:
-    """An image file as a data URI; a large one is made at most 1200 pixels wide and stored as JPEG."""
-    data = path.read_bytes()
-    if len(data) <= _LARGEST_PNG:
-        return "data:image/png;base64," + base64.b64encode(data).decode()
-    image = Image.open(io.BytesIO(data)).convert("RGB")
-    if image.width > _WIDEST:
-        image = image.resize((_WIDEST, round(image.height * _WIDEST / image.width)), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+def inline_svg(document: str, prefix: str, alt: str) -> Markup:
+    """An SVG document as a part of a page: it follows the page's text colour and width.
+
+    Args:
+        document: what `to_svg` gives.
+        prefix: of all ids in it, unique on the page.
+        alt: what the figure shows, in words.
+    """
+    root = ElementTree.fromstring(document[document.index("<svg") :])
+    for child in [child for child in root if child.tag.endswith("}metadata")]:
+        root.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {
+            name.replace(_XLINK, "xlink:"): _on_page(name.rpartition("}")[2], value, prefix)
+            for name, value in element.attrib.items()
+        }
+    shape = {name: value for name, value in root.attrib.items() if name not in ("width", "height")}
+    root.attrib = {"role": "img", "aria-label": alt, **shape}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def svg_width(document: str) -> float:
+    """CSS pixels for which an SVG document was drawn, from its viewBox: at this width its text has its own size."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ', document)
+    return float(found.group(1)) if found else 0.0
+
+
+def _on_page(name: str, value: str, prefix: str) -> str:
+    """The value of an attribute, with ids and references to them prefixed, the page's font, and its text colour."""
+    if name == "id":
+        return f"{prefix}-{value}"
+    if name == "href":
+        return re.sub(r"^#", f"#{prefix}-", value)
+    value = re.sub(r"url\(#", f"url(#{prefix}-", value)
+    value = re.sub(r"font:([^;]*?)px [^;]*", r"font:\1px system-ui, sans-serif", value)
+    return value.replace(INK, "currentColor")

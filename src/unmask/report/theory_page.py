@@ -6,8 +6,9 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from unmask.report.blocks import Plate, Section, Table
+from unmask.report.html import render_template
 from unmask.report.palette import BLUE, INK, SKY
-from unmask.report.svg import blank, style, to_svg
+from unmask.report.svg import blank, style
 from unmask.report.theory import Curve, Findings, Swept
 from unmask.report.theory_panels import Panel, panels_of, time_axis
 from unmask.theory.setting import Setting
@@ -61,15 +62,10 @@ TITLES = {
 
 def page(name: str, seeds: int, found: Findings) -> str:
     """The whole page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("unmask.report", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    sections = [_coverage(found.coverage), *(_section(i, one, found.setting) for i, one in enumerate(found.sweeps))]
+    sections = [_coverage(found.coverage), *(_section(one, found.setting) for one in found.sweeps)]
     groups = [(text, [v for v in found.verdicts if v.kind == kind]) for kind, text in KINDS.items()]
-    return environment.get_template("theory.html.j2").render(
+    return render_template(
+        "theory.html.j2",
         preset=name,
         seeds=seeds,
         words=letters(found.setting),
@@ -122,21 +118,21 @@ def letters(setting: Setting) -> Table:
     return Table("The setting, in the letters of the paper", ("letter", "meaning", "value"), rows)
 
 
-def _section(number: int, swept: Swept, setting: Setting) -> Section:
+def _section(swept: Swept, setting: Setting) -> Section:
     name = swept.axes[0][0] if swept.axes else ""
     title, intro = TITLES[swept.measure, name]
     seeds = len({row["seed"] for row in swept.rows})
     drawn = "; bars span them" if swept.measure in ("learners", "downstream") else ", each drawn or their mean"
     note = f" {seeds} seeds{drawn}." if seeds > 1 else " One seed."
     panels = panels_of(swept.measure, swept.rows, swept.axes, (setting.init_scale, setting.scratch_init_scale))
-    return Section(title=title, intro=intro + note, plates=[_plate(f"s{number}p{i}", p) for i, p in enumerate(panels)])
+    return Section(title=title, intro=intro + note, plates=[_plate(panel) for panel in panels])
 
 
-def _plate(name: str, panel: Panel) -> Plate:
+def _plate(panel: Panel) -> Plate:
     with style():
         figure = blank(height=310)
         panel.draw(figure.add_subplot())
-    return Plate(to_svg(figure, name, panel.title), panel.title)
+    return Plate(figure, panel.title, panel.title)
 
 
 def _coverage(curve: Curve) -> Section:
@@ -144,7 +140,7 @@ def _coverage(curve: Curve) -> Section:
     intro = "Features that lead some kernel by time T, in the mean of the seeds, for the first K kernels. "
     intro += "The band: 95 % of the occupancy law, for all T and K at once."
     panels = [Panel(f"K = {count}", partial(_band, curve=curve, column=i)) for i, count in enumerate(curve[1])]
-    return Section(title=title, intro=intro, plates=[_plate(f"c{i}", panel) for i, panel in enumerate(panels)])
+    return Section(title=title, intro=intro, plates=[_plate(panel) for panel in panels])
 
 
 def _band(axes: Axes, curve: Curve, column: int) -> None:

@@ -1,0 +1,35 @@
+"""Figures and image files as PNG, and as data URIs that a page can hold."""
+
+import base64
+import io
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+_LARGEST_PNG = 400_000
+_WIDEST = 1200
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure as a PNG file with 120 pixels per 72 CSS pixels."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def png_width(png: bytes) -> int:
+    """CSS pixels for which a figure was drawn, from the PNG file that `to_png` gives: its text has its own size."""
+    with Image.open(io.BytesIO(png)) as image:
+        return round(image.width * 72 / image.info.get("dpi", (72, 72))[0])
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG file as a data URI; a large one is made at most 1200 pixels wide and stored as JPEG."""
+    if len(png) <= _LARGEST_PNG:
+        return "data:image/png;base64," + base64.b64encode(png).decode()
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    if image.width > _WIDEST:
+        image = image.resize((_WIDEST, round(image.height * _WIDEST / image.width)), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
