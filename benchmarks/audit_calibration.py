@@ -35,7 +35,7 @@ from unmask.config import EncoderConfig
 from unmask.data.multiview import MultiViewConfig, draw_multiview, textures
 from unmask.encoders.build import build_model
 from unmask.encoders.patchnet import PatchNet
-from unmask.runs import read_json, write_json
+from unmask.runs.files import read_json, write_json
 
 KINDS, VIEWS, CLASSES = ("detectors", "patchnet", "resnet10t"), ("one", "two", "mixed"), 4
 ENCODERS = {

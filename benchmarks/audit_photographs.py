@@ -26,7 +26,7 @@ from unmask.audit.gallery import METHODS, cover
 from unmask.audit.maps import class_maps
 from unmask.audit.pictures import Row, map_tiles, view_tiles
 from unmask.audit.sufficient import sufficient_views
-from unmask.runs import atomic_path
+from unmask.runs.files import atomic_path
 
 MEAN = STD = (0.5, 0.5, 0.5)
 MARGIN = 0.0

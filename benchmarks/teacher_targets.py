@@ -22,7 +22,7 @@ from unmask import compare, pretrain
 from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, PretrainConfig
 from unmask.evaluate.statistics import paired_interval
 from unmask.recipes import Recipe, small_cnn
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 DATA = DataConfig(data="fashion-mnist", image_size=(32, 32))
 BUDGET, TARGETS, SEEDS = 10, ("normalised_pixels", "ema_teacher"), (0, 1, 2)

@@ -20,7 +20,7 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.run import choose_images, write_audit
 from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.report.blocks import Section, Table
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 DATA = DataConfig(
     data="multiview",

@@ -23,7 +23,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 PAIRS = {"0+1": (0, 1), "2+3": (2, 3), "1+4": (1, 4)}
 

@@ -26,7 +26,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 SIZE = 24
 KINDS = {"flat": (0.0, 1.0), "steep": (1.0, 0.0), "slanted": (0.7, 0.7)}

@@ -23,7 +23,7 @@ from unmask.config import (
     TargetConfig,
 )
 from unmask.evaluate.probe import linear_probe
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 ENCODERS = {
     "resnet10t": {"channels": (16, 16, 32, 32), "stem_width": 8, "stem_type": "deep"},

@@ -20,10 +20,9 @@ from unmask.config import (
     OptimiserConfig,
     PretrainRecipe,
     TargetConfig,
-    from_json,
 )
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs.read import is_run, read_config
 
 _FIRST_OF_BRACES = re.compile(r"\{([^{},.]*)(?:,|\.\.)[^{}]*\}")  # of "{000..099}", as shards are named
 
@@ -182,17 +181,12 @@ def of_run(recipe: Recipe, run: str) -> Recipe:
     Raises:
         UserError: its config.json is not the configuration of a run.
     """
-    file = Path(run) / "config.json"
-    if not file.is_file():
+    if not is_run(Path(run)):
         return recipe
-    config = read_json(file)
-    if not isinstance(config, dict) or not {"data", "encoder"} <= set(config):
-        raise UserError(f"{file}: not the configuration of a run")
-    encoder = from_json(EncoderConfig, config["encoder"], f"{file}: encoder")
-    size = from_json(DataConfig, config["data"], f"{file}: data").image_size
-    mask = recipe.pretrain.mask if encoder == recipe.encoder else replace(recipe.pretrain.mask, cell=None)
-    pretrain = replace(recipe.pretrain, mask=mask)
-    return replace(recipe, encoder=encoder, pretrain=pretrain, data=replace(recipe.data, image_size=size))
+    config = read_config(Path(run))
+    mask = recipe.pretrain.mask if config.encoder == recipe.encoder else replace(recipe.pretrain.mask, cell=None)
+    data = replace(recipe.data, image_size=config.data.image_size)
+    return replace(recipe, encoder=config.encoder, pretrain=replace(recipe.pretrain, mask=mask), data=data)
 
 
 def suggested(data: str) -> str:

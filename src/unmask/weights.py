@@ -12,9 +12,8 @@ from unmask.config import EncoderConfig, from_json, to_json
 from unmask.data.form import Kind
 from unmask.data.load import Dataset
 from unmask.errors import UserError
+from unmask.runs.layout import ENCODER_FILE
 from unmask.training.checkpoint import load_tensors, save_tensors
-
-ENCODER_FILE = "encoder.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)

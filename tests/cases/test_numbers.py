@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
-from unmask.runs import read_metrics
+from unmask.runs.metrics import Row, read_metrics
 from unmask.stages.pretrain import pretrain
 
 BASE = PretrainConfig(
@@ -24,7 +24,7 @@ BASE = PretrainConfig(
 )
 
 
-def _run(tmp_path: Path, images: int, batch_size: int) -> list[dict[str, object]]:
+def _run(tmp_path: Path, images: int, batch_size: int) -> list[Row]:
     (tmp_path / "images").mkdir()
     for index in range(images):
         pixels = np.random.default_rng(index).integers(0, 256, (64, 64), dtype=np.uint8)
@@ -33,14 +33,14 @@ def _run(tmp_path: Path, images: int, batch_size: int) -> list[dict[str, object]
     config = replace(
         BASE, data=DataConfig(data=str(tmp_path / "images")), recipe=replace(BASE.recipe, optimiser=optimiser)
     )
-    return [row for row in read_metrics(pretrain(config, tmp_path / "run", progress=False)) if row["kind"] == "train"]
+    return [row for row in read_metrics(pretrain(config, tmp_path / "run", progress=False)) if row.kind == "train"]
 
 
 def test_35_no_batch_of_one_meets_batchnorm(tmp_path: Path) -> None:
     """9 images in batches of 4: three near equal batches an epoch, finite."""
     rows = _run(tmp_path, 9, 4)
     assert len(rows) == 6
-    assert all(np.isfinite(float(str(row["loss"]))) for row in rows)
+    assert all(np.isfinite(row.loss) for row in rows)
 
 
 @pytest.mark.parametrize("images", [1, 3])

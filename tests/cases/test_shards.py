@@ -23,7 +23,7 @@ from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserCon
 from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
 from unmask.randomness import permutation
-from unmask.runs import read_metrics
+from unmask.runs.metrics import read_metrics
 from unmask.stages.pretrain import Session, pretrain
 from unmask.training.checkpoint import load_tensors
 from unmask.training.loop import shares

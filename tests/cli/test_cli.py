@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from unmask.cli import COMMANDS, main, parse
-from unmask.config import DataConfig, EncoderConfig, PretrainConfig, to_json
+from unmask.config import DataConfig, EncoderConfig, PretrainConfig
 from unmask.errors import UserError
 from unmask.recipes import RECIPES, named, suggested
+from unmask.runs.read import write_config
 
 
 def _run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -56,13 +57,8 @@ def test_recipe_of_the_data_gives_the_defaults() -> None:
 
 def test_a_run_to_begin_with_gives_encoder_and_size(tmp_path: Path) -> None:
     """--init and --pretrained name a run: what must equal it need not be typed again, and a flag still wins."""
-    config = to_json(
-        PretrainConfig(
-            data=DataConfig(data="digits", image_size=(24, 24)),
-            encoder=EncoderConfig(encoder="resnet18", unstrided=2),
-        )
-    )
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    data = DataConfig(data="digits", image_size=(24, 24))
+    write_config(tmp_path, PretrainConfig(data=data, encoder=EncoderConfig(encoder="resnet18", unstrided=2)))
     start = str(tmp_path)
     for words in (
         ["finetune", "--data", "digits", "--init", start, "--out", "x"],
@@ -214,7 +210,7 @@ def test_what_cannot_be_parsed_is_one_line(
 def test_help_says_whose_defaults_it_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Those of the recipe of --data, and of the first run in an audit; the help tells how to see them."""
     config = PretrainConfig(data=DataConfig(data="digits", val_share=0.31))
-    (tmp_path / "config.json").write_text(json.dumps(to_json(config)))
+    write_config(tmp_path, config)
     for words, hint, default in (
         (["pretrain"], "--recipe or else --data decides", "(default: patchnet)"),
         (["pretrain", "--data", "digits"], "--recipe or else --data decides", "(default: resnet10t)"),

@@ -22,9 +22,9 @@ from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
 from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.errors import PreemptionError, UserError
-from unmask.kinds import COMPARISON, foreign
 from unmask.preemption import stopping_at_once
-from unmask.runs import read_json, write_json
+from unmask.runs.files import read_json, write_json
+from unmask.runs.layout import COMPARISON, foreign_files
 
 RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
 
@@ -204,7 +204,7 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
         return {"cells": cells} | {name: summary[name] for name in ("differences", "verdicts", "means", "ensembles")}
 
     assert without_seconds(one) == without_seconds(two)
-    assert foreign(part, COMPARISON) == []
+    assert foreign_files(part, COMPARISON) == []
     cell = next((part / "cells").glob("*.json"))
     before = cell.read_text()
     cell.write_text("{}")

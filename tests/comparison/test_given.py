@@ -12,7 +12,7 @@ import tiny
 from unmask.comparison.run import compare
 from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, MaskConfig, OptimiserConfig
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 
 class Stripes(Dataset[tuple[torch.Tensor, int]]):

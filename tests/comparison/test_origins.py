@@ -1,6 +1,5 @@
 """Runs given with --pretrained count with their own recipe and compute, not with those of the comparison."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,10 @@ from unmask.config import (
     PretrainConfig,
     PretrainRecipe,
 )
-from unmask.runs import read_json, write_json
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import read_json, write_json
+from unmask.runs.read import write_config
+from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 
 RECIPE = tiny.pretrain_recipe(mask=MaskConfig(cell=4), target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16)
@@ -48,8 +50,8 @@ def config() -> CompareConfig:
 def _record(folder: Path, recipe: PretrainRecipe | None = None, **facts: Any) -> Path:
     """What a pretraining run leaves besides its weights."""
     if recipe is not None:
-        write_json(folder / "config.json", PretrainConfig(recipe=recipe))
-    write_json(folder / "environment.json", facts)
+        write_config(folder, PretrainConfig(recipe=recipe))
+    write_json(folder / "environment.json", describe_environment(**facts))
     return folder
 
 
@@ -81,7 +83,7 @@ def test_a_given_run_brings_its_cells_and_its_compute(
 
 def test_of_several_runs_the_first_recipe_and_the_longest_compute_count(config: CompareConfig, tmp_path: Path) -> None:
     """Two recipes: the first counts, and a note names both; the compute is the maximum, and a note says so."""
-    known = {"data": {"fingerprint": "ours"}}
+    known = {"data": DataFacts(fingerprint="ours")}
     first = _record(tmp_path / "a", replace(RECIPE, mask=MaskConfig(cell=8)), steps=10, batch_size=32, **known)
     second = _record(tmp_path / "b", RECIPE, steps=100, batch_size=16, **known)
     found, (note,) = as_pretrained(replace(config, pretrained=(first, second)), DATA)
@@ -100,11 +102,13 @@ def test_what_is_not_recorded_is_said(config: CompareConfig, tmp_path: Path) -> 
     weights.touch()
     found, notes = as_pretrained(replace(config, pretrained=(weights,)), DATA)
     assert found.pretrain == RECIPE
-    assert ["no config.json" in notes[0], "whether it has seen the test is not known" in notes[1]] == [True, True]
+    assert ["not the folder of a pretraining" in notes[0], "whether it has seen the test is not known" in notes[1]] == [
+        True,
+        True,
+    ]
     assert images_seen(found, 60) == images_seen(config, 60) == 60
     assert "does not record its steps" in compute_notes(found)[0]
-    older = _record(tmp_path / "older", RECIPE)
-    (older / "environment.json").write_text(json.dumps({"data": {"fingerprint": "theirs"}}))
+    older = _record(tmp_path / "older", RECIPE, data=DataFacts(fingerprint="theirs"))
     found, (note,) = as_pretrained(replace(config, pretrained=(older,)), DATA)
     assert "other images or another split" in note
     assert images_seen(found, 60) == 60

@@ -26,7 +26,7 @@ from unmask.data.given import to_pixels
 from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 from unmask.stages.classify import finetune
 from unmask.stages.pretrain import pretrain
 

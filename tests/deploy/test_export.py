@@ -25,7 +25,7 @@ from unmask.deploy.images import choose_images
 from unmask.deploy.served import Served
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 from unmask.weights import Card
 
 

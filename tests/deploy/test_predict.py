@@ -12,14 +12,16 @@ import torch
 from PIL import Image
 
 from unmask.cli import main
-from unmask.config import ClassifyConfig
+from unmask.config import ClassifyConfig, CompareConfig
 from unmask.data.load import Dataset
 from unmask.deploy.images import choose_images
 from unmask.deploy.predict import logits, predict
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
-from unmask.runs import read_json
+from unmask.runs.files import read_json
+from unmask.runs.read import read_record, write_config
+from unmask.runs.records import ClassificationResult
 from unmask.stages.classifier import fit
 
 
@@ -45,16 +47,16 @@ def test_scores_are_those_of_the_run(name: str, split: str, request: pytest.Fixt
     """In float32 and in bf16: accuracy, recalls and confusions of the table are those of result.json to the bit."""
     run = request.getfixturevalue(name)
     written = predict(run, tmp_path / "p.csv", split=split, progress=False)
-    expected = read_json(run / "result.json")["metrics"][split]
-    assert written.accuracy == expected["accuracy"]
+    expected = read_record(ClassificationResult, run / "result.json").metrics[split]
+    assert written.accuracy == expected.accuracy
     rows = _rows(tmp_path / "p.csv")
     classes = [name[2:] for name in rows[0] if name.startswith("p_")]
     shares = torch.tensor([[float(row[f"p_{name}"]) for name in classes] for row in rows], dtype=torch.float64)
     assert torch.allclose(shares.sum(1), torch.ones(len(rows), dtype=torch.float64), atol=1e-12)
     truth = torch.tensor([classes.index(row["label"]) for row in rows])
     metrics = classification_metrics(shares.log(), truth, classes)
-    assert metrics["confusion"] == expected["confusion"]
-    assert metrics["per_class"] == expected["per_class"]
+    assert metrics.confusion == expected.confusion
+    assert metrics.per_class == expected.per_class
     assert [row["predicted"] for row in rows] == [classes[i] for i in shares.argmax(1).tolist()]
 
 
@@ -197,6 +199,6 @@ def test_the_command_says_what_it_wrote(cnn_run: Path, tmp_path: Path, capsys: p
 
 def test_a_comparison_is_no_classifier(tmp_path: Path) -> None:
     """The message says which folders in it can be used."""
-    (tmp_path / "config.json").write_text('{"budgets": [10]}')
+    write_config(tmp_path, CompareConfig())
     with pytest.raises(UserError, match="seed_0"):
         read_trained(tmp_path)

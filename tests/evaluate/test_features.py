@@ -73,7 +73,7 @@ def test_probe_separates_blobs_whatever_the_scale_of_the_features() -> None:
     scale = torch.tensor([1e4, 1.0, 1e-4])
     plain = linear_probe(x, y, test, classes=3)
     scaled = linear_probe(x * scale + 7, y, test * scale + 7, classes=3)
-    assert classification_metrics(plain.logits, truth, "abc")["accuracy"] > 0.95
+    assert classification_metrics(plain.logits, truth, "abc").accuracy > 0.95
     torch.testing.assert_close(plain.logits.exp(), scaled.logits.exp(), atol=2e-3, rtol=0)
 
 
@@ -85,7 +85,7 @@ def test_validation_chooses_the_penalty() -> None:
     assert probe.val_accuracy is not None
     for strength in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
         alone = linear_probe(x, torch.arange(30) % 3, v, classes=3, strengths=(strength,))
-        accuracy = classification_metrics(alone.logits, torch.arange(150) % 3, "abc")["accuracy"]
+        accuracy = classification_metrics(alone.logits, torch.arange(150) % 3, "abc").accuracy
         assert accuracy <= probe.val_accuracy + 1e-9
         assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_accuracy)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
+from unmask.runs.records import ClassScores
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
@@ -18,13 +19,13 @@ def _one_hot(predicted: list[int], k: int) -> torch.Tensor:
 def test_a_hand_counted_table() -> None:
     logits = _one_hot([0, 0, 1, 1, 1, 2], 3)
     scores = classification_metrics(logits, torch.tensor([0, 0, 0, 1, 1, 1]), ["a", "b", "c"])
-    assert scores["accuracy"] == pytest.approx(4 / 6)
-    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
-    assert scores["confusion"] == [[2, 1, 0], [0, 2, 1], [0, 0, 0]]
+    assert scores.accuracy == pytest.approx(4 / 6)
+    assert scores.balanced_accuracy == pytest.approx(2 / 3)
+    assert scores.confusion == ((2, 1, 0), (0, 2, 1), (0, 0, 0))
     # F1 of a: 2*1*(2/3)/(5/3) = 0.8; of b: 2*(2/3)*(2/3)/(4/3) = 2/3; of c, predicted but never true: 0.
-    assert scores["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 3)
-    assert scores["per_class"][0] == {"class": "a", "recall": pytest.approx(2 / 3), "precision": 1.0, "n": 3}
-    assert scores["per_class"][2] == {"class": "c", "recall": None, "precision": 0.0, "n": 0}
+    assert scores.macro_f1 == pytest.approx((0.8 + 2 / 3) / 3)
+    assert scores.per_class[0] == ClassScores(name="a", recall=pytest.approx(2 / 3), precision=1.0, images=3)
+    assert scores.per_class[2] == ClassScores(name="c", recall=None, precision=0.0, images=0)
 
 
 def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
@@ -35,14 +36,14 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
     for i in range(3):
         positive, negative = shares[labels == i, i], shares[labels != i, i]
         areas.append((positive[:, None] > negative[None, :]).double().mean())
-    measured = classification_metrics(logits, labels, "abc")["auroc"]
+    measured = classification_metrics(logits, labels, "abc").auroc
     assert measured == pytest.approx(float(sum(areas) / 3), abs=1e-6)
 
 
 def test_a_split_with_one_class_has_no_auroc() -> None:
     scores = classification_metrics(_one_hot([1, 1, 0], 2), torch.tensor([1, 1, 1]), ["a", "b"])
-    assert scores["auroc"] is None
-    assert scores["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert scores.auroc is None
+    assert scores.balanced_accuracy == pytest.approx(2 / 3)
 
 
 @STEADY
@@ -50,15 +51,15 @@ def test_a_split_with_one_class_has_no_auroc() -> None:
 def test_laws_of_the_confusion_matrix(pairs: list[tuple[int, int]]) -> None:
     predicted, truth = [p for p, _ in pairs], [t for _, t in pairs]
     scores = classification_metrics(_one_hot(predicted, 4), torch.tensor(truth), "abcd")
-    table = torch.tensor(scores["confusion"])
+    table = torch.tensor(scores.confusion)
     assert table.sum() == len(pairs)
-    assert scores["accuracy"] == pytest.approx(float(table.diag().sum() / table.sum()))
-    assert [row["n"] for row in scores["per_class"]] == table.sum(dim=1).tolist()
+    assert scores.accuracy == pytest.approx(float(table.diag().sum() / table.sum()))
+    assert [row.images for row in scores.per_class] == table.sum(dim=1).tolist()
 
 
 def test_a_class_of_minus_infinity_is_never_predicted() -> None:
     logits = torch.tensor([[0.0, -torch.inf], [-3.0, -torch.inf]])
-    assert classification_metrics(logits, torch.tensor([0, 1]), "ab")["accuracy"] == 0.5
+    assert classification_metrics(logits, torch.tensor([0, 1]), "ab").accuracy == 0.5
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from unmask.cli import main
-from unmask.runs import read_json, read_metrics
+from unmask.runs.files import read_json
+from unmask.runs.metrics import read_metrics
 from unmask.training import loop
 from unmask.training.checkpoint import newest
 

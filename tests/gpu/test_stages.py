@@ -18,7 +18,8 @@ from unmask.deploy.trained import read_trained
 from unmask.encoders.build import build_model
 from unmask.encoders.laws import distance
 from unmask.errors import PreemptionError
-from unmask.runs import read_json, read_metrics
+from unmask.runs.files import read_json
+from unmask.runs.metrics import read_metrics
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.training import loop
@@ -30,7 +31,7 @@ NAMES = ("packed", "dense", "teacher", "vit", "swin")
 
 
 def _losses(run: Path) -> list[float]:
-    return [row["loss"] for row in read_metrics(run) if row["kind"] == "train"]
+    return [row.loss for row in read_metrics(run) if row.kind == "train"]
 
 
 def _whole_images(run: Path, data: Dataset) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,13 @@ from unmask.audit.heatmap import part_grid, unit_heatmap
 from unmask.audit.pictures import Row, map_tiles, view_bars
 from unmask.audit.protocol import Finding
 from unmask.audit.run import write_audit
+from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.evaluate.summary import summarise
 from unmask.report.blocks import Photograph, Plate, Section
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import write_json
+from unmask.runs.layout import ENVIRONMENT_FILE
+from unmask.runs.read import write_config
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 BUDGETS = (10, 50, 100)
@@ -64,14 +70,15 @@ def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def _environment(**extra: Any) -> dict[str, Any]:
-    return {"python": "3.11", "processor": "A made-up processor", "packages": {"torch": "2.0"}, "seed": 0, **extra}
+def _write_environment(folder: Path, **facts: Any) -> None:
+    environment = replace(describe_environment(**facts), processor="A made-up processor")
+    write_json(folder / ENVIRONMENT_FILE, environment)
 
 
 def _scores(accuracy: float, rng: np.random.Generator) -> dict[str, Any]:
     recalls = np.clip(accuracy + rng.normal(0, 0.05, len(CLASSES)), 0, 1)
     per_class = [
-        {"class": name, "recall": float(r), "precision": float(r), "n": 40}
+        {"name": name, "recall": float(r), "precision": float(r), "images": 40}
         for name, r in zip(CLASSES, recalls, strict=True)
     ]
     k = len(CLASSES)
@@ -84,7 +91,7 @@ def _scores(accuracy: float, rng: np.random.Generator) -> dict[str, Any]:
         "macro_f1": 0.99 * accuracy,
         "auroc": min(1.0, accuracy + 0.1),
     }
-    return {**scores, "per_class": per_class, "confusion": confusion}
+    return {**scores, "per_class": per_class, "confusion": confusion, "knn_accuracy": None}
 
 
 def _accuracy(arm: str, budget: int, split: str, draw: int, rng: np.random.Generator) -> float:
@@ -118,14 +125,9 @@ def write_comparison(
                         for metric in ("accuracy", "balanced_accuracy", "macro_f1", "auroc"):
                             row = {"split": split, "metric": metric, "value": scores[metric], "seconds": 12.5}
                             rows.append({**key, **row})
-    config = {
-        "data": {"data": "multiview"},
-        "encoder": {"encoder": "patchnet"},
-        "budgets": list(budgets),
-        "arms": list(ARMS),
-    }
-    _write(folder / "config.json", {**config, "smallest_effect": 0.01, "confidence": 0.95, "pretrained": []})
-    _write(folder / "environment.json", _environment(notes=["scratch_compute is capped at 4 times the fine-tuning"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95))
+    _write_environment(folder, notes=("scratch_compute is capped at 4 times the fine-tuning",))
     for seed in range(2):
         write_pretraining(folder / "pretrain" / f"seed_{seed}", seed=seed)
     if finished:
@@ -162,7 +164,6 @@ def write_pretraining(folder: Path, *, seed: int = 0, steps: int = 800) -> Path:
                 "epoch": step / 100,
                 "loss": loss,
                 "baseline": 0.95 + 0.01 * rng.normal(),
-                "lr": 1e-3,
             }
         )
         if step % 200 == 0:
@@ -170,14 +171,17 @@ def write_pretraining(folder: Path, *, seed: int = 0, steps: int = 800) -> Path:
                 {
                     "kind": "val",
                     "step": step,
+                    "epoch": step / 100,
+                    "collapsed": False,
                     "val_loss": loss + 0.03,
                     "baseline": 0.95,
                     "effective_rank": 20 + step / 40,
                     "feature_std": 0.5,
                 }
             )
-    _write(folder / "config.json", {"data": {"data": "multiview"}, "encoder": {"encoder": "patchnet"}, "seed": seed})
-    _write(folder / "environment.json", _environment(notes=["effective learning rate 1e-3"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, PretrainConfig(seed=seed))
+    _write_environment(folder, notes=("effective learning rate 1e-3",))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "pictures").mkdir(parents=True)
     for step in (0, steps // 2, steps):
@@ -202,18 +206,16 @@ def _stripes(progress: float) -> np.ndarray:
 def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | None = None) -> Path:
     """A finished training with scores on two splits."""
     rng = np.random.default_rng(1)
-    lines = [
-        {"kind": "train", "step": t, "loss": 2 * 0.99**t, "lr": 1e-3, "val_accuracy": t / 400}
-        for t in range(20, 320, 20)
-    ]
-    _write(
-        folder / "config.json",
-        {"data": {"data": "own/images"}, "encoder": {"encoder": "resnet18"}, "init": init, "subset_seed": 0},
-    )
-    _write(folder / "environment.json", _environment(notes=[], bad_files=["a/cut.jpg"]))
+    lines = [{"kind": "train", "step": t, "loss": 2 * 0.99**t, "val_accuracy": t / 400} for t in range(20, 320, 20)]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, ClassifyConfig(data=DataConfig(data="own/images"), init=init))
+    _write_environment(folder, bad_files=("a/cut.jpg",))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     metrics = {name: _scores(accuracy, rng) for name in ("val", "test")}
-    _write(folder / "result.json", {"metrics": metrics, "seconds": 75.0, "labelled_images": 50, "notes": []})
+    _write(
+        folder / "result.json",
+        {"metrics": metrics, "seconds": 75.0, "labelled_images": 50, "validation_labels": 40, "notes": []},
+    )
     return folder
 
 

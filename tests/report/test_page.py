@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.errors import UserError
 from unmask.report.folders import read_runs
 from unmask.report.page import write_report
 from unmask.report.png import data_uri
 from unmask.report.recalls import class_intervals
 from unmask.report.words import difference_interval
+from unmask.runs.read import write_config
 
 Writer = Callable[..., Path]
 
@@ -140,7 +142,7 @@ def test_the_numbers_of_the_summary_are_on_the_page(page: Path, comparison: Path
 
 def test_recall_of_a_class_is_paired_and_signed() -> None:
     def cell(arm: str, seed: int, recall: float | None) -> dict[str, Any]:
-        table = [{"class": "a", "recall": recall}, {"class": "b", "recall": None}]
+        table = [{"name": "a", "recall": recall}, {"class": "b", "recall": None}]
         key = {"arm": arm, "budget": 10, "seed": seed, "pretrain_seed": 0 if arm == "mrp" else None}
         return {**key, "metrics": {"test": {"per_class": table}}}
 
@@ -179,9 +181,9 @@ def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, cla
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
-    for name, config in (("pre", {"seed": 0}), ("fine", {"subset_seed": 0})):
+    for name, config in (("pre", PretrainConfig()), ("fine", ClassifyConfig())):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        write_config(tmp_path / name, config)
         assert _check(write_report([tmp_path / name])).headings == [name, "How it was run"]
 
 

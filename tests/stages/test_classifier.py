@@ -14,7 +14,7 @@ from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs import read_json, write_json
+from unmask.runs.files import read_json, write_json
 from unmask.stages.classifier import build_classifier, fit, labelled_subset, mixup
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.origin import origin_notes
@@ -115,7 +115,7 @@ def test_finetuning_says_whether_the_test_was_seen(
     write_json(run / "config.json", config | {"data": config["data"] | {"transductive": True}})
     (note,) = origin_notes(run, data)
     assert "has seen the validation and test images" in note
-    write_json(run / "config.json", [])
+    (run / "environment.json").unlink()
     (note,) = origin_notes(run, data)
     assert "not known" in note
 
@@ -205,7 +205,7 @@ def test_early_stopping_keeps_the_best_state(training: ClassifyConfig, data: Dat
     outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2), data)
     followed = [row["val_accuracy"] for row in outcome.history if "val_accuracy" in row]
     assert followed
-    assert outcome.metrics["val"]["accuracy"] == pytest.approx(max(followed))
+    assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
 
 
 def test_hidden_cells_are_for_training_only(training: ClassifyConfig, data: Dataset) -> None:
@@ -239,7 +239,7 @@ def test_early_stopping_restores_the_average(training: ClassifyConfig, data: Dat
     recipe = replace(training.recipe, evaluations=6, patience=2)
     outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2, ema=0.8), data)
     followed = [row["val_accuracy"] for row in outcome.history if "val_accuracy" in row]
-    assert outcome.metrics["val"]["accuracy"] == pytest.approx(max(followed))
+    assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
 
 
 def test_scratch_refuses_weights(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:

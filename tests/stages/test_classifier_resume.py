@@ -13,7 +13,10 @@ import torch
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
-from unmask.runs import read_json, read_metrics
+from unmask.runs.files import read_json
+from unmask.runs.metrics import read_metrics
+from unmask.runs.read import read_record
+from unmask.runs.records import ClassificationResult
 from unmask.stages.classifier import fit
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.trainer import Trainer
@@ -103,7 +106,7 @@ def test_a_folder_changes_no_bit(
     """Saving does not touch the training; and without a folder SIGTERM still ends it between two steps."""
     config = _config(training, with_optimiser)
     run = scratch(replace(config, save_steps=1), tmp_path / "run", progress=False, dataset=data)
-    assert read_json(run / "result.json")["metrics"] == fit(config, data).metrics
+    assert read_record(ClassificationResult, run / "result.json").metrics == fit(config, data).metrics
     _stopping(monkeypatch, 3, lambda progress: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(PreemptionError):
         fit(config, data)
@@ -125,6 +128,6 @@ def test_a_training_that_had_stopped_early_has_ended(
     config = with_optimiser(replace(training, recipe=recipe, save_steps=1), steps=20, lr=1e-12)
     for name in ("whole", "part"):
         scratch(config, tmp_path / name, progress=False, dataset=data)
-    assert read_metrics(tmp_path / "whole")[-1]["step"] < 20
+    assert read_metrics(tmp_path / "whole")[-1].step < 20
     (tmp_path / "part" / "result.json").unlink()
     _same(tmp_path / "whole", scratch(config, tmp_path / "part", resume=True, progress=False, dataset=data))

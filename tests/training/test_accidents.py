@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unmask.errors import UserError
-from unmask.runs import read_metrics
+from unmask.runs.metrics import read_metrics
 from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.launch import peers_may_connect
 

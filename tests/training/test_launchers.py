@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 from unmask.training.checkpoint import newest
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"

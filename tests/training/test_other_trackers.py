@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from unmask.runs import read_metrics
+from unmask.runs.metrics import read_metrics
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Foreign packages warn as they like.
 DATA = '{"images": 24, "val_images": 12, "test_images": 12, "classes": 3, "size": 16, "part_size": 4}'
@@ -39,8 +39,8 @@ def _pretrain(tracker: str, folder: Path) -> Rows:
     assert done.returncode == 0, done.stderr
     rows: Rows = []
     for row in read_metrics(folder / "run"):
-        numbers = {f"{row['kind']}/{name}": value for name, value in row.items() if isinstance(value, int | float)}
-        rows.append((row["step"], {name: value for name, value in numbers.items() if not name.endswith("/step")}))
+        numbers = {f"{row.kind}/{name}": value for name, value in vars(row).items() if isinstance(value, int | float)}
+        rows.append((row.step, {name: value for name, value in numbers.items() if not name.endswith("/step")}))
     assert len(rows) == 5
     return rows
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from scripts import load_script, script_environment
-from unmask.runs import read_json, read_metrics
+from unmask.runs.files import read_json
+from unmask.runs.metrics import read_metrics
 from unmask.training.checkpoint import load_tensors, newest
 
 SCRIPT = Path(__file__).with_name("several.py")
@@ -62,9 +63,9 @@ def test_two_processes_train_what_one_trains(folders: tuple[Path, Path], run: st
     rows_one, rows_two = (read_metrics(folder / run) for folder in folders)
     assert len(rows_one) == len(rows_two) >= 3
     for a, b in zip(rows_one, rows_two, strict=True):
-        assert a.keys() == b.keys()
-        for name, value in a.items():
-            assert b[name] == (pytest.approx(value, rel=2e-3) if isinstance(value, float) else value), name
+        assert type(a) is type(b)
+        for name, value in vars(a).items():
+            assert getattr(b, name) == (pytest.approx(value, rel=2e-3) if isinstance(value, float) else value), name
 
 
 def test_metrics_are_over_exactly_the_data_set(folders: tuple[Path, Path]) -> None:
@@ -130,4 +131,4 @@ def test_two_nodes_of_two_processes(tmp_path: Path) -> None:
     assert "".join(out for out, _ in said).split() == ["run"]
     assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())[-1] == "step_00000008.safetensors"
     assert read_json(tmp_path / "run" / "environment.json")["processes"] == 4
-    assert [row["step"] for row in read_metrics(tmp_path / "run") if row["kind"] == "train"] == list(range(1, 9))
+    assert [row.step for row in read_metrics(tmp_path / "run") if row.kind == "train"] == list(range(1, 9))

@@ -15,10 +15,11 @@ import tiny
 from unmask.config import ClassifyConfig, ClassifyRecipe, MaskConfig, OptimiserConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
-from unmask.runs import read_metrics
+from unmask.runs.layout import TRACKERS
+from unmask.runs.metrics import read_metrics
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
-from unmask.training.tracking import FOLDER, flat, require_tracker
+from unmask.training.tracking import flat, require_tracker
 
 DATA = tiny.multiview(24, 12, 12)
 PRETRAINING = PretrainConfig(
@@ -42,7 +43,7 @@ def data() -> Dataset:
 
 
 def _events(run: Path) -> EventAccumulator:
-    events = EventAccumulator(str(run / FOLDER / "unmask"))
+    events = EventAccumulator(str(run / TRACKERS / "unmask"))
     events.Reload()
     return events
 
@@ -56,7 +57,7 @@ def test_tensorboard_has_the_rows_of_a_pretraining(data: Dataset, tmp_path: Path
     run = pretrain(PRETRAINING, tmp_path / "run", progress=False, dataset=data)
     rows = read_metrics(run)
     for kind, field in (("train", "loss"), ("val", "val_loss"), ("val", "effective_rank")):
-        wanted = [(row["step"], pytest.approx(row[field], rel=1e-6)) for row in rows if row["kind"] == kind]
+        wanted = [(row.step, pytest.approx(getattr(row, field), rel=1e-6)) for row in rows if row.kind == kind]
         assert _series(run, f"{kind}/{field}") == wanted, field
         assert len(wanted) >= 2
 
@@ -66,7 +67,7 @@ def test_tensorboard_has_the_rows_of_a_training(data: Dataset, tmp_path: Path) -
     run = scratch(TRAINING, tmp_path / "run", progress=False, dataset=data)
     rows = read_metrics(run)
     found = _series(run, "train/loss")
-    assert [value for _, value in found] == pytest.approx([row["loss"] for row in rows], rel=1e-6)
+    assert [value for _, value in found] == pytest.approx([row.loss for row in rows], rel=1e-6)
     steps = [step for step, _ in found]
     assert steps == sorted(set(steps))
     assert steps[-1] == 2 + 4
@@ -77,7 +78,7 @@ def test_the_tracker_does_not_change_the_run(data: Dataset, tmp_path: Path) -> N
     plain = pretrain(replace(PRETRAINING, tracker=None), tmp_path / "plain", progress=False, dataset=data)
     tracked = pretrain(PRETRAINING, tmp_path / "tracked", progress=False, dataset=data)
     assert read_metrics(plain) == read_metrics(tracked)
-    assert not (plain / FOLDER).exists()
+    assert not (plain / TRACKERS).exists()
 
 
 def test_a_tracker_that_does_not_start_is_said_in_one_line(
@@ -99,7 +100,7 @@ def test_a_tracker_that_fails_later_does_not_end_the_run(
     """One line says so, and metrics.jsonl is whole."""
     monkeypatch.setattr(TensorBoardTracker, broken, _fail)
     run = pretrain(PRETRAINING, tmp_path / "run", progress=False, dataset=data)
-    assert [row["step"] for row in read_metrics(run)] == [0, 1, 2, 3, 3]
+    assert [row.step for row in read_metrics(run)] == [0, 1, 2, 3, 3]
     said = capsys.readouterr().err.splitlines()
     wanted = "tensorboard fails at step 0" if broken == "log" else "tensorboard does not end well"
     assert [line for line in said if line.startswith("tracker: ")] == [said[-1]]

@@ -1,15 +1,15 @@
 """The command `unmask audit`. Imports nothing heavy; torch comes with the call."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from unmask.config import AuditConfig, DataConfig, from_json
+from unmask.config import AuditConfig, DataConfig
 from unmask.config.flags import FLAT, RUNS
+from unmask.runs.read import is_run, read_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,8 @@ def data_of_runs(words: Sequence[str]) -> DataConfig | None:
     for word in words:
         if word.startswith("-"):
             continue
-        file = Path(word) / "config.json"
-        if file.is_file():
-            config: Any = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(config, dict) and isinstance(config.get("data"), dict):
-                return from_json(DataConfig, config["data"], f"{file}: data")
+        if is_run(Path(word)):
+            return read_config(Path(word)).data
     return None
 
 

@@ -11,9 +11,10 @@ from unmask.audit.protocol import Audited
 from unmask.data.load import Dataset
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs import distinct_names, read_json
+from unmask.runs.layout import COMPARISON, CONFIG_FILE, ENCODER_FILE, distinct_names
+from unmask.runs.read import is_run, parse_config, read_environment
 from unmask.stages.statistics import reestimate_batchnorm
-from unmask.weights import ENCODER_FILE, Card, load_weights
+from unmask.weights import Card, load_weights
 
 _INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))
 
@@ -53,7 +54,7 @@ def read_weights(paths: Sequence[Path]) -> list[Weights]:
 
 
 def _read(path: Path, name: str) -> Weights:
-    if path.is_dir() and ((path / "summary.json").exists() or (path / "cells").is_dir()):
+    if is_run(path) and parse_config(path / CONFIG_FILE)[0] is COMPARISON:
         raise UserError(
             f"{path}: a comparison keeps no fine-tuned networks; train those of interest with unmask finetune and "
             "unmask scratch, and audit their folders"
@@ -67,9 +68,8 @@ def _read(path: Path, name: str) -> Weights:
         raise UserError(f"{file}: its header tells neither encoder nor classes; give weights that unmask has written")
     if len(card.classes) < 2:
         raise UserError(f"{file}: an encoder without a head; fine-tune it first (unmask finetune --init {path})")
-    facts = path / "environment.json"
-    data = read_json(facts).get("data", {}) if path.is_dir() and facts.exists() else {}
-    return Weights(name, file, card, tensors, data.get("fingerprint"))
+    facts = read_environment(path) if path.is_dir() else None
+    return Weights(name, file, card, tensors, facts.data.fingerprint if facts is not None and facts.data else None)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -26,7 +26,8 @@ from unmask.report.blocks import Photograph, Plate, Section, Table
 from unmask.report.png import to_png
 from unmask.report.svg import to_svg
 from unmask.report.words import percent
-from unmask.runs import atomic_path, environment, write_json
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import atomic_path, write_json
 
 
 def audit_runs(
@@ -102,8 +103,8 @@ def audit_draws(
 
 
 def _facts(data: AuditData, config: AuditConfig) -> dict[str, Any]:
-    fingerprint = data.dataset.fingerprint
-    return {"data": to_json(data.config), "audit": to_json(config), "fingerprint": fingerprint, **environment()}
+    facts = {"data": data.config, "audit": config, "environment": describe_environment()}
+    return {**to_json(facts), "fingerprint": data.dataset.fingerprint}
 
 
 def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> AuditData:

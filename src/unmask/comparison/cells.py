@@ -1,6 +1,7 @@
 """One cell of the table: train, evaluate, write its file. Runs in a worker process."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from unmask.data.load import Dataset
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import linear_probe
-from unmask.runs import write_json
+from unmask.runs.files import write_json
+from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, fit, labelled_subset
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.checkpoint import save_tensors
@@ -54,10 +56,10 @@ def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, 
 def run_trial(config: ClassifyConfig, data: Dataset, file: Path) -> None:
     """One tuning trial: train, and write the validation accuracy only."""
     outcome = fit(config, data, splits=())
-    write_json(file, {"val_accuracy": outcome.metrics["val"]["accuracy"], "seconds": outcome.seconds})
+    write_json(file, {"val_accuracy": outcome.metrics["val"].accuracy, "seconds": outcome.seconds})
 
 
-def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[str, Tensor], list[dict[str, Any]]]:
+def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Scores], dict[str, Tensor], list[dict[str, Any]]]:
     """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
 
     The accuracy of nearest neighbours on the same features stands beside it: it has nothing to choose.
@@ -85,7 +87,8 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Any], dict[
     metrics = {n: classification_metrics(logits[n], images.labels, data.classes) for n, images in wanted.items()}
     for name, images in wanted.items():
         shares = knn_predict(known, train.labels, features[name], classes=len(data.classes))
-        metrics[name]["knn_accuracy"] = float((shares.argmax(1) == images.labels).float().mean())
+        nearest = float((shares.argmax(1) == images.labels).float().mean())
+        metrics[name] = replace(metrics[name], knn_accuracy=nearest)
     return metrics, logits, [{"strength": probe.strength}]
 
 

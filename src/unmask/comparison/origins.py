@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from unmask.config import CompareConfig, PretrainConfig, from_json
+from unmask.config import CompareConfig, PretrainConfig
 from unmask.data.load import Dataset
-from unmask.runs import read_json
+from unmask.runs.read import is_run, read_config, read_environment
 from unmask.stages.origin import origin_notes
 from unmask.training.optimiser import plan_steps
 
@@ -16,10 +15,11 @@ def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, 
     notes = []
     recipes = {}
     for run in config.pretrained:
-        if (run / "config.json").exists():
-            recipes[run] = from_json(PretrainConfig, read_json(run / "config.json")).recipe
+        config_of_run = read_config(run) if is_run(run) else None
+        if isinstance(config_of_run, PretrainConfig):
+            recipes[run] = config_of_run.recipe
         else:
-            notes.append(f"{run} has no config.json: its recipe is taken to be the one this comparison is given")
+            notes.append(f"{run} is not the folder of a pretraining: its recipe is taken to be that of this comparison")
         notes += origin_notes(run, data)
     if not recipes:
         return config, notes
@@ -59,11 +59,7 @@ def compute_notes(config: CompareConfig) -> list[str]:
 
 def _recorded(run: Path) -> int | None:
     """Steps times batch of a run, as its environment.json says; None where it does not."""
-    facts = _facts(run)
-    return facts["steps"] * facts["batch_size"] if {"steps", "batch_size"} <= set(facts) else None
-
-
-def _facts(run: Path) -> dict[str, Any]:
-    file = run / "environment.json"
-    facts: dict[str, Any] = read_json(file) if file.exists() else {}
-    return facts
+    facts = read_environment(run)
+    if facts is None or facts.steps is None or facts.batch_size is None:
+        return None
+    return facts.steps * facts.batch_size

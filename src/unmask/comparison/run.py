@@ -28,7 +28,11 @@ from unmask.errors import UserError
 from unmask.report.audit import AUDIT_FILE
 from unmask.report.folders import of_a_run
 from unmask.report.page import write_report
-from unmask.runs import check_folder, claim_folder, environment, read_json, require_same_data, write_json
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import read_json, write_json
+from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.runs.layout import ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
 from unmask.weights import initialise, load_weights, resolve_weights
@@ -72,7 +76,7 @@ def compare(
         notes = _fill(work, jobs, of_runs, progress)
         with of_a_run(out):
             summary = build_summary(config, out, data, notes)
-        write_json(out / "summary.json", summary | {"wall_seconds": spent()})
+        write_json(out / SUMMARY_FILE, summary | {"wall_seconds": spent()})
     write_report([out])
     return out
 
@@ -83,7 +87,7 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
 
     An interrupted or failed session counts; one that is killed outright does not.
     """
-    files = [file for file in (out / "wall.json", out / "summary.json") if file.exists()]
+    files = [file for file in (out / WALL_FILE, out / SUMMARY_FILE) if file.exists()]
     with of_a_run(out):
         before = max((float(read_json(file)["wall_seconds"]) for file in files), default=0.0)
 
@@ -93,7 +97,7 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
     try:
         yield spent
     finally:
-        write_json(out / "wall.json", {"wall_seconds": spent()})
+        write_json(out / WALL_FILE, {"wall_seconds": spent()})
 
 
 def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str]:
@@ -104,10 +108,10 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
     with of_a_run(out):
         chosen = work.chosen()
     notes = [*data.notes, *of_runs, *notes_of(config, data, chosen)]
-    facts = environment(
-        seed=config.seed, jobs=jobs, data={"fingerprint": data.fingerprint}, notes=notes, bad_files=list(data.bad_files)
+    facts = describe_environment(
+        jobs=jobs, data=DataFacts(fingerprint=data.fingerprint), notes=tuple(notes), bad_files=data.bad_files
     )
-    write_json(out / "environment.json", facts)
+    write_json(out / ENVIRONMENT_FILE, facts)
     cells = work.cells(chosen)
     _run("cells", cells, data, jobs, progress)
     if config.audit:

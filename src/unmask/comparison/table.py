@@ -11,7 +11,7 @@ from unmask.config import CompareConfig
 from unmask.data.load import Dataset
 from unmask.evaluate.summary import summarise
 from unmask.evaluate.table import METRICS
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 from unmask.training.checkpoint import load_tensors
 
 

@@ -19,9 +19,9 @@ from unmask.comparison.workers import Task
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
-from unmask.runs import read_json
+from unmask.runs.files import read_json
+from unmask.runs.layout import ENCODER_FILE
 from unmask.stages.pretrain import pretrain
-from unmask.weights import ENCODER_FILE
 
 _TUNED = ("scratch_best", "scratch_compute")
 

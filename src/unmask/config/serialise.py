@@ -1,6 +1,7 @@
-"""Configurations to and from plain JSON values. Unknown, missing and mistyped fields are user errors with a path."""
+"""Dataclasses to and from plain JSON values. Unknown, missing and mistyped fields are user errors with a path."""
 
 import dataclasses
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -24,39 +25,77 @@ def to_json(config: Any) -> Any:
 
 
 def from_json(kind: type[T], value: Any, path: str = "") -> T:
-    """The inverse of `to_json`: `from_json(type(c), to_json(c)) == c` for every configuration c.
+    """The inverse of `to_json`: `from_json(type(c), to_json(c)) == c` for every configuration or record c.
+
+    Args:
+        kind: a dataclass of numbers, strings, booleans, paths, tuples, dictionaries by string, and further dataclasses.
+        value: plain JSON values. Fields that have a default may be missing; see `require_complete`.
+        path: where the value stands. Messages begin with it; one that ends in a blank is followed by the field's name.
 
     Raises:
-        UserError: a field is unknown, has the wrong type, or its value is not allowed; the message names it.
+        UserError: a field is unknown or missing, has the wrong type, or its value is not allowed; the message names it.
     """
     here = path or kind.__name__
     if not isinstance(value, Mapping):
-        raise UserError(f"{here}: expected an object with the fields of {kind.__name__}, found {value!r}")
+        raise UserError(f"{_begin(here)}expected an object with the fields of {kind.__name__}, found {_shown(value)}")
     hints = typing.get_type_hints(kind)
-    names = {f.name for f in dataclasses.fields(typing.cast(Any, kind))}
-    if unknown := sorted(set(value) - names):
-        raise UserError(f"{here}: unknown field {unknown[0]!r}; the fields are {', '.join(sorted(names))}")
-    fields = {name: _convert(hints[name], item, f"{here}.{name}") for name, item in value.items()}
+    known = {f.name: f for f in dataclasses.fields(typing.cast(Any, kind))}
+    if unknown := sorted(set(value) - set(known)):
+        raise UserError(f"{_begin(here)}unknown field {unknown[0]!r}; the fields are {', '.join(sorted(known))}")
+    fields = {name: _convert(hints[name], item, _below(here, name)) for name, item in value.items()}
+    nothing = dataclasses.MISSING
+    for name, one in known.items():
+        if name not in value and one.default is nothing and one.default_factory is nothing:
+            raise UserError(f"{_begin(here)}the field {name!r} is missing")
     try:
         return kind(**fields)
-    except TypeError as error:
-        raise UserError(f"{here}: {error}") from error
     except UserError as error:
-        raise UserError(f"{path}: {error}" if path else str(error)) from None
+        raise UserError(f"{_begin(path)}{error}") from None
+
+
+def require_complete(value: Any, read: Any, path: str = "") -> None:
+    """Raise UserError unless `value` names every field of the dataclasses `read` from it, defaults too.
+
+    A file written by a program has all its fields: one that lacks one was altered, and must not be read as its default.
+    """
+    if not isinstance(value, Mapping):
+        pairs = zip(value, read, strict=True) if isinstance(value, list) else ()
+        for index, (one, other) in enumerate(pairs):
+            require_complete(one, other, f"{path}[{index}]")
+        return
+    plain = isinstance(read, Mapping)
+    for name in read if plain else (f.name for f in dataclasses.fields(read)):
+        if name not in value:
+            raise UserError(f"{_begin(path)}the field {name!r} is missing")
+        require_complete(value[name], read[name] if plain else getattr(read, name), _below(path, name))
+
+
+def _begin(path: str) -> str:
+    return path if not path or path.endswith(" ") else f"{path}: "
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}{name}" if not path or path.endswith(" ") else f"{path}.{name}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
-    origin = typing.get_origin(hint)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _convert_union(typing.get_args(hint), value, path)
+        return _convert_union(args, value, path)
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast(type, hint), value, path)
     if origin is Literal:
-        return _expect(value in typing.get_args(hint), value, path, f"one of {typing.get_args(hint)}")
+        return _expect(value in args, value, path, f"one of {args}")
     if origin is tuple:
-        return _convert_tuple(typing.get_args(hint), value, path)
+        return _convert_tuple(args, value, path)
     if origin is dict:
-        return dict(_expect(isinstance(value, Mapping), value, path, "an object"))
+        items = dict(_expect(isinstance(value, Mapping), value, path, "an object")).items()
+        return {name: _convert(args[1], item, _below(path, name)) for name, item in items}
     if hint is Any:
         return value
     return _convert_scalar(hint, value, path)
@@ -64,12 +103,14 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
 
 def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
     if hint is float:
-        return float(_expect(isinstance(value, int | float) and not isinstance(value, bool), value, path, "a number"))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(_expect(number and abs(value) <= sys.float_info.max, value, path, "a finite number"))
     if hint is int:
         return _expect(isinstance(value, int) and not isinstance(value, bool), value, path, "a whole number")
     if hint is Path:
         return Path(_expect(isinstance(value, str), value, path, "a path"))
-    return _expect(isinstance(value, hint), value, path, f"a value of type {getattr(hint, '__name__', hint)}")
+    wanted = {str: "text", bool: "true or false", type(None): "null"}.get(hint, f"a value of type {hint}")
+    return _expect(isinstance(value, hint), value, path, wanted)
 
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
@@ -84,6 +125,8 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
     if value is None and type(None) in args:
         return None
     candidates = [arg for arg in args if arg is not type(None)]
+    if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
+        return _convert(type(value), value, path)
     for arg in candidates[:-1]:
         try:
             return _convert(arg, value, path)
@@ -94,5 +137,5 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
 
 def _expect(condition: bool, value: Any, path: str, wanted: str) -> Any:
     if not condition:
-        raise UserError(f"{path}: expected {wanted}, found {value!r}")
+        raise UserError(f"{_begin(path)}expected {wanted}, found {_shown(value)}")
     return value

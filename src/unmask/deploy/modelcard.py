@@ -1,30 +1,29 @@
 """README.md beside an export: what it is, on what it was trained, how well it did, how it is fed and loaded."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unmask.config import to_json
 from unmask.deploy.commands import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
 from unmask.deploy.images import kind_of_card
 from unmask.deploy.trained import Trained
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
-from unmask.runs import read_metrics
+from unmask.runs.metrics import ValidationRow, rows_of
 
 README = "README.md"
-_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 
 
 def model_card(trained: Trained, to: Format, *, normalised: bool, licence: str | None, difference: float) -> str:
     """The page as Markdown, with the header that the Hugging Face hub reads."""
     classifier = bool(trained.card.classes)
     kind = "Image classifier" if classifier else "Image encoder (pooled features)"
-    start = trained.config.get("init")
+    start = trained.run.config.init
     origin = f"started from {_last(start)}" if start else "started from random weights"
     parts = [
         _header(trained, to, licence),
-        f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
+        f"# {trained.run.folder.resolve().name}: {trained.card.encoder.encoder}",
         f"{kind}, {origin}, trained with unmask {_version(trained)}. Exported as {to}; on real images its output was "
         f"within {difference:.1g} of the run's.",
         "## Data\n\n" + _data(trained),
@@ -79,35 +78,36 @@ def _header(trained: Trained, to: Format, licence: str | None) -> str:
 
 
 def _data(trained: Trained) -> str:
-    facts = trained.environment.get("data", {})
-    images = facts.get("images")
-    labelled = trained.result.get("labelled_images")
-    lines = [f"- data set: {_last(trained.data.data)} (fingerprint {facts.get('fingerprint', 'not recorded')})"]
-    lines += [f"- pretrained on {images} images without labels"] if images else []
-    lines += [f"- {labelled} labelled training images"] if labelled else []
+    environment, result = trained.run.environment, trained.run.result
+    facts = environment.data if environment is not None else None
+    fingerprint = facts.fingerprint if facts is not None else "not recorded"
+    lines = [f"- data set: {_last(trained.data.data)} (fingerprint {fingerprint})"]
+    lines += [f"- pretrained on {facts.images} images without labels"] if facts is not None and facts.images else []
+    lines += [f"- {result.labelled_images} labelled training images"] if result is not None else []
     lines += [f"- classes: {', '.join(trained.card.classes)}"] if trained.card.classes else []
     return "\n".join(lines)
 
 
 def _measured(trained: Trained) -> str:
-    metrics: Mapping[str, Any] = trained.result.get("metrics", {})
-    if not metrics:
+    result = trained.run.result
+    if result is None or not result.metrics:
         return _pretraining(trained)
     rows = ["| images | n | accuracy | balanced accuracy | macro-F1 | AUROC |", "|---|---|---|---|---|---|"]
-    for split, values in metrics.items():
-        n = sum(row["n"] for row in values.get("per_class", []))
-        rows.append(f"| {split} | {n} | " + " | ".join(_percent(values.get(score)) for score in _SCORES) + " |")
+    for split, scores in result.metrics.items():
+        n = sum(row.images for row in scores.per_class)
+        shares = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1, scores.auroc)
+        rows.append(f"| {split} | {n} | " + " | ".join(map(_percent, shares)) + " |")
     return "\n".join([*rows, "", "In %, of one training; `unmask compare` tells how much of it is luck."])
 
 
 def _pretraining(trained: Trained) -> str:
-    looks = [row for row in read_metrics(trained.folder) if row.get("kind") == "val"]
+    looks = rows_of(ValidationRow, trained.run.metrics)
     if not looks:
         return "Nothing was recorded."
     last = looks[-1]
     return (
-        f"Reconstruction loss on hidden cells {last['val_loss']:.4f} after {last['step']} steps (predicting each "
-        f"cell's mean: {last['baseline']:.4f}); effective rank of the features {last['effective_rank']:.1f}."
+        f"Reconstruction loss on hidden cells {last.val_loss:.4f} after {last.step} steps (predicting each "
+        f"cell's mean: {last.baseline:.4f}); effective rank of the features {last.effective_rank:.1f}."
     )
 
 
@@ -129,8 +129,8 @@ def _input(trained: Trained, to: Format, normalised: bool) -> str:
 
 
 def _recipe(trained: Trained) -> dict[str, Any]:
-    names = ("encoder", "recipe", "budget", "seed", "subset_seed")
-    return {name: trained.config[name] for name in names if name in trained.config}
+    config: dict[str, Any] = to_json(trained.run.config)
+    return {name: config[name] for name in ("encoder", "recipe", "budget", "seed", "subset_seed") if name in config}
 
 
 def _percent(value: float | None) -> str:
@@ -143,4 +143,5 @@ def _last(path: str) -> str:
 
 
 def _version(trained: Trained) -> str:
-    return str(trained.environment.get("packages", {}).get("unmask", ""))
+    environment = trained.run.environment
+    return "" if environment is None else environment.packages.get("unmask") or ""

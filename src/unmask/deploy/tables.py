@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unmask.errors import UserError
-from unmask.runs import atomic_path
+from unmask.runs.files import atomic_path
 
 
 def require_writable(out: Path, endings: Sequence[str], *, overwrite: bool) -> None:

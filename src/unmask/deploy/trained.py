@@ -1,16 +1,14 @@
 """A finished run as something to use: its network with the trained weights, and how its images were read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from unmask.config import DataConfig, from_json
+from unmask.config import DataConfig
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs.read import TrainingRun, read_training
 from unmask.weights import Card, load_weights, resolve_weights
 
 
@@ -18,7 +16,7 @@ from unmask.weights import Card, load_weights, resolve_weights
 class Trained:
     """A run of pretrain, finetune or scratch."""
 
-    folder: Path
+    run: TrainingRun
     model: nn.Module
     """In evaluation mode; with a classifier if `card.classes` is not empty, else it gives pooled features."""
     card: Card
@@ -26,10 +24,6 @@ class Trained:
     """The data it was trained on."""
     precision: str
     """Mixed precision of its training and evaluation."""
-    config: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    result: Mapping[str, Any]
-    """Scores; empty for a pretraining."""
 
 
 def read_trained(folder: Path) -> Trained:
@@ -40,12 +34,7 @@ def read_trained(folder: Path) -> Trained:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a finished run")
-    config = read_json(folder / "config.json")
-    if "budgets" in config:
-        raise UserError(
-            f"{folder}: is a comparison, which keeps no network of its own; give one of its pretrainings, "
-            f"{folder / 'pretrain' / 'seed_0'}, or a run of finetune or scratch"
-        )
+    run = read_training(folder)
     file = resolve_weights(str(folder))
     tensors, card = load_weights(file)
     if card is None:
@@ -57,17 +46,5 @@ def read_trained(folder: Path) -> Trained:
         model.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"{file}: does not fit {card.encoder.encoder}: {' '.join(str(error).split())}") from None
-    return Trained(
-        folder=folder,
-        model=model.eval(),
-        card=card,
-        data=from_json(DataConfig, config["data"], "data"),
-        precision=config["recipe"]["optimiser"]["precision"],
-        config=config,
-        environment=_optional(folder / "environment.json"),
-        result=_optional(folder / "result.json"),
-    )
-
-
-def _optional(file: Path) -> Mapping[str, Any]:
-    return read_json(file) if file.exists() else {}
+    precision = run.config.recipe.optimiser.precision
+    return Trained(run=run, model=model.eval(), card=card, data=run.config.data, precision=precision)

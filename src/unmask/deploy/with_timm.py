@@ -14,7 +14,7 @@ from unmask.deploy.agreement import Reference, require_agreement
 from unmask.deploy.trained import Trained
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs import write_json
+from unmask.runs.files import write_json
 from unmask.training.checkpoint import load_tensors
 from unmask.weights import Card, save_weights
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +10,10 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support, roc_auc_score
 
 from unmask.errors import UserError
+from unmask.runs.records import ClassScores, Scores
 
 
-def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> dict[str, Any]:
+def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> Scores:
     """Accuracy, balanced accuracy, macro-F1, AUROC, a table of classes and the confusion matrix.
 
     Classes without a labelled image have no recall (None) and do not count in the balanced accuracy. Macro-F1 is over
@@ -25,10 +25,6 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
         labels: class indices 0..K-1, shape (N,).
         classes: the K names.
 
-    Returns:
-        {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "per_class": [{"class", "recall", "precision", "n"}],
-        "confusion": K lists of K counts, rows the truth, columns the prediction}.
-
     Raises:
         UserError: there is no image, the shapes do not match, or a score is not a number.
     """
@@ -39,17 +35,17 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
     precision, recall, _, support = precision_recall_fscore_support(
         truth, predicted, labels=everything, zero_division=np.nan
     )
-    return {
-        "accuracy": float(np.mean(predicted == truth)),
-        "balanced_accuracy": float(np.mean(recall[support > 0])),
-        "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0.0)),
-        "auroc": _macro_auroc(truth, probabilities),
-        "per_class": [
-            {"class": name, "recall": _number(recall[i]), "precision": _number(precision[i]), "n": int(support[i])}
+    return Scores(
+        accuracy=float(np.mean(predicted == truth)),
+        balanced_accuracy=float(np.mean(recall[support > 0])),
+        macro_f1=float(f1_score(truth, predicted, average="macro", zero_division=0.0)),
+        auroc=_macro_auroc(truth, probabilities),
+        per_class=tuple(
+            ClassScores(name=name, recall=_number(recall[i]), precision=_number(precision[i]), images=int(support[i]))
             for i, name in enumerate(classes)
-        ],
-        "confusion": confusion_matrix(truth, predicted, labels=everything).tolist(),
-    }
+        ),
+        confusion=tuple(map(tuple, confusion_matrix(truth, predicted, labels=everything).tolist())),
+    )
 
 
 def _checked(logits: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from unmask.errors import UserError
 from unmask.report.blocks import Fold, Photograph, Plate, Section, Story, Swatch, Table
 from unmask.report.html import render_page
 from unmask.report.words import flatten
-from unmask.runs import atomic_path, read_json
+from unmask.runs.files import atomic_path, read_json
 
 AUDIT_FILE, PICTURES, PAGE = "audit.json", "pictures", "audit.html"
 

@@ -57,12 +57,12 @@ def _scores(run: RunFolder) -> Section:
 def _confusions(run: RunFolder) -> Section:
     plates, tables = [], []
     for split, values in run.result.get("metrics", {}).items():
-        classes = [row["class"] for row in values.get("per_class", ())]
+        classes = [row["name"] for row in values.get("per_class", ())]
         if not classes or "confusion" not in values:
             continue
         where = describe_split(split)
         lines = [
-            (row["class"], percent(row["recall"]), percent(row["precision"]), str(row["n"]))
+            (row["name"], percent(row["recall"]), percent(row["precision"]), str(row["images"]))
             for row in values["per_class"]
         ]
         alt = f"Confusion matrix on {where}. Recall in per cent: " + ", ".join(f"{line[0]} {line[1]}" for line in lines)

@@ -15,7 +15,7 @@ from unmask.report.pretraining import reconstruction_section, seconds_of_run, tr
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import difference_interval, duration, percent, points, score_interval
-from unmask.runs import read_json
+from unmask.runs.files import read_json
 
 Rows = Sequence[Mapping[str, Any]]
 _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from unmask.config import to_json
 from unmask.data.naming import one_line
 from unmask.errors import UserError
 from unmask.evaluate.summary import summarise
 from unmask.evaluate.table import METRICS
-from unmask.runs import distinct_names, read_json, read_metrics
+from unmask.runs.files import read_json
+from unmask.runs.layout import COMPARISON, CONFIG_FILE, PICTURES, PRETRAINING, distinct_names
+from unmask.runs.metrics import read_metrics
+from unmask.runs.read import is_run, parse_config
 
 Kind = Literal["comparison", "pretraining", "classification"]
 _FLAGS = ("budgets", "arms", "smallest_effect", "confidence")
@@ -60,24 +64,22 @@ def read_run(path: Path) -> RunFolder:
 def _read_run(path: Path) -> RunFolder:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; give the folder of a run")
-    if not (path / "config.json").exists():
+    if not is_run(path):
         raise UserError(f"{path}: not a run folder, it has no config.json")
-    config = read_json(path / "config.json")
-    if not isinstance(config, dict):
-        raise UserError(f"{path / 'config.json'}: expected an object with the run's configuration")
+    kind_of_run, config = parse_config(path / CONFIG_FILE)
     name = path.resolve().name
     environment = read_json(path / "environment.json") if (path / "environment.json").exists() else {}
-    if "budgets" in config or (path / "summary.json").exists():
+    if kind_of_run is COMPARISON:
         return _read_comparison(path, name, config, environment)
-    kind: Kind = "classification" if (path / "result.json").exists() or "subset_seed" in config else "pretraining"
+    kind: Kind = "pretraining" if kind_of_run is PRETRAINING else "classification"
     return RunFolder(
         kind,
         path,
         name,
         config,
         environment,
-        metrics=read_metrics(path),
-        pictures=sorted((path / "pictures").glob("step_*.png")),
+        metrics=[to_json(row) for row in read_metrics(path)],
+        pictures=PICTURES.found(path),
         result=read_json(path / "result.json") if (path / "result.json").exists() else {},
     )
 
@@ -98,7 +100,7 @@ def _read_comparison(path: Path, name: str, config: dict[str, Any], environment:
     cells = [read_json(file) for file in sorted((path / "cells").glob("*.json"))]
     folders = [*sorted((path / "pretrain").glob("seed_*")), *sorted((path / "pretrain_given").glob("seed_*"))]
     folders += [Path(folder) for folder in config.get("pretrained") or []]
-    runs = read_runs([folder for folder in folders if (folder / "config.json").exists()])
+    runs = read_runs([folder for folder in folders if is_run(folder)])
     written = path / "summary.json"
     summary = read_json(written) if written.exists() else _unfinished(path, config, cells)
     return RunFolder("comparison", path, name, config, environment, summary=summary, cells=cells, pretrainings=runs)

@@ -12,7 +12,7 @@ from unmask.report.folders import RunFolder, of_a_run, read_runs
 from unmask.report.html import render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
-from unmask.runs import atomic_path
+from unmask.runs.files import atomic_path
 
 _STORIES = {
     "comparison": comparison_story,

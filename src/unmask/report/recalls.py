@@ -59,7 +59,7 @@ def _recalls(cells: Rows, arm: str, budget: int, split: str) -> dict[str, dict[K
         if cell["arm"] == arm and cell["budget"] == budget:
             for row in cell["metrics"].get(split, {}).get("per_class", ()):
                 if row["recall"] is not None:
-                    recalls.setdefault(row["class"], {})[(cell["pretrain_seed"], cell["seed"])] = row["recall"]
+                    recalls.setdefault(row["name"], {})[(cell["pretrain_seed"], cell["seed"])] = row["recall"]
     return recalls
 
 

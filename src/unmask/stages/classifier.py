@@ -15,6 +15,7 @@ from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
+from unmask.runs.records import Scores
 from unmask.stages.loss import mixup
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.trainer import Trainer, predict
@@ -30,7 +31,7 @@ class Outcome:
     """What a training gave: metrics and logits a split, the history of loss and validation accuracy, the model."""
 
     model: nn.Module
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, Scores] = field(default_factory=dict)
     logits: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

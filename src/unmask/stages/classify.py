@@ -13,7 +13,11 @@ from unmask.data.given import Given
 from unmask.data.load import Dataset, loaded, recorded
 from unmask.distributed import fail_together, on_main, require_alike, world_size
 from unmask.errors import UserError
-from unmask.runs import check_folder, claim_folder, environment, require_same_data, write_json
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import write_json
+from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
+from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.classifier import Outcome, fit, prepare
 from unmask.stages.origin import origin_notes
 from unmask.training.engine import build_engine, effective_lr
@@ -21,7 +25,7 @@ from unmask.training.launch import peers_may_end
 from unmask.training.optimiser import plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, wants_sharding
 from unmask.training.tracking import end_tracker, start_tracker
-from unmask.weights import ENCODER_FILE, card_of, save_weights
+from unmask.weights import card_of, save_weights
 
 
 def finetune(
@@ -80,7 +84,7 @@ def _classify(
         for note in notes if show else ():
             tqdm.write(f"note: {note}", file=sys.stderr)
         resumed = on_main(lambda: _claim(config, out, data, notes, resume=resume, overwrite=overwrite))
-        if resumed and on_main(lambda: (out / "result.json").exists()):
+        if resumed and on_main(lambda: (out / RESULT_FILE).exists()):
             return out
         start_tracker(engine, out, config)
         try:
@@ -108,29 +112,26 @@ def _claim(
     resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
     if resumed:
         require_same_data(out, data.fingerprint)
-        if (out / "result.json").exists():
+        if (out / RESULT_FILE).exists():
             return True
-    facts = environment(
-        seed=config.seed,
-        data={"fingerprint": data.fingerprint, "classes": list(data.classes)},
+    facts = describe_environment(
+        data=DataFacts(fingerprint=data.fingerprint, classes=data.classes),
         processes=world_size(),
-        notes=notes,
-        bad_files=list(data.bad_files),
+        notes=tuple(notes),
+        bad_files=data.bad_files,
     )
-    write_json(out / "environment.json", facts)
+    write_json(out / ENVIRONMENT_FILE, facts)
     return resumed
 
 
 def _write(config: ClassifyConfig, out: Path, data: Dataset, outcome: Outcome, state: Mapping[str, Tensor]) -> None:
     """The weights, and then result.json: it means "finished"."""
     save_weights(out / ENCODER_FILE, state, card_of(config.encoder, data, data.classes))
-    write_json(
-        out / "result.json",
-        {
-            "metrics": outcome.metrics,
-            "seconds": outcome.seconds,
-            "labelled_images": outcome.labelled,
-            "validation_labels": len(data.val) if data.val is not None else 0,
-            "notes": outcome.notes,
-        },
+    result = ClassificationResult(
+        metrics=outcome.metrics,
+        seconds=outcome.seconds,
+        labelled_images=outcome.labelled,
+        validation_labels=len(data.val) if data.val is not None else 0,
+        notes=tuple(outcome.notes),
     )
+    write_json(out / RESULT_FILE, result)

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from unmask.data.load import Dataset
-from unmask.errors import UserError
-from unmask.runs import read_json
+from unmask.runs.read import is_run, read_config, read_environment
 
 
 def origin_notes(init: str | Path | None, data: Dataset) -> list[str]:
@@ -15,14 +14,13 @@ def origin_notes(init: str | Path | None, data: Dataset) -> list[str]:
     """
     if init is None or not Path(init).exists():
         return []
-    stored, facts = Path(init) / "config.json", Path(init) / "environment.json"
-    try:
-        config, fingerprint = read_json(stored)["data"], read_json(facts)["data"]["fingerprint"]
-        name, transductive = str(config["data"]), bool(config.get("transductive"))
-    except (UserError, OSError, KeyError, TypeError, AttributeError):
+    environment = read_environment(Path(init)) if is_run(Path(init)) else None
+    if environment is None or environment.data is None:
         return [f"{init} does not record its images: whether it has seen the test is not known"]
-    if fingerprint != data.fingerprint:
+    trained_on = read_config(Path(init)).data
+    if environment.data.fingerprint != data.fingerprint:
+        name = trained_on.data
         return [f"{init} was trained on other images or another split ({name}): it may have seen the test images"]
-    if transductive:
+    if trained_on.transductive:
         return [f"{init} is transductive: it has seen the validation and test images (without labels)"]
     return []

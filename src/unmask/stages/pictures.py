@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from unmask.runs import atomic_path
+from unmask.runs.files import atomic_path
 
 
 def to_display(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

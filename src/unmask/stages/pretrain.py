@@ -16,7 +16,12 @@ from unmask.data.imageset import Batch
 from unmask.data.load import Dataset, loaded, recorded
 from unmask.distributed import fail_together, on_main, require_alike
 from unmask.masking import draw_masks
-from unmask.runs import check_folder, claim_folder, environment, require_same_data, rewind_metrics, write_json
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import write_json
+from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
+from unmask.runs.metrics import rewind_metrics
+from unmask.runs.records import DataFacts
 from unmask.stages.monitor import observe, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
@@ -31,7 +36,7 @@ from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, traini
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, shard, wants_sharding, whole
 from unmask.training.tracking import end_tracker, start_tracker
-from unmask.weights import ENCODER_FILE, card_of, initialise, save_weights
+from unmask.weights import card_of, initialise, save_weights
 
 _PICTURED = 8
 
@@ -244,17 +249,16 @@ class Session:
 
     def _describe(self) -> None:
         """environment.json."""
-        facts = environment(
-            seed=self.config.seed,
-            data={"fingerprint": self.data.fingerprint, "images": len(self.data.pretrain)},
+        facts = describe_environment(
+            data=DataFacts(fingerprint=self.data.fingerprint, images=len(self.data.pretrain)),
             steps=self.plan.total,
             batch_size=self.plan.batch_size,
             processes=self.engine.num_processes,
             seconds=self._seconds(),
-            notes=self.notes,
-            bad_files=list(self.data.bad_files),
+            notes=tuple(self.notes),
+            bad_files=self.data.bad_files,
         )
-        write_json(self.out / "environment.json", facts)
+        write_json(self.out / ENVIRONMENT_FILE, facts)
 
     def _observe(self, done: int) -> None:
         """Validation loss, collapse monitors and a picture, on the fixed batch with its fixed masks.
@@ -281,7 +285,7 @@ class Session:
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
         masked, filled = paint(images, prediction, hidden, target.cell, normalised=target.normalised)
         rows = [to_display(x, self.data.mean, self.data.std) for x in (images, masked, filled)]
-        save_picture(self.out / "pictures" / f"step_{done:08d}.png", rows)
+        save_picture(PICTURES.path(self.out, done), rows)
 
     def _export(self) -> None:
         network = self.best

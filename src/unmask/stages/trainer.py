@@ -21,7 +21,7 @@ from unmask.encoders.dense.joint import JointStatistics
 from unmask.errors import PreemptionError
 from unmask.preemption import STOPPED
 from unmask.randomness import derive_seed
-from unmask.runs import rewrite_metrics
+from unmask.runs.metrics import rewrite_metrics, row_of
 from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.engine import freeze
@@ -122,7 +122,7 @@ class Trainer:
         self._best_accuracy, self._waited = header.get("best", (-1.0, 0))
         self.seconds_before = float(header.get("seconds", 0.0))
         if self.keeper is not None:
-            folder, rows = self.keeper.folder, [{"kind": "train", **row} for row in self.history]
+            folder, rows = self.keeper.folder, [row_of({"kind": "train", **row}) for row in self.history]
             on_main(lambda: rewrite_metrics(folder, rows))
 
     def _phase(self, name: str, config: OptimiserConfig, scale_of: Callable[[str], float], found: Any) -> None:

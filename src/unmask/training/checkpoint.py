@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unmask.errors import UserError
-from unmask.runs import atomic_path
+from unmask.runs.files import atomic_path
+from unmask.runs.layout import CHECKPOINTS
 from unmask.training.sharding import placed, placed_state
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -80,14 +81,14 @@ def restore_state(
 
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Where the checkpoint of a step is kept."""
-    return folder / "checkpoints" / f"step_{step:08d}.safetensors"
+    return CHECKPOINTS.path(folder, step)
 
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints that are whole, and half files that a kill left."""
-    for path in (folder / "checkpoints").glob(".step_*.tmp"):
+    for path in CHECKPOINTS.path(folder, 0).parent.glob(".step_*.tmp"):
         path.unlink()
-    paths = sorted((folder / "checkpoints").glob("step_*.safetensors"), reverse=True)
+    paths = CHECKPOINTS.found(folder)[::-1]
     whole = [path for path in paths if _is_whole(path)]
     for path in paths[paths.index(whole[keep - 1]) + 1 :] if len(whole) >= keep else ():
         path.unlink()
@@ -104,7 +105,7 @@ def _is_whole(path: Path) -> bool:
 
 def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
     """The newest checkpoint that loads. An unreadable newer one is passed over aloud."""
-    for path in sorted((folder / "checkpoints").glob("step_*.safetensors"), reverse=True):
+    for path in CHECKPOINTS.found(folder)[::-1]:
         try:
             return path, *load_tensors(path)
         except UserError as error:

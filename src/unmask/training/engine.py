@@ -19,9 +19,10 @@ from unmask.config import OptimiserConfig
 from unmask.distributed import all_reduce_sum, connected
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
+from unmask.runs.layout import TRACKERS
 from unmask.training.launch import connect_anew, leave, peers_may_connect, require_one_process, started_processes
 from unmask.training.sharding import hidden_from_accelerate, told_to_shard
-from unmask.training.tracking import FOLDER, require_tracker
+from unmask.training.tracking import require_tracker
 
 _PATIENCE = timedelta(hours=1)
 """How long processes wait for each other: the main one may take its time to evaluate and to save."""
@@ -62,7 +63,7 @@ def build_engine(
             mixed_precision=precision,
             cpu=started_processes() > 1 and not gpu,
             log_with=tracker,
-            project_dir=None if folder is None else str(folder / FOLDER),
+            project_dir=None if folder is None else str(folder / TRACKERS),
             kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE, backend=backend)],
         )
     if connected():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from unmask.distributed import fail_together, on_main
 from unmask.errors import PreemptionError, UserError
-from unmask.runs import append_metrics
+from unmask.runs.metrics import append_metrics, row_of
 from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
 from unmask.training.sharding import gathered_by_main
 from unmask.training.tracking import track
@@ -34,7 +34,7 @@ class Keeper:
         """One line of metrics.jsonl, and to the tracker, there under the step `tracked` where it is another."""
         with fail_together():
             if self.engine.is_main_process:
-                append_metrics(self.folder, **values)
+                append_metrics(self.folder, row_of(values))
                 track(self.engine, values if tracked is None else {**values, "step": tracked})
 
     def save(

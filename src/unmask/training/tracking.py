@@ -16,8 +16,6 @@ from unmask.config import to_json
 from unmask.distributed import fail_together
 from unmask.errors import UserError
 
-FOLDER = "trackers"
-"""In the run folder: what trackers write to disk, e.g. for `tensorboard --logdir RUN/trackers`."""
 _PROJECT = "unmask"
 _LONGEST = 240
 

@@ -7,21 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.config import ClassifyConfig, CompareConfig, MaskConfig, PretrainConfig, PretrainRecipe
+from unmask.config import ClassifyConfig, CompareConfig, MaskConfig, PretrainConfig, PretrainRecipe, from_json, to_json
 from unmask.errors import UserError
-from unmask.runs import (
-    append_metrics,
-    atomic_path,
-    check_folder,
-    claim_folder,
-    distinct_names,
-    environment,
-    read_json,
-    read_metrics,
-    require_same_data,
-    rewind_metrics,
-    write_json,
-)
+from unmask.runs.records import DataFacts, Environment
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import atomic_path, read_json, write_json
+from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.runs.layout import distinct_names
+from unmask.runs.metrics import TrainingRow, append_metrics, read_metrics, rewind_metrics
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -62,7 +55,7 @@ def test_overwrite_spares_other_programs_and_its_own_input(tmp_path: Path) -> No
     """A config.json of another program is no run; a run that needs weights from the folder may not delete it."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"model_type": "vit"}')
-    with pytest.raises(UserError, match="holds no run of this package"):
+    with pytest.raises(UserError, match="not the configuration of a run of this package"):
         claim_folder(tmp_path / "model", PretrainConfig(), overwrite=True)
     claim_folder(tmp_path / "run", PretrainConfig())
     (tmp_path / "run" / "encoder.safetensors").write_bytes(b"weights")
@@ -139,7 +132,7 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None
 
 def test_changed_data_are_noticed(tmp_path: Path) -> None:
     """The fingerprint of the run's beginning decides."""
-    write_json(tmp_path / "environment.json", {"data": {"fingerprint": "a"}})
+    write_json(tmp_path / "environment.json", describe_environment(data=DataFacts(fingerprint="a")))
     require_same_data(tmp_path, "a")
     with pytest.raises(UserError, match="images, labels or splits"):
         require_same_data(tmp_path, "b")
@@ -166,12 +159,12 @@ def test_checking_writes_nothing(tmp_path: Path) -> None:
 def test_metrics_survive_a_cut_line_and_rewind(tmp_path: Path) -> None:
     """A kill may cut the last line; a resumed run drops what it will write again."""
     for step in range(5):
-        append_metrics(tmp_path, step=step, loss=0.5)
+        append_metrics(tmp_path, TrainingRow(step=step, loss=0.5))
     with (tmp_path / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 5, "lo')
-    assert [row["step"] for row in read_metrics(tmp_path)] == [0, 1, 2, 3, 4]
+    assert [row.step for row in read_metrics(tmp_path)] == [0, 1, 2, 3, 4]
     rewind_metrics(tmp_path, 2)
-    assert [row["step"] for row in read_metrics(tmp_path)] == [0, 1, 2]
+    assert [row.step for row in read_metrics(tmp_path)] == [0, 1, 2]
 
 
 def test_broken_json_is_named(tmp_path: Path) -> None:
@@ -186,10 +179,10 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
 
 def test_environment_can_be_stored() -> None:
     """Versions, hardware, and what the stage adds."""
-    facts = environment(seed=3)
-    assert facts["seed"] == 3
-    assert facts["packages"]["torch"]
-    assert json.loads(json.dumps(facts)) == facts
+    facts = describe_environment(jobs=3)
+    assert facts.jobs == 3
+    assert facts.packages["torch"]
+    assert from_json(Environment, json.loads(json.dumps(to_json(facts)))) == facts
 
 
 def test_a_half_file_of_a_kill_is_no_content(tmp_path: Path) -> None:

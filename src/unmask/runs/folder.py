@@ -1,0 +1,136 @@
+"""The run folder: made ready for a new run, continued unchanged, or replaced, never with what is not the run's own."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unmask.config import to_json
+from unmask.config.validation import require_utf_8
+from unmask.errors import UserError
+from unmask.runs.layout import CONFIG_FILE, RunKind, foreign_files, is_cut_off, kind_of_config
+from unmask.runs.read import Config, parse_config, read_config, read_environment, write_config
+
+# Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
+_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
+_FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
+
+
+def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Whether `claim_folder` would continue a run there; raises what it would raise, and writes nothing.
+
+    Raises:
+        UserError: the folder cannot be written, or its name is not UTF-8; it is not empty and neither flag is given;
+            --resume with another configuration; a flag with a folder of another kind of run, or of none; --overwrite
+            on a folder that holds anything else (it would delete what such a run did not write).
+    """
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other")
+    require_utf_8("out", str(folder))
+    if folder.exists() and not folder.is_dir():
+        weights = "; these are weights, not a run: use --init" * (folder.suffix == ".safetensors")
+        raise UserError(f"{folder}: exists and is not a folder{weights}")
+    if not (folder.exists() and any(not is_cut_off(path) for path in folder.iterdir())):
+        _require_writable(folder)
+        return False
+    if not (resume or overwrite):
+        raise UserError(
+            f"{folder}: not empty; use --resume to continue it, --overwrite to replace it, or another --out"
+        )
+    flag = "--overwrite" if overwrite else "--resume"
+    if not (folder / CONFIG_FILE).exists():
+        raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run of this package")
+    kind, _ = parse_config(folder / CONFIG_FILE)
+    wanted = kind_of_config(config)
+    if kind is not wanted:
+        raise UserError(f"{folder}: {flag} refused, this is a {kind.name}, not a {wanted.name}; give another --out")
+    if overwrite:
+        _require_own(folder, to_json(config), kind)
+    else:
+        _require_same(to_json(read_config(folder)), to_json(config), folder)
+    return resume
+
+
+def claim_folder(folder: Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Make `folder` ready for a run of `config`. Returns True if an earlier run is to be continued.
+
+    Raises what `check_folder` raises.
+    """
+    if check_folder(folder, config, resume=resume, overwrite=overwrite):
+        return True
+    if overwrite and folder.exists():
+        _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, config)
+    return False
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a run folder, its config.json last, so that a kill leaves a folder that is still a run's."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == CONFIG_FILE):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise UserError unless the folder is there and takes files, or can be made. What is written to see is removed."""
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir():
+        raise UserError(f"{folder}: no folder can be made there, {above} is a file")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=above):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: nothing can be written in {above} ({error.strerror})") from None
+
+
+def _require_own(folder: Path, config: Any, kind: RunKind) -> None:
+    """Raise UserError where --overwrite would delete what the run needs, or what no such run wrote."""
+    if inside := _paths_inside(config, folder):
+        raise UserError(f"{folder}: --overwrite refused, it would delete {inside[0]}, which this run needs")
+    if strange := foreign_files(folder, kind):
+        more = f" and {len(strange) - 3} more" * (len(strange) > 3)
+        raise UserError(
+            f"{folder}: --overwrite refused, it would delete what a {kind.name} does not write: {', '.join(strange[:3])}"
+            f"{more}; move that away, or give another --out"
+        )
+
+
+def _paths_inside(config: Any, folder: Path) -> list[Path]:
+    """Existing paths named in a configuration that lie inside a folder."""
+    if isinstance(config, Mapping | list):
+        parts = config.values() if isinstance(config, Mapping) else config
+        return [path for part in parts for path in _paths_inside(part, folder)]
+    if not isinstance(config, str) or not config or not Path(config).exists():
+        return []
+    return [Path(config)] if Path(config).resolve().is_relative_to(folder.resolve()) else []
+
+
+def require_same_data(folder: Path, fingerprint: str) -> None:
+    """Raise UserError if the data set has changed since the run in `folder` began."""
+    facts = read_environment(folder)
+    before = facts.data.fingerprint if facts is not None and facts.data is not None else fingerprint
+    if before != fingerprint:
+        raise UserError(
+            f"{folder}: --resume refused, the images, labels or splits are not those the run began with "
+            f"(fingerprint {before}, now {fingerprint}); restore them, or start anew with another --out"
+        )
+
+
+def _require_same(old: Any, new: Any, folder: Path) -> None:
+    differing = [name for name in _differences(old, new) if name.split(".")[-1] not in _FREE_ON_RESUME]
+    if differing:
+        raise UserError(
+            f"{folder}: --resume refused, these fields differ from the run's config.json: {', '.join(differing[:5])}; "
+            "give the same values, or another --out"
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted(set(old) | set(new))
+        return [d for n in names for d in _differences(old.get(n), new.get(n), f"{path}.{n}".lstrip("."))]
+    return [] if old == new else [path]

@@ -1,0 +1,126 @@
+"""The kinds of runs and the files that each writes. Writers, readers and `--overwrite` take every name from here."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+
+CONFIG_FILE = "config.json"
+"""Format, kind and the whole configuration."""
+ENVIRONMENT_FILE = "environment.json"
+"""Versions, hardware, git state, fingerprint of the data, notes."""
+METRICS_FILE = "metrics.jsonl"
+"""One JSON object per line, appended while training lasts."""
+ENCODER_FILE = "encoder.safetensors"
+"""The trained network as a plain state_dict with its card."""
+RESULT_FILE = "result.json"
+"""Scores of a classifier. Written last: it means "finished"."""
+SUMMARY_FILE, WALL_FILE = "summary.json", "wall.json"
+REPORT_FILE = "report.html"
+TRACKERS = "trackers"
+"""What trackers write to disk, e.g. for `tensorboard --logdir RUN/trackers`."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of one form in a run folder; the star of the pattern is where their names differ."""
+
+    pattern: str
+
+    def path(self, run: Path, name: str | int) -> Path:
+        """The file of this name in a run; a number stands with at least 8 digits where the pattern counts steps."""
+        text = f"{name:08d}" if isinstance(name, int) and "step_" in self.pattern else str(name)
+        return run / self.pattern.replace("*", text)
+
+    def found(self, run: Path) -> list[Path]:
+        """Those that are there, by name."""
+        return sorted(run.glob(self.pattern))
+
+
+CHECKPOINTS = Files("checkpoints/step_*.safetensors")
+PICTURES = Files("pictures/step_*.png")
+PRETRAININGS, GIVEN_PRETRAININGS = Files("pretrain/seed_*"), Files("pretrain_given/seed_*")
+"""Runs inside a comparison: from random weights, and continued from given ones."""
+CELLS, LOGITS = Files("cells/*.json"), Files("cells/*.safetensors")
+NETWORKS = Files("networks/*.safetensors")
+TUNING = Files("tuning/*.json")
+
+
+@dataclass(frozen=True)
+class RunKind:
+    """A kind of run, by the name that its config.json gives, and what it writes as patterns relative to its folder."""
+
+    name: str
+    config: type[PretrainConfig] | type[ClassifyConfig] | type[CompareConfig]
+    files: tuple[str, ...]
+    """Written by every finished run."""
+    optional: tuple[str, ...] = ()
+    """Written by some: on demand, or while the run lasts."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Everything that a run of this kind may write."""
+        return self.files + self.optional
+
+
+_TRAINING = (CONFIG_FILE, ENVIRONMENT_FILE, METRICS_FILE, ENCODER_FILE, CHECKPOINTS.pattern)
+_ON_DEMAND = (REPORT_FILE, f"{TRACKERS}/*")
+PRETRAINING = RunKind("pretraining", PretrainConfig, _TRAINING, (PICTURES.pattern, *_ON_DEMAND))
+FINETUNING = RunKind("fine-tuning", ClassifyConfig, (*_TRAINING, RESULT_FILE), _ON_DEMAND)
+SCRATCH = RunKind("training from scratch", ClassifyConfig, FINETUNING.files, FINETUNING.optional)
+COMPARISON = RunKind(
+    "comparison",
+    CompareConfig,
+    (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, CELLS.pattern, LOGITS.pattern),
+    (
+        *(NETWORKS.pattern, TUNING.pattern, "audit/audit.*", "audit/pictures/*"),
+        *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
+    ),
+)
+KINDS = {kind.name: kind for kind in (PRETRAINING, FINETUNING, SCRATCH, COMPARISON)}
+
+_CUT_OFF = re.compile(r"\..*\.tmp")
+
+
+def kind_of_config(config: PretrainConfig | ClassifyConfig | CompareConfig) -> RunKind:
+    """The kind of run that a configuration starts."""
+    if isinstance(config, ClassifyConfig):
+        return SCRATCH if config.init is None else FINETUNING
+    return COMPARISON if isinstance(config, CompareConfig) else PRETRAINING
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a kill in the middle of `atomic_path` left this half file."""
+    return _CUT_OFF.fullmatch(path.name) is not None
+
+
+def foreign_files(folder: Path, kind: RunKind) -> list[str]:
+    """What lies in a folder though no run of this kind writes it, relative to it: files, or whole folders."""
+    known = {pattern.partition("/")[0] for pattern in kind.patterns}
+    found = (path.relative_to(folder) for path in _files(folder) if not is_cut_off(path))
+    strange = [path for path in found if not any(fnmatchcase(path.as_posix(), name) for name in kind.patterns)]
+    return sorted({str(path) if path.parts[0] in known else path.parts[0] for path in strange})
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Everything below that is not a folder; a link is not followed."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        else:
+            yield path
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each path: the fewest of its last parts with which no other one ends. Of a path given twice, all."""
+    parts = [path.resolve().parts for path in paths]
+
+    def shortest(own: tuple[str, ...]) -> str:
+        depths = range(1, len(own) + 1)
+        depth = next((n for n in depths if sum(other[-n:] == own[-n:] for other in parts) == 1), len(own))
+        return "/".join(own[-depth:])
+
+    return [shortest(own) for own in parts]
