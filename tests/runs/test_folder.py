@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from unmask.config import ClassifyConfig, CompareConfig, MaskConfig, PretrainConfig, PretrainRecipe, from_json, to_json
 from unmask.errors import UserError
-from unmask.runs.records import DataFacts, Environment
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import atomic_path, read_json, write_json
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.layout import distinct_names
 from unmask.runs.metrics import TrainingRow, append_metrics, read_metrics, rewind_metrics
+from unmask.runs.records import DataFacts, Environment
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

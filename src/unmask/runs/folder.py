@@ -92,10 +92,10 @@ def _require_own(folder: Path, config: Any, kind: RunKind) -> None:
     if inside := _paths_inside(config, folder):
         raise UserError(f"{folder}: --overwrite refused, it would delete {inside[0]}, which this run needs")
     if strange := foreign_files(folder, kind):
-        more = f" and {len(strange) - 3} more" * (len(strange) > 3)
+        named = ", ".join(strange[:3]) + f" and {len(strange) - 3} more" * (len(strange) > 3)
         raise UserError(
-            f"{folder}: --overwrite refused, it would delete what a {kind.name} does not write: {', '.join(strange[:3])}"
-            f"{more}; move that away, or give another --out"
+            f"{folder}: --overwrite refused, it would delete what a {kind.name} does not write: {named}; "
+            "move that away, or give another --out"
         )
 
 

@@ -1,0 +1,58 @@
+"""What a run was made on: versions, hardware and git state."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from unmask.runs.records import Environment, GitState
+
+_PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
+
+
+def describe_environment(**facts: Any) -> Environment:
+    """Versions, hardware and git state of this process, with further fields of `Environment` that the stage knows."""
+    import torch
+
+    return Environment(
+        python=sys.version.split()[0],
+        platform=platform.platform(),
+        processor=_processor(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        devices=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
+        packages={name: _version(name) for name in _PACKAGES},
+        git=_git_state(),
+        **facts,
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _git_state() -> GitState | None:
+    """Commit and cleanliness of the checkout that holds this package; None for an installed one."""
+    here = str(Path(__file__).resolve().parent)
+
+    def ask(*words: str) -> str:
+        command = ["git", "-C", here, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return GitState(commit=ask("rev-parse", "HEAD"), clean=not ask("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None

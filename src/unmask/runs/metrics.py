@@ -1,0 +1,110 @@
+"""metrics.jsonl: what was measured while training lasted, one row per line."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from unmask.config import from_json, to_json
+from unmask.errors import UserError
+from unmask.runs.files import atomic_path
+from unmask.runs.layout import METRICS_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRow:
+    """A logged step of training."""
+
+    step: int
+    """Steps done."""
+    loss: float
+    grad_norm: float | None = None
+    """Before clipping; None where it was not finite, as fp16's loss scaling lets it be now and then."""
+    kind: Literal["train"] = "train"
+    epoch: float | None = None
+    baseline: float | None = None
+    """Of pretraining: the loss of the constant prediction on the same cells."""
+    phase: str | None = None
+    """Of a classifier: "head" or "all"."""
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRow:
+    """A look at a pretraining on its fixed batch with fixed masks."""
+
+    step: int
+    epoch: float
+    val_loss: float
+    baseline: float
+    effective_rank: float
+    feature_std: float
+    collapsed: bool
+    kind: Literal["val"] = "val"
+
+
+Row = TrainingRow | ValidationRow
+R = TypeVar("R", TrainingRow, ValidationRow)
+
+
+def row_of(values: Any, where: str = "") -> Row:
+    """The row that a line's values stand for. Raises UserError that begins with `where` and names the field."""
+    kind = values.get("kind") if isinstance(values, Mapping) else None
+    if kind == "val":
+        return from_json(ValidationRow, values, where)
+    if kind == "train":
+        return from_json(TrainingRow, values, where)
+    raise UserError(f"{where}kind: expected 'train' or 'val', found {kind!r}")
+
+
+def append_metrics(folder: Path, row: Row) -> None:
+    """Append one line to metrics.jsonl. A line is written with one call, so a kill never leaves two half lines."""
+    with (folder / METRICS_FILE).open("a", encoding="utf-8") as stream:
+        stream.write(_line(row))
+
+
+def _line(row: Row) -> str:
+    """The fields that the row has; JSON has no numbers that are not finite."""
+    values = {name: value for name, value in to_json(row).items() if value is not None}
+    known = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
+    return json.dumps(known, ensure_ascii=False) + "\n"
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """All whole lines of metrics.jsonl; a last line cut by a kill is left out.
+
+    Raises:
+        UserError: a line is not a row; the message names file, line and field.
+    """
+    path = folder / METRICS_FILE
+    return [row_of(values, f"{path}: line {number}: ") for number, values in _lines(path)]
+
+
+def rows_of(kind: type[R], rows: list[Row]) -> list[R]:
+    """The rows of one kind."""
+    return [row for row in rows if isinstance(row, kind)]
+
+
+def rewind_metrics(folder: Path, step: int) -> None:
+    """Drop the lines after `step`, so that a resumed run writes them again instead of twice."""
+    rewrite_metrics(folder, [row for row in read_metrics(folder) if row.step <= step])
+
+
+def rewrite_metrics(folder: Path, rows: Iterable[Row]) -> None:
+    """Replace metrics.jsonl by these rows, atomically."""
+    with atomic_path(folder / METRICS_FILE) as temporary:
+        temporary.write_text("".join(map(_line, rows)), encoding="utf-8")
+
+
+def _lines(path: Path) -> list[tuple[int, Any]]:
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append((number, json.loads(line)))
+        except (ValueError, RecursionError):
+            if number < len(lines):
+                raise UserError(f"{path}: line {number} is not valid JSON") from None
+    return found

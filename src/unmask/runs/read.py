@@ -1,0 +1,138 @@
+"""From a run folder to typed values. What a file does not hold is one line that names the file and the field."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
+from unmask.config.serialise import require_complete
+from unmask.errors import UserError
+from unmask.runs.files import read_json, write_json
+from unmask.runs.layout import (
+    CONFIG_FILE,
+    ENVIRONMENT_FILE,
+    FINETUNING,
+    KINDS,
+    PICTURES,
+    PRETRAININGS,
+    RESULT_FILE,
+    SCRATCH,
+    RunKind,
+    kind_of_config,
+)
+from unmask.runs.metrics import Row, read_metrics
+from unmask.runs.records import ClassificationResult, Environment
+
+FORMAT = 2
+"""Of the files that this version writes and reads; config.json carries it."""
+T = TypeVar("T")
+Config = PretrainConfig | ClassifyConfig | CompareConfig
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A folder of a pretraining, a fine-tuning or a training from scratch, finished or not."""
+
+    folder: Path
+    kind: RunKind
+    config: PretrainConfig | ClassifyConfig
+    environment: Environment | None
+    metrics: list[Row]
+    pictures: list[Path]
+    result: ClassificationResult | None
+    """None for a pretraining, and for what is not finished."""
+
+
+def read_training(folder: Path) -> TrainingRun:
+    """Read what a pretraining, a fine-tuning or a training from scratch wrote.
+
+    Raises:
+        UserError: there is no such run, it is a comparison, or a file does not hold what a run writes.
+    """
+    config = read_config(folder)
+    kind = kind_of_config(config)
+    if isinstance(config, CompareConfig):
+        raise UserError(
+            f"{folder}: is a comparison, which keeps no network of its own; give one of its pretrainings, "
+            f"{PRETRAININGS.path(folder, 0)}, or a run of finetune or scratch"
+        )
+    return TrainingRun(
+        folder=folder,
+        kind=kind,
+        config=config,
+        environment=read_environment(folder),
+        metrics=read_metrics(folder),
+        pictures=PICTURES.found(folder),
+        result=read_optional(ClassificationResult, folder / RESULT_FILE) if kind in (FINETUNING, SCRATCH) else None,
+    )
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write config.json: format and kind, and beside them every field of the configuration."""
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, "kind": kind_of_config(config).name, **to_json(config)})
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has the configuration of some run."""
+    return (folder / CONFIG_FILE).is_file()
+
+
+def read_config(folder: Path) -> Config:
+    """The configuration of a run.
+
+    Raises:
+        UserError: there is no run; it is of another format; a field is missing, unknown or wrong.
+    """
+    file = folder / CONFIG_FILE
+    kind, fields = parse_config(file)
+    config = from_json(kind.config, fields, f"{file}: ")
+    require_complete(fields, config, f"{file}: ")
+    if kind_of_config(config) is not kind:
+        raise UserError(f"{file}: kind: the configuration is of a {kind_of_config(config).name}, not of a {kind.name}")
+    return config
+
+
+def parse_config(file: Path) -> tuple[RunKind, dict[str, Any]]:
+    """Kind and fields, as plain values, of a config.json.
+
+    Raises:
+        UserError: it is not that of a run, or of another format.
+    """
+    values = read_json(file)
+    if not isinstance(values, Mapping) or not {"data", "seed"} <= set(values):
+        raise UserError(f"{file}: not the configuration of a run of this package")
+    found, kind = values.get("format", 1), values.get("kind")
+    if not isinstance(found, int):
+        raise UserError(f"{file}: format: expected a whole number, found {found!r}")
+    if found != FORMAT:
+        age, fix = ("an earlier", "run it again in another folder") if found < FORMAT else ("a newer", "update unmask")
+        raise UserError(
+            f"{file}: was written by {age} version of unmask (format {found!r}, this version reads {FORMAT}): {fix}, "
+            "or use the version that wrote it"
+        )
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UserError(f"{file}: kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+    return KINDS[kind], {name: value for name, value in values.items() if name not in ("format", "kind")}
+
+
+def read_environment(folder: Path) -> Environment | None:
+    """environment.json, None where it is not written yet."""
+    return read_optional(Environment, folder / ENVIRONMENT_FILE)
+
+
+def read_optional(kind: type[T], file: Path) -> T | None:
+    """What a file of a run holds, None without the file."""
+    return read_record(kind, file) if file.exists() else None
+
+
+def read_record(kind: type[T], file: Path) -> T:
+    """What a file of a run holds.
+
+    Raises:
+        UserError: it is not JSON; a field is missing, unknown or of another type. The message names file and field.
+    """
+    values = read_json(file)
+    record = from_json(kind, values, f"{file}: ")
+    require_complete(values, record, f"{file}: ")
+    return record

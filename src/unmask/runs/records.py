@@ -1,0 +1,94 @@
+"""What is in a run's JSON files, as typed values; `read` has their inverse, which names file and field of an error."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitState:
+    """The checkout that holds the package."""
+
+    commit: str
+    clean: bool
+    """No tracked file differs from the commit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The data set that a run was given."""
+
+    fingerprint: str
+    """Of images, labels and splits."""
+    images: int | None = None
+    """Images without labels, of a pretraining."""
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """environment.json: on what a run was made, and what must be known of it besides its configuration."""
+
+    python: str
+    platform: str
+    processor: str
+    cores: int | None
+    threads: int
+    """Of PyTorch, in one process."""
+    devices: tuple[str, ...]
+    """GPUs by name."""
+    packages: dict[str, str | None]
+    """Versions; None for a package that is not installed."""
+    git: GitState | None
+    """None for an installed package."""
+    data: DataFacts | None = None
+    notes: tuple[str, ...] = ()
+    bad_files: tuple[str, ...] = ()
+    """Unreadable files that were left out, each with its reason."""
+    steps: int | None = None
+    """Of a pretraining, whole."""
+    batch_size: int | None = None
+    """Images per step of a pretraining, over all processes."""
+    processes: int | None = None
+    jobs: int | None = None
+    """Trainings at once, of a comparison."""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScores:
+    """Scores of one class."""
+
+    name: str
+    recall: float | None
+    """None without a labelled image."""
+    precision: float | None
+    """None where the class is never predicted."""
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores of a classifier on one set of images; shares in [0, 1]."""
+
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    auroc: float | None
+    """One class against the rest, mean over the classes that have both kinds of images; None if there is none."""
+    per_class: tuple[ClassScores, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts, rows the truth, columns the prediction."""
+    knn_accuracy: float | None = None
+    """Of a probe: nearest neighbours on the same features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationResult:
+    """result.json of a fine-tuning or a training from scratch."""
+
+    metrics: dict[str, Scores]
+    """By split: "val" and the test sets."""
+    seconds: float
+    labelled_images: int
+    """Training images."""
+    validation_labels: int
+    notes: tuple[str, ...]
