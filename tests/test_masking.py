@@ -13,6 +13,7 @@ from unmask.masking import draw_masks, expand
 PATTERNS = ("random", "block", "grid")
 
 
+@pytest.mark.case("masks drawn with replacement hid too few cells")
 @settings(deadline=None, max_examples=60)
 @given(
     pattern=st.sampled_from(PATTERNS),

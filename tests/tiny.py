@@ -1,7 +1,7 @@
 """Data sets, encoders and configurations that train in a second. Every test imports them from here and changes what it
 is about, in the call or with `dataclasses.replace`."""
 
-from collections.abc import Iterable
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
+from unmask.data.load import Dataset, load_data
 
 
 def multiview(images: int = 60, val: int = 30, test: int = 30, *, size: int = 16, **options: Any) -> DataConfig:
@@ -68,29 +69,31 @@ def pretrain_recipe(
     )
 
 
-def noise(height: int = 8, width: int | None = None, channels: int | None = None, *, seed: int = 0) -> np.ndarray:
-    """A uint8 image of independent pixels: (H, W), or (H, W, C)."""
-    shape = (height, width or height) if channels is None else (height, width or height, channels)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+def numbered(*classes: str, count: int = 6) -> list[str]:
+    """a/0.png, a/1.png, …, b/0.png, …: the names of `count` files per class."""
+    return [f"{name}/{index}.png" for name in classes for index in range(count)]
 
 
-def write_image(path: Path, pixels: np.ndarray, **options: Any) -> Path:
-    """Save an image, its folders made; .npy as an array, everything else as Pillow does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, pixels)
-    else:
-        Image.fromarray(pixels).save(path, **options)
-    return path
+def picture(height: int = 24, width: int = 24, *, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    """A smooth picture, which JPEG changes little; another for each seed."""
+    rough = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(rough).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
 
 
-def write_images(folder: Path, names: Iterable[str], **shape: Any) -> Path:
-    """An image of noise per name, no two the same; returns the folder."""
-    for seed, name in enumerate(names):
-        write_image(folder / name, noise(**shape, seed=seed))
+def draw(folder: Path, *names: str, size: tuple[int, int] = (24, 24), mode: str = "RGB") -> Path:
+    """A picture per name, a function of the name; returns the folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(*size, mode=mode, seed=zlib.crc32(name.encode())).save(folder / name)
     return folder
 
 
-def numbered(*classes: str, count: int) -> list[str]:
-    """a/0.png, a/1.png, …, b/0.png, …: the names of `count` files per class."""
-    return [f"{name}/{index}.png" for name in classes for index in range(count)]
+def load(path: Path, *, labels: bool = True, **fields: Any) -> Dataset:
+    """The data set of a path; `fields` are those of its configuration."""
+    return load_data(DataConfig(data=str(path), **fields), labels=labels, progress=False)
+
+
+def image_names(data: Dataset) -> list[str]:
+    """All images of training, validation and test set, sorted."""
+    sets = [data.pretrain, data.val, data.tests.get("test")]
+    return sorted(name for images in sets if images is not None for name in images.names)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from unmask.audit.cells import MOST_CELLS, Grid, asking, choose_grid, fill_images, occlusion_maps, sureness
 
 
+@pytest.mark.case("occlusion filled with the mean color, called black, and left out the border")
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 80))
 @settings(max_examples=60, deadline=None)
 def test_every_pixel_belongs_to_one_cell(height: int, width: int, side: int) -> None:
-    """Cells shown one at a time add up to the whole image, cut cells at the border included (CASES 59)."""
+    """Cells shown one at a time add up to the whole image, cut cells at the border included."""
     grid = Grid((height, width), side)
     painted = grid.paint(torch.eye(grid.cells, dtype=torch.bool))
     assert painted.shape == (grid.cells, 1, height, width)
@@ -43,6 +44,7 @@ def _fill(kind: str, pixels: Tensor, ids: list[int], seed: int = 0) -> Tensor:
     return fill_images(pixels, torch.tensor(ids), kind, mean=mean, std=std, side=4, seed=seed)  # type: ignore[arg-type]
 
 
+@pytest.mark.case("occlusion filled with the mean color, called black, and left out the border")
 def test_fillings() -> None:
     """The mean colour; a blur that keeps constants; noise with the data's moments, keyed by image and seed."""
     pixels = torch.rand(3, 2, 20, 24, generator=torch.Generator().manual_seed(0))

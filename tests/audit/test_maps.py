@@ -63,9 +63,10 @@ def test_eigen_cam_is_the_projection_on_the_first_singular_vector(shape: tuple[i
         np.testing.assert_allclose(projection.ravel(), expected, atol=1e-5)
 
 
+@pytest.mark.case("the sign of Eigen-CAM was arbitrary")
 @pytest.mark.parametrize("seed", range(8))
 def test_eigen_cam_does_not_depend_on_the_order_of_channels(seed: int) -> None:
-    """A blob in some channels, faint noise in all: the peak is in the blob, every time (CASES 56)."""
+    """A blob in some channels, faint noise in all: the peak is in the blob, every time."""
     generator = torch.Generator().manual_seed(seed)
     activations = 0.1 * torch.rand(1, 16, 7, 9, generator=generator)
     activations[:, ::3, 2:4, 5:8] += 1.0
@@ -91,8 +92,9 @@ def test_sign_behind_a_layernorm_goes_with_the_norm(seed: int) -> None:
     assert float(((norm - norm.mean()) * first).sum()) > 0
 
 
+@pytest.mark.case("a constant image gave NaN")
 def test_constant_activations_give_zeros() -> None:
-    """No NaN, and no direction made of rounding; one flat image does not spoil its neighbours (CASES 58)."""
+    """No NaN, and no direction made of rounding; one flat image does not spoil its neighbours."""
     activations = _activations((2, 6, 3, 3))
     activations[0] = torch.rand(6, generator=torch.Generator().manual_seed(2))[:, None, None]
     found = eigen_cam(activations)
@@ -175,8 +177,9 @@ def _hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules())
 
 
+@pytest.mark.case("hooks stayed behind after an exception")
 def test_nothing_is_left_behind_after_an_exception() -> None:
-    """Hooks gone, gradient mode and training mode as before (CASES 58)."""
+    """Hooks gone, gradient mode and training mode as before."""
     model = _cnn().train()
     model.fc = _Fails()
     with pytest.raises(RuntimeError, match="broken head"):
@@ -189,6 +192,7 @@ def test_nothing_is_left_behind_after_an_exception() -> None:
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.case("frozen models had no maps")
 @pytest.mark.parametrize("build", [_cnn, _vit])
 def test_the_model_is_not_touched_and_its_mode_does_not_matter(build: Callable[[], nn.Module]) -> None:
     """A frozen model in training mode gives the maps of a trainable one in evaluation mode; all its state stays."""
@@ -213,6 +217,7 @@ def test_the_model_is_not_touched_and_its_mode_does_not_matter(build: Callable[[
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.case("one target was taken for all images")
 def test_batches_do_not_matter() -> None:
     """One image at a time gives what all together give; each has the target of its own."""
     model, images = _cnn(), _images()
@@ -222,6 +227,7 @@ def test_batches_do_not_matter() -> None:
     assert together.targets.tolist() == alone.targets.tolist() == together.logits.argmax(1).tolist()
 
 
+@pytest.mark.case("a constant image gave NaN")
 def test_a_constant_image_has_finite_maps() -> None:
     """Black images: zeros or borders, never NaN."""
     for model in (_cnn(), _vit()):
@@ -250,8 +256,9 @@ def test_channels_last_maps_are_turned() -> None:
     assert to_map(taken[0], model, found.layer, (32, 32)).shape == (4, 16, 8, 8)
 
 
+@pytest.mark.case("the last block's tokens of a ViT had no gradient")
 def test_a_layer_that_no_class_depends_on_is_an_error() -> None:
-    """After a ViT's last block only the class token counts (CASES 57)."""
+    """After a ViT's last block only the class token counts."""
     with pytest.raises(UserError, match=r"layer = blocks\.2 .*no class depends.*earlier"):
         class_maps(_vit(), _images(), layer="blocks.2")
 

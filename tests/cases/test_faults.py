@@ -1,4 +1,4 @@
-"""CASES 1, 17, 40 to 42: kills, SIGTERM, cut checkpoints, full disks and bad files in the middle of running jobs."""
+"""Kills, SIGTERM, cut checkpoints, full disks and bad files in the middle of running jobs."""
 
 import os
 import re
@@ -11,6 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 
+@pytest.mark.case("a kill while saving left half a file")
 @pytest.mark.timeout(1800)
 def test_twenty_faults_are_survived() -> None:
     """A tenth of the campaign that benchmarks/results/faults.md records; what was lost is in the output."""

@@ -1,4 +1,4 @@
-"""FAULTS 24: a weights file, a run folder or a flag cannot make timm load a file or fetch an address."""
+"""A weights file, a run folder or a flag cannot make timm load a file or fetch an address."""
 
 import json
 import os

@@ -1,37 +1,30 @@
-"""CASES 18 to 28: what went wrong elsewhere with masks.
-
-Tested elsewhere: 21 test_masking (exact count in every row), 23 targets/test_pixels (round trip of any shape), 24, 25
-laws/test_encoders (no leak, zeros, statistics over visible positions), 26 stages/test_classifier
-(test_hidden_cells_are_for_training_only), 28 targets/test_pixels (a perfect prediction paints the image).
-"""
+"""Masks: drawn anew, counted exactly, and seen by the loss only."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from tiny import draw, load
 from unmask.config import EncoderConfig, MaskConfig, PretrainConfig
 from unmask.data.imageset import batches
-from unmask.data.load import load_data
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.masking import draw_masks
+from unmask.stages.reconstructor import build_reconstructor
 from unmask.targets.pixels import hidden_loss, paint, pixel_target
 
 
+@pytest.mark.case("every worker and epoch had the same masks")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_18_masks_differ_between_samples_and_epochs_whatever_reads_them(tmp_path: object, workers: int) -> None:
+def test_masks_differ_between_samples_and_epochs_whatever_reads_them(tmp_path: Path, workers: int) -> None:
     """8 samples, 2 epochs: 16 different masks, the same with and without workers, and again for the same seed."""
-    folder = tmp_path / "images"  # type: ignore[operator]
-    folder.mkdir()
-    for index in range(8):
-        Image.fromarray(np.full((32, 32), 20 * index, np.uint8)).save(folder / f"{index}.png")
-    from unmask.config import DataConfig
-
-    data = load_data(DataConfig(data=str(folder), cache_mib=0, workers=workers), labels=False, progress=False)
+    draw(tmp_path, *(f"{index}.png" for index in range(8)), size=(32, 32))
+    data = load(tmp_path, labels=False, cache_mib=0, workers=workers)
     config = MaskConfig(mask_ratio=0.5)
 
     def masks(seed: int) -> list[bytes]:
@@ -47,14 +40,18 @@ def test_18_masks_differ_between_samples_and_epochs_whatever_reads_them(tmp_path
     assert not set(masks(0)) & set(masks(1))
 
 
+@pytest.mark.case("a ratio of 0.0 was read as not given")
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, 1.5, math.nan])
-def test_19_a_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
+def test_a_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
+    """An error before data are read."""
     with pytest.raises(UserError, match="mask_ratio"):
         MaskConfig(mask_ratio=ratio)
 
 
+@pytest.mark.case("with no hidden cell the loss was 0 / 0")
 @pytest.mark.parametrize("pattern", ["random", "block", "grid"])
-def test_20_on_a_tiny_grid_something_is_hidden_and_something_seen(pattern: str) -> None:
+def test_on_a_tiny_grid_something_is_hidden_and_something_seen(pattern: str) -> None:
+    """And a loss over no cell is 0."""
     for ratio in (0.01, 0.5, 0.99):
         config = MaskConfig(mask_ratio=ratio, mask_pattern=pattern)  # type: ignore[arg-type]
         hidden = draw_masks(config, (2, 2), seed=0, epoch=0, ids=np.arange(20)).flatten(1).sum(1)
@@ -65,8 +62,9 @@ def test_20_on_a_tiny_grid_something_is_hidden_and_something_seen(pattern: str) 
     assert float(loss.total / loss.number.clamp_min(1)) == 0
 
 
-def test_22_exactly_the_hidden_cells_are_painted_and_scored() -> None:
-    """Hidden {0, 5} of a ViT's 4x4 grid: the class token does not shift them."""
+@pytest.mark.case("the class token shifted the mask by one cell")
+def test_exactly_the_hidden_cells_are_painted_and_scored() -> None:
+    """Hidden {0, 5} of a ViT's 4x4 grid."""
     model = build_model(EncoderConfig(encoder="test_vit"), channels=1, image_size=(64, 64)).eval()
     encoder = masked_encoder(model, image_size=(64, 64))
     hidden = torch.zeros(1, 16, dtype=torch.bool)
@@ -86,13 +84,10 @@ def test_22_exactly_the_hidden_cells_are_painted_and_scored() -> None:
         assert torch.equal(changed, hidden[0])
 
 
+@pytest.mark.case("three channels were hard-coded")
 @pytest.mark.parametrize("channels", [1, 4, 13])
-def test_27_any_number_of_channels(channels: int) -> None:
+def test_any_number_of_channels(channels: int) -> None:
     """The target has cell x cell x C numbers; the whole network trains on them."""
-    from dataclasses import replace
-
-    from unmask.stages.reconstructor import build_reconstructor
-
     config = PretrainConfig(encoder=EncoderConfig(encoder="test_resnet"))
     config = replace(config, recipe=replace(config.recipe, mask=MaskConfig(cell=32)))
     network, target = build_reconstructor(config, channels=channels, image_size=(64, 64))

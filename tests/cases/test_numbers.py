@@ -1,19 +1,12 @@
-"""CASES 29 to 38: what went wrong elsewhere with numbers.
-
-Tested elsewhere: 29 stages/test_pretrain (a loss or gradient that is not finite stops, the checkpoint before it stays),
-30 targets/test_pixels (constant cells), 31 encoders/test_mixed_precision and stages/test_pretrain (bf16), 32
-deploy/test_embed (float32 files), 33 stages/test_pretrain (a collapsed encoder says so) and evaluate/test_features, 34
-targets/test_pixels (the baseline is the loss of the cells' means), 37 training/test_shares, 38 stages/test_classifier
-(training starts from the given encoder; a wrong one is refused).
-"""
+"""Batches and the numbers that come out of them."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from tiny import draw
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
 from unmask.runs.metrics import Row, read_metrics
 from unmask.stages.pretrain import pretrain
@@ -25,10 +18,7 @@ BASE = PretrainConfig(
 
 
 def _run(tmp_path: Path, images: int, batch_size: int) -> list[Row]:
-    (tmp_path / "images").mkdir()
-    for index in range(images):
-        pixels = np.random.default_rng(index).integers(0, 256, (64, 64), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "images" / f"{index}.png")
+    draw(tmp_path / "images", *(f"{index}.png" for index in range(images)), size=(64, 64), mode="L")
     optimiser = replace(BASE.recipe.optimiser, batch_size=batch_size)
     config = replace(
         BASE, data=DataConfig(data=str(tmp_path / "images")), recipe=replace(BASE.recipe, optimiser=optimiser)
@@ -36,14 +26,16 @@ def _run(tmp_path: Path, images: int, batch_size: int) -> list[Row]:
     return [row for row in read_metrics(pretrain(config, tmp_path / "run", progress=False)) if row.kind == "train"]
 
 
-def test_35_no_batch_of_one_meets_batchnorm(tmp_path: Path) -> None:
+@pytest.mark.case("BatchNorm failed on a last batch of one image")
+def test_no_batch_of_one_meets_batchnorm(tmp_path: Path) -> None:
     """9 images in batches of 4: three near equal batches an epoch, finite."""
     rows = _run(tmp_path, 9, 4)
     assert len(rows) == 6
     assert all(np.isfinite(row.loss) for row in rows)
 
 
+@pytest.mark.case("fewer images than the batch trained nothing")
 @pytest.mark.parametrize("images", [1, 3])
-def test_36_fewer_images_than_the_batch_still_train(tmp_path: Path, images: int) -> None:
+def test_fewer_images_than_the_batch_still_train(tmp_path: Path, images: int) -> None:
     """A step an epoch; a single image too."""
     assert len(_run(tmp_path, images, 8)) == 2

@@ -1,11 +1,4 @@
-"""CASES 39 to 50: what went wrong elsewhere with resuming, checkpoints and several processes.
-
-Tested elsewhere: 40, 44 stages/test_pretrain and stages/test_classifier_resume (bit-equal after any step, teacher,
-averages and BatchNorm included) and training/test_accidents (two processes), 42 training/test_checkpoint, test_runs and
-cases/test_faults (kills, cut files, full disks), 47 test_runs and cli/test_cli, 48 stages/test_pretrain (a gradient for
-every parameter) and training/test_processes, 50 training/test_processes (uneven shares; one process fails),
-training/test_accidents (one is killed) and data/test_workers (a decoding process is killed).
-"""
+"""Resuming and starting from files: nothing is rescaled, repeated, lost or mistaken for something else."""
 
 import itertools
 from dataclasses import replace
@@ -32,7 +25,8 @@ CONFIG = PretrainConfig(
 )
 
 
-def test_39_another_length_is_refused_and_named(tmp_path: Path) -> None:
+@pytest.mark.case("resuming with another number of epochs rescaled the schedule silently")
+def test_another_length_is_refused_and_named(tmp_path: Path) -> None:
     """The schedule is a function of the length: resuming with another would rescale it silently."""
     run = pretrain(CONFIG, tmp_path / "run", progress=False)
     longer = replace(CONFIG, recipe=replace(CONFIG.recipe, optimiser=replace(CONFIG.recipe.optimiser, steps=4)))
@@ -40,8 +34,9 @@ def test_39_another_length_is_refused_and_named(tmp_path: Path) -> None:
         pretrain(longer, run, resume=True, progress=False)
 
 
+@pytest.mark.case("images were repeated or skipped after a stop within an epoch")
 @pytest.mark.parametrize("stopped", [1, 4, 5, 7])
-def test_41_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
+def test_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
     """The batches before a stop and those after it, put together: two epochs, each image once in either."""
     data = load_data(CONFIG.data, labels=False, progress=False)
     images = data.pretrain.select(range(23))
@@ -66,7 +61,8 @@ def test_41_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
     assert seen[:5] != seen[5:]
 
 
-def test_43_a_checkpoint_has_plain_types_only(tmp_path: Path) -> None:
+@pytest.mark.case("a checkpoint could be saved, but not loaded with weights_only=True")
+def test_a_checkpoint_has_plain_types_only(tmp_path: Path) -> None:
     """Tensors and JSON in safetensors: nothing to unpickle."""
     found = newest(pretrain(CONFIG, tmp_path / "run", progress=False))
     assert found is not None
@@ -75,7 +71,8 @@ def test_43_a_checkpoint_has_plain_types_only(tmp_path: Path) -> None:
     assert found[0].suffix == ".safetensors"
 
 
-def test_45_a_weights_file_is_no_run(tmp_path: Path) -> None:
+@pytest.mark.case("a weights file given to resume was a KeyError")
+def test_a_weights_file_is_not_a_run(tmp_path: Path) -> None:
     """Given to --resume, the line says what is wrong; as --init it works."""
     run = pretrain(CONFIG, tmp_path / "run", progress=False)
     with pytest.raises(UserError, match="use --init"):
@@ -83,7 +80,8 @@ def test_45_a_weights_file_is_no_run(tmp_path: Path) -> None:
     pretrain(replace(CONFIG, init=str(run / "encoder.safetensors")), tmp_path / "next", progress=False)
 
 
-def test_46_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
+@pytest.mark.case("weights for another number of classes did not load")
+def test_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
     """Weights of a classifier of five, head included, for one of three: the encoder's are the same, the head is new,
     and this is said."""
     options = EncoderConfig(encoder="test_resnet")
@@ -98,7 +96,9 @@ def test_46_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
         assert torch.equal(tensor, fresh[name] if name in head else five.state_dict()[name]), name
 
 
-def test_49_the_order_of_epochs_differs_and_repeats() -> None:
+@pytest.mark.case("without set_epoch every epoch had the same order")
+def test_the_order_of_epochs_differs_and_repeats() -> None:
+    """The order is a function of seed and epoch."""
     orders = [tuple(permutation(0, "order", epoch, 50).tolist()) for epoch in (0, 1, 0)]
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[1]) == list(range(50))

@@ -2,8 +2,7 @@
 
 Streams with a shuffle buffer begin an epoch anew after a stop, repeat or drop samples where shards do not divide by
 workers and processes, and draw another order for another number of them. Here a shard is an index into a file: order,
-augmentation and shares are those of every other source. Tested elsewhere: cut and damaged shards, labels, WebDataset as
-oracle in data/test_shards; shares of processes in training/test_processes.
+augmentation and shares are those of every other source.
 """
 
 import io

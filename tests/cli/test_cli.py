@@ -87,6 +87,7 @@ def test_a_reader_that_has_seen_enough_gets_no_error() -> None:
     assert program.returncode == 141
 
 
+@pytest.mark.case("paths that are not ASCII could not be read")
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
     """Neither a Latin-1 terminal nor a path that is no UTF-8 ends a command with a traceback."""
     for name in ("猫", "b"):

@@ -42,6 +42,7 @@ def test_as_few_groups_as_possible_are_touched() -> None:
     assert len(groups[rows].unique()) == 2
 
 
+@pytest.mark.case("a class with one image broke a stratified subset")
 def test_a_class_with_too_few_images_is_named_with_the_largest_possible_budget() -> None:
     labels = torch.tensor([0] * 9 + [1] * 4 + [2] * 9)
     with pytest.raises(UserError, match=r"5 labelled images a class are wanted, but class cat has 4 .* budget is 4"):

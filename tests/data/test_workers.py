@@ -70,6 +70,7 @@ def test_batches_come_in_order_whatever_way_they_take(happens: Callable[[Tensor]
         assert failures == want[1]
 
 
+@pytest.mark.case("a decoding process that died left the run waiting")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("happens", "line"), [(_killed, "was killed"), (_refused, r"^a\.tar: damaged$")])
 def test_what_a_worker_meets_is_one_line(happens: Callable[[Tensor], None], line: str) -> None:

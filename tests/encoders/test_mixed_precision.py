@@ -9,6 +9,7 @@ from unmask.encoders.masked import masked_encoder
 from unmask.masking import draw_masks
 
 
+@pytest.mark.case("number types clashed under autocast")
 @pytest.mark.parametrize(
     ("name", "execution"),
     [

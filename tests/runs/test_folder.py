@@ -32,6 +32,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+@pytest.mark.case("a second run overwrote the first")
 def test_an_occupied_folder_is_refused_and_untouched(tmp_path: Path) -> None:
     """The message names both flags."""
     (tmp_path / "precious.txt").write_text("mine")
@@ -192,8 +193,9 @@ def test_a_half_file_of_a_kill_is_no_content(tmp_path: Path) -> None:
     assert claim_folder(tmp_path, PretrainConfig(), resume=True) is True
 
 
+@pytest.mark.case("a weights file given to resume was a KeyError")
 def test_weights_are_no_run(tmp_path: Path) -> None:
-    """CASES 45: given to --resume, a weights file is answered with the flag that takes it."""
+    """Given to --resume, a weights file is answered with the flag that takes it."""
     (tmp_path / "encoder.safetensors").write_bytes(b"weights")
     with pytest.raises(UserError, match="these are weights, not a run: use --init"):
         check_folder(tmp_path / "encoder.safetensors", PretrainConfig(), resume=True)

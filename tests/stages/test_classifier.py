@@ -42,6 +42,7 @@ def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, 
     assert torch.equal(tuned.logits["test"], fresh.logits["test"])
 
 
+@pytest.mark.case("fine-tuning started silently from random weights")
 def test_training_starts_from_the_given_encoder(
     training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
@@ -59,6 +60,7 @@ def test_training_starts_from_the_given_encoder(
         assert torch.equal(tensor, fresh[name] if name in head else weights[name]), name
 
 
+@pytest.mark.case("fine-tuning started silently from random weights")
 def test_a_wrong_encoder_is_refused(
     training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
@@ -189,6 +191,7 @@ def test_loss_is_cross_entropy_with_smoothing(training: ClassifyConfig) -> None:
     assert float(soft) == pytest.approx(float(F.cross_entropy(logits, labels, label_smoothing=0.1)), rel=1e-6)
 
 
+@pytest.mark.case("mixup failed on an odd batch")
 def test_mixup_is_convex() -> None:
     """The same share for images and targets, targets still sum to one, an odd batch is handled."""
     images = torch.arange(5.0).reshape(5, 1, 1, 1)
@@ -208,6 +211,7 @@ def test_early_stopping_keeps_the_best_state(training: ClassifyConfig, data: Dat
     assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
 
 
+@pytest.mark.case("masking was left on at evaluation")
 def test_hidden_cells_are_for_training_only(training: ClassifyConfig, data: Dataset) -> None:
     """The control hides cells in training; two evaluations of its model are bit-equal, and the training differs."""
     masked = fit(replace(training, hide_cells=0.75, hide_cell=4), data)

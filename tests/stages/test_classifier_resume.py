@@ -65,6 +65,7 @@ def _kill(progress: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.case("teacher, averages or BatchNorm statistics were lost on resuming")
 def test_killed_anywhere_it_ends_bit_equal(
     training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, stops: list[int]
 ) -> None:

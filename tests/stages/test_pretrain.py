@@ -68,6 +68,7 @@ def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data
     assert read_metrics(runs[0]) != read_metrics(runs[2])
 
 
+@pytest.mark.case("random state was not restored")
 @pytest.mark.parametrize(("ema", "target"), [(0.9, "normalised_pixels"), (0.0, "ema_teacher")])
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_resume_is_bit_equal(
@@ -138,6 +139,7 @@ def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig,
     assert any("per 256 images" in note for note in facts["notes"])
 
 
+@pytest.mark.case("number types clashed under autocast")
 @pytest.mark.parametrize("precision", ["bf16"])
 def test_mixed_precision_is_finite(
     with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, precision: str
@@ -149,6 +151,7 @@ def test_mixed_precision_is_finite(
     assert {t.dtype for t in load_weights(run / "encoder.safetensors")[0].values()} <= {torch.float32, torch.int64}
 
 
+@pytest.mark.case("NaN was logged for epochs")
 def test_a_loss_that_is_not_finite_stops(
     with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
@@ -168,6 +171,7 @@ def test_a_loss_that_is_not_finite_stops(
     assert saved == ["step_00000002.safetensors"]
 
 
+@pytest.mark.case("NaN was logged for epochs")
 def test_a_gradient_that_is_not_finite_stops(
     with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
@@ -188,6 +192,7 @@ def test_a_gradient_that_is_not_finite_stops(
     assert saved == ["step_00000002.safetensors"]
 
 
+@pytest.mark.case("parameters without a gradient broke data-parallel training")
 def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """Data-parallel training hangs or fails on a parameter without a gradient."""
     from unmask.data.imageset import batches
@@ -243,6 +248,7 @@ def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_p
         pretrain(taught_by(str(tmp_path / "nowhere")), tmp_path / "c", progress=False, dataset=data)
 
 
+@pytest.mark.case("the loss was fine, the encoder had collapsed")
 def test_a_collapsed_encoder_says_so(
     pretraining: PretrainConfig, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from unmask.targets.pixels import VARIANCE_FLOOR, hidden_loss, paint, patchify, 
 from unmask.targets.target import PixelTarget
 
 
+@pytest.mark.case("patches were square only")
 @given(st.integers(1, 13), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2, 4, 8]))
 def test_round_trip_of_any_shape(channels: int, rows: int, columns: int, cell: int) -> None:
     """Bit-exact, not square, any channels; D = C · cell²."""
@@ -48,6 +49,7 @@ def test_loss_is_the_mean_over_hidden_cells() -> None:
     assert torch.equal(hidden_loss(elsewhere, target, target, hidden).total, loss.total)
 
 
+@pytest.mark.case("the loss was good, the picture bad")
 def test_baseline_is_the_loss_of_the_cells_means() -> None:
     """What "predict the patch mean" would reach, from the same function."""
     target = torch.randn(2, 16, 3, 3, generator=torch.Generator().manual_seed(1))
@@ -68,6 +70,7 @@ def test_normalised_target_has_zero_mean_and_unit_deviation() -> None:
     torch.testing.assert_close(target.var(1, unbiased=False), variance / (variance + VARIANCE_FLOOR))
 
 
+@pytest.mark.case("the normalized target of a constant cell was not finite")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_constant_cells_are_finite(dtype: torch.dtype) -> None:
     """A black image has the target 0 in every precision."""
@@ -76,6 +79,7 @@ def test_constant_cells_are_finite(dtype: torch.dtype) -> None:
     torch.testing.assert_close(target, torch.zeros_like(target), atol=1e-2, rtol=0)
 
 
+@pytest.mark.case("pictures of reconstructions had wrong colors")
 @pytest.mark.parametrize("normalised", [True, False])
 def test_a_perfect_prediction_paints_the_image(normalised: bool) -> None:
     """And the masked picture is grey exactly where cells are hidden."""

@@ -78,6 +78,7 @@ def test_sigterm_to_one_stops_both(folder: Path, stage: str) -> None:
     assert told["seconds"] < SOON
 
 
+@pytest.mark.case("a process that died left the others waiting")
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other(folder: Path, stage: str, victim: int) -> None:

@@ -68,6 +68,7 @@ def test_restored_moments_lie_as_their_weights(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
+@pytest.mark.case("a kill while saving left half a file")
 def test_a_cut_newest_checkpoint_falls_back_aloud(tmp_path: Path) -> None:
     """Half a file is passed over with a warning that names it."""
     for step in (1, 2):
@@ -118,6 +119,7 @@ def test_a_cut_checkpoint_takes_no_place_of_a_whole_one(tmp_path: Path) -> None:
     assert found[2]["step"] == 9
 
 
+@pytest.mark.case("a kill while saving left half a file")
 def test_a_full_disk_is_an_os_error_and_keeps_what_was_there(tmp_path: Path) -> None:
     """A limit of the file size stands in for it; no half file stays, and the earlier one still loads."""
     path = tmp_path / "state.safetensors"

@@ -45,6 +45,7 @@ def test_fewer_images_than_the_batch_still_train() -> None:
     assert plan_steps(OptimiserConfig(batch_size=8, epochs=5), 3) == (5, 1, 3)
 
 
+@pytest.mark.case("tokens were decayed, or in the wrong group of learning rates")
 def test_decay_is_for_kernels_only() -> None:
     """Biases, norms and tokens are not decayed; every trainable parameter is in exactly one group."""
     model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(160, 160), classes=5)
@@ -79,6 +80,7 @@ def test_gains_scales_and_what_timm_spares_are_not_decayed(name: str, spared: st
     assert sum(decay[f"model.{kernel}"] == 0.05 for kernel in kernels) > 0.8 * len(kernels) > 0
 
 
+@pytest.mark.case("tokens were decayed, or in the wrong group of learning rates")
 def test_layer_decay_falls_towards_the_stem() -> None:
     """Clark et al.: the head has scale 1, the stem and the tokens the smallest."""
     model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(160, 160), classes=5)

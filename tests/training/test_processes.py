@@ -51,6 +51,7 @@ def folders(request: pytest.FixtureRequest, folder_of_all: Path) -> tuple[Path, 
     return folder_of_all / "one", folder_of_all / request.param
 
 
+@pytest.mark.case("uneven batches hung")
 @pytest.mark.parametrize("run", ["cnn", "teacher", "vit", "pieces", "swin", "tuned", "average"])
 def test_two_processes_train_what_one_trains(folders: tuple[Path, Path], run: str) -> None:
     """Weights, BatchNorm's statistics and averages after all steps, and every logged number, up to rounding."""

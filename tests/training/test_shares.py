@@ -19,6 +19,7 @@ def _engines(world: int) -> list[Any]:
     return [SimpleNamespace(num_processes=world, process_index=rank) for rank in range(world)]
 
 
+@pytest.mark.case("uneven batches hung")
 @given(st.integers(2, 300), st.integers(1, 64), st.integers(1, 8), st.integers(1, 4))
 def test_every_image_is_in_one_share_of_one_batch(images: int, batch: int, world: int, accumulate: int) -> None:
     """And the batches hold the same images as those of one process; no share lacks an image for a micro-batch."""
@@ -50,8 +51,9 @@ def test_the_plan_of_one_and_two_processes_is_one() -> None:
         plan_steps(OptimiserConfig(batch_size=4), 100, 8)
 
 
-def test_37_effective_learning_rate() -> None:
-    """CASES 37: 8 a device, 2 micro-batches, 2 processes, base rate 1e-3 per 256."""
+@pytest.mark.case("nobody knew the effective learning rate")
+def test_effective_learning_rate_of_several_processes() -> None:
+    """8 a device, 2 micro-batches, 2 processes, base rate 1e-3 per 256."""
     config = OptimiserConfig(lr=1.25e-4, batch_size=32, accumulate=2)
     assert effective_lr(config, processes=2) == (
         "lr 0.000125 at batch 32 = 8 a micro-batch x 2 micro-batches x 2 processes (base lr 0.001 per 256 images)"

@@ -1,0 +1,111 @@
+"""Files that cannot be read: cut off, empty, gone; named or skipped, and nothing else is lost."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tiny import draw, image_names, load, numbered, picture
+from unmask.config import AugmentConfig
+from unmask.data.decode import decode
+from unmask.data.imageset import batches
+from unmask.errors import UserError
+
+
+@pytest.mark.case("one truncated file killed a run hours in, its path not named")
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp", "gif", "npy"])
+def test_a_truncated_file_is_named_or_skipped_never_half_decoded(tmp_path: Path, suffix: str, share: float) -> None:
+    """With `error` the line names the file; with `skip` it is counted and every other image is there."""
+    draw(tmp_path, *numbered("a", "b"))
+    path = tmp_path / "a" / f"cut.{suffix}"
+    if suffix == "npy":
+        np.save(path, np.asarray(picture()))
+    else:
+        picture().save(path)
+    whole = path.read_bytes()
+    assert decode(path).shape == (3, 24, 24)
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(UserError, match=rf"a/cut\.{suffix}: "):
+        load(tmp_path)
+    data = load(tmp_path, on_bad_file="skip")
+    assert len(data.bad_files) == 1
+    assert f"a/cut.{suffix}" in data.bad_files[0]
+    assert len(image_names(data)) == 12
+
+
+@pytest.mark.case("half a JPEG was decoded, the rest grey")
+def test_a_jpeg_without_its_last_bytes_is_not_half_grey(tmp_path: Path) -> None:
+    """Whatever is cut from the end: either the same pixels or an error."""
+    path = tmp_path / "x.jpg"
+    picture().save(path, quality=50)
+    whole, pixels = path.read_bytes(), decode(path)
+    refused = 0
+    for cut in range(1, 60):
+        path.write_bytes(whole[:-cut])
+        try:
+            assert np.array_equal(decode(path), pixels)
+        except UserError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.case("skipping bad files by recursion never ended")
+def test_a_folder_of_bad_files_only_is_an_error_under_either_policy(tmp_path: Path) -> None:
+    """The line counts them and names the first."""
+    for name in numbered("a", "b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no image")
+    for policy in ("error", "skip"):
+        with pytest.raises(UserError, match=r"no readable image: .*0\.png.* \(12 of 12 files are unreadable\)"):
+            load(tmp_path, on_bad_file=policy)
+
+
+@pytest.mark.case("skipping a bad last file ran past the end")
+def test_with_the_last_file_bad_every_good_one_is_there_once(tmp_path: Path) -> None:
+    """Nothing is read twice in its place."""
+    draw(tmp_path, *numbered("a", "b"))
+    (tmp_path / "b" / "5.png").write_bytes(b"")
+    data = load(tmp_path, on_bad_file="skip")
+    assert image_names(data) == sorted(set(numbered("a", "b")) - {"b/5.png"})
+
+
+@pytest.mark.case("a file vanished in the middle of a run")
+@pytest.mark.parametrize("policy", ["error", "skip"])
+def test_a_file_that_vanishes_after_an_epoch_is_named_and_the_policy_followed(tmp_path: Path, policy: str) -> None:
+    """`error` names it; `skip` leaves out this one image."""
+    data = load(draw(tmp_path, *numbered("a", "b")), cache_mib=0, workers=2, on_bad_file=policy)
+    order = torch.arange(len(data.pretrain))
+
+    def epoch(number: int) -> list[int]:
+        parts = batches(data.pretrain, order, 3, mean=data.mean, std=data.std, augment=AugmentConfig(), epoch=number)
+        return [i for part in parts for i in part.ids.tolist()]
+
+    assert epoch(0) == data.pretrain.ids.tolist()
+    (tmp_path / data.pretrain.names[2]).unlink()
+    if policy == "error":
+        with pytest.raises(UserError, match=data.pretrain.names[2]):
+            epoch(1)
+    else:
+        assert epoch(1) == [i for i in data.pretrain.ids.tolist() if i != int(data.pretrain.ids[2])]
+
+
+def test_cached_data_need_no_files(tmp_path: Path) -> None:
+    """Once read into memory, images survive their files."""
+    data = load(draw(tmp_path, *numbered("a", "b")))
+    shutil.rmtree(tmp_path / "a")
+    assert data.pretrain.raw(range(len(data.pretrain))).isfinite().all()
+
+
+def test_a_bad_file_moves_no_other_image_to_another_split(tmp_path: Path) -> None:
+    """Otherwise the test set of a later run would have been trained on."""
+    draw(tmp_path, *numbered("a", "b", count=20))
+    before = load(tmp_path)
+    victim = before.pretrain.names[0]
+    (tmp_path / victim).write_bytes(b"")
+    after = load(tmp_path, on_bad_file="skip")
+    assert after.pretrain.names == before.pretrain.names[1:]
+    assert after.tests["test"].names == before.tests["test"].names
+    assert torch.equal(after.pretrain.ids, before.pretrain.ids[1:])
