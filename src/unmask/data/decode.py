@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from unmask.data.deep import loses_depth, read_deep_png, read_tiff
-from unmask.data.jpeg import is_plain, read_jpeg, upright
+from unmask.data.deep import loses_depth, read_deep_png
+from unmask.data.jpeg import is_plain, read_jpeg
 from unmask.data.modes import finite, to_array
 from unmask.data.naming import one_line, shown
+from unmask.data.orientation import upright
 from unmask.data.stored import File, readable
+from unmask.data.tiff import full_pages, open_tiff, pages_of, read_tiff_page, seek
 from unmask.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
@@ -49,12 +51,35 @@ def decode(
             return read_npy(path)
         with open_image(path) as image:
             if image is None:
-                return read_tiff(path, page, pages_are_channels)
-            pages = range(getattr(image, "n_frames", 1)) if pages_are_channels else [page]
+                return _read_by_tifffile(path, page, pages_are_channels)
+            wanted = pages_of(image, path) if pages_are_channels else [_position(image, path, page)]
             if target is not None and image.format == "JPEG":
                 image.draft(None, (2 * max(target), 2 * max(target)))
-            arrays = [read_page(image, path, i) for i in pages]
+            arrays = [read_page(image, path, position) for position in wanted]
             return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+
+def _read_by_tifffile(path: File, page: int, pages_are_channels: bool) -> NDArray[np.generic]:
+    """A page, or all pages as channels, of a TIFF that Pillow cannot open."""
+    with open_tiff(path) as file:
+        pages = full_pages(file)
+        require_page(page, len(pages))
+        return np.concatenate([read_tiff_page(p) for p in (pages if pages_are_channels else [pages[page]])])
+
+
+def _position(image: Image.Image, path: File, page: int) -> int:
+    """Where in the file a page of an open image is."""
+    if page == 0:
+        return 0
+    positions = pages_of(image, path)
+    require_page(page, len(positions))
+    return positions[page]
+
+
+def require_page(page: int, count: int) -> None:
+    """Raise `UserError` where a file has no such page."""
+    if page >= count:
+        raise UserError(f"page {page} is wanted, the file has {count} (counted from 0)")
 
 
 @contextmanager
@@ -74,15 +99,16 @@ def quiet() -> Iterator[None]:
 
     Filters and log levels are global, so this is entered once by the thread that starts the others.
     """
-    logger = logging.getLogger("tifffile")
-    level = logger.level
+    levels = {logger: logger.level for logger in map(logging.getLogger, ("tifffile", "PIL"))}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")
-            logger.setLevel(logging.CRITICAL)
+            for logger in levels:
+                logger.setLevel(logging.CRITICAL + 1)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -123,20 +149,19 @@ def _require_tiff(path: File) -> None:
     raise UserError("not an image of a known kind, or cut off within its header")
 
 
-def read_page(image: Image.Image, path: File, page: int) -> NDArray[np.generic]:
-    """One page of an open image as (C, H, W).
+def read_page(image: Image.Image, path: File, position: int) -> NDArray[np.generic]:
+    """The page at a position of an open image as (C, H, W).
 
     Raises:
-        UserError: no such page, cut off, or of an unsupported mode.
+        UserError: cut off, or of an unsupported mode.
     """
-    pages = getattr(image, "n_frames", 1)
-    if page >= pages:
-        raise UserError(f"page {page} is wanted, the file has {pages} (counted from 0)")
-    image.seek(page)
+    if not seek(image, position):
+        with open_tiff(path) as file:
+            return read_tiff_page(file.pages[position].aspage())
     if loses_depth(image):
-        return read_deep_png(path) if image.format == "PNG" else read_tiff(path, page, False)
+        return read_deep_png(path)
     if is_plain(image):
-        return upright(read_jpeg(image), image)
+        return upright(read_jpeg(image), image.getexif().get(0x0112, 1))
     image.load()
     if image.format == "PNG":
         require_whole_png(path)

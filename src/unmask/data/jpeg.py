@@ -38,15 +38,3 @@ def read_jpeg(image: Image.Image) -> NDArray[np.uint8]:
     assert isinstance(file, BytesIO)
     values = package.decode_jpeg(file.getbuffer(), "RGB" if image.mode == "RGB" else "GRAY")
     return np.asarray(values.transpose(2, 0, 1))
-
-
-def upright(values: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
-    """Turned and mirrored as the image's EXIF orientation says (EXIF 2.32, tag 0x0112)."""
-    orientation = image.getexif().get(0x0112, 1)
-    if orientation in (5, 6, 7, 8):
-        values = values.transpose(0, 2, 1)
-    if orientation in (3, 4, 7, 8):
-        values = values[:, ::-1]
-    if orientation in (2, 3, 6, 7):
-        values = values[:, :, ::-1]
-    return values if orientation in (0, 1) else np.ascontiguousarray(values)

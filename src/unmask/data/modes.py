@@ -34,7 +34,10 @@ def to_array(image: Image.Image) -> NDArray[np.generic]:
     if plain.mode == "L":
         return values[None]
     if plain.mode.startswith("I"):
-        return as_16_bit(values)[None]
+        deep = as_16_bit(values)
+        if "transparency" in image.info:
+            deep = np.where(deep == image.info["transparency"], np.uint16(65535 * BACKGROUND // 255), deep)
+        return deep[None]
     if plain.mode == "F":
         return finite(values.astype(np.float32))[None]
     raise UserError(f"images of mode {image.mode} are not supported: convert to RGB, grey, 16-bit grey or float grey")

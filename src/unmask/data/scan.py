@@ -9,12 +9,13 @@ from PIL import Image
 
 from unmask.config.data import DataConfig
 from unmask.data.decode import named, open_image, quiet, read_npy
-from unmask.data.deep import loses_depth, open_tiff, page_layout
+from unmask.data.deep import loses_depth
 from unmask.data.form import Form, Kind, kind_of, widest
 from unmask.data.modes import GREY, NOT_FINITE, is_finite
 from unmask.data.source import Arrays, Source
 from unmask.data.stored import File
 from unmask.data.threads import mapped
+from unmask.data.tiff import full_pages, open_tiff, page_layout, pages_of, seek
 from unmask.errors import UserError
 
 DEFAULT_SIZE = (224, 224)
@@ -44,13 +45,14 @@ def read_header(path: File, *, page: int = 0, pages_are_channels: bool = False) 
             values = read_npy(path, mapped=True)
             return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
         with open_image(path, whole=False) as image:
-            if image is None or (image.format == "TIFF" and loses_depth(image)):
+            if image is None:
                 return _tiff_header(path, page, pages_are_channels)
-            pages = getattr(image, "n_frames", 1)
-            image.seek(min(page, pages - 1))
+            pages = pages_of(image, path) if page or pages_are_channels else [0]
+            if not seek(image, pages[min(page, len(pages) - 1)]):
+                return _tiff_header(path, page, pages_are_channels)
             width, height = image.size
             size = (width, height) if _orientation(image) >= 5 else (height, width)
-            channels = (1 if image.mode in GREY else 3) * (pages if pages_are_channels else 1)
+            channels = (1 if image.mode in GREY else 3) * (len(pages) if pages_are_channels else 1)
             return Header(size, channels, _kind(image))
 
 
@@ -69,10 +71,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _tiff_header(path: File, page: int, pages_are_channels: bool) -> Header:
     with open_tiff(path) as file:
-        pages = list(file.pages) if pages_are_channels else [file.pages[min(page, len(file.pages) - 1)]]
-        layouts = [page_layout(p) for p in pages]
-    kind: Kind = "float32" if layouts[0][3].kind == "f" else "uint8" if layouts[0][3].itemsize == 1 else "uint16"
-    return Header((layouts[0][1], layouts[0][2]), sum(layout[0] for layout in layouts), kind)
+        pages = full_pages(file)
+        layouts = [page_layout(p) for p in (pages if pages_are_channels else [pages[min(page, len(pages) - 1)]])]
+    return Header((layouts[0][1], layouts[0][2]), sum(layout[0] for layout in layouts), kind_of(layouts[0][3]))
 
 
 @dataclass(frozen=True)
