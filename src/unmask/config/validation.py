@@ -24,7 +24,7 @@ def require_between(
 
 def require_at_least(field: str, value: float, low: float) -> None:
     """Require a finite value >= low."""
-    require(math.isfinite(value) and value >= low, field, value, f"at least {low:g}")
+    require((isinstance(value, int) or math.isfinite(value)) and value >= low, field, value, f"at least {low:g}")
 
 
 def require_choice(field: str, value: str, choices: Sequence[str]) -> None:

@@ -1,0 +1,60 @@
+"""Any value of a record, from its type hints, and small changes to its JSON."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from hypothesis import strategies as st
+
+_SCALARS: dict[Any, st.SearchStrategy[Any]] = {
+    int: st.integers(0, 9),
+    float: st.floats(-9, 9),
+    bool: st.booleans(),
+    str: st.text(max_size=3),
+    type(None): st.none(),
+}
+_OTHER_VALUES = (None, True, 3, -0.5, float("nan"), float("inf"), "x", [], {}, [1, "y"], {"z": 1}, 10**400)
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of a type as records use them."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of([values_of(arg) for arg in args])
+    if origin is Literal:
+        return st.sampled_from(args)
+    if origin is dict:
+        return st.dictionaries(values_of(args[0]), values_of(args[1]), max_size=2)
+    if origin is tuple:
+        return st.lists(values_of(args[0]), max_size=2).map(tuple)
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        return st.builds(hint, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)})
+    return _SCALARS[hint]
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths of everything inside JSON values."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from _places(item, (*path, key))
+
+
+@st.composite
+def altered(draw: st.DrawFn, value: Any) -> Any:
+    """JSON values in which one place is dropped, replaced by another value, or has an unknown neighbour."""
+    *above, key = draw(st.sampled_from(list(_places(value))))
+    spot = value
+    for name in above:
+        spot = spot[name]
+    change = draw(st.sampled_from(["drop", "replace", "add"]))
+    if change == "drop":
+        del spot[key]
+    elif change == "add" and isinstance(spot, dict):
+        spot["unheard_of"] = 1
+    else:
+        spot[key] = draw(st.sampled_from(_OTHER_VALUES))
+    return value

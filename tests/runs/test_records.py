@@ -1,0 +1,163 @@
+"""Records of a run: to JSON and back, and every altered file is one line or is read as it is written."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from record_values import altered, values_of
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
+from unmask.errors import UserError
+from unmask.runs.environment import describe_environment
+from unmask.runs.files import read_json, write_json
+from unmask.runs.metrics import TrainingRow, ValidationRow, append_metrics, read_metrics
+from unmask.runs.read import FORMAT, read_config, read_record, write_config
+from unmask.runs.records import ClassificationResult, ClassScores, DataFacts, Environment, Scores
+
+RECORDS = (Environment, ClassificationResult, TrainingRow, ValidationRow)
+SCORES = Scores(
+    accuracy=0.5,
+    balanced_accuracy=0.5,
+    macro_f1=1 / 3,
+    auroc=None,
+    per_class=(ClassScores(name="a", recall=1.0, precision=0.5, images=1),),
+    confusion=((1, 0), (1, 0)),
+)
+EXAMPLES = {
+    "environment.json": describe_environment(data=DataFacts(fingerprint="f"), notes=("one",), steps=3),
+    "result.json": ClassificationResult(
+        metrics={"test": SCORES}, seconds=1.5, labelled_images=9, validation_labels=3, notes=()
+    ),
+}
+STEADY = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_every_record_has_an_inverse(kind: type[Any], data: st.DataObject) -> None:
+    """Through real JSON text."""
+    record = data.draw(values_of(kind))
+    assert from_json(kind, json.loads(json.dumps(to_json(record)))) == record
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@given(data=st.data())
+@STEADY
+def test_an_altered_file_is_one_line_or_read_as_it_stands(name: str, data: st.DataObject, tmp_path: Path) -> None:
+    """The line begins with the file; nothing is read as something else, nothing missing as a default."""
+    file = tmp_path / name
+    write_json(file, EXAMPLES[name])
+    changed = data.draw(altered(read_json(file)))
+    write_json(file, changed)
+    try:
+        found = read_record(type(EXAMPLES[name]), file)
+    except UserError as error:
+        assert str(error).startswith(f"{file}: ")  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert to_json(found) == changed
+
+
+@pytest.mark.parametrize(
+    "config", [PretrainConfig(), ClassifyConfig(budget=3), ClassifyConfig(init="p"), CompareConfig()]
+)
+@given(data=st.data())
+@STEADY
+def test_an_altered_configuration_likewise(config: Any, data: st.DataObject, tmp_path: Path) -> None:
+    """What is read has exactly the fields and values of the file."""
+    write_config(tmp_path, config)
+    file = tmp_path / "config.json"
+    changed = data.draw(altered(read_json(file)))
+    write_json(file, changed)
+    try:
+        found = read_config(tmp_path)
+    except UserError as error:
+        assert str(error).startswith(f"{file}: ")  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert to_json(found) == {name: value for name, value in changed.items() if name not in ("format", "kind")}
+
+
+@given(
+    line=st.dictionaries(
+        st.sampled_from(["kind", "step", "loss", "x"]), st.none() | st.integers() | st.text() | st.floats()
+    )
+)
+@example(line={"kind": "train", "step": 3, "loss": math.nan})
+@STEADY
+def test_an_altered_line_of_the_metrics_names_its_number(line: dict[str, Any], tmp_path: Path) -> None:
+    """Between two good lines."""
+    file = tmp_path / "metrics.jsonl"
+    good = TrainingRow(step=1, loss=0.5)
+    file.unlink(missing_ok=True)
+    append_metrics(tmp_path, good)
+    with file.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    append_metrics(tmp_path, good)
+    try:
+        rows = read_metrics(tmp_path)
+    except UserError as error:
+        assert str(error).startswith(f"{file}: line 2: ")  # noqa: PT017
+    else:
+        assert rows == [good, TrainingRow(**line), good]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"metrics": {}, "seconds": "1"}, "seconds: expected a finite number, found '1'"),
+        ({"seconds": math.nan}, "seconds: expected a finite number, found nan"),
+        ({"notes": None}, "notes: expected a list, found None"),
+        (
+            {"note": []},
+            "unknown field 'note'; the fields are labelled_images, metrics, notes, seconds, validation_labels",
+        ),
+        ({"metrics": {"test": {}}}, "metrics.test: the field 'accuracy' is missing"),
+        (
+            {"metrics": {"test": to_json(SCORES) | {"per_class": [{"name": 3}]}}},
+            "metrics.test.per_class[0].name: expected text, found 3",
+        ),
+    ],
+)
+def test_the_line_names_file_and_field(change: dict[str, Any], line: str, tmp_path: Path) -> None:
+    """Of a result; the value too."""
+    file = tmp_path / "result.json"
+    write_json(file, to_json(EXAMPLES["result.json"]) | change)
+    with pytest.raises(UserError) as error:
+        read_record(ClassificationResult, file)
+    assert str(error.value) == f"{file}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("found", "line"), [(None, "an earlier version of unmask (format 1,"), (3, "a newer version of unmask (format 3,")]
+)
+def test_a_run_of_another_format_is_said(found: int | None, line: str, tmp_path: Path) -> None:
+    """Before its fields are looked at, which may be other ones."""
+    values = {"format": found, "kind": "another", "data": {}, "seed": 0, "unheard_of": 1}
+    write_json(tmp_path / "config.json", {name: value for name, value in values.items() if value is not None})
+    with pytest.raises(UserError) as error:
+        read_config(tmp_path)
+    assert f"was written by {line} this version reads {FORMAT})" in str(error.value)
+
+
+def test_a_configuration_of_another_kind_than_it_says(tmp_path: Path) -> None:
+    """A fine-tuning starts from weights."""
+    write_config(tmp_path, ClassifyConfig(init="p"))
+    file = tmp_path / "config.json"
+    write_json(file, read_json(file) | {"init": None})
+    with pytest.raises(UserError, match="the configuration is of a training from scratch, not of a fine-tuning"):
+        read_config(tmp_path)
+
+
+def test_numbers_that_are_not_finite_leave_no_invalid_json(tmp_path: Path) -> None:
+    """fp16's loss scaling lets a gradient overflow now and then: the step has no norm."""
+    append_metrics(tmp_path, TrainingRow(step=1, loss=0.5, grad_norm=math.inf))
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1, "loss": 0.5, "kind": "train"}
+    assert read_metrics(tmp_path) == [TrainingRow(step=1, loss=0.5)]
