@@ -1,4 +1,4 @@
-"""Commands as child processes that tell every training step they begin, so that a fault can come at a chosen one."""
+"""Commands as child processes that tell every training step they take, so that a fault can come at a chosen one."""
 
 import mmap
 import os
@@ -6,16 +6,15 @@ import signal
 import struct
 import time
 import traceback
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import timm  # noqa: F401
 
 import unmask.stages.classify  # imported here, and not in every child
-import unmask.stages.pretrain  # noqa: F401
+import unmask.stages.pretrain
 from unmask.cli import main as unmask_main
-from unmask.stages.trainer import Trainer
-from unmask.training import loop
+from unmask.training.loop import Step
 
 HEAD_STEPS = 8
 """Steps of the first phase of a training, after which the second counts on."""
@@ -24,41 +23,35 @@ PATIENCE = 300.0
 
 
 class Steps:
-    """The first and the last step that a child process began, over all phases, in memory shared with it."""
+    """The first and the last step that a child process took, over all phases, in memory shared with it."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, 16)
         self.reset()
 
     def reset(self) -> None:
-        """Nothing begun."""
+        """No step taken."""
         self.memory[:] = struct.pack("qq", -1, -1)
 
-    def begin(self, step: int) -> None:
+    def took(self, step: int) -> None:
         """Called in the child."""
         first, _ = self.read()
         self.memory[:] = struct.pack("qq", step if first < 0 else first, step)
 
     def read(self) -> tuple[int, int]:
-        """(first, last); -1 where none was begun."""
+        """(first, last); counted from 0; -1 where none was taken."""
         first, last = struct.unpack("qq", self.memory[:])
         return first, last
 
 
 def count_into(steps: Steps) -> None:
-    """Let this process tell every step it begins; a second phase counts on where the first one ended."""
-    take, phase, before = loop._one_step, Trainer._phase, [0]
+    """Let the commands of this process tell every step; a second phase counts on where the first one ended."""
 
-    def counted(batch: Any, step: int, *rest: Any) -> Any:
-        steps.begin(before[0] + step)
-        return take(batch, step, *rest)
+    def count(step: Step) -> None:
+        steps.took((HEAD_STEPS if step.phase == "all" else 0) + step.step - 1)
 
-    def phased(trainer: Trainer, name: str, *rest: Any) -> None:
-        before[0] = HEAD_STEPS if name == "all" else 0
-        phase(trainer, name, *rest)
-
-    loop._one_step = counted
-    Trainer._phase = phased  # type: ignore[method-assign]
+    unmask.pretrain = partial(unmask.pretrain, on_step=count)
+    unmask.scratch = partial(unmask.scratch, on_step=count)
 
 
 def start(words: tuple[str, ...], steps: Steps, log: Path) -> int:
@@ -103,7 +96,7 @@ def wait(child: int, *, until: float | None = None) -> int | None:
 
 
 def wait_for_step(child: int, steps: Steps, step: int) -> int | None:
-    """Return when the child begins the step: None; or its exit code, where it ends before."""
+    """Return when the child has taken the step: None; or its exit code, where it ends before."""
     code = None
     while steps.read()[1] < step and code is None:
         code = wait(child, until=time.monotonic() + 0.002)

@@ -119,9 +119,9 @@ class Life:
         self.job, self.data, self.steps, self.chance = job, data, steps, chance
         self.out, self.log = place / "run", place / "log"
         self.reached = -1
-        """The last step begun."""
+        """The last step taken."""
         self.open: list[Result] = []
-        """Faults after which no step was begun yet."""
+        """Faults after which no step was taken yet."""
         self.closed: list[Result] = []
 
     def live(self, faults: list[str]) -> list[Result]:
@@ -155,8 +155,8 @@ class Life:
         told = self.log.read_text()
         self.settle()
         if code != 0:
-            begun = self.steps.read()[1] >= 0
-            expected = {CODES[fault]} if begun else {CODES[fault], -signal.SIGTERM if fault == "SIGTERM" else 2}
+            at_work = self.steps.read()[1] >= 0
+            expected = {CODES[fault]} if at_work else {CODES[fault], -signal.SIGTERM if fault == "SIGTERM" else 2}
             clean = hit and code in expected and "Traceback" not in told
             message = f"exit code {code} after step {self.reached}: {told.strip()[-500:]}"
             self.open.append(Result(fault, self.job.name, clean, 0, message))
@@ -168,7 +168,7 @@ class Life:
             return wait(child, until=time.monotonic() + self.chance.uniform(0, self.job.start))
         first = max(self.reached, INTERVAL if fault == "truncated checkpoint" else 0)
         step = first + self.chance.randrange(max(1, -(-(self.job.steps - first) // left)))
-        code = wait_for_step(child, self.steps, min(step, self.job.steps - 1))
+        code = wait_for_step(child, self.steps, min(step, self.job.steps - 2))
         return code if code is not None else wait(child, until=time.monotonic() + self._within_a_step())
 
     def _within_a_step(self) -> float:

@@ -6,6 +6,8 @@ augmentation and shares are those of every other source.
 """
 
 import io
+import os
+import signal
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +23,12 @@ from unmask.cli import main
 from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
 from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
+from unmask.errors import PreemptionError
 from unmask.randomness import permutation
 from unmask.runs.metrics import read_metrics
-from unmask.stages.pretrain import Session, pretrain
+from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import load_tensors
-from unmask.training.loop import shares
+from unmask.training.loop import Step, shares
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +64,19 @@ def ends_equal(one: Path, two: Path) -> bool:
 
 
 @pytest.mark.parametrize("stop", [2, 5])
-def test_a_run_on_shards_stopped_in_an_epoch_goes_on_to_the_same_bits(
-    folder: Path, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_on_shards_stopped_in_an_epoch_goes_on_to_the_same_bits(folder: Path, tmp_path: Path, stop: int) -> None:
     """With workers, which a run of its own without them must equal, too."""
     config = config_of(folder, workers=2)
     whole = pretrain(config, tmp_path / "whole", progress=False)
     alone = pretrain(config_of(folder, workers=0), tmp_path / "alone", progress=False)
     assert ends_equal(whole, alone)
-    after = Session._after_step
 
-    def stops(self: Session, done: int, progress: Any) -> bool:
-        progress.stop = done == stop  # as SIGTERM would
-        return after(self, done, progress)
+    def terminate(step: Step) -> None:
+        if step.step == stop - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Session, "_after_step", stops)
-        with pytest.raises(BaseException, match=f"saved at step {stop}"):
-            pretrain(config, tmp_path / "part", progress=False)
+    with pytest.raises(PreemptionError, match=f"saved at step {stop}"):
+        pretrain(config, tmp_path / "part", progress=False, on_step=terminate)
     assert ends_equal(whole, pretrain(config, tmp_path / "part", resume=True, progress=False))
 
 

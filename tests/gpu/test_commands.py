@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 import torch
 
+import unmask
 from unmask.cli import main
 from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
-from unmask.training import loop
 from unmask.training.checkpoint import newest
+from unmask.training.loop import Step
 
 SMALL = '{"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}'
 PATCHNET = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4, "stride": 2}')
@@ -86,15 +88,19 @@ def test_compare(tmp_path: Path) -> None:
 
 @contextmanager
 def _little_memory(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The GPU gives 64 MiB more than it has given; without a GPU the first step says so."""
+    """The GPU gives 64 MiB more than it has given; without a GPU the second step says so."""
     if device.type == "cpu":
 
-        def fail(*given: object) -> None:
+        def forward(*given: object) -> None:
             raise torch.OutOfMemoryError(
                 "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of"
             )
 
-        monkeypatch.setattr(loop, "_one_step", fail)
+        def starve(step: Step) -> None:
+            step.network.register_forward_pre_hook(forward)
+
+        for name in ("pretrain", "scratch"):
+            monkeypatch.setattr(unmask, name, partial(getattr(unmask, name), on_step=starve))
         yield
         return
     torch.cuda.empty_cache()

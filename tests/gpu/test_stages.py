@@ -22,9 +22,9 @@ from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
-from unmask.training import loop
 from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.engine import build_engine
+from unmask.training.loop import Step
 from unmask.weights import load_weights
 
 NAMES = ("packed", "dense", "teacher", "vit", "swin")
@@ -105,7 +105,6 @@ def test_a_resumed_run_is_the_one_never_stopped(
     data: Dataset,
     trainings: ModuleType,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights, statistics, averages and moments up to what the GPU's order of sums changes between any two runs."""
     if precision == "fp16" and device.type == "cpu":
@@ -114,18 +113,15 @@ def test_a_resumed_run_is_the_one_never_stopped(
     run: Callable[..., Path] = scratch if name == "scratch" else pretrain
     arguments: dict[str, Any] = {"progress": False, "dataset": data}
     whole, again = (run(config, tmp_path / which, **arguments) for which in ("whole", "again"))
-    take, taken = loop._one_step, [0]
+    taken: list[Step] = []
 
-    def one_step(*given: Any) -> Any:
-        taken[0] += 1
-        if taken[0] == 5:
+    def terminate(step: Step) -> None:
+        taken.append(step)
+        if len(taken) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        return take(*given)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_one_step", one_step)
-        with pytest.raises(PreemptionError, match="saved at step 5; go on with --resume"):
-            run(config, tmp_path / "part", **arguments)
+    with pytest.raises(PreemptionError, match="saved at step 5; go on with --resume"):
+        run(config, tmp_path / "part", on_step=terminate, **arguments)
     part = run(config, tmp_path / "part", resume=True, **arguments)
     (_, one, _), (_, two, _), (_, three, _) = (newest(r) or pytest.fail("none") for r in (whole, again, part))
     apart = [max(float((one[key].double() - x[key].double()).abs().max()) for key in one) for x in (two, three)]

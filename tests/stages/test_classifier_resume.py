@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,18 @@ from unmask.runs.read import read_record
 from unmask.runs.records import ClassificationResult
 from unmask.stages.classifier import fit
 from unmask.stages.classify import finetune, scratch
-from unmask.stages.trainer import Trainer
 from unmask.training.checkpoint import load_tensors
+from unmask.training.loop import OnStep, Step
 
-STEPS = 4 + 60  # of the head, then of everything
+HEAD_STEPS = 4
+STEPS = HEAD_STEPS + 60  # of the head, then of everything
 
 
 def _config(training: ClassifyConfig, with_optimiser: Any) -> ClassifyConfig:
     """Averaged weights, early stopping, mixup: everything that has a state."""
     recipe = replace(training.recipe, evaluations=6, patience=4, mixup=0.2)
     config = replace(training, recipe=recipe, save_steps=7)
-    return with_optimiser(config, steps=STEPS - 4, ema=0.8)
+    return with_optimiser(config, steps=STEPS - HEAD_STEPS, ema=0.8)
 
 
 def _same(a: Path, b: Path) -> None:
@@ -49,20 +51,22 @@ def stops() -> list[int]:
     return [2, 4, *sorted(random.Random(0).sample(range(5, STEPS), 2))]
 
 
-def _stopping(monkeypatch: pytest.MonkeyPatch, at: int, act: Any) -> None:
-    after_step = Trainer._after_step
+def _at(number: int, act: Callable[[], None]) -> OnStep:
+    """Act after a step, counted over both phases."""
 
-    def patched(self: Trainer, done: int, progress: Any) -> bool:
-        go_on = after_step(self, done, progress)
-        if self._overall(done) == at:
-            act(progress)
-        return go_on
+    def on_step(step: Step) -> None:
+        if step.step + (HEAD_STEPS if step.phase == "all" else 0) == number:
+            act()
 
-    monkeypatch.setattr(Trainer, "_after_step", patched)
+    return on_step
 
 
-def _kill(progress: object) -> None:
+def _kill() -> None:
     raise KeyboardInterrupt
+
+
+def _terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.case("teacher, averages or BatchNorm statistics were lost on resuming")
@@ -79,38 +83,31 @@ def test_killed_anywhere_it_ends_bit_equal(
     whole = finetune(config, tmp_path / "whole", progress=False, dataset=data)
     for at in stops:
         part = tmp_path / f"part{at}"
-        with pytest.MonkeyPatch.context() as patch:
-            _stopping(patch, at, _kill)
-            with pytest.raises(KeyboardInterrupt):
-                finetune(config, part, progress=False, dataset=data)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(config, part, progress=False, dataset=data, on_step=_at(at, _kill))
         _same(whole, finetune(config, part, resume=True, progress=False, dataset=data))
 
 
 def test_sigterm_saves_and_says_how_to_go_on(
-    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, monkeypatch: pytest.MonkeyPatch
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any
 ) -> None:
     """The step then finished is saved, whatever save_steps says; the run ends bit-equal."""
     config = replace(_config(training, with_optimiser), save_steps=10_000)
     whole = scratch(config, tmp_path / "whole", progress=False, dataset=data)
-    with monkeypatch.context() as patch:
-        _stopping(patch, 20, lambda progress: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(PreemptionError, match="saved at step 21; go on with --resume"):
-            scratch(config, tmp_path / "part", progress=False, dataset=data)
+    with pytest.raises(PreemptionError, match="saved at step 21; go on with --resume"):
+        scratch(config, tmp_path / "part", progress=False, dataset=data, on_step=_at(20, _terminate))
     saved = sorted(p.name for p in (tmp_path / "part" / "checkpoints").iterdir())
     assert saved == ["step_00000004.safetensors", "step_00000021.safetensors"]  # the end of the head's phase, and now
     _same(whole, scratch(config, tmp_path / "part", resume=True, progress=False, dataset=data))
 
 
-def test_a_folder_changes_no_bit(
-    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_changes_no_bit(training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any) -> None:
     """Saving does not touch the training; and without a folder SIGTERM still ends it between two steps."""
     config = _config(training, with_optimiser)
     run = scratch(replace(config, save_steps=1), tmp_path / "run", progress=False, dataset=data)
     assert read_record(ClassificationResult, run / "result.json").metrics == fit(config, data).metrics
-    _stopping(monkeypatch, 3, lambda progress: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(PreemptionError):
-        fit(config, data)
+        fit(config, data, on_step=_at(3, _terminate))
 
 
 def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:

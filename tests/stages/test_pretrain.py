@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from torch import Tensor, nn
 
 from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.load import Dataset
@@ -18,6 +19,7 @@ from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
 from unmask.stages.pretrain import Session, pretrain
 from unmask.training.checkpoint import load_tensors, save_tensors
+from unmask.training.loop import Step
 from unmask.weights import load_weights
 
 
@@ -28,23 +30,18 @@ def _equal(a: Path, b: Path) -> None:
         assert torch.equal(tensor, two[name]), name
 
 
-def test_sigterm_saves_and_says_how_to_go_on(
-    pretraining: PretrainConfig, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sigterm_saves_and_says_how_to_go_on(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """The step is finished and saved; resumed, the run ends with the bits of one never stopped."""
     config = replace(pretraining, save_every=100.0)
     whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
-    session_loss, before = Session._loss, signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)
 
-    def told_to_leave(self: Session, batch: object, step: int) -> object:
-        if step == 4:
+    def told_to_leave(step: Step) -> None:
+        if step.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
-        return session_loss(self, batch, step)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Session, "_loss", told_to_leave)
-        with pytest.raises(PreemptionError, match=r"saved at step 5; go on with --resume"):
-            pretrain(config, tmp_path / "part", progress=False, dataset=data)
+    with pytest.raises(PreemptionError, match=r"saved at step 5; go on with --resume"):
+        pretrain(config, tmp_path / "part", progress=False, dataset=data, on_step=told_to_leave)
     assert signal.getsignal(signal.SIGTERM) == before
     (kept,) = (tmp_path / "part" / "checkpoints").iterdir()
     assert kept.name == "step_00000005.safetensors"
@@ -79,7 +76,6 @@ def test_resume_is_bit_equal(
     stop: int,
     ema: float,
     target: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run stopped after any step, in the middle of an epoch too, ends with the bits of one never stopped.
 
@@ -88,18 +84,13 @@ def test_resume_is_bit_equal(
     recipe = replace(pretraining.recipe, target=TargetConfig(target=target, decoder_width=8))  # type: ignore[arg-type]
     config = with_optimiser(replace(pretraining, recipe=recipe), ema=ema)
     whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
-    after_step = Session._after_step
 
-    def stopping(self: Session, done: int, progress: object) -> bool:
-        result = after_step(self, done, progress)  # type: ignore[arg-type]
-        if done == stop:
+    def stopping(step: Step) -> None:
+        if step.step == stop:
             raise KeyboardInterrupt
-        return result
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Session, "_after_step", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(config, tmp_path / "part", progress=False, dataset=data)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path / "part", progress=False, dataset=data, on_step=stopping)
     part = pretrain(config, tmp_path / "part", resume=True, progress=False, dataset=data)
     _equal(whole, part)
     assert read_metrics(whole) == read_metrics(part)
@@ -157,16 +148,13 @@ def test_a_loss_that_is_not_finite_stops(
 ) -> None:
     """The step is named, the advice given, and no checkpoint of the bad state is written."""
     config = with_optimiser(pretraining, lr=10.0, clip=0.0)
-    session_loss = Session._loss
 
-    def broken(self: Session, batch: object, step: int) -> object:
-        terms = session_loss(self, batch, step)  # type: ignore[arg-type]
-        return terms._replace(total=terms.total * (float("nan") if step == 3 else 1.0))
+    def broken(step: Step) -> None:
+        if step.step == 3:
+            step.network.register_forward_hook(lambda network, images, output: output * float("nan"))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "_loss", broken)
-        with pytest.raises(UserError, match=r"the loss is nan at step 4: lower lr"):
-            pretrain(config, tmp_path / "run", progress=False, dataset=data)
+    with pytest.raises(UserError, match=r"the loss is nan at step 4: lower lr"):
+        pretrain(config, tmp_path / "run", progress=False, dataset=data, on_step=broken)
     saved = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert saved == ["step_00000002.safetensors"]
 
@@ -176,20 +164,46 @@ def test_a_gradient_that_is_not_finite_stops(
     with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
     """A finite loss may have a gradient that is not (a square root at 0): the weights after it must not be saved."""
-    session_loss = Session._loss
 
-    def broken(self: Session, batch: object, step: int) -> object:
-        terms = session_loss(self, batch, step)  # type: ignore[arg-type]
-        weight = next(iter(self.plain.parameters()))
-        zero = (weight * 0).sum()
-        return terms._replace(total=terms.total + zero.sqrt() if step == 3 else terms.total)
+    def broken(step: Step) -> None:
+        def root(network: nn.Module, images: object, output: Tensor) -> Tensor:
+            return output + (next(network.parameters()) * 0).sum().sqrt()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Session, "_loss", broken)
-        with pytest.raises(UserError, match=r"the gradient is nan at step 4: lower lr"):
-            pretrain(with_optimiser(pretraining), tmp_path / "run", progress=False, dataset=data)
+        if step.step == 3:
+            step.network.register_forward_hook(root)
+
+    with pytest.raises(UserError, match=r"the gradient is nan at step 4: lower lr"):
+        pretrain(with_optimiser(pretraining), tmp_path / "run", progress=False, dataset=data, on_step=broken)
     saved = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert saved == ["step_00000002.safetensors"]
+
+
+def test_on_step_is_told_every_step(
+    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """What it is told is what metrics.jsonl says; when it is called the step is saved, and looking changes no bit."""
+    config = replace(with_optimiser(pretraining, ema=0.9), save_every=0.25)
+    seen: list[Step] = []
+    values: list[dict[str, float]] = []
+
+    def look(step: Step) -> None:
+        seen.append(step)
+        values.append(step.values())
+        assert (tmp_path / "told" / "checkpoints" / f"step_{step.step:08d}.safetensors").exists()
+        step.network.eval()
+        step.network(torch.zeros(2, 1, 16, 16), torch.zeros(2, 4, 4, dtype=torch.bool))
+        step.network.train()
+
+    _equal(
+        pretrain(config, tmp_path / "told", progress=False, dataset=data, on_step=look),
+        pretrain(config, tmp_path / "plain", progress=False, dataset=data),
+    )
+    rows = [row for row in read_metrics(tmp_path / "told") if row["kind"] == "train"]
+    assert [step.step for step in seen] == [row["step"] for row in rows] == list(range(1, 9))
+    assert {(step.total, step.phase) for step in seen} == {(8, "pretrain")}
+    assert [(v["loss"], v["grad_norm"]) for v in values] == [(row["loss"], row["grad_norm"]) for row in rows]
+    assert max(step.lr for step in seen) == pytest.approx(config.recipe.optimiser.lr, rel=0.1)
+    assert seen[-1].lr < 0.2 * config.recipe.optimiser.lr
 
 
 @pytest.mark.case("parameters without a gradient broke data-parallel training")

@@ -11,16 +11,16 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import timm  # noqa: F401
 import torch
 
 import unmask.stages.classify
-import unmask.stages.pretrain  # noqa: F401
+import unmask.stages.pretrain
 from unmask.cli import main as unmask_main
-from unmask.training import loop
+from unmask.training.loop import Step
 
 SMALL = '{"images": 41, "val_images": 15, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}'
 CNN = '{"channels": [8, 8, 8, 8], "stem_width": 4, "stem_type": "deep"}'
@@ -37,8 +37,8 @@ SCRATCH = (
 
 
 def start(words: Sequence[str], place: dict[str, str], log: Path, signalled: tuple[int, signal.Signals] | None) -> int:
-    """A command as one process of several; with `signalled` it sends itself a signal as it begins that step (counted
-    over its life). Returns its id."""
+    """A command as one process of several; with `signalled` it sends itself a signal in the forward pass that follows
+    so many steps. Returns its id."""
     child = os.fork()
     if child:
         return child
@@ -46,15 +46,15 @@ def start(words: Sequence[str], place: dict[str, str], log: Path, signalled: tup
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    take, taken = loop._one_step, [0]
+    taken: list[Step] = []
 
-    def one_step(*arguments: Any) -> Any:
-        if signalled is not None and taken[0] == signalled[0]:
-            os.kill(os.getpid(), signalled[1])
-        taken[0] += 1
-        return take(*arguments)
+    def on_step(step: Step) -> None:
+        taken.append(step)
+        if signalled is not None and len(taken) == signalled[0]:
+            step.network.register_forward_pre_hook(lambda *given: os.kill(os.getpid(), signalled[1]))
 
-    loop._one_step = one_step
+    unmask.pretrain = partial(unmask.pretrain, on_step=on_step)
+    unmask.scratch = partial(unmask.scratch, on_step=on_step)
     unmask_main(list(words))  # which ends the process as a command's does
     sys.exit(70)
 

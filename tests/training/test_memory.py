@@ -1,13 +1,15 @@
 """Too little memory is one line that says what to make smaller."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import unmask
 from unmask.cli import main
 from unmask.errors import UserError, is_out_of_memory
-from unmask.training import loop
+from unmask.training.loop import Step
 from unmask.training.memory import memory_explained
 
 GPU = (
@@ -50,12 +52,15 @@ def test_what_is_proposed(images: int, accumulate: int, wanted: str) -> None:
 def test_a_command_ends_with_that_line(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, no traceback."""
+    """Exit code 2, no traceback; the encoder's forward asks for too much."""
 
-    def step(*given: object) -> None:
+    def forward(*given: object) -> None:
         raise torch.OutOfMemoryError(GPU)
 
-    monkeypatch.setattr(loop, "_one_step", step)
+    def starve(step: Step) -> None:
+        step.network.register_forward_pre_hook(forward)
+
+    monkeypatch.setattr(unmask, stage, partial(getattr(unmask, stage), on_step=starve))
     options = '{"images": 24, "val_images": 9, "test_images": 9, "classes": 3, "size": 16, "part_size": 4}'
     words = (*("--data", "multiview", "--options", options, "--encoder", "patchnet", "--batch-size", "8"), "--quiet")
     with pytest.raises(SystemExit) as left:

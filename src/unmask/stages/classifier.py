@@ -20,6 +20,7 @@ from unmask.stages.loss import mixup
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.trainer import Trainer, predict
 from unmask.training.engine import build_engine
+from unmask.training.loop import OnStep
 from unmask.training.sharding import whole
 from unmask.weights import initialise
 
@@ -70,6 +71,7 @@ def fit(
     folder: Path | None = None,
     resume: bool = False,
     sharded: bool = False,
+    on_step: OnStep | None = None,
 ) -> Outcome:
     """Train on the labelled subset and evaluate on validation and the wanted test splits (default: all).
 
@@ -83,6 +85,7 @@ def fit(
         folder: run folder, where checkpoints and metrics.jsonl are kept while training lasts; none are without it.
         resume: go on from the newest checkpoint there.
         sharded: shard the network over the processes (see `unmask.training.sharding`); that of the outcome stays so.
+        on_step: called after each step; see `unmask.pretrain`.
 
     Raises:
         UserError: a loss or gradient that is not finite.
@@ -91,7 +94,7 @@ def fit(
     started = time.monotonic()
     engine = engine or build_engine(config.recipe.optimiser.precision)
     model, notes, images = prepared if prepared is not None else prepare(config, data)
-    trainer = Trainer(config, data, images, model, engine, folder=folder, show=show, sharded=sharded)
+    trainer = Trainer(config, data, images, model, engine, folder=folder, show=show, sharded=sharded, on_step=on_step)
     trainer.train(resume=resume)
     best = trainer.best
     if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are

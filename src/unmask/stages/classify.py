@@ -22,6 +22,7 @@ from unmask.stages.classifier import Outcome, fit, prepare
 from unmask.stages.origin import origin_notes
 from unmask.training.engine import build_engine, effective_lr
 from unmask.training.launch import peers_may_end
+from unmask.training.loop import OnStep
 from unmask.training.optimiser import plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, wants_sharding
 from unmask.training.tracking import end_tracker, start_tracker
@@ -36,17 +37,20 @@ def finetune(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """Fine-tune `config.init` on the labelled images and return the run folder with result.json.
 
-    `dataset` is taken in place of what `config.data` names; see `pretrain`.
+    `dataset` is taken in place of what `config.data` names, `on_step` is called after each step; see `pretrain`.
 
     Raises:
         UserError: bad input, before training starts; `init` is missing (see `scratch`).
     """
     if config.init is None:
         raise UserError("init: fine-tuning starts from weights; give a run folder or a file, or use scratch")
-    return _classify(config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset)
+    return _classify(
+        config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset, on_step=on_step
+    )
 
 
 def scratch(
@@ -57,15 +61,25 @@ def scratch(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """The same training from random weights."""
     if config.init is not None:
         raise UserError(f"init = {config.init!r}: scratch starts from random weights; use finetune")
-    return _classify(config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset)
+    return _classify(
+        config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset, on_step=on_step
+    )
 
 
 def _classify(
-    config: ClassifyConfig, out: Path, *, resume: bool, overwrite: bool, progress: bool, dataset: Dataset | Given | None
+    config: ClassifyConfig,
+    out: Path,
+    *,
+    resume: bool,
+    overwrite: bool,
+    progress: bool,
+    dataset: Dataset | Given | None,
+    on_step: OnStep | None,
 ) -> Path:
     config = replace(config, data=recorded(config.data, dataset))
     engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
@@ -97,6 +111,7 @@ def _classify(
                 folder=out,
                 resume=resumed,
                 sharded=sharded,
+                on_step=on_step,
             )
         finally:
             end_tracker(engine)

@@ -32,7 +32,7 @@ from unmask.training.engine import build_engine, effective_lr, freeze, unwrap
 from unmask.training.join import join
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.launch import peers_may_end
-from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
+from unmask.training.loop import OnStep, Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, parameter_groups, plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, shard, wants_sharding, whole
 from unmask.training.tracking import end_tracker, start_tracker
@@ -49,6 +49,7 @@ def pretrain(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
+    on_step: OnStep | None = None,
 ) -> Path:
     """Pretrain an encoder and return its run folder.
 
@@ -63,6 +64,8 @@ def pretrain(
         overwrite: replace an existing run.
         progress: show a bar with the time left.
         dataset: in place of what `config.data` names: a torch Dataset, several by split, or what `load_data` gave.
+        on_step: called in every process after each optimizer step, when that is logged and saved; what it raises ends
+            the run, which `resume` continues from its newest checkpoint.
 
     Raises:
         UserError: any bad input, before training starts; or a loss that is not finite.
@@ -78,7 +81,7 @@ def pretrain(
             sharded = wants_sharding(config.shard, optimiser.precision)
             data = loaded(config.data, dataset, labels=False, progress=progress)
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
-        session = Session(config, out, data, show=progress, engine=engine, sharded=sharded)
+        session = Session(config, out, data, show=progress, engine=engine, sharded=sharded, on_step=on_step)
         resumed = on_main(lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))
         if resumed and on_main(lambda: (out / ENCODER_FILE).exists()):
             return out
@@ -110,8 +113,9 @@ class Session:
         show: bool,
         engine: Accelerator | None = None,
         sharded: bool = False,
+        on_step: OnStep | None = None,
     ) -> None:
-        self.config, self.out, self.data, self.show = config, out, data, show
+        self.config, self.out, self.data, self.show, self.on_step = config, out, data, show, on_step
         optimiser = config.recipe.optimiser
         self.engine = engine or build_engine(optimiser.precision, tracker=config.tracker, folder=out)
         with fail_together():
@@ -191,8 +195,9 @@ class Session:
             loss=self._loss,
             after_step=self._after_step,
             progress=progress,
-            description="pretrain",
+            phase="pretrain",
             show=self.show,
+            on_step=self.on_step,
         )
         self._export()
         on_main(self._describe)

@@ -27,7 +27,7 @@ from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.engine import freeze
 from unmask.training.join import join
 from unmask.training.keeper import Keeper, due, restore
-from unmask.training.loop import Plan, Progress, Terms, drain, run_steps, training_batches
+from unmask.training.loop import OnStep, Plan, Progress, Terms, drain, run_steps, training_batches
 from unmask.training.optimiser import build_optimiser, layer_scales, parameter_groups, plan_steps
 from unmask.training.sharding import placed_state, whole
 from unmask.weights import head_names
@@ -67,8 +67,10 @@ class Trainer:
         folder: Path | None,
         show: bool,
         sharded: bool = False,
+        on_step: OnStep | None = None,
     ) -> None:
         self.config, self.data, self.images, self.engine, self.show = config, data, images, engine, show
+        self.on_step = on_step
         self.plain, self.sharded = model, sharded
         with fail_together():
             self.hide = hiding_grid(config, data, model)
@@ -163,8 +165,9 @@ class Trainer:
             loss=lambda batch, step: self._loss(batch, step, seed),
             after_step=self._after_step,
             progress=progress,
-            description=f"train {name}",
+            phase=name,
             show=self.show,
+            on_step=self.on_step,
         )
         self.plain.requires_grad_(True)
 

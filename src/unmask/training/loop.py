@@ -33,6 +33,32 @@ class Terms(NamedTuple):
     logged: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Step:
+    """An optimizer step just taken, for the caller's `on_step`."""
+
+    step: int
+    """Steps taken in this phase, this one included: 1 to `total`."""
+    total: int
+    """Steps of this phase."""
+    phase: str
+    """"pretrain"; of supervised training "head" (the head alone), then "all"."""
+    lr: float
+    """Learning rate of the step, before the factors of layers."""
+    network: nn.Module
+    """The network as it is after the step, without wrappers. Hooks may be added; its weights are not to be changed."""
+    pending: dict[str, Tensor]
+    """What `values` reads, still on the device."""
+
+    def values(self) -> dict[str, float]:
+        """Loss (a mean over all processes), norm of the gradient and what else is logged; waits for the device."""
+        return {name: float(value) for name, value in self.pending.items()}
+
+
+OnStep = Callable[[Step], None]
+"""Called in every process after each step, when it is logged and saved. What it raises ends the run."""
+
+
 @dataclass
 class Progress:
     """What has been done: the step about to be taken, and numbers not yet read back from the device."""
@@ -108,8 +134,9 @@ def run_steps(
     loss: Callable[[Batch, int], Terms],
     after_step: Callable[[int, Progress], bool],
     progress: Progress,
-    description: str,
+    phase: str,
     show: bool = True,
+    on_step: OnStep | None = None,
 ) -> None:
     """Take the steps of `stream`.
 
@@ -121,8 +148,15 @@ def run_steps(
         UserError: the loss or a gradient is not finite. Nothing is saved after it, the last good checkpoint stays.
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    description = phase if phase == "pretrain" else f"train {phase}"
     progress.scaled = config.precision == "fp16"
-    with tqdm(total=plan.total, initial=progress.step, desc=description, disable=not show, unit="step") as bar:
+    with tqdm(
+        total=plan.total,
+        initial=progress.step,
+        desc=description,
+        disable=not show,
+        unit="step",
+    ) as bar:
         shown = time.monotonic()
         with noticing() as asked_to_stop, warnings.catch_warnings():
             # DDP's remark on 1x1 kernels, whose two memory formats are the same order of the same numbers.
@@ -136,13 +170,19 @@ def run_steps(
                     optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 progress.step = step + 1
-                progress.pending.append((step, logged | {"grad_norm": norm}))
+                pending = logged | {"grad_norm": norm}
+                progress.pending.append((step, pending))
                 bar.update()
                 if show and time.monotonic() - shown > 1:
                     shown = time.monotonic()
                     bar.set_postfix_str(" ".join(f"{k} {float(v):.4f}" for k, v in logged.items()))
                 progress.stop = any_process(asked_to_stop())
-                if not after_step(step + 1, progress):
+                go_on = after_step(step + 1, progress)
+                if on_step is not None:
+                    lr = config.lr * schedule(step, plan.total, config.warmup)
+                    with fail_together():
+                        on_step(Step(step + 1, plan.total, phase, lr, engine.unwrap_model(network), pending))
+                if not go_on:
                     break
 
 
