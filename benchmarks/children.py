@@ -13,7 +13,7 @@ import timm  # noqa: F401
 
 import unmask.stages.classify  # imported here, and not in every child
 import unmask.stages.pretrain
-from unmask.cli import main as unmask_main
+from unmask.cli.main import main as unmask_main
 from unmask.training.loop import Step
 
 HEAD_STEPS = 8

@@ -24,7 +24,7 @@ import unmask
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig
 from unmask.data.multiview import MultiViewConfig, draw_multiview
 from unmask.masking import expand
-from unmask.recipes import named
+from unmask.recipes import small_cnn
 from unmask.theory.laws import critical_mask_ratio, fixed_point
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
@@ -131,7 +131,7 @@ def bare(figure: Figure) -> Figure:
 
 def reconstruction(folder: Path) -> Path:
     """The picture a short pretraining on digits writes after its last epoch."""
-    recipe = named("small-cnn")
+    recipe = small_cnn()
     config = PretrainConfig(
         data=DataConfig(data="digits", image_size=(32, 32)),
         encoder=recipe.encoder,

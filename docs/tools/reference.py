@@ -6,11 +6,8 @@ Nothing on that page is typed by hand. It is made whenever the site is built, so
 test compares its flags with those of the parsers.
 """
 
-import ast
 import dataclasses
 import inspect
-import itertools
-import textwrap
 import types
 import typing
 from collections.abc import Iterator
@@ -18,9 +15,11 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
 import unmask
-from unmask.audit.commands import Audit
-from unmask.cli import COMMANDS
-from unmask.commands import Compare, Finetune, Pretrain, RunFlags, Scratch
+from unmask.cli.audit import Audit
+from unmask.cli.compare import Compare
+from unmask.cli.flags import explanations
+from unmask.cli.main import COMMANDS
+from unmask.cli.train import Finetune, Pretrain, RunFlags, Scratch
 from unmask.config import (
     AugmentConfig,
     ClassifyRecipe,
@@ -30,9 +29,9 @@ from unmask.config import (
     OptimiserConfig,
     TargetConfig,
 )
-from unmask.config.flags import FLAT, NOT_A_FLAG, OBJECT
+from unmask.config.names import is_object, is_section, is_settable, keeps_its_name
 from unmask.data.multiview import MultiViewConfig
-from unmask.recipes import RECIPES, named
+from unmask.recipes import RECIPES
 from unmask.theory.distribution import Distribution
 from unmask.theory.setting import Setting
 
@@ -62,20 +61,6 @@ class Flag:
     """The dataclass under whose heading it stands; None: the command itself."""
     prefix: str
     """pretrain. or finetune. where the section is one of several."""
-
-
-def explanations(cls: type[Any]) -> dict[str, str]:
-    """Field name → the string below it, of a dataclass and its bases, on one line."""
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__[:-1]):
-        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        statements = typing.cast(ast.ClassDef, body).body
-        for field, after in itertools.pairwise(statements):
-            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
-                text = typing.cast(ast.Constant, typing.cast(ast.Expr, after).value).value
-                found[field.target.id] = " ".join(str(text).split())
-    return found
 
 
 def type_name(hint: Any) -> str:
@@ -120,19 +105,19 @@ def flags(cls: type[Any], prefix: str = "", section: type[Any] | None = None) ->
         hint = hints[field.name]
         marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ()
         inner = typing.get_args(hint)[0] if marks else hint
-        if NOT_A_FLAG in marks:
+        if not is_settable(inner):
             continue
-        if dataclasses.is_dataclass(inner):
-            below = prefix if FLAT in marks else f"{prefix}{field.name}."
+        if is_section(inner):
+            below = f"{prefix}{field.name}." if keeps_its_name(field.name) else prefix
             here = inner if inner in SECTIONS else section
-            yield from flags(typing.cast(type[Any], inner), below, here)
+            yield from flags(inner, below, here)
             continue
         given = next((mark.name for mark in marks if getattr(mark, "name", None)), field.name)
         dashed = f"{prefix}{given}".replace("_", "-")
-        positional = not marks and "Positional" in str(inspect.get_annotations(cls).get(field.name, ""))
-        positional = positional or any("Positional" in str(mark) or "POSITIONAL" in str(mark) for mark in marks)
-        name = given.upper() if positional else f"--{dashed}"
-        kind = "JSON" if OBJECT in marks else type_name(inner)
+        positional = any("Positional" in str(mark) or "POSITIONAL" in str(mark) for mark in marks)
+        metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), given.upper())
+        name = metavar if positional else f"--{dashed}"
+        kind = "JSON" if is_object(inner) else type_name(inner)
         yield Flag(name, kind, _default(field), texts.get(field.name, ""), section, prefix)
 
 
@@ -192,7 +177,7 @@ def _recipes() -> list[str]:
         ("Pretraining", lambda recipe: _flat(recipe.pretrain)),
         ("Fine-tuning", lambda recipe: _flat(recipe.finetune)),
     ):
-        columns = {name: pick(named(name)) for name in RECIPES}
+        columns = {name: pick(make()) for name, make in RECIPES.items()}
         lines += [f"### {title} of the recipes", "", "| flag | " + " | ".join(f"`{name}`" for name in RECIPES) + " |"]
         lines += ["|---|" + "---|" * len(RECIPES)]
         plain = {flag: text for cls in SECTIONS if cls is not RunFlags for flag, text in _defaults(cls).items()}

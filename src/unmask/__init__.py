@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from unmask.audit.run import audit_runs
+    from unmask.comparison.demo import demo
     from unmask.comparison.run import compare
     from unmask.data.load import load_data
-    from unmask.demonstration import demo
     from unmask.deploy.embed import embed
     from unmask.deploy.export import export
     from unmask.deploy.predict import predict
@@ -49,7 +49,7 @@ _WHERE = {
     "audit_runs": "unmask.audit.run",
     "build_model": "unmask.encoders.build",
     "compare": "unmask.comparison.run",
-    "demo": "unmask.demonstration",
+    "demo": "unmask.comparison.demo",
     "draw_masks": "unmask.masking",
     "embed": "unmask.deploy.embed",
     "export": "unmask.deploy.export",

@@ -12,7 +12,7 @@ import torch
 from unmask.audit.networks import preparation, read_weights
 from unmask.audit.protocol import Finding
 from unmask.audit.run import audit_runs, choose_images, write_audit
-from unmask.cli import main, parse
+from unmask.cli.main import main, parse
 from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.config import EncoderConfig, PretrainConfig, to_json
 from unmask.encoders.build import build_model
 from unmask.errors import UserError

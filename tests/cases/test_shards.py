@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
 from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data

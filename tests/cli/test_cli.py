@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unmask.cli import COMMANDS, main, parse
+from unmask.cli.main import COMMANDS, main, parse
 from unmask.config import DataConfig, EncoderConfig, PretrainConfig
 from unmask.errors import UserError
-from unmask.recipes import RECIPES, named, suggested
+from unmask.recipes import RECIPES, multiview, small_cnn, suggested
 from unmask.runs.read import write_config
 
 
@@ -29,7 +29,7 @@ def _run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[st
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     """Neither torch nor anything that imports it: what keeps every --help under a second."""
     code = (
-        "import sys\nfrom unmask.cli import main\n"
+        "import sys\nfrom unmask.cli.main import main\n"
         f"try:\n    main({words!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "heavy = {'torch', 'timm', 'sklearn', 'scipy', 'matplotlib', 'accelerate', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -43,9 +43,9 @@ def test_recipe_of_the_data_gives_the_defaults() -> None:
     """The built-in has its recipe, small images theirs; flags win over both."""
     command = parse(["compare", "--out", "x"])
     assert command.config.encoder.encoder == "patchnet"
-    assert command.config.finetune == named("multiview").finetune
+    assert command.config.finetune == multiview().finetune
     command = parse(["pretrain", "--data", "digits", "--out", "x", "--mask-ratio", "0.5", "--lr", "1e-4"])
-    assert command.config.encoder == named("small-cnn").encoder
+    assert command.config.encoder == small_cnn().encoder
     assert command.config.recipe.mask.mask_ratio == 0.5
     assert command.config.recipe.optimiser.lr == 1e-4
     command = parse(["pretrain", "--data", "digits", "--out", "x", "--encoder", "resnet18"])
@@ -128,7 +128,7 @@ def test_sections_of_a_comparison_have_their_own_flags() -> None:
     config = parse(words).config
     assert (config.pretrain.optimiser.lr, config.finetune.optimiser.lr) == (1e-4, 1e-3)
     assert (config.budgets, config.seeds, config.data.data) == ((5, 10), 2, "digits")
-    assert config.scratch_candidates == named("small-cnn").scratch_candidates
+    assert config.scratch_candidates == small_cnn().scratch_candidates
 
 
 def test_json_fields() -> None:
@@ -136,7 +136,7 @@ def test_json_fields() -> None:
     words = ["pretrain", "--out", "x", "--encoder-options", '{"width": 8}', "--options", "none"]
     assert parse(words).config.encoder.encoder_options == {"width": 8}
     assert parse(words).config.data.options is None
-    assert parse(["pretrain", "--out", "x"]).config.data.options == named("multiview").data.options
+    assert parse(["pretrain", "--out", "x"]).config.data.options == multiview().data.options
     for command in ("pretrain", "compare"):  # Options of the recipe's own data are of no others.
         words = [command, "--data", "digits", "--recipe", "multiview", "--out", "x"]
         assert parse(words).config.data.options is None

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unmask.cli.data import CheckData
 from unmask.config import DataConfig
 from unmask.data.check import check_data
-from unmask.data.commands import CheckData, run_check
 from unmask.data.duplicates import saved_again
 from unmask.data.load import load_data
 from unmask.errors import UserError
@@ -38,7 +38,7 @@ def test_a_good_folder_is_described(folder: Path, capsys: pytest.CaptureFixture[
     pixels = np.concatenate([np.asarray(Image.open(path)).reshape(-1, 3) for path in folder.rglob("*.png")]) / 255
     assert [c["mean"] for c in report.channels] == pytest.approx(pixels.mean(0).tolist(), rel=1e-9)
     assert [c["std"] for c in report.channels] == pytest.approx(pixels.std(0).tolist(), rel=1e-9)
-    assert run_check(CheckData(config=DataConfig(data=str(folder)), quiet=True)) == 0
+    assert CheckData(config=DataConfig(data=str(folder)), quiet=True).run() == 0
     assert capsys.readouterr().out.rstrip().endswith("fit for training")
 
 
@@ -47,11 +47,11 @@ def test_an_unreadable_file_fails_under_error_and_passes_under_skip(
 ) -> None:
     (folder / "a" / "3.png").write_bytes(b"broken")
     config = DataConfig(data=str(folder))
-    assert run_check(CheckData(config=config, json=True, quiet=True)) == 1
+    assert CheckData(config=config, json=True, quiet=True).run() == 1
     report = json.loads(capsys.readouterr().out)
     assert len(report["unreadable"]) == 1
     assert "a/3.png" in report["unreadable"][0]
-    assert run_check(CheckData(config=DataConfig(data=str(folder), on_bad_file="skip"), quiet=True)) == 0
+    assert CheckData(config=DataConfig(data=str(folder), on_bad_file="skip"), quiet=True).run() == 0
 
 
 def test_forms_that_cannot_meet_fail(folder: Path) -> None:
@@ -92,7 +92,7 @@ def test_pairs_are_those_of_a_double_loop(chunk: int, monkeypatch: pytest.Monkey
 
 
 def test_the_command_is_known_without_torch() -> None:
-    code = "import sys, unmask.data.commands; sys.exit('torch' in sys.modules)"
+    code = "import sys, unmask.cli.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -122,7 +122,7 @@ def test_counts_are_those_of_training_and_copies_are_said(tmp_path: Path, capsys
     with pytest.raises(UserError) as error:
         load_data(config, labels=True, progress=False)
     assert str(error.value) == f"{config.data}: {line}"
-    assert run_check(CheckData(config=config, quiet=True)) == 1
+    assert CheckData(config=config, quiet=True).run() == 1
     said = capsys.readouterr().out
     assert "splits: train 14, val 2, test 6, copy 8\n" in said
     assert "training keeps each in the split nearest to the test only" in said

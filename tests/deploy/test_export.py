@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.data.imageset import batches
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.config import ClassifyConfig, CompareConfig
 from unmask.data.load import Dataset
 from unmask.deploy.images import choose_images

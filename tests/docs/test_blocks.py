@@ -18,7 +18,7 @@ import pytest
 from blocks import ROOT, Block, blocks, execute, own_command, own_folder, pages
 from reference import flags
 
-from unmask.cli import COMMANDS, parse
+from unmask.cli.main import COMMANDS, parse
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from reference import flags
 
-from unmask.cli import COMMANDS, main, parse
+from unmask.cli.main import COMMANDS, main, parse
 
 EXAMPLE = re.compile(r"^Example: (.+)$", re.M)
 

@@ -10,7 +10,7 @@ import pytest
 from blocks import ROOT
 from reference import flags, render, value_text
 
-from unmask.cli import COMMANDS
+from unmask.cli.main import COMMANDS
 
 LOADS = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//|<link\b(?![^>]*canonical)[^>]*https?://"

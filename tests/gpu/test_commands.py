@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import unmask
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
 from unmask.training.checkpoint import newest

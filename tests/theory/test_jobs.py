@@ -41,7 +41,7 @@ def test_waiting_jobs_are_dropped_when_the_body_is_left() -> None:
 
 RUN = """
 import signal, sys
-from unmask.cli import main
+from unmask.cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background has it ignored
 main(sys.argv[1:])
 """

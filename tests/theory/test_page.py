@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chromium import measure, needs_chromium, open_page
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.report.theory import Findings, gather, plan
 from unmask.report.theory_page import TITLES, letters, page, tally
 from unmask.theory.presets import paper_small

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unmask.cli import main, parse
+from unmask.cli.main import main, parse
+from unmask.cli.theory import Sweep
 from unmask.errors import UserError
 from unmask.report.theory_sweep import sweep_figure
 from unmask.theory.axes import parse_axes, parse_axis, vary
@@ -32,9 +33,10 @@ def test_axes_and_changes() -> None:
 
 
 def test_axes_are_repeated_flags_and_default_to_those_of_the_measure() -> None:
-    given_axes = parse(["theory", "sweep", "--over", "mask_ratio=0:0.95:20", "--over", "teacher_scale=1.2,1.4"])
-    assert [name for name, _ in axes_of(given_axes)] == ["mask_ratio", "teacher_scale"]
-    assert [name for name, _ in axes_of(parse(["theory", "sweep", "--measure", "purity"]))] == ["kernels_per_class"]
+    command = parse(["theory", "sweep", "--over", "mask_ratio=0:0.95:20", "--over", "teacher_scale=1.2,1.4"])
+    assert isinstance(command, Sweep)
+    assert [name for name, _ in axes_of(command.measure, command.over)] == ["mask_ratio", "teacher_scale"]
+    assert [name for name, _ in axes_of("purity")] == ["kernels_per_class"]
 
 
 @pytest.mark.parametrize(

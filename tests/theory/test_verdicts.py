@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unmask import laboratory as run
+from unmask.cli.theory import Verify
 from unmask.errors import UserError
 from unmask.theory.breaks import BREAKS, broken
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
@@ -21,7 +21,6 @@ from unmask.theory.checks_exact import (
     growth_window_check,
     mask_integral_check,
 )
-from unmask.theory.commands import VerifyConfig
 from unmask.theory.laws import critical_mask_ratio, one_feature
 from unmask.theory.mrp import pretrain
 from unmask.theory.occupancy import coverage_bands, covered, time_of_full_coverage
@@ -126,8 +125,8 @@ def test_the_time_of_full_coverage_is_that_of_the_features_the_data_show() -> No
 def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for kind, measured, code in (("proven", 1.0, 0), ("proven", float("nan"), 1), ("paper", 2.0, 0)):
         found = [verdict(measured, kind)]
-        monkeypatch.setattr(run, "all_verdicts", lambda *_, found=found, **__: found)
-        assert run.verify(VerifyConfig(json=True)) == code
+        monkeypatch.setattr("unmask.theory.verify.verify", lambda *_, found=found, **__: found)
+        assert Verify(json=True).run() == code
         (row,) = json.loads(capsys.readouterr().out)
         assert {"claim", "kind", "holds", "measured", "predicted", "low", "high", "n"} <= set(row)
     assert "FAILS" in as_text([verdict(2.0)])

@@ -19,7 +19,7 @@ import torch
 
 import unmask.stages.classify
 import unmask.stages.pretrain
-from unmask.cli import main as unmask_main
+from unmask.cli.main import main as unmask_main
 from unmask.training.loop import Step
 
 SMALL = '{"images": 41, "val_images": 15, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}'

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import unmask
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.errors import UserError, is_out_of_memory
 from unmask.training.loop import Step
 from unmask.training.memory import memory_explained

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from unmask.cli import main
+from unmask.cli.main import main
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.training.averaging import average_of

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from unmask.config.data import DataConfig
-from unmask.config.flags import FLAT, NOT_A_FLAG
 from unmask.config.model import EncoderConfig
 from unmask.config.stages import ClassifyRecipe, PretrainRecipe
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
@@ -29,13 +28,13 @@ class CompareConfig:
     """Does pretraining help? Arms × budgets × seeds, each cell trained once, with paired intervals and a verdict."""
 
     # What changes the result
-    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
-    encoder: Annotated[EncoderConfig, FLAT] = field(default_factory=EncoderConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
     """Recipe of the pretrainings."""
     finetune: ClassifyRecipe = field(default_factory=ClassifyRecipe)
     """Recipe of the arms mrp, scratch_same, scratch_compute, scratch_masked, given and given_mrp."""
-    scratch_candidates: Annotated[tuple[ClassifyRecipe, ...], NOT_A_FLAG] = ()
+    scratch_candidates: tuple[ClassifyRecipe, ...] = ()
     """Recipes of which scratch_best takes, per budget, the one that is best on validation data over tuning draws.
     Default: finetune without head warm-up."""
     budgets: tuple[int, ...] = (10, 50, 100)

@@ -1,9 +1,8 @@
 """What is read, and how training images are varied."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from unmask.config.flags import OBJECT
 from unmask.config.validation import (
     require,
     require_at_least,
@@ -49,7 +48,7 @@ class DataConfig:
     """What holds the image: a member of a sample of shards, as "jpg", a column of hf:PATH. Default: the only one."""
     label_field: str | None = None
     """What holds the label: a member such as "cls", a key of a shard's .json, a column. Default: found by kind."""
-    options: Annotated[dict[str, float | int | str | bool] | None, OBJECT] = None
+    options: dict[str, float | int | str | bool] | None = None
     """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
 
     # What changes the speed

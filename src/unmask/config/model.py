@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from unmask.config.architecture import require_architecture, require_encoder_name
-from unmask.config.flags import OBJECT, frozen
+from unmask.config.serialise import freeze
 from unmask.config.validation import require, require_at_least, require_between, require_choice
 
 
@@ -15,7 +15,7 @@ class EncoderConfig:
 
     encoder: str = "resnet18"
     """Name in timm, or patchnet."""
-    encoder_options: Annotated[dict[str, object] | None, OBJECT] = None
+    encoder_options: dict[str, object] | None = None
     """Arguments of the architecture, e.g. {"drop_path_rate": 0.1}; nothing that names files, addresses or weights."""
     unstrided: int = 0
     """How many of the leading stride-2 layers run at stride 1: keeps resolution on small images."""
@@ -24,7 +24,7 @@ class EncoderConfig:
         require_encoder_name(self.encoder)
         require_architecture(self.encoder_options)
         require_at_least("unstrided", self.unstrided, 0)
-        object.__setattr__(self, "encoder_options", frozen(self.encoder_options))
+        object.__setattr__(self, "encoder_options", freeze(self.encoder_options))
 
 
 @dataclass(frozen=True, kw_only=True)

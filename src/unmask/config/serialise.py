@@ -42,7 +42,7 @@ def from_json(kind: type[T], value: Any, path: str = "") -> T:
     known = {f.name: f for f in dataclasses.fields(typing.cast(Any, kind))}
     if unknown := sorted(set(value) - set(known)):
         raise UserError(f"{_begin(here)}unknown field {unknown[0]!r}; the fields are {', '.join(sorted(known))}")
-    fields = {name: _convert(hints[name], item, _below(here, name)) for name, item in value.items()}
+    fields = {name: convert(hints[name], item, _below(here, name)) for name, item in value.items()}
     nothing = dataclasses.MISSING
     for name, one in known.items():
         if name not in value and one.default is nothing and one.default_factory is nothing:
@@ -83,7 +83,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _convert(hint: Any, value: Any, path: str) -> Any:
+def freeze(value: Any) -> Any:
+    """JSON values with lists as tuples, so that a configuration equals itself read back."""
+    if isinstance(value, dict):
+        return {key: freeze(item) for key, item in value.items()}
+    return tuple(freeze(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def convert(hint: Any, value: Any, path: str) -> Any:
+    """A plain JSON value as one of the type `hint`. Raises UserError that begins with `path`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(args, value, path)
@@ -95,7 +103,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return _convert_tuple(args, value, path)
     if origin is dict:
         items = dict(_expect(isinstance(value, Mapping), value, path, "an object")).items()
-        return {name: _convert(args[1], item, _below(path, name)) for name, item in items}
+        return {name: convert(args[1], item, _below(path, name)) for name, item in items}
     if hint is Any:
         return value
     return _convert_scalar(hint, value, path)
@@ -116,9 +124,9 @@ def _convert_scalar(hint: Any, value: Any, path: str) -> Any:
 def _convert_tuple(args: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
     _expect(isinstance(value, list | tuple), value, path, "a list")
     if len(args) == 2 and args[1] is Ellipsis:
-        return tuple(_convert(args[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+        return tuple(convert(args[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     _expect(len(value) == len(args), value, path, f"a list of {len(args)}")
-    return tuple(_convert(arg, item, f"{path}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
+    return tuple(convert(arg, item, f"{path}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
 
 
 def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
@@ -126,13 +134,13 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
         return None
     candidates = [arg for arg in args if arg is not type(None)]
     if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
-        return _convert(type(value), value, path)
+        return convert(type(value), value, path)
     for arg in candidates[:-1]:
         try:
-            return _convert(arg, value, path)
+            return convert(arg, value, path)
         except UserError:
             continue
-    return _convert(candidates[-1], value, path)
+    return convert(candidates[-1], value, path)
 
 
 def _expect(condition: bool, value: Any, path: str, wanted: str) -> Any:

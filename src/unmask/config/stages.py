@@ -1,10 +1,9 @@
 """The configuration of a stage: pretraining, classification. A recipe is the part that does not name data or seeds."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
 from unmask.config.data import AugmentConfig, DataConfig
-from unmask.config.flags import FLAT
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 
@@ -69,10 +68,10 @@ class OptimiserConfig:
 class PretrainRecipe:
     """How an encoder is pretrained, whatever the data and the encoder."""
 
-    augment: Annotated[AugmentConfig, FLAT] = field(default_factory=AugmentConfig)
-    mask: Annotated[MaskConfig, FLAT] = field(default_factory=MaskConfig)
-    target: Annotated[TargetConfig, FLAT] = field(default_factory=TargetConfig)
-    optimiser: Annotated[OptimiserConfig, FLAT] = field(default_factory=OptimiserConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +79,9 @@ class PretrainConfig:
     """Mask-reconstruction pretraining of one encoder on unlabelled images."""
 
     # What changes the result
-    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
-    encoder: Annotated[EncoderConfig, FLAT] = field(default_factory=EncoderConfig)
-    recipe: Annotated[PretrainRecipe, FLAT] = field(default_factory=PretrainRecipe)
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    recipe: PretrainRecipe = field(default_factory=PretrainRecipe)
     init: str | None = None
     """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
     seed: int = 0
@@ -119,8 +118,8 @@ class PretrainConfig:
 class ClassifyRecipe:
     """How an encoder with a head is trained on labelled images, whatever the data, the encoder and the start."""
 
-    augment: Annotated[AugmentConfig, FLAT] = field(default_factory=AugmentConfig)
-    optimiser: Annotated[OptimiserConfig, FLAT] = field(
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(steps=300, batch_size=32, lr=3e-3, betas=(0.9, 0.999))
     )
     head_steps: int = 0
@@ -161,9 +160,9 @@ class ClassifyRecipe:
 class ClassifyConfig:
     """Supervised training of an encoder with a head. Fine-tuning and scratch differ in `init` only."""
 
-    data: Annotated[DataConfig, FLAT] = field(default_factory=DataConfig)
-    encoder: Annotated[EncoderConfig, FLAT] = field(default_factory=EncoderConfig)
-    recipe: Annotated[ClassifyRecipe, FLAT] = field(default_factory=ClassifyRecipe)
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    recipe: ClassifyRecipe = field(default_factory=ClassifyRecipe)
     init: str | None = None
     """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
     budget: int | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.config import to_json
-from unmask.deploy.commands import Format
+from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
 from unmask.deploy.images import kind_of_card
 from unmask.deploy.trained import Trained

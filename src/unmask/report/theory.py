@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.checks_coverage import measured_coverage
-from unmask.theory.commands import TheoryReportConfig
 from unmask.theory.jobs import Told, silent, torch_threads
 from unmask.theory.measures import Row
 from unmask.theory.occupancy import Bands
@@ -44,20 +44,19 @@ class Findings:
     sweeps: Sequence[Swept]
 
 
-def write_report(config: TheoryReportConfig, told: Told = silent) -> Path:
-    """Run the verdicts and the sweeps, write the page; what is wrong in the configuration is refused before."""
+def write_report(out: Path, name: str, seeds: int, workers: int = 1, told: Told = silent) -> Path:
+    """Run the verdicts and the sweeps of the preset `name`, write the page; bad arguments are refused before."""
     from unmask.report.theory_page import page
 
-    out, setting = Path(config.out), preset(config.preset)
-    for name in ("seeds", "workers"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name} = {getattr(config, name)!r} is out of range: allowed is at least 1")
+    setting = preset(name)
+    require_at_least("seeds", seeds, 1)
+    require_at_least("workers", workers, 1)
     if out.is_dir():
-        raise UserError(f"out = {config.out!r} is a folder: name a file in it")
+        raise UserError(f"out = {str(out)!r} is a folder: name a file in it")
     require_growth_window(setting)
     out.parent.mkdir(parents=True, exist_ok=True)
-    found = gather(setting, config.seeds, config.workers, told=told)
-    out.write_text(page(config.preset, config.seeds, found), encoding="utf-8")
+    found = gather(setting, seeds, workers, told=told)
+    out.write_text(page(name, seeds, found), encoding="utf-8")
     return out
 
 

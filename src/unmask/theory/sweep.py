@@ -7,13 +7,12 @@ from pathlib import Path
 
 import torch
 
+from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
-from unmask.theory.commands import SweepConfig
 from unmask.theory.jobs import Tally, Told, parallel, silent, torch_threads
 from unmask.theory.learners import downstream_rows, learner_rows
 from unmask.theory.measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
-from unmask.theory.presets import preset
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 
@@ -36,21 +35,26 @@ def measure_of(name: str) -> tuple[Measure, tuple[str, ...]]:
     return measures[name]
 
 
-def axes_of(config: SweepConfig) -> list[Axis]:
-    """The axes of a configuration: those given, else those of its measure."""
-    return parse_axes(config.over or measure_of(config.measure)[1])
+def axes_of(measure: str, over: Sequence[str] = ()) -> list[Axis]:
+    """The axes that are asked for, else those of the measure."""
+    return parse_axes(over or measure_of(measure)[1])
 
 
-def run_sweep(config: SweepConfig, told: Told = silent) -> list[Row]:
-    """Every grid point and seed of the configuration; what is wrong in it is refused before the first run."""
-    measure, _ = measure_of(config.measure)
-    for name in ("seeds", "workers"):
-        if getattr(config, name) < 1:
-            raise UserError(f"{name} = {getattr(config, name)!r} is out of range: allowed is at least 1")
-    table_path(config.out)
-    kind = torch.float64 if config.float64 else torch.float32
-    setting, axes = preset(config.preset), axes_of(config)
-    return sweep(setting, axes, range(config.seeds), measure, config.workers, kind, told)
+def run_sweep(
+    setting: Setting,
+    axes: Sequence[Axis],
+    measure: str,
+    *,
+    seeds: int = 1,
+    workers: int = 1,
+    float64: bool = False,
+    told: Told = silent,
+) -> list[Row]:
+    """A measure, by its name, at every grid point for seeds 0..seeds-1; see `sweep`."""
+    require_at_least("seeds", seeds, 1)
+    require_at_least("workers", workers, 1)
+    kind = torch.float64 if float64 else torch.float32
+    return sweep(setting, axes, range(seeds), measure_of(measure)[0], workers, kind, told)
 
 
 def sweep(

@@ -3,13 +3,8 @@
 Each says for which images it is meant and where its numbers come from; measured tables are in docs/recipes.md.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from io import BytesIO
-from itertools import chain
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 from unmask.config import (
     AugmentConfig,
@@ -21,21 +16,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.errors import UserError
-from unmask.runs.read import is_run, read_config
-
-_FIRST_OF_BRACES = re.compile(r"\{([^{},.]*)(?:,|\.\.)[^{}]*\}")  # of "{000..099}", as shards are named
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Encoder, pretraining, fine-tuning, and the recipes among which the best scratch arm chooses."""
-
-    encoder: EncoderConfig
-    pretrain: PretrainRecipe
-    finetune: ClassifyRecipe
-    scratch_candidates: tuple[ClassifyRecipe, ...]
-    data: DataConfig = field(default_factory=DataConfig)
+from unmask.recipes.definition import Recipe
 
 
 def multiview() -> Recipe:
@@ -158,77 +139,3 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "masked-resnet50": masked_resnet50,
     "mae-vit-small": mae_vit_small,
 }
-
-
-def named(name: str) -> Recipe:
-    """The recipe of that name. Raises UserError that lists the names."""
-    if name not in RECIPES:
-        raise UserError(f"recipe: {name!r} is unknown; the recipes are {', '.join(RECIPES)}")
-    return RECIPES[name]()
-
-
-def with_encoder(recipe: Recipe, name: str) -> Recipe:
-    """The recipe with another encoder: options, strides and mask cell of the recipe's own encoder do not carry over."""
-    pretrain = replace(recipe.pretrain, mask=replace(recipe.pretrain.mask, cell=None))
-    return replace(recipe, encoder=EncoderConfig(encoder=name), pretrain=pretrain)
-
-
-def of_run(recipe: Recipe, run: str) -> Recipe:
-    """The recipe for going on from the encoder of a run: with its encoder and image size.
-
-    Where `run` is no run folder (a weights file, timm:pretrained), the recipe as it is.
-
-    Raises:
-        UserError: its config.json is not the configuration of a run.
-    """
-    if not is_run(Path(run)):
-        return recipe
-    config = read_config(Path(run))
-    mask = recipe.pretrain.mask if config.encoder == recipe.encoder else replace(recipe.pretrain.mask, cell=None)
-    data = replace(recipe.data, image_size=config.data.image_size)
-    return replace(recipe, encoder=config.encoder, pretrain=replace(recipe.pretrain, mask=mask), data=data)
-
-
-def suggested(data: str) -> str:
-    """The default recipe for a data set: multiview for the built-in, small-cnn up to 96 pixels, masked-resnet50 above.
-
-    A folder or a tar is judged by the first image found; anything else (a manifest, an array) counts as small.
-    """
-    if data == "multiview":
-        return "multiview"
-    path = Path(_FIRST_OF_BRACES.sub(r"\1", data))
-    return "masked-resnet50" if _first_side(path) > 96 else "small-cnn"
-
-
-def _first_side(path: Path) -> int:
-    from PIL import Image, UnidentifiedImageError
-
-    files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
-    images = [file for file in files if path.is_dir() and _is_image(file.name)]
-    tars = (_first_of_tar(file) for file in files if file.suffix.lower() == ".tar" and file.is_file())
-    found: Iterator[Path | BytesIO] = chain(images, tars)
-    for file in found:
-        try:
-            with Image.open(file) as image:
-                return min(image.size)
-        except (OSError, UnidentifiedImageError):
-            continue
-    return 0
-
-
-def _is_image(name: str) -> bool:
-    """By the last part of a path."""
-    base = name.rpartition("/")[2].lower()
-    return base.endswith((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")) and not base.startswith(".")
-
-
-def _first_of_tar(path: Path) -> BytesIO:
-    """The first image in a tar; nothing where there is none."""
-    from unmask.data.tar import places
-
-    with path.open("rb") as tar, suppress(UserError):
-        for place in places(tar):
-            if _is_image(place.name):
-                tar.seek(place.offset)
-                return BytesIO(tar.read(place.size))
-    return BytesIO()

@@ -1,20 +1,20 @@
-"""`unmask predict`, `unmask embed` and `unmask export` for the command line. torch comes with the call."""
+"""`unmask predict`, `unmask embed` and `unmask export`."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-Format = Literal["timm", "safetensors", "onnx", "torch-export"]
-FORMATS: tuple[Format, ...] = ("timm", "safetensors", "onnx", "torch-export")
+import unmask
+from unmask.deploy.formats import Format
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagesConfig:
+class Images:
     """Which images a finished run is applied to, and where the table goes."""
 
-    run: tyro.conf.Positional[Path]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     data: str | None = None
     """Images: folder, manifest, .npy or .npz file, or a built-in. Default: the run's own data."""
@@ -29,9 +29,21 @@ class ImagesConfig:
     quiet: bool = False
     """No progress bar."""
 
+    def arguments(self) -> dict[str, Any]:
+        """Of `unmask.predict` and `unmask.embed`."""
+        return {
+            "run": self.source,
+            "out": self.out,
+            "data": self.data,
+            "split": self.split,
+            "on_bad_file": self.on_bad_file,
+            "overwrite": self.overwrite,
+            "progress": not self.quiet,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(ImagesConfig):
+class Predict(Images):
     """Predict the class of images with a fine-tuned run or one from scratch.
 
     Writes a row an image: path, label (where the data have any), predicted class, and the probability of each class
@@ -40,9 +52,14 @@ class PredictConfig(ImagesConfig):
     Example: unmask predict runs/finetuned --data my/new_images --out predictions.csv
     """
 
+    def run(self) -> int:
+        """Predict, write the table, print what is in it."""
+        print(unmask.predict(**self.arguments()))
+        return 0
+
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedConfig(ImagesConfig):
+class Embed(Images):
     """Write the pooled features of images, as an encoder's head would get them.
 
     Endings: .csv, .parquet (a column a feature), .npz (arrays features, path and label).
@@ -56,9 +73,14 @@ class EmbedConfig(ImagesConfig):
     map: bool = False
     """With --layer: keep the map, channels x height x width, instead of its average. Needs .npz."""
 
+    def run(self) -> int:
+        """Embed, write the table, print what is in it."""
+        print(unmask.embed(**self.arguments(), layer=self.layer, as_map=self.map))
+        return 0
+
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class Export:
     """Write an encoder, with its classifier if it has one, in a form that runs without this package.
 
     What is written is checked against the run on real images before the command reports success. Beside it are the
@@ -67,7 +89,7 @@ class ExportConfig:
     Example: unmask export runs/finetuned --to onnx --out deployed
     """
 
-    run: tyro.conf.Positional[Path]
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder of pretrain, finetune or scratch."""
     to: Format
     """timm (timm.create_model loads it), safetensors (weights with a card), onnx (one file, any batch size), or
@@ -88,49 +110,18 @@ class ExportConfig:
     overwrite: bool = False
     """Replace the files of an earlier export."""
 
-
-def run_predict(command: PredictConfig) -> int:
-    """Predict, write the table, say what is in it."""
-    from unmask.deploy.predict import predict
-
-    print(predict(**_arguments(command)))
-    return 0
-
-
-def run_embed(command: EmbedConfig) -> int:
-    """Embed, write the table, say what is in it."""
-    from unmask.deploy.embed import embed
-
-    print(embed(**_arguments(command), layer=command.layer, as_map=command.map))
-    return 0
-
-
-def run_export(command: ExportConfig) -> int:
-    """Export, check, say where it is and how it is loaded."""
-    from unmask.deploy.export import export
-
-    exported = export(
-        command.run,
-        command.to,
-        command.out,
-        inputs=command.inputs,
-        data=command.data,
-        licence=command.licence,
-        push_to_hub=command.push_to_hub,
-        public=command.public,
-        overwrite=command.overwrite,
-    )
-    print(exported)
-    return 0
-
-
-def _arguments(command: ImagesConfig) -> dict[str, Any]:
-    return {
-        "run": command.run,
-        "out": command.out,
-        "data": command.data,
-        "split": command.split,
-        "on_bad_file": command.on_bad_file,
-        "overwrite": command.overwrite,
-        "progress": not command.quiet,
-    }
+    def run(self) -> int:
+        """Export, check, print where it is and how it is loaded."""
+        exported = unmask.export(
+            self.source,
+            self.to,
+            self.out,
+            inputs=self.inputs,
+            data=self.data,
+            licence=self.licence,
+            push_to_hub=self.push_to_hub,
+            public=self.public,
+            overwrite=self.overwrite,
+        )
+        print(exported)
+        return 0

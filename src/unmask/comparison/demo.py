@@ -8,18 +8,8 @@ from unmask.recipes import multiview
 
 
 def demo_config() -> CompareConfig:
-    """`multiview` with a fainter second part, one budget, three label draws, all arms and controls."""
-    recipe = multiview()
-    return CompareConfig(
-        data=recipe.data,
-        encoder=recipe.encoder,
-        pretrain=recipe.pretrain,
-        finetune=recipe.finetune,
-        scratch_candidates=recipe.scratch_candidates,
-        budgets=(30,),
-        seeds=3,
-        compute_cap=5.0,
-    )
+    """`multiview` with one budget and three label draws, all arms and controls."""
+    return multiview().compare_config(budgets=(30,), seeds=3, compute_cap=5.0)
 
 
 def demo(out: Path, *, progress: bool = True) -> Path:

@@ -1,14 +1,15 @@
-"""`unmask encoders`: run the laws on timm models and print what holds."""
+"""`unmask encoders`: check the laws on timm models and print which hold."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from unmask.config.validation import require_at_least, require_choice
+from unmask.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncodersConfig:
+class Encoders:
     """Check that masked execution is right for some models.
 
     Exit code 0: every law holds for all of them; 1: some law does not.
@@ -33,26 +34,22 @@ class EncodersConfig:
         if self.image_size is not None:
             require_at_least("image_size", self.image_size, 1)
 
+    def run(self) -> int:
+        """Print a table of laws; 1 if some law does not hold for some model."""
+        from unmask.encoders.check import check_encoder, table
 
-def run_encoders(config: EncodersConfig) -> int:
-    """Print a table of laws; 0 if all hold for all models, 1 otherwise.
-
-    Raises:
-        UserError: no name is given.
-    """
-    from unmask.encoders.check import check_encoder, table
-    from unmask.errors import UserError
-
-    if not config.check:
-        raise UserError("check is empty: name some models, e.g. --check resnet18 convnext_atto vit_tiny_patch16_224")
-    rows = []
-    for name in config.check:
-        row = check_encoder(name, image_size=config.image_size, channels=config.channels, execution=config.execution)
-        print(table([row]).splitlines()[-1], flush=True)
-        rows.append(row)
-    text = table(rows)
-    print()
-    print(text)
-    if config.table:
-        Path(config.table).write_text(text, encoding="utf-8")
-    return 0 if all(row.holds for row in rows) else 1
+        if not self.check:
+            raise UserError(
+                "check is empty: name some models, e.g. --check resnet18 convnext_atto vit_tiny_patch16_224"
+            )
+        rows = []
+        for name in self.check:
+            row = check_encoder(name, image_size=self.image_size, channels=self.channels, execution=self.execution)
+            print(table([row]).splitlines()[-1], flush=True)
+            rows.append(row)
+        text = table(rows)
+        print()
+        print(text)
+        if self.table:
+            Path(self.table).write_text(text, encoding="utf-8")
+        return 0 if all(row.holds for row in rows) else 1

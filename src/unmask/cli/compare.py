@@ -1,0 +1,85 @@
+"""`unmask compare`, `unmask demo` and `unmask report`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import unmask
+from unmask.cli.flags import RUNS
+from unmask.cli.train import RunFlags, carry_out, default_config
+from unmask.config import CompareConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Does pretraining help on these images? Fine-tuned against scratch, several seeds, with intervals and a verdict.
+
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+
+    Example: unmask compare --data my/labelled --budgets 10 50 --seeds 5 --out runs/answer
+    """
+
+    config: CompareConfig = field(default_factory=CompareConfig)
+    flags: RunFlags
+    json: bool = False
+    """Print summary.json instead of the verdicts."""
+
+    @classmethod
+    def default(cls, program: str, words: Sequence[str]) -> "Compare":
+        """See `default_config`."""
+        return cls(config=default_config(CompareConfig, program, words), flags=RunFlags(out=tyro.MISSING))
+
+    def run(self) -> int:
+        """Compare and print the verdicts."""
+        _print_verdicts(carry_out(unmask.compare, self.config, self.flags), as_json=self.json)
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """The whole job on the built-in data in a few minutes: pretrain, fine-tune, compare, report.
+
+    Example: unmask demo
+    """
+
+    out: Path = Path("runs/demo")
+    """Run folder; continued if it is there."""
+    quiet: bool = False
+    """No progress bars."""
+
+    def run(self) -> int:
+        """Compare and print the verdicts."""
+        _print_verdicts(unmask.demo(self.out, progress=not self.quiet), as_json=False)
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one self-contained HTML page about one or more finished runs.
+
+    Example: unmask report runs/answer
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, RUNS]
+    """Run folders."""
+    out: Path | None = None
+    """The page. Default: report.html in the first run folder."""
+
+    def run(self) -> int:
+        """Write the page and print its path."""
+        print(unmask.write_report(list(self.runs), self.out))
+        return 0
+
+
+def _print_verdicts(folder: Path, *, as_json: bool) -> None:
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps(summary, indent=1))
+        return
+    for verdict in summary["verdicts"]:
+        print(verdict["sentence"])
+    print(f"report: {folder / 'report.html'}")

@@ -1,0 +1,30 @@
+"""`unmask data check`."""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from unmask.config import DataConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckData:
+    """Scan a data set before a run: unreadable files, odd forms, duplicates across splits, class counts, statistics.
+
+    Exit code 0: fit for training; 1: training would fail; 2: there is nothing to check.
+
+    Example: unmask data check --data my/images
+    """
+
+    config: DataConfig = field(default_factory=DataConfig)
+    json: bool = False
+    """Print the report as JSON."""
+    quiet: bool = False
+    """No progress bar."""
+
+    def run(self) -> int:
+        """Check and print what was found. Raises UserError where there is nothing to check."""
+        from unmask.data.check import as_text, check_data
+
+        report = check_data(self.config, progress=not self.quiet)
+        print(json.dumps(asdict(report), indent=1, ensure_ascii=False) if self.json else as_text(report))
+        return 1 if report.errors else 0

@@ -1,0 +1,119 @@
+"""The command line: one subcommand per stage; each calls one function of the API."""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import NoReturn, Protocol
+
+import unmask
+from unmask.cli.audit import Audit
+from unmask.cli.compare import Compare, Demo, Report
+from unmask.cli.data import CheckData
+from unmask.cli.deploy import Embed, Export, Predict
+from unmask.cli.encoders import Encoders
+from unmask.cli.flags import parse_flags
+from unmask.cli.theory import Sweep, TheoryReport, Verify
+from unmask.cli.train import Finetune, Pretrain, Scratch
+from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError, is_out_of_memory, memory_line
+from unmask.preemption import stopping_at_once
+
+
+class Command(Protocol):
+    """A dataclass whose fields are the flags. `default(program, words)`, where it has one, gives their defaults."""
+
+    def run(self) -> int:
+        """Carry it out and return the exit code."""
+        ...
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "demo": Demo,
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "scratch": Scratch,
+    "compare": Compare,
+    "audit": Audit,
+    "report": Report,
+    "predict": Predict,
+    "embed": Embed,
+    "export": Export,
+    "data check": CheckData,
+    "encoders": Encoders,
+    "theory verify": Verify,
+    "theory sweep": Sweep,
+    "theory report": TheoryReport,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Exit code 0: done; 2: the input was wrong; 130, 143: Ctrl-C, SIGTERM. One line says what to do."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # A name that the terminal cannot show is no reason to fail.
+    try:
+        with stopping_at_once():
+            sys.exit(parse(words).run())
+    except BrokenPipeError as error:
+        _leave_reader(error)
+    except (UserError, OSError) as error:
+        _leave(2, str(error))
+    except PreemptionError as error:
+        _leave(143, str(error))
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            _leave(2, f"{memory_line(error)}: give less at once (smaller images or batches, or --cache-mib 0)")
+        if KILLED_WORKER not in str(error):
+            raise
+        _leave(2, WORKER_MESSAGE)
+    except KeyboardInterrupt:
+        _leave(130, "interrupted; go on with the same command and --resume")
+
+
+def _leave(code: int, line: str) -> NoReturn:
+    """End with a line and an exit code; with the code alone where the line has no place either, as on a full disk."""
+    with suppress(OSError):
+        print(f"unmask: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _leave_reader(error: BrokenPipeError) -> NoReturn:
+    """End without a word where the reader of our output, e.g. head, has seen enough; another pipe is an error."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    _leave(2, str(error))
+
+
+def parse(words: Sequence[str]) -> Command:
+    """The command that the words ask for."""
+    name = next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), None)
+    if name is None:
+        _explain(words)
+    program, rest = f"unmask {name}", list(words[len(name.split()) :])
+    if name == "data check" and rest and not rest[0].startswith("-"):
+        rest = ["--data", *rest]
+    kind = COMMANDS[name]
+    default = getattr(kind, "default", None)
+    return parse_flags(kind, program, rest, None if default is None else default(program, rest))
+
+
+def _explain(words: Sequence[str]) -> NoReturn:
+    """The list of commands, for no word, --help and the first word of a pair; an error for anything else."""
+    first = words[0] if words else "--help"
+    shown = [name for name in COMMANDS if name.split()[0] == first] or list(COMMANDS)
+    if first in ("-h", "--help") or shown != list(COMMANDS):
+        print("usage: unmask COMMAND [--flags]; unmask COMMAND --help tells the flags with their defaults\n")
+        for name in shown:
+            print(f"  {name:15s} {(COMMANDS[name].__doc__ or '').splitlines()[0]}")
+        sys.exit(0 if first in ("-h", "--help") or (len(words) > 1 and words[1] in ("-h", "--help")) else 2)
+    if first == "--version":
+        print(unmask.__version__)
+        sys.exit(0)
+    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    raise UserError(f"{first!r} is no command; {hint}")

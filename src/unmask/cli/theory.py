@@ -1,0 +1,139 @@
+"""`unmask theory verify | sweep | report`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tqdm import tqdm
+
+from unmask.errors import PreemptionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Check every claim of the theory. Exit code 1 if one that is proven fails.
+
+    Example: unmask theory verify --preset paper-small --seeds 10
+    """
+
+    preset: str = "paper-small"
+    """paper-small, paper, or asymptotic-K (the schedules at k = K classes)."""
+    seeds: int = 10
+    """Number of seeds; they are 0, 1, 2, ..."""
+    json: bool = False
+    """Print a JSON list of verdicts instead of a table."""
+    break_: Annotated[str | None, tyro.conf.arg(name="break")] = None
+    """Switch off one assumption: large_start, quadratic, many_single, faint_equals_other, window, mask, missing,
+    few_kernels.
+    """
+    float64: bool = False
+    """Compute in float64 instead of float32."""
+    workers: int = 2
+    """Threads; each works on one seed at a time. Changes the speed only."""
+
+    def run(self) -> int:
+        """Print the verdicts; 1 if a proven claim fails."""
+        from unmask.theory.verdict import as_text, failed
+        from unmask.theory.verify import verify
+
+        with _bar("verify") as told:
+            verdicts = verify(self.preset, self.seeds, self.break_, self.workers, self.float64, told)
+        print(json.dumps([v.as_dict() for v in verdicts], indent=1) if self.json else as_text(verdicts))
+        return 1 if failed(verdicts) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Vary parameters of a preset on a grid: a table, one or more rows a point and seed, and its figure.
+
+    Example: unmask theory sweep --over mask_ratio=0:0.95:20 --over teacher_scale=1.2:1.8:9 --out phases.csv
+    """
+
+    over: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """An axis, NAME=LOW:HIGH:COUNT or NAME=A,B,C; NAME is a field of the setting or of its data. Repeat for more
+    (default: the axes that fit the measure).
+    """
+    preset: str = "paper-small"
+    """The setting that is varied."""
+    seeds: int = 1
+    """Seeds at every point."""
+    measure: str = "phases"
+    """phases: grows alone, only together, dead. capture: coverage and purity over time. purity: the same at given
+    predicted coverages. learners: test errors of SL and MRP. downstream: the same apart for features that pretraining
+    has seen and has not. correlations: kernels x features before and after, MRP and SL.
+    """
+    out: str = "theory-sweep.csv"
+    """Table: .csv or .parquet; the figure of it goes beside, with the ending .png."""
+    float64: bool = False
+    """Compute in float64 instead of float32."""
+    workers: int = 2
+    """Threads."""
+
+    def run(self) -> int:
+        """Vary, write the table and the figure of its measure beside it."""
+        from unmask.report.theory_sweep import write_figure
+        from unmask.theory.presets import preset
+        from unmask.theory.sweep import axes_of, run_sweep, table_path, write_table
+
+        table_path(self.out)
+        setting, axes = preset(self.preset), axes_of(self.measure, self.over)
+        with _bar("sweep") as told:
+            rows = run_sweep(
+                setting, axes, self.measure, seeds=self.seeds, workers=self.workers, float64=self.float64, told=told
+            )
+        written = write_table(rows, self.out)
+        print(f"{len(rows)} rows: {written}, {write_figure(rows, self.measure, axes, written, setting)}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TheoryReport:
+    """Write one HTML page with the verdicts and the figures.
+
+    Example: unmask theory report --seeds 3 --out theory.html
+    """
+
+    out: str = "theory.html"
+    """The page."""
+    preset: str = "paper-small"
+    """The setting."""
+    seeds: int = 3
+    """Seeds of the verdicts."""
+    workers: int = 2
+    """Threads."""
+
+    def run(self) -> int:
+        """Run the verdicts and the sweeps of the page, write it."""
+        from unmask.report.theory import write_report
+
+        with _bar("report") as told:
+            print(write_report(Path(self.out), self.preset, self.seeds, self.workers, told))
+        return 0
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over jobs, told how many of how many are done; none before the first word."""
+    bars: list[Any] = []
+
+    def told(done: int, total: int) -> None:
+        if not bars:
+            bars.append(tqdm(desc=name, unit="job"))
+        bars[0].total, bars[0].n = total, done
+        bars[0].refresh()
+
+    try:
+        yield told
+    except (KeyboardInterrupt, PreemptionError) as error:
+        # The threads in the middle of a job cannot be told to end, and there is nothing to save.
+        print("unmask: stopped before the end; nothing is written", file=sys.stderr, flush=True)
+        os._exit(143 if isinstance(error, PreemptionError) else 130)
+    finally:
+        for bar in bars:
+            bar.close()

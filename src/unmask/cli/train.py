@@ -1,0 +1,132 @@
+"""`unmask pretrain`, `finetune` and `scratch`, and the flags and defaults that they share with `unmask compare`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+import unmask
+from unmask.cli.flags import parse_some
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.recipes import recipe
+
+C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Where the run goes and which recipe gives the defaults."""
+
+    out: Path
+    """Run folder to create."""
+    recipe_name: Annotated[str | None, tyro.conf.arg(name="recipe")] = None
+    """Recipe that gives all defaults: multiview, small-cnn, masked-resnet50, mae-vit-small. Default: by the data."""
+    resume: bool = False
+    """Continue the run in --out."""
+    overwrite: bool = False
+    """Replace the run in --out. Refused where the folder holds another kind of run, or files that no run writes."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The flags that decide the defaults of all others."""
+
+    data: str = "multiview"
+    recipe: str | None = None
+    init: str | None = None
+    pretrained: tuple[str, ...] = ()
+    encoder: str | None = None
+
+
+def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
+    """The configuration where no flag says otherwise: of the recipe that the words name or the data suggest.
+
+    Encoder and image size are those of the run that --init or --pretrained names.
+    """
+    given, _ = parse_some(Start, program, words)
+    start = given.init or next(iter(given.pretrained), None)
+    return recipe(given.recipe, data=given.data, start=start, encoder=given.encoder).fill(kind())
+
+
+def carry_out(stage: Callable[..., Path], config: Any, flags: RunFlags) -> Path:
+    """Run a stage and return its folder."""
+    return stage(config, flags.out, resume=flags.resume, overwrite=flags.overwrite, progress=not flags.quiet)
+
+
+def _train(stage: Callable[..., Path], config: Any, flags: RunFlags) -> int:
+    from unmask.training.launch import is_speaker
+
+    folder = carry_out(stage, config, flags)
+    if is_speaker():
+        print(folder)
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Pretrain an encoder on unlabelled images.
+
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+
+    Example: unmask pretrain --data my/images --encoder resnet18 --image-size 128 128 --out runs/pretrained
+    """
+
+    config: PretrainConfig = field(default_factory=PretrainConfig)
+    flags: RunFlags
+
+    @classmethod
+    def default(cls, program: str, words: Sequence[str]) -> "Pretrain":
+        """See `default_config`."""
+        return cls(config=default_config(PretrainConfig, program, words), flags=RunFlags(out=tyro.MISSING))
+
+    def run(self) -> int:
+        """Train and print the run folder."""
+        return _train(unmask.pretrain, self.config, self.flags)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Train a pretrained encoder with a new head on labelled images. Encoder and image size are those of --init.
+
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+
+    Example: unmask finetune --data my/labelled --init runs/pretrained --budget 50 --out runs/finetuned
+    """
+
+    config: ClassifyConfig = field(default_factory=ClassifyConfig)
+    flags: RunFlags
+
+    @classmethod
+    def default(cls, program: str, words: Sequence[str]) -> "Finetune":
+        """See `default_config`."""
+        return cls(config=default_config(ClassifyConfig, program, words), flags=RunFlags(out=tyro.MISSING))
+
+    def run(self) -> int:
+        """Train and print the run folder."""
+        return _train(unmask.finetune, self.config, self.flags)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """The same training from random weights.
+
+    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+
+    Example: unmask scratch --data my/labelled --budget 50 --out runs/scratch
+    """
+
+    config: ClassifyConfig = field(default_factory=ClassifyConfig)
+    flags: RunFlags
+
+    @classmethod
+    def default(cls, program: str, words: Sequence[str]) -> "Scratch":
+        """See `default_config`."""
+        return cls(config=default_config(ClassifyConfig, program, words), flags=RunFlags(out=tyro.MISSING))
+
+    def run(self) -> int:
+        """Train and print the run folder."""
+        return _train(unmask.scratch, self.config, self.flags)

@@ -1,0 +1,79 @@
+"""Which recipe is the default for a data set."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+
+from unmask.errors import UserError
+from unmask.recipes.definition import Recipe
+from unmask.recipes.named import RECIPES
+
+_FIRST_OF_BRACES = re.compile(r"\{([^{},.]*)(?:,|\.\.)[^{}]*\}")  # of "{000..099}", as shards are named
+
+
+def recipe(
+    name: str | None = None, *, data: str = "multiview", start: str | Path | None = None, encoder: str | None = None
+) -> Recipe:
+    """The recipe that gives the defaults of a run, as on the command line.
+
+    Args:
+        name: multiview, small-cnn, masked-resnet50 or mae-vit-small. Default: suggested by the data.
+        data: a data set: a path or the name of a built-in.
+        start: a run whose encoder and image size are taken: what `init` or `pretrained` will be.
+        encoder: another encoder; options, strides and mask cell of the recipe's own do not carry over.
+
+    Raises:
+        UserError: the name is unknown; `start` is not a run.
+    """
+    name = name or suggested(data)
+    if name not in RECIPES:
+        raise UserError(f"recipe: {name!r} is unknown; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]().adapted(data=data, start=None if start is None else str(start), encoder=encoder)
+
+
+def suggested(data: str) -> str:
+    """The default recipe for a data set: multiview for the built-in, small-cnn up to 96 pixels, masked-resnet50 above.
+
+    A folder or a tar is judged by the first image found; anything else (a manifest, an array) counts as small.
+    """
+    if data == "multiview":
+        return "multiview"
+    path = Path(_FIRST_OF_BRACES.sub(r"\1", data))
+    return "masked-resnet50" if _first_side(path) > 96 else "small-cnn"
+
+
+def _first_side(path: Path) -> int:
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
+    images = [file for file in files if path.is_dir() and _is_image(file.name)]
+    tars = (_first_of_tar(file) for file in files if file.suffix.lower() == ".tar" and file.is_file())
+    found: Iterator[Path | BytesIO] = chain(images, tars)
+    for file in found:
+        try:
+            with Image.open(file) as image:
+                return min(image.size)
+        except (OSError, UnidentifiedImageError):
+            continue
+    return 0
+
+
+def _is_image(name: str) -> bool:
+    """By the last part of a path."""
+    base = name.rpartition("/")[2].lower()
+    return base.endswith((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")) and not base.startswith(".")
+
+
+def _first_of_tar(path: Path) -> BytesIO:
+    """The first image in a tar; nothing where there is none."""
+    from unmask.data.tar import places
+
+    with path.open("rb") as tar, suppress(UserError):
+        for place in places(tar):
+            if _is_image(place.name):
+                tar.seek(place.offset)
+                return BytesIO(tar.read(place.size))
+    return BytesIO()
