@@ -5,6 +5,7 @@ run carry a comment with the reason.
 """
 
 import csv
+import html
 import json
 import re
 import shlex
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from blocks import ROOT, Block, blocks, execute, own_command, own_folder, pages
 from reference import flags
+from safetensors.torch import load_file
 
 from unmask.cli.main import COMMANDS, parse
 
@@ -63,13 +66,7 @@ def test_every_flag_in_the_text_exists() -> None:
 
 def test_the_newcomers_path(newcomer: Path) -> None:
     """README from top to bottom: an answer, runs, a report, predictions, an export; timm has loaded it on the way."""
-    verdicts = json.loads((newcomer / "runs/answer/summary.json").read_text())["verdicts"]
-    assert verdicts[0]["sentence"]
-    for page in ("runs/answer/report.html", "runs/pretrained/report.html"):
-        assert "<!DOCTYPE html>" in (newcomer / page).read_text(encoding="utf-8")[:20]
-    with (newcomer / "predictions.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["path"] for row in rows] == ["0.png", "1.png", "2.png"]
+    _assert_answered(newcomer)
     session = onnxruntime.InferenceSession(newcomer / "deployed/model.onnx")
     logits = session.run(None, {session.get_inputs()[0].name: np.zeros((2, 3, 128, 128), np.float32)})[0]
     assert logits.shape == (2, 2)
@@ -79,7 +76,15 @@ def test_the_newcomers_path(newcomer: Path) -> None:
 def test_the_quick_start(tmp_path: Path) -> None:
     """The first page of the site, in a folder of its own."""
     _run_page(ROOT / "docs/index.md", own_folder(tmp_path))
-    assert (tmp_path / "deployed/model.safetensors").is_file()
+    _assert_answered(tmp_path)
+    text = (tmp_path / "runs/pretrained/report.html").read_text(encoding="utf-8")
+    for name in ("finetuned", "scratch"):
+        accuracy = json.loads((tmp_path / "runs" / name / "result.json").read_text())["metrics"]["test"]["accuracy"]
+        assert f"{100 * accuracy:.1f}" in text
+    files = ("runs/finetuned/encoder.safetensors", "deployed/model.safetensors")
+    trained, exported = (load_file(tmp_path / name) for name in files)
+    assert trained.keys() == exported.keys()
+    assert all(torch.equal(exported[name], tensor) for name, tensor in trained.items())
 
 
 @pytest.mark.parametrize("page", [p for p in pages() if p.name not in ALONE], ids=lambda page: page.name)
@@ -90,6 +95,18 @@ def test_every_block_that_can_run_runs(page: Path, newcomer: Path, tmp_path: Pat
         for inner in (newcomer / name).iterdir():
             (tmp_path / name / inner.name).symlink_to(inner)
     _run_page(page, tmp_path)
+
+
+def _assert_answered(folder: Path) -> None:
+    """A verdict, pages that show it and the pretraining, and a class for each of three new images."""
+    verdict = json.loads((folder / "runs/answer/summary.json").read_text())["verdicts"][0]["sentence"]
+    assert "against the best scratch arm" in verdict
+    assert html.escape(verdict) in (folder / "runs/answer/report.html").read_text(encoding="utf-8")
+    assert "Reconstruct" in (folder / "runs/pretrained/report.html").read_text(encoding="utf-8")
+    with (folder / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == ["0.png", "1.png", "2.png"]
+    assert {row["predicted"] for row in rows} <= {"across", "down"}
 
 
 def _run_page(page: Path, folder: Path) -> None:
