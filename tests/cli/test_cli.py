@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from unmask.cli.main import COMMANDS, main, parse
-from unmask.config import DataConfig, EncoderConfig, PretrainConfig
+from unmask.config import DataConfig, EncoderConfig, PretrainConfig, to_json
 from unmask.errors import UserError
 from unmask.recipes import RECIPES, multiview, small_cnn, suggested
 from unmask.runs.read import write_config
@@ -74,6 +74,43 @@ def test_a_run_to_begin_with_gives_encoder_and_size(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(UserError, match="not the configuration of a run"):
         parse(["finetune", "--data", "digits", "--init", start, "--out", "x"])
+
+
+def test_a_stored_configuration_repeats_or_varies_a_run(tmp_path: Path) -> None:
+    """--config gives every default, flags win; what belongs to other data or to another encoder does not carry over."""
+    words = ["pretrain", "--lr", "0.5", "--seed", "7", "--execution", "dense", "--out", "x"]
+    first = parse(words)
+    write_config(tmp_path, first.config)
+    again = ["pretrain", "--config", str(tmp_path / "config.json"), "--out", "y"]
+    assert parse(again).config == first.config
+    varied = parse([*again, "--lr", "0.25"]).config
+    assert varied.recipe.optimiser.lr == 0.25
+    assert to_json(varied) == to_json(first.config) | {"recipe": to_json(varied.recipe)}
+    other = parse([*again, "--data", "digits", "--encoder", "resnet18"]).config
+    assert (other.data.data, other.data.options, other.recipe.mask.cell) == ("digits", None, None)
+    assert other.encoder == EncoderConfig(encoder="resnet18")
+    assert other.seed == 7
+    compared = parse(["compare", "--budgets", "3", "--finetune.lr", "0.5", "--out", "x"]).config
+    write_config(tmp_path, compared)
+    assert parse(["compare", *again[1:]]).config == compared
+    values = json.loads((tmp_path / "config.json").read_text())
+    for change, line in (({"format": 1}, "earlier version"), ({"sede": 1}, "unknown field 'sede'")):
+        (tmp_path / "config.json").write_text(json.dumps(values | change))
+        with pytest.raises(UserError, match=line):
+            parse(["compare", *again[1:]])
+
+
+def test_a_stored_configuration_is_of_the_same_command_and_no_recipe_is_beside_it(tmp_path: Path) -> None:
+    """One line, also where there is no file."""
+    write_config(tmp_path, PretrainConfig())
+    file = str(tmp_path / "config.json")
+    for words, line in (
+        (["compare", "--config", file], "is of a pretraining"),
+        (["pretrain", "--config", file, "--recipe", "small-cnn"], "--recipe small-cnn"),
+        (["pretrain", "--config", str(tmp_path / "none.json")], "no such file"),
+    ):
+        with pytest.raises(UserError, match=line):
+            parse([*words, "--out", "x"])
 
 
 def test_a_reader_that_has_seen_enough_gets_no_error() -> None:

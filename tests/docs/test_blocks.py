@@ -22,6 +22,8 @@ from reference import flags
 from safetensors.torch import load_file
 
 from unmask.cli.main import COMMANDS, parse
+from unmask.config import PretrainConfig
+from unmask.runs.read import write_config
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""
@@ -46,6 +48,8 @@ def test_every_command_is_parsed(page: Path, tmp_path: Path, monkeypatch: pytest
         if block.kind in ("sh", ""):
             for words in block.commands:
                 command = own_command(words)
+                if command is not None and "--config" in command:
+                    write_config(Path(command[command.index("--config") + 1]).parent, PretrainConfig())
                 if command is not None and command != ["--help"]:
                     parse(command)
 

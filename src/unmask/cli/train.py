@@ -10,7 +10,10 @@ import tyro
 import unmask
 from unmask.cli.flags import parse_some
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
-from unmask.recipes import recipe
+from unmask.errors import UserError
+from unmask.recipes import recipe, recipe_of
+from unmask.runs.layout import kind_of_config
+from unmask.runs.read import read_config_file
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
@@ -23,6 +26,8 @@ class RunFlags:
     """Run folder to create."""
     recipe_name: Annotated[str | None, tyro.conf.arg(name="recipe")] = None
     """Recipe that gives all defaults: multiview, small-cnn, masked-resnet50, mae-vit-small. Default: by the data."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """A run's config.json, which gives all defaults instead of a recipe: to repeat a run, or to vary it."""
     resume: bool = False
     """Continue the run in --out."""
     overwrite: bool = False
@@ -35,21 +40,36 @@ class RunFlags:
 class Start:
     """The flags that decide the defaults of all others."""
 
-    data: str = "multiview"
+    data: str | None = None
     recipe: str | None = None
+    config: Path | None = None
     init: str | None = None
     pretrained: tuple[str, ...] = ()
     encoder: str | None = None
 
 
 def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
-    """The configuration where no flag says otherwise: of the recipe that the words name or the data suggest.
+    """The configuration where no flag says otherwise: that of --config, else of the recipe named or fit for the data.
 
     Encoder and image size are those of the run that --init or --pretrained names.
     """
     given, _ = parse_some(Start, program, words)
+    if given.config is None:
+        base, config = recipe(given.recipe, data=given.data or "multiview"), kind()
+    else:
+        config = _stored_config(kind, given.config, given.recipe)
+        base = recipe_of(config)
     start = given.init or next(iter(given.pretrained), None)
-    return recipe(given.recipe, data=given.data, start=start, encoder=given.encoder).fill(kind())
+    return base.adapted(data=given.data, start=start, encoder=given.encoder).fill(config)
+
+
+def _stored_config(kind: type[C], file: Path, recipe_name: str | None) -> C:
+    if recipe_name is not None:
+        raise UserError(f"--recipe {recipe_name}: all defaults come from --config; leave one of the two out")
+    config = read_config_file(file)
+    if not isinstance(config, kind):
+        raise UserError(f"--config {file}: is of a {kind_of_config(config).name}, not of this command")
+    return config
 
 
 def carry_out(stage: Callable[..., Path], config: Any, flags: RunFlags) -> Path:

@@ -79,12 +79,16 @@ def is_run(folder: Path) -> bool:
 
 
 def read_config(folder: Path) -> Config:
-    """The configuration of a run.
+    """The configuration of a run; see `read_config_file`."""
+    return read_config_file(folder / CONFIG_FILE)
+
+
+def read_config_file(file: Path) -> Config:
+    """The configuration in the config.json of a run.
 
     Raises:
-        UserError: there is no run; it is of another format; a field is missing, unknown or wrong.
+        UserError: there is no such file; it is of another format; a field is missing, unknown or wrong.
     """
-    file = folder / CONFIG_FILE
     kind, fields = parse_config(file)
     config = from_json(kind.config, fields, f"{file}: ")
     require_complete(fields, config, f"{file}: ")
