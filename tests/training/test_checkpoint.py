@@ -1,5 +1,6 @@
 """Checkpoints: whole, plain, and the last good one loads."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def test_restored_moments_lie_as_their_weights(tmp_path: Path) -> None:
         one(x).square().sum().backward()
         moves.step()
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_tensors_that_changed_on_disk_do_not_load(tmp_path: Path) -> None:
+    """A zeroed tail, as after a power cut, has the right length and names."""
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, {"x": torch.ones(100), "none": torch.ones(0), "flag": torch.tensor(True)}, {"step": 1})
+    assert load_tensors(path)[1] == {"step": 1}
+    content = path.read_bytes()
+    path.write_bytes(content[:-40] + bytes(40))
+    with pytest.raises(UserError, match=r"x.safetensors.*not those that were written"):
+        load_tensors(path)
+
+
+def test_weights_get_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    """safetensors writes files that only the owner can read."""
+    before = os.umask(0o027)
+    try:
+        save_tensors(tmp_path / "x.safetensors", {"x": torch.ones(1)}, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.case("a kill while saving left half a file")

@@ -1,7 +1,9 @@
 """JSON and other files on disk, written so that a kill at any moment loses nothing that was there."""
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,25 +15,42 @@ from unmask.errors import UserError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Write to the yielded temporary path; on success it is fsynced and renamed over `path`, else removed."""
+    """Write to the yielded temporary path; on success it is flushed to disk and renamed over `path`, else removed.
+
+    The file gets the permissions of the umask, whatever wrote it: safetensors writes for the owner alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        temporary.chmod(mode)
+        with temporary.open("rb+") as stream:
+            _flush(stream.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    """Ask for the bytes to be on disk; some mounts cannot say, which is not a failed write."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS):
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

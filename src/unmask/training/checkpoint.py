@@ -1,5 +1,6 @@
 """Checkpoints: one safetensors file with every tensor, and plain JSON in its header. No pickle anywhere."""
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from unmask.runs.files import atomic_path
 from unmask.runs.layout import CHECKPOINTS
 from unmask.training.sharding import placed, placed_state
 
+_DIGEST = "digest"
+"""Entry of the header: `digest_of` the tensors."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """What AdamW keeps for each number of a parameter; where it lies otherwise than that, torch's fast steps refuse it."""
 
@@ -29,7 +32,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         try:
-            save_file(plain, str(temporary), metadata={"unmask": json.dumps(header)})
+            written = {**header, _DIGEST: digest_of(plain)}
+            save_file(plain, str(temporary), metadata={"unmask": json.dumps(written)})
         except SafetensorError as error:  # how safetensors tells of a full disk
             raise OSError(f"{path}: cannot be written ({error})") from error
 
@@ -38,18 +42,31 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote; a file by another program has an empty header.
 
     Raises:
-        UserError: the file is missing, cut short or not safetensors.
+        UserError: the file is missing, cut short, not safetensors, or its tensors are not those that were written.
     """
     try:
         with safe_open(str(path), framework="pt") as stream:
             header = json.loads((stream.metadata() or {}).get("unmask", "{}"))
             if not isinstance(header, dict):
                 raise ValueError("its header is not an object")
-            return {name: stream.get_tensor(name) for name in stream.keys()}, header  # noqa: SIM118
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        if header.pop(_DIGEST, digest := digest_of(tensors)) != digest:
+            raise ValueError("its tensors are not those that were written: the file was damaged or changed")
+        return tensors, header
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hexadecimal, of the names, types, shapes and bytes of tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
 
 
 def collect_state(modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
