@@ -47,8 +47,13 @@ def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
     files = [out / f"resnet18_{seed}.safetensors" for seed in (0, 1)]
     for seed, file in enumerate(files):
         model = build_model(ENCODER, channels=1, image_size=(64, 64), classes=len(dataset.classes), seed=seed)
-        reestimate_batchnorm(model, dataset.pretrain, mean=dataset.mean, std=dataset.std)
-        fit_head(model.eval(), (data.pixels - dataset.mean[0]) / dataset.std[0], data.labels, len(dataset.classes))
+        reestimate_batchnorm(model, dataset.pretrain)
+        fit_head(
+            model.eval(),
+            dataset.format.normalize(data.pixels),
+            data.labels,
+            len(dataset.classes),
+        )
         save_weights(file, model.state_dict(), card_of(ENCODER, dataset, dataset.classes))
     return files
 
@@ -91,7 +96,7 @@ def views(network: Audited, data: AuditData, batch_size: int, count: int) -> lis
     config = AuditConfig()
     grid = choose_grid((64, 64))
     pixels, ids = data.pixels[:count], data.ids[:count]
-    mean, std = data.dataset.mean, data.dataset.std
+    mean, std = data.dataset.format.mean, data.dataset.format.std
     filled = fill_images(pixels, ids, "mean", mean=mean, std=std, side=grid.side, seed=0)
     with evaluating(network.model):
         ask = asking(network.model, network.prepare(pixels), network.prepare(filled), data.labels, grid, batch_size)

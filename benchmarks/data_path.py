@@ -26,7 +26,6 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode, v2
 
 from unmask.config import AugmentConfig, DataConfig
-from unmask.data.imageset import batches
 from unmask.data.load import load_data
 
 AUGMENT = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
@@ -91,7 +90,7 @@ def files(count: int, rounds: int) -> dict[str, float]:
         folder = ImageFolder(name, v2_pipeline(224, pil=True))
 
         def ours() -> int:
-            parts = batches(data.pretrain, order, BATCH, mean=data.mean, std=data.std, augment=AUGMENT)
+            parts = data.pretrain.batches(order, BATCH, augment=AUGMENT)
             return sum(len(part.ids) for part in parts)
 
         def theirs() -> int:
@@ -114,7 +113,7 @@ def small(size: int, count: int, rounds: int) -> dict[str, float]:
         images = torch.from_numpy(values)
 
         def ours() -> int:
-            parts = batches(data.pretrain, order, 256, mean=data.mean, std=data.std, augment=AUGMENT)
+            parts = data.pretrain.batches(order, 256, augment=AUGMENT)
             return sum(len(part.ids) for part in parts)
 
         def theirs() -> int:

@@ -32,7 +32,6 @@ from torch.nn import functional as F
 
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
 from unmask.config.model import TargetConfig
-from unmask.data.imageset import batches
 from unmask.data.load import load_data
 from unmask.encoders.build import build_model
 from unmask.masking import draw_masks
@@ -226,11 +225,11 @@ def small(device: torch.device, options: argparse.Namespace) -> None:
     print("|---|---|---|---|---|")
     for bf16 in (False, True):
         config = PretrainConfig(encoder=recipe.encoder, recipe=recipe.pretrain)
-        way = next(iter(masked(config, 32, data.channels, device, bf16).values()))
+        way = next(iter(masked(config, 32, data.format.channels, device, bf16).values()))
         for epoch in range(2):  # the first one warms up
             synchronise(device)
             waited, taken, start = 0.0, 0, time.perf_counter()
-            stream = batches(data.pretrain, torch.arange(len(data.pretrain)), size, mean=data.mean, std=data.std,
+            stream = data.pretrain.batches(torch.arange(len(data.pretrain)), size,
                              augment=recipe.pretrain.augment, epoch=epoch)  # fmt: skip
             while True:
                 asked = time.perf_counter()

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from unmask.config import DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
-from unmask.data.imageset import Batch, batches
+from unmask.data.imageset import Batch
 from unmask.data.load import load_data
 from unmask.stages.pretrain import Session
 from unmask.training.engine import build_engine
@@ -58,7 +58,7 @@ def main() -> None:
     sessions, peak = {}, {}
     rank, world = engine.process_index, engine.num_processes
     order = torch.arange(rank, given.batch, world)
-    batch = next(iter(batches(dataset.pretrain, order, len(order), mean=dataset.mean, std=dataset.std)))
+    batch = next(iter(dataset.pretrain.batches(order, len(order))))
     for way in ("data-parallel", "sharded"):  # nothing is written
         sessions[way] = Session(config, Path(way), dataset, show=False, engine=engine, sharded=way == "sharded")
     times: dict[str, list[float]] = {way: [] for way in sessions}

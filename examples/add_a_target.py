@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 import unmask
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, TargetConfig
-from unmask.data.imageset import batches
 from unmask.decoders import build_decoder
 from unmask.randomness import permutation
 from unmask.stages.reconstructor import Reconstructor, last_map_shape
@@ -58,10 +57,10 @@ def main() -> None:
     config = DataConfig(data="multiview", options={"images": 200, "size": 16, "part_size": 4})
     data = unmask.load_data(config, labels=False, progress=False)
     model = unmask.build_model(EncoderConfig(encoder="patchnet", encoder_options={"width": 64, "patch": 4}), channels=1,
-                               image_size=data.image_size)  # fmt: skip
-    encoder = unmask.masked_encoder(model, image_size=data.image_size, cell=4)
+                               image_size=data.format.size)  # fmt: skip
+    encoder = unmask.masked_encoder(model, image_size=data.format.size, cell=4)
     target: Target = SteepnessTarget(cell=4)
-    channels, *size = last_map_shape(encoder, 1, data.image_size)
+    channels, *size = last_map_shape(encoder, 1, data.format.size)
     decoder = build_decoder(TargetConfig(decoder_width=32), channels=channels, size=(size[0], size[1]),
                             dimension=target.dimension, grid=encoder.grid, seed=0)  # fmt: skip
     network = Reconstructor(encoder, decoder)
@@ -69,7 +68,7 @@ def main() -> None:
     losses = []
     for epoch in range(10):
         order = torch.from_numpy(permutation(0, "order", epoch, len(data.pretrain)))
-        for batch in batches(data.pretrain, order, 20, mean=data.mean, std=data.std):
+        for batch in data.pretrain.batches(order, 20):
             hidden = unmask.draw_masks(MaskConfig(cell=4, mask_ratio=0.5), encoder.grid, seed=0, epoch=epoch,
                                        ids=batch.ids.numpy())  # fmt: skip
             wanted = target(batch.images)

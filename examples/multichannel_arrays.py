@@ -66,9 +66,9 @@ def main(folder: Path) -> None:
     )
     _, card = unmask.load_weights(run / "encoder.safetensors")
     assert card is not None
-    height, width = card.image_size
-    print(f"{card.channels} channels of {height} x {width} pixels, each with its own mean and deviation")
-    print("mean", " ".join(f"{value:.3f}" for value in card.mean))
+    height, width = card.format.size
+    print(f"{card.format.channels} channels of {height} x {width} pixels, each with its own mean and deviation")
+    print("mean", " ".join(f"{value:.3f}" for value in card.format.mean))
     result = read_json(tuned / "result.json")
     scores = result["metrics"]["test"]
     print(f"{scores['accuracy']:.0%} of the test images right (chance {1 / len(PAIRS):.0%})")

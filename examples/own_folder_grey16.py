@@ -80,7 +80,8 @@ def main(folder: Path) -> None:
     )
     _, card = unmask.load_weights(run / "encoder.safetensors")
     assert card is not None
-    print(f"stored values {card.value_range[0]:.0f} to {card.value_range[1]:.0f} count as 0 to 1 ({card.kind})")
+    low, high = card.format.value_range
+    print(f"stored values {low:.0f} to {high:.0f} count as 0 to 1 ({card.format.kind})")
     for name in ("tuned", "scratch"):
         score = read_json(folder / name / "result.json")["metrics"]["test"]["accuracy"]
         print(f"{name}: {score:.0%} of the test images right, from 5 labels a class")

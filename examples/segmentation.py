@@ -93,7 +93,7 @@ def main(folder: Path) -> None:
 
     def prepared(count: int, seed: int) -> tuple[Tensor, Tensor]:
         images, masks = draw(count, seed)
-        return (torch.from_numpy(images) / 255 - card.mean[0]) / card.std[0], torch.from_numpy(masks)
+        return (torch.from_numpy(images) / 255 - card.format.mean[0]) / card.format.std[0], torch.from_numpy(masks)
 
     test = prepared(40, 2)
     for name, start in (("encoder of the run", weights), ("encoder from scratch", None)):

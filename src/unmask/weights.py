@@ -9,7 +9,7 @@ import timm
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, from_json, to_json
-from unmask.data.form import Kind
+from unmask.data.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.runs.layout import ENCODER_FILE
@@ -18,35 +18,17 @@ from unmask.training.checkpoint import load_tensors, save_tensors
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What travels with weights: the encoder, the size and channels of its input, the normalisation, the classes."""
+    """What travels with weights: the encoder, the format of the images it takes, and the classes of its head."""
 
     encoder: EncoderConfig
-    channels: int
-    image_size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    value_range: tuple[float, float]
-    """Stored pixel values that count as 0 and 1; mean and std are in these units."""
-    clipped: bool
-    """Whether values outside that range are cut."""
+    format: ImageFormat
     classes: tuple[str, ...] = ()
-    kind: Kind | None = None
-    """Number type of the stored pixel values; None in files of a program that did not say."""
+    """Empty without a head."""
 
 
 def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()) -> Card:
     """The card of an encoder trained on a data set."""
-    return Card(
-        encoder=encoder,
-        channels=data.channels,
-        image_size=data.image_size,
-        mean=data.mean,
-        std=data.std,
-        value_range=data.value_range,
-        clipped=data.clipped,
-        classes=classes,
-        kind=data.kind,
-    )
+    return Card(encoder, data.format, classes)
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
@@ -63,6 +45,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
     tensors, header = load_tensors(path)
     if "card" not in header:
         return tensors, None
+    if isinstance(header["card"], Mapping) and "image_size" in header["card"]:
+        raise UserError(f"{path}: was written by an unmask from before this version, whose card says less: train again")
     try:
         return tensors, from_json(Card, header["card"])
     except UserError as error:
@@ -105,8 +89,9 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
         card = None
     else:
         tensors, card = load_weights(resolve_weights(init, field=field))
-    if card is not None and card.channels != channels:
-        raise UserError(f"{field}: {init} was trained on images of {card.channels} channels, the data have {channels}")
+    if card is not None and card.format.channels != channels:
+        own = card.format.channels
+        raise UserError(f"{field}: {init} was trained on images of {own} channels, the data have {channels}")
     if card is not None and card.encoder != config:
         held, asked = to_json(card.encoder), to_json(config)
         other = [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]
@@ -120,7 +105,7 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
     # A head that this model lacks may come with the file: fc., head., classifier. of a timm classifier.
     unexpected = [k for k in unexpected if k.split(".")[0] not in ("fc", "head", "classifier", "head_dist")]
     shapes = [k for k in offered if k in wanted and offered[k].shape != wanted[k].shape]
-    size = f"; it was trained at {card.image_size[0]} x {card.image_size[1]} pixels" if card is not None else ""
+    size = "; it was trained at {} x {} pixels".format(*card.format.size) if card is not None else ""
     for what, names in (("lacks", missing), ("has the unexpected", unexpected), ("has another shape for", shapes)):
         if names:
             raise UserError(f"{field}: {init} {what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}{size}")

@@ -14,6 +14,7 @@ from unmask.audit.protocol import Finding
 from unmask.audit.run import audit_runs, choose_images, write_audit
 from unmask.cli.main import main, parse
 from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
+from unmask.data.image_format import ImageFormat
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
@@ -146,12 +147,14 @@ def _fails(words: Sequence[str], message: str, capsys: pytest.CaptureFixture[str
 
 
 def _card(**changes: object) -> Card:
-    card = Card(ENCODER, 1, (16, 16), (0.5,), (0.2,), (0.0, 255.0), False, ("0", "1", "2"))
-    return replace(card, **changes)  # type: ignore[arg-type]
+    """Of a network for one channel of 16 x 16 pixels; `changes` are of the card or of its format."""
+    card = Card(ENCODER, ImageFormat((16, 16), 1, "uint8", (0.0, 255.0), False, (0.5,), (0.2,)), ("0", "1", "2"))
+    classes = changes.pop("classes", card.classes)
+    return replace(card, classes=classes, format=replace(card.format, **changes))  # type: ignore[arg-type]
 
 
 def _file(path: Path, card: Card, classes: int = 3) -> Path:
-    options = {"channels": card.channels, "image_size": card.image_size}
+    options = {"channels": card.format.channels, "image_size": card.format.size}
     save_weights(path, build_model(ENCODER, classes=classes, **options).state_dict(), card)  # type: ignore[arg-type]
     return path
 
@@ -165,7 +168,7 @@ def test_mistakes_end_with_one_line_and_code_2(
     (tmp_path / "empty").mkdir()
     headless = _file(tmp_path / "encoder.safetensors", _card(classes=()), classes=0)
     others = _file(tmp_path / "others.safetensors", _card(classes=("a", "b", "c")))
-    larger = _file(tmp_path / "larger.safetensors", _card(image_size=(32, 32)))
+    larger = _file(tmp_path / "larger.safetensors", _card(size=(32, 32)))
     fewer = _file(tmp_path / "fewer.safetensors", _card(), classes=2)
     mistakes: list[tuple[list[str], str]] = [
         ([str(tmp_path / "nowhere")], "no such run folder or file"),
@@ -214,12 +217,13 @@ def test_images_are_balanced_and_keyed(dataset: Dataset) -> None:
 def test_each_network_gets_the_normalisation_it_was_trained_with(dataset: Dataset) -> None:
     """8 and 16 bits count alike from 0 to 1; measured ranges are brought to one another."""
     pixels = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    plain = preparation(_card(mean=(0.3,), std=(0.5,)), dataset)(pixels)
+    plain = preparation(_card(mean=(0.3,), std=(0.5,)).format, dataset.format)(pixels)
     torch.testing.assert_close(plain, (pixels - 0.3) / 0.5)
-    deep = preparation(_card(mean=(0.3,), std=(0.5,), value_range=(0.0, 65535.0)), dataset)(pixels)
+    deep = preparation(_card(mean=(0.3,), std=(0.5,), value_range=(0.0, 65535.0)).format, dataset.format)(pixels)
     torch.testing.assert_close(deep, plain)
-    measured = replace(dataset, value_range=(-2.0, 6.0))
-    found = preparation(_card(mean=(0.3,), std=(0.5,), value_range=(0.0, 4.0), clipped=True), measured)(pixels)
+    measured = replace(dataset.format, value_range=(-2.0, 6.0))
+    own = _card(mean=(0.3,), std=(0.5,), value_range=(0.0, 4.0), clipped=True).format
+    found = preparation(own, measured)(pixels)
     torch.testing.assert_close(found, (((8 * pixels - 2) / 4).clamp(0, 1) - 0.3) / 0.5)
 
 

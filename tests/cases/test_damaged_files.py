@@ -10,7 +10,6 @@ import torch
 from tiny import draw, image_names, load, numbered, picture
 from unmask.config import AugmentConfig
 from unmask.data.decode import decode
-from unmask.data.imageset import batches
 from unmask.errors import UserError
 
 
@@ -80,7 +79,7 @@ def test_a_file_that_vanishes_after_an_epoch_is_named_and_the_policy_followed(tm
     order = torch.arange(len(data.pretrain))
 
     def epoch(number: int) -> list[int]:
-        parts = batches(data.pretrain, order, 3, mean=data.mean, std=data.std, augment=AugmentConfig(), epoch=number)
+        parts = data.pretrain.batches(order, 3, augment=AugmentConfig(), epoch=number)
         return [i for part in parts for i in part.ids.tolist()]
 
     assert epoch(0) == data.pretrain.ids.tolist()

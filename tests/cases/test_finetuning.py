@@ -23,7 +23,7 @@ def test_a_frozen_encoder_does_not_move(tmp_path: Path) -> None:
     config = ClassifyConfig(data=data_config, encoder=EncoderConfig(encoder="test_resnet"), recipe=recipe, budget=2)
     data = load_data(data_config, labels=True, progress=False)
     start = fast_layout(build_classifier(config, data))
-    reestimate_batchnorm(start, data.pretrain, mean=data.mean, std=data.std)
+    reestimate_batchnorm(start, data.pretrain)
     after = fit(config, data, splits=()).model.state_dict()
     head = head_names(start)
     assert all(torch.equal(t, after[name]) for name, t in start.state_dict().items() if name not in head)

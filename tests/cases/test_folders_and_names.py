@@ -13,7 +13,6 @@ from tiny import draw, image_names, load, numbered, picture
 from unmask.config import DataConfig
 from unmask.data.check import check_data
 from unmask.data.folder import list_images
-from unmask.data.imageset import batches
 from unmask.data.manifest import read_manifest
 from unmask.errors import UserError
 
@@ -194,5 +193,5 @@ def test_the_order_of_creation_changes_neither_list_nor_batch(tmp_path: Path) ->
     assert list_images(tmp_path / "one") == list_images(tmp_path / "two")
     assert one.pretrain.names == two.pretrain.names
     assert one.fingerprint == two.fingerprint
-    first = [next(batches(d.pretrain, torch.arange(4), 4, mean=d.mean, std=d.std)).images for d in (one, two)]
+    first = [next(d.pretrain.batches(torch.arange(4), 4)).images for d in (one, two)]
     assert torch.equal(*first)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from unmask.cli.main import main
 from unmask.config import EncoderConfig, PretrainConfig, to_json
+from unmask.data.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.training.checkpoint import save_tensors
@@ -57,7 +58,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     folder.mkdir()
     described = {"encoder": encoder, "encoder_options": options, "unstrided": 0}
     card = {
-        **to_json(Card(EncoderConfig(encoder="resnet10t"), 1, (16, 16), (0.5,), (0.5,), (0.0, 255.0), False)),
+        **to_json(Card(EncoderConfig(encoder="resnet10t"), ImageFormat.plain((16, 16), 1, "uint8"))),
         "encoder": described,
         "classes": ["a", "b"],
     }

@@ -10,7 +10,6 @@ from PIL import Image
 from tiny import draw, image_names, load, numbered, picture
 from unmask.config import AugmentConfig
 from unmask.data.decode import decode
-from unmask.data.imageset import batches
 from unmask.errors import UserError
 
 
@@ -45,7 +44,7 @@ def test_a_turned_photograph_has_the_size_that_people_see(tmp_path: Path) -> Non
     for i in range(4):
         Image.fromarray(image).save(tmp_path / f"{i}.jpg", exif=exif)
     data = load(tmp_path, labels=False)
-    assert data.image_size == (32, 16)
+    assert data.format.size == (32, 16)
     raw = data.pretrain.raw([0])[0]
     assert raw[:, :15].min() > 0.97
     assert raw[:, 17:].max() < 0.03
@@ -120,7 +119,7 @@ def test_every_mode_gives_one_format(tmp_path: Path, channels: int) -> None:
     assert raw.max() <= 1
     config = AugmentConfig(brightness=0.2, contrast=0.2, saturation=0.2)
     order = torch.arange(len(data.pretrain))
-    for batch in batches(data.pretrain, order, 4, mean=data.mean, std=data.std, augment=config):
+    for batch in data.pretrain.batches(order, 4, augment=config):
         assert batch.images.shape[1:] == (channels, 24, 24)
         assert batch.images.isfinite().all()
 

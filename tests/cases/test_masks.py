@@ -10,7 +10,6 @@ import torch
 
 from tiny import draw, load
 from unmask.config import EncoderConfig, MaskConfig, PretrainConfig
-from unmask.data.imageset import batches
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
@@ -30,7 +29,7 @@ def test_masks_differ_between_samples_and_epochs_whatever_reads_them(tmp_path: P
     def masks(seed: int) -> list[bytes]:
         found = []
         for epoch in range(2):
-            for batch in batches(data.pretrain, torch.arange(8), 3, mean=data.mean, std=data.std, epoch=epoch):
+            for batch in data.pretrain.batches(torch.arange(8), 3, epoch=epoch):
                 ids = batch.ids.numpy()
                 found += [m.numpy().tobytes() for m in draw_masks(config, (8, 8), seed=seed, epoch=epoch, ids=ids)]
         return found

@@ -46,8 +46,6 @@ def test_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
         stream = training_batches(
             images,
             plan,
-            mean=data.mean,
-            std=data.std,
             augment=AugmentConfig(),
             seed=0,
             start=start,

@@ -21,7 +21,6 @@ from PIL import Image
 
 from unmask.cli.main import main
 from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
-from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
 from unmask.errors import PreemptionError
 from unmask.randomness import permutation
@@ -92,8 +91,8 @@ def test_every_image_is_in_one_share_of_an_epoch_whatever_the_processes(folder: 
 
 
 def ids(data: Dataset, order: torch.Tensor, size: int) -> list[int]:
-    how: dict[str, Any] = {"mean": data.mean, "std": data.std, "augment": AugmentConfig()}
-    return [i for batch in batches(data.pretrain, order, size, **how) for i in batch.ids.tolist()]
+    how: dict[str, Any] = {"augment": AugmentConfig()}
+    return [i for batch in data.pretrain.batches(order, size, **how) for i in batch.ids.tolist()]
 
 
 def test_a_shard_more_or_a_changed_image_stops_a_resume(folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unmask.data import jpeg
 from unmask.data.decode import decode
-from unmask.data.form import Form, to_form
+from unmask.data.image_format import ImageFormat, to_format
 from unmask.data.scan import read_header
 from unmask.errors import UserError
 
@@ -181,8 +181,8 @@ def test_a_large_jpeg_is_decoded_small_and_comes_out_the_same_within_two_levels(
     small = decode(tmp_path / "x.jpg", target=(64, 72))
     assert small.shape == (3, 150, 225)
     assert decode(tmp_path / "x.jpg", target=(160, 160)).shape == (3, 600, 900)
-    form = Form((64, 72), 3, "uint8")
-    gap = (to_form(small, form).int() - to_form(decode(tmp_path / "x.jpg"), form).int()).abs()
+    form = ImageFormat.plain((64, 72), 3, "uint8")
+    gap = (to_format(small, form).int() - to_format(decode(tmp_path / "x.jpg"), form).int()).abs()
     assert gap.max() <= 2
     monkeypatch.setattr(jpeg, "simplejpeg", lambda: None)
     assert np.array_equal(decode(tmp_path / "x.jpg", target=(64, 72)), small)

@@ -23,7 +23,6 @@ from unmask.config import (
     PretrainRecipe,
 )
 from unmask.data.given import to_pixels
-from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.runs.files import read_json
@@ -58,7 +57,7 @@ def same(one: Dataset, two: Dataset) -> bool:
     assert one.train is not None
     assert two.train is not None
     rows = range(len(one.train))
-    facts = [(d.mean, d.std, d.classes, d.train.labels.tolist(), d.train.ids.tolist()) for d in (one, two)]  # type: ignore[union-attr]
+    facts = [(d.format, d.classes, d.train.labels.tolist(), d.train.ids.tolist()) for d in (one, two)]  # type: ignore[union-attr]
     return facts[0] == facts[1] and torch.equal(one.train.raw(rows), two.train.raw(rows))
 
 
@@ -84,8 +83,7 @@ def test_streamed_equals_cached(folder: Path, workers: int) -> None:
     cached, streamed = load(given), load(given, cache_mib=0, workers=workers)
     assert same(cached, streamed)
     images = [
-        torch.cat([b.images for b in batches(d.pretrain, torch.arange(len(d.pretrain)), 3, mean=d.mean, std=d.std)])
-        for d in (cached, streamed)
+        torch.cat([b.images for b in d.pretrain.batches(torch.arange(len(d.pretrain)), 3)]) for d in (cached, streamed)
     ]
     assert torch.equal(*images)
     assert same(pickle.loads(pickle.dumps(streamed)), cached)

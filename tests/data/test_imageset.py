@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from unmask.config import AugmentConfig, DataConfig
-from unmask.data.imageset import Batch, ImageSet, batches, room
+from unmask.data.imageset import Batch, ImageSet, room
 from unmask.data.load import Dataset, load_data
+from unmask.data.pixels import CachedPixels
 from unmask.errors import UserError
 
 STRONG = AugmentConfig(flip_vertical=0.5, shift=0.2, brightness=0.3, contrast=0.3, saturation=0.3)
@@ -37,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(data: Dataset, images: ImageSet, order: Tensor, size: int, **how: object) -> dict[int, Tensor]:
     """Augmented images by their ids."""
-    parts = batches(images, order, size, mean=data.mean, std=data.std, augment=STRONG, **how)  # type: ignore[arg-type]
+    parts = images.batches(order, size, augment=STRONG, **how)  # type: ignore[arg-type]
     return {int(i): image for part in parts for i, image in zip(part.ids, part.images, strict=True)}
 
 
@@ -68,7 +69,7 @@ def test_streamed_equals_cached_to_the_last_bit(folder: Path, workers: int) -> N
     assert cached.pretrain.pixels.cached
     assert not streamed.pretrain.pixels.cached
     order = torch.arange(len(cached.pretrain))
-    assert (cached.mean, cached.std) == (streamed.mean, streamed.std)
+    assert cached.format == streamed.format
     assert torch.equal(cached.pretrain.raw(order), streamed.pretrain.raw(order))
     assert same(run(cached, cached.pretrain, order, 5), run(streamed, streamed.pretrain, order, 3))
 
@@ -83,7 +84,7 @@ def test_memory_of_a_batch_begins_where_torch_begins(shape: tuple[int, ...]) -> 
 def test_start_goes_on_where_an_epoch_was_left(digits: Dataset) -> None:
     def images_from(start: int) -> list[Batch]:
         order = torch.arange(100).flip(0)
-        return list(batches(digits.pretrain, order, 32, mean=digits.mean, std=digits.std, augment=STRONG, start=start))
+        return list(digits.pretrain.batches(order, 32, augment=STRONG, start=start))
 
     whole, rest = images_from(0), images_from(2)
     assert [len(batch.ids) for batch in whole] == [32, 32, 32, 4]
@@ -91,7 +92,10 @@ def test_start_goes_on_where_an_epoch_was_left(digits: Dataset) -> None:
 
 
 def test_without_augmentation_a_batch_is_the_normalised_raw_image(digits: Dataset) -> None:
-    batch = next(batches(digits.pretrain, torch.tensor([5, 3]), 2, mean=(0.25,), std=(0.5,)))
+    pixels = digits.pretrain.pixels
+    assert isinstance(pixels, CachedPixels)
+    other = replace(pixels, format=replace(pixels.format, mean=(0.25,), std=(0.5,)))
+    batch = next(replace(digits.pretrain, pixels=other).batches(torch.tensor([5, 3]), 2))
     raw = digits.pretrain.raw([5, 3])
     assert raw.min() >= 0
     assert raw.max() == 1
@@ -122,7 +126,7 @@ def test_a_file_that_vanishes_is_named_or_left_out(folder: Path, tmp_path: Path,
 
     def read(policy: str) -> list[list[int]]:
         images = replace(data.pretrain, on_bad_file=policy)
-        return [batch.ids.tolist() for batch in batches(images, order, 2, mean=data.mean, std=data.std)]
+        return [batch.ids.tolist() for batch in images.batches(order, 2)]
 
     ids = data.pretrain.ids.tolist()
     assert read("skip") == [[ids[0]], ids[2:4]]

@@ -52,8 +52,8 @@ def test_statistics_are_those_of_numpy_over_the_pretraining_images(tmp_path: Pat
     values = values.astype(kind) if kind is np.float32 else (values * np.iinfo(kind).max).astype(kind)
     data = load(stored(tmp_path / "x.npz", values))
     raw = data.pretrain.raw(range(len(data.pretrain))).double().numpy()
-    np.testing.assert_allclose(data.mean, raw.mean((0, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(data.std, raw.std((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(data.format.mean, raw.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(data.format.std, raw.std((0, 2, 3)), rtol=1e-6)
 
 
 def test_statistics_ignore_validation_and_test(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_statistics_ignore_validation_and_test(tmp_path: Path) -> None:
     split = np.repeat(["train", "val", "test"], [20, 10, 10])
     images[20:] += 155
     data = load(stored(tmp_path / "x.npz", images, split=split))
-    assert data.mean[0] == pytest.approx(images[:20].mean() / 255)
+    assert data.format.mean[0] == pytest.approx(images[:20].mean() / 255)
 
 
 def test_a_constant_channel_has_a_finite_inverse_deviation() -> None:
@@ -75,13 +75,13 @@ def test_a_window_maps_percentiles_to_0_and_1_and_clips(tmp_path: Path) -> None:
     plain = load(stored(tmp_path / "x.npz", images))
     data = load(replace(stored(tmp_path / "x.npz", images), window=(1.0, 99.0)))
     low, high = np.percentile(images[data.pretrain.ids.numpy()], [1, 99])
-    assert data.value_range == (np.floor(low), np.ceil(high))
-    assert data.clipped
+    assert data.format.value_range == (np.floor(low), np.ceil(high))
+    assert data.format.clipped
     raw = data.pretrain.raw(range(len(data.pretrain)))
     assert (raw.min(), raw.max()) == (0, 1)
     assert raw.std() > 10 * plain.pretrain.raw(range(len(data.pretrain))).std() or raw.std() > 0.2
-    np.testing.assert_allclose(data.mean, raw.double().mean(), rtol=1e-5)
-    np.testing.assert_allclose(data.std, raw.double().numpy().std(), rtol=1e-5)
+    np.testing.assert_allclose(data.format.mean, raw.double().mean(), rtol=1e-5)
+    np.testing.assert_allclose(data.format.std, raw.double().numpy().std(), rtol=1e-5)
 
 
 def test_float_images_beyond_0_to_1_take_their_own_range() -> None:
@@ -115,7 +115,7 @@ def test_images_of_several_sizes_meet_at_224_unless_told_otherwise(tmp_path: Pat
         (tmp_path / f"{i % 2}").mkdir(exist_ok=True)
         Image.fromarray(RNG.integers(0, 256, (10 + i, 12), dtype=np.uint8)).save(tmp_path / f"{i % 2}" / f"{i}.png")
     config = DataConfig(data=str(tmp_path))
-    assert load_data(config, labels=False, progress=False).image_size == (224, 224)
+    assert load_data(config, labels=False, progress=False).format.size == (224, 224)
     asked = load_data(replace(config, image_size=(6, 9), channels=3), labels=False, progress=False)
     assert asked.pretrain.raw([0]).shape == (1, 3, 6, 9)
 
@@ -145,7 +145,7 @@ def test_images_that_are_not_finite_are_named_or_skipped_before_training(
     data = load_data(replace(config, on_bad_file="skip"), labels=False, progress=False)
     assert [message.partition(":")[0] for message in data.bad_files] == ["x[3]", "x[17]", "x[29]"]
     assert not {3, 17, 29} & set(data.pretrain.ids.tolist())
-    assert np.isfinite([*data.mean, *data.std, *data.value_range]).all()
+    assert np.isfinite([*data.format.mean, *data.format.std, *data.format.value_range]).all()
     assert bool(data.pretrain.raw(range(len(data.pretrain))).isfinite().all())
 
 

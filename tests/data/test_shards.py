@@ -16,7 +16,6 @@ from PIL import Image
 
 from unmask.config import AugmentConfig, DataConfig
 from unmask.data.check import check_data
-from unmask.data.imageset import batches
 from unmask.data.load import Dataset, load_data
 from unmask.data.read import read_source
 from unmask.data.shard_files import expand, split_of
@@ -81,12 +80,17 @@ def test_streamed_equals_cached_to_the_last_bit_in_any_order(tmp_path: Path, wor
     root = shard_set(tmp_path)
     cached, streamed = load(root, labels=True), load(root, labels=True, cache_mib=0, workers=workers)
     assert not streamed.pretrain.pixels.cached
-    assert (cached.mean, cached.std, cached.classes) == (streamed.mean, streamed.std, ("0", "1"))
+    assert (cached.format, cached.classes) == (streamed.format, ("0", "1"))
     order = torch.randperm(len(cached.pretrain), generator=torch.Generator().manual_seed(0))
 
     def images(data: Dataset, size: int, start: int = 0) -> list[torch.Tensor]:
-        how = {"mean": data.mean, "std": data.std, "augment": AugmentConfig(), "seed": 3, "epoch": 2, "start": start}
-        return [batch.images for batch in batches(data.pretrain, order, size, **how)]  # type: ignore[arg-type]
+        how = {
+            "augment": AugmentConfig(),
+            "seed": 3,
+            "epoch": 2,
+            "start": start,
+        }
+        return [batch.images for batch in data.pretrain.batches(order, size, **how)]  # type: ignore[arg-type]
 
     assert torch.equal(torch.cat(images(cached, 5)), torch.cat(images(streamed, 3)))
     assert torch.equal(torch.cat(images(streamed, 5)[1:]), torch.cat(images(streamed, 5, start=1)))
@@ -134,7 +138,7 @@ def test_which_of_two_images_is_meant_must_be_said(tmp_path: Path) -> None:
     shard = write(tmp_path / "x.tar", {"1.left.png": png(), "1.right.png": png(4)})
     with pytest.raises(UserError, match=r"2 images \(left.png, right.png\): name one with --image-field"):
         load(shard)
-    assert load(shard, image_field="right.png").image_size == (4, 4)
+    assert load(shard, image_field="right.png").format.size == (4, 4)
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ def test_npz_with_labels_groups_and_split(tmp_path: Path) -> None:
     split = np.repeat(["train", "val", "test"], [10, 5, 5])
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2, groups=np.arange(20), split=split)
     data = load_data(DataConfig(data=str(tmp_path / "x.npz")), labels=True, progress=False)
-    assert data.channels == 4
-    assert data.value_range == (0.0, 65535.0)
+    assert data.format.channels == 4
+    assert data.format.value_range == (0.0, 65535.0)
     assert data.val is not None
     assert (len(data.pretrain), len(data.val), len(data.tests["test"])) == (10, 5, 5)
     expected = images.transpose(0, 3, 1, 2)[data.pretrain.ids.numpy()].astype(np.float32) / 65535
@@ -151,7 +151,7 @@ def test_npy_is_mapped_and_unlabelled(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", values)
     cached = load_data(DataConfig(data=str(tmp_path / "x.npy")), labels=False, progress=False)
     streamed = load_data(DataConfig(data=str(tmp_path / "x.npy"), cache_mib=0, workers=0), labels=False, progress=False)
-    low, high = cached.value_range
+    low, high = cached.format.value_range
     assert (low, high) == (values.min(), values.max())
     for data in (cached, streamed):
         assert (len(data.pretrain), data.train, data.val, data.tests) == (30, None, None, {})

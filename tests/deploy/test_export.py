@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from unmask.cli.main import main
-from unmask.data.imageset import batches
+from unmask.data.image_format import ImageFormat, Kind
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export
 from unmask.deploy.images import choose_images
@@ -26,7 +26,8 @@ from unmask.deploy.served import Served
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import read_json
-from unmask.weights import Card
+from unmask.training.checkpoint import save_tensors
+from unmask.weights import load_weights
 
 
 def _expected(run: Path, images: np.ndarray, folder: Path) -> torch.Tensor:
@@ -34,7 +35,7 @@ def _expected(run: Path, images: np.ndarray, folder: Path) -> torch.Tensor:
     np.save(folder / "images.npy", images)
     trained = read_trained(run)
     chosen = choose_images(trained, str(folder / "images.npy")).images
-    batch = next(iter(batches(chosen, torch.arange(len(chosen)), 99, mean=trained.card.mean, std=trained.card.std)))
+    batch = next(iter(chosen.batches(torch.arange(len(chosen)), 99)))
     with torch.no_grad():
         return trained.model(batch.images)
 
@@ -71,7 +72,7 @@ def test_timm_loads_it(
         assert torch.equal(tensor, literal.state_dict()[key]), key
     settings = timm.data.resolve_model_data_config(model)
     assert settings["input_size"] == (1, 16, 16)
-    assert (tuple(settings["mean"]), tuple(settings["std"])) == (trained.card.mean, trained.card.std)
+    assert (tuple(settings["mean"]), tuple(settings["std"])) == (trained.card.format.mean, trained.card.format.std)
     assert list(model.pretrained_cfg.get("label_names") or []) == list(trained.card.classes)
 
 
@@ -85,9 +86,9 @@ def test_timm_prepares_images_as_evaluation_does(cnn_run: Path, tmp_path: Path) 
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     trained = read_trained(cnn_run)
     images = choose_images(trained, str(tmp_path / "one")).images
-    ours = next(iter(batches(images, torch.arange(1), 1, mean=trained.card.mean, std=trained.card.std))).images[0]
+    ours = next(iter(images.batches(torch.arange(1), 1))).images[0]
     theirs = transform(Image.open(tmp_path / "one" / "a.png"))
-    level = 1 / 255 / trained.card.std[0]
+    level = 1 / 255 / trained.card.format.std[0]
     assert float((ours - theirs).abs().max()) < 1.01 * level
 
 
@@ -108,7 +109,7 @@ def test_onnx_takes_pixels_as_stored(
         assert np.allclose(got, expected[:size].numpy(), atol=1e-4), size
     onnx.checker.check_model(str(folder / "model.onnx"))
     facts = {entry.key: entry.value for entry in onnx.load(str(folder / "model.onnx")).metadata_props}
-    assert json.loads(facts["unmask"])["mean"] == list(read_trained(run).card.mean)
+    assert json.loads(facts["unmask"])["format"]["mean"] == list(read_trained(run).card.format.mean)
     assert facts["inputs"] == "stored"
     output = "logits" if read_trained(run).card.classes else "features"
     assert _run_card(folder, monkeypatch)[output].shape == (1, expected.shape[1])
@@ -128,7 +129,7 @@ def test_torch_export(
     card = read_trained(run).card
     given = torch.from_numpy(images).float()
     if inputs == "normalised":
-        given = (given / 255 - card.mean[0]) / card.std[0]
+        given = (given / 255 - card.format.mean[0]) / card.format.std[0]
     with torch.no_grad():
         for size in (1, 2, 5, 7):
             assert torch.allclose(model(given[:size]), expected[:size], atol=1e-5), size
@@ -142,7 +143,7 @@ def test_safetensors_hold_any_network(unstrided_run: Path, tmp_path: Path, monke
     inputs = torch.randn(2, 1, 16, 16)
     with torch.no_grad():
         assert torch.equal(model(inputs), read_trained(unstrided_run).model(inputs))
-    assert read_json(folder / "card.json")["image_size"] == [16, 16]
+    assert read_json(folder / "card.json")["format"]["size"] == [16, 16]
 
 
 @pytest.mark.parametrize("to", ["onnx", "torch-export"])
@@ -151,7 +152,8 @@ def test_a_window_travels_in_the_graph(
 ) -> None:
     """A run that clipped pixel values: values beyond its window give what the window's ends give."""
     trained = read_trained(patchnet_run)
-    windowed = replace(trained, card=replace(trained.card, clipped=True, value_range=(50.0, 180.0)))
+    window = replace(trained.card.format, clipped=True, value_range=(50.0, 180.0))
+    windowed = replace(trained, card=replace(trained.card, format=window))
     monkeypatch.setattr("unmask.deploy.export.read_trained", lambda run: windowed)
     folder = export(patchnet_run, to, tmp_path / "out").folder
     images = _images(4).astype(np.float32)
@@ -164,7 +166,7 @@ def test_a_window_travels_in_the_graph(
     assert np.array_equal(*outputs)
     shares = (images.clip(50, 180) - 50) / 130
     with torch.no_grad():
-        expected = trained.model(torch.from_numpy((shares - trained.card.mean[0]) / trained.card.std[0]))
+        expected = trained.model(window.normalize(torch.from_numpy(shares)))
     assert np.allclose(outputs[0], expected.numpy(), atol=1e-4)
 
 
@@ -188,16 +190,15 @@ def test_a_wrong_export_is_never_left_behind(cnn_run: Path, tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("kind", "scale"), [("uint8", (0.0, 255.0)), ("uint16", (300.0, 4000.0)), ("float32", (-2.0, 3.0))]
 )
-def test_the_graph_scales_as_the_data_room_does(kind: str, scale: tuple[float, float], clipped: bool) -> None:
+def test_the_graph_scales_as_the_data_room_does(kind: Kind, scale: tuple[float, float], clipped: bool) -> None:
     """Windows, 16 bits, floats, several channels, with and without clipping."""
     rng = np.random.default_rng(0)
     top = {"uint8": 255, "uint16": 65535, "float32": 4}[kind]
     values = torch.from_numpy((rng.random((3, 2, 4, 5)) * top - (3 if kind == "float32" else 0)).astype(kind))
-    mean, std = (0.2, 0.6), (0.1, 0.3)
-    shares, _ = CachedPixels(values, scale, clipped).read(torch.arange(3))
-    expected = (shares - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    card = SimpleNamespace(value_range=scale, clipped=clipped, mean=mean, std=std)
-    served = Served(nn.Identity(), card, normalised=False)  # type: ignore[arg-type]
+    wanted = ImageFormat((4, 5), 2, kind, scale, clipped, mean=(0.2, 0.6), std=(0.1, 0.3))
+    shares, _ = CachedPixels(values, wanted).read(torch.arange(3))
+    expected = (shares - torch.tensor(wanted.mean)[:, None, None]) / torch.tensor(wanted.std)[:, None, None]
+    served = Served(nn.Identity(), wanted, normalised=False)
     assert torch.allclose(served(values.float()), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -315,18 +316,9 @@ def test_what_cannot_be_uploaded_is_said_first(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_older_cards_still_load() -> None:
-    """A card without the number type is read; the value range tells what it must have been."""
-    from unmask.config import from_json, to_json
-    from unmask.deploy.images import kind_of_card
-
-    card = Card(read_encoder(), 1, (16, 16), (0.5,), (0.2,), (0.0, 65535.0), False)
-    plain = {name: value for name, value in to_json(card).items() if name != "kind"}
-    assert kind_of_card(from_json(Card, plain)) == "uint16"
-
-
-def read_encoder() -> Any:
-    """Any encoder."""
-    from unmask.config import EncoderConfig
-
-    return EncoderConfig(encoder="resnet10t")
+def test_weights_from_before_image_formats_are_refused_in_one_line(tmp_path: Path) -> None:
+    """Their card held the size, channels and range as loose fields."""
+    old = {"encoder": {"encoder": "resnet10t"}, "channels": 1, "image_size": [16, 16], "value_range": [0, 255]}
+    save_tensors(tmp_path / "old.safetensors", {"x": torch.zeros(1)}, {"card": old})
+    with pytest.raises(UserError, match=r"old\.safetensors: was written by an unmask from before this version"):
+        load_weights(tmp_path / "old.safetensors")

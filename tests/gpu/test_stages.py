@@ -38,10 +38,10 @@ def _whole_images(run: Path, data: Dataset) -> torch.Tensor:
     """Pooled features of the validation images by the exported weights, on the CPU."""
     tensors, card = load_weights(run / "encoder.safetensors")
     assert card is not None
-    model = build_model(card.encoder, channels=card.channels, image_size=card.image_size).eval()
+    model = build_model(card.encoder, channels=card.format.channels, image_size=card.format.size).eval()
     model.load_state_dict(tensors)
     assert data.val is not None
-    images = (data.val.raw(range(len(data.val))) - data.mean[0]) / data.std[0]
+    images = (data.val.raw(range(len(data.val))) - data.format.mean[0]) / data.format.std[0]
     with torch.no_grad():
         found: torch.Tensor = model(images)
     return found
@@ -168,7 +168,7 @@ def test_predictions_are_those_of_the_cpu(
     ids, scores = logits(trained, choose_images(trained, None, split="test"))
     test = data.tests["test"]
     assert torch.equal(ids, test.ids)
-    images = (test.raw(range(len(test))) - trained.card.mean[0]) / trained.card.std[0]
+    images = (test.raw(range(len(test))) - trained.card.format.mean[0]) / trained.card.format.std[0]
     with torch.no_grad():
         plain = read_trained(folders[0] / run).model.cpu()(images)
     torch.testing.assert_close(scores, plain, rtol=1e-3, atol=1e-4)

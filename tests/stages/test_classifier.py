@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainConfig
+from unmask.data.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
@@ -21,7 +22,7 @@ from unmask.stages.origin import origin_notes
 from unmask.stages.pretrain import pretrain
 from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
 from unmask.training.engine import fast_layout
-from unmask.weights import card_of, head_names, initialise, save_weights
+from unmask.weights import Card, card_of, head_names, initialise, save_weights
 
 
 def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
@@ -88,7 +89,8 @@ def test_what_is_wrong_with_a_teacher_is_said_of_the_teacher(
 ) -> None:
     """Other channels, and more stages than there are."""
     wide = build_model(pretraining.encoder, channels=7, image_size=(16, 16))
-    card = replace(card_of(pretraining.encoder, data), channels=7)
+    seven = ImageFormat.plain((16, 16), 7, "uint8")
+    card = Card(pretraining.encoder, seven)
     save_weights(tmp_path / "wide.safetensors", wide.state_dict(), card)
     target = replace(pretraining.recipe.target, target="frozen_teacher", teacher=str(tmp_path / "wide.safetensors"))
     config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
@@ -138,7 +140,7 @@ def test_head_steps_leave_the_encoder_alone(training: ClassifyConfig, data: Data
     """After the head's phase and a zero encoder rate, the encoder's weights and statistics are the initial ones."""
     config = replace(training, recipe=replace(training.recipe, encoder_lr_scale=0.0))
     start = fast_layout(build_classifier(config, data))
-    reestimate_batchnorm(start, data.pretrain, mean=data.mean, std=data.std)
+    reestimate_batchnorm(start, data.pretrain)
     before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
     after = fit(config, data).model.state_dict()
     head = head_names(start)
@@ -151,13 +153,13 @@ def test_reestimated_statistics_are_those_of_whole_images(training: ClassifyConf
     model = build_classifier(training, data)
     seen: list[torch.Tensor] = []
     first = batchnorm_layers(model)[0]
-    images = data.pretrain.raw(range(len(data.pretrain))).sub(data.mean[0]).div(data.std[0])
+    images = data.pretrain.raw(range(len(data.pretrain))).sub(data.format.mean[0]).div(data.format.std[0])
     handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     model.eval()
     with torch.no_grad():
         model(images)
     handle.remove()
-    assert reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std) == 60
+    assert reestimate_batchnorm(model, data.pretrain) == 60
     torch.testing.assert_close(first.running_mean, seen[0].mean((0, 2, 3)))
     torch.testing.assert_close(first.running_var, seen[0].var((0, 2, 3)), rtol=1e-4, atol=1e-6)
 
@@ -172,10 +174,10 @@ def test_reestimated_statistics_do_not_depend_on_order(training: ClassifyConfig,
     images = images.select(torch.arange(count))
     model = build_classifier(replace(training, data=DataConfig(data="digits")), digits)
     alike = copy.deepcopy(model)
-    reestimate_batchnorm(model, images, mean=digits.mean, std=digits.std)
+    reestimate_batchnorm(model, images)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ImageSet, "at_once", 10_000)
-        reestimate_batchnorm(alike, images, mean=digits.mean, std=digits.std)
+        reestimate_batchnorm(alike, images)
     for one, whole in zip(batchnorm_layers(model), batchnorm_layers(alike), strict=True):
         assert one.running_var is not None
         assert whole.running_var is not None

@@ -117,8 +117,9 @@ def test_export_is_the_plain_timm_model(pretraining: PretrainConfig, data: Datas
     model.load_state_dict(weights, strict=True)
     assert card is not None
     assert card.encoder == pretraining.encoder
-    assert (card.image_size, card.channels, card.mean, card.std) == ((16, 16), 1, data.mean, data.std)
-    assert card.value_range == (0.0, 255.0)
+    assert card.format == data.format
+    assert card.format.shape == (1, 16, 16)
+    assert card.format.value_range == (0.0, 255.0)
 
 
 def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
@@ -209,10 +210,9 @@ def test_on_step_is_told_every_step(
 @pytest.mark.case("parameters without a gradient broke data-parallel training")
 def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """Data-parallel training hangs or fails on a parameter without a gradient."""
-    from unmask.data.imageset import batches
 
     session = Session(pretraining, tmp_path, data, show=False)
-    batch = next(iter(batches(data.pretrain, torch.arange(16), 16, mean=data.mean, std=data.std)))
+    batch = next(iter(data.pretrain.batches(torch.arange(16), 16)))
     session._loss(batch, 0).total.backward()
     missing = [name for name, p in session.plain.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []

@@ -22,7 +22,7 @@ from unmask.config import (
     PretrainConfig,
     TargetConfig,
 )
-from unmask.data.imageset import ImageSet, batches
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.distributed import fail_together
 from unmask.errors import PreemptionError, UserError
@@ -137,7 +137,7 @@ def errors_of(folder: Path, rank: int) -> dict[str, str]:
 
 def apart(model: nn.Module, images: ImageSet, data: Dataset) -> list[bool]:
     """Whether a block's weight is in parts: at first, after a forward; in `whole`, after a forward there; after it."""
-    batch = next(iter(batches(images, torch.arange(2), 2, mean=data.mean, std=data.std))).images
+    batch = next(iter(images.batches(torch.arange(2), 2))).images
     seen = []
 
     def look(forward: bool) -> None:

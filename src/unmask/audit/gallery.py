@@ -91,7 +91,7 @@ def cover(maps: Tensor) -> Tensor:
 
 def _occlusion(network: Audited, data: AuditData, shown: list[int], grid: Grid, config: AuditConfig) -> Array:
     pixels, ids = data.pixels[shown], data.ids[shown]
-    mean, std = data.dataset.mean, data.dataset.std
+    mean, std = data.dataset.format.mean, data.dataset.format.std
     filled = fill_images(pixels, ids, config.fill, mean=mean, std=std, side=grid.side, seed=config.seed)
     images, filled = network.prepare(pixels), network.prepare(filled)
     with evaluating(network.model):

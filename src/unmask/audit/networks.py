@@ -1,13 +1,13 @@
 """From run folders and weights files to networks that can be looked at, with a random network beside them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from unmask.audit.protocol import Audited
+from unmask.data.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
@@ -44,13 +44,18 @@ def read_weights(paths: Sequence[Path]) -> list[Weights]:
     first = found[0]
     for other in found[1:]:
         for what in ("classes", "channels", "image_size"):
-            ours, theirs = getattr(first.card, what), getattr(other.card, what)
+            ours, theirs = _facts(first.card)[what], _facts(other.card)[what]
             if ours != theirs:
                 raise UserError(
                     f"{other.file}: {what} = {_short(theirs)}, but {first.file} has {_short(ours)}; "
                     "networks of one audit must fit the same images"
                 )
     return found
+
+
+def _facts(card: Card) -> dict[str, object]:
+    """What networks must share to be looked at on the same images."""
+    return {"classes": card.classes, "channels": card.format.channels, "image_size": card.format.size}
 
 
 def _read(path: Path, name: str) -> Weights:
@@ -111,7 +116,7 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
 def _build(one: Weights, data: Dataset) -> Audited:
     card = one.card
     model = build_model(
-        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=0
+        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=0
     )
     try:
         model.load_state_dict(one.tensors)
@@ -120,36 +125,34 @@ def _build(one: Weights, data: Dataset) -> Audited:
         raise UserError(
             f"{one.file}: does not hold the weights of its encoder {card.encoder.encoder}: {first}"
         ) from None
-    return Audited(one.name, model.eval(), preparation(card, data), path=str(one.file))
+    return Audited(one.name, model.eval(), preparation(card.format, data.format), path=str(one.file))
 
 
 def _random(one: Weights, data: Dataset, name: str, seed: int) -> Audited:
     card = one.card
     model = build_model(
-        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=seed
+        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=seed
     )
-    reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std)
-    same = replace(card, mean=data.mean, std=data.std, value_range=data.value_range)
-    return Audited(name, model.eval(), preparation(same, data), control=True)
+    reestimate_batchnorm(model, data.pretrain)
+    return Audited(name, model.eval(), preparation(data.format, data.format), control=True)
 
 
-def preparation(card: Card, data: Dataset) -> Callable[[Tensor], Tensor]:
-    """From pixels of the data, 0..1, to what the network was trained on.
+def preparation(trained: ImageFormat, data: ImageFormat) -> Callable[[Tensor], Tensor]:
+    """From pixels of the data, 0..1, to what a network was trained on.
 
     8 and 16 bits both count from 0 to 1. Where the data's range was measured (floats, a window), values are first
     brought to the range that the network was trained with.
     """
-    mean, std = (torch.tensor(values)[:, None, None] for values in (card.mean, card.std))
     low, high = data.value_range
-    own_low, own_high = card.value_range
-    ranges = {(float(low), float(high)), (float(own_low), float(own_high))}
+    own_low, own_high = trained.value_range
+    ranges = {data.value_range, trained.value_range}
     alike = len(ranges) == 1 or ranges <= set(_INTEGER_RANGES)
 
     def prepare(pixels: Tensor) -> Tensor:
         values = pixels if alike else (pixels * (high - low) + low - own_low) / (own_high - own_low)
-        if card.clipped and not alike:
+        if trained.clipped and not alike:
             values = values.clamp(0, 1)
-        return (values - mean) / std
+        return trained.normalize(values)
 
     return prepare
 

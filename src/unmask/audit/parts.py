@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unmask.config import DataConfig
-from unmask.data.form import Form, to_form
+from unmask.data.image_format import to_format
 from unmask.data.load import Dataset
 from unmask.data.multiview import MultiViewConfig, draw_multiview, objects, places
 from unmask.errors import UserError
@@ -123,9 +123,7 @@ def without_parts(config: DataConfig, data: Dataset) -> Tensor:
     shows = np.full(settings.test_images, settings.parts + 1)
     ids = data.tests["test"].ids.numpy() - settings.images - settings.val_images
     bare = draw_multiview(settings, "test", shows).images[ids]
-    low, high = data.value_range
-    values = (to_form(bare, Form(data.image_size, data.channels, "uint8")).float() - low) / (high - low)
-    return values.clamp(0, 1) if data.clipped else values
+    return data.format.rescale(to_format(bare, data.format).float())
 
 
 def true_parts(

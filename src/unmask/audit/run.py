@@ -56,7 +56,7 @@ def audit_runs(
     _check_out(out, overwrite)
     weights = read_weights(paths)
     card = weights[0].card
-    form = replace(data, image_size=card.image_size, channels=card.channels)
+    form = replace(data, image_size=card.format.size, channels=card.format.channels)
     dataset = load_data(form, labels=True, progress=progress)
     networks = build_networks(weights, dataset, config.seed)
     chosen = choose_images(dataset, form, config)
@@ -91,7 +91,7 @@ def audit_draws(
         [replace(one, name=arm) for arm, one in zip(draw, read_weights(list(draw.values())), strict=True)]
         for draw in draws
     ]
-    form = replace(data, image_size=weights[0][0].card.image_size, channels=weights[0][0].card.channels)
+    form = replace(data, image_size=weights[0][0].card.format.size, channels=weights[0][0].card.format.channels)
     chosen = choose_images(dataset, form, config)
     first = build_networks(weights[0], dataset, config.seed)
     networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]

@@ -73,8 +73,8 @@ def _views_of(
         pixels,
         data.ids,
         config.fill,
-        mean=data.dataset.mean,
-        std=data.dataset.std,
+        mean=data.dataset.format.mean,
+        std=data.dataset.format.std,
         side=grid.side,
         seed=config.seed,
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unmask.comparison.plan import PROBES, CellKey
 from unmask.config import ClassifyConfig
-from unmask.data.imageset import ImageSet, batches
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
@@ -66,9 +66,9 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Scores], di
     """
     model = build_classifier(config, data)
     if config.init is not None:
-        initialise(model, config.init, config.encoder, channels=data.channels)
+        initialise(model, config.init, config.encoder, channels=data.format.channels)
     model.to(build_engine("no").device)
-    reestimate_batchnorm(model, data.pretrain, mean=data.mean, std=data.std)
+    reestimate_batchnorm(model, data.pretrain)
     train = labelled_subset(config, data)
     assert data.val is not None
     wanted = {"val": data.val, **data.tests}
@@ -98,7 +98,7 @@ def pooled_features(model: nn.Module, images: ImageSet, data: Dataset) -> Tensor
     model.eval()
     device = next(model.parameters()).device
     parts = []
-    for batch in batches(images, torch.arange(len(images)), images.at_once, mean=data.mean, std=data.std):
+    for batch in images.batches(torch.arange(len(images)), images.at_once):
         maps = model.forward_features(batch.images.to(device))  # type: ignore[operator]
         parts.append(model.forward_head(maps, pre_logits=True).float().cpu())  # type: ignore[operator]
     return torch.cat(parts)

@@ -134,19 +134,19 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
     if config.finetune.optimiser.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
     model = build_model(
-        config.encoder, channels=data.channels, image_size=data.image_size, classes=len(data.classes), seed=0
+        config.encoder, channels=data.format.channels, image_size=data.format.size, classes=len(data.classes), seed=0
     )
     for run in config.pretrained:
-        initialise(model, str(run), config.encoder, channels=data.channels)
+        initialise(model, str(run), config.encoder, channels=data.format.channels)
         _, card = load_weights(resolve_weights(str(run)))
-        if card is not None and card.image_size != data.image_size:
-            raise UserError(f"pretrained: {run} was trained at {card.image_size}, the data is {data.image_size}")
+        if card is not None and card.format.size != data.format.size:
+            raise UserError(f"pretrained: {run} was trained at {card.format.size}, the data is {data.format.size}")
     if config.given is not None:
-        initialise(model, config.given, config.encoder, channels=data.channels)
+        initialise(model, config.given, config.encoder, channels=data.format.channels)
     needs_cells = {"mrp", "given_mrp", "scratch_masked", "probe_mrp"} & set(config.arms)
     if not needs_cells:
         return None
-    return masked_encoder(model, image_size=data.image_size, cell=config.pretrain.mask.cell, execution="dense").cell
+    return masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense").cell
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:

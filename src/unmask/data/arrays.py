@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.decode import named
-from unmask.data.form import kind_of
+from unmask.data.image_format import kind_of
 from unmask.data.manifest import encode_groups, encode_labels, one_class, require_whole_groups, text_of
 from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.data.texts import Texts

@@ -1,11 +1,13 @@
 """Decode a whole data set once, in parallel, into one tensor."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from unmask.data.decode import quiet
-from unmask.data.form import Form, Kind, to_form
+from unmask.data.image_format import ImageFormat, Kind, to_format
 from unmask.data.pixels import read_one
 from unmask.data.source import Arrays, Images
 from unmask.data.threads import mapped
@@ -17,19 +19,19 @@ CHUNK = 1024
 """Images of an array that are converted at once."""
 
 
-def stored_bytes(count: int, form: Form) -> int:
+def stored_bytes(count: int, wanted: ImageFormat) -> int:
     """Memory that `count` images need in the cache."""
-    return count * form.channels * form.size[0] * form.size[1] * BYTES[form.kind]
+    return count * math.prod(wanted.shape) * BYTES[wanted.kind]
 
 
 def fill_cache(
-    images: Images, form: Form, *, progress: bool, rows: Tensor | None = None
+    images: Images, wanted: ImageFormat, *, progress: bool, rows: Tensor | None = None
 ) -> tuple[Tensor, dict[int, str]]:
-    """Images decoded into their form.
+    """Images decoded into a format; values stay as stored.
 
     Args:
         images: as they are stored.
-        form: the common form.
+        wanted: the format.
         progress: show a progress bar over files.
         rows: which images, int64 (n,). Default: all.
 
@@ -37,14 +39,14 @@ def fill_cache(
         Values (n, C, H, W), and a message for each position that could not be read, which is left as zeros.
     """
     if isinstance(images, Arrays):
-        return _convert_arrays(images, form, rows), {}
+        return _convert_arrays(images, wanted, rows), {}
     at = range(len(images)) if rows is None else rows.tolist()
-    values = torch.zeros((len(at), form.channels, *form.size), dtype=DTYPES[form.kind])
+    values = torch.zeros((len(at), *wanted.shape), dtype=DTYPES[wanted.kind])
     bad: dict[int, str] = {}
 
     def read(position: int) -> None:
         try:
-            values[position] = read_one(images, at[position], form)
+            values[position] = read_one(images, at[position], wanted)
         except UserError as error:
             bad[position] = str(error)
 
@@ -54,6 +56,6 @@ def fill_cache(
     return values, dict(sorted(bad.items()))
 
 
-def _convert_arrays(images: Arrays, form: Form, rows: Tensor | None) -> Tensor:
+def _convert_arrays(images: Arrays, wanted: ImageFormat, rows: Tensor | None) -> Tensor:
     at = np.arange(len(images.values)) if rows is None else rows.numpy()
-    return torch.cat([to_form(images.values[at[i : i + CHUNK]], form) for i in range(0, len(at), CHUNK)])
+    return torch.cat([to_format(images.values[at[i : i + CHUNK]], wanted) for i in range(0, len(at), CHUNK)])

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unmask.data.form import Form, to_form
+from unmask.data.image_format import ImageFormat, to_format
 
 SIDE = 16
 SMALLEST_CORRELATION = 0.998
@@ -25,7 +25,7 @@ def thumbnail(image: NDArray[np.generic], top: float) -> NDArray[np.float32]:
     """Grey, 16 x 16, as 256 values, of which `top` becomes 1. Other than grey and RGB: the mean over channels."""
     floats = image.astype(np.float32) / top
     grey = floats if len(image) in (1, 3) else floats.mean(0, keepdims=True)
-    return to_form(grey, Form((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
+    return to_format(grey, ImageFormat.plain((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
 
 
 def same_pixels(digests: Sequence[bytes | None]) -> list[list[int]]:

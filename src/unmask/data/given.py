@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unmask.config.data import DataConfig
 from unmask.data.decode import named
-from unmask.data.form import kind_of
+from unmask.data.image_format import kind_of
 from unmask.data.manifest import encode_labels, one_class
 from unmask.data.modes import finite, to_array
 from unmask.data.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array

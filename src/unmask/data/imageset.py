@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unmask.config.data import AugmentConfig
 from unmask.data.augment import augment_images
+from unmask.data.image_format import ImageFormat
 from unmask.data.pixels import Pixels
 from unmask.data.texts import take
 from unmask.data.workers import prepared
@@ -53,9 +54,14 @@ class ImageSet:
         return len(self.rows)
 
     @property
+    def format(self) -> ImageFormat:
+        """What the images are brought to, and how `batches` normalizes them."""
+        return self.pixels.format
+
+    @property
     def at_once(self) -> int:
         """How many images to look at in one pass without gradients: 256 of up to 224 x 224 pixels, fewer of larger."""
-        _, height, width = self.pixels.shape
+        height, width = self.format.size
         return max(1, min(256, 256 * 224**2 // (height * width)))
 
     def raw(self, indices: Tensor | Sequence[int]) -> Tensor:
@@ -75,24 +81,56 @@ class ImageSet:
         names = take(self.names, at.numpy())
         return replace(self, rows=self.rows[at], labels=self.labels[at], ids=self.ids[at], names=names)
 
+    def batches(
+        self,
+        order: Tensor,
+        size: int,
+        *,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        start: int = 0,
+    ) -> Iterator[Batch]:
+        """Batches of the images at `order`, augmented and normalized by the set's own format.
+
+        A sample's augmentation depends on (seed, epoch, its id) alone: neither on batch size, workers or order, nor on
+        whether images are cached or streamed. The last batch may be short.
+
+        Args:
+            order: indices into the set, int64 (n,).
+            size: images per batch.
+            augment: how training images vary; None leaves them as they are.
+            seed: seed of the augmentation.
+            epoch: epoch of the augmentation.
+            start: the first batch to yield, to go on in the middle of an epoch.
+
+        Raises:
+            UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be; or a worker
+                was killed.
+        """
+        prepare = _Prepare(self, augment, seed, epoch)
+        chunks = list(torch.as_tensor(order, dtype=torch.int64).split(size))[start:]
+        for batch, failures in _run(prepare, chunks, 0 if self.pixels.cached else self.workers):
+            if failures and (self.on_bad_file == "error" or not len(batch.ids)):
+                raise UserError(failures[0])
+            yield batch
+
 
 @dataclass(frozen=True)
 class _Prepare:
     """Indices of a batch → the batch and what could not be read: the same bits in any process."""
 
     images: ImageSet
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     augment: AugmentConfig | None
     seed: int
     epoch: int
 
     def __getitem__(self, chunk: Tensor) -> tuple[Batch, list[str]]:
-        channels, height, width = self.images.pixels.shape
-        out = room(len(chunk), channels, height, width)
+        shape = self.images.format.shape
+        out = room(len(chunk), *shape)
         good = torch.ones(len(chunk), dtype=torch.bool)
         failures: list[str] = []
-        part = max(1, PART_FLOATS // (channels * height * width))
+        part = max(1, PART_FLOATS // math.prod(shape))
         for at in range(0, len(chunk), part):
             here = slice(at, at + part)
             failures += self._part(chunk[here], out[here], good[here])
@@ -107,9 +145,7 @@ class _Prepare:
             good &= ~values.flatten(1).isnan().any(1)
         if self.augment is not None:
             values = augment_images(values, self.images.ids[chunk], self.augment, seed=self.seed, epoch=self.epoch)
-        mean = torch.tensor(self.mean, dtype=torch.float32)[:, None, None]
-        std = torch.tensor(self.std, dtype=torch.float32)[:, None, None]
-        torch.sub(values, mean, out=out).div_(std)
+        self.images.format.normalize(values, out)
         return failures
 
 
@@ -120,46 +156,6 @@ def room(*shape: int) -> Tensor:
     # As torch does, begin at 64 bytes: the order of sums in a matrix product may depend on it.
     spare = np.empty(math.prod(shape) + 16, np.float32)
     return torch.from_numpy(spare[-(spare.ctypes.data // 4) % 16 :][: math.prod(shape)]).view(shape)
-
-
-def batches(
-    images: ImageSet,
-    order: Tensor,
-    batch_size: int,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    augment: AugmentConfig | None = None,
-    seed: int = 0,
-    epoch: int = 0,
-    start: int = 0,
-) -> Iterator[Batch]:
-    """Batches of `images[order]`, augmented and normalised as (x - mean) / std.
-
-    A sample's augmentation depends on (seed, epoch, its id) alone: neither on batch size, workers or order, nor on
-    whether images are cached or streamed. The last batch may be short.
-
-    Args:
-        images: the set.
-        order: indices into the set, int64 (n,).
-        batch_size: images a batch.
-        mean: per channel, in 0..1 units.
-        std: per channel, in 0..1 units.
-        augment: how training images vary; None leaves them as they are.
-        seed: seed of the augmentation.
-        epoch: epoch of the augmentation.
-        start: the first batch to yield, to go on in the middle of an epoch.
-
-    Raises:
-        UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be; or a worker was
-            killed.
-    """
-    prepare = _Prepare(images, tuple(mean), tuple(std), augment, seed, epoch)
-    chunks = list(torch.as_tensor(order, dtype=torch.int64).split(batch_size))[start:]
-    for batch, failures in _run(prepare, chunks, 0 if images.pixels.cached else images.workers):
-        if failures and (images.on_bad_file == "error" or not len(batch.ids)):
-            raise UserError(failures[0])
-        yield batch
 
 
 def _run(prepare: _Prepare, chunks: list[Tensor], workers: int) -> Iterator[tuple[Batch, list[str]]]:

@@ -1,6 +1,6 @@
 """From a configuration to a data set that is ready for training: read, split, freed of twins, measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 from unmask.config.data import DataConfig
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.content import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
-from unmask.data.form import Form, Kind
 from unmask.data.given import Given, called_after, read_given
+from unmask.data.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.plan import PRETRAIN, Plan
@@ -26,7 +26,7 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True)
 class Dataset:
-    """All splits of a data set, in one form."""
+    """All splits of a data set, in one format."""
 
     pretrain: ImageSet
     """What pretraining may see: all images neither in val nor in a test, nor twins of such; all if transductive."""
@@ -37,16 +37,8 @@ class Dataset:
     tests: dict[str, ImageSet]
     """Test sets by name: "test" where there are labels; multiview adds "multi", "single_1", ..."""
     classes: tuple[str, ...]
-    channels: int
-    image_size: tuple[int, int]
-    mean: tuple[float, ...]
-    """Per channel over the pretraining images, in 0..1 units."""
-    std: tuple[float, ...]
-    """Per channel over the pretraining images, in 0..1 units."""
-    value_range: tuple[float, float]
-    """Stored values that count as 0 and 1: (0, 255) for 8 bits, (0, 65535) for 16, else measured in pretraining."""
-    clipped: bool
-    """Whether stored values beyond count as 0 and 1, too (DataConfig.window)."""
+    format: ImageFormat
+    """Of all images; range, mean and standard deviation are those of the pretraining images."""
     fingerprint: str
     """Changes with any pixel, label or split."""
     notes: tuple[str, ...]
@@ -57,8 +49,6 @@ class Dataset:
     """Group of each image of `train`, int64; None where the source has no groups."""
     val_groups: torch.Tensor | None = None
     """The same of `val`."""
-    kind: Kind | None = None
-    """Number type of the stored values, in whose units `value_range` is; None where unknown."""
 
 
 def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given: Given | None = None) -> Dataset:
@@ -81,18 +71,20 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given:
         source = read_source(config, labels=labels, progress=progress)
     require_whole(config, source)
     found = scan(source, config, progress=progress)
-    form, bad = found.form, found.bad
+    format, bad = found.format, found.bad
     _apply_policy(config, len(source.names), bad)
     values = None
-    if stored_bytes(len(source.names), form) <= config.cache_mib * 2**20:
-        values, failed = fill_cache(source.images, form, progress=progress)
+    if stored_bytes(len(source.names), format) <= config.cache_mib * 2**20:
+        values, failed = fill_cache(source.images, format, progress=progress)
         bad = bad | failed
         _apply_policy(config, len(source.names), bad)
     digests = digest_stored(source.images) if values is None else digest_rows(values)
     plan = make_plan(config, source, bad, digests)
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: {missing[0]}")
-    pixels, mean, std = _measure(config, plan, form, values)
+    format = _measure(config, plan, format, values)
+    pixels = StreamedPixels(source.images, format) if values is None else CachedPixels(values, format)
+    stored_as = (format.size, format.channels, format.kind, format.value_range)
     sets = {name: image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
     return Dataset(
         pretrain=sets.pop(PRETRAIN),
@@ -100,18 +92,12 @@ def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given:
         val=sets.pop(VAL, None),
         tests=sets,
         classes=source.classes,
-        channels=form.channels,
-        image_size=form.size,
-        mean=mean,
-        std=std,
-        value_range=pixels.scale,
-        clipped=pixels.clip,
-        fingerprint=fingerprint(digests, source.labels, plan.splits, form, pixels.scale),
+        format=format,
+        fingerprint=fingerprint(digests, source.labels, plan.splits, *stored_as),
         notes=source.notes + found.note() + plan.notes(labels_wanted=labels),
         bad_files=(*source.damaged, *bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
         val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(VAL)]),
-        kind=form.kind,
     )
 
 
@@ -158,24 +144,19 @@ def _apply_policy(config: DataConfig, count: int, bad: dict[int, str]) -> None:
         raise UserError(f"{'no readable image: ' if len(bad) == count else ''}{first}{more}{mend}")
 
 
-def _measure(
-    config: DataConfig, plan: Plan, form: Form, values: Tensor | None
-) -> tuple[CachedPixels | StreamedPixels, tuple[float, ...], tuple[float, ...]]:
-    """Value range, mean and standard deviation over the pretraining images; for streamed data over a sample of them."""
+def _measure(config: DataConfig, plan: Plan, plain: ImageFormat, values: Tensor | None) -> ImageFormat:
+    """The format with value range, mean and deviation of the pretraining images; of a sample if they are streamed."""
     rows = torch.from_numpy(plan.sets()[PRETRAIN])
     if not len(rows):
         raise UserError(f"{config.data}: no image is left for training")
-    known = values
-    if known is None:
-        known, failed = fill_cache(plan.source.images, form, progress=False, rows=sample_rows(rows))
-        _apply_policy(config, len(known), failed)
-        rows = torch.as_tensor([row for row in range(len(known)) if row not in failed])
-    scale = value_range(known, rows, form.kind, config.window)
-    clip = config.window is not None
-    mean, std = channel_statistics(known, rows, scale, clip=clip)
     if values is None:
-        return StreamedPixels(plan.source.images, form, scale, clip), mean, std
-    return CachedPixels(values, scale, clip), mean, std
+        values, failed = fill_cache(plan.source.images, plain, progress=False, rows=sample_rows(rows))
+        _apply_policy(config, len(values), failed)
+        rows = torch.as_tensor([row for row in range(len(values)) if row not in failed])
+    scale = value_range(values, rows, plain.kind, config.window)
+    clipped = config.window is not None
+    mean, std = channel_statistics(values, rows, scale, clip=clipped)
+    return replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
 
 
 def image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:

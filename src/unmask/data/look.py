@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unmask.data.decode import decode, named, quiet
 from unmask.data.duplicates import thumbnail
-from unmask.data.form import TOP, Kind, kind_of
+from unmask.data.image_format import TOP, Kind, kind_of
 from unmask.data.modes import finite
 from unmask.data.source import Source
 from unmask.data.threads import mapped

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from unmask.data.decode import decode, named, quiet
-from unmask.data.form import Form, to_form
+from unmask.data.image_format import ImageFormat, to_format
 from unmask.data.source import Images
 from unmask.errors import UserError
 
 
 class Pixels(Protocol):
-    """Random access to images of one form."""
+    """Random access to images of one format."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
+    def format(self) -> ImageFormat:
+        """That of all images."""
         ...
 
     @property
@@ -39,13 +39,7 @@ class CachedPixels:
     """All images decoded once: uint8, uint16 or float32, (N, C, H, W). Subsets share the tensor."""
 
     values: Tensor
-    scale: tuple[float, float]
-    clip: bool = False
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        return (self.values.shape[1], self.values.shape[2], self.values.shape[3])
+    format: ImageFormat
 
     @property
     def cached(self) -> bool:
@@ -54,7 +48,7 @@ class CachedPixels:
 
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
         """See `Pixels.read`. Never fails."""
-        return rescale(self.values[rows].float(), self.scale, self.clip), []
+        return self.format.rescale(self.values[rows].float()), []
 
 
 @dataclass(frozen=True)
@@ -62,14 +56,7 @@ class StreamedPixels:
     """Images decoded whenever they are wanted. Small to copy into worker processes."""
 
     images: Images
-    form: Form
-    scale: tuple[float, float]
-    clip: bool = False
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        return (self.form.channels, *self.form.size)
+    format: ImageFormat
 
     @property
     def cached(self) -> bool:
@@ -78,34 +65,27 @@ class StreamedPixels:
 
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
         """See `Pixels.read`."""
-        out = torch.empty(len(rows), *self.shape)
+        out = torch.empty(len(rows), *self.format.shape)
         failures = []
         with quiet():
             for i, row in enumerate(rows.tolist()):
                 try:
-                    out[i] = read_one(self.images, row, self.form)
+                    out[i] = read_one(self.images, row, self.format)
                 except UserError as error:
                     out[i] = torch.nan
                     failures.append(str(error))
-        return rescale(out, self.scale, self.clip), failures
+        return self.format.rescale(out), failures
 
 
-def rescale(values: Tensor, scale: tuple[float, float], clip: bool) -> Tensor:
-    """(values - low) / (high - low), clipped to [0, 1] on demand."""
-    low, high = scale
-    out = values.sub_(low).div_(high - low) if low else values.div_(high)
-    return out.clamp_(0, 1) if clip else out
-
-
-def read_one(images: Images, row: int, form: Form) -> Tensor:
-    """Image `row` in its form, (C, H, W).
+def read_one(images: Images, row: int, wanted: ImageFormat) -> Tensor:
+    """Image `row` in the format, as it is stored in the cache, (C, H, W).
 
     Raises:
-        UserError: it cannot be read, or has no such form. The message names the file.
+        UserError: it cannot be read, or cannot have this format. The message names the file.
     """
     stored = images.stored(row)
     if isinstance(stored, np.ndarray):
-        return to_form(stored, form)
-    array = decode(stored, page=images.page, pages_are_channels=images.pages_are_channels, target=form.size)
+        return to_format(stored, wanted)
+    array = decode(stored, page=images.page, pages_are_channels=images.pages_are_channels, target=wanted.size)
     with named(stored):
-        return to_form(array, form)
+        return to_format(array, wanted)

@@ -10,7 +10,7 @@ from PIL import Image
 from unmask.config.data import DataConfig
 from unmask.data.decode import named, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth
-from unmask.data.form import Form, Kind, kind_of, widest
+from unmask.data.image_format import ImageFormat, Kind, kind_of, widest
 from unmask.data.modes import GREY, NOT_FINITE, is_finite
 from unmask.data.source import Arrays, Source
 from unmask.data.stored import File
@@ -80,9 +80,9 @@ def _tiff_header(path: File, page: int, pages_are_channels: bool) -> Header:
 class Scanned:
     """What the first look found."""
 
-    form: Form
-    """The common form: the images' own size if all agree, else 224 x 224, unless one is asked for; the most channels;
-    the widest number type."""
+    format: ImageFormat
+    """The common format, not measured yet: the images' own size if all agree, else 224 x 224, unless one is asked for;
+    the most channels; the widest number type."""
     bad: dict[int, str]
     """A message for each row whose header could not be read, or of an array: that is not finite."""
     own: tuple[int, int] | None
@@ -90,9 +90,9 @@ class Scanned:
 
     def note(self) -> tuple[str, ...]:
         """That all images are resized, where they need not be."""
-        if self.own is None or self.own == self.form.size:
+        if self.own is None or self.own == self.format.size:
             return ()
-        (height, width), (new_height, new_width) = self.own, self.form.size
+        (height, width), (new_height, new_width) = self.own, self.format.size
         stretched = ", which stretches them," * (height * new_width != width * new_height)
         return (
             f"all images are {height}x{width} (height x width) and are resized to {new_height}x{new_width}{stretched} "
@@ -144,4 +144,5 @@ def _scanned(headers: Iterable[Header], bad: dict[int, str], config: DataConfig)
     own = sizes.pop() if len(sizes) == 1 else None
     height, width = config.image_size or own or DEFAULT_SIZE
     channels = config.channels or max((header.channels for header in headers), default=1)
-    return Scanned(Form((height, width), channels, widest({header.kind for header in headers})), bad, own)
+    kind = widest({header.kind for header in headers})
+    return Scanned(ImageFormat.plain((height, width), channels, kind), bad, own)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unmask.data.imageset import batches
-from unmask.deploy.images import choose_images, kind_of_card
+from unmask.deploy.images import choose_images
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
 
@@ -36,16 +35,15 @@ def reference(trained: Trained, data: str | None) -> Reference:
     Raises:
         UserError: the data are not there (any images of the right form will do), or none can be read.
     """
-    card = trained.card
     try:
         images = choose_images(trained, data, on_bad_file="skip", limit=max(SIZES)).images
     except UserError as error:
         raise UserError(f"no images to check the export with: {error}; --data names others") from None
     order = torch.arange(max(SIZES)) % len(images)
-    normalised = next(iter(batches(images, order, len(order), mean=card.mean, std=card.std))).images
-    low, high = card.value_range
+    normalised = next(iter(images.batches(order, len(order)))).images
+    low, high = trained.card.format.value_range
     stored = images.raw(order) * (high - low) + low
-    stored = stored if kind_of_card(card) == "float32" else stored.round()
+    stored = stored if trained.card.format.kind == "float32" else stored.round()
     return Reference(stored, normalised, trained.model.cpu()(normalised))
 
 

@@ -67,7 +67,7 @@ def embed(
     trained = read_trained(run)
     network = head_input(trained) if layer is None else stage(trained, layer, as_map=as_map)
     chosen = choose_images(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
-    ids, features = apply(network, chosen.images, trained.card, description="embed", show=progress)
+    ids, features = apply(network, chosen.images, description="embed", show=progress)
     at = {image: i for i, image in enumerate(chosen.images.ids.tolist())}
     kept = chosen.images.select([at[i] for i in ids.tolist()])
     columns: dict[str, Any] = {"path": list(kept.names)}
@@ -95,7 +95,7 @@ def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], T
     """
     # With nothing hidden, a filled encoder is the plain model with its maps read.
     execution = "auto" if isinstance(trained.model, TOKEN_MODELS) else "filled"
-    encoder = masked_encoder(trained.model, image_size=trained.card.image_size, execution=execution)
+    encoder = masked_encoder(trained.model, image_size=trained.card.format.size, execution=execution)
     trained.model.eval()
     count = len(encoder.channels)
     if not -count <= layer < count:

@@ -6,23 +6,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from unmask.data.imageset import ImageSet, batches
-from unmask.weights import Card
+from unmask.data.imageset import ImageSet
 
 
 @torch.no_grad()
 def apply(
-    network: Callable[[Tensor], Tensor], images: ImageSet, card: Card, *, description: str = "", show: bool = False
+    network: Callable[[Tensor], Tensor], images: ImageSet, *, description: str = "", show: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Ids (N,) and outputs (N, ...) float32 on the CPU. An unreadable streamed file is left out under policy "skip".
 
-    `network` gets images (B, C, H, W), normalised by the card's mean and standard deviation; as many at once as in
-    evaluation, so that the numbers are the same to the last bit.
+    `network` gets images (B, C, H, W), normalised by their format; as many at once as in evaluation, so that the
+    numbers are the same to the last bit.
     """
     ids, parts = [], []
     order = torch.arange(len(images))
     with tqdm(total=len(images), desc=description, unit="image", disable=not show) as bar:
-        for batch in batches(images, order, images.at_once, mean=card.mean, std=card.std):
+        for batch in images.batches(order, images.at_once):
             parts.append(network(batch.images).float().cpu())
             ids.append(batch.ids)
             bar.update(len(batch.ids))

@@ -81,7 +81,7 @@ def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, n
 def _served(trained: Trained, expected: Reference, normalised: bool) -> tuple[nn.Module, Tensor]:
     model = trained.model.to(memory_format=torch.contiguous_format)
     # For use, not for training: PatchNet's activation writes in place, which a graph that wants gradients refuses.
-    served = Served(model, trained.card, normalised=normalised).eval().requires_grad_(False)
+    served = Served(model, trained.card.format, normalised=normalised).eval().requires_grad_(False)
     return served, expected.normalised if normalised else expected.stored
 
 

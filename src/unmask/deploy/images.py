@@ -11,17 +11,16 @@ from torch import Tensor
 from unmask.config import DataConfig
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.content import digest_rows, digest_stored
-from unmask.data.form import TOP, Form, Kind, widest
+from unmask.data.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
 from unmask.data.load import image_set, make_plan, require_whole
-from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
+from unmask.data.pixels import CachedPixels, StreamedPixels
 from unmask.data.read import read_source
 from unmask.data.scan import scan
-from unmask.data.source import Source
+from unmask.data.source import Images, Source
 from unmask.data.texts import take
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
-from unmask.weights import Card
 
 ALL = "all"
 
@@ -65,25 +64,16 @@ def choose_images(
     if limit is not None:
         source = _some(source, limit)
     found = scan(source, config, progress=progress)
-    form, bad = replace(found.form, kind=widest({found.form.kind, kind_of_card(trained.card)})), found.bad
+    format, bad = trained.card.format.holding(found.format.kind), found.bad
     values = None
-    if stored_bytes(len(source.names), form) <= config.cache_mib * 2**20:
-        values, failed = fill_cache(source.images, form, progress=progress)
+    if stored_bytes(len(source.names), format) <= config.cache_mib * 2**20:
+        values, failed = fill_cache(source.images, format, progress=progress)
         bad |= failed
     _require_readable(config, len(source.names), bad)
     rows = _rows(config, source, bad, values, split)
-    pixels = _pixels(source, form, trained.card, values)
-    _require_same_range(config, trained.card, pixels, rows, form.kind)
+    _require_same_range(config, trained.card.format, source.images, rows, format)
+    pixels = StreamedPixels(source.images, format) if values is None else CachedPixels(values, format)
     return Chosen(image_set(config, source, pixels, rows), source.classes, (*source.damaged, *bad.values()))
-
-
-def kind_of_card(card: Card) -> Kind:
-    """The number type of the stored values: what the card says, else what its value range tells."""
-    if card.kind is not None:
-        return card.kind
-    if card.value_range[0] == 0 and card.value_range[1] in (255, 65535):
-        return "uint8" if card.value_range[1] == 255 else "uint16"
-    return "float32"
 
 
 def _data_config(trained: Trained, data: str | None, on_bad_file: Literal["error", "skip"]) -> DataConfig:
@@ -92,8 +82,8 @@ def _data_config(trained: Trained, data: str | None, on_bad_file: Literal["error
         trained.data,
         data=trained.data.data if data is None else data,
         options=trained.data.options if own else None,
-        image_size=trained.card.image_size,
-        channels=trained.card.channels,
+        image_size=trained.card.format.size,
+        channels=trained.card.format.channels,
         on_bad_file=on_bad_file,
     )
 
@@ -132,25 +122,17 @@ def _rows(
     return sets[split]
 
 
-def _pixels(source: Source, form: Form, card: Card, values: Tensor | None) -> Pixels:
-    """The card's value range in units of the form: an 8-bit range on 16-bit pixels is 257 times wider."""
-    unit = TOP[form.kind] / TOP[kind_of_card(card)]
-    scale = (card.value_range[0] * unit, card.value_range[1] * unit)
-    if values is None:
-        return StreamedPixels(source.images, form, scale, card.clipped)
-    return CachedPixels(values, scale, card.clipped)
-
-
-def _require_same_range(config: DataConfig, card: Card, pixels: Pixels, rows: NDArray[np.int64], kind: Kind) -> None:
+def _require_same_range(
+    config: DataConfig, trained: ImageFormat, images: Images, rows: NDArray[np.int64], found: ImageFormat
+) -> None:
     """Raise where floats are given to an encoder of 8- or 16-bit images and are not in 0..1."""
-    trained = kind_of_card(card)
-    if kind != "float32" or trained == "float32" or not len(rows):
+    if found.kind != "float32" or trained.kind == "float32" or not len(rows):
         return
-    plain = replace(pixels, scale=(0.0, 1.0), clip=False)  # type: ignore[type-var]
+    plain = StreamedPixels(images, ImageFormat.plain(found.size, found.channels, "float32"))
     values, _ = plain.read(torch.from_numpy(rows[:32]))
     low, high = float(values.nan_to_num(0).min()), float(values.nan_to_num(0).max())
     if low < 0 or high > 1:
         raise UserError(
-            f"{config.data}: pixel values from {low:g} to {high:g}, but the run was trained on {trained} images: give "
-            f"{trained}, or floats from 0 to 1"
+            f"{config.data}: pixel values from {low:g} to {high:g}, but the run was trained on {trained.kind} images: "
+            f"give {trained.kind}, or floats from 0 to 1"
         )

@@ -7,7 +7,6 @@ from typing import Any
 from unmask.config import to_json
 from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
-from unmask.deploy.images import kind_of_card
 from unmask.deploy.trained import Trained
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
 from unmask.runs.metrics import ValidationRow, rows_of
@@ -39,7 +38,7 @@ def model_card(trained: Trained, to: Format, *, normalised: bool, licence: str |
 def loading(trained: Trained, to: Format, *, normalised: bool) -> str:
     """Python that loads the export, to be run in its folder."""
     card = trained.card
-    shape = (1, card.channels, *card.image_size)
+    shape = (1, *card.format.shape)
     images = "what the encoder sees, see Input" if normalised else "pixel values as stored"
     output = "logits" if card.classes else "features"
     if to == "timm":
@@ -53,8 +52,8 @@ def loading(trained: Trained, to: Format, *, normalised: bool) -> str:
         return (
             "from pathlib import Path\n\nfrom unmask import build_model, load_weights\n\n"
             f'weights, card = load_weights(Path("{WEIGHTS}"))\n'
-            "classes = len(card.classes)\n"
-            "model = build_model(card.encoder, channels=card.channels, image_size=card.image_size, classes=classes)\n"
+            'shape = {"channels": card.format.channels, "image_size": card.format.size}\n'
+            "model = build_model(card.encoder, classes=len(card.classes), **shape)\n"
             "model.load_state_dict(weights)\nmodel.eval()\n"
         )
     if to == "onnx":
@@ -112,19 +111,19 @@ def _pretraining(trained: Trained) -> str:
 
 
 def _input(trained: Trained, to: Format, normalised: bool) -> str:
-    card = trained.card
-    height, width = card.image_size
-    low, high = card.value_range
+    wanted = trained.card.format
+    channels, height, width = wanted.shape
+    low, high = wanted.value_range
     lines = [
-        f"- {card.channels} channel{'s' * (card.channels > 1)}, {height} x {width} pixels (height x width); other "
+        f"- {channels} channel{'s' * (channels > 1)}, {height} x {width} pixels (height x width); other "
         "sizes are stretched to it, bilinear with antialiasing",
-        f"- stored pixel values ({kind_of_card(card)}) from {low:g} to {high:g} count as 0 to 1"
-        + (", those beyond are clipped" if card.clipped else ""),
-        f"- then (x - mean) / std with mean {list(card.mean)} and std {list(card.std)}",
+        f"- stored pixel values ({wanted.kind}) from {low:g} to {high:g} count as 0 to 1"
+        + (", those beyond are clipped" if wanted.clipped else ""),
+        f"- then (x - mean) / std with mean {list(wanted.mean)} and std {list(wanted.std)}",
     ]
     if to in ("onnx", "torch-export"):
         inside = "the caller does all of this" if normalised else "the graph does the last two steps itself"
-        lines.append(f"- {inside}: it takes float32 [batch, {card.channels}, {height}, {width}], any batch")
+        lines.append(f"- {inside}: it takes float32 [batch, {channels}, {height}, {width}], any batch")
     return "\n".join(lines)
 
 

@@ -96,7 +96,7 @@ def logits(trained: Trained, chosen: Chosen, *, show: bool = False) -> tuple[Ten
         with engine.autocast():
             return model(images.to(engine.device, memory_format=torch.channels_last))
 
-    return apply(network, chosen.images, trained.card, description="predict", show=show)
+    return apply(network, chosen.images, description="predict", show=show)
 
 
 def _labels(chosen: Chosen, ids: Tensor) -> list[str]:

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from unmask.weights import Card
+from unmask.data.image_format import ImageFormat
 
 
 class Served(nn.Module):
     """y = model((clip((x - low) / (high - low)) - mean) / std), for pixel values x as stored in files, (B, C, H, W).
 
-    (low, high) is the card's value range, (0, 255) for 8 bits; clipping only where the run clipped. With
+    (low, high) is the format's value range, (0, 255) for 8 bits; clipping only where the run clipped. With
     `normalised`, x is what the encoder sees, and y = model(x).
     """
 
@@ -18,21 +18,22 @@ class Served(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, card: Card, *, normalised: bool) -> None:
+    def __init__(self, model: nn.Module, wanted: ImageFormat, *, normalised: bool) -> None:
         super().__init__()
         self.model = model
         self.normalised = normalised
-        self.clipped = card.clipped
-        low, high = card.value_range
+        self.format = wanted
+        low, high = wanted.value_range
         self.register_buffer("low", torch.tensor(low))
         self.register_buffer("span", torch.tensor(high - low))
-        self.register_buffer("mean", torch.tensor(card.mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(card.std)[:, None, None])
+        mean, std = wanted.statistics()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) to (B, classes), or (B, features) without a classifier."""
         if self.normalised:
             return self.model(images)
         shares = (images - self.low) / self.span
-        shares = shares.clamp(0.0, 1.0) if self.clipped else shares
+        shares = shares.clamp(0.0, 1.0) if self.format.clipped else shares
         return self.model((shares - self.mean) / self.std)

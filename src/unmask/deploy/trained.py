@@ -40,7 +40,7 @@ def read_trained(folder: Path) -> Trained:
     if card is None:
         raise UserError(f"{file}: has no card, so that nothing says how to build and feed it; is it a run of unmask?")
     model = build_model(
-        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=0
+        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=0
     )
     try:
         model.load_state_dict(tensors, strict=True)

@@ -63,20 +63,19 @@ def write_timm(trained: Trained, folder: Path, expected: Reference) -> float:
 
 def timm_arguments(card: Card) -> dict[str, Any]:
     """Keyword arguments of `timm.create_model` for this network, in plain JSON values."""
-    arguments: dict[str, Any] = {"num_classes": len(card.classes), "in_chans": card.channels}
+    arguments: dict[str, Any] = {"num_classes": len(card.classes), "in_chans": card.format.channels}
     arguments |= to_json(dict(card.encoder.encoder_options or {}))
     try:
-        timm.create_model(card.encoder.encoder, img_size=card.image_size, **arguments)
+        timm.create_model(card.encoder.encoder, img_size=card.format.size, **arguments)
     except TypeError:
         return arguments  # a network without a fixed grid
-    return {**arguments, "img_size": list(card.image_size)}
+    return {**arguments, "img_size": list(card.format.size)}
 
 
 def settings(trained: Trained) -> dict[str, Any]:
     """config.json as timm's `load_model_config_from_hf` and local-dir read it; ours is under "unmask"."""
     card = trained.card
     own: Mapping[str, Any] = getattr(trained.model, "pretrained_cfg", {})
-    size = [card.channels, *card.image_size]
     return {
         "architecture": card.encoder.encoder,
         "num_classes": len(card.classes),
@@ -86,13 +85,13 @@ def settings(trained: Trained) -> dict[str, Any]:
         "pretrained_cfg": {
             "tag": "unmask",
             "custom_load": False,
-            "input_size": size,
+            "input_size": list(card.format.shape),
             "fixed_input_size": bool(own.get("fixed_input_size", False)),
             "interpolation": "bilinear",
             "crop_pct": 1.0,
             "crop_mode": "squash",
-            "mean": list(card.mean),
-            "std": list(card.std),
+            "mean": list(card.format.mean),
+            "std": list(card.format.std),
             "num_classes": len(card.classes),
             "pool_size": None,
             "first_conv": own.get("first_conv"),
@@ -104,7 +103,7 @@ def settings(trained: Trained) -> dict[str, Any]:
 
 def input_facts(card: Card) -> dict[str, Any]:
     """What must be known of the input beyond timm's settings."""
-    return {"value_range": list(card.value_range), "clipped": card.clipped, "kind": card.kind}
+    return {"value_range": list(card.format.value_range), "clipped": card.format.clipped, "kind": card.format.kind}
 
 
 def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> float:
@@ -113,7 +112,7 @@ def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> fl
     write_json(folder / "card.json", trained.card)
     card = trained.card
     model: nn.Module = build_model(
-        card.encoder, channels=card.channels, image_size=card.image_size, classes=len(card.classes), seed=1
+        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=1
     )
     model.load_state_dict(load_tensors(folder / WEIGHTS)[0], strict=True)
     with torch.no_grad():

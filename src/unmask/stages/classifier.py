@@ -56,7 +56,7 @@ Prepared = tuple[nn.Module, list[str], ImageSet]
 def prepare(config: ClassifyConfig, data: Dataset) -> Prepared:
     """The model with its start weights, notes on them, and the labelled subset: all that can be wrong is found here."""
     model = build_classifier(config, data)
-    notes = initialise(model, config.init, config.encoder, channels=data.channels) if config.init else []
+    notes = initialise(model, config.init, config.encoder, channels=data.format.channels) if config.init else []
     return model, notes, labelled_subset(config, data)
 
 
@@ -99,7 +99,7 @@ def fit(
     best = trainer.best
     if config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
         with whole(best), engine.autocast():
-            reestimate_batchnorm(best, images, mean=data.mean, std=data.std)
+            reestimate_batchnorm(best, images)
     outcome = Outcome(best, history=trainer.history, notes=notes, labelled=len(images))
     evaluate(outcome, data, engine, splits=splits)
     outcome.seconds = trainer.seconds_before + time.monotonic() - started
@@ -110,8 +110,8 @@ def build_classifier(config: ClassifyConfig, data: Dataset) -> nn.Module:
     """Encoder and head with weights drawn from the seed."""
     return build_model(
         config.encoder,
-        channels=data.channels,
-        image_size=data.image_size,
+        channels=data.format.channels,
+        image_size=data.format.size,
         classes=len(data.classes),
         seed=config.seed,
     )

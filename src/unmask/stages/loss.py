@@ -21,7 +21,7 @@ def hiding_grid(config: ClassifyConfig, data: Dataset, model: nn.Module) -> tupl
     """The grid of cells that are hidden in training; None where none are."""
     if config.hide_cells == 0:
         return None
-    return masked_encoder(model, image_size=data.image_size, cell=config.hide_cell, execution="dense").grid
+    return masked_encoder(model, image_size=data.format.size, cell=config.hide_cell, execution="dense").grid
 
 
 def hide_cells(images: Tensor, ids: Tensor, grid: tuple[int, int], most: float, *, seed: int, step: int) -> Tensor:

@@ -7,14 +7,14 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from unmask.data.image_format import ImageFormat
 from unmask.runs.files import atomic_path
 
 
-def to_display(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Undo the normalisation; [B, C, H, W] → [B, 3, H, W] in [0, 1]. Other channel counts show their first channel."""
-    shape = (1, -1, 1, 1)
-    pixels = images.detach().float().cpu() * torch.tensor(std).reshape(shape) + torch.tensor(mean).reshape(shape)
-    pixels = pixels.clamp(0, 1)
+def to_display(images: Tensor, normalized: ImageFormat) -> Tensor:
+    """Undo a format's normalisation; [B, C, H, W] → [B, 3, H, W] in [0, 1]. Other channel counts show the first."""
+    mean, std = normalized.statistics()
+    pixels = (images.detach().float().cpu() * std + mean).clamp(0, 1)
     return pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)
 
 

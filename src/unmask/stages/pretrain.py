@@ -119,12 +119,13 @@ class Session:
         optimiser = config.recipe.optimiser
         self.engine = engine or build_engine(optimiser.precision, tracker=config.tracker, folder=out)
         with fail_together():
-            network, self.target = build_reconstructor(config, channels=data.channels, image_size=data.image_size)
+            channels, size = data.format.channels, data.format.size
+            network, self.target = build_reconstructor(config, channels=channels, image_size=size)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
             self.notes = [*data.notes, execution]
             if config.init is not None:
-                self.notes += initialise(network.model, config.init, config.encoder, channels=data.channels)
+                self.notes += initialise(network.model, config.init, config.encoder, channels=channels)
             self.plan = Plan(*plan_steps(optimiser, len(data.pretrain), self.engine.num_processes))
             self.watched = watched_batch(config, data, network.encoder.grid)
         self.notes.append(effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes))
@@ -177,8 +178,6 @@ class Session:
         stream = training_batches(
             self.data.pretrain,
             self.plan,
-            mean=self.data.mean,
-            std=self.data.std,
             augment=self.config.recipe.augment,
             seed=self.config.seed,
             start=progress.step,
@@ -289,13 +288,13 @@ class Session:
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
         masked, filled = paint(images, prediction, hidden, target.cell, normalised=target.normalised)
-        rows = [to_display(x, self.data.mean, self.data.std) for x in (images, masked, filled)]
+        rows = [to_display(x, self.data.format) for x in (images, masked, filled)]
         save_picture(PICTURES.path(self.out, done), rows)
 
     def _export(self) -> None:
         network = self.best
         with whole(network):
-            reestimate_batchnorm(network.model, self.data.pretrain, mean=self.data.mean, std=self.data.std)
+            reestimate_batchnorm(network.model, self.data.pretrain)
         state = gathered_by_main(self.engine, network.model.state_dict().items())
         card = card_of(self.config.encoder, self.data)
         on_main(lambda: save_weights(self.out / ENCODER_FILE, state, card))

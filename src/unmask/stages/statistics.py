@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from unmask.data.imageset import ImageSet, batches
+from unmask.data.imageset import ImageSet
 from unmask.encoders.stages import evaluating
 from unmask.randomness import permutation
 
@@ -17,9 +17,7 @@ def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
 
 
 @torch.no_grad()
-def reestimate_batchnorm(
-    model: nn.Module, images: ImageSet, *, mean: tuple[float, ...], std: tuple[float, ...], limit: int = 2048
-) -> int:
+def reestimate_batchnorm(model: nn.Module, images: ImageSet, *, limit: int = 2048) -> int:
     """Replace running statistics by averages over up to `limit` unmasked images. Returns how many were used.
 
     In pretraining the statistics come from masked images. Weights are untouched; a model without BatchNorm too. Batches
@@ -39,7 +37,7 @@ def reestimate_batchnorm(
             layer.train()
             layer.reset_running_stats()
             layer.momentum = None
-        for batch in batches(images, used, size, mean=mean, std=std):
+        for batch in images.batches(used, size):
             model(batch.images.to(device))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from unmask.config import ClassifyConfig, OptimiserConfig
-from unmask.data.imageset import Batch, ImageSet, batches
+from unmask.data.imageset import Batch, ImageSet
 from unmask.data.load import Dataset
 from unmask.distributed import fail_together, gather_shares, on_main, share_of
 from unmask.encoders.dense.joint import JointStatistics
@@ -46,7 +46,7 @@ def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerat
     parts = [torch.zeros(0, len(data.classes))]
     with whole(model), fail_together():
         order = share_of(torch.arange(len(images)), engine.process_index, engine.num_processes)
-        for batch in batches(images, order, images.at_once, mean=data.mean, std=data.std):
+        for batch in images.batches(order, images.at_once):
             with engine.autocast():
                 parts.append(model(batch.images.to(engine.device, memory_format=torch.channels_last)).float().cpu())
     model.train(was_training)
@@ -107,7 +107,7 @@ class Trainer:
         recipe = self.config.recipe
         if self.frozen:
             with whole(self.plain), self.engine.autocast():
-                reestimate_batchnorm(self.plain, self.data.pretrain, mean=self.data.mean, std=self.data.std)
+                reestimate_batchnorm(self.plain, self.data.pretrain)
         found = self.keeper.newest() if resume and self.keeper is not None else None
         self._remember(found[1] if found is not None else {})
         if recipe.head_steps > 0 and (found is None or found[1]["phase"] == "head"):
@@ -149,8 +149,6 @@ class Trainer:
             training_batches(
                 self.images,
                 self.plan,
-                mean=self.data.mean,
-                std=self.data.std,
                 augment=self.config.recipe.augment,
                 seed=seed,
                 start=progress.step,
@@ -178,7 +176,7 @@ class Trainer:
 
     def _two_images(self) -> Tensor:
         """What the model gives for two images, before it is moved to a device."""
-        first = next(iter(batches(self.images, torch.arange(2), 2, mean=self.data.mean, std=self.data.std)))
+        first = next(iter(self.images.batches(torch.arange(2), 2)))
         return self.plain(first.images)
 
     def _loss(self, batch: Batch, step: int, seed: int) -> Terms:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from unmask.config import AugmentConfig, OptimiserConfig
-from unmask.data.imageset import Batch, ImageSet, batches
+from unmask.data.imageset import Batch, ImageSet
 from unmask.distributed import all_reduce_sum, any_process, fail_together, share_of
 from unmask.errors import UserError
 from unmask.preemption import noticing
@@ -88,8 +88,6 @@ def training_batches(
     images: ImageSet,
     plan: Plan,
     *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
     augment: AugmentConfig,
     seed: int,
     start: int,
@@ -102,9 +100,7 @@ def training_batches(
         epoch, skip = divmod(step, plan.per_epoch)
         order = torch.from_numpy(permutation(seed, "order", epoch, len(images)))
         local, size = shares(order, plan.batch_size, engine)
-        for batch in batches(
-            images, local, size, mean=mean, std=std, augment=augment, seed=seed, epoch=epoch, start=skip
-        ):
+        for batch in images.batches(local, size, augment=augment, seed=seed, epoch=epoch, start=skip):
             if step >= plan.total:
                 return
             yield step, batch

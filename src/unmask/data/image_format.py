@@ -1,6 +1,6 @@
-"""The one form in which all images of a data set reach the encoder: size, channels and number type."""
+"""The one format in which all images of a data set reach the encoder, and how their values become its input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,12 +19,57 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Form:
-    """Height and width in pixels, channels, and number type."""
+class ImageFormat:
+    """What images are brought to, stored value s and input x: x = (clip((s - low) / (high - low)) - mean) / std."""
 
     size: tuple[int, int]
+    """Height and width in pixels."""
     channels: int
     kind: Kind
+    """Number type of the stored values, in whose units `value_range` is."""
+    value_range: tuple[float, float]
+    """Stored values (low, high) that count as 0 and 1: (0, 255) for 8 bits, (0, 65535) for 16, else measured."""
+    clipped: bool
+    """Whether stored values beyond count as 0 and 1, too; without, nothing is clipped."""
+    mean: tuple[float, ...]
+    """Per channel, in 0..1 units."""
+    std: tuple[float, ...]
+    """Per channel, in 0..1 units."""
+
+    @classmethod
+    def plain(cls, size: tuple[int, int], channels: int, kind: Kind) -> "ImageFormat":
+        """The number type's whole range as 0..1 and nothing normalized: the format before anything is measured."""
+        return cls(size, channels, kind, (0.0, TOP[kind]), False, (0.0,) * channels, (1.0,) * channels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return (self.channels, *self.size)
+
+    def holding(self, kind: Kind) -> "ImageFormat":
+        """The same format for stored values that may be of another number type, too.
+
+        The value range is given in units of the wider type: an 8-bit range on 16-bit values is 257 times wider.
+        """
+        kind = widest({self.kind, kind})
+        unit = TOP[kind] / TOP[self.kind]
+        return replace(self, kind=kind, value_range=(self.value_range[0] * unit, self.value_range[1] * unit))
+
+    def rescale(self, values: Tensor) -> Tensor:
+        """Stored values as float32 in 0..1 units, in place: (s - low) / (high - low), clipped if the format clips."""
+        low, high = self.value_range
+        out = values.sub_(low).div_(high - low) if low else values.div_(high)
+        return out.clamp_(0, 1) if self.clipped else out
+
+    def normalize(self, values: Tensor, out: Tensor | None = None) -> Tensor:
+        """(values - mean) / std for values (..., C, H, W) in 0..1 units."""
+        mean, std = self.statistics()
+        return torch.sub(values, mean, out=out).div_(std)
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation as float32 (C, 1, 1)."""
+        mean, std = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (self.mean, self.std))
+        return mean, std
 
 
 def kind_of(dtype: np.dtype[np.generic]) -> Kind:
@@ -47,8 +92,8 @@ def widest(kinds: set[Kind]) -> Kind:
     return "float32" if "float32" in kinds else "uint16" if "uint16" in kinds else "uint8"
 
 
-def to_form(array: NDArray[np.generic], form: Form) -> Tensor:
-    """Images (..., C, H, W) in the given form.
+def to_format(array: NDArray[np.generic], wanted: ImageFormat) -> Tensor:
+    """Stored images (..., C, H, W) at the size, channels and number type of a format; values are not rescaled.
 
     Resizing is bilinear and antialiased, and stretches: nothing of the image is cut off and nothing is added. One
     channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white.
@@ -56,10 +101,10 @@ def to_form(array: NDArray[np.generic], form: Form) -> Tensor:
     kind = kind_of(array.dtype)
     with np.errstate(over="ignore"):  # of an image that is left out, for it is not finite
         array = np.require(array, {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[kind], ["W"])
-    images = to_channels(torch.from_numpy(array), form.channels)
-    if tuple(images.shape[-2:]) != form.size:
-        images = resize(images, form.size)
-    return to_kind(images, kind, form.kind)
+    images = to_channels(torch.from_numpy(array), wanted.channels)
+    if tuple(images.shape[-2:]) != wanted.size:
+        images = resize(images, wanted.size)
+    return to_kind(images, kind, wanted.kind)
 
 
 def to_channels(images: Tensor, channels: int) -> Tensor:
