@@ -199,10 +199,10 @@ def test_on_step_is_told_every_step(
         pretrain(config, tmp_path / "told", progress=False, dataset=data, on_step=look),
         pretrain(config, tmp_path / "plain", progress=False, dataset=data),
     )
-    rows = [row for row in read_metrics(tmp_path / "told") if row["kind"] == "train"]
-    assert [step.step for step in seen] == [row["step"] for row in rows] == list(range(1, 9))
+    rows = [row for row in read_metrics(tmp_path / "told") if row.kind == "train"]
+    assert [step.step for step in seen] == [row.step for row in rows] == list(range(1, 9))
     assert {(step.total, step.phase) for step in seen} == {(8, "pretrain")}
-    assert [(v["loss"], v["grad_norm"]) for v in values] == [(row["loss"], row["grad_norm"]) for row in rows]
+    assert [(v["loss"], v["grad_norm"]) for v in values] == [(row.loss, row.grad_norm) for row in rows]
     assert max(step.lr for step in seen) == pytest.approx(config.recipe.optimiser.lr, rel=0.1)
     assert seen[-1].lr < 0.2 * config.recipe.optimiser.lr
 
