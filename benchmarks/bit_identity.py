@@ -92,7 +92,8 @@ def record(folder: Path, name: str, printed: str) -> dict[str, Any]:
     if name == "theory-verify":
         return {"numbers": sorted(_fractions(json.loads(printed)))}
     if name == "audit":
-        return {"numbers": _digest(sorted(_fractions(json.loads((folder / "audit" / "audit.json").read_text()))))}
+        files = (json.loads(file.read_text()) for file in (folder / "audit").glob("*.json"))
+        return {"numbers": _digest(sorted(number for file in files for number in _fractions(file)))}
     run = folder / ("exported" if name == "export" else name)
     return {
         "logged": [row for file in sorted(run.rglob("metrics.jsonl")) for row in _logged(file)],

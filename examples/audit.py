@@ -2,7 +2,7 @@
 
     python examples/audit.py                    (seconds on one core)
 
-A measure is a function from networks and images to a `Section`: numbers for audit.json, tables for the page. To give
+A measure is a function from networks and images to a `Finding`: numbers for audit.json, tables for the page. To give
 one to everybody, add it to `MEASURES` in `unmask.audit.measures`. The networks are trained on 2 and on 20 labels a
 class of the built-in images with known parts; they and the images are few, so the numbers say little.
 """
@@ -10,6 +10,7 @@ class of the built-in images with known parts; they and the images are few, so t
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,15 @@ from unmask.audit.networks import build_networks, read_weights
 from unmask.audit.parts_section import measure_parts
 from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.run import choose_images, write_audit
-from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
+from unmask.config import (
+    AuditConfig,
+    AuditRun,
+    ClassifyConfig,
+    ClassifyRecipe,
+    DataConfig,
+    EncoderConfig,
+    OptimiserConfig,
+)
 from unmask.report.blocks import Section, Table
 from unmask.runs.files import read_json
 
@@ -29,7 +38,7 @@ DATA = DataConfig(
 ENCODER = EncoderConfig(encoder="patchnet", encoder_options={"width": 32, "patch": 4, "stride": 4})
 
 
-def measure_confidence(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
+def measure_confidence(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[Any]:
     """Mean probability of the class a network names, beside the share of images on which it is right."""
     found = {}
     for network in networks:
@@ -61,9 +70,10 @@ def main(folder: Path) -> None:
     dataset = unmask.load_data(DATA, labels=True, progress=False)
     networks = build_networks(read_weights(runs), dataset, config.seed)
     images = choose_images(dataset, DATA, config)
-    sections = [measure(networks, images, config) for measure in (measure_confidence, measure_parts)]
+    findings = [measure(networks, images, config) for measure in (measure_confidence, measure_parts)]
+    asked = AuditRun(networks=tuple(runs), data=DATA, audit=config)
     written = write_audit(
-        folder / "audit", [section for section in sections if section], {"data": {"data": "multiview"}}
+        folder / "audit", asked, [found for found in findings if found], fingerprint=dataset.fingerprint
     )
     models = read_json(written / "audit.json")["models"]
     for name, measures in models.items():

@@ -1,6 +1,7 @@
 """Pictures: what is coloured is where the numbers are, and odd inputs are drawn too."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from unmask.audit.gallery import cover, pictured
 from unmask.audit.pictures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
 from unmask.audit.views import bracketed
 from unmask.report.audit import headline
+from unmask.runs.records import AuditDifference, Interval
 
 
 def test_overlay_tints_where_the_map_is() -> None:
@@ -91,27 +93,20 @@ def test_pictured_images_take_turns() -> None:
 
 def test_headline_tells_the_first_difference() -> None:
     """More, fewer, no measurable difference, and no image at all."""
-    row = {"quantity": "views", "model": "a", "baseline": "b", "mean": 0.5, "low": 0.2, "high": 0.8, "n": 40}
-    say = [
-        headline({"differences": [row | change]})
-        for change in (
-            {},
-            {"mean": -0.5, "low": -0.8, "high": -0.2},
-            {"mean": 0.1, "low": -0.1, "high": 0.3},
-            {"mean": None, "low": None, "high": None, "n": 0},
-        )
-    ]
+    found = (Interval(*ends, 40, "") for ends in ((0.5, 0.2, 0.8), (-0.5, -0.8, -0.2), (0.1, -0.1, 0.3)))
+    rows = [AuditDifference.of("views", "a", "b", interval) for interval in (*found, None)]
+    say = [headline([row]) for row in rows]
     assert say[0] == "a has more sufficient views than b: +0.50 [+0.20, +0.80] an image, over 40 images kept for both."
     assert say[1].startswith("a has fewer sufficient views than b: −0.50 [−0.80, −0.20]")
     assert "do not differ measurably" in say[2]
     assert say[3].startswith("No image")
-    assert "network" in headline({"differences": []})
-    draws = row | {"measure": "arms", "quantity": "views an image", "n": 5}
-    parts = draws | {"quantity": "parts captured", "mean": 9.4, "low": 8.3, "high": 10.5}
-    other = parts | {"baseline": "c"}
-    assert headline({"differences": [draws, parts, other, row]}) == (
+    assert "network" in headline([])
+    draws = replace(rows[0], measure="arms", quantity="views an image", n=5)
+    parts = replace(draws, quantity="parts captured", mean=9.4, low=8.3, high=10.5)
+    other = replace(parts, baseline="c")
+    assert headline([draws, parts, other, rows[0]]) == (
         "a has more sufficient views than b: +0.50 [+0.20, +0.80] an image, over 5 label draws; "
         "a has more captured parts than b: +9.40 [+8.30, +10.50] of their classes."
     )
-    assert bracketed({"mean": -0.5, "low": -1, "high": 0}, signed=True) == "−0.50 [−1.00, +0.00]"
+    assert bracketed(Interval(-0.5, -1, 0, 3, ""), signed=True) == "−0.50 [−1.00, +0.00]"
     assert json.dumps(bracketed(None)) == '"\\u2013"'

@@ -13,14 +13,25 @@ from unmask.audit.networks import preparation, read_weights
 from unmask.audit.protocol import Finding
 from unmask.audit.run import audit_runs, choose_images, write_audit
 from unmask.cli.main import main, parse
-from unmask.config import AuditConfig, ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
+from unmask.config import (
+    AuditConfig,
+    AuditRun,
+    ClassifyConfig,
+    ClassifyRecipe,
+    CompareConfig,
+    DataConfig,
+    EncoderConfig,
+    OptimiserConfig,
+)
 from unmask.data.image_format import ImageFormat
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.report.blocks import Section
+from unmask.runs.layout import ENCODER_FILE
+from unmask.runs.read import write_config
 from unmask.stages.classify import scratch
-from unmask.weights import ENCODER_FILE, Card, save_weights
+from unmask.weights import Card, save_weights
 
 DATA = DataConfig(
     data="multiview",
@@ -79,9 +90,9 @@ def test_every_measure_stands_under_its_key(audited: Path) -> None:
         views = numbers["sufficient_views"]
         assert views["images"] == 20 == views["kept"] + views["left_out_fill"] + views["left_out_missed"]
         assert sum(views["distribution"].values()) == views["kept"]
-        assert sum(row["images"] for row in views["per_class"]) == 20
+        assert sum(row["images"] for row in views["per_class"].values()) == 20
         for row in views["per_image"]:
-            cells = {int(v) for line in row.get("cells", []) for v in line.split()} - {0}
+            cells = {int(v) for line in row["cells"] for v in line.split()} - {0}
             assert cells == set(range(1, row["views"] + 1))
     assert [n["network"]["control"] for n in report["models"].values()] == [False, False, True]
     assert report["models"]["long"]["network"]["accuracy"] > 0.6
@@ -97,9 +108,10 @@ def test_the_page_is_one_file_and_carries_its_pictures(audited: Path) -> None:
     page = (audited / "audit.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     report = json.loads((audited / "audit.json").read_text(encoding="utf-8"))
-    pictures = [picture for part in report["page"] for picture in part["pictures"]]
-    assert {picture["file"] for picture in pictures} == {path.name for path in (audited / "pictures").iterdir()}
-    assert page.count("<img ") == sum(picture["file"].endswith(".png") for picture in pictures)
+    photographs = [picture for section in report["page"] for picture in section["photographs"]]
+    pictures = photographs + [picture for section in report["page"] for picture in section["plates"]]
+    assert {picture["figure"] for picture in pictures} == {path.name for path in (audited / "pictures").iterdir()}
+    assert page.count("<img ") == len(photographs)
     assert all(picture["alt"] and picture["caption"] for picture in pictures)
     identifiers = re.findall(r'\sid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
@@ -132,7 +144,9 @@ def test_json_is_printed_and_overwriting_is_asked_for(
     assert end.value.code == 0
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
-    _fails(["audit", str(runs[1]), "--out", str(tmp_path / "mine"), "--overwrite"], "no audit", capsys)
+    _fails(
+        ["audit", str(runs[1]), "--out", str(tmp_path / "mine"), "--overwrite"], "holds no run of this package", capsys
+    )
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
@@ -164,7 +178,8 @@ def test_mistakes_end_with_one_line_and_code_2(
 ) -> None:
     """Whatever is wrong is said before anything is measured, and nothing is written."""
     run, out = str(runs[1]), tmp_path / "out"
-    (tmp_path / "table" / "cells").mkdir(parents=True)
+    (tmp_path / "table").mkdir()
+    write_config(tmp_path / "table", CompareConfig())
     (tmp_path / "empty").mkdir()
     headless = _file(tmp_path / "encoder.safetensors", _card(classes=()), classes=0)
     others = _file(tmp_path / "others.safetensors", _card(classes=("a", "b", "c")))
@@ -236,9 +251,10 @@ def test_names_are_as_long_as_they_must(tmp_path: Path) -> None:
 
 def test_a_number_that_is_none_is_refused(tmp_path: Path) -> None:
     """NaN is not JSON: a measure says None. And two measures cannot have one key."""
+    asked = AuditRun(networks=(tmp_path / "network",))
     bad = Finding("bad", Section("Bad"), {"one": {"value": float("nan")}})
     with pytest.raises(ValueError, match="Out of range"):
-        write_audit(tmp_path, [bad], {})
+        write_audit(tmp_path / "bad", asked, [bad], fingerprint="f")
     fine = Finding("fine", Section("Fine"), {"one": {"value": 1}})
     with pytest.raises(UserError, match="two measures are called fine"):
-        write_audit(tmp_path, [fine, fine], {})
+        write_audit(tmp_path / "fine", asked, [fine, fine], fingerprint="f")

@@ -15,8 +15,9 @@ from unmask.audit.health_section import measure_health, spectra
 from unmask.audit.heatmap import sort_units
 from unmask.audit.parts_section import measure_parts
 from unmask.audit.protocol import AuditData, Audited
+from unmask.audit.units import Purity
 from unmask.audit.views import shuffled_labels
-from unmask.config import AuditConfig, DataConfig
+from unmask.config import AuditConfig, DataConfig, to_json
 from unmask.data.load import load_data
 from unmask.data.multiview import MultiViewConfig, textures
 from unmask.encoders.patchnet import PatchNet
@@ -57,22 +58,22 @@ def test_parts_are_those_that_the_detectors_were_built_for(data: AuditData) -> N
     finding = measure_parts(networks, data, CONFIG)
     assert finding is not None
     most, one = finding.models["most"], finding.models["one"]
-    captured = [row["part"] for row in most["per_part"] if row["captured"]]
+    captured = [name for name, one in most.per_part.items() if one.captured]
     assert captured == ["0.1", "0.2", "1.1", "2.2"]
-    assert (most["captured"], most["classes_whole"], most["units"]) == (4, 1, 5)
-    assert most["purity"] == {"units": 4, "one_part": 1.0, "one_class": 1.0, "parts_a_unit": 1.0}
-    alone = {row["part"]: row["accuracy_alone"] for row in most["per_part"]}
+    assert (most.captured, most.classes_whole, most.units) == (4, 1, 5)
+    assert most.purity == Purity(4, 1.0, 1.0, 1.0)
+    alone = {name: one.accuracy_alone for name, one in most.per_part.items()}
     assert min(alone[part] for part in captured) > 0.95
     assert alone["1.2"] < 0.5
-    assert one["captured"] == 1
-    assert np.array(most["auroc"]).shape == (5, 6)
-    rows = {row["quantity"]: row for row in finding.differences}
+    assert one.captured == 1
+    assert np.array(most.auroc).shape == (5, 6)
+    rows = {row.quantity: row for row in finding.differences}
     assert set(rows) == {"accuracy on part 1 alone", "accuracy on part 2 alone"}
-    assert all((row["model"], row["baseline"]) == ("most", "one") for row in rows.values())
-    assert rows["accuracy on part 2 alone"]["low"] > 0
-    json.dumps(finding.models, allow_nan=False)
+    assert all((row.model, row.baseline) == ("most", "one") for row in rows.values())
+    assert rows["accuracy on part 2 alone"].low > 0
+    json.dumps(to_json(finding.models), allow_nan=False)
     assert finding.section.tables[0].rows[0][:4] == ("most", "4 of 6", "0", "1 of 3")
-    assert [numbers["captured_shuffled"] for numbers in finding.models.values()] == [0, 0, 0]
+    assert [numbers.captured_shuffled for numbers in finding.models.values()] == [0, 0, 0]
 
 
 def drawn(plate: Plate) -> str:
@@ -103,12 +104,12 @@ def test_where_parts_are_not_known_nothing_is_said(data: AuditData) -> None:
 
 def test_health_counts_the_dead_kernel_and_draws_every_stage(data: AuditData) -> None:
     finding = measure_health([detecting("most", [0, 1, 2, 5])], data, CONFIG)
-    (stage,) = finding.models["most"]["stages"]
-    assert stage["dead"] == pytest.approx(1 / 5)
-    assert 3 < stage["centred_rank"] <= 4
-    assert sum(stage["spectrum"]) == pytest.approx(1)
-    json.dumps(finding.models, allow_nan=False)
-    assert f"({stage['centred_rank']:.1f} of 5)" in drawn(finding.section.plates[0])
+    (stage,) = finding.models["most"].stages.values()
+    assert stage.dead == pytest.approx(1 / 5)
+    assert 3 < stage.centred_rank <= 4
+    assert sum(stage.spectrum) == pytest.approx(1)
+    json.dumps(to_json(finding.models), allow_nan=False)
+    assert f"({stage.centred_rank:.1f} of 5)" in drawn(finding.section.plates[0])
     assert len(spectra({name: {"last": health(torch.rand(5, 3))} for name in "abcd"}).axes) == 6
 
 
@@ -117,17 +118,17 @@ def test_agreement_of_twins_is_whole_and_of_strangers_none(data: AuditData) -> N
     finding = measure_agreement(networks, data, CONFIG)
     assert finding is not None
     a = finding.models["a"]
-    assert a["cka"]["twin"] == pytest.approx(1)
-    assert a["cka_debiased"]["twin"] == pytest.approx(1)
-    assert a["cka_debiased"]["other"] < 0.5
+    assert a.cka["twin"] == pytest.approx(1)
+    assert a.cka_debiased["twin"] == pytest.approx(1)
+    assert a.cka_debiased["other"] < 0.5
     parts = measure_parts(networks, data, CONFIG)
     assert parts is not None
-    common = parts.models["a"]["common"]
-    assert (common["twin"]["both"], common["other"]["both"]) == (3, 0)
-    assert common["other"]["kappa"] == -1
+    common = parts.models["a"].common
+    assert (common["twin"].both, common["other"].both) == (3, 0)
+    assert common["other"].kappa == -1
     assert parts.section.tables[1].rows[0] == ("a", "twin", "3", "1.5", "0.05")
-    assert a["ensemble"]["gap"] > 0.1
-    json.dumps(finding.models, allow_nan=False)
+    assert a.ensemble.gap > 0.1
+    json.dumps(to_json(finding.models), allow_nan=False)
     assert "other" in drawn(finding.section.plates[0])
 
 

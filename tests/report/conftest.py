@@ -17,7 +17,7 @@ from unmask.audit.heatmap import part_grid, unit_heatmap
 from unmask.audit.pictures import Row, map_tiles, view_bars
 from unmask.audit.protocol import Finding
 from unmask.audit.run import write_audit
-from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
+from unmask.config import AuditRun, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.evaluate.summary import summarise
 from unmask.report.blocks import Photograph, Plate, Section
 from unmask.runs.environment import describe_environment
@@ -237,6 +237,6 @@ def write_audit_folder(folder: Path) -> Path:
         Plate(view_bars({name: [1, 2, 2, 3] for name in networks}), "a", "b", "bars"),
     ]
     tiles = map_tiles([Row(image, "a", maps)], ["Eigen", "Grad", "Hidden"], networks)
-    facts = {"data": {"data": "multiview"}}
     section = Section("All figures", "One of each.", plates=drawn, photographs=[Photograph(tiles, "a", "b", "maps")])
-    return write_audit(folder, [Finding("all", section, {})], facts)
+    asked = AuditRun(networks=(folder / "network",), data=DataConfig(data="multiview"))
+    return write_audit(folder, asked, [Finding("all", section, {})], fingerprint="f")

@@ -4,9 +4,8 @@ Whether two networks captured the same parts, where parts are known, is told by 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +33,20 @@ INTRO = (
 Floats = NDArray[np.float64]
 
 
-def measure_agreement(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding | None:
+@dataclass(frozen=True, kw_only=True)
+class AgreementNumbers:
+    """All numbers of one network."""
+
+    cka: dict[str, float | None]
+    """With each other network; None where one of them has constant features."""
+    cka_debiased: dict[str, float | None]
+    ensemble: EnsembleGap | None
+    """Of all given networks together; None for a control."""
+
+
+def measure_agreement(
+    networks: Sequence[Audited], data: AuditData, config: AuditConfig
+) -> Finding[AgreementNumbers] | None:
     """CKA of all pairs and the ensemble gap; None for a single network."""
     given = [network for network in networks if not network.control]
     if len(given) < 2:
@@ -82,16 +94,15 @@ def _matrix(features: Sequence[Floats], *, debiased: bool) -> Floats:
 
 def _numbers(
     names: Sequence[str], given: Sequence[str], plain: Floats, fair: Floats, gap: EnsembleGap
-) -> dict[str, dict[str, Any]]:
-    numbers: dict[str, dict[str, Any]] = {}
+) -> dict[str, AgreementNumbers]:
+    numbers = {}
     for i, name in enumerate(names):
         others = [(j, other) for j, other in enumerate(names) if j != i]
-        numbers[name] = {
-            "cka": {other: _plain(plain[i, j]) for j, other in others},
-            "cka_debiased": {other: _plain(fair[i, j]) for j, other in others},
-        }
-        if name in given:
-            numbers[name]["ensemble"] = {**asdict(gap), "gap": gap.gap}
+        numbers[name] = AgreementNumbers(
+            cka={other: _plain(plain[i, j]) for j, other in others},
+            cka_debiased={other: _plain(fair[i, j]) for j, other in others},
+            ensemble=gap if name in given else None,
+        )
     return numbers
 
 
@@ -101,13 +112,15 @@ def _plain(value: float) -> float | None:
 
 def _pairs(names: Sequence[str], plain: Floats, fair: Floats) -> Table:
     rows = [
-        (names[i], names[j], _number(plain[i, j]), _number(fair[i, j])) for i, j in combinations(range(len(names)), 2)
+        (names[i], names[j], format_cka(plain[i, j]), format_cka(fair[i, j]))
+        for i, j in combinations(range(len(names)), 2)
     ]
     return Table("Pairs of networks", ("network", "and", "CKA", "debiased"), rows)
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−") if np.isfinite(value) else "–"
+def format_cka(value: float | None) -> str:
+    """0.53, or a dash where there is none."""
+    return f"{value:.2f}".replace("-", "−") if value is not None and np.isfinite(value) else "–"
 
 
 def _gap(gap: EnsembleGap, networks: int, images: int) -> Table:
@@ -141,5 +154,5 @@ def similarity(names: Sequence[str], table: Floats) -> Figure:
             spine.set_visible(False)
         for (i, j), value in np.ndenumerate(table):
             colour = "#000000" if value > 0.55 else "#ffffff"
-            axes.text(j, i, _number(value), ha="center", va="center", color=colour, fontsize=11)
+            axes.text(j, i, format_cka(value), ha="center", va="center", color=colour, fontsize=11)
     return figure

@@ -2,28 +2,55 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from unmask.audit.agreement_section import measure_agreement
-from unmask.audit.health_section import KEY as HEALTH
-from unmask.audit.health_section import measure_health
+from unmask.audit.agreement_section import format_cka, measure_agreement
+from unmask.audit.health_section import HealthNumbers, measure_health
 from unmask.audit.measures import MEASURES
-from unmask.audit.parts_section import KEY as PARTS
-from unmask.audit.parts_section import measure_parts
+from unmask.audit.parts_section import PartNumbers, measure_parts
 from unmask.audit.protocol import AuditData, Audited, Finding, Measure
-from unmask.audit.views import KEY as VIEWS
-from unmask.audit.views import NO_IMAGE, bracketed, interval, measure_views
+from unmask.audit.views import ViewNumbers, bracketed, interval, measure_views
 from unmask.config import AuditConfig
 from unmask.report.blocks import Section, Table
+from unmask.runs.records import AuditDifference, Interval
 
 KEY = "arms"
 OVER_DRAWS: tuple[Measure, ...] = (measure_views, measure_parts, measure_health)
 VIEWS_AN_IMAGE = "views an image"
-Findings = Mapping[str, Finding]
-"""Of one label draw, by their keys."""
+
+
+@dataclass(frozen=True)
+class DrawFindings:
+    """What is followed over the label draws, of one draw."""
+
+    views: Finding[ViewNumbers]
+    parts: Finding[PartNumbers] | None
+    """None where the parts are not known."""
+    health: Finding[HealthNumbers]
+
+
+@dataclass(frozen=True)
+class ArmAgreement:
+    """How far the networks of an arm, one per draw, agree."""
+
+    ensemble_gap: float
+    cka_debiased: float | None
+    """Of the last stage, mean over all pairs; None where it cannot be measured."""
+
+
+@dataclass(frozen=True)
+class ArmNumbers:
+    """All numbers of one arm."""
+
+    over_draws: dict[str, Interval | None]
+    """By quantity."""
+    draws: list[dict[str, float | None]]
+    """The quantities of every draw."""
+    agreement: ArmAgreement
 
 
 def audit_arms(
@@ -33,7 +60,7 @@ def audit_arms(
     config: AuditConfig,
     *,
     progress: bool = False,
-) -> list[Finding]:
+) -> list[Finding[Any]]:
     """The findings of a comparison's audit.
 
     Args:
@@ -49,58 +76,55 @@ def audit_arms(
     count = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS)
     with tqdm(total=count, desc="audit", disable=not progress) as bar:
 
-        def look(measure: Measure, networks: Sequence[Audited]) -> Finding | None:
+        def look(measure: Measure, networks: Sequence[Audited]) -> Any:
             finding = measure(networks, data, config)
             bar.update()
             return finding
 
         first = {measure: look(measure, [*draws[0], *controls]) for measure in MEASURES}
-        found = [_by_key([first[measure] for measure in OVER_DRAWS])]
-        found += [_by_key([look(measure, draw) for measure in OVER_DRAWS]) for draw in draws[1:]]
+        found = [DrawFindings(*(first[measure] for measure in OVER_DRAWS))]
+        found += [DrawFindings(*(look(measure, draw) for measure in OVER_DRAWS)) for draw in draws[1:]]
     findings = [finding for finding in first.values() if finding is not None]
     if len(draws) == 1:
         return findings
     return [arms_section(found, _agreement(draws, data, config), config.confidence), *findings]
 
 
-def _by_key(findings: Sequence[Finding | None]) -> Findings:
-    return {finding.key: finding for finding in findings if finding is not None}
-
-
-def _agreement(draws: Sequence[Sequence[Audited]], data: AuditData, config: AuditConfig) -> dict[str, dict[str, float]]:
+def _agreement(draws: Sequence[Sequence[Audited]], data: AuditData, config: AuditConfig) -> dict[str, ArmAgreement]:
     """Ensemble gap, and mean debiased CKA of all pairs, of each arm's networks over the draws."""
     found = {}
     for members in zip(*draws, strict=True):
         named = [Audited(str(i), one.model, one.prepare) for i, one in enumerate(members)]
         finding = measure_agreement(named, data, config)
         assert finding is not None  # there are at least two
-        alike = [v for numbers in finding.models.values() for v in numbers["cka_debiased"].values() if v is not None]
-        found[members[0].name] = {
-            "ensemble_gap": finding.models["0"]["ensemble"]["gap"],
-            "cka_debiased": float(np.mean(alike)) if alike else float("nan"),
-        }
+        alike = [v for numbers in finding.models.values() for v in numbers.cka_debiased.values() if v is not None]
+        gap = finding.models["0"].ensemble
+        assert gap is not None  # none of them is a control
+        found[members[0].name] = ArmAgreement(gap.gap, float(np.mean(alike)) if alike else None)
     return found
 
 
-def quantities(found: Findings, name: str) -> dict[str, float | None]:
+def quantities(found: DrawFindings, name: str) -> dict[str, float | None]:
     """What is followed over the draws, of one network: the same keys for every network of an audit."""
-    views = found[VIEWS].models[name]
-    kept = views["two_or_more"]
+    views = found.views.models[name]
+    kept = views.two_or_more
     values: dict[str, float | None] = {
-        VIEWS_AN_IMAGE: views["mean"],
-        "share with 2 views or more": None if kept is None else kept["mean"],
+        VIEWS_AN_IMAGE: views.mean,
+        "share with 2 views or more": None if kept is None else kept.mean,
     }
-    if PARTS in found:
-        parts = found[PARTS].models[name]
-        values["parts captured"] = parts["captured"]
-        values["classes with all parts"] = parts["classes_whole"]
-        for part, right in enumerate(parts["accuracy_alone"], start=1):
+    if found.parts is not None:
+        parts = found.parts.models[name]
+        values["parts captured"] = parts.captured
+        values["classes with all parts"] = parts.classes_whole
+        for part, right in enumerate(parts.accuracy_alone, start=1):
             values[f"accuracy on part {part} alone"] = right
-    values["effective rank of the last stage"] = found[HEALTH].models[name]["stages"][-1]["centred_rank"]
+    values["effective rank of the last stage"] = list(found.health.models[name].stages.values())[-1].centred_rank
     return values
 
 
-def arms_section(found: Sequence[Findings], agreement: Mapping[str, Mapping[str, float]], confidence: float) -> Finding:
+def arms_section(
+    found: Sequence[DrawFindings], agreement: Mapping[str, ArmAgreement], confidence: float
+) -> Finding[ArmNumbers]:
     """The arms over the label draws, and the first arm minus each other, paired over the draws.
 
     Views are compared on the images kept for both networks of a draw.
@@ -111,7 +135,7 @@ def arms_section(found: Sequence[Findings], agreement: Mapping[str, Mapping[str,
     ends = {q: (0.0, 1.0) if q.startswith(("share", "accuracy")) else (0.0, math.inf) for q in names}
     means = {arm: {q: interval([row[q] for row in values[arm]], confidence, *ends[q]) for q in names} for arm in arms}
     differences = [
-        {"quantity": q, "model": arms[0], "baseline": other, **(interval(apart, confidence) or NO_IMAGE)}
+        AuditDifference.of(q, arms[0], other, interval(apart, confidence))
         for other in arms[1:]
         for q, apart in _apart(found, values, arms[0], other).items()
     ]
@@ -126,14 +150,14 @@ def arms_section(found: Sequence[Findings], agreement: Mapping[str, Mapping[str,
     return Finding(
         key=KEY,
         section=section,
-        models={arm: {"over_draws": means[arm], "draws": values[arm], **agreement[arm]} for arm in arms},
+        models={arm: ArmNumbers(means[arm], values[arm], agreement[arm]) for arm in arms},
         differences=differences,
         setting={"draws": len(found)},
     )
 
 
 def _apart(
-    found: Sequence[Findings], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
+    found: Sequence[DrawFindings], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
 ) -> dict[str, list[float | None]]:
     """An arm minus another for every draw, by quantity; None where one of them has no value."""
     apart = {
@@ -141,7 +165,7 @@ def _apart(
     }
     pair = (arm, baseline)
     apart[VIEWS_AN_IMAGE] = [
-        next(d["mean"] for d in one[VIEWS].differences if (d["model"], d["baseline"]) == pair) for one in found
+        next(d.mean for d in one.views.differences if (d.model, d.baseline) == pair) for one in found
     ]
     return apart
 
@@ -151,20 +175,20 @@ def _minus(a: float | None, b: float | None) -> float | None:
 
 
 def _tables(
-    means: Mapping[str, Mapping[str, Any]],
-    differences: Sequence[Mapping[str, Any]],
-    agreement: Mapping[str, Mapping[str, float]],
+    means: Mapping[str, Mapping[str, Interval | None]],
+    differences: Sequence[AuditDifference],
+    agreement: Mapping[str, ArmAgreement],
     draws: int,
 ) -> list[Table]:
     arms = list(means)
     rows = [
         (q, *(bracketed(means[arm][q]) for arm in arms),
-         *(bracketed(row, signed=True) for row in differences if row["quantity"] == q))
+         *(bracketed(row, signed=True) for row in differences if row.quantity == q))
         for q in means[arms[0]]
     ]  # fmt: skip
     columns = ("quantity", *arms, *(f"{arms[0]} minus {other}" for other in arms[1:]))
     lines = [
-        (arm, f"{100 * one['ensemble_gap']:+.1f}".replace("-", "−"), f"{one['cka_debiased']:.2f}".replace("-", "−"))
+        (arm, f"{100 * one.ensemble_gap:+.1f}".replace("-", "−"), format_cka(one.cka_debiased))
         for arm, one in agreement.items()
     ]
     header = ("arm", "ensemble gap, points", "debiased CKA of the last stage, mean over pairs")

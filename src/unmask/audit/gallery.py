@@ -1,7 +1,7 @@
 """The measure `maps`: Eigen-CAM, Grad-CAM and occlusion of every network, side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +19,7 @@ from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval
 from unmask.report.blocks import Photograph, Section, Table
+from unmask.runs.records import AuditDifference, Interval
 
 KEY = "maps"
 INTRO = (
@@ -31,6 +32,32 @@ METHODS = ("Eigen-CAM", "Grad-CAM", "occlusion")
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageMaps:
+    """The maps of one image, each row of positions as a line of numbers."""
+
+    image: str
+    label: str
+    eigen_cam: list[str]
+    grad_cam: list[str]
+    occlusion: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapNumbers:
+    """All numbers of one network."""
+
+    layer: str
+    grid: tuple[int, ...]
+    """Positions of the layer."""
+    cover_eigen: Interval
+    cover_grad: Interval
+    flat_eigen: int
+    """Maps that are zero everywhere."""
+    flat_grad: int
+    pictured: list[ImageMaps]
+
+
 def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Maps of all images as numbers (how much of the image they cover), of some as pictures."""
     shown = pictured(data, config.pictures)
@@ -41,7 +68,7 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
     given = [n.name for n in networks if not n.control]
     differences = [_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
     lines = [
-        (name, v["layer"], " × ".join(map(str, v["grid"])), bracketed(v["cover_eigen"]), bracketed(v["cover_grad"]))
+        (name, v.layer, " × ".join(map(str, v.grid)), bracketed(v.cover_eigen), bracketed(v.cover_grad))
         for name, v in numbers.items()
     ]
     columns = ("network", "layer", "positions", "cover of Eigen-CAM", "cover of Grad-CAM")
@@ -52,10 +79,10 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
         photographs=_photographs(networks, found, hidden, data, shown, grid, config),
         tables=[Table(caption, columns, lines)],
         notes=[
-            f"{name}: {value['flat_grad']} of {len(data.pixels)} Grad-CAM maps are zero: nothing at this layer speaks "
+            f"{name}: {value.flat_grad} of {len(data.pixels)} Grad-CAM maps are zero: nothing at this layer speaks "
             "for the class."
             for name, value in numbers.items()
-            if value["flat_grad"]
+            if value.flat_grad
         ],
     )
     return Finding(
@@ -99,24 +126,30 @@ def _occlusion(network: Audited, data: AuditData, shown: list[int], grid: Grid, 
         return occlusion_maps(ask, len(shown), grid.cells).reshape(-1, *grid.shape)
 
 
-def _numbers(maps: Maps, hidden: Array, shown: list[int], data: AuditData, confidence: float) -> dict[str, Any]:
-    kinds = {"eigen": maps.eigen, "grad": maps.grad}
-    return {
-        "layer": str(maps.layer),
-        "grid": list(maps.eigen.shape[1:]),
-        **{f"cover_{kind}": asdict(paired_interval(cover(m).tolist(), confidence)) for kind, m in kinds.items()},
-        **{f"flat_{kind}": int((m.flatten(1).abs().amax(1) == 0).sum()) for kind, m in kinds.items()},
-        "pictured": [
-            {
-                "image": data.names[i],
-                "class": data.classes[int(data.labels[i])],
-                "eigen_cam": _rows(maps.eigen[i].numpy()),
-                "grad_cam": _rows(maps.grad[i].numpy()),
-                "occlusion": _rows(hidden[at]),
-            }
+def _numbers(maps: Maps, hidden: Array, shown: list[int], data: AuditData, confidence: float) -> MapNumbers:
+    return MapNumbers(
+        layer=str(maps.layer),
+        grid=tuple(maps.eigen.shape[1:]),
+        cover_eigen=paired_interval(cover(maps.eigen).tolist(), confidence),
+        cover_grad=paired_interval(cover(maps.grad).tolist(), confidence),
+        flat_eigen=_flat(maps.eigen),
+        flat_grad=_flat(maps.grad),
+        pictured=[
+            ImageMaps(
+                image=data.names[i],
+                label=data.classes[int(data.labels[i])],
+                eigen_cam=_rows(maps.eigen[i].numpy()),
+                grad_cam=_rows(maps.grad[i].numpy()),
+                occlusion=_rows(hidden[at]),
+            )
             for at, i in enumerate(shown)
         ],
-    }
+    )
+
+
+def _flat(maps: Tensor) -> int:
+    """How many maps are zero everywhere."""
+    return int((maps.flatten(1).abs().amax(1) == 0).sum())
 
 
 def _rows(values: NDArray[Any]) -> list[str]:
@@ -124,11 +157,10 @@ def _rows(values: NDArray[Any]) -> list[str]:
     return [" ".join(f"{value:.4g}" for value in row) for row in values.tolist()]
 
 
-def _difference(found: Mapping[str, Maps], name: str, baseline: str, confidence: float) -> dict[str, Any]:
+def _difference(found: Mapping[str, Maps], name: str, baseline: str, confidence: float) -> AuditDifference:
     """Cover of Grad-CAM, one network minus another, over the same images."""
     values = (cover(found[name].grad) - cover(found[baseline].grad)).tolist()
-    row = asdict(paired_interval(values, confidence))
-    return {"quantity": "cover of Grad-CAM", "model": name, "baseline": baseline, **row}
+    return AuditDifference.of("cover of Grad-CAM", name, baseline, paired_interval(values, confidence))
 
 
 def _photographs(

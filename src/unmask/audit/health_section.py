@@ -1,8 +1,7 @@
 """The measure `health`: rank, spectrum and dead units of every stage of every network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,14 +30,22 @@ _ACROSS = 3
 _LINES = ((GREY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
 
 
-def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
+@dataclass(frozen=True)
+class HealthNumbers:
+    """All numbers of one network."""
+
+    stages: dict[str, Health]
+    """Shallow to deep."""
+
+
+def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[HealthNumbers]:
     """Health of all stages of all networks on the audit's images."""
     found = {network.name: stages_of(network, data, config.batch_size) for network in networks}
     table = _table(found, len(data.labels))
     return Finding(
         key=KEY,
         section=Section("Health of the features", INTRO, plates=[_plate(found)], tables=[table]),
-        models={name: {"stages": _numbers(stages)} for name, stages in found.items()},
+        models={name: HealthNumbers(stages) for name, stages in found.items()},
         setting={"images": len(data.labels), "pooling": "mean"},
     )
 
@@ -47,10 +54,6 @@ def stages_of(network: Audited, data: AuditData, batch_size: int) -> dict[str, H
     """Health by stage, shallow to deep."""
     batches = (network.prepare(pixels) for pixels in data.pixels.split(batch_size))
     return {pooled.stage: health(pooled.mean) for pooled in pooled_stages(network.model, batches)}
-
-
-def _numbers(stages: Mapping[str, Health]) -> list[dict[str, Any]]:
-    return [{"stage": name, **asdict(one)} for name, one in stages.items()]
 
 
 def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:

@@ -4,9 +4,8 @@ Letters: N images, k classes, L parts a class, P = k · L, U units.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +25,14 @@ from unmask.audit.parts import (
 )
 from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.stages import pooled_stages, with_signs
-from unmask.audit.units import Capture, captured_parts, purity, whole_classes
+from unmask.audit.units import Capture, Purity, captured_parts, purity, whole_classes
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval
 from unmask.randomness import permutation
 from unmask.report.blocks import Plate, Section, Table
 from unmask.report.words import percent
+from unmask.runs.records import AuditDifference
 
 KEY, SPLIT = "parts", "test"
 INTRO = (
@@ -57,6 +57,43 @@ class PartsOf:
     """Whether each unit counts twice, once negated."""
     shuffled: int
     """Parts captured where the truth is shuffled among the images: the control."""
+
+
+@dataclass(frozen=True)
+class PartScores:
+    """One part of one network."""
+
+    score: float | None
+    """AUROC of the best unit."""
+    captured: bool
+    accuracy_alone: float | None
+    """On images that show this part alone; None without such an image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartNumbers:
+    """All numbers of one network."""
+
+    stage: str
+    units: int
+    signed: bool
+    captured: int
+    captured_shuffled: int
+    """With the truth shuffled among the images: the control."""
+    parts: int
+    classes_whole: int
+    """Classes all of whose parts are captured."""
+    classes: int
+    purity: Purity
+    accuracy_whole: float | None
+    """On images that show all parts."""
+    accuracy_alone: list[float | None]
+    """On images that show one part alone, mean over the classes; first parts, second parts and so on."""
+    per_part: dict[str, PartScores]
+    auroc: list[list[float | None]]
+    """A row per unit, a column per part."""
+    common: dict[str, Overlap]
+    """Parts in common with each other given network; empty for a control."""
 
 
 def look_at_parts(
@@ -93,7 +130,7 @@ def look_at_parts(
     return PartsOf(found, torch.cat(predicted).numpy(), last.stage, last.signed, int(control.captured.sum()))
 
 
-def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding | None:
+def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[PartNumbers] | None:
     """Captured parts, purity and accuracy on single parts of every network; None where the parts are not known."""
     parts = known_parts(data.config, data.dataset, SPLIT)
     if parts is None:
@@ -104,7 +141,7 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     }
     given = [network.name for network in networks if not network.control]
     pairs = {(a, b): overlap(found[a].capture.captured, found[b].capture.captured) for a, b in combinations(given, 2)}
-    numbers = {name: part_numbers(one, parts) | _common(name, pairs) for name, one in found.items()}
+    numbers = {name: part_numbers(one, parts, _common(name, pairs)) for name, one in found.items()}
     first = next(iter(found.values())).capture
     section = Section(
         title="Parts and units",
@@ -123,36 +160,32 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     )
 
 
-def part_numbers(one: PartsOf, parts: KnownParts) -> dict[str, Any]:
+def part_numbers(one: PartsOf, parts: KnownParts, common: dict[str, Overlap]) -> PartNumbers:
     """All numbers of one network."""
     k, capture = len(parts.classes), one.capture
     alone = single_part_accuracy(one.predicted, parts)
-    return {
-        "stage": one.stage,
-        "units": len(capture.auroc),
-        "signed": one.signed,
-        "captured": int(capture.captured.sum()),
-        "captured_shuffled": one.shuffled,
-        "parts": len(capture.captured),
-        "classes_whole": int(whole_classes(capture.captured, k).sum()),
-        "classes": k,
-        "purity": asdict(purity(capture.responds, k)),
-        "accuracy_whole": _plain(whole_accuracy(one.predicted, parts)),
-        "accuracy_alone": [_plain(value) for value in np.nanmean(alone, axis=0)],
-        "per_part": [
-            {"part": name, "score": _plain(score), "captured": bool(got), "accuracy_alone": _plain(right)}
-            for name, score, got, right in zip(
-                parts.names, capture.score, capture.captured, alone.reshape(-1), strict=True
-            )
-        ],
-        "auroc": [[_plain(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
-    }
+    per_part = zip(parts.names, capture.score, capture.captured, alone.reshape(-1), strict=True)
+    return PartNumbers(
+        stage=one.stage,
+        units=len(capture.auroc),
+        signed=one.signed,
+        captured=int(capture.captured.sum()),
+        captured_shuffled=one.shuffled,
+        parts=len(capture.captured),
+        classes_whole=int(whole_classes(capture.captured, k).sum()),
+        classes=k,
+        purity=purity(capture.responds, k),
+        accuracy_whole=_plain(whole_accuracy(one.predicted, parts)),
+        accuracy_alone=[_plain(value) for value in np.nanmean(alone, axis=0)],
+        per_part={name: PartScores(_plain(score), bool(got), _plain(right)) for name, score, got, right in per_part},
+        auroc=[[_plain(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
+        common=common,
+    )
 
 
-def _common(name: str, pairs: Mapping[tuple[str, str], Overlap]) -> dict[str, Any]:
+def _common(name: str, pairs: Mapping[tuple[str, str], Overlap]) -> dict[str, Overlap]:
     """The parts that a network has in common with each other one; empty for a network that has no pair."""
-    shared = {b if a == name else a: asdict(one) for (a, b), one in pairs.items() if name in (a, b)}
-    return {"common": shared} if shared else {}
+    return {b if a == name else a: one for (a, b), one in pairs.items() if name in (a, b)}
 
 
 def _pairs(pairs: Mapping[tuple[str, str], Overlap]) -> list[Table]:
@@ -168,7 +201,7 @@ def _plain(value: float) -> float | None:
 
 def _differences(
     found: dict[str, PartsOf], name: str, baseline: str, parts: KnownParts, confidence: float
-) -> list[dict[str, Any]]:
+) -> list[AuditDifference]:
     """Accuracy of one network minus another's on images of each part alone, paired over the images."""
     better = (found[name].predicted == parts.labels).astype(float) - (found[baseline].predicted == parts.labels)
     rows = []
@@ -176,12 +209,11 @@ def _differences(
         here = better[parts.shown[:, part] & (parts.shown.sum(1) == 1)]
         if len(here):
             quantity = f"accuracy on part {part + 1} alone"
-            interval = asdict(paired_interval(here, confidence))
-            rows.append({"quantity": quantity, "model": name, "baseline": baseline, **interval})
+            rows.append(AuditDifference.of(quantity, name, baseline, paired_interval(here, confidence)))
     return rows
 
 
-def _table(numbers: dict[str, dict[str, Any]], parts: KnownParts) -> Table:
+def _table(numbers: dict[str, PartNumbers], parts: KnownParts) -> Table:
     views = range(parts.shown.shape[1])
     columns = (
         "network", "parts captured", "truth shuffled", "classes with all parts", "units that respond",
@@ -191,14 +223,14 @@ def _table(numbers: dict[str, dict[str, Any]], parts: KnownParts) -> Table:
     rows = [
         (
             name,
-            f"{value['captured']} of {value['parts']}",
-            str(value["captured_shuffled"]),
-            f"{value['classes_whole']} of {value['classes']}",
-            str(value["purity"]["units"]),
-            percent(value["purity"]["one_part"]),
-            percent(value["purity"]["one_class"]),
-            percent(value["accuracy_whole"]),
-            *(percent(right) for right in value["accuracy_alone"]),
+            f"{value.captured} of {value.parts}",
+            str(value.captured_shuffled),
+            f"{value.classes_whole} of {value.classes}",
+            str(value.purity.units),
+            percent(value.purity.one_part),
+            percent(value.purity.one_class),
+            percent(value.accuracy_whole),
+            *(percent(right) for right in value.accuracy_alone),
         )
         for name, value in numbers.items()
     ]

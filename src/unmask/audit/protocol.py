@@ -10,13 +10,14 @@ Letters: N images, C channels, H x W pixels, K classes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from unmask.config import AuditConfig, DataConfig
 from unmask.data.load import Dataset
 from unmask.report.blocks import Section
+from unmask.runs.records import AuditDifference
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,22 @@ class AuditData:
     """Where they come from: `data == "multiview"` with `options` has known parts."""
 
 
+N = TypeVar("N")
+
+
 @dataclass(frozen=True)
-class Finding:
-    """What one measure found. Numbers are plain JSON values: no tensors, no arrays, no NaN (None instead)."""
+class Finding(Generic[N]):
+    """What one measure found. Numbers are dataclasses or plain JSON values: no tensors, no NaN (None instead)."""
 
     key: str
     """Name of the measure in audit.json: maps, sufficient_views, parts, health, agreement."""
     section: Section
     """Its part of the page. The intro says in two or three sentences what is measured and how to read it; a table has a
     row per network; a figure is written to pictures/KEY_NAME.svg, a photograph to pictures/KEY_NAME.png."""
-    models: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, N]
     """Numbers of each network by its name, controls too."""
-    differences: Sequence[Mapping[str, Any]] = ()
-    """Paired differences between networks: {"quantity", "model", "baseline", "mean", "low", "high", "n", "method"}."""
+    differences: Sequence[AuditDifference] = ()
+    """Paired differences between networks."""
     setting: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the measure as used, defaults filled in."""
 
@@ -73,6 +77,6 @@ class Finding:
 class Measure(Protocol):
     """One measure of an audit."""
 
-    def __call__(self, networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding | None:
+    def __call__(self, networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[Any] | None:
         """Look at all networks on the same images. None where the measure does not apply to these data."""
         ...

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,22 @@ from unmask.audit.arms import audit_arms
 from unmask.audit.measures import MEASURES
 from unmask.audit.networks import Weights, build_networks, load_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.config import AuditConfig, DataConfig, to_json
+from unmask.config import AuditConfig, AuditRun, DataConfig, to_json
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.randomness import permutation
-from unmask.report.audit import AUDIT_FILE, PICTURES, write_audit_page
+from unmask.report.audit import AuditReport, write_audit_page
 from unmask.report.blocks import Photograph, Plate, Section, Table
 from unmask.report.png import to_png
 from unmask.report.svg import to_svg
 from unmask.report.words import percent
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import atomic_path, write_json
+from unmask.runs.folder import check_folder, claim_folder
+from unmask.runs.layout import AUDIT_FILE, AUDIT_PICTURES, ENVIRONMENT_FILE
+from unmask.runs.records import DataFacts
 
 
 def audit_runs(
@@ -53,7 +56,8 @@ def audit_runs(
         UserError: bad input, before anything is measured.
     """
     config = config if config is not None else AuditConfig()
-    _check_out(out, overwrite)
+    asked = AuditRun(networks=tuple(paths), data=data, audit=config)
+    check_folder(out, asked, overwrite=overwrite)
     weights = read_weights(paths)
     card = weights[0].card
     form = replace(data, image_size=card.format.size, channels=card.format.channels)
@@ -65,7 +69,7 @@ def audit_runs(
         finding = measure(networks, chosen, config)
         if finding is not None:
             findings.append(finding)
-    return write_audit(out, findings, _facts(chosen, config))
+    return write_audit(out, asked, findings, fingerprint=dataset.fingerprint, overwrite=overwrite)
 
 
 def audit_draws(
@@ -96,15 +100,9 @@ def audit_draws(
     first = build_networks(weights[0], dataset, config.seed)
     networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]
     found = audit_arms(networks, first[len(weights[0]) :], chosen, config, progress=progress)
-    _clear(out)
-    return write_audit(
-        out, [describe_networks(first, weights[0], chosen, config.split), *found], _facts(chosen, config)
-    )
-
-
-def _facts(data: AuditData, config: AuditConfig) -> dict[str, Any]:
-    facts = {"data": data.config, "audit": config, "environment": describe_environment()}
-    return {**to_json(facts), "fingerprint": data.dataset.fingerprint}
+    asked = AuditRun(networks=tuple(draws[0].values()), data=data, audit=config)
+    described = describe_networks(first, weights[0], chosen, config.split)
+    return write_audit(out, asked, [described, *found], fingerprint=dataset.fingerprint, overwrite=True)
 
 
 def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> AuditData:
@@ -140,24 +138,39 @@ def _balanced(images: ImageSet, count: int, seed: int) -> list[int]:
     return [int(i) for i in shuffled[np.lexsort((labels, turn))][:count]]
 
 
-def describe_networks(networks: Sequence[Audited], weights: Sequence[Weights], data: AuditData, split: str) -> Finding:
+@dataclass(frozen=True, kw_only=True)
+class NetworkNumbers:
+    """What a network is, and the share of the images looked at that it gets right."""
+
+    path: str
+    """Where it was read from; empty for a control."""
+    control: bool
+    encoder: str
+    parameters: int
+    accuracy: float
+
+
+def describe_networks(
+    networks: Sequence[Audited], weights: Sequence[Weights], data: AuditData, split: str
+) -> Finding[NetworkNumbers]:
     """What the networks are, and how often they are right on the images looked at."""
     cards = {one.name: one.card for one in weights}
-    numbers: dict[str, dict[str, Any]] = {}
+    numbers = {}
     for network in networks:
         with torch.no_grad(), evaluating(network.model):
             parts = [network.model(chunk).argmax(1) for chunk in network.prepare(data.pixels).split(256)]
         right = torch.cat(parts) == data.labels
-        numbers[network.name] = {
-            "path": network.path,
-            "control": network.control,
-            "encoder": cards[network.name].encoder.encoder if network.name in cards else type(network.model).__name__,
-            "parameters": sum(p.numel() for p in network.model.parameters()),
-            "accuracy": float(right.double().mean()),
-        }
+        card = cards.get(network.name)
+        numbers[network.name] = NetworkNumbers(
+            path=network.path,
+            control=network.control,
+            encoder=card.encoder.encoder if card is not None else type(network.model).__name__,
+            parameters=sum(p.numel() for p in network.model.parameters()),
+            accuracy=float(right.double().mean()),
+        )
     rows = [
-        (name, v["encoder"], f"{v['parameters']:,}", percent(v["accuracy"]), v["path"] or "control")
-        for name, v in numbers.items()
+        (name, one.encoder, f"{one.parameters:,}", percent(one.accuracy), one.path or "control")
+        for name, one in numbers.items()
     ]
     columns = ("network", "encoder", "parameters", "right, %", "from")
     section = Section(
@@ -187,70 +200,50 @@ def _notes(weights: Sequence[Weights], data: AuditData, split: str) -> list[str]
     return notes
 
 
-def write_audit(out: Path, findings: Sequence[Finding], facts: dict[str, Any]) -> Path:
-    """Write audit.json, the pictures and audit.html; returns the folder.
+def write_audit(
+    out: Path, asked: AuditRun, findings: Sequence[Finding[Any]], *, fingerprint: str, overwrite: bool = False
+) -> Path:
+    """Write the folder of an audit, with audit.json, the pictures and audit.html; returns it.
 
     Raises:
-        UserError: two findings have one name.
+        UserError: two findings have one name; the folder is in use, see `claim_folder`.
     """
     keys = [finding.key for finding in findings]
     if len(set(keys)) < len(keys):
         raise UserError(f"audit: two measures are called {max(keys, key=keys.count)}")
+    claim_folder(out, asked, overwrite=overwrite)
+    write_json(out / ENVIRONMENT_FILE, describe_environment(data=DataFacts(fingerprint=fingerprint)))
     names = list(dict.fromkeys(name for finding in findings for name in finding.models))
-    report = {
-        "models": {
+    report = AuditReport(
+        models={
             name: {finding.key: finding.models[name] for finding in findings if name in finding.models}
             for name in names
         },
-        "differences": [{"measure": f.key, **row} for f in findings for row in f.differences],
-        "setting": {**facts, **{finding.key: finding.setting for finding in findings if finding.setting}},
-        "page": [_page_part(finding, out / PICTURES) for finding in findings],
-    }
+        differences=tuple(replace(row, measure=f.key) for f in findings for row in f.differences),
+        setting={finding.key: dict(finding.setting) for finding in findings if finding.setting},
+        page=tuple(_stored(finding, out / AUDIT_PICTURES) for finding in findings),
+    )
     json.dumps(to_json(report), allow_nan=False)  # a measure gives None, never NaN
     write_json(out / AUDIT_FILE, report)
     write_audit_page(out)
     return out
 
 
-def _page_part(finding: Finding, folder: Path) -> dict[str, Any]:
-    """What the page shows of a finding, as plain values; its pictures are written."""
+def _stored(finding: Finding[Any], folder: Path) -> Section:
+    """What the page shows of a finding, its pictures written to files."""
     section = finding.section
-    pictures: list[Plate | Photograph] = [*section.plates, *section.photographs]
-    return {
-        "key": finding.key,
-        "title": section.title,
-        "intro": section.intro,
-        "notes": list(section.notes),
-        "legend": [to_json(swatch) for swatch in section.legend],
-        "tables": [to_json(table) for table in section.tables],
-        "pictures": [
-            {"file": _write_picture(picture, finding.key, folder), "alt": picture.alt, "caption": picture.caption}
-            for picture in pictures
-        ],
-    }
+    return replace(
+        section,
+        plates=[replace(one, figure=_write_picture(one, finding.key, folder)) for one in section.plates],
+        photographs=[replace(one, figure=_write_picture(one, finding.key, folder)) for one in section.photographs],
+    )
 
 
-def _write_picture(picture: Plate | Photograph, key: str, folder: Path) -> str:
-    """Write a figure as SVG or PNG; returns the file's name."""
+def _write_picture(picture: Plate | Photograph, key: str, folder: Path) -> Path:
+    """Write a figure as SVG or PNG; returns the file's bare name."""
     figure = picture.figure
     assert isinstance(figure, Figure)  # a measure gives figures, not files
     path = folder / f"{key}_{picture.name}.{'svg' if isinstance(picture, Plate) else 'png'}"
     with atomic_path(path) as temporary:
         temporary.write_bytes(to_svg(figure).encode() if isinstance(picture, Plate) else to_png(figure))
-    return path.name
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / AUDIT_FILE).exists():
-        raise UserError(f"{out}: not empty and no audit of this package; give another --out")
-    if not overwrite:
-        raise UserError(f"{out}: holds an audit; use --overwrite to replace it, or another --out")
-    _clear(out)
-
-
-def _clear(out: Path) -> None:
-    """Without pictures of an earlier audit, which may have had others."""
-    for picture in sorted((out / PICTURES).glob("*.*")):
-        picture.unlink()
+    return Path(path.name)

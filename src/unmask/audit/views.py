@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -17,14 +17,13 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sufficient import Views, kept_by_all, sufficient_views
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.evaluate.estimate import Interval, within
+from unmask.evaluate.estimate import within
 from unmask.evaluate.statistics import paired_interval
 from unmask.randomness import uniform
 from unmask.report.blocks import Photograph, Plate, Section, Table
+from unmask.runs.records import AuditDifference, Interval
 
 KEY = "sufficient_views"
-NO_IMAGE = {"mean": None, "low": None, "high": None, "n": 0, "method": "no image"}
-"""A row of numbers where no image could be measured."""
 INTRO = (
     "An encoder that captured every feature of a class can recognise it from any one of them. Counted are sets of "
     "cells at separate places each of which, shown alone, makes the right class clearly more probable than any other. "
@@ -35,6 +34,51 @@ INTRO = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ViewCounts:
+    """How many views the images of a network have."""
+
+    images: int
+    kept: int
+    mean: float | None
+    """Over the images kept; None where none is."""
+    distribution: dict[int, int]
+    """Images kept by their number of views."""
+
+
+@dataclass(frozen=True)
+class ImageViews:
+    """What is found in one image."""
+
+    image: str
+    label: str
+    status: str
+    """kept, fill or missed."""
+    views: int
+    complete: bool
+    """Whether the search ended before its budget."""
+    cells: list[str]
+    """Rows of the grid, for every cell the number of its set, 0 for none; empty for an image that is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewNumbers(ViewCounts):
+    """All numbers of one network."""
+
+    shuffled: ViewCounts
+    """With every label replaced by that of another class."""
+    interval: Interval | None
+    """Of the mean."""
+    two_or_more: Interval | None
+    """Share of the images kept that have at least two views."""
+    left_out_fill: int
+    left_out_missed: int
+    out_of_budget: int
+    evaluations: int
+    per_class: dict[str, ViewCounts]
+    per_image: list[ImageViews]
+
+
 def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Sufficient views of all images for every network, their distribution, and paired differences."""
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
@@ -42,10 +86,7 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
     both = {network.name: _views_of(network, data, (data.labels, wrong), config, grid) for network in networks}
     found = {name: right for name, (right, _) in both.items()}
     given = [network.name for network in networks if not network.control]
-    numbers = {
-        name: {**view_numbers(views, data, grid, config.confidence), "shuffled": _counts(both[name][1])}
-        for name, views in found.items()
-    }
+    numbers = {name: view_numbers(right, wrong, data, grid, config.confidence) for name, (right, wrong) in both.items()}
     differences = [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
     section = Section(
         title="Sufficient views",
@@ -95,66 +136,68 @@ def shuffled_labels(labels: Tensor, classes: int, seed: int) -> Tensor:
     return (labels + 1 + torch.from_numpy((steps * (classes - 1)).astype(np.int64))) % classes
 
 
-def view_numbers(views: Sequence[Views], data: AuditData, grid: Grid, confidence: float) -> dict[str, Any]:
-    """All numbers of one network."""
+def view_numbers(
+    views: Sequence[Views], shuffled: Sequence[Views], data: AuditData, grid: Grid, confidence: float
+) -> ViewNumbers:
+    """All numbers of one network, from what is found with the true labels and with shuffled ones."""
     kept = [one for one in views if one.status == "kept"]
     labels = data.labels.tolist()
-    per_class = [
-        {"class": name, **_counts([one for one, label in zip(views, labels, strict=True) if label == index])}
+    per_class = {
+        name: _counts([one for one, label in zip(views, labels, strict=True) if label == index])
         for index, name in enumerate(data.classes)
-    ]
-    return {
-        **_counts(views),
-        "interval": interval([one.count for one in kept], confidence, 0.0, math.inf),
-        "two_or_more": interval([float(one.count >= 2) for one in kept], confidence, 0.0, 1.0),
-        "left_out_fill": sum(one.status == "fill" for one in views),
-        "left_out_missed": sum(one.status == "missed" for one in views),
-        "out_of_budget": sum(not one.complete for one in kept),
-        "evaluations": sum(one.evaluations for one in views),
-        "per_class": per_class,
-        "per_image": [
-            {"image": name, "class": data.classes[label], "status": one.status, "views": one.count, **_cells(one, grid)}
+    }
+    return ViewNumbers(
+        **vars(_counts(views)),
+        shuffled=_counts(shuffled),
+        interval=interval([one.count for one in kept], confidence, 0.0, math.inf),
+        two_or_more=interval([float(one.count >= 2) for one in kept], confidence, 0.0, 1.0),
+        left_out_fill=sum(one.status == "fill" for one in views),
+        left_out_missed=sum(one.status == "missed" for one in views),
+        out_of_budget=sum(not one.complete for one in kept),
+        evaluations=sum(one.evaluations for one in views),
+        per_class=per_class,
+        per_image=[
+            ImageViews(name, data.classes[label], one.status, one.count, one.complete, _cells(one, grid))
             for name, label, one in zip(data.names, labels, views, strict=True)
         ],
-    }
+    )
 
 
 def view_difference(
     found: Mapping[str, Sequence[Views]], name: str, baseline: str, confidence: float
-) -> dict[str, Any]:
+) -> AuditDifference:
     """Views of one network minus those of another, paired over the images kept for both; None where there is none."""
     both = kept_by_all([found[name], found[baseline]])
     differences = [found[name][i].count - found[baseline][i].count for i in both]
-    return {"quantity": "views", "model": name, "baseline": baseline, **(interval(differences, confidence) or NO_IMAGE)}
+    return AuditDifference.of("views", name, baseline, interval(differences, confidence))
 
 
-def _counts(views: Sequence[Views]) -> dict[str, Any]:
+def _counts(views: Sequence[Views]) -> ViewCounts:
     counts = [one.count for one in views if one.status == "kept"]
-    return {
-        "images": len(views),
-        "kept": len(counts),
-        "mean": float(np.mean(counts)) if counts else None,
-        "distribution": {str(value): times for value, times in sorted(Counter(counts).items())},
-    }
+    return ViewCounts(
+        images=len(views),
+        kept=len(counts),
+        mean=float(np.mean(counts)) if counts else None,
+        distribution=dict(sorted(Counter(counts).items())),
+    )
 
 
-def _cells(one: Views, grid: Grid) -> dict[str, Any]:
-    """The sets as rows of numbers, a number a cell: 0 for none."""
+def _cells(one: Views, grid: Grid) -> list[str]:
+    """The sets as rows of numbers, one number per cell: 0 for none."""
     if one.status != "kept":
-        return {}
-    rows = [" ".join(str(value) for value in row) for row in one.cells.reshape(grid.shape).tolist()]
-    return {"complete": one.complete, "cells": rows}
+        return []
+    return [" ".join(str(value) for value in row) for row in one.cells.reshape(grid.shape).tolist()]
 
 
 def interval(
     values: Sequence[float | None], confidence: float, low: float = -math.inf, high: float = math.inf
-) -> dict[str, Any] | None:
-    """Interval of the mean of the values that there are, as a row of numbers; None where there is none.
+) -> Interval | None:
+    """Interval of the mean of the values that there are; None where there is none.
 
     It is cut at the smallest and the largest value that is possible.
     """
     known = [value for value in values if value is not None]
-    return asdict(within(paired_interval(known, confidence), low, high)) if known else None
+    return within(paired_interval(known, confidence), low, high) if known else None
 
 
 def _setting(grid: Grid, config: AuditConfig) -> dict[str, Any]:
@@ -210,17 +253,17 @@ def _told(one: Views) -> str:
     return str(one.count) if one.status == "kept" else f"left out ({one.status})"
 
 
-def _tables(numbers: Mapping[str, dict[str, Any]], differences: Sequence[Mapping[str, Any]]) -> list[Table]:
+def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDifference]) -> list[Table]:
     rows = [
         (
             name,
-            bracketed(value["interval"]),
-            bracketed(value["two_or_more"]),
-            str(value["kept"]),
-            str(value["shuffled"]["kept"]),
-            str(value["left_out_fill"]),
-            str(value["left_out_missed"]),
-            str(value["out_of_budget"]),
+            bracketed(value.interval),
+            bracketed(value.two_or_more),
+            str(value.kept),
+            str(value.shuffled.kept),
+            str(value.left_out_fill),
+            str(value.left_out_missed),
+            str(value.out_of_budget),
         )
         for name, value in numbers.items()
     ]
@@ -230,32 +273,31 @@ def _tables(numbers: Mapping[str, dict[str, Any]], differences: Sequence[Mapping
     )  # fmt: skip
     tables = [Table("Sufficient views [interval over images]", columns, rows, numeric=True)]
     if differences:
-        lines = [(d["model"], d["baseline"], bracketed(d, signed=True), str(d["n"])) for d in differences]
+        lines = [(d.model, d.baseline, bracketed(d, signed=True), str(d.n)) for d in differences]
         header = ("network", "minus", "difference of views [interval]", "images kept for both")
         tables.append(Table("Paired over the same images", header, lines, numeric=True))
     return tables
 
 
-def bracketed(row: Mapping[str, Any] | Interval | None, *, signed: bool = False) -> str:
+def bracketed(row: Interval | AuditDifference | None, *, signed: bool = False) -> str:
     """1.52 [1.40, 1.66], or a dash where there is nothing to average."""
-    values = asdict(row) if isinstance(row, Interval) else row
-    if values is None or values["mean"] is None:
+    if row is None or row.mean is None:
         return "–"
     sign = "+" if signed else ""
-    text = f"{values['mean']:{sign}.2f}"
-    if values["low"] is not None:
-        text += f" [{values['low']:{sign}.2f}, {values['high']:{sign}.2f}]"
+    text = f"{row.mean:{sign}.2f}"
+    if row.low is not None:
+        text += f" [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
     return text.replace("-", "−")
 
 
-def _notes(numbers: Mapping[str, dict[str, Any]], config: AuditConfig) -> list[str]:
+def _notes(numbers: Mapping[str, ViewNumbers], config: AuditConfig) -> list[str]:
     notes = []
     for name, value in numbers.items():
-        if value["out_of_budget"]:
+        if value.out_of_budget:
             notes.append(
-                f"{name}: for {value['out_of_budget']} of {value['kept']} images the search ended with its budget of "
+                f"{name}: for {value.out_of_budget} of {value.kept} images the search ended with its budget of "
                 f"{config.evaluations} evaluations; their counts might grow with a larger one (--evaluations)."
             )
-        if value["kept"] < 10:
-            notes.append(f"{name}: only {value['kept']} of {value['images']} images are kept; its numbers say little.")
+        if value.kept < 10:
+            notes.append(f"{name}: only {value.kept} of {value.images} images are kept; its numbers say little.")
     return notes

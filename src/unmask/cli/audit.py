@@ -11,6 +11,7 @@ import unmask
 from unmask.cli.flags import RUNS, parse_some
 from unmask.config import AuditConfig, DataConfig
 from unmask.recipes import recipe
+from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE
 from unmask.runs.read import is_run, read_config
 
 
@@ -50,7 +51,7 @@ class Audit:
         folder = unmask.audit_runs(
             self.runs, self.data, self.out, self.config, overwrite=self.overwrite, progress=not self.quiet
         )
-        print((folder / "audit.json").read_text(encoding="utf-8") if self.json else folder / "audit.html")
+        print((folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else folder / AUDIT_PAGE)
         return 0
 
 

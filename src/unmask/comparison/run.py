@@ -25,13 +25,12 @@ from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.report.audit import AUDIT_FILE
 from unmask.report.folders import of_a_run
 from unmask.report.page import write_report
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import read_json, write_json
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
-from unmask.runs.layout import ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
 from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
@@ -152,9 +151,9 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
 def _audit(work: Work, *, again: bool, progress: bool) -> None:
     """Look at the networks that were kept; what is there is looked at again only where a cell was trained."""
     draws = [{key.arm: file for key, file in draw.items()} for draw in work.networks()]
-    if again or not (work.out / "audit" / AUDIT_FILE).exists():
+    if again or not (work.out / AUDIT_FOLDER / AUDIT_FILE).exists():
         look = AuditConfig(seed=work.config.seed)
-        audit_draws(draws, work.data, work.config.data, work.out / "audit", look, progress=progress)
+        audit_draws(draws, work.data, work.config.data, work.out / AUDIT_FOLDER, look, progress=progress)
 
 
 def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:

@@ -1,6 +1,6 @@
 """Frozen, keyword-only configurations, validated on creation, to and from JSON."""
 
-from unmask.config.audit import AuditConfig
+from unmask.config.audit import AuditConfig, AuditRun
 from unmask.config.comparison import ARMS, CompareConfig
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
@@ -10,6 +10,7 @@ from unmask.config.stages import ClassifyConfig, ClassifyRecipe, OptimiserConfig
 __all__ = [
     "ARMS",
     "AuditConfig",
+    "AuditRun",
     "AugmentConfig",
     "ClassifyConfig",
     "ClassifyRecipe",

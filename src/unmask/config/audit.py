@@ -1,8 +1,10 @@
 """The audit: on which images networks are looked at, and how."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from unmask.config.data import DataConfig
 from unmask.config.validation import require_at_least, require_between, require_choice, require_seed
 
 
@@ -52,3 +54,14 @@ class AuditConfig:
         require_choice("fill", self.fill, ("mean", "blur", "noise"))
         require_between("margin", self.margin, 0, 1, open_high=True)
         require_between("confidence", self.confidence, 0, 1, open_low=True, open_high=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRun:
+    """Everything that determines an audit."""
+
+    networks: tuple[Path, ...]
+    """Run folders or weights files."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where the images come from."""
+    audit: AuditConfig = field(default_factory=AuditConfig)

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -99,6 +99,8 @@ def convert(hint: Any, value: Any, path: str) -> Any:
         return from_json(typing.cast(type, hint), value, path)
     if origin is Literal:
         return _expect(value in args, value, path, f"one of {args}")
+    if origin is Sequence:
+        return _convert_tuple((args[0], ...), value, path)
     if origin is tuple:
         return _convert_tuple(args, value, path)
     if origin is dict:

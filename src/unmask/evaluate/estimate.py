@@ -9,20 +9,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from unmask.errors import UserError
+from unmask.runs.records import Interval
 
 BOOTSTRAP_FROM = 10
 _RESAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its confidence interval; `low` and `high` are None where the spread cannot be estimated."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-    method: str
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.evaluate.estimate import Interval, estimate_mean, interval_of
+from unmask.evaluate.estimate import estimate_mean, interval_of
+from unmask.runs.records import Interval
 
 Values = Sequence[float] | NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from unmask.config import (
     PretrainRecipe,
 )
 from unmask.config.names import change
-from unmask.runs.read import is_run, read_config
+from unmask.runs.read import is_run, read_encoder_run
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
@@ -87,7 +87,7 @@ class Recipe:
     def _continuing(self, run: Path) -> "Recipe":
         if not is_run(run):
             return self
-        config = read_config(run)
+        config = read_encoder_run(run)
         data = replace(self.data, image_size=config.data.image_size)
         return replace(self._with_encoder(config.encoder), data=data)
 

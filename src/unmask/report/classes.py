@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from unmask.evaluate.estimate import Interval
 from unmask.report.palette import BLUE, INK, VERMILION
 from unmask.report.svg import blank, style
+from unmask.runs.records import Interval
 
 _SHOWN = 24
 

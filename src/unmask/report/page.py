@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unmask.errors import UserError
-from unmask.report.audit import AUDIT_FILE, audit_story
+from unmask.report.audit import audit_story
 from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
@@ -13,6 +13,7 @@ from unmask.report.html import render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
 from unmask.runs.files import atomic_path
+from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, REPORT_FILE
 
 _STORIES = {
     "comparison": comparison_story,
@@ -37,7 +38,7 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     if not run_dirs:
         raise UserError("report: give at least one run folder")
     runs = read_runs([Path(folder) for folder in run_dirs])
-    path = out if out is not None else Path(run_dirs[0]) / "report.html"
+    path = out if out is not None else Path(run_dirs[0]) / REPORT_FILE
     with atomic_path(path) as temporary:
         temporary.write_text(render(runs), encoding="utf-8")
     return path
@@ -58,7 +59,7 @@ def _story(run: RunFolder) -> Story:
 
 def _audit(run: RunFolder) -> Story | None:
     """The audit that a comparison made of its own networks."""
-    folder = run.path / "audit"
+    folder = run.path / AUDIT_FOLDER
     if run.kind != "comparison" or not (folder / AUDIT_FILE).exists():
         return None
     with of_a_run(folder):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unmask.evaluate.estimate import Interval, interval_of
+from unmask.evaluate.estimate import interval_of
 from unmask.evaluate.hierarchy import Key, estimate_over, paired_differences
 from unmask.evaluate.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Table
@@ -11,6 +11,7 @@ from unmask.report.classes import class_differences
 from unmask.report.folders import RunFolder
 from unmask.report.palette import look
 from unmask.report.words import difference_interval, points
+from unmask.runs.records import Interval
 
 Rows = Sequence[Mapping[str, Any]]
 

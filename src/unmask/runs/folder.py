@@ -9,8 +9,8 @@ from typing import Any
 from unmask.config import to_json
 from unmask.config.validation import require_utf_8
 from unmask.errors import UserError
-from unmask.runs.layout import CONFIG_FILE, RunKind, foreign_files, is_cut_off, kind_of_config
-from unmask.runs.read import Config, parse_config, read_config, read_environment, write_config
+from unmask.runs.layout import AUDIT, CONFIG_FILE, Config, RunKind, foreign_files, is_cut_off, kind_of_config
+from unmask.runs.read import parse_config, read_config, read_environment, write_config
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
@@ -35,9 +35,8 @@ def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrit
         _require_writable(folder)
         return False
     if not (resume or overwrite):
-        raise UserError(
-            f"{folder}: not empty; use --resume to continue it, --overwrite to replace it, or another --out"
-        )
+        go_on = "" if kind_of_config(config) is AUDIT else "--resume to continue it, "
+        raise UserError(f"{folder}: not empty; use {go_on}--overwrite to replace it, or another --out")
     flag = "--overwrite" if overwrite else "--resume"
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run of this package")

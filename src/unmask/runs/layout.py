@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
 
 CONFIG_FILE = "config.json"
 """Format, kind and the whole configuration."""
@@ -20,6 +20,9 @@ RESULT_FILE = "result.json"
 """Scores of a classifier. Written last: it means "finished"."""
 SUMMARY_FILE, WALL_FILE = "summary.json", "wall.json"
 REPORT_FILE = "report.html"
+AUDIT_FILE, AUDIT_PAGE, AUDIT_PICTURES = "audit.json", "audit.html", "pictures"
+AUDIT_FOLDER = "audit"
+"""The audit inside a comparison."""
 TRACKERS = "trackers"
 """What trackers write to disk, e.g. for `tensorboard --logdir RUN/trackers`."""
 
@@ -49,12 +52,15 @@ NETWORKS = Files("networks/*.safetensors")
 TUNING = Files("tuning/*.json")
 
 
+Config = PretrainConfig | ClassifyConfig | CompareConfig | AuditRun
+
+
 @dataclass(frozen=True)
 class RunKind:
     """A kind of run, by the name that its config.json gives, and what it writes as patterns relative to its folder."""
 
     name: str
-    config: type[PretrainConfig] | type[ClassifyConfig] | type[CompareConfig]
+    config: type[Config]
     files: tuple[str, ...]
     """Written by every finished run."""
     optional: tuple[str, ...] = ()
@@ -71,25 +77,26 @@ _ON_DEMAND = (REPORT_FILE, f"{TRACKERS}/*")
 PRETRAINING = RunKind("pretraining", PretrainConfig, _TRAINING, (PICTURES.pattern, *_ON_DEMAND))
 FINETUNING = RunKind("fine-tuning", ClassifyConfig, (*_TRAINING, RESULT_FILE), _ON_DEMAND)
 SCRATCH = RunKind("training from scratch", ClassifyConfig, FINETUNING.files, FINETUNING.optional)
+AUDIT = RunKind("audit", AuditRun, (CONFIG_FILE, ENVIRONMENT_FILE, AUDIT_FILE, AUDIT_PAGE), (f"{AUDIT_PICTURES}/*",))
 COMPARISON = RunKind(
     "comparison",
     CompareConfig,
     (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, CELLS.pattern, LOGITS.pattern),
     (
-        *(NETWORKS.pattern, TUNING.pattern, "audit/audit.*", "audit/pictures/*"),
+        *(NETWORKS.pattern, TUNING.pattern, *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns)),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),
 )
-KINDS = {kind.name: kind for kind in (PRETRAINING, FINETUNING, SCRATCH, COMPARISON)}
+KINDS = {kind.name: kind for kind in (PRETRAINING, FINETUNING, SCRATCH, COMPARISON, AUDIT)}
 
 _CUT_OFF = re.compile(r"\..*\.tmp")
 
 
-def kind_of_config(config: PretrainConfig | ClassifyConfig | CompareConfig) -> RunKind:
+def kind_of_config(config: Config) -> RunKind:
     """The kind of run that a configuration starts."""
     if isinstance(config, ClassifyConfig):
         return SCRATCH if config.init is None else FINETUNING
-    return COMPARISON if isinstance(config, CompareConfig) else PRETRAINING
+    return next(kind for kind in KINDS.values() if kind.config is type(config))
 
 
 def is_cut_off(path: Path) -> bool:

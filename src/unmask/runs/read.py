@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
+from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
 from unmask.config.serialise import require_complete
 from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
@@ -18,6 +18,7 @@ from unmask.runs.layout import (
     PRETRAININGS,
     RESULT_FILE,
     SCRATCH,
+    Config,
     RunKind,
     kind_of_config,
 )
@@ -27,7 +28,7 @@ from unmask.runs.records import ClassificationResult, Environment
 FORMAT = 2
 """Of the files that this version writes and reads; config.json carries it."""
 T = TypeVar("T")
-Config = PretrainConfig | ClassifyConfig | CompareConfig
+EncoderRun = PretrainConfig | ClassifyConfig | CompareConfig
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_training(folder: Path) -> TrainingRun:
     Raises:
         UserError: there is no such run, it is a comparison, or a file does not hold what a run writes.
     """
-    config = read_config(folder)
+    config = read_encoder_run(folder)
     kind = kind_of_config(config)
     if isinstance(config, CompareConfig):
         raise UserError(
@@ -97,6 +98,14 @@ def read_config_file(file: Path) -> Config:
     return config
 
 
+def read_encoder_run(folder: Path) -> EncoderRun:
+    """The configuration of a run that trains encoders: any but an audit."""
+    config = read_config(folder)
+    if isinstance(config, AuditRun):
+        raise UserError(f"{folder}: is an audit, which trains nothing; give the run of an encoder")
+    return config
+
+
 def parse_config(file: Path) -> tuple[RunKind, dict[str, Any]]:
     """Kind and fields, as plain values, of a config.json.
 
@@ -104,7 +113,7 @@ def parse_config(file: Path) -> tuple[RunKind, dict[str, Any]]:
         UserError: it is not that of a run, or of another format.
     """
     values = read_json(file)
-    if not isinstance(values, Mapping) or not {"data", "seed"} <= set(values):
+    if not isinstance(values, Mapping) or not any(own <= set(values) for own in ({"format", "kind"}, {"data", "seed"})):
         raise UserError(f"{file}: not the configuration of a run of this package")
     found, kind = values.get("format", 1), values.get("kind")
     if not isinstance(found, int):

@@ -3,6 +3,17 @@
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval; `low` and `high` are None where the spread cannot be estimated."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class GitState:
     """The checkout that holds the package."""
@@ -92,3 +103,26 @@ class ClassificationResult:
     """Training images."""
     validation_labels: int
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditDifference:
+    """A row of an audit: one network minus another, paired over what both were measured on."""
+
+    measure: str = ""
+    """Key of the measure in audit.json."""
+    quantity: str
+    model: str
+    baseline: str
+    mean: float | None
+    """None where nothing could be measured of both."""
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+
+    @classmethod
+    def of(cls, quantity: str, model: str, baseline: str, interval: Interval | None) -> "AuditDifference":
+        """The row of an interval; of None, a row without numbers."""
+        found = vars(interval) if interval is not None else {"mean": None, "low": None, "high": None, "n": 0}
+        return cls(quantity=quantity, model=model, baseline=baseline, **{"method": "no image", **found})
