@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from unmask.data import jpeg
-from unmask.data.decode import decode
+from unmask.data.decode import Reading, decode
 from unmask.data.image_format import ImageFormat, to_format
 from unmask.data.scan import read_header
 from unmask.errors import UserError
@@ -79,11 +79,11 @@ def test_pages_of_a_tiff_are_chosen_or_stacked(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, FIVE16, photometric="minisblack")
     assert np.array_equal(decode(path), FIVE16[:1])
-    assert np.array_equal(decode(path, page=3), FIVE16[3:4])
-    assert np.array_equal(decode(path, pages_are_channels=True), FIVE16)
-    assert read_header(path, pages_are_channels=True).channels == 5
+    assert np.array_equal(decode(path, Reading(page=3)), FIVE16[3:4])
+    assert np.array_equal(decode(path, Reading(pages_are_channels=True)), FIVE16)
+    assert read_header(path, Reading(pages_are_channels=True)).channels == 5
     with pytest.raises(UserError, match=r"stack.tif: page 5 is wanted, the file has 5"):
-        decode(path, page=5)
+        decode(path, Reading(page=5))
 
 
 @pytest.mark.parametrize("channels", [3, 4])

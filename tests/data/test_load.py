@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from unmask.config import DataConfig
+from unmask.data.image_format import ImageFormat, to_format
 from unmask.data.load import Dataset, load_data
 from unmask.data.statistics import channel_statistics, value_range
 from unmask.errors import UserError
@@ -172,3 +173,23 @@ def test_that_images_of_one_size_are_resized_is_said(
     notes = [note for note in load(config).notes if "resized" in note]
     assert [note[: len(text)] for note, text in zip(notes, says, strict=True)] == says
     assert all(note.endswith("; --image-size 24 48 leaves them as they are") for note in notes)
+
+
+def test_with_a_given_format_nothing_is_measured(tmp_path: Path) -> None:
+    """Images of any size, number of channels and 8 bits are brought to the format, even if none is for training."""
+    images = RNG.integers(0, 256, (6, 3, 10, 12), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", test_images=images, test_labels=np.arange(6) % 2)
+    config = DataConfig(data=str(tmp_path / "x.npz"))
+    with pytest.raises(UserError, match="no image is left for training"):
+        load_data(config, labels=False, progress=False)
+    wanted = ImageFormat((4, 6), 1, "uint16", (0.0, 4000.0), True, (0.25,), (0.5,))
+    data = load_data(config, labels=False, progress=False, format=wanted)
+    assert data.format == data.readable.format == wanted
+    assert data.images("all").ids.tolist() == list(range(6))
+    batch = next(data.images("test").batches(torch.arange(6), 6))
+    stored = to_format(images, wanted).float()
+    torch.testing.assert_close(batch.images, ((stored / 4000).clamp(0, 1) - 0.25) / 0.5)
+    few = load_data(config, labels=False, progress=False, format=wanted, limit=3)
+    assert [few.readable.names[i] for i in range(3)] == [data.readable.names[i] for i in (0, 2, 5)]
+    with pytest.raises(UserError, match=r"split = 'val': the data have all, pretrain, test"):
+        data.images("val")

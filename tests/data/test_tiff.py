@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.data.decode import decode, quiet
+from unmask.data.decode import Reading, decode, quiet
 from unmask.data.scan import read_header
 from unmask.errors import UserError
 
@@ -129,10 +129,10 @@ def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
             file.write(band, metadata=None)
             file.write(band[::2, ::2], subfiletype=1, metadata=None)
             file.write(band > 9, subfiletype=4, metadata=None)
-    np.testing.assert_array_equal(decode(tmp_path / "x.tif", pages_are_channels=True), values)
-    np.testing.assert_array_equal(decode(tmp_path / "x.tif", page=1), values[1:])
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(pages_are_channels=True)), values)
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(page=1)), values[1:])
     with pytest.raises(UserError, match="page 2 is wanted, the file has 2"):
-        decode(tmp_path / "x.tif", page=2)
+        decode(tmp_path / "x.tif", Reading(page=2))
 
 
 def test_a_large_image_of_many_channels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from unmask.cli.main import main
 from unmask.data.image_format import ImageFormat, Kind
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export
-from unmask.deploy.images import choose_images
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.served import Served
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
@@ -34,7 +34,7 @@ def _expected(run: Path, images: np.ndarray, folder: Path) -> torch.Tensor:
     """The run's own output for 8-bit images, through files and evaluation's preprocessing."""
     np.save(folder / "images.npy", images)
     trained = read_trained(run)
-    chosen = choose_images(trained, str(folder / "images.npy")).images
+    chosen = load_as_trained(trained, str(folder / "images.npy")).readable
     batch = next(iter(chosen.batches(torch.arange(len(chosen)), 99)))
     with torch.no_grad():
         return trained.model(batch.images)
@@ -85,7 +85,7 @@ def test_timm_prepares_images_as_evaluation_does(cnn_run: Path, tmp_path: Path) 
     model = timm.create_model(f"local-dir:{folder}", pretrained=True)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     trained = read_trained(cnn_run)
-    images = choose_images(trained, str(tmp_path / "one")).images
+    images = load_as_trained(trained, str(tmp_path / "one")).readable
     ours = next(iter(images.batches(torch.arange(1), 1))).images[0]
     theirs = transform(Image.open(tmp_path / "one" / "a.png"))
     level = 1 / 255 / trained.card.format.std[0]

@@ -14,7 +14,7 @@ from PIL import Image
 from unmask.cli.main import main
 from unmask.config import ClassifyConfig, CompareConfig
 from unmask.data.load import Dataset
-from unmask.deploy.images import choose_images
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.predict import logits, predict
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
@@ -66,13 +66,13 @@ def test_logits_are_bit_equal_to_evaluation(training: ClassifyConfig, data: Data
     """Weights through the file, images read anew, cached or streamed by workers: the same bits."""
     expected = fit(training, data).logits["test"]
     trained = read_trained(cnn_run)
-    chosen = choose_images(trained, None, split="test")
+    chosen = load_as_trained(trained, None).images("test")
     ids, scores = logits(trained, chosen)
     assert torch.equal(ids, data.tests["test"].ids)
     assert torch.equal(scores, expected)
     streamed = replace(trained, data=replace(trained.data, cache_mib=0, workers=1))
-    chosen = choose_images(streamed, None, split="test")
-    assert not chosen.images.pixels.cached
+    chosen = load_as_trained(streamed, None).images("test")
+    assert not chosen.pixels.cached
     assert torch.equal(logits(streamed, chosen)[1], expected)
 
 
@@ -81,7 +81,7 @@ def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, p
     recipe = replace(training.recipe, optimiser=replace(training.recipe.optimiser, precision="bf16"))
     trained = read_trained(patchnet_run)
     expected = fit(replace(training, encoder=trained.card.encoder, recipe=recipe), data).logits["test"]
-    chosen = choose_images(trained, None, split="test")
+    chosen = load_as_trained(trained, None).images("test")
     assert torch.equal(logits(trained, chosen)[1], expected)
     assert not torch.equal(logits(replace(trained, precision="no"), chosen)[1], expected)
 
@@ -136,15 +136,15 @@ def test_floats_of_another_range_are_refused(cnn_run: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("cache_mib", [0, 64])
 def test_an_unreadable_file(cache_mib: int, cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     """Cut behind a whole header: named, or left out and counted, and the others keep their predictions."""
-    whole = choose_images(read_trained(cnn_run), str(pictures))
+    whole = load_as_trained(read_trained(cnn_run), str(pictures))
     trained = read_trained(cnn_run)
     trained = replace(trained, data=replace(trained.data, cache_mib=cache_mib, workers=0))
-    ids, scores = logits(trained, whole)
+    ids, scores = logits(trained, whole.readable)
     broken = pictures / "0" / "1.png"
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(UserError, match=r"1\.png"):
-        logits(trained, choose_images(trained, str(pictures)))
-    chosen = choose_images(trained, str(pictures), on_bad_file="skip")
+        logits(trained, load_as_trained(trained, str(pictures)).readable)
+    chosen = load_as_trained(trained, str(pictures), on_bad_file="skip").readable
     left, rest = logits(trained, chosen)
     assert left.tolist() == [i for i in ids.tolist() if i != 1]
     assert torch.allclose(rest, scores[left], atol=1e-6)
@@ -155,7 +155,7 @@ def test_an_unreadable_file(cache_mib: int, cnn_run: Path, pictures: Path, tmp_p
     [
         (["predict", "RUN", "--out", "p.txt"], "must end in .csv or .parquet"),
         (["predict", "RUN", "--out", "there.csv"], "--overwrite"),
-        (["predict", "RUN", "--out", "p.csv", "--split", "tset"], "all, pretrain, val, test, train"),
+        (["predict", "RUN", "--out", "p.csv", "--split", "tset"], "all, pretrain, train, val, test"),
         (["predict", "RUN", "--out", "p.csv", "--data", "nowhere"], "nowhere"),
         (["predict", "VIT", "--out", "p.csv"], "no classifier"),
         (["predict", "nowhere", "--out", "p.csv"], "nowhere: no such folder"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unmask.data.load import Dataset
-from unmask.deploy.images import choose_images
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.predict import logits
 from unmask.deploy.trained import read_trained
 from unmask.encoders.build import build_model
@@ -165,7 +165,7 @@ def test_predictions_are_those_of_the_cpu(
 ) -> None:
     """`unmask predict` on the GPU against the exported weights in plain timm on the CPU."""
     trained = read_trained(folders[0] / run)
-    ids, scores = logits(trained, choose_images(trained, None, split="test"))
+    ids, scores = logits(trained, load_as_trained(trained, None).images("test"))
     test = data.tests["test"]
     assert torch.equal(ids, test.ids)
     images = (test.raw(range(len(test))) - trained.card.format.mean[0]) / trained.card.format.std[0]

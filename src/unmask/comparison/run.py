@@ -20,7 +20,7 @@ from unmask.comparison.work import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
 from unmask.data.given import Given
-from unmask.data.load import Dataset, loaded, recorded
+from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
@@ -56,10 +56,10 @@ def compare(
         UserError: any bad input, before the first training.
     """
     require_one_process("compare")
-    config = replace(config, data=recorded(config.data, dataset))
+    config = replace(config, data=name_given(config.data, dataset))
     check_folder(out, config, resume=resume, overwrite=overwrite)
     started = time.monotonic()
-    data = loaded(config.data, dataset, labels=True, progress=progress)
+    data = load_data(config.data, labels=True, progress=progress, given=dataset)
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
     asked = config

@@ -9,7 +9,7 @@ from torch import Tensor
 from unmask.data.decode import quiet
 from unmask.data.image_format import ImageFormat, Kind, to_format
 from unmask.data.pixels import read_one
-from unmask.data.source import Arrays, Images
+from unmask.data.source import Arrays, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
 
@@ -25,12 +25,12 @@ def stored_bytes(count: int, wanted: ImageFormat) -> int:
 
 
 def fill_cache(
-    images: Images, wanted: ImageFormat, *, progress: bool, rows: Tensor | None = None
+    source: Source, wanted: ImageFormat, *, progress: bool, rows: Tensor | None = None
 ) -> tuple[Tensor, dict[int, str]]:
     """Images decoded into a format; values stay as stored.
 
     Args:
-        images: as they are stored.
+        source: gives them as they are stored.
         wanted: the format.
         progress: show a progress bar over files.
         rows: which images, int64 (n,). Default: all.
@@ -38,6 +38,7 @@ def fill_cache(
     Returns:
         Values (n, C, H, W), and a message for each position that could not be read, which is left as zeros.
     """
+    images = source.images
     if isinstance(images, Arrays):
         return _convert_arrays(images, wanted, rows), {}
     at = range(len(images)) if rows is None else rows.tolist()
@@ -46,7 +47,7 @@ def fill_cache(
 
     def read(position: int) -> None:
         try:
-            values[position] = read_one(images, at[position], wanted)
+            values[position] = read_one(images, at[position], wanted, source.reading)
         except UserError as error:
             bad[position] = str(error)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from unmask.config.data import DataConfig
 from unmask.data.duplicates import same_pixels, saved_again
-from unmask.data.load import make_plan
+from unmask.data.load import bad_file_errors, make_plan
 from unmask.data.look import Looked, look
 from unmask.data.plan import COPY
 from unmask.data.read import read_source
@@ -68,7 +68,8 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     names = source.names
     shapes = Counter(f"{found.shape[1]}x{found.shape[2]}" for found in good.values())
     forms = Counter(_form(found) for found in good.values())
-    errors = _errors(config, source, failed, plan.missing_classes(), forms)
+    errors = bad_file_errors(config, source.damaged, len(source.names), failed)
+    errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
     warnings = [*source.notes, *notes, *plan.not_drawn()]
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
@@ -108,19 +109,9 @@ def _form(found: Looked) -> str:
     return f"{found.shape[0]} channel{'s' * (found.shape[0] > 1)}, {depth}"
 
 
-def _errors(
-    config: DataConfig, source: Source, failed: dict[int, str], missing: list[str], forms: Counter[str]
-) -> list[str]:
+def _channel_errors(config: DataConfig, forms: Counter[str]) -> list[str]:
+    """One for each number of channels that cannot become the common one."""
     errors = []
-    if source.damaged and config.on_bad_file == "error":
-        errors.append(f"{len(source.damaged)} shards are damaged (--on-bad-file skip takes what comes before)")
-    if failed and config.on_bad_file == "error":
-        errors.append(
-            f"{len(failed)} of {len(source.names)} images are unreadable (--on-bad-file skip leaves them out)"
-        )
-    elif len(failed) == len(source.names):
-        errors.append("no image is readable")
-    errors += missing
     counts = {form.split()[0] for form in forms}
     wanted = str(config.channels) if config.channels else max(counts, key=int, default="1")
     for count in sorted(counts - {wanted, "1"}, key=int):

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -27,9 +28,20 @@ JPEG = (".jpg", ".jpeg")
 PNG_END = b"IEND\xaeB`\x82"
 
 
-def decode(
-    path: File, *, page: int = 0, pages_are_channels: bool = False, target: tuple[int, int] | None = None
-) -> NDArray[np.generic]:
+@dataclass(frozen=True)
+class Reading:
+    """What is to be read of each file."""
+
+    page: int = 0
+    """Page of a multi-page file, from 0."""
+    pages_are_channels: bool = False
+    """All pages of a file are stacked as its channels instead."""
+
+
+FIRST_PAGE = Reading()
+
+
+def decode(path: File, reading: Reading = FIRST_PAGE, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
     """The pixels of a file: uint8, uint16 or float32, shape (C, H, W).
 
     EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over white;
@@ -37,8 +49,7 @@ def decode(
 
     Args:
         path: the file, on disk or within another one.
-        page: page of a multi-page file, from 0.
-        pages_are_channels: stack all pages of a file as its channels instead.
+        reading: which of its pages.
         target: height and width to which the image will be resized. A JPEG of four times as many pixels a side or more
             is decoded at a half, quarter or eighth of its size, still at least twice the target: a large photograph
             in a quarter of the time, about 0.2 of 255 levels apart in the mean.
@@ -51,20 +62,22 @@ def decode(
             return read_npy(path)
         with open_image(path) as image:
             if image is None:
-                return _read_by_tifffile(path, page, pages_are_channels)
-            wanted = pages_of(image, path) if pages_are_channels else [_position(image, path, page)]
+                return _read_by_tifffile(path, reading)
+            every = reading.pages_are_channels
+            wanted = pages_of(image, path) if every else [_position(image, path, reading.page)]
             if target is not None and image.format == "JPEG":
                 image.draft(None, (2 * max(target), 2 * max(target)))
             arrays = [read_page(image, path, position) for position in wanted]
             return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 
 
-def _read_by_tifffile(path: File, page: int, pages_are_channels: bool) -> NDArray[np.generic]:
+def _read_by_tifffile(path: File, reading: Reading) -> NDArray[np.generic]:
     """A page, or all pages as channels, of a TIFF that Pillow cannot open."""
     with open_tiff(path) as file:
         pages = full_pages(file)
-        require_page(page, len(pages))
-        return np.concatenate([read_tiff_page(p) for p in (pages if pages_are_channels else [pages[page]])])
+        require_page(reading.page, len(pages))
+        wanted = pages if reading.pages_are_channels else [pages[reading.page]]
+        return np.concatenate([read_tiff_page(page) for page in wanted])
 
 
 def _position(image: Image.Image, path: File, page: int) -> int:

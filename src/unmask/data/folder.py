@@ -43,9 +43,7 @@ def list_images(root: Path) -> Listing:
     return Listing(tuple(sorted(images, key=_path_key)), tuple(sorted(folders, key=_path_key)), dict(others))
 
 
-def read_folder(
-    root: Path, *, labels: bool, page: int = 0, pages_are_channels: bool = False, listing: Listing | None = None
-) -> Source:
+def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> Source:
     """A folder as a source.
 
     Layouts: split folders (train, with val or valid, test, unlabelled beside it) that hold class folders or images;
@@ -55,8 +53,6 @@ def read_folder(
     Args:
         root: the folder.
         labels: whether class labels are needed.
-        page: page of a multi-page file.
-        pages_are_channels: stack all pages as channels instead.
         listing: what lies below it, where that is known already.
 
     Raises:
@@ -77,7 +73,7 @@ def read_folder(
         labels=codes,
         classes=classes,
         splits=split_array([split for split, _ in places]),
-        images=Files(root, Texts.of(map(str, listing.images)), page, pages_are_channels),
+        images=Files(root, Texts.of(map(str, listing.images))),
         notes=_notes(listing, has_splits, places, classes),
     )
 

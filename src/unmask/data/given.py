@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from unmask.config.data import DataConfig
 from unmask.data.decode import named
 from unmask.data.image_format import kind_of
 from unmask.data.manifest import encode_labels, one_class
@@ -46,8 +45,6 @@ class Items:
     """Items of the data sets up to and with each."""
     rows: NDArray[np.int64]
     names: Texts
-    page: int = 0
-    pages_are_channels: bool = False
     threads: int = 1
 
     def __len__(self) -> int:
@@ -73,14 +70,6 @@ class Items:
     def take(self, rows: NDArray[np.int64]) -> "Items":
         """See `Images.take`."""
         return replace(self, rows=self.rows[rows])
-
-
-def called_after(config: DataConfig, given: Given) -> DataConfig:
-    """The configuration of a run of handed over data: `data` is "given:NAME", by default of the data set's class."""
-    if config.data.startswith(PREFIX):
-        return config
-    first = next(iter(given.values()), given) if isinstance(given, Mapping) else given
-    return replace(config, data=PREFIX + type(first).__name__)
 
 
 def read_given(given: Given, name: str, *, labels: bool) -> Source:

@@ -36,8 +36,6 @@ class Column:
     column: str
     names: Sequence[str]
     """Of all rows of the tables."""
-    page: int = 0
-    pages_are_channels: bool = False
     threads: int = THREADS
 
     def __len__(self) -> int:
@@ -57,17 +55,13 @@ class Column:
         return replace(self, rows=self.rows[rows])
 
 
-def read_huggingface(
-    name: str, *, labels: bool, fields: Fields, page: int = 0, pages_are_channels: bool = False
-) -> Source:
+def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
     """A data set of the package `datasets` as a source. A DatasetDict's parts are splits by their names.
 
     Args:
         name: a folder written by `save_to_disk`; else a name on the hub, which is downloaded.
         labels: whether class labels are needed.
         fields: the columns that hold image and label, where they are named.
-        page: page of a multi-page file.
-        pages_are_channels: stack all pages as channels instead.
 
     Raises:
         UserError: the package is missing, nothing can be loaded, or which columns are meant is not clear.
@@ -94,8 +88,6 @@ def read_huggingface(
         rows=np.arange(sum(counts)),
         column=column,
         names=names,
-        page=page,
-        pages_are_channels=pages_are_channels,
     )
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELLED) if part else UNASSIGNED for part in parts])
     return Source(

@@ -1,16 +1,16 @@
 """From a configuration to a data set that is ready for training: read, split, freed of twins, measured."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unmask.config.data import DataConfig
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.content import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
-from unmask.data.given import Given, called_after, read_given
+from unmask.data.given import PREFIX, Given, read_given
 from unmask.data.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
@@ -23,11 +23,16 @@ from unmask.data.statistics import channel_statistics, sample_rows, value_range
 from unmask.data.texts import take
 from unmask.errors import UserError
 
+ALL = "all"
+"""Name of the set of every readable image."""
+
 
 @dataclass(frozen=True)
 class Dataset:
     """All splits of a data set, in one format."""
 
+    readable: ImageSet
+    """Every readable image, whatever its split."""
     pretrain: ImageSet
     """What pretraining may see: all images neither in val nor in a test, nor twins of such; all if transductive."""
     train: ImageSet | None
@@ -50,67 +55,84 @@ class Dataset:
     val_groups: torch.Tensor | None = None
     """The same of `val`."""
 
+    def images(self, name: str) -> ImageSet:
+        """A set by its name: "all" readable images, "pretrain", "train", "val", "test" or another test set.
 
-def load_data(config: DataConfig, *, labels: bool, progress: bool = True, given: Given | None = None) -> Dataset:
+        Raises:
+            UserError: there is no such set.
+        """
+        sets = {ALL: self.readable, PRETRAIN: self.pretrain, TRAIN: self.train, VAL: self.val, **self.tests}
+        found = sets.get(name)
+        if found is None:
+            there = ", ".join(name for name, images in sets.items() if images is not None)
+            raise UserError(f"split = {name!r}: the data have {there}")
+        return found
+
+
+def load_data(
+    config: DataConfig,
+    *,
+    labels: bool,
+    progress: bool = True,
+    given: Dataset | Given | None = None,
+    format: ImageFormat | None = None,
+    limit: int | None = None,
+) -> Dataset:
     """Read, decode, split and measure a data set.
 
     Args:
-        config: where it is and in which form it is wanted.
+        config: where it is and in which format it is wanted.
         labels: whether class labels are needed. Without, unlabelled images will do; labels that are there still
             decide the splits, so that pretraining never sees an image that a later comparison tests on.
         progress: show a progress bar while files are decoded.
-        given: a torch Dataset (or several by split, {"train": ..., "test": ...}) to take instead of what
-            `config.data` names.
+        given: taken instead of what `config.data` names: a torch Dataset, several by split, {"train": ..., "test":
+            ...}, or what this function returned, which is returned as it is.
+        format: the format that images are brought to, where it is known, as that of a trained network; nothing is
+            measured then.
+        limit: read at most so many images, spread evenly over the data.
 
     Raises:
-        UserError: nothing there, unreadable (policy "error"), or not of a supported layout.
+        UserError: nothing there, unreadable (policy "error"), not of a supported layout, or not in the range of
+            values of the given format.
     """
-    if given is not None:
-        source = read_given(given, called_after(config, given).data, labels=labels)
-    else:
-        source = read_source(config, labels=labels, progress=progress)
-    require_whole(config, source)
-    found = scan(source, config, progress=progress)
-    format, bad = found.format, found.bad
-    _apply_policy(config, len(source.names), bad)
-    values = None
-    if stored_bytes(len(source.names), format) <= config.cache_mib * 2**20:
-        values, failed = fill_cache(source.images, format, progress=progress)
-        bad = bad | failed
-        _apply_policy(config, len(source.names), bad)
-    digests = digest_stored(source.images) if values is None else digest_rows(values)
+    if isinstance(given, Dataset):
+        return given
+    if format is not None:
+        config = replace(config, image_size=format.size, channels=format.channels)
+    source = _source(config, given, labels=labels, progress=progress)
+    source = source if limit is None else source.evenly(limit)
+    pixels, bad, notes = _pixels(config, source, format, progress=progress)
+    digests = digest_rows(pixels.values) if isinstance(pixels, CachedPixels) else digest_stored(source.images)
     plan = make_plan(config, source, bad, digests)
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: {missing[0]}")
-    format = _measure(config, plan, format, values)
-    pixels = StreamedPixels(source.images, format) if values is None else CachedPixels(values, format)
-    stored_as = (format.size, format.channels, format.kind, format.value_range)
-    sets = {name: image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
+    if format is None:
+        pixels = replace(pixels, format=_measure(config, plan, pixels))
+    sets = {name: _image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
+    own = pixels.format
+    stored_as = (own.size, own.channels, own.kind, own.value_range)
     return Dataset(
+        readable=_image_set(config, source, pixels, np.flatnonzero(plan.good)),
         pretrain=sets.pop(PRETRAIN),
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
         tests=sets,
         classes=source.classes,
-        format=format,
+        format=own,
         fingerprint=fingerprint(digests, source.labels, plan.splits, *stored_as),
-        notes=source.notes + found.note() + plan.notes(labels_wanted=labels),
+        notes=source.notes + notes + plan.notes(labels_wanted=labels),
         bad_files=(*source.damaged, *bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
         val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(VAL)]),
     )
 
 
-def recorded(config: DataConfig, dataset: Dataset | Given | None) -> DataConfig:
+def name_given(config: DataConfig, given: Dataset | Given | None) -> DataConfig:
     """What a run's config.json says of its data: "given:NAME" where a torch Dataset is handed over."""
-    return config if dataset is None or isinstance(dataset, Dataset) else called_after(config, dataset)
-
-
-def loaded(config: DataConfig, dataset: Dataset | Given | None, *, labels: bool, progress: bool) -> Dataset:
-    """A data set that is loaded already, or else `load_data` of what is handed over or named."""
-    if isinstance(dataset, Dataset):
-        return dataset
-    return load_data(config, labels=labels, progress=progress, given=dataset)
+    if given is None or isinstance(given, Dataset) or config.data.startswith(PREFIX):
+        return config
+    first = next(iter(given.values()), given) if isinstance(given, Mapping) else given
+    return replace(config, data=PREFIX + type(first).__name__)
 
 
 def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: Digests) -> Plan:
@@ -129,29 +151,89 @@ def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: 
     return Plan(source, splits, good, twins, config.transductive)
 
 
-def require_whole(config: DataConfig, source: Source) -> None:
-    """Raise `UserError` where a shard is damaged and the policy is "error"."""
-    if source.damaged and config.on_bad_file == "error":
-        raise UserError(f"{source.damaged[0]}; --on-bad-file skip goes on with what comes before")
+def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad: Mapping[int, str]) -> list[str]:
+    """Why damaged shards and unreadable files stop a run: the policy is "error", or nothing is left. Else empty.
 
-
-def _apply_policy(config: DataConfig, count: int, bad: dict[int, str]) -> None:
-    """Raise `UserError` where bad files must stop us: by policy, or because nothing is left."""
-    if bad and (config.on_bad_file == "error" or len(bad) == count):
+    Args:
+        config: holds the policy.
+        damaged: one message for each damaged shard.
+        count: images in all.
+        bad: a message for each row that cannot be read.
+    """
+    stops, errors = config.on_bad_file == "error", []
+    if damaged and stops:
+        errors.append(f"{damaged[0]}; --on-bad-file skip goes on with what comes before")
+    if bad and (stops or len(bad) == count):
         first = next(iter(bad.values()))
         more = f" ({len(bad)} of {count} files are unreadable)" if len(bad) > 1 else ""
-        mend = "" if len(bad) == count else "; --on-bad-file skip leaves such files out"
-        raise UserError(f"{'no readable image: ' if len(bad) == count else ''}{first}{more}{mend}")
+        nothing = len(bad) == count
+        fix = "" if nothing else "; --on-bad-file skip leaves such files out"
+        errors.append(f"{'no readable image: ' * nothing}{first}{more}{fix}")
+    return errors
 
 
-def _measure(config: DataConfig, plan: Plan, plain: ImageFormat, values: Tensor | None) -> ImageFormat:
+def _require_readable(config: DataConfig, source: Source, bad: Mapping[int, str]) -> None:
+    """Raise `UserError` where bad files must stop the run."""
+    for error in bad_file_errors(config, source.damaged, len(source.names), bad):
+        raise UserError(error)
+
+
+def _source(config: DataConfig, given: Given | None, *, labels: bool, progress: bool) -> Source:
+    if given is not None:
+        return read_given(given, name_given(config, given).data, labels=labels)
+    return read_source(config, labels=labels, progress=progress)
+
+
+def _pixels(
+    config: DataConfig, source: Source, format: ImageFormat | None, *, progress: bool
+) -> tuple[CachedPixels | StreamedPixels, dict[int, str], tuple[str, ...]]:
+    """All images, decoded if they fit the cache; a message for each that cannot be read, by its row; and notes.
+
+    Their format is the given one, or else that of the images, not measured yet.
+    """
+    _require_readable(config, source, {})
+    found = scan(source, config, progress=progress)
+    bad, wanted = found.bad, found.format if format is None else format.holding(found.format.kind)
+    _require_readable(config, source, bad)
+    if stored_bytes(len(source.names), wanted) > config.cache_mib * 2**20:
+        pixels: CachedPixels | StreamedPixels = StreamedPixels(source.images, source.reading, wanted)
+    else:
+        values, failed = fill_cache(source, wanted, progress=progress)
+        bad, pixels = bad | failed, CachedPixels(values, wanted)
+        _require_readable(config, source, bad)
+    if format is not None:
+        _require_same_range(config, format, pixels, np.setdiff1d(np.arange(len(source.names)), list(bad)))
+    return pixels, bad, found.note() if format is None else ()
+
+
+def _require_same_range(
+    config: DataConfig, format: ImageFormat, pixels: CachedPixels | StreamedPixels, rows: NDArray[np.int64]
+) -> None:
+    """Raise `UserError` where floats are to be taken for 8- or 16-bit values and are not in 0..1."""
+    found = pixels.format
+    if found.kind != "float32" or format.kind == "float32":
+        return
+    plain = replace(pixels, format=ImageFormat.plain(found.size, found.channels, found.kind))
+    values, _ = plain.read(torch.from_numpy(rows[:32]))
+    low, high = float(values.nan_to_num(0).min()), float(values.nan_to_num(0).max())
+    if low < 0 or high > 1:
+        raise UserError(
+            f"{config.data}: pixel values from {low:g} to {high:g}, but the run was trained on {format.kind} images: "
+            f"give {format.kind}, or floats from 0 to 1"
+        )
+
+
+def _measure(config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixels) -> ImageFormat:
     """The format with value range, mean and deviation of the pretraining images; of a sample if they are streamed."""
-    rows = torch.from_numpy(plan.sets()[PRETRAIN])
+    rows, plain = torch.from_numpy(plan.sets()[PRETRAIN]), pixels.format
     if not len(rows):
         raise UserError(f"{config.data}: no image is left for training")
-    if values is None:
-        values, failed = fill_cache(plan.source.images, plain, progress=False, rows=sample_rows(rows))
-        _apply_policy(config, len(values), failed)
+    if isinstance(pixels, CachedPixels):
+        values = pixels.values
+    else:
+        values, failed = fill_cache(plan.source, plain, progress=False, rows=sample_rows(rows))
+        for error in bad_file_errors(config, (), len(values), failed):
+            raise UserError(error)
         rows = torch.as_tensor([row for row in range(len(values)) if row not in failed])
     scale = value_range(values, rows, plain.kind, config.window)
     clipped = config.window is not None
@@ -159,7 +241,7 @@ def _measure(config: DataConfig, plan: Plan, plain: ImageFormat, values: Tensor 
     return replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
 
 
-def image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:
+def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:
     """The images of some rows of a source, with their labels and names."""
     at = torch.from_numpy(rows)
     return ImageSet(

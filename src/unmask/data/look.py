@@ -71,8 +71,7 @@ def look_at(image: NDArray[np.generic]) -> Looked:
 
 
 def _read(source: Source, row: int) -> NDArray[np.generic]:
-    images = source.images
-    stored = images.stored(row)
+    stored = source.images.stored(row)
     if isinstance(stored, np.ndarray):
         return np.ascontiguousarray(stored)
-    return decode(stored, page=images.page, pages_are_channels=images.pages_are_channels)
+    return decode(stored, source.reading)

@@ -31,7 +31,7 @@ class Table:
     split: list[str] | None
 
 
-def read_manifest(file: Path, *, labels: bool, page: int = 0, pages_are_channels: bool = False) -> Source:
+def read_manifest(file: Path, *, labels: bool) -> Source:
     """A manifest as a source.
 
     Paths are relative to the manifest's folder, or absolute. An empty label is an unlabelled image, an empty group a
@@ -40,8 +40,6 @@ def read_manifest(file: Path, *, labels: bool, page: int = 0, pages_are_channels
     Args:
         file: .csv, .tsv or .parquet.
         labels: whether class labels are needed.
-        page: page of a multi-page file.
-        pages_are_channels: stack all pages as channels instead.
 
     Raises:
         UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file
@@ -63,7 +61,7 @@ def read_manifest(file: Path, *, labels: bool, page: int = 0, pages_are_channels
         labels=codes,
         classes=classes,
         splits=splits,
-        images=Files(file.parent, Texts.of(table.path), page, pages_are_channels),
+        images=Files(file.parent, Texts.of(table.path)),
         groups=groups,
         notes=() if table.label is None else _unlabelled_note(codes),
     )

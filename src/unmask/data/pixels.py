@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.decode import decode, named, quiet
+from unmask.data.decode import Reading, decode, named, quiet
 from unmask.data.image_format import ImageFormat, to_format
 from unmask.data.source import Images
 from unmask.errors import UserError
@@ -56,6 +56,7 @@ class StreamedPixels:
     """Images decoded whenever they are wanted. Small to copy into worker processes."""
 
     images: Images
+    reading: Reading
     format: ImageFormat
 
     @property
@@ -70,14 +71,14 @@ class StreamedPixels:
         with quiet():
             for i, row in enumerate(rows.tolist()):
                 try:
-                    out[i] = read_one(self.images, row, self.format)
+                    out[i] = read_one(self.images, row, self.format, self.reading)
                 except UserError as error:
                     out[i] = torch.nan
                     failures.append(str(error))
         return self.format.rescale(out), failures
 
 
-def read_one(images: Images, row: int, wanted: ImageFormat) -> Tensor:
+def read_one(images: Images, row: int, wanted: ImageFormat, reading: Reading) -> Tensor:
     """Image `row` in the format, as it is stored in the cache, (C, H, W).
 
     Raises:
@@ -86,6 +87,6 @@ def read_one(images: Images, row: int, wanted: ImageFormat) -> Tensor:
     stored = images.stored(row)
     if isinstance(stored, np.ndarray):
         return to_format(stored, wanted)
-    array = decode(stored, page=images.page, pages_are_channels=images.pages_are_channels, target=wanted.size)
+    array = decode(stored, reading, target=wanted.size)
     with named(stored):
         return to_format(array, wanted)

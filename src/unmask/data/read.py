@@ -1,9 +1,11 @@
 """From the name of a data set to its source: a built-in, a folder, a file, shards, or Hugging Face's tables."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from unmask.config.data import DataConfig
 from unmask.data.arrays import read_arrays
+from unmask.data.decode import Reading
 from unmask.data.digits import digits
 from unmask.data.fashion_mnist import fashion_mnist
 from unmask.data.folder import list_images, read_folder
@@ -25,6 +27,11 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
     Raises:
         UserError: no such thing, not of a supported layout, or options where there are none.
     """
+    source = _read(config, labels=labels, progress=progress)
+    return replace(source, reading=Reading(config.page, config.pages_are_channels))
+
+
+def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
     name, path = config.data, Path(config.data)
     fields = Fields(config.image_field, config.label_field)
     if name == "multiview":
@@ -39,22 +46,19 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
         return fashion_mnist()
     if name.startswith(GIVEN):
         raise UserError(f"data: {name} was handed over in Python: hand it over again, or name a path with --data")
-    page, channels = config.page, config.pages_are_channels
     if name.startswith(HUGGING_FACE):
         where = name.removeprefix(HUGGING_FACE)
-        return read_huggingface(where, labels=labels, fields=fields, page=page, pages_are_channels=channels)
+        return read_huggingface(where, labels=labels, fields=fields)
     shards = expand(name) if is_shards(name) else []
     if path.is_dir():
         listing = list_images(path)
         shards = [] if listing.images else find_shards(path)
         if not shards:
-            return read_folder(path, labels=labels, page=page, pages_are_channels=channels, listing=listing)
+            return read_folder(path, labels=labels, listing=listing)
     if shards:
-        return read_shards(
-            shards, labels=labels, fields=fields, page=page, pages_are_channels=channels, progress=progress
-        )
+        return read_shards(shards, labels=labels, fields=fields, progress=progress)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
-        return read_manifest(path, labels=labels, page=page, pages_are_channels=channels)
+        return read_manifest(path, labels=labels)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return read_arrays(path, labels=labels)
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, --data names another place"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.config.data import DataConfig
-from unmask.data.decode import named, open_image, quiet, read_npy
+from unmask.data.decode import FIRST_PAGE, Reading, named, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth
 from unmask.data.image_format import ImageFormat, Kind, kind_of, widest
 from unmask.data.modes import GREY, NOT_FINITE, is_finite
@@ -34,7 +34,7 @@ class Header:
     kind: Kind
 
 
-def read_header(path: File, *, page: int = 0, pages_are_channels: bool = False) -> Header:
+def read_header(path: File, reading: Reading = FIRST_PAGE) -> Header:
     """Size, channels and number type of a file from its header.
 
     Raises:
@@ -46,13 +46,13 @@ def read_header(path: File, *, page: int = 0, pages_are_channels: bool = False) 
             return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
         with open_image(path, whole=False) as image:
             if image is None:
-                return _tiff_header(path, page, pages_are_channels)
-            pages = pages_of(image, path) if page or pages_are_channels else [0]
-            if not seek(image, pages[min(page, len(pages) - 1)]):
-                return _tiff_header(path, page, pages_are_channels)
+                return _tiff_header(path, reading)
+            pages = pages_of(image, path) if reading != FIRST_PAGE else [0]
+            if not seek(image, pages[min(reading.page, len(pages) - 1)]):
+                return _tiff_header(path, reading)
             width, height = image.size
             size = (width, height) if _orientation(image) >= 5 else (height, width)
-            channels = (1 if image.mode in GREY else 3) * (len(pages) if pages_are_channels else 1)
+            channels = (1 if image.mode in GREY else 3) * (len(pages) if reading.pages_are_channels else 1)
             return Header(size, channels, _kind(image))
 
 
@@ -69,10 +69,11 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(0x0112, 1))
 
 
-def _tiff_header(path: File, page: int, pages_are_channels: bool) -> Header:
+def _tiff_header(path: File, reading: Reading) -> Header:
     with open_tiff(path) as file:
         pages = full_pages(file)
-        layouts = [page_layout(p) for p in (pages if pages_are_channels else [pages[min(page, len(pages) - 1)]])]
+        wanted = pages if reading.pages_are_channels else [pages[min(reading.page, len(pages) - 1)]]
+        layouts = [page_layout(page) for page in wanted]
     return Header((layouts[0][1], layouts[0][2]), sum(layout[0] for layout in layouts), kind_of(layouts[0][3]))
 
 
@@ -114,7 +115,7 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
             if isinstance(stored, np.ndarray):
                 headers.add(_header_of(stored))
             else:
-                headers.add(read_header(stored, page=images.page, pages_are_channels=images.pages_are_channels))
+                headers.add(read_header(stored, source.reading))
         except UserError as error:
             bad[row] = str(error)
 

@@ -32,8 +32,6 @@ class Shards:
     shard: NDArray[np.int32]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
-    page: int = 0
-    pages_are_channels: bool = False
     threads: int = THREADS
 
     def __len__(self) -> int:
@@ -89,8 +87,6 @@ def read_shards(
     *,
     labels: bool,
     fields: Fields | None = None,
-    page: int = 0,
-    pages_are_channels: bool = False,
     progress: bool = False,
 ) -> Source:
     """Shards as a source. Only headers and labels are read.
@@ -101,8 +97,6 @@ def read_shards(
         files: the tar files.
         labels: whether class labels are needed.
         fields: what in a sample is the image and what the label.
-        page: page of a multi-page file.
-        pages_are_channels: stack all pages as channels instead.
         progress: show a bar over shards.
 
     Raises:
@@ -132,8 +126,6 @@ def read_shards(
             shard=each,
             offset=np.array(index.offsets, np.int64),
             size=np.array(index.sizes, np.int64),
-            page=page,
-            pages_are_channels=pages_are_channels,
         ),
         notes=_notes(index, classes, codes),
         damaged=tuple(index.damaged),

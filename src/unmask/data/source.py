@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.data.decode import FIRST_PAGE, Reading
 from unmask.data.stored import File
 from unmask.data.texts import take
 from unmask.data.threads import THREADS
@@ -31,16 +32,6 @@ SPLIT_NAMES = {
 
 class Images(Protocol):
     """Images by row, as they are stored. What it holds a row is small and no Python object."""
-
-    @property
-    def page(self) -> int:
-        """Page of multi-page files, from 0."""
-        ...
-
-    @property
-    def pages_are_channels(self) -> bool:
-        """All pages of a file are stacked as channels instead."""
-        ...
 
     @property
     def threads(self) -> int:
@@ -71,8 +62,6 @@ class Files:
     root: Path
     relative: Sequence[str]
     """Paths relative to the root, or absolute."""
-    page: int = 0
-    pages_are_channels: bool = False
     threads: int = THREADS
 
     def __len__(self) -> int:
@@ -92,8 +81,6 @@ class Arrays:
     """Images in memory or in a memory map: uint8, uint16 or float, shape (N, C, H, W)."""
 
     values: NDArray[np.generic]
-    page: int = 0
-    pages_are_channels: bool = False
     threads: int = THREADS
 
     def __len__(self) -> int:
@@ -120,6 +107,8 @@ class Source:
     splits: NDArray[np.str_]
     """One of train, val, test, unlabelled, or "" where the split is to be drawn. Shape (N,)."""
     images: Images
+    reading: Reading = FIRST_PAGE
+    """What is to be read of files."""
     groups: NDArray[np.int64] | None = None
     """Images of one group never part. Shape (N,)."""
     extra_tests: dict[str, NDArray[np.int64]] = field(default_factory=dict)
@@ -127,6 +116,20 @@ class Source:
     notes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     """One message for each container of images (shard) that could not be listed to its end."""
+
+    def evenly(self, limit: int) -> "Source":
+        """At most `limit` of the images, spread evenly; parts of the test split are dropped."""
+        count = len(self.names)
+        rows = np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64)
+        return replace(
+            self,
+            names=take(self.names, rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            images=self.images.take(rows),
+            extra_tests={},
+        )
 
 
 def split_array(names: list[str]) -> NDArray[np.str_]:

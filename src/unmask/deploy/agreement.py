@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unmask.deploy.images import choose_images
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
 
@@ -36,7 +36,7 @@ def reference(trained: Trained, data: str | None) -> Reference:
         UserError: the data are not there (any images of the right form will do), or none can be read.
     """
     try:
-        images = choose_images(trained, data, on_bad_file="skip", limit=max(SIZES)).images
+        images = load_as_trained(trained, data, on_bad_file="skip", limit=max(SIZES)).readable
     except UserError as error:
         raise UserError(f"no images to check the export with: {error}; --data names others") from None
     order = torch.arange(max(SIZES)) % len(images)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unmask.data.load import ALL
 from unmask.deploy.forward import apply
-from unmask.deploy.images import ALL, choose_images
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.tables import require_writable, write_arrays, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.encoders.masked import masked_encoder
@@ -66,18 +67,19 @@ def embed(
         raise UserError("map: a map is one of a stage, in a .npz file: give --layer and --out FILE.npz")
     trained = read_trained(run)
     network = head_input(trained) if layer is None else stage(trained, layer, as_map=as_map)
-    chosen = choose_images(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
-    ids, features = apply(network, chosen.images, description="embed", show=progress)
-    at = {image: i for i, image in enumerate(chosen.images.ids.tolist())}
-    kept = chosen.images.select([at[i] for i in ids.tolist()])
+    dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
+    images = dataset.images(split)
+    ids, features = apply(network, images, description="embed", show=progress)
+    at = {image: i for i, image in enumerate(images.ids.tolist())}
+    kept = images.select([at[i] for i in ids.tolist()])
     columns: dict[str, Any] = {"path": list(kept.names)}
-    if chosen.classes:
-        columns["label"] = [chosen.classes[i] if i >= 0 else "" for i in kept.labels.tolist()]
+    if dataset.classes:
+        columns["label"] = [dataset.classes[i] if i >= 0 else "" for i in kept.labels.tolist()]
     if out.suffix.lower() == ".npz":
         write_arrays(out, {name: np.asarray(texts) for name, texts in columns.items()} | {"features": features.numpy()})
     else:
         write_table(out, columns | {f"f{i}": features[:, i].tolist() for i in range(features.shape[1])})
-    left_out = len(chosen.bad_files) + len(chosen.images) - len(ids)
+    left_out = len(dataset.bad_files) + len(images) - len(ids)
     return Embedded(out, len(ids), tuple(features.shape[1:]), left_out)
 
 

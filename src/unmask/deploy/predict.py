@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unmask.data.imageset import ImageSet
+from unmask.data.load import ALL
 from unmask.deploy.forward import apply
-from unmask.deploy.images import ALL, Chosen, choose_images
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.errors import UserError
@@ -65,14 +67,15 @@ def predict(
     trained = read_trained(run)
     if not trained.card.classes:
         raise UserError(f"{run}: is a pretraining and has no classifier; fine-tune it first, or use embed")
-    chosen = choose_images(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
-    ids, scores = logits(trained, chosen, show=progress)
-    truth = _labels(chosen, ids)
-    names = dict(zip(chosen.images.ids.tolist(), chosen.images.names, strict=True))
+    dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
+    images = dataset.images(split)
+    ids, scores = logits(trained, images, show=progress)
+    truth = _labels(images, dataset.classes, ids)
+    names = dict(zip(images.ids.tolist(), images.names, strict=True))
     classes = np.asarray(trained.card.classes)
     predicted = classes[scores.argmax(1).numpy()]
     columns = {"path": [names[i] for i in ids.tolist()]}
-    if chosen.classes:
+    if dataset.classes:
         columns["label"] = truth
     columns["predicted"] = predicted.tolist()
     probabilities = torch.softmax(scores.double(), dim=1)
@@ -83,23 +86,23 @@ def predict(
         images=len(ids),
         right=sum(bool(truth[i] == predicted[i]) for i in known),
         labelled=len(known),
-        left_out=len(chosen.bad_files) + len(chosen.images) - len(ids),
+        left_out=len(dataset.bad_files) + len(images) - len(ids),
     )
 
 
-def logits(trained: Trained, chosen: Chosen, *, show: bool = False) -> tuple[Tensor, Tensor]:
+def logits(trained: Trained, images: ImageSet, *, show: bool = False) -> tuple[Tensor, Tensor]:
     """Ids (N,) and logits (N, K), bit-equal to those of the run's evaluation on the same images."""
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
 
-    def network(images: Tensor) -> Tensor:
+    def network(batch: Tensor) -> Tensor:
         with engine.autocast():
-            return model(images.to(engine.device, memory_format=torch.channels_last))
+            return model(batch.to(engine.device, memory_format=torch.channels_last))
 
-    return apply(network, chosen.images, description="predict", show=show)
+    return apply(network, images, description="predict", show=show)
 
 
-def _labels(chosen: Chosen, ids: Tensor) -> list[str]:
+def _labels(images: ImageSet, classes: tuple[str, ...], ids: Tensor) -> list[str]:
     """The name of each image's label; "" for none."""
-    by_id = dict(zip(chosen.images.ids.tolist(), chosen.images.labels.tolist(), strict=True))
-    return [chosen.classes[by_id[i]] if by_id[i] >= 0 else "" for i in ids.tolist()]
+    by_id = dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
+    return [classes[by_id[i]] if by_id[i] >= 0 else "" for i in ids.tolist()]

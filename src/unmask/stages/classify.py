@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from unmask.config import ClassifyConfig
 from unmask.data.given import Given
-from unmask.data.load import Dataset, loaded, recorded
+from unmask.data.load import Dataset, load_data, name_given
 from unmask.distributed import fail_together, on_main, require_alike, world_size
 from unmask.errors import UserError
 from unmask.runs.environment import describe_environment
@@ -81,14 +81,14 @@ def _classify(
     dataset: Dataset | Given | None,
     on_step: OnStep | None,
 ) -> Path:
-    config = replace(config, data=recorded(config.data, dataset))
+    config = replace(config, data=name_given(config.data, dataset))
     engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
     with peers_may_end():
         on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         show = progress and engine.is_main_process
         with fail_together():
             sharded = wants_sharding(config.shard, config.recipe.optimiser.precision)
-            data = loaded(config.data, dataset, labels=True, progress=show)
+            data = load_data(config.data, labels=True, progress=show, given=dataset)
             prepared = prepare(config, data)
             size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)

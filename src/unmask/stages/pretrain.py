@@ -13,7 +13,7 @@ from tqdm import tqdm
 from unmask.config import PretrainConfig
 from unmask.data.given import Given
 from unmask.data.imageset import Batch
-from unmask.data.load import Dataset, loaded, recorded
+from unmask.data.load import Dataset, load_data, name_given
 from unmask.distributed import fail_together, on_main, require_alike
 from unmask.masking import draw_masks
 from unmask.runs.environment import describe_environment
@@ -71,7 +71,7 @@ def pretrain(
         UserError: any bad input, before training starts; or a loss that is not finite.
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
-    config = replace(config, data=recorded(config.data, dataset))
+    config = replace(config, data=name_given(config.data, dataset))
     optimiser = config.recipe.optimiser
     engine = build_engine(optimiser.precision, tracker=config.tracker, folder=out, several=True)
     with peers_may_end():
@@ -79,7 +79,7 @@ def pretrain(
         progress = progress and engine.is_main_process
         with fail_together():
             sharded = wants_sharding(config.shard, optimiser.precision)
-            data = loaded(config.data, dataset, labels=False, progress=progress)
+            data = load_data(config.data, labels=False, progress=progress, given=dataset)
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         session = Session(config, out, data, show=progress, engine=engine, sharded=sharded, on_step=on_step)
         resumed = on_main(lambda: _claim(config, out, data, resume=resume, overwrite=overwrite))
