@@ -8,7 +8,7 @@ from types import FrameType
 
 from unmask.errors import PreemptionError
 
-STOPPED = "stopped by SIGTERM; what was finished is kept, go on with the same command and --resume"
+STOPPED = "stopped by SIGTERM; what was finished is kept, run again with `resume=True`"
 _Handler = Callable[[int, FrameType | None], None]
 
 

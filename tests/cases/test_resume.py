@@ -30,7 +30,7 @@ def test_another_length_is_refused_and_named(tmp_path: Path) -> None:
     """The schedule is a function of the length: resuming with another would rescale it silently."""
     run = pretrain(CONFIG, tmp_path / "run", progress=False)
     longer = replace(CONFIG, recipe=replace(CONFIG.recipe, optimiser=replace(CONFIG.recipe.optimiser, steps=4)))
-    with pytest.raises(UserError, match=r"--resume refused.*steps"):
+    with pytest.raises(UserError, match=r"`resume=True` refused.*steps"):
         pretrain(longer, run, resume=True, progress=False)
 
 
@@ -73,7 +73,7 @@ def test_a_checkpoint_has_plain_types_only(tmp_path: Path) -> None:
 def test_a_weights_file_is_not_a_run(tmp_path: Path) -> None:
     """Given to --resume, the line says what is wrong; as --init it works."""
     run = pretrain(CONFIG, tmp_path / "run", progress=False)
-    with pytest.raises(UserError, match="use --init"):
+    with pytest.raises(UserError, match="use `init`"):
         pretrain(CONFIG, run / "encoder.safetensors", resume=True, progress=False)
     pretrain(replace(CONFIG, init=str(run / "encoder.safetensors")), tmp_path / "next", progress=False)
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unmask.cli.main import COMMANDS, main, parse
+import unmask
+from unmask.cli.flags import with_flags
+from unmask.cli.main import COMMANDS, all_flags, main, parse
 from unmask.config import DataConfig, EncoderConfig, PretrainConfig, to_json
 from unmask.errors import UserError
 from unmask.recipes import RECIPES, multiview, small_cnn, suggested
@@ -243,6 +245,23 @@ def test_what_cannot_be_parsed_is_one_line(
         assert end.value.code == 2
         said = capsys.readouterr().err
         assert re.fullmatch(rf"unmask: .*{line}.*; unmask pretrain --help tells all flags\n", said)
+
+
+def test_fields_in_messages_become_flags(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Below the command line messages name fields; it says flags. What is no field stays."""
+    said = (
+        'use `resume=True`, `on_bad_file="skip"`, `image_size=(28, 14)`, another `out`, `hf auth login`; `no_field=1`'
+    )
+    told = "use --resume, --on-bad-file skip, --image-size 28 14, another --out, `hf auth login`; `no_field=1`"
+    assert with_flags(said, all_flags()) == told
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="not empty; use `resume=True` to continue it"):
+        unmask.pretrain(PretrainConfig(), tmp_path / "full")
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--data", "digits", "--out", str(tmp_path / "full")])
+    line = "not empty; use --resume to continue it, --overwrite to replace it, or another --out"
+    assert line in capsys.readouterr().err
 
 
 def test_help_says_whose_defaults_it_shows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_sigterm_ends_the_workers(tmp_path: Path, aside: bool) -> None:
 
 def test_a_killed_worker_is_one_clear_line(tmp_path: Path) -> None:
     """As where memory runs out: no traceback, and the way to go on."""
-    with pytest.raises(UserError, match=r"fewer --jobs or a smaller batch.*--resume"):
+    with pytest.raises(UserError, match=r"fewer `jobs` or a smaller batch.*`resume=True`"):
         list(run_tasks([(_die, ()), (_die, ())], None, jobs=2))  # type: ignore[arg-type]
 
 

@@ -80,7 +80,7 @@ def test_labels_of_other_kinds_and_names(tmp_path: Path) -> None:
     table(8, datasets.Value("int64")).save_to_disk(tmp_path / "numbers")
     assert load(tmp_path / "numbers").classes == ("0", "1")
     table(8, column="", breed=["a", "b", None, "a"] * 2).save_to_disk(tmp_path / "words")
-    with pytest.raises(UserError, match=r"columns picture, breed: name one with --label-field"):
+    with pytest.raises(UserError, match=r"columns picture, breed: name one with `label_field`"):
         load(tmp_path / "words")
     assert load(tmp_path / "words", label_field="breed").classes == ("a", "b")
     assert len(load(tmp_path / "words", labels=False).pretrain) == 8
@@ -94,9 +94,9 @@ def test_what_is_not_clear_must_be_named(tmp_path: Path) -> None:
     two = table(6).add_column("again", [0, 1] * 3).cast_column("again", datasets.ClassLabel(names=NAMES))
     two = two.add_column("copy", two.cast_column("picture", datasets.Image(decode=False))["picture"][:])
     two.cast_column("copy", datasets.Image()).save_to_disk(tmp_path)
-    with pytest.raises(UserError, match=r"--image-field; found picture \(Image\), label \(ClassLabel\)"):
+    with pytest.raises(UserError, match=r"`image_field`; found picture \(Image\), label \(ClassLabel\)"):
         load(tmp_path)
-    with pytest.raises(UserError, match=r"\(label, again\): name one with --label-field"):
+    with pytest.raises(UserError, match=r"\(label, again\): name one with `label_field`"):
         load(tmp_path, image_field="copy")
     assert load(tmp_path, image_field="copy", label_field="again").classes == ("cat", "dog")
     with pytest.raises(UserError, match="label_field = 'size'"):

@@ -130,13 +130,13 @@ def test_labels_come_from_cls_json_or_what_is_named(tmp_path: Path) -> None:
 
 def test_a_text_is_no_label_unless_named(tmp_path: Path) -> None:
     """Captions would be a class each."""
-    with pytest.raises(UserError, match=r"found no label.*--label-field"):
+    with pytest.raises(UserError, match=r"found no label.*`label_field`"):
         labelled(tmp_path, lambda i: {"txt": b"a caption"})
 
 
 def test_which_of_two_images_is_meant_must_be_said(tmp_path: Path) -> None:
     shard = write(tmp_path / "x.tar", {"1.left.png": png(), "1.right.png": png(4)})
-    with pytest.raises(UserError, match=r"2 images \(left.png, right.png\): name one with --image-field"):
+    with pytest.raises(UserError, match=r"2 images \(left.png, right.png\): name one with `image_field`"):
         load(shard)
     assert load(shard, image_field="right.png").format.size == (4, 4)
 
@@ -220,7 +220,7 @@ def test_a_cut_shard_is_named_or_read_up_to_there(tmp_path: Path) -> None:
     root = shard_set(tmp_path, 2, 4)
     cut = root / "set-000001.tar"
     cut.write_bytes(cut.read_bytes()[: 4 * 1024 + 700])
-    with pytest.raises(UserError, match=r"set-000001.tar: cut off within 0002.png; --on-bad-file skip"):
+    with pytest.raises(UserError, match=r'set-000001.tar: cut off within 0002.png; `on_bad_file="skip"`'):
         load(root)
     data = load(root, on_bad_file="skip", transductive=True)
     assert data.pretrain.names[4:] == ("set-000001.tar/0000.png",)  # the label of the next one might be lost

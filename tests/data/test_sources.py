@@ -310,7 +310,7 @@ def test_a_relative_path_that_is_not_there_says_where_it_was_looked_for(
 ) -> None:
     """As of a run that was moved: its data are stored as they were named."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=rf"; looked for in {tmp_path}, --data names another place$"):
+    with pytest.raises(UserError, match=rf"; looked for in {tmp_path}, `data` names another place$"):
         read_source(DataConfig(data="plain"), labels=True)
     with pytest.raises(UserError, match=r"fashion-mnist\)$"):
         read_source(DataConfig(data=str(tmp_path / "plain")), labels=True)

@@ -173,7 +173,7 @@ def test_a_window_travels_in_the_graph(
 @pytest.mark.parametrize(("name", "text"), [("unstrided_run", "unstrided"), ("patchnet_run", "patchnet")])
 def test_what_timm_cannot_build_is_said(name: str, text: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """One line that offers the other formats; nothing is written."""
-    with pytest.raises(UserError, match=rf"{text}.*--to torch-export, onnx or safetensors"):
+    with pytest.raises(UserError, match=rf'{text}.*`to="torch-export"`, onnx or safetensors'):
         export(request.getfixturevalue(name), "timm", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -241,7 +241,7 @@ def test_missing_data_can_be_replaced(cnn_run: Path, tmp_path: Path, monkeypatch
     trained = read_trained(cnn_run)
     gone = replace(trained, data=replace(trained.data, data="gone/away", options=None))
     monkeypatch.setattr("unmask.deploy.export.read_trained", lambda run: gone)
-    with pytest.raises(UserError, match=r"gone/away.*--data names others"):
+    with pytest.raises(UserError, match=r"gone/away.*`data` names others"):
         export(cnn_run, "safetensors", tmp_path / "out")
     np.save(tmp_path / "images.npy", _images(2))
     export(cnn_run, "safetensors", tmp_path / "out", data=str(tmp_path / "images.npy"))

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from blocks import ROOT, pages
 
+from unmask.cli.flags import with_flags
+from unmask.cli.main import all_flags
+
 QUOTED = re.compile(r"`([^`]*[a-z]{3,} [^`]*)`")
 
 
@@ -44,7 +47,7 @@ def _texts() -> str:
                 parts.append("".join(str(piece) for piece in pieces))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 parts.append(node.value)
-    return "\n".join(parts)
+    return with_flags("\n".join(parts), all_flags())
 
 
 def messages(page: Path) -> list[str]:
@@ -60,3 +63,18 @@ def test_messages_are_those_of_the_code() -> None:
     assert len(quoted) > 40
     fragments = {part.strip(): message for message in quoted for part in re.split("…|\\d+", message) if part.strip()}
     assert not {fragment: message for fragment, message in fragments.items() if fragment not in said}
+
+
+def test_only_the_command_line_speaks_of_flags() -> None:
+    """Below it messages name fields between backticks: one place turns them into flags."""
+    foreign = ("--use_fsdp", "--fsdp_version", "--multi_gpu", "--untracked-files", "--porcelain")
+    found = {}
+    for path in sorted((ROOT / "src/unmask").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        said = " ".join(str(node.value) for node in texts if id(node) not in docs)
+        flags = [flag for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", said) if flag not in foreign]
+        if flags and path.parent.name != "cli":
+            found[str(path)] = flags
+    assert not found

@@ -120,7 +120,7 @@ def test_a_resumed_run_is_the_one_never_stopped(
         if len(taken) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(PreemptionError, match="saved at step 5; go on with --resume"):
+    with pytest.raises(PreemptionError, match="saved at step 5; go on with `resume=True`"):
         run(config, tmp_path / "part", on_step=terminate, **arguments)
     part = run(config, tmp_path / "part", resume=True, **arguments)
     (_, one, _), (_, two, _), (_, three, _) = (newest(r) or pytest.fail("none") for r in (whole, again, part))

@@ -36,7 +36,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_an_occupied_folder_is_refused_and_untouched(tmp_path: Path) -> None:
     """The message names both flags."""
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"--resume .*--overwrite"):
+    with pytest.raises(UserError, match=r"`resume=True` .*`overwrite=True`"):
         claim_folder(tmp_path, PretrainConfig())
     with pytest.raises(UserError, match="holds no run"):
         claim_folder(tmp_path, PretrainConfig(), overwrite=True)
@@ -81,8 +81,8 @@ def test_overwrite_deletes_what_such_a_run_writes_and_nothing_else(tmp_path: Pat
     with pytest.raises(UserError) as error:
         claim_folder(run, PretrainConfig(seed=1), overwrite=True)
     assert str(error.value) == (
-        f"{run}: --overwrite refused, it would delete what a pretraining does not write: checkpoints/best.pt, "
-        "export-onnx, my_notes.txt and 1 more; move that away, or give another --out"
+        f"{run}: `overwrite=True` refused, it would delete what a pretraining does not write: checkpoints/best.pt, "
+        "export-onnx, my_notes.txt and 1 more; move that away, or give another `out`"
     )
     assert all((run / name).exists() for name in (*own, *strange))
     for name in strange:
@@ -103,7 +103,9 @@ def test_another_kind_of_run_is_said_and_kept(tmp_path: Path, flag: str) -> None
     for kind, config in kinds.items():
         claim_folder(tmp_path / kind, config)
         for other in set(kinds) - {kind}:
-            with pytest.raises(UserError, match=f"--{flag} refused, this is a {kind}, not a {other}; give another"):
+            with pytest.raises(
+                UserError, match=f"`{flag}=True` refused, this is a {kind}, not a {other}; give another"
+            ):
                 claim_folder(tmp_path / kind, kinds[other], **{flag: True})
         assert claim_folder(tmp_path / kind, config, **{flag: True}) is (flag == "resume")
 
@@ -197,7 +199,7 @@ def test_a_half_file_of_a_kill_is_no_content(tmp_path: Path) -> None:
 def test_weights_are_no_run(tmp_path: Path) -> None:
     """Given to --resume, a weights file is answered with the flag that takes it."""
     (tmp_path / "encoder.safetensors").write_bytes(b"weights")
-    with pytest.raises(UserError, match="these are weights, not a run: use --init"):
+    with pytest.raises(UserError, match="these are weights, not a run: use `init`"):
         check_folder(tmp_path / "encoder.safetensors", PretrainConfig(), resume=True)
 
 

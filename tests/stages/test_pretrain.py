@@ -40,7 +40,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pretraining: PretrainConfig, data: 
         if step.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(PreemptionError, match=r"saved at step 5; go on with --resume"):
+    with pytest.raises(PreemptionError, match=r"saved at step 5; go on with `resume=True`"):
         pretrain(config, tmp_path / "part", progress=False, dataset=data, on_step=told_to_leave)
     assert signal.getsignal(signal.SIGTERM) == before
     (kept,) = (tmp_path / "part" / "checkpoints").iterdir()
@@ -221,7 +221,7 @@ def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, 
 def test_impossible_settings_fail_before_a_folder_is_made(pretraining: PretrainConfig, tmp_path: Path) -> None:
     """Cell that does not divide the image, or is the image; encoder that does not exist."""
     whole = replace(pretraining.recipe, mask=replace(pretraining.recipe.mask, cell=16))
-    with pytest.raises(UserError, match=r"image_size = 16 16 is one mask cell of 16 pixels.*--image-size"):
+    with pytest.raises(UserError, match=r"image_size = 16 16 is one mask cell of 16 pixels.*`image_size`"):
         pretrain(replace(pretraining, recipe=whole), tmp_path / "run", progress=False)
     mask = replace(pretraining.recipe.mask, cell=5)
     with pytest.raises(UserError, match=r"16.*5|5.*16"):

@@ -141,7 +141,7 @@ def test_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     assert wants_sharding(False, "bf16")
-    with pytest.raises(UserError, match="use --precision bf16"):
+    with pytest.raises(UserError, match='use `precision="bf16"`'):
         wants_sharding(False, "fp16")
 
 

@@ -86,7 +86,7 @@ def test_a_tracker_that_does_not_start_is_said_in_one_line(
 ) -> None:
     """No account, no network: nothing is trained, and the same command without it goes on."""
     monkeypatch.setattr(Accelerator, "init_trackers", _fail)
-    with pytest.raises(UserError, match=r"^tracker: tensorboard does not start: no account; .*--resume$"):
+    with pytest.raises(UserError, match=r"^tracker: tensorboard does not start: no account; .*`resume=True`$"):
         pretrain(PRETRAINING, tmp_path / "run", progress=False, dataset=data)
     assert read_metrics(tmp_path / "run") == []
     plain = pretrain(replace(PRETRAINING, tracker=None), tmp_path / "run", progress=False, dataset=data, resume=True)

@@ -72,7 +72,7 @@ def _read(path: Path, name: str) -> Weights:
     if card is None:
         raise UserError(f"{file}: its header tells neither encoder nor classes; give weights that unmask has written")
     if len(card.classes) < 2:
-        raise UserError(f"{file}: an encoder without a head; fine-tune it first (unmask finetune --init {path})")
+        raise UserError(f'{file}: an encoder without a head; fine-tune it first, with `init="{path}"`')
     facts = read_environment(path) if path.is_dir() else None
     return Weights(name, file, card, tensors, facts.data.fingerprint if facts is not None and facts.data else None)
 

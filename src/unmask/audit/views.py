@@ -296,7 +296,7 @@ def _notes(numbers: Mapping[str, ViewNumbers], config: AuditConfig) -> list[str]
         if value.out_of_budget:
             notes.append(
                 f"{name}: for {value.out_of_budget} of {value.kept} images the search ended with its budget of "
-                f"{config.evaluations} evaluations; their counts might grow with a larger one (--evaluations)."
+                f"{config.evaluations} evaluations; their counts might grow with a larger one."
             )
         if value.kept < 10:
             notes.append(f"{name}: only {value.kept} of {value.images} images are kept; its numbers say little.")

@@ -3,7 +3,9 @@
 import json
 from dataclasses import asdict, dataclass, field
 
+from unmask.cli.flags import with_flags
 from unmask.config import DataConfig
+from unmask.config.names import names_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,5 +28,8 @@ class CheckData:
         from unmask.data.check import as_text, check_data
 
         report = check_data(self.config, progress=not self.quiet)
-        print(json.dumps(asdict(report), indent=1, ensure_ascii=False) if self.json else as_text(report))
+        if self.json:
+            print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
+        else:
+            print(with_flags(as_text(report), set(names_of(CheckData))))
         return 1 if report.errors else 0

@@ -12,7 +12,7 @@ import json
 import re
 import textwrap
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from itertools import dropwhile, takewhile
@@ -60,6 +60,22 @@ def _reason(box: str) -> str:
     reason = " ".join(takewhile(bool, dropwhile(lambda line: not line, lines[1:]))) or " ".join(box.split())
     near = re.findall(r"^[│ ]+(--[a-z][\w.-]*)", box.partition("Perhaps you meant")[2], re.M)
     return reason.rstrip(".") + f"; perhaps you meant {' or '.join(dict.fromkeys(near))}" * bool(near)
+
+
+def with_flags(message: str, names: Collection[str]) -> str:
+    """A message as the command line says it: --resume for `resume=True`, --image-size 8 8 for `image_size=(8, 8)`.
+
+    Fields stand between backticks in messages; what is none of `names` stays as it is.
+    """
+
+    def flag(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        if name not in names:
+            return match[0]
+        shown = "" if value in (None, "True") else " " + re.sub('[(),"]', "", value)
+        return f"--{name.strip('_').replace('_', '-')}{shown}"
+
+    return re.sub("`([a-z_]+)(?:=([^`]*))?`", flag, message)
 
 
 def explanations(kind: type[Any]) -> dict[str, str]:

@@ -14,9 +14,10 @@ from unmask.cli.compare import Compare, Demo, Report
 from unmask.cli.data import CheckData
 from unmask.cli.deploy import Embed, Export, Predict
 from unmask.cli.encoders import Encoders
-from unmask.cli.flags import parse_flags
+from unmask.cli.flags import parse_flags, with_flags
 from unmask.cli.theory import Sweep, TheoryReport, Verify
 from unmask.cli.train import Finetune, Pretrain, Scratch
+from unmask.config.names import names_of
 from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError, is_out_of_memory, memory_line
 from unmask.preemption import stopping_at_once
 
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(143, str(error))
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            _leave(2, f"{memory_line(error)}: give less at once (smaller images or batches, or --cache-mib 0)")
+            _leave(2, f"{memory_line(error)}: give less at once (smaller images or batches, or `cache_mib=0`)")
         if KILLED_WORKER not in str(error):
             raise
         _leave(2, WORKER_MESSAGE)
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _leave(code: int, line: str) -> NoReturn:
     """End with a line and an exit code; with the code alone where the line has no place either, as on a full disk."""
     with suppress(OSError):
-        print(f"unmask: {line}", file=sys.stderr)
+        print(f"unmask: {with_flags(line, all_flags())}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -87,6 +88,11 @@ def _leave_reader(error: BrokenPipeError) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     _leave(2, str(error))
+
+
+def all_flags() -> set[str]:
+    """The fields of all commands that are flags."""
+    return {name.rpartition(".")[2] for command in COMMANDS.values() for name in names_of(command)}
 
 
 def parse(words: Sequence[str]) -> Command:

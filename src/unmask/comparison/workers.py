@@ -15,8 +15,8 @@ from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 
 _KILLED = (
-    "a worker process was killed, perhaps for want of memory: use fewer --jobs or a smaller batch; what was finished "
-    "is kept, go on with the same command and --resume"
+    "a worker process was killed, perhaps for want of memory: use fewer `jobs` or a smaller batch; what was finished "
+    "is kept, run again with `resume=True`"
 )
 Task = tuple[Callable[..., None], tuple[Any, ...]]
 _DATA: list[Dataset] = []  # of a worker process, set once when it starts

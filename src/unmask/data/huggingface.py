@@ -77,7 +77,7 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
         if labels:
             found = f"column {label} holds {len(classes)}" if label else f"found the columns {', '.join(first)}"
             raise UserError(
-                f"hf:{name}: labels of two or more classes are needed, {found}: name one with --label-field"
+                f"hf:{name}: labels of two or more classes are needed, {found}: name one with `label_field`"
             )
         classes, codes = (), codes * 0 - 1
     counts = [len(part) for part in parts.values()]
@@ -123,7 +123,7 @@ def _image_column(name: str, features: Any, package: Any, wanted: str | None) ->
     if len(found) != 1:
         columns = ", ".join(f"{column} ({type(kind).__name__})" for column, kind in features.items())
         raise UserError(
-            f"hf:{name}: one column of the kind Image is needed, name it with --image-field; found {columns}"
+            f"hf:{name}: one column of the kind Image is needed, name it with `image_field`; found {columns}"
         )
     return found[0]
 
@@ -136,7 +136,7 @@ def _label_column(name: str, features: Any, package: Any, wanted: str | None) ->
     of_kind = [column for column, kind in features.items() if isinstance(kind, package.ClassLabel)]
     found = of_kind or [column for column in LABEL_COLUMNS if column in features]
     if len(found) > 1:
-        raise UserError(f"hf:{name}: several columns hold labels ({', '.join(found)}): name one with --label-field")
+        raise UserError(f"hf:{name}: several columns hold labels ({', '.join(found)}): name one with `label_field`")
     return found[0] if found else None
 
 
@@ -148,7 +148,7 @@ def _labels(name: str, part: Any, column: str | None) -> list[str]:
     names = getattr(part.features[column], "names", None)
     words: dict[Any, str] = {None: "", -1: ""}
     if odd := [value for value in values if not isinstance(value, int | str | None)]:
-        raise UserError(f"hf:{name}: column {column} holds {odd[0]!r}, which is no label: name one with --label-field")
+        raise UserError(f"hf:{name}: column {column} holds {odd[0]!r}, which is no label: name one with `label_field`")
     for value in set(values) - {None, -1}:
         words[value] = names[value] if names else str(value)
     return [words[value] for value in values]

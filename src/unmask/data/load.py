@@ -162,12 +162,12 @@ def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad:
     """
     stops, errors = config.on_bad_file == "error", []
     if damaged and stops:
-        errors.append(f"{damaged[0]}; --on-bad-file skip goes on with what comes before")
+        errors.append(f'{damaged[0]}; `on_bad_file="skip"` goes on with what comes before')
     if bad and (stops or len(bad) == count):
         first = next(iter(bad.values()))
         more = f" ({len(bad)} of {count} files are unreadable)" if len(bad) > 1 else ""
         nothing = len(bad) == count
-        fix = "" if nothing else "; --on-bad-file skip leaves such files out"
+        fix = "" if nothing else '; `on_bad_file="skip"` leaves such files out'
         errors.append(f"{'no readable image: ' * nothing}{first}{more}{fix}")
     return errors
 

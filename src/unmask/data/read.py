@@ -45,7 +45,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
     if name == "fashion-mnist":
         return fashion_mnist()
     if name.startswith(GIVEN):
-        raise UserError(f"data: {name} was handed over in Python: hand it over again, or name a path with --data")
+        raise UserError(f"data: {name} was handed over in Python: hand it over again, or name a path with `data`")
     if name.startswith(HUGGING_FACE):
         where = name.removeprefix(HUGGING_FACE)
         return read_huggingface(where, labels=labels, fields=fields)
@@ -61,7 +61,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         return read_manifest(path, labels=labels)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return read_arrays(path, labels=labels)
-    place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, --data names another place"
+    place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
     raise UserError(
         f"data: {name} is no folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
         f"(multiview, digits, fashion-mnist){place}"

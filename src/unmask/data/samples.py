@@ -72,7 +72,7 @@ def _image(key: str, members: dict[str, Place], wanted: str | None) -> Place | N
     found = [field for field in members if f".{field.rpartition('.')[2]}" in SUFFIXES]
     if len(found) > 1:
         raise UserError(
-            f"sample {shown(key)} has {len(found)} images ({', '.join(found[:4])}): name one with --image-field "
+            f"sample {shown(key)} has {len(found)} images ({', '.join(found[:4])}): name one with `image_field` "
             "(a sample's name ends at its first dot)"
         )
     return members[found[0]] if found else None

@@ -137,7 +137,7 @@ def _no_image(files: Sequence[Path], index: _Index) -> str:
         return index.damaged[0]
     return (
         f"{files[0]}: no sample with an image in {len(files)} shards ({index.without_image} without one); an image is "
-        "a member such as 00017.jpg, or what --image-field names"
+        "a member such as 00017.jpg, or what `image_field` names"
     )
 
 
@@ -145,7 +145,7 @@ def _no_labels(root: Path, classes: tuple[str, ...]) -> str:
     found = f"the one label {classes[0]}" if classes else "no label"
     return (
         f"{root}: labels of two or more classes are needed, found {found}: a sample's label is its .cls member, the "
-        "key label, cls or class of its .json, or what --label-field names (a member such as txt, or a key)"
+        "key label, cls or class of its .json, or what `label_field` names (a member such as txt, or a key)"
     )
 
 

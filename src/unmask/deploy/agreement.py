@@ -38,7 +38,7 @@ def reference(trained: Trained, data: str | None) -> Reference:
     try:
         images = load_as_trained(trained, data, on_bad_file="skip", limit=max(SIZES)).readable
     except UserError as error:
-        raise UserError(f"no images to check the export with: {error}; --data names others") from None
+        raise UserError(f"no images to check the export with: {error}; `data` names others") from None
     order = torch.arange(max(SIZES)) % len(images)
     normalised = next(iter(images.batches(order, len(order)))).images
     low, high = trained.card.format.value_range

@@ -67,7 +67,9 @@ def export(
     require_choice("inputs", inputs, ("stored", "normalised"))
     out = run / f"export-{to}" if out is None else out
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
-        raise UserError(f"out: {out} is {'not empty; --overwrite replaces it' if out.is_dir() else 'not a folder'}")
+        raise UserError(
+            f"out: {out} is {'not empty; `overwrite=True` replaces it' if out.is_dir() else 'not a folder'}"
+        )
     if to == "onnx":
         require_onnx()
     if push_to_hub is not None:

@@ -18,7 +18,7 @@ def require_writable(out: Path, endings: Sequence[str], *, overwrite: bool) -> N
     if out.is_dir():
         raise UserError(f"out: {out} is a folder; give a file in it")
     if out.exists() and not overwrite:
-        raise UserError(f"out: {out} exists; --overwrite replaces it")
+        raise UserError(f"out: {out} exists; `overwrite=True` replaces it")
 
 
 def write_table(out: Path, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -25,7 +25,7 @@ SETTINGS = "config.json"
 def require_timm_alone(card: Card) -> None:
     """Raise `UserError` for a network that timm cannot build without this package."""
     encoder = card.encoder
-    others = "use --to torch-export, onnx or safetensors"
+    others = 'use `to="torch-export"`, onnx or safetensors'
     if encoder.encoder == "patchnet":
         raise UserError(f"to: patchnet is not a model of timm; {others}")
     if encoder.unstrided:

@@ -22,28 +22,31 @@ def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrit
 
     Raises:
         UserError: the folder cannot be written, or its name is not UTF-8; it is not empty and neither flag is given;
-            --resume with another configuration; a flag with a folder of another kind of run, or of none; --overwrite
+            `resume` with another configuration; either with a folder of another kind of run, or of none; `overwrite`
             on a folder that holds anything else (it would delete what such a run did not write).
     """
     if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other")
+        raise UserError("`resume=True` and `overwrite=True` exclude each other")
     require_utf_8("out", str(folder))
     if folder.exists() and not folder.is_dir():
-        weights = "; these are weights, not a run: use --init" * (folder.suffix == ".safetensors")
+        weights = "; these are weights, not a run: use `init`" * (folder.suffix == ".safetensors")
         raise UserError(f"{folder}: exists and is not a folder{weights}")
     if not (folder.exists() and any(not is_cut_off(path) for path in folder.iterdir())):
         _require_writable(folder)
         return False
     if not (resume or overwrite):
-        go_on = "" if kind_of_config(config) is AUDIT else "--resume to continue it, "
-        raise UserError(f"{folder}: not empty; use {go_on}--overwrite to replace it, or another --out")
-    flag = "--overwrite" if overwrite else "--resume"
+        if kind_of_config(config) is AUDIT:
+            raise UserError(f"{folder}: not empty; use `overwrite=True` to replace it, or another `out`")
+        raise UserError(
+            f"{folder}: not empty; use `resume=True` to continue it, `overwrite=True` to replace it, or another `out`"
+        )
+    flag = "`overwrite=True`" if overwrite else "`resume=True`"
     if not (folder / CONFIG_FILE).exists():
         raise UserError(f"{folder}: {flag} refused, the folder is not empty and holds no run of this package")
     kind, _ = parse_config(folder / CONFIG_FILE)
     wanted = kind_of_config(config)
     if kind is not wanted:
-        raise UserError(f"{folder}: {flag} refused, this is a {kind.name}, not a {wanted.name}; give another --out")
+        raise UserError(f"{folder}: {flag} refused, this is a {kind.name}, not a {wanted.name}; give another `out`")
     if overwrite:
         _require_own(folder, to_json(config), kind)
     else:
@@ -87,14 +90,14 @@ def _require_writable(folder: Path) -> None:
 
 
 def _require_own(folder: Path, config: Any, kind: RunKind) -> None:
-    """Raise UserError where --overwrite would delete what the run needs, or what no such run wrote."""
+    """Raise UserError where `overwrite` would delete what the run needs, or what no such run wrote."""
     if inside := _paths_inside(config, folder):
-        raise UserError(f"{folder}: --overwrite refused, it would delete {inside[0]}, which this run needs")
+        raise UserError(f"{folder}: `overwrite=True` refused, it would delete {inside[0]}, which this run needs")
     if strange := foreign_files(folder, kind):
         named = ", ".join(strange[:3]) + f" and {len(strange) - 3} more" * (len(strange) > 3)
         raise UserError(
-            f"{folder}: --overwrite refused, it would delete what a {kind.name} does not write: {named}; "
-            "move that away, or give another --out"
+            f"{folder}: `overwrite=True` refused, it would delete what a {kind.name} does not write: {named}; "
+            "move that away, or give another `out`"
         )
 
 
@@ -114,8 +117,8 @@ def require_same_data(folder: Path, fingerprint: str) -> None:
     before = facts.data.fingerprint if facts is not None and facts.data is not None else fingerprint
     if before != fingerprint:
         raise UserError(
-            f"{folder}: --resume refused, the images, labels or splits are not those the run began with "
-            f"(fingerprint {before}, now {fingerprint}); restore them, or start anew with another --out"
+            f"{folder}: `resume=True` refused, the images, labels or splits are not those the run began with "
+            f"(fingerprint {before}, now {fingerprint}); restore them, or start anew with another `out`"
         )
 
 
@@ -123,8 +126,8 @@ def _require_same(old: Any, new: Any, folder: Path) -> None:
     differing = [name for name in _differences(old, new) if name.split(".")[-1] not in _FREE_ON_RESUME]
     if differing:
         raise UserError(
-            f"{folder}: --resume refused, these fields differ from the run's config.json: {', '.join(differing[:5])}; "
-            "give the same values, or another --out"
+            f"{folder}: `resume=True` refused, these fields differ from the run's config.json: "
+            f"{', '.join(differing[:5])}; give the same values, or another `out`"
         )
 
 

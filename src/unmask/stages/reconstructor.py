@@ -77,7 +77,7 @@ def _require_cells(encoder: Encoder, image_size: tuple[int, int]) -> None:
     side = 4 * encoder.cell
     raise UserError(
         f"image_size = {image_size[0]} {image_size[1]} is one mask cell of {encoder.cell} pixels (the encoder's last "
-        f"stride unless --cell is given): give a larger --image-size, for example {side} {side}, or a smaller --cell"
+        f"stride unless `cell` is given): give a larger `image_size`, for example {side} {side}, or a smaller `cell`"
     )
 
 

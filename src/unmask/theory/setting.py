@@ -111,5 +111,5 @@ def require_growth_window(setting: Setting) -> None:
         raise UserError(
             f"teacher_scale = {tau!r} is outside its window: gain b = {setting.gain:.3g} must be above tau, "
             f"and effective gain B = {gain:.3g} below tau^q = {tau**q:.3g}; change teacher_scale, gain or mask_ratio, "
-            "or use --break"
+            "or use `break_`"
         )

@@ -87,7 +87,7 @@ def _require_own_sharding(engine: Accelerator) -> None:
     if engine.distributed_type in _OTHER_ENGINES:
         raise UserError(
             f"{engine.distributed_type.value} is not supported: launch with plain data parallelism (accelerate launch "
-            "--multi_gpu, or torchrun), and give --shard to shard the model over the processes"
+            "--multi_gpu, or torchrun), and give `shard=True` to shard the model over the processes"
         )
 
 

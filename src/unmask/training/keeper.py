@@ -65,7 +65,7 @@ class Keeper:
         with fail_together():
             if header.get("batch_size", self.batch_size) != self.batch_size:
                 raise UserError(
-                    f"{self.folder}: --resume refused, {before} processes shared batches of "
+                    f"{self.folder}: `resume=True` refused, {before} processes shared batches of "
                     f"{header['batch_size']}, {now} would need batches of {self.batch_size}; start {before} processes"
                 )
         if before != now and self.engine.is_main_process:
@@ -81,7 +81,7 @@ class Keeper:
     def stop(self, done: int) -> None:
         """End a run that SIGTERM asked to end, after it was saved: one process says so."""
         with fail_together():
-            raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with --resume")
+            raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with `resume=True`")
 
 
 def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimiser: Any) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def peers_may_end() -> Iterator[None]:
             raise SystemExit(2) from None
         raise UserError(
             "another process of this run has ended (its own line says why; without one it was killed, perhaps for want "
-            "of memory); what was saved is kept, go on with --resume"
+            "of memory); what was saved is kept, go on with `resume=True`"
         ) from None
 
 

@@ -264,7 +264,7 @@ def drain(progress: Progress) -> list[dict[str, Any]]:
         for name, value in watched.items():
             if not np.isfinite(value):
                 raise UserError(
-                    f"the {name} is {value} at step {step + 1}: lower lr, raise warmup or use --precision no; "
+                    f'the {name} is {value} at step {step + 1}: lower lr, raise warmup or use `precision="no"`; '
                     "the checkpoints before it are kept"
                 )
         rows.append(row)

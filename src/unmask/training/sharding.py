@@ -42,10 +42,14 @@ def told_to_shard() -> bool:
         return False
     version = os.environ.get("FSDP_VERSION", "1")
     if version != "2":
-        raise UserError(f"--use_fsdp came with FSDP {version}: launch with --fsdp_version 2, or torchrun and --shard")
+        raise UserError(
+            f"--use_fsdp came with FSDP {version}: launch with --fsdp_version 2, or torchrun and `shard=True`"
+        )
     for name, value in _OTHER_WAYS.items():
         if os.environ.get(name, "").lower() == value:
-            raise UserError(f"--{name.lower()} {value} is not supported: leave it away, or use torchrun and --shard")
+            raise UserError(
+                f"--{name.lower()} {value} is not supported: leave it away, or use torchrun and `shard=True`"
+            )
     return True
 
 
@@ -71,7 +75,7 @@ def wants_sharding(asked: bool, precision: str) -> bool:
     if not connected():
         raise UserError("shard: a network is sharded over processes, but one was started: use torchrun or accelerate")
     if precision == "fp16":
-        raise UserError("shard: fp16 scales its loss by gradients of the whole network; use --precision bf16")
+        raise UserError('shard: fp16 scales its loss by gradients of the whole network; use `precision="bf16"`')
     return True
 
 
@@ -79,7 +83,7 @@ def require_axes(network: nn.Module) -> None:
     """Raise `UserError` for parameters without an axis (NFNet's skip gains): FSDP2 takes none."""
     single = next((name for name, parameter in network.named_parameters() if parameter.ndim == 0), None)
     if single is not None:
-        raise UserError(f"shard: {single} is a single number without an axis, which FSDP2 cannot take: give no --shard")
+        raise UserError(f"shard: {single} is a single number without an axis, which FSDP2 cannot take: omit `shard`")
 
 
 def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:

@@ -46,8 +46,8 @@ def start_tracker(engine: Accelerator, folder: Path, config: Any) -> None:
             engine.init_trackers(_PROJECT, config=flat(to_json(config)), init_kwargs=settings)
         except Exception as error:
             raise UserError(
-                f"tracker: {_name(engine)} does not start: {_first_line(error)}; mend that, or leave --tracker out, "
-                "and give --resume"
+                f"tracker: {_name(engine)} does not start: {_first_line(error)}; mend that, or omit `tracker`, "
+                "and give `resume=True`"
             ) from error
 
 
