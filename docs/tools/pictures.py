@@ -161,7 +161,7 @@ def main() -> None:
             print(IMAGES / name)
     with tempfile.TemporaryDirectory() as name:
         picture = reconstruction(Path(name))
-        with Image.open(picture) as image:
+        with Image.open(picture, formats=("PNG",)) as image:
             image.crop((0, 0, min(image.width, 804), image.height)).quantize(64).save(IMAGES / "reconstruction.png")
     print(IMAGES / "reconstruction.png")
 

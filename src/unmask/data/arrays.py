@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from unmask.data.decode import named
 from unmask.data.image_format import kind_of
 from unmask.data.manifest import encode_groups, encode_labels, one_class, require_whole_groups, text_of
+from unmask.data.naming import in_line
+from unmask.data.npy import read_member
 from unmask.data.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.data.texts import Texts
 from unmask.errors import UserError
@@ -88,8 +90,6 @@ def _from_npz(file: Path) -> Source:
     else:
         found = [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
         named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
-    if not named:
-        raise UserError(f"{file}: no array images or train_images; found {', '.join(parts) or 'nothing'}")
     images = [channels_first(values, _part(file, split)) for split, (values, _) in named.items()]
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
@@ -114,11 +114,18 @@ def _from_npz(file: Path) -> Source:
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
+    """The arrays that are used; others in the file are not read."""
     with named(file), file.open("rb") as handle:
         if not zipfile.is_zipfile(handle):
             raise UserError("not a .npz file, or cut off")
-        with np.load(handle, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with zipfile.ZipFile(handle) as archive:
+            there = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            prefixes = ("",) if "images" in there else (f"{TRAIN}_", f"{VAL}_", f"{TEST}_")
+            used = ["groups", "split", *(f"{prefix}{what}" for prefix in prefixes for what in ("images", "labels"))]
+            if not any(name.endswith("images") for name in used if name in there):
+                listed = in_line(", ".join(there[:10])) or "nothing"
+                raise UserError(f"no array images or train_images; found {listed}{' ...' if len(there) > 10 else ''}")
+            return {name: read_member(archive, name) for name in used if name in there}
 
 
 def _splits(

@@ -16,6 +16,7 @@ from unmask.data.deep import loses_depth, read_deep_png
 from unmask.data.jpeg import is_plain, read_jpeg
 from unmask.data.modes import finite, to_array
 from unmask.data.naming import one_line, shown
+from unmask.data.npy import read_array
 from unmask.data.orientation import upright
 from unmask.data.stored import File, readable
 from unmask.data.tiff import full_pages, open_tiff, pages_of, read_tiff_page, seek
@@ -23,6 +24,8 @@ from unmask.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
 """Names of files that are taken for images, in any case."""
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
 JPEG = (".jpg", ".jpeg")
 """Files that are read into memory as a whole, to be opened and decoded from there."""
 PNG_END = b"IEND\xaeB`\x82"
@@ -138,7 +141,7 @@ def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None
     in_memory = whole and path.suffix.lower() in JPEG
     with nullcontext(BytesIO(path.read_bytes())) if in_memory else readable(path) as file:
         try:
-            image = Image.open(file)
+            image = Image.open(file, formats=FORMATS)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             raise UserError("the image is too large to decode whole: cut it into tiles") from None
         except Image.UnidentifiedImageError:
@@ -191,10 +194,10 @@ def require_whole_png(path: File) -> None:
 def read_npy(path: File, *, mapped: bool = False) -> NDArray[np.generic]:
     """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W); `mapped` where it is on disk."""
     if mapped and isinstance(path, Path):
-        values = np.load(path, allow_pickle=False, mmap_mode="r")
+        values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
     else:
         with path.open("rb") as file:
-            values = np.load(file, allow_pickle=False)
+            values = read_array(file)
     if values.ndim == 2:
         values = values[None]
     elif values.ndim == 3 and values.shape[2] < values.shape[0]:

@@ -34,7 +34,7 @@ def read_deep_png(path: File) -> NDArray[np.generic]:
 
 def _bytes_of_png(path: File, order: str) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
     """One byte of each value, (H, W, C), and the color that stands for transparent, if there is one."""
-    with readable(path) as file, Image.open(file) as image:
+    with readable(path) as file, Image.open(file, formats=("PNG",)) as image:
         tile = getattr(image, "tile")[0]  # noqa: B009, declared for files only
         mode = str(tile.args).partition(";")[0]
         if mode not in ("RGB", "RGBA"):

@@ -48,13 +48,15 @@ def suggested(data: str) -> str:
 def _first_side(path: Path) -> int:
     from PIL import Image, UnidentifiedImageError
 
+    from unmask.data.decode import FORMATS
+
     files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
     images = [file for file in files if path.is_dir() and _is_image(file.name)]
     tars = (_first_of_tar(file) for file in files if file.suffix.lower() == ".tar" and file.is_file())
     found: Iterator[Path | BytesIO] = chain(images, tars)
     for file in found:
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 return min(image.size)
         except (OSError, UnidentifiedImageError):
             continue

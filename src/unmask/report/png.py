@@ -19,7 +19,7 @@ def to_png(figure: Figure) -> bytes:
 
 def png_width(png: bytes) -> int:
     """CSS pixels for which a figure was drawn, from the PNG file that `to_png` gives: its text has its own size."""
-    with Image.open(io.BytesIO(png)) as image:
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         return round(image.width * 72 / image.info.get("dpi", (72, 72))[0])
 
 
@@ -27,7 +27,7 @@ def data_uri(png: bytes) -> str:
     """A PNG file as a data URI; a large one is made at most 1200 pixels wide and stored as JPEG."""
     if len(png) <= _LARGEST_PNG:
         return "data:image/png;base64," + base64.b64encode(png).decode()
-    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image = Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGB")
     if image.width > _WIDEST:
         image = image.resize((_WIDEST, round(image.height * _WIDEST / image.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

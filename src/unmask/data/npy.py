@@ -1,0 +1,76 @@
+"""Arrays from .npy files and members of .npz files: read only where header, length and free memory agree."""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.errors import UserError
+
+_MEMORY = Path("/proc/meminfo")
+
+
+def read_array(file: BinaryIO) -> NDArray[np.generic]:
+    """The array of an open .npy file.
+
+    Raises:
+        UserError: not .npy, cut off, of Python objects, or larger than the memory that is free.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    _require_fit(file, size)
+    file.seek(0)
+    return cast(NDArray[np.generic], np.lib.format.read_array(file, allow_pickle=False))
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+    """An array of an open .npz file; the other ones are not read.
+
+    Raises:
+        UserError: as `read_array`.
+    """
+    info = archive.getinfo(f"{name}.npy")
+    try:
+        with archive.open(info) as file:
+            _require_fit(cast(BinaryIO, file), info.file_size)
+        with archive.open(info) as file:
+            return cast(NDArray[np.generic], np.lib.format.read_array(file, allow_pickle=False))
+    except UserError as error:
+        raise UserError(f"array {name}: {error}") from None
+
+
+def _require_fit(file: BinaryIO, size: int) -> None:
+    """Raise `UserError` unless the header at the start of a file claims just the bytes that are there, and few enough.
+
+    Args:
+        file: at its first byte; it is read up to the array.
+        size: bytes of the file, header included.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, kind = read(file)
+    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError):
+        raise UserError("not a .npy file, or damaged in its header") from None
+    if kind.hasobject:
+        raise UserError("holds Python objects, which are not read: store numbers or text")
+    count = math.prod(int(length) for length in shape)
+    claimed, there = count * kind.itemsize, size - file.tell()
+    if claimed != there or (kind.itemsize == 0 and count):
+        raise UserError(f"damaged: its header says {shape} of {kind}, {claimed} bytes, and {there} bytes follow")
+    free = free_memory()
+    if free is not None and claimed > free:
+        raise UserError(f"takes {claimed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    try:
+        lines = _MEMORY.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split() for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0][1]) * 1024 if found else None
