@@ -17,8 +17,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+import tiny
 from unmask.cli.main import main
+from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.image_format import ImageFormat, Kind
+from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export
 from unmask.deploy.images import load_as_trained
@@ -26,6 +29,7 @@ from unmask.deploy.served import Served
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import read_json
+from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import save_tensors
 from unmask.weights import load_weights
 
@@ -220,6 +224,16 @@ def test_the_card_of_a_pretraining(vit_run: Path, tmp_path: Path) -> None:
     assert "predicting each cell's mean" in text
     assert "None is stated yet" in text
     assert "image-feature-extraction" in text
+
+
+def test_the_card_names_the_baseline_of_a_teacher(data: Dataset, tmp_path: Path) -> None:
+    """Zero is each channel's mean over the image, not the mean of a cell."""
+    recipe = replace(tiny.pretrain_recipe(steps=2, batch_size=10), target=TargetConfig(target="ema_teacher"))
+    config = PretrainConfig(data=tiny.multiview(30, 15, 18), encoder=tiny.VIT, recipe=recipe)
+    export(pretrain(config, tmp_path / "run", progress=False, dataset=data), "safetensors", tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "(predicting each teacher channel's mean over the image: " in text
+    assert "cell's mean" not in text
 
 
 def test_an_earlier_export_is_replaced_on_demand(

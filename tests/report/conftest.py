@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,7 +17,15 @@ from unmask.audit.heatmap import part_grid, unit_heatmap
 from unmask.audit.pictures import Row, map_tiles, view_bars
 from unmask.audit.protocol import Finding
 from unmask.audit.run import write_audit
-from unmask.config import AuditRun, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
+from unmask.config import (
+    AuditRun,
+    ClassifyConfig,
+    CompareConfig,
+    DataConfig,
+    PretrainConfig,
+    PretrainRecipe,
+    TargetConfig,
+)
 from unmask.evaluate.summary import summarise
 from unmask.report.blocks import Photograph, Plate, Section
 from unmask.runs.environment import describe_environment
@@ -34,6 +42,7 @@ _LEVEL |= {"probe_mrp": 0.0, "probe_random": -0.15}
 
 
 Writer = Callable[..., Path]
+Target = Literal["pixels", "normalised_pixels", "ema_teacher"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -151,7 +160,7 @@ def write_comparison(
     return folder
 
 
-def write_pretraining(folder: Path, *, seed: int = 0, steps: int = 800) -> Path:
+def write_pretraining(folder: Path, *, seed: int = 0, steps: int = 800, target: Target = "pixels") -> Path:
     """A pretraining with a falling loss and three pictures."""
     rng = np.random.default_rng(seed)
     lines = []
@@ -180,7 +189,7 @@ def write_pretraining(folder: Path, *, seed: int = 0, steps: int = 800) -> Path:
                 }
             )
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(folder, PretrainConfig(seed=seed))
+    write_config(folder, PretrainConfig(seed=seed, recipe=PretrainRecipe(target=TargetConfig(target=target))))
     _write_environment(folder, notes=("effective learning rate 1e-3",))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "pictures").mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The page: what it says, in which order, for which folders; and that it needs nothing else."""
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -178,6 +179,29 @@ def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, cla
     assert "Right on 80.0 % of test images, learnt from 50 labelled images." in text
     assert "1 unreadable file left out" in text
     assert "start: runs/pre" in text
+
+
+@pytest.mark.parametrize(
+    ("target", "predicted"),
+    [
+        ("pixels", "each cell's mean"),
+        ("normalised_pixels", "each cell's mean"),
+        ("ema_teacher", "each teacher channel's mean over the image"),
+    ],
+)
+def test_the_loss_is_compared_with_the_baseline_of_the_target(
+    target: str, predicted: str, tmp_path: Path, pretraining_folder: Writer
+) -> None:
+    """In the headline, in the figure's alternative and in its caption; side by side also where the targets differ."""
+    pretraining = pretraining_folder(tmp_path / "pre", steps=200, target=target)
+    text = html.unescape(write_report([pretraining]).read_text(encoding="utf-8"))
+    assert len(re.findall(rf"below that of predicting {predicted} \(0\.95\)", text)) == 2
+    assert f"of predicting {predicted} (dashed)" in text
+    assert not re.search(r"\bpatch\b", text)
+    other = pretraining_folder(tmp_path / "other", steps=200, target="ema_teacher")
+    text = html.unescape(write_report([pretraining, other]).read_text(encoding="utf-8"))
+    both = " or ".join(dict.fromkeys((predicted, "each teacher channel's mean over the image")))
+    assert f"of predicting {both} (dashed)" in text
 
 
 def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:

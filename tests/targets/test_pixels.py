@@ -1,10 +1,13 @@
 """Patches, targets and the loss against their definitions written by hand."""
 
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unmask.config import TargetConfig
 from unmask.targets.pixels import VARIANCE_FLOOR, hidden_loss, paint, patchify, pixel_target, unpatchify
 from unmask.targets.target import PixelTarget
 
@@ -51,7 +54,7 @@ def test_loss_is_the_mean_over_hidden_cells() -> None:
 
 @pytest.mark.case("the loss was good, the picture bad")
 def test_baseline_is_the_loss_of_the_cells_means() -> None:
-    """What "predict the patch mean" would reach, from the same function."""
+    """What "predict the mean of each cell" would reach, from the same function."""
     target = torch.randn(2, 16, 3, 3, generator=torch.Generator().manual_seed(1))
     hidden = torch.ones(2, 3, 3, dtype=torch.bool)
     flat = PixelTarget(16, 4, normalised=False).flat(target)
@@ -59,6 +62,16 @@ def test_baseline_is_the_loss_of_the_cells_means() -> None:
     loss = hidden_loss(target, target, flat, hidden)
     assert float(loss.total) == 0
     assert float(loss.baseline) == pytest.approx(float(hidden_loss(flat, target, flat, hidden).total))
+
+
+@pytest.mark.parametrize("name", ["pixels", "normalised_pixels"])
+def test_the_flat_prediction_is_what_its_name_says(name: Literal["pixels", "normalised_pixels"]) -> None:
+    """Each cell's own mean, which is zero for normalised pixels."""
+    target = PixelTarget(16, 4, normalised=name == "normalised_pixels")
+    values = target(torch.randn(2, 1, 12, 12, generator=torch.Generator().manual_seed(1)))
+    means = values.mean(1, keepdim=True).expand_as(values)
+    torch.testing.assert_close(target.flat(values), means)
+    assert TargetConfig(target=name).baseline_name == "each cell's mean"
 
 
 def test_normalised_target_has_zero_mean_and_unit_deviation() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from unmask.config import EncoderConfig
+from unmask.config import EncoderConfig, TargetConfig
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.targets.target import TeacherTarget
@@ -77,3 +77,16 @@ def test_the_teachers_mode_is_a_choice(mode: str) -> None:
     assert torch.allclose(alone, together, atol=1e-5) == (mode == "eval")
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert not target(images).requires_grad
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
+def test_the_flat_prediction_is_what_its_name_says(name: str) -> None:
+    """Zero is each channel's mean over the image, for stacked stages and for averaged blocks."""
+    options = {"channels": (4, 4, 4, 4)} if name == "resnet10t" else {"embed_dim": 12, "depth": 2}
+    model = build_model(EncoderConfig(encoder=name, encoder_options=options), channels=1, image_size=(64, 64))
+    encoder = masked_encoder(model, image_size=(64, 64), cell=16, execution="dense")
+    target = TeacherTarget(encoder, encoder.grid, stages=2, momentum=None, mode="train", shape=(1, 64, 64))
+    values = target(torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(1)))
+    means = values.mean((2, 3), keepdim=True).expand_as(values)
+    torch.testing.assert_close(target.flat(values), means, atol=1e-5, rtol=0)
+    assert TargetConfig(target="ema_teacher").baseline_name == "each teacher channel's mean over the image"

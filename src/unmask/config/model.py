@@ -72,6 +72,15 @@ class TargetConfig:
     loss: Literal["mse", "smooth_l1"] = "mse"
     """Distance between prediction and target."""
 
+    @property
+    def baseline_name(self) -> str:
+        """What a network that has learnt no structure would predict, in words; the loss of this is the baseline.
+
+        A cell's normalised pixels have mean zero, so both kinds of pixels share one name. Features of a teacher have
+        mean zero over the image, in every channel.
+        """
+        return "each cell's mean" if self.target.endswith("pixels") else "each teacher channel's mean over the image"
+
     def __post_init__(self) -> None:
         require_choice("target", self.target, ("pixels", "normalised_pixels", "ema_teacher", "frozen_teacher"))
         require_choice("decoder", self.decoder, ("convolution", "transformer", "linear"))

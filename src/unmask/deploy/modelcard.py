@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unmask.config import to_json
+from unmask.config import PretrainConfig, to_json
 from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
 from unmask.deploy.trained import Trained
@@ -100,13 +100,13 @@ def _measured(trained: Trained) -> str:
 
 
 def _pretraining(trained: Trained) -> str:
-    looks = rows_of(ValidationRow, trained.run.metrics)
-    if not looks:
+    looks, config = rows_of(ValidationRow, trained.run.metrics), trained.run.config
+    if not looks or not isinstance(config, PretrainConfig):
         return "Nothing was recorded."
-    last = looks[-1]
+    last, baseline = looks[-1], config.recipe.target.baseline_name
     return (
-        f"Reconstruction loss on hidden cells {last.val_loss:.4f} after {last.step} steps (predicting each "
-        f"cell's mean: {last.baseline:.4f}); effective rank of the features {last.effective_rank:.1f}."
+        f"Reconstruction loss on hidden cells {last.val_loss:.4f} after {last.step} steps (predicting {baseline}: "
+        f"{last.baseline:.4f}); effective rank of the features {last.effective_rank:.1f}."
     )
 
 

@@ -16,17 +16,16 @@ _POINTS = 300
 
 
 def pretraining_loss(runs: Mapping[str, Rows]) -> Figure:
-    """Reconstruction loss of each run, with the loss of predicting every patch's mean as a dashed line beside it."""
+    """Reconstruction loss of each run in training (solid), of its baseline (dashed), and on validation (dotted)."""
     with style():
         figure = blank()
         axes = figure.add_subplot()
-        for (name, rows), colour in zip(runs.items(), _cycle(len(runs)), strict=True):
+        for rows, colour in zip(runs.values(), _cycle(len(runs)), strict=True):
             for field, line in (("loss", "-"), ("baseline", "--")):
                 steps, values = _thin(*series(rows, field, "train"))
-                label = name if field == "loss" else f"{name}: patch mean"
-                axes.plot(steps, values, color=colour, linestyle=line, linewidth=1.3, label=label)
+                axes.plot(steps, values, color=colour, linestyle=line, linewidth=1.3)
             steps, values = series(rows, "val_loss")
-            axes.plot(steps, values, color=colour, marker="o", linestyle=":", linewidth=1, label=f"{name}: validation")
+            axes.plot(steps, values, color=colour, marker="o", linestyle=":", linewidth=1)
         axes.set_xlabel("step")
         axes.set_ylabel("reconstruction loss")
         axes.set_ylim(bottom=0)

@@ -6,6 +6,7 @@ from unmask.report.blocks import Plate, Section, Story, Swatch, Table
 from unmask.report.classification import score_rows
 from unmask.report.curves import colours_of, pretraining_loss, series
 from unmask.report.folders import RunFolder
+from unmask.report.pretraining import loss_caption
 from unmask.report.words import flatten
 
 
@@ -37,7 +38,7 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
     rows = {run.name: run.metrics for run in found}
     alt = "Reconstruction loss over steps of " + ", ".join(rows)
     legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
-    plate = Plate(pretraining_loss(rows), alt, "Reconstruction loss (solid), patch mean (dashed)")
+    plate = Plate(pretraining_loss(rows), alt, loss_caption(found))
     return Section("Pretraining side by side", "", legend, [plate])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from unmask.config import TargetConfig, from_json
 from unmask.report.blocks import Photograph, Plate, Section, Story, Swatch
 from unmask.report.curves import colours_of, monitor, pretraining_loss, series
 from unmask.report.folders import RunFolder
@@ -25,7 +26,7 @@ def pretraining_story(run: RunFolder) -> Story:
 
 
 def pretraining_headline(run: RunFolder) -> str:
-    """The final loss beside the loss of predicting every patch's mean, in one sentence."""
+    """The final loss beside that of the target's baseline, in one sentence."""
     kind = "val_loss" if len(series(run.metrics, "val_loss")[0]) else "loss"
     row = next((row for row in reversed(run.metrics) if row.get(kind) is not None), None)
     if row is None:
@@ -35,9 +36,19 @@ def pretraining_headline(run: RunFolder) -> str:
     if not row.get("baseline"):
         return sentence + "."
     share = 1 - row[kind] / row["baseline"]
-    if share <= 0:
-        return f"{sentence}, no better than predicting every patch's mean ({number(row['baseline'])})."
-    return f"{sentence}, {share:.0%} below that of predicting every patch's mean ({number(row['baseline'])})."
+    better = f"{share:.0%} below that of" if share > 0 else "no better than"
+    return f"{sentence}, {better} predicting {baseline_name(run)} ({number(row['baseline'])})."
+
+
+def baseline_name(run: RunFolder) -> str:
+    """What the baseline of a pretraining's target predicts, in words."""
+    return from_json(TargetConfig, run.config["recipe"]["target"], f"{run.path / 'config.json'}: target").baseline_name
+
+
+def loss_caption(runs: Sequence[RunFolder]) -> str:
+    """What the lines of `pretraining_loss` are; runs may have different targets."""
+    baselines = " or ".join(dict.fromkeys(baseline_name(run) for run in runs))
+    return f"Reconstruction loss (solid), of predicting {baselines} (dashed), on validation (dotted)"
 
 
 def reconstruction_section(runs: Sequence[RunFolder]) -> Section:
@@ -58,12 +69,12 @@ def reconstruction_section(runs: Sequence[RunFolder]) -> Section:
 
 def training_section(runs: Sequence[RunFolder]) -> Section:
     """Loss beside its baseline, and the monitors of collapse, of all runs together."""
-    rows = {run.name: run.metrics for run in runs if len(series(run.metrics, "loss")[0])}
+    logged = [run for run in runs if len(series(run.metrics, "loss")[0])]
+    rows = {run.name: run.metrics for run in logged}
     if not rows:
         return Section("Pretraining")
-    ends = "; ".join(f"{run.name}: {pretraining_headline(run)}" for run in runs if run.name in rows)
-    caption = "Reconstruction loss (solid), of predicting the patch mean (dashed), on validation (dotted)"
-    plates = [Plate(pretraining_loss(rows), f"Reconstruction loss over steps. {ends}", caption)]
+    ends = "; ".join(f"{run.name}: {pretraining_headline(run)}" for run in logged)
+    plates = [Plate(pretraining_loss(rows), f"Reconstruction loss over steps. {ends}", loss_caption(logged))]
     monitors = (("effective_rank", "effective rank of the features"), ("feature_std", "spread of the features"))
     for field, title in monitors:
         found = {name: values for name, values in rows.items() if len(series(values, field)[0])}

@@ -25,7 +25,10 @@ class Target(Protocol):
         ...
 
     def flat(self, target: Tensor) -> Tensor:
-        """What a network would predict that has learnt no structure: the loss is shown beside the loss of this."""
+        """What a network would predict that has learnt no structure: the loss is shown beside the loss of this.
+
+        `TargetConfig.baseline_name` is its name in words.
+        """
         ...
 
     def after_step(self, student: nn.Module, done: int, total: int) -> None:
