@@ -1,6 +1,5 @@
 """Pictures: what is coloured is where the numbers are, and odd inputs are drawn too."""
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +11,6 @@ from matplotlib.colors import to_rgb
 from unmask.audit.cells import Grid
 from unmask.audit.gallery import cover, pictured
 from unmask.audit.pictures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
-from unmask.audit.views import bracketed
 from unmask.report.audit import headline
 from unmask.runs.records import AuditDifference, Interval
 
@@ -108,5 +106,3 @@ def test_headline_tells_the_first_difference() -> None:
         "a has more sufficient views than b: +0.50 [+0.20, +0.80] an image, over 5 label draws; "
         "a has more captured parts than b: +9.40 [+8.30, +10.50] of their classes."
     )
-    assert bracketed(Interval(-0.5, -1, 0, 3, ""), signed=True) == "−0.50 [−1.00, +0.00]"
-    assert json.dumps(bracketed(None)) == '"\\u2013"'

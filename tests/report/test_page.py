@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from unmask.report.folders import read_runs
 from unmask.report.page import write_report
 from unmask.report.png import data_uri
 from unmask.report.recalls import class_intervals
-from unmask.report.words import difference_interval
+from unmask.report.words import interval_text, points
 from unmask.runs.read import write_config
 
 Writer = Callable[..., Path]
@@ -136,7 +137,7 @@ def test_the_numbers_of_the_summary_are_on_the_page(page: Path, comparison: Path
         assert f"{100 * row['mean']:.1f}" in text
     for row in summary["differences"]:
         if row["metric"] == "accuracy":
-            assert f"<td>{difference_interval(row)}</td>" in text
+            assert f"<td>{interval_text(SimpleNamespace(**row), points)}</td>" in text
     for note in summary["notes"]:
         assert note[1:].replace("'", "&#39;") in text
 

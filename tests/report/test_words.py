@@ -1,8 +1,10 @@
 """Numbers in words."""
 
+import numpy as np
 import pytest
 
-from unmask.report.words import difference_interval, duration, flatten, percent, points, score_interval
+from unmask.report.words import decimal, duration, flatten, interval_text, percent, points, signed
+from unmask.runs.records import Interval
 
 
 def test_scores_and_differences() -> None:
@@ -11,8 +13,11 @@ def test_scores_and_differences() -> None:
     assert percent(None) == "–"
     assert points(-0.0223) == "−2.2"
     assert points(0.0001) == "0.0"
-    assert score_interval({"mean": 0.5, "low": 0.4, "high": 0.61}) == "50.0 [40.0, 61.0]"
-    assert difference_interval({"mean": 0.01, "low": None, "high": None}) == "+1.0"
+    assert interval_text(Interval(0.5, 0.4, 0.61, 3, ""), percent) == "50.0 [40.0, 61.0]"
+    assert interval_text(Interval(0.01, None, None, 3, ""), points) == "+1.0"
+    assert interval_text(Interval(-0.5, -1, 0, 3, ""), signed) == "−0.50 [−1.00, +0.00]"
+    assert interval_text(Interval(1.5, -0.25, 2, 3, ""), decimal) == "1.50 [−0.25, 2.00]"
+    assert interval_text(None, decimal) == signed(None) == decimal(np.nan) == "–"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from unmask.encoders.stages import evaluating
 from unmask.report.blocks import Plate, Section, Table
 from unmask.report.classes import shorten
 from unmask.report.svg import blank, style
-from unmask.report.words import percent
+from unmask.report.words import decimal, percent, points
 
 KEY = "agreement"
 INTRO = (
@@ -112,19 +112,13 @@ def _plain(value: float) -> float | None:
 
 def _pairs(names: Sequence[str], plain: Floats, fair: Floats) -> Table:
     rows = [
-        (names[i], names[j], format_cka(plain[i, j]), format_cka(fair[i, j]))
-        for i, j in combinations(range(len(names)), 2)
+        (names[i], names[j], decimal(plain[i, j]), decimal(fair[i, j])) for i, j in combinations(range(len(names)), 2)
     ]
     return Table("Pairs of networks", ("network", "and", "CKA", "debiased"), rows)
 
 
-def format_cka(value: float | None) -> str:
-    """0.53, or a dash where there is none."""
-    return f"{value:.2f}".replace("-", "−") if value is not None and np.isfinite(value) else "–"
-
-
 def _gap(gap: EnsembleGap, networks: int, images: int) -> Table:
-    row = (str(networks), percent(gap.single), percent(gap.ensemble), f"{100 * gap.gap:+.1f}".replace("-", "−"))
+    row = (str(networks), percent(gap.single), percent(gap.ensemble), points(gap.gap))
     header = ("networks", "right alone, mean, %", "right together, %", "gap, points")
     return Table(f"Ensemble gap on {images} images", header, [row])
 
@@ -154,5 +148,5 @@ def similarity(names: Sequence[str], table: Floats) -> Figure:
             spine.set_visible(False)
         for (i, j), value in np.ndenumerate(table):
             colour = "#000000" if value > 0.55 else "#ffffff"
-            axes.text(j, i, format_cka(value), ha="center", va="center", color=colour, fontsize=11)
+            axes.text(j, i, decimal(value), ha="center", va="center", color=colour, fontsize=11)
     return figure

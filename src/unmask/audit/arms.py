@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from unmask.audit.agreement_section import format_cka, measure_agreement
+from unmask.audit.agreement_section import measure_agreement
 from unmask.audit.health_section import HealthNumbers, measure_health
 from unmask.audit.measures import MEASURES
 from unmask.audit.parts_section import PartNumbers, measure_parts
 from unmask.audit.protocol import AuditData, Audited, Finding, Measure
-from unmask.audit.views import ViewNumbers, bracketed, interval, measure_views
+from unmask.audit.views import ViewNumbers, interval, measure_views
 from unmask.config import AuditConfig
 from unmask.report.blocks import Section, Table
+from unmask.report.words import decimal, interval_text, points, signed
 from unmask.runs.records import AuditDifference, Interval
 
 KEY = "arms"
@@ -182,15 +183,12 @@ def _tables(
 ) -> list[Table]:
     arms = list(means)
     rows = [
-        (q, *(bracketed(means[arm][q]) for arm in arms),
-         *(bracketed(row, signed=True) for row in differences if row.quantity == q))
+        (q, *(interval_text(means[arm][q], decimal) for arm in arms),
+         *(interval_text(row, signed) for row in differences if row.quantity == q))
         for q in means[arms[0]]
     ]  # fmt: skip
     columns = ("quantity", *arms, *(f"{arms[0]} minus {other}" for other in arms[1:]))
-    lines = [
-        (arm, f"{100 * one.ensemble_gap:+.1f}".replace("-", "−"), format_cka(one.cka_debiased))
-        for arm, one in agreement.items()
-    ]
+    lines = [(arm, points(one.ensemble_gap), decimal(one.cka_debiased)) for arm, one in agreement.items()]
     header = ("arm", "ensemble gap, points", "debiased CKA of the last stage, mean over pairs")
     return [
         Table(f"Mean [interval] over {draws} label draws", columns, rows, numeric=True),

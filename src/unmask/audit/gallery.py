@@ -14,11 +14,12 @@ from unmask.audit.cells import Grid, asking, choose_grid, fill_images, occlusion
 from unmask.audit.maps import Maps, class_maps
 from unmask.audit.pictures import Row, map_tiles
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.views import FILLS, bracketed
+from unmask.audit.views import FILLS
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval
 from unmask.report.blocks import Photograph, Section, Table
+from unmask.report.words import decimal, interval_text
 from unmask.runs.records import AuditDifference, Interval
 
 KEY = "maps"
@@ -68,7 +69,13 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
     given = [n.name for n in networks if not n.control]
     differences = [_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
     lines = [
-        (name, v.layer, " × ".join(map(str, v.grid)), bracketed(v.cover_eigen), bracketed(v.cover_grad))
+        (
+            name,
+            v.layer,
+            " × ".join(map(str, v.grid)),
+            interval_text(v.cover_eigen, decimal),
+            interval_text(v.cover_grad, decimal),
+        )
         for name, v in numbers.items()
     ]
     columns = ("network", "layer", "positions", "cover of Eigen-CAM", "cover of Grad-CAM")

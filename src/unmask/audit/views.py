@@ -21,6 +21,7 @@ from unmask.evaluate.estimate import within
 from unmask.evaluate.statistics import paired_interval
 from unmask.randomness import uniform
 from unmask.report.blocks import Photograph, Plate, Section, Table
+from unmask.report.words import decimal, interval_text, signed
 from unmask.runs.records import AuditDifference, Interval
 
 KEY = "sufficient_views"
@@ -257,8 +258,8 @@ def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDiffe
     rows = [
         (
             name,
-            bracketed(value.interval),
-            bracketed(value.two_or_more),
+            interval_text(value.interval, decimal),
+            interval_text(value.two_or_more, decimal),
             str(value.kept),
             str(value.shuffled.kept),
             str(value.left_out_fill),
@@ -273,21 +274,10 @@ def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDiffe
     )  # fmt: skip
     tables = [Table("Sufficient views [interval over images]", columns, rows, numeric=True)]
     if differences:
-        lines = [(d.model, d.baseline, bracketed(d, signed=True), str(d.n)) for d in differences]
+        lines = [(d.model, d.baseline, interval_text(d, signed), str(d.n)) for d in differences]
         header = ("network", "minus", "difference of views [interval]", "images kept for both")
         tables.append(Table("Paired over the same images", header, lines, numeric=True))
     return tables
-
-
-def bracketed(row: Interval | AuditDifference | None, *, signed: bool = False) -> str:
-    """1.52 [1.40, 1.66], or a dash where there is nothing to average."""
-    if row is None or row.mean is None:
-        return "–"
-    sign = "+" if signed else ""
-    text = f"{row.mean:{sign}.2f}"
-    if row.low is not None:
-        text += f" [{row.low:{sign}.2f}, {row.high:{sign}.2f}]"
-    return text.replace("-", "−")
 
 
 def _notes(numbers: Mapping[str, ViewNumbers], config: AuditConfig) -> list[str]:

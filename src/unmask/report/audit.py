@@ -9,7 +9,7 @@ from unmask.config import to_json
 from unmask.errors import UserError
 from unmask.report.blocks import Fold, Section, Story, Table
 from unmask.report.html import render_page
-from unmask.report.words import flatten
+from unmask.report.words import flatten, interval_text, signed
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, AUDIT_PICTURES
 from unmask.runs.read import read_config, read_environment, read_record
@@ -83,8 +83,7 @@ def headline(differences: Sequence[AuditDifference]) -> str:
 def _compared(row: AuditDifference, what: str) -> str:
     """mrp has more captured parts than scratch_best: +9.40 [+8.29, +10.51]."""
     name, baseline, low, high = row.model, row.baseline, row.low, row.high
-    interval = "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
-    measured = f"{row.mean:+.2f}{interval}".replace("-", "−")
+    measured = interval_text(row, signed)
     if low is None or high is None or low <= 0 <= high:
         return f"{name} and {baseline} do not differ measurably in {what}: {measured}"
     return f"{name} has {'more' if low > 0 else 'fewer'} {what} than {baseline}: {measured}"

@@ -14,8 +14,9 @@ from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, seconds_of_run, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import difference_interval, duration, percent, points, score_interval
+from unmask.report.words import duration, interval_text, percent, points
 from unmask.runs.files import read_json
+from unmask.runs.records import Interval
 
 Rows = Sequence[Mapping[str, Any]]
 _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
@@ -66,9 +67,7 @@ def verdict_board(verdicts: Rows, budgets: Sequence[int]) -> Board:
     rows = []
     for split in dict.fromkeys(row["split"] for row in verdicts):
         places = [found.get((split, budget)) for budget in budgets]
-        rulings = [
-            None if row is None else Ruling(row["verdict"], difference_interval(row), row["sentence"]) for row in places
-        ]
+        rulings = [None if row is None else Ruling(row["verdict"], _difference(row), row["sentence"]) for row in places]
         rows.append((describe_split(split), rulings))
     primary = {row["budget"] for row in verdicts if row["primary"]}
     columns = [f"{budget} a class{' (primary)' if budget in primary else ''}" for budget in budgets]
@@ -161,7 +160,7 @@ def _score_table(
     for arm, (one, suffix) in product(arms, shown.items()):
         cells = [found.get((arm, one, budget)) for budget in budgets]
         if any(cells):
-            scores = ["–" if cell is None else score_interval(cell) for cell in cells]
+            scores = [interval_text(cell and _interval(cell), percent) for cell in cells]
             counts = sorted({str(cell["n"]) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
     caption = f"{name[0].upper()}{name[1:]} on {describe_split(split)}, %: mean [interval]"
@@ -177,7 +176,7 @@ def _differences(summary: Mapping[str, Any]) -> Section:
             continue
         where = describe_split(split)
         alt = f"Paired differences of accuracy on {where}: " + "; ".join(
-            f"{row['arm']} against {row['baseline']} with {row['budget']} labels a class {difference_interval(row)}"
+            f"{row['arm']} against {row['baseline']} with {row['budget']} labels a class {_difference(row)}"
             for row in rows
         )
         figure = forest(rows, settings["budgets"], settings["smallest_effect"])
@@ -190,13 +189,21 @@ def _differences(summary: Mapping[str, Any]) -> Section:
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
 
 
+def _difference(row: Mapping[str, Any]) -> str:
+    return interval_text(_interval(row), points)
+
+
+def _interval(row: Mapping[str, Any]) -> Interval:
+    return Interval(row["mean"], row["low"], row["high"], row["n"], row["method"])
+
+
 def _difference_table(rows: Rows, where: str) -> Table:
     lines = []
     for row in rows:
         name = row["baseline"]
         if name == "best scratch arm":
             name = f"{name}: {row.get('baseline_arm', '')}"
-        lines.append((row["arm"], name, str(row["budget"]), difference_interval(row), str(row["n"]), row["method"]))
+        lines.append((row["arm"], name, str(row["budget"]), _difference(row), str(row["n"]), row["method"]))
     columns = ("arm", "baseline", "labels a class", "difference [interval]", "n", "method")
     return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
 

@@ -10,7 +10,7 @@ from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import class_differences
 from unmask.report.folders import RunFolder
 from unmask.report.palette import look
-from unmask.report.words import difference_interval, points
+from unmask.report.words import interval_text, points
 from unmask.runs.records import Interval
 
 Rows = Sequence[Mapping[str, Any]]
@@ -31,7 +31,7 @@ def class_section(run: RunFolder) -> Section:
             f"{name} {points(interval.mean)}" for name, interval in rows
         )
         plates.append(Plate(class_differences(rows), alt, f"Recall on {where}"))
-        lines = [(name, difference_interval(vars(interval)), str(interval.n)) for name, interval in rows]
+        lines = [(name, interval_text(interval, points), str(interval.n)) for name, interval in rows]
         tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
     intro = (
         f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels a class. "

@@ -1,7 +1,10 @@
 """Numbers as a reader wants them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from unmask.runs.records import AuditDifference, Interval
 
 
 def percent(share: float | None) -> str:
@@ -17,18 +20,26 @@ def points(share: float | None) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def score_interval(row: Mapping[str, Any]) -> str:
-    """Mean and interval of a score: 73.3 [72.6, 74.1]."""
-    if row["low"] is None:
-        return percent(row["mean"])
-    return f"{percent(row['mean'])} [{percent(row['low'])}, {percent(row['high'])}]"
+def decimal(value: float | None) -> str:
+    """Two decimals: −0.50, with a true minus sign; a dash for None and NaN."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
-def difference_interval(row: Mapping[str, Any]) -> str:
-    """Mean and interval of a difference: +2.2 [+1.5, +2.9]."""
-    if row["low"] is None:
-        return points(row["mean"])
-    return f"{points(row['mean'])} [{points(row['low'])}, {points(row['high'])}]"
+def signed(value: float | None) -> str:
+    """Two decimals with a sign: +1.50."""
+    return f"+{decimal(value)}" if value is not None and value >= 0 else decimal(value)
+
+
+def interval_text(row: Interval | AuditDifference | None, text: Callable[[float | None], str]) -> str:
+    """Mean and interval: 73.3 [72.6, 74.1]; the mean alone where it has no interval, a dash without a row.
+
+    Args:
+        row: what was estimated.
+        text: writes each number: `percent`, `points`, `decimal` or `signed`.
+    """
+    if row is None or row.low is None:
+        return text(None if row is None else row.mean)
+    return f"{text(row.mean)} [{text(row.low)}, {text(row.high)}]"
 
 
 def duration(seconds: float) -> str:
