@@ -19,6 +19,7 @@ from unmask.audit.cells import Grid
 from unmask.report.classes import shorten
 from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from unmask.report.svg import blank, style
+from unmask.wording import plural
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 _HATCHES = ("", "//", "..", "\\\\", "xx", "--")
@@ -113,7 +114,7 @@ def _draw_sets(axes: Axes, picture: Floats, cells: NDArray[np.int64] | None, gri
     inside = wide > 0
     tinted[inside] = 0.5 * picture[inside] + 0.5 * colours[wide[inside] - 1]
     axes.imshow(tinted, interpolation="nearest")
-    axes.set_title(f"{cells.max(initial=0)} view{'s' if cells.max(initial=0) != 1 else ''}", fontsize=10)
+    axes.set_title(plural(cells.max(initial=0), "view"), fontsize=10)
     for row, column in np.argwhere(cells > 0):
         y, x = row * grid.side - 0.5, column * grid.side - 0.5
         tall, across = min(grid.side, height - row * grid.side), min(grid.side, width - column * grid.side)

@@ -59,7 +59,8 @@ def _reason(box: str) -> str:
     lines = [re.sub("[-─]{9,}", "", line).strip("│╭╮╰╯ ") for line in box.splitlines()]
     reason = " ".join(takewhile(bool, dropwhile(lambda line: not line, lines[1:]))) or " ".join(box.split())
     near = re.findall(r"^[│ ]+(--[a-z][\w.-]*)", box.partition("Perhaps you meant")[2], re.M)
-    return reason.rstrip(".") + f"; perhaps you meant {' or '.join(dict.fromkeys(near))}" * bool(near)
+    meant = f"; perhaps you meant {' or '.join(dict.fromkeys(near))}" if near else ""
+    return reason.rstrip(".") + meant
 
 
 def with_flags(message: str, names: Collection[str]) -> str:

@@ -160,6 +160,6 @@ def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
     """One text an image; "" for none and for -1."""
     if values.shape[:1] != (count,) or values.size != count:
         one_hot = values.shape[:1] == (count,) and where.endswith("labels")
-        rows = "; of one-hot rows store the argmax" * one_hot
+        rows = "; of one-hot rows store the argmax" if one_hot else ""
         raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},){rows}")
     return ["" if text == "-1" else text for text in map(text_of, values.reshape(-1).tolist())]

@@ -15,6 +15,7 @@ from unmask.data.plan import COPY
 from unmask.data.read import read_source
 from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
+from unmask.wording import plural
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _counted(fates: np.ndarray) -> dict[str, int]:
 
 def _form(found: Looked) -> str:
     depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[found.kind]
-    return f"{found.shape[0]} channel{'s' * (found.shape[0] > 1)}, {depth}"
+    return f"{plural(found.shape[0], 'channel')}, {depth}"
 
 
 def _channel_errors(config: DataConfig, forms: Counter[str]) -> list[str]:
@@ -130,12 +131,12 @@ def _duplicate_warnings(
     if across:
         extra = sum(len(group) - 1 for group in across)
         warnings.append(
-            f"{extra} exact duplicate{'s' * (extra > 1)} across splits: {'; '.join(map(where, across[:5]))}; training "
+            f"{plural(extra, 'exact duplicate')} across splits: {'; '.join(map(where, across[:5]))}; training "
             "keeps each in the split nearest to the test only"
         )
     if pairs:
         shown = "; ".join(where(list(pair)) for pair in pairs[:5])
-        warnings.append(f"{len(pairs)} pair{'s' * (len(pairs) > 1)} across splits look saved again: {shown}")
+        warnings.append(f"{plural(len(pairs), 'pair')} across splits look saved again: {shown}")
     return warnings
 
 
@@ -166,7 +167,8 @@ def _channels(found: list[Looked]) -> tuple[dict[str, float], ...]:
 def as_text(report: Report) -> str:
     """The report for people: problems last, where they are seen."""
     sizes = ", ".join(f"{size}: {n}" for size, n in report.sizes.items())
-    more = f", and {report.different_sizes - len(report.sizes)} other sizes" * (report.different_sizes > 10)
+    others = report.different_sizes - len(report.sizes)
+    more = f", and {plural(others, 'other size')}" if others else ""
     lines = [
         f"{report.data}: {report.images} images, {len(report.classes)} classes",
         "forms: " + ", ".join(f"{form}: {n}" for form, n in report.forms.items()),

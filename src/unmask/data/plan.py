@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
+from unmask.wording import plural
 
 PRETRAIN = "pretrain"
 COPY = "copy"
@@ -55,7 +56,7 @@ class Plan:
         if self.twins:
             row, twin = next(iter(self.twins.items()))
             names = self.source.names
-            count = f"{len(self.twins)} exact duplicate{'s' * (len(self.twins) > 1)} across splits"
+            count = f"{plural(len(self.twins), 'exact duplicate')} across splits"
             pair = f"{names[row]} ({self.splits[row]}) = {names[twin]} ({self.splits[twin]})"
             notes.append(f"{count}, kept only in the split nearest to the test, e.g. {pair}")
         if self.transductive:
@@ -74,7 +75,7 @@ class Plan:
             if name in given or not lacking:
                 continue
             needed = 3 if name == TEST and VAL not in given else 2
-            first, more = self.source.classes[lacking[0]], f" and of {len(lacking) - 1} more" * (len(lacking) > 1)
+            first, more = self.source.classes[lacking[0]], f" and of {len(lacking) - 1} more" if lacking[1:] else ""
             what = f"{word} images of class {first}{more}" if len(lacking) < len(known) else f"{word} images"
             notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {mend}, or give a split")
         return tuple(notes)
@@ -98,5 +99,5 @@ class Plan:
             copies, unreadable = (int((of_class == fate).sum()) for fate in (COPY, UNREADABLE))
             lost = [f"{copies} are copies of these"] * bool(copies) + [f"{unreadable} unreadable"] * bool(unreadable)
             message = f"class {self.source.classes[label]} has validation or test images, but no training image"
-            messages.append(message + f" (of {len(of_class)}, {', '.join(lost)})" * bool(lost))
+            messages.append(message + (f" (of {len(of_class)}, {', '.join(lost)})" if lost else ""))
         return messages

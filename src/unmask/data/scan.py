@@ -94,7 +94,7 @@ class Scanned:
         if self.own is None or self.own == self.format.size:
             return ()
         (height, width), (new_height, new_width) = self.own, self.format.size
-        stretched = ", which stretches them," * (height * new_width != width * new_height)
+        stretched = ", which stretches them," if height * new_width != width * new_height else ""
         return (
             f"all images are {height}x{width} (height x width) and are resized to {new_height}x{new_width}{stretched} "
             f"by the image_size that was asked for; `image_size=({height}, {width})` leaves them as they are",

@@ -17,6 +17,7 @@ from unmask.deploy.trained import Trained, read_trained
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.tokens import TOKEN_MODELS
 from unmask.errors import UserError
+from unmask.wording import plural
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Embedded:
     left_out: int
 
     def __str__(self) -> str:
-        skipped = f"; {self.left_out} unreadable files left out" if self.left_out else ""
+        skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         return f"{self.out}: {' x '.join(map(str, self.shape))} features of {self.images} images{skipped}"
 
 

@@ -10,6 +10,7 @@ from unmask.deploy.graphs import INPUT, ONNX, PT2
 from unmask.deploy.trained import Trained
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
 from unmask.runs.metrics import ValidationRow, rows_of
+from unmask.wording import plural
 
 README = "README.md"
 
@@ -115,7 +116,7 @@ def _input(trained: Trained, to: Format, normalised: bool) -> str:
     channels, height, width = wanted.shape
     low, high = wanted.value_range
     lines = [
-        f"- {channels} channel{'s' * (channels > 1)}, {height} x {width} pixels (height x width); other "
+        f"- {plural(channels, 'channel')}, {height} x {width} pixels (height x width); other "
         "sizes are stretched to it, bilinear with antialiasing",
         f"- stored pixel values ({wanted.kind}) from {low:g} to {high:g} count as 0 to 1"
         + (", those beyond are clipped" if wanted.clipped else ""),

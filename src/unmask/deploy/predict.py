@@ -16,6 +16,7 @@ from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.errors import UserError
 from unmask.training.engine import build_engine, fast_layout
+from unmask.wording import plural
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Predicted:
 
     def __str__(self) -> str:
         score = f"; right on {self.right} of {self.labelled} labelled ({self.accuracy:.1%})" if self.labelled else ""
-        skipped = f"; {self.left_out} unreadable files left out" if self.left_out else ""
+        skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         return f"{self.out}: {self.images} images{score}{skipped}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.evaluate.estimate import Estimate, estimate_mean
+from unmask.wording import plural
 
 Key = tuple[int | None, int]
 """(pretraining seed, label draw); the pretraining seed is None for an arm without pretraining."""
@@ -54,8 +55,7 @@ def estimate_over(values: Mapping[Key, float]) -> Estimate:
     if not pretrainings:
         return _named(estimate_mean(_means(values, 1)), "over label draws")
     if len(pretrainings) < ENOUGH_PRETRAININGS:
-        count = len(pretrainings)
-        where = f"over label draws, conditional on {count} pretraining{'s' if count > 1 else ''}"
+        where = f"over label draws, conditional on {plural(len(pretrainings), 'pretraining')}"
         return _named(estimate_mean(_means(values, 1)), where)
     if len(draws) == 1:
         return _named(estimate_mean(_means(values, 0)), "over pretrainings, conditional on 1 label draw")

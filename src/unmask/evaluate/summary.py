@@ -9,6 +9,7 @@ from unmask.evaluate.hierarchy import ENOUGH_PRETRAININGS
 from unmask.evaluate.rows import Row, difference_rows, ensemble_rows, interval_fields, mean_rows, paired, seconds_rows
 from unmask.evaluate.table import Cell, Table, arms_of, scored_splits, table_of
 from unmask.evaluate.verdict import Place, sentence, verdicts_of
+from unmask.wording import plural
 
 
 def summarise(
@@ -101,7 +102,7 @@ def _own_notes(table: Table, best: Mapping[int, str | None], verdicts: Sequence[
     notes = []
     encoders = {p for (arm, *_), values in table.items() if arm == "mrp" for p, _ in values if p is not None}
     if 0 < len(encoders) < ENOUGH_PRETRAININGS:
-        count = f"{len(encoders)} pretraining{'s' if len(encoders) > 1 else ''}"
+        count = plural(len(encoders), "pretraining")
         notes.append(
             f"The intervals are over label draws and hold for the encoders of {count} only; "
             f"{ENOUGH_PRETRAININGS} or more pretrainings would let them speak about pretraining in general."

@@ -6,6 +6,7 @@ from typing import Literal
 
 from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_equivalent, p_zero, within
 from unmask.evaluate.statistics import holm
+from unmask.wording import plural
 
 Word = Literal["gain", "loss", "equivalent", "undecided"]
 
@@ -59,8 +60,7 @@ class Place:
 
 def sentence(estimate: Estimate, verdict: Verdict, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
-    labels = f"{place.budget} label{'s' if place.budget != 1 else ''} a class"
-    where = f"With {labels}, on {describe_split(place.split)},"
+    where = f"With {plural(place.budget, 'label')} a class, on {describe_split(place.split)},"
     change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"
     interval = within(interval_of(estimate, confidence), -1.0, 1.0)
     if interval.low is None or interval.high is None:
@@ -91,8 +91,7 @@ def describe_split(split: str) -> str:
 
 
 def _points(share: float) -> str:
-    number = f"{100 * share:.1f}".removesuffix(".0")
-    return f"{number} point{'s' if number != '1' else ''}"
+    return plural(f"{100 * share:.1f}".removesuffix(".0"), "point")
 
 
 def _word(estimate: Estimate, p: float, p_equivalent: float, alpha: float) -> Word:

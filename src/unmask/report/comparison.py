@@ -17,6 +17,7 @@ from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, interval_text, percent, points
 from unmask.runs.files import read_json
 from unmask.runs.records import Interval
+from unmask.wording import plural
 
 Rows = Sequence[Mapping[str, Any]]
 _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
@@ -55,9 +56,8 @@ def comparison_story(run: RunFolder) -> Story:
 def tally(words: Sequence[str]) -> str:
     """The verdicts besides the headline, counted: "Elsewhere: 4 gains, 1 undecided."; empty without any."""
     counts = Counter(words)
-    plural = {"gain": "gains", "loss": "losses"}
-    order = ("gain", "loss", "equivalent", "undecided")
-    parts = [f"{counts[word]} {plural.get(word, word) if counts[word] > 1 else word}" for word in order if counts[word]]
+    forms = {"gain": "gains", "loss": "losses", "equivalent": "equivalent", "undecided": "undecided"}
+    parts = [plural(counts[word], word, form) for word, form in forms.items() if counts[word]]
     return f"Other budgets and images: {', '.join(parts)}." if parts else ""
 
 

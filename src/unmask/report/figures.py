@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from unmask.report.palette import BLUE, GREY, INK, look
 from unmask.report.svg import blank, style
+from unmask.wording import plural
 
 Row = Mapping[str, Any]
 
@@ -71,7 +72,7 @@ def forest(differences: Sequence[Row], budgets: Sequence[int], smallest_effect: 
     for budget in budgets:
         rows = [row for row in differences if row["budget"] == budget]
         if rows:
-            groups.append((y, f"{budget} label{'s' if budget != 1 else ''} a class"))
+            groups.append((y, f"{plural(budget, 'label')} a class"))
             places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
             y += len(rows) + 1.4
     with style():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from unmask.report.blocks import Photograph, Plate, Section, Story
 from unmask.report.png import data_uri, png_width, to_png
 from unmask.report.svg import inline_svg, svg_width, to_svg
+from unmask.wording import plural
 
 
 class Drawn(NamedTuple):
@@ -35,7 +36,7 @@ def render_template(name: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"plate": draw_plate, "photograph": draw_photograph}
+    environment.filters |= {"plate": draw_plate, "photograph": draw_photograph, "plural": plural}
     return environment.get_template(name).render(**values)
 
 

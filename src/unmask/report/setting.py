@@ -6,6 +6,7 @@ from typing import Any
 from unmask.report.blocks import Fold, Section, Table
 from unmask.report.folders import RunFolder
 from unmask.report.words import flatten
+from unmask.wording import plural
 
 
 def settings_section(run: RunFolder) -> Section:
@@ -21,7 +22,7 @@ def notes_section(notes: Sequence[str], bad_files: Sequence[str] = ()) -> Sectio
     """What the reader must know besides; the same note is shown once."""
     shown = list(dict.fromkeys(notes))
     if bad_files:
-        shown.append(f"{len(bad_files)} unreadable file{'s' if len(bad_files) > 1 else ''} left out: {bad_files[0]} …")
+        shown.append(f"{plural(len(bad_files), 'unreadable file')} left out: {bad_files[0]} …")
     return Section("Notes", notes=[note[:1].upper() + note[1:] for note in shown])
 
 

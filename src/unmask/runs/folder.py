@@ -29,7 +29,7 @@ def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrit
         raise UserError("`resume=True` and `overwrite=True` exclude each other")
     require_utf_8("out", str(folder))
     if folder.exists() and not folder.is_dir():
-        weights = "; these are weights, not a run: use `init`" * (folder.suffix == ".safetensors")
+        weights = "; these are weights, not a run: use `init`" if folder.suffix == ".safetensors" else ""
         raise UserError(f"{folder}: exists and is not a folder{weights}")
     if not (folder.exists() and any(not is_cut_off(path) for path in folder.iterdir())):
         _require_writable(folder)
@@ -94,7 +94,7 @@ def _require_own(folder: Path, config: Any, kind: RunKind) -> None:
     if inside := _paths_inside(config, folder):
         raise UserError(f"{folder}: `overwrite=True` refused, it would delete {inside[0]}, which this run needs")
     if strange := foreign_files(folder, kind):
-        named = ", ".join(strange[:3]) + f" and {len(strange) - 3} more" * (len(strange) > 3)
+        named = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
         raise UserError(
             f"{folder}: `overwrite=True` refused, it would delete what a {kind.name} does not write: {named}; "
             "move that away, or give another `out`"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unmask.encoders.protocol import Encoder
 from unmask.targets.pixels import pixel_target
 from unmask.targets.teacher import follow, momentum_at, teacher_features
+from unmask.wording import plural
 
 
 class Target(Protocol):
@@ -82,7 +83,7 @@ class TeacherTarget:
     ) -> None:
         self.encoder, self.grid, self.stages, self.momentum, self.mode = encoder, grid, stages, momentum, mode
         have = len(encoder.channels)
-        short = f"teacher_stages = {stages}: the teacher has {have} stage{'s' * (have > 1)}, the target is made of all"
+        short = f"teacher_stages = {stages}: the teacher has {plural(have, 'stage')}, the target is made of all"
         self.notes = [short] if stages > have else []
         encoder.model.requires_grad_(False)
         self._settle()

@@ -139,8 +139,9 @@ def seeded(seed: int) -> Iterator[None]:
 def effective_lr(config: OptimiserConfig, *, batch: int | None = None, processes: int = 1) -> str:
     """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
     size = batch or config.batch_size
-    parts = f"{config.accumulate} micro-batches" * (config.accumulate > 1), f"{processes} processes" * (processes > 1)
-    factors = [f"{size / (processes * config.accumulate):g} a micro-batch", *filter(None, parts)]
+    factors = [f"{size / (processes * config.accumulate):g} a micro-batch"]
+    factors += [f"{config.accumulate} micro-batches"] if config.accumulate > 1 else []
+    factors += [f"{processes} processes"] if processes > 1 else []
     made_of = f" = {' x '.join(factors)}" if len(factors) > 1 else ""
     return f"lr {config.lr:g} at batch {size}{made_of} (base lr {config.lr * 256 / size:g} per 256 images)"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from unmask.errors import UserError, is_out_of_memory, memory_line
+from unmask.wording import plural
 
 
 @contextmanager
@@ -19,5 +20,4 @@ def memory_explained(images: int, accumulate: int) -> Iterator[None]:
         pieces = f"give accumulate = {2 * accumulate} or more (now {accumulate}), or a smaller batch_size"
         smaller = "give a smaller image_size or encoder, or precision = bf16"
         advice = pieces if at_once > 1 else smaller
-        count = f"{at_once} image{'s' * (at_once > 1)}"
-        raise UserError(f"{memory_line(error)} with {count} at once: {advice}") from None
+        raise UserError(f"{memory_line(error)} with {plural(at_once, 'image')} at once: {advice}") from None

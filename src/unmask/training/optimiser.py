@@ -113,10 +113,10 @@ def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> tupl
     while batch > least and 0 < images % batch < least:
         batch -= 1
     if processes > 1 and (batch < least or 0 < images % batch < least):
+        each = f" with {config.accumulate} micro-batches each" if config.accumulate > 1 else ""
         raise UserError(
-            f"{images} images in batches of {batch} cannot be shared by {processes} processes"
-            + f" with {config.accumulate} micro-batches each" * (config.accumulate > 1)
-            + ": start fewer, or give a larger batch_size"
+            f"{images} images in batches of {batch} cannot be shared by {processes} processes{each}: start fewer, or "
+            "give a larger batch_size"
         )
     per_epoch = math.ceil(images / batch)
     total = config.steps if config.steps is not None else max(1, round(config.epochs * per_epoch))
