@@ -1,4 +1,4 @@
-"""Images whose classes have known parts: the data distribution of the theory (DESIGN 3.1) as pictures.
+"""Images whose classes have known parts: the data distribution of docs/theory.md as pictures.
 
 A class has L parts, textures of its own. A multi-view image shows all parts of its class, a single-view image only one.
 Around them lie faint parts of other classes (distractors), a smooth random field (clutter) and noise.

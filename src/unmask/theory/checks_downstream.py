@@ -20,7 +20,7 @@ def downstream_checks(run: Experiment, workers: int = 1, tally: Tally | None = N
 
 
 def fine_tuning_checks(run: Experiment) -> list[Verdict]:
-    """Claim 4 of DESIGN 3.3."""
+    """Fine-tuning keeps what was captured: claim 4 of docs/theory.md."""
     before = run.held[-1].any(1)
     correlation = torch.stack([w @ one.v.T for w, one in zip(run.tuned.weights, run.worlds, strict=True)])
     after = captured(correlation, run.setting).any(1)
@@ -42,7 +42,7 @@ def fine_tuning_checks(run: Experiment) -> list[Verdict]:
 
 
 def scratch_checks(run: Experiment) -> list[Verdict]:
-    """Claim 5 of DESIGN 3.3, and the winner of the lottery predicted from the start."""
+    """SL captures one view per class, and the start says which: claim 5 of docs/theory.md."""
     views = run.setting.data.views
     multi, single = (run.errors(run.scratch, kind) for kind in (False, True))
     share = run.setting.test_single_share
