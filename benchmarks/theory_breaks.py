@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from unmask.theory.breaks import BREAKS, broken
+from unmask.theory.broken_assumptions import BREAKS, broken
 from unmask.theory.presets import preset, without_noise
 from unmask.theory.verdict import Verdict
 from unmask.theory.verify import all_checks, verify

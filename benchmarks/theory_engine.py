@@ -19,8 +19,8 @@ from unmask.theory.capture import capture_level
 from unmask.theory.distribution import Distribution
 from unmask.theory.laws import one_feature
 from unmask.theory.occupancy import time_of_full_coverage
-from unmask.theory.pretraining import Objective, force
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_loss import Objective, force
 
 
 def baseline_loss(w: torch.Tensor, x: torch.Tensor, obj: Objective) -> torch.Tensor:

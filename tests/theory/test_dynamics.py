@@ -11,11 +11,11 @@ from scipy.integrate import solve_ivp
 from unmask.theory.distribution import Distribution
 from unmask.theory.integrate import chebyshev, descend
 from unmask.theory.laws import critical_mask_ratio, fixed_point, one_feature
-from unmask.theory.mrp import pretrain
-from unmask.theory.pretraining import Objective, force
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import block_head, supervised_force, train_from_scratch
+from unmask.theory.teacher_student_flow import pretrain
+from unmask.theory.teacher_student_loss import Objective, force
 
 SMALL = Setting(
     data=Distribution(classes=3, dim=7, patches=6, others=1.0, noise=0.02), kernels_per_class=2, samples=40, labelled=30

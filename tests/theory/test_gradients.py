@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from unmask.theory.jacobian import mrp_jacobian
 from unmask.theory.network import activation, responses, slope
-from unmask.theory.pixels import pixel_force, pixel_loss
-from unmask.theory.pretraining import Objective, force, loss, sampled_force
+from unmask.theory.pixel_form import pixel_force, pixel_loss
 from unmask.theory.sampling import Samples
 from unmask.theory.supervision import block_head, supervised_force
+from unmask.theory.teacher_student_loss import Objective, force, loss, sampled_force
 
 SHAPES = {
     "k": st.integers(1, 7),
@@ -101,7 +101,7 @@ def test_sampled_masks_average_to_the_integral() -> None:
 def test_blocks_do_not_change_the_force(monkeypatch: pytest.MonkeyPatch) -> None:
     x, w, obj = randn(0, 37, 4, 5), randn(1, 6, 5), Objective(4, 0.5, 1.4, 2.0, 0.2)
     whole = force(w, x, obj)
-    monkeypatch.setattr("unmask.theory.pretraining.BLOCK", 1)
+    monkeypatch.setattr("unmask.theory.teacher_student_loss.BLOCK", 1)
     assert torch.allclose(force(w, x, obj), whole, rtol=1e-12)
 
 

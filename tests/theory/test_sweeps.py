@@ -16,13 +16,13 @@ from unmask.report.theory_sweep import sweep_figure
 from unmask.theory.axes import parse_axes, parse_axis, vary
 from unmask.theory.capture import captured, purity
 from unmask.theory.laws import OneFeature, kernel_law, one_feature
-from unmask.theory.learners import LEARNERS, downstream_rows, learner_rows
-from unmask.theory.measures import capture_rows, correlation_rows, phase_rows, purity_rows
+from unmask.theory.learner_errors import LEARNERS, downstream_rows, learner_rows
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import downstream, world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import fine_tune, linear_probe
 from unmask.theory.sweep import axes_of, measure_of, sweep, write_table
+from unmask.theory.sweep_measures import capture_rows, correlation_rows, phase_rows, purity_rows
 
 
 def test_axes_and_changes() -> None:

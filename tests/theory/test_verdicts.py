@@ -9,7 +9,7 @@ import torch
 
 from unmask.cli.theory import Verify
 from unmask.errors import UserError
-from unmask.theory.breaks import BREAKS, broken
+from unmask.theory.broken_assumptions import BREAKS, broken
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity, views_per_class
 from unmask.theory.checks_coverage import bound_share
 from unmask.theory.checks_exact import (
@@ -22,11 +22,11 @@ from unmask.theory.checks_exact import (
     mask_integral_check,
 )
 from unmask.theory.laws import critical_mask_ratio, one_feature
-from unmask.theory.mrp import pretrain
 from unmask.theory.occupancy import coverage_bands, covered, time_of_full_coverage
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import world
 from unmask.theory.setting import require_growth_window
+from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.verdict import Verdict, as_text, failed
 
 SMALL = paper_small()

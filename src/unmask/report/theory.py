@@ -11,11 +11,11 @@ from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.checks_coverage import measured_coverage
 from unmask.theory.jobs import Told, silent, torch_threads
-from unmask.theory.measures import Row
 from unmask.theory.occupancy import Bands
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.sweep import measure_of, sweep
+from unmask.theory.sweep_measures import Row
 from unmask.theory.verdict import Verdict
 from unmask.theory.verify import all_checks
 

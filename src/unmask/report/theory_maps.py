@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from unmask.report.palette import BLUE, GREY, INK, ORANGE
 from unmask.theory.axes import Axis
-from unmask.theory.measures import PHASES, Row
+from unmask.theory.sweep_measures import PHASES, Row
 
 _LOOKS = dict(zip(PHASES, ((GREY, "x"), (ORANGE, "^"), (BLUE, "s")), strict=True))
 """Told apart by lightness and marker as well as by hue."""

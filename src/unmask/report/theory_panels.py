@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from unmask.report.palette import BLUE, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from unmask.report.theory_maps import draw_correlations, draw_phases
 from unmask.theory.axes import Axis
-from unmask.theory.measures import Row
+from unmask.theory.sweep_measures import Row
 
 WORDS = {
     "mask_ratio": "mask ratio",

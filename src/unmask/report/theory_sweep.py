@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unmask.theory.axes import Axis
-from unmask.theory.measures import Row
 from unmask.theory.setting import Setting
+from unmask.theory.sweep_measures import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unmask.theory.distribution import Distribution
-    from unmask.theory.mrp import Pretraining, pretrain
     from unmask.theory.presets import asymptotic, paper, paper_small, preset
     from unmask.theory.problem import World, world
     from unmask.theory.setting import Setting
     from unmask.theory.supervision import Supervised, fine_tune, linear_probe, train_from_scratch
+    from unmask.theory.teacher_student_flow import Pretraining, pretrain
     from unmask.theory.verdict import Verdict
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
 
 _WHERE = {
     "Distribution": "unmask.theory.distribution",
-    "Pretraining": "unmask.theory.mrp",
+    "Pretraining": "unmask.theory.teacher_student_flow",
     "Setting": "unmask.theory.setting",
     "Supervised": "unmask.theory.supervision",
     "Verdict": "unmask.theory.verdict",
@@ -46,7 +46,7 @@ _WHERE = {
     "paper": "unmask.theory.presets",
     "paper_small": "unmask.theory.presets",
     "preset": "unmask.theory.presets",
-    "pretrain": "unmask.theory.mrp",
+    "pretrain": "unmask.theory.teacher_student_flow",
     "train_from_scratch": "unmask.theory.supervision",
     "world": "unmask.theory.problem",
 }

@@ -7,10 +7,10 @@ import torch
 from unmask.theory.capture import captured, features_per_kernel, purity, winners
 from unmask.theory.experiment import Experiment
 from unmask.theory.laws import kernel_law, one_feature
-from unmask.theory.mrp import pretrain
 from unmask.theory.occupancy import Bands, coverage_bands, covered
 from unmask.theory.problem import world
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.verdict import Verdict
 
 

@@ -7,10 +7,10 @@ import torch
 from unmask.theory.capture import captured, own_held, views_per_class
 from unmask.theory.experiment import Experiment
 from unmask.theory.jobs import Tally, parallel
-from unmask.theory.mrp import Pretraining
-from unmask.theory.pixels import pretrain_pixels
+from unmask.theory.pixel_form import pretrain_pixels
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_flow import Pretraining
 from unmask.theory.verdict import Verdict
 
 

@@ -7,11 +7,11 @@ import torch
 
 from unmask.theory.distribution import Distribution
 from unmask.theory.laws import critical_mask_ratio, fixed_point, support_of
-from unmask.theory.mrp import pretrain
-from unmask.theory.pretraining import Objective, force, loss, sampled_force
 from unmask.theory.problem import World, world
 from unmask.theory.sampling import generator
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_flow import pretrain
+from unmask.theory.teacher_student_loss import Objective, force, loss, sampled_force
 from unmask.theory.verdict import Verdict
 
 FIXED_POINTS = (

@@ -9,11 +9,11 @@ from torch import Tensor
 from unmask.theory.capture import captured
 from unmask.theory.jobs import Tally, parallel, threads
 from unmask.theory.laws import OneFeature, one_feature
-from unmask.theory.mrp import Pretraining, pretrain
 from unmask.theory.occupancy import reading_time
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import Supervised, error, fine_tune, train_from_scratch
+from unmask.theory.teacher_student_flow import Pretraining, pretrain
 
 
 @dataclass(frozen=True)

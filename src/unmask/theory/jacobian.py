@@ -12,7 +12,7 @@ matrix, so this costs step length at most.
 import torch
 from torch import Tensor
 
-from unmask.theory.pretraining import Objective
+from unmask.theory.teacher_student_loss import Objective
 
 _BLOCK = 1 << 20
 _SILENT = 1e-3

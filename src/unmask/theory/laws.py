@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from unmask.theory.capture import capture_level
-from unmask.theory.pretraining import Objective, force
 from unmask.theory.sampling import Samples
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_loss import Objective, force
 
 
 def fixed_point(q: int, threshold: float, tau: float, gain: float) -> float:

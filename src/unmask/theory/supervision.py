@@ -15,10 +15,10 @@ from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
 from unmask.theory.network import branches, responses, silence
-from unmask.theory.pretraining import BLOCK, LEAST_ROWS
 from unmask.theory.problem import World
 from unmask.theory.sampling import Samples
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_loss import BLOCK, LEAST_ROWS
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
 from unmask.theory.jobs import Tally, Told, parallel, silent, torch_threads
-from unmask.theory.learners import downstream_rows, learner_rows
-from unmask.theory.measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
+from unmask.theory.learner_errors import downstream_rows, learner_rows
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
+from unmask.theory.sweep_measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
 
 Measure = Callable[[World], list[Row]]
 ENDINGS = (".csv", ".parquet")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from unmask.errors import UserError
-from unmask.theory.breaks import broken
+from unmask.theory.broken_assumptions import broken
 from unmask.theory.checks_coverage import binding_checks, coverage_checks
 from unmask.theory.checks_downstream import downstream_checks
 from unmask.theory.checks_exact import exact_checks

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from unmask.errors import UserError
-from unmask.theory.integrate.clocks import LOST, Field
+from unmask.theory.integrate.dormand_prince import LOST, Field
 
 GAMMA = 1.0 - 0.5**0.5
 

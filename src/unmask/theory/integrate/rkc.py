@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unmask.errors import UserError
-from unmask.theory.integrate.clocks import LOST, Field
+from unmask.theory.integrate.dormand_prince import LOST, Field
 
 _EPSILON = 2.0 / 13.0
 

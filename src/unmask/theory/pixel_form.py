@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from unmask.theory.integrate import chebyshev
-from unmask.theory.mrp import Pretraining
 from unmask.theory.network import activation, branches, silence
-from unmask.theory.pretraining import BLOCK, LEAST_ROWS
 from unmask.theory.problem import World
 from unmask.theory.sampling import generator
+from unmask.theory.teacher_student_flow import Pretraining
+from unmask.theory.teacher_student_loss import BLOCK, LEAST_ROWS
 
 
 def pixel_loss(weights: Tensor, decoder: Tensor, x: Tensor, q: int, threshold: float, keep: float) -> Tensor:

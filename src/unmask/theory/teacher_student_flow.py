@@ -15,9 +15,9 @@ from unmask.theory.capture import capture_level, clock, own_strength
 from unmask.theory.integrate import Field, Growth, grow, rosenbrock
 from unmask.theory.jacobian import mrp_jacobian
 from unmask.theory.laws import fixed_point
-from unmask.theory.pretraining import Objective, force
 from unmask.theory.problem import World
 from unmask.theory.setting import Setting
+from unmask.theory.teacher_student_loss import Objective, force
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from math import nan
 from torch import Tensor
 
 from unmask.theory.capture import captured, own_held, views_per_class
-from unmask.theory.measures import Row, encoder
 from unmask.theory.problem import World, downstream, task_features
 from unmask.theory.supervision import Supervised, fine_tune, linear_probe, logits, train_from_scratch
+from unmask.theory.sweep_measures import Row, encoder
 
 LEARNERS = ("scratch", "scratch_few", "fine_tuned", "probe")
 KINDS = ("multi", "single", "mixed")

@@ -11,11 +11,11 @@ from torch import Tensor
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity
 from unmask.theory.checks_exact import grows
 from unmask.theory.laws import OneFeature, critical_mask_ratio, kernel_law, one_feature, support_of
-from unmask.theory.mrp import pretrain
 from unmask.theory.occupancy import reading_time, time_of_full_coverage
 from unmask.theory.problem import World
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import train_from_scratch
+from unmask.theory.teacher_student_flow import pretrain
 
 Row = dict[str, float | int | str]
 PHASES = ("dead", "grows only together", "grows alone")
