@@ -9,8 +9,8 @@ import pytest
 
 from chromium import measure, needs_chromium, open_page
 from unmask.cli.main import main
-from unmask.report.theory import Findings, gather, plan
-from unmask.report.theory_page import TITLES, letters, page, tally
+from unmask.report.theory.findings import Findings, gather, plan
+from unmask.report.theory.page import TITLES, letters, page, tally
 from unmask.theory.presets import paper_small
 from unmask.theory.setting import Setting
 from unmask.theory.verdict import Verdict

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unmask.cli.main import main, parse
 from unmask.cli.theory import Sweep
 from unmask.errors import UserError
-from unmask.report.theory_sweep import sweep_figure
+from unmask.report.theory.sweep_figure import sweep_figure
 from unmask.theory.axes import parse_axes, parse_axis, vary
 from unmask.theory.capture import captured, purity
 from unmask.theory.laws import OneFeature, kernel_law, one_feature

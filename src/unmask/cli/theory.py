@@ -77,7 +77,7 @@ class Sweep:
 
     def run(self) -> int:
         """Vary, write the table and the figure of its measure beside it."""
-        from unmask.report.theory_sweep import write_figure
+        from unmask.report.theory.sweep_figure import write_figure
         from unmask.theory.presets import preset
         from unmask.theory.sweep import axes_of, run_sweep, table_path, write_table
 
@@ -110,7 +110,7 @@ class TheoryReport:
 
     def run(self) -> int:
         """Run the verdicts and the sweeps of the page, write it."""
-        from unmask.report.theory import write_report
+        from unmask.report.theory.page import write_report
 
         with _bar("report") as told:
             print(write_report(Path(self.out), self.preset, self.seeds, self.workers, told))

@@ -30,7 +30,7 @@ def write_figure(rows: Sequence[Row], measure: str, axes: Sequence[Axis], table:
 def sweep_figure(rows: Sequence[Row], measure: str, axes: Sequence[Axis], setting: Setting) -> "Figure":
     """The figure that `write_figure` writes."""
     from unmask.report.svg import blank, style
-    from unmask.report.theory_panels import panels_of, split
+    from unmask.report.theory.panels import panels_of, split
 
     kernels = setting.init_scale, setting.scratch_init_scale
     groups = {"": rows} if measure == "phases" else split(rows, axes)

@@ -1,19 +1,15 @@
-"""The page of the theory laboratory: every verdict and the figures of the sweeps, one self-contained HTML file."""
+"""What the page of the theory laboratory shows: verdicts, coverage and sweeps, computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from unmask.config.validation import require_at_least
-from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.checks_coverage import measured_coverage
 from unmask.theory.jobs import Told, silent, torch_threads
 from unmask.theory.occupancy import Bands
-from unmask.theory.presets import preset
-from unmask.theory.setting import Setting, require_growth_window
+from unmask.theory.setting import Setting
 from unmask.theory.sweep import measure_of, sweep
 from unmask.theory.sweep_measures import Row
 from unmask.theory.verdict import Verdict
@@ -42,22 +38,6 @@ class Findings:
     coverage: Curve
     """Coverage over T and K with the bands of the law."""
     sweeps: Sequence[Swept]
-
-
-def write_report(out: Path, name: str, seeds: int, workers: int = 1, told: Told = silent) -> Path:
-    """Run the verdicts and the sweeps of the preset `name`, write the page; bad arguments are refused before."""
-    from unmask.report.theory_page import page
-
-    setting = preset(name)
-    require_at_least("seeds", seeds, 1)
-    require_at_least("workers", workers, 1)
-    if out.is_dir():
-        raise UserError(f"out = {str(out)!r} is a folder: name a file in it")
-    require_growth_window(setting)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    found = gather(setting, seeds, workers, told=told)
-    out.write_text(page(name, seeds, found), encoding="utf-8")
-    return out
 
 
 def gather(

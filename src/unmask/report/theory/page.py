@@ -1,17 +1,22 @@
-"""Findings of the theory laboratory → HTML, with the words that a reader needs who knows the paper, not the code."""
+"""The page of the theory laboratory, one HTML file, in words for a reader who knows the paper but not the code."""
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from matplotlib.axes import Axes
 
+from unmask.config.validation import require_at_least
+from unmask.errors import UserError
 from unmask.report.blocks import Plate, Section, Table
 from unmask.report.html import render_template
 from unmask.report.palette import BLUE, INK, SKY
 from unmask.report.svg import blank, style
-from unmask.report.theory import Curve, Findings, Swept
-from unmask.report.theory_panels import Panel, panels_of, time_axis
-from unmask.theory.setting import Setting
+from unmask.report.theory.findings import Curve, Findings, Swept, gather
+from unmask.report.theory.panels import Panel, panels_of, time_axis
+from unmask.theory.jobs import Told, silent
+from unmask.theory.presets import preset
+from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import Verdict
 
 KINDS = {
@@ -58,6 +63,20 @@ TITLES = {
         "Pretraining data lack the first features; the task shows all of them. Fine-tuning trains the encoder too.",
     ),
 }
+
+
+def write_report(out: Path, name: str, seeds: int, workers: int = 1, told: Told = silent) -> Path:
+    """Run the verdicts and the sweeps of the preset `name`, write the page; bad arguments are refused before."""
+    setting = preset(name)
+    require_at_least("seeds", seeds, 1)
+    require_at_least("workers", workers, 1)
+    if out.is_dir():
+        raise UserError(f"out = {str(out)!r} is a folder: name a file in it")
+    require_growth_window(setting)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found = gather(setting, seeds, workers, told=told)
+    out.write_text(page(name, seeds, found), encoding="utf-8")
+    return out
 
 
 def page(name: str, seeds: int, found: Findings) -> str:
