@@ -4,7 +4,7 @@ pairs), and its sufficient views tell networks that know one view a class from n
 What is known by construction: matched filters of the parts' textures with some filters left out; and networks trained
 on images from which some parts were left out altogether, at the same strength for all parts. `one`: one part of each
 class is known, `two`: both, `mixed`: drawn for each class. Textures, weights and images differ from seed to seed. The
-threshold of `unmask.audit.units` was chosen on the seeds 100 to 103; the seeds reported start at 300.
+threshold of `unmask.audit.measures.part_units` was chosen on the seeds 100 to 103; the seeds reported start at 300.
 
 Every network is written to a file of its own in --out, so a run can be stopped and continued; what is there is not
 computed again. Exit 1 where a claim falls short, or while there are fewer than 20 networks to tell apart.
@@ -25,12 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unmask.audit.auroc import auroc_matrix
-from unmask.audit.cells import asking, choose_grid, fill_images
-from unmask.audit.parts import KnownParts, alternate, contrasts, single_part_accuracy, true_parts
-from unmask.audit.stages import pooled_stages
-from unmask.audit.sufficient import sufficient_views
-from unmask.audit.units import THRESHOLD, captured_parts
+from unmask.audit.measures.auroc import auroc_matrix
+from unmask.audit.measures.known_parts import KnownParts, alternate, contrasts, single_part_accuracy, true_parts
+from unmask.audit.measures.occlusion import asking, choose_grid, fill_images
+from unmask.audit.measures.part_units import THRESHOLD, captured_parts
+from unmask.audit.measures.stage_features import pooled_stages
+from unmask.audit.measures.sufficient_views import sufficient_views
 from unmask.config import EncoderConfig
 from unmask.data.multiview import MultiViewConfig, draw_multiview, textures
 from unmask.encoders.build import build_model

@@ -21,11 +21,11 @@ from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from unmask.audit.cells import asking, choose_grid, fill_images, occlusion_maps
-from unmask.audit.gallery import METHODS, cover
-from unmask.audit.maps import class_maps
-from unmask.audit.pictures import Row, map_tiles, view_tiles
-from unmask.audit.sufficient import sufficient_views
+from unmask.audit.measures.cam import class_maps
+from unmask.audit.measures.occlusion import asking, choose_grid, fill_images, occlusion_maps
+from unmask.audit.measures.sufficient_views import sufficient_views
+from unmask.audit.sections.image_figures import Row, map_tiles, view_tiles
+from unmask.audit.sections.maps import METHODS, cover
 from unmask.runs.files import atomic_path
 
 MEAN = STD = (0.5, 0.5, 0.5)

@@ -2,9 +2,9 @@
 
     python examples/audit.py                    (seconds on one core)
 
-A measure is a function from networks and images to a `Finding`: numbers for audit.json, tables for the page. To give
-one to everybody, add it to `MEASURES` in `unmask.audit.measures`. The networks are trained on 2 and on 20 labels a
-class of the built-in images with known parts; they and the images are few, so the numbers say little.
+A measure is a function from networks and images to a `Finding`: numbers for audit.json and a section of the page. To
+give one to everybody, add it to `MEASURES` in `unmask.audit.sections.order`. The networks are trained on 2 and on 20
+labels per class of the built-in images with known parts; they and the images are few, so the numbers say little.
 """
 
 import tempfile
@@ -16,9 +16,9 @@ import torch
 
 import unmask
 from unmask.audit.networks import build_networks, read_weights
-from unmask.audit.parts_section import measure_parts
 from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.run import choose_images, write_audit
+from unmask.audit.sections.parts import measure_parts
 from unmask.config import (
     AuditConfig,
     AuditRun,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unmask.audit.maps import eigen_cam
+from unmask.audit.measures.cam import eigen_cam
 
 
 @pytest.mark.case("the sign of Eigen-CAM was arbitrary")

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from unmask.audit.health import Health
-from unmask.audit.health_section import spectra
-from unmask.audit.heatmap import part_grid, unit_heatmap
-from unmask.audit.pictures import Row, map_tiles, view_bars
+from unmask.audit.measures.health import Health
 from unmask.audit.protocol import Finding
 from unmask.audit.run import write_audit
+from unmask.audit.sections.health import spectra
+from unmask.audit.sections.image_figures import Row, map_tiles, view_bars
+from unmask.audit.sections.part_figures import part_grid, unit_heatmap
 from unmask.config import (
     AuditRun,
     ClassifyConfig,

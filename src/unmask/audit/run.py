@@ -11,10 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from unmask.audit.arms import audit_arms
-from unmask.audit.measures import MEASURES
 from unmask.audit.networks import Weights, build_networks, load_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited, Finding
+from unmask.audit.sections.draws import audit_arms
+from unmask.audit.sections.order import MEASURES
 from unmask.config import AuditConfig, AuditRun, DataConfig, to_json
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.audit.auroc import auroc_matrix
-from unmask.audit.parts import Contrasts
+from unmask.audit.measures.auroc import auroc_matrix
+from unmask.audit.measures.known_parts import Contrasts
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.audit.cells import Answer, Ask, Grid
+from unmask.audit.measures.occlusion import Answer, Ask, Grid
 
 Cells = NDArray[np.bool_]
 Status = Literal["kept", "fill", "missed"]
@@ -144,7 +144,7 @@ def sufficient_views(ask: Ask, count: int, grid: Grid, *, margin: float, evaluat
     """Search all images at once: every round asks the open questions of all searches in large batches.
 
     Args:
-        ask: the network, see `unmask.audit.cells.asking`.
+        ask: the network, see `unmask.audit.measures.occlusion.asking`.
         count: N; `ask` knows the images by their number.
         grid: the cells.
         margin: how much more probable the right class must be than any other, for every network alike.

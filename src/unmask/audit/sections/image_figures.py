@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from unmask.audit.cells import Grid
+from unmask.audit.measures.occlusion import Grid
 from unmask.report.classes import shorten
 from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
 from unmask.report.svg import blank, style

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unmask.audit.cells import Grid, asking, choose_grid, fill_images, occlusion_maps
-from unmask.audit.maps import Maps, class_maps
-from unmask.audit.pictures import Row, map_tiles
+from unmask.audit.measures.cam import Maps, class_maps
+from unmask.audit.measures.occlusion import Grid, asking, choose_grid, fill_images, occlusion_maps
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.views import FILLS
+from unmask.audit.sections.image_figures import Row, map_tiles
+from unmask.audit.sections.sufficient_views import FILLS
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unmask.audit.arms import ArmAgreement, DrawFindings, arms_section, quantities
-from unmask.audit.health import Health
-from unmask.audit.health_section import HealthNumbers
-from unmask.audit.parts_section import PartNumbers
+from unmask.audit.measures.health import Health
+from unmask.audit.measures.part_units import Purity
 from unmask.audit.protocol import Finding
-from unmask.audit.units import Purity
-from unmask.audit.views import ViewCounts, ViewNumbers
+from unmask.audit.sections.draws import ArmAgreement, DrawFindings, arms_section, quantities
+from unmask.audit.sections.health import HealthNumbers
+from unmask.audit.sections.parts import PartNumbers
+from unmask.audit.sections.sufficient_views import ViewCounts, ViewNumbers
 from unmask.report.blocks import Section
 from unmask.runs.records import AuditDifference, Interval
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from unmask.audit.agreement_section import measure_agreement
-from unmask.audit.health_section import HealthNumbers, measure_health
-from unmask.audit.measures import MEASURES
-from unmask.audit.parts_section import PartNumbers, measure_parts
 from unmask.audit.protocol import AuditData, Audited, Finding, Measure
-from unmask.audit.views import ViewNumbers, interval, measure_views
+from unmask.audit.sections.agreement import measure_agreement
+from unmask.audit.sections.health import HealthNumbers, measure_health
+from unmask.audit.sections.order import MEASURES
+from unmask.audit.sections.parts import PartNumbers, measure_parts
+from unmask.audit.sections.sufficient_views import ViewNumbers, interval, measure_views
 from unmask.config import AuditConfig
 from unmask.report.blocks import Section, Table
 from unmask.report.words import decimal, interval_text, points, signed

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unmask.audit.parts import (
+from unmask.audit.measures.known_parts import (
     KnownParts,
     alternate,
     contrasts,

@@ -8,9 +8,9 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 
-from unmask.audit.cells import Grid
-from unmask.audit.gallery import cover, pictured
-from unmask.audit.pictures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
+from unmask.audit.measures.occlusion import Grid
+from unmask.audit.sections.image_figures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
+from unmask.audit.sections.maps import cover, pictured
 from unmask.report.audit import headline
 from unmask.runs.records import AuditDifference, Interval
 

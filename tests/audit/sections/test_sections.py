@@ -9,14 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from unmask.audit.agreement_section import measure_agreement
-from unmask.audit.health import health
-from unmask.audit.health_section import measure_health, spectra
-from unmask.audit.heatmap import sort_units
-from unmask.audit.parts_section import measure_parts
+from unmask.audit.measures.health import health
+from unmask.audit.measures.part_units import Purity
 from unmask.audit.protocol import AuditData, Audited
-from unmask.audit.units import Purity
-from unmask.audit.views import shuffled_labels
+from unmask.audit.sections.agreement import measure_agreement
+from unmask.audit.sections.health import measure_health, spectra
+from unmask.audit.sections.part_figures import sort_units
+from unmask.audit.sections.parts import measure_parts
+from unmask.audit.sections.sufficient_views import shuffled_labels
 from unmask.config import AuditConfig, DataConfig, to_json
 from unmask.data.load import load_data
 from unmask.data.multiview import MultiViewConfig, textures

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unmask.audit.cells import Answer, Ask, Grid, asking, choose_grid, fill_images
-from unmask.audit.sufficient import Views, kept_by_all, search, sufficient_views
+from unmask.audit.measures.occlusion import Answer, Ask, Grid, asking, choose_grid, fill_images
+from unmask.audit.measures.sufficient_views import Views, kept_by_all, search, sufficient_views
 
 MARGIN = 0.2
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unmask.audit.layers import Layer, choose_layer, tapped, to_map
+from unmask.audit.measures.cam_layer import Layer, choose_layer, tapped, to_map
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 

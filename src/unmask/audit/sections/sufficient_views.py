@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.audit.cells import Grid, asking, choose_grid, fill_images
-from unmask.audit.pictures import view_bars, view_tiles
+from unmask.audit.measures.occlusion import Grid, asking, choose_grid, fill_images
+from unmask.audit.measures.sufficient_views import Views, kept_by_all, sufficient_views
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.sufficient import Views, kept_by_all, sufficient_views
+from unmask.audit.sections.image_figures import view_bars, view_tiles
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.estimate import within

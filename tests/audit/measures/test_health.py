@@ -7,8 +7,8 @@ import timm
 import torch
 from torch import nn
 
-from unmask.audit.health import dead_units, health
-from unmask.audit.stages import pooled_stages, stage_maps, with_signs
+from unmask.audit.measures.health import dead_units, health
+from unmask.audit.measures.stage_features import pooled_stages, stage_maps, with_signs
 from unmask.config import EncoderConfig
 from unmask.encoders.build import build_model
 from unmask.errors import UserError

@@ -10,8 +10,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from unmask.audit.layers import Layer, choose_layer, tapped, to_map
-from unmask.audit.maps import class_maps, eigen_cam, grad_cam
+from unmask.audit.measures.cam import class_maps, eigen_cam, grad_cam
+from unmask.audit.measures.cam_layer import Layer, choose_layer, tapped, to_map
 from unmask.encoders.patchnet import PatchNet
 from unmask.errors import UserError
 

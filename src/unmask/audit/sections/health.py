@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from unmask.audit.health import Health, health
+from unmask.audit.measures.health import Health, health
+from unmask.audit.measures.stage_features import pooled_stages
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.stages import pooled_stages
 from unmask.config import AuditConfig
 from unmask.report.blocks import Plate, Section, Table
 from unmask.report.classes import shorten

@@ -11,7 +11,7 @@ from scripts import load_script
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    return load_script(Path(__file__).parents[2] / "benchmarks" / "audit_calibration.py")
+    return load_script(Path(__file__).parents[3] / "benchmarks" / "audit_calibration.py")
 
 
 def test_hand_built_detectors_are_read(bench: ModuleType) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, jaccard_score
 
-from unmask.audit.agreement import ensemble_gap, linear_cka, overlap
+from unmask.audit.measures.agreement import ensemble_gap, linear_cka, overlap
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:

@@ -12,10 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unmask.audit.agreement import EnsembleGap, ensemble_gap, linear_cka
-from unmask.audit.heatmap import COLOURS
+from unmask.audit.measures.agreement import EnsembleGap, ensemble_gap, linear_cka
+from unmask.audit.measures.stage_features import pooled_stages
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.stages import pooled_stages
+from unmask.audit.sections.part_figures import COLOURS
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.report.blocks import Plate, Section, Table

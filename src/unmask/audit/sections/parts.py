@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unmask.audit.agreement import Overlap, overlap
-from unmask.audit.heatmap import part_grid, unit_heatmap
-from unmask.audit.parts import (
+from unmask.audit.measures.agreement import Overlap, overlap
+from unmask.audit.measures.known_parts import (
     KnownParts,
     alternate,
     contrasts,
@@ -23,9 +22,10 @@ from unmask.audit.parts import (
     whole_accuracy,
     without_parts,
 )
+from unmask.audit.measures.part_units import Capture, Purity, captured_parts, purity, whole_classes
+from unmask.audit.measures.stage_features import pooled_stages, with_signs
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.stages import pooled_stages, with_signs
-from unmask.audit.units import Capture, Purity, captured_parts, purity, whole_classes
+from unmask.audit.sections.part_figures import part_grid, unit_heatmap
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.evaluate.statistics import paired_interval

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from unmask.audit.cells import MOST_CELLS, Grid, asking, choose_grid, fill_images, occlusion_maps, sureness
+from unmask.audit.measures.occlusion import MOST_CELLS, Grid, asking, choose_grid, fill_images, occlusion_maps, sureness
 
 
 @pytest.mark.case("occlusion filled with the mean color, called black, and left out the border")

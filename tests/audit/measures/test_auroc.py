@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from unmask.audit import auroc
-from unmask.audit.auroc import auroc_matrix
+from unmask.audit.measures import auroc
+from unmask.audit.measures.auroc import auroc_matrix
 
 
 def draw(seed: int, n: int = 40, units: int = 5, parts: int = 3, levels: int = 6) -> tuple[np.ndarray, ...]:

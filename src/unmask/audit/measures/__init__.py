@@ -1,0 +1,1 @@
+"""What an audit measures of networks, as functions of arrays and modules; nothing here knows the page."""
