@@ -102,7 +102,7 @@ def test_arrays_are_checked_for_what_training_refuses(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
     report = check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False)
     assert report.unreadable == ("x[4]: the image holds values that are not finite",)
-    assert report.errors == (f"{report.unreadable[0]}; --on-bad-file skip leaves such files out",)
+    assert report.errors == (f'{report.unreadable[0]}; `on_bad_file="skip"` leaves such files out',)
     np.savez(tmp_path / "x.npz", images=np.zeros((20, 8, 8), np.int64), labels=np.arange(20) % 2)
     with pytest.raises(UserError, match=r"x\.npz: images: pixels of type int64 are not supported"):
         check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False)

@@ -10,8 +10,9 @@ import tifffile
 from PIL import Image
 
 from unmask.data import jpeg
-from unmask.data.decode import Reading, decode
+from unmask.data.decode import decode
 from unmask.data.image_format import ImageFormat, to_format
+from unmask.data.reading import Reading
 from unmask.data.scan import read_header
 from unmask.errors import UserError
 

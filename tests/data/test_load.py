@@ -172,7 +172,7 @@ def test_that_images_of_one_size_are_resized_is_said(
         np.save(tmp_path / "ab"[i % 2] / f"{i}.npy", image)
     notes = [note for note in load(config).notes if "resized" in note]
     assert [note[: len(text)] for note, text in zip(notes, says, strict=True)] == says
-    assert all(note.endswith("; --image-size 24 48 leaves them as they are") for note in notes)
+    assert all(note.endswith("; `image_size=(24, 48)` leaves them as they are") for note in notes)
 
 
 def test_with_a_given_format_nothing_is_measured(tmp_path: Path) -> None:

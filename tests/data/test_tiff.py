@@ -10,7 +10,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.data.decode import Reading, decode, quiet
+from unmask.config import DataConfig
+from unmask.data.decode import decode, quiet
+from unmask.data.load import load_data
+from unmask.data.reading import Reading
 from unmask.data.scan import read_header
 from unmask.errors import UserError
 
@@ -102,7 +105,7 @@ def test_a_16_bit_palette_gives_its_colors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alpha", ["assocalpha", "unassalpha"])
 def test_alpha_is_laid_over_white_once(tmp_path: Path, dtype: str, top: int, alpha: str) -> None:
     values = np.zeros((4, 2, 2), dtype)
-    values[3] = [[0, top // 5], [top // 5 * 2, top]]  # black that lets 1, 4/5, 3/5 and none of the white through
+    values[3] = [[0, top // 5], [0, top]]  # black that lets 1, 4/5 and none of the white through
     stored = values.transpose(1, 2, 0)
     tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", extrasamples=[alpha])
     wanted = np.broadcast_to(top - values[3], (3, 2, 2))
@@ -112,7 +115,8 @@ def test_alpha_is_laid_over_white_once(tmp_path: Path, dtype: str, top: int, alp
 def test_premultiplied_colors_are_not_multiplied_again(tmp_path: Path) -> None:
     values = np.full((2, 2, 4), 20000, np.uint16)  # white at alpha 20000, already multiplied
     tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb", extrasamples=["assocalpha"])
-    assert (decode(tmp_path / "x.tif") == 65535).all()
+    assert (decode(tmp_path / "x.tif", Reading(alpha="blend")) == 65535).all()
+    assert (decode(tmp_path / "x.tif", Reading(alpha="blend", background=0)) == 20000).all()
 
 
 def test_float_with_alpha_is_refused(tmp_path: Path) -> None:
@@ -120,6 +124,7 @@ def test_float_with_alpha_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", values, photometric="rgb", extrasamples=["unassalpha"])
     with pytest.raises(UserError, match="float32 values with alpha"):
         decode(tmp_path / "x.tif")
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(alpha="keep")), values.transpose(2, 0, 1))
 
 
 def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
@@ -146,6 +151,44 @@ def test_a_transparent_color_of_a_16_bit_png_is_laid_over_white(tmp_path: Path) 
     grey = np.array([[1000, 2000]], np.uint16)
     Image.fromarray(grey).save(tmp_path / "x.png", transparency=2000)
     np.testing.assert_array_equal(decode(tmp_path / "x.png"), [[[1000, 65535]]])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_band_that_is_declared_transparency_but_looks_like_data_is_asked_about(tmp_path: Path, dtype: str) -> None:
+    """GDAL declares the fourth of four 8-bit bands to be alpha, near infrared as well: it was blended over white."""
+    values, path = pixels(4, dtype), tmp_path / "x.tif"
+    tifffile.imwrite(path, values.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"])
+    with pytest.raises(UserError, match=r"declared to be transparency, but looks like data: `channels=4`"):
+        decode(path)
+    np.testing.assert_array_equal(decode(path, Reading(alpha="keep")), values)
+    assert read_header(path, Reading(alpha="keep")).channels == 4
+    assert decode(path, Reading(alpha="blend")).shape == (3, 16, 24)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+def test_the_background_shows_through_transparent_pixels(tmp_path: Path, suffix: str) -> None:
+    image = Image.new("RGBA", (4, 2), (10, 200, 30, 0))
+    image.putpixel((0, 0), (10, 200, 30, 255))
+    path = tmp_path / f"x.{suffix}"
+    image.save(path, **({"lossless": True} if suffix == "webp" else {}))
+    for level in (255, 0, 77):
+        found = decode(path, Reading(background=level))
+        assert found[:, 0, 0].tolist() == [10, 200, 30]
+        assert (found[:, 1] == level).all()
+    assert read_header(path).transparent
+    kept = decode(path, Reading(alpha="keep"))
+    assert kept[3].tolist() == [[255, 0, 0, 0], [0, 0, 0, 0]]
+    assert read_header(path, Reading(alpha="keep")).channels == 4
+
+
+def test_what_images_do_not_keep_is_noted(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 8), (1, 2, 3, 0)).save(tmp_path / "clear.png")
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "pages.tif", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    notes = " ".join(load_data(DataConfig(data=str(tmp_path)), labels=False, progress=False).notes)
+    assert "1 of 3 images are transparent: laid over the background" in notes
+    assert "1 of 3 images are of one channel, repeated to 3" in notes
+    assert "1 of 3 images are in files with more pages" in notes
 
 
 MATRIX = list(product((1, 2, 3, 5, 13), ("uint8", "int16", "uint16", "float64"), ("none", "lzw"), ("pixel", "band")))

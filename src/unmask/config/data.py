@@ -41,6 +41,9 @@ class DataConfig:
     """Page of multi-page files (TIFF, GIF), counted from 0."""
     pages_are_channels: bool = False
     """Stack all pages of a file as its channels instead."""
+    background: int = 255
+    """Gray level, 0 black to 255 white, that shows through transparent pixels. With channels 4 (2 for gray images)
+    transparency is kept as a channel instead."""
     window: tuple[float, float] | None = None
     """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; what lies beyond is clipped.
     Default: the whole range of the number type. For 16-bit and float images that use a part of it."""
@@ -70,6 +73,7 @@ class DataConfig:
         require_seed("split_seed", self.split_seed)
         require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
         require_at_least("page", self.page, 0)
+        require_between("background", self.background, 0, 255)
         if self.window is not None:
             low, high = self.window
             require(0 <= low < high <= 100, "window", self.window, "two increasing percentiles in [0, 100]")

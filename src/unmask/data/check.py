@@ -13,6 +13,7 @@ from unmask.data.load import bad_file_errors, make_plan
 from unmask.data.look import Looked, look
 from unmask.data.plan import COPY
 from unmask.data.read import read_source
+from unmask.data.scan import scan
 from unmask.data.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
 from unmask.wording import plural
@@ -71,7 +72,8 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     forms = Counter(_form(found) for found in good.values())
     errors = bad_file_errors(config, source.damaged, len(source.names), failed)
     errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
-    warnings = [*source.notes, *notes, *plan.not_drawn()]
+    changes = scan(source, config, progress=False).notes()
+    warnings = [*source.notes, *notes, *changes, *plan.not_drawn()]
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
         data=config.data,

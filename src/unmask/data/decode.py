@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from unmask.data.modes import finite, to_array
 from unmask.data.naming import one_line, shown
 from unmask.data.npy import read_array
 from unmask.data.orientation import upright
+from unmask.data.reading import DEFAULT, Reading
 from unmask.data.stored import File, readable
 from unmask.data.tiff import full_pages, open_tiff, pages_of, read_tiff_page, seek
 from unmask.errors import UserError
@@ -31,28 +31,15 @@ JPEG = (".jpg", ".jpeg")
 PNG_END = b"IEND\xaeB`\x82"
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What is to be read of each file."""
-
-    page: int = 0
-    """Page of a multi-page file, from 0."""
-    pages_are_channels: bool = False
-    """All pages of a file are stacked as its channels instead."""
-
-
-FIRST_PAGE = Reading()
-
-
-def decode(path: File, reading: Reading = FIRST_PAGE, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
+def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
     """The pixels of a file: uint8, uint16 or float32, shape (C, H, W).
 
-    EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over white;
-    16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
+    EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over a
+    background; 16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
 
     Args:
         path: the file, on disk or within another one.
-        reading: which of its pages.
+        reading: which of its pages, and how transparency is treated.
         target: height and width to which the image will be resized. A JPEG of four times as many pixels a side or more
             is decoded at a half, quarter or eighth of its size, still at least twice the target: a large photograph
             in a quarter of the time, about 0.2 of 255 levels apart in the mean.
@@ -70,7 +57,7 @@ def decode(path: File, reading: Reading = FIRST_PAGE, *, target: tuple[int, int]
             wanted = pages_of(image, path) if every else [_position(image, path, reading.page)]
             if target is not None and image.format == "JPEG":
                 image.draft(None, (2 * max(target), 2 * max(target)))
-            arrays = [read_page(image, path, position) for position in wanted]
+            arrays = [read_page(image, path, position, reading) for position in wanted]
             return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 
 
@@ -80,7 +67,7 @@ def _read_by_tifffile(path: File, reading: Reading) -> NDArray[np.generic]:
         pages = full_pages(file)
         require_page(reading.page, len(pages))
         wanted = pages if reading.pages_are_channels else [pages[reading.page]]
-        return np.concatenate([read_tiff_page(page) for page in wanted])
+        return np.concatenate([read_tiff_page(page, reading) for page in wanted])
 
 
 def _position(image: Image.Image, path: File, page: int) -> int:
@@ -165,7 +152,7 @@ def _require_tiff(path: File) -> None:
     raise UserError("not an image of a known kind, or cut off within its header")
 
 
-def read_page(image: Image.Image, path: File, position: int) -> NDArray[np.generic]:
+def read_page(image: Image.Image, path: File, position: int, reading: Reading = DEFAULT) -> NDArray[np.generic]:
     """The page at a position of an open image as (C, H, W).
 
     Raises:
@@ -173,16 +160,16 @@ def read_page(image: Image.Image, path: File, position: int) -> NDArray[np.gener
     """
     if not seek(image, position):
         with open_tiff(path) as file:
-            return read_tiff_page(file.pages[position].aspage())
+            return read_tiff_page(file.pages[position].aspage(), reading)
     if loses_depth(image):
-        return read_deep_png(path)
+        return read_deep_png(path, reading)
     if is_plain(image):
         return upright(read_jpeg(image), image.getexif().get(0x0112, 1))
     image.load()
     if image.format == "PNG":
         require_whole_png(path)
     ImageOps.exif_transpose(image, in_place=True)
-    return to_array(image)
+    return to_array(image, reading)
 
 
 def require_whole_png(path: File) -> None:

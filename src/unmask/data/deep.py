@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.data.modes import BACKGROUND
+from unmask.data.reading import DEFAULT, Reading
 from unmask.data.stored import File, readable
 from unmask.data.tiff import over_background
 from unmask.errors import UserError
@@ -17,7 +17,7 @@ def loses_depth(image: Image.Image) -> bool:
     return any(";16B" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
-def read_deep_png(path: File) -> NDArray[np.generic]:
+def read_deep_png(path: File, reading: Reading = DEFAULT) -> NDArray[np.generic]:
     """A 16-bit PNG with color as uint16 (3, H, W); alpha, or a transparent color, is laid over the background.
 
     PIL keeps one byte of each value. Read as big-endian numbers it is the upper byte, as little-endian ones the lower.
@@ -28,8 +28,8 @@ def read_deep_png(path: File) -> NDArray[np.generic]:
     (upper, key), (lower, _) = (_bytes_of_png(path, order) for order in "BL")
     values = np.ascontiguousarray((upper.astype(np.uint16) * 256 + lower).transpose(2, 0, 1))
     if key is not None:
-        values[:, (values == np.asarray(key)[:, None, None]).all(0)] = 65535 * BACKGROUND // 255
-    return over_background(values) if len(values) == 4 else values
+        values[:, (values == np.asarray(key)[:, None, None]).all(0)] = reading.level(65535)
+    return over_background(values, reading) if len(values) == 4 and reading.alpha != "keep" else values
 
 
 def _bytes_of_png(path: File, order: str) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:

@@ -203,7 +203,7 @@ def _pixels(
         _require_readable(config, source, bad)
     if format is not None:
         _require_same_range(config, format, pixels, np.setdiff1d(np.arange(len(source.names)), list(bad)))
-    return pixels, bad, found.note() if format is None else ()
+    return pixels, bad, found.notes() if format is None else ()
 
 
 def _require_same_range(

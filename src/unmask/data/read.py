@@ -5,7 +5,6 @@ from pathlib import Path
 
 from unmask.config.data import DataConfig
 from unmask.data.arrays import read_arrays
-from unmask.data.decode import Reading
 from unmask.data.digits import digits
 from unmask.data.fashion_mnist import fashion_mnist
 from unmask.data.folder import list_images, read_folder
@@ -14,6 +13,7 @@ from unmask.data.huggingface import PREFIX as HUGGING_FACE
 from unmask.data.huggingface import read_huggingface
 from unmask.data.manifest import read_manifest
 from unmask.data.multiview import read_multiview
+from unmask.data.reading import reading_of
 from unmask.data.samples import Fields
 from unmask.data.shard_files import expand, find_shards, is_shards
 from unmask.data.shards import read_shards
@@ -28,7 +28,8 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
         UserError: no such thing, not of a supported layout, or options where there are none.
     """
     source = _read(config, labels=labels, progress=progress)
-    return replace(source, reading=Reading(config.page, config.pages_are_channels))
+    reading = reading_of(config.page, config.pages_are_channels, config.channels, config.background)
+    return replace(source, reading=reading)
 
 
 def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:

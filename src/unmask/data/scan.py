@@ -1,6 +1,7 @@
 """A first look at all images without decoding them: size, channels and number type, to choose the common form."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,14 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.config.data import DataConfig
-from unmask.data.decode import FIRST_PAGE, Reading, named, open_image, quiet, read_npy
+from unmask.data.decode import named, open_image, quiet, read_npy
 from unmask.data.deep import loses_depth
 from unmask.data.image_format import ImageFormat, Kind, kind_of, widest
-from unmask.data.modes import GREY, NOT_FINITE, is_finite
+from unmask.data.modes import GREY, NOT_FINITE, TRANSPARENT, is_finite
+from unmask.data.reading import DEFAULT, Reading
 from unmask.data.source import Arrays, Source
 from unmask.data.stored import File
 from unmask.data.threads import mapped
-from unmask.data.tiff import full_pages, open_tiff, page_layout, pages_of, seek
+from unmask.data.tiff import full_pages, is_blended, open_tiff, page_layout, pages_of, seek
 from unmask.errors import UserError
 
 DEFAULT_SIZE = (224, 224)
@@ -32,9 +34,13 @@ class Header:
     """Height and width after EXIF orientation."""
     channels: int
     kind: Kind
+    transparent: bool = False
+    """Whether it has alpha, or a transparent color, that is laid over the background."""
+    more_pages: bool = False
+    """Whether the file has pages that are not read."""
 
 
-def read_header(path: File, reading: Reading = FIRST_PAGE) -> Header:
+def read_header(path: File, reading: Reading = DEFAULT) -> Header:
     """Size, channels and number type of a file from its header.
 
     Raises:
@@ -47,13 +53,17 @@ def read_header(path: File, reading: Reading = FIRST_PAGE) -> Header:
         with open_image(path, whole=False) as image:
             if image is None:
                 return _tiff_header(path, reading)
-            pages = pages_of(image, path) if reading != FIRST_PAGE else [0]
+            pages = [0] if reading.first_page else pages_of(image, path)
             if not seek(image, pages[min(reading.page, len(pages) - 1)]):
                 return _tiff_header(path, reading)
             width, height = image.size
             size = (width, height) if _orientation(image) >= 5 else (height, width)
-            channels = (1 if image.mode in GREY else 3) * (len(pages) if reading.pages_are_channels else 1)
-            return Header(size, channels, _kind(image))
+            transparent = image.mode in TRANSPARENT or "transparency" in image.info
+            kept = transparent and reading.alpha == "keep"
+            channels = (1 if image.mode in GREY else 3) + kept
+            more = not reading.pages_are_channels and getattr(image, "is_animated", False)
+            count = len(pages) if reading.pages_are_channels else 1
+            return Header(size, channels * count, _kind(image), transparent and not kept, bool(more))
 
 
 def _kind(image: Image.Image) -> Kind:
@@ -73,8 +83,11 @@ def _tiff_header(path: File, reading: Reading) -> Header:
     with open_tiff(path) as file:
         pages = full_pages(file)
         wanted = pages if reading.pages_are_channels else [pages[min(reading.page, len(pages) - 1)]]
-        layouts = [page_layout(page) for page in wanted]
-    return Header((layouts[0][1], layouts[0][2]), sum(layout[0] for layout in layouts), kind_of(layouts[0][3]))
+        layouts = [page_layout(page, reading) for page in wanted]
+        transparent = is_blended(wanted[0], reading)
+    channels = sum(layout[0] for layout in layouts)
+    more = len(wanted) < len(pages)
+    return Header((layouts[0][1], layouts[0][2]), channels, kind_of(layouts[0][3]), transparent, more)
 
 
 @dataclass(frozen=True)
@@ -88,8 +101,32 @@ class Scanned:
     """A message for each row whose header could not be read, or of an array: that is not finite."""
     own: tuple[int, int] | None
     """Height and width of the images, where all agree."""
+    headers: Counter[Header]
+    """How many images have each header."""
 
-    def note(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
+        """What is done to all images, or to some, that a user may not expect."""
+        return (*self._resized(), *self._changed())
+
+    def _changed(self) -> Iterator[str]:
+        """Transparency, pages and channels that images do not keep."""
+        channels = self.format.channels
+        cases = {
+            "transparent: laid over the background (`background`, or `channels=4` to keep alpha)": (
+                lambda header: header.transparent
+            ),
+            "in files with more pages than the one that is read (`page`, `pages_are_channels`)": (
+                lambda header: header.more_pages
+            ),
+            f"of one channel, repeated to {channels}": lambda header: header.channels == 1 < channels,
+            "of three channels, brought to one by luma": lambda header: header.channels == 3 > channels,
+        }
+        for what, concerns in cases.items():
+            count = sum(number for header, number in self.headers.items() if concerns(header))
+            if count:
+                yield f"{count} of {self.headers.total()} images are {what}"
+
+    def _resized(self) -> tuple[str, ...]:
         """That all images are resized, where they need not be."""
         if self.own is None or self.own == self.format.size:
             return ()
@@ -105,24 +142,25 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
     """Look at every image's header, or at one of an array."""
     images = source.images
     if isinstance(images, Arrays):
-        return _scanned([_header_of(images.values[0])], _not_finite(images, source.names), config)
-    headers: set[Header] = set()
+        header = Counter({_header_of(images.values[0]): len(images)})
+        return _scanned(header, _not_finite(images, source.names), config)
+    headers: list[Header] = []
     bad: dict[int, str] = {}
 
     def look(row: int) -> None:
         try:
             stored = images.stored(row)
             if isinstance(stored, np.ndarray):
-                headers.add(_header_of(stored))
+                headers.append(_header_of(stored))
             else:
-                headers.add(read_header(stored, source.reading))
+                headers.append(read_header(stored, source.reading))
         except UserError as error:
             bad[row] = str(error)
 
     with quiet():
         for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
             pass
-    return _scanned(headers, dict(sorted(bad.items())), config)
+    return _scanned(Counter(headers), dict(sorted(bad.items())), config)
 
 
 def _not_finite(images: Arrays, names: Sequence[str]) -> dict[int, str]:
@@ -139,11 +177,10 @@ def _header_of(image: NDArray[np.generic]) -> Header:
     return Header((image.shape[1], image.shape[2]), image.shape[0], kind_of(image.dtype))
 
 
-def _scanned(headers: Iterable[Header], bad: dict[int, str], config: DataConfig) -> Scanned:
-    headers = list(headers)
+def _scanned(headers: Counter[Header], bad: dict[int, str], config: DataConfig) -> Scanned:
     sizes = {header.size for header in headers}
     own = sizes.pop() if len(sizes) == 1 else None
     height, width = config.image_size or own or DEFAULT_SIZE
     channels = config.channels or max((header.channels for header in headers), default=1)
     kind = widest({header.kind for header in headers})
-    return Scanned(ImageFormat.plain((height, width), channels, kind), bad, own)
+    return Scanned(ImageFormat.plain((height, width), channels, kind), bad, own, headers)

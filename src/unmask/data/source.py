@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.decode import FIRST_PAGE, Reading
+from unmask.data.reading import DEFAULT, Reading
 from unmask.data.stored import File
 from unmask.data.texts import take
 from unmask.data.threads import THREADS
@@ -107,7 +107,7 @@ class Source:
     splits: NDArray[np.str_]
     """One of train, val, test, unlabelled, or "" where the split is to be drawn. Shape (N,)."""
     images: Images
-    reading: Reading = FIRST_PAGE
+    reading: Reading = DEFAULT
     """What is to be read of files."""
     groups: NDArray[np.int64] | None = None
     """Images of one group never part. Shape (N,)."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.data.modes import BACKGROUND, as_16_bit, finite
+from unmask.data.modes import TRANSPARENT, as_16_bit, finite, require_transparency
 from unmask.data.orientation import upright
+from unmask.data.reading import DEFAULT, Reading
 from unmask.data.stored import File, readable
 from unmask.errors import UserError
 
@@ -35,7 +36,7 @@ def pillow_agrees(image: Image.Image) -> bool:
     samples = tags.get(SAMPLES, 1)
     if tags.get(PLANAR, 1) != 1 or samples != len(image.getbands()) or len({*bits}) > 1 or len({*formats}) > 1:
         return False
-    if has_alpha(samples, tags.get(EXTRA, ())) != (image.mode in ("LA", "La", "PA", "RGBA", "RGBa")):
+    if has_alpha(samples, tags.get(EXTRA, ())) != (image.mode in TRANSPARENT):
         return False
     if max(bits) <= 8:
         return bool(formats[0] == 1)
@@ -92,17 +93,17 @@ def _is_full(page: Any) -> bool:
     return not page.aspage().subfiletype & NOT_A_PAGE
 
 
-def page_layout(page: Any) -> tuple[int, int, int, np.dtype[np.generic]]:
+def page_layout(page: Any, reading: Reading = DEFAULT) -> tuple[int, int, int, np.dtype[np.generic]]:
     """Channels, height and width of the image that `read_tiff_page` makes of a page, and its number type."""
     shape = dict(zip(page.axes, page.shape, strict=True))
-    channels = 3 if page.photometric == PALETTE else shape.get("S", 1) - has_alpha(page.samplesperpixel, _extra(page))
+    channels = 3 if page.photometric == PALETTE else shape.get("S", 1) - is_blended(page, reading)
     turned = _orientation(page) >= 5
     size = (shape["X"], shape["Y"]) if turned else (shape["Y"], shape["X"])
     return channels, *size, np.dtype(np.uint16) if page.photometric == PALETTE else _target_type(page.dtype)
 
 
-def read_tiff_page(page: Any) -> NDArray[np.generic]:
-    """A tifffile page as (C, H, W): uint8, uint16 or float32; upright, alpha laid over the background.
+def read_tiff_page(page: Any, reading: Reading = DEFAULT) -> NDArray[np.generic]:
+    """A tifffile page as (C, H, W): uint8, uint16 or float32; upright, alpha treated as `reading` says.
 
     Signed 8- and 16-bit values become float32, which holds them exactly.
 
@@ -110,7 +111,7 @@ def read_tiff_page(page: Any) -> NDArray[np.generic]:
         UserError: damaged, of a compression without a decoder, a color space other than grey, RGB or palette, too
             large, 32-bit integers beyond 16 bits, or float with alpha.
     """
-    _require_readable(page)
+    _require_readable(page, reading)
     try:
         values = page.asarray()
     except Exception as error:  # tifffile's codecs raise errors of many types on damaged files
@@ -119,21 +120,25 @@ def read_tiff_page(page: Any) -> NDArray[np.generic]:
         raise UserError(f"damaged TIFF ({' '.join(str(error).split())})") from None
     values = {"YX": lambda v: v[None], "YXS": lambda v: v.transpose(2, 0, 1), "SYX": lambda v: v}[page.axes](values)
     values = _plain_values(page, values)
-    if has_alpha(page.samplesperpixel, extra := _extra(page)):
-        values = over_background(values, premultiplied=extra == (ASSOCIATED,))
+    if is_blended(page, reading):
+        if reading.alpha == "judge":
+            require_transparency(values[-1])
+        values = over_background(values, reading, premultiplied=_extra(page) == (ASSOCIATED,))
     return upright(values, _orientation(page))
 
 
-def over_background(values: NDArray[np.generic], *, premultiplied: bool = False) -> NDArray[np.generic]:
-    """The channels but the last, laid over `BACKGROUND` by the last, which is alpha. uint8 or uint16, (C + 1, H, W)."""
+def over_background(
+    values: NDArray[np.generic], reading: Reading, *, premultiplied: bool = False
+) -> NDArray[np.generic]:
+    """The channels but the last, laid over the background by the last, alpha. uint8 or uint16, (C + 1, H, W)."""
     top = 255 if values.dtype == np.uint8 else 65535
     shares = values.astype(np.float64) / top
     colors, alpha = shares[:-1], shares[-1:]
-    laid = (colors if premultiplied else colors * alpha) + BACKGROUND / 255 * (1 - alpha)
+    laid = (colors if premultiplied else colors * alpha) + reading.background / 255 * (1 - alpha)
     return np.rint(top * laid.clip(0, 1)).astype(values.dtype)
 
 
-def _require_readable(page: Any) -> None:
+def _require_readable(page: Any, reading: Reading) -> None:
     """Raise `UserError` for what would be read as something else, or not at all."""
     if page.axes not in ("YX", "YXS", "SYX"):
         raise UserError(f"a TIFF page with axes {page.axes} is not one image: store height, width and channels")
@@ -146,8 +151,10 @@ def _require_readable(page: Any) -> None:
     unsigned = page.dtype.kind in "bu"
     if page.photometric == INVERTED and not unsigned:
         raise UserError(f"{page.dtype} values of which 0 is white are not supported: store them with 0 as black")
-    if has_alpha(page.samplesperpixel, _extra(page)) and not unsigned:
-        raise UserError(f"{page.dtype} values with alpha are not supported: store the image without alpha")
+    if is_blended(page, reading) and not unsigned:
+        raise UserError(
+            f"{page.dtype} values with alpha are not blended: `channels=4` (2 for gray) keeps alpha as a band"
+        )
 
 
 def _most_pixels() -> float:
@@ -171,6 +178,11 @@ def _target_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind == "f" or (dtype.kind == "i" and dtype.itemsize <= 2):
         return np.dtype(np.float32)
     return np.dtype(np.uint8 if dtype.itemsize == 1 else np.uint16)
+
+
+def is_blended(page: Any, reading: Reading) -> bool:
+    """Whether a tifffile page has alpha that is laid over the background."""
+    return reading.alpha != "keep" and has_alpha(page.samplesperpixel, _extra(page))
 
 
 def _extra(page: Any) -> tuple[int, ...]:

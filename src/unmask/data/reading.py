@@ -1,0 +1,41 @@
+"""What is read of each file, and how transparency is treated: one value for all readers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which pages, and what becomes of transparency."""
+
+    page: int = 0
+    """Page of a multi-page file, from 0."""
+    pages_are_channels: bool = False
+    """All pages of a file are stacked as its channels instead."""
+    alpha: Literal["judge", "blend", "keep"] = "judge"
+    """blend: transparency is laid over the background. keep: it is a channel like the others. judge: blended, but a
+    TIFF whose declared transparency looks like a band of data is an error."""
+    background: int = WHITE
+    """Gray level, 0 to 255, that shows through transparent pixels, in training and evaluation alike."""
+
+    @property
+    def first_page(self) -> bool:
+        """Whether the first page of a file is all that is wanted."""
+        return self.page == 0 and not self.pages_are_channels
+
+    def level(self, top: int) -> int:
+        """The background as a value of integers up to `top`."""
+        return round(self.background * top / 255)
+
+
+DEFAULT = Reading()
+
+
+def reading_of(page: int, pages_are_channels: bool, channels: int | None, background: int) -> Reading:
+    """The reading that a configuration asks for: two or four channels are those of the file, its alpha among them."""
+    alpha: Literal["judge", "blend", "keep"] = (
+        "judge" if channels is None else "keep" if channels in (2, 4) else "blend"
+    )
+    return Reading(page, pages_are_channels, alpha, background)
