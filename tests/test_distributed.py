@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unmask.distributed import (
+    all_gather_objects,
     all_reduce_sum,
     any_process,
     fail_together,
-    gather_shares,
     is_main,
     on_main,
     rank,
@@ -59,8 +59,7 @@ found = {
     "place": [rank(), world_size(), is_main()],
     "sum": all_reduce_sum(torch.tensor([1, index])).tolist(),
     "flags": [any_process(index == 2), any_process(False)],
-    "rows": gather_shares(share_of(rows, index, 3), 7).tolist() == rows.tolist(),
-    "few rows": gather_shares(share_of(rows[:1], index, 3), 1).tolist(),
+    "objects": [[rank, part.tolist()] for rank, part in all_gather_objects((index, rows[:index]))],
     "nobody": heard(failing),
     "last": heard(lambda: failing(2)),
     "two": heard(lambda: failing(1, 2)),
@@ -92,13 +91,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def test_sums_flags_and_rows_are_those_of_all(found: list[dict[str, Any]]) -> None:
-    """Every process gets the same; shares may be empty or of unequal length."""
+    """Every process gets the same; tensors may be empty or of unequal length."""
     for index, own in enumerate(found):
         assert own["place"] == [index, 3, index == 0]
         assert own["sum"] == [3, 3]
         assert own["flags"] == [True, False]
-        assert own["rows"]
-        assert own["few rows"] == [[0, 1]]
+        assert own["objects"] == [[0, []], [1, [[0, 1]]], [2, [[0, 1], [2, 3]]]]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +123,7 @@ def test_alone_everything_is_the_identity() -> None:
     values = torch.arange(3)
     assert (rank(), world_size(), is_main()) == (0, 1, True)
     assert all_reduce_sum(values) is values
-    assert gather_shares(values, 3) is values
+    assert all_gather_objects(values)[0] is values
     assert [any_process(True), any_process(False), on_main(lambda: 7)] == [True, False, 7]
     require_alike("data", "mine")
     for error in (UserError, PreemptionError, KeyError):

@@ -100,24 +100,18 @@ def share_of(items: Tensor, index: int, processes: int) -> Tensor:
     return items[index::processes]
 
 
-def gather_shares(rows: Tensor, number: int) -> Tensor:
-    """The inverse of `share_of` for rows [n, ...] on the CPU: all `number` rows in their order, in every process."""
-    world = world_size()
-    if world == 1:
-        return rows
-    padded = rows.new_zeros(-(-number // world), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = [torch.empty_like(padded) for _ in range(world)]
-    dist.all_gather(parts, padded)
-    return torch.stack(parts, 1).flatten(0, 1)[:number]
+def all_gather_objects(value: T) -> list[T]:
+    """The values of all processes in the order of their ranks, in every process. Tensors must be on the CPU."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def require_alike(what: str, value: str) -> None:
     """Raise `UserError` where processes differ in something that must be one, such as the data they read."""
-    if world_size() == 1:
-        return
-    values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    values = all_gather_objects(value)
     with fail_together():
         if len(set(values)) > 1:
             raise UserError(

@@ -1,17 +1,18 @@
 """Probe cells: where the encoder runs, and what is read from its features."""
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import tiny
 from unmask.comparison import cells
 from unmask.comparison.table import cell_rows
 from unmask.config import ClassifyConfig
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
+from unmask.forward import Outputs
 
 META = torch.device("meta")
 
@@ -26,9 +27,9 @@ def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.
     """With torch's device without storage in place of a GPU: the model is there before its first batch."""
     seen = []
 
-    def features(model: nn.Module, images: Any, _: Dataset) -> Tensor:
+    def features(model: nn.Module, images: ImageSet) -> Outputs:
         seen.append(next(model.parameters()).device)
-        return torch.randn(len(images), 4)
+        return Outputs(images, torch.randn(len(images), 4), torch.arange(len(images)))
 
     monkeypatch.setattr(cells, "build_engine", lambda _: SimpleNamespace(device=META))
     monkeypatch.setattr(cells, "pooled_features", features)
@@ -40,8 +41,9 @@ def test_neighbours_vote_on_the_features_of_the_probe(data: Dataset, monkeypatch
     """Features that name the class, but another one for images without part 1: all right there, and none."""
     wrong = data.tests["single_2"]
 
-    def features(_: nn.Module, images: Any, __: Dataset) -> Tensor:
-        return torch.eye(3)[(images.labels + (images is wrong)) % 3]
+    def features(_: nn.Module, images: ImageSet) -> Outputs:
+        values = torch.eye(3)[(images.labels + (images is wrong)) % 3]
+        return Outputs(images, values, torch.arange(len(images)))
 
     monkeypatch.setattr(cells, "pooled_features", features)
     metrics, _, _ = cells._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
@@ -51,26 +53,3 @@ def test_neighbours_vote_on_the_features_of_the_probe(data: Dataset, monkeypatch
     key = {"arm": "probe_random", "budget": 3, "seed": 0, "pretrain_seed": None, "seconds": 1.0}
     rows = [row for row in cell_rows({**key, "metrics": metrics}) if row["metric"] == "knn_accuracy"]
     assert {row["split"]: row["value"] for row in rows}["single_2"] == 0.0
-
-
-def test_batches_follow_the_model_and_features_come_back(data: Dataset) -> None:
-    """Images go to the model's device, features to the CPU."""
-
-    class Noting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1, device=META))
-            self.devices: set[torch.device] = set()
-
-        def forward_features(self, images: Tensor) -> Tensor:
-            self.devices.add(images.device)
-            return torch.ones(len(images), 4)
-
-        def forward_head(self, features: Tensor, *, pre_logits: bool) -> Tensor:
-            return features
-
-    model = Noting()
-    assert data.val is not None
-    features = cells.pooled_features(model, data.val, data)
-    assert model.devices == {META}
-    assert (features.shape, features.device.type) == ((30, 4), "cpu")

@@ -8,10 +8,10 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 
-from unmask.comparison.cells import pooled_features
 from unmask.data.load import Dataset
 from unmask.deploy.embed import embed
 from unmask.deploy.trained import read_trained
+from unmask.forward import pooled_features
 
 
 @pytest.mark.case("features in bf16 could not be written")
@@ -22,7 +22,7 @@ def test_features_are_those_of_the_probe(
     """Bit-equal to what a linear probe is fitted on."""
     run = request.getfixturevalue(name)
     written = embed(run, tmp_path / "f.npz", split="test", progress=False)
-    expected = pooled_features(read_trained(run).model, data.tests["test"], data)
+    expected = pooled_features(read_trained(run).model, data.tests["test"]).values
     with np.load(tmp_path / "f.npz") as found:
         assert torch.equal(torch.from_numpy(found["features"]), expected)
         assert found["features"].dtype == np.float32

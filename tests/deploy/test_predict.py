@@ -67,13 +67,13 @@ def test_logits_are_bit_equal_to_evaluation(training: ClassifyConfig, data: Data
     expected = fit(training, data).logits["test"]
     trained = read_trained(cnn_run)
     chosen = load_as_trained(trained, None).images("test")
-    ids, scores = logits(trained, chosen)
-    assert torch.equal(ids, data.tests["test"].ids)
-    assert torch.equal(scores, expected)
+    outputs = logits(trained, chosen)
+    assert torch.equal(outputs.images.ids, data.tests["test"].ids)
+    assert torch.equal(outputs.values, expected)
     streamed = replace(trained, data=replace(trained.data, cache_mib=0, workers=1))
     chosen = load_as_trained(streamed, None).images("test")
     assert not chosen.pixels.cached
-    assert torch.equal(logits(streamed, chosen)[1], expected)
+    assert torch.equal(logits(streamed, chosen).values, expected)
 
 
 def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, patchnet_run: Path) -> None:
@@ -82,8 +82,8 @@ def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, p
     trained = read_trained(patchnet_run)
     expected = fit(replace(training, encoder=trained.card.encoder, recipe=recipe), data).logits["test"]
     chosen = load_as_trained(trained, None).images("test")
-    assert torch.equal(logits(trained, chosen)[1], expected)
-    assert not torch.equal(logits(replace(trained, precision="no"), chosen)[1], expected)
+    assert torch.equal(logits(trained, chosen).values, expected)
+    assert not torch.equal(logits(replace(trained, precision="no"), chosen).values, expected)
 
 
 def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
@@ -139,15 +139,16 @@ def test_an_unreadable_file(cache_mib: int, cnn_run: Path, pictures: Path, tmp_p
     whole = load_as_trained(read_trained(cnn_run), str(pictures))
     trained = read_trained(cnn_run)
     trained = replace(trained, data=replace(trained.data, cache_mib=cache_mib, workers=0))
-    ids, scores = logits(trained, whole.readable)
+    scores = logits(trained, whole.readable).values
     broken = pictures / "0" / "1.png"
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(UserError, match=r"1\.png"):
         logits(trained, load_as_trained(trained, str(pictures)).readable)
     chosen = load_as_trained(trained, str(pictures), on_bad_file="skip").readable
-    left, rest = logits(trained, chosen)
-    assert left.tolist() == [i for i in ids.tolist() if i != 1]
-    assert torch.allclose(rest, scores[left], atol=1e-6)
+    rest = logits(trained, chosen)
+    left = [i for i in whole.readable.ids.tolist() if i != 1]
+    assert rest.images.ids.tolist() == left
+    assert torch.allclose(rest.values, scores[left], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unmask.comparison.plan import PROBES, CellKey
 from unmask.config import ClassifyConfig
-from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import linear_probe
+from unmask.forward import pooled_features
 from unmask.runs.files import write_json
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, fit, labelled_subset
@@ -72,33 +72,22 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Scores], di
     train = labelled_subset(config, data)
     assert data.val is not None
     wanted = {"val": data.val, **data.tests}
-    features = {name: pooled_features(model, images, data) for name, images in wanted.items()}
-    known = pooled_features(model, train, data)
+    features = {name: pooled_features(model, images) for name, images in wanted.items()}
+    known = pooled_features(model, train)
     probe = linear_probe(
-        known,
-        train.labels,
-        torch.cat(list(features.values())),
+        known.values,
+        known.images.labels,
+        torch.cat([outputs.values for outputs in features.values()]),
         classes=len(data.classes),
-        val_features=features["val"],
-        val_labels=data.val.labels,
+        val_features=features["val"].values,
+        val_labels=features["val"].images.labels,
     )
-    pieces = probe.logits.split([len(images) for images in wanted.values()])
-    logits = dict(zip(wanted, pieces, strict=True))
-    metrics = {n: classification_metrics(logits[n], images.labels, data.classes) for n, images in wanted.items()}
-    for name, images in wanted.items():
-        shares = knn_predict(known, train.labels, features[name], classes=len(data.classes))
-        nearest = float((shares.argmax(1) == images.labels).float().mean())
-        metrics[name] = replace(metrics[name], knn_accuracy=nearest)
+    pieces = probe.logits.split([len(outputs.rows) for outputs in features.values()])
+    metrics, logits = {}, {}
+    for (name, outputs), scores in zip(features.items(), pieces, strict=True):
+        labels = outputs.images.labels
+        shares = knn_predict(known.values, known.images.labels, outputs.values, classes=len(data.classes))
+        nearest = float((shares.argmax(1) == labels).float().mean())
+        metrics[name] = replace(classification_metrics(scores, labels, data.classes), knn_accuracy=nearest)
+        logits[name] = replace(outputs, values=scores).padded(len(wanted[name]))
     return metrics, logits, [{"strength": probe.strength}]
-
-
-@torch.no_grad()
-def pooled_features(model: nn.Module, images: ImageSet, data: Dataset) -> Tensor:
-    """The encoder's pooled features of whole images, [N, D], float32, as its head would get them; on the CPU."""
-    model.eval()
-    device = next(model.parameters()).device
-    parts = []
-    for batch in images.batches(torch.arange(len(images)), images.at_once):
-        maps = model.forward_features(batch.images.to(device))  # type: ignore[operator]
-        parts.append(model.forward_head(maps, pre_logits=True).float().cpu())  # type: ignore[operator]
-    return torch.cat(parts)

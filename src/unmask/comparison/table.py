@@ -66,4 +66,5 @@ def ensemble_rows(keys: list[CellKey], folder: Path, data: Dataset) -> list[dict
 def _ensemble_accuracy(members: list[CellKey], folder: Path, split: str, labels: Tensor) -> float:
     scores = [load_tensors(folder / f"{key.name}.safetensors")[0][split] for key in members]
     mean = torch.stack([one.float().softmax(1) for one in scores]).mean(0)
-    return float((mean.argmax(1) == labels).float().mean())
+    readable = ~mean.isnan().any(1)  # as by every member
+    return float((mean.argmax(1) == labels)[readable].float().mean())

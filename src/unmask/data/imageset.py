@@ -90,6 +90,7 @@ class ImageSet:
         seed: int = 0,
         epoch: int = 0,
         start: int = 0,
+        allow_empty: bool = False,
     ) -> Iterator[Batch]:
         """Batches of the images at `order`, augmented and normalized by the set's own format.
 
@@ -103,6 +104,7 @@ class ImageSet:
             seed: seed of the augmentation.
             epoch: epoch of the augmentation.
             start: the first batch to yield, to go on in the middle of an epoch.
+            allow_empty: under the policy "skip" yield a batch of which no image can be read, empty, and do not raise.
 
         Raises:
             UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be; or a worker
@@ -111,7 +113,7 @@ class ImageSet:
         prepare = _Prepare(self, augment, seed, epoch)
         chunks = list(torch.as_tensor(order, dtype=torch.int64).split(size))[start:]
         for batch, failures in _run(prepare, chunks, 0 if self.pixels.cached else self.workers):
-            if failures and (self.on_bad_file == "error" or not len(batch.ids)):
+            if failures and (self.on_bad_file == "error" or not (allow_empty or len(batch.ids))):
                 raise UserError(failures[0])
             yield batch
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from unmask.data.load import ALL
-from unmask.deploy.forward import apply
-from unmask.deploy.images import load_as_trained
+from unmask.deploy.images import label_names, load_as_trained
 from unmask.deploy.tables import require_writable, write_arrays, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.tokens import TOKEN_MODELS
 from unmask.errors import UserError
+from unmask.forward import map_images, pooled_features
 from unmask.wording import plural
 
 
@@ -67,27 +67,23 @@ def embed(
     if as_map and (layer is None or out.suffix.lower() != ".npz"):
         raise UserError("map: a map is one of a stage, in a .npz file: give `layer` and `out=FILE.npz`")
     trained = read_trained(run)
-    network = head_input(trained) if layer is None else stage(trained, layer, as_map=as_map)
+    network = None if layer is None else stage(trained, layer, as_map=as_map)
     dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
-    ids, features = apply(network, images, description="embed", show=progress)
-    at = {image: i for i, image in enumerate(images.ids.tolist())}
-    kept = images.select([at[i] for i in ids.tolist()])
-    columns: dict[str, Any] = {"path": list(kept.names)}
+    if network is None:
+        outputs = pooled_features(trained.model, images, description="embed", show=progress)
+    else:
+        outputs = map_images(network, images, description="embed", show=progress)
+    features = outputs.values
+    columns: dict[str, Any] = {"path": list(outputs.images.names)}
     if dataset.classes:
-        columns["label"] = [dataset.classes[i] if i >= 0 else "" for i in kept.labels.tolist()]
+        columns["label"] = label_names(outputs.images, dataset.classes)
     if out.suffix.lower() == ".npz":
         write_arrays(out, {name: np.asarray(texts) for name, texts in columns.items()} | {"features": features.numpy()})
     else:
         write_table(out, columns | {f"f{i}": features[:, i].tolist() for i in range(features.shape[1])})
-    left_out = len(dataset.bad_files) + len(images) - len(ids)
-    return Embedded(out, len(ids), tuple(features.shape[1:]), left_out)
-
-
-def head_input(trained: Trained) -> Callable[[Tensor], Tensor]:
-    """Pooled features (B, D), as the classifier gets them."""
-    model: Any = trained.model
-    return lambda images: model.forward_head(model.forward_features(images), pre_logits=True)
+    left_out = len(dataset.bad_files) + len(images) - len(features)
+    return Embedded(out, len(features), tuple(features.shape[1:]), left_out)
 
 
 def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], Tensor]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.deploy.trained import Trained
 
@@ -33,3 +34,8 @@ def load_as_trained(
     if data is not None and data != config.data:
         config = replace(config, data=data, options=None)
     return load_data(config, labels=False, progress=progress, format=trained.card.format, limit=limit)
+
+
+def label_names(images: ImageSet, classes: tuple[str, ...]) -> list[str]:
+    """The class of each image; "" where it has no label."""
+    return [classes[label] if label >= 0 else "" for label in images.labels.tolist()]

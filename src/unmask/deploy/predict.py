@@ -6,15 +6,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL
-from unmask.deploy.forward import apply
-from unmask.deploy.images import load_as_trained
+from unmask.deploy.images import label_names, load_as_trained
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.errors import UserError
+from unmask.forward import Outputs, map_images
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
 
@@ -70,40 +69,28 @@ def predict(
         raise UserError(f"{run}: is a pretraining and has no classifier; fine-tune it first, or use embed")
     dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
-    ids, scores = logits(trained, images, show=progress)
-    truth = _labels(images, dataset.classes, ids)
-    names = dict(zip(images.ids.tolist(), images.names, strict=True))
+    outputs = logits(trained, images, show=progress)
+    truth = label_names(outputs.images, dataset.classes)
     classes = np.asarray(trained.card.classes)
-    predicted = classes[scores.argmax(1).numpy()]
-    columns = {"path": [names[i] for i in ids.tolist()]}
+    predicted = classes[outputs.values.argmax(1).numpy()]
+    columns = {"path": list(outputs.images.names)}
     if dataset.classes:
         columns["label"] = truth
     columns["predicted"] = predicted.tolist()
-    probabilities = torch.softmax(scores.double(), dim=1)
+    probabilities = torch.softmax(outputs.values.double(), dim=1)
     write_table(out, columns | {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes.tolist())})
     known = [i for i, name in enumerate(truth) if name in trained.card.classes]
     return Predicted(
         out=out,
-        images=len(ids),
+        images=len(outputs.rows),
         right=sum(bool(truth[i] == predicted[i]) for i in known),
         labelled=len(known),
-        left_out=len(dataset.bad_files) + len(images) - len(ids),
+        left_out=len(dataset.bad_files) + len(images) - len(outputs.rows),
     )
 
 
-def logits(trained: Trained, images: ImageSet, *, show: bool = False) -> tuple[Tensor, Tensor]:
-    """Ids (N,) and logits (N, K), bit-equal to those of the run's evaluation on the same images."""
+def logits(trained: Trained, images: ImageSet, *, show: bool = False) -> Outputs:
+    """Logits [N, K], bit-equal to those of the run's evaluation on the same images."""
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
-
-    def network(batch: Tensor) -> Tensor:
-        with engine.autocast():
-            return model(batch.to(engine.device, memory_format=torch.channels_last))
-
-    return apply(network, images, description="predict", show=show)
-
-
-def _labels(images: ImageSet, classes: tuple[str, ...], ids: Tensor) -> list[str]:
-    """The name of each image's label; "" for none."""
-    by_id = dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
-    return [classes[by_id[i]] if by_id[i] >= 0 else "" for i in ids.tolist()]
+    return map_images(model, images, engine, description="predict", show=show)

@@ -15,21 +15,25 @@ from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
+from unmask.forward import map_images
 from unmask.runs.records import Scores
 from unmask.stages.loss import mixup
 from unmask.stages.statistics import reestimate_batchnorm
-from unmask.stages.trainer import Trainer, predict
+from unmask.stages.trainer import Trainer
 from unmask.training.engine import build_engine
 from unmask.training.loop import OnStep
 from unmask.training.sharding import whole
 from unmask.weights import initialise
 
-__all__ = ["Outcome", "build_classifier", "evaluate", "fit", "labelled_subset", "mixup", "predict", "prepare"]
+__all__ = ["Outcome", "build_classifier", "evaluate", "fit", "labelled_subset", "mixup", "prepare"]
 
 
 @dataclass
 class Outcome:
-    """What a training gave: metrics and logits a split, the history of loss and validation accuracy, the model."""
+    """What a training gave: metrics and logits per split, the history of loss and validation accuracy, the model.
+
+    A row of logits is NaN where the image could not be read; metrics are over the others.
+    """
 
     model: nn.Module
     metrics: dict[str, Scores] = field(default_factory=dict)
@@ -123,5 +127,6 @@ def evaluate(outcome: Outcome, data: Dataset, engine: Accelerator, *, splits: tu
     if data.val is not None:
         wanted = {"val": data.val} | wanted
     for name, images in wanted.items():
-        outcome.logits[name] = predict(outcome.model, images, data, engine)
-        outcome.metrics[name] = classification_metrics(outcome.logits[name], images.labels, data.classes)
+        outputs = map_images(outcome.model, images, engine)
+        outcome.logits[name] = outputs.padded(len(images))
+        outcome.metrics[name] = classification_metrics(outputs.values, outputs.images.labels, data.classes)

@@ -16,9 +16,10 @@ from torch.optim.swa_utils import AveragedModel
 from unmask.config import ClassifyConfig, OptimiserConfig
 from unmask.data.imageset import Batch, ImageSet
 from unmask.data.load import Dataset
-from unmask.distributed import fail_together, gather_shares, on_main, share_of
+from unmask.distributed import fail_together, on_main
 from unmask.encoders.dense.joint import JointStatistics
 from unmask.errors import PreemptionError
+from unmask.forward import map_images
 from unmask.preemption import STOPPED
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import rewrite_metrics, row_of
@@ -33,24 +34,6 @@ from unmask.training.sharding import placed_state, whole
 from unmask.weights import head_names
 
 _LOGGED = 50  # steps between rows of the history
-
-
-@torch.no_grad()
-def predict(model: nn.Module, images: ImageSet, data: Dataset, engine: Accelerator) -> Tensor:
-    """Logits [N, K] of whole images in evaluation mode, on the CPU; the model's mode is restored.
-
-    Several processes share the images; each image is scored once, and every process gets all logits.
-    """
-    was_training = model.training
-    model.eval()
-    parts = [torch.zeros(0, len(data.classes))]
-    with whole(model), fail_together():
-        order = share_of(torch.arange(len(images)), engine.process_index, engine.num_processes)
-        for batch in images.batches(order, images.at_once):
-            with engine.autocast():
-                parts.append(model(batch.images.to(engine.device, memory_format=torch.channels_last)).float().cpu())
-    model.train(was_training)
-    return gather_shares(torch.cat(parts), len(images))
 
 
 class Trainer:
@@ -221,8 +204,8 @@ class Trainer:
     def _validate(self, last: bool) -> bool:
         """Follow validation accuracy; with `patience` keep the best state and stop when it no longer improves."""
         assert self.data.val is not None
-        logits = predict(self.evaluated, self.data.val, self.data, self.engine)
-        accuracy = float((logits.argmax(1) == self.data.val.labels).float().mean())
+        outputs = map_images(self.evaluated, self.data.val, self.engine)
+        accuracy = float((outputs.values.argmax(1) == outputs.images.labels).float().mean())
         self.history[-1]["val_accuracy"] = accuracy
         if self.config.recipe.patience == 0:
             return True

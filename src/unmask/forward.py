@@ -1,0 +1,108 @@
+"""The one way in which a network meets the images of a set in evaluation: batch by batch, outputs with their images."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unmask.data.imageset import ImageSet
+from unmask.distributed import all_gather_objects, fail_together, share_of
+from unmask.encoders.stages import evaluating
+from unmask.errors import UserError
+from unmask.training.sharding import whole
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network gives for the images that could be read; those that could not are missing in both fields."""
+
+    images: ImageSet
+    """The images, in the order of the set: their labels, ids and names are those of `values`."""
+    values: Tensor
+    """float32 [n, ...], on the CPU."""
+    rows: Tensor
+    """Where the images stand in the set that was asked for: int64 [n], increasing."""
+
+    def padded(self, number: int) -> Tensor:
+        """[number, ...] with one row for each image of the set, NaN where an image is missing."""
+        if len(self.rows) == number:
+            return self.values
+        out = torch.full((number, *self.values.shape[1:]), torch.nan)
+        out[self.rows] = self.values
+        return out
+
+
+@torch.no_grad()
+def map_images(
+    network: Callable[[Tensor], Tensor],
+    images: ImageSet,
+    engine: Accelerator | None = None,
+    *,
+    description: str = "",
+    show: bool = False,
+) -> Outputs:
+    """A network's outputs for all images of a set, normalised by the set's format.
+
+    A module is put in evaluation mode for the while. Batches are of `images.at_once` images everywhere, so that numbers
+    agree to the last bit. The processes of an engine share the images, and each gets all outputs. An unreadable file of
+    streamed data is left out under the policy "skip", alone or with its whole batch; each output keeps its image.
+
+    Args:
+        network: images [B, C, H, W] to [B, ...]; on the engine's device, else given batches on the CPU.
+        images: the set.
+        engine: gives device, precision and processes.
+        description: of the progress bar.
+        show: show a progress bar.
+
+    Raises:
+        UserError: a file cannot be read and the policy is "error", or none can be.
+    """
+    order = torch.arange(len(images))
+    if engine is not None:
+        order = share_of(order, engine.process_index, engine.num_processes)
+    rows: list[Tensor] = []
+    parts: list[Tensor] = []
+    numbered = replace(images, ids=torch.arange(len(images)))
+    with ExitStack() as stack:
+        if isinstance(network, nn.Module):
+            stack.enter_context(evaluating(network))
+            stack.enter_context(whole(network))
+        stack.enter_context(fail_together())
+        bar = stack.enter_context(tqdm(total=len(order), desc=description, unit="image", disable=not show))
+        for batch in numbered.batches(order, images.at_once, allow_empty=True):
+            if len(batch.ids):
+                parts.append(_run(network, batch.images, engine).float().cpu())
+                rows.append(batch.ids)
+            bar.update(len(batch.ids))
+    pieces = all_gather_objects((torch.cat(rows), torch.cat(parts)) if parts else None)
+    known = [piece for piece in pieces if piece is not None]
+    if not known:
+        first = f", the first is {images.names[0]}" if len(images) else ""
+        raise UserError(f"none of {len(images)} images can be read{first}")
+    found, values = (torch.cat(column) for column in zip(*known, strict=True))
+    order = found.argsort()
+    found = found[order]
+    return Outputs(images if len(found) == len(images) else images.select(found), values[order], found)
+
+
+def pooled_features(model: Any, images: ImageSet, *, description: str = "", show: bool = False) -> Outputs:
+    """The encoder's pooled features of whole images, [N, D], as its head would get them; run on the model's device."""
+    device = next(model.parameters()).device
+
+    def features(batch: Tensor) -> Tensor:
+        return model.forward_head(model.forward_features(batch.to(device)), pre_logits=True)
+
+    with evaluating(model):
+        return map_images(features, images, description=description, show=show)
+
+
+def _run(network: Callable[[Tensor], Tensor], images: Tensor, engine: Accelerator | None) -> Tensor:
+    if engine is None:
+        return network(images)
+    with engine.autocast():
+        return network(images.to(engine.device, memory_format=torch.channels_last))
