@@ -1,10 +1,13 @@
 """What a page is made of: figures with captions, tables, and folded lists of settings."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from unmask.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,12 @@ class Swatch:
 
     name: str
     colour: str
+    """As #rrggbb."""
     dashed: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.colour):
+            raise UserError(f"colour = {self.colour!r}: expected #rrggbb")
 
 
 @dataclass(frozen=True)

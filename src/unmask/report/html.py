@@ -1,12 +1,16 @@
 """Stories → one HTML page, by the templates beside this file. Here figures become text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from unmask.data.naming import in_line, one_line
+from unmask.errors import UserError
 from unmask.report.blocks import Photograph, Plate, Section, Story
 from unmask.report.png import data_uri, png_width, to_png
 from unmask.report.svg import inline_svg, svg_width, to_svg
@@ -43,12 +47,42 @@ def render_template(name: str, **values: Any) -> str:
 def draw_plate(plate: Plate, prefix: str) -> Drawn:
     """A plot as inline SVG; `prefix` of its ids is unique on the page."""
     figure = plate.figure
-    document = to_svg(figure) if isinstance(figure, Figure) else figure.read_text(encoding="utf-8")
-    return Drawn(inline_svg(document, prefix, plate.alt), svg_width(document))
+    if isinstance(figure, Figure):
+        document = to_svg(figure)
+        return Drawn(inline_svg(document, prefix, plate.alt), svg_width(document))
+    with _named(figure):
+        document = _content(figure).decode()
+        return Drawn(inline_svg(document, prefix, plate.alt), svg_width(document))
 
 
 def draw_photograph(photograph: Photograph) -> Drawn:
     """A picture as a data URI."""
     figure = photograph.figure
-    png = to_png(figure) if isinstance(figure, Figure) else figure.read_bytes()
-    return Drawn(Markup(data_uri(png)), png_width(png))
+    if isinstance(figure, Figure):
+        png = to_png(figure)
+        return Drawn(Markup(data_uri(png)), png_width(png))
+    with _named(figure):
+        png = _content(figure)
+        return Drawn(Markup(data_uri(png)), png_width(png))
+
+
+def _content(path: Path) -> bytes:
+    """A picture in the folder of a run's pictures.
+
+    Raises:
+        UserError: it is a link that leads out of the run, or not a regular file: a page would hold any file of the
+            machine.
+    """
+    real = path.resolve()
+    if not real.is_file() or not real.is_relative_to(path.parent.parent.resolve()):
+        raise UserError("not a picture of this run, but a link that leads out of it or something else: remove it")
+    return real.read_bytes()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors in a file of a run as a `UserError` of one line that begins with its path."""
+    try:
+        yield
+    except (UserError, OSError, ValueError, SyntaxError) as error:  # ElementTree and Pillow raise SyntaxErrors
+        raise UserError(f"{in_line(str(path))}: {one_line(error)}") from None

@@ -6,6 +6,9 @@ import io
 from matplotlib.figure import Figure
 from PIL import Image
 
+from unmask.errors import UserError
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LARGEST_PNG = 400_000
 _WIDEST = 1200
 
@@ -24,7 +27,13 @@ def png_width(png: bytes) -> int:
 
 
 def data_uri(png: bytes) -> str:
-    """A PNG file as a data URI; a large one is made at most 1200 pixels wide and stored as JPEG."""
+    """A PNG file as a data URI; a large one is made at most 1200 pixels wide and stored as JPEG.
+
+    Raises:
+        UserError: it is not PNG.
+    """
+    if not png.startswith(_SIGNATURE):
+        raise UserError("not a PNG image")
     if len(png) <= _LARGEST_PNG:
         return "data:image/png;base64," + base64.b64encode(png).decode()
     image = Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGB")

@@ -10,6 +10,8 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from unmask.errors import UserError
+from unmask.report.allowed import require_drawing
 from unmask.report.palette import INK
 
 _STYLE = {
@@ -58,10 +60,17 @@ def inline_svg(document: str, prefix: str, alt: str) -> Markup:
         document: what `to_svg` gives.
         prefix: of all ids in it, unique on the page.
         alt: what the figure shows, in words.
+
+    Raises:
+        UserError: it holds anything but lines, text and embedded PNG, as a file in a run folder may.
+        ParseError: it is not XML.
     """
+    if "<svg" not in document:
+        raise UserError("not an SVG figure")
     root = ElementTree.fromstring(document[document.index("<svg") :])
     for child in [child for child in root if child.tag.endswith("}metadata")]:
         root.remove(child)
+    require_drawing(root)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         element.attrib = {
