@@ -67,7 +67,7 @@ RUNS: dict[str, list[str]] = {
         *("--patience", "2", "--out", "scratch"),
     ],
     "compare": [
-        *("compare", *DATA, *CNN, "--budgets", "2", "5", "--seeds", "2", "--pretrain-seeds", "2", "--jobs", "2"),
+        *("compare", *DATA, *CNN, "--budgets", "2", "5", "--draws", "2", "--pretrainings", "2", "--jobs", "2"),
         *("--pretrain.cell", "8", "--pretrain.steps", "8", "--pretrain.batch-size", "16"),
         *("--finetune.steps", "6", "--finetune.batch-size", "8", "--finetune.head-steps", "3", "--out", "compare"),
     ],

@@ -68,7 +68,7 @@ def compared(one: Recipe, runs: list[Path], arms: tuple[str, ...], out: Path, jo
         finetune=one.finetune,
         scratch_candidates=one.scratch_candidates,
         budgets=(BUDGET,),
-        seeds=len(SEEDS),
+        draws=len(SEEDS),
         arms=arms,
         pretrained=tuple(runs),
         jobs=jobs,
@@ -78,12 +78,12 @@ def compared(one: Recipe, runs: list[Path], arms: tuple[str, ...], out: Path, jo
 
 def by_draw(out: Path, arm: str) -> list[float]:
     """Test accuracy of each label draw in percent, the mean over pretrainings."""
-    cells = [read_json(file) for file in sorted((out / "cells").glob("*.json"))]
+    trials = [read_json(file) for file in sorted((out / "trials").glob("*.json"))]
     rows: dict[int, list[float]] = {}
-    for cell in cells:
-        if cell["arm"] == arm:
-            rows.setdefault(cell["seed"], []).append(100 * cell["metrics"]["test"]["accuracy"])
-    return [sum(rows[seed]) / len(rows[seed]) for seed in sorted(rows)]
+    for trial in trials:
+        if trial["arm"] == arm:
+            rows.setdefault(trial["draw"], []).append(100 * trial["metrics"]["test"]["accuracy"])
+    return [sum(rows[draw]) / len(rows[draw]) for draw in sorted(rows)]
 
 
 def health(run: Path) -> dict[str, float]:

@@ -17,7 +17,7 @@ SHORTER = {
     "pretrain": "--steps 2 --batch-size 8 --quiet",
     "finetune": "--steps 2 --head-steps 1 --batch-size 8 --quiet",
     "scratch": "--steps 2 --head-steps 0 --batch-size 8 --quiet",
-    "compare": "--arms mrp scratch_same --seeds 2 --jobs 1 --pretrain.steps 2 --finetune.steps 2 "
+    "compare": "--arms mrp scratch_same --draws 2 --jobs 1 --pretrain.steps 2 --finetune.steps 2 "
     "--finetune.head-steps 1 --quiet",
     "audit": "--images 4 --evaluations 8 --pictures 1 --quiet",
     "data": "--quiet",

@@ -21,6 +21,7 @@ from unmask.cli.flags import explanations
 from unmask.cli.main import COMMANDS
 from unmask.cli.train import Finetune, Pretrain, RunFlags, Scratch
 from unmask.config import (
+    ARMS,
     AugmentConfig,
     ClassifyRecipe,
     DataConfig,
@@ -29,7 +30,7 @@ from unmask.config import (
     OptimiserConfig,
     TargetConfig,
 )
-from unmask.config.names import is_object, is_section, is_settable, keeps_its_name
+from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
 from unmask.data.multiview import MultiViewConfig
 from unmask.recipes import RECIPES
 from unmask.theory.distribution import Distribution
@@ -117,7 +118,8 @@ def flags(cls: type[Any], prefix: str = "", section: type[Any] | None = None) ->
         positional = any("Positional" in str(mark) or "POSITIONAL" in str(mark) for mark in marks)
         metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), given.upper())
         name = metavar if positional else f"--{dashed}"
-        kind = "JSON" if is_object(inner) else type_name(inner)
+        choices = next((", ".join(mark.names) for mark in marks if isinstance(mark, OneOf)), "")
+        kind = "JSON" if is_object(inner) else choices or type_name(inner)
         yield Flag(name, kind, _default(field), texts.get(field.name, ""), section, prefix)
 
 
@@ -213,6 +215,15 @@ def _plain_section(title: str, intro: str, cls: type[Any]) -> list[str]:
             kind, default = _cell(type_name(hints[field.name])), _cell(_default(field))
             lines.append(f"| `{field.name}` | {kind} | {default} | {_cell(texts.get(field.name, ''))} |")
     return [*lines, ""]
+
+
+def arm_table() -> str:
+    """The table of docs/comparison.md; a test compares the two."""
+    lines = ["| arm | what it is | what it controls for |", "|---|---|---|"]
+    for arm in ARMS.values():
+        meaning = arm.meaning + ("; primary budget only" if arm.primary_only else "")
+        lines.append(f"| `{arm.name}` | {meaning} | {arm.controls_for} |")
+    return "\n".join(lines) + "\n"
 
 
 def _python() -> list[str]:

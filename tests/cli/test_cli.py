@@ -161,12 +161,12 @@ def test_sections_of_a_comparison_have_their_own_flags() -> None:
         "--budgets",
         "5",
         "10",
-        "--seeds",
+        "--draws",
         "2",
     ]
     config = parse(words).config
     assert (config.pretrain.optimiser.lr, config.finetune.optimiser.lr) == (1e-4, 1e-3)
-    assert (config.budgets, config.seeds, config.data.data) == ((5, 10), 2, "digits")
+    assert (config.budgets, config.draws, config.data.data) == ((5, 10), 2, "digits")
     assert config.scratch_candidates == small_cnn().scratch_candidates
 
 

@@ -1,4 +1,4 @@
-"""The comparison: paired by construction, resumable a cell at a time, the same numbers whatever the jobs."""
+"""The comparison: paired by construction, resumable a trial at a time, the same numbers whatever the jobs."""
 
 import json
 import multiprocessing
@@ -15,9 +15,9 @@ import pytest
 from scipy import stats
 
 import tiny
-from unmask.comparison import work as comparison_work
-from unmask.comparison.origins import images_seen
-from unmask.comparison.plan import CellKey, all_cells, audited_cells, candidates, cell_config, compute_steps
+from unmask.comparison import tasks as comparison_tasks
+from unmask.comparison.plan import TrialKey, all_trials, audited_trials, candidates, compute_steps, trial_config
+from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
 from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimiserConfig
@@ -39,20 +39,20 @@ def config() -> CompareConfig:
         finetune=RECIPE,
         scratch_candidates=(replace(RECIPE, head_steps=0), replace(RECIPE, head_steps=0, label_smoothing=0.0)),
         budgets=(3, 5),
-        seeds=2,
+        draws=2,
         jobs=1,
     )
 
 
-def test_cells_cover_the_design_once(config: CompareConfig) -> None:
-    """arms × budgets × seeds (× pretrainings where one is used), scratch_compute at the primary budget only."""
-    cells = all_cells(replace(config, pretrain_seeds=3))
-    counts = Counter(key.arm for key in cells)
-    assert len(set(cells)) == len(cells)
+def test_trials_cover_the_design_once(config: CompareConfig) -> None:
+    """arms × budgets × draws (× pretrainings where one is used), scratch_compute at the primary budget only."""
+    trials = all_trials(replace(config, pretrainings=3))
+    counts = Counter(key.arm for key in trials)
+    assert len(set(trials)) == len(trials)
     assert counts["mrp"] == counts["probe_mrp"] == 2 * 2 * 3
     assert counts["scratch_same"] == counts["scratch_best"] == counts["scratch_masked"] == 2 * 2
     assert counts["scratch_compute"] == 2
-    assert {key.budget for key in cells if key.arm == "scratch_compute"} == {3}
+    assert {key.budget for key in trials if key.arm == "scratch_compute"} == {3}
 
 
 def test_arms_are_paired(config: CompareConfig) -> None:
@@ -62,17 +62,17 @@ def test_arms_are_paired(config: CompareConfig) -> None:
         "chosen": {3: 0, 5: 1},
         "seen": 60,
         "classes": 3,
-        "cell": 4,
+        "mask_cell": 4,
     }
     made = {
-        arm: cell_config(config, CellKey(3, 1, arm, 0 if "mrp" in arm else None), **arguments)  # type: ignore[arg-type]
+        arm: trial_config(config, TrialKey(3, 1, arm, 0 if "mrp" in arm else None), **arguments)  # type: ignore[arg-type]
         for arm in config.arms
     }
     assert len({(one.subset_seed, one.seed, one.budget) for one in made.values()}) == 1
     assert replace(made["mrp"], init=None) == made["scratch_same"]
     assert made["mrp"].init == "p0"
     assert replace(made["scratch_masked"], hide_cells=0.0) == made["scratch_same"]
-    other = cell_config(config, CellKey(3, 0, "mrp", 0), **arguments)  # type: ignore[arg-type]
+    other = trial_config(config, TrialKey(3, 0, "mrp", 0), **arguments)  # type: ignore[arg-type]
     assert other.subset_seed != made["mrp"].subset_seed
 
 
@@ -178,39 +178,39 @@ def _touch(path: Path, data: None) -> None:
 
 
 def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped after some cells and resumed, nothing finished is trained again and the summary is the same."""
+    """Stopped after some trials and resumed, nothing finished is trained again and the summary is the same."""
     whole = compare(config, tmp_path / "whole", progress=False)
     trained: list[str] = []
-    run_cell = comparison_work.run_cell
+    run_trial = comparison_tasks.run_trial
 
-    def stopping(one: object, data: object, key: CellKey, folder: Path, network: Path | None) -> None:
+    def stopping(one: object, key: TrialKey, *others: object) -> None:
         if len(trained) == 5:
             raise KeyboardInterrupt
         trained.append(key.name)
-        run_cell(one, data, key, folder, network)  # type: ignore[arg-type]
+        run_trial(one, key, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(comparison_work, "run_cell", stopping)
+    monkeypatch.setattr(comparison_tasks, "run_trial", stopping)
     with pytest.raises(KeyboardInterrupt):
         compare(config, tmp_path / "part", progress=False)
     first = list(trained)
-    monkeypatch.setattr(comparison_work, "run_cell", lambda *a: (trained.append(a[2].name), run_cell(*a))[1])
+    monkeypatch.setattr(comparison_tasks, "run_trial", lambda *a: (trained.append(a[1].name), run_trial(*a))[1])
     part = compare(config, tmp_path / "part", resume=True, progress=False)
     assert len(first) == 5
-    assert sorted(trained) == sorted({key.name for key in all_cells(config)})
+    assert sorted(trained) == sorted({key.name for key in all_trials(config)})
     one, two = (read_json(folder / "summary.json") for folder in (whole, part))
 
     def without_seconds(summary: dict) -> dict:
-        cells = [{k: v for k, v in cell.items() if k != "seconds"} for cell in summary["cells"]]
-        return {"cells": cells} | {name: summary[name] for name in ("differences", "verdicts", "means", "ensembles")}
+        scores = [{k: v for k, v in score.items() if k != "seconds"} for score in summary["scores"]]
+        return {"scores": scores} | {name: summary[name] for name in ("differences", "verdicts", "means", "ensembles")}
 
     assert without_seconds(one) == without_seconds(two)
     assert foreign_files(part, COMPARISON) == []
-    cell = next((part / "cells").glob("*.json"))
-    before = cell.read_text()
-    cell.write_text("{}")
+    trial = next((part / "trials").glob("*.json"))
+    before = trial.read_text()
+    trial.write_text("{}")
     with pytest.raises(UserError, match="its JSON files do not hold what a run writes"):
         compare(config, part, resume=True, progress=False)
-    cell.write_text(before)
+    trial.write_text(before)
     assert (part / "report.html").stat().st_size > 10_000
     _check_schema(one)
     _check_interval(one)
@@ -220,13 +220,13 @@ def test_seconds_of_interrupted_sessions_add_up(
     config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session stopped before any summary counts, and so does one after the summary."""
-    small = replace(config, budgets=(3,), seeds=1, arms=("probe_random",))
+    small = replace(config, budgets=(3,), draws=1, arms=("probe_random",))
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(comparison_work, "run_cell", stop)
+        patched.setattr(comparison_tasks, "run_trial", stop)
         with pytest.raises(KeyboardInterrupt):
             compare(small, tmp_path, progress=False)
     assert not (tmp_path / "summary.json").exists()
@@ -241,9 +241,9 @@ def test_seconds_of_interrupted_sessions_add_up(
 
 
 def _check_schema(summary: dict) -> None:
-    for cell in summary["cells"]:
-        assert set(cell) >= {"arm", "budget", "seed", "pretrain_seed", "split", "metric", "value", "seconds"}
-        assert cell["arm"] in ARMS
+    for score in summary["scores"]:
+        assert set(score) >= {"arm", "budget", "draw", "pretraining", "split", "metric", "value", "seconds"}
+        assert score["arm"] in ARMS
     for difference in summary["differences"]:
         assert set(difference) >= {"arm", "baseline", "budget", "metric", "mean", "low", "high", "n", "method"}
     for verdict in summary["verdicts"]:
@@ -252,11 +252,11 @@ def _check_schema(summary: dict) -> None:
 
 
 def _check_interval(summary: dict) -> None:
-    """One difference against scipy's paired t interval, from the cells."""
+    """One difference against scipy's paired t interval, from the scores."""
 
     def values(arm: str) -> dict[int, float]:
-        rows = [c for c in summary["cells"] if c["arm"] == arm and c["budget"] == 3 and c["split"] == "test"]
-        return {c["seed"]: c["value"] for c in rows if c["metric"] == "accuracy"}
+        rows = [c for c in summary["scores"] if c["arm"] == arm and c["budget"] == 3 and c["split"] == "test"]
+        return {c["draw"]: c["value"] for c in rows if c["metric"] == "accuracy"}
 
     mine, theirs = values("mrp"), values("scratch_same")
     pairs = stats.ttest_rel([mine[s] for s in sorted(mine)], [theirs[s] for s in sorted(mine)])
@@ -278,20 +278,20 @@ def test_jobs_do_not_change_the_numbers(config: CompareConfig, tmp_path: Path) -
     small = replace(config, budgets=(3,), arms=("mrp", "scratch_same", "probe_random"))
     one = compare(small, tmp_path / "one", progress=False)
     two = compare(replace(small, jobs=2), tmp_path / "two", progress=False)
-    for key in all_cells(small):
-        a, b = (read_json(folder / "cells" / f"{key.name}.json") for folder in (one, two))
+    for key in all_trials(small):
+        a, b = (read_json(folder / "trials" / f"{key.name}.json") for folder in (one, two))
         assert json.dumps(a["metrics"]) == json.dumps(b["metrics"]), key.name
 
 
 def test_existing_runs_are_used(config: CompareConfig, tmp_path: Path) -> None:
     """--pretrained takes finished runs; another encoder's run is refused before any training."""
-    small = replace(config, budgets=(3,), seeds=1, arms=("mrp",))
+    small = replace(config, budgets=(3,), draws=1, arms=("mrp",))
     first = compare(small, tmp_path / "first", progress=False)
     run = first / "pretrain" / "seed_0"
     again = compare(replace(small, pretrained=(run,)), tmp_path / "again", progress=False)
     assert not (again / "pretrain").exists()
-    key = all_cells(small)[0]
-    a, b = (read_json(folder / "cells" / f"{key.name}.json") for folder in (first, again))
+    key = all_trials(small)[0]
+    a, b = (read_json(folder / "trials" / f"{key.name}.json") for folder in (first, again))
     assert a["metrics"] == b["metrics"]
     assert not any("other images" in note for note in read_json(again / "summary.json")["notes"])
     split = replace(small.data, options={**(small.data.options or {}), "seed": 3})
@@ -305,11 +305,11 @@ def test_existing_runs_are_used(config: CompareConfig, tmp_path: Path) -> None:
 
 def test_given_weights_have_their_arms(config: CompareConfig, tmp_path: Path) -> None:
     """The practitioner's alternative: weights from elsewhere, fine-tuned, and pretrained further."""
-    small = replace(config, budgets=(3,), seeds=1, arms=("mrp",))
+    small = replace(config, budgets=(3,), draws=1, arms=("mrp",))
     run = compare(small, tmp_path / "first", progress=False) / "pretrain" / "seed_0"
     given = replace(small, arms=("given", "given_mrp", "scratch_same"), given=str(run / "encoder.safetensors"))
     folder = compare(given, tmp_path / "given", progress=False)
-    arms = {cell["arm"] for cell in read_json(folder / "summary.json")["cells"]}
+    arms = {score["arm"] for score in read_json(folder / "summary.json")["scores"]}
     assert arms == {"given", "given_mrp", "scratch_same"}
 
 
@@ -317,21 +317,21 @@ def test_an_audit_may_come_later(config: CompareConfig, tmp_path: Path, monkeypa
     """--resume --audit trains again the networks that it looks at, to the same numbers, and no other cell."""
     small = replace(config, budgets=(3,), arms=("mrp", "scratch_best", "scratch_compute", "probe_mrp"))
     folder = compare(small, tmp_path / "run", progress=False)
-    before = {file.name: read_json(file)["metrics"] for file in (folder / "cells").glob("*.json")}
+    before = {file.name: read_json(file)["metrics"] for file in (folder / "trials").glob("*.json")}
     trained: list[str] = []
-    run_cell = comparison_work.run_cell
-    monkeypatch.setattr(comparison_work, "run_cell", lambda *a: (trained.append(a[2].name), run_cell(*a))[1])
+    run_trial = comparison_tasks.run_trial
+    monkeypatch.setattr(comparison_tasks, "run_trial", lambda *a: (trained.append(a[1].name), run_trial(*a))[1])
     audited = replace(small, audit=True)
     compare(audited, folder, resume=True, progress=False)
-    kept = ["mrp-b3-s0-p0", "mrp-b3-s1-p0", "scratch_best-b3-s0", "scratch_best-b3-s1"]
+    kept = ["mrp-b3-d0-p0", "mrp-b3-d1-p0", "scratch_best-b3-d0", "scratch_best-b3-d1"]
     assert sorted(trained) == kept == sorted(file.stem for file in (folder / "networks").iterdir())
-    assert {file.name: read_json(file)["metrics"] for file in (folder / "cells").glob("*.json")} == before
+    assert {file.name: read_json(file)["metrics"] for file in (folder / "trials").glob("*.json")} == before
     report = read_json(folder / "audit" / "audit.json")
     assert list(report["models"]) == ["mrp", "scratch_best", "random weights"]
     for number in range(2):
         draw = report["models"]["mrp"]["arms"]["draws"][number]
-        cell = read_json(folder / "cells" / f"mrp-b3-s{number}-p0.json")["metrics"]
-        assert draw["accuracy on part 2 alone"] == pytest.approx(cell["single_2"]["accuracy"], abs=0.2)
+        trial = read_json(folder / "trials" / f"mrp-b3-d{number}-p0.json")["metrics"]
+        assert draw["accuracy on part 2 alone"] == pytest.approx(trial["single_2"]["accuracy"], abs=0.2)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "run: its networks" in page
     assert page.count("<h1") == 1
@@ -343,11 +343,11 @@ def test_an_audit_may_come_later(config: CompareConfig, tmp_path: Path, monkeypa
 
 def test_pretrainings_take_turns_in_the_audit(config: CompareConfig) -> None:
     """One network of every arm a label draw, at the primary budget; probes and long trainings are not looked at."""
-    draws = audited_cells(replace(config, seeds=3, pretrain_seeds=2))
+    draws = audited_trials(replace(config, draws=3, pretrainings=2))
     assert [[key.name for key in draw] for draw in draws] == [
-        [f"mrp-b3-s{s}-p{s % 2}", f"scratch_best-b3-s{s}", f"scratch_masked-b3-s{s}"] for s in range(3)
+        [f"mrp-b3-d{s}-p{s % 2}", f"scratch_best-b3-d{s}", f"scratch_masked-b3-d{s}"] for s in range(3)
     ]
-    (draw,) = audited_cells(replace(config, seeds=1, arms=("probe_mrp", "scratch_same", "mrp")))
+    (draw,) = audited_trials(replace(config, draws=1, arms=("probe_mrp", "scratch_same", "mrp")))
     assert [key.arm for key in draw] == ["mrp", "scratch_same"]
 
 

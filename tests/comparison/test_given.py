@@ -32,7 +32,7 @@ class Stripes(Dataset[tuple[torch.Tensor, int]]):
         return self.values[index], index % 2
 
 
-def test_jobs_and_resume_give_the_same_cells(tmp_path: Path) -> None:
+def test_jobs_and_resume_give_the_same_trials(tmp_path: Path) -> None:
     given = {"train": Stripes(40, 0), "val": Stripes(20, 1), "test": Stripes(20, 2)}
     recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
     config = CompareConfig(
@@ -42,17 +42,17 @@ def test_jobs_and_resume_give_the_same_cells(tmp_path: Path) -> None:
         finetune=recipe,
         arms=("mrp", "scratch_same"),
         budgets=(4,),
-        seeds=1,
+        draws=1,
         jobs=1,
     )
     one = compare(config, tmp_path / "one", progress=False, dataset=given)
     two = compare(replace(config, jobs=2), tmp_path / "two", progress=False, dataset=given)
-    cells = sorted(path.name for path in (one / "cells").glob("*.json"))
-    assert len(cells) == 2
-    metrics = [[read_json(run / "cells" / name)["metrics"] for name in cells] for run in (one, two)]
+    trials = sorted(path.name for path in (one / "trials").glob("*.json"))
+    assert len(trials) == 2
+    metrics = [[read_json(run / "trials" / name)["metrics"] for name in trials] for run in (one, two)]
     assert metrics[0] == metrics[1]
-    (one / "cells" / cells[0]).unlink()
+    (one / "trials" / trials[0]).unlink()
     compare(config, one, progress=False, dataset=given, resume=True)
-    assert read_json(one / "cells" / cells[0])["metrics"] == metrics[0][0]
+    assert read_json(one / "trials" / trials[0])["metrics"] == metrics[0][0]
     with pytest.raises(UserError, match="fingerprint"):
         compare(config, one, progress=False, dataset=given | {"train": Stripes(40, 7)}, resume=True)

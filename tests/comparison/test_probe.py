@@ -1,4 +1,4 @@
-"""Probe cells: where the encoder runs, and what is read from its features."""
+"""Probe trials: where the encoder runs, and what is read from its features."""
 
 from types import SimpleNamespace
 
@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import tiny
-from unmask.comparison import cells
-from unmask.comparison.table import cell_rows
-from unmask.config import ClassifyConfig
+from unmask.comparison import train_trial
+from unmask.comparison.table import scores_of
+from unmask.config import ClassifyConfig, to_json
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.forward import Outputs
@@ -31,9 +31,9 @@ def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.
         seen.append(next(model.parameters()).device)
         return Outputs(images, torch.randn(len(images), 4), torch.arange(len(images)))
 
-    monkeypatch.setattr(cells, "build_engine", lambda _: SimpleNamespace(device=META))
-    monkeypatch.setattr(cells, "pooled_features", features)
-    cells._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
+    monkeypatch.setattr(train_trial, "build_engine", lambda _: SimpleNamespace(device=META))
+    monkeypatch.setattr(train_trial, "pooled_features", features)
+    train_trial._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
     assert set(seen) == {META}
 
 
@@ -45,11 +45,11 @@ def test_neighbours_vote_on_the_features_of_the_probe(data: Dataset, monkeypatch
         values = torch.eye(3)[(images.labels + (images is wrong)) % 3]
         return Outputs(images, values, torch.arange(len(images)))
 
-    monkeypatch.setattr(cells, "pooled_features", features)
-    metrics, _, _ = cells._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
-    assert {name: scores["knn_accuracy"] for name, scores in metrics.items()} == {
+    monkeypatch.setattr(train_trial, "pooled_features", features)
+    metrics, _, _ = train_trial._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
+    assert {name: scores.knn_accuracy for name, scores in metrics.items()} == {
         name: float(name != "single_2") for name in ("val", *data.tests)
     }
-    key = {"arm": "probe_random", "budget": 3, "seed": 0, "pretrain_seed": None, "seconds": 1.0}
-    rows = [row for row in cell_rows({**key, "metrics": metrics}) if row["metric"] == "knn_accuracy"]
+    key = {"arm": "probe_random", "budget": 3, "draw": 0, "pretraining": None, "seconds": 1.0}
+    rows = [row for row in scores_of({**key, "metrics": to_json(metrics)}) if row["metric"] == "knn_accuracy"]
     assert {row["split"]: row["value"] for row in rows}["single_2"] == 0.0

@@ -80,7 +80,7 @@ def test_compare(tmp_path: Path) -> None:
     words = ("--pretrain.steps", "4", "--finetune.steps", "6", "--finetune.head-steps", "2", "--arms", *ARMS)
     out = tmp_path / "compared"
     code = _run("compare", "--data", "multiview", "--options", SMALL, *PATCHNET, "--image-size", "16", "16",
-                "--budgets", "5", "--seeds", "1", *words, "--out", out, "--quiet")  # fmt: skip
+                "--budgets", "5", "--draws", "1", *words, "--out", out, "--quiet")  # fmt: skip
     assert code == 0
     assert (out / "report.html").exists()
     assert read_json(out / "summary.json")["verdicts"]

@@ -120,16 +120,16 @@ def write_comparison(
         for arm in ARMS:
             if arm == "scratch_compute" and budget != budgets[0]:
                 continue
-            for seed in range(draws):
+            for draw in range(draws):
                 for pretraining in (0, 1) if arm.endswith("mrp") else (None,):
-                    metrics = {s: _scores(_accuracy(arm, budget, s, seed, rng), rng) for s in SPLITS}
-                    key = {"arm": arm, "budget": budget, "seed": seed, "pretrain_seed": pretraining}
+                    metrics = {s: _scores(_accuracy(arm, budget, s, draw, rng), rng) for s in SPLITS}
+                    key = {"arm": arm, "budget": budget, "draw": draw, "pretraining": pretraining}
                     history = [
                         {"phase": "all", "step": t, "loss": 2.3 * 0.985**t + 0.5, "lr": 1e-3, "val_accuracy": t / 400}
                         for t in range(20, 220, 20)
                     ]
-                    cell = {**key, "metrics": metrics, "seconds": 12.5, "history": history}
-                    _write(folder / "cells" / f"{arm}-b{budget}-s{seed}-{pretraining}.json", cell)
+                    trial = {**key, "metrics": metrics, "seconds": 12.5, "history": history}
+                    _write(folder / "trials" / f"{arm}-b{budget}-d{draw}-{pretraining}.json", trial)
                     for split, scores in metrics.items():
                         for metric in ("accuracy", "balanced_accuracy", "macro_f1", "auroc"):
                             row = {"split": split, "metric": metric, "value": scores[metric], "seconds": 12.5}
@@ -144,8 +144,8 @@ def write_comparison(
             {
                 "arm": arm,
                 "budget": b,
-                "seed": None,
-                "pretrain_seed": None,
+                "draw": None,
+                "pretraining": None,
                 "split": "multi",
                 "metric": "ensemble_accuracy",
                 "value": 0.95,

@@ -57,7 +57,7 @@ def test_forest_names_baselines_and_budgets() -> None:
     ]
     figure = forest(rows, [10, 50], 0.01)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels == ["Best scratch arm", "Probes: random", "10 labels a class", "50 labels a class"]
+    assert labels == ["Best scratch arm", "probe_mrp − probe_random", "10 labels a class", "50 labels a class"]
     assert any(x == pytest.approx([2, 5]) for x, _ in _points(figure))
 
 
@@ -77,9 +77,12 @@ def test_long_curves_are_thinned_without_losing_their_mean() -> None:
     assert np.mean(thin) == pytest.approx(values.mean())
 
 
-def test_the_thick_line_is_the_mean_of_the_cells() -> None:
-    cells = [[{"step": 1, "loss": 1.0}, {"step": 2, "loss": 3.0}], [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 5.0}]]
-    drawn = [y for _, y in _points(finetuning({"mrp": cells}, "loss", "loss"))]
+def test_the_thick_line_is_the_mean_of_the_trials() -> None:
+    trials = [
+        [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 3.0}],
+        [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 5.0}],
+    ]
+    drawn = [y for _, y in _points(finetuning({"mrp": trials}, "loss", "loss"))]
     assert drawn == [[1.0, 3.0], [2.0, 5.0], [1.5, 4.0]]
 
 

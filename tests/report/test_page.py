@@ -143,13 +143,13 @@ def test_the_numbers_of_the_summary_are_on_the_page(page: Path, comparison: Path
 
 
 def test_recall_of_a_class_is_paired_and_signed() -> None:
-    def cell(arm: str, seed: int, recall: float | None) -> dict[str, Any]:
-        table = [{"name": "a", "recall": recall}, {"class": "b", "recall": None}]
-        key = {"arm": arm, "budget": 10, "seed": seed, "pretrain_seed": 0 if arm == "mrp" else None}
+    def trial(arm: str, draw: int, recall: float | None) -> dict[str, Any]:
+        table = [{"name": "a", "recall": recall}, {"name": "b", "recall": None}]
+        key = {"arm": arm, "budget": 10, "draw": draw, "pretraining": 0 if arm == "mrp" else None}
         return {**key, "metrics": {"test": {"per_class": table}}}
 
-    cells = [cell("mrp", 0, 0.9), cell("mrp", 1, 0.6), cell("scratch_best", 0, 0.7), cell("scratch_best", 1, 0.5)]
-    ((name, interval),) = class_intervals(cells, "mrp", "scratch_best", 10, "test", 0.95)
+    trials = [trial("mrp", 0, 0.9), trial("mrp", 1, 0.6), trial("scratch_best", 0, 0.7), trial("scratch_best", 1, 0.5)]
+    ((name, interval),) = class_intervals(trials, "mrp", "scratch_best", 10, "test", 0.95)
     assert (name, interval.n) == ("a", 2)
     assert interval.mean == pytest.approx(0.15)
 
@@ -162,11 +162,11 @@ def test_the_same_folder_gives_the_same_page(page: Path, comparison: Path, tmp_p
 def test_an_unfinished_comparison_says_so(tmp_path: Path, comparison_folder: Writer) -> None:
     folder = comparison_folder(tmp_path / "half", draws=2, budgets=(10,), finished=False)
     text = write_report([folder]).read_text(encoding="utf-8")
-    assert "Unfinished: 18 cells so far" in text
+    assert "Unfinished: 18 trials so far" in text
     assert "Accuracy of every arm" in text
 
 
-def test_a_comparison_without_cells_has_a_page(tmp_path: Path, comparison_folder: Writer) -> None:
+def test_a_comparison_without_trials_has_a_page(tmp_path: Path, comparison_folder: Writer) -> None:
     folder = comparison_folder(tmp_path / "new", draws=0, finished=False)
     assert "No verdict" in write_report([folder]).read_text(encoding="utf-8")
 

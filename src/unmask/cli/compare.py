@@ -16,11 +16,11 @@ from unmask.config import CompareConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Does pretraining help on these images? Fine-tuned against scratch, several seeds, with intervals and a verdict.
+    """Does pretraining help on these images? Fine-tuned against scratch over label draws, with intervals and a verdict.
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
-    Example: unmask compare --data my/labelled --budgets 10 50 --seeds 5 --out runs/answer
+    Example: unmask compare --data my/labelled --budgets 10 50 --draws 5 --out runs/answer
     """
 
     config: CompareConfig = field(default_factory=CompareConfig)

@@ -21,7 +21,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, StructConstructorSpec, StructFieldSpec
 
-from unmask.config.names import is_object, is_section, is_settable, keeps_its_name
+from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
 from unmask.errors import UserError
 
 T = TypeVar("T")
@@ -116,6 +116,9 @@ def _marked(hint: Any, name: str) -> Any:
         return hint if keeps_its_name(name) else Annotated[hint, tyro.conf.arg(name="")]
     if not is_settable(hint):
         return Annotated[hint, tyro.conf.Suppress]
+    for mark in getattr(hint, "__metadata__", ()):
+        if isinstance(mark, OneOf):
+            return Annotated[hint, tyro.conf.arg(metavar=f"{{{','.join(mark.names)}}} [...]")]
     return Annotated[hint, _OBJECT] if is_object(hint) else hint
 
 

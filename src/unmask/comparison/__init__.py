@@ -1,4 +1,4 @@
-"""The comparison: arms × budgets × seeds over the stages, one resumable table."""
+"""The comparison: arms × budgets × label draws over the stages, one resumable table."""
 
 from unmask.comparison.run import compare
 

@@ -9,7 +9,7 @@ from unmask.recipes import multiview
 
 def demo_config() -> CompareConfig:
     """`multiview` with one budget and three label draws, all arms and controls."""
-    return multiview().compare_config(budgets=(30,), seeds=3, compute_cap=5.0)
+    return multiview().compare_config(budgets=(30,), draws=3, compute_cap=5.0)
 
 
 def demo(out: Path, *, progress: bool = True) -> Path:

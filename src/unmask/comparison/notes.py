@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from unmask.comparison.origins import compute_notes, images_seen
-from unmask.comparison.plan import candidates, compute_steps
+from unmask.comparison.plan import arms_of, candidates, compute_steps
+from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
 
@@ -18,12 +18,14 @@ def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> li
     assert data.val is not None
     assert data.train is not None
     notes = [f"{len(data.val)} labelled validation images were used to choose recipes and probes' strength"]
-    if "scratch_best" in config.arms and len(candidates(config)) > 1:
+    arms = arms_of(config)
+    tuned = ", ".join(arm.name for arm in arms if arm.schedule == "best")
+    if tuned and len(candidates(config)) > 1:
         picks = ", ".join(f"{b} a class: candidate {c + 1}" for b, c in chosen.items())
-        notes.append(f"scratch_best chose among {len(candidates(config))} recipes on validation data: {picks}")
-    if "scratch_compute" in config.arms:
-        notes += _compute(config, data, chosen)
-    if config.seeds > 1:
+        notes.append(f"{tuned} chose among {len(candidates(config))} recipes on validation data: {picks}")
+    if longer := ", ".join(arm.name for arm in arms if arm.schedule == "compute"):
+        notes += _compute(config, data, chosen, longer)
+    if config.draws > 1:
         notes += shared_draws(config.budgets, data.train.labels, data.classes)
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
@@ -32,7 +34,7 @@ def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> li
     return notes
 
 
-def _compute(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> list[str]:
+def _compute(config: CompareConfig, data: Dataset, chosen: dict[int, int], arms: str) -> list[str]:
     primary = config.budgets[0]
     steps, matching, fine = compute_steps(
         config,
@@ -41,7 +43,7 @@ def _compute(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> li
         labelled=primary * len(data.classes),
     )
     trained = (
-        f"scratch_compute trained {steps} steps; MRP's whole compute would be {matching} steps "
+        f"{arms} trained {steps} steps; MRP's whole compute would be {matching} steps "
         f"({matching / fine:.1f} times the fine-tuning), the cap is {config.compute_cap:g} times"
     )
     return [trained, *compute_notes(config)]

@@ -1,70 +1,78 @@
-"""Which cells a comparison has, and the configuration of each: pure functions of the comparison's configuration."""
+"""Which trials a comparison has, and the configuration of each: pure functions of the comparison's configuration."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig
+from unmask.config import ARMS, Arm, ClassifyConfig, ClassifyRecipe, CompareConfig
+from unmask.config.arms import Start
 from unmask.randomness import derive_seed
 from unmask.training.optimiser import plan_steps
 
-PRETRAINED_ARMS = ("mrp", "probe_mrp", "given_mrp")
-PROBES = ("probe_mrp", "probe_random")
-_AUDITED = ("mrp", "scratch_best", "scratch_masked", "given", "given_mrp")
+HIDDEN = 0.75
+"""Largest share of cells that an arm with hidden cells hides."""
 
 
 @dataclass(frozen=True, order=True)
-class CellKey:
-    """One training of the table. `pretrain_seed` is None for arms that start from no pretraining here."""
+class TrialKey:
+    """One training of the table. `pretraining` is None for arms that start from no pretraining of the comparison."""
 
     budget: int
-    seed: int
+    draw: int
     arm: str
-    pretrain_seed: int | None
+    pretraining: int | None
 
     @property
     def name(self) -> str:
-        """The cell's file name without its ending."""
-        origin = "" if self.pretrain_seed is None else f"-p{self.pretrain_seed}"
-        return f"{self.arm}-b{self.budget}-s{self.seed}{origin}"
+        """The trial's file name without its ending."""
+        suffix = "" if self.pretraining is None else f"-p{self.pretraining}"
+        return f"{self.arm}-b{self.budget}-d{self.draw}{suffix}"
 
 
-def pretrainings(config: CompareConfig) -> int:
+def arms_of(config: CompareConfig) -> list[Arm]:
+    """The arms to run, in the order asked for."""
+    return [ARMS[name] for name in config.arms]
+
+
+def count_pretrainings(config: CompareConfig) -> int:
     """How many pretrained encoders the comparison uses."""
-    return len(config.pretrained) or config.pretrain_seeds
+    return len(config.pretrained) or config.pretrainings
 
 
-def all_cells(config: CompareConfig) -> list[CellKey]:
-    """Every cell, in the order of work: seed by seed, so that an interrupted table is balanced over arms."""
-    cells = []
-    for seed in range(config.seeds):
-        for position, budget in enumerate(config.budgets):
-            for arm in config.arms:
-                if arm == "scratch_compute" and position > 0:
-                    continue
-                origins = range(pretrainings(config)) if arm in PRETRAINED_ARMS else [None]
-                cells += [CellKey(budget, seed, arm, origin) for origin in origins]
-    return cells
-
-
-def audited_cells(config: CompareConfig) -> list[list[CellKey]]:
-    """The cells whose networks an audit looks at: for each label draw one of every arm, at the primary budget.
-
-    scratch_best stands for training from scratch, or scratch_same where it is not run; scratch_masked is the control:
-    an encoder that is used to hidden cells. Of several pretrainings draw s takes number s modulo their count.
-    """
-    wanted = _AUDITED if "scratch_best" in config.arms else tuple(a.replace("_best", "_same") for a in _AUDITED)
-    arms = [arm for arm in wanted if arm in config.arms]
+def all_trials(config: CompareConfig) -> list[TrialKey]:
+    """Every trial, in the order of work: draw by draw, so that an interrupted table is balanced over arms."""
     return [
-        [
-            CellKey(config.budgets[0], seed, arm, seed % pretrainings(config) if arm in PRETRAINED_ARMS else None)
-            for arm in arms
-        ]
-        for seed in range(config.seeds)
+        TrialKey(budget, draw, arm.name, pretraining)
+        for draw in range(config.draws)
+        for budget in config.budgets
+        for arm in arms_of(config)
+        if budget == config.budgets[0] or not arm.primary_only
+        for pretraining in (range(count_pretrainings(config)) if arm.is_pretrained else [None])
     ]
 
 
+def audited_trials(config: CompareConfig) -> list[list[TrialKey]]:
+    """The trials whose networks an audit looks at: for each label draw one of every arm, at the primary budget.
+
+    Of several pretrainings draw d takes number d modulo their count.
+    """
+    arms = _audited_arms(config)
+    count = count_pretrainings(config)
+    return [
+        [TrialKey(config.budgets[0], draw, arm.name, draw % count if arm.is_pretrained else None) for arm in arms]
+        for draw in range(config.draws)
+    ]
+
+
+def _audited_arms(config: CompareConfig) -> list[Arm]:
+    """In the order of `ARMS`. Of arms that differ in their schedule alone the one with its best schedule stands."""
+    arms = [arm for name, arm in ARMS.items() if name in config.arms and arm.audited]
+    tuned = {(arm.start, arm.hides_cells) for arm in arms if arm.schedule == "best"}
+    return [arm for arm in arms if arm.schedule == "best" or (arm.start, arm.hides_cells) not in tuned]
+
+
 def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
-    """The recipes among which scratch_best chooses; by default the fine-tuning recipe without head warm-up.
+    """The recipes among which tuned arms choose; by default the fine-tuning recipe without head warm-up.
 
     Images are varied and computed alike in all arms: augmentation, mixup and precision are those of fine-tuning.
     """
@@ -82,7 +90,7 @@ def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
 
 
 def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, labelled: int) -> tuple[int, int, float]:
-    """(steps of scratch_compute, steps that would match MRP's compute, fine-tuning in such steps).
+    """(steps with MRP's compute up to the cap, steps that would match it, fine-tuning in such steps).
 
     All are steps of `recipe`'s batch, counted in images: MRP goes through `seen` images in pretraining, each at about
     the cost of a training image (the encoder's forward and backward pass), and through (fine-tuning steps + steps of
@@ -98,53 +106,50 @@ def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, l
     return max(1, min(matching, round(config.compute_cap * tuning))), matching, tuning
 
 
-def cell_config(
+def trial_config(
     config: CompareConfig,
-    key: CellKey,
+    key: TrialKey,
     *,
-    encoders: dict[str, list[Path]],
-    chosen: dict[int, int],
+    encoders: Mapping[Start, Sequence[Path]],
+    chosen: Mapping[int, int],
     seen: int,
     classes: int,
-    cell: int | None,
+    mask_cell: int | None,
 ) -> ClassifyConfig:
-    """The training of one cell. All arms of a (budget, seed) share the labelled subset and the training seed.
+    """The configuration of one trial. All arms of a (budget, draw) share the labelled subset and the training seed.
 
     Args:
-        encoders: pretrained runs by arm family, "mrp" and "given_mrp".
-        chosen: scratch_best's candidate per budget.
+        config: of the comparison.
+        key: the trial.
+        encoders: pretrained runs by the start of the arms that use them, one for each pretraining.
+        chosen: the candidate of tuned arms per budget.
         seen: images that one pretraining goes through.
-        cell: side of a mask cell, for scratch_masked.
+        classes: how many there are.
+        mask_cell: side of a mask cell in pixels, for arms that hide cells.
     """
-    base = ClassifyConfig(
+    arm = ARMS[key.arm]
+    init = config.given if arm.start == "given" else None
+    if key.pretraining is not None:
+        init = str(encoders[arm.start][key.pretraining])
+    recipe = config.finetune if not arm.is_tuned else candidates(config)[chosen[key.budget]]
+    if arm.schedule == "compute":
+        steps, _, _ = compute_steps(config, recipe, seen=seen, labelled=key.budget * classes)
+        recipe = replace(recipe, optimiser=replace(recipe.optimiser, steps=steps))
+    return ClassifyConfig(
         data=config.data,
         encoder=config.encoder,
-        recipe=config.finetune,
+        recipe=recipe,
+        init=init,
         budget=key.budget,
-        seed=derive_seed(config.seed, "training", key.seed),
-        subset_seed=derive_seed(config.seed, "draw", key.seed),
-        hide_cell=cell,
+        seed=derive_seed(config.seed, "training", key.draw),
+        subset_seed=derive_seed(config.seed, "draw", key.draw),
+        hide_cells=HIDDEN if arm.hides_cells else 0.0,
+        hide_cell=mask_cell,
     )
-    if key.arm in ("mrp", "probe_mrp", "given_mrp"):
-        assert key.pretrain_seed is not None
-        family = "given_mrp" if key.arm == "given_mrp" else "mrp"
-        return replace(base, init=str(encoders[family][key.pretrain_seed]))
-    if key.arm == "given":
-        return replace(base, init=config.given)
-    if key.arm == "scratch_best":
-        return replace(base, recipe=candidates(config)[chosen[key.budget]])
-    if key.arm == "scratch_compute":
-        recipe = candidates(config)[chosen[key.budget]]
-        labelled = key.budget * classes
-        steps, _, _ = compute_steps(config, recipe, seen=seen, labelled=labelled)
-        return replace(base, recipe=replace(recipe, optimiser=replace(recipe.optimiser, steps=steps)))
-    if key.arm == "scratch_masked":
-        return replace(base, hide_cells=0.75)
-    return base
 
 
 def tuning_config(config: CompareConfig, budget: int, candidate: int, draw: int) -> ClassifyConfig:
-    """A trial of scratch_best on a label draw that no reported cell uses."""
+    """The configuration of a tuning trial, on a label draw that no reported trial uses."""
     return ClassifyConfig(
         data=config.data,
         encoder=config.encoder,

@@ -11,12 +11,12 @@ import torch
 from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
-from unmask.comparison.halves import halve_validation
+from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
-from unmask.comparison.origins import as_pretrained
-from unmask.comparison.plan import audited_cells
+from unmask.comparison.plan import arms_of, audited_trials
+from unmask.comparison.pretrained_runs import as_pretrained
 from unmask.comparison.table import build_summary
-from unmask.comparison.work import Work
+from unmask.comparison.tasks import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
 from unmask.data.given import Given
@@ -49,7 +49,7 @@ def compare(
     """Run the comparison and return its folder, with summary.json and report.html in it.
 
     The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
-    the last finished cell; a finished cell is never trained again. `dataset` is taken in place of what `config.data`
+    the last finished trial; a finished trial is never trained again. `dataset` is taken in place of what `config.data`
     names; see `pretrain`.
 
     Raises:
@@ -64,13 +64,13 @@ def compare(
         data = halve_validation(data, config.seed)
     asked = config
     config, of_runs = as_pretrained(config, data)
-    cell = _check(config, data)
+    mask_cell = _check(config, data)
     if claim_folder(out, asked, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
     for note in of_runs if progress else ():
         tqdm.write(f"note: {note}", file=sys.stderr)
     jobs = config.jobs or default_jobs()
-    work = Work(config, out, data, cell)
+    work = Work(config, out, data, mask_cell)
     with _clock(out, started) as spent:
         notes = _fill(work, jobs, of_runs, progress)
         with of_a_run(out):
@@ -100,10 +100,10 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
 
 
 def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str]:
-    """Pretrain, tune, train every cell and audit, as far as it is not done; returns what the reader must know."""
+    """Pretrain, tune, train every trial and audit, as far as it is not done; returns what the reader must know."""
     config, out, data = work.config, work.out, work.data
     _pretrain_all(work, jobs, progress)
-    _run("tune the baseline", work.trials(), data, jobs, progress)
+    _run("tune the baseline", work.tuning_trials(), data, jobs, progress)
     with of_a_run(out):
         chosen = work.chosen()
     notes = [*data.notes, *of_runs, *notes_of(config, data, chosen)]
@@ -111,10 +111,10 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
         jobs=jobs, data=DataFacts(fingerprint=data.fingerprint), notes=tuple(notes), bad_files=data.bad_files
     )
     write_json(out / ENVIRONMENT_FILE, facts)
-    cells = work.cells(chosen)
-    _run("cells", cells, data, jobs, progress)
+    trials = work.trials(chosen)
+    _run("trials", trials, data, jobs, progress)
     if config.audit:
-        _audit(work, again=bool(cells), progress=progress)
+        _audit(work, again=bool(trials), progress=progress)
     return notes
 
 
@@ -128,7 +128,7 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
             f"data: {config.data.data} has {why}; a comparison needs labelled training, validation and test images"
         )
     nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
-    if config.audit and not audited_cells(config)[0]:
+    if config.audit and not audited_trials(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
     if config.finetune.optimiser.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
@@ -142,14 +142,13 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
             raise UserError(f"pretrained: {run} was trained at {card.format.size}, the data is {data.format.size}")
     if config.given is not None:
         initialise(model, config.given, config.encoder, channels=data.format.channels)
-    needs_cells = {"mrp", "given_mrp", "scratch_masked", "probe_mrp"} & set(config.arms)
-    if not needs_cells:
+    if not any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         return None
     return masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense").cell
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:
-    """Look at the networks that were kept; what is there is looked at again only where a cell was trained."""
+    """Look at the networks that were kept; what is there is looked at again only where a trial was run."""
     draws = [{key.arm: file for key, file in draw.items()} for draw in work.networks()]
     if again or not (work.out / AUDIT_FOLDER / AUDIT_FILE).exists():
         look = AuditConfig(seed=work.config.seed)
@@ -157,11 +156,11 @@ def _audit(work: Work, *, again: bool, progress: bool) -> None:
 
 
 def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:
-    """Every pretraining, and beside it, where cores are free, the trials and cells that need none.
+    """Every pretraining, and beside it, where cores are free, the trials that need none.
 
-    A pretraining has one thread among several, and alone the cores that cells leave: its last bits depend on `jobs`.
+    A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
     """
-    tasks, others = work.pretrainings(), [*work.trials(), *work.cells(None)]
+    tasks, others = work.pretrainings(), [*work.tuning_trials(), *work.trials(None)]
     if len(tasks) >= max(jobs, 2):
         _run("pretrain", [*tasks, *others], work.data, jobs, progress)
         return

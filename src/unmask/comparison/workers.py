@@ -1,4 +1,4 @@
-"""Cells side by side: worker processes of one thread each, fed with the data set through shared memory."""
+"""Trials side by side: worker processes of one thread each, fed with the data set through shared memory."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ _DATA: list[Dataset] = []  # of a worker process, set once when it starts
 
 
 def default_jobs() -> int:
-    """As many cells at once as there are cores; one where a GPU does the work."""
+    """As many trials at once as there are cores; one where a GPU does the work."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     return 1 if torch.cuda.is_available() else max(1, cores)

@@ -1,7 +1,8 @@
 """Frozen, keyword-only configurations, validated on creation, to and from JSON."""
 
+from unmask.config.arms import ARMS, JUDGED, Arm
 from unmask.config.audit import AuditConfig, AuditRun
-from unmask.config.comparison import ARMS, CompareConfig
+from unmask.config.comparison import CompareConfig
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.serialise import from_json, to_json
@@ -9,6 +10,8 @@ from unmask.config.stages import ClassifyConfig, ClassifyRecipe, OptimiserConfig
 
 __all__ = [
     "ARMS",
+    "JUDGED",
+    "Arm",
     "AuditConfig",
     "AuditRun",
     "AugmentConfig",

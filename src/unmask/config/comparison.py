@@ -1,31 +1,20 @@
-"""The configuration of a comparison: arms × budgets × seeds."""
+"""The configuration of a comparison: arms × budgets × label draws."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from unmask.config.arms import ARMS
 from unmask.config.data import DataConfig
 from unmask.config.model import EncoderConfig
+from unmask.config.names import OneOf
 from unmask.config.stages import ClassifyRecipe, PretrainRecipe
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
-
-ARMS = (
-    "mrp",
-    "scratch_same",
-    "scratch_best",
-    "scratch_compute",
-    "scratch_masked",
-    "probe_mrp",
-    "probe_random",
-    "given",
-    "given_mrp",
-)
-DEFAULT_ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Does pretraining help? Arms × budgets × seeds, each cell trained once, with paired intervals and a verdict."""
+    """Does pretraining help? Arms × budgets × label draws, trained once each, with paired intervals and a verdict."""
 
     # What changes the result
     data: DataConfig = field(default_factory=DataConfig)
@@ -33,25 +22,25 @@ class CompareConfig:
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
     """Recipe of the pretrainings."""
     finetune: ClassifyRecipe = field(default_factory=ClassifyRecipe)
-    """Recipe of the arms mrp, scratch_same, scratch_compute, scratch_masked, given and given_mrp."""
+    """Recipe of every training on labels, except that scratch_best and scratch_compute have a schedule of their own."""
     scratch_candidates: tuple[ClassifyRecipe, ...] = ()
-    """Recipes of which scratch_best takes, per budget, the one that is best on validation data over tuning draws.
+    """Recipes of which scratch_best and scratch_compute take, per budget, the one that is best on validation data over
+    tuning draws.
     Default: finetune without head warm-up."""
     budgets: tuple[int, ...] = (10, 50, 100)
-    """Labelled training images a class. The first is the primary budget, declared beforehand."""
-    seeds: int = 3
-    """Label draws a budget, each with a training seed of its own; all arms share them."""
-    pretrain_seeds: int = 1
-    """Pretrainings, each from its own seed."""
-    tuning_seeds: int = 1
-    """Label draws, disjoint from the reported ones, on which scratch_best chooses its recipe."""
-    arms: tuple[str, ...] = DEFAULT_ARMS
-    """Arms to run, of: mrp, scratch_same, scratch_best, scratch_compute, scratch_masked, probe_mrp, probe_random,
-    given, given_mrp."""
+    """Labelled training images per class. The first is the primary budget, declared beforehand."""
+    draws: int = 3
+    """Label draws per budget, each with a training seed of its own; all arms share them."""
+    pretrainings: int = 1
+    """Pretrainings, each from a seed of its own."""
+    tuning_draws: int = 1
+    """Label draws, apart from the reported ones, on which scratch_best chooses its recipe."""
+    arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = tuple(arm.name for arm in ARMS.values() if arm.default)
+    """Arms to run; docs/comparison.md says what each is for."""
     pretrained: tuple[Path, ...] = ()
     """Finished pretraining runs to use instead of pretraining here."""
     given: str | None = None
-    """Weights for the arms given and given_mrp: a .safetensors file, or timm:pretrained."""
+    """Weights for the arms that start from given ones: a .safetensors file, or timm:pretrained."""
     compute_cap: float = 4.0
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
     smallest_effect: float = 0.01
@@ -71,22 +60,22 @@ class CompareConfig:
 
     # What changes the speed
     jobs: int | None = None
-    """Cells trained at once, each in a process of its own with one thread. Default: the cores, or 1 with a GPU."""
+    """Trainings at once, each in a process of its own with one thread. Default: the cores, or 1 with a GPU."""
 
     def __post_init__(self) -> None:
         require(bool(self.budgets), "budgets", self.budgets, "at least one budget")
         for budget in self.budgets:
             require_at_least("budgets", budget, 1)
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
-        require_at_least("seeds", self.seeds, 1)
-        require_at_least("pretrain_seeds", self.pretrain_seeds, 1)
-        require_at_least("tuning_seeds", self.tuning_seeds, 1)
+        require_at_least("draws", self.draws, 1)
+        require_at_least("pretrainings", self.pretrainings, 1)
+        require_at_least("tuning_draws", self.tuning_draws, 1)
         require_seed("seed", self.seed)
         require(bool(self.arms), "arms", self.arms, "at least one arm")
         for arm in self.arms:
-            require_choice("arms", arm, ARMS)
-        needs_given = any(arm.startswith("given") for arm in self.arms)
-        require(not needs_given or self.given is not None, "given", self.given, "weights, where an arm given* is run")
+            require_choice("arms", arm, tuple(ARMS))
+        needs = [arm for arm in self.arms if ARMS[arm].needs_given]
+        require(not needs or self.given is not None, "given", self.given, f"weights, for {', '.join(needs)}")
         require_at_least("compute_cap", self.compute_cap, 1)
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)

@@ -8,12 +8,21 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from unmask.config.serialise import convert, to_json
 from unmask.errors import UserError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a field whose values are names, of which these are allowed."""
+
+    names: tuple[str, ...]
+
 
 _NAMED_SECTIONS = ("pretrain", "finetune")
 

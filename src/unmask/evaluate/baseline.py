@@ -4,10 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unmask.config import ARMS, JUDGED
 from unmask.evaluate.table import Table, validation_scores
 
 BEST = "best scratch arm"
 """Name of the baseline that is chosen per budget on validation data."""
+
+
+def competes(arm: str) -> bool:
+    """Whether an arm may be the baseline that a verdict counts against; one that is not known may not."""
+    return arm in ARMS and ARMS[arm].competes
 
 
 def best_scratch(table: Table, arms: Sequence[str], budget: int) -> str | None:
@@ -16,7 +22,7 @@ def best_scratch(table: Table, arms: Sequence[str], budget: int) -> str | None:
     Means are over the label draws all candidates have finished. The first arm in order wins a tie. None if there is no
     scratch arm, or several of which one has no validation accuracy.
     """
-    present = {arm for arm, size, _, _ in table if size == budget and arm.startswith("scratch")}
+    present = {arm for arm, size, _, _ in table if size == budget and competes(arm)}
     candidates = [arm for arm in arms if arm in present]
     if len(candidates) < 2:
         return candidates[0] if candidates else None
@@ -29,8 +35,7 @@ def best_scratch(table: Table, arms: Sequence[str], budget: int) -> str | None:
 
 
 def comparisons(arms: Sequence[str], best: str | None) -> list[tuple[str, str, str]]:
-    """The paired comparisons of a budget as (arm, name of the baseline, arm that is the baseline)."""
-    scratch = [("mrp", arm, arm) for arm in arms if arm.startswith("scratch")]
-    against_best = [("mrp", BEST, best)] if best is not None else []
-    fixed = [("probe_mrp", "probe_random"), ("given_mrp", "given"), ("mrp", "given")]
-    return against_best + scratch + [(arm, baseline, baseline) for arm, baseline in fixed]
+    """The paired comparisons of a budget, the verdict first: (arm, name of the baseline, arm that is the baseline)."""
+    pairs = [(JUDGED, BEST, best)] if best is not None else []
+    known = [ARMS[name] for name in arms if name in ARMS]
+    return pairs + [(arm, baseline.name, baseline.name) for baseline in known for arm in baseline.baseline_of]

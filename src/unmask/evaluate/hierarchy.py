@@ -1,6 +1,6 @@
 """Paired differences over pretrainings and label draws: which of them are independent, and what follows.
 
-Letters: P pretraining seeds, S label draws, d[p, s] the difference of two arms for pretraining p on draw s.
+Letters: P pretrainings, S label draws, d[p, s] the difference of two arms for pretraining p on draw s.
 """
 
 import math
@@ -14,16 +14,16 @@ from unmask.evaluate.estimate import Estimate, estimate_mean
 from unmask.wording import plural
 
 Key = tuple[int | None, int]
-"""(pretraining seed, label draw); the pretraining seed is None for an arm without pretraining."""
+"""(pretraining, label draw), both indices; the pretraining is None for an arm without pretraining."""
 
 ENOUGH_PRETRAININGS = 5
 
 
 def paired_differences(arm: Mapping[Key, float], baseline: Mapping[Key, float]) -> dict[Key, float]:
-    """Differences arm - baseline over the cells both have.
+    """Differences arm - baseline over the trials both have.
 
-    A cell is paired with the baseline's cell of the same pretraining and draw, or, where one side has no pretraining,
-    with its cell of the same draw.
+    A trial is paired with the baseline's trial of the same pretraining and draw, or, where one side has no pretraining,
+    with its trial of the same draw.
     """
     pairs: dict[Key, float] = {}
     for (pretraining, draw), value in arm.items():

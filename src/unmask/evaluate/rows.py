@@ -1,4 +1,4 @@
-"""The rows of a summary: plain JSON values computed from the table of finished cells."""
+"""The rows of a summary: plain JSON values computed from the table of scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import numpy as np
 from unmask.evaluate.baseline import comparisons
 from unmask.evaluate.estimate import Estimate, interval_of, within
 from unmask.evaluate.hierarchy import estimate_over, paired_differences
-from unmask.evaluate.table import METRICS, Cell, Table, seconds_of
+from unmask.evaluate.table import METRICS, Score, Table, seconds_of
 
 Row = dict[str, Any]
 
@@ -45,8 +45,8 @@ def difference_rows(
     return rows
 
 
-def ensemble_rows(table: Table, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str]) -> list[Row]:
-    """Ensemble gap: accuracy of the averaged seeds minus the mean accuracy of the single ones."""
+def ensemble_gap_rows(table: Table, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str]) -> list[Row]:
+    """Ensemble gap: accuracy of the averaged draws minus the mean accuracy of the single ones."""
     rows = []
     for split, budget, arm in ((s, b, a) for s in splits for b in budgets for a in arms):
         together = table.get((arm, budget, split, "ensemble_accuracy"))
@@ -58,10 +58,10 @@ def ensemble_rows(table: Table, arms: Sequence[str], budgets: Sequence[int], spl
     return rows
 
 
-def seconds_rows(cells: Sequence[Cell], arms: Sequence[str]) -> list[Row]:
-    """Total seconds and number of trained cells of every arm; pretraining is not in them."""
-    totals = {arm: seconds_of(cells, arm) for arm in arms}
-    return [{"arm": arm, "seconds": seconds, "cells": count} for arm, (seconds, count) in totals.items()]
+def seconds_rows(scores: Sequence[Score], arms: Sequence[str]) -> list[Row]:
+    """Total seconds and number of trials of every arm; pretraining is not in them."""
+    totals = {arm: seconds_of(scores, arm) for arm in arms}
+    return [{"arm": arm, "seconds": seconds, "trials": count} for arm, (seconds, count) in totals.items()]
 
 
 def interval_fields(estimate: Estimate, confidence: float) -> Row:
@@ -75,7 +75,7 @@ def _share(estimate: Estimate, confidence: float) -> Row:
 
 
 def paired(table: Table, arm: str, baseline: str, budget: int, split: str, metric: str) -> Estimate | None:
-    """The paired difference of two arms, None if they share no cell."""
+    """The paired difference of two arms, None if they share no draw."""
     first, second = (table.get((name, budget, split, metric), {}) for name in (arm, baseline))
     differences = paired_differences(first, second)
     return estimate_over(differences) if differences else None

@@ -1,19 +1,28 @@
-"""The table of finished cells → means, paired differences, verdicts and notes: the content of summary.json."""
+"""The scores of finished trials → means, paired differences, verdicts and notes: the content of summary.json."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unmask.evaluate.baseline import best_scratch
+from unmask.config import JUDGED
+from unmask.evaluate.baseline import best_scratch, competes
 from unmask.evaluate.estimate import Estimate
 from unmask.evaluate.hierarchy import ENOUGH_PRETRAININGS
-from unmask.evaluate.rows import Row, difference_rows, ensemble_rows, interval_fields, mean_rows, paired, seconds_rows
-from unmask.evaluate.table import Cell, Table, arms_of, scored_splits, table_of
+from unmask.evaluate.rows import (
+    Row,
+    difference_rows,
+    ensemble_gap_rows,
+    interval_fields,
+    mean_rows,
+    paired,
+    seconds_rows,
+)
+from unmask.evaluate.table import Score, Table, arms_of, scored_splits, table_of
 from unmask.evaluate.verdict import Place, sentence, verdicts_of
 from unmask.wording import plural
 
 
 def summarise(
-    cells: Sequence[Cell],
+    scores: Sequence[Score],
     *,
     budgets: Sequence[int],
     primary_budget: int,
@@ -23,11 +32,11 @@ def summarise(
     notes: Sequence[str] = (),
     primary_split: str | None = None,
 ) -> dict[str, Any]:
-    """Summarise the finished cells of a comparison. A pure function; unfinished comparisons are fine.
+    """Summarise the finished trials of a comparison. A pure function; unfinished comparisons are fine.
 
     Args:
-        cells: one value each: {"arm", "budget", "seed", "pretrain_seed", "split", "metric", "value", "seconds"}; scores
-            are shares in [0, 1]. metric "ensemble_accuracy" is the accuracy of the averaged seeds of an arm.
+        scores: one value each: {"arm", "budget", "draw", "pretraining", "split", "metric", "value", "seconds"}; values
+            are shares in [0, 1]. metric "ensemble_accuracy" is the accuracy of the averaged draws of an arm.
         budgets: labels a class, in the order of the report.
         primary_budget: the budget declared beforehand, tested at the full level.
         arms: names in the order of the report.
@@ -37,26 +46,26 @@ def summarise(
         primary_split: the split of the headline. Default: "test", else "multi", else the first by name.
 
     Returns:
-        "cells" as given; "means" of every arm, budget, split and metric; "differences" (paired, with intervals);
+        "scores" as given; "means" of every arm, budget, split and metric; "differences" (paired, with intervals);
         "verdicts" a budget and split, on accuracy against the best scratch arm, the headline first; "ensembles";
         "seconds" an arm; "settings"; "notes". Plain JSON values.
 
     Raises:
-        UserError: a cell is given twice with different values, or a value is not finite.
+        UserError: a score is given twice with different values, or a value is not finite.
     """
-    table = table_of(cells)
+    table = table_of(scores)
     names = arms_of(table, arms)
     splits = sorted(scored_splits(table), key=lambda split: split != primary_split)
     best = {budget: best_scratch(table, names, budget) for budget in budgets}
     ordered = sorted(budgets, key=lambda budget: budget != primary_budget)
     verdicts = [row for s in splits for row in _verdict_rows(table, s, ordered, best, smallest_effect, confidence)]
     return {
-        "cells": [dict(cell) for cell in cells],
+        "scores": [dict(score) for score in scores],
         "means": mean_rows(table, names, budgets, splits, confidence),
         "differences": difference_rows(table, names, budgets, splits, best, confidence),
         "verdicts": verdicts,
-        "ensembles": ensemble_rows(table, names, budgets, splits),
-        "seconds": seconds_rows(cells, names),
+        "ensembles": ensemble_gap_rows(table, names, budgets, splits),
+        "seconds": seconds_rows(scores, names),
         "settings": {
             "budgets": list(budgets),
             "primary_budget": primary_budget,
@@ -77,11 +86,11 @@ def _verdict_rows(
     smallest: float,
     confidence: float,
 ) -> list[Row]:
-    """Accuracy of mrp against the best scratch arm, a row a budget; budgets[0] is the primary one."""
+    """Accuracy of the judged arm against the best scratch arm, a row a budget; budgets[0] is the primary one."""
     found: dict[int, tuple[str, Estimate]] = {}
     for budget in budgets:
         baseline = best[budget]
-        estimate = None if baseline is None else paired(table, "mrp", baseline, budget, split, "accuracy")
+        estimate = None if baseline is None else paired(table, JUDGED, baseline, budget, split, "accuracy")
         if baseline is not None and estimate is not None:
             found[budget] = (baseline, estimate)
     primary = 0 if budgets[0] in found else None
@@ -100,7 +109,7 @@ def _verdict_rows(
 def _own_notes(table: Table, best: Mapping[int, str | None], verdicts: Sequence[Row]) -> list[str]:
     """What follows from the design of the comparison itself."""
     notes = []
-    encoders = {p for (arm, *_), values in table.items() if arm == "mrp" for p, _ in values if p is not None}
+    encoders = {p for (arm, *_), values in table.items() if arm == JUDGED for p, _ in values if p is not None}
     if 0 < len(encoders) < ENOUGH_PRETRAININGS:
         count = plural(len(encoders), "pretraining")
         notes.append(
@@ -108,7 +117,7 @@ def _own_notes(table: Table, best: Mapping[int, str | None], verdicts: Sequence[
             f"{ENOUGH_PRETRAININGS} or more pretrainings would let them speak about pretraining in general."
         )
     for budget, arm in best.items():
-        if arm is None and any(size == budget and name.startswith("scratch") for name, size, *_ in table):
+        if arm is None and any(size == budget and competes(name) for name, size, *_ in table):
             notes.append(f"Budget {budget}: no best scratch arm and no verdict, validation accuracies are missing.")
     if any(not row["primary"] for row in verdicts):
         notes.append(
@@ -116,5 +125,5 @@ def _own_notes(table: Table, best: Mapping[int, str | None], verdicts: Sequence[
             "by Holm's method within each split; the intervals shown are not adjusted."
         )
     if not verdicts:
-        notes.append("No verdict: it needs the arm mrp and at least one scratch arm with a common label draw.")
+        notes.append(f"No verdict: it needs the arm {JUDGED} and at least one scratch arm with a common label draw.")
     return notes

@@ -1,4 +1,4 @@
-"""The finished cells of a comparison as a table that can be looked up."""
+"""The scores of a comparison's finished trials as a table that can be looked up."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from unmask.errors import UserError
 from unmask.evaluate.hierarchy import Key
 
-Cell = Mapping[str, Any]
-"""{"arm", "budget", "seed", "pretrain_seed", "split", "metric", "value", "seconds"}; scores are shares in [0, 1]."""
+Score = Mapping[str, Any]
+"""{"arm", "budget", "draw", "pretraining", "split", "metric", "value", "seconds"}; values are shares in [0, 1]."""
 
 Column = tuple[str, int, str, str]
 """(arm, budget, split, metric)."""
@@ -15,29 +15,31 @@ Column = tuple[str, int, str, str]
 Table = dict[Column, dict[Key, float]]
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "knn_accuracy")
-"""Scores of a cell; only probes have the last, the accuracy of nearest neighbours on the features of the probe."""
+"""What a trial is scored by. Only probes have the last: the accuracy of nearest neighbours on the probe's features."""
 
 
-def table_of(cells: Iterable[Cell]) -> Table:
-    """Cells by (arm, budget, split, metric), then by (pretraining seed, label draw). Undefined values are left out.
+def table_of(scores: Iterable[Score]) -> Table:
+    """Values by (arm, budget, split, metric), then by (pretraining, label draw). Undefined values are left out.
 
     Raises:
-        UserError: the same cell is given twice with different values.
+        UserError: the same score is given twice with different values.
     """
     table: Table = {}
-    for cell in cells:
-        if cell["value"] is None:
+    for score in scores:
+        if score["value"] is None:
             continue
-        column = (cell["arm"], cell["budget"], cell["split"], cell["metric"])
-        key = (cell["pretrain_seed"], cell["seed"])
-        known = table.setdefault(column, {}).setdefault(key, float(cell["value"]))
-        if known != float(cell["value"]):
-            raise UserError(f"two values for one cell: arm, budget, split, metric = {column}, seeds = {key}")
+        column = (score["arm"], score["budget"], score["split"], score["metric"])
+        key = (score["pretraining"], score["draw"])
+        known = table.setdefault(column, {}).setdefault(key, float(score["value"]))
+        if known != float(score["value"]):
+            raise UserError(
+                f"two values for one trial: arm, budget, split, metric = {column}, pretraining, draw = {key}"
+            )
     return table
 
 
 def arms_of(table: Table, order: Sequence[str]) -> list[str]:
-    """The arms that have a cell: first those in `order`, then the others by name."""
+    """The arms that have a score: first those in `order`, then the others by name."""
     present = {arm for arm, *_ in table}
     return [arm for arm in order if arm in present] + sorted(present - set(order))
 
@@ -57,11 +59,11 @@ def validation_scores(table: Table, arm: str, budget: int) -> dict[Key, float]:
     return scores
 
 
-def seconds_of(cells: Iterable[Cell], arm: str) -> tuple[float, int]:
-    """Total seconds of an arm and its number of trained cells; a cell's seconds count once, not once a metric."""
+def seconds_of(scores: Iterable[Score], arm: str) -> tuple[float, int]:
+    """Total seconds of an arm and its number of trials; a trial's seconds count once, not once a metric."""
     seconds = {
-        (cell["budget"], cell["pretrain_seed"], cell["seed"]): cell["seconds"]
-        for cell in cells
-        if cell["arm"] == arm and cell.get("seconds") is not None and cell["metric"] in (*METRICS, "val_accuracy")
+        (score["budget"], score["pretraining"], score["draw"]): score["seconds"]
+        for score in scores
+        if score["arm"] == arm and score.get("seconds") is not None and score["metric"] in (*METRICS, "val_accuracy")
     }
     return float(sum(seconds.values())), len(seconds)

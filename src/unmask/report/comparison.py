@@ -27,7 +27,7 @@ def comparison_story(run: RunFolder) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
     summary = run.summary
     verdicts = summary["verdicts"]
-    headline = verdicts[0]["sentence"] if verdicts else "No verdict yet: " + (summary["notes"] or ["no cell"])[-1]
+    headline = verdicts[0]["sentence"] if verdicts else "No verdict yet: " + (summary["notes"] or ["no trial"])[-1]
     sections = [
         _efficiency(summary),
         _arms(run),
@@ -122,7 +122,7 @@ def _arms(run: RunFolder) -> Section:
 def _arm_table(run: RunFolder) -> Table:
     """What each arm is, and what it cost."""
     rows = [
-        (look(row["arm"]).title, row["arm"], look(row["arm"]).meaning, str(row["cells"]), duration(row["seconds"]))
+        (look(row["arm"]).title, row["arm"], look(row["arm"]).meaning, str(row["trials"]), duration(row["seconds"]))
         for row in run.summary["seconds"]
     ]
     costs = [seconds_of_run(one) for one in run.pretrainings]
@@ -137,7 +137,7 @@ def _arm_table(run: RunFolder) -> Table:
             (
                 "Tuning of the scratch recipes",
                 "",
-                "trials on label draws of their own",
+                "tuning trials on label draws of their own",
                 str(len(trials)),
                 duration(sum(trials)),
             )
@@ -209,17 +209,17 @@ def _difference_table(rows: Rows, where: str) -> Table:
 
 
 def _training(run: RunFolder) -> Section:
-    """Loss and validation accuracy of the cells over steps, at the primary budget."""
+    """Loss and validation accuracy of the trials over steps, at the primary budget."""
     budget = run.summary["settings"]["primary_budget"]
     histories: dict[str, list[Any]] = {}
     for arm in _arm_names(run.summary):
-        found = [cell.get("history", []) for cell in run.cells if cell["arm"] == arm and cell["budget"] == budget]
+        found = [trial.get("history", []) for trial in run.trials if trial["arm"] == arm and trial["budget"] == budget]
         rows = [[row for row in history if row.get("phase", "all") != "head"] for history in found]
         if any("loss" in row for history in rows for row in history):
             histories[arm] = rows
     plates = []
     for field, title, scale in (("loss", "training loss", 1.0), ("val_accuracy", "validation accuracy, %", 100.0)):
-        if any(row.get(field) is not None for cells in histories.values() for history in cells for row in history):
+        if any(row.get(field) is not None for trials in histories.values() for history in trials for row in history):
             alt = f"{title} over steps with {budget} labels a class, for {', '.join(look(a).title for a in histories)}"
             plates.append(Plate(finetuning(histories, field, title, scale=scale), alt, title[0].upper() + title[1:]))
     legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in histories]

@@ -50,10 +50,10 @@ def monitor(runs: Mapping[str, Rows], field: str, title: str) -> Figure:
 
 
 def finetuning(histories: Mapping[str, Sequence[Rows]], field: str, title: str, *, scale: float = 1.0) -> Figure:
-    """A number of every cell over steps (thin), and its mean over the cells of an arm (thick).
+    """A number of every trial over steps (thin), and its mean over the trials of an arm (thick).
 
     Args:
-        histories: per arm, the histories of its cells.
+        histories: per arm, the histories of its trials.
         field: "loss" or "val_accuracy".
         title: label of the vertical axis.
         scale: factor on the values, 100 for per cent.
@@ -61,9 +61,9 @@ def finetuning(histories: Mapping[str, Sequence[Rows]], field: str, title: str, 
     with style():
         figure = blank()
         axes = figure.add_subplot()
-        for arm, cells in histories.items():
+        for arm, trials in histories.items():
             seen = look(arm)
-            curves = [curve for curve in (series(cell, field) for cell in cells) if len(curve[0])]
+            curves = [curve for curve in (series(trial, field) for trial in trials) if len(curve[0])]
             for steps, values in curves:
                 axes.plot(steps, scale * values, color=seen.colour, alpha=0.25, linewidth=0.7)
             if curves:

@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from unmask.config import JUDGED
 from unmask.report.palette import BLUE, GREY, INK, look
 from unmask.report.svg import blank, style
 from unmask.wording import plural
@@ -101,11 +102,10 @@ def _per_cent(limits: tuple[float, float]) -> tuple[float, float]:
 
 
 def _against(row: Row) -> str:
-    """The baseline in a few words; other arms than mrp say who is compared."""
+    """The baseline in a few words; a pair without the judged arm names both."""
     if row["baseline"] == "best scratch arm":
         return "Best scratch arm"
-    prefix = {"probe_mrp": "Probes: ", "given_mrp": "Continued: "}.get(row["arm"], "")
-    return prefix + (look(row["baseline"]).title if not prefix else row["baseline"].removeprefix("probe_"))
+    return look(row["baseline"]).title if row["arm"] == JUDGED else f"{row['arm']} − {row['baseline']}"
 
 
 def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Row], arm: str) -> None:

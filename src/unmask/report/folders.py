@@ -12,7 +12,16 @@ from unmask.errors import UserError
 from unmask.evaluate.summary import summarise
 from unmask.evaluate.table import METRICS
 from unmask.runs.files import read_json
-from unmask.runs.layout import COMPARISON, CONFIG_FILE, PICTURES, PRETRAINING, distinct_names
+from unmask.runs.layout import (
+    COMPARISON,
+    CONFIG_FILE,
+    GIVEN_PRETRAININGS,
+    PICTURES,
+    PRETRAINING,
+    PRETRAININGS,
+    TRIALS,
+    distinct_names,
+)
 from unmask.runs.metrics import read_metrics
 from unmask.runs.read import is_run, parse_config
 
@@ -33,7 +42,7 @@ class RunFolder:
     pictures: list[Path] = field(default_factory=list)
     result: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
-    cells: list[dict[str, Any]] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)
     pretrainings: list["RunFolder"] = field(default_factory=list)
 
 
@@ -97,23 +106,23 @@ def read_runs(paths: Sequence[Path]) -> list[RunFolder]:
 
 
 def _read_comparison(path: Path, name: str, config: dict[str, Any], environment: Mapping[str, Any]) -> RunFolder:
-    cells = [read_json(file) for file in sorted((path / "cells").glob("*.json"))]
-    folders = [*sorted((path / "pretrain").glob("seed_*")), *sorted((path / "pretrain_given").glob("seed_*"))]
+    trials = [read_json(file) for file in TRIALS.found(path)]
+    folders = [*PRETRAININGS.found(path), *GIVEN_PRETRAININGS.found(path)]
     folders += [Path(folder) for folder in config.get("pretrained") or []]
     runs = read_runs([folder for folder in folders if is_run(folder)])
     written = path / "summary.json"
-    summary = read_json(written) if written.exists() else _unfinished(path, config, cells)
-    return RunFolder("comparison", path, name, config, environment, summary=summary, cells=cells, pretrainings=runs)
+    summary = read_json(written) if written.exists() else _unfinished(path, config, trials)
+    return RunFolder("comparison", path, name, config, environment, summary=summary, trials=trials, pretrainings=runs)
 
 
-def _unfinished(path: Path, config: Mapping[str, Any], cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """The summary of the cells that are finished so far."""
+def _unfinished(path: Path, config: Mapping[str, Any], trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """The summary of the trials that are finished so far."""
     if missing := [flag for flag in _FLAGS if flag not in config]:
         raise UserError(f"{path / 'config.json'}: no field {missing[0]}; is it the configuration of a comparison?")
     rows = [
-        {**{key: cell[key] for key in ("arm", "budget", "seed", "pretrain_seed", "seconds")}, **score}
-        for cell in cells
-        for split, values in cell["metrics"].items()
+        {**{key: trial[key] for key in ("arm", "budget", "draw", "pretraining", "seconds")}, **score}
+        for trial in trials
+        for split, values in trial["metrics"].items()
         for score in ({"split": split, "metric": metric, "value": values.get(metric)} for metric in METRICS)
     ]
     return summarise(
@@ -123,5 +132,5 @@ def _unfinished(path: Path, config: Mapping[str, Any], cells: list[dict[str, Any
         arms=config["arms"],
         smallest_effect=config["smallest_effect"],
         confidence=config["confidence"],
-        notes=[f"Unfinished: {len(cells)} cells so far. Every figure on this page is preliminary."],
+        notes=[f"Unfinished: {len(trials)} trials so far. Every figure on this page is preliminary."],
     )

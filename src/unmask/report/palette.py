@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from unmask.config import ARMS
+
 INK = "#010203"
 """Colour of axes and text in figures; on the page it becomes the colour of the surrounding text."""
 
@@ -21,20 +23,23 @@ class Look:
 
 
 _LOOKS = {
-    "mrp": Look(BLUE, "o", "-", "Pretrained", "mask-reconstruction pretraining, then fine-tuned"),
-    "scratch_same": Look(ORANGE, "s", "-", "Scratch, same schedule", "random weights, the fine-tuning schedule"),
-    "scratch_best": Look(VERMILION, "D", "-", "Scratch, best schedule", "random weights, its own best schedule"),
-    "scratch_compute": Look(
-        INK, "^", "-", "Scratch, equal compute", "random weights, the total compute of pretraining"
-    ),
-    "scratch_masked": Look(PURPLE, "v", "-", "Scratch, masked", "random weights, random cells hidden in training"),
-    "probe_mrp": Look(SKY, "o", "--", "Probe of pretrained", "linear probe on the frozen pretrained encoder"),
-    "probe_random": Look(GREY, "x", "--", "Probe of random", "linear probe on a frozen random encoder"),
-    "given": Look(GREEN, "P", "-", "Given weights", "the weights given, fine-tuned"),
-    "given_mrp": Look(GREEN, "X", "--", "Given, then pretrained", "pretraining continued from the weights given"),
+    "mrp": (BLUE, "o", "-"),
+    "scratch_same": (ORANGE, "s", "-"),
+    "scratch_best": (VERMILION, "D", "-"),
+    "scratch_compute": (INK, "^", "-"),
+    "scratch_masked": (PURPLE, "v", "-"),
+    "probe_mrp": (SKY, "o", "--"),
+    "probe_random": (GREY, "x", "--"),
+    "given": (GREEN, "P", "-"),
+    "given_mrp": (GREEN, "X", "--"),
 }
+_SPARE = [(colour, marker, "-.") for marker in "*hp<>" for colour in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)]
 
 
 def look(arm: str) -> Look:
-    """The look of an arm; an arm that is not known is grey and carries its own name."""
-    return _LOOKS.get(arm, Look(GREY, "d", ":", arm, ""))
+    """The look of an arm; one without an entry above gets a spare one, one that is not known is grey."""
+    if arm not in ARMS:
+        return Look(GREY, "d", ":", arm, "")
+    others = [name for name in ARMS if name not in _LOOKS]
+    drawn = _LOOKS[arm] if arm in _LOOKS else _SPARE[others.index(arm) % len(_SPARE)]
+    return Look(*drawn, ARMS[arm].title, ARMS[arm].meaning)

@@ -1,8 +1,9 @@
-"""Which classes gain: paired differences of recall, from the finished cells' tables of classes."""
+"""Which classes gain: paired differences of recall, from the finished trials' tables of classes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unmask.config import JUDGED
 from unmask.evaluate.estimate import interval_of
 from unmask.evaluate.hierarchy import Key, estimate_over, paired_differences
 from unmask.evaluate.verdict import describe_split
@@ -23,7 +24,7 @@ def class_section(run: RunFolder) -> Section:
     baseline = chosen.get(budget)
     plates, tables = [], []
     for split in splits_of(run.summary) if baseline is not None else ():
-        rows = class_intervals(run.cells, "mrp", str(baseline), budget, split, run.summary["settings"]["confidence"])
+        rows = class_intervals(run.trials, JUDGED, str(baseline), budget, split, run.summary["settings"]["confidence"])
         if not rows:
             continue
         where = describe_split(split)
@@ -42,10 +43,10 @@ def class_section(run: RunFolder) -> Section:
 
 
 def class_intervals(
-    cells: Rows, arm: str, baseline: str, budget: int, split: str, confidence: float
+    trials: Rows, arm: str, baseline: str, budget: int, split: str, confidence: float
 ) -> list[tuple[str, Interval]]:
-    """Paired difference of recall of every class two arms share, from the finished cells' tables of classes."""
-    first, second = (_recalls(cells, name, budget, split) for name in (arm, baseline))
+    """Paired difference of recall of every class two arms share, from the finished trials' tables of classes."""
+    first, second = (_recalls(trials, name, budget, split) for name in (arm, baseline))
     rows = []
     for name in [name for name in first if name in second]:
         differences = paired_differences(first[name], second[name])
@@ -54,13 +55,13 @@ def class_intervals(
     return rows
 
 
-def _recalls(cells: Rows, arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
+def _recalls(trials: Rows, arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
     recalls: dict[str, dict[Key, float]] = {}
-    for cell in cells:
-        if cell["arm"] == arm and cell["budget"] == budget:
-            for row in cell["metrics"].get(split, {}).get("per_class", ()):
+    for trial in trials:
+        if trial["arm"] == arm and trial["budget"] == budget:
+            for row in trial["metrics"].get(split, {}).get("per_class", ()):
                 if row["recall"] is not None:
-                    recalls.setdefault(row["name"], {})[(cell["pretrain_seed"], cell["seed"])] = row["recall"]
+                    recalls.setdefault(row["name"], {})[(trial["pretraining"], trial["draw"])] = row["recall"]
     return recalls
 
 

@@ -47,7 +47,7 @@ CHECKPOINTS = Files("checkpoints/step_*.safetensors")
 PICTURES = Files("pictures/step_*.png")
 PRETRAININGS, GIVEN_PRETRAININGS = Files("pretrain/seed_*"), Files("pretrain_given/seed_*")
 """Runs inside a comparison: from random weights, and continued from given ones."""
-CELLS, LOGITS = Files("cells/*.json"), Files("cells/*.safetensors")
+TRIALS, LOGITS = Files("trials/*.json"), Files("trials/*.safetensors")
 NETWORKS = Files("networks/*.safetensors")
 TUNING = Files("tuning/*.json")
 
@@ -81,7 +81,7 @@ AUDIT = RunKind("audit", AuditRun, (CONFIG_FILE, ENVIRONMENT_FILE, AUDIT_FILE, A
 COMPARISON = RunKind(
     "comparison",
     CompareConfig,
-    (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, CELLS.pattern, LOGITS.pattern),
+    (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, LOGITS.pattern),
     (
         *(NETWORKS.pattern, TUNING.pattern, *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns)),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unmask.comparison.halves import halve_validation
+from unmask.comparison.half_split import halve_validation
 from unmask.config import DataConfig
 from unmask.data.load import load_data
 from unmask.errors import UserError

@@ -1,4 +1,4 @@
-"""One cell of the table: train, evaluate, write its file. Runs in a worker process."""
+"""One trial of the table: train, evaluate, write its file. Runs in a worker process."""
 
 import time
 from dataclasses import replace
@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unmask.comparison.plan import PROBES, CellKey
-from unmask.config import ClassifyConfig
+from unmask.comparison.plan import TrialKey
+from unmask.config import ARMS, ClassifyConfig
 from unmask.data.load import Dataset
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import linear_probe
 from unmask.forward import pooled_features
 from unmask.runs.files import write_json
+from unmask.runs.layout import LOGITS, TRIALS
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, fit, labelled_subset
 from unmask.stages.statistics import reestimate_batchnorm
@@ -24,13 +25,13 @@ from unmask.training.engine import build_engine
 from unmask.weights import card_of, initialise, save_weights
 
 
-def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, network: Path | None = None) -> None:
-    """Train one cell and write cells/NAME.json (and the logits beside it). The JSON comes last: it means "finished".
+def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | None, data: Dataset) -> None:
+    """Train one trial; write its logits, then its scores: the JSON file comes last and means "finished".
 
     The trained network itself is written where `network` says.
     """
     started = time.monotonic()
-    if key.arm in PROBES:
+    if ARMS[key.arm].frozen:
         metrics, logits, history = _probe(config, data)
     else:
         outcome = fit(config, data)
@@ -38,14 +39,14 @@ def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, 
         if network is not None:
             save_weights(network, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
     scores = {name: values.half() for name, values in logits.items() if name != "val"}
-    save_tensors(folder / f"{key.name}.safetensors", scores, {})
+    save_tensors(LOGITS.path(out, key.name), scores, {})
     write_json(
-        folder / f"{key.name}.json",
+        TRIALS.path(out, key.name),
         {
             "arm": key.arm,
             "budget": key.budget,
-            "seed": key.seed,
-            "pretrain_seed": key.pretrain_seed,
+            "draw": key.draw,
+            "pretraining": key.pretraining,
             "metrics": metrics,
             "seconds": time.monotonic() - started,
             "history": history,
@@ -53,7 +54,7 @@ def run_cell(config: ClassifyConfig, data: Dataset, key: CellKey, folder: Path, 
     )
 
 
-def run_trial(config: ClassifyConfig, data: Dataset, file: Path) -> None:
+def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
     """One tuning trial: train, and write the validation accuracy only."""
     outcome = fit(config, data, splits=())
     write_json(file, {"val_accuracy": outcome.metrics["val"].accuracy, "seconds": outcome.seconds})

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import tiny
-from unmask.comparison import work as comparison_work
-from unmask.comparison.origins import as_pretrained, compute_notes, images_seen
-from unmask.comparison.plan import CellKey
+from unmask.comparison import tasks as comparison_tasks
+from unmask.comparison.plan import TrialKey
+from unmask.comparison.pretrained_runs import as_pretrained, compute_notes, images_seen
 from unmask.comparison.run import compare
 from unmask.config import (
     ClassifyConfig,
@@ -42,7 +42,7 @@ def config() -> CompareConfig:
         arms=("scratch_masked", "scratch_compute", "mrp"),
         compute_cap=100.0,
         budgets=(3,),
-        seeds=1,
+        draws=1,
         jobs=1,
     )
 
@@ -64,13 +64,13 @@ def test_a_given_run_brings_its_cells_and_its_compute(
     run = pretrain(PretrainConfig(data=data, encoder=config.encoder, recipe=own), tmp_path / "run", progress=False)
     facts = read_json(run / "environment.json")
     made: dict[str, ClassifyConfig] = {}
-    run_cell = comparison_work.run_cell
+    run_trial = comparison_tasks.run_trial
 
-    def noting(one: ClassifyConfig, data: Any, key: CellKey, folder: Path, network: Path | None) -> None:
+    def noting(one: ClassifyConfig, key: TrialKey, *others: Any) -> None:
         made[key.arm] = one
-        run_cell(one, data, key, folder, network)
+        run_trial(one, key, *others)
 
-    monkeypatch.setattr(comparison_work, "run_cell", noting)
+    monkeypatch.setattr(comparison_tasks, "run_trial", noting)
     folder = compare(replace(config, pretrained=(run,)), tmp_path / "table", progress=False)
     assert made["scratch_masked"].hide_cell == 8
     assert facts["steps"] * facts["batch_size"] == 600

@@ -1,0 +1,145 @@
+"""The arms of a comparison. An arm is one entry of `ARMS`; everything else reads its fields."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Start = Literal["random", "mrp", "given", "given_mrp"]
+"""Weights an arm starts from: random ones, those of a pretraining on the user's images, those the user gives, or those
+of a pretraining that continued from the given ones."""
+
+Schedule = Literal["finetune", "best", "compute"]
+"""How long and at which rates an arm trains on labels: as fine-tuning does, by the recipe that was best over tuning
+draws, or by that recipe for as many images as pretraining and fine-tuning take together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way to get from images and labels to a classifier."""
+
+    name: str
+    title: str
+    """As figures and tables call it."""
+    meaning: str
+    """What it is, in a line."""
+    controls_for: str = ""
+    """What a gain over it cannot be explained by."""
+    start: Start = "random"
+    schedule: Schedule = "finetune"
+    frozen: bool = False
+    """A linear probe: the encoder is not trained on labels."""
+    hides_cells: bool = False
+    """Random cells of the images are hidden in training."""
+    competes: bool = False
+    """Whether it may be the baseline that the verdict on `JUDGED` counts against."""
+    baseline_of: tuple[str, ...] = ()
+    """Arms whose paired difference from this one is reported."""
+    primary_only: bool = False
+    """Trained at the primary budget alone."""
+    audited: bool = False
+    """Whether an audit looks at its networks. Of arms that differ in their schedule alone it looks at the best one."""
+    default: bool = True
+    """Whether a comparison runs it unless told otherwise."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it starts from a pretraining that belongs to the comparison."""
+        return self.start in ("mrp", "given_mrp")
+
+    @property
+    def needs_given(self) -> bool:
+        """Whether it needs the weights that the user gives."""
+        return self.start in ("given", "given_mrp")
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether its recipe is chosen over tuning draws."""
+        return self.schedule != "finetune"
+
+
+JUDGED = "mrp"
+"""The arm that verdicts are about."""
+
+_TABLE = (
+    Arm(
+        name=JUDGED,
+        title="Pretrained",
+        meaning="mask-reconstruction pretraining, then fine-tuned",
+        start="mrp",
+        audited=True,
+    ),
+    Arm(
+        name="scratch_same",
+        title="Scratch, same schedule",
+        meaning="random weights, the fine-tuning schedule",
+        controls_for="the starting weights alone",
+        competes=True,
+        baseline_of=(JUDGED,),
+        audited=True,
+    ),
+    Arm(
+        name="scratch_best",
+        title="Scratch, best schedule",
+        meaning="random weights, its own best schedule",
+        controls_for="a schedule that suits fine-tuning only",
+        schedule="best",
+        competes=True,
+        baseline_of=(JUDGED,),
+        audited=True,
+    ),
+    Arm(
+        name="scratch_compute",
+        title="Scratch, equal compute",
+        meaning="random weights, the total compute of pretraining",
+        controls_for="longer training",
+        schedule="compute",
+        competes=True,
+        baseline_of=(JUDGED,),
+        primary_only=True,
+    ),
+    Arm(
+        name="scratch_masked",
+        title="Scratch, masked",
+        meaning="random weights, random cells hidden in training",
+        controls_for="robustness to hidden cells",
+        hides_cells=True,
+        competes=True,
+        baseline_of=(JUDGED,),
+        audited=True,
+    ),
+    Arm(
+        name="probe_mrp",
+        title="Probe of pretrained",
+        meaning="linear probe on the frozen pretrained encoder",
+        start="mrp",
+        frozen=True,
+    ),
+    Arm(
+        name="probe_random",
+        title="Probe of random",
+        meaning="linear probe on a frozen random encoder",
+        controls_for="features that any network of this shape has",
+        frozen=True,
+        baseline_of=("probe_mrp",),
+    ),
+    Arm(
+        name="given",
+        title="Given weights",
+        meaning="the weights given, fine-tuned",
+        controls_for="weights that exist already",
+        start="given",
+        baseline_of=("given_mrp", JUDGED),
+        audited=True,
+        default=False,
+    ),
+    Arm(
+        name="given_mrp",
+        title="Given, then pretrained",
+        meaning="pretraining continued from the weights given",
+        start="given_mrp",
+        audited=True,
+        default=False,
+    ),
+)
+
+ARMS = {arm.name: arm for arm in _TABLE}
+"""Every arm by its name, in the order of tables and figures."""
