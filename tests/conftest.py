@@ -1,8 +1,11 @@
-"""`pytest --may-skip REASON`: a test skipped for any other reason fails the run."""
+"""What every folder has: processes that meet; and `pytest --may-skip REASON`, which fails where others are skipped."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from forks import Forks
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,3 +33,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """What was left out."""
     for line in _unwanted(config):
         terminalreporter.write_line(f"must not be skipped: {line}", red=True)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Runs functions of scripts in several processes that meet."""
+    running = Forks(tmp_path_factory.mktemp("forks"))
+    yield running
+    running.close()

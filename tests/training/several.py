@@ -1,8 +1,8 @@
 """What the processes of `test_processes.py` run: the same trainings as the one process they are compared with."""
 
 import json
-import sys
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -88,22 +88,26 @@ PRETRAININGS = {
 TRAININGS = {"tuned": training(), "average": averaged()}
 
 
-def run_all(folder: Path, *, shard: bool = False) -> None:
-    """Every training into a folder of its own."""
-    data = load_data(DATA, labels=True, progress=False)
-    for name, config in PRETRAININGS.items():
-        pretrain(replace(config, shard=shard), folder / name, progress=False, dataset=data)
-    for name, wanted in TRAININGS.items():
-        scratch(replace(wanted, shard=shard), folder / name, progress=False, dataset=data)
+@cache
+def data() -> Dataset:
+    """The images of every training."""
+    return load_data(DATA, labels=True, progress=False)
 
 
-def errors_of(folder: Path, rank: int) -> dict[str, str]:
-    """How each kind of failure ends in this process."""
-    build_engine("no", several=True)
-    data = load_data(DATA, labels=True, progress=False)
-    heard = {}
+def train(name: str, out: str, shard: bool = False) -> None:
+    """One training into a folder."""
+    if name in PRETRAININGS:
+        pretrain(replace(PRETRAININGS[name], shard=shard), out, progress=False, dataset=data())
+    else:
+        scratch(replace(TRAININGS[name], shard=shard), out, progress=False, dataset=data())
 
-    def met_by_one(who: int) -> None:
+
+def fail(kind: str, folder: str) -> None:
+    """Write how a failure that only some processes meet ends in this one."""
+    engine = build_engine("no", several=True)
+    rank = engine.process_index
+
+    def met_by(who: int) -> None:
         with fail_together():
             if rank == who:
                 raise UserError(f"only {who} knows")
@@ -112,27 +116,24 @@ def errors_of(folder: Path, rank: int) -> dict[str, str]:
         with fail_together():
             raise PreemptionError("leave")
 
-    def twice() -> None:
-        pretrain(pretraining(CNN), folder / "plain" / "cnn", progress=False, dataset=data)
+    def occupied() -> None:
+        (Path(folder) / "taken").mkdir(exist_ok=True)
+        (Path(folder) / "taken" / "mine.txt").touch()
+        pretrain(pretraining(CNN), f"{folder}/taken", progress=False, dataset=data())
 
     def other_data() -> None:
-        other = replace(data, fingerprint=f"of {rank}")
-        pretrain(pretraining(CNN), folder / "other", progress=False, dataset=other)
+        pretrain(pretraining(CNN), f"{folder}/other", progress=False, dataset=replace(data(), fingerprint=f"of {rank}"))
 
-    for name, action in (
-        ("first", lambda: met_by_one(0)),
-        ("second", lambda: met_by_one(1)),
-        ("sigterm", sigterm),
-        ("occupied", twice),
-        ("other data", other_data),
-    ):
-        try:
-            action()
-        except (UserError, PreemptionError) as error:
-            heard[name] = str(error)
-        except SystemExit as error:
-            heard[name] = f"exit {error.code}"
-    return heard
+    actions = {"first": partial(met_by, 0), "second": partial(met_by, 1), "sigterm": sigterm}
+    actions |= {"occupied": occupied, "other data": other_data}
+    heard = "nothing"
+    try:
+        actions[kind]()
+    except (UserError, PreemptionError) as error:
+        heard = str(error)
+    except SystemExit as error:
+        heard = f"exit {error.code}"
+    (Path(folder) / f"heard-{rank}").write_text(heard)
 
 
 def apart(model: nn.Module, images: ImageSet, data: Dataset) -> list[bool]:
@@ -156,16 +157,18 @@ def apart(model: nn.Module, images: ImageSet, data: Dataset) -> list[bool]:
     return seen
 
 
-def held() -> dict[str, Any]:
-    """Numbers that this process holds after a training, sharded and not, and how many its blocks are gathered in."""
-    data = load_data(DATA, labels=True, progress=False)
+def hold(folder: str) -> None:
+    """Write how many numbers this process holds after a training, sharded and not, and how its blocks are gathered."""
     config = averaged()
     found: dict[str, Any] = {}
-    assert data.train is not None
+    dataset = data()
+    assert dataset.train is not None
     for way in ("plain", "sharded"):
         engine = build_engine("no", several=True)
-        model = build_classifier(config, data)
-        trainer = Trainer(config, data, data.train, model, engine, folder=None, show=False, sharded=way == "sharded")
+        model = build_classifier(config, dataset)
+        trainer = Trainer(
+            config, dataset, dataset.train, model, engine, folder=None, show=False, sharded=way == "sharded"
+        )
         trainer.train()
         assert trainer.average is not None
         moments = [v for state in trainer.optimiser.state.values() for v in state.values() if v.ndim > 0]
@@ -175,19 +178,7 @@ def held() -> dict[str, Any]:
             ("moments", moments),
         ):
             found[f"{way} {name}"] = sum(part(t.detach()).numel() for t in tensors)
-        found[f"{way} weight apart"] = apart(model, data.train, data)
+        found[f"{way} weight apart"] = apart(model, dataset.train, dataset)
         found[f"{way} groups"] = sum(isinstance(module, FSDPModule) for module in model.modules())
-    return found
-
-
-def main() -> None:
-    """As started by the test."""
-    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-    run_all(folder / "plain")
-    run_all(folder / "sharded", shard=True)
-    (folder / f"held-{rank}.json").write_text(json.dumps(held()))
-    (folder / f"errors-{rank}.json").write_text(json.dumps(errors_of(folder, rank)))
-
-
-if __name__ == "__main__":
-    main()
+    rank = build_engine("no", several=True).process_index
+    (Path(folder) / f"held-{rank}.json").write_text(json.dumps(found))

@@ -1,93 +1,85 @@
-"""Several processes and an accident: all end soon and say one line; resumed, the run is the one that met none."""
+"""Several processes and an accident: all end and say one line; resumed, the run is the one that met none."""
 
-import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from forks import Forks
 from unmask.errors import UserError
 from unmask.runs.metrics import read_metrics
 from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.launch import peers_may_connect
 
-SOON = 60.0  # seconds; gloo tells at once, this machine may be busy
-STAGES = ("pretrain", "scratch", "sharded", "sharded-scratch")
+pytestmark = pytest.mark.timeout(0)  # They may take as long as they work: see scripts.py.
+SCRIPT = Path(__file__).with_name("accidents.py")
+KILLED = -signal.SIGKILL
+ENDS = {
+    "sigterm": ((1, "SIGTERM"), [143, 143], "stopped by SIGTERM, saved at step 5; go on with --resume"),
+    "other-killed": ((1, "SIGKILL"), [2, KILLED], "unmask: another process of this run has ended"),
+    "main-killed": ((0, "SIGKILL"), [KILLED, 2], "unmask: another process of this run has ended"),
+}
+"""Accidents: which process gets which signal; exit codes; the one line that is said."""
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every scenario of accidents.py: pretraining (BatchNorm, EMA teacher, averages) and two phases of training (ViT,
-    averages; sharded: a best state by validation), data-parallel and sharded."""
-    folder = tmp_path_factory.mktemp("accidents")
-    script = Path(__file__).with_name("accidents.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(script), str(folder)], env=environment, timeout=500, check=True)
-    return folder
+def whole(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The run of a stage that meets no accident."""
+    folder, done = tmp_path_factory.mktemp("whole"), set()
+
+    def run(stage: str) -> Path:
+        if stage not in done:
+            shutil.rmtree(folder / stage, ignore_errors=True)  # what an earlier test's failure left
+            ended = forks.run(SCRIPT, "command", stage, ["--out", str(folder / stage)])
+            assert ended.codes == [0, 0], ended.said
+            done.add(stage)
+        return folder / stage
+
+    return run
 
 
-def _told(folder: Path, name: str) -> dict[str, Any]:
-    told = json.loads((folder / f"{name}.json").read_text())
-    told["lines"] = [line for said in told["said"] for line in said.splitlines()]
-    return told
-
-
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("accident", ["sigterm", "other-killed", "main-killed"])
-def test_a_resumed_run_of_two_processes_is_the_one_never_stopped(folder: Path, stage: str, accident: str) -> None:
-    """To the bit: weights, statistics, averages, teacher, the optimiser's moments, the exported file; and every
-    logged number."""
-    assert _told(folder, f"{stage}-whole")["codes"] == [0, 0]
-    assert _told(folder, f"{stage}-{accident}-resumed")["codes"] == [0, 0]
-    whole, again = folder / f"{stage}-whole", folder / f"{stage}-{accident}"
-    (_, one, first), (_, two, second) = (newest(run) or pytest.fail("no checkpoint") for run in (whole, again))
+@pytest.mark.case("a process that died left the others waiting")
+@pytest.mark.parametrize("stage", ["pretrain", "scratch", "sharded", "sharded-scratch"])
+@pytest.mark.parametrize("accident", ENDS)
+def test_all_end_and_the_resumed_run_is_the_one_never_stopped(
+    forks: Forks, whole: Callable[[str], Path], tmp_path: Path, stage: str, accident: str
+) -> None:
+    """One line and an exit code each, nobody waits for a dead process. Then, to the bit: weights, statistics, averages,
+    teacher, the optimizer's moments, the exported file; and every logged number."""
+    hit, codes, line = ENDS[accident]
+    again = tmp_path / "run"
+    ended = forks.run(SCRIPT, "command", stage, ["--out", str(again)], *hit)
+    assert ended.codes == codes, ended.said
+    assert len(ended.lines) == 1
+    assert line in ended.lines[0]
+    ended = forks.run(SCRIPT, "command", stage, ["--out", str(again), "--resume"])
+    assert ended.codes == [0, 0], ended.said
+    runs = whole(stage), again
+    (_, one, first), (_, two, second) = (newest(run) or pytest.fail("no checkpoint") for run in runs)
     assert first["step"] == second["step"] == 7
     assert first["processes"] == second["processes"] == 2
-    for a, b in ((one, two), *[[load_tensors(run / "encoder.safetensors")[0] for run in (whole, again)]]):
+    for a, b in ((one, two), tuple(load_tensors(run / "encoder.safetensors")[0] for run in runs)):
         assert a.keys() == b.keys()
         assert [name for name, tensor in a.items() if not torch.equal(tensor, b[name])] == []
-    assert read_metrics(again) == read_metrics(whole)
+    assert read_metrics(runs[0]) == read_metrics(runs[1])
 
 
-def test_a_sharded_run_goes_on_whole_in_one_process(folder: Path) -> None:
+def test_a_sharded_run_goes_on_whole_in_one_process(forks: Forks, whole: Callable[[str], Path], tmp_path: Path) -> None:
     """Checkpoints are those of any run: up to rounding it ends as the run that never stopped."""
-    told = _told(folder, "elsewhere-resumed")
-    assert told["codes"] == [0]
-    assert any("was trained by 2 processes and goes on with 1" in line for line in told["lines"])
-    (_, one, _), (_, two, header) = (
-        newest(folder / run) or pytest.fail("none") for run in ("sharded-whole", "elsewhere")
-    )
+    out = ["--out", str(tmp_path / "run")]
+    assert forks.run(SCRIPT, "command", "sharded", out, 1, "SIGTERM").codes == [143, 143]
+    ended = forks.run(SCRIPT, "command", "pretrain", [*out, "--resume"], world=1)
+    assert ended.codes == [0], ended.said
+    assert any("was trained by 2 processes and goes on with 1" in line for line in ended.lines)
+    runs = whole("sharded"), tmp_path / "run"
+    (_, one, _), (_, two, header) = (newest(run) or pytest.fail("no checkpoint") for run in runs)
     assert header["processes"] == 1
     assert one.keys() == two.keys()
     for name in (name for name in one if not name.startswith("optimiser/")):
         torch.testing.assert_close(two[name], one[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_sigterm_to_one_stops_both(folder: Path, stage: str) -> None:
-    """After the same step: saved, one line, exit code 143."""
-    told = _told(folder, f"{stage}-sigterm")
-    assert told["codes"] == [143, 143]
-    assert len(told["lines"]) == 1
-    assert "stopped by SIGTERM, saved at step 5; go on with --resume" in told["lines"][0]
-    assert told["seconds"] < SOON
-
-
-@pytest.mark.case("a process that died left the others waiting")
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_other(folder: Path, stage: str, victim: int) -> None:
-    """Whichever it was, the other one says one line and leaves with exit code 2: nobody waits for a dead process."""
-    told = _told(folder, f"{stage}-{('main', 'other')[victim]}-killed")
-    assert told["codes"] == ([-signal.SIGKILL, 2] if victim == 0 else [2, -signal.SIGKILL])
-    assert len(told["lines"]) == 1
-    assert told["lines"][0].startswith("unmask: another process of this run has ended")
-    assert told["seconds"] < SOON
 
 
 def test_processes_that_do_not_meet_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
