@@ -1,15 +1,18 @@
 """What processes exchange: alone every function is the identity, and three processes agree on every answer."""
 
 import json
-import subprocess
-import sys
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forks import Forks
 from unmask.distributed import (
     all_gather_objects,
     all_reduce_sum,
@@ -24,17 +27,9 @@ from unmask.distributed import (
 )
 from unmask.errors import PreemptionError, UserError
 
-SCRIPT = """
-import json, sys
-import torch
-from unmask.distributed import *
-from unmask.distributed import dist, share_of
-from unmask.errors import PreemptionError, UserError
 
-folder, index = sys.argv[1], int(sys.argv[2])
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=index, world_size=3)
-
-def heard(action):
+def heard(action: Callable[[], Any]) -> Any:
+    """What an action returns, or raises for people."""
     try:
         return action()
     except (UserError, OSError, PreemptionError) as error:
@@ -42,51 +37,48 @@ def heard(action):
     except SystemExit as error:
         return f"exit {error.code}"
 
-def failing(*who, error=UserError):
-    with fail_together():
-        if index in who:
-            raise error(f"met by {index}")
 
-def main_only():
-    raise OSError("full disk")
+def exchange(folder: str) -> None:
+    """What one of three processes does; writes what it got."""
+    index = int(os.environ["RANK"])
+    dist.init_process_group("gloo")
 
-def bug():
-    with fail_together():
-        raise KeyError("a bug is not held back")
+    def failing(*who: int, error: type[Exception] = UserError) -> None:
+        with fail_together():
+            if index in who:
+                raise error(f"met by {index}")
 
-rows = torch.arange(14).reshape(7, 2)
-found = {
-    "place": [rank(), world_size(), is_main()],
-    "sum": all_reduce_sum(torch.tensor([1, index])).tolist(),
-    "flags": [any_process(index == 2), any_process(False)],
-    "objects": [[rank, part.tolist()] for rank, part in all_gather_objects((index, rows[:index]))],
-    "nobody": heard(failing),
-    "last": heard(lambda: failing(2)),
-    "two": heard(lambda: failing(1, 2)),
-    "sigterm": heard(lambda: failing(0, error=PreemptionError)),
-    "main": heard(lambda: on_main(lambda: ["of", rank()])),
-    "main fails": heard(lambda: on_main(main_only)),
-    "alike": heard(lambda: require_alike("data", "a")),
-    "unlike": heard(lambda: require_alike("data", f"of {index // 2}")),
-}
-try:
-    bug()
-except KeyError:
+    def main_only() -> None:
+        raise OSError("full disk")
+
+    rows = torch.arange(14).reshape(7, 2)
+    found = {
+        "place": [rank(), world_size(), is_main()],
+        "sum": all_reduce_sum(torch.tensor([1, index])).tolist(),
+        "flags": [any_process(index == 2), any_process(False)],
+        "objects": [[index, part.tolist()] for index, part in all_gather_objects((index, rows[:index]))],
+        "nobody": heard(failing),
+        "last": heard(lambda: failing(2)),
+        "two": heard(lambda: failing(1, 2)),
+        "sigterm": heard(lambda: failing(0, error=PreemptionError)),
+        "main": heard(lambda: on_main(lambda: ["of", rank()])),
+        "main fails": heard(lambda: on_main(main_only)),
+        "alike": heard(lambda: require_alike("data", "a")),
+        "unlike": heard(lambda: require_alike("data", f"of {index // 2}")),
+    }
+    with pytest.raises(KeyError):
+        failing(0, 1, 2, error=KeyError)
     found["bug"] = "raised at once"
-with open(f"{folder}/{index}.json", "w") as stream:
-    json.dump(found, stream)
-dist.destroy_process_group()
-"""
+    Path(folder, f"{index}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def found(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of three processes got."""
     folder = tmp_path_factory.mktemp("three")
-    words = [sys.executable, "-c", SCRIPT, str(folder)]
-    running = [subprocess.Popen([*words, str(i)], stderr=subprocess.PIPE, text=True) for i in range(3)]
-    said = [process.communicate(timeout=300)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
+    ended = forks.run(Path(__file__), "exchange", str(folder), world=3)
+    assert ended.codes == [0, 0, 0], ended.said
     return [json.loads((folder / f"{i}.json").read_text()) for i in range(3)]
 
 

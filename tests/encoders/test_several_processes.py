@@ -1,32 +1,16 @@
 """BatchNorm statistics of masked execution are those of all processes' visible positions together."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from forks import Forks
 from unmask.config import EncoderConfig, MaskConfig
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.masking import draw_masks
-
-WORKER = """
-import importlib.util, sys
-import torch
-spec = importlib.util.spec_from_file_location("several", sys.argv[1])
-several = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(several)
-rank, folder = int(sys.argv[2]), sys.argv[3]
-torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-for execution in ("dense", "packed"):
-    features, gradients, buffers = several.encode(execution, [2 * rank, 2 * rank + 1])
-    torch.distributed.all_reduce(gradients)
-    torch.save((features, gradients, buffers), f"{folder}/{execution}-{rank}.pt")
-torch.distributed.destroy_process_group()
-"""
 
 
 def encode(execution: str, ids: list[int]) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -42,11 +26,21 @@ def encode(execution: str, ids: list[int]) -> tuple[Tensor, Tensor, list[Tensor]
     return features.detach(), gradients, list(model.buffers())
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", WORKER, __file__]
-    workers = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
-    assert [worker.wait(timeout=500) for worker in workers] == [0, 0]
+def encode_share(folder: str) -> None:
+    """Two of the four images in this process; what came out is written."""
+    rank = int(os.environ["RANK"])
+    torch.distributed.init_process_group("gloo")
+    for execution in ("dense", "packed"):
+        features, gradients, buffers = encode(execution, [2 * rank, 2 * rank + 1])
+        torch.distributed.all_reduce(gradients)
+        torch.save((features, gradients, buffers), f"{folder}/{execution}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one(forks: Forks, tmp_path: Path) -> None:
+    """Features, gradients and statistics, dense and packed."""
+    ended = forks.run(Path(__file__), "encode_share", str(tmp_path))
+    assert ended.codes == [0, 0], ended.said
     for execution in ("dense", "packed"):
         features, gradients, buffers = encode(execution, [0, 1, 2, 3])
         parts = [torch.load(tmp_path / f"{execution}-{rank}.pt") for rank in range(2)]

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ from unmask.config import (
 )
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
-from unmask.distributed import fail_together
-from unmask.errors import PreemptionError, UserError
+from unmask.errors import UserError
 from unmask.stages.classifier import build_classifier
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
@@ -97,39 +96,23 @@ def data() -> Dataset:
 def train(name: str, out: str, shard: bool = False) -> None:
     """One training into a folder."""
     if name in PRETRAININGS:
-        pretrain(replace(PRETRAININGS[name], shard=shard), out, progress=False, dataset=data())
+        pretrain(replace(PRETRAININGS[name], shard=shard), Path(out), progress=False, dataset=data())
     else:
-        scratch(replace(TRAININGS[name], shard=shard), out, progress=False, dataset=data())
+        scratch(replace(TRAININGS[name], shard=shard), Path(out), progress=False, dataset=data())
 
 
 def fail(kind: str, folder: str) -> None:
-    """Write how a failure that only some processes meet ends in this one."""
-    engine = build_engine("no", several=True)
-    rank = engine.process_index
-
-    def met_by(who: int) -> None:
-        with fail_together():
-            if rank == who:
-                raise UserError(f"only {who} knows")
-
-    def sigterm() -> None:
-        with fail_together():
-            raise PreemptionError("leave")
-
-    def occupied() -> None:
-        (Path(folder) / "taken").mkdir(exist_ok=True)
-        (Path(folder) / "taken" / "mine.txt").touch()
-        pretrain(pretraining(CNN), f"{folder}/taken", progress=False, dataset=data())
-
-    def other_data() -> None:
-        pretrain(pretraining(CNN), f"{folder}/other", progress=False, dataset=replace(data(), fingerprint=f"of {rank}"))
-
-    actions = {"first": partial(met_by, 0), "second": partial(met_by, 1), "sigterm": sigterm}
-    actions |= {"occupied": occupied, "other data": other_data}
-    heard = "nothing"
+    """Write how a pretraining ends in this process whose folder is `occupied`, or whose data are `other` here."""
+    rank = build_engine("no", several=True).process_index
+    out, dataset = Path(folder) / "run", data()
+    if kind == "occupied":
+        out.mkdir(exist_ok=True)
+        (out / "mine.txt").touch()
+    else:
+        dataset = replace(dataset, fingerprint=f"of {rank}")
     try:
-        actions[kind]()
-    except (UserError, PreemptionError) as error:
+        pretrain(pretraining(CNN), out, progress=False, dataset=dataset)
+    except UserError as error:
         heard = str(error)
     except SystemExit as error:
         heard = f"exit {error.code}"
