@@ -20,7 +20,7 @@ import torch
 
 from unmask import compare, pretrain
 from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, PretrainConfig
-from unmask.evaluate.statistics import paired_interval
+from unmask.inference.estimate import paired_interval
 from unmask.recipes import Recipe, small_cnn
 from unmask.runs.files import read_json
 

@@ -10,7 +10,7 @@ from unmask.comparison.plan import TrialKey, all_trials, audited_trials, trial_c
 from unmask.comparison.run import compare
 from unmask.config import ARMS, JUDGED, Arm, ClassifyRecipe, CompareConfig, OptimiserConfig
 from unmask.errors import UserError
-from unmask.evaluate.baseline import best_scratch, comparisons
+from unmask.inference.baseline import best_scratch, comparisons
 from unmask.report.palette import look
 from unmask.runs.files import read_json
 

@@ -26,7 +26,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.evaluate.summary import summarise
+from unmask.inference.summary import summarise
 from unmask.report.blocks import Photograph, Plate, Section
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from unmask.evaluate.estimate import Interval
+from unmask.inference.estimate import Interval
 from unmask.report.classes import class_differences, confusion_map
 from unmask.report.curves import finetuning, monitor, pretraining_loss, series
 from unmask.report.figures import arm_dots, forest, label_efficiency

@@ -9,8 +9,8 @@ from torch import Tensor
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
-from unmask.evaluate.summary import summarise
-from unmask.evaluate.table import METRICS
+from unmask.inference.summary import summarise
+from unmask.inference.table import METRICS
 from unmask.runs.files import read_json
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.training.checkpoint import load_tensors

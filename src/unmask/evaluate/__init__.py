@@ -1,1 +1,1 @@
-"""Scores of classifiers and features, and what paired comparisons of them allow one to say."""
+"""Scores of a network on one set of images: metrics, probes, nearest neighbours, rank of features."""

@@ -1,6 +1,6 @@
 """The story of one fine-tuning or one training from scratch."""
 
-from unmask.evaluate.verdict import describe_split
+from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Story, Table
 from unmask.report.classes import confusion_map
 from unmask.report.curves import monitor, series

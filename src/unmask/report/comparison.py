@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from unmask.evaluate.verdict import describe_split
+from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
 from unmask.report.curves import finetuning
 from unmask.report.figures import arm_dots, forest, label_efficiency

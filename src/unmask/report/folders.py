@@ -9,8 +9,8 @@ from typing import Any, Literal
 from unmask.config import to_json
 from unmask.data.naming import one_line
 from unmask.errors import UserError
-from unmask.evaluate.summary import summarise
-from unmask.evaluate.table import METRICS
+from unmask.inference.summary import summarise
+from unmask.inference.table import METRICS
 from unmask.runs.files import read_json
 from unmask.runs.layout import (
     COMPARISON,

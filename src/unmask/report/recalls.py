@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unmask.config import JUDGED
-from unmask.evaluate.estimate import interval_of
-from unmask.evaluate.hierarchy import Key, estimate_over, paired_differences
-from unmask.evaluate.verdict import describe_split
+from unmask.inference.estimate import interval_of
+from unmask.inference.hierarchy import Key, estimate_over, paired_differences
+from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import class_differences
 from unmask.report.folders import RunFolder

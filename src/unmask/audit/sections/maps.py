@@ -17,7 +17,7 @@ from unmask.audit.sections.image_figures import Row, map_tiles
 from unmask.audit.sections.sufficient_views import FILLS
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.evaluate.statistics import paired_interval
+from unmask.inference.estimate import paired_interval
 from unmask.report.blocks import Photograph, Section, Table
 from unmask.report.words import decimal, interval_text
 from unmask.runs.records import AuditDifference, Interval

@@ -28,7 +28,7 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sections.part_figures import part_grid, unit_heatmap
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.evaluate.statistics import paired_interval
+from unmask.inference.estimate import paired_interval
 from unmask.randomness import permutation
 from unmask.report.blocks import Plate, Section, Table
 from unmask.report.words import percent

@@ -17,8 +17,7 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sections.image_figures import view_bars, view_tiles
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.evaluate.estimate import within
-from unmask.evaluate.statistics import paired_interval
+from unmask.inference.estimate import paired_interval, within
 from unmask.randomness import uniform
 from unmask.report.blocks import Photograph, Plate, Section, Table
 from unmask.report.words import decimal, interval_text, signed

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.evaluate.estimate import Estimate, estimate_mean
+from unmask.inference.estimate import Estimate, estimate_mean
 from unmask.wording import plural
 
 Key = tuple[int | None, int]

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from unmask.evaluate.estimate import interval_of
-from unmask.evaluate.hierarchy import crossed, estimate_over, paired_differences
-from unmask.evaluate.statistics import paired_interval
+from unmask.inference.estimate import interval_of, paired_interval
+from unmask.inference.hierarchy import crossed, estimate_over, paired_differences
 
 
 def test_arms_without_pretraining_pair_with_every_pretraining() -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unmask.config import JUDGED
-from unmask.evaluate.baseline import best_scratch, competes
-from unmask.evaluate.estimate import Estimate
-from unmask.evaluate.hierarchy import ENOUGH_PRETRAININGS
-from unmask.evaluate.rows import (
+from unmask.inference.baseline import best_scratch, competes
+from unmask.inference.estimate import Estimate
+from unmask.inference.hierarchy import ENOUGH_PRETRAININGS
+from unmask.inference.rows import (
     Row,
     difference_rows,
     ensemble_gap_rows,
@@ -16,8 +16,8 @@ from unmask.evaluate.rows import (
     paired,
     seconds_rows,
 )
-from unmask.evaluate.table import Score, Table, arms_of, scored_splits, table_of
-from unmask.evaluate.verdict import Place, sentence, verdicts_of
+from unmask.inference.table import Score, Table, arms_of, scored_splits, table_of
+from unmask.inference.verdict import Place, sentence, verdicts_of
 from unmask.wording import plural
 
 

@@ -73,6 +73,17 @@ def interval_of(estimate: Estimate, confidence: float) -> Interval:
     return Interval(estimate.mean, float(low), float(high), estimate.n, estimate.method)
 
 
+def paired_interval(
+    differences: Sequence[float] | NDArray[np.float64], confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Confidence interval of the mean of independent paired differences, shape (n,).
+
+    n = 1: no interval (method "single"). All equal: no interval (method "no spread"). 2 ≤ n < 10: paired t.
+    n ≥ 10: expanded percentile bootstrap of 10,000 resamples from `seed`.
+    """
+    return interval_of(estimate_mean(differences, seed), confidence)
+
+
 def within(interval: Interval, low: float, high: float) -> Interval:
     """The interval cut to the values that the true mean can have, e.g. 0 to 1 for a share.
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.evaluate.estimate import Estimate, detectable_mean, interval_of, p_equivalent, p_zero, within
-from unmask.evaluate.statistics import holm
+import numpy as np
+
+from unmask.inference.estimate import Estimate, detectable_mean, interval_of, p_equivalent, p_zero, within
 from unmask.wording import plural
 
 Word = Literal["gain", "loss", "equivalent", "undecided"]
@@ -47,6 +48,19 @@ def verdicts_of(
         )
         for i, estimate in enumerate(estimates)
     ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (1979): reject where the adjusted value is below the level of the whole family.
+
+    With p sorted upwards, adjusted p_(i) = max over j ≤ i of min(1, (m - j + 1) p_(j)), j counted from 1.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.minimum(1.0, np.arange(p.size, 0, -1) * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return [float(value) for value in adjusted]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from unmask.errors import UserError
-from unmask.evaluate.summary import summarise
+from unmask.inference.summary import summarise
 
 Scores = list[dict[str, Any]]
 ARMS = ("mrp", "scratch_same", "scratch_best", "probe_mrp", "probe_random")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unmask.errors import UserError
-from unmask.evaluate.hierarchy import Key
+from unmask.inference.hierarchy import Key
 
 Score = Mapping[str, Any]
 """{"arm", "budget", "draw", "pretraining", "split", "metric", "value", "seconds"}; values are shares in [0, 1]."""

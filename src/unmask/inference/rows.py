@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from unmask.evaluate.baseline import comparisons
-from unmask.evaluate.estimate import Estimate, interval_of, within
-from unmask.evaluate.hierarchy import estimate_over, paired_differences
-from unmask.evaluate.table import METRICS, Score, Table, seconds_of
+from unmask.inference.baseline import comparisons
+from unmask.inference.estimate import Estimate, interval_of, within
+from unmask.inference.hierarchy import estimate_over, paired_differences
+from unmask.inference.table import METRICS, Score, Table, seconds_of
 
 Row = dict[str, Any]
 

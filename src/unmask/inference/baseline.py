@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unmask.config import ARMS, JUDGED
-from unmask.evaluate.table import Table, validation_scores
+from unmask.inference.table import Table, validation_scores
 
 BEST = "best scratch arm"
 """Name of the baseline that is chosen per budget on validation data."""

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unmask.errors import UserError
-from unmask.evaluate.estimate import detectable_mean, estimate_mean, p_equivalent, p_zero
-from unmask.evaluate.statistics import holm, paired_interval
+from unmask.inference.estimate import detectable_mean, estimate_mean, p_equivalent, p_zero, paired_interval
+from unmask.inference.verdict import holm
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 FINITE = st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 4))
