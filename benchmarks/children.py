@@ -14,7 +14,7 @@ import timm  # noqa: F401
 import unmask.stages.classify  # imported here, and not in every child
 import unmask.stages.pretrain
 from unmask.cli.main import main as unmask_main
-from unmask.training.loop import Step
+from unmask.training.step import Step
 
 HEAD_STEPS = 8
 """Steps of the first phase of a training, after which the second counts on."""

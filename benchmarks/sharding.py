@@ -9,6 +9,7 @@ step's time as a ratio in one run, and on GPUs the peak of allocated memory abov
 """
 
 import argparse
+import math
 import platform
 import statistics
 import time
@@ -17,27 +18,17 @@ from pathlib import Path
 import torch
 
 from unmask.config import DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
-from unmask.data.imageset import Batch
 from unmask.data.load import load_data
-from unmask.stages.pretrain import Session
+from unmask.stages.pretrain import Pretraining
 from unmask.training.engine import build_engine
-from unmask.training.loop import _clip, _one_step
 from unmask.training.sharding import part
+from unmask.training.stage import Phase, Setup
 
 
-def step(session: Session, batch: Batch, index: int) -> None:
-    """One optimiser step of the product's own loop, without its log."""
-    parameters = [p for group in session.optimiser.param_groups for p in group["params"]]
-    _one_step(batch, index, session.engine, session.network, parameters, 1, session._loss)
-    _clip(session.engine, session.optimiser, parameters, 1.0)
-    session.optimiser.step()
-    session.optimiser.zero_grad(set_to_none=True)
-
-
-def kept(session: Session) -> int:
+def kept(stage: Pretraining) -> int:
     """Bytes of weights, as many for gradients, and of moments, in this process."""
-    weights = [part(p.detach()) for p in session.plain.parameters() if p.requires_grad]
-    moments = [part(v) for state in session.optimiser.state.values() for v in state.values() if v.ndim > 0]
+    weights = [part(p.detach()) for p in stage.run.network.parameters() if p.requires_grad]
+    moments = [part(v) for state in stage.run.optimiser.state.values() for v in state.values() if v.ndim > 0]
     return sum(t.numel() * t.element_size() for t in (*weights, *weights, *moments))
 
 
@@ -55,42 +46,44 @@ def main() -> None:
     dataset = load_data(data, labels=False, progress=False)
     recipe = PretrainRecipe(optimiser=OptimiserConfig(steps=100, batch_size=given.batch, precision=given.precision))
     config = PretrainConfig(data=data, encoder=EncoderConfig(encoder=given.encoder), recipe=recipe)
-    sessions, peak = {}, {}
+    stages, peak = {}, {}
+    phase = Phase("pretrain", recipe.optimiser, recipe.augment, seed=0, save_every=math.inf)
     rank, world = engine.process_index, engine.num_processes
     order = torch.arange(rank, given.batch, world)
     batch = next(iter(dataset.pretrain.batches(order, len(order))))
     for way in ("data-parallel", "sharded"):  # nothing is written
-        sessions[way] = Session(config, Path(way), dataset, show=False, engine=engine, sharded=way == "sharded")
-    times: dict[str, list[float]] = {way: [] for way in sessions}
+        stages[way] = Pretraining(config, Path(way), dataset, Setup(engine, sharded=way == "sharded"))
+        stages[way].run.begin(phase, len(dataset.pretrain))
+    times: dict[str, list[float]] = {way: [] for way in stages}
     for index in range(given.repeats + 2):
-        for way, session in sessions.items():
+        for way, stage in stages.items():
             if engine.device.type == "cuda":
                 torch.cuda.synchronize()
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
             start = time.perf_counter()
-            step(session, batch, index)
+            stage.run.take_step(batch, index, phase, stage)
             if engine.device.type == "cuda":
                 torch.cuda.synchronize()
                 peak[way] = torch.cuda.max_memory_allocated() - before
             times[way].append(time.perf_counter() - start)
     if engine.is_main_process:
-        report(sessions, times, peak, given)
+        report(stages, times, peak, given)
 
 
 def report(
-    sessions: dict[str, Session], times: dict[str, list[float]], peak: dict[str, int], given: argparse.Namespace
+    stages: dict[str, Pretraining], times: dict[str, list[float]], peak: dict[str, int], given: argparse.Namespace
 ) -> None:
     """The table, and where it was made."""
-    engine = sessions["sharded"].engine
+    engine = stages["sharded"].run.engine
     ratios = [b / a for a, b in zip(*(values[2:] for values in times.values()), strict=True)]
-    weights = sum(p.numel() for p in sessions["sharded"].plain.parameters())
+    weights = sum(p.numel() for p in stages["sharded"].run.network.parameters())
     print(f"{given.encoder}, {weights / 1e6:.1f} million weights, {given.batch} images of {given.size} px a step")
     print("| way | weights, gradients, moments a process | step, median | peak above them |\n|---|---|---|---|")
-    for way, session in sessions.items():
+    for way, stage in stages.items():
         above = f"{peak[way] / 2**20:.0f} MiB" if way in peak else "-"
         median = statistics.median(times[way][2:])
-        print(f"| {way} | {kept(session) / 2**20:.1f} MiB | {median * 1e3:.0f} ms | {above} |")
+        print(f"| {way} | {kept(stage) / 2**20:.1f} MiB | {median * 1e3:.0f} ms | {above} |")
     print(
         f"step, sharded / data-parallel: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}, "
         f"n = {len(ratios)}); {engine.num_processes} processes, {engine.device.type}, precision {given.precision}"

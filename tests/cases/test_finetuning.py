@@ -9,8 +9,9 @@ from tiny import draw, load, numbered
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.data.load import load_data
 from unmask.errors import UserError
-from unmask.stages.classifier import build_classifier, fit
+from unmask.stages.classifier import build_classifier
 from unmask.stages.statistics import reestimate_batchnorm
+from unmask.stages.supervised import fit
 from unmask.training.engine import fast_layout
 from unmask.weights import head_names
 

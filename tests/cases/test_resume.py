@@ -14,8 +14,8 @@ from unmask.errors import UserError
 from unmask.randomness import permutation
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
-from unmask.training.engine import build_engine
-from unmask.training.loop import Plan, training_batches
+from unmask.training.order import training_batches
+from unmask.training.plan import Plan
 from unmask.weights import head_names, initialise
 
 CONFIG = PretrainConfig(
@@ -49,7 +49,6 @@ def test_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
             augment=AugmentConfig(),
             seed=0,
             start=start,
-            engine=build_engine("no"),
         )
         return [batch.ids.tolist() for _, batch in itertools.islice(stream, end - start)]
 

@@ -11,7 +11,6 @@ import signal
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ from unmask.randomness import permutation
 from unmask.runs.metrics import read_metrics
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import load_tensors
-from unmask.training.loop import Step, shares
+from unmask.training.order import shares
+from unmask.training.step import Step
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_every_image_is_in_one_share_of_an_epoch_whatever_the_processes(folder: 
     order = torch.from_numpy(permutation(0, "order", 3, len(data.pretrain)))
     seen = []
     for rank in range(world):
-        local, size = shares(order, 10, SimpleNamespace(process_index=rank, num_processes=world))  # type: ignore[arg-type]
+        local, size = shares(order, 10, rank, world)
         seen += ids(data, local, size)
     assert sorted(seen) == list(range(37))
 

@@ -22,7 +22,7 @@ from unmask.evaluate.metrics import classification_metrics
 from unmask.runs.files import read_json
 from unmask.runs.read import read_record, write_config
 from unmask.runs.records import ClassificationResult
-from unmask.stages.classifier import fit
+from unmask.stages.supervised import fit
 
 
 def _rows(file: Path) -> list[dict[str, str]]:

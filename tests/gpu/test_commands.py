@@ -19,7 +19,7 @@ from unmask.cli.main import main
 from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
 from unmask.training.checkpoint import newest
-from unmask.training.loop import Step
+from unmask.training.step import Step
 
 SMALL = '{"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}'
 PATCHNET = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4, "stride": 2}')

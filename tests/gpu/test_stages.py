@@ -24,7 +24,7 @@ from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.engine import build_engine
-from unmask.training.loop import Step
+from unmask.training.step import Step
 from unmask.weights import load_weights
 
 NAMES = ("packed", "dense", "teacher", "vit", "swin")

@@ -16,11 +16,13 @@ from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
-from unmask.stages.classifier import build_classifier, fit, labelled_subset, mixup
+from unmask.stages.classifier import build_classifier, labelled_subset
 from unmask.stages.classify import finetune, scratch
+from unmask.stages.loss import mixup
 from unmask.stages.origin import origin_notes
 from unmask.stages.pretrain import pretrain
 from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
+from unmask.stages.supervised import fit
 from unmask.training.engine import fast_layout
 from unmask.weights import Card, card_of, head_names, initialise, save_weights
 

@@ -18,10 +18,12 @@ from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
 from unmask.runs.read import read_record
 from unmask.runs.records import ClassificationResult
-from unmask.stages.classifier import fit
 from unmask.stages.classify import finetune, scratch
+from unmask.stages.supervised import fit
 from unmask.training.checkpoint import load_tensors
-from unmask.training.loop import OnStep, Step
+from unmask.training.engine import build_engine
+from unmask.training.stage import Setup
+from unmask.training.step import OnStep, Step
 
 HEAD_STEPS = 4
 STEPS = HEAD_STEPS + 60  # of the head, then of everything
@@ -107,7 +109,7 @@ def test_a_folder_changes_no_bit(training: ClassifyConfig, data: Dataset, tmp_pa
     run = scratch(replace(config, save_steps=1), tmp_path / "run", progress=False, dataset=data)
     assert read_record(ClassificationResult, run / "result.json").metrics == fit(config, data).metrics
     with pytest.raises(PreemptionError):
-        fit(config, data, on_step=_at(3, _terminate))
+        fit(config, data, setup=Setup(build_engine("no"), on_step=_at(3, _terminate)))
 
 
 def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
-from unmask.stages.pretrain import Session, pretrain
+from unmask.stages.pretrain import Pretraining, pretrain
 from unmask.training.checkpoint import load_tensors, save_tensors
-from unmask.training.loop import Step
+from unmask.training.engine import build_engine
+from unmask.training.stage import Moment, Setup
+from unmask.training.step import Step
 from unmask.weights import load_weights
 
 
@@ -28,6 +30,10 @@ def _equal(a: Path, b: Path) -> None:
     assert one.keys() == two.keys()
     for name, tensor in one.items():
         assert torch.equal(tensor, two[name]), name
+
+
+def _stage(config: PretrainConfig, folder: Path, data: Dataset) -> Pretraining:
+    return Pretraining(config, folder, data, Setup(build_engine("no"), folder))
 
 
 def test_sigterm_saves_and_says_how_to_go_on(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig,
     run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
     facts = read_json(run / "environment.json")
     assert read_json(run / "config.json")["seed"] == 0
-    assert facts["data"] == {"fingerprint": data.fingerprint, "images": 60}
+    assert (facts["data"]["fingerprint"], facts["data"]["images"]) == (data.fingerprint, 60)
     assert any("per 256 images" in note for note in facts["notes"])
 
 
@@ -211,10 +217,10 @@ def test_on_step_is_told_every_step(
 def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """Data-parallel training hangs or fails on a parameter without a gradient."""
 
-    session = Session(pretraining, tmp_path, data, show=False)
+    stage = _stage(pretraining, tmp_path, data)
     batch = next(iter(data.pretrain.batches(torch.arange(16), 16)))
-    session._loss(batch, 0).total.backward()
-    missing = [name for name, p in session.plain.named_parameters() if p.requires_grad and p.grad is None]
+    stage.loss(stage.run.network, batch, Moment(step=0, epoch=0, seed=0)).total.backward()
+    missing = [name for name, p in stage.run.network.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
 
 
@@ -267,12 +273,12 @@ def test_a_collapsed_encoder_says_so(
     pretraining: PretrainConfig, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An encoder whose output is constant has rank 1, deviation 0 and a line on standard error."""
-    session = Session(pretraining, tmp_path, data, show=False)
+    stage = _stage(pretraining, tmp_path, data)
     with torch.no_grad():
-        for name, parameter in session.plain.model.named_parameters():
+        for name, parameter in stage.run.network.model.named_parameters():
             if name.endswith("weight"):
                 parameter.zero_()
-    session._observe(0)
+    stage.look(0)
     row = read_metrics(tmp_path)[-1]
     assert row.collapsed is True
     assert row.feature_std == pytest.approx(0, abs=1e-6)
@@ -284,9 +290,9 @@ def test_an_ema_teacher_begins_as_the_student(pretraining: PretrainConfig, data:
     first = pretrain(pretraining, tmp_path / "first", progress=False, dataset=data)
     target = TargetConfig(target="ema_teacher", decoder_width=8)
     config = replace(pretraining, recipe=replace(pretraining.recipe, target=target), init=str(first), seed=9)
-    session = Session(config, tmp_path, data, show=False)
-    teacher = session.target.modules()["teacher"].state_dict()
-    student = session.plain.model.state_dict()
+    stage = _stage(config, tmp_path, data)
+    teacher = stage.target.modules()["teacher"].state_dict()
+    student = stage.run.network.model.state_dict()
     given, _ = load_weights(first / "encoder.safetensors")
     for name, tensor in student.items():
         assert torch.equal(tensor, teacher[name]), name
@@ -306,13 +312,13 @@ def test_the_token_that_fills_hidden_cells_is_learnt(
     data: Dataset, pretraining: PretrainConfig, tmp_path: Path
 ) -> None:
     """What the masked encoder owns beyond the model is trained and saved, and is no part of the export."""
-    session = Session(replace(pretraining, execution="auto"), tmp_path, data, show=False)
-    assert len(session.plain.extra) == 0
+    stage = _stage(replace(pretraining, execution="auto"), tmp_path, data)
+    assert len(stage.run.network.extra) == 0
     from unmask.encoders.filled import FilledEncoder
     from unmask.stages.reconstructor import Reconstructor
 
-    filled = FilledEncoder(session.plain.model, image_size=(16, 16), cell=4)
-    network = Reconstructor(filled, session.plain.decoder)
+    filled = FilledEncoder(stage.run.network.model, image_size=(16, 16), cell=4)
+    network = Reconstructor(filled, stage.run.network.decoder)
     assert [tuple(p.shape) for p in network.extra] == [tuple(filled.fill.shape)]
     assert "extra.0" in network.state_dict()
     assert "extra.0" not in network.model.state_dict()

@@ -8,7 +8,7 @@ from functools import partial
 import unmask.stages.classify
 import unmask.stages.pretrain
 from unmask.cli.main import main
-from unmask.training.loop import Step
+from unmask.training.step import Step
 
 SMALL = '{"images": 41, "val_images": 15, "test_images": 30, "classes": 3, "size": 16, "part_size": 4}'
 CNN = '{"channels": [8, 8, 8, 8], "stem_width": 4, "stem_type": "deep"}'

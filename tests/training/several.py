@@ -25,12 +25,12 @@ from unmask.config import (
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
-from unmask.stages.classifier import build_classifier
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
-from unmask.stages.trainer import Trainer
+from unmask.stages.supervised import Supervised
 from unmask.training.engine import build_engine
 from unmask.training.sharding import part, whole
+from unmask.training.stage import Setup
 
 DATA = tiny.multiview(41, 15, 30)
 CNN, VIT = tiny.RESNET, tiny.vit(24)
@@ -148,16 +148,14 @@ def hold(folder: str) -> None:
     assert dataset.train is not None
     for way in ("plain", "sharded"):
         engine = build_engine("no", several=True)
-        model = build_classifier(config, dataset)
-        trainer = Trainer(
-            config, dataset, dataset.train, model, engine, folder=None, show=False, sharded=way == "sharded"
-        )
-        trainer.train()
-        assert trainer.average is not None
-        moments = [v for state in trainer.optimiser.state.values() for v in state.values() if v.ndim > 0]
+        stage = Supervised(config, dataset, Setup(engine, sharded=way == "sharded"))
+        stage.train()
+        model, average = stage.run.network, stage.run.average
+        assert average is not None
+        moments = [v for state in stage.run.optimiser.state.values() for v in state.values() if v.ndim > 0]
         for name, tensors in (
             ("weights", list(model.parameters())),
-            ("average", list(trainer.average.module.parameters())),
+            ("average", list(average.module.parameters())),
             ("moments", moments),
         ):
             found[f"{way} {name}"] = sum(part(t.detach()).numel() for t in tensors)

@@ -9,8 +9,7 @@ import torch
 import unmask
 from unmask.cli.main import main
 from unmask.errors import UserError, is_out_of_memory
-from unmask.training.loop import Step
-from unmask.training.memory import memory_explained
+from unmask.training.step import Step, memory_explained
 
 GPU = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.69 GiB.\n"

@@ -11,8 +11,8 @@ from torch import nn
 
 from unmask.config import EncoderConfig, OptimiserConfig
 from unmask.encoders.build import build_model
-from unmask.training.engine import effective_lr
-from unmask.training.optimiser import is_decayed, layer_scales, parameter_groups, plan_steps, schedule
+from unmask.training.optimiser import is_decayed, layer_scales, parameter_groups, schedule
+from unmask.training.plan import effective_lr, plan_steps
 
 
 @given(st.integers(1, 2000), st.floats(0, 0.9))

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from unmask.cli.main import main
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.training.averaging import average_of
 from unmask.training.engine import build_engine
+from unmask.training.placement import average_of
 from unmask.training.sharding import (
     blocks_of,
     full,

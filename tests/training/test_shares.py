@@ -1,8 +1,5 @@
 """How a batch is shared: every image once an epoch, whatever the number of processes."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given, reject
@@ -10,13 +7,8 @@ from hypothesis import strategies as st
 
 from unmask.config import OptimiserConfig
 from unmask.errors import UserError
-from unmask.training.engine import effective_lr
-from unmask.training.loop import shares
-from unmask.training.optimiser import plan_steps
-
-
-def _engines(world: int) -> list[Any]:
-    return [SimpleNamespace(num_processes=world, process_index=rank) for rank in range(world)]
+from unmask.training.order import shares
+from unmask.training.plan import effective_lr, plan_steps
 
 
 @pytest.mark.case("uneven batches hung")
@@ -33,7 +25,7 @@ def test_every_image_is_in_one_share_of_one_batch(images: int, batch: int, world
     order = torch.randperm(images, generator=torch.Generator().manual_seed(images))
     whole = order.split(size)
     assert len(whole) == per_epoch
-    parts = [local.split(length) for local, length in (shares(order, size, engine) for engine in _engines(world))]
+    parts = [local.split(length) for local, length in (shares(order, size, rank, world) for rank in range(world))]
     assert {len(part) for part in parts} == {per_epoch}
     for step, wanted in enumerate(whole):
         pieces = [part[step] for part in parts]

@@ -13,7 +13,7 @@ from unmask.data.imageset import Batch
 from unmask.errors import UserError
 from unmask.training.engine import build_engine
 from unmask.training.keeper import Keeper, due
-from unmask.training.loop import Terms, _clip, _micro_batches, _one_step
+from unmask.training.step import Terms, accumulate_gradients, clip_gradients, micro_batches
 
 
 def batch(images: int) -> Batch:
@@ -24,26 +24,28 @@ def batch(images: int) -> Batch:
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=9), st.integers(1, 5))
 def test_the_gradient_is_that_of_the_mean_over_all_terms(terms: list[int], accumulate: int) -> None:
     """Images count by their terms (hidden cells), not by their number, in however many pieces they come."""
+    network = nn.Linear(4, 1, bias=False)
     weight = nn.Parameter(torch.ones(4))
+    network.weight = weight
     engine = build_engine("no")
     counts = torch.tensor(terms, dtype=torch.float32)
     whole = batch(len(terms))
 
-    def loss(piece: Batch, step: int) -> Terms:
+    def loss(piece: Batch) -> Terms:
         here = counts[piece.ids]
         return Terms((here * (piece.images.flatten(1) @ weight).square()).sum(), here.sum(), {})
 
-    expected = loss(whole, 0).total / counts.sum()
+    expected = loss(whole).total / counts.sum()
     wanted = torch.autograd.grad(expected, weight)[0]
     weight.grad = None
-    logged = _one_step(whole, 0, engine, nn.Identity(), [weight], accumulate, loss)
+    logged = accumulate_gradients(engine, network, whole, accumulate, loss)
     torch.testing.assert_close(weight.grad, wanted, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logged["loss"], expected.detach(), rtol=1e-4, atol=1e-5)
 
 
 @given(st.integers(2, 40), st.integers(1, 12))
 def test_one_process_keeps_two_images_in_a_piece(images: int, accumulate: int) -> None:
-    pieces = _micro_batches(batch(images), accumulate, alone=True)
+    pieces = micro_batches(batch(images), accumulate, alone=True)
     assert torch.equal(torch.cat([piece.ids for piece in pieces]), torch.arange(images))
     assert min(len(piece.ids) for piece in pieces) >= 2
     assert len(pieces) == min(accumulate, images // 2)
@@ -85,7 +87,7 @@ def test_gradients_of_fp16_are_unscaled_once(monkeypatch: pytest.MonkeyPatch) ->
     earlier, later = (engine.prepare_optimizer(torch.optim.SGD([weight], lr=0.5)) for _ in range(2))
     for optimiser in (earlier, later):
         engine.backward((weight * torch.tensor([3.0, 4.0])).sum())
-        assert float(_clip(engine, optimiser, [weight], 0.0)) == pytest.approx(5.0)
+        assert float(clip_gradients(engine, optimiser, 0.0)) == pytest.approx(5.0)
         optimiser.step()
         optimiser.zero_grad()
     torch.testing.assert_close(weight.detach(), torch.tensor([-2.0, -3.0]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from unmask.config import ARMS, Arm, ClassifyConfig, ClassifyRecipe, CompareConfig
 from unmask.config.arms import Start
 from unmask.randomness import derive_seed
-from unmask.training.optimiser import plan_steps
+from unmask.training.plan import plan_steps
 
 HIDDEN = 0.75
 """Largest share of cells that an arm with hidden cells hides."""

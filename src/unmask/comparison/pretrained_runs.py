@@ -7,7 +7,7 @@ from unmask.config import CompareConfig, PretrainConfig
 from unmask.data.load import Dataset
 from unmask.runs.read import is_run, read_config, read_environment
 from unmask.stages.origin import origin_notes
-from unmask.training.optimiser import plan_steps
+from unmask.training.plan import plan_steps
 
 
 def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:

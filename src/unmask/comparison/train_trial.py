@@ -18,8 +18,9 @@ from unmask.forward import pooled_features
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.runs.records import Scores
-from unmask.stages.classifier import build_classifier, fit, labelled_subset
+from unmask.stages.classifier import build_classifier, labelled_subset
 from unmask.stages.statistics import reestimate_batchnorm
+from unmask.stages.supervised import fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
 from unmask.weights import card_of, initialise, save_weights

@@ -1,31 +1,24 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
-import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
-from tqdm import tqdm
 
 from unmask.config import ClassifyConfig
 from unmask.data.given import Given
-from unmask.data.load import Dataset, load_data, name_given
-from unmask.distributed import fail_together, on_main, require_alike, world_size
+from unmask.data.load import Dataset
+from unmask.distributed import on_main, world_size
 from unmask.errors import UserError
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
-from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
-from unmask.stages.classifier import Outcome, fit, prepare
 from unmask.stages.origin import origin_notes
-from unmask.training.engine import build_engine, effective_lr
-from unmask.training.launch import peers_may_end
-from unmask.training.loop import OnStep
-from unmask.training.optimiser import plan_steps
-from unmask.training.sharding import gathered_by_main, note_of, wants_sharding
-from unmask.training.tracking import end_tracker, start_tracker
+from unmask.stages.supervised import Outcome, Supervised
+from unmask.training.open_run import OpenRun, build_setup, open_run
+from unmask.training.step import OnStep
+from unmask.training.tracking import tracked
 from unmask.weights import card_of, save_weights
 
 
@@ -81,67 +74,38 @@ def _classify(
     dataset: Dataset | Given | None,
     on_step: OnStep | None,
 ) -> Path:
-    config = replace(config, data=name_given(config.data, dataset))
-    engine = build_engine(config.recipe.optimiser.precision, tracker=config.tracker, folder=out, several=True)
-    with peers_may_end():
-        on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
-        show = progress and engine.is_main_process
-        with fail_together():
-            sharded = wants_sharding(config.shard, config.recipe.optimiser.precision)
-            data = load_data(config.data, labels=True, progress=show, given=dataset)
-            prepared = prepare(config, data)
-            size = plan_steps(config.recipe.optimiser, len(prepared[2]), engine.num_processes)[2]
-        require_alike(f"data: what {config.data.data} holds", data.fingerprint)
-        rate = effective_lr(config.recipe.optimiser, batch=size, processes=engine.num_processes)
-        notes = [*data.notes, *on_main(lambda: origin_notes(config.init, data)), rate]
-        notes += [note_of(engine)] if sharded else []
-        for note in notes if show else ():
-            tqdm.write(f"note: {note}", file=sys.stderr)
-        resumed = on_main(lambda: _claim(config, out, data, notes, resume=resume, overwrite=overwrite))
+    setup = build_setup(config, out, progress=progress, on_step=on_step)
+    with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
+        stage = Supervised(opened.config, opened.data, setup)
+        origin = on_main(lambda: origin_notes(config.init, opened.data))
+        resumed = opened.claim()
         if resumed and on_main(lambda: (out / RESULT_FILE).exists()):
             return out
-        start_tracker(engine, out, config)
-        try:
-            trained = fit(
-                config,
-                data,
-                show=show,
-                prepared=prepared,
-                engine=engine,
-                folder=out,
-                resume=resumed,
-                sharded=sharded,
-                on_step=on_step,
-            )
-        finally:
-            end_tracker(engine)
-        state = gathered_by_main(engine, trained.model.state_dict().items())
-        on_main(lambda: _write(config, out, data, trained, state))
+        notes = [*opened.data.notes, *origin, *stage.run.notes]
+        setup.tell(notes)
+        on_main(lambda: _describe(opened, notes))
+        with tracked(setup.engine, out, opened.config):
+            outcome = stage.train(resume=resumed)
+        state = stage.run.state_of(outcome.model)
+        on_main(lambda: _write(opened, outcome, state))
     return out
 
 
-def _claim(
-    config: ClassifyConfig, out: Path, data: Dataset, notes: list[str], *, resume: bool, overwrite: bool
-) -> bool:
-    """Make the folder ready and write environment.json; whether an earlier run of the same data is continued."""
-    resumed = claim_folder(out, config, resume=resume, overwrite=overwrite)
-    if resumed:
-        require_same_data(out, data.fingerprint)
-        if (out / RESULT_FILE).exists():
-            return True
+def _describe(opened: OpenRun[ClassifyConfig], notes: list[str]) -> None:
+    """environment.json."""
     facts = describe_environment(
-        data=DataFacts(fingerprint=data.fingerprint, classes=data.classes),
+        data=DataFacts(fingerprint=opened.data.fingerprint, classes=opened.data.classes),
         processes=world_size(),
         notes=tuple(notes),
-        bad_files=data.bad_files,
+        bad_files=opened.data.bad_files,
     )
-    write_json(out / ENVIRONMENT_FILE, facts)
-    return resumed
+    write_json(opened.out / ENVIRONMENT_FILE, facts)
 
 
-def _write(config: ClassifyConfig, out: Path, data: Dataset, outcome: Outcome, state: Mapping[str, Tensor]) -> None:
+def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str, Tensor]) -> None:
     """The weights, and then result.json: it means "finished"."""
-    save_weights(out / ENCODER_FILE, state, card_of(config.encoder, data, data.classes))
+    data = opened.data
+    save_weights(opened.out / ENCODER_FILE, state, card_of(opened.config.encoder, data, data.classes))
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,
@@ -149,4 +113,4 @@ def _write(config: ClassifyConfig, out: Path, data: Dataset, outcome: Outcome, s
         validation_labels=len(data.val) if data.val is not None else 0,
         notes=tuple(outcome.notes),
     )
-    write_json(out / RESULT_FILE, result)
+    write_json(opened.out / RESULT_FILE, result)

@@ -2,22 +2,16 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, InitProcessGroupKwargs
-from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
-from unmask.config import OptimiserConfig
-from unmask.distributed import all_reduce_sum, connected
-from unmask.encoders.stages import evaluating
+from unmask.distributed import connected
 from unmask.errors import UserError
 from unmask.runs.layout import TRACKERS
 from unmask.training.launch import connect_anew, leave, peers_may_connect, require_one_process, started_processes
@@ -91,61 +85,6 @@ def _require_own_sharding(engine: Accelerator) -> None:
         )
 
 
-def unused_parameters(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
-    """Names of the trainable parameters that have no part in what `forward` gives, in evaluation mode.
-
-    Data-parallel training waits for the gradient of every trainable parameter; a layer that the stage never calls (the
-    norm before a head that pretraining leaves out) has none.
-    """
-    with evaluating(network):
-        forward().sum().backward()
-    unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    network.zero_grad(set_to_none=True)
-    return unused
-
-
-def freeze(network: nn.Module, names: Iterable[str]) -> None:
-    """No gradients for these parameters. In the optimiser they stay: it counts parameters, and passes over them."""
-    for name in names:
-        network.get_parameter(name).requires_grad_(False)
-
-
 def fast_layout(model: torch.nn.Module) -> torch.nn.Module:
     """Kernels in channels-last order, in place: convolutions are faster on CPU and GPU alike; values are unchanged."""
     return model.to(memory_format=torch.channels_last)
-
-
-def global_count(count: Tensor) -> Tensor:
-    """The terms of a loss over all W processes, at least 1.
-
-    The gradient of loss_w = W · sum_w / Σ count, averaged over processes as DDP does, is that of (global sum) / (global
-    count): uneven shards and uneven numbers of hidden cells weigh rightly.
-    """
-    return all_reduce_sum(count.detach().clone()).clamp_min(1)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Stochastic layers (dropout, stochastic depth) draw from torch's global generator: seed it here, restore it after.
-
-    With one seed a step, a resumed run repeats the very numbers of a run that never stopped.
-    """
-    devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-def effective_lr(config: OptimiserConfig, *, batch: int | None = None, processes: int = 1) -> str:
-    """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
-    size = batch or config.batch_size
-    factors = [f"{size / (processes * config.accumulate):g} a micro-batch"]
-    factors += [f"{config.accumulate} micro-batches"] if config.accumulate > 1 else []
-    factors += [f"{processes} processes"] if processes > 1 else []
-    made_of = f" = {' x '.join(factors)}" if len(factors) > 1 else ""
-    return f"lr {config.lr:g} at batch {size}{made_of} (base lr {config.lr * 256 / size:g} per 256 images)"
-
-
-def unwrap(engine: Accelerator, model: Any) -> Any:
-    """The module behind DDP or compile wrappers."""
-    return engine.unwrap_model(model)

@@ -10,7 +10,6 @@ from timm.models import group_parameters
 from torch import nn
 
 from unmask.config import OptimiserConfig
-from unmask.errors import UserError
 
 _UNDECAYED_TOKENS = (
     "cls_token",
@@ -65,13 +64,13 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
 
 
 def parameter_groups(
-    model: nn.Module, *, weight_decay: float, scale_of: Callable[[str], float] = lambda name: 1.0
+    model: nn.Module, *, weight_decay: float, scale_of: Callable[[str], float] | None = None
 ) -> list[dict[str, Any]]:
     """One group for each pair (weight decay, learning-rate scale); parameters scaled by 0 are left out."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     spared = undecayed(model)
     for name, parameter in model.named_parameters():
-        scale = scale_of(name)
+        scale = 1.0 if scale_of is None else scale_of(name)
         if not parameter.requires_grad or scale == 0:
             continue
         decays = is_decayed(name, parameter) and not any(fnmatchcase(name, pattern) for pattern in spared)
@@ -95,29 +94,3 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
     """Set every group's rate to lr times its own scale."""
     for group in optimiser.param_groups:
         group["lr"] = lr * group["lr_scale"]
-
-
-def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> tuple[int, int, int]:
-    """(total steps, steps an epoch, batch size used) for so many images.
-
-    The batch is shrunk so that an epoch's batches are near equal, and so that none holds a single image, on which
-    BatchNorm has no variance (batches of two excepted): every image is seen once an epoch, and a set smaller than the
-    batch still trains. Over several processes every batch has an image for each of them and each micro-batch.
-
-    Raises:
-        UserError: too few images for so many processes.
-    """
-    least = 2 if processes == 1 else max(2, processes * config.accumulate)
-    per_epoch = math.ceil(images / config.batch_size)
-    batch = math.ceil(images / per_epoch)
-    while batch > least and 0 < images % batch < least:
-        batch -= 1
-    if processes > 1 and (batch < least or 0 < images % batch < least):
-        each = f" with {config.accumulate} micro-batches each" if config.accumulate > 1 else ""
-        raise UserError(
-            f"{images} images in batches of {batch} cannot be shared by {processes} processes{each}: start fewer, or "
-            "give a larger batch_size"
-        )
-    per_epoch = math.ceil(images / batch)
-    total = config.steps if config.steps is not None else max(1, round(config.epochs * per_epoch))
-    return total, per_epoch, batch

@@ -6,7 +6,8 @@ it fails later, the run goes on without it.
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,24 @@ def require_tracker(name: str | None) -> None:
         raise UserError(f"tracker: {name} is not installed: pip install 'unmask[{name}]'")
 
 
-def start_tracker(engine: Accelerator, folder: Path, config: Any) -> None:
-    """Begin a tracked run named after the folder, with the configuration's fields as its hyperparameters.
+@contextmanager
+def tracked(engine: Accelerator, folder: Path, config: Any) -> Iterator[None]:
+    """In the body a tracked run named after the folder, with the configuration's fields as its hyperparameters.
 
     Does nothing where the engine was built without a tracker.
 
     Raises:
         UserError: the tracker does not start: no account, no network, a store it does not know.
     """
-    if not engine.log_with:
-        return
+    if engine.log_with:
+        _start(engine, folder, config)
+    try:
+        yield
+    finally:
+        _end(engine)
+
+
+def _start(engine: Accelerator, folder: Path, config: Any) -> None:
     name = folder.resolve().name
     settings = {"wandb": {"name": name}, "mlflow": {"run_name": name}, "trackio": {"name": name}}
     with fail_together():
@@ -63,8 +72,8 @@ def track(engine: Accelerator, row: Mapping[str, Any]) -> None:
         engine.trackers.clear()
 
 
-def end_tracker(engine: Accelerator) -> None:
-    """Flush and close; safe to call twice."""
+def _end(engine: Accelerator) -> None:
+    """Flush and close."""
     while engine.trackers:
         tracker = engine.trackers.pop()
         try:

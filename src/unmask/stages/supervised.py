@@ -1,0 +1,213 @@
+"""Supervised training of an encoder with a head: the head alone, then everything. Scratch and fine-tuning are one."""
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unmask.config import ClassifyConfig
+from unmask.data.imageset import Batch
+from unmask.data.load import Dataset
+from unmask.distributed import fail_together, on_main, world_size
+from unmask.encoders.dense.joint import JointStatistics
+from unmask.evaluate.metrics import classification_metrics
+from unmask.forward import map_images
+from unmask.randomness import derive_seed
+from unmask.runs.metrics import rewrite_metrics, row_of
+from unmask.runs.records import Scores
+from unmask.stages.classifier import build_classifier, labelled_subset
+from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
+from unmask.stages.statistics import reestimate_batchnorm
+from unmask.training.engine import build_engine
+from unmask.training.optimiser import layer_scales
+from unmask.training.run import TrainingRun
+from unmask.training.sharding import whole
+from unmask.training.stage import LOGGED, Moment, Phase, Reached, Setup
+from unmask.training.step import Terms
+from unmask.weights import head_names, initialise
+
+
+@dataclass
+class Outcome:
+    """What a training gave: metrics and logits per split, the history of loss and validation accuracy, the model.
+
+    A row of logits is NaN where the image could not be read; metrics are over the others.
+    """
+
+    model: nn.Module
+    metrics: dict[str, Scores] = field(default_factory=dict)
+    logits: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    labelled: int = 0
+    seconds: float = 0.0
+
+
+def fit(
+    config: ClassifyConfig, data: Dataset, *, splits: tuple[str, ...] | None = None, setup: Setup | None = None
+) -> Outcome:
+    """Train on the labelled subset and evaluate on validation and the wanted test splits (default: all).
+
+    Args:
+        config: the schedule. `init` alone decides between fine-tuning and scratch.
+        data: what `load_data(config.data, labels=True)` gave.
+        splits: names among `data.tests`; () evaluates validation only.
+        setup: devices, folder and callbacks; by default one process that keeps nothing.
+
+    Raises:
+        UserError: a loss or gradient that is not finite.
+        PreemptionError: SIGTERM came; with a folder the step then finished is saved.
+    """
+    setup = setup or Setup(build_engine(config.recipe.optimiser.precision))
+    return Supervised(config, data, setup).train(splits=splits)
+
+
+class Supervised:
+    """Supervised training as a stage: its loss, its looks at the validation images, its outcome."""
+
+    def __init__(self, config: ClassifyConfig, data: Dataset, setup: Setup) -> None:
+        """Build the model with its start weights, and choose its labelled images: what can be wrong is found here."""
+        self.config, self.data = config, data
+        with fail_together():
+            model = build_classifier(config, data)
+            channels = data.format.channels
+            self.notes = initialise(model, config.init, config.encoder, channels=channels) if config.init else []
+            self.images = labelled_subset(config, data)
+            self.grid = hiding_grid(config, data, model)
+        two = torch.arange(2)
+        self.run = TrainingRun(
+            setup,
+            model,
+            lambda: model(next(iter(self.images.batches(two, 2))).images),
+            optimiser=config.recipe.optimiser,
+            images=len(self.images),
+        )
+        self.history: list[dict[str, Any]] = []
+        self.stopping = EarlyStopping(config.recipe.patience)
+
+    def train(self, *, resume: bool = False, splits: tuple[str, ...] | None = None) -> Outcome:
+        """Both phases, from the newest checkpoint where one is to be resumed; then evaluate."""
+        run, frozen = self.run, self.config.recipe.encoder_lr_scale == 0
+        if frozen:
+            self._reestimate(run.network, self.data.pretrain)
+        self._remember(run.resume() if resume else {})
+        run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
+        for phase in self._phases():
+            run.fit(self.images, phase, self)
+        best = run.best()
+        if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
+            self._reestimate(best, self.images)
+        outcome = Outcome(best, history=self.history, notes=self.notes, labelled=len(self.images))
+        wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
+        if self.data.val is not None:
+            wanted = {"val": self.data.val} | wanted
+        for name, images in wanted.items():
+            outputs = map_images(best, images, run.engine)
+            outcome.logits[name] = outputs.padded(len(images))
+            outcome.metrics[name] = classification_metrics(outputs.values, outputs.images.labels, self.data.classes)
+        outcome.seconds = run.seconds
+        return outcome
+
+    def _phases(self) -> list[Phase]:
+        """The head alone, where it has steps of its own, and everything."""
+        config, recipe = self.config, self.config.recipe
+        head, layers = head_names(self.run.network), layer_scales(self.run.network, recipe.layer_decay)
+        everything = Phase(
+            "all",
+            recipe.optimiser,
+            recipe.augment,
+            derive_seed(config.seed, "all"),
+            save_every=config.save_steps,
+            look_every=self.run.plan.total / recipe.evaluations if recipe.evaluations > 1 else math.inf,
+            scale_of=lambda name: 1.0 if name in head else recipe.encoder_lr_scale * layers[name],
+            before=recipe.head_steps,
+        )
+        if recipe.head_steps == 0:
+            return [everything]
+        head_alone = replace(
+            everything,
+            name="head",
+            optimiser=replace(recipe.optimiser, steps=recipe.head_steps, lr=recipe.head_lr),
+            seed=derive_seed(config.seed, "head"),
+            look_every=math.inf,
+            scale_of=lambda name: 1.0 if name in head else 0.0,
+            averaged=False,
+            before=0,
+            final=False,
+        )
+        return [head_alone, everything]
+
+    def _reestimate(self, network: nn.Module, images: Any) -> None:
+        with whole(network), self.run.engine.autocast():
+            reestimate_batchnorm(network, images)
+
+    def _remember(self, facts: dict[str, Any]) -> None:
+        """Take over what a checkpoint tells of the training so far; metrics.jsonl then says the same."""
+        self.history = list(facts.get("history", []))
+        self.stopping.best, self.stopping.waited = facts.get("best", (-1.0, 0))
+        folder, rows = self.run.setup.folder, [row_of({"kind": "train", **row}) for row in self.history]
+        if folder is not None:
+            on_main(lambda: rewrite_metrics(folder, rows))
+
+    def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
+        """Cross-entropy of a batch, with cells hidden and images mixed where the recipe says so."""
+        recipe, images = self.config.recipe, batch.images
+        if self.grid is not None:
+            images = hide_cells(images, batch.ids, self.grid, self.config.hide_cells, seed=at.seed, step=at.step)
+        target = F.one_hot(batch.labels, len(self.data.classes)).float()
+        if recipe.mixup > 0:
+            images, target = mixup(images, target, recipe.mixup, derive_seed(at.seed, "mixup", at.step))
+        with JointStatistics() if world_size() > 1 else nullcontext():
+            logits = network(images)
+        total = soft_cross_entropy(logits, target, recipe.label_smoothing)
+        return Terms(total, torch.tensor(float(len(batch.ids)), device=total.device), {})
+
+    def follow(self, done: int, total: int) -> None:
+        """Nothing follows the network."""
+
+    def report(self, reached: Reached) -> bool:
+        """Log the last step's row, with the validation accuracy where a look is due; whether to go on."""
+        if not (reached.last or reached.look or reached.step % LOGGED == 0):
+            return True
+        row = {"phase": reached.phase.name, **reached.rows[-1]}
+        self.history.append(row)
+        go_on = True
+        if reached.look and self.data.val is not None:
+            outputs = map_images(self.run.evaluated, self.data.val, self.run.engine)
+            row["val_accuracy"] = float((outputs.values.argmax(1) == outputs.images.labels).float().mean())
+            if self.stopping.improves(row["val_accuracy"]):
+                self.run.remember_best()
+            go_on = reached.last or not self.stopping.over
+        self.run.log(kind="train", **row, tracked=reached.phase.before + reached.step)
+        return go_on
+
+    def facts(self) -> dict[str, Any]:
+        """History and early stopping."""
+        return {"history": self.history, "best": [self.stopping.best, self.stopping.waited]}
+
+
+@dataclass
+class EarlyStopping:
+    """Ends a training whose validation accuracy has not improved in the last `patience` looks; never with 0."""
+
+    patience: int
+    best: float = -1.0
+    waited: int = 0
+    """Looks since the best one."""
+
+    def improves(self, accuracy: float) -> bool:
+        """Whether an accuracy is the best so far; False throughout without patience."""
+        if self.patience == 0:
+            return False
+        better = accuracy > self.best
+        self.best, self.waited = (accuracy, 0) if better else (self.best, self.waited + 1)
+        return better
+
+    @property
+    def over(self) -> bool:
+        """Whether to stop."""
+        return 0 < self.patience <= self.waited

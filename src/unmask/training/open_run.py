@@ -1,0 +1,95 @@
+"""What every run does before its work: check the folder, load the data, see that processes agree, claim the folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.data.given import Given
+from unmask.data.load import Dataset, load_data, name_given
+from unmask.distributed import fail_together, is_main, on_main, require_alike
+from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.training.engine import build_engine
+from unmask.training.launch import peers_may_end
+from unmask.training.sharding import wants_sharding
+from unmask.training.stage import Setup
+from unmask.training.step import OnStep
+
+C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
+
+
+@dataclass(frozen=True)
+class OpenRun(Generic[C]):
+    """A run whose data are loaded. Its folder may be claimed, and is untouched until then."""
+
+    config: C
+    """As config.json will tell it: with the name of a data set that was handed over."""
+    out: Path
+    data: Dataset
+    resume: bool
+    overwrite: bool
+
+    def claim(self, data: Dataset | None = None) -> bool:
+        """Make the folder ready. Returns whether an earlier run, of the same data, is continued.
+
+        Raises:
+            UserError: see `claim_folder`; or the data set has changed since the run began.
+        """
+        fingerprint = (data or self.data).fingerprint
+
+        def claim() -> bool:
+            resumed = claim_folder(self.out, self.config, resume=self.resume, overwrite=self.overwrite)
+            if resumed:
+                require_same_data(self.out, fingerprint)
+            return resumed
+
+        return on_main(claim)
+
+
+@contextmanager
+def open_run(
+    config: C,
+    out: Path,
+    dataset: Dataset | Given | None,
+    *,
+    labels: bool,
+    resume: bool,
+    overwrite: bool,
+    progress: bool,
+) -> Iterator[OpenRun[C]]:
+    """Open a run. In the body, what can be wrong is looked at; then `claim` the folder and begin the work.
+
+    Args:
+        config: everything that determines the result.
+        out: run folder.
+        dataset: in place of what `config.data` names; see `unmask.pretrain`.
+        labels: whether class labels are needed.
+        resume: whether an earlier run there may be continued.
+        overwrite: whether an earlier run there may be replaced.
+        progress: show progress while data are read.
+
+    Raises:
+        UserError: the folder or the data will not do, or another process has ended in the body.
+    """
+    config = replace(config, data=name_given(config.data, dataset))
+    with peers_may_end():
+        on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+        with fail_together():
+            data = load_data(config.data, labels=labels, progress=progress and is_main(), given=dataset)
+        require_alike(f"data: what {config.data.data} holds", data.fingerprint)
+        yield OpenRun(config, out, data, resume, overwrite)
+
+
+def build_setup(config: PretrainConfig | ClassifyConfig, out: Path, *, progress: bool, on_step: OnStep | None) -> Setup:
+    """The engine of a configuration, for one process or several, with checkpoints in the run's folder.
+
+    Raises:
+        UserError: the tracker is not installed, the processes do not meet, or the network cannot be sharded.
+    """
+    precision = config.recipe.optimiser.precision
+    engine = build_engine(precision, tracker=config.tracker, folder=out, several=True)
+    with peers_may_end(), fail_together():
+        sharded = wants_sharding(config.shard, precision)
+    return Setup(engine, out, config.keep, sharded, progress and is_main(), on_step)

@@ -1,0 +1,83 @@
+"""Bringing a network to where it is trained: its device, the order of its kernels, its average, its shards."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from unmask.distributed import fail_together
+from unmask.encoders.stages import evaluating
+from unmask.training.engine import fast_layout
+from unmask.training.sharding import blocks_of, part, require_axes, shard
+
+
+class Placed(NamedTuple):
+    """What comes with a network that was brought to where it is trained."""
+
+    average: AveragedModel | None
+    unused: list[str]
+    """Parameters to freeze over several processes, once the optimizer has counted them."""
+
+
+def place(
+    engine: Accelerator, network: nn.Module, forward: Callable[[], Tensor], *, momentum: float, sharded: bool
+) -> Placed:
+    """Bring a network, in place, and its average of this momentum to the engine's device, sharded where wanted.
+
+    A network to be sharded stays on the CPU until each process has its part: FSDP2 moves one block after the other. It
+    keeps the axes of its kernels in order, which FSDP2 asks for; others get the channels-last order.
+
+    Args:
+        forward: what the network gives for an input on the CPU; called here, before it is moved.
+
+    Raises:
+        UserError: it cannot be sharded, or `forward` cannot read its images.
+    """
+    with fail_together():
+        if sharded:
+            require_axes(network)
+        unused = unused_parameters(network, forward) if engine.num_processes > 1 or sharded else []
+        blocks = blocks_of(network, forward) if sharded else []
+    if not sharded:
+        return Placed(average_of(fast_layout(network).to(engine.device), momentum), unused)
+    average = average_of(network, momentum)
+    engine.prepare_model(network, device_placement=False, evaluation_mode=True)  # mixed precision, and no more
+    shard(network, engine, blocks, average=average)
+    return Placed(average, unused)
+
+
+def average_of(network: nn.Module, momentum: float) -> AveragedModel | None:
+    """A copy of the network that follows it, a ← m a + (1 - m) w for weights and buffers; None where m is 0.
+
+    Its first update copies the network as it is then. Of a network that is to be sharded the copy is made before, and
+    sharded likewise: each process averages the part it holds.
+    """
+    if momentum == 0:
+        return None
+    move = get_ema_multi_avg_fn(momentum)
+
+    def of_parts(averages: Any, values: Any, count: Tensor | int) -> None:
+        move([part(average) for average in averages], [part(value) for value in values], count)
+
+    return AveragedModel(network, multi_avg_fn=of_parts, use_buffers=True)
+
+
+def unused_parameters(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
+    """Names of the trainable parameters that have no part in what `forward` gives, in evaluation mode.
+
+    Data-parallel training waits for the gradient of every trainable parameter; a layer that the stage never calls (the
+    norm before a head that pretraining leaves out) has none.
+    """
+    with evaluating(network):
+        forward().sum().backward()
+    unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    network.zero_grad(set_to_none=True)
+    return unused
+
+
+def freeze(network: nn.Module, names: Iterable[str]) -> None:
+    """No gradients for these parameters. In the optimizer they stay: it counts parameters, and passes over them."""
+    for name in names:
+        network.get_parameter(name).requires_grad_(False)

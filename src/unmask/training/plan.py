@@ -1,0 +1,55 @@
+"""How many steps a training takes, and of how many images."""
+
+import math
+from typing import NamedTuple
+
+from unmask.config import OptimiserConfig
+from unmask.errors import UserError
+
+
+class Plan(NamedTuple):
+    """Steps, steps per epoch, and images per step over all processes."""
+
+    total: int
+    per_epoch: int
+    batch_size: int
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch to which a step belongs."""
+        return step // self.per_epoch
+
+
+def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> Plan:
+    """The plan for so many images.
+
+    The batch is shrunk so that an epoch's batches are near equal, and so that none holds a single image, on which
+    BatchNorm has no variance (batches of two excepted): every image is seen once an epoch, and a set smaller than the
+    batch still trains. Over several processes every batch has an image for each of them and each micro-batch.
+
+    Raises:
+        UserError: too few images for so many processes.
+    """
+    least = 2 if processes == 1 else max(2, processes * config.accumulate)
+    per_epoch = math.ceil(images / config.batch_size)
+    batch = math.ceil(images / per_epoch)
+    while batch > least and 0 < images % batch < least:
+        batch -= 1
+    if processes > 1 and (batch < least or 0 < images % batch < least):
+        each = f" with {config.accumulate} micro-batches each" if config.accumulate > 1 else ""
+        raise UserError(
+            f"{images} images in batches of {batch} cannot be shared by {processes} processes{each}: start fewer, or "
+            "give a larger batch_size"
+        )
+    per_epoch = math.ceil(images / batch)
+    total = config.steps if config.steps is not None else max(1, round(config.epochs * per_epoch))
+    return Plan(total, per_epoch, batch)
+
+
+def effective_lr(config: OptimiserConfig, *, batch: int | None = None, processes: int = 1) -> str:
+    """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
+    size = batch or config.batch_size
+    factors = [f"{size / (processes * config.accumulate):g} a micro-batch"]
+    factors += [f"{config.accumulate} micro-batches"] if config.accumulate > 1 else []
+    factors += [f"{processes} processes"] if processes > 1 else []
+    made_of = f" = {' x '.join(factors)}" if len(factors) > 1 else ""
+    return f"lr {config.lr:g} at batch {size}{made_of} (base lr {config.lr * 256 / size:g} per 256 images)"

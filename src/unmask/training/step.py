@@ -1,0 +1,182 @@
+"""One optimizer step: its gradients over micro-batches and processes, its noise, and the numbers it leaves."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from unmask.data.imageset import Batch
+from unmask.distributed import all_reduce_sum
+from unmask.errors import UserError, is_out_of_memory, memory_line
+from unmask.training.sharding import full, part
+from unmask.wording import plural
+
+
+class Terms(NamedTuple):
+    """A loss as a sum and the number of its terms, and named numbers to log as sums over the same terms."""
+
+    total: Tensor
+    number: Tensor
+    logged: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimizer step just taken, for the caller's `on_step`."""
+
+    step: int
+    """Steps taken in this phase, this one included: 1 to `total`."""
+    total: int
+    """Steps of this phase."""
+    phase: str
+    """"pretrain"; of supervised training "head" (the head alone), then "all"."""
+    lr: float
+    """Learning rate of the step, before the factors of layers."""
+    network: nn.Module
+    """The network as it is after the step, without wrappers. Hooks may be added; its weights are not to be changed."""
+    pending: dict[str, Tensor]
+    """What `values` reads, still on the device."""
+
+    def values(self) -> dict[str, float]:
+        """Loss (a mean over all processes), norm of the gradient and what else is logged; waits for the device."""
+        return {name: float(value) for name, value in self.pending.items()}
+
+
+OnStep = Callable[[Step], None]
+"""Called in every process after each step, when it is logged and saved. What it raises ends the run."""
+
+
+@dataclass
+class StepLog:
+    """Numbers of the last steps, not yet read back from the device."""
+
+    scaled: bool = False
+    """fp16's loss scaling is on: a step whose gradients overflow is left out by the engine, it is no failure."""
+    pending: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
+
+    def add(self, step: int, values: dict[str, Tensor]) -> None:
+        """Remember the numbers of a step, counted from 1."""
+        self.pending.append((step, values))
+
+    def drain(self) -> list[dict[str, Any]]:
+        """One row per step: "step", "loss", "grad_norm" and what else the loss logs.
+
+        Raises:
+            UserError: at the first loss or gradient that is not finite.
+        """
+        rows = []
+        for step, values in self.pending:
+            row = {"step": step, **{name: float(value) for name, value in values.items()}}
+            watched = {"loss": row["loss"]} if self.scaled else {"loss": row["loss"], "gradient": row["grad_norm"]}
+            for name, value in watched.items():
+                if not np.isfinite(value):
+                    raise UserError(
+                        f'the {name} is {value} at step {step}: lower lr, raise warmup or use `precision="no"`; '
+                        "the checkpoints before it are kept"
+                    )
+            rows.append(row)
+        self.pending.clear()
+        return rows
+
+
+def accumulate_gradients(
+    engine: Accelerator, network: Any, batch: Batch, accumulate: int, loss: Callable[[Batch], Terms]
+) -> dict[str, Tensor]:
+    """Gradients of one step, those of the global sum over the global count of all its micro-batches.
+
+    Args:
+        engine: devices and processes.
+        network: what `loss` trains, as the engine wrapped it.
+        batch: this process's share of the step, on the CPU.
+        accumulate: number of micro-batches.
+        loss: the terms of a micro-batch that lies on the device.
+
+    Returns:
+        The numbers to log, means over all processes, still on the device.
+    """
+    pieces = micro_batches(batch, accumulate, alone=engine.num_processes == 1)
+    names: list[str] = []
+    sums, unit = torch.zeros(0), torch.ones(())
+    for index, piece in enumerate(pieces):
+        images = piece.images.to(engine.device, memory_format=torch.channels_last)
+        moved = Batch(images, piece.labels.to(engine.device), piece.ids)
+        with nullcontext() if index + 1 == len(pieces) else engine.no_sync(network):
+            with engine.autocast():
+                terms = loss(moved)
+            if index == 0:
+                unit = global_count(terms.number)
+            engine.backward(terms.total * engine.num_processes / unit)
+        values = {"number": terms.number, "loss": terms.total, **terms.logged}
+        found = torch.stack([value.detach().float() for value in values.values()])
+        names, sums = list(values), found if index == 0 else sums + found
+    sums = all_reduce_sum(sums)
+    count = sums[0].clamp_min(1)
+    if len(pieces) > 1:  # all pieces were divided by the count of the first
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                part(parameter.grad).mul_(unit / count)
+    return dict(zip(names[1:], (sums[1:] / count).unbind(), strict=True))
+
+
+def global_count(count: Tensor) -> Tensor:
+    """The terms of a loss over all W processes, at least 1.
+
+    The gradient of loss_w = W · sum_w / Σ count, averaged over processes as DDP does, is that of (global sum) / (global
+    count): uneven shards and uneven numbers of hidden cells weigh rightly.
+    """
+    return all_reduce_sum(count.detach().clone()).clamp_min(1)
+
+
+def micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]:
+    """A batch in `accumulate` near equal pieces, fewer where it has fewer images.
+
+    One process alone keeps two images in a piece, for BatchNorm; of several each may have a single one, for BatchNorm's
+    statistics are then those of all.
+    """
+    count = min(accumulate, max(1, len(batch.ids) // 2)) if alone else accumulate
+    parts = zip(*(t.tensor_split(count) for t in (batch.images, batch.labels, batch.ids)), strict=True)
+    return [Batch(*part) for part in parts if len(part[2])]
+
+
+def clip_gradients(engine: Accelerator, optimiser: Any, limit: float) -> Tensor:
+    """Clip the gradients of one optimizer to a norm, and return the norm they had.
+
+    fp16's are unscaled before. `engine.clip_grad_norm_` would do that for every optimizer that the engine has prepared:
+    the head's gradients twice in the phase after the head's own.
+    """
+    engine.unscale_gradients(optimiser)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    return full(nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else float("inf")))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Stochastic layers (dropout, stochastic depth) draw from torch's global generator: seed it here, restore it after.
+
+    With one seed a step, a resumed run repeats the very numbers of a run that never stopped.
+    """
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def memory_explained(images: int, accumulate: int) -> Iterator[None]:
+    """In the body, a step on so many images of this process, too little memory is a `UserError` that tells how many of
+    them were computed at once, and what to make smaller."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        at_once = max(1, images // accumulate)
+        pieces = f"give accumulate = {2 * accumulate} or more (now {accumulate}), or a smaller batch_size"
+        smaller = "give a smaller image_size or encoder, or precision = bf16"
+        advice = pieces if at_once > 1 else smaller
+        raise UserError(f"{memory_line(error)} with {plural(at_once, 'image')} at once: {advice}") from None
