@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,17 +16,21 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from torch import nn
 
 import tiny
+import unmask
 from unmask.cli.main import main
 from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.image_format import ImageFormat, Kind
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export
+from unmask.deploy.formats import Format
 from unmask.deploy.images import load_as_trained
+from unmask.deploy.modelcard import model_card
 from unmask.deploy.served import Served
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
@@ -284,8 +290,9 @@ class _Hub:
         return SimpleNamespace(repo_id=repo_id)
 
     def upload_folder(self, **options: Any) -> None:
-        """Remember the files that are there to be uploaded."""
+        """Remember the files that are there to be uploaded, as the hub chooses them."""
         files = sorted(path.name for path in Path(options["folder_path"]).iterdir())
+        files = list(filter_repo_objects(files, allow_patterns=options.get("allow_patterns")))
         _Hub.calls.append((options["repo_id"], {"files": files}))
 
 
@@ -295,7 +302,11 @@ def test_push_to_hub(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("huggingface_hub.HfApi", _Hub)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: "token")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    export(cnn_run, "safetensors", tmp_path / "out", push_to_hub="me/encoder")
+    (tmp_path / "out").mkdir()
+    for name in ("secret.txt", "README.md", "model.safetensors.bak"):
+        (tmp_path / "out" / name).write_text("mine")
+    export(cnn_run, "safetensors", tmp_path / "out", push_to_hub="me/encoder", overwrite=True)
+    assert (tmp_path / "out" / "secret.txt").read_text() == "mine"
     assert _Hub.calls == [
         ("me/encoder", {"private": True, "exist_ok": True}),
         ("me/encoder", {"files": ["README.md", "card.json", "model.safetensors"]}),
@@ -303,6 +314,33 @@ def test_push_to_hub(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError, match=r"someone/else was not uploaded \(PermissionError: 403 Forbidden: you may"):
         export(cnn_run, "safetensors", tmp_path / "two", push_to_hub="someone/else", public=True)
     assert (tmp_path / "two" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("to", ["timm", "safetensors", "onnx", "torch-export"])
+def test_no_path_of_this_machine_is_in_an_export(to: Format, cnn_run: Path, tmp_path: Path) -> None:
+    """Data, start, teacher and notes of the run are named by their last part, graphs by no source file at all."""
+    run = Path(shutil.copytree(cnn_run, tmp_path / "run"))
+    config = read_json(run / "config.json")
+    config["kind"], config["init"] = "fine-tuning", str(tmp_path / "secret" / "start")
+    config["data"]["data"] = str(tmp_path / "secret" / "images")
+    (run / "config.json").write_text(json.dumps(config))
+    export(run, to, tmp_path / "out", data="multiview")
+    here = [str(tmp_path), str(Path(torch.__file__).parent), str(Path(unmask.__file__).parent), str(Path.home()) + "/"]
+    for file in (tmp_path / "out").iterdir():
+        parts = zipfile.ZipFile(file) if zipfile.is_zipfile(file) else None
+        content = file.read_bytes() if parts is None else b"".join(map(parts.read, parts.namelist()))
+        assert not [path for path in here if path.encode() in content], file.name
+
+
+def test_the_card_names_a_teacher_by_its_last_part(cnn_run: Path) -> None:
+    """As the data: the folders above are nobody's business."""
+    trained = read_trained(cnn_run)
+    target = TargetConfig(target="frozen_teacher", teacher="/home/me/secret/teacher")
+    config = PretrainConfig(recipe=replace(PretrainConfig().recipe, target=target))
+    run = replace(trained.run, config=config, result=None)
+    page = model_card(replace(trained, run=run), "safetensors", normalised=False, licence=None, difference=0.0)
+    assert '"teacher": "teacher"' in page
+    assert "secret" not in page
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def export(
         files = sorted(file.name for file in folder.iterdir())
         for file in files:
             (folder / file).replace(out / file)
-    address = upload(out, push_to_hub, public=public) if push_to_hub is not None else None
+    address = upload(out, files, push_to_hub, public=public) if push_to_hub is not None else None
     return Exported(out, tuple(files), difference, loading(trained, to, normalised=normalised), address)
 
 

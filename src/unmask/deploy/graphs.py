@@ -51,6 +51,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalise
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
         graph = program.model_proto
+    _forget_sources(graph)
     facts = {"unmask": json.dumps(to_json(trained.card)), "inputs": "normalised" if normalised else "stored"}
     onnx.helper.set_model_props(graph, facts)
     onnx.save_model(graph, str(folder / ONNX))
@@ -73,9 +74,22 @@ def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, n
     served, inputs = _served(trained, expected, normalised)
     with _explained(trained, "torch.export"):
         program = torch.export.export(served, (inputs[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # paths of this machine
         torch.export.save(program, folder / PT2)
         loaded = torch.export.load(folder / PT2).module()
     return require_agreement(loaded, inputs, expected.outputs, what=PT2)  # as users call it: no torch.no_grad around
+
+
+def _forget_sources(graph: Any) -> None:
+    """Take out of an ONNX model in which files of this machine its operations are written."""
+    nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
+    for node in nodes:
+        node.doc_string = ""
+        kept = [(entry.key, entry.value) for entry in node.metadata_props if "stack_trace" not in entry.key]
+        del node.metadata_props[:]
+        for key, value in kept:
+            node.metadata_props.add(key=key, value=value)
 
 
 def _served(trained: Trained, expected: Reference, normalised: bool) -> tuple[nn.Module, Tensor]:

@@ -1,6 +1,7 @@
 """Upload of an export to the Hugging Face hub."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from unmask.errors import UserError
@@ -24,8 +25,14 @@ def require_login(repository: str) -> None:
         raise UserError(f"push_to_hub: no token for the hub; {_LOGIN}")
 
 
-def upload(folder: Path, repository: str, *, public: bool) -> str:
-    """Create the repository if it is missing (private unless asked), upload the folder, and return its address.
+def upload(folder: Path, files: Sequence[str], repository: str, *, public: bool) -> str:
+    """Create the repository if it is missing (private unless asked), upload files, and return its address.
+
+    Args:
+        folder: where they are; whatever else is there stays here.
+        files: their names.
+        repository: its name on the hub.
+        public: whether one that is created is public.
 
     Raises:
         UserError: no network, no right to write there, or anything else that the hub refuses.
@@ -35,7 +42,12 @@ def upload(folder: Path, repository: str, *, public: bool) -> str:
     api = HfApi(library_name="unmask")
     try:
         url = api.create_repo(repository, private=not public, exist_ok=True)
-        api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message="Encoder exported by unmask")
+        api.upload_folder(
+            repo_id=url.repo_id,
+            folder_path=folder,
+            allow_patterns=list(files),
+            commit_message="Encoder exported by unmask",
+        )
     except Exception as error:  # the hub raises many kinds: no network, no right, no space
         reason = " ".join(str(error).split())[:200]
         raise UserError(

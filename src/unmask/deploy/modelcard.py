@@ -1,7 +1,6 @@
 """README.md beside an export: what it is, on what it was trained, how well it did, how it is fed and loaded."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from unmask.config import PretrainConfig, to_json
@@ -130,7 +129,17 @@ def _input(trained: Trained, to: Format, normalised: bool) -> str:
 
 def _recipe(trained: Trained) -> dict[str, Any]:
     config: dict[str, Any] = to_json(trained.run.config)
-    return {name: config[name] for name in ("encoder", "recipe", "budget", "seed", "subset_seed") if name in config}
+    names = ("encoder", "recipe", "budget", "seed", "subset_seed")
+    return {name: _without_folders(config[name]) for name in names if name in config}
+
+
+def _without_folders(value: Any) -> Any:
+    """Plain values with every path cut to its last part, such as that of a teacher."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return _last(value) if isinstance(value, str) else value
 
 
 def _percent(value: float | None) -> str:
@@ -139,7 +148,7 @@ def _percent(value: float | None) -> str:
 
 def _last(path: str) -> str:
     """The last part of a path: the folders above are nobody's business."""
-    return Path(path).name or path
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 
 def _version(trained: Trained) -> str:
