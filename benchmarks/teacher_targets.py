@@ -18,62 +18,46 @@ from pathlib import Path
 
 import torch
 
-from unmask import compare, pretrain
-from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, PretrainConfig
+import unmask
+from unmask.config import ClassifyRecipe, EncoderConfig
+from unmask.config.names import change
 from unmask.inference.estimate import paired_interval
-from unmask.recipes import Recipe, small_cnn
+from unmask.recipes import Recipe
 from unmask.runs.files import read_json
 
-DATA = DataConfig(data="fashion-mnist", image_size=(32, 32))
 BUDGET, TARGETS, SEEDS = 10, ("normalised_pixels", "ema_teacher"), (0, 1, 2)
 VIT = {"patch_size": 8, "embed_dim": 96, "depth": 6, "num_heads": 3}
 
 
 def recipe(encoder: str, steps: int) -> Recipe:
     """`small-cnn`, or the same for a ViT of 690 thousand parameters: transformer decoder, a third of the rate."""
-    base = small_cnn()
-    base = replace(
-        base, pretrain=replace(base.pretrain, optimiser=replace(base.pretrain.optimiser, epochs=1, steps=steps))
-    )
+    base = unmask.recipe("small-cnn", data="fashion-mnist")
+    base = replace(base, pretrain=change(base.pretrain, {"epochs": 1, "steps": steps}))
     if encoder == "cnn":
         return base
-    target = replace(base.pretrain.target, decoder="transformer")
-    mask = replace(base.pretrain.mask, cell=VIT["patch_size"])
-    slower = replace(base.pretrain, mask=mask, target=target, optimiser=replace(base.pretrain.optimiser, lr=1e-3))
 
-    def rate(one: ClassifyRecipe, factor: float) -> ClassifyRecipe:
-        return replace(one, optimiser=replace(one.optimiser, lr=one.optimiser.lr * factor))
+    def slower(one: ClassifyRecipe) -> ClassifyRecipe:
+        return change(one, {"lr": one.optimiser.lr / 3})
 
     return replace(
         base,
         encoder=EncoderConfig(encoder="vit_tiny_patch16_224", encoder_options=dict(VIT)),
-        pretrain=slower,
-        finetune=rate(base.finetune, 1 / 3),
-        scratch_candidates=tuple(rate(one, 1 / 3) for one in base.scratch_candidates),
+        pretrain=change(base.pretrain, {"cell": VIT["patch_size"], "decoder": "transformer", "lr": 1e-3}),
+        finetune=slower(base.finetune),
+        scratch_candidates=tuple(slower(one) for one in base.scratch_candidates),
     )
 
 
 def pretrained(one: Recipe, target: str, seed: int, out: Path) -> Path:
     """The run of one pretraining."""
-    wanted = replace(one.pretrain, target=replace(one.pretrain.target, target=target))
-    config = PretrainConfig(data=DATA, encoder=one.encoder, recipe=wanted, seed=seed)
-    return pretrain(config, out, resume=out.exists(), progress=False)
+    config = one.pretrain_config(target=target, seed=seed)
+    return unmask.pretrain(config, out, resume=out.exists(), progress=False).folder
 
 
 def compared(one: Recipe, runs: list[Path], arms: tuple[str, ...], out: Path, jobs: int) -> Path:
     """The comparison of these pretrainings with scratch."""
-    config = CompareConfig(
-        data=DATA,
-        encoder=one.encoder,
-        finetune=one.finetune,
-        scratch_candidates=one.scratch_candidates,
-        budgets=(BUDGET,),
-        draws=len(SEEDS),
-        arms=arms,
-        pretrained=tuple(runs),
-        jobs=jobs,
-    )
-    return compare(config, out, resume=out.exists(), progress=False)
+    config = one.compare_config(budgets=(BUDGET,), draws=len(SEEDS), arms=arms, pretrained=tuple(runs), jobs=jobs)
+    return unmask.compare(config, out, resume=out.exists(), progress=False).folder
 
 
 def by_draw(out: Path, arm: str) -> list[float]:

@@ -58,20 +58,20 @@ def measure_confidence(networks: Sequence[Audited], data: AuditData, config: Aud
 def main(folder: Path) -> None:
     """Train, measure, write the page."""
     recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=60, batch_size=20, lr=5e-3))
-    runs = [
+    folders = [
         unmask.scratch(
             ClassifyConfig(data=DATA, encoder=ENCODER, recipe=recipe, budget=budget),
             folder / f"{budget} labels a class",
             progress=False,
-        )
+        ).folder
         for budget in (2, 20)
     ]
     config = AuditConfig(images=90, split="multi", pictures=4)
     dataset = unmask.load_data(DATA, labels=True, progress=False)
-    networks = build_networks(read_weights(runs), dataset, config.seed)
+    networks = build_networks(read_weights(folders), dataset, config.seed)
     images = choose_images(dataset, DATA, config)
     findings = [measure(networks, images, config) for measure in (measure_confidence, measure_parts)]
-    asked = AuditRun(networks=tuple(runs), data=DATA, audit=config)
+    asked = AuditRun(networks=tuple(folders), data=DATA, audit=config)
     written = write_audit(
         folder / "audit", asked, [found for found in findings if found], fingerprint=dataset.fingerprint
     )

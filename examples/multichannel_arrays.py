@@ -23,7 +23,6 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.runs.files import read_json
 
 PAIRS = {"0+1": (0, 1), "2+3": (2, 3), "1+4": (1, 4)}
 
@@ -64,14 +63,12 @@ def main(folder: Path) -> None:
     tuned = unmask.finetune(
         ClassifyConfig(data=data, encoder=encoder, recipe=recipe, init=str(run)), folder / "tuned", progress=False
     )
-    _, card = unmask.load_weights(run / "encoder.safetensors")
+    _, card = unmask.load_weights(run.folder / "encoder.safetensors")
     assert card is not None
     height, width = card.format.size
     print(f"{card.format.channels} channels of {height} x {width} pixels, each with its own mean and deviation")
     print("mean", " ".join(f"{value:.3f}" for value in card.format.mean))
-    result = read_json(tuned / "result.json")
-    scores = result["metrics"]["test"]
-    print(f"{scores['accuracy']:.0%} of the test images right (chance {1 / len(PAIRS):.0%})")
+    print(f"{tuned.scores['test'].accuracy:.0%} of the test images right (chance {1 / len(PAIRS):.0%})")
     print(unmask.embed(tuned, folder / "features.npz", split="test", progress=False))
 
 

@@ -26,7 +26,6 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.runs.files import read_json
 
 SIZE = 24
 KINDS = {"flat": (0.0, 1.0), "steep": (1.0, 0.0), "slanted": (0.7, 0.7)}
@@ -72,19 +71,14 @@ def main(folder: Path) -> None:
     recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=30, batch_size=15, lr=3e-3), head_steps=10)
     run = unmask.pretrain(pretraining, folder / "pretrained", progress=False)
     labels = ClassifyConfig(data=data, encoder=encoder, recipe=recipe, budget=5)
-    unmask.scratch(labels, folder / "scratch", progress=False)
-    tuned = unmask.finetune(
-        ClassifyConfig(data=data, encoder=encoder, recipe=recipe, budget=5, init=str(run)),
-        folder / "tuned",
-        progress=False,
-    )
-    _, card = unmask.load_weights(run / "encoder.safetensors")
+    alone = unmask.scratch(labels, folder / "scratch", progress=False)
+    tuned = unmask.finetune(labels, folder / "tuned", init=run, progress=False)
+    _, card = unmask.load_weights(run.folder / "encoder.safetensors")
     assert card is not None
     low, high = card.format.value_range
     print(f"stored values {low:.0f} to {high:.0f} count as 0 to 1 ({card.format.kind})")
-    for name in ("tuned", "scratch"):
-        score = read_json(folder / name / "result.json")["metrics"]["test"]["accuracy"]
-        print(f"{name}: {score:.0%} of the test images right, from 5 labels a class")
+    for name, found in (("tuned", tuned), ("scratch", alone)):
+        print(f"{name}: {found.scores['test'].accuracy:.0%} of the test images right, from 5 labels a class")
     print(unmask.predict(tuned, folder / "new.csv", data=str(folder / "new"), progress=False))
     with (folder / "new.csv").open(newline="") as stream:
         row = next(csv.DictReader(stream))

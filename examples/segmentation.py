@@ -88,7 +88,7 @@ def main(folder: Path) -> None:
         folder / "pretrained",
         progress=False,
     )
-    weights, card = unmask.load_weights(run / "encoder.safetensors")
+    weights, card = unmask.load_weights(run.folder / "encoder.safetensors")
     assert card is not None
 
     def prepared(count: int, seed: int) -> tuple[Tensor, Tensor]:

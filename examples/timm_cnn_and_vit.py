@@ -23,7 +23,6 @@ from unmask.config import (
     TargetConfig,
 )
 from unmask.evaluate.probe import linear_probe
-from unmask.runs.files import read_json
 
 ENCODERS = {
     "resnet10t": {"channels": (16, 16, 32, 32), "stem_width": 8, "stem_type": "deep"},
@@ -58,7 +57,7 @@ def main(folder: Path) -> None:
             )
             run = unmask.pretrain(config, folder / name / kind, progress=False)
             scores[kind] = probe(run, folder)
-        how = next(note for note in read_json(run / "environment.json")["notes"] if note.startswith("hidden cells"))
+        how = next(note for note in run.environment.notes if note.startswith("hidden cells"))
         print(f"{name} ({how}): probe {scores['pretrained']:.1%} pretrained, {scores['random']:.1%} at random weights")
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
-import unmask
 from unmask.cli.audit import Audit
 from unmask.cli.compare import Compare
 from unmask.cli.flags import explanations
@@ -226,17 +225,6 @@ def arm_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _python() -> list[str]:
-    lines = ["## From Python", "", "The public names of `unmask`; configurations are in `unmask.config`.", ""]
-    lines += ["| name | what it does |", "|---|---|"]
-    for name in sorted(unmask.__all__):
-        what = getattr(unmask, name)
-        first = " ".join((inspect.getdoc(what) or "").split("\n\n")[0].split())
-        arguments = "" if inspect.isclass(what) else ", ".join(inspect.signature(what).parameters)
-        lines.append(f"| `{name}({arguments})` | {_cell(first)} |" if arguments else f"| `{name}` | {_cell(first)} |")
-    return [*lines, ""]
-
-
 def render() -> str:
     """The page."""
     lines = [
@@ -245,7 +233,8 @@ def render() -> str:
         "This page is written by `docs/tools/reference.py` from the code.",
         "",
         "A switch is `--name` for on and `--no-name` for off; `--name None` is none. Fields of `config.json` have the",
-        "names of the flags with underscores. `unmask COMMAND --help` tells the same.",
+        "names of the flags with underscores, and so have the settings of the [Python functions](api.md).",
+        "`unmask COMMAND --help` tells the same.",
         "",
         "Exit codes: 0 done, 2 the input was wrong (one line says what and how to mend it), 130 Ctrl-C, 143 SIGTERM.",
         "1 is for findings: `data check` (training would fail), `encoders` (a law does not hold), `theory verify` (a",
@@ -265,7 +254,7 @@ def render() -> str:
     )
     lines += _plain_section("Settings of the theory", "`unmask theory sweep --over NAME=LOW:HIGH:COUNT`.", Setting)
     lines += _plain_section("Data of the theory", "Also for `--over`. Letters as in the paper.", Distribution)
-    return "\n".join([*lines, *_python()]).rstrip() + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 The public names are imported when first used, so that `import unmask` and `unmask --help` stay fast.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unmask.errors import UserError
+from unmask.lazy import lazy_names
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from unmask.audit.run import audit_runs
-    from unmask.comparison.demo import demo
-    from unmask.comparison.run import compare
+    from unmask import config, recipes, theory
+    from unmask.api import audit_runs, compare, demo, finetune, pretrain, scratch
     from unmask.data.load import load_data
     from unmask.deploy.embed import embed
     from unmask.deploy.export import export
@@ -21,16 +20,21 @@ if TYPE_CHECKING:
     from unmask.encoders.build import build_model
     from unmask.encoders.masked import masked_encoder
     from unmask.masking import draw_masks
+    from unmask.recipes.choose import recipe
     from unmask.report.page import write_report
-    from unmask.stages.classify import finetune, scratch
-    from unmask.stages.pretrain import pretrain
+    from unmask.results import Audit, Classification, Comparison, Pretraining
     from unmask.weights import load_weights
 
 __all__ = [
+    "Audit",
+    "Classification",
+    "Comparison",
+    "Pretraining",
     "UserError",
     "audit_runs",
     "build_model",
     "compare",
+    "config",
     "demo",
     "draw_masks",
     "embed",
@@ -41,30 +45,30 @@ __all__ = [
     "masked_encoder",
     "predict",
     "pretrain",
+    "recipe",
+    "recipes",
     "scratch",
+    "theory",
     "write_report",
 ]
 
-_WHERE = {
-    "audit_runs": "unmask.audit.run",
-    "build_model": "unmask.encoders.build",
-    "compare": "unmask.comparison.run",
-    "demo": "unmask.comparison.demo",
-    "draw_masks": "unmask.masking",
-    "embed": "unmask.deploy.embed",
-    "export": "unmask.deploy.export",
-    "finetune": "unmask.stages.classify",
-    "load_data": "unmask.data.load",
-    "load_weights": "unmask.weights",
-    "masked_encoder": "unmask.encoders.masked",
-    "predict": "unmask.deploy.predict",
-    "pretrain": "unmask.stages.pretrain",
-    "scratch": "unmask.stages.classify",
-    "write_report": "unmask.report.page",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'unmask' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    "unmask",
+    {
+        **dict.fromkeys(("audit_runs", "compare", "demo", "finetune", "pretrain", "scratch"), "unmask.api"),
+        **dict.fromkeys(("Audit", "Classification", "Comparison", "Pretraining"), "unmask.results"),
+        **dict.fromkeys(("config", "recipes", "theory"), ""),
+        "build_model": "unmask.encoders.build",
+        "draw_masks": "unmask.masking",
+        "embed": "unmask.deploy.embed",
+        "export": "unmask.deploy.export",
+        "load_data": "unmask.data.load",
+        "load_weights": "unmask.weights",
+        "masked_encoder": "unmask.encoders.masked",
+        "predict": "unmask.deploy.predict",
+        "recipe": "unmask.recipes.choose",
+        "write_report": "unmask.report.page",
+    },
+    "UserError",
+    "__version__",
+)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,13 @@ def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
     save_tensors(path, state, {"card": to_json(card)})
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], Card | None]:
+def load_weights(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Card | None]:
     """State_dict and card of a file by `save_weights`; the card is None for a file by another program.
 
     Raises:
         UserError: the file cannot be read, or its card says what no card may; the message names file and field.
     """
+    path = Path(path)
     tensors, header = load_tensors(path)
     if "card" not in header:
         return tensors, None

@@ -273,7 +273,7 @@ def test_the_check_finds_twins_bad_images_and_cut_shards(tmp_path: Path) -> None
     cut.write_bytes(cut.read_bytes()[:3000])
     report = check_data(DataConfig(data=str(tmp_path)), progress=False)
     assert report.unreadable[0].startswith(f"{cut}: cut off")
-    assert report.errors[0] == f"{report.unreadable[0]}; --on-bad-file skip goes on with what comes before"
+    assert report.errors[0] == f'{report.unreadable[0]}; `on_bad_file="skip"` goes on with what comes before'
     skipping = check_data(replace(DataConfig(data=str(tmp_path)), on_bad_file="skip"), progress=False)
     assert not any("goes on with" in line for line in skipping.errors)
 

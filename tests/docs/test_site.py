@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from blocks import ROOT
 from reference import flags, render, value_text
 
+import unmask
 from unmask.cli.main import COMMANDS
 
 LOADS = re.compile(
@@ -60,6 +62,13 @@ def test_every_flag_is_explained() -> None:
     every = [(name, flag) for name, command in COMMANDS.items() for flag in flags(command)]
     assert len(every) > 100
     assert [f"unmask {name} {flag.name}" for name, flag in every if not flag.meaning] == []
+
+
+def test_every_public_name_is_documented() -> None:
+    """On the page of the Python API; sub-modules have pages or sections of their own."""
+    shown = set(re.findall(r"^::: unmask\.(\w+)$", (ROOT / "docs/api.md").read_text(encoding="utf-8"), re.M))
+    public = {name for name in unmask.__all__ if not isinstance(getattr(unmask, name), ModuleType)}
+    assert shown == public
 
 
 def test_the_reference_shows_values_as_they_are_typed() -> None:

@@ -10,9 +10,8 @@ import tyro
 import unmask
 from unmask.cli.flags import RUNS, parse_some
 from unmask.config import AuditConfig, DataConfig
-from unmask.recipes import recipe
-from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE
-from unmask.runs.read import is_run, read_config
+from unmask.recipes import data_for_audit
+from unmask.runs.layout import AUDIT_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +42,14 @@ class Audit:
     def default(cls, program: str, words: Sequence[str]) -> "Audit":
         """An audit of the data that --data names, as its recipe has them, else of those of the first run folder."""
         given, rest = parse_some(AuditStart, program, words)
-        stored = _data_of_runs([*given.runs, *rest]) if given.data is None else None
-        return cls(runs=tyro.MISSING, out=tyro.MISSING, data=stored or recipe(data=given.data or "multiview").data)
+        words = [word for word in (*given.runs, *rest) if not word.startswith("-")]
+        return cls(runs=tyro.MISSING, out=tyro.MISSING, data=data_for_audit(given.data, map(Path, words)))
 
     def run(self) -> int:
         """Audit and print where the page is, or the numbers."""
-        folder = unmask.audit_runs(
-            self.runs, self.data, self.out, self.config, overwrite=self.overwrite, progress=not self.quiet
-        )
-        print((folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else folder / AUDIT_PAGE)
+        flags = {"overwrite": self.overwrite, "progress": not self.quiet}
+        audit = unmask.audit_runs(self.runs, self.out, data=self.data, config=self.config, **flags)
+        print((audit.folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else audit.report)
         return 0
 
 
@@ -61,11 +59,3 @@ class AuditStart:
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     data: str | None = None
-
-
-def _data_of_runs(words: Sequence[str]) -> DataConfig | None:
-    """The data that the first run folder among the words was trained on; None where none tells."""
-    for word in words:
-        if not word.startswith("-") and is_run(Path(word)):
-            return read_config(Path(word)).data
-    return None

@@ -11,7 +11,7 @@ import tyro
 import unmask
 from unmask.cli.flags import RUNS
 from unmask.cli.train import RunFlags, carry_out, default_config
-from unmask.config import CompareConfig
+from unmask.config import CompareConfig, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +75,10 @@ class Report:
         return 0
 
 
-def _print_verdicts(folder: Path, *, as_json: bool) -> None:
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+def _print_verdicts(comparison: unmask.Comparison, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(summary, indent=1))
+        print(json.dumps(to_json(comparison.summary), indent=1))
         return
-    for verdict in summary["verdicts"]:
+    for verdict in comparison.verdicts:
         print(verdict["sentence"])
-    print(f"report: {folder / 'report.html'}")
+    print(f"report: {comparison.report}")

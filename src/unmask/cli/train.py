@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,10 +12,11 @@ import unmask
 from unmask.cli.flags import parse_some
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.errors import UserError
-from unmask.recipes import recipe, recipe_of
+from unmask.recipes import configured
 from unmask.runs.layout import kind_of_config
 from unmask.runs.read import read_config_file
 
+R = TypeVar("R")
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 
@@ -54,35 +56,29 @@ def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
     Encoder and image size are those of the run that --init or --pretrained names.
     """
     given, _ = parse_some(Start, program, words)
-    if given.config is None:
-        base, config = recipe(given.recipe, data=given.data or "multiview"), kind()
-    else:
-        config = _stored_config(kind, given.config, given.recipe)
-        base = recipe_of(config)
+    config = None if given.config is None else _stored_config(kind, given.config)
     start = given.init or next(iter(given.pretrained), None)
-    return base.adapted(data=given.data, start=start, encoder=given.encoder).fill(config)
+    return configured(kind, config, name=given.recipe, data=given.data, start=start, encoder=given.encoder)
 
 
-def _stored_config(kind: type[C], file: Path, recipe_name: str | None) -> C:
-    if recipe_name is not None:
-        raise UserError(f"--recipe {recipe_name}: all defaults come from --config; leave one of the two out")
+def _stored_config(kind: type[C], file: Path) -> C:
     config = read_config_file(file)
     if not isinstance(config, kind):
         raise UserError(f"--config {file}: is of a {kind_of_config(config).name}, not of this command")
     return config
 
 
-def carry_out(stage: Callable[..., Path], config: Any, flags: RunFlags) -> Path:
-    """Run a stage and return its folder."""
+def carry_out(stage: Callable[..., R], config: Any, flags: RunFlags) -> R:
+    """Run a stage and return its result."""
     return stage(config, flags.out, resume=flags.resume, overwrite=flags.overwrite, progress=not flags.quiet)
 
 
-def _train(stage: Callable[..., Path], config: Any, flags: RunFlags) -> int:
+def _train(stage: Callable[..., PathLike[str]], config: Any, flags: RunFlags) -> int:
     from unmask.training.launch import is_speaker
 
-    folder = carry_out(stage, config, flags)
+    run = carry_out(stage, config, flags)
     if is_speaker():
-        print(folder)
+        print(run)
     return 0
 
 

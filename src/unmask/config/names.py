@@ -69,9 +69,10 @@ def change(config: T, changes: Mapping[str, Any]) -> T:
     changed = _take(config, rest)
     for name in rest:
         known = list(names_of(type(config)))
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"perhaps you meant {' or '.join(near)}" if near else f"the fields are {', '.join(known)}"
-        raise UserError(f"{name!r} is not a field of {type(config).__name__}; {hint}")
+        inner = [one for one in known if one.endswith(f".{name}")]
+        near = inner or difflib.get_close_matches(name, known, n=3)
+        hint = f"; perhaps you meant {' or '.join(near)}" if near else ""
+        raise UserError(f"{name!r} is not a field of {type(config).__name__}{hint}")
     return changed
 
 

@@ -5,6 +5,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,13 +16,15 @@ T = TypeVar("T")
 
 def to_json(config: Any) -> Any:
     """A configuration as plain JSON values (dicts, lists, numbers, strings, booleans, None)."""
+    if isinstance(config, PathLike):
+        return fspath(config)
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return {f.name: to_json(getattr(config, f.name)) for f in dataclasses.fields(config)}
     if isinstance(config, Mapping):
         return {str(k): to_json(v) for k, v in config.items()}
     if isinstance(config, list | tuple):
         return [to_json(v) for v in config]
-    return str(config) if isinstance(config, Path) else config
+    return config
 
 
 def from_json(kind: type[T], value: Any, path: str = "") -> T:

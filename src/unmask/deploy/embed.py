@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,8 +37,8 @@ class Embedded:
 
 
 def embed(
-    run: Path,
-    out: Path,
+    run: str | PathLike[str],
+    out: str | PathLike[str],
     *,
     data: str | None = None,
     split: str = ALL,
@@ -63,6 +64,7 @@ def embed(
     Raises:
         UserError: bad input, before a file is written.
     """
+    run, out = Path(run), Path(out)
     require_writable(out, (".csv", ".parquet", ".npz"), overwrite=overwrite)
     if as_map and (layer is None or out.suffix.lower() != ".npz"):
         raise UserError("map: a map is one of a stage, in a .npz file: give `layer` and `out=FILE.npz`")

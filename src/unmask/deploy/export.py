@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -35,9 +36,9 @@ class Exported:
 
 
 def export(
-    run: Path,
+    run: str | PathLike[str],
     to: Format,
-    out: Path | None = None,
+    out: str | PathLike[str] | None = None,
     *,
     inputs: Literal["stored", "normalised"] = "stored",
     data: str | None = None,
@@ -65,7 +66,8 @@ def export(
     """
     require_choice("to", to, FORMATS)
     require_choice("inputs", inputs, ("stored", "normalised"))
-    out = run / f"export-{to}" if out is None else out
+    run = Path(run)
+    out = run / f"export-{to}" if out is None else Path(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
         raise UserError(
             f"out: {out} is {'not empty; `overwrite=True` replaces it' if out.is_dir() else 'not a folder'}"

@@ -1,6 +1,7 @@
 """Predictions of a run for any images, with the preprocessing and the numbers of its own evaluation."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
@@ -40,8 +41,8 @@ class Predicted:
 
 
 def predict(
-    run: Path,
-    out: Path,
+    run: str | PathLike[str],
+    out: str | PathLike[str],
     *,
     data: str | None = None,
     split: str = ALL,
@@ -63,6 +64,7 @@ def predict(
     Raises:
         UserError: bad input, before a file is written.
     """
+    run, out = Path(run), Path(out)
     require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
     trained = read_trained(run)
     if not trained.card.classes:

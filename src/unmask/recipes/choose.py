@@ -1,15 +1,20 @@
 """Which recipe is the default for a data set."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
+from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.errors import UserError
-from unmask.recipes.definition import Recipe
+from unmask.recipes.definition import Recipe, recipe_of
 from unmask.recipes.named import RECIPES
+from unmask.runs.read import is_run, read_config
+
+C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 _FIRST_OF_BRACES = re.compile(r"\{([^{},.]*)(?:,|\.\.)[^{}]*\}")  # of "{000..099}", as shards are named
 
@@ -32,6 +37,41 @@ def recipe(
     if name not in RECIPES:
         raise UserError(f"recipe: {name!r} is unknown; the recipes are {', '.join(RECIPES)}")
     return RECIPES[name]().adapted(data=data, start=None if start is None else str(start), encoder=encoder)
+
+
+def configured(
+    kind: type[C],
+    config: C | None = None,
+    *,
+    name: str | None = None,
+    data: str | None = None,
+    start: str | None = None,
+    encoder: str | None = None,
+) -> C:
+    """The configuration of a run where nothing further is said: for the command line and the functions of `unmask`.
+
+    Args:
+        kind: of the configuration.
+        config: what it is but for the other arguments. Default: what the recipe gives.
+        name: of the recipe; not beside `config`.
+        data, start, encoder: as in `recipe`.
+
+    Raises:
+        UserError: a recipe and a configuration are given; the recipe is unknown; `start` is not a run.
+    """
+    if config is None:
+        config, base = kind(), recipe(name, data=data or "multiview")
+    elif name is None:
+        base = recipe_of(config)
+    else:
+        raise UserError(f"recipe: {name!r} stands beside a configuration, which gives all defaults; omit one of them")
+    return base.adapted(data=data, start=start, encoder=encoder).fill(config)
+
+
+def data_for_audit(data: str | None, runs: Iterable[Path]) -> DataConfig:
+    """The data that `data` names, as its recipe has them; else those of the first run folder; else the built-in."""
+    first = next((run for run in runs if is_run(run)), None)
+    return recipe(data=data or "multiview").data if data or first is None else read_config(first).data
 
 
 def suggested(data: str) -> str:

@@ -1,6 +1,7 @@
 """What a recipe is, how it is adapted to data, encoder and start, and the configurations that it gives."""
 
 from dataclasses import dataclass, field, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,9 +41,9 @@ class Recipe:
         """
         return change(self.fill(PretrainConfig()), changes)
 
-    def finetune_config(self, init: str | Path, **changes: Any) -> ClassifyConfig:
+    def finetune_config(self, init: str | PathLike[str], **changes: Any) -> ClassifyConfig:
         """The configuration of a fine-tuning of the weights `init`; `changes` as in `pretrain_config`."""
-        return change(self.fill(ClassifyConfig(init=str(init))), changes)
+        return change(self.fill(ClassifyConfig(init=fspath(init))), changes)
 
     def scratch_config(self, **changes: Any) -> ClassifyConfig:
         """The same training from random weights; `changes` as in `pretrain_config`."""

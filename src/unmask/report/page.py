@@ -1,6 +1,7 @@
 """Any number of run folders → one HTML file that needs nothing else: no network, no script, no font file."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from unmask.errors import UserError
@@ -22,11 +23,13 @@ _STORIES = {
 }
 
 
-def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
+def write_report(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str] | None = None
+) -> Path:
     """Write the page of one run, or of several side by side.
 
     Args:
-        run_dirs: folders of comparisons, pretrainings or classifications, finished or not.
+        runs: folders of comparisons, pretrainings or classifications, finished or not; one or several.
         out: the file to write. Default: report.html in the first folder.
 
     Returns:
@@ -35,12 +38,13 @@ def write_report(run_dirs: Sequence[Path], out: Path | None = None) -> Path:
     Raises:
         UserError: no folder is given, or one is not a run.
     """
-    if not run_dirs:
+    folders = [Path(run) for run in ((runs,) if isinstance(runs, str | PathLike) else runs)]
+    if not folders:
         raise UserError("report: give at least one run folder")
-    runs = read_runs([Path(folder) for folder in run_dirs])
-    path = out if out is not None else Path(run_dirs[0]) / REPORT_FILE
+    text = render(read_runs(folders))
+    path = Path(out) if out is not None else folders[0] / REPORT_FILE
     with atomic_path(path) as temporary:
-        temporary.write_text(render(runs), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 

@@ -3,8 +3,9 @@
 The public names are imported when first used, so that `unmask theory --help` stays fast.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unmask.lazy import lazy_names
 
 if TYPE_CHECKING:
     from unmask.theory.distribution import Distribution
@@ -33,26 +34,23 @@ __all__ = [
     "world",
 ]
 
-_WHERE = {
-    "Distribution": "unmask.theory.distribution",
-    "Pretraining": "unmask.theory.teacher_student_flow",
-    "Setting": "unmask.theory.setting",
-    "Supervised": "unmask.theory.supervision",
-    "Verdict": "unmask.theory.verdict",
-    "World": "unmask.theory.problem",
-    "asymptotic": "unmask.theory.presets",
-    "fine_tune": "unmask.theory.supervision",
-    "linear_probe": "unmask.theory.supervision",
-    "paper": "unmask.theory.presets",
-    "paper_small": "unmask.theory.presets",
-    "preset": "unmask.theory.presets",
-    "pretrain": "unmask.theory.teacher_student_flow",
-    "train_from_scratch": "unmask.theory.supervision",
-    "world": "unmask.theory.problem",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'unmask.theory' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    "unmask.theory",
+    {
+        "Distribution": "unmask.theory.distribution",
+        "Pretraining": "unmask.theory.teacher_student_flow",
+        "Setting": "unmask.theory.setting",
+        "Supervised": "unmask.theory.supervision",
+        "Verdict": "unmask.theory.verdict",
+        "World": "unmask.theory.problem",
+        "asymptotic": "unmask.theory.presets",
+        "fine_tune": "unmask.theory.supervision",
+        "linear_probe": "unmask.theory.supervision",
+        "paper": "unmask.theory.presets",
+        "paper_small": "unmask.theory.presets",
+        "preset": "unmask.theory.presets",
+        "pretrain": "unmask.theory.teacher_student_flow",
+        "train_from_scratch": "unmask.theory.supervision",
+        "world": "unmask.theory.problem",
+    },
+)

@@ -1,0 +1,197 @@
+"""The commands as functions: the same defaults, the same names of settings, results as objects.
+
+Each of them takes a data set, whose recipe then gives all defaults as on the command line, or a complete configuration.
+Further keyword arguments are settings named like the flags, with underscores: `lr=1e-4`, `image_size=(64, 64)`.
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unmask.audit.run import audit_runs as run_audit
+from unmask.comparison import demo as demonstration
+from unmask.comparison.run import compare as run_comparison
+from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
+from unmask.config.audit import AuditRun
+from unmask.config.names import change
+from unmask.data.given import Given
+from unmask.data.load import Dataset
+from unmask.errors import UserError
+from unmask.recipes import configured, data_for_audit
+from unmask.results import Audit, Classification, Comparison, Pretraining
+from unmask.stages import classify
+from unmask.stages.pretrain import pretrain as run_pretraining
+from unmask.training.step import OnStep
+
+StrPath = str | PathLike[str]
+C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
+
+
+def pretrain(
+    data: StrPath | PretrainConfig,
+    out: StrPath,
+    *,
+    recipe: str | None = None,
+    encoder: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | Given | None = None,
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> Pretraining:
+    """Pretrain an encoder on unlabelled images: `unmask pretrain`.
+
+    The encoder sees visible cells only; the loss is over hidden ones:
+    L = Σ_{hidden cells} ‖decoder(encoder(visible)) - target‖² / (D · number of hidden cells) (He et al. 2022, eq. in
+    section 3; targets by `target`).
+
+    Args:
+        data: a path or the name of a built-in, for the defaults of its recipe; or a complete configuration.
+        out: run folder to create.
+        recipe: name of the recipe that gives the defaults, where `data` is not a configuration. Default: by the data.
+        encoder: another encoder than the recipe's, whose options, strides and mask cell then do not carry over.
+        resume: continue an interrupted run of the same configuration, bit-equal to one never stopped (CPU).
+        overwrite: replace an existing run.
+        progress: show a bar with the time left.
+        dataset: in place of what `data` names: a torch Dataset, several by split, or what `load_data` gave.
+        on_step: called in every process after each optimizer step, when that is logged and saved; what it raises ends
+            the run, which `resume` continues from its newest checkpoint.
+        **settings: fields that differ from the recipe or the configuration, named like the flags: `epochs=50`.
+
+    Raises:
+        UserError: any bad input, before training starts; or a loss that is not finite.
+        PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
+    """
+    config = _configuration(PretrainConfig, data, recipe, encoder, settings)
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    return Pretraining(run_pretraining(config, Path(out), dataset=dataset, on_step=on_step, **flags))
+
+
+def finetune(
+    data: StrPath | ClassifyConfig,
+    out: StrPath,
+    *,
+    recipe: str | None = None,
+    encoder: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | Given | None = None,
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> Classification:
+    """Train a pretrained encoder with a new head on labelled images: `unmask finetune`.
+
+    Encoder and image size are those of `init`, where that is a run. Arguments as in `pretrain`.
+
+    Raises:
+        UserError: bad input, before training starts; `init` is missing (see `scratch`).
+        PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
+    """
+    config = _configuration(ClassifyConfig, data, recipe, encoder, settings)
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    return Classification(classify.finetune(config, Path(out), dataset=dataset, on_step=on_step, **flags))
+
+
+def scratch(
+    data: StrPath | ClassifyConfig,
+    out: StrPath,
+    *,
+    recipe: str | None = None,
+    encoder: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | Given | None = None,
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> Classification:
+    """The same training from random weights: `unmask scratch`. Arguments as in `pretrain`."""
+    config = _configuration(ClassifyConfig, data, recipe, encoder, settings)
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    return Classification(classify.scratch(config, Path(out), dataset=dataset, on_step=on_step, **flags))
+
+
+def compare(
+    data: StrPath | CompareConfig,
+    out: StrPath,
+    *,
+    recipe: str | None = None,
+    encoder: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    dataset: Dataset | Given | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Does pretraining help on these images? `unmask compare`: fine-tuned against scratch, intervals and a verdict.
+
+    The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
+    the last finished training. Arguments as in `pretrain`; fields of one of the recipes stand under its name:
+    `pretrain={"epochs": 50}, finetune={"lr": 1e-3}`.
+
+    Raises:
+        UserError: any bad input, before the first training.
+    """
+    config = _configuration(CompareConfig, data, recipe, encoder, settings)
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    return Comparison(run_comparison(config, Path(out), dataset=dataset, **flags))
+
+
+def demo(out: StrPath = "runs/demo", *, progress: bool = True) -> Comparison:
+    """The whole job on the built-in data in a few minutes: `unmask demo`. Continued where `out` is there."""
+    return Comparison(demonstration.demo(Path(out), progress=progress))
+
+
+def audit_runs(
+    runs: Sequence[StrPath],
+    out: StrPath,
+    *,
+    data: str | DataConfig | None = None,
+    config: AuditConfig | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> Audit:
+    """Which features did trained networks capture? `unmask audit`: finished networks side by side on the same images.
+
+    Args:
+        runs: folders of fine-tunings and trainings from scratch, or their .safetensors files.
+        out: folder to write: audit.json, audit.html, pictures.
+        data: where the images come from. Default: the data of the first run folder. Size and channels are those of
+            the networks.
+        config: how the networks are looked at.
+        overwrite: replace an earlier audit in `out`.
+        progress: show progress bars.
+        **settings: fields that differ from `data` and `config`, named like the flags: `images=64`.
+
+    Raises:
+        UserError: bad input, before anything is measured.
+    """
+    networks = tuple(Path(run) for run in runs)
+    found = data if isinstance(data, DataConfig) else data_for_audit(data, networks)
+    asked = change(AuditRun(networks=networks, data=found, audit=config or AuditConfig()), settings)
+    folder = run_audit(asked.networks, asked.data, Path(out), asked.audit, overwrite=overwrite, progress=progress)
+    return Audit(folder)
+
+
+def _configuration(
+    kind: type[C], data: StrPath | C, recipe: str | None, encoder: str | None, settings: Mapping[str, Any]
+) -> C:
+    """The configuration that arguments ask for.
+
+    Raises:
+        UserError: a setting is unknown, or its value is not allowed; a recipe beside a complete configuration.
+    """
+    pretrained = settings.get("pretrained") or (None,)
+    start = settings.get("init") or next(iter(pretrained))
+    start = None if start is None else fspath(start)
+    if isinstance(data, str | PathLike):
+        config = configured(kind, name=recipe, data=fspath(data), start=start, encoder=encoder)
+    elif isinstance(data, kind):
+        config = configured(kind, data, name=recipe, start=start, encoder=encoder)
+    else:
+        raise UserError(f"data: expected a path, a name, or a {kind.__name__}, found a {type(data).__name__}")
+    return change(config, settings)

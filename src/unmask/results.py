@@ -1,0 +1,117 @@
+"""Finished runs as Python objects: paths of their folders, and what is in them, read when it is asked for."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config.audit import AuditRun
+from unmask.report.audit import AuditReport
+from unmask.runs.files import read_json
+from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, REPORT_FILE, SUMMARY_FILE
+from unmask.runs.metrics import Row
+from unmask.runs.read import read_config, read_environment, read_record, read_training
+from unmask.runs.records import ClassificationResult, Environment, Scores
+
+
+@dataclass(frozen=True, init=False)
+class RunFolder(PathLike[str]):
+    """The folder of a run; `open`, `Path` and every function of `unmask` that wants a run take it as one."""
+
+    folder: Path
+
+    def __init__(self, folder: str | PathLike[str]) -> None:
+        object.__setattr__(self, "folder", Path(folder))
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def environment(self) -> Environment | None:
+        """Versions, hardware, data and notes of the run; None before it began."""
+        return read_environment(self.folder)
+
+
+class Pretraining(RunFolder):
+    """A pretraining."""
+
+    @property
+    def config(self) -> PretrainConfig:
+        """Everything that determined it."""
+        return cast(PretrainConfig, read_config(self.folder))
+
+    @property
+    def metrics(self) -> list[Row]:
+        """What was logged: rows of training and of validation, in order."""
+        return read_training(self.folder).metrics
+
+
+class Classification(RunFolder):
+    """A fine-tuning, or a training from scratch."""
+
+    @property
+    def config(self) -> ClassifyConfig:
+        """Everything that determined it."""
+        return cast(ClassifyConfig, read_config(self.folder))
+
+    @property
+    def metrics(self) -> list[Row]:
+        """What was logged: rows of training and of validation, in order."""
+        return read_training(self.folder).metrics
+
+    @property
+    def result(self) -> ClassificationResult:
+        """Everything in result.json."""
+        return cast(ClassificationResult, read_training(self.folder).result)
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """Scores by set of images: "val" and the test sets."""
+        return self.result.metrics
+
+
+class Comparison(RunFolder):
+    """A comparison of pretraining with training from scratch."""
+
+    @property
+    def config(self) -> CompareConfig:
+        """Everything that determined it."""
+        return cast(CompareConfig, read_config(self.folder))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Everything in summary.json: docs/comparison.md lists the fields."""
+        return cast(dict[str, Any], read_json(self.folder / SUMMARY_FILE))
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Whether pretraining helped, per budget, by how much and how sure that is; the primary one first."""
+        return list(self.summary["verdicts"])
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.folder / REPORT_FILE
+
+
+class Audit(RunFolder):
+    """An audit of networks side by side."""
+
+    @property
+    def config(self) -> AuditRun:
+        """Everything that determined it."""
+        return cast(AuditRun, read_config(self.folder))
+
+    @property
+    def numbers(self) -> AuditReport:
+        """Everything in audit.json: docs/audit.md lists the fields."""
+        return read_record(AuditReport, self.folder / AUDIT_FILE)
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.folder / AUDIT_PAGE
