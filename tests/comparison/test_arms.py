@@ -71,9 +71,7 @@ def test_every_field_is_planned(config: CompareConfig) -> None:
     ARMS[PROBE.name] = arm
     other = replace(RECIPE, head_steps=0)
     config = replace(config, scratch_candidates=(RECIPE, other))
-    one = trial_config(
-        config, TrialKey(3, 0, arm.name, None), encoders={}, chosen={3: 1}, seen=60, classes=3, mask_cell=4
-    )
+    one = trial_config(config, TrialKey(3, 0, arm.name, None), encoders={}, chosen={3: 1}, seen=60, classes=3)
     assert (one.init, one.recipe.head_steps, one.hide_cells, one.hide_cell) == (config.given, 0, 0.75, 4)
     assert arm.name in {key.arm for key in audited_trials(config)[0]}
 

@@ -62,7 +62,6 @@ def test_arms_are_paired(config: CompareConfig) -> None:
         "chosen": {3: 0, 5: 1},
         "seen": 60,
         "classes": 3,
-        "mask_cell": 4,
     }
     made = {
         arm: trial_config(config, TrialKey(3, 1, arm, 0 if "mrp" in arm else None), **arguments)  # type: ignore[arg-type]

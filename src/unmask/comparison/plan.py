@@ -114,7 +114,6 @@ def trial_config(
     chosen: Mapping[int, int],
     seen: int,
     classes: int,
-    mask_cell: int | None,
 ) -> ClassifyConfig:
     """The configuration of one trial. All arms of a (budget, draw) share the labelled subset and the training seed.
 
@@ -125,7 +124,6 @@ def trial_config(
         chosen: the candidate of tuned arms per budget.
         seen: images that one pretraining goes through.
         classes: how many there are.
-        mask_cell: side of a mask cell in pixels, for arms that hide cells.
     """
     arm = ARMS[key.arm]
     init = config.given if arm.start == "given" else None
@@ -144,7 +142,7 @@ def trial_config(
         seed=derive_seed(config.seed, "training", key.draw),
         subset_seed=derive_seed(config.seed, "draw", key.draw),
         hide_cells=HIDDEN if arm.hides_cells else 0.0,
-        hide_cell=mask_cell,
+        hide_cell=config.pretrain.mask.cell,
     )
 
 

@@ -64,13 +64,14 @@ def compare(
         data = halve_validation(data, config.seed)
     asked = config
     config, of_runs = as_pretrained(config, data)
-    mask_cell = _check(config, data)
+    _check_data(config, data)
+    _check_encoder(config, data)
     if claim_folder(out, asked, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
     for note in of_runs if progress else ():
         tqdm.write(f"note: {note}", file=sys.stderr)
     jobs = config.jobs or default_jobs()
-    work = Work(config, out, data, mask_cell)
+    work = Work(config, out, data)
     with _clock(out, started) as spent:
         notes = _fill(work, jobs, of_runs, progress)
         with of_a_run(out):
@@ -118,8 +119,8 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
     return notes
 
 
-def _check(config: CompareConfig, data: Dataset) -> int | None:
-    """Everything that could fail later fails now. Returns the side of a mask cell."""
+def _check_data(config: CompareConfig, data: Dataset) -> None:
+    """Raise UserError where data, budgets or arms would fail later."""
     parts = {"training": data.train, "validation": data.val, "test": next(iter(data.tests.values()), None)}
     lacking = [name for name, images in parts.items() if images is None or not len(images)]
     if data.train is None or lacking:
@@ -132,6 +133,10 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
     if config.finetune.optimiser.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
+
+
+def _check_encoder(config: CompareConfig, data: Dataset) -> None:
+    """Raise UserError where the encoder takes none of the weights, or cannot keep cells hidden that some arm hides."""
     model = build_model(
         config.encoder, channels=data.format.channels, image_size=data.format.size, classes=len(data.classes), seed=0
     )
@@ -142,9 +147,8 @@ def _check(config: CompareConfig, data: Dataset) -> int | None:
             raise UserError(f"pretrained: {run} was trained at {card.format.size}, the data is {data.format.size}")
     if config.given is not None:
         initialise(model, config.given, config.encoder, channels=data.format.channels)
-    if not any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
-        return None
-    return masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense").cell
+    if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
+        masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense")
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:

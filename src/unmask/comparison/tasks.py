@@ -35,8 +35,6 @@ class Work:
     config: CompareConfig
     out: Path
     data: Dataset
-    mask_cell: int | None
-    """Side of a mask cell in pixels, for arms that hide cells."""
 
     @property
     def encoders(self) -> dict[Start, list[Path]]:
@@ -98,7 +96,6 @@ class Work:
                 chosen=chosen or {},
                 seen=images_seen(self.config, len(self.data.pretrain)),
                 classes=len(self.data.classes),
-                mask_cell=self.mask_cell,
             )
             tasks.append((run_trial, (one, key, self.out, network)))
         return tasks
