@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unmask.recipes.choose import recipe
     from unmask.report.page import write_report
     from unmask.results import Audit, Classification, Comparison, Pretraining
-    from unmask.weights import load_weights
+    from unmask.weights import load_model, load_weights
 
 __all__ = [
     "Audit",
@@ -41,6 +41,7 @@ __all__ = [
     "export",
     "finetune",
     "load_data",
+    "load_model",
     "load_weights",
     "masked_encoder",
     "predict",
@@ -63,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
         "embed": "unmask.deploy.embed",
         "export": "unmask.deploy.export",
         "load_data": "unmask.data.load",
+        "load_model": "unmask.weights",
         "load_weights": "unmask.weights",
         "masked_encoder": "unmask.encoders.masked",
         "predict": "unmask.deploy.predict",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unmask.config import EncoderConfig, from_json, to_json
 from unmask.data.image_format import ImageFormat
 from unmask.data.load import Dataset
+from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.layout import ENCODER_FILE
 from unmask.training.checkpoint import load_tensors, save_tensors
@@ -55,7 +56,50 @@ def load_weights(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Card | N
         raise UserError(f"{path}: {error}") from None
 
 
-def resolve_weights(init: str, *, field: str = "init") -> Path:
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network with its trained weights, and the card that says what it takes and gives."""
+
+    module: nn.Module
+    """In evaluation mode; gives the logits of `card.classes`, or pooled features if there are none."""
+    card: Card
+
+
+def load_model(path: str | Path, *, field: str = "path") -> Model:
+    """The network of a run folder or of a file of weights that unmask has written, built as its card says.
+
+    The network takes images [B, C, H, W] as `card.format.prepare(x)` gives them for pixel values x as stored in files.
+
+    Args:
+        path: a run folder of pretrain, finetune or scratch, or a .safetensors file.
+        field: what errors about the path begin with.
+
+    Raises:
+        UserError: no such folder or file, no card, or weights that do not fit their own card.
+    """
+    file = resolve_weights(path, field=field)
+    tensors, card = load_weights(file)
+    if card is None:
+        raise UserError(f"{file}: has no card, so that nothing says how to build and feed it; is it a run of unmask?")
+    module = build_from_card(card)
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        name = card.encoder.encoder
+        raise UserError(f"{file}: does not hold the weights of its encoder {name}: {first[0].strip()}") from None
+    return Model(module.eval(), card)
+
+
+def build_from_card(card: Card, *, seed: int = 0) -> nn.Module:
+    """The network that a card describes, with random weights."""
+    wanted = card.format
+    return build_model(
+        card.encoder, channels=wanted.channels, image_size=wanted.size, classes=len(card.classes), seed=seed
+    )
+
+
+def resolve_weights(init: str | Path, *, field: str = "init") -> Path:
     """The safetensors file meant by a run folder or a path. Raises UserError where there is none."""
     path = Path(init)
     if path.is_dir():
@@ -68,7 +112,8 @@ def resolve_weights(init: str, *, field: str = "init") -> Path:
         )
         raise UserError(f"{path}: holds no {ENCODER_FILE}; {mend}")
     if not path.exists():
-        raise UserError(f"{field}: {init} is neither a run folder nor a weights file (nor timm:pretrained)")
+        other = " (nor timm:pretrained)" if field == "init" else ""
+        raise UserError(f"{field}: {init} is neither a run folder nor a weights file{other}")
     return path
 
 

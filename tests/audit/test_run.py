@@ -186,7 +186,7 @@ def test_mistakes_end_with_one_line_and_code_2(
     larger = _file(tmp_path / "larger.safetensors", _card(size=(32, 32)))
     fewer = _file(tmp_path / "fewer.safetensors", _card(), classes=2)
     mistakes: list[tuple[list[str], str]] = [
-        ([str(tmp_path / "nowhere")], "no such run folder or file"),
+        ([str(tmp_path / "nowhere")], "is neither a run folder nor a weights file"),
         ([str(tmp_path / "empty")], "holds no encoder.safetensors"),
         ([str(tmp_path / "table")], "a comparison keeps no fine-tuned networks"),
         ([str(headless)], "without a head"),

@@ -69,15 +69,15 @@ def test_a_format_that_holds_a_wider_type_gives_the_same_input() -> None:
     """8-bit values read as 16 bits or as floats: the range is 257 times wider, or 255 times narrower."""
     narrow = ImageFormat((2, 2), 1, "uint8", (50.0, 180.0), True, (0.4,), (0.2,))
     values = np.array([[[0, 60], [170, 255]]], np.uint8)
-    expected = narrow.normalize(narrow.rescale(to_format(values, narrow).float()))
+    expected = narrow.prepare(to_format(values, narrow))
     for kind in ("uint8", "uint16", "float32"):
         wide = narrow.holding(kind)  # type: ignore[arg-type]
         assert wide.kind == kind
-        torch.testing.assert_close(wide.normalize(wide.rescale(to_format(values, wide).float())), expected)
+        torch.testing.assert_close(wide.prepare(to_format(values, wide)), expected)
     assert wide.holding("uint8") == wide
 
 
 def test_a_plain_format_only_counts_from_0_to_1() -> None:
     for kind, top in TOP.items():
         plain = ImageFormat.plain((1, 2), 1, kind)
-        assert plain.normalize(plain.rescale(torch.tensor([[[0.0, top]]]))).tolist() == [[[0.0, 1.0]]]
+        assert plain.prepare(torch.tensor([[[0.0, top]]])).tolist() == [[[0.0, 1.0]]]

@@ -37,7 +37,7 @@ from unmask.errors import UserError
 from unmask.runs.files import read_json
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import save_tensors
-from unmask.weights import load_weights
+from unmask.weights import load_model, load_weights, save_weights
 
 
 def _expected(run: Path, images: np.ndarray, folder: Path) -> torch.Tensor:
@@ -149,11 +149,33 @@ def test_torch_export(
 def test_safetensors_hold_any_network(unstrided_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that timm alone cannot build: the card in the file's header rebuilds it."""
     folder = export(unstrided_run, "safetensors", tmp_path / "out").folder
-    model = _run_card(folder, monkeypatch)["model"]
-    inputs = torch.randn(2, 1, 16, 16)
+    names = _run_card(folder, monkeypatch)
+    images = _images()
     with torch.no_grad():
-        assert torch.equal(model(inputs), read_trained(unstrided_run).model(inputs))
+        for model in (
+            names["model"],
+            load_model(unstrided_run),
+            load_model(str(unstrided_run / "encoder.safetensors")),
+        ):
+            assert model.card == read_trained(unstrided_run).card
+            found = model.module(model.card.format.prepare(torch.from_numpy(images)))
+            assert torch.equal(found, _expected(unstrided_run, images, tmp_path))
+    assert names["logits"].shape == (1, 3)
     assert read_json(folder / "card.json")["format"]["size"] == [16, 16]
+
+
+def test_what_is_no_model_is_named(cnn_run: Path, tmp_path: Path) -> None:
+    """No file, a file without a card, and weights of another network than the card says."""
+    with pytest.raises(UserError, match=r"path: .*gone is neither a run folder nor a weights file$"):
+        load_model(tmp_path / "gone")
+    weights, card = load_weights(cnn_run / "encoder.safetensors")
+    save_tensors(tmp_path / "bare.safetensors", weights, {})
+    with pytest.raises(UserError, match=r"bare\.safetensors: has no card"):
+        load_model(tmp_path / "bare.safetensors")
+    assert card is not None
+    save_weights(tmp_path / "other.safetensors", weights, replace(card, classes=("a", "b")))
+    with pytest.raises(UserError, match=r"other\.safetensors: does not hold the weights of its encoder resnet10t"):
+        load_model(tmp_path / "other.safetensors")
 
 
 @pytest.mark.parametrize("to", ["onnx", "torch-export"])

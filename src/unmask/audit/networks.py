@@ -9,12 +9,11 @@ from torch import Tensor
 from unmask.audit.protocol import Audited
 from unmask.data.image_format import ImageFormat
 from unmask.data.load import Dataset
-from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs.layout import COMPARISON, CONFIG_FILE, ENCODER_FILE, distinct_names
+from unmask.runs.layout import COMPARISON, CONFIG_FILE, distinct_names
 from unmask.runs.read import is_run, parse_config, read_environment
 from unmask.stages.statistics import reestimate_batchnorm
-from unmask.weights import Card, load_weights
+from unmask.weights import Card, Model, build_from_card, load_model, resolve_weights
 
 _INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))
 
@@ -25,18 +24,22 @@ class Weights:
 
     name: str
     file: Path
-    card: Card
-    tensors: dict[str, Tensor]
+    model: Model
     fingerprint: str | None
     """Of the data it was trained on; None where the file does not tell."""
+
+    @property
+    def card(self) -> Card:
+        """What the file says of the network."""
+        return self.model.card
 
 
 def read_weights(paths: Sequence[Path]) -> list[Weights]:
     """Read networks that have a head.
 
     Raises:
-        UserError: none is given; there is none at a path; it has no classes; or they differ in classes, channels or
-            image size, so that they cannot be looked at on the same images.
+        UserError: none is given; there is none at a path, or it cannot be loaded; it has no classes; or they differ in
+            classes, channels or image size, so that they cannot be looked at on the same images.
     """
     if not paths:
         raise UserError("audit: give at least one folder of a fine-tuning or a training from scratch, or its weights")
@@ -64,17 +67,12 @@ def _read(path: Path, name: str) -> Weights:
             f"{path}: a comparison keeps no fine-tuned networks; train those of interest with unmask finetune and "
             "unmask scratch, and audit their folders"
         )
-    file = path / ENCODER_FILE if path.is_dir() else path
-    if not file.exists():
-        what = f"holds no {ENCODER_FILE}; is it a finished run?" if path.is_dir() else "no such run folder or file"
-        raise UserError(f"{path}: {what}")
-    tensors, card = load_weights(file)
-    if card is None:
-        raise UserError(f"{file}: its header tells neither encoder nor classes; give weights that unmask has written")
-    if len(card.classes) < 2:
+    file = resolve_weights(path, field="audit")
+    model = load_model(path, field="audit")
+    if len(model.card.classes) < 2:
         raise UserError(f'{file}: an encoder without a head; fine-tune it first, with `init="{path}"`')
     facts = read_environment(path) if path.is_dir() else None
-    return Weights(name, file, card, tensors, facts.data.fingerprint if facts is not None and facts.data else None)
+    return Weights(name, file, model, facts.data.fingerprint if facts is not None and facts.data else None)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -92,7 +90,7 @@ def build_networks(weights: Sequence[Weights], data: Dataset, seed: int) -> list
     The random network's BatchNorm statistics are those of the data, so that it is random, not broken.
 
     Raises:
-        UserError: the data have other classes than the networks, or a file does not hold what its card says.
+        UserError: the data have other classes than the networks.
     """
     networks = load_networks(weights, data)
     kinds = {repr(one.card.encoder): one for one in weights}
@@ -110,29 +108,15 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
                 f"{one.file}: its classes are {_short(one.card.classes)}, those of the data {_short(data.classes)}; "
                 "give the data it was trained on, or the like"
             )
-    return [_build(one, data) for one in weights]
+    return [_audited(one, data) for one in weights]
 
 
-def _build(one: Weights, data: Dataset) -> Audited:
-    card = one.card
-    model = build_model(
-        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=0
-    )
-    try:
-        model.load_state_dict(one.tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise UserError(
-            f"{one.file}: does not hold the weights of its encoder {card.encoder.encoder}: {first}"
-        ) from None
-    return Audited(one.name, model.eval(), preparation(card.format, data.format), path=str(one.file))
+def _audited(one: Weights, data: Dataset) -> Audited:
+    return Audited(one.name, one.model.module, preparation(one.card.format, data.format), path=str(one.file))
 
 
 def _random(one: Weights, data: Dataset, name: str, seed: int) -> Audited:
-    card = one.card
-    model = build_model(
-        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=seed
-    )
+    model = build_from_card(one.card, seed=seed)
     reestimate_batchnorm(model, data.pretrain)
     return Audited(name, model.eval(), preparation(data.format, data.format), control=True)
 

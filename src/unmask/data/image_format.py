@@ -66,6 +66,10 @@ class ImageFormat:
         mean, std = self.statistics()
         return torch.sub(values, mean, out=out).div_(std)
 
+    def prepare(self, stored: Tensor) -> Tensor:
+        """Stored values (..., C, H, W) of this size and number type as an encoder's input, float32."""
+        return self.normalize(self.rescale(stored.to(torch.float32, copy=True)))
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation as float32 (C, 1, 1)."""
         mean, std = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (self.mean, self.std))

@@ -50,11 +50,9 @@ def loading(trained: Trained, to: Format, *, normalised: bool) -> str:
         )
     if to == "safetensors":
         return (
-            "from pathlib import Path\n\nfrom unmask import build_model, load_weights\n\n"
-            f'weights, card = load_weights(Path("{WEIGHTS}"))\n'
-            'shape = {"channels": card.format.channels, "image_size": card.format.size}\n'
-            "model = build_model(card.encoder, classes=len(card.classes), **shape)\n"
-            "model.load_state_dict(weights)\nmodel.eval()\n"
+            f'import torch\n\nimport unmask\n\nmodel = unmask.load_model("{WEIGHTS}")\n'
+            f"images = torch.zeros{shape}  # pixel values as stored\n"
+            f"{output} = model.module(model.card.format.prepare(images))\n"
         )
     if to == "onnx":
         return (

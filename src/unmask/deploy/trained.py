@@ -6,10 +6,9 @@ from pathlib import Path
 from torch import nn
 
 from unmask.config import DataConfig
-from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.read import TrainingRun, read_training
-from unmask.weights import Card, load_weights, resolve_weights
+from unmask.weights import Card, load_model
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,6 @@ def read_trained(folder: Path) -> Trained:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a finished run")
     run = read_training(folder)
-    file = resolve_weights(str(folder))
-    tensors, card = load_weights(file)
-    if card is None:
-        raise UserError(f"{file}: has no card, so that nothing says how to build and feed it; is it a run of unmask?")
-    model = build_model(
-        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=0
-    )
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise UserError(f"{file}: does not fit {card.encoder.encoder}: {' '.join(str(error).split())}") from None
+    found = load_model(folder)
     precision = run.config.recipe.optimiser.precision
-    return Trained(run=run, model=model.eval(), card=card, data=run.config.data, precision=precision)
+    return Trained(run=run, model=found.module, card=found.card, data=run.config.data, precision=precision)

@@ -7,16 +7,13 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
 
 from unmask.config import to_json
 from unmask.deploy.agreement import Reference, require_agreement
 from unmask.deploy.trained import Trained
-from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.files import write_json
-from unmask.training.checkpoint import load_tensors
-from unmask.weights import Card, save_weights
+from unmask.weights import Card, load_model, save_weights
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"
@@ -110,13 +107,9 @@ def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> fl
     """Write model.safetensors, whose header holds the card, and the card as card.json; read them back and compare."""
     save_weights(folder / WEIGHTS, trained.model.state_dict(), trained.card)
     write_json(folder / "card.json", trained.card)
-    card = trained.card
-    model: nn.Module = build_model(
-        card.encoder, channels=card.format.channels, image_size=card.format.size, classes=len(card.classes), seed=1
-    )
-    model.load_state_dict(load_tensors(folder / WEIGHTS)[0], strict=True)
+    module = load_model(folder / WEIGHTS).module
     with torch.no_grad():
-        return require_agreement(model.eval(), expected.normalised, expected.outputs, what=WEIGHTS)
+        return require_agreement(module, expected.normalised, expected.outputs, what=WEIGHTS)
 
 
 def call_of_timm(card: Card, weights: str) -> str:
