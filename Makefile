@@ -3,12 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint types imports unit docs clean
+.PHONY: demo test quick lint types imports unit docs clean
 
 demo: $(STAMP)
 	$(BIN)/unmask demo
 
 test: lint types imports unit
+
+# Everything that takes less than two seconds a test. What it needs and does not find, it skips.
+quick: lint types imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -25,9 +29,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-# The tests' small networks are fastest with one thread a process.
+# The tests' small networks are fastest with one thread a process. PYTEST_FLAGS="--may-skip REASON" allows no other skip.
 unit: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 # The documentation as a site in site/. Warnings are errors; read it with: python -m http.server -d site
 docs: $(STAMP)

@@ -10,7 +10,16 @@ from forks import Forks
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option; without it tests may be skipped for any reason."""
-    parser.addoption("--may-skip", metavar="REASON", help="fail where a test is skipped for any other reason")
+    parser.addoption(
+        "--may-skip", metavar="REASON", action="append", help="fail where a test is skipped for any other reason"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What forks processes is slow."""
+    for item in items:
+        if "forks" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
 
 
 def _unwanted(config: pytest.Config) -> list[str]:
@@ -20,7 +29,7 @@ def _unwanted(config: pytest.Config) -> list[str]:
     if allowed is None or reporter is None:
         return []
     skipped = [(report.nodeid, str(report.longrepr[2])) for report in reporter.stats.get("skipped", [])]
-    return [f"{name}: {reason}" for name, reason in skipped if allowed not in reason]
+    return [f"{name}: {reason}" for name, reason in skipped if not any(part in reason for part in allowed)]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

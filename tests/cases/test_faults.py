@@ -11,6 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 
+@pytest.mark.slow
 @pytest.mark.case("a kill while saving left half a file")
 @pytest.mark.timeout(1800)
 def test_twenty_faults_are_survived() -> None:

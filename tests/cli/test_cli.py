@@ -126,6 +126,7 @@ def test_a_reader_that_has_seen_enough_gets_no_error() -> None:
     assert program.returncode == 141
 
 
+@pytest.mark.slow
 @pytest.mark.case("paths that are not ASCII could not be read")
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
     """Neither a Latin-1 terminal nor a path that is no UTF-8 ends a command with a traceback."""
@@ -280,6 +281,7 @@ def test_help_says_whose_defaults_it_shows(capsys: pytest.CaptureFixture[str], t
         assert default in said
 
 
+@pytest.mark.slow
 def test_occupied_folder_empty_folder_and_missing_classes(tmp_path: Path) -> None:
     """Through the real program: exit code 2, one line, everything still there."""
     (tmp_path / "full").mkdir()
@@ -308,6 +310,7 @@ def test_a_full_disk_may_swallow_the_line_but_not_the_exit_code() -> None:
         assert subprocess.run(words, stderr=full, timeout=60, check=False).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_end_to_end(tmp_path: Path) -> None:
     """The program on real files: pretrain, fine-tune, report; then resume of a finished run returns at once."""
     rng = np.random.default_rng(0)

@@ -111,6 +111,7 @@ def test_all_arms_vary_images_alike(config: CompareConfig) -> None:
         assert one.label_smoothing == before.label_smoothing
 
 
+@pytest.mark.slow
 def test_an_interrupt_drops_what_waits(tmp_path: Path) -> None:
     """A caller that stops after the first of eight tasks does not wait for the rest."""
     tasks = [(_touch, (tmp_path / str(index),)) for index in range(8)]
@@ -119,6 +120,7 @@ def test_an_interrupt_drops_what_waits(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) < 8
 
 
+@pytest.mark.slow
 def test_side_work_fills_the_time_and_no_more(tmp_path: Path) -> None:
     """While the body runs tasks are done; at its end what waits is dropped; a failed task is raised."""
     tasks = [(_touch, (tmp_path / str(index),)) for index in range(40)]
@@ -132,6 +134,7 @@ def test_side_work_fills_the_time_and_no_more(tmp_path: Path) -> None:
         time.sleep(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aside", [False, True])
 def test_sigterm_ends_the_workers(tmp_path: Path, aside: bool) -> None:
     """Work that would take minutes is left at once: a scheduler does not wait."""
@@ -144,6 +147,7 @@ def test_sigterm_ends_the_workers(tmp_path: Path, aside: bool) -> None:
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_clear_line(tmp_path: Path) -> None:
     """As where memory runs out: no traceback, and the way to go on."""
     with pytest.raises(UserError, match=r"fewer `jobs` or a smaller batch.*`resume=True`"):
@@ -272,6 +276,7 @@ def _check_interval(summary: dict) -> None:
         assert row["high"] == pytest.approx(interval.high)
 
 
+@pytest.mark.slow
 def test_jobs_do_not_change_the_numbers(config: CompareConfig, tmp_path: Path) -> None:
     """Two worker processes give the bits of none."""
     small = replace(config, budgets=(3,), arms=("mrp", "scratch_same", "probe_random"))
@@ -302,6 +307,7 @@ def test_existing_runs_are_used(config: CompareConfig, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_given_weights_have_their_arms(config: CompareConfig, tmp_path: Path) -> None:
     """The practitioner's alternative: weights from elsewhere, fine-tuned, and pretrained further."""
     small = replace(config, budgets=(3,), draws=1, arms=("mrp",))
@@ -312,6 +318,7 @@ def test_given_weights_have_their_arms(config: CompareConfig, tmp_path: Path) ->
     assert arms == {"given", "given_mrp", "scratch_same"}
 
 
+@pytest.mark.slow
 def test_an_audit_may_come_later(config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--resume --audit trains again the networks that it looks at, to the same numbers, and no other cell."""
     small = replace(config, budgets=(3,), arms=("mrp", "scratch_best", "scratch_compute", "probe_mrp"))

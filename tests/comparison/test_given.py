@@ -32,6 +32,7 @@ class Stripes(Dataset[tuple[torch.Tensor, int]]):
         return self.values[index], index % 2
 
 
+@pytest.mark.slow
 def test_jobs_and_resume_give_the_same_trials(tmp_path: Path) -> None:
     given = {"train": Stripes(40, 0), "val": Stripes(20, 1), "test": Stripes(20, 2)}
     recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)

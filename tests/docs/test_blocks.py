@@ -68,6 +68,7 @@ def test_every_flag_in_the_text_exists() -> None:
     assert not unknown
 
 
+@pytest.mark.slow
 def test_the_newcomers_path(newcomer: Path) -> None:
     """README from top to bottom: an answer, runs, a report, predictions, an export; timm has loaded it on the way."""
     _assert_answered(newcomer)
@@ -77,6 +78,7 @@ def test_the_newcomers_path(newcomer: Path) -> None:
     assert (newcomer / "exported/config.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_quick_start(tmp_path: Path) -> None:
     """The first page of the site, in a folder of its own."""
     _run_page(ROOT / "docs/index.md", own_folder(tmp_path))
@@ -91,6 +93,7 @@ def test_the_quick_start(tmp_path: Path) -> None:
     assert all(torch.equal(exported[name], tensor) for name, tensor in trained.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in pages() if p.name not in ALONE], ids=lambda page: page.name)
 def test_every_block_that_can_run_runs(page: Path, newcomer: Path, tmp_path: Path) -> None:
     """In a folder with the images and runs that the README made."""

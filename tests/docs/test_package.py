@@ -45,6 +45,7 @@ def _package_files() -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     """Every file below src, templates and py.typed among them; no test, no document."""
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
@@ -57,6 +58,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
     assert f"Version: {PROJECT['version']}\n" in text
 
 
+@pytest.mark.slow
 def test_the_sdist_can_build_test_and_document(built: Path) -> None:
     """Sources, tests, documentation, licence."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
@@ -66,6 +68,7 @@ def test_the_sdist_can_build_test_and_document(built: Path) -> None:
     assert not [name for name in names if name.startswith((".venv", "runs", "site/"))]
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_works(built: Path, tmp_path: Path) -> None:
     """Not editable, in a new environment that sees the other packages only, from another folder."""
     venv, work = tmp_path / "venv", tmp_path / "work"

@@ -36,6 +36,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     """No font, script, picture or style of another host: the site works without a network."""
     pages = list(site.rglob("*.html"))
@@ -46,6 +47,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert not re.search(r"(?:url\(|@import )[\"']?https?:", style.read_text(encoding="utf-8")), style
 
 
+@pytest.mark.slow
 def test_every_picture_has_words(site: Path) -> None:
     """A text alternative for those who do not see it."""
     images = [

@@ -30,6 +30,7 @@ def test_every_example_is_tested() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAYS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SAYS))
 def test_example(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -71,6 +72,7 @@ print(json.dumps({"text": [o.text for o in outputs if o.output_type == "stream"]
 """
 
 
+@pytest.mark.slow
 def test_theory_notebook(tmp_path: Path) -> None:
     """Every cell runs in a kernel of its own, with four classes and one seed instead of the preset."""
     done = subprocess.run(

@@ -45,10 +45,13 @@ FAMILIES = {  # name: (options that make it small, whether one visible cell equa
     "eva02_tiny_patch14_224": ({"depth": 2, "embed_dim": 48, "num_heads": 3, "patch_size": 16}, False),
     "swin_tiny_patch4_window7_224": ({"depths": (1, 1, 1, 1), "embed_dim": 24}, False),
 }
+LARGE = {"cspresnet50", "vgg11_bn", "darknet17", "repvgg_a0", "resnest14d", "wide_resnet50_2", "regnety_002"}
+LARGE |= {"resnext50_32x4d", "seresnet50"}
+"""Those that take a second or more."""
 
 
 @pytest.mark.case("dense convolution leaked hidden pixels, BatchNorm averaged zeros")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in FAMILIES])
 def test_the_laws_hold(name: str) -> None:
     options, isolated = FAMILIES[name]
     execution = "auto" if name.startswith("swin") else "dense"  # packed: test_packed.py, against dense

@@ -9,7 +9,7 @@ from PIL import Image
 from chromium import measure, needs_chromium, open_page
 from unmask.report.page import write_report
 
-pytestmark = needs_chromium
+pytestmark = [pytest.mark.slow, needs_chromium]
 Writer = Callable[..., Path]
 
 

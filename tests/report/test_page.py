@@ -259,6 +259,7 @@ def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     assert len(uri) < 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["{}", "[1, 2]", "3", '"x"', "null", '{"metrics": {"test": {"accuracy": "x"}}}'])
 @pytest.mark.parametrize("kind", ["comparison", "pretraining", "classification"])
 def test_edited_files_give_a_page_or_one_line(

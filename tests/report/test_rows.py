@@ -5,9 +5,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from unmask.report.page import write_report
 
 
+@pytest.mark.slow
 def test_tuning_has_a_row_of_its_own(tmp_path: Path, comparison_folder: Callable[..., Path]) -> None:
     """Three trials of 50 s each; a comparison without trials has no such row."""
     folder = comparison_folder(tmp_path / "run", draws=2, budgets=(10,))

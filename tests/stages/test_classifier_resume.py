@@ -71,6 +71,7 @@ def _terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.case("teacher, averages or BatchNorm statistics were lost on resuming")
 def test_killed_anywhere_it_ends_bit_equal(
     training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, stops: list[int]
@@ -90,6 +91,7 @@ def test_killed_anywhere_it_ends_bit_equal(
         _same(whole, finetune(config, part, resume=True, progress=False, dataset=data))
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_says_how_to_go_on(
     training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any
 ) -> None:
@@ -103,6 +105,7 @@ def test_sigterm_saves_and_says_how_to_go_on(
     _same(whole, scratch(config, tmp_path / "part", resume=True, progress=False, dataset=data))
 
 
+@pytest.mark.slow
 def test_a_folder_changes_no_bit(training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any) -> None:
     """Saving does not touch the training; and without a folder SIGTERM still ends it between two steps."""
     config = _config(training, with_optimiser)

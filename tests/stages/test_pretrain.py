@@ -102,6 +102,7 @@ def test_resume_is_bit_equal(
     assert read_metrics(whole) == read_metrics(part)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_below_the_patch_mean(
     with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
@@ -252,6 +253,7 @@ def test_every_decoder_trains(
     assert math.isfinite(read_metrics(run)[-1].val_loss)
 
 
+@pytest.mark.slow
 def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_path: Path, with_optimiser: Any) -> None:
     """A frozen teacher from a run, of the same encoder; it stays as it is, and what cannot be a teacher is refused."""
     first = pretrain(pretraining, tmp_path / "first", progress=False, dataset=data)

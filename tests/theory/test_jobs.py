@@ -47,6 +47,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_verification_ends_at_once(number: signal.Signals, code: int) -> None:
     """40 seeds are many minutes of work; the queue must not be worked off after the signal."""

@@ -44,6 +44,7 @@ def written(found: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_promised_figure_and_every_verdict_stands_on_the_page(found: Findings, written: Path) -> None:
     text = html.unescape(written.read_text(encoding="utf-8"))
     assert names(SWEEPS) == names(plan(paper_small())) == list(TITLES)
@@ -90,6 +91,7 @@ def test_bad_input_is_one_line(arguments: list[str], said: str, capsys: pytest.C
     assert said in told
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("width", [1280, 390])
 def test_text_is_legible_and_nothing_is_cut_off(written: Path, tmp_path: Path, width: int) -> None:
@@ -101,6 +103,7 @@ def test_text_is_legible_and_nothing_is_cut_off(written: Path, tmp_path: Path, w
     assert seen["smallest"] >= 8.9
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_no_console_message_and_no_request(written: Path, tmp_path: Path) -> None:
     said, asked = open_page(written, tmp_path, 1280)

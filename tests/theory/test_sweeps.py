@@ -157,6 +157,7 @@ def test_learners_on_features_seen_and_unseen(tiny: Setting) -> None:
     assert row["pretrained_holds_seen"] == 1.0
 
 
+@pytest.mark.slow
 def test_learners_over_mu_and_labels(tiny: Setting) -> None:
     few, taught = (
         sweep(replace(tiny, labels_per_class=n), [("labelled_single_share", [mu])], [0], learner_rows)[0]

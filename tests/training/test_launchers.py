@@ -17,7 +17,7 @@ from tiny import draw
 from unmask.runs.files import read_json
 from unmask.training.checkpoint import newest
 
-pytestmark = pytest.mark.timeout(0)  # They may take as long as they work: see scripts.py.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]  # They may take as long as they work: see scripts.py.
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 SMALL = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}', "--batch-size", "4", "--quiet")
 

@@ -17,7 +17,8 @@ import pytest
 
 from unmask.runs.metrics import read_metrics
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Foreign packages warn as they like.
+# Foreign packages warn as they like.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 DATA = '{"images": 24, "val_images": 12, "test_images": 12, "classes": 3, "size": 16, "part_size": 4}'
 RUN = f"""pretrain --data multiview --options '{DATA}' --encoder patchnet --encoder-options '{{"width": 8, "patch": 4}}'
 --cell 4 --target pixels --decoder linear --decoder-width 8 --steps 3 --batch-size 8 --quiet --out run --tracker"""
@@ -47,7 +48,7 @@ def _pretrain(tracker: str, folder: Path) -> Rows:
 
 def test_wandb_keeps_the_rows(tmp_path: Path) -> None:
     """Read from the transaction log that `wandb sync` would send."""
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb", reason="needs the tracker wandb")
     from wandb.proto.wandb_internal_pb2 import Record
 
     rows = _pretrain("wandb", tmp_path)
@@ -69,7 +70,7 @@ def test_wandb_keeps_the_rows(tmp_path: Path) -> None:
 
 def test_mlflow_keeps_the_rows(tmp_path: Path) -> None:
     """Read back by its client, with the settings as parameters."""
-    mlflow = pytest.importorskip("mlflow")
+    mlflow = pytest.importorskip("mlflow", reason="needs the tracker mlflow")
     rows = _pretrain("mlflow", tmp_path)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("unmask").experiment_id])
@@ -83,7 +84,7 @@ def test_mlflow_keeps_the_rows(tmp_path: Path) -> None:
 
 def test_trackio_keeps_the_rows(tmp_path: Path) -> None:
     """Read from its database."""
-    pytest.importorskip("trackio")
+    pytest.importorskip("trackio", reason="needs the tracker trackio")
     rows = _pretrain("trackio", tmp_path)
     with sqlite3.connect(tmp_path / "trackio/unmask.db") as database:
         found = database.execute("SELECT step, metrics FROM metrics WHERE run_name = 'run' ORDER BY id").fetchall()
