@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import tiny
 from scripts import script_environment
 from unmask import scratch
-from unmask.comparison.plan import CellKey
+from unmask.comparison.plan import TrialKey
 from unmask.comparison.table import _ensemble_accuracy
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimiserConfig
 from unmask.data.imageset import ImageSet
@@ -20,6 +20,7 @@ from unmask.data.load import load_data
 from unmask.errors import UserError
 from unmask.forward import Outputs, map_images, pooled_features
 from unmask.runs.files import read_json
+from unmask.runs.layout import LOGITS
 from unmask.training.checkpoint import save_tensors
 
 SCRIPT = """
@@ -151,10 +152,10 @@ def test_features_are_computed_where_the_model_is_and_its_mode_returns() -> None
 
 def test_an_ensemble_is_scored_on_what_all_its_members_could_read(tmp_path: Path) -> None:
     """Two members, each without one image: of the two others one is right."""
-    members = [CellKey("scratch_same", 3, draw, None) for draw in (0, 1)]
+    members = [TrialKey(3, draw, "scratch_same", None) for draw in (0, 1)]
     right = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
     for gone, key in enumerate(members):
         scores = right.clone()
         scores[gone] = torch.nan
-        save_tensors(tmp_path / f"{key.name}.safetensors", {"test": scores.half()}, {})
+        save_tensors(LOGITS.path(tmp_path, key.name), {"test": scores.half()}, {})
     assert _ensemble_accuracy(members, tmp_path, "test", torch.tensor([0, 0, 1, 0])) == 0.5

@@ -1,20 +1,26 @@
 """Probe trials: where the encoder runs, and what is read from its features."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
 import tiny
 from unmask.comparison import train_trial
-from unmask.comparison.table import scores_of
-from unmask.config import ClassifyConfig, to_json
+from unmask.comparison.plan import TrialKey
+from unmask.config import ClassifyConfig
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
-from unmask.forward import Outputs
+from unmask.evaluate.knn import knn_predict
+from unmask.runs.files import read_json
+from unmask.runs.layout import LOGITS, TRIALS
+from unmask.stages.classifier import build_classifier, labelled_subset
+from unmask.training.checkpoint import load_tensors
 
-META = torch.device("meta")
+CONFIG = ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3)
+KEY = TrialKey(3, 0, "probe_random", None)
 
 
 @pytest.fixture(scope="module")
@@ -23,33 +29,33 @@ def data() -> Dataset:
     return load_data(tiny.DATA, labels=True, progress=False)
 
 
-def test_the_encoder_runs_on_the_accelerator(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With torch's device without storage in place of a GPU: the model is there before its first batch."""
-    seen = []
-
-    def features(model: nn.Module, images: ImageSet) -> Outputs:
-        seen.append(next(model.parameters()).device)
-        return Outputs(images, torch.randn(len(images), 4), torch.arange(len(images)))
-
-    monkeypatch.setattr(train_trial, "build_engine", lambda _: SimpleNamespace(device=META))
-    monkeypatch.setattr(train_trial, "pooled_features", features)
-    train_trial._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
-    assert set(seen) == {META}
+def test_the_encoder_runs_on_the_accelerator(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device without storage in place of a GPU: features are computed there, and there are none to bring back."""
+    monkeypatch.setattr(train_trial, "build_engine", lambda _: SimpleNamespace(device=torch.device("meta")))
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        train_trial.run_trial(CONFIG, KEY, tmp_path, None, data)
 
 
-def test_neighbours_vote_on_the_features_of_the_probe(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Features that name the class, but another one for images without part 1: all right there, and none."""
-    wrong = data.tests["single_2"]
+def test_scores_are_those_of_the_encoders_features(data: Dataset, tmp_path: Path) -> None:
+    """On every split: the vote of the nearest training images, and the accuracy of the probe's own logits."""
+    (tmp_path / "trials").mkdir()
+    train_trial.run_trial(CONFIG, KEY, tmp_path, None, data)
+    found = read_json(TRIALS.path(tmp_path, KEY.name))["metrics"]
+    logits = load_tensors(LOGITS.path(tmp_path, KEY.name))[0]
+    encoder = build_classifier(CONFIG, data).eval()
 
-    def features(_: nn.Module, images: ImageSet) -> Outputs:
-        values = torch.eye(3)[(images.labels + (images is wrong)) % 3]
-        return Outputs(images, values, torch.arange(len(images)))
+    @torch.no_grad()
+    def features(images: ImageSet) -> Tensor:
+        (batch,) = images.batches(torch.arange(len(images)), len(images))
+        return encoder.forward_head(encoder.forward_features(batch.images), pre_logits=True)
 
-    monkeypatch.setattr(train_trial, "pooled_features", features)
-    metrics, _, _ = train_trial._probe(ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3), data)
-    assert {name: scores.knn_accuracy for name, scores in metrics.items()} == {
-        name: float(name != "single_2") for name in ("val", *data.tests)
-    }
-    key = {"arm": "probe_random", "budget": 3, "draw": 0, "pretraining": None, "seconds": 1.0}
-    rows = [row for row in scores_of({**key, "metrics": to_json(metrics)}) if row["metric"] == "knn_accuracy"]
-    assert {row["split"]: row["value"] for row in rows}["single_2"] == 0.0
+    train = labelled_subset(CONFIG, data)
+    assert data.val is not None
+    for split, images in {"val": data.val, **data.tests}.items():
+        votes = knn_predict(features(train), train.labels, features(images), classes=3)
+        nearest = (votes.argmax(1) == images.labels).float().mean()
+        assert found[split]["knn_accuracy"] == pytest.approx(float(nearest)), split
+        if split != "val":
+            right = (logits[split].argmax(1) == images.labels).float().mean()
+            assert found[split]["accuracy"] == pytest.approx(float(right)), split
+    assert len({found[split]["knn_accuracy"] for split in found}) > 1
