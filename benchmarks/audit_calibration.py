@@ -26,13 +26,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unmask.audit.measures.auroc import auroc_matrix
-from unmask.audit.measures.known_parts import KnownParts, alternate, contrasts, single_part_accuracy, true_parts
+from unmask.audit.measures.known_parts import alternate, contrasts, single_part_accuracy
 from unmask.audit.measures.occlusion import asking, choose_grid, fill_images
 from unmask.audit.measures.part_units import THRESHOLD, captured_parts
 from unmask.audit.measures.stage_features import pooled_stages
 from unmask.audit.measures.sufficient_views import sufficient_views
 from unmask.config import EncoderConfig
+from unmask.data.known_parts import KnownParts
 from unmask.data.multiview import MultiViewConfig, draw_multiview, textures
+from unmask.data.multiview_source import true_parts
 from unmask.encoders.build import build_model
 from unmask.encoders.patchnet import PatchNet
 from unmask.runs.files import read_json, write_json

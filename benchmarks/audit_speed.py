@@ -126,7 +126,7 @@ def main() -> int:
     wanted = parser.parse_args()
     torch.set_num_threads(wanted.threads)
     dataset = load_data(DATA, labels=True, progress=False)
-    data = choose_images(dataset, DATA, AuditConfig())
+    data = choose_images(dataset, AuditConfig())
     files = networks(wanted.out, dataset, data)
     network = load_networks(read_weights(files[:1]), dataset)[0]
     images = network.prepare(data.pixels[:64])

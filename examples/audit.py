@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
     config = AuditConfig(images=90, split="multi", pictures=4)
     dataset = unmask.load_data(DATA, labels=True, progress=False)
     networks = build_networks(read_weights(folders), dataset, config.seed)
-    images = choose_images(dataset, DATA, config)
+    images = choose_images(dataset, config)
     findings = [measure(networks, images, config) for measure in (measure_confidence, measure_parts)]
     asked = AuditRun(networks=tuple(folders), data=DATA, audit=config)
     written = write_audit(

@@ -220,13 +220,13 @@ def dataset() -> Dataset:
 def test_images_are_balanced_and_keyed(dataset: Dataset) -> None:
     """Equally many of each class; the same ones again; the first 10 of 20 are the 10; all where more are asked for."""
     few, more, other = (
-        choose_images(dataset, DATA, AuditConfig(images=n, seed=seed)) for n, seed in ((10, 0), (20, 0), (10, 1))
+        choose_images(dataset, AuditConfig(images=n, seed=seed)) for n, seed in ((10, 0), (20, 0), (10, 1))
     )
     assert sorted(torch.bincount(few.labels).tolist()) == [3, 3, 4]
     assert few.names == more.names[:10]
     assert few.names != other.names
     assert torch.equal(few.pixels, more.pixels[:10])
-    assert len(choose_images(dataset, DATA, AuditConfig(images=1000)).labels) == 45
+    assert len(choose_images(dataset, AuditConfig(images=1000)).labels) == 45
 
 
 def test_each_network_gets_the_normalisation_it_was_trained_with(dataset: Dataset) -> None:

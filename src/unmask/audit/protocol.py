@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from unmask.config import AuditConfig, DataConfig
+from unmask.config import AuditConfig
 from unmask.data.load import Dataset
 from unmask.report.blocks import Section
 from unmask.runs.records import AuditDifference
@@ -49,9 +49,7 @@ class AuditData:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     dataset: Dataset
-    """All splits, for measures that need more (other test sets, training images)."""
-    config: DataConfig
-    """Where they come from: `data == "multiview"` with `options` has known parts."""
+    """All splits, for measures that need more (other test sets, training images, known parts)."""
 
 
 N = TypeVar("N")

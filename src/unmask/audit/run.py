@@ -60,10 +60,10 @@ def audit_runs(
     check_folder(out, asked, overwrite=overwrite)
     weights = read_weights(paths)
     card = weights[0].card
-    form = replace(data, image_size=card.format.size, channels=card.format.channels)
-    dataset = load_data(form, labels=True, progress=progress)
+    wanted = replace(data, image_size=card.format.size, channels=card.format.channels)
+    dataset = load_data(wanted, labels=True, progress=progress)
     networks = build_networks(weights, dataset, config.seed)
-    chosen = choose_images(dataset, form, config)
+    chosen = choose_images(dataset, config)
     findings = [describe_networks(networks, weights, chosen, config.split)]
     for measure in tqdm(MEASURES, desc="audit", disable=not progress):
         finding = measure(networks, chosen, config)
@@ -95,8 +95,7 @@ def audit_draws(
         [replace(one, name=arm) for arm, one in zip(draw, read_weights(list(draw.values())), strict=True)]
         for draw in draws
     ]
-    form = replace(data, image_size=weights[0][0].card.format.size, channels=weights[0][0].card.format.channels)
-    chosen = choose_images(dataset, form, config)
+    chosen = choose_images(dataset, config)
     first = build_networks(weights[0], dataset, config.seed)
     networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]
     found = audit_arms(networks, first[len(weights[0]) :], chosen, config, progress=progress)
@@ -105,7 +104,7 @@ def audit_draws(
     return write_audit(out, asked, [described, *found], fingerprint=dataset.fingerprint, overwrite=True)
 
 
-def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> AuditData:
+def choose_images(dataset: Dataset, config: AuditConfig) -> AuditData:
     """Images of the wanted split, equally many of each class as far as there are, drawn from the seed.
 
     Raises:
@@ -124,7 +123,6 @@ def choose_images(dataset: Dataset, form: DataConfig, config: AuditConfig) -> Au
         names=tuple(picked.names),
         classes=dataset.classes,
         dataset=dataset,
-        config=form,
     )
 
 

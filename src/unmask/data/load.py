@@ -13,6 +13,7 @@ from unmask.data.content import Digests, digest_rows, digest_stored, fingerprint
 from unmask.data.given import PREFIX, Given, read_given
 from unmask.data.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
+from unmask.data.known_parts import ImageParts
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.plan import PRETRAIN, Plan
 from unmask.data.read import read_source
@@ -54,6 +55,8 @@ class Dataset:
     """Group of each image of `train`, int64; None where the source has no groups."""
     val_groups: torch.Tensor | None = None
     """The same of `val`."""
+    parts: ImageParts | None = None
+    """The parts that images show, by their ids, where that is known."""
 
     def images(self, name: str) -> ImageSet:
         """A set by its name: "all" readable images, "pretrain", "train", "val", "test" or another test set.
@@ -124,6 +127,7 @@ def load_data(
         bad_files=(*source.damaged, *bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
         val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(VAL)]),
+        parts=source.parts,
     )
 
 

@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from unmask.config.serialise import from_json
 from unmask.config.validation import require, require_at_least, require_between, require_seed
-from unmask.data.source import TEST, TRAIN, VAL, Arrays, Source, split_array
-from unmask.errors import UserError
 from unmask.randomness import permutation, uniform
 
 Floats = NDArray[np.float32]
@@ -226,39 +223,3 @@ def _interpolation(size: int, knots: int) -> Floats:
 def _open(u: NDArray[np.float64]) -> NDArray[np.float64]:
     """From [0, 1) into the open interval, where the normal quantile is finite."""
     return u + 2.0**-54
-
-
-def read_multiview(options: dict[str, float | int | str | bool]) -> Source:
-    """The built-in data set: train as configured, validation and test with equal shares of multi and each part alone.
-
-    The test has the parts "multi", "single_1", ... "single_L".
-
-    Raises:
-        UserError: an unknown option, or a value of the wrong type or out of range.
-    """
-    known = MultiViewConfig.__dataclass_fields__
-    if unknown := sorted(set(options) - set(known)):
-        raise UserError(f"options: multiview has no option {unknown}: the options are {', '.join(known)}")
-    config = from_json(MultiViewConfig, options, "options")
-    drawn = {name: draw_multiview(config, name, shows) for name, shows in _shows(config).items()}
-    counts = [len(part.labels) for part in drawn.values()]
-    shows = _shows(config)[TEST]
-    rows = np.arange(len(shows)) + counts[0] + counts[1]
-    tests = {"multi": rows[shows == 0]} | {f"single_{i}": rows[shows == i] for i in range(1, config.parts + 1)}
-    return Source(
-        names=tuple(f"{name}[{i}]" for name, n in zip(drawn, counts, strict=True) for i in range(n)),
-        labels=np.concatenate([part.labels for part in drawn.values()]),
-        classes=tuple(str(i) for i in range(config.classes)),
-        splits=split_array([name for name, n in zip(drawn, counts, strict=True) for _ in range(n)]),
-        images=Arrays(np.concatenate([part.images for part in drawn.values()])),
-        extra_tests=tests,
-    )
-
-
-def _shows(config: MultiViewConfig) -> dict[str, NDArray[np.int64]]:
-    """What every image of each split shows: 0 all parts, l part l only."""
-    u = uniform(config.seed, "train view", 0, np.arange(config.images), 2)
-    single = 1 + (u[:, 1] * config.parts).astype(np.int64)
-    train = np.where(u[:, 0] < config.single_view_share, single, 0)
-    cycle = config.parts + 1
-    return {TRAIN: train, VAL: np.arange(config.val_images) % cycle, TEST: np.arange(config.test_images) % cycle}

@@ -12,7 +12,7 @@ from unmask.data.given import PREFIX as GIVEN
 from unmask.data.huggingface import PREFIX as HUGGING_FACE
 from unmask.data.huggingface import read_huggingface
 from unmask.data.manifest import read_manifest
-from unmask.data.multiview import read_multiview
+from unmask.data.multiview_source import read_multiview
 from unmask.data.reading import reading_of
 from unmask.data.samples import Fields
 from unmask.data.shard_files import expand, find_shards, is_shards

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.data.known_parts import ImageParts
 from unmask.data.reading import DEFAULT, Reading
 from unmask.data.stored import File
 from unmask.data.texts import take
@@ -113,6 +114,8 @@ class Source:
     """Images of one group never part. Shape (N,)."""
     extra_tests: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """Named parts of the test split: rows."""
+    parts: ImageParts | None = None
+    """The parts that images show, by their rows, where that is known."""
     notes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     """One message for each container of images (shard) that could not be listed to its end."""
@@ -129,6 +132,7 @@ class Source:
             groups=None if self.groups is None else self.groups[rows],
             images=self.images.take(rows),
             extra_tests={},
+            parts=None,
         )
 
 

@@ -1,21 +1,23 @@
 """What is known of multiview images, and which of them tell whether a unit responds to a part."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from unmask.audit.measures.known_parts import (
-    KnownParts,
     alternate,
     contrasts,
     known_parts,
     single_part_accuracy,
-    true_parts,
     whole_accuracy,
     without_parts,
 )
 from unmask.config import DataConfig
+from unmask.data.known_parts import KnownParts
 from unmask.data.load import load_data
 from unmask.data.multiview import MultiViewConfig, draw_multiview, objects
+from unmask.data.multiview_source import true_parts
 from unmask.errors import UserError
 
 SMALL = DataConfig(
@@ -36,25 +38,39 @@ def drawn_parts() -> tuple[KnownParts, np.ndarray]:
 def test_the_truth_of_a_loaded_test_set_is_the_generators() -> None:
     truth, _ = drawn_parts()
     data = load_data(SMALL, labels=True, progress=False)
-    found = known_parts(SMALL, data)
+    found = known_parts(data)
     assert found is not None
     for name in ("labels", "shown", "faint", "boxes"):
         np.testing.assert_array_equal(getattr(found, name), getattr(truth, name))
     assert found.names == ("0.1", "0.2", "1.1", "1.2", "2.1", "2.2")
-    single = known_parts(SMALL, data, "single_2")
+    single = known_parts(data, "single_2")
     assert single is not None
     assert (single.shown == [False, True]).all()
-    assert known_parts(DataConfig(data="digits"), data) is None
+    assert known_parts(replace(data, parts=None)) is None
     with pytest.raises(UserError, match="'single_3' is unknown: the test sets are"):
-        known_parts(SMALL, data, "single_3")
+        known_parts(data, "single_3")
+
+
+def test_parts_are_found_by_ids_in_any_order_and_split() -> None:
+    """Of a training image what the generator drew; of test images what stands in the set."""
+    data = load_data(SMALL, labels=True, progress=False)
+    assert data.parts is not None
+    whole, ids = known_parts(data), np.array([44, 3, 39, 128])
+    assert whole is not None
+    mixed = data.parts.known(ids)
+    first = draw_multiview(CONFIG, "train", np.zeros(30, np.int64))
+    np.testing.assert_array_equal(mixed.boxes[1], first.boxes[3])
+    for name in ("labels", "shown", "faint", "boxes"):
+        found, expected = getattr(mixed, name), getattr(whole, name)
+        np.testing.assert_array_equal(found[[0, 2, 3]], expected[ids[[0, 2, 3]] - 39])
 
 
 def test_without_their_parts_images_are_the_same_elsewhere() -> None:
     still = DataConfig(data="multiview", options={**(SMALL.options or {}), "distractors": 0})
     data = load_data(still, labels=True, progress=False)
-    truth = known_parts(still, data)
+    truth = known_parts(data)
     assert truth is not None
-    pixels, bare = data.tests["test"].raw(range(90)), without_parts(still, data)
+    pixels, bare = data.tests["test"].raw(range(90)), without_parts(data)
     inside = np.zeros((90, 24, 24), bool)
     for image, part in zip(*np.nonzero(truth.shown), strict=True):
         top, left, bottom, right = truth.boxes[image, part]

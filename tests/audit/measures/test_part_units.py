@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from unmask.audit.measures.auroc import auroc_matrix
-from unmask.audit.measures.known_parts import Contrasts, KnownParts, alternate, contrasts
+from unmask.audit.measures.known_parts import Contrasts, alternate, contrasts
 from unmask.audit.measures.part_units import Capture, captured_parts, purity, whole_classes
+from unmask.data.known_parts import KnownParts
 
 K, L = 4, 2
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ CONFIG = AuditConfig(images=60)
 def data() -> AuditData:
     dataset = load_data(DATA, labels=True, progress=False)
     test = dataset.tests["test"].select(range(60))
-    return AuditData(test.raw(range(60)), test.labels, test.ids, test.names, dataset.classes, dataset, DATA)
+    return AuditData(test.raw(range(60)), test.labels, test.ids, test.names, dataset.classes, dataset)
 
 
 def detecting(name: str, known: Sequence[int], *, control: bool = False) -> Audited:
@@ -96,9 +97,7 @@ def test_units_are_shown_in_the_order_of_the_part_they_respond_to_most() -> None
 
 
 def test_where_parts_are_not_known_nothing_is_said(data: AuditData) -> None:
-    other = AuditData(
-        data.pixels, data.labels, data.ids, data.names, data.classes, data.dataset, DataConfig(data="digits")
-    )
+    other = replace(data, dataset=replace(data.dataset, parts=None))
     assert measure_parts([detecting("most", [0])], other, CONFIG) is None
 
 

@@ -9,40 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unmask.config import DataConfig
 from unmask.data.image_format import to_format
+from unmask.data.known_parts import KnownParts
 from unmask.data.load import Dataset
-from unmask.data.multiview import MultiViewConfig, draw_multiview, objects, places
 from unmask.errors import UserError
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class KnownParts:
-    """Ground truth of N images."""
-
-    classes: tuple[str, ...]
-    """The k names."""
-    labels: Ints
-    """(N,)."""
-    shown: Bools
-    """Which parts of its class an image shows, (N, L)."""
-    faint: Bools
-    """Parts of other classes that an image shows faintly (distractors), (N, k, L)."""
-    boxes: Ints
-    """Top, left, bottom, right (exclusive) of each part in pixels, (N, L, 4); -1 where it is absent."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The P names: "3.1" is the first part of class 3."""
-        return tuple(f"{name}.{part + 1}" for name in self.classes for part in range(self.shown.shape[1]))
-
-    def select(self, rows: Ints | Bools) -> "KnownParts":
-        """The truth of some of the images."""
-        return KnownParts(self.classes, self.labels[rows], self.shown[rows], self.faint[rows], self.boxes[rows])
 
 
 @dataclass(frozen=True)
@@ -85,68 +59,34 @@ def alternate(parts: KnownParts) -> Bools:
     return rank % 2 == 0
 
 
-def known_parts(config: DataConfig, data: Dataset, split: str = "test") -> KnownParts | None:
-    """The truth of a whole test set of the built-in multiview, in its order; None for any other data.
+def known_parts(data: Dataset, split: str = "test") -> KnownParts | None:
+    """The truth of a whole test set, in its order; None for data whose parts are not known.
 
     None, too, where validation images stand in for the test: their parts have no sets of their own.
 
     Args:
-        config: what `data` was loaded from.
-        data: gives the ids of the images.
+        data: gives the images and their parts.
         split: "test", "multi", "single_1", ...
 
     Raises:
         UserError: no such test set.
     """
-    if config.data != "multiview" or "multi" not in data.tests:
+    if data.parts is None or "multi" not in data.tests:
         return None
     if split not in data.tests:
         raise UserError(f"split = {split!r} is unknown: the test sets are {', '.join(data.tests)}")
-    settings = MultiViewConfig(**(config.options or {}))  # type: ignore[arg-type]
-    images = data.tests[split]
-    shown = np.zeros((len(images), settings.parts), bool)
-    members = {name: set(images.ids.tolist()) for name, images in data.tests.items()}
-    for row, id_ in enumerate(images.ids.tolist()):
-        everything = id_ in members["multi"]
-        shown[row] = [everything or id_ in members[f"single_{part + 1}"] for part in range(settings.parts)]
-    ids = images.ids.numpy() - settings.images - settings.val_images
-    return true_parts(settings, "test", ids, images.labels.numpy(), shown, data.classes)
+    return data.parts.known(data.tests[split].ids.numpy())
 
 
-def without_parts(config: DataConfig, data: Dataset) -> Tensor:
-    """The images of the test set "test" of multiview once more, without any part of their class: [N, C, H, W] in 0..1.
+def without_parts(data: Dataset) -> Tensor:
+    """The images of the test set "test" once more, without any part of their class: [N, C, H, W] in 0..1.
 
     Background, noise and faint parts of other classes are the same, number by number; only a faint part may lie
     elsewhere, where it would have overlapped the part that is gone.
     """
-    settings = MultiViewConfig(**(config.options or {}))  # type: ignore[arg-type]
-    shows = np.full(settings.test_images, settings.parts + 1)
-    ids = data.tests["test"].ids.numpy() - settings.images - settings.val_images
-    bare = draw_multiview(settings, "test", shows).images[ids]
+    assert data.parts is not None
+    bare = data.parts.removed(data.tests["test"].ids.numpy())
     return data.format.rescale(to_format(bare, data.format).float())
-
-
-def true_parts(
-    settings: MultiViewConfig, split: str, ids: Ints, labels: Ints, shown: Bools, classes: tuple[str, ...]
-) -> KnownParts:
-    """The truth of images drawn by `draw_multiview`, without drawing their pixels again.
-
-    Args:
-        settings: the distribution.
-        split: the stream of random numbers: train, val or test.
-        ids: place of each image in the stream, (N,).
-        labels: (N,).
-        shown: which of the class's parts each image shows, (N, L).
-        classes: the k names.
-    """
-    n, own = len(ids), settings.parts
-    which, strength = objects(settings, split, ids, labels, shown)
-    corners = places(settings, split, ids, strength > 0)[:, :own]
-    boxes = np.where(shown[:, :, None], np.concatenate([corners, corners + settings.part_size], 2), -1)
-    faint = np.zeros((n, settings.classes * own), bool)
-    rows, columns = np.nonzero(strength[:, own:] > 0)
-    faint[rows, which[:, own:][rows, columns]] = True
-    return KnownParts(classes, labels, shown, faint.reshape(n, settings.classes, own), boxes)
 
 
 def single_part_accuracy(predicted: Ints, parts: KnownParts) -> Floats:

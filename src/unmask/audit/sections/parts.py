@@ -14,7 +14,6 @@ from torch import Tensor
 
 from unmask.audit.measures.agreement import Overlap, overlap
 from unmask.audit.measures.known_parts import (
-    KnownParts,
     alternate,
     contrasts,
     known_parts,
@@ -27,6 +26,7 @@ from unmask.audit.measures.stage_features import pooled_stages, with_signs
 from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sections.part_figures import part_grid, unit_heatmap
 from unmask.config import AuditConfig
+from unmask.data.known_parts import KnownParts
 from unmask.encoders.stages import evaluating
 from unmask.inference.estimate import paired_interval
 from unmask.randomness import permutation
@@ -132,10 +132,10 @@ def look_at_parts(
 
 def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[PartNumbers] | None:
     """Captured parts, purity and accuracy on single parts of every network; None where the parts are not known."""
-    parts = known_parts(data.config, data.dataset, SPLIT)
+    parts = known_parts(data.dataset, SPLIT)
     if parts is None:
         return None
-    bare = without_parts(data.config, data.dataset)
+    bare = without_parts(data.dataset)
     found = {
         network.name: look_at_parts(network, data, parts, bare, config.batch_size, config.seed) for network in networks
     }
