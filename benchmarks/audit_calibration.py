@@ -33,8 +33,8 @@ from unmask.audit.measures.stage_features import pooled_stages
 from unmask.audit.measures.sufficient_views import sufficient_views
 from unmask.config import EncoderConfig
 from unmask.data.known_parts import KnownParts
-from unmask.data.multiview import MultiViewConfig, draw_multiview, textures
-from unmask.data.multiview_source import true_parts
+from unmask.data.sources.multiview import MultiViewConfig, draw_multiview, textures
+from unmask.data.sources.multiview_source import true_parts
 from unmask.encoders.build import build_model
 from unmask.encoders.patchnet import PatchNet
 from unmask.runs.files import read_json, write_json

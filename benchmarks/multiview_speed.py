@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from unmask.data.multiview import MultiViewConfig, draw_multiview
+from unmask.data.sources.multiview import MultiViewConfig, draw_multiview
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.shutil import copy
 
-from unmask.data.decode import decode, quiet
-from unmask.data.scan import read_header
+from unmask.data.decoding.decode import decode, quiet
+from unmask.data.headers import read_header
 from unmask.errors import UserError
 
 BANDS = (1, 2, 3, 4, 5, 8, 13)

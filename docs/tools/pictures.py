@@ -22,7 +22,7 @@ from torch import Tensor
 
 import unmask
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig
-from unmask.data.multiview import MultiViewConfig, draw_multiview
+from unmask.data.sources.multiview import MultiViewConfig, draw_multiview
 from unmask.masking import expand
 from unmask.recipes import small_cnn
 from unmask.theory.laws import critical_mask_ratio, fixed_point

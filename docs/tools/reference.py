@@ -30,7 +30,7 @@ from unmask.config import (
     TargetConfig,
 )
 from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
-from unmask.data.multiview import MultiViewConfig
+from unmask.data.sources.multiview import MultiViewConfig
 from unmask.recipes import RECIPES
 from unmask.theory.distribution import Distribution
 from unmask.theory.setting import Setting

@@ -15,8 +15,8 @@ from unmask.comparison.run import compare as run_comparison
 from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.config.audit import AuditRun
 from unmask.config.names import change
-from unmask.data.given import Given
 from unmask.data.load import Dataset
+from unmask.data.sources.torch_dataset import Given
 from unmask.errors import UserError
 from unmask.recipes import configured, data_for_audit
 from unmask.results import Audit, Classification, Comparison, Pretraining

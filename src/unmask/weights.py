@@ -10,7 +10,7 @@ import timm
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, from_json, to_json
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.encoders.build import build_model
 from unmask.errors import UserError

@@ -23,7 +23,7 @@ from unmask.config import (
     EncoderConfig,
     OptimiserConfig,
 )
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError

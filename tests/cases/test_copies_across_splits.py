@@ -9,7 +9,7 @@ from PIL import Image
 
 from tiny import draw, image_names, load, numbered
 from unmask.config import DataConfig
-from unmask.data.check import check_data
+from unmask.data.check.report import check_data
 from unmask.data.load import load_data
 
 

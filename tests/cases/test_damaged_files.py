@@ -9,7 +9,7 @@ import torch
 
 from tiny import draw, image_names, load, numbered, picture
 from unmask.config import AugmentConfig
-from unmask.data.decode import decode
+from unmask.data.decoding.decode import decode
 from unmask.errors import UserError
 
 

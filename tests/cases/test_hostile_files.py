@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from unmask.data.arrays import read_arrays
-from unmask.data.decode import decode
-from unmask.data.npy import free_memory
-from unmask.data.scan import read_header
+from unmask.data.decoding.decode import decode
+from unmask.data.decoding.npy import free_memory
+from unmask.data.headers import read_header
+from unmask.data.sources.arrays import read_arrays
 from unmask.errors import UserError
 from unmask.training.checkpoint import load_tensors
 
@@ -132,7 +132,7 @@ def test_an_array_larger_than_free_memory_is_refused(tmp_path: Path, monkeypatch
     """With both numbers, and before it is unpacked."""
     assert (free_memory() or 0) > 2**20
     np.savez_compressed(tmp_path / "x.npz", images=np.zeros((64, 1024, 1024), np.uint8))
-    monkeypatch.setattr("unmask.data.npy.free_memory", lambda: 2**25)
+    monkeypatch.setattr("unmask.data.decoding.npy.free_memory", lambda: 2**25)
     with pytest.raises(UserError, match=r"x\.npz: array images: takes 0\.1 GiB, and 0\.0 GiB of memory are free"):
         read_arrays(tmp_path / "x.npz", labels=False)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from unmask.cli.main import main
 from unmask.config import EncoderConfig, PretrainConfig, to_json
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.training.checkpoint import save_tensors

@@ -22,7 +22,7 @@ from unmask.config import (
     from_json,
     to_json,
 )
-from unmask.data.multiview import MultiViewConfig
+from unmask.data.sources.multiview import MultiViewConfig
 from unmask.errors import UserError
 from unmask.randomness import uniform
 from unmask.recipes import RECIPES

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unmask.data.arrays import read_arrays
-from unmask.data.decode import SUFFIXES, decode, quiet
-from unmask.data.manifest import read_manifest
-from unmask.data.scan import read_header
+from unmask.data.decoding.decode import SUFFIXES, decode, quiet
+from unmask.data.headers import read_header
+from unmask.data.sources.arrays import read_arrays
+from unmask.data.sources.manifest import read_manifest
 from unmask.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)

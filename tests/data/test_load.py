@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from unmask.config import DataConfig
-from unmask.data.image_format import ImageFormat, to_format
+from unmask.data.decoding.image_format import ImageFormat, to_format
 from unmask.data.load import Dataset, load_data
 from unmask.data.statistics import channel_statistics, value_range
 from unmask.errors import UserError
@@ -135,7 +135,7 @@ def test_a_class_that_is_tested_but_never_trained_is_refused(tmp_path: Path) -> 
 def test_images_that_are_not_finite_are_named_or_skipped_before_training(
     tmp_path: Path, suffix: str, cache_mib: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unmask.data.scan.PIECE", 1000)
+    monkeypatch.setattr("unmask.data.headers.PIECE", 1000)
     images = RNG.random((30, 8, 8))
     images[3, 0, 0], images[17, 7, 7], images[29, 1, 1] = np.nan, -np.inf, 1e300
     path = tmp_path / f"x{suffix}"

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unmask.config import DataConfig
-from unmask.data.check import check_data
+from unmask.data.check.report import check_data
 from unmask.data.load import load_data
-from unmask.data.source import split_array
+from unmask.data.sources.source import split_array
 from unmask.data.splits import assign_splits
 
 

@@ -24,7 +24,7 @@ import tiny
 import unmask
 from unmask.cli.main import main
 from unmask.config import PretrainConfig, TargetConfig
-from unmask.data.image_format import ImageFormat, Kind
+from unmask.data.decoding.image_format import ImageFormat, Kind
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export

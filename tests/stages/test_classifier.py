@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainConfig
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model

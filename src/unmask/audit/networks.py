@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from unmask.audit.protocol import Audited
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.runs.layout import COMPARISON, CONFIG_FILE, distinct_names

@@ -25,7 +25,7 @@ class CheckData:
 
     def run(self) -> int:
         """Check and print what was found. Raises UserError where there is nothing to check."""
-        from unmask.data.check import as_text, check_data
+        from unmask.data.check.report import as_text, check_data
 
         report = check_data(self.config, progress=not self.quiet)
         if self.json:

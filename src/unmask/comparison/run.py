@@ -19,8 +19,8 @@ from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
-from unmask.data.given import Given
 from unmask.data.load import Dataset, load_data, name_given
+from unmask.data.sources.torch_dataset import Given
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder

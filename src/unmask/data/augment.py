@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from unmask.config.data import AugmentConfig
-from unmask.data.image_format import LUMA
+from unmask.data.decoding.image_format import LUMA
 from unmask.randomness import uniform
 
 

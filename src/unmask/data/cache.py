@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.decode import quiet
-from unmask.data.image_format import ImageFormat, Kind, to_format
+from unmask.data.decoding.decode import quiet
+from unmask.data.decoding.image_format import ImageFormat, Kind, to_format
 from unmask.data.pixels import read_one
-from unmask.data.source import Arrays, Source
+from unmask.data.sources.source import Arrays, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from unmask.config.data import AugmentConfig
 from unmask.data.augment import augment_images
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.pixels import Pixels
-from unmask.data.texts import take
+from unmask.data.string_table import take
 from unmask.data.workers import prepared
 from unmask.errors import UserError
 

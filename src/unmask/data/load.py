@@ -8,20 +8,20 @@ import torch
 from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
+from unmask.data.assignment import PRETRAIN, Plan
 from unmask.data.cache import fill_cache, stored_bytes
-from unmask.data.content import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
-from unmask.data.given import PREFIX, Given, read_given
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.fingerprint import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
+from unmask.data.headers import scan
 from unmask.data.imageset import ImageSet
 from unmask.data.known_parts import ImageParts
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
-from unmask.data.plan import PRETRAIN, Plan
-from unmask.data.read import read_source
-from unmask.data.scan import scan
-from unmask.data.source import TRAIN, UNREADABLE, VAL, Source
+from unmask.data.sources.read import read_source
+from unmask.data.sources.source import TRAIN, UNREADABLE, VAL, Source
+from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
 from unmask.data.splits import assign_splits
 from unmask.data.statistics import channel_statistics, sample_rows, value_range
-from unmask.data.texts import take
+from unmask.data.string_table import take
 from unmask.errors import UserError
 
 ALL = "all"

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.decode import decode, named, quiet
-from unmask.data.image_format import ImageFormat, to_format
-from unmask.data.reading import Reading
-from unmask.data.source import Images
+from unmask.data.decoding.decode import decode, named, quiet
+from unmask.data.decoding.image_format import ImageFormat, to_format
+from unmask.data.decoding.reading import Reading
+from unmask.data.sources.source import Images
 from unmask.errors import UserError
 
 

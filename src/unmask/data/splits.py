@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.source import TEST, TRAIN, UNASSIGNED, UNLABELLED, VAL
+from unmask.data.sources.source import TEST, TRAIN, UNASSIGNED, UNLABELLED, VAL
 from unmask.randomness import permutation
 
 

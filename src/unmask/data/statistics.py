@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.image_format import TOP, Kind
+from unmask.data.decoding.image_format import TOP, Kind
 from unmask.randomness import permutation
 
 SMALLEST_STD = 1e-4

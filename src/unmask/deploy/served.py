@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 
 
 class Served(nn.Module):

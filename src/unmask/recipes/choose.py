@@ -88,7 +88,7 @@ def suggested(data: str) -> str:
 def _first_side(path: Path) -> int:
     from PIL import Image, UnidentifiedImageError
 
-    from unmask.data.decode import FORMATS
+    from unmask.data.decoding.decode import FORMATS
 
     files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
     images = [file for file in files if path.is_dir() and _is_image(file.name)]
@@ -111,7 +111,7 @@ def _is_image(name: str) -> bool:
 
 def _first_of_tar(path: Path) -> BytesIO:
     """The first image in a tar; nothing where there is none."""
-    from unmask.data.tar import places
+    from unmask.data.sources.tar import places
 
     with path.open("rb") as tar, suppress(UserError):
         for place in places(tar):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unmask.config import to_json
-from unmask.data.naming import one_line
+from unmask.data.file_names import one_line
 from unmask.errors import UserError
 from unmask.inference.summary import summarise
 from unmask.inference.table import METRICS

@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from unmask.config import ClassifyConfig
-from unmask.data.given import Given
 from unmask.data.load import Dataset
+from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import on_main, world_size
 from unmask.errors import UserError
 from unmask.runs.environment import describe_environment

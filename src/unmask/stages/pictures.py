@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from unmask.data.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.runs.files import atomic_path
 
 

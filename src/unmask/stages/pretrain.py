@@ -8,9 +8,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unmask.config import PretrainConfig
-from unmask.data.given import Given
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
+from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, world_size
 from unmask.masking import draw_masks
 from unmask.runs.environment import describe_environment

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
-from unmask.data.given import Given
 from unmask.data.load import Dataset, load_data, name_given
+from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.training.engine import build_engine

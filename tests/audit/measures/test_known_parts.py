@@ -16,8 +16,8 @@ from unmask.audit.measures.known_parts import (
 from unmask.config import DataConfig
 from unmask.data.known_parts import KnownParts
 from unmask.data.load import load_data
-from unmask.data.multiview import MultiViewConfig, draw_multiview, objects
-from unmask.data.multiview_source import true_parts
+from unmask.data.sources.multiview import MultiViewConfig, draw_multiview, objects
+from unmask.data.sources.multiview_source import true_parts
 from unmask.errors import UserError
 
 SMALL = DataConfig(

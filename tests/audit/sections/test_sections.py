@@ -20,7 +20,7 @@ from unmask.audit.sections.parts import measure_parts
 from unmask.audit.sections.sufficient_views import shuffled_labels
 from unmask.config import AuditConfig, DataConfig, to_json
 from unmask.data.load import load_data
-from unmask.data.multiview import MultiViewConfig, textures
+from unmask.data.sources.multiview import MultiViewConfig, textures
 from unmask.encoders.patchnet import PatchNet
 from unmask.report.blocks import Plate
 from unmask.report.html import draw_plate

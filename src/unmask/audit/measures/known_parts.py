@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unmask.data.image_format import to_format
+from unmask.data.decoding.image_format import to_format
 from unmask.data.known_parts import KnownParts
 from unmask.data.load import Dataset
 from unmask.errors import UserError

@@ -1,0 +1,103 @@
+"""Which rows of a source go into which set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
+from unmask.wording import plural
+
+PRETRAIN = "pretrain"
+COPY = "copy"
+"""Fate of an image that another split keeps, the one nearer to the test."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fate of every row."""
+
+    source: Source
+    splits: NDArray[np.str_]
+    """train, val, test or unlabelled, (N,)."""
+    good: NDArray[np.bool_]
+    """Readable, as far as known, (N,)."""
+    twins: dict[int, int]
+    """Row → row of the same image in a split nearer to the test."""
+    transductive: bool
+
+    def rows(self, *names: str) -> NDArray[np.int64]:
+        """Readable rows of these splits that are no twins."""
+        keep = self.good & np.isin(self.splits, names)
+        keep[list(self.twins)] = False
+        return np.flatnonzero(keep)
+
+    def labelled(self, name: str) -> NDArray[np.int64]:
+        """Those of a split with a label; all, where the source has no labels."""
+        rows = self.rows(name)
+        return rows[self.source.labels[rows] >= 0] if self.source.classes else rows
+
+    def sets(self) -> dict[str, NDArray[np.int64]]:
+        """Rows of every set by its name; empty ones are left out, except pretrain."""
+        sets = {VAL: self.labelled(VAL), TEST: self.labelled(TEST)}
+        if self.source.classes:
+            sets[TRAIN] = self.labelled(TRAIN)
+        for name, rows in self.source.extra_tests.items():
+            sets[name] = rows[np.isin(rows, sets[TEST])]
+        pretrain = np.flatnonzero(self.good) if self.transductive else self.rows(TRAIN, UNLABELLED)
+        return {PRETRAIN: pretrain} | {name: rows for name, rows in sets.items() if len(rows)}
+
+    def notes(self, *, labels_wanted: bool) -> tuple[str, ...]:
+        """What was left out, what could not be drawn, and what pretraining sees."""
+        notes = list(self.not_drawn())
+        held_out = len(self.rows(VAL, TEST))
+        if not labels_wanted and held_out and not self.transductive:
+            notes.append(f"{held_out} validation and test images are kept from pretraining")
+        if self.twins:
+            row, twin = next(iter(self.twins.items()))
+            names = self.source.names
+            count = f"{plural(len(self.twins), 'exact duplicate')} across splits"
+            pair = f"{names[row]} ({self.splits[row]}) = {names[twin]} ({self.splits[twin]})"
+            notes.append(f"{count}, kept only in the split nearest to the test, e.g. {pair}")
+        if self.transductive:
+            notes.append("transductive: pretraining sees the validation and test images, without their labels")
+        return tuple(notes)
+
+    def not_drawn(self) -> tuple[str, ...]:
+        """What a drawn test or validation split lacks, for a class has too few images or groups to spare one."""
+        labelled = {name: set(self.source.labels[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
+        known = set.union(*labelled.values()) - {-1}
+        given = set(self.source.splits.tolist())
+        unit, mend = ("images", "label more") if self.source.groups is None else ("groups", "use smaller ones")
+        notes = []
+        for name, word in ((TEST, "test"), (VAL, "validation")):
+            lacking = sorted(known - labelled[name])
+            if name in given or not lacking:
+                continue
+            needed = 3 if name == TEST and VAL not in given else 2
+            first, more = self.source.classes[lacking[0]], f" and of {len(lacking) - 1} more" if lacking[1:] else ""
+            what = f"{word} images of class {first}{more}" if len(lacking) < len(known) else f"{word} images"
+            notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {mend}, or give a split")
+        return tuple(notes)
+
+    def fates(self) -> NDArray[np.str_]:
+        """The split that each row counts in; "copy" where another split keeps the image, "unreadable", (N,)."""
+        fates = np.where(self.good, self.splits, UNREADABLE)
+        fates[list(self.twins)] = COPY
+        return fates
+
+    def missing_classes(self) -> list[str]:
+        """What to say of classes with images in validation or test, but none in training."""
+        if not self.source.classes:
+            return []
+        trained = set(self.source.labels[self.labelled(TRAIN)].tolist())
+        asked = {label for name in (VAL, TEST) for label in self.source.labels[self.labelled(name)].tolist()}
+        fates = self.fates()
+        messages = []
+        for label in sorted(asked - trained):
+            of_class = fates[(self.source.labels == label) & (self.splits == TRAIN)]
+            copies, unreadable = (int((of_class == fate).sum()) for fate in (COPY, UNREADABLE))
+            lost = [f"{copies} are copies of these"] * bool(copies) + [f"{unreadable} unreadable"] * bool(unreadable)
+            message = f"class {self.source.classes[label]} has validation or test images, but no training image"
+            messages.append(message + (f" (of {len(of_class)}, {', '.join(lost)})" if lost else ""))
+        return messages

@@ -1,0 +1,1 @@
+"""A scan of a data set before a run."""

@@ -1,0 +1,77 @@
+"""Decode every image of a source once, in parallel, and keep what a check wants to know of it."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.check.duplicates import thumbnail
+from unmask.data.decoding.decode import decode, named, quiet
+from unmask.data.decoding.image_format import TOP, Kind, kind_of
+from unmask.data.decoding.pil_modes import finite
+from unmask.data.sources.source import Source
+from unmask.data.threads import mapped
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of a readable image."""
+
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    kind: Kind
+    digest: bytes
+    """Of shape, number type and pixels."""
+    thumbnail: NDArray[np.float32]
+    low: float
+    high: float
+    mean: tuple[float, ...]
+    """Per channel, in 0..1 units of the number type (as they are for floats)."""
+    square: tuple[float, ...]
+    """Per channel, mean of squares."""
+
+
+def look(source: Source, *, progress: bool) -> list[Looked | str]:
+    """For each row what is known of it, or the message why it cannot be read."""
+
+    def one(row: int) -> Looked | str:
+        try:
+            image = _read(source, row)
+            with named(source.names[row]):
+                return look_at(image)
+        except UserError as error:
+            return str(error)
+
+    bar = "checking" if progress else None
+    with quiet():
+        return list(mapped(one, len(source.names), threads=source.images.threads, bar=bar))
+
+
+def look_at(image: NDArray[np.generic]) -> Looked:
+    """Facts of one image, (C, H, W).
+
+    Raises:
+        UserError: a number type that is not supported, or values that are not finite.
+    """
+    kind = kind_of(finite(image).dtype)
+    values = image.astype(np.float64).reshape(len(image), -1) / TOP[kind]
+    content = hashlib.blake2b(repr((image.shape, kind)).encode() + image.tobytes(), digest_size=16)
+    return Looked(
+        shape=(image.shape[0], image.shape[1], image.shape[2]),
+        kind=kind,
+        digest=content.digest(),
+        thumbnail=thumbnail(image, TOP[kind]),
+        low=float(values.min()),
+        high=float(values.max()),
+        mean=tuple(values.mean(1).tolist()),
+        square=tuple(np.square(values).mean(1).tolist()),
+    )
+
+
+def _read(source: Source, row: int) -> NDArray[np.generic]:
+    stored = source.images.stored(row)
+    if isinstance(stored, np.ndarray):
+        return np.ascontiguousarray(stored)
+    return decode(stored, source.reading)

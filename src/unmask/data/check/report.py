@@ -1,0 +1,188 @@
+"""Scan a data set before a run: what cannot be read, what occurs twice, what is in which split."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unmask.config.data import DataConfig
+from unmask.data.assignment import COPY
+from unmask.data.check.duplicates import same_pixels, saved_again
+from unmask.data.check.image_facts import Looked, look
+from unmask.data.headers import scan
+from unmask.data.load import bad_file_errors, make_plan
+from unmask.data.sources.read import read_source
+from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
+from unmask.errors import UserError
+from unmask.wording import plural
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. Plain values, ready for JSON."""
+
+    data: str
+    images: int
+    """Listed images, readable or not."""
+    errors: tuple[str, ...]
+    """What would make training fail."""
+    warnings: tuple[str, ...]
+    """What training would pass over or get wrong silently."""
+    unreadable: tuple[str, ...]
+    """One message a file."""
+    forms: dict[str, int]
+    """"3 channels, 8-bit" → images."""
+    sizes: dict[str, int]
+    """"480x640" (height x width) → images; the ten most frequent."""
+    different_sizes: int
+    classes: dict[str, dict[str, int]]
+    """Class → split → images, as in `splits`."""
+    splits: dict[str, int]
+    """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
+    exact_duplicates: tuple[tuple[str, ...], ...]
+    """Images of the same pixels in different splits."""
+    saved_again: tuple[tuple[str, str], ...]
+    """Pairs in different splits that show the same picture, saved again."""
+    duplicates_within_splits: int
+    """Images that repeat another one of their split."""
+    channels: tuple[dict[str, float], ...]
+    """Mean, standard deviation, minimum and maximum of each channel over all images with the usual channel count."""
+
+
+def check_data(config: DataConfig, *, progress: bool = True) -> Report:
+    """Decode every image once and report.
+
+    Raises:
+        UserError: there is nothing to check.
+    """
+    source, notes = _source(config)
+    looked = look(source, progress=progress)
+    failed = {row: found for row, found in enumerate(looked) if isinstance(found, str)}
+    good = {row: found for row, found in enumerate(looked) if isinstance(found, Looked)}
+    digests = [found.digest if isinstance(found, Looked) else b"" for found in looked]
+    plan = make_plan(config, source, failed, np.asarray(digests, "S16"))
+    fates = plan.fates()
+    groups = same_pixels([digest or None for digest in digests])
+    across = [group for group in groups if len(set(plan.splits[group].tolist())) > 1]
+    pairs = _saved_again(len(looked), plan.splits, good)
+    names = source.names
+    shapes = Counter(f"{found.shape[1]}x{found.shape[2]}" for found in good.values())
+    forms = Counter(_form(found) for found in good.values())
+    errors = bad_file_errors(config, source.damaged, len(source.names), failed)
+    errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
+    changes = scan(source, config, progress=False).notes()
+    warnings = [*source.notes, *notes, *changes, *plan.not_drawn()]
+    warnings += _duplicate_warnings(names, plan.splits, across, pairs)
+    return Report(
+        data=config.data,
+        images=len(names),
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+        unreadable=(*source.damaged, *failed.values()),
+        forms=dict(forms.most_common()),
+        sizes=dict(shapes.most_common(10)),
+        different_sizes=len(shapes),
+        classes={name: _counted(fates[source.labels == label]) for label, name in enumerate(source.classes)},
+        splits=_counted(fates),
+        exact_duplicates=tuple(tuple(names[row] for row in group) for group in across),
+        saved_again=tuple((names[i], names[j]) for i, j in pairs),
+        duplicates_within_splits=sum(len(group) - len(set(plan.splits[group].tolist())) for group in groups),
+        channels=_channels(list(good.values())),
+    )
+
+
+def _source(config: DataConfig) -> tuple[Source, list[str]]:
+    """The source with labels if it has them; else without, and a note."""
+    try:
+        return read_source(config, labels=True), []
+    except UserError as error:
+        return read_source(config, labels=False), [f"for pretraining only: {error}"]
+
+
+def _counted(fates: np.ndarray) -> dict[str, int]:
+    """How many images have each fate, in the order of work."""
+    counts = Counter(fates.tolist())
+    return {name: counts[name] for name in (TRAIN, VAL, TEST, UNLABELLED, COPY, UNREADABLE) if counts[name]}
+
+
+def _form(found: Looked) -> str:
+    depth = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}[found.kind]
+    return f"{plural(found.shape[0], 'channel')}, {depth}"
+
+
+def _channel_errors(config: DataConfig, forms: Counter[str]) -> list[str]:
+    """One for each number of channels that cannot become the common one."""
+    errors = []
+    counts = {form.split()[0] for form in forms}
+    wanted = str(config.channels) if config.channels else max(counts, key=int, default="1")
+    for count in sorted(counts - {wanted, "1"}, key=int):
+        if (count, wanted) != ("3", "1"):
+            errors.append(f"images with {count} and with {wanted} channels have no common form")
+    return errors
+
+
+def _duplicate_warnings(
+    names: Sequence[str], splits: np.ndarray, across: list[list[int]], pairs: list[tuple[int, int]]
+) -> list[str]:
+    def where(rows: list[int]) -> str:
+        return " = ".join(f"{names[row]} ({splits[row]})" for row in rows)
+
+    warnings = []
+    if across:
+        extra = sum(len(group) - 1 for group in across)
+        warnings.append(
+            f"{plural(extra, 'exact duplicate')} across splits: {'; '.join(map(where, across[:5]))}; training "
+            "keeps each in the split nearest to the test only"
+        )
+    if pairs:
+        shown = "; ".join(where(list(pair)) for pair in pairs[:5])
+        warnings.append(f"{plural(len(pairs), 'pair')} across splits look saved again: {shown}")
+    return warnings
+
+
+def _saved_again(count: int, splits: np.ndarray, good: dict[int, Looked]) -> list[tuple[int, int]]:
+    """Pairs across splits that are not exact duplicates already."""
+    thumbnails = np.full((count, 256), np.nan, np.float32)
+    for row, found in good.items():
+        thumbnails[row] = found.thumbnail
+    return [(i, j) for i, j in saved_again(thumbnails, splits) if good[i].digest != good[j].digest]
+
+
+def _channels(found: list[Looked]) -> tuple[dict[str, float], ...]:
+    if not found:
+        return ()
+    count = Counter(len(item.mean) for item in found).most_common(1)[0][0]
+    usual = [item for item in found if len(item.mean) == count]
+    pixels = np.asarray([item.shape[1] * item.shape[2] for item in usual], np.float64)
+    weights = pixels / pixels.sum()
+    mean = weights @ np.asarray([item.mean for item in usual])
+    square = weights @ np.asarray([item.square for item in usual])
+    low, high = min(item.low for item in usual), max(item.high for item in usual)
+    return tuple(
+        {"mean": float(m), "std": math.sqrt(max(float(s - m * m), 0.0)), "min": low, "max": high}
+        for m, s in zip(mean, square, strict=True)
+    )
+
+
+def as_text(report: Report) -> str:
+    """The report for people: problems last, where they are seen."""
+    sizes = ", ".join(f"{size}: {n}" for size, n in report.sizes.items())
+    others = report.different_sizes - len(report.sizes)
+    more = f", and {plural(others, 'other size')}" if others else ""
+    lines = [
+        f"{report.data}: {report.images} images, {len(report.classes)} classes",
+        "forms: " + ", ".join(f"{form}: {n}" for form, n in report.forms.items()),
+        f"sizes (height x width): {sizes}{more}",
+        "splits: " + ", ".join(f"{split} {n}" for split, n in report.splits.items()),
+    ]
+    lines += [f"class {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
+    for i, channel in enumerate(report.channels):
+        lines.append(f"channel {i}: " + ", ".join(f"{name} {value:.4g}" for name, value in channel.items()))
+    if report.duplicates_within_splits:
+        lines.append(f"{report.duplicates_within_splits} images repeat another one of their own split")
+    lines += [f"unreadable: {message}" for message in report.unreadable]
+    lines += [f"warning: {message}" for message in report.warnings]
+    lines += [f"error: {message}" for message in report.errors]
+    return "\n".join([*lines, "training would fail" if report.errors else "fit for training"])

@@ -1,0 +1,194 @@
+"""One image file to an array, whole or not at all."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from unmask.data.decoding.file import File, readable
+from unmask.data.decoding.high_depth import loses_depth, read_deep_png
+from unmask.data.decoding.jpeg import is_plain, read_jpeg
+from unmask.data.decoding.npy import read_array
+from unmask.data.decoding.orientation import upright
+from unmask.data.decoding.pil_modes import finite, to_array
+from unmask.data.decoding.reading import DEFAULT, Reading
+from unmask.data.decoding.tiff import full_pages, open_tiff, pages_of, read_tiff_page, seek
+from unmask.data.file_names import one_line, shown
+from unmask.errors import UserError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
+"""Names of files that are taken for images, in any case."""
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
+JPEG = (".jpg", ".jpeg")
+"""Files that are read into memory as a whole, to be opened and decoded from there."""
+PNG_END = b"IEND\xaeB`\x82"
+
+
+def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
+    """The pixels of a file: uint8, uint16 or float32, shape (C, H, W).
+
+    EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over a
+    background; 16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
+
+    Args:
+        path: the file, on disk or within another one.
+        reading: which of its pages, and how transparency is treated.
+        target: height and width to which the image will be resized. A JPEG of four times as many pixels a side or more
+            is decoded at a half, quarter or eighth of its size, still at least twice the target: a large photograph
+            in a quarter of the time, about 0.2 of 255 levels apart in the mean.
+
+    Raises:
+        UserError: the file is missing, no image, cut off or of a kind that is not supported. The message names it.
+    """
+    with named(path):
+        if path.suffix.lower() == ".npy":
+            return read_npy(path)
+        with open_image(path) as image:
+            if image is None:
+                return _read_by_tifffile(path, reading)
+            every = reading.pages_are_channels
+            wanted = pages_of(image, path) if every else [_position(image, path, reading.page)]
+            if target is not None and image.format == "JPEG":
+                image.draft(None, (2 * max(target), 2 * max(target)))
+            arrays = [read_page(image, path, position, reading) for position in wanted]
+            return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+
+def _read_by_tifffile(path: File, reading: Reading) -> NDArray[np.generic]:
+    """A page, or all pages as channels, of a TIFF that Pillow cannot open."""
+    with open_tiff(path) as file:
+        pages = full_pages(file)
+        require_page(reading.page, len(pages))
+        wanted = pages if reading.pages_are_channels else [pages[reading.page]]
+        return np.concatenate([read_tiff_page(page, reading) for page in wanted])
+
+
+def _position(image: Image.Image, path: File, page: int) -> int:
+    """Where in the file a page of an open image is."""
+    if page == 0:
+        return 0
+    positions = pages_of(image, path)
+    require_page(page, len(positions))
+    return positions[page]
+
+
+def require_page(page: int, count: int) -> None:
+    """Raise `UserError` where a file has no such page."""
+    if page >= count:
+        raise UserError(f"page {page} is wanted, the file has {count} (counted from 0)")
+
+
+@contextmanager
+def named(path: File | str) -> Iterator[None]:
+    """Turn whatever goes wrong within into a `UserError` of one line that begins with the path."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{shown(str(path))}: {error}") from None
+    except Exception as error:  # decoders raise errors of any type on damaged files
+        raise UserError(f"{shown(str(path))}: {one_line(error)}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without warnings of odd metadata and large images: what matters is an error. For a whole loop of reading.
+
+    Filters and log levels are global, so this is entered once by the thread that starts the others.
+    """
+    levels = {logger: logger.level for logger in map(logging.getLogger, ("tifffile", "PIL"))}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")
+            for logger in levels:
+                logger.setLevel(logging.CRITICAL + 1)
+            yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+@contextmanager
+def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None]:
+    """PIL's lazy image, of which the header is read and no pixel; None for a TIFF of a kind that PIL does not know.
+
+    Args:
+        path: the file.
+        whole: read a JPEG into memory as a whole, to be decoded from there; not wanted where the header is enough.
+
+    Raises:
+        UserError: no image, with its mend, or an image too large to decode whole.
+    """
+    in_memory = whole and path.suffix.lower() in JPEG
+    with nullcontext(BytesIO(path.read_bytes())) if in_memory else readable(path) as file:
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise UserError("the image is too large to decode whole: cut it into tiles") from None
+        except Image.UnidentifiedImageError:
+            _require_tiff(path)
+            yield None
+            return
+        with image:
+            yield image
+
+
+def _require_tiff(path: File) -> None:
+    """Raise `UserError` with the likely reason unless a file that PIL does not know may still be a TIFF."""
+    with path.open("rb") as file:
+        head = file.read(132)
+    if head[:2] in (b"II", b"MM"):
+        return
+    if not head:
+        raise UserError("the file is empty")
+    if head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
+        raise UserError("DICOM is not read: convert it to 16-bit PNG, TIFF or .npy")
+    raise UserError("not an image of a known kind, or cut off within its header")
+
+
+def read_page(image: Image.Image, path: File, position: int, reading: Reading = DEFAULT) -> NDArray[np.generic]:
+    """The page at a position of an open image as (C, H, W).
+
+    Raises:
+        UserError: cut off, or of an unsupported mode.
+    """
+    if not seek(image, position):
+        with open_tiff(path) as file:
+            return read_tiff_page(file.pages[position].aspage(), reading)
+    if loses_depth(image):
+        return read_deep_png(path, reading)
+    if is_plain(image):
+        return upright(read_jpeg(image), image.getexif().get(0x0112, 1))
+    image.load()
+    if image.format == "PNG":
+        require_whole_png(path)
+    ImageOps.exif_transpose(image, in_place=True)
+    return to_array(image, reading)
+
+
+def require_whole_png(path: File) -> None:
+    """Raise `UserError` unless the closing chunk is there: PIL does not mind where all pixels came before the cut."""
+    if PNG_END not in path.read_bytes()[-4096:]:
+        raise UserError("image file is truncated (no end chunk)")
+
+
+def read_npy(path: File, *, mapped: bool = False) -> NDArray[np.generic]:
+    """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W); `mapped` where it is on disk."""
+    if mapped and isinstance(path, Path):
+        values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    else:
+        with path.open("rb") as file:
+            values = read_array(file)
+    if values.ndim == 2:
+        values = values[None]
+    elif values.ndim == 3 and values.shape[2] < values.shape[0]:
+        values = values.transpose(2, 0, 1)
+    if values.ndim != 3 or 0 in values.shape:
+        raise UserError(f"shape {values.shape} is not one image (H, W), (H, W, C) or (C, H, W)")
+    return values if mapped else finite(values)

@@ -1,0 +1,105 @@
+"""What images contain, as digests: to find the same image twice, and to name a data set."""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unmask.data.decoding.file import File
+from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, VAL, Images
+from unmask.data.threads import mapped
+from unmask.errors import UserError
+
+Digests = NDArray[np.bytes_]
+"""16 bytes an image, (N,)."""
+END = 4096
+"""Bytes at the end of a file that are read before all of it are."""
+
+
+def digest_rows(values: Tensor) -> Digests:
+    """A digest of every image of (N, C, H, W): equal iff the pixels at the encoder's size are."""
+    return np.asarray([_digest(image.numpy().tobytes()) for image in values], "S16")
+
+
+def digest_stored(images: Images) -> Digests:
+    """A digest of every image as it is stored, without decoding: equal iff the stored bytes are.
+
+    A file is read as a whole only where another has the same length and the same end; the digest of the others is of
+    these. A file that vanishes meanwhile counts as empty.
+    """
+    digests = np.zeros(len(images), "S16")
+    whole = np.zeros(len(images), bool)
+
+    def end(row: int) -> None:
+        try:
+            stored = images.stored(row)
+        except UserError:
+            return
+        if isinstance(stored, np.ndarray):
+            digests[row], whole[row] = _digest(np.ascontiguousarray(stored).tobytes()), True
+        else:
+            length, content = _end(stored)
+            digests[row], whole[row] = _digest(b"%d " % length + content), length <= END
+
+    def all_of(index: int) -> None:
+        stored = images.stored(int(doubtful[index]))
+        assert not isinstance(stored, np.ndarray)
+        digests[doubtful[index]] = _digest(_content(stored))
+
+    for _ in mapped(end, len(images), threads=images.threads):
+        pass
+    _, found, times = np.unique(digests, return_inverse=True, return_counts=True)
+    doubtful = np.flatnonzero((times[found] > 1) & ~whole)
+    for _ in mapped(all_of, len(doubtful), threads=images.threads):
+        pass
+    return digests
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _end(file: File) -> tuple[int, bytes]:
+    """Length and last bytes."""
+    try:
+        with file.open("rb") as handle:
+            length = handle.seek(0, 2)
+            handle.seek(max(0, length - END))
+            return length, handle.read()
+    except OSError:
+        return 0, b""
+
+
+def _content(file: File) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def twins_to_leave_out(digests: Digests, splits: NDArray[np.str_]) -> dict[int, int]:
+    """Images that also occur in a split nearer to the test: row → row of its twin.
+
+    A training or unlabelled image that is in validation or test is left out of training, and a validation image that
+    is in test is left out of validation. The test is never touched.
+    """
+    twins: dict[int, int] = {}
+    for above, below in ((VAL, (TRAIN, UNLABELLED)), (TEST, (TRAIN, UNLABELLED, VAL))):
+        there = np.flatnonzero(splits == above)
+        rows = np.flatnonzero(np.isin(splits, below))
+        if not len(there) or not len(rows):
+            continue
+        known, first = np.unique(digests[there], return_index=True)
+        at = np.searchsorted(known, digests[rows]).clip(max=len(known) - 1)
+        same = known[at] == digests[rows]
+        twins |= dict(zip(rows[same].tolist(), there[first[at[same]]].tolist(), strict=True))
+    return dict(sorted(twins.items()))
+
+
+def fingerprint(digests: Digests, labels: NDArray[np.int64], splits: NDArray[np.str_], *more: object) -> str:
+    """16 hexadecimal digits that change with any image, label or split, and with what else is given."""
+    total = hashlib.blake2b(repr(more).encode(), digest_size=8)
+    for column in (digests.astype("S16"), labels.astype("<i8"), splits.astype("S10")):
+        total.update(column.tobytes())
+    return total.hexdigest()

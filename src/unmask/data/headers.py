@@ -1,0 +1,186 @@
+"""A first look at all images without decoding them: size, channels and number type, to choose the common form."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unmask.config.data import DataConfig
+from unmask.data.decoding.decode import named, open_image, quiet, read_npy
+from unmask.data.decoding.file import File
+from unmask.data.decoding.high_depth import loses_depth
+from unmask.data.decoding.image_format import ImageFormat, Kind, kind_of, widest
+from unmask.data.decoding.pil_modes import GREY, NOT_FINITE, TRANSPARENT, is_finite
+from unmask.data.decoding.reading import DEFAULT, Reading
+from unmask.data.decoding.tiff import full_pages, is_blended, open_tiff, page_layout, pages_of, seek
+from unmask.data.sources.source import Arrays, Source
+from unmask.data.threads import mapped
+from unmask.errors import UserError
+
+DEFAULT_SIZE = (224, 224)
+"""Where images differ in size and none is asked for."""
+PIECE = 2**25
+"""Bytes of an array that are looked at at once."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image says of itself."""
+
+    size: tuple[int, int]
+    """Height and width after EXIF orientation."""
+    channels: int
+    kind: Kind
+    transparent: bool = False
+    """Whether it has alpha, or a transparent color, that is laid over the background."""
+    more_pages: bool = False
+    """Whether the file has pages that are not read."""
+
+
+def read_header(path: File, reading: Reading = DEFAULT) -> Header:
+    """Size, channels and number type of a file from its header.
+
+    Raises:
+        UserError: not an image; the message names the file.
+    """
+    with named(path):
+        if path.suffix.lower() == ".npy":
+            values = read_npy(path, mapped=True)
+            return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
+        with open_image(path, whole=False) as image:
+            if image is None:
+                return _tiff_header(path, reading)
+            pages = [0] if reading.first_page else pages_of(image, path)
+            if not seek(image, pages[min(reading.page, len(pages) - 1)]):
+                return _tiff_header(path, reading)
+            width, height = image.size
+            size = (width, height) if _orientation(image) >= 5 else (height, width)
+            transparent = image.mode in TRANSPARENT or "transparency" in image.info
+            kept = transparent and reading.alpha == "keep"
+            channels = (1 if image.mode in GREY else 3) + kept
+            more = not reading.pages_are_channels and getattr(image, "is_animated", False)
+            count = len(pages) if reading.pages_are_channels else 1
+            return Header(size, channels * count, _kind(image), transparent and not kept, bool(more))
+
+
+def _kind(image: Image.Image) -> Kind:
+    if image.mode == "F":
+        return "float32"
+    return "uint16" if image.mode.startswith("I") or loses_depth(image) else "uint8"
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8. Not asked of a PNG without one in its header, for PIL would decode all of it."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return int(image.getexif().get(0x0112, 1))
+
+
+def _tiff_header(path: File, reading: Reading) -> Header:
+    with open_tiff(path) as file:
+        pages = full_pages(file)
+        wanted = pages if reading.pages_are_channels else [pages[min(reading.page, len(pages) - 1)]]
+        layouts = [page_layout(page, reading) for page in wanted]
+        transparent = is_blended(wanted[0], reading)
+    channels = sum(layout[0] for layout in layouts)
+    more = len(wanted) < len(pages)
+    return Header((layouts[0][1], layouts[0][2]), channels, kind_of(layouts[0][3]), transparent, more)
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What the first look found."""
+
+    format: ImageFormat
+    """The common format, not measured yet: the images' own size if all agree, else 224 x 224, unless one is asked for;
+    the most channels; the widest number type."""
+    bad: dict[int, str]
+    """A message for each row whose header could not be read, or of an array: that is not finite."""
+    own: tuple[int, int] | None
+    """Height and width of the images, where all agree."""
+    headers: Counter[Header]
+    """How many images have each header."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What is done to all images, or to some, that a user may not expect."""
+        return (*self._resized(), *self._changed())
+
+    def _changed(self) -> Iterator[str]:
+        """Transparency, pages and channels that images do not keep."""
+        channels = self.format.channels
+        cases = {
+            "transparent: laid over the background (`background`, or `channels=4` to keep alpha)": (
+                lambda header: header.transparent
+            ),
+            "in files with more pages than the one that is read (`page`, `pages_are_channels`)": (
+                lambda header: header.more_pages
+            ),
+            f"of one channel, repeated to {channels}": lambda header: header.channels == 1 < channels,
+            "of three channels, brought to one by luma": lambda header: header.channels == 3 > channels,
+        }
+        for what, concerns in cases.items():
+            count = sum(number for header, number in self.headers.items() if concerns(header))
+            if count:
+                yield f"{count} of {self.headers.total()} images are {what}"
+
+    def _resized(self) -> tuple[str, ...]:
+        """That all images are resized, where they need not be."""
+        if self.own is None or self.own == self.format.size:
+            return ()
+        (height, width), (new_height, new_width) = self.own, self.format.size
+        stretched = ", which stretches them," if height * new_width != width * new_height else ""
+        return (
+            f"all images are {height}x{width} (height x width) and are resized to {new_height}x{new_width}{stretched} "
+            f"by the image_size that was asked for; `image_size=({height}, {width})` leaves them as they are",
+        )
+
+
+def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
+    """Look at every image's header, or at one of an array."""
+    images = source.images
+    if isinstance(images, Arrays):
+        header = Counter({_header_of(images.values[0]): len(images)})
+        return _scanned(header, _not_finite(images, source.names), config)
+    headers: list[Header] = []
+    bad: dict[int, str] = {}
+
+    def look(row: int) -> None:
+        try:
+            stored = images.stored(row)
+            if isinstance(stored, np.ndarray):
+                headers.append(_header_of(stored))
+            else:
+                headers.append(read_header(stored, source.reading))
+        except UserError as error:
+            bad[row] = str(error)
+
+    with quiet():
+        for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
+            pass
+    return _scanned(Counter(headers), dict(sorted(bad.items())), config)
+
+
+def _not_finite(images: Arrays, names: Sequence[str]) -> dict[int, str]:
+    """A message for each image with a value that is not finite. Only floats are read, piece by piece."""
+    if images.values.dtype.kind != "f":
+        return {}
+    chunk = max(1, PIECE // images.values[0].nbytes)
+    pieces = (is_finite(images.values[at : at + chunk]) for at in range(0, len(images), chunk))
+    rows = np.flatnonzero(~np.concatenate(list(pieces)))
+    return {row: f"{names[row]}: {NOT_FINITE}" for row in rows.tolist()}
+
+
+def _header_of(image: NDArray[np.generic]) -> Header:
+    return Header((image.shape[1], image.shape[2]), image.shape[0], kind_of(image.dtype))
+
+
+def _scanned(headers: Counter[Header], bad: dict[int, str], config: DataConfig) -> Scanned:
+    sizes = {header.size for header in headers}
+    own = sizes.pop() if len(sizes) == 1 else None
+    height, width = config.image_size or own or DEFAULT_SIZE
+    channels = config.channels or max((header.channels for header in headers), default=1)
+    kind = widest({header.kind for header in headers})
+    return Scanned(ImageFormat.plain((height, width), channels, kind), bad, own, headers)

@@ -1,0 +1,1 @@
+"""Where images come from: folders, manifests, arrays, shards, tables, built-in data."""

@@ -1,0 +1,69 @@
+"""From the name of a data set to its source: a built-in, a folder, a file, shards, or Hugging Face's tables."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from unmask.config.data import DataConfig
+from unmask.data.decoding.reading import reading_of
+from unmask.data.sources.arrays import read_arrays
+from unmask.data.sources.digits import digits
+from unmask.data.sources.fashion_mnist import fashion_mnist
+from unmask.data.sources.folder import list_images, read_folder
+from unmask.data.sources.huggingface import PREFIX as HUGGING_FACE
+from unmask.data.sources.huggingface import read_huggingface
+from unmask.data.sources.manifest import read_manifest
+from unmask.data.sources.multiview_source import read_multiview
+from unmask.data.sources.samples import Fields
+from unmask.data.sources.shard_files import expand, find_shards, is_shards
+from unmask.data.sources.shards import read_shards
+from unmask.data.sources.source import Source
+from unmask.data.sources.torch_dataset import PREFIX as GIVEN
+from unmask.errors import UserError
+
+
+def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> Source:
+    """The data set a configuration names: a built-in, or a path. Files are listed, not opened; shards are indexed.
+
+    Raises:
+        UserError: no such thing, not of a supported layout, or options where there are none.
+    """
+    source = _read(config, labels=labels, progress=progress)
+    reading = reading_of(config.page, config.pages_are_channels, config.channels, config.background)
+    return replace(source, reading=reading)
+
+
+def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
+    name, path = config.data, Path(config.data)
+    fields = Fields(config.image_field, config.label_field)
+    if name == "multiview":
+        return read_multiview(config.options or {})
+    if config.options:
+        raise UserError(
+            f"options: {name} has none, only the built-in multiview does; found {', '.join(config.options)}"
+        )
+    if name == "digits":
+        return digits()
+    if name == "fashion-mnist":
+        return fashion_mnist()
+    if name.startswith(GIVEN):
+        raise UserError(f"data: {name} was handed over in Python: hand it over again, or name a path with `data`")
+    if name.startswith(HUGGING_FACE):
+        where = name.removeprefix(HUGGING_FACE)
+        return read_huggingface(where, labels=labels, fields=fields)
+    shards = expand(name) if is_shards(name) else []
+    if path.is_dir():
+        listing = list_images(path)
+        shards = [] if listing.images else find_shards(path)
+        if not shards:
+            return read_folder(path, labels=labels, listing=listing)
+    if shards:
+        return read_shards(shards, labels=labels, fields=fields, progress=progress)
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
+        return read_manifest(path, labels=labels)
+    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
+        return read_arrays(path, labels=labels)
+    place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
+    raise UserError(
+        f"data: {name} is no folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
+        f"(multiview, digits, fashion-mnist){place}"
+    )

@@ -1,0 +1,64 @@
+"""Which tar files a name stands for, and which split a file's name speaks of."""
+
+import re
+from glob import glob, has_magic
+from pathlib import Path
+
+from unmask.data.file_names import is_junk, natural_key
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED
+from unmask.errors import UserError
+
+SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Names that are taken for shards; the compressed ones to say what to do with them."""
+BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def is_shards(data: str) -> bool:
+    """Whether a name is that of tar files."""
+    return data.lower().endswith(SUFFIXES)
+
+
+def expand(data: str) -> list[Path]:
+    """The shards that a name with braces ("{000..099}", "{train,val}") or wildcards stands for, in its order.
+
+    Raises:
+        UserError: not a local name, or no such file.
+    """
+    if "://" in data or data.startswith("pipe:"):
+        raise UserError(f"data: {data} is no local file: shards are read at random, so mount or download them")
+    names = [data]
+    while any(map(BRACES.search, names)):
+        names = [one for name in names for one in _expand_first(name)]
+    found = [one for name in names for one in (sorted(glob(name), key=natural_key) if has_magic(name) else [name])]
+    files = list(dict.fromkeys(map(Path, found)))
+    missing = [file for file in files if not file.is_file()]
+    if missing or not files:
+        more = f" ({len(missing)} of {len(files)} are missing)" if len(missing) > 1 else ""
+        raise UserError(f"data: no shard {missing[0] if missing else data}{more}")
+    return files
+
+
+def find_shards(root: Path) -> list[Path]:
+    """The tar files below a folder, in natural order."""
+    found = [path for path in root.rglob("*") if is_shards(path.name) and not is_junk(path.name)]
+    return sorted(found, key=lambda path: [natural_key(part) for part in path.parts])
+
+
+def split_of(file: Path) -> str:
+    """The one split that words of a shard's path name, "" where none or several do."""
+    words = re.split(r"[^a-z]+", file.as_posix().lower().removesuffix(".tar"))
+    found = {SPLIT_NAMES[word] for word in words if word and word in SPLIT_NAMES}
+    return found.pop() if len(found) == 1 else UNASSIGNED
+
+
+def _expand_first(name: str) -> list[str]:
+    """A name with its first innermost braces replaced by each of what they list."""
+    match = BRACES.search(name)
+    if match is None:
+        return [name]
+    first, dots, last = match[1].partition("..")
+    parts = match[1].split(",")
+    if dots and first.isdigit() and last.isdigit():
+        width = len(first) if first.startswith("0") or len(first) == len(last) else 0
+        parts = [f"{i:0{width}}" for i in range(int(first), int(last) + 1)]
+    return [name[: match.start()] + part + name[match.end() :] for part in parts]

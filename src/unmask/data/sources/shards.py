@@ -1,0 +1,158 @@
+"""Images in tar files, as WebDataset writes them: listed once, then read in any order, one by one, where they lie."""
+
+import os
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from unmask.data.decoding.file import Member
+from unmask.data.file_names import one_line, shown
+from unmask.data.sources.manifest import encode_labels
+from unmask.data.sources.samples import Fields, samples
+from unmask.data.sources.shard_files import split_of
+from unmask.data.sources.source import Source, split_array
+from unmask.data.sources.tar import places
+from unmask.data.string_table import Texts, take
+from unmask.data.threads import THREADS
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Images in tar files: 36 bytes and a name each."""
+
+    files: tuple[Path, ...]
+    names: Sequence[str]
+    """Shard and member, "train-0003.tar/00017.png"."""
+    shard: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+    threads: int = THREADS
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def stored(self, row: int) -> Member:
+        """The image, as a piece of its shard."""
+        return Member(self.names[row], self.files[self.shard[row]], int(self.offset[row]), int(self.size[row]))
+
+    def take(self, rows: NDArray[np.int64]) -> "Shards":
+        """See `Images.take`."""
+        names = take(self.names, rows)
+        return replace(self, names=names, shard=self.shard[rows], offset=self.offset[rows], size=self.size[rows])
+
+
+@dataclass
+class _Index:
+    """What is collected while shards are listed, without an object a sample."""
+
+    files: list[Path] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    """Images a shard."""
+    offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    sizes: "array[int]" = field(default_factory=lambda: array("q"))
+    labels: list[str] = field(default_factory=list)
+    """Each label is one string, however many samples have it."""
+    words: dict[str, str] = field(default_factory=dict)
+    without_image: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+    def read(self, file: Path, where: str, fields: Fields) -> list[str]:
+        """List a shard and return the names of its images; what is cut off or damaged is kept in mind."""
+        names: list[str] = []
+        try:
+            with file.open("rb") as tar:
+                for sample in samples(tar, places(tar), fields):
+                    if sample is None:
+                        self.without_image += 1
+                        continue
+                    names.append(f"{where}/{sample.image.name}")
+                    self.offsets.append(sample.image.offset)
+                    self.sizes.append(sample.image.size)
+                    self.labels.append(self.words.setdefault(sample.label, sample.label))
+        except (UserError, OSError) as error:
+            self.damaged.append(f"{shown(file)}: {error if isinstance(error, UserError) else one_line(error)}")
+        self.files.append(file)
+        self.counts.append(len(names))
+        return names
+
+
+def read_shards(
+    files: Sequence[Path],
+    *,
+    labels: bool,
+    fields: Fields | None = None,
+    progress: bool = False,
+) -> Source:
+    """Shards as a source. Only headers and labels are read.
+
+    The split of a shard is the one that its file or a folder is called after: train-0000.tar, val/0000.tar.
+
+    Args:
+        files: the tar files.
+        labels: whether class labels are needed.
+        fields: what in a sample is the image and what the label.
+        progress: show a bar over shards.
+
+    Raises:
+        UserError: no image in them, or no labels where they are needed.
+    """
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    index = _Index()
+    bar = tqdm(files, desc="indexing", unit="shard", disable=not progress)
+    wanted = fields or Fields()
+    names = Texts.of(name for file in bar for name in index.read(file, shown(file.relative_to(root)), wanted))
+    if not len(names):
+        raise UserError(_no_image(files, index))
+    classes, codes = encode_labels(index.labels)
+    if len(classes) < 2:
+        if labels:
+            raise UserError(_no_labels(root, classes))
+        classes, codes = (), codes * 0 - 1
+    each = np.repeat(np.arange(len(files), dtype=np.int32), index.counts)
+    return Source(
+        names=names,
+        labels=codes,
+        classes=classes,
+        splits=split_array([split_of(file.relative_to(root)) for file in files])[each],
+        images=Shards(
+            files=tuple(files),
+            names=names,
+            shard=each,
+            offset=np.array(index.offsets, np.int64),
+            size=np.array(index.sizes, np.int64),
+        ),
+        notes=_notes(index, classes, codes),
+        damaged=tuple(index.damaged),
+    )
+
+
+def _no_image(files: Sequence[Path], index: _Index) -> str:
+    if index.damaged:
+        return index.damaged[0]
+    return (
+        f"{files[0]}: no sample with an image in {len(files)} shards ({index.without_image} without one); an image is "
+        "a member such as 00017.jpg, or what `image_field` names"
+    )
+
+
+def _no_labels(root: Path, classes: tuple[str, ...]) -> str:
+    found = f"the one label {classes[0]}" if classes else "no label"
+    return (
+        f"{root}: labels of two or more classes are needed, found {found}: a sample's label is its .cls member, the "
+        "key label, cls or class of its .json, or what `label_field` names (a member such as txt, or a key)"
+    )
+
+
+def _notes(index: _Index, classes: tuple[str, ...], codes: NDArray[np.int64]) -> tuple[str, ...]:
+    notes = []
+    if index.without_image:
+        notes.append(f"{index.without_image} samples without an image were left aside")
+    if classes and (count := int((codes < 0).sum())):
+        notes.append(f"{count} images without a label are seen by pretraining only")
+    return tuple(notes)

@@ -1,0 +1,141 @@
+"""What every source of data hands over: names, labels, splits and a way to get at the images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.decoding.file import File
+from unmask.data.decoding.reading import DEFAULT, Reading
+from unmask.data.known_parts import ImageParts
+from unmask.data.string_table import take
+from unmask.data.threads import THREADS
+
+UNASSIGNED, TRAIN, VAL, TEST, UNLABELLED, UNREADABLE = "", "train", "val", "test", "unlabelled", "unreadable"
+SPLIT_NAMES = {
+    "": UNASSIGNED,
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VAL,
+    "valid": VAL,
+    "validation": VAL,
+    "dev": VAL,
+    "test": TEST,
+    "testing": TEST,
+    "unlabelled": UNLABELLED,
+    "unlabeled": UNLABELLED,
+}
+"""What people call a split, and what it means here."""
+
+
+class Images(Protocol):
+    """Images by row, as they are stored. What it holds a row is small and no Python object."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads may read rows at a time."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def stored(self, row: int) -> File | NDArray[np.generic]:
+        """Image `row`: a file that is still to be decoded, or its pixels, (C, H, W)."""
+        ...
+
+    def take(self, rows: NDArray[np.int64]) -> "Images":
+        """The images at `rows`, in that order."""
+        ...
+
+
+def place_in(ends: NDArray[np.int64], at: int) -> tuple[int, int]:
+    """Which of several tables laid end to end holds row `at`, and which row of it that is; `ends` are running sums."""
+    part = int(np.searchsorted(ends, at, "right"))
+    return part, at - (int(ends[part - 1]) if part else 0)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images in files, one each, decoded when they are wanted."""
+
+    root: Path
+    relative: Sequence[str]
+    """Paths relative to the root, or absolute."""
+    threads: int = THREADS
+
+    def __len__(self) -> int:
+        return len(self.relative)
+
+    def stored(self, row: int) -> Path:
+        """The path of a file."""
+        return self.root / self.relative[row]
+
+    def take(self, rows: NDArray[np.int64]) -> "Files":
+        """See `Images.take`."""
+        return replace(self, relative=take(self.relative, rows))
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images in memory or in a memory map: uint8, uint16 or float, shape (N, C, H, W)."""
+
+    values: NDArray[np.generic]
+    threads: int = THREADS
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def stored(self, row: int) -> NDArray[np.generic]:
+        """The pixels of an image."""
+        return self.values[row]
+
+    def take(self, rows: NDArray[np.int64]) -> "Arrays":
+        """See `Images.take`."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A listed, not yet decoded data set. Row i of every field is image i, in an order that no file system changes."""
+
+    names: Sequence[str]
+    """A relative path, or "train[17]"."""
+    labels: NDArray[np.int64]
+    """Index into classes; -1 where unlabelled. Shape (N,)."""
+    classes: tuple[str, ...]
+    splits: NDArray[np.str_]
+    """One of train, val, test, unlabelled, or "" where the split is to be drawn. Shape (N,)."""
+    images: Images
+    reading: Reading = DEFAULT
+    """What is to be read of files."""
+    groups: NDArray[np.int64] | None = None
+    """Images of one group never part. Shape (N,)."""
+    extra_tests: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Named parts of the test split: rows."""
+    parts: ImageParts | None = None
+    """The parts that images show, by their rows, where that is known."""
+    notes: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    """One message for each container of images (shard) that could not be listed to its end."""
+
+    def evenly(self, limit: int) -> "Source":
+        """At most `limit` of the images, spread evenly; parts of the test split are dropped."""
+        count = len(self.names)
+        rows = np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64)
+        return replace(
+            self,
+            names=take(self.names, rows),
+            labels=self.labels[rows],
+            splits=self.splits[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            images=self.images.take(rows),
+            extra_tests={},
+            parts=None,
+        )
+
+
+def split_array(names: list[str]) -> NDArray[np.str_]:
+    """Split names as an array that can hold every one of them."""
+    return np.asarray(names, dtype="U10")

@@ -1,0 +1,41 @@
+"""Digests tell images apart exactly, and twins are found as a look at all pairs finds them."""
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.data.fingerprint import END, digest_stored, twins_to_leave_out
+from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Files, split_array
+
+SPLITS = (TRAIN, VAL, TEST, UNLABELLED, UNREADABLE)
+
+
+def test_digests_are_equal_iff_all_bytes_are(tmp_path: Path) -> None:
+    """Also where length and end agree, and where only the end or the length differs."""
+    rest = bytes(range(256)) * (END // 256)
+    contents = [b"a" + rest, b"b" + rest, b"a" + rest, b"a" + rest[:-1] + b"!", rest, rest, b"", b"x", b"x\0", b"a" * 9]
+    for i, content in enumerate(contents):
+        (tmp_path / f"{i}").write_bytes(content)
+    digests = digest_stored(Files(tmp_path, tuple(f"{i}" for i in range(len(contents)))))
+    assert [[a == b for b in digests] for a in digests] == [[a == b for b in contents] for a in contents]
+
+
+def test_a_file_that_vanishes_counts_as_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    gone, empty = digest_stored(Files(tmp_path, ("gone", "empty")))
+    assert gone == empty
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(SPLITS)), max_size=30))
+def test_twins_are_those_of_a_look_at_all_pairs(images: list[tuple[int, str]]) -> None:
+    """The first such image of the test counts before the first of validation."""
+    digests = np.asarray([b"%d" % content for content, _ in images], "S16")
+    above = {TRAIN: (TEST, VAL), UNLABELLED: (TEST, VAL), VAL: (TEST,)}
+    expected = {}
+    for row, (content, split) in enumerate(images):
+        found = [images.index((content, nearer)) for nearer in above.get(split, ()) if (content, nearer) in images]
+        expected |= {row: found[0]} if found else {}
+    twins = twins_to_leave_out(digests, split_array([split for _, split in images]))
+    assert list(twins.items()) == list(expected.items())
