@@ -23,7 +23,10 @@ from unmask.config import ClassifyRecipe, EncoderConfig
 from unmask.config.names import change
 from unmask.inference.estimate import paired_interval
 from unmask.recipes import Recipe
-from unmask.runs.files import read_json
+from unmask.runs.comparison import TrialResult
+from unmask.runs.layout import TRIALS
+from unmask.runs.metrics import ValidationRow, read_metrics, rows_of
+from unmask.runs.read import read_record
 
 BUDGET, TARGETS, SEEDS = 10, ("normalised_pixels", "ema_teacher"), (0, 1, 2)
 VIT = {"patch_size": 8, "embed_dim": 96, "depth": 6, "num_heads": 3}
@@ -62,19 +65,18 @@ def compared(one: Recipe, runs: list[Path], arms: tuple[str, ...], out: Path, jo
 
 def by_draw(out: Path, arm: str) -> list[float]:
     """Test accuracy of each label draw in percent, the mean over pretrainings."""
-    trials = [read_json(file) for file in sorted((out / "trials").glob("*.json"))]
+    trials = [read_record(TrialResult, file) for file in TRIALS.found(out)]
     rows: dict[int, list[float]] = {}
     for trial in trials:
-        if trial["arm"] == arm:
-            rows.setdefault(trial["draw"], []).append(100 * trial["metrics"]["test"]["accuracy"])
+        if trial.arm == arm:
+            rows.setdefault(trial.draw, []).append(100 * trial.metrics["test"].accuracy)
     return [sum(rows[draw]) / len(rows[draw]) for draw in sorted(rows)]
 
 
 def health(run: Path) -> dict[str, float]:
     """The last validation loss, the loss of the flat prediction, effective rank and deviation of the features."""
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    last = next(row for row in reversed(rows) if any(name.startswith("val") for name in row))
-    return {name: value for name, value in last.items() if isinstance(value, float)}
+    last = rows_of(ValidationRow, read_metrics(run))[-1]
+    return {name: value for name, value in vars(last).items() if isinstance(value, float)}
 
 
 def main() -> None:

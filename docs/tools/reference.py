@@ -32,6 +32,7 @@ from unmask.config import (
 from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
 from unmask.data.sources.multiview import MultiViewConfig
 from unmask.recipes import RECIPES
+from unmask.runs.comparison import Summary
 from unmask.theory.distribution import Distribution
 from unmask.theory.setting import Setting
 
@@ -222,6 +223,21 @@ def arm_table() -> str:
     for arm in ARMS.values():
         meaning = arm.meaning + ("; primary budget only" if arm.primary_only else "")
         lines.append(f"| `{arm.name}` | {meaning} | {arm.controls_for} |")
+    return "\n".join(lines) + "\n"
+
+
+def summary_table() -> str:
+    """The table of summary.json in docs/comparison.md, from its records; a test compares the two."""
+    lines = ["| key | fields | meaning |", "|---|---|---|"]
+    texts, hints = explanations(Summary), typing.get_type_hints(Summary)
+    for field in fields(Summary):
+        row = (*typing.get_args(hints[field.name]), hints[field.name])[0]
+        names, more = "", [texts[field.name]]
+        if dataclasses.is_dataclass(row):
+            names = f"`{', '.join(one.name for one in fields(row))}`"
+            own = explanations(typing.cast(type[Any], row))
+            more += [f"`{one.name}`: {own[one.name]}" for one in fields(row) if one.name in own]
+        lines.append(f"| `{field.name}` | {names} | {' '.join(more)} |")
     return "\n".join(lines) + "\n"
 
 

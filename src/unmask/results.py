@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.audit import AuditRun
 from unmask.report.audit import AuditReport
-from unmask.runs.files import read_json
-from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, REPORT_FILE, SUMMARY_FILE
+from unmask.runs.comparison import Summary, Verdict
+from unmask.runs.contents import read_training
+from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, REPORT_FILE, RESULT_FILE, SUMMARY_FILE
 from unmask.runs.metrics import Row
-from unmask.runs.read import read_config, read_environment, read_record, read_training
+from unmask.runs.read import read_config, read_environment, read_record
 from unmask.runs.records import ClassificationResult, Environment, Scores
 
 
@@ -66,7 +67,7 @@ class Classification(RunFolder):
     @property
     def result(self) -> ClassificationResult:
         """Everything in result.json."""
-        return cast(ClassificationResult, read_training(self.folder).result)
+        return read_record(ClassificationResult, self.folder / RESULT_FILE)
 
     @property
     def scores(self) -> dict[str, Scores]:
@@ -83,14 +84,14 @@ class Comparison(RunFolder):
         return cast(CompareConfig, read_config(self.folder))
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """Everything in summary.json: docs/comparison.md lists the fields."""
-        return cast(dict[str, Any], read_json(self.folder / SUMMARY_FILE))
+        return read_record(Summary, self.folder / SUMMARY_FILE)
 
     @property
-    def verdicts(self) -> list[dict[str, Any]]:
+    def verdicts(self) -> tuple[Verdict, ...]:
         """Whether pretraining helped, per budget, by how much and how sure that is; the primary one first."""
-        return list(self.summary["verdicts"])
+        return self.summary.verdicts
 
     @property
     def report(self) -> Path:

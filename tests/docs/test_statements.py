@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from blocks import ROOT, pages
-from reference import arm_table
+from reference import arm_table, summary_table
 
 from unmask.cli.flags import with_flags
 from unmask.cli.main import all_flags
@@ -84,3 +84,8 @@ def test_only_the_command_line_speaks_of_flags() -> None:
 def test_the_table_of_arms_is_that_of_the_code() -> None:
     """Every arm with its meaning and what it controls for; `arm_table` of docs/tools/reference.py makes it."""
     assert arm_table() in (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_the_summary_is_that_of_its_records() -> None:
+    """Every key of summary.json, its fields and their meaning; `summary_table` of docs/tools/reference.py makes it."""
+    assert summary_table() in (ROOT / "docs/comparison.md").read_text(encoding="utf-8")

@@ -2,33 +2,38 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from unmask.config import CompareConfig, from_json, to_json
 from unmask.errors import UserError
+from unmask.evaluate.metrics import classification_metrics
+from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarise
+from unmask.inference.table import scores_of
+from unmask.runs.comparison import ArmSeconds, Score, Summary, TrialResult
 
-Scores = list[dict[str, Any]]
 ARMS = ("mrp", "scratch_same", "scratch_best", "probe_mrp", "probe_random")
 
 
 def _scores(
     value: Callable[[str, int, int, str], float], *, budgets: tuple[int, ...] = (10, 50), draws: int = 5
-) -> Scores:
+) -> list[Score]:
     return [
-        {
-            "arm": arm,
-            "budget": budget,
-            "draw": draw,
-            "pretraining": 0 if arm.endswith("mrp") else None,
-            "split": split,
-            "metric": "accuracy",
-            "value": value(arm, budget, draw, split),
-            "seconds": 2.0,
-        }
+        Score(
+            arm=arm,
+            budget=budget,
+            draw=draw,
+            pretraining=0 if arm.endswith("mrp") else None,
+            split=split,
+            metric="accuracy",
+            value=value(arm, budget, draw, split),
+            seconds=2.0,
+        )
         for arm in ARMS
         for budget in budgets
         for draw in range(draws)
@@ -36,9 +41,9 @@ def _scores(
     ]
 
 
-def _summary(scores: Scores, budgets: tuple[int, ...] = (10, 50), **options: Any) -> dict[str, Any]:
-    settings = {"budgets": budgets, "primary_budget": budgets[0], "arms": ARMS, "smallest_effect": 0.01}
-    return summarise(scores, **{**settings, "confidence": 0.95, **options})
+def _summary(scores: list[Score], budgets: tuple[int, ...] = (10, 50), ensembles: Ensembles | None = None) -> Summary:
+    config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95)
+    return summarise(config, scores, ensembles=ensembles)
 
 
 def _noise(arm: str, draw: int) -> float:
@@ -57,57 +62,57 @@ def test_intervals_of_scores_end_at_0_and_1() -> None:
     scores = _scores(
         lambda arm, _budget, draw, _split: 1.0 - 0.05 * (draw == 0) if arm == "mrp" else 0.05 * (draw == 0)
     )
-    for row in _summary(scores)["means"]:
-        ends = (row["low"], row["high"])
-        inner = row["mean"] - stats.t.ppf(0.975, 4) * 0.01, row["mean"] + stats.t.ppf(0.975, 4) * 0.01
-        assert ends == pytest.approx((inner[0], 1.0) if row["arm"] == "mrp" else (0.0, inner[1]))
+    for row in _summary(scores).means:
+        ends = (row.low, row.high)
+        inner = row.mean - stats.t.ppf(0.975, 4) * 0.01, row.mean + stats.t.ppf(0.975, 4) * 0.01
+        assert ends == pytest.approx((inner[0], 1.0) if row.arm == "mrp" else (0.0, inner[1]))
 
 
 def test_a_difference_beyond_100_points_is_not_spoken_of() -> None:
     """Two pairs far apart: the interval ends at ±100 points, and nothing larger is promised to be found."""
     apart = {("mrp", 0): 0.9, ("mrp", 1): 0.3}
     scores = _scores(lambda arm, _budget, draw, _split: apart.get((arm, draw), 0.5), draws=2)
-    verdict = _summary(scores)["verdicts"][0]
-    assert (verdict["low"], verdict["high"]) == (-1.0, 1.0)
-    assert "interval -100.0 to +100.0, n = 2" in verdict["sentence"]
-    assert verdict["sentence"].endswith("even the largest difference is often missed.")
+    verdict = _summary(scores).verdicts[0]
+    assert (verdict.low, verdict.high) == (-1.0, 1.0)
+    assert "interval -100.0 to +100.0, n = 2" in verdict.sentence
+    assert verdict.sentence.endswith("even the largest difference is often missed.")
 
 
 def test_only_differences_are_paired() -> None:
     """The method of a mean of one arm is "t", that of a difference "paired t"; the bootstrap is called alike."""
     for draws, means, differences in ((5, "t over", "paired t over"), (12, "bootstrap over", "bootstrap over")):
         summary = _summary(_scores(_gain(0.02), draws=draws))
-        assert {row["method"].split(" label")[0] for row in summary["means"]} == {means}
-        assert {row["method"].split(" label")[0] for row in summary["differences"]} == {differences}
+        assert {row.method.split(" label")[0] for row in summary.means} == {means}
+        assert {row.method.split(" label")[0] for row in summary.differences} == {differences}
 
 
 def test_pairing_takes_the_label_draw_out() -> None:
-    row = _summary(_scores(_gain(0.02)))["differences"][0]
-    assert row["baseline"] == "best scratch arm"
-    assert row["high"] - row["low"] < 0.006  # The draws alone spread over 20 points.
-    assert row["low"] < 0.02 < row["high"]
+    row = _summary(_scores(_gain(0.02))).differences[0]
+    assert row.baseline == "best scratch arm"
+    assert row.high - row.low < 0.006  # The draws alone spread over 20 points.
+    assert row.low < 0.02 < row.high
 
 
 @pytest.mark.parametrize(("size", "word"), [(0.02, "gain"), (-0.02, "loss"), (0.0, "equivalent")])
 def test_words(size: float, word: str) -> None:
-    verdicts = _summary(_scores(_gain(size)))["verdicts"]
-    assert [row["verdict"] for row in verdicts] == [word, word]
+    verdicts = _summary(_scores(_gain(size))).verdicts
+    assert [row.verdict for row in verdicts] == [word, word]
 
 
 def test_undecided_names_the_detectable_effect() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         return 0.6 + (0.03 * (-1) ** draw if arm == "mrp" else 0.0)
 
-    row = _summary(_scores(value))["verdicts"][0]
-    assert row["verdict"] == "undecided"
-    assert row["detectable"] > 0.03
-    assert f"{100 * row['detectable']:.1f} points would have been found" in row["sentence"]
+    row = _summary(_scores(value)).verdicts[0]
+    assert row.verdict == "undecided"
+    assert row.detectable > 0.03
+    assert f"{100 * row.detectable:.1f} points would have been found" in row.sentence
 
 
 def test_one_draw_decides_nothing() -> None:
-    row = _summary(_scores(_gain(0.3), draws=1))["verdicts"][0]
-    assert (row["verdict"], row["low"], row["detectable"]) == ("undecided", None, None)
-    assert "one pair has no interval" in row["sentence"]
+    row = _summary(_scores(_gain(0.3), draws=1)).verdicts[0]
+    assert (row.verdict, row.low, row.detectable) == ("undecided", None, None)
+    assert "one pair has no interval" in row.sentence
 
 
 def test_the_baseline_is_chosen_on_validation_even_where_it_is_worse_on_test() -> None:
@@ -116,7 +121,7 @@ def test_the_baseline_is_chosen_on_validation_even_where_it_is_worse_on_test() -
         return 0.5 + (0.1 if split == better_on else 0.0) + _noise(arm, draw)
 
     summary = _summary(_scores(value))
-    assert {row["baseline"] for row in summary["verdicts"]} == {"scratch_same"}
+    assert {row.baseline for row in summary.verdicts} == {"scratch_same"}
 
 
 def test_a_budget_chooses_its_own_baseline() -> None:
@@ -124,91 +129,84 @@ def test_a_budget_chooses_its_own_baseline() -> None:
         favourite = {10: "scratch_same", 50: "scratch_best"}[budget]
         return 0.5 + (0.1 if arm == favourite else 0.0) + _noise(arm, draw)
 
-    chosen = {row["budget"]: row["baseline"] for row in _summary(_scores(value))["verdicts"]}
+    chosen = {row.budget: row.baseline for row in _summary(_scores(value)).verdicts}
     assert chosen == {10: "scratch_same", 50: "scratch_best"}
 
 
 def test_without_validation_there_is_no_verdict_and_a_note() -> None:
-    scores = [score for score in _scores(_gain(0.1)) if score["split"] != "val"]
+    scores = [score for score in _scores(_gain(0.1)) if score.split != "val"]
     summary = _summary(scores)
-    assert summary["verdicts"] == []
-    assert any("validation accuracies are missing" in note for note in summary["notes"])
-    assert any(row["baseline"] == "scratch_same" for row in summary["differences"])
-
-
-def test_validation_accuracy_may_come_as_a_metric() -> None:
-    scores = [score for score in _scores(_gain(0.1)) if score["split"] != "val"]
-    scores += [{**score, "metric": "val_accuracy"} for score in scores]
-    assert [row["verdict"] for row in _summary(scores)["verdicts"]] == ["gain", "gain"]
+    assert summary.verdicts == ()
+    assert any("validation accuracies are missing" in note for note in summary.notes)
+    assert any(row.baseline == "scratch_same" for row in summary.differences)
 
 
 def test_where_validation_is_all_there_is_it_is_scored() -> None:
-    scores = [score for score in _scores(_gain(0.1)) if score["split"] == "val"]
-    assert {row["split"] for row in _summary(scores)["verdicts"]} == {"val"}
+    scores = [score for score in _scores(_gain(0.1)) if score.split == "val"]
+    assert {row.split for row in _summary(scores).verdicts} == {"val"}
 
 
 def test_holm_spares_the_primary_budget_and_binds_the_others() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         return 0.5 + ([0.003, 0.019, 0.01, 0.012, 0.005][draw] if arm == "mrp" else 0.0)
 
-    rows = _summary(_scores(value, budgets=(10, 50, 100, 200)), budgets=(10, 50, 100, 200))["verdicts"]
-    assert [row["verdict"] for row in rows] == ["gain"] + ["undecided"] * 3
-    assert rows[1]["p"] == pytest.approx(3 * rows[0]["p"])
-    assert rows[1]["detectable"] > rows[0]["detectable"]
-    assert rows[0]["primary"]
-    assert not rows[1]["primary"]
+    rows = _summary(_scores(value, budgets=(10, 50, 100, 200)), budgets=(10, 50, 100, 200)).verdicts
+    assert [row.verdict for row in rows] == ["gain"] + ["undecided"] * 3
+    assert rows[1].p == pytest.approx(3 * rows[0].p)
+    assert rows[1].detectable > rows[0].detectable
+    assert rows[0].primary
+    assert not rows[1].primary
 
 
 def test_headline_is_the_primary_budget_on_the_primary_split() -> None:
     scores = _scores(_gain(0.02))
-    scores += [{**score, "split": "single_2"} for score in scores if score["split"] == "test"]
-    assert _summary(scores)["verdicts"][0]["split"] == "test"
-    summary = _summary(scores, budgets=(50, 10), primary_budget=50, primary_split="single_2")
-    assert (summary["verdicts"][0]["split"], summary["verdicts"][0]["budget"]) == ("single_2", 50)
-    assert len(summary["verdicts"]) == 4
+    scores += [replace(score, split="single_2") for score in scores if score.split == "test"]
+    assert _summary(scores).verdicts[0].split == "test"
+    summary = _summary(scores, budgets=(50, 10))
+    assert (summary.verdicts[0].split, summary.verdicts[0].budget) == ("test", 50)
+    assert len(summary.verdicts) == 4
 
 
 def test_unfinished_comparisons_pair_what_is_there() -> None:
-    scores = [c for c in _scores(_gain(0.02)) if not (c["arm"] == "mrp" and c["draw"] > 2)]
-    assert _summary(scores)["verdicts"][0]["n"] == 3
-    assert _summary([])["verdicts"] == []
+    scores = [c for c in _scores(_gain(0.02)) if not (c.arm == "mrp" and c.draw > 2)]
+    assert _summary(scores).verdicts[0].n == 3
+    assert _summary([]).verdicts == ()
 
 
 def test_undefined_scores_are_left_out_and_the_result_is_json() -> None:
-    scores = _scores(_gain(0.02))
-    scores += [{**score, "metric": "auroc", "value": None} for score in scores]
-    summary = _summary(scores)
-    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert "auroc" not in {row["metric"] for row in summary["means"]}
+    one = classification_metrics(torch.eye(2), torch.tensor([0, 0]), "ab")
+    keys = {"arm": "mrp", "budget": 10, "draw": 0, "pretraining": 0, "seconds": 2.0}
+    trial = TrialResult(**keys, metrics={"test": one}, history=(), probe_strength=None)
+    assert one.auroc is None
+    assert [score.metric for score in scores_of(trial)] == ["accuracy", "balanced_accuracy", "macro_f1"]
+    summary = _summary(_scores(_gain(0.02)))
+    assert from_json(Summary, json.loads(json.dumps(to_json(summary), allow_nan=False))) == summary
 
 
-def test_the_order_of_cells_does_not_matter() -> None:
+def test_the_order_of_trials_does_not_matter() -> None:
     scores = _scores(_gain(0.02))
     first, second = _summary(scores), _summary(scores[::-1])
-    assert {k: v for k, v in first.items() if k != "scores"} == {k: v for k, v in second.items() if k != "scores"}
+    assert replace(first, scores=()) == replace(second, scores=())
 
 
 def test_seconds_count_once_a_trial() -> None:
     scores = _scores(_gain(0.02))
-    scores += [{**score, "metric": "macro_f1"} for score in scores]
-    row = _summary(scores)["seconds"][0]
-    assert row == {"arm": "mrp", "seconds": 2.0 * 5 * 2, "trials": 10}
+    scores += [replace(score, metric="macro_f1") for score in scores]
+    row = _summary(scores).seconds[0]
+    assert row == ArmSeconds(arm="mrp", seconds=2.0 * 5 * 2, trials=10)
 
 
 def test_ensemble_gap() -> None:
-    scores = _scores(_gain(0.0))
-    place = {"arm": "scratch_same", "budget": 10, "draw": 0, "pretraining": None, "split": "test", "seconds": None}
-    scores.append({**place, "metric": "ensemble_accuracy", "value": 0.9})
-    (row,) = _summary(scores)["ensembles"]
-    assert row["gap"] == pytest.approx(0.9 - row["mean"])
-    assert "ensemble_accuracy" not in {row["metric"] for row in _summary(scores)["means"]}
+    (row,) = _summary(_scores(_gain(0.0)), ensembles={("scratch_same", 10, "test"): 0.9}).ensembles
+    assert row.gap == pytest.approx(0.9 - row.mean)
+    assert (row.arm, row.budget, row.split, row.n) == ("scratch_same", 10, "test", 5)
 
 
-def test_the_same_cell_twice_with_two_values_is_an_error() -> None:
+def test_the_same_trial_twice_with_two_values_is_an_error() -> None:
     scores = _scores(_gain(0.0))
     with pytest.raises(UserError, match="two values"):
-        _summary([*scores, {**scores[0], "value": 0.1}])
+        _summary([*scores, replace(scores[0], value=0.1)])
 
 
 def test_notes_say_that_the_interval_is_conditional() -> None:
-    assert any("hold for the encoders of 1 pretraining only" in note for note in _summary(_scores(_gain(0.0)))["notes"])
+    assert any("hold for the encoders of 1 pretraining only" in note for note in _summary(_scores(_gain(0.0))).notes)

@@ -27,11 +27,15 @@ from unmask.config import (
     TargetConfig,
 )
 from unmask.inference.summary import summarise
+from unmask.inference.table import scores_of
 from unmask.report.blocks import Photograph, Plate, Section
+from unmask.runs.comparison import TrialResult
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
-from unmask.runs.layout import ENVIRONMENT_FILE
+from unmask.runs.layout import ENVIRONMENT_FILE, RESULT_FILE, SUMMARY_FILE, TRIALS
+from unmask.runs.metrics import TrainingRow
 from unmask.runs.read import write_config
+from unmask.runs.records import ClassificationResult, ClassScores, Scores
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 BUDGETS = (10, 50, 100)
@@ -74,33 +78,28 @@ def audit_folder() -> Writer:
     return write_audit_folder
 
 
-def _write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
 def _write_environment(folder: Path, **facts: Any) -> None:
     environment = replace(describe_environment(**facts), processor="A made-up processor")
     write_json(folder / ENVIRONMENT_FILE, environment)
 
 
-def _scores(accuracy: float, rng: np.random.Generator) -> dict[str, Any]:
+def _scores(accuracy: float, rng: np.random.Generator) -> Scores:
     recalls = np.clip(accuracy + rng.normal(0, 0.05, len(CLASSES)), 0, 1)
-    per_class = [
-        {"name": name, "recall": float(r), "precision": float(r), "images": 40}
-        for name, r in zip(CLASSES, recalls, strict=True)
-    ]
     k = len(CLASSES)
     confusion = [
         [round(40 * r) if i == j else round(40 * (1 - r) / (k - 1)) for j in range(k)] for i, r in enumerate(recalls)
     ]
-    scores = {
-        "accuracy": accuracy,
-        "balanced_accuracy": accuracy,
-        "macro_f1": 0.99 * accuracy,
-        "auroc": min(1.0, accuracy + 0.1),
-    }
-    return {**scores, "per_class": per_class, "confusion": confusion, "knn_accuracy": None}
+    return Scores(
+        accuracy=accuracy,
+        balanced_accuracy=accuracy,
+        macro_f1=0.99 * accuracy,
+        auroc=min(1.0, accuracy + 0.1),
+        per_class=tuple(
+            ClassScores(name=name, recall=float(r), precision=float(r), images=40)
+            for name, r in zip(CLASSES, recalls, strict=True)
+        ),
+        confusion=tuple(map(tuple, confusion)),
+    )
 
 
 def _accuracy(arm: str, budget: int, split: str, draw: int, rng: np.random.Generator) -> float:
@@ -115,48 +114,39 @@ def write_comparison(
 ) -> Path:
     """A comparison with all arms, `draws` label draws and two pretrainings."""
     rng = np.random.default_rng(0)
-    rows = []
+    trials = []
     for budget in budgets:
         for arm in ARMS:
             if arm == "scratch_compute" and budget != budgets[0]:
                 continue
             for draw in range(draws):
                 for pretraining in (0, 1) if arm.endswith("mrp") else (None,):
-                    metrics = {s: _scores(_accuracy(arm, budget, s, draw, rng), rng) for s in SPLITS}
-                    key = {"arm": arm, "budget": budget, "draw": draw, "pretraining": pretraining}
-                    history = [
-                        {"phase": "all", "step": t, "loss": 2.3 * 0.985**t + 0.5, "lr": 1e-3, "val_accuracy": t / 400}
-                        for t in range(20, 220, 20)
-                    ]
-                    trial = {**key, "metrics": metrics, "seconds": 12.5, "history": history}
-                    _write(folder / "trials" / f"{arm}-b{budget}-d{draw}-{pretraining}.json", trial)
-                    for split, scores in metrics.items():
-                        for metric in ("accuracy", "balanced_accuracy", "macro_f1", "auroc"):
-                            row = {"split": split, "metric": metric, "value": scores[metric], "seconds": 12.5}
-                            rows.append({**key, **row})
+                    trial = TrialResult(
+                        arm=arm,
+                        budget=budget,
+                        draw=draw,
+                        pretraining=pretraining,
+                        metrics={s: _scores(_accuracy(arm, budget, s, draw, rng), rng) for s in SPLITS},
+                        seconds=12.5,
+                        history=tuple(
+                            TrainingRow(phase="all", step=t, loss=2.3 * 0.985**t + 0.5, val_accuracy=t / 400)
+                            for t in range(20, 220, 20)
+                        ),
+                        probe_strength=None,
+                    )
+                    write_json(TRIALS.path(folder, f"{arm}-b{budget}-d{draw}-{pretraining}"), trial)
+                    trials.append(trial)
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(folder, CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95))
+    config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95)
+    write_config(folder, config)
     _write_environment(folder, notes=("scratch_compute is capped at 4 times the fine-tuning",))
     for seed in range(2):
         write_pretraining(folder / "pretrain" / f"seed_{seed}", seed=seed)
     if finished:
-        rows += [
-            {
-                "arm": arm,
-                "budget": b,
-                "draw": None,
-                "pretraining": None,
-                "split": "multi",
-                "metric": "ensemble_accuracy",
-                "value": 0.95,
-                "seconds": 0.0,
-            }
-            for arm in ("mrp", "scratch_same")
-            for b in budgets
-        ]
-        settings = {"smallest_effect": 0.01, "confidence": 0.95, "notes": ["12 labelled validation images were used"]}
-        summary = summarise(rows, budgets=budgets, primary_budget=budgets[0], arms=ARMS, **settings)
-        _write(folder / "summary.json", summary)
+        scores = [score for trial in trials for score in scores_of(trial)]
+        ensembles = {(arm, budget, "multi"): 0.95 for arm in ("mrp", "scratch_same") for budget in budgets}
+        notes = ["12 labelled validation images were used"]
+        write_json(folder / SUMMARY_FILE, summarise(config, scores, ensembles=ensembles, notes=notes))
     return folder
 
 
@@ -220,11 +210,14 @@ def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | Non
     write_config(folder, ClassifyConfig(data=DataConfig(data="own/images"), init=init))
     _write_environment(folder, bad_files=("a/cut.jpg",))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    metrics = {name: _scores(accuracy, rng) for name in ("val", "test")}
-    _write(
-        folder / "result.json",
-        {"metrics": metrics, "seconds": 75.0, "labelled_images": 50, "validation_labels": 40, "notes": []},
+    result = ClassificationResult(
+        metrics={name: _scores(accuracy, rng) for name in ("val", "test")},
+        seconds=75.0,
+        labelled_images=50,
+        validation_labels=40,
+        notes=(),
     )
+    write_json(folder / RESULT_FILE, result)
     return folder
 
 

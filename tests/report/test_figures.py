@@ -1,22 +1,26 @@
 """Figures show the numbers they are given."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from unmask.inference.estimate import Interval
 from unmask.report.classes import class_differences, confusion_map
-from unmask.report.curves import finetuning, monitor, pretraining_loss, series
+from unmask.report.curves import Curve, finetuning, monitor, pretraining_loss, series, training_loss
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import INK
 from unmask.report.svg import blank, inline_svg, style, to_svg
+from unmask.runs.comparison import Difference, Mean
+from unmask.runs.metrics import TrainingRow, ValidationRow
+from unmask.runs.records import Interval
 
 
-def _row(arm: str, budget: int, mean: float, **more: Any) -> Mapping[str, Any]:
-    return {"arm": arm, "budget": budget, "mean": mean, "low": mean - 0.01, "high": mean + 0.02, **more}
+def _mean(arm: str, budget: int, mean: float, low: float | None = None, high: float | None = None) -> Mean:
+    return Mean(mean, low, high, 3, "t", arm=arm, budget=budget, split="test", metric="accuracy")
+
+
+def _difference(arm: str, budget: int, mean: float, baseline: str) -> Difference:
+    place = {"arm": arm, "budget": budget, "split": "test", "metric": "accuracy"}
+    return Difference(mean, mean - 0.01, mean + 0.02, 3, "t", **place, baseline=baseline, baseline_arm="x")
 
 
 def _points(figure: Figure) -> list[tuple[list[float], list[float]]]:
@@ -26,7 +30,7 @@ def _points(figure: Figure) -> list[tuple[list[float], list[float]]]:
 
 
 def test_label_efficiency_draws_means_and_intervals_in_per_cent() -> None:
-    rows = [_row("mrp", 50, 0.8), _row("mrp", 10, 0.7), _row("scratch_same", 10, 0.6)]
+    rows = [_mean("mrp", 50, 0.8, 0.79, 0.82), _mean("mrp", 10, 0.7, 0.69, 0.72), _mean("scratch_same", 10, 0.6)]
     figure = label_efficiency(rows, ["mrp", "scratch_same"], [50, 10])
     drawn = [y for _, y in _points(figure)]
     assert any(y == pytest.approx([70, 80]) for y in drawn)
@@ -35,14 +39,14 @@ def test_label_efficiency_draws_means_and_intervals_in_per_cent() -> None:
 
 
 def test_an_arm_without_interval_is_a_point() -> None:
-    row = {"arm": "mrp", "budget": 10, "mean": 0.7, "low": None, "high": None}
+    row = _mean("mrp", 10, 0.7)
     assert len(_points(label_efficiency([row], ["mrp"], [10]))) == 1
     assert len(_points(arm_dots([row], ["mrp"]))) == 1
 
 
 def test_axes_of_accuracy_end_at_0_and_100_per_cent() -> None:
     """Nothing is drawn where no accuracy can be; points on the border are whole."""
-    rows = [{**_row("mrp", 10, 1.0), "low": 0.97, "high": 1.0}, {**_row("mrp", 50, 0.0), "low": 0.0, "high": 0.02}]
+    rows = [_mean("mrp", 10, 1.0, 0.97, 1.0), _mean("mrp", 50, 0.0, 0.0, 0.02)]
     assert label_efficiency(rows, ["mrp"], [10, 50]).axes[0].get_ylim() == (0.0, 100.0)
     for row, end in ((rows[0], 1), (rows[1], 0)):
         axes = arm_dots([row], ["mrp"]).axes[0]
@@ -52,8 +56,8 @@ def test_axes_of_accuracy_end_at_0_and_100_per_cent() -> None:
 
 def test_forest_names_baselines_and_budgets() -> None:
     rows = [
-        _row("mrp", 10, 0.03, baseline="best scratch arm"),
-        _row("probe_mrp", 50, 0.1, baseline="probe_random"),
+        _difference("mrp", 10, 0.03, "best scratch arm"),
+        _difference("probe_mrp", 50, 0.1, "probe_random"),
     ]
     figure = forest(rows, [10, 50], 0.01)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
@@ -61,28 +65,30 @@ def test_forest_names_baselines_and_budgets() -> None:
     assert any(x == pytest.approx([2, 5]) for x, _ in _points(figure))
 
 
-def test_curves_read_the_rows_that_have_the_field() -> None:
-    rows = [{"kind": "train", "step": 1, "loss": 2.0}, {"kind": "val", "step": 2, "val_loss": 1.0, "baseline": 3.0}]
-    assert series(rows, "loss")[1].tolist() == [2.0]
-    assert series(rows, "baseline", "train")[1].size == 0
-    assert series(rows, "baseline")[0].tolist() == [2.0]
-    assert len(pretraining_loss({"a": rows}).axes[0].lines) == 3
+def test_curves_read_the_rows_that_have_the_number() -> None:
+    look = ValidationRow(
+        step=2, epoch=0.1, val_loss=1.0, baseline=3.0, effective_rank=1.0, feature_std=1.0, collapsed=False
+    )
+    rows = [TrainingRow(step=1, loss=2.0), look, TrainingRow(step=3, loss=1.5, val_accuracy=0.5)]
+    assert training_loss(rows).values.tolist() == [2.0, 1.5]
+    assert series([rows[0], rows[2]], lambda row: row.val_accuracy).steps.tolist() == [3.0]
+    assert [line.get_ydata().tolist() for line in pretraining_loss({"a": rows}).axes[0].lines] == [
+        [2.0, 1.5],
+        [],
+        [1.0],
+    ]
 
 
 def test_long_curves_are_thinned_without_losing_their_mean() -> None:
     values = np.random.default_rng(0).normal(size=3000)
-    rows = [{"step": i, "x": float(v)} for i, v in enumerate(values)]
-    ((steps, thin),) = _points(monitor({"a": rows}, "x", "x"))
+    ((steps, thin),) = _points(monitor({"a": Curve(np.arange(3000), values)}, "x"))
     assert len(steps) == 300
     assert np.mean(thin) == pytest.approx(values.mean())
 
 
 def test_the_thick_line_is_the_mean_of_the_trials() -> None:
-    trials = [
-        [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 3.0}],
-        [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 5.0}],
-    ]
-    drawn = [y for _, y in _points(finetuning({"mrp": trials}, "loss", "loss"))]
+    trials = [Curve(np.array([1, 2]), np.array(values)) for values in ([1.0, 3.0], [2.0, 5.0])]
+    drawn = [y for _, y in _points(finetuning({"mrp": trials}, "loss"))]
     assert drawn == [[1.0, 3.0], [2.0, 5.0], [1.5, 4.0]]
 
 

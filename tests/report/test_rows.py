@@ -3,11 +3,15 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unmask.report.page import write_report
+from unmask.runs.comparison import Summary
+from unmask.runs.files import write_json
+from unmask.runs.read import read_record
 
 
 @pytest.mark.slow
@@ -27,14 +31,11 @@ def test_tuning_has_a_row_of_its_own(tmp_path: Path, comparison_folder: Callable
 def test_neighbours_stand_below_their_probe(tmp_path: Path, comparison_folder: Callable[..., Path]) -> None:
     """One row more, in the table of accuracies, for the arm that has such a score."""
     folder = comparison_folder(tmp_path / "run", draws=2, budgets=(10,))
-    summary = json.loads((folder / "summary.json").read_text())
-    (probe,) = [
-        row
-        for row in summary["means"]
-        if (row["arm"], row["split"], row["metric"]) == ("probe_mrp", "multi", "accuracy")
-    ]
-    summary["means"].append(probe | {"metric": "knn_accuracy", "mean": 0.4321, "low": 0.1234, "high": 0.7891})
-    (folder / "summary.json").write_text(json.dumps(summary))
+    summary = read_record(Summary, folder / "summary.json")
+    place = ("probe_mrp", "multi", "accuracy")
+    (probe,) = [row for row in summary.means if (row.arm, row.split, row.metric) == place]
+    neighbours = replace(probe, metric="knn_accuracy", mean=0.4321, low=0.1234, high=0.7891)
+    write_json(folder / "summary.json", replace(summary, means=(*summary.means, neighbours)))
     text = write_report([folder]).read_text(encoding="utf-8")
     rows = re.findall(r'<th scope="row">(Probe of [^<]*)</th><td>([^<]*)</td>', text)
     assert [value for name, value in rows if name == "Probe of pretrained, nearest neighbours (kNN)"] == [

@@ -210,7 +210,7 @@ def test_early_stopping_keeps_the_best_state(training: ClassifyConfig, data: Dat
     """The validation accuracy reported at the end is the best of those followed."""
     recipe = replace(training.recipe, evaluations=6, patience=2)
     outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2), data)
-    followed = [row["val_accuracy"] for row in outcome.history if "val_accuracy" in row]
+    followed = [row.val_accuracy for row in outcome.history if row.val_accuracy is not None]
     assert followed
     assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
 
@@ -246,7 +246,7 @@ def test_early_stopping_restores_the_average(training: ClassifyConfig, data: Dat
     """With averaged weights, the state kept is that of the model whose accuracy was measured."""
     recipe = replace(training.recipe, evaluations=6, patience=2)
     outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2, ema=0.8), data)
-    followed = [row["val_accuracy"] for row in outcome.history if "val_accuracy" in row]
+    followed = [row.val_accuracy for row in outcome.history if row.val_accuracy is not None]
     assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
 
 

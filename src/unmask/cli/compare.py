@@ -1,6 +1,5 @@
 """`unmask compare`, `unmask demo` and `unmask report`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ import tyro
 import unmask
 from unmask.cli.flags import RUNS
 from unmask.cli.train import RunFlags, carry_out, default_config
-from unmask.config import CompareConfig, to_json
+from unmask.config import CompareConfig
+from unmask.runs.layout import SUMMARY_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,8 @@ class Report:
 
 def _print_verdicts(comparison: unmask.Comparison, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(to_json(comparison.summary), indent=1))
+        print((comparison.folder / SUMMARY_FILE).read_text(encoding="utf-8"), end="")
         return
     for verdict in comparison.verdicts:
-        print(verdict["sentence"])
+        print(verdict.sentence)
     print(f"report: {comparison.report}")

@@ -25,12 +25,13 @@ from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.report.folders import of_a_run
 from unmask.report.page import write_report
+from unmask.runs.comparison import WallTime
 from unmask.runs.environment import describe_environment
-from unmask.runs.files import read_json, write_json
+from unmask.runs.files import write_json
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
@@ -74,9 +75,8 @@ def compare(
     work = Work(config, out, data)
     with _clock(out, started) as spent:
         notes = _fill(work, jobs, of_runs, progress)
-        with of_a_run(out):
-            summary = build_summary(config, out, data, notes)
-        write_json(out / SUMMARY_FILE, summary | {"wall_seconds": spent()})
+        summary = build_summary(config, out, data, notes)
+        write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
     write_report([out])
     return out
 
@@ -87,9 +87,8 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
 
     An interrupted or failed session counts; one that is killed outright does not.
     """
-    files = [file for file in (out / WALL_FILE, out / SUMMARY_FILE) if file.exists()]
-    with of_a_run(out):
-        before = max((float(read_json(file)["wall_seconds"]) for file in files), default=0.0)
+    written = read_optional(WallTime, out / WALL_FILE)
+    before = 0.0 if written is None else written.wall_seconds
 
     def spent() -> float:
         return before + time.monotonic() - started
@@ -97,7 +96,7 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
     try:
         yield spent
     finally:
-        write_json(out / WALL_FILE, {"wall_seconds": spent()})
+        write_json(out / WALL_FILE, WallTime(wall_seconds=spent()))
 
 
 def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str]:
@@ -105,8 +104,7 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
     config, out, data = work.config, work.out, work.data
     _pretrain_all(work, jobs, progress)
     _run("tune the baseline", work.tuning_trials(), data, jobs, progress)
-    with of_a_run(out):
-        chosen = work.chosen()
+    chosen = work.chosen()
     notes = [*data.notes, *of_runs, *notes_of(config, data, chosen)]
     facts = describe_environment(
         jobs=jobs, data=DataFacts(fingerprint=data.fingerprint), notes=tuple(notes), bad_files=data.bad_files

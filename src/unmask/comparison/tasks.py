@@ -20,8 +20,9 @@ from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
-from unmask.runs.files import read_json
+from unmask.runs.comparison import TuningResult
 from unmask.runs.layout import ENCODER_FILE, GIVEN_PRETRAININGS, NETWORKS, PRETRAININGS, TRIALS, TUNING, Files
+from unmask.runs.read import read_record
 from unmask.stages.pretrain import pretrain
 
 _PRETRAININGS: dict[Start, Files] = {"mrp": PRETRAININGS, "given_mrp": GIVEN_PRETRAININGS}
@@ -71,7 +72,7 @@ class Work:
         files = self._tuning_files()
         if not files:
             return dict.fromkeys(self.config.budgets, 0)
-        accuracy = {trial: float(read_json(file)["val_accuracy"]) for trial, file in files.items()}
+        accuracy = {trial: read_record(TuningResult, file).val_accuracy for trial, file in files.items()}
         count, draws = len(candidates(self.config)), range(self.config.tuning_draws)
 
         def mean(budget: int, candidate: int) -> float:

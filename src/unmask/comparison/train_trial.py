@@ -3,10 +3,8 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from unmask.comparison.plan import TrialKey
 from unmask.config import ARMS, ClassifyConfig
@@ -15,12 +13,12 @@ from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import linear_probe
 from unmask.forward import pooled_features
+from unmask.runs.comparison import TrialResult, TuningResult
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOGITS, TRIALS
-from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labelled_subset
 from unmask.stages.statistics import reestimate_batchnorm
-from unmask.stages.supervised import fit
+from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
 from unmask.weights import card_of, initialise, save_weights
@@ -32,36 +30,35 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | 
     The trained network itself is written where `network` says.
     """
     started = time.monotonic()
+    strength = None
     if ARMS[key.arm].frozen:
-        metrics, logits, history = _probe(config, data)
+        outcome, strength = _probe(config, data)
     else:
         outcome = fit(config, data)
-        metrics, logits, history = outcome.metrics, outcome.logits, outcome.history
         if network is not None:
             save_weights(network, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
-    scores = {name: values.half() for name, values in logits.items() if name != "val"}
+    scores = {name: values.half() for name, values in outcome.logits.items() if name != "val"}
     save_tensors(LOGITS.path(out, key.name), scores, {})
-    write_json(
-        TRIALS.path(out, key.name),
-        {
-            "arm": key.arm,
-            "budget": key.budget,
-            "draw": key.draw,
-            "pretraining": key.pretraining,
-            "metrics": metrics,
-            "seconds": time.monotonic() - started,
-            "history": history,
-        },
+    result = TrialResult(
+        arm=key.arm,
+        budget=key.budget,
+        draw=key.draw,
+        pretraining=key.pretraining,
+        metrics=outcome.metrics,
+        seconds=time.monotonic() - started,
+        history=tuple(outcome.history),
+        probe_strength=strength,
     )
+    write_json(TRIALS.path(out, key.name), result)
 
 
 def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
     """One tuning trial: train, and write the validation accuracy only."""
     outcome = fit(config, data, splits=())
-    write_json(file, {"val_accuracy": outcome.metrics["val"].accuracy, "seconds": outcome.seconds})
+    write_json(file, TuningResult(val_accuracy=outcome.metrics["val"].accuracy, seconds=outcome.seconds))
 
 
-def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Scores], dict[str, Tensor], list[dict[str, Any]]]:
+def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, float]:
     """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
 
     The accuracy of nearest neighbours on the same features stands beside it: it has nothing to choose.
@@ -92,4 +89,4 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[dict[str, Scores], di
         nearest = float((shares.argmax(1) == labels).float().mean())
         metrics[name] = replace(classification_metrics(scores, labels, data.classes), knn_accuracy=nearest)
         logits[name] = replace(outputs, values=scores).padded(len(wanted[name]))
-    return metrics, logits, [{"strength": probe.strength}]
+    return Outcome(model, metrics, logits), probe.strength

@@ -1,6 +1,7 @@
 """Dataclasses to and from plain JSON values. Unknown, missing and mistyped fields are user errors with a path."""
 
 import dataclasses
+import math
 import sys
 import types
 import typing
@@ -110,8 +111,17 @@ def convert(hint: Any, value: Any, path: str) -> Any:
         items = dict(_expect(isinstance(value, Mapping), value, path, "an object")).items()
         return {name: convert(args[1], item, _below(path, name)) for name, item in items}
     if hint is Any:
+        _require_finite(value, path)
         return value
     return _convert_scalar(hint, value, path)
+
+
+def _require_finite(value: Any, path: str) -> None:
+    """Raise UserError where values of any type hold a number that is not finite."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        _require_finite(item, _below(path, str(name)))
+    _expect(not isinstance(value, float) or math.isfinite(value), value, path, "a finite number")
 
 
 def _convert_scalar(hint: Any, value: Any, path: str) -> Any:

@@ -19,7 +19,7 @@ def require_between(
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     brackets = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-    require(not math.isnan(value) and above and below, field, value, brackets)
+    require(value == value and above and below, field, value, brackets)
 
 
 def require_at_least(field: str, value: float, low: float) -> None:

@@ -8,7 +8,9 @@ from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
 from unmask.deploy.trained import Trained
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
+from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import ValidationRow, rows_of
+from unmask.runs.records import ClassificationResult
 from unmask.wording import plural
 
 README = "README.md"
@@ -75,7 +77,7 @@ def _header(trained: Trained, to: Format, licence: str | None) -> str:
 
 
 def _data(trained: Trained) -> str:
-    environment, result = trained.run.environment, trained.run.result
+    environment, result = trained.run.environment, _result(trained)
     facts = environment.data if environment is not None else None
     fingerprint = facts.fingerprint if facts is not None else "not recorded"
     lines = [f"- data set: {_last(trained.data.data)} (fingerprint {fingerprint})"]
@@ -86,7 +88,7 @@ def _data(trained: Trained) -> str:
 
 
 def _measured(trained: Trained) -> str:
-    result = trained.run.result
+    result = _result(trained)
     if result is None or not result.metrics:
         return _pretraining(trained)
     rows = ["| images | n | accuracy | balanced accuracy | macro-F1 | AUROC |", "|---|---|---|---|---|---|"]
@@ -152,3 +154,7 @@ def _last(path: str) -> str:
 def _version(trained: Trained) -> str:
     environment = trained.run.environment
     return "" if environment is None else environment.packages.get("unmask") or ""
+
+
+def _result(trained: Trained) -> ClassificationResult | None:
+    return trained.run.result if isinstance(trained.run, ClassificationRun) else None

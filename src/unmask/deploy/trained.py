@@ -7,7 +7,7 @@ from torch import nn
 
 from unmask.config import DataConfig
 from unmask.errors import UserError
-from unmask.runs.read import TrainingRun, read_training
+from unmask.runs.contents import TrainingRun, read_training
 from unmask.weights import Card, load_model
 
 

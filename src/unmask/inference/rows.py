@@ -1,26 +1,28 @@
-"""The rows of a summary: plain JSON values computed from the table of scores."""
+"""The rows of a summary, computed from the table of scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from unmask.inference.baseline import comparisons
 from unmask.inference.estimate import Estimate, interval_of, within
 from unmask.inference.hierarchy import estimate_over, paired_differences
-from unmask.inference.table import METRICS, Score, Table, seconds_of
+from unmask.inference.table import METRICS, Table, seconds_of
+from unmask.runs.comparison import ArmSeconds, Difference, EnsembleGap, Mean, Score
+from unmask.runs.records import Interval
 
-Row = dict[str, Any]
+Ensembles = Mapping[tuple[str, int, str], float]
+"""Accuracy of the averaged probabilities of an arm's label draws, by arm, budget and split."""
 
 
 def mean_rows(
     table: Table, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str], confidence: float
-) -> list[Row]:
+) -> list[Mean]:
     """Mean score of every arm, budget, split and metric, with its interval; scores are shares: it ends at 0 and 1."""
     columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in METRICS]
     return [
-        {"arm": a, "budget": b, "split": s, "metric": m, **_share(estimate_over(values), confidence)}
+        Mean(arm=a, budget=b, split=s, metric=m, **vars(_share(estimate_over(values), confidence)))
         for a, b, s, m in columns
         if (values := table.get((a, b, s, m)))
     ]
@@ -33,45 +35,55 @@ def difference_rows(
     splits: Sequence[str],
     best: Mapping[int, str | None],
     confidence: float,
-) -> list[Row]:
-    """Paired differences with intervals; "baseline_arm" names the arm behind "best scratch arm"."""
-    rows = []
-    for split, budget, metric in ((s, b, m) for s in splits for b in budgets for m in METRICS):
-        for arm, name, baseline in comparisons(arms, best[budget]):
-            estimate = paired(table, arm, baseline, budget, split, metric)
-            if estimate is not None:
-                place = {"arm": arm, "baseline": name, "budget": budget, "split": split, "metric": metric}
-                rows.append({**place, **interval_fields(estimate, confidence), "baseline_arm": baseline})
-    return rows
+) -> list[Difference]:
+    """Paired differences with intervals; `baseline_arm` is the arm behind "best scratch arm"."""
+    return [
+        Difference(
+            arm=arm,
+            baseline=name,
+            budget=budget,
+            split=split,
+            metric=metric,
+            baseline_arm=baseline,
+            **vars(difference_interval(estimate, confidence)),
+        )
+        for split, budget, metric in ((s, b, m) for s in splits for b in budgets for m in METRICS)
+        for arm, name, baseline in comparisons(arms, best[budget])
+        if (estimate := paired(table, arm, baseline, budget, split, metric)) is not None
+    ]
 
 
-def ensemble_gap_rows(table: Table, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str]) -> list[Row]:
+def ensemble_gap_rows(
+    table: Table, ensembles: Ensembles, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str]
+) -> list[EnsembleGap]:
     """Ensemble gap: accuracy of the averaged draws minus the mean accuracy of the single ones."""
     rows = []
     for split, budget, arm in ((s, b, a) for s in splits for b in budgets for a in arms):
-        together = table.get((arm, budget, split, "ensemble_accuracy"))
+        ensemble = ensembles.get((arm, budget, split))
         alone = table.get((arm, budget, split, "accuracy"))
-        if together and alone:
-            ensemble, mean = float(np.mean(list(together.values()))), float(np.mean(list(alone.values())))
-            place = {"arm": arm, "budget": budget, "split": split, "n": len(alone)}
-            rows.append({**place, "ensemble": ensemble, "mean": mean, "gap": ensemble - mean})
+        if ensemble is not None and alone:
+            mean = float(np.mean(list(alone.values())))
+            gap = EnsembleGap(
+                arm=arm, budget=budget, split=split, n=len(alone), ensemble=ensemble, mean=mean, gap=ensemble - mean
+            )
+            rows.append(gap)
     return rows
 
 
-def seconds_rows(scores: Sequence[Score], arms: Sequence[str]) -> list[Row]:
+def seconds_rows(scores: Sequence[Score], arms: Sequence[str]) -> list[ArmSeconds]:
     """Total seconds and number of trials of every arm; pretraining is not in them."""
     totals = {arm: seconds_of(scores, arm) for arm in arms}
-    return [{"arm": arm, "seconds": seconds, "trials": count} for arm, (seconds, count) in totals.items()]
+    return [ArmSeconds(arm=arm, seconds=seconds, trials=count) for arm, (seconds, count) in totals.items()]
 
 
-def interval_fields(estimate: Estimate, confidence: float) -> Row:
-    """mean, low, high, n and method of a difference of shares: the interval ends at -1 and 1."""
-    return asdict(within(interval_of(estimate, confidence), -1.0, 1.0))
+def difference_interval(estimate: Estimate, confidence: float) -> Interval:
+    """Of a difference of shares: it ends at -1 and 1."""
+    return within(interval_of(estimate, confidence), -1.0, 1.0)
 
 
-def _share(estimate: Estimate, confidence: float) -> Row:
-    row = asdict(within(interval_of(estimate, confidence), 0.0, 1.0))
-    return row | {"method": row["method"].removeprefix("paired ")}  # the scores of one arm are no pairs
+def _share(estimate: Estimate, confidence: float) -> Interval:
+    interval = within(interval_of(estimate, confidence), 0.0, 1.0)
+    return replace(interval, method=interval.method.removeprefix("paired "))  # the scores of one arm are not pairs
 
 
 def paired(table: Table, arm: str, baseline: str, budget: int, split: str, metric: str) -> Estimate | None:

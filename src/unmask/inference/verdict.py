@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from unmask.inference.estimate import Estimate, detectable_mean, interval_of, p_equivalent, p_zero, within
+from unmask.runs.records import Word
 from unmask.wording import plural
-
-Word = Literal["gain", "loss", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """The outcome of one comparison. `p` and `p_equivalent` are adjusted where the comparison is not primary."""
 
     word: Word
@@ -22,10 +20,8 @@ class Verdict:
     detectable: float | None
 
 
-def verdicts_of(
-    estimates: Sequence[Estimate], primary: int | None, smallest: float, confidence: float
-) -> list[Verdict]:
-    """Verdicts of the budgets of one split.
+def decide(estimates: Sequence[Estimate], primary: int | None, smallest: float, confidence: float) -> list[Decision]:
+    """Decisions on the budgets of one split.
 
     The primary comparison is tested at the full level; the others are one family, adjusted by Holm's method. A mean
     that differs from zero is a gain or a loss; else one that is clearly within ± `smallest` (two one-sided tests) is
@@ -40,7 +36,7 @@ def verdicts_of(
             values[i] = adjusted
     alpha = 1 - confidence
     return [
-        Verdict(
+        Decision(
             _word(estimate, zero[i], same[i], alpha),
             zero[i],
             same[i],
@@ -72,7 +68,7 @@ class Place:
     baseline: str
 
 
-def sentence(estimate: Estimate, verdict: Verdict, place: Place, *, smallest: float, confidence: float) -> str:
+def sentence(estimate: Estimate, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
     where = f"With {plural(place.budget, 'label')} a class, on {describe_split(place.split)},"
     change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"

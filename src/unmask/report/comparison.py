@@ -1,46 +1,45 @@
 """The story of a comparison: verdict first, then the evidence."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
+from unmask.inference.summary import summarise_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
-from unmask.report.curves import finetuning
+from unmask.report.curves import finetuning, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
-from unmask.report.folders import RunFolder
 from unmask.report.palette import look
-from unmask.report.pretraining import reconstruction_section, seconds_of_run, training_section
+from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, interval_text, percent, points
-from unmask.runs.files import read_json
-from unmask.runs.records import Interval
+from unmask.runs.comparison import Difference, Mean, Summary, Verdict
+from unmask.runs.contents import ComparisonRun
+from unmask.runs.metrics import TrainingRow
 from unmask.wording import plural
 
-Rows = Sequence[Mapping[str, Any]]
 _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
 
 
-def comparison_story(run: RunFolder) -> Story:
+def comparison_story(run: ComparisonRun) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
-    summary = run.summary
-    verdicts = summary["verdicts"]
-    headline = verdicts[0]["sentence"] if verdicts else "No verdict yet: " + (summary["notes"] or ["no trial"])[-1]
+    summary = run.summary or summarise_so_far(run.config, run.trials)
+    verdicts = summary.verdicts
+    headline = verdicts[0].sentence if verdicts else f"No verdict yet: {summary.notes[-1]}"
     sections = [
         _efficiency(summary),
-        _arms(run),
+        _arms(run, summary),
         _differences(summary),
         reconstruction_section(run.pretrainings),
-        class_section(run),
-        _training(run),
+        class_section(run, summary),
+        _training(run, summary),
         training_section(run.pretrainings),
         _ensembles(summary),
-        notes_section([*summary["notes"], *run.environment.get("notes", [])], run.environment.get("bad_files", [])),
+        notes_section(run, summary.notes),
         settings_section(run),
     ]
-    word = verdicts[0]["verdict"] if verdicts else ""
+    word = verdicts[0].verdict if verdicts else ""
     return Story(
         name=run.name,
         kind="comparison",
@@ -48,8 +47,8 @@ def comparison_story(run: RunFolder) -> Story:
         headline=headline,
         sections=[s for s in sections if s],
         verdict=word,
-        tally=tally([row["verdict"] for row in verdicts[1:]]),
-        board=verdict_board(verdicts, summary["settings"]["budgets"]) if len(verdicts) > 1 else None,
+        tally=tally([row.verdict for row in verdicts[1:]]),
+        board=verdict_board(verdicts, summary.settings.budgets) if len(verdicts) > 1 else None,
     )
 
 
@@ -61,33 +60,35 @@ def tally(words: Sequence[str]) -> str:
     return f"Other budgets and images: {', '.join(parts)}." if parts else ""
 
 
-def verdict_board(verdicts: Rows, budgets: Sequence[int]) -> Board:
+def verdict_board(verdicts: Sequence[Verdict], budgets: Sequence[int]) -> Board:
     """All verdicts at a glance: a row for each kind of images, a column for each budget."""
-    found = {(row["split"], row["budget"]): row for row in verdicts}
+    found = {(row.split, row.budget): row for row in verdicts}
     rows = []
-    for split in dict.fromkeys(row["split"] for row in verdicts):
+    for split in dict.fromkeys(row.split for row in verdicts):
         places = [found.get((split, budget)) for budget in budgets]
-        rulings = [None if row is None else Ruling(row["verdict"], _difference(row), row["sentence"]) for row in places]
+        rulings = [
+            None if row is None else Ruling(row.verdict, interval_text(row, points), row.sentence) for row in places
+        ]
         rows.append((describe_split(split), rulings))
-    primary = {row["budget"] for row in verdicts if row["primary"]}
+    primary = {row.budget for row in verdicts if row.primary}
     columns = [f"{budget} a class{' (primary)' if budget in primary else ''}" for budget in budgets]
     return Board("Accuracy, pretrained minus the best scratch arm, points [interval]", columns, rows)
 
 
-def _arm_names(summary: Mapping[str, Any]) -> list[str]:
-    return [row["arm"] for row in summary["seconds"]]
+def _arm_names(summary: Summary) -> list[str]:
+    return [row.arm for row in summary.seconds]
 
 
-def _efficiency(summary: Mapping[str, Any]) -> Section:
-    arms, budgets = _arm_names(summary), summary["settings"]["budgets"]
+def _efficiency(summary: Summary) -> Section:
+    arms, budgets = _arm_names(summary), summary.settings.budgets
     plates = []
     for split in splits_of(summary):
-        rows = [row for row in summary["means"] if row["split"] == split and row["metric"] == "accuracy"]
+        rows = [row for row in summary.means if row.split == split and row.metric == "accuracy"]
         alt = f"Accuracy on {describe_split(split)}. " + _spoken(rows, arms, budgets)
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
         plates.append(Plate(figure, alt, f"Accuracy on {describe_split(split)}"))
     legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in arms]
-    level = f"{summary['settings']['confidence']:.0%}"
+    level = f"{summary.settings.confidence:.0%}"
     intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 % and hold for these test images. "
     intro += "The spread of a line says how much the draw matters."
     intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
@@ -95,9 +96,9 @@ def _efficiency(summary: Mapping[str, Any]) -> Section:
     return Section(title, intro, legend, plates)
 
 
-def _spoken(rows: Rows, arms: Sequence[str], budgets: Sequence[int]) -> str:
+def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -> str:
     """The means of a figure as a sentence, for those who do not see it."""
-    lookup = {(row["arm"], row["budget"]): percent(row["mean"]) for row in rows}
+    lookup = {(row.arm, row.budget): percent(row.mean) for row in rows}
     parts = []
     for arm in arms:
         values = [f"{lookup[arm, b]} with {b}" for b in budgets if (arm, b) in lookup]
@@ -106,9 +107,8 @@ def _spoken(rows: Rows, arms: Sequence[str], budgets: Sequence[int]) -> str:
     return "; ".join(parts) + " labels a class."
 
 
-def _arms(run: RunFolder) -> Section:
-    summary = run.summary
-    arms, budgets, splits = _arm_names(summary), summary["settings"]["budgets"], splits_of(summary)
+def _arms(run: ComparisonRun, summary: Summary) -> Section:
+    arms, budgets, splits = _arm_names(summary), summary.settings.budgets, splits_of(summary)
     tables = [_score_table(summary, arms, budgets, split, "accuracy") for split in splits]
     others = [
         _score_table(summary, arms, budgets, split, metric, name)
@@ -116,37 +116,37 @@ def _arms(run: RunFolder) -> Section:
         for metric, name in _METRIC_NAMES.items()
     ]
     folds = [Fold("Balanced accuracy, macro-F1 and AUROC", [table for table in others if table.rows])]
-    return Section("Every arm", tables=[_arm_table(run), *tables], folds=folds)
+    return Section("Every arm", tables=[_arm_table(run, summary), *tables], folds=folds)
 
 
-def _arm_table(run: RunFolder) -> Table:
+def _arm_table(run: ComparisonRun, summary: Summary) -> Table:
     """What each arm is, and what it cost."""
     rows = [
-        (look(row["arm"]).title, row["arm"], look(row["arm"]).meaning, str(row["trials"]), duration(row["seconds"]))
-        for row in run.summary["seconds"]
+        (look(row.arm).title, row.arm, look(row.arm).meaning, str(row.trials), duration(row.seconds))
+        for row in summary.seconds
     ]
-    costs = [seconds_of_run(one) for one in run.pretrainings]
+    costs = [one.environment.seconds for one in run.pretrainings if one.environment is not None]
     total = [cost for cost in costs if cost is not None]
     if total:
         rows.append(
             ("Pretraining itself", "", "shared by the arms that start from it", str(len(total)), duration(sum(total)))
         )
-    trials = [read_json(file)["seconds"] for file in sorted((run.path / "tuning").glob("*.json"))]
-    if trials:
+    tuning = [trial.seconds for trial in run.tuning]
+    if tuning:
         rows.append(
             (
                 "Tuning of the scratch recipes",
                 "",
                 "tuning trials on label draws of their own",
-                str(len(trials)),
-                duration(sum(trials)),
+                str(len(tuning)),
+                duration(sum(tuning)),
             )
         )
     return Table("The arms, and the time spent on each", ("arm", "name", "what it is", "trainings", "time"), rows)
 
 
 def _score_table(
-    summary: Mapping[str, Any],
+    summary: Summary,
     arms: Sequence[str],
     budgets: Sequence[int],
     split: str,
@@ -154,90 +154,84 @@ def _score_table(
     name: str = "accuracy",
 ) -> Table:
     """A row an arm; the accuracies of neighbours on its features stand below a probe's own."""
-    found = {(row["arm"], row["metric"], row["budget"]): row for row in summary["means"] if row["split"] == split}
+    found = {(row.arm, row.metric, row.budget): row for row in summary.means if row.split == split}
     shown = {metric: "", "knn_accuracy": ", nearest neighbours (kNN)"} if metric == "accuracy" else {metric: ""}
     rows = []
     for arm, (one, suffix) in product(arms, shown.items()):
         cells = [found.get((arm, one, budget)) for budget in budgets]
         if any(cells):
-            scores = [interval_text(cell and _interval(cell), percent) for cell in cells]
-            counts = sorted({str(cell["n"]) for cell in cells if cell is not None})
+            scores = [interval_text(cell, percent) for cell in cells]
+            counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
     caption = f"{name[0].upper()}{name[1:]} on {describe_split(split)}, %: mean [interval]"
     return Table(caption, ("arm", *(f"{budget} a class" for budget in budgets), "n"), rows, numeric=True)
 
 
-def _differences(summary: Mapping[str, Any]) -> Section:
-    settings = summary["settings"]
+def _differences(summary: Summary) -> Section:
+    settings = summary.settings
     plates, tables = [], []
     for split in splits_of(summary):
-        rows = [r for r in summary["differences"] if r["split"] == split and r["metric"] == "accuracy"]
+        rows = [r for r in summary.differences if r.split == split and r.metric == "accuracy"]
         if not rows:
             continue
         where = describe_split(split)
         alt = f"Paired differences of accuracy on {where}: " + "; ".join(
-            f"{row['arm']} against {row['baseline']} with {row['budget']} labels a class {_difference(row)}"
+            f"{row.arm} against {row.baseline} with {row.budget} labels a class {interval_text(row, points)}"
             for row in rows
         )
-        figure = forest(rows, settings["budgets"], settings["smallest_effect"])
+        figure = forest(rows, settings.budgets, settings.smallest_effect)
         plates.append(Plate(figure, alt, f"Differences on {where}, points"))
         tables.append(_difference_table(rows, where))
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
-        f"The grey band, ±{100 * settings['smallest_effect']:g}, is the smallest effect that was said to matter."
+        f"The grey band, ±{100 * settings.smallest_effect:g}, is the smallest effect that was said to matter."
     )
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
 
 
-def _difference(row: Mapping[str, Any]) -> str:
-    return interval_text(_interval(row), points)
-
-
-def _interval(row: Mapping[str, Any]) -> Interval:
-    return Interval(row["mean"], row["low"], row["high"], row["n"], row["method"])
-
-
-def _difference_table(rows: Rows, where: str) -> Table:
+def _difference_table(rows: Sequence[Difference], where: str) -> Table:
     lines = []
     for row in rows:
-        name = row["baseline"]
-        if name == "best scratch arm":
-            name = f"{name}: {row.get('baseline_arm', '')}"
-        lines.append((row["arm"], name, str(row["budget"]), _difference(row), str(row["n"]), row["method"]))
+        name = row.baseline if row.baseline == row.baseline_arm else f"{row.baseline}: {row.baseline_arm}"
+        lines.append((row.arm, name, str(row.budget), interval_text(row, points), str(row.n), row.method))
     columns = ("arm", "baseline", "labels a class", "difference [interval]", "n", "method")
     return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
 
 
-def _training(run: RunFolder) -> Section:
+def _training(run: ComparisonRun, summary: Summary) -> Section:
     """Loss and validation accuracy of the trials over steps, at the primary budget."""
-    budget = run.summary["settings"]["primary_budget"]
-    histories: dict[str, list[Any]] = {}
-    for arm in _arm_names(run.summary):
-        found = [trial.get("history", []) for trial in run.trials if trial["arm"] == arm and trial["budget"] == budget]
-        rows = [[row for row in history if row.get("phase", "all") != "head"] for history in found]
-        if any("loss" in row for history in rows for row in history):
-            histories[arm] = rows
+    budget = summary.settings.primary_budget
+    histories: dict[str, list[list[TrainingRow]]] = {}
+    for arm in _arm_names(summary):
+        found = [trial.history for trial in run.trials if (trial.arm, trial.budget) == (arm, budget)]
+        histories[arm] = [[row for row in history if row.phase != "head"] for history in found]
     plates = []
-    for field, title, scale in (("loss", "training loss", 1.0), ("val_accuracy", "validation accuracy, %", 100.0)):
-        if any(row.get(field) is not None for trials in histories.values() for history in trials for row in history):
-            alt = f"{title} over steps with {budget} labels a class, for {', '.join(look(a).title for a in histories)}"
-            plates.append(Plate(finetuning(histories, field, title, scale=scale), alt, title[0].upper() + title[1:]))
-    legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in histories]
+    for title, scale, value in (
+        ("training loss", 1.0, lambda row: row.loss),
+        ("validation accuracy, %", 100.0, lambda row: row.val_accuracy),
+    ):
+        curves = {arm: [series(history, value) for history in trials] for arm, trials in histories.items()}
+        shown = {arm: known for arm, trials in curves.items() if (known := [one for one in trials if len(one.steps)])}
+        if shown:
+            alt = f"{title} over steps with {budget} labels a class, for {', '.join(look(arm).title for arm in shown)}"
+            plates.append(Plate(finetuning(shown, title, scale=scale), alt, title[0].upper() + title[1:]))
+    trained = [arm for arm, trials in histories.items() if any(trials)]
+    legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in trained]
     intro = f"Every training with {budget} labels a class (thin) and the mean of each arm (thick)."
     return Section("Training with labels", intro, legend, plates)
 
 
-def _ensembles(summary: Mapping[str, Any]) -> Section:
+def _ensembles(summary: Summary) -> Section:
     rows = [
         (
-            look(row["arm"]).title,
-            str(row["budget"]),
-            describe_split(row["split"]),
-            percent(row["mean"]),
-            percent(row["ensemble"]),
-            points(row["gap"]),
+            look(row.arm).title,
+            str(row.budget),
+            describe_split(row.split),
+            percent(row.mean),
+            percent(row.ensemble),
+            points(row.gap),
         )
-        for row in summary.get("ensembles", [])
+        for row in summary.ensembles
     ]
     intro = (
         "Accuracy of the averaged predictions of an arm's trainings minus their mean accuracy. An encoder that "

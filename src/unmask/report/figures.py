@@ -1,24 +1,24 @@
 """Figures of a comparison: rows of its summary → matplotlib figures."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unmask.config import JUDGED
+from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GREY, INK, look
 from unmask.report.svg import blank, style
+from unmask.runs.comparison import Difference, Mean
+from unmask.runs.records import Interval
 from unmask.wording import plural
 
-Row = Mapping[str, Any]
 
-
-def label_efficiency(means: Sequence[Row], arms: Sequence[str], budgets: Sequence[int]) -> Figure:
+def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -> Figure:
     """Accuracy against labels a class, a line an arm, with intervals.
 
     Args:
-        means: rows of one split and metric: {"arm", "budget", "mean", "low", "high"}.
+        means: rows of one split and metric.
         arms: lines in order; the first is drawn on top.
         budgets: labels a class; they stand at equal distances.
     """
@@ -29,7 +29,7 @@ def label_efficiency(means: Sequence[Row], arms: Sequence[str], budgets: Sequenc
         for position, arm in reversed(list(enumerate(arms))):
             # Side by side, so that intervals do not hide each other.
             shift = (position - (len(arms) - 1) / 2) * min(0.07, 0.5 / max(len(arms), 1))
-            rows = {row["budget"]: row for row in means if row["arm"] == arm}
+            rows = {row.budget: row for row in means if row.arm == arm}
             shown = [budget for budget in ordered if budget in rows]
             x = [ordered.index(budget) + shift for budget in shown]
             _line_with_intervals(axes, x, [rows[budget] for budget in shown], arm)
@@ -42,9 +42,9 @@ def label_efficiency(means: Sequence[Row], arms: Sequence[str], budgets: Sequenc
     return figure
 
 
-def arm_dots(means: Sequence[Row], arms: Sequence[str]) -> Figure:
+def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
     """Accuracy of every arm at one budget, with intervals, a row an arm."""
-    rows = {row["arm"]: row for row in means}
+    rows = {row.arm: row for row in means}
     shown = [arm for arm in arms if arm in rows]
     with style():
         figure = blank(height=70 + 26 * len(shown))
@@ -59,19 +59,19 @@ def arm_dots(means: Sequence[Row], arms: Sequence[str]) -> Figure:
     return figure
 
 
-def forest(differences: Sequence[Row], budgets: Sequence[int], smallest_effect: float) -> Figure:
+def forest(differences: Sequence[Difference], budgets: Sequence[int], smallest_effect: float) -> Figure:
     """Paired differences with intervals, a row a baseline and budget; the band is ± the smallest effect that matters.
 
     Args:
-        differences: rows of one split and metric: {"baseline", "budget", "mean", "low", "high"}, shares.
+        differences: rows of one split and metric.
         budgets: groups of rows, from the top.
         smallest_effect: half width of the band, a share.
     """
-    places: list[tuple[float, str, Row]] = []
+    places: list[tuple[float, str, Difference]] = []
     y = 0.0
     groups: list[tuple[float, str]] = []
     for budget in budgets:
-        rows = [row for row in differences if row["budget"] == budget]
+        rows = [row for row in differences if row.budget == budget]
         if rows:
             groups.append((y, f"{plural(budget, 'label')} a class"))
             places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
@@ -82,8 +82,8 @@ def forest(differences: Sequence[Row], budgets: Sequence[int], smallest_effect: 
         axes.axvspan(-100 * smallest_effect, 100 * smallest_effect, color=GREY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=INK, linewidth=0.9)
         for position, _, row in places:
-            best = row["baseline"] == "best scratch arm"
-            _dot(axes, position, row, BLUE if best else look(row["baseline"]).colour, "D" if best else "o")
+            best = row.baseline == BEST
+            _dot(axes, position, row, BLUE if best else look(row.baseline).colour, "D" if best else "o")
         axes.set_yticks(
             [position for position, _, _ in places] + [position for position, _ in groups],
             [name for _, name, _ in places] + [name for _, name in groups],
@@ -101,24 +101,24 @@ def _per_cent(limits: tuple[float, float]) -> tuple[float, float]:
     return max(limits[0], 0.0), min(limits[1], 100.0)
 
 
-def _against(row: Row) -> str:
+def _against(row: Difference) -> str:
     """The baseline in a few words; a pair without the judged arm names both."""
-    if row["baseline"] == "best scratch arm":
+    if row.baseline == BEST:
         return "Best scratch arm"
-    return look(row["baseline"]).title if row["arm"] == JUDGED else f"{row['arm']} − {row['baseline']}"
+    return look(row.baseline).title if row.arm == JUDGED else f"{row.arm} − {row.baseline}"
 
 
-def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Row], arm: str) -> None:
+def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Interval], arm: str) -> None:
     seen = look(arm)
     # Not clipped: a marker on the border of the axes, at 100 %, is drawn whole.
-    means = [100 * row["mean"] for row in rows]
+    means = [100 * row.mean for row in rows]
     axes.plot(x, means, color=seen.colour, marker=seen.marker, linestyle=seen.line, zorder=3, clip_on=False)
     for place, row in zip(x, rows, strict=True):
-        if row["low"] is not None:
-            axes.plot([place] * 2, [100 * row["low"], 100 * row["high"]], color=seen.colour, linewidth=1.2, alpha=0.8)
+        if row.low is not None and row.high is not None:
+            axes.plot([place] * 2, [100 * row.low, 100 * row.high], color=seen.colour, linewidth=1.2, alpha=0.8)
 
 
-def _dot(axes: Axes, y: float, row: Row, colour: str, marker: str) -> None:
-    if row["low"] is not None:
-        axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour, linewidth=2)
-    axes.plot([100 * row["mean"]], [y], color=colour, marker=marker, markersize=6, linestyle="none", clip_on=False)
+def _dot(axes: Axes, y: float, row: Interval, colour: str, marker: str) -> None:
+    if row.low is not None and row.high is not None:
+        axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=2)
+    axes.plot([100 * row.mean], [y], color=colour, marker=marker, markersize=6, linestyle="none", clip_on=False)

@@ -2,37 +2,38 @@
 
 from collections.abc import Sequence
 
+from unmask.config import to_json
 from unmask.report.blocks import Plate, Section, Story, Swatch, Table
 from unmask.report.classification import score_rows
-from unmask.report.curves import colours_of, pretraining_loss, series
-from unmask.report.folders import RunFolder
+from unmask.report.curves import colours_of, pretraining_loss, training_loss
 from unmask.report.pretraining import loss_caption
 from unmask.report.words import flatten
+from unmask.runs.contents import ClassificationRun, PretrainingRun, Run
 
 
-def overview(runs: Sequence[RunFolder], stories: Sequence[Story]) -> list[Section]:
+def overview(runs: Sequence[Run], stories: Sequence[Story]) -> list[Section]:
     """Sections that compare the runs; none for a single run."""
     if len(runs) < 2:
         return []
-    rows = [(run.name, run.kind, story.headline) for run, story in zip(runs, stories, strict=True)]
+    rows = [(run.name, story.kind, story.headline) for run, story in zip(runs, stories, strict=True)]
     sections = [
         Section("The runs", tables=[Table("What each run found", ("run", "kind", "in one sentence"), rows)]),
         _scores(runs),
         _losses(runs),
-        _settings(runs),
+        _settings(runs, [story.kind for story in stories]),
     ]
     return [section for section in sections if section]
 
 
-def _scores(runs: Sequence[RunFolder]) -> Section:
-    rows = [(run.name, *row) for run in runs if run.kind == "classification" for row in score_rows(run)]
+def _scores(runs: Sequence[Run]) -> Section:
+    rows = [(run.name, *row) for run in runs if isinstance(run, ClassificationRun) for row in score_rows(run)]
     columns = ("run", "images", "accuracy", "balanced accuracy", "macro-F1", "AUROC")
     intro = "Single runs: a difference between two of them says little. A comparison over several label draws does."
     return Section("Scores side by side", intro, tables=[Table("Scores, %", columns, rows)] if rows else [])
 
 
-def _losses(runs: Sequence[RunFolder]) -> Section:
-    found = [run for run in runs if run.kind == "pretraining" and len(series(run.metrics, "loss")[0])]
+def _losses(runs: Sequence[Run]) -> Section:
+    found = [run for run in runs if isinstance(run, PretrainingRun) and len(training_loss(run.metrics).steps)]
     if len(found) < 2:
         return Section("Pretraining side by side")
     rows = {run.name: run.metrics for run in found}
@@ -42,12 +43,12 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
     return Section("Pretraining side by side", "", legend, [plate])
 
 
-def _settings(runs: Sequence[RunFolder]) -> Section:
+def _settings(runs: Sequence[Run], kinds: Sequence[str]) -> Section:
     """The fields in which runs of one kind differ, a column a run."""
     tables = []
-    for kind in dict.fromkeys(run.kind for run in runs):
-        group = [run for run in runs if run.kind == kind]
-        values = [dict(flatten(run.config)) for run in group]
+    for kind in dict.fromkeys(kinds):
+        group = [run for run, own in zip(runs, kinds, strict=True) if own == kind]
+        values = [dict(flatten(to_json(run.config))) for run in group]
         names = list(dict.fromkeys(name for fields in values for name in fields))
         rows = [
             (name, *(fields.get(name, "–") for fields in values))

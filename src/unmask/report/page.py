@@ -9,18 +9,12 @@ from unmask.report.audit import audit_story
 from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
-from unmask.report.folders import RunFolder, of_a_run, read_runs
 from unmask.report.html import render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
+from unmask.runs.contents import ComparisonRun, PretrainingRun, Run, read_runs
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, REPORT_FILE
-
-_STORIES = {
-    "comparison": comparison_story,
-    "pretraining": pretraining_story,
-    "classification": classification_story,
-}
 
 
 def write_report(
@@ -48,7 +42,7 @@ def write_report(
     return path
 
 
-def render(runs: Sequence[RunFolder]) -> str:
+def render(runs: Sequence[Run]) -> str:
     """The page as HTML."""
     stories = [_story(run) for run in runs]
     title = f"unmask: {runs[0].name}" if len(runs) == 1 else f"unmask: {len(runs)} runs side by side"
@@ -56,15 +50,15 @@ def render(runs: Sequence[RunFolder]) -> str:
     return render_page(title, told, overview(runs, stories))
 
 
-def _story(run: RunFolder) -> Story:
-    with of_a_run(run.path):
-        return _STORIES[run.kind](run)
+def _story(run: Run) -> Story:
+    if isinstance(run, ComparisonRun):
+        return comparison_story(run)
+    return pretraining_story(run) if isinstance(run, PretrainingRun) else classification_story(run)
 
 
-def _audit(run: RunFolder) -> Story | None:
+def _audit(run: Run) -> Story | None:
     """The audit that a comparison made of its own networks."""
-    folder = run.path / AUDIT_FOLDER
-    if run.kind != "comparison" or not (folder / AUDIT_FILE).exists():
+    folder = run.folder / AUDIT_FOLDER
+    if not isinstance(run, ComparisonRun) or not (folder / AUDIT_FILE).exists():
         return None
-    with of_a_run(folder):
-        return audit_story(folder, name=f"{run.name}: its networks")
+    return audit_story(folder, name=f"{run.name}: its networks")

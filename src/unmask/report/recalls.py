@@ -1,7 +1,6 @@
 """Which classes gain: paired differences of recall, from the finished trials' tables of classes."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from unmask.config import JUDGED
 from unmask.inference.estimate import interval_of
@@ -9,22 +8,21 @@ from unmask.inference.hierarchy import Key, estimate_over, paired_differences
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import class_differences
-from unmask.report.folders import RunFolder
 from unmask.report.palette import look
 from unmask.report.words import interval_text, points
+from unmask.runs.comparison import Summary, TrialResult
+from unmask.runs.contents import ComparisonRun
 from unmask.runs.records import Interval
 
-Rows = Sequence[Mapping[str, Any]]
 
-
-def class_section(run: RunFolder) -> Section:
+def class_section(run: ComparisonRun, summary: Summary) -> Section:
     """Recall a class, pretrained minus best scratch, at the primary budget, as a section of a comparison."""
-    budget = run.summary["settings"]["primary_budget"]
-    chosen = {row["budget"]: row["arm"] for row in run.summary["settings"]["best_scratch"]}
-    baseline = chosen.get(budget)
+    settings = summary.settings
+    budget = settings.primary_budget
+    baseline = settings.best(budget)
     plates, tables = [], []
-    for split in splits_of(run.summary) if baseline is not None else ():
-        rows = class_intervals(run.trials, JUDGED, str(baseline), budget, split, run.summary["settings"]["confidence"])
+    for split in splits_of(summary) if baseline is not None else ():
+        rows = class_intervals(run.trials, JUDGED, str(baseline), budget, split, settings.confidence)
         if not rows:
             continue
         where = describe_split(split)
@@ -43,7 +41,7 @@ def class_section(run: RunFolder) -> Section:
 
 
 def class_intervals(
-    trials: Rows, arm: str, baseline: str, budget: int, split: str, confidence: float
+    trials: Sequence[TrialResult], arm: str, baseline: str, budget: int, split: str, confidence: float
 ) -> list[tuple[str, Interval]]:
     """Paired difference of recall of every class two arms share, from the finished trials' tables of classes."""
     first, second = (_recalls(trials, name, budget, split) for name in (arm, baseline))
@@ -55,16 +53,16 @@ def class_intervals(
     return rows
 
 
-def _recalls(trials: Rows, arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
+def _recalls(trials: Sequence[TrialResult], arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
     recalls: dict[str, dict[Key, float]] = {}
     for trial in trials:
-        if trial["arm"] == arm and trial["budget"] == budget:
-            for row in trial["metrics"].get(split, {}).get("per_class", ()):
-                if row["recall"] is not None:
-                    recalls.setdefault(row["name"], {})[(trial["pretraining"], trial["draw"])] = row["recall"]
+        if (trial.arm, trial.budget) == (arm, budget) and split in trial.metrics:
+            for row in trial.metrics[split].per_class:
+                if row.recall is not None:
+                    recalls.setdefault(row.name, {})[(trial.pretraining, trial.draw)] = row.recall
     return recalls
 
 
-def splits_of(summary: Mapping[str, Any]) -> list[str]:
+def splits_of(summary: Summary) -> list[str]:
     """The kinds of test images of a summary, in its order."""
-    return list(dict.fromkeys(row["split"] for row in summary["means"]))
+    return list(dict.fromkeys(row.split for row in summary.means))

@@ -1,39 +1,38 @@
 """The last sections of every run: notes, configuration and environment."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
+from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, to_json
 from unmask.report.blocks import Fold, Section, Table
-from unmask.report.folders import RunFolder
 from unmask.report.words import flatten
+from unmask.runs.contents import Run
 from unmask.wording import plural
 
 
-def settings_section(run: RunFolder) -> Section:
+def settings_section(run: Run) -> Section:
     """Configuration and environment, folded."""
     folds = [Fold("Configuration", [_two_columns("Every field of config.json", run.config)])]
-    facts = {key: value for key, value in run.environment.items() if key not in ("notes", "bad_files")}
-    if facts:
+    if run.environment is not None:
+        facts = replace(run.environment, notes=(), bad_files=())
         folds.append(Fold("Environment", [_two_columns("Versions, hardware and data", facts)]))
     return Section("How it was run", folds=folds)
 
 
-def notes_section(notes: Sequence[str], bad_files: Sequence[str] = ()) -> Section:
+def notes_section(run: Run, before: Sequence[str] = (), after: Sequence[str] = ()) -> Section:
     """What the reader must know besides; the same note is shown once."""
-    shown = list(dict.fromkeys(notes))
+    facts = run.environment
+    notes, bad_files = ((), ()) if facts is None else (facts.notes, facts.bad_files)
+    shown = list(dict.fromkeys([*before, *notes, *after]))
     if bad_files:
         shown.append(f"{plural(len(bad_files), 'unreadable file')} left out: {bad_files[0]} …")
     return Section("Notes", notes=[note[:1].upper() + note[1:] for note in shown])
 
 
-def describe_data(config: Mapping[str, Any]) -> str:
-    """Data and encoder of a run in one line, as far as its configuration names them."""
-    data, encoder = config.get("data"), config.get("encoder")
-    source = data.get("data") if isinstance(data, Mapping) else data
-    name = encoder.get("name", encoder.get("encoder")) if isinstance(encoder, Mapping) else encoder
-    parts = [f"data {source}" if source else "", f"encoder {name}" if name else ""]
-    return ", ".join(part for part in parts if part)
+def describe_data(config: PretrainConfig | ClassifyConfig | CompareConfig) -> str:
+    """Data and encoder of a run in one line."""
+    return f"data {config.data.data}, encoder {config.encoder.encoder}"
 
 
-def _two_columns(caption: str, values: Mapping[str, Any]) -> Table:
-    return Table(caption, ("field", "value"), flatten(values))
+def _two_columns(caption: str, record: object) -> Table:
+    return Table(caption, ("field", "value"), flatten(to_json(record)))

@@ -1,7 +1,6 @@
 """metrics.jsonl: what was measured while training lasted, one row per line."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,17 @@ from unmask.runs.layout import METRICS_FILE
 class TrainingRow:
     """A logged step of training."""
 
+    kind: Literal["train"] = "train"
     step: int
     """Steps done."""
-    loss: float
-    grad_norm: float | None = None
-    """Before clipping; None where it was not finite, as fp16's loss scaling lets it be now and then."""
-    kind: Literal["train"] = "train"
     epoch: float | None = None
-    baseline: float | None = None
-    """Of pretraining: the loss of the constant prediction on the same cells."""
     phase: str | None = None
     """Of a classifier: "head" or "all"."""
+    loss: float
+    baseline: float | None = None
+    """Of pretraining: the loss of the constant prediction on the same cells."""
+    grad_norm: float | None = None
+    """Before clipping; None where it was not finite, as fp16's loss scaling lets it be now and then."""
     val_accuracy: float | None = None
 
 
@@ -35,6 +34,7 @@ class TrainingRow:
 class ValidationRow:
     """A look at a pretraining on its fixed batch with fixed masks."""
 
+    kind: Literal["val"] = "val"
     step: int
     epoch: float
     val_loss: float
@@ -42,21 +42,10 @@ class ValidationRow:
     effective_rank: float
     feature_std: float
     collapsed: bool
-    kind: Literal["val"] = "val"
 
 
 Row = TrainingRow | ValidationRow
 R = TypeVar("R", TrainingRow, ValidationRow)
-
-
-def row_of(values: Any, where: str = "") -> Row:
-    """The row that a line's values stand for. Raises UserError that begins with `where` and names the field."""
-    kind = values.get("kind") if isinstance(values, Mapping) else None
-    if kind == "val":
-        return from_json(ValidationRow, values, where)
-    if kind == "train":
-        return from_json(TrainingRow, values, where)
-    raise UserError(f"{where}kind: expected 'train' or 'val', found {kind!r}")
 
 
 def append_metrics(folder: Path, row: Row) -> None:
@@ -66,10 +55,8 @@ def append_metrics(folder: Path, row: Row) -> None:
 
 
 def _line(row: Row) -> str:
-    """The fields that the row has; JSON has no numbers that are not finite."""
-    values = {name: value for name, value in to_json(row).items() if value is not None}
-    known = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
-    return json.dumps(known, ensure_ascii=False) + "\n"
+    """The fields that the row has."""
+    return json.dumps({k: v for k, v in to_json(row).items() if v is not None}, ensure_ascii=False) + "\n"
 
 
 def read_metrics(folder: Path) -> list[Row]:
@@ -79,10 +66,17 @@ def read_metrics(folder: Path) -> list[Row]:
         UserError: a line is not a row; the message names file, line and field.
     """
     path = folder / METRICS_FILE
-    return [row_of(values, f"{path}: line {number}: ") for number, values in _lines(path)]
+    return [_row(values, f"{path}: line {number}: ") for number, values in _lines(path)]
 
 
-def rows_of(kind: type[R], rows: list[Row]) -> list[R]:
+def _row(values: Any, where: str) -> Row:
+    kind = values.get("kind") if isinstance(values, Mapping) else None
+    if kind not in ("train", "val"):
+        raise UserError(f"{where}kind: expected 'train' or 'val', found {kind!r}")
+    return from_json(ValidationRow, values, where) if kind == "val" else from_json(TrainingRow, values, where)
+
+
+def rows_of(kind: type[R], rows: Iterable[Row]) -> list[R]:
     """The rows of one kind."""
     return [row for row in rows if isinstance(row, kind)]
 

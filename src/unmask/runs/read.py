@@ -1,7 +1,6 @@
 """From a run folder to typed values. What a file does not hold is one line that names the file and the field."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,61 +11,17 @@ from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import (
     CONFIG_FILE,
     ENVIRONMENT_FILE,
-    FINETUNING,
     KINDS,
-    PICTURES,
-    PRETRAININGS,
-    RESULT_FILE,
-    SCRATCH,
     Config,
     RunKind,
     kind_of_config,
 )
-from unmask.runs.metrics import Row, read_metrics
-from unmask.runs.records import ClassificationResult, Environment
+from unmask.runs.records import Environment
 
 FORMAT = 2
 """Of the files that this version writes and reads; config.json carries it."""
 T = TypeVar("T")
 EncoderRun = PretrainConfig | ClassifyConfig | CompareConfig
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """A folder of a pretraining, a fine-tuning or a training from scratch, finished or not."""
-
-    folder: Path
-    kind: RunKind
-    config: PretrainConfig | ClassifyConfig
-    environment: Environment | None
-    metrics: list[Row]
-    pictures: list[Path]
-    result: ClassificationResult | None
-    """None for a pretraining, and for what is not finished."""
-
-
-def read_training(folder: Path) -> TrainingRun:
-    """Read what a pretraining, a fine-tuning or a training from scratch wrote.
-
-    Raises:
-        UserError: there is no such run, it is a comparison, or a file does not hold what a run writes.
-    """
-    config = read_encoder_run(folder)
-    kind = kind_of_config(config)
-    if isinstance(config, CompareConfig):
-        raise UserError(
-            f"{folder}: is a comparison, which keeps no network of its own; give one of its pretrainings, "
-            f"{PRETRAININGS.path(folder, 0)}, or a run of finetune or scratch"
-        )
-    return TrainingRun(
-        folder=folder,
-        kind=kind,
-        config=config,
-        environment=read_environment(folder),
-        metrics=read_metrics(folder),
-        pictures=PICTURES.found(folder),
-        result=read_optional(ClassificationResult, folder / RESULT_FILE) if kind in (FINETUNING, SCRATCH) else None,
-    )
 
 
 def write_config(folder: Path, config: Config) -> None:

@@ -1,6 +1,10 @@
 """What is in a run's JSON files, as typed values; `read` has their inverse, which names file and field of an error."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Word = Literal["gain", "loss", "equivalent", "undecided"]
+"""A verdict."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Mask-reconstruction pretraining: hide cells, reconstruct them, keep the encoder."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from unmask.masking import draw_masks
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
-from unmask.runs.metrics import rewind_metrics
+from unmask.runs.metrics import ValidationRow, rewind_metrics
 from unmask.runs.records import DataFacts
 from unmask.stages.monitor import observe, watched_batch
 from unmask.stages.pictures import save_picture, to_display
@@ -146,7 +147,7 @@ class Pretraining:
     def report(self, reached: Reached) -> bool:
         """Log every step; look where that is due, and at the end."""
         for row in reached.rows:
-            self.run.log(kind="train", epoch=row["step"] / self.run.plan.per_epoch, **row)
+            self.run.log(replace(row, epoch=row.step / self.run.plan.per_epoch))
         if reached.look or reached.last:
             self.look(reached.step)
         return True
@@ -177,11 +178,12 @@ class Pretraining:
         network, wanted = self.run.evaluated, self.config.recipe.target
         with whole(network, *self.target.modules().values()):
             seen = observe(network, self.target, images, hidden, wanted=wanted, engine=self.run.engine)
-        self.run.log(kind="val", step=done, epoch=done / self.run.plan.per_epoch, **seen.values)
-        if seen.values["collapsed"] and is_main():
+        row = ValidationRow(step=done, epoch=done / self.run.plan.per_epoch, **seen.values)
+        self.run.log(row)
+        if row.collapsed and is_main():
             tqdm.write(
-                f"step {done}: the encoder has collapsed (effective rank {seen.values['effective_rank']:.2f}, feature "
-                f"deviation {seen.values['feature_std']:.2g}): every image looks alike to it; lower lr, raise "
+                f"step {done}: the encoder has collapsed (effective rank {row.effective_rank:.2f}, feature "
+                f"deviation {row.feature_std:.2g}): every image looks alike to it; lower lr, raise "
                 "teacher_momentum, or reconstruct pixels",
                 file=sys.stderr,
             )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unmask.config import ClassifyConfig
+from unmask.config import ClassifyConfig, from_json, to_json
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.distributed import fail_together, on_main, world_size
@@ -17,7 +17,7 @@ from unmask.encoders.dense.joint import JointStatistics
 from unmask.evaluate.metrics import classification_metrics
 from unmask.forward import map_images
 from unmask.randomness import derive_seed
-from unmask.runs.metrics import rewrite_metrics, row_of
+from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labelled_subset
 from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
@@ -41,7 +41,7 @@ class Outcome:
     model: nn.Module
     metrics: dict[str, Scores] = field(default_factory=dict)
     logits: dict[str, Tensor] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[TrainingRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     labelled: int = 0
     seconds: float = 0.0
@@ -86,7 +86,7 @@ class Supervised:
             optimiser=config.recipe.optimiser,
             images=len(self.images),
         )
-        self.history: list[dict[str, Any]] = []
+        self.history: list[TrainingRow] = []
         self.stopping = EarlyStopping(config.recipe.patience)
 
     def train(self, *, resume: bool = False, splits: tuple[str, ...] | None = None) -> Outcome:
@@ -147,11 +147,11 @@ class Supervised:
 
     def _remember(self, facts: dict[str, Any]) -> None:
         """Take over what a checkpoint tells of the training so far; metrics.jsonl then says the same."""
-        self.history = list(facts.get("history", []))
+        self.history = [from_json(TrainingRow, row) for row in facts.get("history", [])]
         self.stopping.best, self.stopping.waited = facts.get("best", (-1.0, 0))
-        folder, rows = self.run.setup.folder, [row_of({"kind": "train", **row}) for row in self.history]
+        folder = self.run.setup.folder
         if folder is not None:
-            on_main(lambda: rewrite_metrics(folder, rows))
+            on_main(lambda: rewrite_metrics(folder, self.history))
 
     def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
         """Cross-entropy of a batch, with cells hidden and images mixed where the recipe says so."""
@@ -173,21 +173,21 @@ class Supervised:
         """Log the last step's row, with the validation accuracy where a look is due; whether to go on."""
         if not (reached.last or reached.look or reached.step % LOGGED == 0):
             return True
-        row = {"phase": reached.phase.name, **reached.rows[-1]}
-        self.history.append(row)
-        go_on = True
+        row, go_on = replace(reached.rows[-1], phase=reached.phase.name), True
         if reached.look and self.data.val is not None:
             outputs = map_images(self.run.evaluated, self.data.val, self.run.engine)
-            row["val_accuracy"] = float((outputs.values.argmax(1) == outputs.images.labels).float().mean())
-            if self.stopping.improves(row["val_accuracy"]):
+            accuracy = float((outputs.values.argmax(1) == outputs.images.labels).float().mean())
+            row = replace(row, val_accuracy=accuracy)
+            if self.stopping.improves(accuracy):
                 self.run.remember_best()
             go_on = reached.last or not self.stopping.over
-        self.run.log(kind="train", **row, tracked=reached.phase.before + reached.step)
+        self.history.append(row)
+        self.run.log(row, tracked=reached.phase.before + reached.step)
         return go_on
 
     def facts(self) -> dict[str, Any]:
         """History and early stopping."""
-        return {"history": self.history, "best": [self.stopping.best, self.stopping.waited]}
+        return {"history": to_json(self.history), "best": [self.stopping.best, self.stopping.waited]}
 
 
 @dataclass

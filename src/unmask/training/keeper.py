@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from unmask.distributed import fail_together, on_main
 from unmask.errors import PreemptionError, UserError
-from unmask.runs.metrics import append_metrics, row_of
+from unmask.runs.metrics import Row, append_metrics
 from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
 from unmask.training.sharding import gathered_by_main
 from unmask.training.tracking import track
@@ -30,12 +30,12 @@ class Keeper:
     batch_size: int
     """Images of one step: a checkpoint of other batches is refused."""
 
-    def log(self, *, tracked: int | None = None, **values: Any) -> None:
+    def log(self, row: Row, tracked: int | None = None) -> None:
         """One line of metrics.jsonl, and to the tracker, there under the step `tracked` where it is another."""
         with fail_together():
             if self.engine.is_main_process:
-                append_metrics(self.folder, row_of(values))
-                track(self.engine, values if tracked is None else {**values, "step": tracked})
+                append_metrics(self.folder, row)
+                track(self.engine, row, row.step if tracked is None else tracked)
 
     def save(
         self, done: int, modules: Mapping[str, nn.Module], optimiser: Any, *, header: Any = None, more: Any = None

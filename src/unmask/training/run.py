@@ -21,6 +21,7 @@ from unmask.distributed import any_process, fail_together
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import STOPPED, noticing
 from unmask.randomness import derive_seed
+from unmask.runs.metrics import Row
 from unmask.training.keeper import Keeper, due, restore
 from unmask.training.optimiser import build_optimiser, parameter_groups, schedule, set_lr
 from unmask.training.order import training_batches
@@ -113,10 +114,10 @@ class TrainingRun(Generic[N]):
         """A state_dict of whole tensors in the main process, empty in others. All processes call it."""
         return gathered_by_main(self.engine, module.state_dict().items())
 
-    def log(self, *, tracked: int | None = None, **values: Any) -> None:
+    def log(self, row: Row, tracked: int | None = None) -> None:
         """A line of metrics.jsonl, and for the tracker, there under the step `tracked`; see `Keeper.log`."""
         if self.keeper is not None:
-            self.keeper.log(tracked=tracked, **values)
+            self.keeper.log(row, tracked)
 
     def resume(self) -> dict[str, Any]:
         """Find the newest checkpoint, from which `fit` then goes on. Returns its header; empty without any."""

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from unmask.config import AugmentConfig, OptimiserConfig
 from unmask.data.imageset import Batch
+from unmask.runs.metrics import TrainingRow
 from unmask.training.step import OnStep, Terms
 
 LOGGED = 50
@@ -83,7 +84,7 @@ class Reached:
     """Whether these are all of them."""
     look: bool
     """Whether a look is due by `Phase.look_every`."""
-    rows: list[dict[str, Any]]
+    rows: list[TrainingRow]
     """Numbers of the steps since the last report."""
 
 

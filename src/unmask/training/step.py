@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unmask.data.imageset import Batch
 from unmask.distributed import all_reduce_sum
 from unmask.errors import UserError, is_out_of_memory, memory_line
+from unmask.runs.metrics import TrainingRow
 from unmask.training.sharding import full, part
 from unmask.wording import plural
 
@@ -63,23 +64,23 @@ class StepLog:
         """Remember the numbers of a step, counted from 1."""
         self.pending.append((step, values))
 
-    def drain(self) -> list[dict[str, Any]]:
-        """One row per step: "step", "loss", "grad_norm" and what else the loss logs.
+    def drain(self) -> list[TrainingRow]:
+        """One row per step, with what else the loss logs.
 
         Raises:
             UserError: at the first loss or gradient that is not finite.
         """
         rows = []
         for step, values in self.pending:
-            row = {"step": step, **{name: float(value) for name, value in values.items()}}
-            watched = {"loss": row["loss"]} if self.scaled else {"loss": row["loss"], "gradient": row["grad_norm"]}
-            for name, value in watched.items():
+            numbers: dict[str, Any] = {name: float(value) for name, value in values.items()}
+            loss, norm = numbers.pop("loss"), numbers.pop("grad_norm")
+            for name, value in {"loss": loss, **({} if self.scaled else {"gradient": norm})}.items():
                 if not np.isfinite(value):
                     raise UserError(
                         f'the {name} is {value} at step {step}: lower lr, raise warmup or use `precision="no"`; '
                         "the checkpoints before it are kept"
                     )
-            rows.append(row)
+            rows.append(TrainingRow(step=step, loss=loss, grad_norm=norm if np.isfinite(norm) else None, **numbers))
         self.pending.clear()
         return rows
 

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from unmask.config import to_json
 from unmask.distributed import fail_together
 from unmask.errors import UserError
+from unmask.runs.metrics import Row
 
 _PROJECT = "unmask"
 _LONGEST = 240
@@ -60,15 +61,15 @@ def _start(engine: Accelerator, folder: Path, config: Any) -> None:
             ) from error
 
 
-def track(engine: Accelerator, row: Mapping[str, Any]) -> None:
-    """Send the numbers of one row of metrics.jsonl, named kind/field, at the row's step."""
+def track(engine: Accelerator, row: Row, step: int) -> None:
+    """Send the numbers of one row of metrics.jsonl, named kind/field, at a step."""
     if not engine.trackers:
         return
-    numbers = {name: value for name, value in row.items() if isinstance(value, int | float) and name != "step"}
+    numbers = {name: value for name, value in vars(row).items() if isinstance(value, int | float) and name != "step"}
     try:
-        engine.log({f"{row['kind']}/{name}": float(value) for name, value in numbers.items()}, step=row["step"])
+        engine.log({f"{row.kind}/{name}": float(value) for name, value in numbers.items()}, step=step)
     except Exception as error:
-        _say(f"{_name(engine)} fails at step {row['step']}: {_first_line(error)}; the run goes on without it")
+        _say(f"{_name(engine)} fails at step {step}: {_first_line(error)}; the run goes on without it")
         engine.trackers.clear()
 
 

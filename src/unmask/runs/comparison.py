@@ -1,0 +1,173 @@
+"""What is in the JSON files of a comparison: its trials, and the summary drawn from them. Scores are in [0, 1]."""
+
+from dataclasses import dataclass
+
+from unmask.runs.metrics import TrainingRow
+from unmask.runs.records import Interval, Scores, Word
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """trials/NAME.json: one training of the table."""
+
+    arm: str
+    budget: int
+    """Labels per class."""
+    draw: int
+    """Index of the label draw."""
+    pretraining: int | None
+    """Index of the pretraining that it starts from; None for an arm that starts from none of the comparison's."""
+    metrics: dict[str, Scores]
+    """By split: "val" and the test sets."""
+    seconds: float
+    history: tuple[TrainingRow, ...]
+    """Steps that were logged; empty for a probe."""
+    probe_strength: float | None
+    """The regularisation of a probe, chosen on validation data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningResult:
+    """tuning/NAME.json: a candidate recipe on a label draw that no trial uses."""
+
+    val_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallTime:
+    """wall.json."""
+
+    wall_seconds: float
+    """From start to now: interrupted sessions count, one that was killed outright does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One value of one trial."""
+
+    arm: str
+    budget: int
+    draw: int
+    pretraining: int | None
+    split: str
+    metric: str
+    value: float
+    seconds: float
+    """Of the trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean(Interval):
+    """The mean score of an arm over its trials."""
+
+    arm: str
+    budget: int
+    split: str
+    metric: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Interval):
+    """An arm minus a baseline, paired over label draws."""
+
+    arm: str
+    baseline: str
+    """An arm, or "best scratch arm"."""
+    budget: int
+    split: str
+    metric: str
+    baseline_arm: str
+    """The arm behind `baseline`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Interval):
+    """The difference of accuracy, pretrained minus the best scratch arm, and what follows from it."""
+
+    budget: int
+    split: str
+    baseline: str
+    verdict: Word
+    detectable: float | None
+    """The true difference that would have been found four times in five; None where there is no interval."""
+    primary: bool
+    """Whether it is of the budget that was declared beforehand."""
+    sentence: str
+    p: float
+    """Of no difference; adjusted where the verdict is not primary."""
+    p_equivalent: float
+    """Of a difference that matters; adjusted where the verdict is not primary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleGap:
+    """What averaging the predictions of an arm's label draws gains."""
+
+    arm: str
+    budget: int
+    split: str
+    n: int
+    """Trials."""
+    ensemble: float
+    mean: float
+    gap: float
+    """The first minus the second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSeconds:
+    """The time of all trials of an arm; pretraining and the tuning of recipes are not in it."""
+
+    arm: str
+    seconds: float
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestScratch:
+    """The arm that a verdict counts against; None where validation accuracies are missing."""
+
+    budget: int
+    arm: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the summary was drawn with."""
+
+    budgets: tuple[int, ...]
+    primary_budget: int
+    primary_split: str | None
+    """None where nothing is scored."""
+    smallest_effect: float
+    confidence: float
+    best_scratch: tuple[BestScratch, ...]
+
+    def best(self, budget: int) -> str | None:
+        """The best scratch arm of a budget."""
+        return next((one.arm for one in self.best_scratch if one.budget == budget), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """summary.json."""
+
+    scores: tuple[Score, ...]
+    """Every value of every finished trial."""
+    means: tuple[Mean, ...]
+    """Of every arm over its trials, by budget, split and metric."""
+    differences: tuple[Difference, ...]
+    """Of two arms, paired over label draws."""
+    verdicts: tuple[Verdict, ...]
+    """Of every split and budget, on accuracy; the first is the headline."""
+    ensembles: tuple[EnsembleGap, ...]
+    """What averaging the predictions of an arm's label draws gains."""
+    seconds: tuple[ArmSeconds, ...]
+    """Of all trials of an arm; pretraining and the tuning of recipes are not in them."""
+    settings: Settings
+    """What the summary was drawn with."""
+    notes: tuple[str, ...]
+    """What a reader must know besides: caps, conditional intervals, labels spent on validation."""
+    wall_seconds: float | None = None
+    """From start to summary, as in wall.json; None for a comparison that is not finished."""

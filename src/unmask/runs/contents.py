@@ -1,0 +1,143 @@
+"""What a run folder holds, as one object: configuration, environment, and what was measured so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.errors import UserError
+from unmask.runs.comparison import Summary, TrialResult, TuningResult
+from unmask.runs.layout import (
+    AUDIT_PAGE,
+    GIVEN_PRETRAININGS,
+    PICTURES,
+    PRETRAININGS,
+    RESULT_FILE,
+    SUMMARY_FILE,
+    TRIALS,
+    TUNING,
+    RunKind,
+    distinct_names,
+    kind_of_config,
+)
+from unmask.runs.metrics import Row, read_metrics
+from unmask.runs.read import is_run, read_config, read_environment, read_optional, read_record
+from unmask.runs.records import ClassificationResult, Environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContents:
+    """What every run has, finished or not."""
+
+    folder: Path
+    name: str
+    """Of the folder; longer where other runs beside it are called alike."""
+    environment: Environment | None
+    """None where it is not written yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingRun(RunContents):
+    """A pretraining."""
+
+    config: PretrainConfig
+    metrics: list[Row]
+    pictures: list[Path]
+    """Reconstructions, by step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationRun(RunContents):
+    """A fine-tuning or a training from scratch."""
+
+    config: ClassifyConfig
+    metrics: list[Row]
+    result: ClassificationResult | None
+    """None where it is not finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRun(RunContents):
+    """A comparison."""
+
+    config: CompareConfig
+    trials: list[TrialResult]
+    tuning: list[TuningResult]
+    summary: Summary | None
+    """None where it is not finished."""
+    pretrainings: list[PretrainingRun]
+    """Its own, and those it was given as folders."""
+
+
+TrainingRun = PretrainingRun | ClassificationRun
+Run = PretrainingRun | ClassificationRun | ComparisonRun
+
+
+def kind_of(run: Run) -> RunKind:
+    """The kind of a run."""
+    return kind_of_config(run.config)
+
+
+def read_run(folder: Path) -> Run:
+    """Read the folder of a run that trains encoders.
+
+    Raises:
+        UserError: there is no such folder; it is not a run, or an audit; a file does not hold what a run writes.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder of a run")
+    if not is_run(folder):
+        raise UserError(f"{folder}: not a run folder, it has no config.json")
+    config, name, environment = read_config(folder), folder.resolve().name, read_environment(folder)
+    if isinstance(config, AuditRun):
+        raise UserError(f"{folder}: is an audit, whose page is {folder / AUDIT_PAGE}; give the runs that it looked at")
+    if isinstance(config, CompareConfig):
+        return ComparisonRun(
+            folder=folder,
+            name=name,
+            environment=environment,
+            config=config,
+            trials=[read_record(TrialResult, file) for file in TRIALS.found(folder)],
+            tuning=[read_record(TuningResult, file) for file in TUNING.found(folder)],
+            summary=read_optional(Summary, folder / SUMMARY_FILE),
+            pretrainings=_pretrainings(folder, config),
+        )
+    metrics = read_metrics(folder)
+    if isinstance(config, PretrainConfig):
+        pictures = PICTURES.found(folder)
+        return PretrainingRun(
+            folder=folder, name=name, environment=environment, config=config, metrics=metrics, pictures=pictures
+        )
+    result = read_optional(ClassificationResult, folder / RESULT_FILE)
+    return ClassificationRun(
+        folder=folder, name=name, environment=environment, config=config, metrics=metrics, result=result
+    )
+
+
+def read_training(folder: Path) -> TrainingRun:
+    """Read the folder of a single training. Raises what `read_run` raises, and UserError for a comparison."""
+    run = read_run(folder)
+    if isinstance(run, ComparisonRun):
+        raise UserError(
+            f"{folder}: is a comparison, which keeps no network of its own; give one of its pretrainings, "
+            f"{PRETRAININGS.path(folder, 0)}, or a run of finetune or scratch"
+        )
+    return run
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read run folders, each once, under names that differ: where two folders are called alike, with those above.
+
+    Raises:
+        UserError: one of them is missing, or is not a run.
+    """
+    once = {folder.resolve(): folder for folder in reversed(folders)}
+    runs = [read_run(once.pop(folder.resolve())) for folder in folders if folder.resolve() in once]
+    names = distinct_names([run.folder for run in runs])
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
+
+
+def _pretrainings(folder: Path, config: CompareConfig) -> list[PretrainingRun]:
+    folders = [*PRETRAININGS.found(folder), *GIVEN_PRETRAININGS.found(folder), *config.pretrained]
+    runs = read_runs([one for one in folders if is_run(one)])
+    return [run for run in runs if isinstance(run, PretrainingRun)]
