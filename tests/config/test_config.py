@@ -73,18 +73,37 @@ def test_recipes_are_valid_and_round_trip(name: str) -> None:
     assert from_json(type(recipe), json.loads(json.dumps(to_json(recipe)))) == recipe
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
-    )
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-def test_any_json_gives_a_config_or_a_user_error(value: Any) -> None:
-    """No other exception ever."""
+
+
+def paths(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where a JSON object holds something, itself included."""
+    inner = value.items() if isinstance(value, dict) else ()
+    return [path, *(found for name, part in inner for found in paths(part, (*path, name)))]
+
+
+@given(st.sampled_from(paths(to_json(PretrainConfig()))), anything)
+def test_any_json_gives_a_config_or_a_user_error(path: tuple[str, ...], value: Any) -> None:
+    """One part of a valid file is replaced: a line that names it, or the configuration that says this."""
+    content = {"root": to_json(PretrainConfig())}
+    *within, last = ("root", *path)
+    part = content
+    for name in within:
+        part = part[name]
+    part[last] = value
     try:
-        config = from_json(PretrainConfig, value)
-    except UserError:
-        return
-    assert isinstance(config, PretrainConfig)
+        config = from_json(PretrainConfig, content["root"])
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        assert not path or path[-1] in str(error) or isinstance(value, dict)  # noqa: PT017
+    else:
+        found: Any = to_json(config)
+        for name in path:
+            found = found[name]
+        assert not path or found == value or (value == {} and isinstance(found, dict))
 
 
 @given(st.sampled_from(["mask", "data", "seed", "recipe"]), st.integers() | st.text() | st.lists(st.integers()))
