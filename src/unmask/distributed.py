@@ -16,7 +16,7 @@ from torch import Tensor
 from unmask.errors import PreemptionError, UserError
 
 T = TypeVar("T")
-_CODES = {UserError: 2, OSError: 2, PreemptionError: 143}
+_CODES: dict[type[Exception], int] = {UserError: 2, OSError: 2, PreemptionError: 143}
 
 
 def connected() -> bool:

@@ -1,11 +1,17 @@
 """What a user is meant to read when work ends early: a single line that says why and how to go on."""
 
+from unmask.wording import printable
+
 
 class UserError(ValueError):
     """Bad input. The command line prints the message on one line and exits with code 2, without a traceback.
 
-    The message names the file, field or value and says how to mend it.
+    The message names the file, field or value and says how to mend it. Names in it are shown, not obeyed: control
+    characters are written as escapes.
     """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(message))
 
 
 class PreemptionError(Exception):

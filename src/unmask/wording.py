@@ -1,4 +1,16 @@
-"""Grammar of messages and pages."""
+"""Grammar of messages and pages, and text that a terminal only shows."""
+
+import re
+
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal acts on instead of showing it: control characters (colors, titles, line ends) and marks of the
+reading direction."""
+
+
+def printable(text: object) -> str:
+    """A text on one line, with what a terminal would act on, and bytes that are not UTF-8, written as escapes."""
+    readable = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), readable)
 
 
 def plural(count: int | str, noun: str, form: str | None = None) -> str:

@@ -12,6 +12,7 @@ from unmask.cli.flags import RUNS, parse_some
 from unmask.config import AuditConfig, DataConfig
 from unmask.recipes import data_for_audit
 from unmask.runs.layout import AUDIT_FILE
+from unmask.wording import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class Audit:
         """Audit and print where the page is, or the numbers."""
         flags = {"overwrite": self.overwrite, "progress": not self.quiet}
         audit = unmask.audit_runs(self.runs, self.out, data=self.data, config=self.config, **flags)
-        print((audit.folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else audit.report)
+        print((audit.folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else printable(audit.report))
         return 0
 
 

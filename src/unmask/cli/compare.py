@@ -12,6 +12,7 @@ from unmask.cli.flags import RUNS
 from unmask.cli.train import RunFlags, carry_out, default_config
 from unmask.config import CompareConfig
 from unmask.runs.layout import SUMMARY_FILE
+from unmask.wording import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Report:
 
     def run(self) -> int:
         """Write the page and print its path."""
-        print(unmask.write_report(list(self.runs), self.out))
+        print(printable(unmask.write_report(list(self.runs), self.out)))
         return 0
 
 
@@ -80,5 +81,5 @@ def _print_verdicts(comparison: unmask.Comparison, *, as_json: bool) -> None:
         print((comparison.folder / SUMMARY_FILE).read_text(encoding="utf-8"), end="")
         return
     for verdict in comparison.verdicts:
-        print(verdict.sentence)
-    print(f"report: {comparison.report}")
+        print(printable(verdict.sentence))
+    print(printable(f"report: {comparison.report}"))

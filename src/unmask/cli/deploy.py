@@ -8,6 +8,7 @@ import tyro
 
 import unmask
 from unmask.deploy.formats import Format
+from unmask.wording import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Predict(Images):
 
     def run(self) -> int:
         """Predict, write the table, print what is in it."""
-        print(unmask.predict(**self.arguments()))
+        print(printable(unmask.predict(**self.arguments())))
         return 0
 
 
@@ -75,7 +76,7 @@ class Embed(Images):
 
     def run(self) -> int:
         """Embed, write the table, print what is in it."""
-        print(unmask.embed(**self.arguments(), layer=self.layer, as_map=self.map))
+        print(printable(unmask.embed(**self.arguments(), layer=self.layer, as_map=self.map)))
         return 0
 
 

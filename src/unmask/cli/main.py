@@ -20,6 +20,7 @@ from unmask.cli.train import Finetune, Pretrain, Scratch
 from unmask.config.names import names_of
 from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError, is_out_of_memory, memory_line
 from unmask.preemption import stopping_at_once
+from unmask.wording import printable
 
 
 class Command(Protocol):
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _leave(code: int, line: str) -> NoReturn:
     """End with a line and an exit code; with the code alone where the line has no place either, as on a full disk."""
     with suppress(OSError):
-        print(f"unmask: {with_flags(line, all_flags())}", file=sys.stderr)
+        print(printable(f"unmask: {with_flags(line, all_flags())}"), file=sys.stderr)
     sys.exit(code)
 
 

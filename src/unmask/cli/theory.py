@@ -13,6 +13,7 @@ import tyro
 from tqdm import tqdm
 
 from unmask.errors import PreemptionError
+from unmask.wording import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,8 @@ class Sweep:
                 setting, axes, self.measure, seeds=self.seeds, workers=self.workers, float64=self.float64, told=told
             )
         written = write_table(rows, self.out)
-        print(f"{len(rows)} rows: {written}, {write_figure(rows, self.measure, axes, written, setting)}")
+        figure = write_figure(rows, self.measure, axes, written, setting)
+        print(printable(f"{len(rows)} rows: {written}, {figure}"))
         return 0
 
 
@@ -113,7 +115,7 @@ class TheoryReport:
         from unmask.report.theory.page import write_report
 
         with _bar("report") as told:
-            print(write_report(Path(self.out), self.preset, self.seeds, self.workers, told))
+            print(printable(write_report(Path(self.out), self.preset, self.seeds, self.workers, told)))
         return 0
 
 

@@ -15,6 +15,7 @@ from unmask.errors import UserError
 from unmask.recipes import configured
 from unmask.runs.layout import kind_of_config
 from unmask.runs.read import read_config_file
+from unmask.wording import printable
 
 R = TypeVar("R")
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
@@ -78,7 +79,7 @@ def _train(stage: Callable[..., PathLike[str]], config: Any, flags: RunFlags) ->
 
     run = carry_out(stage, config, flags)
     if is_speaker():
-        print(run)
+        print(printable(run))
     return 0
 
 

@@ -36,6 +36,7 @@ from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
 from unmask.weights import initialise, load_weights, resolve_weights
+from unmask.wording import printable
 
 
 def compare(
@@ -70,7 +71,7 @@ def compare(
     if claim_folder(out, asked, resume=resume, overwrite=overwrite):
         require_same_data(out, data.fingerprint)
     for note in of_runs if progress else ():
-        tqdm.write(f"note: {note}", file=sys.stderr)
+        tqdm.write(printable(f"note: {note}"), file=sys.stderr)
     jobs = config.jobs or default_jobs()
     work = Work(config, out, data)
     with _clock(out, started) as spent:

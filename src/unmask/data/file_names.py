@@ -1,7 +1,8 @@
 """Names of files: natural order, junk, text that can be printed."""
 
 import re
-from pathlib import Path
+
+from unmask.wording import printable
 
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """What operating systems leave behind, beside hidden files."""
@@ -18,17 +19,12 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
-def shown(path: Path | str) -> str:
-    """A path as printable text, also where its bytes are no UTF-8."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def in_line(text: str) -> str:
     """A text as a part of a message: printable, on one line."""
-    return " ".join(shown(text).split())
+    return " ".join(printable(text).split())
 
 
 def one_line(error: BaseException) -> str:
     """The message of an exception on one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join((text or type(error).__name__).split())
+    return printable(" ".join((text or type(error).__name__).split()))

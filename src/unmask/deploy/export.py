@@ -15,6 +15,7 @@ from unmask.deploy.modelcard import README, loading, model_card
 from unmask.deploy.trained import Trained, read_trained
 from unmask.deploy.with_timm import require_timm_alone, write_safetensors, write_timm
 from unmask.errors import UserError
+from unmask.wording import printable
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,8 @@ class Exported:
 
     def __str__(self) -> str:
         where = f"\nuploaded to {self.address}" if self.address else ""
-        return (
-            f"{self.folder}: {', '.join(self.files)}; checked on real images, within {self.difference:.1g} of the run"
-            f"{where}\n\n{self.code}"
-        )
+        written = f"{printable(self.folder)}: {', '.join(self.files)}"
+        return f"{written}; checked on real images, within {self.difference:.1g} of the run{where}\n\n{self.code}"
 
 
 def export(

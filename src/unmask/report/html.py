@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from unmask.data.file_names import in_line, one_line
+from unmask.data.file_names import one_line
 from unmask.errors import UserError
 from unmask.report.blocks import Photograph, Plate, Section, Story
 from unmask.report.png import data_uri, png_width, to_png
@@ -85,4 +85,4 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except (UserError, OSError, ValueError, SyntaxError) as error:  # ElementTree and Pillow raise SyntaxErrors
-        raise UserError(f"{in_line(str(path))}: {one_line(error)}") from None
+        raise UserError(f"{path}: {one_line(error)}") from None

@@ -14,6 +14,7 @@ from unmask.config import AugmentConfig, OptimiserConfig
 from unmask.data.imageset import Batch
 from unmask.runs.metrics import TrainingRow
 from unmask.training.step import OnStep, Terms
+from unmask.wording import printable
 
 LOGGED = 50
 """At least every so many steps the numbers of the steps are read back from the device."""
@@ -37,7 +38,7 @@ class Setup:
     def tell(self, notes: Sequence[str]) -> None:
         """Print notes where they are wanted."""
         for note in notes if self.show else ():
-            tqdm.write(f"note: {note}", file=sys.stderr)
+            tqdm.write(printable(f"note: {note}"), file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from unmask.config import to_json
 from unmask.distributed import fail_together
 from unmask.errors import UserError
 from unmask.runs.metrics import Row
+from unmask.wording import printable
 
 _PROJECT = "unmask"
 _LONGEST = 240
@@ -93,7 +94,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _say(what: str) -> None:
-    print(f"tracker: {what}", file=sys.stderr)
+    print(printable(f"tracker: {what}"), file=sys.stderr)
 
 
 def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from unmask.data.load import bad_file_errors, make_plan
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
-from unmask.wording import plural
+from unmask.wording import plural, printable
 
 
 @dataclass(frozen=True)
@@ -185,4 +185,4 @@ def as_text(report: Report) -> str:
     lines += [f"unreadable: {message}" for message in report.unreadable]
     lines += [f"warning: {message}" for message in report.warnings]
     lines += [f"error: {message}" for message in report.errors]
-    return "\n".join([*lines, "training would fail" if report.errors else "fit for training"])
+    return "\n".join([*map(printable, lines), "training would fail" if report.errors else "fit for training"])

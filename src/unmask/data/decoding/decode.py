@@ -19,7 +19,7 @@ from unmask.data.decoding.orientation import upright
 from unmask.data.decoding.pil_modes import finite, to_array
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.decoding.tiff import full_pages, open_tiff, pages_of, read_tiff_page, seek
-from unmask.data.file_names import one_line, shown
+from unmask.data.file_names import one_line
 from unmask.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
@@ -91,9 +91,9 @@ def named(path: File | str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{shown(str(path))}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     except Exception as error:  # decoders raise errors of any type on damaged files
-        raise UserError(f"{shown(str(path))}: {one_line(error)}") from None
+        raise UserError(f"{path}: {one_line(error)}") from None
 
 
 @contextmanager

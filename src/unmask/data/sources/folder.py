@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unmask.data.decoding.decode import SUFFIXES
-from unmask.data.file_names import is_junk, natural_key, shown
+from unmask.data.file_names import is_junk, natural_key
 from unmask.data.sources.manifest import encode_labels
 from unmask.data.sources.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELLED, Files, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
+from unmask.wording import printable
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def list_images(root: Path) -> Listing:
         folders += [Path(folder, name).relative_to(root) for name in subfolders]
         names = [name for name in files if not is_junk(name)]
         images += [Path(folder, name).relative_to(root) for name in names if _suffix(name) in SUFFIXES]
-        others.update(_suffix(name) or shown(name) for name in names if _suffix(name) not in SUFFIXES)
+        others.update(_suffix(name) or printable(name) for name in names if _suffix(name) not in SUFFIXES)
     return Listing(tuple(sorted(images, key=_path_key)), tuple(sorted(folders, key=_path_key)), dict(others))
 
 
@@ -69,7 +70,7 @@ def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> 
             raise UserError(_no_classes(root, listing, classes))
         classes, codes = (), codes * 0 - 1
     return Source(
-        names=Texts.of(shown(path) for path in listing.images),
+        names=Texts.of(printable(path) for path in listing.images),
         labels=codes,
         classes=classes,
         splits=split_array([split for split, _ in places]),
@@ -132,5 +133,5 @@ def _notes(
     depth = 2 if has_splits else 1
     for folder in listing.folders:
         if len(folder.parts) == depth and folder not in full and SPLIT_NAMES.get(folder.name.lower()) is None:
-            notes.append(f"class folder {shown(folder)} is empty")
+            notes.append(f"class folder {printable(folder)} is empty")
     return tuple(notes)

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.decoding.decode import named
-from unmask.data.file_names import in_line, natural_key, shown
+from unmask.data.file_names import in_line, natural_key
 from unmask.data.sources.source import SPLIT_NAMES, Files, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
+from unmask.wording import printable
 
 COLUMNS = ("path", "label", "group", "split")
 _NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
@@ -57,7 +58,7 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
     groups = None if table.group is None else encode_groups(table.group)
     require_whole_groups(str(file), groups, splits, table.group or [])
     return Source(
-        names=Texts.of(shown(Path(path)) for path in table.path),
+        names=Texts.of(printable(Path(path)) for path in table.path),
         labels=codes,
         classes=classes,
         splits=splits,
@@ -122,10 +123,10 @@ def one_class(codes: NDArray[np.int64]) -> str:
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names in natural order, as text that can be printed, and the index of each label; -1 for ""."""
-    printable = {label: shown(label) for label in set(labels)}
-    classes = tuple(sorted(set(printable.values()) - {""}, key=natural_key))
+    names = {label: printable(label) for label in set(labels)}
+    classes = tuple(sorted(set(names.values()) - {""}, key=natural_key))
     index = {name: i for i, name in enumerate(classes)} | {"": -1}
-    codes = {label: index[name] for label, name in printable.items()}
+    codes = {label: index[name] for label, name in names.items()}
     return classes, np.asarray([codes[label] for label in labels], np.int64)
 
 

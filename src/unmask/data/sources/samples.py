@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from unmask.data.decoding.decode import SUFFIXES
-from unmask.data.file_names import is_junk, shown
+from unmask.data.file_names import is_junk
 from unmask.data.sources.tar import Place
 from unmask.errors import UserError
 
@@ -55,7 +55,7 @@ def samples(tar: BinaryIO, members: Iterable[Place], fields: Fields) -> Iterator
             yield _sample(tar, current, together, fields)
             together = {}
         if field in together:
-            raise UserError(f"two members are called {shown(place.name)}")
+            raise UserError(f"two members are called {place.name}")
         current, together[field] = key, place
     if together:
         yield _sample(tar, current, together, fields)
@@ -72,7 +72,7 @@ def _image(key: str, members: dict[str, Place], wanted: str | None) -> Place | N
     found = [field for field in members if f".{field.rpartition('.')[2]}" in SUFFIXES]
     if len(found) > 1:
         raise UserError(
-            f"sample {shown(key)} has {len(found)} images ({', '.join(found[:4])}): name one with `image_field` "
+            f"sample {key} has {len(found)} images ({', '.join(found[:4])}): name one with `image_field` "
             "(a sample's name ends at its first dot)"
         )
     return members[found[0]] if found else None
@@ -88,7 +88,7 @@ def _label(tar: BinaryIO, key: str, members: dict[str, Place], wanted: str | Non
     try:
         facts = json.loads(_text(tar, members["json"]))
     except ValueError as error:
-        raise UserError(f"{shown(key)}.json: {error}") from None
+        raise UserError(f"{key}.json: {error}") from None
     keys = LABEL_KEYS if wanted is None else (wanted,)
     found = [facts[name] for name in keys if name in facts] if isinstance(facts, dict) else []
     return str(found[0]).strip() if found and isinstance(found[0], int | str) else ""

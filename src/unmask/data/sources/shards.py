@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unmask.data.decoding.file import Member
-from unmask.data.file_names import one_line, shown
+from unmask.data.file_names import one_line
 from unmask.data.sources.manifest import encode_labels
 from unmask.data.sources.samples import Fields, samples
 from unmask.data.sources.shard_files import split_of
@@ -20,6 +20,7 @@ from unmask.data.sources.tar import places
 from unmask.data.string_table import Texts, take
 from unmask.data.threads import THREADS
 from unmask.errors import UserError
+from unmask.wording import printable
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class _Index:
                     self.sizes.append(sample.image.size)
                     self.labels.append(self.words.setdefault(sample.label, sample.label))
         except (UserError, OSError) as error:
-            self.damaged.append(f"{shown(file)}: {error if isinstance(error, UserError) else one_line(error)}")
+            self.damaged.append(f"{printable(file)}: {error if isinstance(error, UserError) else one_line(error)}")
         self.files.append(file)
         self.counts.append(len(names))
         return names
@@ -106,7 +107,7 @@ def read_shards(
     index = _Index()
     bar = tqdm(files, desc="indexing", unit="shard", disable=not progress)
     wanted = fields or Fields()
-    names = Texts.of(name for file in bar for name in index.read(file, shown(file.relative_to(root)), wanted))
+    names = Texts.of(name for file in bar for name in index.read(file, printable(file.relative_to(root)), wanted))
     if not len(names):
         raise UserError(_no_image(files, index))
     classes, codes = encode_labels(index.labels)
