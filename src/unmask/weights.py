@@ -65,7 +65,7 @@ class Model:
     card: Card
 
 
-def load_model(path: str | Path, *, field: str = "path") -> Model:
+def load_model(path: str | PathLike[str], *, field: str = "path") -> Model:
     """The network of a run folder or of a file of weights that unmask has written, built as its card says.
 
     The network takes images [B, C, H, W] as `card.format.prepare(x)` gives them for pixel values x as stored in files.
@@ -99,7 +99,7 @@ def build_from_card(card: Card, *, seed: int = 0) -> nn.Module:
     )
 
 
-def resolve_weights(init: str | Path, *, field: str = "init") -> Path:
+def resolve_weights(init: str | PathLike[str], *, field: str = "init") -> Path:
     """The safetensors file meant by a run folder or a path. Raises UserError where there is none."""
     path = Path(init)
     if path.is_dir():

@@ -211,6 +211,20 @@ def test_data_are_those_of_the_first_run_unless_named(runs: tuple[Path, Path]) -
     assert parse(["audit", str(runs[0]), "--out", "x", "--fill", "noise"]).config.fill == "noise"
 
 
+def test_a_stored_audit_is_repeated_or_varied(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """--config gives networks, data and settings; what is typed wins."""
+    asked = AuditRun(networks=runs, data=DATA, audit=AuditConfig(images=7, fill="noise"))
+    write_config(tmp_path, asked)
+    words = ["audit", "--config", str(tmp_path / "config.json"), "--out", "x"]
+    again, varied = parse(words), parse([*words, "--images", "8", "--data", "digits"])
+    assert (again.runs, again.data, again.config) == (runs, DATA, asked.audit)
+    assert (varied.runs, varied.config) == (runs, AuditConfig(images=8, fill="noise"))
+    assert (varied.data.data, varied.data.options) == ("digits", None)
+    assert parse([*words, str(runs[0])]).runs == (runs[0],)
+    with pytest.raises(UserError, match="not of this command"):
+        parse(["audit", "--config", str(runs[0] / "config.json"), "--out", "x"])
+
+
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     """The tiny data."""

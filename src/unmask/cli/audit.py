@@ -9,8 +9,9 @@ import tyro
 
 import unmask
 from unmask.cli.flags import RUNS, parse_some
-from unmask.config import AuditConfig, DataConfig
-from unmask.recipes import data_for_audit
+from unmask.cli.train import stored_config
+from unmask.config import AuditConfig, AuditRun, DataConfig
+from unmask.recipes import data_for_audit, other_data
 from unmask.runs.layout import AUDIT_FILE
 from unmask.wording import printable
 
@@ -32,6 +33,8 @@ class Audit:
     config: AuditConfig = field(default_factory=AuditConfig)
     out: Path
     """Folder to write: audit.json, audit.html, pictures."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """An audit's config.json, which gives all defaults, the runs too: to repeat an audit, or to vary it."""
     overwrite: bool = False
     """Replace the audit in --out."""
     json: bool = False
@@ -41,8 +44,16 @@ class Audit:
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Audit":
-        """An audit of the data that --data names, as its recipe has them, else of those of the first run folder."""
+        """An audit of the data that --data names, as its recipe has them, else of those of the first run folder.
+
+        With --config everything is as in that audit, but for the flags.
+        """
         given, rest = parse_some(AuditStart, program, words)
+        if given.config is not None:
+            asked = stored_config(AuditRun, given.config)
+            return cls(
+                runs=asked.networks, out=tyro.MISSING, data=other_data(asked.data, given.data), config=asked.audit
+            )
         words = [word for word in (*given.runs, *rest) if not word.startswith("-")]
         return cls(runs=tyro.MISSING, out=tyro.MISSING, data=data_for_audit(given.data, map(Path, words)))
 
@@ -60,3 +71,4 @@ class AuditStart:
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     data: str | None = None
+    config: Path | None = None

@@ -57,12 +57,13 @@ def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
     Encoder and image size are those of the run that --init or --pretrained names.
     """
     given, _ = parse_some(Start, program, words)
-    config = None if given.config is None else _stored_config(kind, given.config)
+    config = None if given.config is None else stored_config(kind, given.config)
     start = given.init or next(iter(given.pretrained), None)
     return configured(kind, config, name=given.recipe, data=given.data, start=start, encoder=given.encoder)
 
 
-def _stored_config(kind: type[C], file: Path) -> C:
+def stored_config(kind: type[R], file: Path) -> R:
+    """The configuration in a run's config.json. Raises UserError where it is of another kind of run."""
     config = read_config_file(file)
     if not isinstance(config, kind):
         raise UserError(f"--config {file}: is of a {kind_of_config(config).name}, not of this command")

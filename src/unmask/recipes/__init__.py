@@ -1,7 +1,7 @@
 """Named complete configurations, for which data each is the default, and the configurations that they give."""
 
 from unmask.recipes.choose import configured, data_for_audit, recipe, suggested
-from unmask.recipes.definition import Recipe
+from unmask.recipes.definition import Recipe, other_data
 from unmask.recipes.named import RECIPES, mae_vit_small, masked_resnet50, multiview, small_cnn
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "mae_vit_small",
     "masked_resnet50",
     "multiview",
+    "other_data",
     "recipe",
     "small_cnn",
     "suggested",

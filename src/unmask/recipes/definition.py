@@ -72,9 +72,7 @@ class Recipe:
         Raises:
             UserError: the config.json in `start` is not the configuration of a run.
         """
-        found = self
-        if data is not None and data != self.data.data:
-            found = replace(found, data=replace(self.data, data=data, options=None))
+        found = replace(self, data=other_data(self.data, data))
         if start is not None:
             found = found._continuing(Path(start))
         if encoder is not None and encoder != found.encoder.encoder:
@@ -91,6 +89,11 @@ class Recipe:
         config = read_encoder_run(run)
         data = replace(self.data, image_size=config.data.image_size)
         return replace(self._with_encoder(config.encoder), data=data)
+
+
+def other_data(config: DataConfig, data: str | None) -> DataConfig:
+    """The same form of other data, where `data` names any; options are of one data set."""
+    return config if data in (None, config.data) else replace(config, data=data, options=None)
 
 
 def recipe_of(config: PretrainConfig | ClassifyConfig | CompareConfig) -> Recipe:
