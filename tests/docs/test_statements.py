@@ -89,3 +89,32 @@ def test_the_table_of_arms_is_that_of_the_code() -> None:
 def test_the_table_of_the_summary_is_that_of_its_records() -> None:
     """Every key of summary.json, its fields and their meaning; `summary_table` of docs/tools/reference.py makes it."""
     assert summary_table() in (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
+
+
+def test_the_map_of_the_code_names_what_is_there() -> None:
+    """Every file and folder in docs/architecture.md exists; every room of the package stands in its tree."""
+    text, package = (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), ROOT / "src/unmask"
+    named = [package / path for path in re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text)]
+    room, rooms = package, set()
+    for line in text.split("```")[1].splitlines():
+        for name in re.findall(r"^(?:  )?((?:\w+(?:/|\.py)(?:, )?)+)", line):
+            for part in name.split(", "):
+                named.append(room / part if line.startswith(" ") else package / part)
+                if not line.startswith(" "):
+                    rooms.add(part)
+                    room = package / part
+    missing = [str(path) for path in named if not path.exists() and not (ROOT / path.relative_to(package)).exists()]
+    assert len(named) > 70
+    assert missing == []
+    here = {path.name + ("/" if path.is_dir() else "") for path in package.iterdir() if path.suffix in ("", ".py")}
+    small = {
+        "__init__.py",
+        "__main__.py",
+        "__pycache__/",
+        "errors.py",
+        "preemption.py",
+        "wording.py",
+        "lazy.py",
+        "py.typed",
+    }
+    assert here - rooms - small == set()
