@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import unmask
+from record_values import values_of
 from unmask import api
 from unmask.cli.main import parse
 from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, MaskConfig, PretrainConfig
 from unmask.config.names import change, names_of
 from unmask.errors import UserError
 from unmask.recipes import small_cnn
+from unmask.runs.comparison import Summary
+from unmask.runs.files import write_json
 from unmask.runs.read import write_config
 
 TINY: dict[str, Any] = {
@@ -156,3 +160,17 @@ def test_results_tell_what_a_run_found_and_are_paths(tmp_path: Path) -> None:
     assert "t" in audit.numbers.models
     assert audit.config.audit == AuditConfig(images=4, evaluations=8, pictures=1)
     assert audit.config.data == tuned.config.data
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(summary=values_of(Summary))
+def test_a_finished_comparison_is_opened_by_its_folder(tmp_path: Path, summary: Summary) -> None:
+    """Verdicts are those of summary.json, the first one the headline; a folder without one is one line."""
+    (tmp_path / "summary.json").unlink(missing_ok=True)
+    answer = unmask.Comparison(str(tmp_path))
+    with pytest.raises(UserError, match=r"summary\.json: no such file"):
+        answer.verdicts  # noqa: B018
+    write_json(tmp_path / "summary.json", summary)
+    assert answer.summary == summary
+    assert answer.verdicts == summary.verdicts
+    assert answer == unmask.Comparison(tmp_path)

@@ -85,7 +85,7 @@ class Comparison(RunFolder):
 
     @property
     def summary(self) -> Summary:
-        """Everything in summary.json: docs/comparison.md lists the fields."""
+        """Everything in summary.json."""
         return read_record(Summary, self.folder / SUMMARY_FILE)
 
     @property
