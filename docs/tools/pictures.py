@@ -21,10 +21,9 @@ from skimage.data import astronaut
 from torch import Tensor
 
 import unmask
-from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig
+from unmask.config import AugmentConfig, EncoderConfig, MaskConfig
 from unmask.data.sources.multiview import MultiViewConfig, draw_multiview
 from unmask.masking import expand
-from unmask.recipes import small_cnn
 from unmask.theory.laws import critical_mask_ratio, fixed_point
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
@@ -131,16 +130,10 @@ def bare(figure: Figure) -> Figure:
 
 def reconstruction(folder: Path) -> Path:
     """The picture a short pretraining on digits writes after its last epoch."""
-    recipe = small_cnn()
-    config = PretrainConfig(
-        data=DataConfig(data="digits", image_size=(32, 32)),
-        encoder=recipe.encoder,
-        recipe=type(recipe.pretrain)(mask=MaskConfig(cell=4, mask_ratio=0.5), target=recipe.pretrain.target,
-                                     optimiser=OptimiserConfig(epochs=15, batch_size=64, lr=2e-3)),
-        picture_every=15,
-    )  # fmt: skip
-    run = unmask.pretrain(config, folder / "run", progress=False)
-    return sorted((run / "pictures").glob("*.png"))[-1]
+    settings = {"epochs": 15, "batch_size": 64, "lr": 2e-3, "picture_every": 15}
+    augment = AugmentConfig()  # not the recipe's
+    run = unmask.pretrain("digits", folder / "run", augment=augment, mask_ratio=0.5, progress=False, **settings)
+    return sorted((run.folder / "pictures").glob("*.png"))[-1]
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
