@@ -117,6 +117,13 @@ def resolve_weights(init: str | PathLike[str], *, field: str = "init") -> Path:
     return path
 
 
+def is_foreign(init: str | None) -> bool:
+    """Whether starting weights come from another program: their BatchNorm statistics then belong to them, and stay."""
+    if init is None:
+        return False
+    return init == "timm:pretrained" or load_weights(resolve_weights(init))[1] is None
+
+
 def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: int, field: str = "init") -> list[str]:
     """Load encoder weights into a model; its head keeps its own. Returns notes to show.
 

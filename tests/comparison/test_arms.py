@@ -15,7 +15,7 @@ from unmask.report.palette import look
 from unmask.runs.files import read_json
 
 PROBE = Arm(
-    name="probe_given",
+    name="probe_made_up",
     title="Probe of given weights",
     meaning="linear probe on the frozen encoder that was given",
     start="given",
@@ -48,12 +48,12 @@ def test_an_arm_is_one_entry(config: CompareConfig, tmp_path: Path) -> None:
     first = compare(replace(config, arms=(JUDGED,), given=None), tmp_path / "first", progress=False)
     weights = first / "pretrain" / "seed_0" / "encoder.safetensors"
     folder = compare(replace(config, given=str(weights)), tmp_path / "table", progress=False)
-    trials = sorted(file.stem for file in (folder / "trials").glob("probe_given*.json"))
-    assert trials == ["probe_given-b3-d0", "probe_given-b3-d1"]
+    trials = sorted(file.stem for file in (folder / "trials").glob("probe_made_up*.json"))
+    assert trials == ["probe_made_up-b3-d0", "probe_made_up-b3-d1"]
     known, own = (read_json(folder / "trials" / f"{name}.json") for name in ("probe_mrp-b3-d0-p0", trials[0]))
     assert own["metrics"] == known["metrics"]  # frozen, and from the same weights: the same probe
     pairs = {(row["arm"], row["baseline"]) for row in read_json(folder / "summary.json")["differences"]}
-    assert ("probe_mrp", "probe_given") in pairs
+    assert ("probe_mrp", "probe_made_up") in pairs
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert PROBE.title in page
     assert PROBE.meaning in page
@@ -61,8 +61,10 @@ def test_an_arm_is_one_entry(config: CompareConfig, tmp_path: Path) -> None:
 
 def test_it_needs_its_weights(config: CompareConfig) -> None:
     """As every arm that starts from given weights."""
-    with pytest.raises(UserError, match="weights, for probe_given"):
+    with pytest.raises(UserError, match="give weights with `given`: probe_made_up starts from them"):
         replace(config, given=None)
+    with pytest.raises(UserError, match="`given` has no effect"):
+        replace(config, arms=(JUDGED,))
 
 
 def test_every_field_is_planned(config: CompareConfig) -> None:

@@ -5,19 +5,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 import tiny
 from unmask.comparison import train_trial
 from unmask.comparison.plan import TrialKey
-from unmask.config import ClassifyConfig
+from unmask.config import ClassifyConfig, EncoderConfig
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
+from unmask.encoders.build import build_model
 from unmask.evaluate.knn import knn_predict
+from unmask.forward import Outputs
 from unmask.runs.files import read_json
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.stages.classifier import build_classifier, labelled_subset
 from unmask.training.checkpoint import load_tensors
+from unmask.weights import is_foreign
 
 CONFIG = ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3)
 KEY = TrialKey(3, 0, "probe_random", None)
@@ -59,3 +63,37 @@ def test_scores_are_those_of_the_encoders_features(data: Dataset, tmp_path: Path
             right = (logits[split].argmax(1) == images.labels).float().mean()
             assert found[split]["accuracy"] == pytest.approx(float(right)), split
     assert len({found[split]["knn_accuracy"] for split in found}) > 1
+
+
+@pytest.mark.parametrize(("arm", "keeps"), [("probe_given", True), ("probe_random", False)])
+def test_given_weights_are_probed_with_their_own_statistics(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arm: str, keeps: bool
+) -> None:
+    """Public weights have statistics of their own, which re-estimation loses; a random network has none."""
+    encoder = EncoderConfig(encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8)})
+    plain = build_model(encoder, channels=data.format.channels, image_size=data.format.size)
+    for name, buffer in plain.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.fill_(7.0)
+    save_file(plain.state_dict(), tmp_path / "public.safetensors")
+    seen = []
+    original = train_trial.pooled_features
+
+    def look(model: nn.Module, images: ImageSet) -> Outputs:
+        seen.extend(buffer.clone() for name, buffer in model.named_buffers() if name.endswith("running_mean"))
+        return original(model, images)
+
+    monkeypatch.setattr(train_trial, "pooled_features", look)
+    config = ClassifyConfig(encoder=encoder, budget=3, init=str(tmp_path / "public.safetensors"))
+    (tmp_path / "trials").mkdir()
+    train_trial.run_trial(config, TrialKey(3, 0, arm, None), tmp_path, None, data)
+    assert seen
+    assert all(bool((mean == 7.0).all()) is keeps for mean in seen)
+
+
+def test_weights_of_other_programs_are_told_apart(tmp_path: Path) -> None:
+    """Public ones keep their statistics when they are frozen."""
+    save_file({"x": torch.ones(1)}, tmp_path / "public.safetensors")
+    assert [is_foreign(init) for init in (None, "timm:pretrained", str(tmp_path / "public.safetensors"))] == [
+        *(False, True, True)
+    ]

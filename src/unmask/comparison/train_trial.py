@@ -32,7 +32,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | 
     started = time.monotonic()
     strength = None
     if ARMS[key.arm].frozen:
-        outcome, strength = _probe(config, data)
+        outcome, strength = _probe(config, data, as_given=ARMS[key.arm].start == "given")
     else:
         outcome = fit(config, data)
         if network is not None:
@@ -58,16 +58,18 @@ def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
     write_json(file, TuningResult(val_accuracy=outcome.metrics["val"].accuracy, seconds=outcome.seconds))
 
 
-def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, float]:
+def _probe(config: ClassifyConfig, data: Dataset, *, as_given: bool) -> tuple[Outcome, float]:
     """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
 
-    The accuracy of nearest neighbours on the same features stands beside it: it has nothing to choose.
+    The accuracy of nearest neighbours on the same features stands beside it: it has nothing to choose. Weights that are
+    used as they were given keep their BatchNorm statistics, which belong to them; of others they are re-estimated.
     """
     model = build_classifier(config, data)
     if config.init is not None:
         initialise(model, config.init, config.encoder, channels=data.format.channels)
     model.to(build_engine("no").device)
-    reestimate_batchnorm(model, data.pretrain)
+    if not as_given:
+        reestimate_batchnorm(model, data.pretrain)
     train = labelled_subset(config, data)
     assert data.val is not None
     wanted = {"val": data.val, **data.tests}

@@ -139,6 +139,24 @@ _TABLE = (
         audited=True,
         default=False,
     ),
+    Arm(
+        name="probe_given",
+        title="Probe of given",
+        meaning="linear probe on the weights given, as they are",
+        controls_for="weights that exist already, used without any training of the encoder",
+        start="given",
+        frozen=True,
+        baseline_of=("probe_given_mrp", "probe_mrp"),
+        default=False,
+    ),
+    Arm(
+        name="probe_given_mrp",
+        title="Probe of given, then pretrained",
+        meaning="linear probe on the encoder whose pretraining continued from the weights given",
+        start="given_mrp",
+        frozen=True,
+        default=False,
+    ),
 )
 
 ARMS = {arm.name: arm for arm in _TABLE}

@@ -10,6 +10,7 @@ from unmask.config.model import EncoderConfig
 from unmask.config.names import OneOf
 from unmask.config.stages import ClassifyRecipe, PretrainRecipe
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
+from unmask.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,11 @@ class CompareConfig:
         for arm in self.arms:
             require_choice("arms", arm, tuple(ARMS))
         needs = [arm for arm in self.arms if ARMS[arm].needs_given]
-        require(not needs or self.given is not None, "given", self.given, f"weights, for {', '.join(needs)}")
+        if needs and self.given is None:
+            raise UserError(f"give weights with `given`: {', '.join(needs)} starts from them")
+        if self.given is not None and not needs:
+            users = ", ".join(name for name, arm in ARMS.items() if arm.needs_given)
+            raise UserError(f"`given` has no effect: none of the arms that start from given weights is run ({users})")
         require_at_least("compute_cap", self.compute_cap, 1)
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)

@@ -28,7 +28,7 @@ from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import LOGGED, Moment, Phase, Reached, Setup
 from unmask.training.step import Terms
-from unmask.weights import head_names, initialise
+from unmask.weights import head_names, initialise, is_foreign
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Supervised:
     def train(self, *, resume: bool = False, splits: tuple[str, ...] | None = None) -> Outcome:
         """Both phases, from the newest checkpoint where one is to be resumed; then evaluate."""
         run, frozen = self.run, self.config.recipe.encoder_lr_scale == 0
-        if frozen:
+        if frozen and not is_foreign(self.config.init):
             self._reestimate(run.network, self.data.pretrain)
         self._remember(run.resume() if resume else {})
         run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
