@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test quick lint types imports unit docs clean
+.PHONY: demo test test-oldest quick lint types imports unit docs clean
 
 demo: $(STAMP)
 	$(BIN)/unmask demo
@@ -18,6 +18,18 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+# The oldest versions that pyproject.toml allows, in an environment of their own, on tests of every part. Deprecations of
+# these old packages are not ours: warnings are no errors here.
+OLDEST := .venv-oldest
+test-oldest:
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
+		--editable '.[hf]' pytest pytest-timeout hypothesis psutil
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default $(OLDEST_TESTS)
+
+OLDEST_TESTS := tests/config tests/cases/test_hostile_weights.py tests/cases/test_hostile_files.py \
+	tests/data/sources/test_huggingface.py tests/targets
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks examples docs
@@ -38,4 +50,4 @@ docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-oldest build dist site .pytest_cache .mypy_cache .ruff_cache

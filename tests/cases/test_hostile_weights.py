@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from unmask.cli.main import main
 from unmask.config import EncoderConfig, PretrainConfig, to_json
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
+from unmask.runs.read import write_config
 from unmask.training.checkpoint import save_tensors
 from unmask.weights import Card, load_weights
 
@@ -63,7 +67,10 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         "classes": ["a", "b"],
     }
     save_tensors(folder / "encoder.safetensors", {"x": torch.zeros(1)}, {"card": card})
-    (folder / "config.json").write_text(json.dumps({**to_json(PretrainConfig()), "encoder": described}))
+    write_config(folder, PretrainConfig())
+    shutil.copytree(folder, tmp_path / "described")
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "described" / "config.json").write_text(json.dumps({**config, "encoder": described}))
     return folder
 
 
@@ -75,6 +82,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         *(("export", "run", "--to", form) for form in ("timm", "safetensors")),
         ("audit", "run", "--out", "x", "--data", "multiview", "--options", DATA),
         ("audit", "run/encoder.safetensors", "--out", "x", "--data", "multiview", "--options", DATA),
+        ("finetune", "--init", "described", "--out", "x", "--data", "multiview", "--options", DATA),
         ("finetune", "--init", "run", "--out", "x", "--data", "multiview", "--options", DATA),
         ("finetune", "--init", "run/encoder.safetensors", "--out", "x", "--data", "multiview", "--options", DATA),
         ("compare", "--pretrained", "run", "--out", "x", "--data", "multiview", "--options", DATA, "--budgets", "2"),
@@ -92,7 +100,7 @@ def test_a_hostile_file_is_refused_by_every_command(
     assert left.value.code == 2
     line = capsys.readouterr().err.strip()
     assert len(line.splitlines()) == 1
-    assert str(run.name) in line
+    assert re.search("(run|described)/(encoder.safetensors|config.json): ", line)
     assert "is not an argument of an architecture" in line or "is not known" in line
     assert not Path("ran").exists()
 
@@ -170,6 +178,6 @@ def test_a_tag_of_weights_names_the_architecture_alone(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("header", [[], {"card": []}, {"card": {"encoder": {"encoder": 3}}}])
 def test_a_damaged_card_names_the_file(header: Any, tmp_path: Path) -> None:
     """One line that begins with the path."""
-    save_tensors(tmp_path / "x.safetensors", {"x": torch.zeros(1)}, header)
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", metadata={"unmask": json.dumps(header)})
     with pytest.raises(UserError, match=r"x\.safetensors: "):
         load_weights(tmp_path / "x.safetensors")

@@ -143,3 +143,26 @@ def test_without_the_package_one_line_says_what_to_install(tmp_path: Path, monke
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(UserError, match=r"pip install 'unmask\[hf\]'"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.py", "folder/x.py", "nowhere.py"])
+def test_a_loading_script_is_never_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused before the package sees it: versions before 4 execute it."""
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, **_: exec(Path(path).read_text()))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for script in ("x.py", "folder/x.py"):
+        (tmp_path / script).write_text("from pathlib import Path; Path('ran').touch()")
+    with pytest.raises(UserError, match="loading scripts are not run"):
+        load(Path(name))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_with_a_script_is_not_run_either(tmp_path: Path) -> None:
+    """What the package itself makes of a folder that `save_to_disk` has not written."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "set.py").write_text(f"from pathlib import Path; Path({str(tmp_path / 'ran')!r}).touch()")
+    with pytest.raises(UserError, match="must be written by save_to_disk"):
+        load(folder)
+    assert not (tmp_path / "ran").exists()

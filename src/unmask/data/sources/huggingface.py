@@ -104,6 +104,8 @@ def _package() -> Any:
 
 def _load(package: Any, name: str) -> dict[str, Any]:
     """The parts by name; "" for the one of a data set without parts."""
+    if Path(name).is_file() or name.endswith(".py"):
+        raise UserError(f"hf:{name}: is a file, and loading scripts are not run: give a folder written by save_to_disk")
     try:
         found = package.load_from_disk(name) if Path(name).is_dir() else package.load_dataset(name)
     except Exception as error:  # of many types: no such name, no network, a damaged table, a script that is refused
