@@ -134,7 +134,6 @@ def test_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
         (lambda: OptimiserConfig(lr=0.0), "lr"),
         (lambda: CompareConfig(budgets=()), "budgets"),
         (lambda: CompareConfig(budgets=(10, 10)), "budgets"),
-        (lambda: CompareConfig(arms=("mrp", "given")), "given"),
         (lambda: ClassifyConfig(budget=0), "budget"),
     ],
 )
