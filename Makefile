@@ -10,7 +10,7 @@ demo: $(STAMP)
 
 test: lint types imports unit
 
-# Everything that takes less than two seconds a test. What it needs and does not find, it skips.
+# Everything that takes less than two seconds per test. What it needs and does not find, it skips.
 quick: lint types imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
 

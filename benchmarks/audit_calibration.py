@@ -1,5 +1,5 @@
 """Claim: on networks whose answer is known, the audit tells which parts were captured (≥ 95 % of all (class, part)
-pairs), and its sufficient views tell networks that know one view a class from networks that know two (AUROC ≥ 0.95).
+pairs), and its sufficient views tell networks that know one view per class from networks that know two (AUROC ≥ 0.95).
 
 What is known by construction: matched filters of the parts' textures with some filters left out; and networks trained
 on images from which some parts were left out altogether, at the same strength for all parts. `one`: one part of each
@@ -79,10 +79,10 @@ def images_of(config: MultiViewConfig, split: str, shows: np.ndarray) -> Images:
     drawn = draw_multiview(config, split, shows)
     names = tuple(str(i) for i in range(config.classes))
     truth = true_parts(config, split, np.arange(len(shows)), drawn.labels, drawn.parts_present, names)
-    return Images(normalised(torch.from_numpy(drawn.images).float() / 255), truth)
+    return Images(normalized(torch.from_numpy(drawn.images).float() / 255), truth)
 
 
-def normalised(pixels: Tensor) -> Tensor:
+def normalized(pixels: Tensor) -> Tensor:
     """Parts have zero mean and unit variance."""
     return (pixels - 0.5) / 0.15
 
@@ -113,16 +113,16 @@ def trained(kind: str, config: MultiViewConfig, known: np.ndarray, seed: int, st
     model = build_model(ENCODERS[kind], channels=1, image_size=(24, 24), classes=CLASSES, seed=seed).train()
     images = training_images(config, known, 2000, seed)
     labels = torch.from_numpy(images.parts.labels)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATES[kind], weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATES[kind], weight_decay=0.0)
     total = steps if steps is not None else STEPS[kind]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATES[kind], total)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATES[kind], total)
     order = torch.Generator().manual_seed(seed)
     for _ in range(total):
         batch = torch.randint(len(labels), (64,), generator=order)
         loss = F.cross_entropy(model(images.pixels[batch]), labels[batch])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     return model.eval()
 
@@ -136,7 +136,7 @@ def look_at(model: nn.Module, config: MultiViewConfig, seed: int, count: int = 6
     images = images_of(config, "test", np.arange(count) % 3)
     which = contrasts(images.parts)
     bare = draw_multiview(config, "test", np.full(count, config.parts + 1)).images
-    absent = normalised(torch.from_numpy(bare).float() / 255)
+    absent = normalized(torch.from_numpy(bare).float() / 255)
     values, gone = (pooled_stages(model, x.split(200))[-1].mean.numpy() for x in (images.pixels, absent))
     found = captured_parts(values, gone, which, alternate(images.parts))
     predicted = torch.cat([model(chunk) for chunk in images.pixels.split(200)]).argmax(1).numpy()
@@ -155,7 +155,7 @@ def views_of(model: nn.Module, config: MultiViewConfig, seed: int, count: int) -
     pixels = torch.from_numpy(drawn.images).float() / 255
     grid = choose_grid((config.size, config.size), 4)
     filled = fill_images(pixels, torch.arange(count), "mean", mean=(0.5,), std=(0.15,), side=grid.side, seed=seed)
-    ask = asking(model, normalised(pixels), normalised(filled), torch.from_numpy(drawn.labels), grid)
+    ask = asking(model, normalized(pixels), normalized(filled), torch.from_numpy(drawn.labels), grid)
     counts = [v.count for v in sufficient_views(ask, count, grid, margin=0.2, evaluations=256) if v.status == "kept"]
     return {"views": float(np.mean(counts)) if counts else None, "kept": len(counts)}
 
@@ -214,7 +214,7 @@ def _mean(values: Any) -> float | None:
 
 
 def main() -> int:
-    """Compute what is missing; print a line a network, the confusion, and last the figures."""
+    """Compute what is missing; print a line per network, the confusion, and last the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/audit_calibration"))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))

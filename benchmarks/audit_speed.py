@@ -2,7 +2,7 @@
 cores; the search for sufficient views in large batches is at least 5 times as fast as one evaluation at a time;
 Eigen-CAM and Grad-CAM together are at least as fast as by the package grad-cam on the same images.
 
-The networks have random encoders and a head fitted to the audited images, by ridge regression: they recognise these
+The networks have random encoders and a head fitted to the audited images, by ridge regression: they recognize these
 images, so that the searches are as long as those of trained networks. Times of one comparison alternate within one
 process; the median of the ratios over --rounds counts.
 
@@ -43,7 +43,7 @@ ENCODER = EncoderConfig(encoder="resnet18")
 
 
 def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
-    """Weights files of two networks that recognise the audited images."""
+    """Weights files of two networks that recognize the audited images."""
     files = [out / f"resnet18_{seed}.safetensors" for seed in (0, 1)]
     for seed, file in enumerate(files):
         model = build_model(ENCODER, channels=1, image_size=(64, 64), classes=len(dataset.classes), seed=seed)
@@ -62,13 +62,13 @@ def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
 def fit_head(model: nn.Module, images: Tensor, labels: Tensor, classes: int) -> None:
     """Ridge regression of 10 times the one-hot labels on the pooled features."""
     features = torch.cat([model.forward_head(model.forward_features(x), pre_logits=True) for x in images.split(64)])  # type: ignore[operator]
-    centre = features.mean(0)
-    x = (features - centre).double()
+    center = features.mean(0)
+    x = (features - center).double()
     kernel = x @ x.T
     kernel += 1e-3 * kernel.diagonal().mean() * torch.eye(len(x), dtype=torch.float64)
     weight = (x.T @ torch.linalg.solve(kernel, 10 * F.one_hot(labels, classes).double())).T
     model.fc.weight.copy_(weight)  # type: ignore[operator, union-attr]
-    model.fc.bias.copy_(-weight @ centre.double())  # type: ignore[operator, union-attr]
+    model.fc.bias.copy_(-weight @ center.double())  # type: ignore[operator, union-attr]
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -2,7 +2,7 @@
 
 Two comparisons in one process, CPU seconds of one thread, the rounds of both sides taken in turn, medians over rounds:
 
-1. JPEG files of 500 x 375, random resized crop to 224 x 224, flip, normalise: streamed batches against ImageFolder + v2
+1. JPEG files of 500 x 375, random resized crop to 224 x 224, flip, normalize: streamed batches against ImageFolder + v2
    on PIL images, both bilinear and antialiased. The whole image at 224 x 224 is compared pixel by pixel first.
 2. Small images in memory, the same augmentation: cached batches against v2 on one uint8 tensor at a time.
 

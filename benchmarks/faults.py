@@ -86,7 +86,7 @@ def jobs(place: Path, data: Path, steps: Steps) -> list[Job]:
     """Pretraining from memory, from files and through workers, and two phases of training, each once undisturbed."""
     small = ("--data", str(data), "--batch-size", "8", "--steps", str(STEPS), "--quiet", "--encoder", "patchnet")
     small += ("--encoder-options", '{"width": 8, "patch": 4}')
-    saved = ("--save-every", str(INTERVAL / 3), "--picture-every", "3")  # 3 steps an epoch
+    saved = ("--save-every", str(INTERVAL / 3), "--picture-every", "3")  # 3 steps per epoch
     files = ("--cache-mib", "0", "--workers")
     found = []
     for name, words, number in (

@@ -39,7 +39,7 @@ from unmask.recipes import small_cnn
 from unmask.stages.reconstructor import build_reconstructor
 from unmask.targets.pixels import hidden_loss
 from unmask.training.engine import fast_layout
-from unmask.training.optimiser import build_optimiser, parameter_groups
+from unmask.training.optimizer import build_optimizer, parameter_groups
 
 CNN_TARGET = TargetConfig(decoder_width=256, decoder_depth=2)
 VIT_TARGET = TargetConfig(decoder="transformer", decoder_width=256, decoder_depth=4)
@@ -53,23 +53,23 @@ RATIOS = (0.6, 0.75)
 Step = Callable[[Tensor], None]
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def training_step(network: nn.Module, device: torch.device, bf16: bool) -> Callable[[Callable[[], Tensor]], None]:
-    """One optimiser step on what a loss gives, with the package's optimiser."""
+    """One optimizer step on what a loss gives, with the package's optimizer."""
     config = OptimiserConfig(lr=1e-4)
-    optimiser = build_optimiser(config, parameter_groups(network, weight_decay=config.weight_decay))
+    optimizer = build_optimizer(config, parameter_groups(network, weight_decay=config.weight_decay))
 
     def step(loss: Callable[[], Tensor]) -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             value = loss()
         value.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     return step
 
@@ -113,7 +113,7 @@ def plain(name: str, side: int, device: torch.device, bf16: bool) -> dict[str, "
 
 @dataclass
 class Way:
-    """A network, its step, and what was measured: seconds a step of every round, bytes at the peak."""
+    """A network, its step, and what was measured: seconds per step of every round, bytes at the peak."""
 
     network: nn.Module
     step: Step
@@ -129,18 +129,18 @@ class Way:
                 torch.cuda.reset_peak_memory_stats()
                 before = torch.cuda.memory_allocated()
             self.step(images)
-        synchronise(device)
+        synchronize(device)
         if device.type == "cuda":
             own = sum(3 * p.numel() * p.element_size() for p in self.network.parameters() if p.requires_grad)
             self.peak = (torch.cuda.max_memory_allocated() - before + own) / 2**30
 
     def time(self, images: Tensor, steps: int) -> None:
         """One round."""
-        synchronise(images.device)
+        synchronize(images.device)
         start = time.perf_counter()
         for _ in range(steps):
             self.step(images)
-        synchronise(images.device)
+        synchronize(images.device)
         self.seconds.append((time.perf_counter() - start) / steps)
 
 
@@ -188,7 +188,7 @@ def profile(images: Tensor, options: argparse.Namespace) -> None:
     with torch.profiler.profile(activities=kinds) as profiler:
         for _ in range(3):
             way.step(images)
-        synchronise(device)
+        synchronize(device)
     rows, gpu = profiler.key_averages(), device.type == "cuda"
     apart = [row for row in rows if row.device_type != torch.autograd.DeviceType.CPU]
     kernels = [row for row in apart if not getattr(row, "is_user_annotation", False)]
@@ -199,14 +199,14 @@ def profile(images: Tensor, options: argparse.Namespace) -> None:
         f"\nPacked resnet50, bf16, mask ratio 0.6: a step takes {1e3 * wall:.1f} ms; kernels take {1e3 * busy:.1f} ms"
     )
     print(f"of it ({busy / wall:.0%}; in the rest the GPU waits for the CPU); {launches:.0f} launches a step")
-    print("\n| operation | calls a step | ms a step | share |\n|---|---|---|---|")
+    print("\n| operation | calls per step | ms per step | share |\n|---|---|---|---|")
     spent = {row.key: row.self_device_time_total if gpu else row.self_cpu_time_total for row in rows}
     own = [row for row in rows if row.device_type == torch.autograd.DeviceType.CPU]
     total = sum(spent[row.key] for row in own) or 1
     for row in sorted(own, key=lambda row: -spent[row.key])[:12]:
         share = spent[row.key] / total
         print(f"| {row.key[:60]} | {row.count / 3:.0f} | {spent[row.key] / 3e3:.2f} | {share:.1%} |")
-    print("\n| kernel | ms a step |\n|---|---|")
+    print("\n| kernel | ms per step |\n|---|---|")
     for row in sorted(kernels, key=lambda row: -row.self_device_time_total)[:12]:
         print(f"| {row.key[:100]} | {row.self_device_time_total / 3e3:.2f} |")
 
@@ -227,7 +227,7 @@ def small(device: torch.device, options: argparse.Namespace) -> None:
         config = PretrainConfig(encoder=recipe.encoder, recipe=recipe.pretrain)
         way = next(iter(masked(config, 32, data.format.channels, device, bf16).values()))
         for epoch in range(2):  # the first one warms up
-            synchronise(device)
+            synchronize(device)
             waited, taken, start = 0.0, 0, time.perf_counter()
             stream = data.pretrain.batches(torch.arange(len(data.pretrain)), size,
                              augment=recipe.pretrain.augment, epoch=epoch)  # fmt: skip
@@ -240,7 +240,7 @@ def small(device: torch.device, options: argparse.Namespace) -> None:
                 taken += len(batch.ids)
                 last = batch.images.to(device, memory_format=torch.channels_last)
                 way.step(last)
-        synchronise(device)
+        synchronize(device)
         seconds = time.perf_counter() - start
         way.time(last, 20 if not options.quick else 2)
         rates = f"{taken / seconds:.0f} | {len(last) / way.seconds[0]:.0f} | {waited / seconds:.0%}"

@@ -66,7 +66,7 @@ def step(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Tens
 
 
 def stored(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Tensor, hidden: Tensor) -> float:
-    """MiB an image that the forward pass keeps for the backward pass, parameters aside."""
+    """MiB per image that the forward pass keeps for the backward pass, parameters aside."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 

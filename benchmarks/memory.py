@@ -8,8 +8,8 @@ the code of libraries, which other programs share, does not count.
 
 Two bounds, exit code 1 beyond:
 
-- listing keeps at most 400 bytes an image (and 16 MiB, for what is imported meanwhile): names, places, labels, splits
-  and digests in arrays take less, a few Python objects an image more;
+- listing keeps at most 400 bytes per image (and 16 MiB, for what is imported meanwhile): names, places, labels, splits
+  and digests in arrays take less, a few Python objects per image more;
 - from a quarter of the training to its end all processes together grow by at most 64 MiB. What would be kept of every
   image seen, even 100 bytes of it, or pages of a parent's objects copied into workers as they are counted, adds up to
   more over half a million images.
@@ -46,7 +46,7 @@ GROWTH = 64
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A grey 8-bit PNG, not compressed."""
+    """A gray 8-bit PNG, not compressed."""
     height, width = pixels.shape
     lines = np.zeros((height, width + 1), np.uint8)
     lines[:, 1:] = pixels
@@ -136,9 +136,9 @@ def measure(folder: Path, wanted: argparse.Namespace) -> dict[str, object]:
     """List, train, and look."""
     data = DataConfig(data=str(folder), cache_mib=0, workers=wanted.workers)
     encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
-    optimiser = OptimiserConfig(steps=wanted.steps, batch_size=wanted.batch, lr=1e-3)
+    optimizer = OptimiserConfig(steps=wanted.steps, batch_size=wanted.batch, lr=1e-3)
     config = PretrainConfig(
-        data=data, encoder=encoder, recipe=PretrainRecipe(optimiser=optimiser), save_every=1e4, picture_every=1e4
+        data=data, encoder=encoder, recipe=PretrainRecipe(optimizer=optimizer), save_every=1e4, picture_every=1e4
     )
     small = folder.parent / "few"
     small.mkdir()
@@ -161,8 +161,8 @@ def measure(folder: Path, wanted: argparse.Namespace) -> dict[str, object]:
     grown = float(np.median([row[4] for row in quarter[-tenth:]]) - np.median([row[4] for row in quarter[:tenth]]))
     steps = np.linspace(0, len(training) - 1, min(9, len(training))).round().astype(int)
     return {
-        "listing: bytes an image, kept": round((listed[2] - start[2]) * MIB / wanted.images, 1),
-        "listing: bytes an image, at most": round(
+        "listing: bytes per image, kept": round((listed[2] - start[2]) * MIB / wanted.images, 1),
+        "listing: bytes per image, at most": round(
             (max(row[2] for row in watch.rows if row[1] == "listing") - start[2]) * MIB / wanted.images, 1
         ),
         "training: MiB grown after a quarter": round(grown, 1),
@@ -199,9 +199,9 @@ def main() -> int:
         }  # fmt: skip
         result = measure(folder, wanted)
     print(json.dumps(setting | result, indent=1))
-    kept, grown = result["listing: bytes an image, kept"], result["training: MiB grown after a quarter"]
+    kept, grown = result["listing: bytes per image, kept"], result["training: MiB grown after a quarter"]
     bounded = kept <= LISTING + IMPORTS * MIB / wanted.images and grown <= GROWTH  # type: ignore[operator]
-    print(f"{'bounded' if bounded else 'NOT BOUNDED'}: at most {LISTING} bytes an image and {GROWTH} MiB")
+    print(f"{'bounded' if bounded else 'NOT BOUNDED'}: at most {LISTING} bytes per image and {GROWTH} MiB")
     return 0 if bounded else 1
 
 

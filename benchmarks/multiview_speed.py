@@ -1,4 +1,4 @@
-"""Claim: the built-in multiview images are drawn at 2,000 images a second or more at 32 pixels on two cores.
+"""Claim: the built-in multiview images are drawn at 2,000 images per second or more at 32 pixels on two cores.
 
 Wall and CPU time of drawing N default images, several rounds; one Python thread, whatever NumPy adds to it.
 
@@ -34,7 +34,7 @@ def main() -> None:
             {
                 "machine": platform.processor() or platform.machine(),
                 "date": time.strftime("%Y-%m-%d"),
-                "images a second (wall): median, lowest": [round(float(np.median(walls))), round(min(walls))],
+                "images per second (wall): median, lowest": [round(float(np.median(walls))), round(min(walls))],
                 "images a CPU second: median, lowest": [round(float(np.median(cpus))), round(min(cpus))],
                 "rounds": wanted.rounds,
             },

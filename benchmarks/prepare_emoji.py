@@ -3,7 +3,7 @@
 Writes FOLDER/google/*.png, FOLDER/twitter/*.png and FOLDER/manifest.csv with the columns path, label and group. The
 group is the code point sequence (`unified`), so that both drawings of one emoji always lie in the same split; skin
 tones, which are left out unless asked for, belong to the group of their emoji. The images are fetched with npm from
-the packages emoji-datasource-google and emoji-datasource-twitter (licences: see the packages).
+the packages emoji-datasource-google and emoji-datasource-twitter (licenses: see the packages).
 
 Run: python benchmarks/prepare_emoji.py FOLDER [--skin-tones]
 Then: unmask compare --data FOLDER/manifest.csv ...

@@ -28,7 +28,7 @@ from unmask.training.stage import Phase, Setup
 def kept(stage: Pretraining) -> int:
     """Bytes of weights, as many for gradients, and of moments, in this process."""
     weights = [part(p.detach()) for p in stage.run.network.parameters() if p.requires_grad]
-    moments = [part(v) for state in stage.run.optimiser.state.values() for v in state.values() if v.ndim > 0]
+    moments = [part(v) for state in stage.run.optimizer.state.values() for v in state.values() if v.ndim > 0]
     return sum(t.numel() * t.element_size() for t in (*weights, *weights, *moments))
 
 
@@ -44,10 +44,10 @@ def main() -> None:
     data = DataConfig(data="multiview", options={"images": 4 * given.batch, "size": given.size, "part_size": 8})
     engine = build_engine(given.precision, several=True)
     dataset = load_data(data, labels=False, progress=False)
-    recipe = PretrainRecipe(optimiser=OptimiserConfig(steps=100, batch_size=given.batch, precision=given.precision))
+    recipe = PretrainRecipe(optimizer=OptimiserConfig(steps=100, batch_size=given.batch, precision=given.precision))
     config = PretrainConfig(data=data, encoder=EncoderConfig(encoder=given.encoder), recipe=recipe)
     stages, peak = {}, {}
-    phase = Phase("pretrain", recipe.optimiser, recipe.augment, seed=0, save_every=math.inf)
+    phase = Phase("pretrain", recipe.optimizer, recipe.augment, seed=0, save_every=math.inf)
     rank, world = engine.process_index, engine.num_processes
     order = torch.arange(rank, given.batch, world)
     batch = next(iter(dataset.pretrain.batches(order, len(order))))
@@ -78,7 +78,7 @@ def report(
     engine = stages["sharded"].run.engine
     ratios = [b / a for a, b in zip(*(values[2:] for values in times.values()), strict=True)]
     weights = sum(p.numel() for p in stages["sharded"].run.network.parameters())
-    print(f"{given.encoder}, {weights / 1e6:.1f} million weights, {given.batch} images of {given.size} px a step")
+    print(f"{given.encoder}, {weights / 1e6:.1f} million weights, {given.batch} images of {given.size} px per step")
     print("| way | weights, gradients, moments a process | step, median | peak above them |\n|---|---|---|---|")
     for way, stage in stages.items():
         above = f"{peak[way] / 2**20:.0f} MiB" if way in peak else "-"

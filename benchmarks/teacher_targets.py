@@ -1,7 +1,7 @@
 """Which target is better with few labels: the pixels, or the features of an EMA teacher? For one CNN and one ViT.
 
-Fashion-MNIST at 32 pixels. For each encoder, three pretrainings with each target (normalised pixels; an EMA teacher's
-features), everything else equal; then `compare` at 10 labels a class over three label draws: fine-tuned, and from
+Fashion-MNIST at 32 pixels. For each encoder, three pretrainings with each target (normalized pixels; an EMA teacher's
+features), everything else equal; then `compare` at 10 labels per class over three label draws: fine-tuned, and from
 scratch with the same and with the best of several schedules. The draws are the same for all, so differences are
 paired over draws, each draw the mean over the pretrainings. Nothing here was tuned: the recipe is `small-cnn` with a
 shorter pretraining, and what the ViT needs otherwise is written below. Interrupted, it goes on where it was.
@@ -28,7 +28,7 @@ from unmask.runs.layout import TRIALS
 from unmask.runs.metrics import ValidationRow, read_metrics, rows_of
 from unmask.runs.read import read_record
 
-BUDGET, TARGETS, SEEDS = 10, ("normalised_pixels", "ema_teacher"), (0, 1, 2)
+BUDGET, TARGETS, SEEDS = 10, ("normalized_pixels", "ema_teacher"), (0, 1, 2)
 VIT = {"patch_size": 8, "embed_dim": 96, "depth": 6, "num_heads": 3}
 
 
@@ -40,7 +40,7 @@ def recipe(encoder: str, steps: int) -> Recipe:
         return base
 
     def slower(one: ClassifyRecipe) -> ClassifyRecipe:
-        return change(one, {"lr": one.optimiser.lr / 3})
+        return change(one, {"lr": one.optimizer.lr / 3})
 
     return replace(
         base,

@@ -67,7 +67,7 @@ def step_table(n: int) -> None:
     )
     for s in (base, replace(base, samples=1000), replace(base, kernels_per_class=32), wide):
         w = world(s, 0)
-        x, obj = w.unlabelled().x, Objective.of(s)
+        x, obj = w.unlabeled().x, Objective.of(s)
         flat = x.flatten(0, 1)
         for name, weights in (("growing", w.start), ("captured", w.start * (0.5 * s.threshold / s.init_scale))):
             pull = torch.empty(flat.shape[0], s.kernels)
@@ -92,7 +92,7 @@ def fixed_steps(s: Setting, step: float, limit: int = 100000) -> int:
     """Steps of fixed-step descent until the first kernel of four is captured."""
     w = world(s, 0)
     w = replace(w, start=w.start[:4])
-    x, obj, level = w.unlabelled().x, Objective.of(s), capture_level(s)
+    x, obj, level = w.unlabeled().x, Objective.of(s), capture_level(s)
     weights = w.start.clone()
     for i in range(1, limit + 1):
         weights.add_(force(weights, x, obj), alpha=step)
@@ -139,7 +139,7 @@ def growth_table() -> None:
         data = replace(paper_small().data, classes=k, dim=2 * k + 4)
         s = replace(paper_small(), data=data, samples=n)
         worlds = [world(s, seed) for seed in range(seeds)]
-        laws = [one_feature(w.unlabelled(), w.v, s) for w in worlds]
+        laws = [one_feature(w.unlabeled(), w.v, s) for w in worlds]
         when = time_of_full_coverage(laws, s.init_scale, s.kernels)
         start = time.process_time()
         done = pretrain(worlds, torch.tensor([when]))

@@ -2,7 +2,7 @@
 
 Both pretrain timm's vit_small_patch16_224 on the same images of 224 pixels, 75 % of the patches hidden: draw the masks,
 encode the visible tokens, decode all of them with the same number of blocks, width and heads, mean squared error of
-the hidden patches' normalised pixels, backward, AdamW. The steps alternate in one process; medians over n.
+the hidden patches' normalized pixels, backward, AdamW. The steps alternate in one process; medians over n.
 lightly is no dependency: it has to be importable (pip install lightly).
 
 Run: python benchmarks/vit_step.py [--n 12] [--batch 16] [--threads 2]
@@ -76,7 +76,7 @@ class Ours(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         grid, self.epoch = self.network.encoder.grid, self.epoch + 1
         hidden = draw_masks(self.mask, grid, seed=0, epoch=self.epoch, ids=torch.arange(len(images)).numpy())
-        target = pixel_target(images, PATCH, normalised=True)
+        target = pixel_target(images, PATCH, normalized=True)
         flat = target.mean(dim=1, keepdim=True).expand_as(target)
         loss = hidden_loss(self.network(images, hidden), target, flat, hidden)
         return loss.total / loss.number
@@ -84,12 +84,12 @@ class Ours(nn.Module):
 
 def step_of(model: nn.Module) -> Callable[[Tensor], None]:
     """One training step."""
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
 
     def step(images: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         model(images).backward()
-        optimiser.step()
+        optimizer.step()
 
     return step
 
@@ -98,7 +98,7 @@ def main() -> None:
     """Print the ratio; exit 1 where it falls below 0.95."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=12, help="steps of each, after two that are not counted")
-    parser.add_argument("--batch", type=int, default=16, help="images a step")
+    parser.add_argument("--batch", type=int, default=16, help="images per step")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -120,7 +120,7 @@ def main() -> None:
     ratios = [a / b for a, b in zip(spent["lightly"], spent["unmask"], strict=True)]
     quarter = statistics.quantiles(ratios, n=4)
     for name, times in spent.items():
-        print(f"{name}: {1e3 * statistics.median(times):.0f} ms a step of {args.batch} images")
+        print(f"{name}: {1e3 * statistics.median(times):.0f} ms per step of {args.batch} images")
     print(f"{platform.machine()}, torch {torch.__version__}, {args.threads} threads, n = {args.n}")
     print(f"lightly / unmask: {quarter[1]:.2f} (quartiles {quarter[0]:.2f}-{quarter[2]:.2f})")
     sys.exit(0 if quarter[1] >= 0.95 else 1)

@@ -25,7 +25,7 @@ from unmask.targets.target import Target
 
 @dataclass(frozen=True)
 class SteepnessTarget:
-    """The length of the grey gradient at every pixel of a cell (a small relative of MaskFeat's histograms)."""
+    """The length of the gray gradient at every pixel of a cell (a small relative of MaskFeat's histograms)."""
 
     cell: int
 
@@ -36,8 +36,8 @@ class SteepnessTarget:
 
     def __call__(self, images: Tensor) -> Tensor:
         """[B, C, H, W] → [B, cell², Hc, Wc]."""
-        grey = F.pad(images.float().mean(1, keepdim=True), (0, 1, 0, 1), mode="replicate")
-        right, down = grey[..., :-1, 1:] - grey[..., :-1, :-1], grey[..., 1:, :-1] - grey[..., :-1, :-1]
+        gray = F.pad(images.float().mean(1, keepdim=True), (0, 1, 0, 1), mode="replicate")
+        right, down = gray[..., :-1, 1:] - gray[..., :-1, :-1], gray[..., 1:, :-1] - gray[..., :-1, :-1]
         return patchify((right**2 + down**2).sqrt(), self.cell)
 
     def flat(self, target: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def main() -> None:
     decoder = build_decoder(TargetConfig(decoder_width=32), channels=channels, size=(size[0], size[1]),
                             dimension=target.dimension, grid=encoder.grid, seed=0)  # fmt: skip
     network = Reconstructor(encoder, decoder)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
     losses = []
     for epoch in range(10):
         order = torch.from_numpy(permutation(0, "order", epoch, len(data.pretrain)))
@@ -74,8 +74,8 @@ def main() -> None:
             wanted = target(batch.images)
             loss = hidden_loss(network(batch.images, hidden), wanted, target.flat(wanted), hidden)
             (loss.total / loss.number).backward()
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
             losses.append((loss.total.item() / loss.number.item(), loss.baseline.item() / loss.number.item()))
     print(f"steepness of hidden cells: loss {losses[0][0]:.2f} at the first step, {losses[-1][0]:.2f} at the last")
     print(f"predicting each cell's mean: {losses[-1][1]:.2f}")

@@ -57,11 +57,11 @@ def measure_confidence(networks: Sequence[Audited], data: AuditData, config: Aud
 
 def main(folder: Path) -> None:
     """Train, measure, write the page."""
-    recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=60, batch_size=20, lr=5e-3))
+    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=60, batch_size=20, lr=5e-3))
     folders = [
         unmask.scratch(
             ClassifyConfig(data=DATA, encoder=ENCODER, recipe=recipe, budget=budget),
-            folder / f"{budget} labels a class",
+            folder / f"{budget} labels per class",
             progress=False,
         ).folder
         for budget in (2, 20)

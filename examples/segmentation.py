@@ -56,13 +56,13 @@ def network(weights: dict[str, Tensor] | None) -> torch.nn.Module:
 
 
 def train(unet: torch.nn.Module, images: Tensor, masks: Tensor, steps: int) -> None:
-    """Cross-entropy over pixels, all images a step."""
-    optimiser = torch.optim.AdamW(unet.parameters(), lr=3e-3)
+    """Cross-entropy over pixels, all images per step."""
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=3e-3)
     for _ in range(steps):
         loss = torch.nn.functional.binary_cross_entropy_with_logits(unet(images), masks.float())
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 @torch.no_grad()
@@ -74,15 +74,15 @@ def overlap(unet: torch.nn.Module, images: Tensor, masks: Tensor) -> float:
 
 def main(folder: Path) -> None:
     """Pretrain, train both, compare."""
-    np.save(folder / "unlabelled.npy", draw(200, 0)[0])
+    np.save(folder / "unlabeled.npy", draw(200, 0)[0])
     run = unmask.pretrain(
         PretrainConfig(
-            data=DataConfig(data=str(folder / "unlabelled.npy")),
+            data=DataConfig(data=str(folder / "unlabeled.npy")),
             encoder=EncoderConfig(encoder=ENCODER, encoder_options=OPTIONS),
             recipe=PretrainRecipe(
                 mask=MaskConfig(cell=4, mask_ratio=0.5),
                 target=TargetConfig(decoder_width=32),
-                optimiser=OptimiserConfig(epochs=6, batch_size=25, lr=3e-3),
+                optimizer=OptimiserConfig(epochs=6, batch_size=25, lr=3e-3),
             ),
         ),
         folder / "pretrained",

@@ -1,4 +1,4 @@
-"""A CNN and a ViT of timm through the same job: pretrain on unlabelled digits, then judge the frozen features.
+"""A CNN and a ViT of timm through the same job: pretrain on unlabeled digits, then judge the frozen features.
 
     python examples/timm_cnn_and_vit.py         (seconds on one core)
 
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
                 recipe=PretrainRecipe(
                     mask=MaskConfig(cell=4, mask_ratio=0.5),
                     target=TargetConfig(decoder_width=32),
-                    optimiser=OptimiserConfig(steps=steps, batch_size=64, lr=lr),
+                    optimizer=OptimiserConfig(steps=steps, batch_size=64, lr=lr),
                 ),
             )
             run = unmask.pretrain(config, folder / name / kind, progress=False)

@@ -45,7 +45,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 @st.composite
 def altered(draw: st.DrawFn, value: Any) -> Any:
-    """JSON values in which one place is dropped, replaced by another value, or has an unknown neighbour."""
+    """JSON values in which one place is dropped, replaced by another value, or has an unknown neighbor."""
     *above, key = draw(st.sampled_from(list(_places(value))))
     spot = value
     for name in above:

@@ -95,7 +95,7 @@ def test_a_configuration_is_taken_as_it_is_and_may_be_varied(asked: list[Any]) -
     unmask.pretrain(config, "x", mask=MaskConfig(cell=4), lr=0.5)
     assert asked[0] == config
     assert asked[1] == change(config, {"cell": 4, "lr": 0.5})
-    assert (asked[1].recipe.mask.cell, asked[1].recipe.optimiser.lr, asked[1].seed) == (4, 0.5, 4)
+    assert (asked[1].recipe.mask.cell, asked[1].recipe.optimizer.lr, asked[1].seed) == (4, 0.5, 4)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_results_tell_what_a_run_found_and_are_paths(tmp_path: Path) -> None:
     """From pretraining to predictions without a file name or a JSON key."""
     run = unmask.pretrain("multiview", str(tmp_path / "p"), **TINY)
     assert os.fspath(run) == str(run) == str(tmp_path / "p")
-    assert run.config.recipe.optimiser.steps == 3
+    assert run.config.recipe.optimizer.steps == 3
     assert [row.step for row in run.metrics if row.kind == "train"] == [1, 2, 3]
     assert run.environment is not None
     few = {**TINY, "head_steps": 0}

@@ -116,7 +116,7 @@ def test_a_training_scores_the_images_that_can_be_read(tmp_path: Path) -> None:
         file = tmp_path / "images" / cut
         file.write_bytes(file.read_bytes()[:60])
     data = DataConfig(data=str(tmp_path / "images"), image_size=(16, 16), cache_mib=0, on_bad_file="skip", workers=0)
-    recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=2, batch_size=8), evaluations=2)
+    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=2, batch_size=8), evaluations=2)
     run = scratch(ClassifyConfig(data=data, encoder=tiny.RESNET, recipe=recipe), tmp_path / "run", progress=False)
     metrics = read_json(Path(run) / "result.json")["metrics"]
     for split in ("val", "test"):

@@ -65,11 +65,11 @@ def test_a_grid_mask_at_three_quarters_keeps_one_cell_of_every_two_by_two() -> N
 
 
 def test_blocks_hold_together_more_than_random_cells() -> None:
-    def neighbours(pattern: str) -> float:
+    def neighbors(pattern: str) -> float:
         hidden = draw_masks(MaskConfig(mask_pattern=pattern, mask_ratio=0.5), (14, 14), seed=0, epoch=0, ids=range(50))
         return (hidden[:, 1:] & hidden[:, :-1]).float().mean().item()
 
-    assert neighbours("block") > neighbours("random") + 0.1
+    assert neighbors("block") > neighbors("random") + 0.1
 
 
 def test_one_cell_is_refused_with_the_mend() -> None:

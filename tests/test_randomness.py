@@ -26,7 +26,7 @@ def test_uniform_over_ids_positions_and_epochs() -> None:
 
 
 def test_streams_are_uncorrelated() -> None:
-    """Neighbouring ids, positions, purposes, epochs and seeds: |r| below 4 / sqrt(n)."""
+    """Neighboring ids, positions, purposes, epochs and seeds: |r| below 4 / sqrt(n)."""
     ids = np.arange(20000)
     base = uniform(0, "a", 0, ids, 2)
     others = [base[:, 1], np.roll(base[:, 0], 1), uniform(0, "b", 0, ids, 1)[:, 0]]

@@ -21,7 +21,7 @@ from unmask.data.load import Dataset, load_data
 
 
 def multiview(images: int = 60, val: int = 30, test: int = 30, *, size: int = 16, **options: Any) -> DataConfig:
-    """Synthetic grey images of three classes, whose parts fill a quarter of the side."""
+    """Synthetic gray images of three classes, whose parts fill a quarter of the side."""
     counts = {"images": images, "val_images": val, "test_images": test}
     return DataConfig(
         data="multiview", options={**counts, "classes": 3, "size": size, "part_size": size // 4, **options}
@@ -65,7 +65,7 @@ def pretrain_recipe(
         mask=mask or MaskConfig(cell=4, mask_ratio=0.5),
         target=target,
         augment=augment or AugmentConfig(),
-        optimiser=OptimiserConfig(**optimizer),
+        optimizer=OptimiserConfig(**optimizer),
     )
 
 

@@ -85,7 +85,7 @@ def execute(block: Block, names: dict[str, Any]) -> None:
 
 
 def write_images(folder: Path, count: int, seed: int) -> None:
-    """Colour images of 64 pixels: stripes whose direction is the class, under noise."""
+    """Color images of 64 pixels: stripes whose direction is the class, under noise."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:64, :64]
@@ -96,9 +96,9 @@ def write_images(folder: Path, count: int, seed: int) -> None:
 
 
 def own_folder(root: Path) -> Path:
-    """A newcomer's folder: labelled images, unlabelled ones, new ones."""
+    """A newcomer's folder: labeled images, unlabeled ones, new ones."""
     write_images(root / "my/images/across", 80, seed=0)
     write_images(root / "my/images/down", 80, seed=1)
-    write_images(root / "my/unlabelled", 24, seed=2)
+    write_images(root / "my/unlabeled", 24, seed=2)
     write_images(root / "my/new_images", 3, seed=3)
     return root

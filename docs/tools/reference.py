@@ -43,7 +43,7 @@ SECTIONS: dict[type[Any], str] = {
     AugmentConfig: "Augmentation",
     MaskConfig: "Mask",
     TargetConfig: "Target and decoder",
-    OptimiserConfig: "Optimiser",
+    OptimiserConfig: "Optimizer",
     ClassifyRecipe: "Training on labels",
 }
 BY_RECIPE = (Pretrain, Finetune, Scratch, Compare)
@@ -252,7 +252,7 @@ def render() -> str:
         "names of the flags with underscores, and so have the settings of the [Python functions](api.md).",
         "`unmask COMMAND --help` tells the same.",
         "",
-        "Exit codes: 0 done, 2 the input was wrong (one line says what and how to mend it), 130 Ctrl-C, 143 SIGTERM.",
+        "Exit codes: 0 done, 2 the input was wrong (one line says what and how to fix it), 130 Ctrl-C, 143 SIGTERM.",
         "1 is for findings: `data check` (training would fail), `encoders` (a law does not hold), `theory verify` (a",
         "proven claim fails).",
         "",

@@ -41,7 +41,7 @@ def pretrain(
     on_step: OnStep | None = None,
     **settings: Any,
 ) -> Pretraining:
-    """Pretrain an encoder on unlabelled images: `unmask pretrain`.
+    """Pretrain an encoder on unlabeled images: `unmask pretrain`.
 
     The encoder sees visible cells only; the loss is over hidden ones:
     L = Σ_{hidden cells} ‖decoder(encoder(visible)) - target‖² / (D · number of hidden cells) (He et al. 2022, eq. in
@@ -82,7 +82,7 @@ def finetune(
     on_step: OnStep | None = None,
     **settings: Any,
 ) -> Classification:
-    """Train a pretrained encoder with a new head on labelled images: `unmask finetune`.
+    """Train a pretrained encoder with a new head on labeled images: `unmask finetune`.
 
     Encoder and image size are those of `init`, where that is a run. Arguments as in `pretrain`.
 

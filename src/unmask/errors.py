@@ -6,7 +6,7 @@ from unmask.wording import printable
 class UserError(ValueError):
     """Bad input. The command line prints the message on one line and exits with code 2, without a traceback.
 
-    The message names the file, field or value and says how to mend it. Names in it are shown, not obeyed: control
+    The message names the file, field or value and says how to fix it. Names in it are shown, not obeyed: control
     characters are written as escapes.
     """
 

@@ -46,7 +46,7 @@ def map_images(
     description: str = "",
     show: bool = False,
 ) -> Outputs:
-    """A network's outputs for all images of a set, normalised by the set's format.
+    """A network's outputs for all images of a set, normalized by the set's format.
 
     A module is put in evaluation mode for the while. Batches are of `images.at_once` images everywhere, so that numbers
     agree to the last bit. The processes of an engine share the images, and each gets all outputs. An unreadable file of

@@ -50,7 +50,7 @@ def draw_masks(config: MaskConfig, grid: tuple[int, int], *, seed: int, epoch: i
 def expand(hidden: Tensor, height: int, width: int) -> Tensor:
     """Project a mask of cells to another grid over the same image, e.g. pixels or a stage of an encoder.
 
-    A position is visible iff a cell it overlaps is visible; for finer grids this is nearest-neighbour enlargement.
+    A position is visible iff a cell it overlaps is visible; for finer grids this is nearest-neighbor enlargement.
 
     Args:
         hidden: bool[B, Hc, Wc].

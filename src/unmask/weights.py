@@ -107,10 +107,10 @@ def resolve_weights(init: str | PathLike[str], *, field: str = "init") -> Path:
         if file.exists():
             return file
         inner = sorted((path / "pretrain").glob("seed_*"))
-        mend = (
+        fix = (
             f"of a comparison give one of its pretrainings, {inner[0]}" if inner else "is it a finished run of unmask?"
         )
-        raise UserError(f"{path}: holds no {ENCODER_FILE}; {mend}")
+        raise UserError(f"{path}: holds no {ENCODER_FILE}; {fix}")
     if not path.exists():
         other = " (nor timm:pretrained)" if field == "init" else ""
         raise UserError(f"{field}: {init} is neither a run folder nor a weights file{other}")
@@ -124,7 +124,7 @@ def is_foreign(init: str | None) -> bool:
     return init == "timm:pretrained" or load_weights(resolve_weights(init))[1] is None
 
 
-def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: int, field: str = "init") -> list[str]:
+def initialize(model: nn.Module, init: str, config: EncoderConfig, *, channels: int, field: str = "init") -> list[str]:
     """Load encoder weights into a model; its head keeps its own. Returns notes to show.
 
     Args:
@@ -136,7 +136,7 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
 
     Raises:
         UserError: any encoder parameter is missing, unexpected or of another shape: training would silently start
-            from re-initialised weights.
+            from re-initialized weights.
     """
     if init == "timm:pretrained":
         tensors = _timm_pretrained(config, channels)
@@ -149,8 +149,8 @@ def initialise(model: nn.Module, init: str, config: EncoderConfig, *, channels: 
     if card is not None and card.encoder != config:
         held, asked = to_json(card.encoder), to_json(config)
         other = [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]
-        mend = "give the same encoder, or none: it comes from the run"
-        raise UserError(f"{field}: {init} holds another encoder than the one asked for: {'; '.join(other)}; {mend}")
+        fix = "give the same encoder, or none: it comes from the run"
+        raise UserError(f"{field}: {init} holds another encoder than the one asked for: {'; '.join(other)}; {fix}")
     head = head_names(model)
     wanted = model.state_dict()
     offered = {k: v for k, v in tensors.items() if k not in head}

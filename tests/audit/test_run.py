@@ -54,8 +54,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two trainings from scratch, one of them short."""
     folder = tmp_path_factory.mktemp("runs")
     for name, steps in (("long", 120), ("short", 20)):
-        optimiser = OptimiserConfig(steps=steps, batch_size=32, lr=1e-2, weight_decay=0.0)
-        recipe = ClassifyRecipe(optimiser=optimiser, label_smoothing=0.0)
+        optimizer = OptimiserConfig(steps=steps, batch_size=32, lr=1e-2, weight_decay=0.0)
+        recipe = ClassifyRecipe(optimizer=optimizer, label_smoothing=0.0)
         scratch(ClassifyConfig(data=DATA, encoder=ENCODER, recipe=recipe), folder / name, progress=False)
     return folder / "long", folder / "short"
 
@@ -243,7 +243,7 @@ def test_images_are_balanced_and_keyed(dataset: Dataset) -> None:
     assert len(choose_images(dataset, AuditConfig(images=1000)).labels) == 45
 
 
-def test_each_network_gets_the_normalisation_it_was_trained_with(dataset: Dataset) -> None:
+def test_each_network_gets_the_normalization_it_was_trained_with(dataset: Dataset) -> None:
     """8 and 16 bits count alike from 0 to 1; measured ranges are brought to one another."""
     pixels = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     plain = preparation(_card(mean=(0.3,), std=(0.5,)).format, dataset.format)(pixels)

@@ -19,12 +19,12 @@ def test_a_copy_across_splits_is_found_named_and_left_out_of_training(tmp_path: 
     """Both paths are told; the copy leaves training, the test set stays whole."""
     draw(tmp_path, *numbered("train/a", "train/b", "val/a", "val/b", "test/a", "test/b"))
     shutil.copy(tmp_path / "test/a/3.png", tmp_path / "train/b/copy.png")
-    (tmp_path / "unlabelled").mkdir()
-    shutil.copy(tmp_path / "val/b/2.png", tmp_path / "unlabelled/x.png")
+    (tmp_path / "unlabeled").mkdir()
+    shutil.copy(tmp_path / "val/b/2.png", tmp_path / "unlabeled/x.png")
     shutil.copy(tmp_path / "test/b/2.png", tmp_path / "val/b/y.png")
     data = load(tmp_path, cache_mib=cache_mib)
     assert data.val is not None
-    assert "unlabelled/x.png" not in data.pretrain.names
+    assert "unlabeled/x.png" not in data.pretrain.names
     assert "val/b/y.png" not in data.val.names
     note = next(note for note in data.notes if "duplicate" in note)
     assert "3 exact duplicates across splits" in note

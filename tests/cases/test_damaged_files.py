@@ -35,8 +35,8 @@ def test_a_truncated_file_is_named_or_skipped_never_half_decoded(tmp_path: Path,
     assert len(image_names(data)) == 12
 
 
-@pytest.mark.case("half a JPEG was decoded, the rest grey")
-def test_a_jpeg_without_its_last_bytes_is_not_half_grey(tmp_path: Path) -> None:
+@pytest.mark.case("half a JPEG was decoded, the rest gray")
+def test_a_jpeg_without_its_last_bytes_is_not_half_gray(tmp_path: Path) -> None:
     """Whatever is cut from the end: either the same pixels or an error."""
     path = tmp_path / "x.jpg"
     picture().save(path, quality=50)

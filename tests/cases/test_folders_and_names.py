@@ -147,7 +147,7 @@ def test_flat_and_nested_folders_do_for_pretraining(tmp_path: Path) -> None:
 def test_where_labels_are_needed_the_error_says_what_was_expected_and_found(tmp_path: Path) -> None:
     """A folder per class, against what is there."""
     draw(tmp_path, "1.png", "2.png")
-    with pytest.raises(UserError, match=r"one folder a class, two or more.*found no class folder and 2 images"):
+    with pytest.raises(UserError, match=r"one folder per class, two or more.*found no class folder and 2 images"):
         load(tmp_path)
     draw(tmp_path, "a/x/1.png")
     with pytest.raises(UserError, match="found one class folder, a, and 3 images"):

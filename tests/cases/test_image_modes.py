@@ -53,14 +53,14 @@ def test_a_turned_photograph_has_the_size_that_people_see(tmp_path: Path) -> Non
 @pytest.mark.case("CMYK JPEG failed, or its colors were inverted")
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 @pytest.mark.parametrize(
-    ("inks", "colour"),
+    ("inks", "color"),
     [((0, 0, 0, 0), (255, 255, 255)), ((0, 0, 0, 255), (0, 0, 0)), ((0, 255, 255, 0), (255, 0, 0))],
 )
-def test_cmyk_has_its_colors(tmp_path: Path, suffix: str, inks: tuple[int, ...], colour: tuple[int, int, int]) -> None:
+def test_cmyk_has_its_colors(tmp_path: Path, suffix: str, inks: tuple[int, ...], color: tuple[int, int, int]) -> None:
     """No ink is white, black ink black, yellow and magenta red."""
     Image.new("CMYK", (16, 16), inks).save(tmp_path / f"x.{suffix}")
     found = decode(tmp_path / f"x.{suffix}").astype(int)
-    assert np.abs(found - np.asarray(colour)[:, None, None]).max() <= 3
+    assert np.abs(found - np.asarray(color)[:, None, None]).max() <= 3
 
 
 @pytest.mark.case("color hidden under alpha 0 leaked in")
@@ -99,7 +99,7 @@ def test_every_kind_of_transparency_becomes_white(tmp_path: Path, mode: str) -> 
     assert (decode(next(tmp_path.iterdir())) == 255).all()
 
 
-@pytest.mark.case("grey and rare modes broke augmentation")
+@pytest.mark.case("gray and rare modes broke augmentation")
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_gives_one_format(tmp_path: Path, channels: int) -> None:
     """Eight modes in one class: one number of channels, values in [0, 1], augmentation stays finite."""
@@ -124,7 +124,7 @@ def test_every_mode_gives_one_format(tmp_path: Path, channels: int) -> None:
         assert batch.images.isfinite().all()
 
 
-@pytest.mark.case("grey and rare modes broke augmentation")
+@pytest.mark.case("gray and rare modes broke augmentation")
 @pytest.mark.parametrize(("mode", "why"), [("LAB", "mode LAB"), ("I", "32-bit integers outside")])
 def test_a_mode_that_cannot_be_converted_is_named(tmp_path: Path, mode: str, why: str) -> None:
     """The line has the file and the mode."""

@@ -72,12 +72,12 @@ def test_exactly_the_hidden_cells_are_painted_and_scored() -> None:
     images = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     last = encoder(images, hidden).maps[-1]
     assert torch.equal((last == 0).all(1), hidden)
-    target = pixel_target(images, encoder.cell, normalised=False)
+    target = pixel_target(images, encoder.cell, normalized=False)
     wrong = target + 1
     loss = hidden_loss(wrong, target, target, hidden)
     assert float(loss.number) == 2
     assert float(loss.total) == pytest.approx(2)
-    masked, filled = paint(images, wrong, hidden, encoder.cell, normalised=False)
+    masked, filled = paint(images, wrong, hidden, encoder.cell, normalized=False)
     for picture in (masked, filled):
         changed = (picture != images).view(4, 16, 4, 16).any(3).any(1)
         assert torch.equal(changed, hidden[0])

@@ -13,15 +13,15 @@ from unmask.stages.pretrain import pretrain
 
 BASE = PretrainConfig(
     encoder=EncoderConfig(encoder="test_resnet"),
-    recipe=PretrainRecipe(mask=MaskConfig(cell=32), optimiser=OptimiserConfig(epochs=2, batch_size=4)),
+    recipe=PretrainRecipe(mask=MaskConfig(cell=32), optimizer=OptimiserConfig(epochs=2, batch_size=4)),
 )
 
 
 def _run(tmp_path: Path, images: int, batch_size: int) -> list[Row]:
     draw(tmp_path / "images", *(f"{index}.png" for index in range(images)), size=(64, 64), mode="L")
-    optimiser = replace(BASE.recipe.optimiser, batch_size=batch_size)
+    optimizer = replace(BASE.recipe.optimizer, batch_size=batch_size)
     config = replace(
-        BASE, data=DataConfig(data=str(tmp_path / "images")), recipe=replace(BASE.recipe, optimiser=optimiser)
+        BASE, data=DataConfig(data=str(tmp_path / "images")), recipe=replace(BASE.recipe, optimizer=optimizer)
     )
     return [row for row in read_metrics(pretrain(config, tmp_path / "run", progress=False)) if row.kind == "train"]
 

@@ -16,12 +16,12 @@ from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
 from unmask.training.order import training_batches
 from unmask.training.plan import Plan
-from unmask.weights import head_names, initialise
+from unmask.weights import head_names, initialize
 
 CONFIG = PretrainConfig(
     data=DataConfig(data="digits", image_size=(8, 8)),
     encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4}),
-    recipe=PretrainRecipe(optimiser=OptimiserConfig(steps=2, batch_size=64)),
+    recipe=PretrainRecipe(optimizer=OptimiserConfig(steps=2, batch_size=64)),
 )
 
 
@@ -29,7 +29,7 @@ CONFIG = PretrainConfig(
 def test_another_length_is_refused_and_named(tmp_path: Path) -> None:
     """The schedule is a function of the length: resuming with another would rescale it silently."""
     run = pretrain(CONFIG, tmp_path / "run", progress=False)
-    longer = replace(CONFIG, recipe=replace(CONFIG.recipe, optimiser=replace(CONFIG.recipe.optimiser, steps=4)))
+    longer = replace(CONFIG, recipe=replace(CONFIG.recipe, optimizer=replace(CONFIG.recipe.optimizer, steps=4)))
     with pytest.raises(UserError, match=r"`resume=True` refused.*steps"):
         pretrain(longer, run, resume=True, progress=False)
 
@@ -85,7 +85,7 @@ def test_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
     five, three = (build_model(options, channels=1, image_size=(32, 32), classes=k, seed=k) for k in (5, 3))
     fresh = {name: tensor.clone() for name, tensor in three.state_dict().items()}
     save_tensors(tmp_path / "five.safetensors", five.state_dict(), {})
-    notes = initialise(three, str(tmp_path / "five.safetensors"), options, channels=1)
+    notes = initialize(three, str(tmp_path / "five.safetensors"), options, channels=1)
     assert "head new" in notes[0]
     head = head_names(three)
     assert head

@@ -51,7 +51,7 @@ def config_of(folder: Path, workers: int) -> PretrainConfig:
     return PretrainConfig(
         data=DataConfig(data=str(folder), cache_mib=0, workers=workers),
         encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4}),
-        recipe=PretrainRecipe(optimiser=OptimiserConfig(steps=7, batch_size=10)),
+        recipe=PretrainRecipe(optimizer=OptimiserConfig(steps=7, batch_size=10)),
         save_every=100.0,
         picture_every=100.0,
     )

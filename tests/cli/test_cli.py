@@ -49,7 +49,7 @@ def test_recipe_of_the_data_gives_the_defaults() -> None:
     command = parse(["pretrain", "--data", "digits", "--out", "x", "--mask-ratio", "0.5", "--lr", "1e-4"])
     assert command.config.encoder == small_cnn().encoder
     assert command.config.recipe.mask.mask_ratio == 0.5
-    assert command.config.recipe.optimiser.lr == 1e-4
+    assert command.config.recipe.optimizer.lr == 1e-4
     command = parse(["pretrain", "--data", "digits", "--out", "x", "--encoder", "resnet18"])
     assert command.config.encoder == EncoderConfig(encoder="resnet18")
     assert command.config.recipe.mask.cell is None
@@ -86,7 +86,7 @@ def test_a_stored_configuration_repeats_or_varies_a_run(tmp_path: Path) -> None:
     again = ["pretrain", "--config", str(tmp_path / "config.json"), "--out", "y"]
     assert parse(again).config == first.config
     varied = parse([*again, "--lr", "0.25"]).config
-    assert varied.recipe.optimiser.lr == 0.25
+    assert varied.recipe.optimizer.lr == 0.25
     assert to_json(varied) == to_json(first.config) | {"recipe": to_json(varied.recipe)}
     other = parse([*again, "--data", "digits", "--encoder", "resnet18"]).config
     assert (other.data.data, other.data.options, other.recipe.mask.cell) == ("digits", None, None)
@@ -103,7 +103,7 @@ def test_a_stored_configuration_repeats_or_varies_a_run(tmp_path: Path) -> None:
 
 
 def test_a_stored_configuration_is_of_the_same_command_and_no_recipe_is_beside_it(tmp_path: Path) -> None:
-    """One line, also where there is no file."""
+    """One line, also where there is not a file."""
     write_config(tmp_path, PretrainConfig())
     file = str(tmp_path / "config.json")
     for words, line in (
@@ -166,7 +166,7 @@ def test_sections_of_a_comparison_have_their_own_flags() -> None:
         "2",
     ]
     config = parse(words).config
-    assert (config.pretrain.optimiser.lr, config.finetune.optimiser.lr) == (1e-4, 1e-3)
+    assert (config.pretrain.optimizer.lr, config.finetune.optimizer.lr) == (1e-4, 1e-3)
     assert (config.budgets, config.draws, config.data.data) == ((5, 10), 2, "digits")
     assert config.scratch_candidates == small_cnn().scratch_candidates
 
@@ -331,7 +331,7 @@ def test_a_folder_of_images_end_to_end(tmp_path: Path) -> None:
     )
     assert tuned.returncode == 0, tuned.stderr
     result = json.loads((tmp_path / "f" / "result.json").read_text())
-    assert result["labelled_images"] == 10
+    assert result["labeled_images"] == 10
     page = _run("report", "p", "f", cwd=tmp_path)
     assert page.returncode == 0, page.stderr
     assert Path(tmp_path / page.stdout.strip()).stat().st_size > 10_000

@@ -23,7 +23,7 @@ PROBE = Arm(
     baseline_of=("probe_mrp",),
     default=False,
 )
-RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
+RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_who_competes_is_a_field(config: CompareConfig) -> None:
 def test_arms_look_different(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those without a look of their own, and a name that no arm has."""
     monkeypatch.setitem(ARMS, "another", replace(PROBE, name="another"))
-    looks = {(seen.colour, seen.marker, seen.line) for seen in map(look, [*ARMS, "unknown"])}
+    looks = {(seen.color, seen.marker, seen.line) for seen in map(look, [*ARMS, "unknown"])}
     assert len(looks) == len(ARMS) + 1
 
 

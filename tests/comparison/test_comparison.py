@@ -28,7 +28,7 @@ from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import COMPARISON, foreign_files
 from unmask.runs.read import read_record
 
-RECIPE = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
 
 
 @pytest.fixture
@@ -80,26 +80,26 @@ def test_arms_are_paired(config: CompareConfig) -> None:
 def test_compute_is_counted_in_images(config: CompareConfig) -> None:
     """Fine-tuning and head steps + pretraining images / batch really used, cut at the cap."""
     recipe = candidates(config)[0]
-    # 60 images at batch 16 are 4 steps of 15; 9 labelled images at batch 8 run as batches of 5
+    # 60 images at batch 16 are 4 steps of 15; 9 labeled images at batch 8 run as batches of 5
     seen = images_seen(config, 60)
     assert seen == 60
-    assert compute_steps(config, recipe, seen=seen, labelled=9) == (20, 6 + 2 + 12, 6)
-    steps, matching, fine = compute_steps(config, recipe, seen=6000, labelled=800)
+    assert compute_steps(config, recipe, seen=seen, labeled=9) == (20, 6 + 2 + 12, 6)
+    steps, matching, fine = compute_steps(config, recipe, seen=6000, labeled=800)
     assert (matching, fine) == (6 + 2 + 750, 6)
     assert steps == 24  # four times the fine-tuning
 
 
-@pytest.mark.parametrize(("batch", "labelled"), [(16, 800), (4, 800), (16, 12), (4, 12)])
-def test_compute_of_another_batch_is_the_same_images(config: CompareConfig, batch: int, labelled: int) -> None:
+@pytest.mark.parametrize(("batch", "labeled"), [(16, 800), (4, 800), (16, 12), (4, 12)])
+def test_compute_of_another_batch_is_the_same_images(config: CompareConfig, batch: int, labeled: int) -> None:
     """A scratch recipe of another batch takes as many images as MRP, not as many steps; the cap is in images too."""
-    recipe = replace(config.finetune, optimiser=replace(RECIPE.optimiser, batch_size=batch))
-    tuning = {800: 8, 12: 6}[labelled]  # batches really used
-    used = {(16, 800): 16, (4, 800): 4, (16, 12): 12, (4, 12): 4}[batch, labelled]
-    steps, matching, fine = compute_steps(config, recipe, seen=96, labelled=labelled)
+    recipe = replace(config.finetune, optimizer=replace(RECIPE.optimizer, batch_size=batch))
+    tuning = {800: 8, 12: 6}[labeled]  # batches really used
+    used = {(16, 800): 16, (4, 800): 4, (16, 12): 12, (4, 12): 4}[batch, labeled]
+    steps, matching, fine = compute_steps(config, recipe, seen=96, labeled=labeled)
     assert matching * used == pytest.approx((6 + 2) * tuning + 96, abs=used / 2 + 1)
     assert fine * used == 6 * tuning
     assert steps == matching
-    capped, _, _ = compute_steps(config, recipe, seen=9600, labelled=labelled)
+    capped, _, _ = compute_steps(config, recipe, seen=9600, labeled=labeled)
     assert capped * used == pytest.approx(4 * 6 * tuning, abs=used / 2)
 
 
@@ -109,7 +109,7 @@ def test_all_arms_vary_images_alike(config: CompareConfig) -> None:
     changed = replace(config, finetune=replace(config.finetune, augment=still, mixup=0.3))
     for one, before in zip(candidates(changed), config.scratch_candidates, strict=True):
         assert (one.augment, one.mixup) == (still, 0.3)
-        assert one.optimiser.steps == before.optimiser.steps
+        assert one.optimizer.steps == before.optimizer.steps
         assert one.label_smoothing == before.label_smoothing
 
 
@@ -345,15 +345,15 @@ def test_pretrainings_take_turns_in_the_audit(config: CompareConfig) -> None:
 
 
 def test_what_cannot_work_fails_first(config: CompareConfig, tmp_path: Path) -> None:
-    """Budgets beyond the labels, unlabelled data, a missing weights file: before any folder is made."""
+    """Budgets beyond the labels, unlabeled data, a missing weights file: before any folder is made."""
     np.savez(tmp_path / "one.npz", images=np.zeros((12, 8, 8), np.uint8), labels=[0, 1] * 6, groups=[0, 1] * 6)
     one_group = tmp_path / "one.npz"
-    unlabelled = tmp_path / "images"
-    unlabelled.mkdir()
+    unlabeled = tmp_path / "images"
+    unlabeled.mkdir()
     for change, text in (
         ({"budgets": (1000,)}, "1000"),
         ({"given": str(tmp_path / "none.safetensors"), "arms": ("given",)}, "none.safetensors"),
-        ({"data": DataConfig(data=str(unlabelled))}, "images"),
+        ({"data": DataConfig(data=str(unlabeled))}, "images"),
         ({"data": DataConfig(data=str(one_group))}, r"has no validation and no test images; a comparison needs"),
         ({"pretrained": (tmp_path / "nowhere",)}, "nowhere"),
         ({"audit": True, "arms": ("probe_mrp", "scratch_compute")}, "leaves a network to look at"),

@@ -16,7 +16,7 @@ from unmask.runs.files import read_json
 
 
 class Stripes(Dataset[tuple[torch.Tensor, int]]):
-    """Grey 16 x 16 images of upright and lying stripes under noise."""
+    """Gray 16 x 16 images of upright and lying stripes under noise."""
 
     def __init__(self, count: int, seed: int) -> None:
         values = np.random.default_rng(seed).integers(0, 120, (count, 16, 16), dtype=np.uint8)
@@ -35,7 +35,7 @@ class Stripes(Dataset[tuple[torch.Tensor, int]]):
 @pytest.mark.slow
 def test_jobs_and_resume_give_the_same_trials(tmp_path: Path) -> None:
     given = {"train": Stripes(40, 0), "val": Stripes(20, 1), "test": Stripes(20, 2)}
-    recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
     config = CompareConfig(
         data=DataConfig(),
         encoder=tiny.OVERLAPPING_PATCHNET,

@@ -16,7 +16,7 @@ def test_draws_of_few_of_many_images_need_no_note() -> None:
 
 
 def test_the_share_is_that_of_real_draws() -> None:
-    """Classes of 20 and 40 images at 16 labels each: 80 % and 40 %, 60 % together; unlabelled ones do not count."""
+    """Classes of 20 and 40 images at 16 labels each: 80 % and 40 %, 60 % together; unlabeled ones do not count."""
     labels = torch.cat([torch.zeros(20), torch.ones(40), -torch.ones(50)]).long()
     (note,) = shared_draws([16], labels, ("few", "many", "none"))
     assert "share about 60% of their images (80% in class few, which has 20)" in note

@@ -38,7 +38,7 @@ def config() -> CompareConfig:
         data=tiny.DATA,
         encoder=tiny.OVERLAPPING_PATCHNET,
         pretrain=RECIPE,
-        finetune=ClassifyRecipe(optimiser=OptimiserConfig(steps=6, batch_size=8, lr=3e-3)),
+        finetune=ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3)),
         arms=("scratch_masked", "scratch_compute", "mrp"),
         compute_cap=100.0,
         budgets=(3,),
@@ -59,7 +59,7 @@ def test_a_given_run_brings_its_cells_and_its_compute(
     config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cells of 8, five epochs of 120 images: not the cells of 4 and the epoch of 60 images of the comparison's own."""
-    own = replace(RECIPE, mask=MaskConfig(cell=8), optimiser=OptimiserConfig(epochs=5, batch_size=24))
+    own = replace(RECIPE, mask=MaskConfig(cell=8), optimizer=OptimiserConfig(epochs=5, batch_size=24))
     data = tiny.multiview(120)
     run = pretrain(PretrainConfig(data=data, encoder=config.encoder, recipe=own), tmp_path / "run", progress=False)
     facts = read_json(run / "environment.json")
@@ -74,8 +74,8 @@ def test_a_given_run_brings_its_cells_and_its_compute(
     folder = compare(replace(config, pretrained=(run,)), tmp_path / "table", progress=False)
     assert made["scratch_masked"].hide_cell == 8
     assert facts["steps"] * facts["batch_size"] == 600
-    steps = 6 + 600 // 5  # nine labelled images run as batches of 5
-    assert made["scratch_compute"].recipe.optimiser.steps == steps
+    steps = 6 + 600 // 5  # nine labeled images run as batches of 5
+    assert made["scratch_compute"].recipe.optimizer.steps == steps
     notes = read_json(folder / "summary.json")["notes"]
     assert any(f"MRP's whole compute would be {steps} steps" in note for note in notes)
     assert read_json(folder / "config.json")["pretrain"]["mask"]["cell"] == 4  # as it was asked for

@@ -19,7 +19,7 @@ from unmask.evaluate.knn import knn_predict
 from unmask.forward import Outputs
 from unmask.runs.files import read_json
 from unmask.runs.layout import LOGITS, TRIALS
-from unmask.stages.classifier import build_classifier, labelled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.training.checkpoint import load_tensors
 from unmask.weights import is_foreign
 
@@ -53,7 +53,7 @@ def test_scores_are_those_of_the_encoders_features(data: Dataset, tmp_path: Path
         (batch,) = images.batches(torch.arange(len(images)), len(images))
         return encoder.forward_head(encoder.forward_features(batch.images), pre_logits=True)
 
-    train = labelled_subset(CONFIG, data)
+    train = labeled_subset(CONFIG, data)
     assert data.val is not None
     for split, images in {"val": data.val, **data.tests}.items():
         votes = knn_predict(features(train), train.labels, features(images), classes=3)

@@ -33,7 +33,7 @@ masks = st.builds(
     mask_ratio=st.floats(0, 1, exclude_min=True, exclude_max=True),
     mask_pattern=st.sampled_from(["random", "block", "grid"]),
 )
-optimisers = st.builds(
+optimizers = st.builds(
     OptimiserConfig,
     lr=st.floats(1e-6, 1),
     batch_size=st.integers(1, 4096),
@@ -49,7 +49,7 @@ encoders = st.builds(
 pretrainings = st.builds(
     PretrainConfig,
     encoder=encoders,
-    recipe=st.builds(PretrainRecipe, mask=masks, optimiser=optimisers),
+    recipe=st.builds(PretrainRecipe, mask=masks, optimizer=optimizers),
     seed=st.integers(0, 2**31),
 )
 

@@ -1,4 +1,4 @@
-"""Augmentation against oracles: exact flips and shifts, crops by plain sampling, colour by its formula."""
+"""Augmentation against oracles: exact flips and shifts, crops by plain sampling, color by its formula."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_a_crop_on_pixel_edges_equals_cutting_out_and_resizing() -> None:
     grid = torch.stack([x[:, None, :].expand(-1, 16, -1), y[:, :, None].expand(-1, -1, 16)], -1)
     out = torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     oracle = interpolate(images[:, :, 4:12, 0:8], size=(16, 16), mode="bilinear", align_corners=False)
-    inner = (slice(None), slice(None), slice(1, 15), slice(0, 15))  # beyond the cut, sampling sees the neighbours
+    inner = (slice(None), slice(None), slice(1, 15), slice(0, 15))  # beyond the cut, sampling sees the neighbors
     torch.testing.assert_close(out[inner], oracle[inner], rtol=0, atol=1e-5)
 
 
@@ -107,9 +107,9 @@ def test_brightness_contrast_and_saturation_follow_their_formulas() -> None:
     torch.testing.assert_close(
         augmented(images, contrast=0.4), (mean + (images - mean) * (1 + 0.4 * u[:, 1])).clamp(0, 1)
     )
-    grey = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    gray = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     torch.testing.assert_close(
-        augmented(images, saturation=0.4), (grey + (images - grey) * (1 + 0.4 * u[:, 2])).clamp(0, 1)
+        augmented(images, saturation=0.4), (gray + (images - gray) * (1 + 0.4 * u[:, 2])).clamp(0, 1)
     )
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unmask.data.fingerprint import END, digest_stored, twins_to_leave_out
-from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Files, split_array
+from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Files, split_array
 
-SPLITS = (TRAIN, VAL, TEST, UNLABELLED, UNREADABLE)
+SPLITS = (TRAIN, VAL, TEST, UNLABELED, UNREADABLE)
 
 
 def test_digests_are_equal_iff_all_bytes_are(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_file_that_vanishes_counts_as_empty(tmp_path: Path) -> None:
 def test_twins_are_those_of_a_look_at_all_pairs(images: list[tuple[int, str]]) -> None:
     """The first such image of the test counts before the first of validation."""
     digests = np.asarray([b"%d" % content for content, _ in images], "S16")
-    above = {TRAIN: (TEST, VAL), UNLABELLED: (TEST, VAL), VAL: (TEST,)}
+    above = {TRAIN: (TEST, VAL), UNLABELED: (TEST, VAL), VAL: (TEST,)}
     expected = {}
     for row, (content, split) in enumerate(images):
         found = [images.index((content, nearer)) for nearer in above.get(split, ()) if (content, nearer) in images]

@@ -25,7 +25,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of 10 colour images of different sizes."""
+    """Two classes of 10 color images of different sizes."""
     root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for name in "ab":
@@ -91,7 +91,7 @@ def test_start_goes_on_where_an_epoch_was_left(digits: Dataset) -> None:
     assert all(torch.equal(a.images, b.images) for a, b in zip(whole[2:], rest, strict=True))
 
 
-def test_without_augmentation_a_batch_is_the_normalised_raw_image(digits: Dataset) -> None:
+def test_without_augmentation_a_batch_is_the_normalized_raw_image(digits: Dataset) -> None:
     pixels = digits.pretrain.pixels
     assert isinstance(pixels, CachedPixels)
     other = replace(pixels, format=replace(pixels.format, mean=(0.25,), std=(0.5,)))

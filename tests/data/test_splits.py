@@ -61,10 +61,10 @@ def test_given_splits_stay_and_only_missing_ones_are_drawn() -> None:
     assert (assign(labels, ["val"] * 5 + ["test"] * 5 + [""] * 30)[10:] == "train").all()
 
 
-def test_unlabelled_images_are_for_training_only() -> None:
+def test_unlabeled_images_are_for_training_only() -> None:
     labels = np.repeat([-1, 0, 1], 20)
-    splits = assign(labels, ["unlabelled"] * 10 + [""] * 50)
-    assert set(splits[:10]) == {"unlabelled"}
+    splits = assign(labels, ["unlabeled"] * 10 + [""] * 50)
+    assert set(splits[:10]) == {"unlabeled"}
     assert set(splits[10:20]) == {"train"}
 
 

@@ -24,8 +24,8 @@ def data() -> Dataset:
 @pytest.fixture(scope="session")
 def training() -> ClassifyConfig:
     """Ten steps of the CNN from random weights."""
-    optimiser = OptimiserConfig(steps=10, batch_size=10, lr=1e-2)
-    return ClassifyConfig(data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimiser=optimiser))
+    optimizer = OptimiserConfig(steps=10, batch_size=10, lr=1e-2)
+    return ClassifyConfig(data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimizer=optimizer))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def unstrided_run(training: ClassifyConfig, data: Dataset, tmp_path_factory: pyt
 @pytest.fixture(scope="session")
 def patchnet_run(training: ClassifyConfig, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The paper's encoder with a head, trained and evaluated in bf16."""
-    recipe = replace(training.recipe, optimiser=replace(training.recipe.optimiser, precision="bf16"))
+    recipe = replace(training.recipe, optimizer=replace(training.recipe.optimizer, precision="bf16"))
     config = replace(training, encoder=tiny.PATCHNET, recipe=recipe)
     return scratch(config, tmp_path_factory.mktemp("runs") / "patchnet", progress=False, dataset=data)
 

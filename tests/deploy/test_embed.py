@@ -1,4 +1,4 @@
-"""Features are those that probes and nearest neighbours get, in every file format."""
+"""Features are those that probes and nearest neighbors get, in every file format."""
 
 import csv
 from pathlib import Path

@@ -87,7 +87,7 @@ def test_timm_loads_it(
 
 
 def test_timm_prepares_images_as_evaluation_does(cnn_run: Path, tmp_path: Path) -> None:
-    """timm's own transform, built from config.json, on a grey file of another size."""
+    """timm's own transform, built from config.json, on a gray file of another size."""
     picture = np.random.default_rng(0).integers(0, 256, (24, 40), dtype=np.uint8)
     (tmp_path / "one").mkdir()
     Image.fromarray(picture).save(tmp_path / "one" / "a.png")
@@ -129,16 +129,16 @@ def test_onnx_takes_pixels_as_stored(
 def test_torch_export(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The .pt2 file, loaded again, at several batches; `normalised` takes what the encoder sees."""
+    """The .pt2 file, loaded again, at several batches; `normalized` takes what the encoder sees."""
     run = request.getfixturevalue(name)
-    inputs = "stored" if name == "unstrided_run" else "normalised"
+    inputs = "stored" if name == "unstrided_run" else "normalized"
     folder = export(run, "torch-export", tmp_path / "out", inputs=inputs).folder
     model = torch.export.load(folder / "model.pt2").module()
     images = _images()
     expected = _expected(run, images, tmp_path)
     card = read_trained(run).card
     given = torch.from_numpy(images).float()
-    if inputs == "normalised":
+    if inputs == "normalized":
         given = (given / 255 - card.format.mean[0]) / card.format.std[0]
     with torch.no_grad():
         for size in (1, 2, 5, 7):
@@ -211,7 +211,7 @@ def test_what_timm_cannot_build_is_said(name: str, text: str, request: pytest.Fi
 
 
 def test_a_wrong_export_is_never_left_behind(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graph that forgets the normalisation differs from the run: an error, and no folder."""
+    """A graph that forgets the normalization differs from the run: an error, and no folder."""
     monkeypatch.setattr(Served, "forward", lambda self, images: self.model(images / 255))
     with pytest.raises(UserError, match=r"model.pt2: differs from the run by .* nothing was exported"):
         export(cnn_run, "torch-export", tmp_path / "out")
@@ -230,23 +230,23 @@ def test_the_graph_scales_as_the_data_room_does(kind: Kind, scale: tuple[float, 
     wanted = ImageFormat((4, 5), 2, kind, scale, clipped, mean=(0.2, 0.6), std=(0.1, 0.3))
     shares, _ = CachedPixels(values, wanted).read(torch.arange(3))
     expected = (shares - torch.tensor(wanted.mean)[:, None, None]) / torch.tensor(wanted.std)[:, None, None]
-    served = Served(nn.Identity(), wanted, normalised=False)
+    served = Served(nn.Identity(), wanted, normalized=False)
     assert torch.allclose(served(values.float()), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_card_tells_what_was_measured(cnn_run: Path, tmp_path: Path) -> None:
-    """Scores of result.json, data, licence; no path of this machine."""
-    export(cnn_run, "safetensors", tmp_path / "out", licence="cc-by-4.0")
+    """Scores of result.json, data, license; no path of this machine."""
+    export(cnn_run, "safetensors", tmp_path / "out", license="cc-by-4.0")
     text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     scores = read_json(cnn_run / "result.json")["metrics"]["test"]
     assert f"| test | 18 | {100 * scores['accuracy']:.1f} |" in text
     assert text.startswith("---\nlicense: cc-by-4.0\npipeline_tag: image-classification\n")
-    assert "30 labelled training images" in text
+    assert "30 labeled training images" in text
     assert str(cnn_run.parent) not in text
 
 
 def test_the_card_of_a_pretraining(vit_run: Path, tmp_path: Path) -> None:
-    """Its loss beside the loss of predicting the mean; without a licence it says so."""
+    """Its loss beside the loss of predicting the mean; without a license it says so."""
     export(vit_run, "safetensors", tmp_path / "out")
     text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "predicting each cell's mean" in text
@@ -360,7 +360,7 @@ def test_the_card_names_a_teacher_by_its_last_part(cnn_run: Path) -> None:
     target = TargetConfig(target="frozen_teacher", teacher="/home/me/secret/teacher")
     config = PretrainConfig(recipe=replace(PretrainConfig().recipe, target=target))
     run = replace(trained.run, config=config, result=None)
-    page = model_card(replace(trained, run=run), "safetensors", normalised=False, licence=None, difference=0.0)
+    page = model_card(replace(trained, run=run), "safetensors", normalized=False, license=None, difference=0.0)
     assert '"teacher": "teacher"' in page
     assert "secret" not in page
 

@@ -32,7 +32,7 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Five grey PNGs of other sizes than the run's, two of them in a folder that is no class of the run."""
+    """Five gray PNGs of other sizes than the run's, two of them in a folder that is not a class of the run."""
     rng = np.random.default_rng(0)
     for index in range(5):
         folder = tmp_path / "pictures" / ("0" if index < 3 else "other")
@@ -78,7 +78,7 @@ def test_logits_are_bit_equal_to_evaluation(training: ClassifyConfig, data: Data
 
 def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, patchnet_run: Path) -> None:
     """A run evaluated in mixed precision predicts in it: float32 would give other numbers."""
-    recipe = replace(training.recipe, optimiser=replace(training.recipe.optimiser, precision="bf16"))
+    recipe = replace(training.recipe, optimizer=replace(training.recipe.optimizer, precision="bf16"))
     trained = read_trained(patchnet_run)
     expected = fit(replace(training, encoder=trained.card.encoder, recipe=recipe), data).logits["test"]
     chosen = load_as_trained(trained, None).images("test")
@@ -89,7 +89,7 @@ def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, p
 def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     """Any size; labels are the folder's; only those that the run knows are scored; CSV and parquet agree."""
     written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
-    assert (written.images, written.labelled, written.left_out) == (5, 3, 0)
+    assert (written.images, written.labeled, written.left_out) == (5, 3, 0)
     rows = _rows(tmp_path / "p.csv")
     assert [row["path"] for row in rows] == ["0/0.png", "0/1.png", "0/2.png", "other/3.png", "other/4.png"]
     assert [row["label"] for row in rows] == ["0"] * 3 + ["other"] * 2
@@ -197,7 +197,7 @@ def test_the_command_says_what_it_wrote(cnn_run: Path, tmp_path: Path, capsys: p
         main(["predict", str(cnn_run), "--out", str(tmp_path / "p.csv"), "--split", "test", "--overwrite", "--quiet"])
     assert end.value.code == 0
     accuracy = read_json(cnn_run / "result.json")["metrics"]["test"]["accuracy"]
-    assert f"18 images; right on {round(18 * accuracy)} of 18 labelled" in capsys.readouterr().out
+    assert f"18 images; right on {round(18 * accuracy)} of 18 labeled" in capsys.readouterr().out
 
 
 def test_a_comparison_is_no_classifier(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
 
 @pytest.mark.slow
 def test_the_sdist_can_build_test_and_document(built: Path) -> None:
-    """Sources, tests, documentation, licence."""
+    """Sources, tests, documentation, license."""
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
     wanted = {"pyproject.toml", "LICENSE", "README.md", "CITATION.cff", "Makefile", "mkdocs.yml", "docs/index.md"}

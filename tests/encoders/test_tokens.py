@@ -110,5 +110,5 @@ def test_cells_of_several_patches_hide_whole_cells() -> None:
 def test_patches_that_overlap_are_refused() -> None:
     model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(64, 64))
     model.patch_embed.proj = torch.nn.Conv2d(3, 64, 32, 16, 8)
-    with pytest.raises(UserError, match="neighbouring patches"):
+    with pytest.raises(UserError, match="neighboring patches"):
         masked_encoder(model, image_size=(64, 64))

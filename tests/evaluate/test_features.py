@@ -1,4 +1,4 @@
-"""Probe, neighbours and rank on features whose answer is known."""
+"""Probe, neighbors and rank on features whose answer is known."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_feature_std_is_zero_for_a_constant_encoder() -> None:
     assert feature_std(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])) == pytest.approx(0.5)
 
 
-def test_neighbours_agree_with_scikit_learn() -> None:
+def test_neighbors_agree_with_scikit_learn() -> None:
     (x, y), (q, _) = _blobs(90, 0, 0.9), _blobs(40, 1, 0.9)
 
     def weights(distance: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_neighbours_agree_with_scikit_learn() -> None:
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(40))
 
 
-def test_fewer_images_than_neighbours_all_vote() -> None:
+def test_fewer_images_than_neighbors_all_vote() -> None:
     shares = knn_predict(torch.eye(2), torch.tensor([0, 1]), torch.tensor([[1.0, 1.0]]), classes=2, k=20)
     torch.testing.assert_close(shares, torch.full((1, 2), 0.5))
     with pytest.raises(UserError, match="k = 0"):

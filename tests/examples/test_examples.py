@@ -11,13 +11,13 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SAYS = {
-    "own_folder_grey16.py": [r"stored values \d{4} to \d{4} count", r"tuned: \d+%", r"new.csv: 12 images; right on"],
+    "own_folder_gray16.py": [r"stored values \d{4} to \d{4} count", r"tuned: \d+%", r"new.csv: 12 images; right on"],
     "multichannel_arrays.py": [r"5 channels of 16 x 16", r"\d+% of the test images right", "64 features of"],
     "timm_cnn_and_vit.py": [r"resnet10t \(hidden cells: (packed|dense)", r"vit_tiny.*hidden cells: tokens"],
     "add_a_target.py": ["steepness of hidden cells: loss", "predicting each cell's mean"],
     "add_an_encoder_rule.py": [r"refused: .*sin", "features by 0\n"],
     "audit.py": [
-        r"20 labels a class: says its class with probability 0\.\d+, is right on \d+%",
+        r"20 labels per class: says its class with probability 0\.\d+, is right on \d+%",
         "random weights",
         "MB",
     ],
@@ -53,7 +53,7 @@ from unmask.theory.setting import Setting
 
 SEEDS = 1
 setting = Setting(data=Distribution(classes=4, dim=10, patches=8, others=1.0), kernels_per_class=16, samples=120,
-                  labelled=120, test_samples=200)
+                  labeled=120, test_samples=200)
 """
 RUN = """
 import json, sys
@@ -89,7 +89,7 @@ def test_theory_notebook(tmp_path: Path) -> None:
     for pattern in (
         "grows alone below 0.48, only together below 0.65",
         r"T = .*: 100.0% of the features captured",
-        r"features a class, from scratch: \d\.\d\d of 2",
+        r"features per class, from scratch: \d\.\d\d of 2",
         r"fine-tuned +error on multi-view samples +\d+\.\d%",
         "captured with 90 % hidden: 0% of the features",
     ):

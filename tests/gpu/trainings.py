@@ -33,7 +33,7 @@ EXECUTIONS = {"packed": "packed", "dense": "dense", "teacher": "packed", "vit": 
 
 def pretraining(name: str, precision: Precision = "no") -> PretrainConfig:
     """Six steps of 16 of 64 images of 32 pixels, 16 cells, masks of varying size, averaged weights."""
-    target = TargetConfig(target="ema_teacher" if name == "teacher" else "normalised_pixels", decoder_width=8)
+    target = TargetConfig(target="ema_teacher" if name == "teacher" else "normalized_pixels", decoder_width=8)
     recipe = tiny.pretrain_recipe(
         augment=AugmentConfig(shift=0.1),
         mask=MaskConfig(cell=8, mask_ratio=0.5, mask_ratio_max=0.8),
@@ -56,9 +56,9 @@ def pretraining(name: str, precision: Precision = "no") -> PretrainConfig:
 
 def training(precision: Precision = "no") -> ClassifyConfig:
     """Three steps of the head alone and six of everything."""
-    optimiser = OptimiserConfig(steps=STEPS, batch_size=16, lr=1e-3, precision=precision)
+    optimizer = OptimiserConfig(steps=STEPS, batch_size=16, lr=1e-3, precision=precision)
     return ClassifyConfig(
-        data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimiser=optimiser, head_steps=3, evaluations=2)
+        data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimizer=optimizer, head_steps=3, evaluations=2)
     )
 
 

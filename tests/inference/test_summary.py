@@ -13,7 +13,7 @@ from unmask.config import CompareConfig, from_json, to_json
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
 from unmask.inference.rows import Ensembles
-from unmask.inference.summary import summarise
+from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.runs.comparison import ArmSeconds, Score, Summary, TrialResult
 
@@ -43,7 +43,7 @@ def _scores(
 
 def _summary(scores: list[Score], budgets: tuple[int, ...] = (10, 50), ensembles: Ensembles | None = None) -> Summary:
     config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95)
-    return summarise(config, scores, ensembles=ensembles)
+    return summarize(config, scores, ensembles=ensembles)
 
 
 def _noise(arm: str, draw: int) -> float:
@@ -126,8 +126,8 @@ def test_the_baseline_is_chosen_on_validation_even_where_it_is_worse_on_test() -
 
 def test_a_budget_chooses_its_own_baseline() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
-        favourite = {10: "scratch_same", 50: "scratch_best"}[budget]
-        return 0.5 + (0.1 if arm == favourite else 0.0) + _noise(arm, draw)
+        favorite = {10: "scratch_same", 50: "scratch_best"}[budget]
+        return 0.5 + (0.1 if arm == favorite else 0.0) + _noise(arm, draw)
 
     chosen = {row.budget: row.baseline for row in _summary(_scores(value)).verdicts}
     assert chosen == {10: "scratch_same", 50: "scratch_best"}

@@ -26,7 +26,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
-from unmask.inference.summary import summarise
+from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.report.blocks import Photograph, Plate, Section
 from unmask.runs.comparison import TrialResult
@@ -46,7 +46,7 @@ _LEVEL |= {"probe_mrp": 0.0, "probe_random": -0.15}
 
 
 Writer = Callable[..., Path]
-Target = Literal["pixels", "normalised_pixels", "ema_teacher"]
+Target = Literal["pixels", "normalized_pixels", "ema_teacher"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -145,8 +145,8 @@ def write_comparison(
     if finished:
         scores = [score for trial in trials for score in scores_of(trial)]
         ensembles = {(arm, budget, "multi"): 0.95 for arm in ("mrp", "scratch_same") for budget in budgets}
-        notes = ["12 labelled validation images were used"]
-        write_json(folder / SUMMARY_FILE, summarise(config, scores, ensembles=ensembles, notes=notes))
+        notes = ["12 labeled validation images were used"]
+        write_json(folder / SUMMARY_FILE, summarize(config, scores, ensembles=ensembles, notes=notes))
     return folder
 
 
@@ -198,8 +198,8 @@ def _stripes(progress: float) -> np.ndarray:
         hidden = ((x // 12 * 7 + y // 12 * 5 + i) % 3) > 0
         tiles.append([image, np.where(hidden, 0.5, image), np.where(hidden, 0.5 + (image - 0.5) * progress, image)])
     rows = [np.concatenate([tile[r] for tile in tiles], axis=1) for r in range(3)]
-    grey = (255 * np.concatenate(rows, axis=0)).astype(np.uint8)
-    return np.stack([grey, grey // 2 + 60, 255 - grey // 2], axis=-1)
+    gray = (255 * np.concatenate(rows, axis=0)).astype(np.uint8)
+    return np.stack([gray, gray // 2 + 60, 255 - gray // 2], axis=-1)
 
 
 def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | None = None) -> Path:
@@ -213,7 +213,7 @@ def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | Non
     result = ClassificationResult(
         metrics={name: _scores(accuracy, rng) for name in ("val", "test")},
         seconds=75.0,
-        labelled_images=50,
+        labeled_images=50,
         validation_labels=40,
         notes=(),
     )

@@ -61,7 +61,7 @@ def test_forest_names_baselines_and_budgets() -> None:
     ]
     figure = forest(rows, [10, 50], 0.01)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels == ["Best scratch arm", "probe_mrp − probe_random", "10 labels a class", "50 labels a class"]
+    assert labels == ["Best scratch arm", "probe_mrp − probe_random", "10 labels per class", "50 labels per class"]
     assert any(x == pytest.approx([2, 5]) for x, _ in _points(figure))
 
 

@@ -194,7 +194,7 @@ def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, cla
     assert re.search(r"After 800 steps the reconstruction loss on validation images is 0\.3\d*, \d\d% below", text)
     fine = classification_folder(tmp_path / "fine", init="runs/pre")
     text = write_report([fine]).read_text(encoding="utf-8")
-    assert "Right on 80.0 % of test images, learnt from 50 labelled images." in text
+    assert "Right on 80.0 % of test images, learnt from 50 labeled images." in text
     assert "1 unreadable file left out" in text
     assert "start: runs/pre" in text
 
@@ -203,7 +203,7 @@ def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, cla
     ("target", "predicted"),
     [
         ("pixels", "each cell's mean"),
-        ("normalised_pixels", "each cell's mean"),
+        ("normalized_pixels", "each cell's mean"),
         ("ema_teacher", "each teacher channel's mean over the image"),
     ],
 )

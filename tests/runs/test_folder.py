@@ -53,7 +53,7 @@ def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
 
 
 def test_overwrite_spares_other_programs_and_its_own_input(tmp_path: Path) -> None:
-    """A config.json of another program is no run; a run that needs weights from the folder may not delete it."""
+    """A config.json of another program is not a run; a run that needs weights from the folder may not delete it."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(UserError, match="not the configuration of a run of this package"):

@@ -44,7 +44,7 @@ def test_a_pretraining(pretrained: Path) -> None:
 
 def test_classifiers(pretrained: Path, tmp_path: Path) -> None:
     """From weights and from scratch; `init` makes the kind."""
-    config = ClassifyConfig(data=tiny.DATA, encoder=tiny.RESNET, recipe=ClassifyRecipe(optimiser=STEP, head_steps=0))
+    config = ClassifyConfig(data=tiny.DATA, encoder=tiny.RESNET, recipe=ClassifyRecipe(optimizer=STEP, head_steps=0))
     require_declared(scratch(config, tmp_path / "scratch", progress=False), SCRATCH)
     from_weights = ClassifyConfig(data=tiny.DATA, encoder=tiny.RESNET, recipe=config.recipe, init=str(pretrained))
     require_declared(finetune(from_weights, tmp_path / "tuned", progress=False), FINETUNING)

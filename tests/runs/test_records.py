@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from record_values import altered, values_of
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
 from unmask.errors import UserError
-from unmask.inference.summary import summarise
+from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.report.audit import AuditReport
 from unmask.report.blocks import Plate, Section, Table
@@ -58,12 +58,12 @@ TRIALS = [
 EXAMPLES = {
     "environment.json": describe_environment(data=DataFacts(fingerprint="f"), notes=("one",), steps=3),
     "result.json": ClassificationResult(
-        metrics={"test": SCORES}, seconds=1.5, labelled_images=9, validation_labels=3, notes=()
+        metrics={"test": SCORES}, seconds=1.5, labeled_images=9, validation_labels=3, notes=()
     ),
     "trial.json": TRIALS[0],
     "tuning.json": TuningResult(val_accuracy=0.5, seconds=1.0),
     "wall.json": WallTime(wall_seconds=1.0),
-    "summary.json": summarise(
+    "summary.json": summarize(
         CompareConfig(arms=("mrp", "scratch_same"), budgets=(3,)),
         [score for trial in TRIALS for score in scores_of(trial)],
         ensembles={("mrp", 3, "test"): 0.5},
@@ -162,7 +162,7 @@ def test_an_altered_line_of_the_metrics_names_its_number(line: dict[str, Any], t
         ({"notes": None}, "notes: expected a list, found None"),
         (
             {"note": []},
-            "unknown field 'note'; the fields are labelled_images, metrics, notes, seconds, validation_labels",
+            "unknown field 'note'; the fields are labeled_images, metrics, notes, seconds, validation_labels",
         ),
         ({"metrics": {"test": {}}}, "metrics.test: the field 'accuracy' is missing"),
         (

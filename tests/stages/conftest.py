@@ -32,21 +32,21 @@ def pretraining() -> PretrainConfig:
 
 @pytest.fixture
 def training() -> ClassifyConfig:
-    """Twelve steps on five labels a class."""
+    """Twelve steps on five labels per class."""
     return ClassifyConfig(
         data=tiny.DATA,
         encoder=CNN,
-        recipe=ClassifyRecipe(optimiser=OptimiserConfig(steps=12, batch_size=8, lr=3e-3), head_steps=4),
+        recipe=ClassifyRecipe(optimizer=OptimiserConfig(steps=12, batch_size=8, lr=3e-3), head_steps=4),
         budget=5,
     )
 
 
 @pytest.fixture
-def with_optimiser() -> Callable[..., Any]:
-    """A function: the configuration with other settings of its optimiser."""
+def with_optimizer() -> Callable[..., Any]:
+    """A function: the configuration with other settings of its optimizer."""
 
     def change(config: Any, **changes: Any) -> Any:
         recipe = config.recipe
-        return replace(config, recipe=replace(recipe, optimiser=replace(recipe.optimiser, **changes)))
+        return replace(config, recipe=replace(recipe, optimizer=replace(recipe.optimizer, **changes)))
 
     return change

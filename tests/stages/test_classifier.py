@@ -16,7 +16,7 @@ from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
-from unmask.stages.classifier import build_classifier, labelled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.loss import mixup
 from unmask.stages.origin import origin_notes
@@ -24,7 +24,7 @@ from unmask.stages.pretrain import pretrain
 from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
 from unmask.stages.supervised import fit
 from unmask.training.engine import fast_layout
-from unmask.weights import Card, card_of, head_names, initialise, save_weights
+from unmask.weights import Card, card_of, head_names, initialize, save_weights
 
 
 def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
@@ -53,7 +53,7 @@ def test_training_starts_from_the_given_encoder(
     run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
     model = build_classifier(training, data)
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    initialise(model, str(run), training.encoder, channels=1)
+    initialize(model, str(run), training.encoder, channels=1)
     from unmask.weights import load_weights
 
     weights, _ = load_weights(run / "encoder.safetensors")
@@ -67,7 +67,7 @@ def test_training_starts_from_the_given_encoder(
 def test_a_wrong_encoder_is_refused(
     training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
-    """Another encoder, a missing tensor, a folder that is no run: errors, never silent random weights."""
+    """Another encoder, a missing tensor, a folder that is not a run: errors, never silent random weights."""
     run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
     other = replace(training, encoder=EncoderConfig(encoder="resnet18"), init=str(run))
     with pytest.raises(UserError, match="give the same encoder"):
@@ -128,17 +128,17 @@ def test_finetuning_says_whether_the_test_was_seen(
 
 def test_subset_has_the_budget_of_every_class(training: ClassifyConfig, data: Dataset) -> None:
     """Exactly `budget` a class, nested over budgets, equal for all arms of a draw, other for another draw."""
-    five = labelled_subset(training, data)
+    five = labeled_subset(training, data)
     assert five.labels.bincount().tolist() == [5, 5, 5]
-    eight = labelled_subset(replace(training, budget=8), data)
+    eight = labeled_subset(replace(training, budget=8), data)
     assert set(five.ids.tolist()) < set(eight.ids.tolist())
-    other = labelled_subset(replace(training, subset_seed=1), data)
+    other = labeled_subset(replace(training, subset_seed=1), data)
     assert set(other.ids.tolist()) != set(five.ids.tolist())
     with pytest.raises(UserError, match="budget"):
-        labelled_subset(replace(training, budget=1000), data)
+        labeled_subset(replace(training, budget=1000), data)
 
 
-def test_head_steps_leave_the_encoder_alone(training: ClassifyConfig, data: Dataset, with_optimiser: Any) -> None:
+def test_head_steps_leave_the_encoder_alone(training: ClassifyConfig, data: Dataset, with_optimizer: Any) -> None:
     """After the head's phase and a zero encoder rate, the encoder's weights and statistics are the initial ones."""
     config = replace(training, recipe=replace(training.recipe, encoder_lr_scale=0.0))
     start = fast_layout(build_classifier(config, data))
@@ -206,10 +206,10 @@ def test_mixup_is_convex() -> None:
     torch.testing.assert_close(mixed.flatten(), share * images.flatten() + (1 - share) * images.flatten().flip(0))
 
 
-def test_early_stopping_keeps_the_best_state(training: ClassifyConfig, data: Dataset, with_optimiser: Any) -> None:
+def test_early_stopping_keeps_the_best_state(training: ClassifyConfig, data: Dataset, with_optimizer: Any) -> None:
     """The validation accuracy reported at the end is the best of those followed."""
     recipe = replace(training.recipe, evaluations=6, patience=2)
-    outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2), data)
+    outcome = fit(with_optimizer(replace(training, recipe=recipe), steps=60, lr=3e-2), data)
     followed = [row.val_accuracy for row in outcome.history if row.val_accuracy is not None]
     assert followed
     assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
@@ -239,15 +239,15 @@ def test_runs_have_results_and_weights(
         test = result["metrics"]["test"]
         assert len(test["per_class"]) == 3
         assert sum(map(sum, test["confusion"])) == 30
-        assert result["labelled_images"] == 15
+        assert result["labeled_images"] == 15
     with pytest.raises(UserError, match="init"):
         finetune(training, tmp_path / "none", progress=False, dataset=data)
 
 
-def test_early_stopping_restores_the_average(training: ClassifyConfig, data: Dataset, with_optimiser: Any) -> None:
+def test_early_stopping_restores_the_average(training: ClassifyConfig, data: Dataset, with_optimizer: Any) -> None:
     """With averaged weights, the state kept is that of the model whose accuracy was measured."""
     recipe = replace(training.recipe, evaluations=6, patience=2)
-    outcome = fit(with_optimiser(replace(training, recipe=recipe), steps=60, lr=3e-2, ema=0.8), data)
+    outcome = fit(with_optimizer(replace(training, recipe=recipe), steps=60, lr=3e-2, ema=0.8), data)
     followed = [row.val_accuracy for row in outcome.history if row.val_accuracy is not None]
     assert outcome.metrics["val"].accuracy == pytest.approx(max(followed))
 
@@ -266,6 +266,6 @@ def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, d
     save_weights(tmp_path / "start.safetensors", encoder.state_dict(), card_of(config, data))
     model = build_model(config, channels=1, image_size=(16, 16), classes=3)
     assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
-    initialise(model, str(tmp_path / "start.safetensors"), config, channels=1)
+    initialize(model, str(tmp_path / "start.safetensors"), config, channels=1)
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name

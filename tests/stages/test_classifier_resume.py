@@ -29,11 +29,11 @@ HEAD_STEPS = 4
 STEPS = HEAD_STEPS + 60  # of the head, then of everything
 
 
-def _config(training: ClassifyConfig, with_optimiser: Any) -> ClassifyConfig:
+def _config(training: ClassifyConfig, with_optimizer: Any) -> ClassifyConfig:
     """Averaged weights, early stopping, mixup: everything that has a state."""
     recipe = replace(training.recipe, evaluations=6, patience=4, mixup=0.2)
     config = replace(training, recipe=recipe, save_steps=7)
-    return with_optimiser(config, steps=STEPS - HEAD_STEPS, ema=0.8)
+    return with_optimizer(config, steps=STEPS - HEAD_STEPS, ema=0.8)
 
 
 def _same(a: Path, b: Path) -> None:
@@ -74,7 +74,7 @@ def _terminate() -> None:
 @pytest.mark.slow
 @pytest.mark.case("teacher, averages or BatchNorm statistics were lost on resuming")
 def test_killed_anywhere_it_ends_bit_equal(
-    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any, stops: list[int]
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimizer: Any, stops: list[int]
 ) -> None:
     """Fine-tuned from given weights: head phase, moments, average, best state, history, early stopping."""
     from unmask.stages.classifier import build_classifier
@@ -82,7 +82,7 @@ def test_killed_anywhere_it_ends_bit_equal(
 
     start = build_classifier(training, data).state_dict()
     save_weights(tmp_path / "w.safetensors", start, card_of(training.encoder, data))
-    config = replace(_config(training, with_optimiser), init=str(tmp_path / "w.safetensors"), seed=3)
+    config = replace(_config(training, with_optimizer), init=str(tmp_path / "w.safetensors"), seed=3)
     whole = finetune(config, tmp_path / "whole", progress=False, dataset=data)
     for at in stops:
         part = tmp_path / f"part{at}"
@@ -93,10 +93,10 @@ def test_killed_anywhere_it_ends_bit_equal(
 
 @pytest.mark.slow
 def test_sigterm_saves_and_says_how_to_go_on(
-    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimizer: Any
 ) -> None:
     """The step then finished is saved, whatever save_steps says; the run ends bit-equal."""
-    config = replace(_config(training, with_optimiser), save_steps=10_000)
+    config = replace(_config(training, with_optimizer), save_steps=10_000)
     whole = scratch(config, tmp_path / "whole", progress=False, dataset=data)
     with pytest.raises(PreemptionError, match="saved at step 21; go on with `resume=True`"):
         scratch(config, tmp_path / "part", progress=False, dataset=data, on_step=_at(20, _terminate))
@@ -106,9 +106,9 @@ def test_sigterm_saves_and_says_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_a_folder_changes_no_bit(training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any) -> None:
+def test_a_folder_changes_no_bit(training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimizer: Any) -> None:
     """Saving does not touch the training; and without a folder SIGTERM still ends it between two steps."""
-    config = _config(training, with_optimiser)
+    config = _config(training, with_optimizer)
     run = scratch(replace(config, save_steps=1), tmp_path / "run", progress=False, dataset=data)
     assert read_record(ClassificationResult, run / "result.json").metrics == fit(config, data).metrics
     with pytest.raises(PreemptionError):
@@ -124,11 +124,11 @@ def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp
 
 
 def test_a_training_that_had_stopped_early_has_ended(
-    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimiser: Any
+    training: ClassifyConfig, data: Dataset, tmp_path: Path, with_optimizer: Any
 ) -> None:
     """Killed after its last checkpoint and before its result it is evaluated, and no step is added."""
     recipe = replace(training.recipe, evaluations=10, patience=1)
-    config = with_optimiser(replace(training, recipe=recipe, save_steps=1), steps=20, lr=1e-12)
+    config = with_optimizer(replace(training, recipe=recipe, save_steps=1), steps=20, lr=1e-12)
     for name in ("whole", "part"):
         scratch(config, tmp_path / name, progress=False, dataset=data)
     assert read_metrics(tmp_path / "whole")[-1].step < 20

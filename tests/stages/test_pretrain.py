@@ -72,10 +72,10 @@ def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data
 
 
 @pytest.mark.case("random state was not restored")
-@pytest.mark.parametrize(("ema", "target"), [(0.9, "normalised_pixels"), (0.0, "ema_teacher")])
+@pytest.mark.parametrize(("ema", "target"), [(0.9, "normalized_pixels"), (0.0, "ema_teacher")])
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_resume_is_bit_equal(
-    with_optimiser: Any,
+    with_optimizer: Any,
     pretraining: PretrainConfig,
     data: Dataset,
     tmp_path: Path,
@@ -85,10 +85,10 @@ def test_resume_is_bit_equal(
 ) -> None:
     """A run stopped after any step, in the middle of an epoch too, ends with the bits of one never stopped.
 
-    BatchNorm buffers, optimiser moments, the weight average and stochastic depth are all part of it.
+    BatchNorm buffers, optimizer moments, the weight average and stochastic depth are all part of it.
     """
     recipe = replace(pretraining.recipe, target=TargetConfig(target=target, decoder_width=8))  # type: ignore[arg-type]
-    config = with_optimiser(replace(pretraining, recipe=recipe), ema=ema)
+    config = with_optimizer(replace(pretraining, recipe=recipe), ema=ema)
     whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
 
     def stopping(step: Step) -> None:
@@ -104,13 +104,13 @@ def test_resume_is_bit_equal(
 
 @pytest.mark.slow
 def test_the_loss_falls_below_the_patch_mean(
-    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+    with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
     """On images with structure the network comes to beat its own first loss, and the baseline is logged beside it."""
-    run = pretrain(with_optimiser(pretraining, epochs=15), tmp_path / "run", progress=False, dataset=data)
+    run = pretrain(with_optimizer(pretraining, epochs=15), tmp_path / "run", progress=False, dataset=data)
     rows = [row for row in read_metrics(run) if row.kind == "val"]
     assert rows[-1].val_loss < 0.97 * rows[0].val_loss
-    assert all(row.baseline > 0.9 for row in rows)  # normalised cells have unit variance
+    assert all(row.baseline > 0.9 for row in rows)  # normalized cells have unit variance
     assert all(row.effective_rank >= 1 and row.feature_std >= 0 for row in rows)
     pictures = sorted((run / "pictures").glob("*.png"))
     assert len(pictures) == len(rows)
@@ -141,10 +141,10 @@ def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig,
 @pytest.mark.case("number types clashed under autocast")
 @pytest.mark.parametrize("precision", ["bf16"])
 def test_mixed_precision_is_finite(
-    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, precision: str
+    with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, precision: str
 ) -> None:
     """One epoch under autocast on the CPU; exported weights are float32."""
-    config = with_optimiser(pretraining, precision=precision, epochs=1)
+    config = with_optimizer(pretraining, precision=precision, epochs=1)
     run = pretrain(config, tmp_path / "run", progress=False, dataset=data)
     assert all(math.isfinite(row.loss) for row in read_metrics(run) if row.kind == "train")
     assert {t.dtype for t in load_weights(run / "encoder.safetensors")[0].values()} <= {torch.float32, torch.int64}
@@ -152,10 +152,10 @@ def test_mixed_precision_is_finite(
 
 @pytest.mark.case("NaN was logged for epochs")
 def test_a_loss_that_is_not_finite_stops(
-    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+    with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
     """The step is named, the advice given, and no checkpoint of the bad state is written."""
-    config = with_optimiser(pretraining, lr=10.0, clip=0.0)
+    config = with_optimizer(pretraining, lr=10.0, clip=0.0)
 
     def broken(step: Step) -> None:
         if step.step == 3:
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops(
 
 @pytest.mark.case("NaN was logged for epochs")
 def test_a_gradient_that_is_not_finite_stops(
-    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+    with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
     """A finite loss may have a gradient that is not (a square root at 0): the weights after it must not be saved."""
 
@@ -181,16 +181,16 @@ def test_a_gradient_that_is_not_finite_stops(
             step.network.register_forward_hook(root)
 
     with pytest.raises(UserError, match=r"the gradient is nan at step 4: lower lr"):
-        pretrain(with_optimiser(pretraining), tmp_path / "run", progress=False, dataset=data, on_step=broken)
+        pretrain(with_optimizer(pretraining), tmp_path / "run", progress=False, dataset=data, on_step=broken)
     saved = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
     assert saved == ["step_00000002.safetensors"]
 
 
 def test_on_step_is_told_every_step(
-    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+    with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
     """What it is told is what metrics.jsonl says; when it is called the step is saved, and looking changes no bit."""
-    config = replace(with_optimiser(pretraining, ema=0.9), save_every=0.25)
+    config = replace(with_optimizer(pretraining, ema=0.9), save_every=0.25)
     seen: list[Step] = []
     values: list[dict[str, float]] = []
 
@@ -210,8 +210,8 @@ def test_on_step_is_told_every_step(
     assert [step.step for step in seen] == [row.step for row in rows] == list(range(1, 9))
     assert {(step.total, step.phase) for step in seen} == {(8, "pretrain")}
     assert [(v["loss"], v["grad_norm"]) for v in values] == [(row.loss, row.grad_norm) for row in rows]
-    assert max(step.lr for step in seen) == pytest.approx(config.recipe.optimiser.lr, rel=0.1)
-    assert seen[-1].lr < 0.2 * config.recipe.optimiser.lr
+    assert max(step.lr for step in seen) == pytest.approx(config.recipe.optimizer.lr, rel=0.1)
+    assert seen[-1].lr < 0.2 * config.recipe.optimizer.lr
 
 
 @pytest.mark.case("parameters without a gradient broke data-parallel training")
@@ -244,17 +244,17 @@ def test_impossible_settings_fail_before_a_folder_is_made(pretraining: PretrainC
 
 @pytest.mark.parametrize("decoder", ["convolution", "transformer", "linear"])
 def test_every_decoder_trains(
-    with_optimiser: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, decoder: str
+    with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path, decoder: str
 ) -> None:
     """One epoch of each."""
     target = TargetConfig(decoder=decoder, decoder_width=16, target="pixels")  # type: ignore[arg-type]
     config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
-    run = pretrain(with_optimiser(config, epochs=1), tmp_path / "run", progress=False, dataset=data)
+    run = pretrain(with_optimizer(config, epochs=1), tmp_path / "run", progress=False, dataset=data)
     assert math.isfinite(read_metrics(run)[-1].val_loss)
 
 
 @pytest.mark.slow
-def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_path: Path, with_optimiser: Any) -> None:
+def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_path: Path, with_optimizer: Any) -> None:
     """A frozen teacher from a run, of the same encoder; it stays as it is, and what cannot be a teacher is refused."""
     first = pretrain(pretraining, tmp_path / "first", progress=False, dataset=data)
     recipe = pretraining.recipe
@@ -263,7 +263,7 @@ def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_p
         target = TargetConfig(target="frozen_teacher", teacher=teacher, decoder_width=8)
         return replace(pretraining, recipe=replace(recipe, target=target), seed=5)
 
-    second = pretrain(with_optimiser(taught_by(str(first)), epochs=10), tmp_path / "b", progress=False, dataset=data)
+    second = pretrain(with_optimizer(taught_by(str(first)), epochs=10), tmp_path / "b", progress=False, dataset=data)
     rows = [row for row in read_metrics(second) if row.kind == "val"]
     assert rows[-1].val_loss < rows[0].val_loss
     with pytest.raises(UserError, match="nowhere"):

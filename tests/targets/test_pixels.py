@@ -57,27 +57,27 @@ def test_baseline_is_the_loss_of_the_cells_means() -> None:
     """What "predict the mean of each cell" would reach, from the same function."""
     target = torch.randn(2, 16, 3, 3, generator=torch.Generator().manual_seed(1))
     hidden = torch.ones(2, 3, 3, dtype=torch.bool)
-    flat = PixelTarget(16, 4, normalised=False).flat(target)
+    flat = PixelTarget(16, 4, normalized=False).flat(target)
     assert torch.equal(flat[:, 3], target.mean(1))
     loss = hidden_loss(target, target, flat, hidden)
     assert float(loss.total) == 0
     assert float(loss.baseline) == pytest.approx(float(hidden_loss(flat, target, flat, hidden).total))
 
 
-@pytest.mark.parametrize("name", ["pixels", "normalised_pixels"])
-def test_the_flat_prediction_is_what_its_name_says(name: Literal["pixels", "normalised_pixels"]) -> None:
-    """Each cell's own mean, which is zero for normalised pixels."""
-    target = PixelTarget(16, 4, normalised=name == "normalised_pixels")
+@pytest.mark.parametrize("name", ["pixels", "normalized_pixels"])
+def test_the_flat_prediction_is_what_its_name_says(name: Literal["pixels", "normalized_pixels"]) -> None:
+    """Each cell's own mean, which is zero for normalized pixels."""
+    target = PixelTarget(16, 4, normalized=name == "normalized_pixels")
     values = target(torch.randn(2, 1, 12, 12, generator=torch.Generator().manual_seed(1)))
     means = values.mean(1, keepdim=True).expand_as(values)
     torch.testing.assert_close(target.flat(values), means)
     assert TargetConfig(target=name).baseline_name == "each cell's mean"
 
 
-def test_normalised_target_has_zero_mean_and_unit_deviation() -> None:
+def test_normalized_target_has_zero_mean_and_unit_deviation() -> None:
     """Up to the floor: deviation² = v / (v + floor)."""
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
-    target = pixel_target(images, 8, normalised=True)
+    target = pixel_target(images, 8, normalized=True)
     variance = patchify(images, 8).var(1, unbiased=False)
     torch.testing.assert_close(target.mean(1), torch.zeros(2, 2, 2), atol=1e-6, rtol=0)
     torch.testing.assert_close(target.var(1, unbiased=False), variance / (variance + VARIANCE_FLOOR))
@@ -87,19 +87,19 @@ def test_normalised_target_has_zero_mean_and_unit_deviation() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_constant_cells_are_finite(dtype: torch.dtype) -> None:
     """A black image has the target 0 in every precision."""
-    target = pixel_target(torch.full((1, 1, 8, 8), 0.3, dtype=dtype), 4, normalised=True)
+    target = pixel_target(torch.full((1, 1, 8, 8), 0.3, dtype=dtype), 4, normalized=True)
     assert torch.isfinite(target).all()
     torch.testing.assert_close(target, torch.zeros_like(target), atol=1e-2, rtol=0)
 
 
 @pytest.mark.case("pictures of reconstructions had wrong colors")
-@pytest.mark.parametrize("normalised", [True, False])
-def test_a_perfect_prediction_paints_the_image(normalised: bool) -> None:
-    """And the masked picture is grey exactly where cells are hidden."""
+@pytest.mark.parametrize("normalized", [True, False])
+def test_a_perfect_prediction_paints_the_image(normalized: bool) -> None:
+    """And the masked picture is gray exactly where cells are hidden."""
     images = torch.randn(2, 3, 16, 32, generator=torch.Generator().manual_seed(3))
     hidden = torch.zeros(2, 2, 4, dtype=torch.bool)
     hidden[0, 0, 0] = hidden[1, 1, 1] = True
-    masked, filled = paint(images, pixel_target(images, 8, normalised=normalised), hidden, 8, normalised=normalised)
+    masked, filled = paint(images, pixel_target(images, 8, normalized=normalized), hidden, 8, normalized=normalized)
     torch.testing.assert_close(filled, images, atol=1e-5, rtol=0)
     assert (masked[0, :, :8, :8] == 0).all()
     assert (masked[1, :, 8:, 8:16] == 0).all()

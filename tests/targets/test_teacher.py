@@ -1,4 +1,4 @@
-"""Teacher targets: normalisation, averaging, and the recurrence of the teacher's weights."""
+"""Teacher targets: normalization, averaging, and the recurrence of the teacher's weights."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from unmask.config import EncoderConfig, TargetConfig
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.targets.target import TeacherTarget
-from unmask.targets.teacher import follow, instance_normalised, momentum_at, teacher_features, to_cells
+from unmask.targets.teacher import follow, instance_normalized, momentum_at, teacher_features, to_cells
 
 
 def _maps(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
@@ -18,11 +18,11 @@ def _maps(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
     return [torch.randn(shape, generator=generator) * 3 + 1 for shape in shapes]
 
 
-def test_every_channel_of_every_image_is_normalised() -> None:
+def test_every_channel_of_every_image_is_normalized() -> None:
     """Against torch's instance_norm."""
     (features,) = _maps((3, 5, 4, 6))
-    torch.testing.assert_close(instance_normalised(features), nn.functional.instance_norm(features))
-    assert torch.isfinite(instance_normalised(torch.full((1, 2, 3, 3), 7.0))).all()
+    torch.testing.assert_close(instance_normalized(features), nn.functional.instance_norm(features))
+    assert torch.isfinite(instance_normalized(torch.full((1, 2, 3, 3), 7.0))).all()
 
 
 def test_stages_are_stacked_and_blocks_averaged() -> None:
@@ -30,9 +30,9 @@ def test_stages_are_stacked_and_blocks_averaged() -> None:
     coarse, fine = _maps((2, 8, 2, 2), (2, 4, 8, 8))
     stacked = teacher_features([fine, coarse], (4, 4))
     assert stacked.shape == (2, 12, 4, 4)
-    torch.testing.assert_close(stacked[:, :4], instance_normalised(nn.functional.avg_pool2d(fine, 2)))
+    torch.testing.assert_close(stacked[:, :4], instance_normalized(nn.functional.avg_pool2d(fine, 2)))
     one, two = _maps((2, 4, 4, 4), (2, 4, 4, 4))
-    mean = (instance_normalised(one) + instance_normalised(two)) / 2
+    mean = (instance_normalized(one) + instance_normalized(two)) / 2
     torch.testing.assert_close(teacher_features([one, two], (4, 4)), mean)
 
 

@@ -9,7 +9,7 @@ TINY = Setting(
     data=Distribution(classes=4, dim=10, patches=8, others=2.0),
     kernels_per_class=12,
     samples=120,
-    labelled=120,
+    labeled=120,
     test_samples=200,
 )
 

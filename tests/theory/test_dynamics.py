@@ -18,7 +18,7 @@ from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.teacher_student_loss import Objective, force
 
 SMALL = Setting(
-    data=Distribution(classes=3, dim=7, patches=6, others=1.0, noise=0.02), kernels_per_class=2, samples=40, labelled=30
+    data=Distribution(classes=3, dim=7, patches=6, others=1.0, noise=0.02), kernels_per_class=2, samples=40, labeled=30
 )
 TIMES = torch.tensor([30.0, 300.0, 1500.0], dtype=torch.float64)
 
@@ -29,7 +29,7 @@ def small() -> World:
 
 
 def ambient(w: World):
-    x, obj = w.unlabelled().x, Objective.of(w.setting)
+    x, obj = w.unlabeled().x, Objective.of(w.setting)
     return lambda weights: force(weights, x, obj)
 
 
@@ -106,13 +106,13 @@ def test_float32_follows_float64() -> None:
 
 def test_rotation_of_the_patch_space(small: World) -> None:
     turn = torch.linalg.qr(torch.randn(7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
-    x, obj = small.unlabelled().x, Objective.of(SMALL)
+    x, obj = small.unlabeled().x, Objective.of(SMALL)
     w = small.start * 8
     assert torch.allclose(force(w @ turn, x @ turn, obj), force(w, x, obj) @ turn, rtol=1e-9, atol=1e-14)
 
 
-def test_relabelling_of_classes(small: World) -> None:
-    data, m = small.labelled(), SMALL.kernels_per_class
+def test_relabeling_of_classes(small: World) -> None:
+    data, m = small.labeled(), SMALL.kernels_per_class
     order = torch.tensor([2, 0, 1])
     kernels = (order[:, None] * m + torch.arange(m)).flatten()
     head, w = block_head(3, m, torch.float64), small.start * 8
@@ -123,11 +123,11 @@ def test_relabelling_of_classes(small: World) -> None:
 
 
 def test_one_feature_law_predicts_the_full_flow() -> None:
-    """One view a class, no noise, no other class: the law is the flow."""
+    """One view per class, no noise, no other class: the law is the flow."""
     s = replace(SMALL, data=Distribution(classes=5, views=1, dim=6, patches=3, others=0.0, noise=0.0))
     w = world(s, 0, torch.float64)
     flow = pretrain([w], torch.tensor([1e9]), through_capture=False, rtol=1e-7)
-    times = one_feature(w.unlabelled(), w.v, s).capture_times(flow.start[0])
+    times = one_feature(w.unlabeled(), w.v, s).capture_times(flow.start[0])
     caught = flow.leader[0] >= 0
     assert caught.sum() >= 8
     assert torch.equal(times.argmin(-1)[caught], flow.leader[0][caught])
@@ -179,7 +179,7 @@ def test_training_from_scratch_agrees_with_lsoda_and_stops_when_fitted(small: Wo
     log: list[tuple[float, torch.Tensor]] = []
     done = train_from_scratch([small], rtol=1e-4, observe=lambda _, t, y: log.append((float(t), y[0].clone())))
     assert done.fitted.all()
-    data, head, shape = small.labelled(), block_head(3, 2, torch.float64), small.start.shape
+    data, head, shape = small.labeled(), block_head(3, 2, torch.float64), small.start.shape
     when, state = log[len(log) // 2]
 
     def field(_: float, y: np.ndarray) -> np.ndarray:

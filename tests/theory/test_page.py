@@ -20,7 +20,7 @@ SWEEPS = [
     ("capture", ()),
     ("purity", ("kernels_per_class=6",)),
     ("correlations", ()),
-    ("learners", ("labelled_single_share=0.2",)),
+    ("learners", ("labeled_single_share=0.2",)),
     ("learners", ("labels_per_class=2",)),
     ("downstream", ("task_classes=2",)),
     ("downstream", ("missing=2",)),
@@ -34,7 +34,7 @@ def names(sweeps: list[tuple[str, tuple[str, ...]]]) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def found(tiny: Setting) -> Findings:
-    return gather(replace(tiny, samples=80, labelled=80), 1, sweeps=SWEEPS)
+    return gather(replace(tiny, samples=80, labeled=80), 1, sweeps=SWEEPS)
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def test_capture_over_time_beside_its_law(tiny: Setting) -> None:
 
 
 def test_pure_kernels_follow_the_law_where_nothing_binds(tiny: Setting) -> None:
-    """One view a class and no other class: features never meet in a sample, so no kernel binds a second one."""
+    """One view per class and no other class: features never meet in a sample, so no kernel binds a second one."""
     alone = replace(tiny.data, views=1, classes=8, others=0.0, noise=0.0, own=(1.0, 1.0))
     w = world(replace(tiny, data=alone, kernels_per_class=60), 0)
     (row,) = purity_rows(w, [0.999])
@@ -140,9 +140,9 @@ def test_a_downstream_task_shows_only_its_features(tiny: Setting) -> None:
     w = world(replace(tiny, task_classes=3, task_views=1, data=replace(tiny.data, noise=0.0)), 0)
     task = downstream(w)
     assert torch.equal(task.v, w.v[[0, 2, 4]])
-    seen = (task.labelled().x @ w.v.T).abs().amax((0, 1)) > 1e-5
+    seen = (task.labeled().x @ w.v.T).abs().amax((0, 1)) > 1e-5
     assert seen.tolist() == [True, False, True, False, True, False, False, False]
-    assert int(task.labelled().labels.max()) == 2
+    assert int(task.labeled().labels.max()) == 2
     assert len(task.start) == 3 * tiny.kernels_per_class
     assert downstream(world(tiny, 0)).setting == tiny
 
@@ -160,7 +160,7 @@ def test_learners_on_features_seen_and_unseen(tiny: Setting) -> None:
 @pytest.mark.slow
 def test_learners_over_mu_and_labels(tiny: Setting) -> None:
     few, taught = (
-        sweep(replace(tiny, labels_per_class=n), [("labelled_single_share", [mu])], [0], learner_rows)[0]
+        sweep(replace(tiny, labels_per_class=n), [("labeled_single_share", [mu])], [0], learner_rows)[0]
         for n, mu in ((2, 0.0), (5, 0.2))
     )
     assert float(few["scratch_single"]) > 0.3 > float(taught["scratch_single"])
@@ -215,5 +215,5 @@ def test_unknown_measures_are_told(tiny: Setting) -> None:
         measure_of("speed")
     with pytest.raises(UserError, match="over"):
         parse_axes(["mask_ratio=0", "mask_ratio=1"])
-    law = one_feature(world(tiny, 0).unlabelled(), world(tiny, 0).v, tiny)
+    law = one_feature(world(tiny, 0).unlabeled(), world(tiny, 0).v, tiny)
     assert kernel_law(law, 1e-30, 1e-3) == (1.0, 1.0)

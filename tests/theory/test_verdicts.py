@@ -63,7 +63,7 @@ def test_masking_binds_a_partner_view_and_no_mask_does_not() -> None:
 def test_occupancy_law_has_its_closed_form() -> None:
     s = replace(SMALL, samples=200)
     w = world(s, 0)
-    law = one_feature(w.unlabelled(), w.v, s)
+    law = one_feature(w.unlabeled(), w.v, s)
     when = time_of_full_coverage([law], s.init_scale, 40, 0.6)
     bands = coverage_bands([law], s.init_scale, torch.tensor([when, 1e14], dtype=torch.float64), [40], replicates=600)
     some = 1 - float((1 - law.chance(when, s.init_scale)).prod())
@@ -101,19 +101,19 @@ def test_breaking_the_window_is_refused_without_break_and_changes_growth() -> No
         with pytest.raises(UserError, match="teacher_scale"):
             require_growth_window(broken(SMALL, name))
     w = world(replace(broken(SMALL, "mask"), samples=100), 0)
-    law = one_feature(w.unlabelled(), w.v, w.setting)
+    law = one_feature(w.unlabeled(), w.v, w.setting)
     assert time_of_full_coverage([law], w.setting.init_scale, w.setting.kernels) == float("inf")
 
 
 def test_missing_features_are_absent_from_pretraining_only() -> None:
     w = world(replace(broken(SMALL, "missing"), data=replace(SMALL.data, noise=0.0)), 0)
-    assert float((w.unlabelled().x @ w.v[:5].T).abs().max()) < 1e-6
-    assert float((w.labelled().x @ w.v[:5].T).abs().max()) > 1.0
+    assert float((w.unlabeled().x @ w.v[:5].T).abs().max()) < 1e-6
+    assert float((w.labeled().x @ w.v[:5].T).abs().max()) > 1.0
 
 
 def test_the_time_of_full_coverage_is_that_of_the_features_the_data_show() -> None:
     w = world(broken(SMALL, "missing"), 0)
-    s, law = w.setting, one_feature(w.unlabelled(), w.v, w.setting)
+    s, law = w.setting, one_feature(w.unlabeled(), w.v, w.setting)
     when = time_of_full_coverage([law], s.init_scale, s.kernels, 0.9, s.missing)
     shares = 1 - (1 - law.chance(when, s.init_scale)) ** s.kernels
     assert float(shares[s.missing :].mean()) == pytest.approx(0.9, abs=1e-6)
@@ -134,10 +134,10 @@ def test_exit_code_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_of_starts_above_the_capture_level_the_largest_leads() -> None:
-    """As in the flow; no feature is favoured by its number."""
+    """As in the flow; no feature is favored by its number."""
     s = replace(broken(SMALL, "large_start"), samples=200)
     w = world(s, 0)
-    law = one_feature(w.unlabelled(), w.v, s)
+    law = one_feature(w.unlabeled(), w.v, s)
     starts = s.init_scale * torch.randn(4000, s.data.features, generator=torch.Generator().manual_seed(0))
     time, leader = law.capture_times(starts).min(-1)
     above = time < 0

@@ -43,7 +43,7 @@ SWIN = EncoderConfig(
 )
 
 
-def pretraining(encoder: EncoderConfig, target: str = "normalised_pixels", accumulate: int = 1) -> PretrainConfig:
+def pretraining(encoder: EncoderConfig, target: str = "normalized_pixels", accumulate: int = 1) -> PretrainConfig:
     """Five steps of 14 of 41 images (the last of an epoch has 13: shares are uneven), masks of varying size."""
     return PretrainConfig(
         data=DATA,
@@ -65,15 +65,15 @@ def pretraining(encoder: EncoderConfig, target: str = "normalised_pixels", accum
 
 def training() -> ClassifyConfig:
     """A head phase and five steps of everything, on 41 images in batches of 14."""
-    optimiser = OptimiserConfig(steps=5, batch_size=14, lr=1e-3)
-    recipe = ClassifyRecipe(optimiser=optimiser, head_steps=3, evaluations=2, label_smoothing=0.1)
+    optimizer = OptimiserConfig(steps=5, batch_size=14, lr=1e-3)
+    recipe = ClassifyRecipe(optimizer=optimizer, head_steps=3, evaluations=2, label_smoothing=0.1)
     return ClassifyConfig(data=DATA, encoder=CNN, recipe=recipe)
 
 
 def averaged() -> ClassifyConfig:
     """A ViT's average and its best state by validation are kept; cells are hidden in training."""
-    optimiser = OptimiserConfig(steps=6, batch_size=14, lr=1e-3, ema=0.5)
-    recipe = ClassifyRecipe(optimiser=optimiser, evaluations=3, patience=3, layer_decay=0.7)
+    optimizer = OptimiserConfig(steps=6, batch_size=14, lr=1e-3, ema=0.5)
+    recipe = ClassifyRecipe(optimizer=optimizer, evaluations=3, patience=3, layer_decay=0.7)
     return ClassifyConfig(data=DATA, encoder=VIT, recipe=recipe, hide_cells=0.5)
 
 
@@ -152,7 +152,7 @@ def hold(folder: str) -> None:
         stage.train()
         model, average = stage.run.network, stage.run.average
         assert average is not None
-        moments = [v for state in stage.run.optimiser.state.values() for v in state.values() if v.ndim > 0]
+        moments = [v for state in stage.run.optimizer.state.values() for v in state.values() if v.ndim > 0]
         for name, tensors in (
             ("weights", list(model.parameters())),
             ("average", list(average.module.parameters())),

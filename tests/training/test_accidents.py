@@ -78,7 +78,7 @@ def test_a_sharded_run_goes_on_whole_in_one_process(forks: Forks, whole: Callabl
     (_, one, _), (_, two, header) = (newest(run) or pytest.fail("no checkpoint") for run in runs)
     assert header["processes"] == 1
     assert one.keys() == two.keys()
-    for name in (name for name in one if not name.startswith("optimiser/")):
+    for name in (name for name in one if not name.startswith("optimizer/")):
         torch.testing.assert_close(two[name], one[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 

@@ -25,24 +25,24 @@ def _trained(seed: int, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     for parameter in model.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     for _ in range(steps):
         model(torch.randn(5, 3, generator=generator)).square().sum().backward()
-        optimiser.step()
-        optimiser.zero_grad()
-    return model, optimiser
+        optimizer.step()
+        optimizer.zero_grad()
+    return model, optimizer
 
 
 def test_state_round_trip_is_bit_equal(tmp_path: Path) -> None:
     """Weights, buffers and moments; the next step is the same to the bit."""
-    model, optimiser = _trained(0, 3)
-    save_tensors(tmp_path / "a.safetensors", dict(collect_state({"network": model}, optimiser)), {"step": 3})
+    model, optimizer = _trained(0, 3)
+    save_tensors(tmp_path / "a.safetensors", dict(collect_state({"network": model}, optimizer)), {"step": 3})
     other, its = _trained(1, 1)
     tensors, header = load_tensors(tmp_path / "a.safetensors")
     restore_state(tensors, {"network": other}, its)
     assert header == {"step": 3}
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(9))
-    for one, moves in ((model, optimiser), (other, its)):
+    for one, moves in ((model, optimizer), (other, its)):
         one(x).square().sum().backward()
         moves.step()
     for (name, a), b in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
@@ -56,13 +56,13 @@ def test_restored_moments_lie_as_their_weights(tmp_path: Path) -> None:
         model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model, torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
 
-    (model, optimiser), (other, its) = made(), made()
+    (model, optimizer), (other, its) = made(), made()
     x = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(9))
     model(x).square().sum().backward()
-    optimiser.step()
-    save_tensors(tmp_path / "a.safetensors", dict(collect_state({"network": model}, optimiser)), {})
+    optimizer.step()
+    save_tensors(tmp_path / "a.safetensors", dict(collect_state({"network": model}, optimizer)), {})
     restore_state(load_tensors(tmp_path / "a.safetensors")[0], {"network": other}, its)
-    for one, moves in ((model, optimiser), (other, its)):
+    for one, moves in ((model, optimizer), (other, its)):
         moves.zero_grad()
         one(x).square().sum().backward()
         moves.step()

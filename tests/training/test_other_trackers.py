@@ -63,7 +63,7 @@ def test_wandb_keeps_the_rows(tmp_path: Path) -> None:
             values = {(item.key or item.nested_key[0]): json.loads(item.value_json) for item in record.history.item}
             kept[record.history.step.num] = {name: v for name, v in values.items() if not name.startswith("_")}
     wanted: dict[int, dict[str, float]] = {}
-    for step, numbers in rows:  # One row a step there: the last step has been trained and looked at.
+    for step, numbers in rows:  # One row per step there: the last step has been trained and looked at.
         wanted[step] = wanted.get(step, {}) | numbers
     assert kept == wanted
 
@@ -75,7 +75,7 @@ def test_mlflow_keeps_the_rows(tmp_path: Path) -> None:
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("unmask").experiment_id])
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
-    assert run.data.params["recipe.optimiser.steps"] == "3"
+    assert run.data.params["recipe.optimizer.steps"] == "3"
     assert set(run.data.metrics) == {name for _, numbers in rows for name in numbers}
     for name in run.data.metrics:
         kept = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]

@@ -61,7 +61,7 @@ def test_two_processes_train_what_one_trains(train: Train, way: str, run: str) -
     folders = train("one", run), train(way, run)
     (_, one, _), (_, two, header) = (newest(folder) or pytest.fail("no checkpoint") for folder in folders)
     assert header["processes"] == 2
-    names = [name for name in one if not name.startswith("optimiser/")]
+    names = [name for name in one if not name.startswith("optimizer/")]
     assert set(one) == set(two)
     for name in names:
         torch.testing.assert_close(two[name], one[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")

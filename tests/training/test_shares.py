@@ -46,7 +46,7 @@ def test_the_plan_of_one_and_two_processes_is_one() -> None:
 
 @pytest.mark.case("nobody knew the effective learning rate")
 def test_effective_learning_rate_of_several_processes() -> None:
-    """8 a device, 2 micro-batches, 2 processes, base rate 1e-3 per 256."""
+    """8 per device, 2 micro-batches, 2 processes, base rate 1e-3 per 256."""
     config = OptimiserConfig(lr=1.25e-4, batch_size=32, accumulate=2)
     assert effective_lr(config, processes=2) == (
         "lr 0.000125 at batch 32 = 8 a micro-batch x 2 micro-batches x 2 processes (base lr 0.001 per 256 images)"

@@ -78,18 +78,18 @@ def test_the_scale_of_fp16_is_kept(tmp_path: Any) -> None:
 
 
 def test_gradients_of_fp16_are_unscaled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where an earlier phase trained the same weights with an optimiser of its own."""
+    """Also where an earlier phase trained the same weights with an optimizer of its own."""
     engine = build_engine("no")
     engine.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     engine.native_amp = True
     monkeypatch.setattr(type(engine), "mixed_precision", "fp16")
     weight = nn.Parameter(torch.ones(2))
     earlier, later = (engine.prepare_optimizer(torch.optim.SGD([weight], lr=0.5)) for _ in range(2))
-    for optimiser in (earlier, later):
+    for optimizer in (earlier, later):
         engine.backward((weight * torch.tensor([3.0, 4.0])).sum())
-        assert float(clip_gradients(engine, optimiser, 0.0)) == pytest.approx(5.0)
-        optimiser.step()
-        optimiser.zero_grad()
+        assert float(clip_gradients(engine, optimizer, 0.0)) == pytest.approx(5.0)
+        optimizer.step()
+        optimizer.zero_grad()
     torch.testing.assert_close(weight.detach(), torch.tensor([-2.0, -3.0]))
 
 

@@ -31,7 +31,7 @@ PRETRAINING = PretrainConfig(
 TRAINING = ClassifyConfig(
     data=DATA,
     encoder=tiny.PATCHNET,
-    recipe=ClassifyRecipe(optimiser=OptimiserConfig(steps=4, batch_size=8), head_steps=2, evaluations=2),
+    recipe=ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8), head_steps=2, evaluations=2),
     tracker="tensorboard",
 )
 

@@ -27,9 +27,9 @@ class Audited:
     name: str
     """Unique among the networks of an audit."""
     model: nn.Module
-    """The plain network: normalised images [N, C, H, W] to logits [N, K]."""
+    """The plain network: normalized images [N, C, H, W] to logits [N, K]."""
     prepare: Callable[[Tensor], Tensor]
-    """Pixels in 0..1 to what the network was trained on: each network has a normalisation of its own."""
+    """Pixels in 0..1 to what the network was trained on: each network has a normalization of its own."""
     control: bool = False
     """Whether it stands beside the given networks for comparison only: random weights."""
     path: str = ""
@@ -41,7 +41,7 @@ class AuditData:
     """The images that all networks are looked at on."""
 
     pixels: Tensor
-    """float32 [N, C, H, W] in 0..1, neither normalised nor augmented."""
+    """float32 [N, C, H, W] in 0..1, neither normalized nor augmented."""
     labels: Tensor
     """int64 [N]."""
     ids: Tensor

@@ -21,7 +21,7 @@ class Compare:
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
-    Example: unmask compare --data my/labelled --budgets 10 50 --draws 5 --out runs/answer
+    Example: unmask compare --data my/labeled --budgets 10 50 --draws 5 --out runs/answer
     """
 
     config: CompareConfig = field(default_factory=CompareConfig)

@@ -47,7 +47,7 @@ class Images:
 class Predict(Images):
     """Predict the class of images with a fine-tuned run or one from scratch.
 
-    Writes a row an image: path, label (where the data have any), predicted class, and the probability of each class
+    Writes a row per image: path, label (where the data have any), predicted class, and the probability of each class
     (softmax, 0..1). Endings: .csv, .parquet.
 
     Example: unmask predict runs/finetuned --data my/new_images --out predictions.csv
@@ -63,7 +63,7 @@ class Predict(Images):
 class Embed(Images):
     """Write the pooled features of images, as an encoder's head would get them.
 
-    Endings: .csv, .parquet (a column a feature), .npz (arrays features, path and label).
+    Endings: .csv, .parquet (a column per feature), .npz (arrays features, path and label).
 
     Example: unmask embed runs/pretrained --data my/images --out features.parquet
     """
@@ -97,13 +97,13 @@ class Export:
     torch-export (.pt2, any batch size)."""
     out: Path | None = None
     """Folder to write. Default: export-FORMAT in the run folder."""
-    inputs: Literal["stored", "normalised"] = "stored"
+    inputs: Literal["stored", "normalized"] = "stored"
     """onnx, torch-export. stored: the graph takes pixel values as stored in files (0..255 for 8 bits) and scales and
-    normalises them itself. normalised: the graph takes what the encoder sees."""
+    normalizes them itself. normalized: the graph takes what the encoder sees."""
     data: str | None = None
     """Images for the check. Default: the run's own data."""
-    licence: str | None = None
-    """Licence of the weights, written into the model card, e.g. cc-by-4.0."""
+    license: str | None = None
+    """License of the weights, written into the model card, e.g. cc-by-4.0."""
     push_to_hub: str | None = None
     """Also upload the folder to this repository of the Hugging Face hub, e.g. me/my-encoder. Needs `hf auth login`."""
     public: bool = False
@@ -119,7 +119,7 @@ class Export:
             self.out,
             inputs=self.inputs,
             data=self.data,
-            licence=self.licence,
+            license=self.license,
             push_to_hub=self.push_to_hub,
             public=self.public,
             overwrite=self.overwrite,

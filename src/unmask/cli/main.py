@@ -123,4 +123,4 @@ def _explain(words: Sequence[str]) -> NoReturn:
         sys.exit(0)
     near = difflib.get_close_matches(first, COMMANDS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-    raise UserError(f"{first!r} is no command; {hint}")
+    raise UserError(f"{first!r} is not a command; {hint}")

@@ -51,7 +51,7 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Vary parameters of a preset on a grid: a table, one or more rows a point and seed, and its figure.
+    """Vary parameters of a preset on a grid: a table, one or more rows per point and seed, and its figure.
 
     Example: unmask theory sweep --over mask_ratio=0:0.95:20 --over teacher_scale=1.2:1.8:9 --out phases.csv
     """

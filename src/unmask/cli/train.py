@@ -86,7 +86,7 @@ def _train(stage: Callable[..., PathLike[str]], config: Any, flags: RunFlags) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain:
-    """Pretrain an encoder on unlabelled images.
+    """Pretrain an encoder on unlabeled images.
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
@@ -108,11 +108,11 @@ class Pretrain:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
-    """Train a pretrained encoder with a new head on labelled images. Encoder and image size are those of --init.
+    """Train a pretrained encoder with a new head on labeled images. Encoder and image size are those of --init.
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
-    Example: unmask finetune --data my/labelled --init runs/pretrained --budget 50 --out runs/finetuned
+    Example: unmask finetune --data my/labeled --init runs/pretrained --budget 50 --out runs/finetuned
     """
 
     config: ClassifyConfig = field(default_factory=ClassifyConfig)
@@ -134,7 +134,7 @@ class Scratch:
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
-    Example: unmask scratch --data my/labelled --budget 50 --out runs/scratch
+    Example: unmask scratch --data my/labeled --budget 50 --out runs/scratch
     """
 
     config: ClassifyConfig = field(default_factory=ClassifyConfig)

@@ -17,11 +17,11 @@ def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> li
     """Notes on what was chosen, on compute, and on what the draws share."""
     assert data.val is not None
     assert data.train is not None
-    notes = [f"{len(data.val)} labelled validation images were used to choose recipes and probes' strength"]
+    notes = [f"{len(data.val)} labeled validation images were used to choose recipes and probes' strength"]
     arms = arms_of(config)
     tuned = ", ".join(arm.name for arm in arms if arm.schedule == "best")
     if tuned and len(candidates(config)) > 1:
-        picks = ", ".join(f"{b} a class: candidate {c + 1}" for b, c in chosen.items())
+        picks = ", ".join(f"{b} per class: candidate {c + 1}" for b, c in chosen.items())
         notes.append(f"{tuned} chose among {len(candidates(config))} recipes on validation data: {picks}")
     if longer := ", ".join(arm.name for arm in arms if arm.schedule == "compute"):
         notes += _compute(config, data, chosen, longer)
@@ -40,7 +40,7 @@ def _compute(config: CompareConfig, data: Dataset, chosen: dict[int, int], arms:
         config,
         candidates(config)[chosen[primary]],
         seen=images_seen(config, len(data.pretrain)),
-        labelled=primary * len(data.classes),
+        labeled=primary * len(data.classes),
     )
     trained = (
         f"{arms} trained {steps} steps; MRP's whole compute would be {matching} steps "
@@ -61,14 +61,14 @@ def shared_draws(budgets: Sequence[int], labels: Tensor, classes: Sequence[str])
     for budget in budgets:
         if budget == max(sizes.values()):
             notes.append(
-                f"With {budget} labels a class every draw takes all labelled training images, so the draws are the "
+                f"With {budget} labels per class every draw takes all labeled training images, so the draws are the "
                 "same images: those intervals are over training seeds, not over label draws"
             )
         elif budget > SHARED * sizes[smallest]:
             overall = sum(budget / size for size in sizes.values()) / len(sizes)
             notes.append(
-                f"With {budget} labels a class two label draws share about {overall:.0%} of their images "
+                f"With {budget} labels per class two label draws share about {overall:.0%} of their images "
                 f"({budget / sizes[smallest]:.0%} in class {smallest}, which has {sizes[smallest]}): those intervals "
-                "say less about other labelled images"
+                "say less about other labeled images"
             )
     return notes

@@ -83,24 +83,24 @@ def candidates(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
             one,
             augment=fine.augment,
             mixup=fine.mixup,
-            optimiser=replace(one.optimiser, precision=fine.optimiser.precision),
+            optimizer=replace(one.optimizer, precision=fine.optimizer.precision),
         )
         for one in given
     )
 
 
-def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, labelled: int) -> tuple[int, int, float]:
+def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, labeled: int) -> tuple[int, int, float]:
     """(steps with MRP's compute up to the cap, steps that would match it, fine-tuning in such steps).
 
     All are steps of `recipe`'s batch, counted in images: MRP goes through `seen` images in pretraining, each at about
     the cost of a training image (the encoder's forward and backward pass), and through (fine-tuning steps + steps of
-    head warm-up) batches of fine-tuning. Batches are those really used, which `labelled` images may make smaller than
+    head warm-up) batches of fine-tuning. Batches are those really used, which `labeled` images may make smaller than
     the configured ones. The cap is a multiple of the fine-tuning's images.
     """
-    fine = config.finetune.optimiser
+    fine = config.finetune.optimizer
     assert fine.steps is not None
-    batch = plan_steps(recipe.optimiser, labelled)[2]
-    ratio = plan_steps(fine, labelled)[2] / batch
+    batch = plan_steps(recipe.optimizer, labeled)[2]
+    ratio = plan_steps(fine, labeled)[2] / batch
     matching = round((fine.steps + config.finetune.head_steps) * ratio) + round(seen / batch)
     tuning = fine.steps * ratio
     return max(1, min(matching, round(config.compute_cap * tuning))), matching, tuning
@@ -115,7 +115,7 @@ def trial_config(
     seen: int,
     classes: int,
 ) -> ClassifyConfig:
-    """The configuration of one trial. All arms of a (budget, draw) share the labelled subset and the training seed.
+    """The configuration of one trial. All arms of a (budget, draw) share the labeled subset and the training seed.
 
     Args:
         config: of the comparison.
@@ -131,8 +131,8 @@ def trial_config(
         init = str(encoders[arm.start][key.pretraining])
     recipe = config.finetune if not arm.is_tuned else candidates(config)[chosen[key.budget]]
     if arm.schedule == "compute":
-        steps, _, _ = compute_steps(config, recipe, seen=seen, labelled=key.budget * classes)
-        recipe = replace(recipe, optimiser=replace(recipe.optimiser, steps=steps))
+        steps, _, _ = compute_steps(config, recipe, seen=seen, labeled=key.budget * classes)
+        recipe = replace(recipe, optimizer=replace(recipe.optimizer, steps=steps))
     return ClassifyConfig(
         data=config.data,
         encoder=config.encoder,

@@ -39,7 +39,7 @@ def images_seen(config: CompareConfig, pretrain_images: int) -> int:
     A given run counts with the steps and the batch that it records; one that does not, and a pretraining here, with
     what the recipe makes of `pretrain_images`.
     """
-    steps, _, batch = plan_steps(config.pretrain.optimiser, pretrain_images)
+    steps, _, batch = plan_steps(config.pretrain.optimizer, pretrain_images)
     return max((_recorded(run) or steps * batch for run in config.pretrained), default=steps * batch)
 
 

@@ -35,7 +35,7 @@ from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
-from unmask.weights import initialise, load_weights, resolve_weights
+from unmask.weights import initialize, load_weights, resolve_weights
 from unmask.wording import printable
 
 
@@ -125,12 +125,12 @@ def _check_data(config: CompareConfig, data: Dataset) -> None:
     if data.train is None or lacking:
         why = "no labels" if data.train is None else f"no {' and no '.join(lacking)} images"
         raise UserError(
-            f"data: {config.data.data} has {why}; a comparison needs labelled training, validation and test images"
+            f"data: {config.data.data} has {why}; a comparison needs labeled training, validation and test images"
         )
     nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
     if config.audit and not audited_trials(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
-    if config.finetune.optimiser.steps is None:
+    if config.finetune.optimizer.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
 
 
@@ -140,12 +140,12 @@ def _check_encoder(config: CompareConfig, data: Dataset) -> None:
         config.encoder, channels=data.format.channels, image_size=data.format.size, classes=len(data.classes), seed=0
     )
     for run in config.pretrained:
-        initialise(model, str(run), config.encoder, channels=data.format.channels)
+        initialize(model, str(run), config.encoder, channels=data.format.channels)
         _, card = load_weights(resolve_weights(str(run)))
         if card is not None and card.format.size != data.format.size:
             raise UserError(f"pretrained: {run} was trained at {card.format.size}, the data is {data.format.size}")
     if config.given is not None:
-        initialise(model, config.given, config.encoder, channels=data.format.channels)
+        initialize(model, config.given, config.encoder, channels=data.format.channels)
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense")
 

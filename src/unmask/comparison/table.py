@@ -9,7 +9,7 @@ from unmask.comparison.plan import TrialKey, all_trials
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
 from unmask.inference.rows import Ensembles
-from unmask.inference.summary import summarise
+from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.runs.comparison import Summary, TrialResult
 from unmask.runs.layout import LOGITS, TRIALS
@@ -22,7 +22,7 @@ def build_summary(config: CompareConfig, out: Path, data: Dataset, notes: list[s
     keys = all_trials(config)
     trials = [read_record(TrialResult, TRIALS.path(out, key.name)) for key in keys]
     scores = [score for trial in trials for score in scores_of(trial)]
-    return summarise(config, scores, ensembles=ensemble_accuracies(keys, out, data), notes=notes)
+    return summarize(config, scores, ensembles=ensemble_accuracies(keys, out, data), notes=notes)
 
 
 def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles:

@@ -16,12 +16,12 @@ from unmask.forward import pooled_features
 from unmask.runs.comparison import TrialResult, TuningResult
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOGITS, TRIALS
-from unmask.stages.classifier import build_classifier, labelled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
-from unmask.weights import card_of, initialise, save_weights
+from unmask.weights import card_of, initialize, save_weights
 
 
 def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | None, data: Dataset) -> None:
@@ -61,16 +61,16 @@ def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
 def _probe(config: ClassifyConfig, data: Dataset, *, as_given: bool) -> tuple[Outcome, float]:
     """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
 
-    The accuracy of nearest neighbours on the same features stands beside it: it has nothing to choose. Weights that are
+    The accuracy of nearest neighbors on the same features stands beside it: it has nothing to choose. Weights that are
     used as they were given keep their BatchNorm statistics, which belong to them; of others they are re-estimated.
     """
     model = build_classifier(config, data)
     if config.init is not None:
-        initialise(model, config.init, config.encoder, channels=data.format.channels)
+        initialize(model, config.init, config.encoder, channels=data.format.channels)
     model.to(build_engine("no").device)
     if not as_given:
         reestimate_batchnorm(model, data.pretrain)
-    train = labelled_subset(config, data)
+    train = labeled_subset(config, data)
     assert data.val is not None
     wanted = {"val": data.val, **data.tests}
     features = {name: pooled_features(model, images) for name, images in wanted.items()}

@@ -5,7 +5,7 @@ from unmask.config.audit import AuditConfig, AuditRun
 from unmask.config.comparison import CompareConfig
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
-from unmask.config.serialise import from_json, to_json
+from unmask.config.serialize import from_json, to_json
 from unmask.config.stages import ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig, PretrainRecipe
 
 __all__ = [

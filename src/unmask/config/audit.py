@@ -23,14 +23,14 @@ class AuditConfig:
     cell: int | None = None
     """Side of the cells of sufficient views and occlusion, in pixels. Default: the smallest that gives at most 64."""
     fill: Literal["mean", "blur", "noise"] = "mean"
-    """What stands in the cells that are not shown: the data's mean colour, the blurred image, or noise."""
+    """What stands in the cells that are not shown: the data's mean color, the blurred image, or noise."""
     margin: float = 0.2
     """Cells suffice where the right class is that much more probable than any other."""
     gap: int = 1
     """Cells between two sufficient sets of an image, at least: pieces of one feature are no two views. 0: they may
     touch."""
     evaluations: int = 256
-    """Forward passes an image and network that the search for sufficient views may use."""
+    """Forward passes per image and network that the search for sufficient views may use."""
     confidence: float = 0.95
     """Level of the intervals."""
     seed: int = 0

@@ -29,7 +29,7 @@ class CompareConfig:
     tuning draws.
     Default: finetune without head warm-up."""
     budgets: tuple[int, ...] = (10, 50, 100)
-    """Labelled training images per class. The first is the primary budget, declared beforehand."""
+    """Labeled training images per class. The first is the primary budget, declared beforehand."""
     draws: int = 3
     """Label draws per budget, each with a training seed of its own; all arms share them."""
     pretrainings: int = 1

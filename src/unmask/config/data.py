@@ -28,7 +28,7 @@ class DataConfig:
     channels: int | None = None
     """Channels given to the encoder. Default: as many as the images have."""
     val_share: float = 0.15
-    """Share of the labelled training images (or groups) kept for validation where the source has no such split."""
+    """Share of the labeled training images (or groups) kept for validation where the source has no such split."""
     test_share: float = 0.2
     """Share of the images (or groups) kept for the test where the source has no such split."""
     split_seed: int = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unmask.config.architecture import require_architecture, require_encoder_name
-from unmask.config.serialise import freeze
+from unmask.config.serialize import freeze
 from unmask.config.validation import require, require_at_least, require_between, require_choice
 
 
@@ -53,8 +53,8 @@ class MaskConfig:
 class TargetConfig:
     """What is reconstructed at hidden cells, and by which decoder."""
 
-    target: Literal["pixels", "normalised_pixels", "ema_teacher", "frozen_teacher"] = "normalised_pixels"
-    """Raw pixels, pixels normalised per cell (MAE), features of an EMA teacher (data2vec) or of a frozen one."""
+    target: Literal["pixels", "normalized_pixels", "ema_teacher", "frozen_teacher"] = "normalized_pixels"
+    """Raw pixels, pixels normalized per cell (MAE), features of an EMA teacher (data2vec) or of a frozen one."""
     decoder: Literal["convolution", "transformer", "linear"] = "convolution"
     """Light decoder from the encoder's map, hidden cells filled with a learnt token, to the target."""
     decoder_width: int = 64
@@ -76,13 +76,13 @@ class TargetConfig:
     def baseline_name(self) -> str:
         """What a network that has learnt no structure would predict, in words; the loss of this is the baseline.
 
-        A cell's normalised pixels have mean zero, so both kinds of pixels share one name. Features of a teacher have
+        A cell's normalized pixels have mean zero, so both kinds of pixels share one name. Features of a teacher have
         mean zero over the image, in every channel.
         """
         return "each cell's mean" if self.target.endswith("pixels") else "each teacher channel's mean over the image"
 
     def __post_init__(self) -> None:
-        require_choice("target", self.target, ("pixels", "normalised_pixels", "ema_teacher", "frozen_teacher"))
+        require_choice("target", self.target, ("pixels", "normalized_pixels", "ema_teacher", "frozen_teacher"))
         require_choice("decoder", self.decoder, ("convolution", "transformer", "linear"))
         require_at_least("decoder_width", self.decoder_width, 1)
         require_at_least("decoder_depth", self.decoder_depth, 0)

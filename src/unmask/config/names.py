@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from unmask.config.serialise import convert, to_json
+from unmask.config.serialize import convert, to_json
 from unmask.errors import UserError
 
 T = TypeVar("T")

@@ -20,9 +20,9 @@ class OptimiserConfig:
     epochs: float = 20.0
     """Passes over the training images. Ignored where steps is given."""
     steps: int | None = None
-    """Optimiser steps, instead of epochs."""
+    """Optimizer steps, instead of epochs."""
     batch_size: int = 256
-    """Images of one optimiser step, over all devices and accumulated micro-batches."""
+    """Images of one optimizer step, over all devices and accumulated micro-batches."""
     lr: float = 1e-3
     """Peak learning rate of AdamW for this batch size."""
     weight_decay: float = 0.05
@@ -40,7 +40,7 @@ class OptimiserConfig:
 
     # What changes the speed
     accumulate: int = 1
-    """Micro-batches of one optimiser step: the memory of batch_size / accumulate images."""
+    """Micro-batches of one optimizer step: the memory of batch_size / accumulate images."""
 
     def __post_init__(self) -> None:
         require(self.epochs > 0, "epochs", self.epochs, "a positive number")
@@ -71,12 +71,12 @@ class PretrainRecipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimizer: OptimiserConfig = field(default_factory=OptimiserConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Mask-reconstruction pretraining of one encoder on unlabelled images."""
+    """Mask-reconstruction pretraining of one encoder on unlabeled images."""
 
     # What changes the result
     data: DataConfig = field(default_factory=DataConfig)
@@ -116,10 +116,10 @@ class PretrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyRecipe:
-    """How an encoder with a head is trained on labelled images, whatever the data, the encoder and the start."""
+    """How an encoder with a head is trained on labeled images, whatever the data, the encoder and the start."""
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    optimiser: OptimiserConfig = field(
+    optimizer: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(steps=300, batch_size=32, lr=3e-3, betas=(0.9, 0.999))
     )
     head_steps: int = 0
@@ -166,7 +166,7 @@ class ClassifyConfig:
     init: str | None = None
     """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
     budget: int | None = None
-    """Labelled training images a class. Default: all."""
+    """Labeled training images per class. Default: all."""
     hide_cells: float = 0.0
     """In training, hide between no and this share of random cells of every image: the control scratch_masked."""
     hide_cell: int | None = None
@@ -174,7 +174,7 @@ class ClassifyConfig:
     seed: int = 0
     """Seed of the head, the order and the augmentation, and of weights trained from scratch."""
     subset_seed: int = 0
-    """Seed of the labelled subset."""
+    """Seed of the labeled subset."""
 
     # What does not change the result
     shard: bool = False

@@ -1,1 +1,1 @@
-"""Images from folders, manifests, arrays and built-ins, as sets that give normalised batches. Imports nothing heavy."""
+"""Images from folders, manifests, arrays and built-ins, as sets that give normalized batches. Imports nothing heavy."""

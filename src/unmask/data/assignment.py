@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
+from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.wording import plural
 
 PRETRAIN = "pretrain"
@@ -19,7 +19,7 @@ class Plan:
 
     source: Source
     splits: NDArray[np.str_]
-    """train, val, test or unlabelled, (N,)."""
+    """train, val, test or unlabeled, (N,)."""
     good: NDArray[np.bool_]
     """Readable, as far as known, (N,)."""
     twins: dict[int, int]
@@ -32,19 +32,19 @@ class Plan:
         keep[list(self.twins)] = False
         return np.flatnonzero(keep)
 
-    def labelled(self, name: str) -> NDArray[np.int64]:
+    def labeled(self, name: str) -> NDArray[np.int64]:
         """Those of a split with a label; all, where the source has no labels."""
         rows = self.rows(name)
         return rows[self.source.labels[rows] >= 0] if self.source.classes else rows
 
     def sets(self) -> dict[str, NDArray[np.int64]]:
         """Rows of every set by its name; empty ones are left out, except pretrain."""
-        sets = {VAL: self.labelled(VAL), TEST: self.labelled(TEST)}
+        sets = {VAL: self.labeled(VAL), TEST: self.labeled(TEST)}
         if self.source.classes:
-            sets[TRAIN] = self.labelled(TRAIN)
+            sets[TRAIN] = self.labeled(TRAIN)
         for name, rows in self.source.extra_tests.items():
             sets[name] = rows[np.isin(rows, sets[TEST])]
-        pretrain = np.flatnonzero(self.good) if self.transductive else self.rows(TRAIN, UNLABELLED)
+        pretrain = np.flatnonzero(self.good) if self.transductive else self.rows(TRAIN, UNLABELED)
         return {PRETRAIN: pretrain} | {name: rows for name, rows in sets.items() if len(rows)}
 
     def notes(self, *, labels_wanted: bool) -> tuple[str, ...]:
@@ -65,19 +65,19 @@ class Plan:
 
     def not_drawn(self) -> tuple[str, ...]:
         """What a drawn test or validation split lacks, for a class has too few images or groups to spare one."""
-        labelled = {name: set(self.source.labels[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
-        known = set.union(*labelled.values()) - {-1}
+        labeled = {name: set(self.source.labels[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
+        known = set.union(*labeled.values()) - {-1}
         given = set(self.source.splits.tolist())
-        unit, mend = ("images", "label more") if self.source.groups is None else ("groups", "use smaller ones")
+        unit, fix = ("images", "label more") if self.source.groups is None else ("groups", "use smaller ones")
         notes = []
         for name, word in ((TEST, "test"), (VAL, "validation")):
-            lacking = sorted(known - labelled[name])
+            lacking = sorted(known - labeled[name])
             if name in given or not lacking:
                 continue
             needed = 3 if name == TEST and VAL not in given else 2
             first, more = self.source.classes[lacking[0]], f" and of {len(lacking) - 1} more" if lacking[1:] else ""
             what = f"{word} images of class {first}{more}" if len(lacking) < len(known) else f"{word} images"
-            notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {mend}, or give a split")
+            notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {fix}, or give a split")
         return tuple(notes)
 
     def fates(self) -> NDArray[np.str_]:
@@ -90,8 +90,8 @@ class Plan:
         """What to say of classes with images in validation or test, but none in training."""
         if not self.source.classes:
             return []
-        trained = set(self.source.labels[self.labelled(TRAIN)].tolist())
-        asked = {label for name in (VAL, TEST) for label in self.source.labels[self.labelled(name)].tolist()}
+        trained = set(self.source.labels[self.labeled(TRAIN)].tolist())
+        asked = {label for name in (VAL, TEST) for label in self.source.labels[self.labeled(name)].tolist()}
         fates = self.fates()
         messages = []
         for label in sorted(asked - trained):

@@ -1,4 +1,4 @@
-"""Random crop, flips, shift and colour of a whole batch at once, each sample by its own key.
+"""Random crop, flips, shift and color of a whole batch at once, each sample by its own key.
 
 Letters: B images, C channels, H x W pixels.
 """
@@ -28,7 +28,7 @@ def augment_images(images: Tensor, ids: Tensor, config: AugmentConfig, *, seed: 
     """
     keys = (seed, epoch, ids.numpy())
     out = geometry(images, config, *keys) if moves(config) else images
-    return colour(out, config, *keys) if config.brightness or config.contrast or config.saturation else out
+    return color(out, config, *keys) if config.brightness or config.contrast or config.saturation else out
 
 
 def moves(config: AugmentConfig) -> bool:
@@ -80,13 +80,13 @@ def axis_grid(size: int, start: np.ndarray, length: np.ndarray, flip: np.ndarray
     Returns:
         float32 (B, size).
     """
-    centres = (np.arange(size) + 0.5)[None, :] - np.round(shift * size)[:, None]
-    centres = np.where(flip[:, None], size - centres, centres) / size
-    return torch.from_numpy((2 * (start[:, None] + length[:, None] * centres) - 1).astype(np.float32))
+    centers = (np.arange(size) + 0.5)[None, :] - np.round(shift * size)[:, None]
+    centers = np.where(flip[:, None], size - centers, centers) / size
+    return torch.from_numpy((2 * (start[:, None] + length[:, None] * centers) - 1).astype(np.float32))
 
 
-def colour(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: np.ndarray) -> Tensor:
-    """Brightness, contrast about the image's own mean, and saturation about its grey, then clipped to 0..1."""
+def color(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: np.ndarray) -> Tensor:
+    """Brightness, contrast about the image's own mean, and saturation about its gray, then clipped to 0..1."""
     u = torch.from_numpy((2 * uniform(seed, "colour", epoch, ids, 3) - 1).astype(np.float32))[:, :, None, None, None]
     out = images
     if config.brightness:
@@ -95,8 +95,8 @@ def colour(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: np
         mean = sample_means(out)
         out = mean + (out - mean) * (1 + config.contrast * u[:, 1])
     if config.saturation and images.shape[1] == 3:
-        grey = sum(weight * out[:, i : i + 1] for i, weight in enumerate(LUMA))
-        out = grey + (out - grey) * (1 + config.saturation * u[:, 2])
+        gray = sum(weight * out[:, i : i + 1] for i, weight in enumerate(LUMA))
+        out = gray + (out - gray) * (1 + config.saturation * u[:, 2])
     return out.clamp(0, 1)
 
 

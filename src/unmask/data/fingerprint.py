@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unmask.data.decoding.file import File
-from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, VAL, Images
+from unmask.data.sources.source import TEST, TRAIN, UNLABELED, VAL, Images
 from unmask.data.threads import mapped
 from unmask.errors import UserError
 
 Digests = NDArray[np.bytes_]
-"""16 bytes an image, (N,)."""
+"""16 bytes per image, (N,)."""
 END = 4096
 """Bytes at the end of a file that are read before all of it are."""
 
@@ -81,11 +81,11 @@ def _content(file: File) -> bytes:
 def twins_to_leave_out(digests: Digests, splits: NDArray[np.str_]) -> dict[int, int]:
     """Images that also occur in a split nearer to the test: row → row of its twin.
 
-    A training or unlabelled image that is in validation or test is left out of training, and a validation image that
+    A training or unlabeled image that is in validation or test is left out of training, and a validation image that
     is in test is left out of validation. The test is never touched.
     """
     twins: dict[int, int] = {}
-    for above, below in ((VAL, (TRAIN, UNLABELLED)), (TEST, (TRAIN, UNLABELLED, VAL))):
+    for above, below in ((VAL, (TRAIN, UNLABELED)), (TEST, (TRAIN, UNLABELED, VAL))):
         there = np.flatnonzero(splits == above)
         rows = np.flatnonzero(np.isin(splits, below))
         if not len(there) or not len(rows):

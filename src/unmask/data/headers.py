@@ -13,7 +13,7 @@ from unmask.data.decoding.decode import named, open_image, quiet, read_npy
 from unmask.data.decoding.file import File
 from unmask.data.decoding.high_depth import loses_depth
 from unmask.data.decoding.image_format import ImageFormat, Kind, kind_of, widest
-from unmask.data.decoding.pil_modes import GREY, NOT_FINITE, TRANSPARENT, is_finite
+from unmask.data.decoding.pil_modes import GRAY, NOT_FINITE, TRANSPARENT, is_finite
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.decoding.tiff import full_pages, is_blended, open_tiff, page_layout, pages_of, seek
 from unmask.data.sources.source import Arrays, Source
@@ -60,7 +60,7 @@ def read_header(path: File, reading: Reading = DEFAULT) -> Header:
             size = (width, height) if _orientation(image) >= 5 else (height, width)
             transparent = image.mode in TRANSPARENT or "transparency" in image.info
             kept = transparent and reading.alpha == "keep"
-            channels = (1 if image.mode in GREY else 3) + kept
+            channels = (1 if image.mode in GRAY else 3) + kept
             more = not reading.pages_are_channels and getattr(image, "is_animated", False)
             count = len(pages) if reading.pages_are_channels else 1
             return Header(size, channels * count, _kind(image), transparent and not kept, bool(more))

@@ -1,4 +1,4 @@
-"""A split of a data set as something that gives normalised, augmented batches, from memory or from files alike."""
+"""A split of a data set as something that gives normalized, augmented batches, from memory or from files alike."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ class Batch:
     """Images as an encoder wants them."""
 
     images: Tensor
-    """float32 (B, C, H, W), normalised by the data set's mean and standard deviation."""
+    """float32 (B, C, H, W), normalized by the data set's mean and standard deviation."""
     labels: Tensor
-    """int64 (B,); -1 where unlabelled."""
+    """int64 (B,); -1 where unlabeled."""
     ids: Tensor
     """int64 (B,): stable sample ids, the key of all randomness of a sample."""
 
@@ -41,7 +41,7 @@ class ImageSet:
     rows: Tensor
     """Where the images are in `pixels`: int64 (N,)."""
     labels: Tensor
-    """int64 (N,); -1 where unlabelled."""
+    """int64 (N,); -1 where unlabeled."""
     ids: Tensor
     """int64 (N,): row in the whole data set as listed, the same in every split and subset."""
     names: Sequence[str]
@@ -65,7 +65,7 @@ class ImageSet:
         return max(1, min(256, 256 * 224**2 // (height * width)))
 
     def raw(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """Images at the encoder's size, float32 (B, C, H, W) in 0..1, neither normalised nor augmented.
+        """Images at the encoder's size, float32 (B, C, H, W) in 0..1, neither normalized nor augmented.
 
         Raises:
             UserError: a file cannot be read any more.
@@ -152,7 +152,7 @@ class _Prepare:
 
 
 def room(*shape: int) -> Tensor:
-    """Uninitialised float32 memory of this shape, in huge pages where the system has them: NumPy asks for them, torch
+    """Uninitialized float32 memory of this shape, in huge pages where the system has them: NumPy asks for them, torch
     does not, and the first touch of as many small pages is an eighth of the time of reading JPEGs to 224 pixels.
     """
     # As torch does, begin at 64 bytes: the order of sums in a matrix product may depend on it.

@@ -1,6 +1,6 @@
 """What is known of images that show parts of their class: which, and where.
 
-Letters: N images, k classes, L parts a class, P = k · L parts in all.
+Letters: N images, k classes, L parts per class, P = k · L parts in all.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class Dataset:
     pretrain: ImageSet
     """What pretraining may see: all images neither in val nor in a test, nor twins of such; all if transductive."""
     train: ImageSet | None
-    """Labelled training images; None where there are no labels."""
+    """Labeled training images; None where there are no labels."""
     val: ImageSet | None
     """Validation images; None where there are none."""
     tests: dict[str, ImageSet]
@@ -85,7 +85,7 @@ def load_data(
 
     Args:
         config: where it is and in which format it is wanted.
-        labels: whether class labels are needed. Without, unlabelled images will do; labels that are there still
+        labels: whether class labels are needed. Without, unlabeled images will do; labels that are there still
             decide the splits, so that pretraining never sees an image that a later comparison tests on.
         progress: show a progress bar while files are decoded.
         given: taken instead of what `config.data` names: a torch Dataset, several by split, {"train": ..., "test":
@@ -125,8 +125,8 @@ def load_data(
         fingerprint=fingerprint(digests, source.labels, plan.splits, *stored_as),
         notes=source.notes + notes + plan.notes(labels_wanted=labels),
         bad_files=(*source.damaged, *bad.values()),
-        groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(TRAIN)]),
-        val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labelled(VAL)]),
+        groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(TRAIN)]),
+        val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(VAL)]),
         parts=source.parts,
     )
 

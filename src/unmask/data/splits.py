@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.data.sources.source import TEST, TRAIN, UNASSIGNED, UNLABELLED, VAL
+from unmask.data.sources.source import TEST, TRAIN, UNASSIGNED, UNLABELED, VAL
 from unmask.randomness import permutation
 
 
@@ -18,20 +18,20 @@ def assign_splits(
 ) -> NDArray[np.str_]:
     """The split of every image.
 
-    What the source gives stays. Where it gives no test split, `test_share` of the labelled images with no split or in
+    What the source gives stays. Where it gives no test split, `test_share` of the labeled images with no split or in
     training become one; where it gives no validation split, `val_share` of what then is left for training do.
-    Unlabelled images with no split are for training (that is, pretraining) only.
+    Unlabeled images with no split are for training (that is, pretraining) only.
 
     Args:
-        labels: class of each image, -1 where unlabelled, (N,).
-        given: train, val, test, unlabelled or "" (no split), (N,).
+        labels: class of each image, -1 where unlabeled, (N,).
+        given: train, val, test, unlabeled or "" (no split), (N,).
         groups: group of each image, (N,). Images of one group stay together.
         val_share: in (0, 1).
         test_share: in (0, 1).
         seed: seed of the draw.
 
     Returns:
-        One of train, val, test, unlabelled for each image, (N,).
+        One of train, val, test, unlabeled for each image, (N,).
     """
     splits = given.copy()
     for name, share in ((TEST, test_share), (VAL, val_share)):
@@ -73,8 +73,8 @@ def draw(
 def _with_their_groups(
     rows: NDArray[np.int64], groups: NDArray[np.int64], splits: NDArray[np.str_]
 ) -> NDArray[np.int64]:
-    """The rows and the unlabelled images of their groups."""
-    return np.flatnonzero(np.isin(groups, groups[rows]) & np.isin(splits, (UNASSIGNED, TRAIN, UNLABELLED)))
+    """The rows and the unlabeled images of their groups."""
+    return np.flatnonzero(np.isin(groups, groups[rows]) & np.isin(splits, (UNASSIGNED, TRAIN, UNLABELED)))
 
 
 def _majority(labels: NDArray[np.int64], member: NDArray[np.int64], units: int) -> NDArray[np.int64]:

@@ -77,9 +77,9 @@ def _float_moments(plane: Tensor, rows: Tensor, bounds: tuple[float, float]) -> 
     """The same for floats, in two passes."""
     n = len(rows) * plane.shape[1] * plane.shape[2]
 
-    def total(centre: float, power: int) -> float:
+    def total(center: float, power: int) -> float:
         chunks = (plane[chunk].clamp(*bounds).numpy().astype(np.float64) for chunk in rows.split(CHUNK))
-        return math.fsum(float(v) for x in chunks for v in ((x.reshape(len(x), -1) - centre) ** power).sum(1))
+        return math.fsum(float(v) for x in chunks for v in ((x.reshape(len(x), -1) - center) ** power).sum(1))
 
     mean = total(0.0, 1) / n
     return mean, total(mean, 2) / n

@@ -1,4 +1,4 @@
-"""Labelled subsets for label-efficiency curves: stratified, nested over budgets, drawn from a seed."""
+"""Labeled subsets for label-efficiency curves: stratified, nested over budgets, drawn from a seed."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ def nested_subsets(
     one, so that as few groups as possible are touched and nesting still holds.
 
     Args:
-        labels: class of each image, -1 where unlabelled, int64 (N,).
-        budgets: images a class.
+        labels: class of each image, -1 where unlabeled, int64 (N,).
+        budgets: images per class.
         seed: seed of the draw.
         groups: group of each image, int64 (N,).
         classes: names of the classes, for messages.
@@ -58,6 +58,6 @@ def _require_enough(ordered: dict[int, np.ndarray], budget: int, classes: Sequen
     if len(rows) < budget:
         name = classes[label] if label < len(classes) else f"{label}"
         raise UserError(
-            f"budgets: {budget} labelled images a class are wanted, but class {name} has {len(rows)} training images: "
+            f"budgets: {budget} labeled images per class are wanted, but class {name} has {len(rows)} training images: "
             f"the largest possible budget is {len(rows)}"
         )

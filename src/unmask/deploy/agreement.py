@@ -22,7 +22,7 @@ class Reference:
 
     stored: Tensor
     """Pixel values as stored in files, float32 (5, C, H, W)."""
-    normalised: Tensor
+    normalized: Tensor
     """What the encoder sees, as evaluation prepares it."""
     outputs: Tensor
     """Logits, or pooled features, in float32."""
@@ -40,11 +40,11 @@ def reference(trained: Trained, data: str | None) -> Reference:
     except UserError as error:
         raise UserError(f"no images to check the export with: {error}; `data` names others") from None
     order = torch.arange(max(SIZES)) % len(images)
-    normalised = next(iter(images.batches(order, len(order)))).images
+    normalized = next(iter(images.batches(order, len(order)))).images
     low, high = trained.card.format.value_range
     stored = images.raw(order) * (high - low) + low
     stored = stored if trained.card.format.kind == "float32" else stored.round()
-    return Reference(stored, normalised, trained.model.cpu()(normalised))
+    return Reference(stored, normalized, trained.model.cpu()(normalized))
 
 
 def require_agreement(

@@ -1,4 +1,4 @@
-"""Features of any images, as probes and nearest neighbours get them."""
+"""Features of any images, as probes and nearest neighbors get them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def embed(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Embedded:
-    """Write path, label (if any) and features f0, f1, ..., a row an image; or arrays features, path and label (.npz).
+    """Write path, label (if any) and features f0, f1, ..., a row per image; or arrays features, path and label (.npz).
 
     Args:
         run: folder of a pretraining, a fine-tuned run or one from scratch.

@@ -39,9 +39,9 @@ def export(
     to: Format,
     out: str | PathLike[str] | None = None,
     *,
-    inputs: Literal["stored", "normalised"] = "stored",
+    inputs: Literal["stored", "normalized"] = "stored",
     data: str | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     push_to_hub: str | None = None,
     public: bool = False,
     overwrite: bool = False,
@@ -52,9 +52,9 @@ def export(
         run: folder of pretrain, finetune or scratch.
         to: timm, safetensors, onnx or torch-export.
         out: folder. Default: export-FORMAT in the run folder.
-        inputs: for graphs. stored: pixel values as in files; normalised: what the encoder sees.
+        inputs: for graphs. stored: pixel values as in files; normalized: what the encoder sees.
         data: images for the check. Default: the run's own.
-        licence: of the weights, for the model card.
+        license: of the weights, for the model card.
         push_to_hub: repository to upload to.
         public: whether a repository that is created is public.
         overwrite: replace the files of an earlier export; other files in the folder stay.
@@ -64,7 +64,7 @@ def export(
             untouched then.
     """
     require_choice("to", to, FORMATS)
-    require_choice("inputs", inputs, ("stored", "normalised"))
+    require_choice("inputs", inputs, ("stored", "normalized"))
     run = Path(run)
     out = run / f"export-{to}" if out is None else Path(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
@@ -78,22 +78,22 @@ def export(
     trained = read_trained(run)
     if to == "timm":
         require_timm_alone(trained.card)
-    normalised = inputs == "normalised"
+    normalized = inputs == "normalized"
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as name:
         folder = Path(name)
-        difference = _write(trained, to, folder, data, normalised=normalised)
-        text = model_card(trained, to, normalised=normalised, licence=licence, difference=difference)
+        difference = _write(trained, to, folder, data, normalized=normalized)
+        text = model_card(trained, to, normalized=normalized, license=license, difference=difference)
         (folder / README).write_text(text, encoding="utf-8")
         out.mkdir(exist_ok=True)
         files = sorted(file.name for file in folder.iterdir())
         for file in files:
             (folder / file).replace(out / file)
     address = upload(out, files, push_to_hub, public=public) if push_to_hub is not None else None
-    return Exported(out, tuple(files), difference, loading(trained, to, normalised=normalised), address)
+    return Exported(out, tuple(files), difference, loading(trained, to, normalized=normalized), address)
 
 
-def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalised: bool) -> float:
+def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalized: bool) -> float:
     """Write in one form and return the largest difference from the run."""
     expected = reference(trained, data)
     if to == "timm":
@@ -101,5 +101,5 @@ def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, norm
     if to == "safetensors":
         return write_safetensors(trained, folder, expected)
     if to == "onnx":
-        return write_onnx(trained, folder, expected, normalised=normalised)
-    return write_torch_export(trained, folder, expected, normalised=normalised)
+        return write_onnx(trained, folder, expected, normalized=normalized)
+    return write_torch_export(trained, folder, expected, normalized=normalized)

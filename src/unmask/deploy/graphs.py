@@ -29,7 +29,7 @@ def require_onnx() -> None:
         raise UserError(f"to: onnx needs {', '.join(missing)}: pip install 'unmask[onnx]'")
 
 
-def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalised: bool) -> float:
+def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalized: bool) -> float:
     """Write model.onnx and compare it, run by onnxruntime, at batches of 1, 2 and 5. Returns the largest difference.
 
     Raises:
@@ -38,7 +38,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalise
     import onnx
     import onnxruntime
 
-    served, inputs = _served(trained, expected, normalised)
+    served, inputs = _served(trained, expected, normalized)
     output = "logits" if trained.card.classes else "features"
     with _explained(trained, "ONNX"):
         program: Any = torch.onnx.export(
@@ -52,7 +52,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalise
         )
         graph = program.model_proto
     _forget_sources(graph)
-    facts = {"unmask": json.dumps(to_json(trained.card)), "inputs": "normalised" if normalised else "stored"}
+    facts = {"unmask": json.dumps(to_json(trained.card)), "inputs": "normalized" if normalized else "stored"}
     onnx.helper.set_model_props(graph, facts)
     onnx.save_model(graph, str(folder / ONNX))
     options = onnxruntime.SessionOptions()
@@ -65,13 +65,13 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalise
     return require_agreement(network, inputs, expected.outputs, what=ONNX)
 
 
-def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, normalised: bool) -> float:
+def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, normalized: bool) -> float:
     """Write model.pt2, load it, and compare at batches of 1, 2 and 5. Returns the largest difference.
 
     Raises:
         UserError: torch.export cannot trace the network, or a result that differs.
     """
-    served, inputs = _served(trained, expected, normalised)
+    served, inputs = _served(trained, expected, normalized)
     with _explained(trained, "torch.export"):
         program = torch.export.export(served, (inputs[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
         for node in program.graph.nodes:
@@ -92,11 +92,11 @@ def _forget_sources(graph: Any) -> None:
             node.metadata_props.add(key=key, value=value)
 
 
-def _served(trained: Trained, expected: Reference, normalised: bool) -> tuple[nn.Module, Tensor]:
+def _served(trained: Trained, expected: Reference, normalized: bool) -> tuple[nn.Module, Tensor]:
     model = trained.model.to(memory_format=torch.contiguous_format)
     # For use, not for training: PatchNet's activation writes in place, which a graph that wants gradients refuses.
-    served = Served(model, trained.card.format, normalised=normalised).eval().requires_grad_(False)
-    return served, expected.normalised if normalised else expected.stored
+    served = Served(model, trained.card.format, normalized=normalized).eval().requires_grad_(False)
+    return served, expected.normalized if normalized else expected.stored
 
 
 @contextmanager

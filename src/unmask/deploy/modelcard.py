@@ -16,32 +16,32 @@ from unmask.wording import plural
 README = "README.md"
 
 
-def model_card(trained: Trained, to: Format, *, normalised: bool, licence: str | None, difference: float) -> str:
+def model_card(trained: Trained, to: Format, *, normalized: bool, license: str | None, difference: float) -> str:
     """The page as Markdown, with the header that the Hugging Face hub reads."""
     classifier = bool(trained.card.classes)
     kind = "Image classifier" if classifier else "Image encoder (pooled features)"
     start = trained.run.config.init
     origin = f"started from {_last(start)}" if start else "started from random weights"
     parts = [
-        _header(trained, to, licence),
+        _header(trained, to, license),
         f"# {trained.run.folder.resolve().name}: {trained.card.encoder.encoder}",
         f"{kind}, {origin}, trained with unmask {_version(trained)}. Exported as {to}; on real images its output was "
         f"within {difference:.1g} of the run's.",
         "## Data\n\n" + _data(trained),
         "## Measured\n\n" + _measured(trained),
-        "## Input\n\n" + _input(trained, to, normalised),
-        f"## Load\n\nIn this folder:\n\n```python\n{loading(trained, to, normalised=normalised)}```",
+        "## Input\n\n" + _input(trained, to, normalized),
+        f"## Load\n\nIn this folder:\n\n```python\n{loading(trained, to, normalized=normalized)}```",
         "## Recipe\n\n```json\n" + json.dumps(_recipe(trained), indent=1) + "\n```",
-        "## Licence\n\n" + (licence or "None is stated yet: whoever publishes these weights says which."),
+        "## License\n\n" + (license or "None is stated yet: whoever publishes these weights says which."),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def loading(trained: Trained, to: Format, *, normalised: bool) -> str:
+def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
     """Python that loads the export, to be run in its folder."""
     card = trained.card
     shape = (1, *card.format.shape)
-    images = "what the encoder sees, see Input" if normalised else "pixel values as stored"
+    images = "what the encoder sees, see Input" if normalized else "pixel values as stored"
     output = "logits" if card.classes else "features"
     if to == "timm":
         return (
@@ -68,9 +68,9 @@ def loading(trained: Trained, to: Format, *, normalised: bool) -> str:
     )
 
 
-def _header(trained: Trained, to: Format, licence: str | None) -> str:
+def _header(trained: Trained, to: Format, license: str | None) -> str:
     task = "image-classification" if trained.card.classes else "image-feature-extraction"
-    lines = [f"license: {licence or 'other'}", f"pipeline_tag: {task}"]
+    lines = [f"license: {license or 'other'}", f"pipeline_tag: {task}"]
     if to == "timm":
         lines.append("library_name: timm")
     return "---\n" + "\n".join([*lines, "tags:", "- unmask"]) + "\n---"
@@ -82,7 +82,7 @@ def _data(trained: Trained) -> str:
     fingerprint = facts.fingerprint if facts is not None else "not recorded"
     lines = [f"- data set: {_last(trained.data.data)} (fingerprint {fingerprint})"]
     lines += [f"- pretrained on {facts.images} images without labels"] if facts is not None and facts.images else []
-    lines += [f"- {result.labelled_images} labelled training images"] if result is not None else []
+    lines += [f"- {result.labeled_images} labeled training images"] if result is not None else []
     lines += [f"- classes: {', '.join(trained.card.classes)}"] if trained.card.classes else []
     return "\n".join(lines)
 
@@ -110,7 +110,7 @@ def _pretraining(trained: Trained) -> str:
     )
 
 
-def _input(trained: Trained, to: Format, normalised: bool) -> str:
+def _input(trained: Trained, to: Format, normalized: bool) -> str:
     wanted = trained.card.format
     channels, height, width = wanted.shape
     low, high = wanted.value_range
@@ -122,7 +122,7 @@ def _input(trained: Trained, to: Format, normalised: bool) -> str:
         f"- then (x - mean) / std with mean {list(wanted.mean)} and std {list(wanted.std)}",
     ]
     if to in ("onnx", "torch-export"):
-        inside = "the caller does all of this" if normalised else "the graph does the last two steps itself"
+        inside = "the caller does all of this" if normalized else "the graph does the last two steps itself"
         lines.append(f"- {inside}: it takes float32 [batch, {channels}, {height}, {width}], any batch")
     return "\n".join(lines)
 

@@ -26,16 +26,16 @@ class Predicted:
     out: Path
     images: int
     right: int
-    labelled: int
+    labeled: int
     left_out: int
 
     @property
     def accuracy(self) -> float | None:
-        """Share of right predictions among the labelled images; None without any."""
-        return self.right / self.labelled if self.labelled else None
+        """Share of right predictions among the labeled images; None without any."""
+        return self.right / self.labeled if self.labeled else None
 
     def __str__(self) -> str:
-        score = f"; right on {self.right} of {self.labelled} labelled ({self.accuracy:.1%})" if self.labelled else ""
+        score = f"; right on {self.right} of {self.labeled} labeled ({self.accuracy:.1%})" if self.labeled else ""
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         return f"{self.out}: {self.images} images{score}{skipped}"
 
@@ -50,7 +50,7 @@ def predict(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Predicted:
-    """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row an image.
+    """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row per image.
 
     Args:
         run: folder of a fine-tuned run or one from scratch.
@@ -86,7 +86,7 @@ def predict(
         out=out,
         images=len(outputs.rows),
         right=sum(bool(truth[i] == predicted[i]) for i in known),
-        labelled=len(known),
+        labeled=len(known),
         left_out=len(dataset.bad_files) + len(images) - len(outputs.rows),
     )
 

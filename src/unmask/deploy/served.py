@@ -10,7 +10,7 @@ class Served(nn.Module):
     """y = model((clip((x - low) / (high - low)) - mean) / std), for pixel values x as stored in files, (B, C, H, W).
 
     (low, high) is the format's value range, (0, 255) for 8 bits; clipping only where the run clipped. With
-    `normalised`, x is what the encoder sees, and y = model(x).
+    `normalized`, x is what the encoder sees, and y = model(x).
     """
 
     low: Tensor
@@ -18,10 +18,10 @@ class Served(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, wanted: ImageFormat, *, normalised: bool) -> None:
+    def __init__(self, model: nn.Module, wanted: ImageFormat, *, normalized: bool) -> None:
         super().__init__()
         self.model = model
-        self.normalised = normalised
+        self.normalized = normalized
         self.format = wanted
         low, high = wanted.value_range
         self.register_buffer("low", torch.tensor(low))
@@ -32,7 +32,7 @@ class Served(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) to (B, classes), or (B, features) without a classifier."""
-        if self.normalised:
+        if self.normalized:
             return self.model(images)
         shares = (images - self.low) / self.span
         shares = shares.clamp(0.0, 1.0) if self.format.clipped else shares

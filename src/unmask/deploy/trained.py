@@ -35,5 +35,5 @@ def read_trained(folder: Path) -> Trained:
         raise UserError(f"{folder}: no such folder; give the folder of a finished run")
     run = read_training(folder)
     found = load_model(folder)
-    precision = run.config.recipe.optimiser.precision
+    precision = run.config.recipe.optimizer.precision
     return Trained(run=run, model=found.module, card=found.card, data=run.config.data, precision=precision)

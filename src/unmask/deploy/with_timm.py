@@ -54,7 +54,7 @@ def write_timm(trained: Trained, folder: Path, expected: Reference) -> float:
     for what, model in loaded.items():
         network = model.eval()
         with torch.no_grad():
-            worst = max(worst, require_agreement(network, expected.normalised, expected.outputs, what=what))
+            worst = max(worst, require_agreement(network, expected.normalized, expected.outputs, what=what))
     return worst
 
 
@@ -109,7 +109,7 @@ def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> fl
     write_json(folder / "card.json", trained.card)
     module = load_model(folder / WEIGHTS).module
     with torch.no_grad():
-        return require_agreement(module, expected.normalised, expected.outputs, what=WEIGHTS)
+        return require_agreement(module, expected.normalized, expected.outputs, what=WEIGHTS)
 
 
 def call_of_timm(card: Card, weights: str) -> str:

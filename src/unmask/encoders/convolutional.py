@@ -61,7 +61,7 @@ class DenseEncoder(nn.Module):
 
     @torch.no_grad()
     def _probe(self, image_size: tuple[int, int]) -> list[torch.Size]:
-        """Shapes of the stages, from one masked pass: an operation that is not honoured is found before training."""
+        """Shapes of the stages, from one masked pass: an operation that is not honored is found before training."""
         like = next(p for p in self.model.parameters() if p.ndim == 4)  # the first convolution
         with evaluating(self.model):
             images = torch.zeros(1, like.shape[1], *image_size, device=like.device, dtype=like.dtype)

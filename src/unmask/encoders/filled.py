@@ -74,7 +74,7 @@ class FilledEncoder(nn.Module):
 
 
 def _stages(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """Stage maps [B, C, h, w]; the last one is the model's final, normalised output where it has the same size."""
+    """Stage maps [B, C, h, w]; the last one is the model's final, normalized output where it has the same size."""
     final, maps = model.forward_intermediates(images)  # type: ignore[operator]
     maps = list(maps)
     if final.ndim == 4 and final.shape == maps[-1].shape:

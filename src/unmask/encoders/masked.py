@@ -32,7 +32,7 @@ def masked_encoder(
 
     Raises:
         UserError: image size not divisible by the cell (nearest sizes are proposed), a cell finer than the first
-            stride, no spatial features, or an operation that cannot honour a mask (model, module and operation are
+            stride, no spatial features, or an operation that cannot honor a mask (model, module and operation are
             named).
     """
     if execution not in EXECUTIONS:

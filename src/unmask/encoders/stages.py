@@ -75,7 +75,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def explain(model: nn.Module, error: Exception, *, done: str = "masked", mend: str = "choose another encoder") -> str:
+def explain(model: nn.Module, error: Exception, *, done: str = "masked", fix: str = "choose another encoder") -> str:
     """Name model, module and operation; the module is the innermost one on the traceback."""
     paths = {id(module): path for path, module in model.named_modules()}
     where = ""
@@ -85,4 +85,4 @@ def explain(model: nn.Module, error: Exception, *, done: str = "masked", mend: s
         if isinstance(module, nn.Module) and paths.get(id(module)):
             where = f"{paths[id(module)]} ({type(module).__name__})"
         trace = trace.tb_next
-    return f"encoder = {type(model).__name__}: module {where} cannot be {done}: {error}; {mend}"
+    return f"encoder = {type(model).__name__}: module {where} cannot be {done}: {error}; {fix}"

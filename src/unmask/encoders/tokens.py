@@ -31,7 +31,7 @@ TOKEN_MODELS = (VisionTransformer, Eva, Beit, VisionTransformerRelPos)
 class TokenEncoder(nn.Module):
     """A ViT on visible tokens; its maps are the outputs of a few blocks, scattered to the patch grid.
 
-    The last map is the model's final normalised output; up to three earlier ones come from evenly spaced blocks.
+    The last map is the model's final normalized output; up to three earlier ones come from evenly spaced blocks.
     """
 
     execution = "tokens"
@@ -175,7 +175,7 @@ def _patch_side(model: nn.Module, image_size: tuple[int, int]) -> int:
     proj = getattr(embed, "proj", None)
     if not isinstance(proj, nn.Conv2d) or proj.kernel_size != proj.stride or proj.kernel_size[0] != proj.kernel_size[1]:
         raise UserError(
-            f"encoder = {_name(model)} mixes pixels of neighbouring patches before its tokens: choose another"
+            f"encoder = {_name(model)} mixes pixels of neighboring patches before its tokens: choose another"
         )
     if isinstance(getattr(model, "patch_drop", None), nn.Module) and getattr(model.patch_drop, "prob", False):
         raise UserError("encoder_options: patch_drop_rate must be 0, the mask already drops patches")

@@ -1,1 +1,1 @@
-"""Scores of a network on one set of images: metrics, probes, nearest neighbours, rank of features."""
+"""Scores of a network on one set of images: metrics, probes, nearest neighbors, rank of features."""

@@ -1,4 +1,4 @@
-"""k nearest neighbours on frozen features: what an encoder knows before a single weight is trained."""
+"""k nearest neighbors on frozen features: what an encoder knows before a single weight is trained."""
 
 import torch
 from torch.nn.functional import normalize
@@ -26,8 +26,8 @@ def knn_predict(
         train_labels: class indices, shape (M,).
         features: images to classify, shape (N, D).
         classes: number of classes K.
-        k: neighbours that vote.
-        temperature: T > 0; the smaller, the more the nearest neighbour decides.
+        k: neighbors that vote.
+        temperature: T > 0; the smaller, the more the nearest neighbor decides.
 
     Returns:
         Shares that sum to 1, shape (N, K). They go into `classification_metrics` as log shares.

@@ -1,4 +1,4 @@
-"""Scores of a classifier on labelled images."""
+"""Scores of a classifier on labeled images."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from unmask.runs.records import ClassScores, Scores
 def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> Scores:
     """Accuracy, balanced accuracy, macro-F1, AUROC, a table of classes and the confusion matrix.
 
-    Classes without a labelled image have no recall (None) and do not count in the balanced accuracy. Macro-F1 is over
-    the classes that are labelled or predicted (scikit-learn's convention). AUROC is one class against the rest, its
+    Classes without a labeled image have no recall (None) and do not count in the balanced accuracy. Macro-F1 is over
+    the classes that are labeled or predicted (scikit-learn's convention). AUROC is one class against the rest, its
     scores the softmax of the logits, averaged over the classes that have both kinds of images; None if there is none.
 
     Args:
@@ -26,7 +26,7 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
         classes: the K names.
 
     Raises:
-        UserError: there is no image, the shapes do not match, or a score is not a number.
+        UserError: there is not an image, the shapes do not match, or a score is not a number.
     """
     truth, probabilities = _checked(logits, labels, len(classes))
     # The first of equal scores wins, as in torch.argmax on the logits themselves.
@@ -50,7 +50,7 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
 
 def _checked(logits: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     if labels.numel() == 0:
-        raise UserError("there is no image to score: give the split at least one labelled image")
+        raise UserError("there is not an image to score: give the split at least one labeled image")
     if logits.shape != (labels.numel(), k):
         raise UserError(f"scores of shape {tuple(logits.shape)} for {labels.numel()} labels and {k} classes")
     probabilities = torch.softmax(logits.detach().cpu().double(), dim=1).numpy()

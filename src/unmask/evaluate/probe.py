@@ -34,7 +34,7 @@ def linear_probe(
     val_labels: torch.Tensor | None = None,
     strengths: Sequence[float] = STRENGTHS,
 ) -> Probe:
-    """Fit multinomial logistic regression (L2, lbfgs) on features standardised with the training images' statistics.
+    """Fit multinomial logistic regression (L2, lbfgs) on features standardized with the training images' statistics.
 
     C is the candidate with the highest validation accuracy, the smallest of equals; without validation data it is the
     middle candidate. Test labels are never seen.

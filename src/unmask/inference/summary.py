@@ -21,10 +21,10 @@ from unmask.runs.comparison import BestScratch, Score, Settings, Summary, TrialR
 from unmask.wording import plural
 
 
-def summarise(
+def summarize(
     config: CompareConfig, scores: Sequence[Score], *, ensembles: Ensembles | None = None, notes: Sequence[str] = ()
 ) -> Summary:
-    """Summarise the finished trials of a comparison. A pure function; unfinished comparisons are fine.
+    """Summarize the finished trials of a comparison. A pure function; unfinished comparisons are fine.
 
     Args:
         config: arms and budgets in the order of the report, the first budget tested at the full level; the smallest
@@ -59,10 +59,10 @@ def summarise(
     )
 
 
-def summarise_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Summary:
+def summarize_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Summary:
     """The summary of an unfinished comparison, which says so."""
     note = f"Unfinished: {plural(len(trials), 'trial')} so far. Every figure on this page is preliminary."
-    return summarise(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
+    return summarize(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
 
 
 def _verdicts(table: Table, split: str, best: Mapping[int, str | None], config: CompareConfig) -> list[Verdict]:

@@ -12,7 +12,7 @@ Column = tuple[str, int, str, str]
 Table = dict[Column, dict[Key, float]]
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "knn_accuracy")
-"""What a trial is scored by. Only probes have the last: the accuracy of nearest neighbours on the probe's features."""
+"""What a trial is scored by. Only probes have the last: the accuracy of nearest neighbors on the probe's features."""
 
 
 def table_of(scores: Iterable[Score]) -> Table:

@@ -61,7 +61,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Place:
-    """What was compared: labels a class, split, and the arm that is the baseline."""
+    """What was compared: labels per class, split, and the arm that is the baseline."""
 
     budget: int
     split: str

@@ -29,21 +29,21 @@ def multiview() -> Recipe:
     still = AugmentConfig(crop_scale=(1.0, 1.0), flip_horizontal=0.0)
     finetune = ClassifyRecipe(
         augment=still,
-        optimiser=OptimiserConfig(steps=300, batch_size=64, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999)),
+        optimizer=OptimiserConfig(steps=300, batch_size=64, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999)),
         head_steps=150,
         head_lr=3e-3,
         encoder_lr_scale=0.1,
         label_smoothing=0.0,
     )
     scratch = replace(finetune, head_steps=0, encoder_lr_scale=1.0)
-    longer = replace(scratch, optimiser=replace(scratch.optimiser, steps=600))
+    longer = replace(scratch, optimizer=replace(scratch.optimizer, steps=600))
     return Recipe(
         encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 128, "stride": 4}),
         pretrain=PretrainRecipe(
             augment=still,
             mask=MaskConfig(cell=4, mask_ratio=0.5),
             target=TargetConfig(target="pixels", decoder="linear", decoder_width=128),
-            optimiser=OptimiserConfig(epochs=12, batch_size=32, lr=6e-3, weight_decay=0.0),
+            optimizer=OptimiserConfig(epochs=12, batch_size=32, lr=6e-3, weight_decay=0.0),
         ),
         finetune=finetune,
         scratch_candidates=(scratch, longer),
@@ -59,13 +59,13 @@ def small_cnn() -> Recipe:
     crop = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
     finetune = ClassifyRecipe(
         augment=crop,
-        optimiser=OptimiserConfig(steps=600, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
+        optimizer=OptimiserConfig(steps=600, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
         head_steps=100,
         head_lr=3e-3,
     )
     scratch = replace(finetune, head_steps=0)
-    longer = replace(scratch, optimiser=replace(scratch.optimiser, steps=1200))
-    slower = replace(longer, optimiser=replace(longer.optimiser, lr=1e-3))
+    longer = replace(scratch, optimizer=replace(scratch.optimizer, steps=1200))
+    slower = replace(longer, optimizer=replace(longer.optimizer, lr=1e-3))
     return Recipe(
         encoder=EncoderConfig(
             encoder="resnet10t",
@@ -75,8 +75,8 @@ def small_cnn() -> Recipe:
         pretrain=PretrainRecipe(
             augment=crop,
             mask=MaskConfig(cell=4, mask_ratio=0.6),
-            target=TargetConfig(target="normalised_pixels", decoder_width=64, decoder_depth=1),
-            optimiser=OptimiserConfig(epochs=10, batch_size=128, lr=2e-3),
+            target=TargetConfig(target="normalized_pixels", decoder_width=64, decoder_depth=1),
+            optimizer=OptimiserConfig(epochs=10, batch_size=128, lr=2e-3),
         ),
         finetune=finetune,
         scratch_candidates=(scratch, longer, slower),
@@ -93,7 +93,7 @@ def masked_resnet50() -> Recipe:
             augment=crop,
             mask=MaskConfig(mask_ratio=0.6),
             target=TargetConfig(decoder_width=256, decoder_depth=2),
-            optimiser=OptimiserConfig(epochs=300, batch_size=1024, lr=8e-4, precision="bf16"),
+            optimizer=OptimiserConfig(epochs=300, batch_size=1024, lr=8e-4, precision="bf16"),
         ),
         layer_decay=0.75,
     )
@@ -108,7 +108,7 @@ def mae_vit_small() -> Recipe:
             augment=crop,
             mask=MaskConfig(mask_ratio=0.75),
             target=TargetConfig(decoder="transformer", decoder_width=256, decoder_depth=4),
-            optimiser=OptimiserConfig(epochs=300, batch_size=1024, lr=6e-4, precision="bf16"),
+            optimizer=OptimiserConfig(epochs=300, batch_size=1024, lr=6e-4, precision="bf16"),
         ),
         layer_decay=0.75,
     )
@@ -117,13 +117,13 @@ def mae_vit_small() -> Recipe:
 def _large(encoder: EncoderConfig, pretrain: PretrainRecipe, layer_decay: float) -> Recipe:
     finetune = ClassifyRecipe(
         augment=replace(pretrain.augment, crop_scale=(0.2, 1.0)),
-        optimiser=OptimiserConfig(steps=5000, batch_size=128, lr=1e-3, betas=(0.9, 0.999), precision="bf16"),
+        optimizer=OptimiserConfig(steps=5000, batch_size=128, lr=1e-3, betas=(0.9, 0.999), precision="bf16"),
         head_steps=200,
         layer_decay=layer_decay,
         mixup=0.2,
     )
     scratch = replace(finetune, head_steps=0, layer_decay=1.0)
-    longer = replace(scratch, optimiser=replace(scratch.optimiser, steps=10000))
+    longer = replace(scratch, optimizer=replace(scratch.optimizer, steps=10000))
     return Recipe(
         encoder=encoder,
         pretrain=pretrain,

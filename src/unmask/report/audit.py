@@ -69,7 +69,7 @@ def headline(differences: Sequence[AuditDifference]) -> str:
         return "What the network looks at, and how many parts of an image are each enough for it."
     pair = (rows[0].model, rows[0].baseline)
     if rows[0].mean is None:
-        return f"No image was recognised clearly enough by both {pair[0]} and {pair[1]} to compare their views."
+        return f"No image was recognized clearly enough by both {pair[0]} and {pair[1]} to compare their views."
     where = f"{rows[0].n} label draws" if over_draws else f"{rows[0].n} images kept for both"
     told = [f"{_compared(rows[0], 'sufficient views')} an image, over {where}"]
     told += [

@@ -15,18 +15,18 @@ class Swatch:
     """An entry of a legend."""
 
     name: str
-    colour: str
+    color: str
     """As #rrggbb."""
     dashed: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.colour):
-            raise UserError(f"colour = {self.colour!r}: expected #rrggbb")
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+            raise UserError(f"color = {self.color!r}: expected #rrggbb")
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A plot. It becomes inline SVG in the page's colours when the page is rendered."""
+    """A plot. It becomes inline SVG in the page's colors when the page is rendered."""
 
     figure: Figure | Path
     """The figure, or the SVG file that it was stored in."""

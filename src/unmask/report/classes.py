@@ -13,7 +13,7 @@ _SHOWN = 24
 
 
 def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
-    """Difference of recall a class with its interval, a row a class, largest gain first.
+    """Difference of recall per class with its interval, a row per class, largest gain first.
 
     Of more than 24 classes the 12 largest gains and the 12 largest losses are shown.
     """
@@ -25,8 +25,8 @@ def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
         axes = figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.9)
         for y, (_, interval) in enumerate(ordered):
-            colour = BLUE if interval.mean >= 0 else VERMILION
-            axes.barh(y, 100 * interval.mean, color=colour, alpha=0.55, height=0.62)
+            color = BLUE if interval.mean >= 0 else VERMILION
+            axes.barh(y, 100 * interval.mean, color=color, alpha=0.55, height=0.62)
             if interval.low is not None and interval.high is not None:
                 axes.plot([100 * interval.low, 100 * interval.high], [y, y], color=INK, linewidth=1)
         axes.set_yticks(range(len(ordered)), [shorten(name) for name, _ in ordered])
@@ -53,8 +53,8 @@ def confusion_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         for i, j in np.argwhere(counts > 0) if k <= 12 else ():
-            colour = "#000000" if shares[i, j] > 0.55 else "#ffffff"
-            axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=10)
+            color = "#000000" if shares[i, j] > 0.55 else "#ffffff"
+            axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=color, fontsize=10)
     return figure
 
 

@@ -33,11 +33,11 @@ def classification_headline(run: ClassificationRun) -> str:
         return "Finished, but nothing was measured: the data have neither validation nor test images."
     names = [name for name in metrics if name != "val"] or list(metrics)
     parts = [f"{percent(metrics[name].accuracy)} % of {describe_split(name)}" for name in names]
-    return f"Right on {', '.join(parts)}, learnt from {plural(run.result.labelled_images, 'labelled image')}."
+    return f"Right on {', '.join(parts)}, learnt from {plural(run.result.labeled_images, 'labeled image')}."
 
 
 def score_rows(run: ClassificationRun) -> list[tuple[str, ...]]:
-    """A row a split: its name and the four scores in per cent."""
+    """A row per split: its name and the four scores in per cent."""
     metrics = run.result.metrics if run.result is not None else {}
     return [
         (describe_split(split), *map(percent, (one.accuracy, one.balanced_accuracy, one.macro_f1, one.auroc)))
@@ -61,7 +61,7 @@ def _confusions(run: ClassificationRun) -> Section:
         caption = f"Confusions on {where}: share of each true class (row), counts written in"
         plates.append(Plate(confusion_map(scores.confusion, [one.name for one in scores.per_class]), alt, caption))
         tables.append(Table(f"Classes on {where}", ("class", "recall, %", "precision, %", "images"), lines))
-    return Section("Classes", plates=plates, folds=[Fold("Recall and precision a class", tables)] if tables else [])
+    return Section("Classes", plates=plates, folds=[Fold("Recall and precision per class", tables)] if tables else [])
 
 
 def _training(run: ClassificationRun) -> Section:

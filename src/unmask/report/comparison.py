@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
-from unmask.inference.summary import summarise_so_far
+from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
 from unmask.report.curves import finetuning, series
@@ -24,7 +24,7 @@ _METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1
 
 def comparison_story(run: ComparisonRun) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
-    summary = run.summary or summarise_so_far(run.config, run.trials)
+    summary = run.summary or summarize_so_far(run.config, run.trials)
     verdicts = summary.verdicts
     headline = verdicts[0].sentence if verdicts else f"No verdict yet: {summary.notes[-1]}"
     sections = [
@@ -71,7 +71,7 @@ def verdict_board(verdicts: Sequence[Verdict], budgets: Sequence[int]) -> Board:
         ]
         rows.append((describe_split(split), rulings))
     primary = {row.budget for row in verdicts if row.primary}
-    columns = [f"{budget} a class{' (primary)' if budget in primary else ''}" for budget in budgets]
+    columns = [f"{budget} per class{' (primary)' if budget in primary else ''}" for budget in budgets]
     return Board("Accuracy, pretrained minus the best scratch arm, points [interval]", columns, rows)
 
 
@@ -87,7 +87,7 @@ def _efficiency(summary: Summary) -> Section:
         alt = f"Accuracy on {describe_split(split)}. " + _spoken(rows, arms, budgets)
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
         plates.append(Plate(figure, alt, f"Accuracy on {describe_split(split)}"))
-    legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in arms]
+    legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
     level = f"{summary.settings.confidence:.0%}"
     intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 % and hold for these test images. "
     intro += "The spread of a line says how much the draw matters."
@@ -104,7 +104,7 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -
         values = [f"{lookup[arm, b]} with {b}" for b in budgets if (arm, b) in lookup]
         if values:
             parts.append(f"{look(arm).title}: {', '.join(values)}")
-    return "; ".join(parts) + " labels a class."
+    return "; ".join(parts) + " labels per class."
 
 
 def _arms(run: ComparisonRun, summary: Summary) -> Section:
@@ -153,9 +153,9 @@ def _score_table(
     metric: str,
     name: str = "accuracy",
 ) -> Table:
-    """A row an arm; the accuracies of neighbours on its features stand below a probe's own."""
+    """A row per arm; the accuracies of neighbors on its features stand below a probe's own."""
     found = {(row.arm, row.metric, row.budget): row for row in summary.means if row.split == split}
-    shown = {metric: "", "knn_accuracy": ", nearest neighbours (kNN)"} if metric == "accuracy" else {metric: ""}
+    shown = {metric: "", "knn_accuracy": ", nearest neighbors (kNN)"} if metric == "accuracy" else {metric: ""}
     rows = []
     for arm, (one, suffix) in product(arms, shown.items()):
         cells = [found.get((arm, one, budget)) for budget in budgets]
@@ -164,7 +164,7 @@ def _score_table(
             counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
     caption = f"{name[0].upper()}{name[1:]} on {describe_split(split)}, %: mean [interval]"
-    return Table(caption, ("arm", *(f"{budget} a class" for budget in budgets), "n"), rows, numeric=True)
+    return Table(caption, ("arm", *(f"{budget} per class" for budget in budgets), "n"), rows, numeric=True)
 
 
 def _differences(summary: Summary) -> Section:
@@ -176,7 +176,7 @@ def _differences(summary: Summary) -> Section:
             continue
         where = describe_split(split)
         alt = f"Paired differences of accuracy on {where}: " + "; ".join(
-            f"{row.arm} against {row.baseline} with {row.budget} labels a class {interval_text(row, points)}"
+            f"{row.arm} against {row.baseline} with {row.budget} labels per class {interval_text(row, points)}"
             for row in rows
         )
         figure = forest(rows, settings.budgets, settings.smallest_effect)
@@ -184,7 +184,7 @@ def _differences(summary: Summary) -> Section:
         tables.append(_difference_table(rows, where))
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
-        f"The grey band, ±{100 * settings.smallest_effect:g}, is the smallest effect that was said to matter."
+        f"The gray band, ±{100 * settings.smallest_effect:g}, is the smallest effect that was said to matter."
     )
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
 
@@ -194,7 +194,7 @@ def _difference_table(rows: Sequence[Difference], where: str) -> Table:
     for row in rows:
         name = row.baseline if row.baseline == row.baseline_arm else f"{row.baseline}: {row.baseline_arm}"
         lines.append((row.arm, name, str(row.budget), interval_text(row, points), str(row.n), row.method))
-    columns = ("arm", "baseline", "labels a class", "difference [interval]", "n", "method")
+    columns = ("arm", "baseline", "labels per class", "difference [interval]", "n", "method")
     return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
 
 
@@ -213,11 +213,13 @@ def _training(run: ComparisonRun, summary: Summary) -> Section:
         curves = {arm: [series(history, value) for history in trials] for arm, trials in histories.items()}
         shown = {arm: known for arm, trials in curves.items() if (known := [one for one in trials if len(one.steps)])}
         if shown:
-            alt = f"{title} over steps with {budget} labels a class, for {', '.join(look(arm).title for arm in shown)}"
+            alt = (
+                f"{title} over steps with {budget} labels per class, for {', '.join(look(arm).title for arm in shown)}"
+            )
             plates.append(Plate(finetuning(shown, title, scale=scale), alt, title[0].upper() + title[1:]))
     trained = [arm for arm, trials in histories.items() if any(trials)]
-    legend = [Swatch(look(arm).title, look(arm).colour, look(arm).line != "-") for arm in trained]
-    intro = f"Every training with {budget} labels a class (thin) and the mean of each arm (thick)."
+    legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in trained]
+    intro = f"Every training with {budget} labels per class (thin) and the mean of each arm (thick)."
     return Section("Training with labels", intro, legend, plates)
 
 
@@ -237,6 +239,6 @@ def _ensembles(summary: Summary) -> Section:
         "Accuracy of the averaged predictions of an arm's trainings minus their mean accuracy. An encoder that "
         "captured every feature has little to gain from an ensemble."
     )
-    columns = ("arm", "labels a class", "images", "mean, %", "ensemble, %", "gap, points")
+    columns = ("arm", "labels per class", "images", "mean, %", "ensemble, %", "gap, points")
     table = Table("Single trainings and their average", columns, rows, numeric=True)
     return Section("Ensemble gap", intro, tables=[table] if rows else [])

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, look
+from unmask.report.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, look
 from unmask.report.svg import blank, style
 from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
 
@@ -40,16 +40,16 @@ def pretraining_loss(runs: Mapping[str, Sequence[Row]]) -> Figure:
     with style():
         figure = blank()
         axes = figure.add_subplot()
-        for rows, colour in zip(runs.values(), _cycle(len(runs)), strict=True):
+        for rows, color in zip(runs.values(), _cycle(len(runs)), strict=True):
             baseline = series(rows_of(TrainingRow, rows), lambda row: row.baseline)
             for curve, line in ((training_loss(rows), "-"), (baseline, "--")):
-                axes.plot(*_thin(curve), color=colour, linestyle=line, linewidth=1.3)
+                axes.plot(*_thin(curve), color=color, linestyle=line, linewidth=1.3)
             looks = series(rows_of(ValidationRow, rows), lambda row: row.val_loss)
-            axes.plot(*looks, color=colour, marker="o", linestyle=":", linewidth=1)
+            axes.plot(*looks, color=color, marker="o", linestyle=":", linewidth=1)
         axes.set_xlabel("step")
         axes.set_ylabel("reconstruction loss")
         axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
@@ -58,13 +58,13 @@ def monitor(runs: Mapping[str, Curve], title: str) -> Figure:
     with style():
         figure = blank()
         axes = figure.add_subplot()
-        for (name, curve), colour in zip(runs.items(), _cycle(len(runs)), strict=True):
+        for (name, curve), color in zip(runs.items(), _cycle(len(runs)), strict=True):
             thin = _thin(curve)
-            axes.plot(*thin, color=colour, marker="o" if len(thin.steps) < 30 else None, linewidth=1.3, label=name)
+            axes.plot(*thin, color=color, marker="o" if len(thin.steps) < 30 else None, linewidth=1.3, label=name)
         axes.set_xlabel("step")
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
@@ -82,18 +82,18 @@ def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: floa
         for arm, curves in trials.items():
             seen = look(arm)
             for steps, values in curves:
-                axes.plot(steps, scale * values, color=seen.colour, alpha=0.25, linewidth=0.7)
+                axes.plot(steps, scale * values, color=seen.color, alpha=0.25, linewidth=0.7)
             steps, values = _average(curves)
             marker = seen.marker if len(steps) < 12 else None
-            axes.plot(steps, scale * values, color=seen.colour, linestyle=seen.line, marker=marker)
+            axes.plot(steps, scale * values, color=seen.color, linestyle=seen.line, marker=marker)
         axes.set_xlabel("step")
         axes.set_ylabel(title)
-        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
-def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """The colours that `pretraining_loss` and `monitor` give to runs of these names, in order."""
+def colors_of(names: Sequence[str]) -> dict[str, str]:
+    """The colors that `pretraining_loss` and `monitor` give to runs of these names, in order."""
     return dict(zip(names, _cycle(len(names)), strict=True))
 
 
@@ -102,7 +102,7 @@ def _cycle(n: int) -> list[str]:
 
 
 def _thin(curve: Curve) -> Curve:
-    """At most 300 points: means over equal runs of neighbours, so that spikes are softened, never dropped."""
+    """At most 300 points: means over equal runs of neighbors, so that spikes are softened, never dropped."""
     if len(curve.steps) <= _POINTS:
         return curve
     groups = np.array_split(np.arange(len(curve.steps)), _POINTS)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from unmask.config import JUDGED
 from unmask.inference.baseline import BEST
-from unmask.report.palette import BLUE, GREY, INK, look
+from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
 from unmask.runs.comparison import Difference, Mean
 from unmask.runs.records import Interval
@@ -15,12 +15,12 @@ from unmask.wording import plural
 
 
 def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -> Figure:
-    """Accuracy against labels a class, a line an arm, with intervals.
+    """Accuracy against labels per class, a line per arm, with intervals.
 
     Args:
         means: rows of one split and metric.
         arms: lines in order; the first is drawn on top.
-        budgets: labels a class; they stand at equal distances.
+        budgets: labels per class; they stand at equal distances.
     """
     ordered = sorted(budgets)
     with style():
@@ -35,27 +35,27 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
             _line_with_intervals(axes, x, [rows[budget] for budget in shown], arm)
         axes.set_xticks(range(len(ordered)), [str(budget) for budget in ordered])
         axes.set_xlim(-0.5, len(ordered) - 0.5)
-        axes.set_xlabel("labels a class")
+        axes.set_xlabel("labels per class")
         axes.set_ylabel("accuracy, %")
         axes.set_ylim(*_per_cent(axes.get_ylim()))
-        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
 def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
-    """Accuracy of every arm at one budget, with intervals, a row an arm."""
+    """Accuracy of every arm at one budget, with intervals, a row per arm."""
     rows = {row.arm: row for row in means}
     shown = [arm for arm in arms if arm in rows]
     with style():
         figure = blank(height=70 + 26 * len(shown))
         axes = figure.add_subplot()
         for y, arm in enumerate(shown):
-            _dot(axes, y, rows[arm], look(arm).colour, look(arm).marker)
+            _dot(axes, y, rows[arm], look(arm).color, look(arm).marker)
         axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlabel("accuracy, %")
         axes.set_xlim(*_per_cent(axes.get_xlim()))
-        axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.8)
+        axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
@@ -79,11 +79,11 @@ def forest(differences: Sequence[Difference], budgets: Sequence[int], smallest_e
     with style():
         figure = blank(height=64 + 21 * y)
         axes = figure.add_subplot()
-        axes.axvspan(-100 * smallest_effect, 100 * smallest_effect, color=GREY, alpha=0.18, linewidth=0)
+        axes.axvspan(-100 * smallest_effect, 100 * smallest_effect, color=GRAY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=INK, linewidth=0.9)
         for position, _, row in places:
             best = row.baseline == BEST
-            _dot(axes, position, row, BLUE if best else look(row.baseline).colour, "D" if best else "o")
+            _dot(axes, position, row, BLUE if best else look(row.baseline).color, "D" if best else "o")
         axes.set_yticks(
             [position for position, _, _ in places] + [position for position, _ in groups],
             [name for _, name, _ in places] + [name for _, name in groups],
@@ -112,13 +112,13 @@ def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Interval
     seen = look(arm)
     # Not clipped: a marker on the border of the axes, at 100 %, is drawn whole.
     means = [100 * row.mean for row in rows]
-    axes.plot(x, means, color=seen.colour, marker=seen.marker, linestyle=seen.line, zorder=3, clip_on=False)
+    axes.plot(x, means, color=seen.color, marker=seen.marker, linestyle=seen.line, zorder=3, clip_on=False)
     for place, row in zip(x, rows, strict=True):
         if row.low is not None and row.high is not None:
-            axes.plot([place] * 2, [100 * row.low, 100 * row.high], color=seen.colour, linewidth=1.2, alpha=0.8)
+            axes.plot([place] * 2, [100 * row.low, 100 * row.high], color=seen.color, linewidth=1.2, alpha=0.8)
 
 
-def _dot(axes: Axes, y: float, row: Interval, colour: str, marker: str) -> None:
+def _dot(axes: Axes, y: float, row: Interval, color: str, marker: str) -> None:
     if row.low is not None and row.high is not None:
-        axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=2)
-    axes.plot([100 * row.mean], [y], color=colour, marker=marker, markersize=6, linestyle="none", clip_on=False)
+        axes.plot([100 * row.low, 100 * row.high], [y, y], color=color, linewidth=2)
+    axes.plot([100 * row.mean], [y], color=color, marker=marker, markersize=6, linestyle="none", clip_on=False)

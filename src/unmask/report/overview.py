@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from unmask.config import to_json
 from unmask.report.blocks import Plate, Section, Story, Swatch, Table
 from unmask.report.classification import score_rows
-from unmask.report.curves import colours_of, pretraining_loss, training_loss
+from unmask.report.curves import colors_of, pretraining_loss, training_loss
 from unmask.report.pretraining import loss_caption
 from unmask.report.words import flatten
 from unmask.runs.contents import ClassificationRun, PretrainingRun, Run
@@ -38,13 +38,13 @@ def _losses(runs: Sequence[Run]) -> Section:
         return Section("Pretraining side by side")
     rows = {run.name: run.metrics for run in found}
     alt = "Reconstruction loss over steps of " + ", ".join(rows)
-    legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
+    legend = [Swatch(name, color) for name, color in colors_of(list(rows)).items()]
     plate = Plate(pretraining_loss(rows), alt, loss_caption(found))
     return Section("Pretraining side by side", "", legend, [plate])
 
 
 def _settings(runs: Sequence[Run], kinds: Sequence[str]) -> Section:
-    """The fields in which runs of one kind differ, a column a run."""
+    """The fields in which runs of one kind differ, a column per run."""
     tables = []
     for kind in dict.fromkeys(kinds):
         group = [run for run, own in zip(runs, kinds, strict=True) if own == kind]

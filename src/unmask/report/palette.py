@@ -1,21 +1,21 @@
-"""How an arm looks and what it is called. Colours of Okabe and Ito (2008), told apart by all common colour vision."""
+"""How an arm looks and what it is called. Colors of Okabe and Ito (2008), told apart by all common color vision."""
 
 from dataclasses import dataclass
 
 from unmask.config import ARMS
 
 INK = "#010203"
-"""Colour of axes and text in figures; on the page it becomes the colour of the surrounding text."""
+"""Color of axes and text in figures; on the page it becomes the color of the surrounding text."""
 
 BLUE, SKY, VERMILION, ORANGE = "#0072b2", "#56b4e9", "#d55e00", "#e69f00"
-GREEN, PURPLE, GREY = "#009e73", "#cc79a7", "#8a8a8a"
+GREEN, PURPLE, GRAY = "#009e73", "#cc79a7", "#8a8a8a"
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, line and marker of an arm in figures; its title and explanation in words."""
+    """Color, line and marker of an arm in figures; its title and explanation in words."""
 
-    colour: str
+    color: str
     marker: str
     line: str
     title: str
@@ -29,17 +29,17 @@ _LOOKS = {
     "scratch_compute": (INK, "^", "-"),
     "scratch_masked": (PURPLE, "v", "-"),
     "probe_mrp": (SKY, "o", "--"),
-    "probe_random": (GREY, "x", "--"),
+    "probe_random": (GRAY, "x", "--"),
     "given": (GREEN, "P", "-"),
     "given_mrp": (GREEN, "X", "--"),
 }
-_SPARE = [(colour, marker, "-.") for marker in "*hp<>" for colour in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)]
+_SPARE = [(color, marker, "-.") for marker in "*hp<>" for color in (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)]
 
 
 def look(arm: str) -> Look:
-    """The look of an arm; one without an entry above gets a spare one, one that is not known is grey."""
+    """The look of an arm; one without an entry above gets a spare one, one that is not known is gray."""
     if arm not in ARMS:
-        return Look(GREY, "d", ":", arm, "")
+        return Look(GRAY, "d", ":", arm, "")
     others = [name for name in ARMS if name not in _LOOKS]
     drawn = _LOOKS[arm] if arm in _LOOKS else _SPARE[others.index(arm) % len(_SPARE)]
     return Look(*drawn, ARMS[arm].title, ARMS[arm].meaning)

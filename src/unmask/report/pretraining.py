@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from unmask.report.blocks import Photograph, Plate, Section, Story, Swatch
-from unmask.report.curves import colours_of, monitor, pretraining_loss, series, training_loss
+from unmask.report.curves import colors_of, monitor, pretraining_loss, series, training_loss
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import number
 from unmask.runs.contents import PretrainingRun
@@ -82,11 +82,11 @@ def training_section(runs: Sequence[PretrainingRun]) -> Section:
             last = ", ".join(f"{name} ends at {number(curve.values[-1])}" for name, curve in shown.items())
             caption = f"{title[0].upper()}{title[1:]}: a fall towards zero would mean collapse"
             plates.append(Plate(monitor(shown, title), f"{title} over steps: {last}", caption))
-    legend = [Swatch(name, colour) for name, colour in colours_of(list(rows)).items()]
+    legend = [Swatch(name, color) for name, color in colors_of(list(rows)).items()]
     return Section("Pretraining", "", legend if len(rows) > 1 else [], plates)
 
 
 def _alt(run: PretrainingRun, step: int) -> str:
     return (
-        f"Images, their visible cells and their reconstructions by {run.name} after {step} steps, one column an image"
+        f"Images, their visible cells and their reconstructions by {run.name} after {step} steps, one column per image"
     )

@@ -26,14 +26,14 @@ def class_section(run: ComparisonRun, summary: Summary) -> Section:
         if not rows:
             continue
         where = describe_split(split)
-        alt = f"Difference of recall a class on {where}, in points: " + "; ".join(
+        alt = f"Difference of recall per class on {where}, in points: " + "; ".join(
             f"{name} {points(interval.mean)}" for name, interval in rows
         )
         plates.append(Plate(class_differences(rows), alt, f"Recall on {where}"))
         lines = [(name, interval_text(interval, points), str(interval.n)) for name, interval in rows]
         tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
     intro = (
-        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels a class. "
+        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels per class. "
         "These intervals are not adjusted for the number of classes: read them as a hint, not as a test."
     )
     folds = [Fold("The same as tables", tables)] if tables else []

@@ -54,7 +54,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def inline_svg(document: str, prefix: str, alt: str) -> Markup:
-    """An SVG document as a part of a page: it follows the page's text colour and width.
+    """An SVG document as a part of a page: it follows the page's text color and width.
 
     Args:
         document: what `to_svg` gives.
@@ -89,7 +89,7 @@ def svg_width(document: str) -> float:
 
 
 def _on_page(name: str, value: str, prefix: str) -> str:
-    """The value of an attribute, with ids and references to them prefixed, the page's font, and its text colour."""
+    """The value of an attribute, with ids and references to them prefixed, the page's font, and its text color."""
     if name == "id":
         return f"{prefix}-{value}"
     if name == "href":

@@ -23,7 +23,7 @@ class TrialResult:
     history: tuple[TrainingRow, ...]
     """Steps that were logged; empty for a probe."""
     probe_strength: float | None
-    """The regularisation of a probe, chosen on validation data."""
+    """The regularization of a probe, chosen on validation data."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
-from unmask.config.serialise import require_complete
+from unmask.config.serialize import require_complete
 from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import (

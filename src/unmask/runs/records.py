@@ -74,7 +74,7 @@ class ClassScores:
 
     name: str
     recall: float | None
-    """None without a labelled image."""
+    """None without a labeled image."""
     precision: float | None
     """None where the class is never predicted."""
     images: int
@@ -93,7 +93,7 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
     """Counts, rows the truth, columns the prediction."""
     knn_accuracy: float | None = None
-    """Of a probe: nearest neighbours on the same features."""
+    """Of a probe: nearest neighbors on the same features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class ClassificationResult:
     metrics: dict[str, Scores]
     """By split: "val" and the test sets."""
     seconds: float
-    labelled_images: int
+    labeled_images: int
     """Training images."""
     validation_labels: int
     notes: tuple[str, ...]

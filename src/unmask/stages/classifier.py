@@ -1,4 +1,4 @@
-"""An encoder with a head, with its start weights drawn, and the labelled images that it is trained on."""
+"""An encoder with a head, with its start weights drawn, and the labeled images that it is trained on."""
 
 from torch import nn
 
@@ -21,14 +21,14 @@ def build_classifier(config: ClassifyConfig, data: Dataset) -> nn.Module:
     )
 
 
-def labelled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
-    """The labelled training images: `budget` per class, nested over budgets, or all of them.
+def labeled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
+    """The labeled training images: `budget` per class, nested over budgets, or all of them.
 
     Raises:
         UserError: there are fewer than two classes, or too few images of one.
     """
     if data.train is None or len(data.classes) < 2:
-        raise UserError(f"data: {config.data.data} has {len(data.classes)} labelled classes; training needs at least 2")
+        raise UserError(f"data: {config.data.data} has {len(data.classes)} labeled classes; training needs at least 2")
     if config.budget is None:
         return data.train
     drawn = nested_subsets(data.train.labels, [config.budget], config.subset_seed, data.groups, data.classes)

@@ -32,7 +32,7 @@ def finetune(
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
 ) -> Path:
-    """Fine-tune `config.init` on the labelled images and return the run folder with result.json.
+    """Fine-tune `config.init` on the labeled images and return the run folder with result.json.
 
     `dataset` is taken in place of what `config.data` names, `on_step` is called after each step; see `pretrain`.
 
@@ -109,7 +109,7 @@ def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,
-        labelled_images=outcome.labelled,
+        labeled_images=outcome.labeled,
         validation_labels=len(data.val) if data.val is not None else 0,
         notes=tuple(outcome.notes),
     )

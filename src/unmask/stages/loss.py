@@ -25,7 +25,7 @@ def hiding_grid(config: ClassifyConfig, data: Dataset, model: nn.Module) -> tupl
 
 
 def hide_cells(images: Tensor, ids: Tensor, grid: tuple[int, int], most: float, *, seed: int, step: int) -> Tensor:
-    """Random cells filled with zero, the mean colour: each image hides between no and `most` of its cells."""
+    """Random cells filled with zero, the mean color: each image hides between no and `most` of its cells."""
     keys = ids.numpy()
     share = uniform(seed, "hide", step, keys, 1)[:, 0] * most
     order = uniform(seed, "hidden cells", step, keys, grid[0] * grid[1]).argsort(axis=1).argsort(axis=1)

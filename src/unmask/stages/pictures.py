@@ -1,4 +1,4 @@
-"""Reconstructions of a fixed batch as one PNG: a column an image; rows image, what the encoder saw, reconstruction."""
+"""Reconstructions of a fixed batch as one PNG: a column per image; rows image, what the encoder saw, reconstruction."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from unmask.runs.files import atomic_path
 
 
 def to_display(images: Tensor, normalized: ImageFormat) -> Tensor:
-    """Undo a format's normalisation; [B, C, H, W] → [B, 3, H, W] in [0, 1]. Other channel counts show the first."""
+    """Undo a format's normalization; [B, C, H, W] → [B, 3, H, W] in [0, 1]. Other channel counts show the first."""
     mean, std = normalized.statistics()
     pixels = (images.detach().float().cpu() * std + mean).clamp(0, 1)
     return pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)

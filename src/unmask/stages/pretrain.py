@@ -31,7 +31,7 @@ from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import OnStep, Terms
 from unmask.training.tracking import tracked
-from unmask.weights import card_of, initialise, save_weights
+from unmask.weights import card_of, initialize, save_weights
 
 _PICTURED = 8
 
@@ -90,7 +90,7 @@ class Pretraining:
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
             self.notes = [*data.notes, execution]
             if config.init is not None:
-                self.notes += initialise(network.model, config.init, config.encoder, channels=channels)
+                self.notes += initialize(network.model, config.init, config.encoder, channels=channels)
             images, hidden = watched_batch(config, data, network.encoder.grid)
         if isinstance(self.target, TeacherTarget):
             self.notes += self.target.notes
@@ -99,7 +99,7 @@ class Pretraining:
             setup,
             network,
             lambda: network(images[:2], hidden[:2]),
-            optimiser=config.recipe.optimiser,
+            optimizer=config.recipe.optimizer,
             images=len(data.pretrain),
             followers=self.target.modules(),
         )
@@ -119,7 +119,7 @@ class Pretraining:
             self.look(0)
         phase = Phase(
             "pretrain",
-            config.recipe.optimiser,
+            config.recipe.optimizer,
             config.recipe.augment,
             config.seed,
             save_every=config.save_every * plan.per_epoch,
@@ -193,7 +193,7 @@ class Pretraining:
             on_main(lambda: self._picture(done, *first, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
-        masked, filled = paint(images, prediction, hidden, target.cell, normalised=target.normalised)
+        masked, filled = paint(images, prediction, hidden, target.cell, normalized=target.normalized)
         rows = [to_display(x, self.data.format) for x in (images, masked, filled)]
         save_picture(PICTURES.path(self.out, done), rows)
 

@@ -16,7 +16,7 @@ from unmask.encoders.protocol import Encoder
 from unmask.errors import UserError
 from unmask.randomness import derive_seed
 from unmask.targets.target import PixelTarget, Target, TeacherTarget
-from unmask.weights import initialise, load_weights, resolve_weights
+from unmask.weights import initialize, load_weights, resolve_weights
 
 
 class Reconstructor(nn.Module):
@@ -84,8 +84,8 @@ def _require_cells(encoder: Encoder, image_size: tuple[int, int]) -> None:
 def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, image_size: tuple[int, int]) -> Target:
     """Pixels, or a teacher: a copy of the student for an EMA teacher, another network for a frozen one."""
     wanted = config.recipe.target
-    if wanted.target in ("pixels", "normalised_pixels"):
-        return PixelTarget(channels * encoder.cell**2, encoder.cell, wanted.target == "normalised_pixels")
+    if wanted.target in ("pixels", "normalized_pixels"):
+        return PixelTarget(channels * encoder.cell**2, encoder.cell, wanted.target == "normalized_pixels")
     frozen = wanted.target == "frozen_teacher"
     teacher = _frozen_teacher(config, channels, image_size) if frozen else deepcopy(encoder.model)
     whole = masked_encoder(teacher, image_size=image_size, execution="auto")
@@ -106,12 +106,12 @@ def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
         model = build_model(encoder, channels=channels, image_size=image_size)
-        initialise(model, "timm:pretrained", encoder, channels=channels, field="teacher")
+        initialize(model, "timm:pretrained", encoder, channels=channels, field="teacher")
         return model
     _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
     model = build_model(encoder, channels=channels, image_size=image_size)
-    initialise(model, name, encoder, channels=channels, field="teacher")
+    initialize(model, name, encoder, channels=channels, field="teacher")
     return model
 
 

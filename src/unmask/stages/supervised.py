@@ -19,16 +19,16 @@ from unmask.forward import map_images
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
-from unmask.stages.classifier import build_classifier, labelled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.stages.statistics import reestimate_batchnorm
 from unmask.training.engine import build_engine
-from unmask.training.optimiser import layer_scales
+from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import LOGGED, Moment, Phase, Reached, Setup
 from unmask.training.step import Terms
-from unmask.weights import head_names, initialise, is_foreign
+from unmask.weights import head_names, initialize, is_foreign
 
 
 @dataclass
@@ -43,14 +43,14 @@ class Outcome:
     logits: dict[str, Tensor] = field(default_factory=dict)
     history: list[TrainingRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    labelled: int = 0
+    labeled: int = 0
     seconds: float = 0.0
 
 
 def fit(
     config: ClassifyConfig, data: Dataset, *, splits: tuple[str, ...] | None = None, setup: Setup | None = None
 ) -> Outcome:
-    """Train on the labelled subset and evaluate on validation and the wanted test splits (default: all).
+    """Train on the labeled subset and evaluate on validation and the wanted test splits (default: all).
 
     Args:
         config: the schedule. `init` alone decides between fine-tuning and scratch.
@@ -62,7 +62,7 @@ def fit(
         UserError: a loss or gradient that is not finite.
         PreemptionError: SIGTERM came; with a folder the step then finished is saved.
     """
-    setup = setup or Setup(build_engine(config.recipe.optimiser.precision))
+    setup = setup or Setup(build_engine(config.recipe.optimizer.precision))
     return Supervised(config, data, setup).train(splits=splits)
 
 
@@ -70,20 +70,20 @@ class Supervised:
     """Supervised training as a stage: its loss, its looks at the validation images, its outcome."""
 
     def __init__(self, config: ClassifyConfig, data: Dataset, setup: Setup) -> None:
-        """Build the model with its start weights, and choose its labelled images: what can be wrong is found here."""
+        """Build the model with its start weights, and choose its labeled images: what can be wrong is found here."""
         self.config, self.data = config, data
         with fail_together():
             model = build_classifier(config, data)
             channels = data.format.channels
-            self.notes = initialise(model, config.init, config.encoder, channels=channels) if config.init else []
-            self.images = labelled_subset(config, data)
+            self.notes = initialize(model, config.init, config.encoder, channels=channels) if config.init else []
+            self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         two = torch.arange(2)
         self.run = TrainingRun(
             setup,
             model,
             lambda: model(next(iter(self.images.batches(two, 2))).images),
-            optimiser=config.recipe.optimiser,
+            optimizer=config.recipe.optimizer,
             images=len(self.images),
         )
         self.history: list[TrainingRow] = []
@@ -101,7 +101,7 @@ class Supervised:
         best = run.best()
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
-        outcome = Outcome(best, history=self.history, notes=self.notes, labelled=len(self.images))
+        outcome = Outcome(best, history=self.history, notes=self.notes, labeled=len(self.images))
         wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
         if self.data.val is not None:
             wanted = {"val": self.data.val} | wanted
@@ -118,7 +118,7 @@ class Supervised:
         head, layers = head_names(self.run.network), layer_scales(self.run.network, recipe.layer_decay)
         everything = Phase(
             "all",
-            recipe.optimiser,
+            recipe.optimizer,
             recipe.augment,
             derive_seed(config.seed, "all"),
             save_every=config.save_steps,
@@ -131,7 +131,7 @@ class Supervised:
         head_alone = replace(
             everything,
             name="head",
-            optimiser=replace(recipe.optimiser, steps=recipe.head_steps, lr=recipe.head_lr),
+            optimizer=replace(recipe.optimizer, steps=recipe.head_steps, lr=recipe.head_lr),
             seed=derive_seed(config.seed, "head"),
             look_every=math.inf,
             scale_of=lambda name: 1.0 if name in head else 0.0,

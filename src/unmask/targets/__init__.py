@@ -1,1 +1,1 @@
-"""What is reconstructed at hidden cells: pixels, per-cell normalised pixels, features of a teacher."""
+"""What is reconstructed at hidden cells: pixels, per-cell normalized pixels, features of a teacher."""

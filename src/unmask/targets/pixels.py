@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Variance below which a cell counts as constant, in squared units of the normalised image. MAE's 1e-6 amplifies the
-# rounding of 8-bit images two hundredfold; this is about the variance of one grey level's rounding error.
+# Variance below which a cell counts as constant, in squared units of the normalized image. MAE's 1e-6 amplifies the
+# rounding of 8-bit images two hundredfold; this is about the variance of one gray level's rounding error.
 VARIANCE_FLOOR = 1e-4
 
 
@@ -32,10 +32,10 @@ def cell_statistics(cells: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + VARIANCE_FLOOR).sqrt()
 
 
-def pixel_target(images: Tensor, cell: int, *, normalised: bool) -> Tensor:
-    """Cells of the image in float32; if `normalised`, each has its mean removed and is divided by its deviation."""
+def pixel_target(images: Tensor, cell: int, *, normalized: bool) -> Tensor:
+    """Cells of the image in float32; if `normalized`, each has its mean removed and is divided by its deviation."""
     cells = patchify(images.float(), cell)
-    if not normalised:
+    if not normalized:
         return cells
     mean, deviation = cell_statistics(cells)
     return (cells - mean) / deviation
@@ -65,15 +65,15 @@ def hidden_loss(
     return Loss((per_cell * weight).sum(), weight.sum(), (baseline * weight).sum().detach())
 
 
-def paint(images: Tensor, prediction: Tensor, hidden: Tensor, cell: int, *, normalised: bool) -> tuple[Tensor, Tensor]:
-    """(masked image, reconstruction): hidden cells are grey in the first and predicted in the second.
+def paint(images: Tensor, prediction: Tensor, hidden: Tensor, cell: int, *, normalized: bool) -> tuple[Tensor, Tensor]:
+    """(masked image, reconstruction): hidden cells are gray in the first and predicted in the second.
 
-    With `normalised` targets the prediction has no brightness or contrast of its own: the true mean and deviation of
+    With `normalized` targets the prediction has no brightness or contrast of its own: the true mean and deviation of
     each hidden cell are used, as is the custom since MAE; every caption says so.
     """
     cells = patchify(images.float(), cell)
     predicted = prediction.float()
-    if normalised:
+    if normalized:
         mean, deviation = cell_statistics(cells)
         predicted = predicted * deviation + mean
     where = hidden.unsqueeze(1)

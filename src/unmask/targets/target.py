@@ -33,7 +33,7 @@ class Target(Protocol):
         ...
 
     def after_step(self, student: nn.Module, done: int, total: int) -> None:
-        """Called after every optimiser step."""
+        """Called after every optimizer step."""
         ...
 
     def modules(self) -> Mapping[str, nn.Module]:
@@ -43,15 +43,15 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class PixelTarget:
-    """Raw pixels, or pixels normalised per cell (He et al. 2022)."""
+    """Raw pixels, or pixels normalized per cell (He et al. 2022)."""
 
     dimension: int
     cell: int
-    normalised: bool
+    normalized: bool
 
     def __call__(self, images: Tensor) -> Tensor:
         """[B, C, H, W] → [B, C·cell², Hc, Wc]."""
-        return pixel_target(images, self.cell, normalised=self.normalised)
+        return pixel_target(images, self.cell, normalized=self.normalized)
 
     def flat(self, target: Tensor) -> Tensor:
         """The mean of each cell: what brightness alone tells."""
@@ -66,7 +66,7 @@ class PixelTarget:
 
 
 class TeacherTarget:
-    """Normalised features of the last stages of a teacher that sees every cell (data2vec, Baevski et al. 2022).
+    """Normalized features of the last stages of a teacher that sees every cell (data2vec, Baevski et al. 2022).
 
     `momentum` (start, end) makes the teacher an average of the student's weights; None keeps it frozen.
     """

@@ -1,4 +1,4 @@
-"""Arithmetic of teacher targets: which features, how normalised, and how the teacher follows the student."""
+"""Arithmetic of teacher targets: which features, how normalized, and how the teacher follows the student."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def instance_normalised(features: Tensor, eps: float = 1e-5) -> Tensor:
+def instance_normalized(features: Tensor, eps: float = 1e-5) -> Tensor:
     """Every channel of every image with mean 0 and variance v / (v + ε) over its positions, in float32.
 
-    Normalised targets cannot be met by constant features: a part of what keeps the teacher from collapsing.
+    Normalized targets cannot be met by constant features: a part of what keeps the teacher from collapsing.
     """
     x = features.float()
     variance, mean = torch.var_mean(x, dim=(2, 3), keepdim=True, correction=0)
@@ -26,12 +26,12 @@ def to_cells(features: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def teacher_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
-    """The target of a teacher: its last maps, brought to the grid of cells and normalised, float32 [B, D, Hc, Wc].
+    """The target of a teacher: its last maps, brought to the grid of cells and normalized, float32 [B, D, Hc, Wc].
 
     Maps of equal shape (the blocks of a ViT) are averaged, as in data2vec; stages of a CNN, which differ in channels,
     are stacked along the channels.
     """
-    cells = [instance_normalised(to_cells(x, grid)) for x in maps]
+    cells = [instance_normalized(to_cells(x, grid)) for x in maps]
     alike = all(x.shape == maps[0].shape for x in maps)
     return torch.stack(cells).mean(0) if alike else torch.cat(cells, dim=1)
 

@@ -1,4 +1,4 @@
-"""What a set of kernels has captured: correlations, leaders, captured features, purity, views a class.
+"""What a set of kernels has captured: correlations, leaders, captured features, purity, views per class.
 
 A feature f is captured by kernel r when ⟨w_r, v_f⟩ reaches the capture level: half of the smallest fixed point there
 is, a* = ϱ/τ (the transition is first order: below ϱ/τ no fixed point exists), on a patch of the mean own strength,

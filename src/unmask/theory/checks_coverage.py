@@ -90,7 +90,7 @@ def leaders(run: Experiment) -> Verdict:
     by_full = run.first.capture_time <= run.full_time
     same = (run.first.leader == winners(run.first.start))[by_full].double()
     return Verdict(
-        claim="leading feature at first capture = winner at initialisation (share of kernels captured by T)",
+        claim="leading feature at first capture = winner at initialization (share of kernels captured by T)",
         kind="paper",
         measured=float(same.mean()) if same.numel() else float("nan"),
         predicted=1.0,
@@ -203,7 +203,7 @@ def bound_share(setting: Setting, dtype: torch.dtype = torch.float32) -> tuple[f
     w = world(s, 0, dtype)
     lead, partner = w.v[:: s.data.views], w.v[1 :: s.data.views]
     w = replace(w, start=s.threshold * (0.2 * lead + 0.1 * partner))
-    law = one_feature(w.unlabelled(), w.v, s)
+    law = one_feature(w.unlabeled(), w.v, s)
     when = 4 * float(law.capture_times(torch.full((s.data.features,), 0.2 * s.threshold)).max())
     if when == float("inf"):
         return float("nan"), len(lead)

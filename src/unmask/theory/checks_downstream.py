@@ -59,7 +59,7 @@ def scratch_checks(run: Experiment) -> list[Verdict]:
             low=0.35,
             high=1 - 1 / views + 0.05,
             n=len(single),
-            regime=f"training mu = {run.setting.labelled_single_share:g}, stopped when fitted ({fitted:.0%} of seeds)",
+            regime=f"training mu = {run.setting.labeled_single_share:g}, stopped when fitted ({fitted:.0%} of seeds)",
         ),
         Verdict(
             claim=f"SL error over D with test mu = {share:g} is near mu (1 - 1/L)",
@@ -71,7 +71,7 @@ def scratch_checks(run: Experiment) -> list[Verdict]:
             n=len(mixed),
         ),
         Verdict(
-            claim="SL captures about one view a class (mean number of views)",
+            claim="SL captures about one view per class (mean number of views)",
             kind="paper",
             measured=float(learned.mean()),
             predicted=1.0,
@@ -87,7 +87,7 @@ def winner_check(run: Experiment) -> Verdict:
     """Among classes with exactly one learned view: is it the view with the largest initial correlation in the class's
     kernels?
 
-    While a view grows, its rate is ~ w^(q-1) E Σ_p z_p^q on the drawn labelled samples: view l takes off at max_r
+    While a view grows, its rate is ~ w^(q-1) E Σ_p z_p^q on the drawn labeled samples: view l takes off at max_r
     w_r(0)^-(q-2) / rate_l.
     """
     setting = run.setting
@@ -100,7 +100,7 @@ def winner_check(run: Experiment) -> Verdict:
     single = held.sum(-1) == 1
     right = (held.int().argmax(-1) == predicted)[single].double()
     return Verdict(
-        claim="the view SL learns is predicted from start and labelled data (share of classes with exactly one)",
+        claim="the view SL learns is predicted from start and labeled data (share of classes with exactly one)",
         kind="ours",
         measured=float(right.mean()) if right.numel() else float("nan"),
         predicted=1.0,
@@ -111,8 +111,8 @@ def winner_check(run: Experiment) -> Verdict:
 
 
 def _speeds(w: World) -> torch.Tensor:
-    """E Σ_p z_p^q of every feature over the labelled samples of its own class, (F,)."""
-    data, setting = w.labelled(), w.setting
+    """E Σ_p z_p^q of every feature over the labeled samples of its own class, (F,)."""
+    data, setting = w.labeled(), w.setting
     own = data.labels[:, None] == torch.arange(setting.data.features) // setting.data.views
     z = data.strength.double().pow(setting.power).sum(-1)
     return (z * own).sum(0) / own.sum(0).clamp_min(1)
@@ -121,8 +121,8 @@ def _speeds(w: World) -> torch.Tensor:
 def pixel_check(run: Experiment, workers: int, tally: Tally) -> Verdict:
     """Coverage of the pixel (MAE) form, encoder and linear decoder trained together; no closed form is claimed.
 
-    Kernels are coupled and no clock of their own helps, so this is tried with 16 kernels a class at most, to T = 400 k:
-    a feature occurs in about one sample of k, so time goes by k.
+    Kernels are coupled and no clock of their own helps, so this is tried with 16 kernels per class at most, to T = 400
+    k: a feature occurs in about one sample of k, so time goes by k.
     """
     setting = replace(
         run.setting,

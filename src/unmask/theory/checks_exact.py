@@ -43,7 +43,7 @@ def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[V
 def gradient_check(setting: Setting) -> Verdict:
     """Closed-form force against autograd of the loss, float64, weights on all branches of σ."""
     w = world(setting, 0, torch.float64)
-    x, obj = w.unlabelled().x[:100], Objective.of(setting)
+    x, obj = w.unlabeled().x[:100], Objective.of(setting)
     scale = (
         torch.logspace(-1, 0.3, setting.kernels, dtype=torch.float64)[:, None] * setting.threshold / setting.init_scale
     )
@@ -65,7 +65,7 @@ def mask_integral_check(setting: Setting, draws: int = 400, blocks: int = 16) ->
     obj, gen = Objective.of(s), generator(0, "masks")
     kernels = (w.start * (s.threshold / s.init_scale)).split(8)
     squares = []
-    for i, x in enumerate(w.unlabelled().x.split(20)):
+    for i, x in enumerate(w.unlabeled().x.split(20)):
         weights = kernels[i % len(kernels)]
         drawn = torch.stack([sampled_force(weights, x, obj, gen) for _ in range(draws)])
         z = (drawn.mean(0) - force(weights, x, obj)) / (drawn.std(0) / draws**0.5).clamp_min(1e-300)
@@ -123,7 +123,7 @@ def growth_window_check() -> Verdict:
         s = _plain(patches, power=q, teacher_scale=tau, gain=gain, mask_ratio=ratio)
         w = world(s, 0, torch.float64)
         sizes = torch.tensor([1e-3, 1e3], dtype=torch.float64)[:, None] * s.threshold
-        pull = force(sizes * w.v[:members].sum(0), w.unlabelled().x, Objective.of(s)) @ w.v[0]
+        pull = force(sizes * w.v[:members].sum(0), w.unlabeled().x, Objective.of(s)) @ w.v[0]
         common = gain * (1 + s.mask_excess / (members * patches))
         right += sum(bool(p > 0) == e for p, e in zip(pull, (common < tau**q, common < tau), strict=True))
         total += 2
@@ -148,7 +148,7 @@ def phase_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[V
             _phase(f"critical mask ratio, features grow {name}, equal patches, C_p = 1, 2", off, n, "proven")
         )
     random = replace(setting, missing=0)
-    support = support_of(world(random, 0).unlabelled(), torch.arange(setting.data.views), q)
+    support = support_of(world(random, 0).unlabeled(), torch.arange(setting.data.views), q)
     off = abs(bisect_mask_ratio(random, setting.data.views, dtype) - critical_mask_ratio(q, tau, b, support))
     verdicts.append(
         _phase("critical mask ratio, views together, the preset's random strengths (moment formula)", off, 1, "ours")

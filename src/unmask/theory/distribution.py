@@ -1,8 +1,8 @@
 """The multi-view data distribution D = (1 - μ) D_multi + μ D_single of the theory (Allen-Zhu & Li 2020; arXiv
 2206.03826).
 
-Letters: k classes, L views a class, F = k·L features, d patch dimension, P patches, N samples, C_p patches a feature.
-A feature has the index f = i·L + l for view l of class i. Its direction is row f of V ∈ R^{F×d}, orthonormal.
+Letters: k classes, L views per class, F = k·L features, d patch dimension, P patches, N samples, C_p patches per
+feature. A feature has the index f = i·L + l for view l of class i. Its direction is row f of V ∈ R^{F×d}, orthonormal.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Distribution:
     noise: float = 0.002
     """σ_p: standard deviation of the Gaussian noise of a patch, per coordinate."""
     equal_patches: bool = False
-    """Split a sum equally over its C_p patches; otherwise at random (uniform weights in [0.5, 1.5], normalised)."""
+    """Split a sum equally over its C_p patches; otherwise at random (uniform weights in [0.5, 1.5], normalized)."""
 
     @property
     def features(self) -> int:

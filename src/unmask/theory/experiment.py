@@ -68,7 +68,7 @@ def run_experiment(
     """
     worlds = [world(setting, seed, dtype) for seed in seeds]
     counted = (tally or Tally(3 * len(worlds))).counted
-    laws = parallel(counted(lambda w: one_feature(w.unlabelled(), w.v, setting)), worlds, workers)
+    laws = parallel(counted(lambda w: one_feature(w.unlabeled(), w.v, setting)), worlds, workers)
     full = reading_time(laws, setting)
     early = min(reading_time(laws, setting, 0.05), 0.01 * full)
     times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early

@@ -117,7 +117,7 @@ def kernel_law(law: OneFeature, when: float, init_scale: float) -> tuple[float, 
         mean number = Σ p_f / S,        share with exactly one (purity) = Σ_f p_f Π_{g≠f} (1 - p_g) / S.
 
     With equal p and λ = F p both depend on λ alone, about λ/(1 - e^-λ) and λ/(e^λ - 1). Full coverage needs
-    p ≈ ln(1/miss)/K, so λ ≈ L ln(1/miss)/m: purity at full coverage is bought with kernels a class, and only so.
+    p ≈ ln(1/miss)/K, so λ ≈ L ln(1/miss)/m: purity at full coverage is bought with kernels per class, and only so.
 
     Returns:
         (mean number of features, purity), (1, 1) in the limit p → 0.

@@ -1,7 +1,7 @@
 """Test errors of the learners on the downstream task, for sweeps: SL, fine-tuned MRP and its linear probe.
 
-Four learners, in tables by these names: `scratch`, SL on the `labelled` samples; `scratch_few`, SL on labels_per_class
-labels a class; `fine_tuned` and `probe`, MRP on the same few labels. With task_classes or task_views the task shows
+Four learners, in tables by these names: `scratch`, SL on the `labeled` samples; `scratch_few`, SL on labels_per_class
+labels per class; `fine_tuned` and `probe`, MRP on the same few labels. With task_classes or task_views the task shows
 only part of the features of pretraining; with `missing` it shows features that pretraining has never seen.
 """
 
@@ -20,7 +20,7 @@ KINDS = ("multi", "single", "mixed")
 
 
 def learner_rows(w: World) -> list[Row]:
-    """Errors of all learners on all kinds of test data, and views a class that SL has learned."""
+    """Errors of all learners on all kinds of test data, and views per class that SL has learned."""
     task, _, trained = _train(w)
     row: Row = {}
     for name, learner in trained.items():

@@ -25,13 +25,13 @@ class Bands:
     low: Tensor
     high: Tensor
     critical: float
-    """95 % quantile, under the law, of the largest standardised deviation over the whole curve."""
+    """95 % quantile, under the law, of the largest standardized deviation over the whole curve."""
     typical: float
     """Its median under the law."""
     spread: Tensor
 
     def deviation(self, measured: Tensor) -> float:
-        """Largest standardised deviation of a measured curve."""
+        """Largest standardized deviation of a measured curve."""
         return float(((measured - self.mean).abs() / self.spread).max())
 
 

@@ -71,7 +71,7 @@ def pretrain_pixels(worlds: Sequence[World], times: Tensor, decoder_scale: float
     """
     setting = worlds[0].setting
     shape = worlds[0].start.shape
-    data = [w.unlabelled().x for w in worlds]
+    data = [w.unlabeled().x for w in worlds]
     starts = []
     for w in worlds:
         draw = torch.randn(shape[1], shape[0], generator=generator(w.seed, "decoder"), dtype=torch.float64)

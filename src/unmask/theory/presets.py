@@ -3,7 +3,7 @@
 `paper-small` and `paper` share the regime: q = 4, τ < b, B < τ^q, unequal random strengths, one patch a feature, ρ ≪
 Γ, several other classes in a sample. Pretraining starts from σ0/ϱ = 0.1 (`paper`: 0.08, see there): the time in which
 a kernel's own features grow, ~ (ϱ/σ0)^(2q-2), must stay below the times in which co-occurrence, (ϱ/σ0)^(q-2), and
-memorised noise fill a captured kernel with further features; from a smaller start full coverage comes with impure
+memorized noise fill a captured kernel with further features; from a smaller start full coverage comes with impure
 kernels (docs/theory.md). This regime was chosen by looking at the training dynamics of MRP only. Training from
 scratch sees multi-view samples only (training μ = 0, the proof's "about no single-view sample a feature"), starts
 from σ0/ϱ = 0.02, and stops at the first accepted step with training accuracy 1 and mean cross-entropy below 0.1.
@@ -33,7 +33,7 @@ def paper() -> Setting:
     (9 % in `paper-small`).
     """
     data = Distribution(classes=50, dim=104, patches=8, others=2.0)
-    return Setting(data=data, kernels_per_class=50, init_scale=0.04, samples=2000, labelled=1000)
+    return Setting(data=data, kernels_per_class=50, init_scale=0.04, samples=2000, labeled=1000)
 
 
 def asymptotic(classes: int) -> Setting:
@@ -58,7 +58,7 @@ def asymptotic(classes: int) -> Setting:
     )
     m = max(16, round(log(k) ** 2))
     return Setting(
-        data=data, kernels_per_class=m, init_scale=0.15 / sqrt(k), samples=50 * k, labelled=50 * k, test_samples=1000
+        data=data, kernels_per_class=m, init_scale=0.15 / sqrt(k), samples=50 * k, labeled=50 * k, test_samples=1000
     )
 
 

@@ -31,18 +31,18 @@ class World:
         """The same draw at the scale of training from scratch, (K, d)."""
         return self.start * (self.setting.scratch_init_scale / self.setting.init_scale)
 
-    def unlabelled(self) -> Samples:
+    def unlabeled(self) -> Samples:
         """The N samples of pretraining."""
         return self._draw("pretraining", self.setting.samples, self.setting.data.single_share, self.setting.missing)
 
-    def labelled(self) -> Samples:
-        """The labelled samples of training from scratch."""
-        return self._draw("labelled", self.setting.labelled, self.setting.labelled_single_share)
+    def labeled(self) -> Samples:
+        """The labeled samples of training from scratch."""
+        return self._draw("labeled", self.setting.labeled, self.setting.labeled_single_share)
 
     def few(self) -> Samples:
-        """labels_per_class samples of every class, drawn like the labelled ones."""
+        """labels_per_class samples of every class, drawn like the labeled ones."""
         s = self.setting
-        pool = self._draw("few", 40 * s.labels_per_class * s.data.classes, s.labelled_single_share)
+        pool = self._draw("few", 40 * s.labels_per_class * s.data.classes, s.labeled_single_share)
         same = pool.labels[:, None] == torch.arange(s.data.classes)
         chosen = (same & (same.cumsum(0) <= s.labels_per_class)).any(1)
         return pool.subset(chosen)

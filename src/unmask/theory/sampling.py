@@ -1,4 +1,4 @@
-"""Draw samples of the distribution, vectorised: no loop over samples, features or patches."""
+"""Draw samples of the distribution, vectorized: no loop over samples, features or patches."""
 
 from dataclasses import dataclass, replace
 

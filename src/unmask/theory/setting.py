@@ -32,7 +32,7 @@ class Setting:
     mask_ratio: float = 0.1
     """1 - θ: probability that a patch is hidden."""
     samples: int = 500
-    """N: unlabelled samples of pretraining."""
+    """N: unlabeled samples of pretraining."""
 
     missing: int = 0
     """Pretraining data lack the first `missing` features (an assumption to break; 0 in every preset)."""
@@ -44,12 +44,12 @@ class Setting:
     """Views that downstream data show of each class, the first ones; 0 means all."""
 
     # Supervision
-    labelled: int = 500
-    """Labelled samples of training from scratch."""
-    labelled_single_share: float = 0.0
-    """Training μ of the labelled samples; 0 is the proof's "about no single-view sample a feature"."""
+    labeled: int = 500
+    """Labeled samples of training from scratch."""
+    labeled_single_share: float = 0.0
+    """Training μ of the labeled samples; 0 is the proof's "about no single-view sample a feature"."""
     labels_per_class: int = 5
-    """Labelled samples a class in fine-tuning and probing."""
+    """Labeled samples per class in fine-tuning and probing."""
     stop_loss: float = 0.1
     """Training stops at the first accepted step with training accuracy 1 and mean cross-entropy below this."""
     test_samples: int = 1000
@@ -66,14 +66,14 @@ class Setting:
             "teacher_scale": (self.teacher_scale > 0, "positive"),
             "gain": (self.gain > 0, "positive"),
             "mask_ratio": (0 <= self.mask_ratio < 1, "in [0, 1)"),
-            "labelled_single_share": (0 <= self.labelled_single_share <= 1, "in [0, 1]"),
+            "labeled_single_share": (0 <= self.labeled_single_share <= 1, "in [0, 1]"),
             "test_single_share": (0 <= self.test_single_share <= 1, "in [0, 1]"),
             "missing": (0 <= self.missing <= self.data.features, f"between 0 and {self.data.features} features"),
             "task_classes": (self.task_classes in (0, *range(2, self.data.classes + 1)), self._subset(2, "classes")),
             "task_views": (0 <= self.task_views <= self.data.views, self._subset(1, "views")),
             "stop_loss": (self.stop_loss > 0, "positive"),
         }
-        for name in ("kernels_per_class", "samples", "labelled", "labels_per_class", "test_samples"):
+        for name in ("kernels_per_class", "samples", "labeled", "labels_per_class", "test_samples"):
             checks[name] = (getattr(self, name) >= 1, "at least 1")
         for name, (good, allowed) in checks.items():
             if not good:

@@ -82,20 +82,20 @@ def train_from_scratch(
     rtol: float = 5e-4,
     data: Sequence[Samples] | None = None,
 ) -> Supervised:
-    """SL from the scratch start on the labelled samples (or on `data`) until the stopping rule.
+    """SL from the scratch start on the labeled samples (or on `data`) until the stopping rule.
 
     observe and rtol are those of `chebyshev`.
     """
     setting = worlds[0].setting
     head = block_head(setting.data.classes, setting.kernels_per_class, worlds[0].dtype).expand(len(worlds), -1, -1)
     start = torch.stack([w.scratch_start for w in worlds])
-    return _train(setting, start, head, data or [w.labelled() for w in worlds], end, False, observe, rtol)
+    return _train(setting, start, head, data or [w.labeled() for w in worlds], end, False, observe, rtol)
 
 
 def fine_tune(
     worlds: Sequence[World], encoders: Tensor, data: Sequence[Samples] | None = None, end: float = 1e4
 ) -> Supervised:
-    """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples a class (or on `data`).
+    """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples per class (or on `data`).
 
     An encoder that captured the features fits at a time of about 20 to 130 (k = 10, 50); one that lacks some may take
     for ever to grow them from a few samples, so `end` is a hundred times that, and `fitted` says what happened.

@@ -26,7 +26,7 @@ def measure_of(name: str) -> tuple[Measure, tuple[str, ...]]:
         "phases": (phase_rows, ("mask_ratio=0:0.9:16", "teacher_scale=1.2:1.8:9")),
         "capture": (capture_rows, ()),
         "purity": (purity_rows, ("kernels_per_class=8,16,32,64",)),
-        "learners": (learner_rows, ("labelled_single_share=0,0.01,0.05,0.2",)),
+        "learners": (learner_rows, ("labeled_single_share=0,0.01,0.05,0.2",)),
         "downstream": (downstream_rows, ("missing=0,4,10",)),
         "correlations": (correlation_rows, ()),
     }

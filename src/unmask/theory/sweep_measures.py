@@ -31,7 +31,7 @@ def phase_rows(w: World) -> list[Row]:
     """
     s = w.setting
     q, tau, b = s.power, s.teacher_scale, s.gain
-    samples = w.unlabelled()
+    samples = w.unlabeled()
     alone, together = grows(s, w, 1), grows(s, w, s.data.views)
     support = {m: support_of(samples, torch.arange(m), q) for m in (1, s.data.views)}
     return [
@@ -45,8 +45,8 @@ def phase_rows(w: World) -> list[Row]:
 
 
 def capture_rows(w: World, points: int = 10) -> list[Row]:
-    """Coverage, purity and features a kernel over time, from 5 % to 99.9 % predicted coverage, beside their laws."""
-    law = one_feature(w.unlabelled(), w.v, w.setting)
+    """Coverage, purity and features per kernel over time, from 5 % to 99.9 % predicted coverage, beside their laws."""
+    law = one_feature(w.unlabeled(), w.v, w.setting)
     early, full = (_when(law, w.setting, share) for share in (0.05, 0.999))
     if full == inf:
         return _read(w, law, [nan] * points)
@@ -56,7 +56,7 @@ def capture_rows(w: World, points: int = 10) -> list[Row]:
 
 def purity_rows(w: World, shares: Sequence[float] = SHARES) -> list[Row]:
     """The same at the times at which the law predicts the coverages `shares`, one row a share."""
-    law = one_feature(w.unlabelled(), w.v, w.setting)
+    law = one_feature(w.unlabeled(), w.v, w.setting)
     times = [_when(law, w.setting, share) for share in shares]
     rows = _read(w, law, times if times[-1] < inf else [nan] * len(times))
     return [{"predicted_coverage": share, **row} for share, row in zip(shares, rows, strict=True)]
@@ -97,5 +97,5 @@ def correlation_rows(w: World) -> list[Row]:
 
 def encoder(w: World) -> Tensor:
     """The encoder that sweeps fine-tune: all kernels at their common reading time; (1, K, d)."""
-    when = reading_time([one_feature(w.unlabelled(), w.v, w.setting)], w.setting)
+    when = reading_time([one_feature(w.unlabeled(), w.v, w.setting)], w.setting)
     return pretrain([w], torch.tensor([when], dtype=torch.float64)).weights[-1]

@@ -59,7 +59,7 @@ def pretrain(
     count, d, f = len(worlds[0].start), setting.data.dim, setting.data.features
     bases = [w.basis.to(dtype) for w in worlds]
     start = torch.cat([w.start @ q.T for w, q in zip(worlds, bases, strict=True)])
-    data = [w.unlabelled().x @ q.T for w, q in zip(worlds, bases, strict=True)]
+    data = [w.unlabeled().x @ q.T for w, q in zip(worlds, bases, strict=True)]
     obj, level, settle = Objective.of(setting), capture_level(setting), _settled(setting)
     field = _per_seed(force, data, obj, count)
     times = times.double()
@@ -117,11 +117,11 @@ def _read_out(
 
 
 def _thinning(setting: Setting) -> int:
-    """Where there are 100 samples a class the Jacobian is averaged over every second one.
+    """Where there are 100 samples per class the Jacobian is averaged over every second one.
 
     Among fewer some class may be thinned to less than half; the rate at which its features relax is underestimated by
-    as much, and a long stiff step is no longer stable: at 50 a class and k = 20 it takes 2.9 times the steps, at 40 and
-    k = 50 it falls from 10^5 to 10^2 and stays there.
+    as much, and a long stiff step is no longer stable: at 50 per class and k = 20 it takes 2.9 times the steps, at 40
+    and k = 50 it falls from 10^5 to 10^2 and stays there.
     """
     return 2 if setting.samples >= 100 * setting.data.classes else 1
 

@@ -1,1 +1,1 @@
-"""One loop for every stage: optimiser, schedule, checkpoints, engine."""
+"""One loop for every stage: optimizer, schedule, checkpoints, engine."""

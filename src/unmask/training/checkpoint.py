@@ -69,31 +69,31 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def collect_state(modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers of named modules, and the optimiser's moments, under flat names; sharded as they are."""
+def collect_state(modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers of named modules, and the optimizer's moments, under flat names; sharded as they are."""
     for owner, module in modules.items():
         yield from ((f"{owner}/{name}", tensor) for name, tensor in module.state_dict().items())
-    for index, values in optimiser.state_dict()["state"].items():
-        yield from ((f"optimiser/{index}/{key}", torch.as_tensor(value)) for key, value in values.items())
+    for index, values in optimizer.state_dict()["state"].items():
+        yield from ((f"optimizer/{index}/{key}", torch.as_tensor(value)) for key, value in values.items())
 
 
 def restore_state(
-    tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer
+    tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> None:
     """The inverse of `collect_state`, from whole tensors."""
     for owner, module in modules.items():
         prefix = f"{owner}/"
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         module.load_state_dict(placed_state(own, module))
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        if key.startswith("optimiser/"):
+        if key.startswith("optimizer/"):
             _, index, name = key.split("/", 2)
             lies = parameters[int(index)] if name in _MOMENTS else None
             state.setdefault(int(index), {})[name] = tensor if lies is None else placed(tensor, lies)
-    whole = optimiser.state_dict()
-    optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -121,7 +121,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
-    """The newest checkpoint that loads. An unreadable newer one is passed over aloud."""
+    """The newest checkpoint that loads. An unreadable newer one is skipped with a warning."""
     for path in CHECKPOINTS.found(folder)[::-1]:
         try:
             return path, *load_tensors(path)

@@ -77,7 +77,7 @@ def _require_torch() -> None:
 
 
 def _require_own_sharding(engine: Accelerator) -> None:
-    """Raise `UserError` for engines that would take over optimiser and checkpoints."""
+    """Raise `UserError` for engines that would take over optimizer and checkpoints."""
     if engine.distributed_type in _OTHER_ENGINES:
         raise UserError(
             f"{engine.distributed_type.value} is not supported: launch with plain data parallelism (accelerate launch "

@@ -38,11 +38,11 @@ class Keeper:
                 track(self.engine, row, row.step if tracked is None else tracked)
 
     def save(
-        self, done: int, modules: Mapping[str, nn.Module], optimiser: Any, *, header: Any = None, more: Any = None
+        self, done: int, modules: Mapping[str, nn.Module], optimizer: Any, *, header: Any = None, more: Any = None
     ) -> None:
         """Write the checkpoint of a step. `header` is plain JSON, `more` further tensors by name."""
         further = ((f"more/{name}", tensor) for name, tensor in (more or {}).items())
-        tensors = gathered_by_main(self.engine, chain(collect_state(modules, optimiser), further))
+        tensors = gathered_by_main(self.engine, chain(collect_state(modules, optimizer), further))
         with fail_together():
             if self.engine.is_main_process:
                 facts = {"step": done, "processes": self.engine.num_processes, "batch_size": self.batch_size}
@@ -84,9 +84,9 @@ class Keeper:
             raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with `resume=True`")
 
 
-def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimiser: Any) -> dict[str, Tensor]:
-    """Fill modules and optimiser from a checkpoint's tensors; returns the further ones that `save` was given."""
-    restore_state(tensors, modules, optimiser)
+def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: Any) -> dict[str, Tensor]:
+    """Fill modules and optimizer from a checkpoint's tensors; returns the further ones that `save` was given."""
+    restore_state(tensors, modules, optimizer)
     return {name.removeprefix("more/"): value for name, value in tensors.items() if name.startswith("more/")}
 
 

@@ -88,7 +88,7 @@ def build_setup(config: PretrainConfig | ClassifyConfig, out: Path, *, progress:
     Raises:
         UserError: the tracker is not installed, the processes do not meet, or the network cannot be sharded.
     """
-    precision = config.recipe.optimiser.precision
+    precision = config.recipe.optimizer.precision
     engine = build_engine(precision, tracker=config.tracker, folder=out, several=True)
     with peers_may_end(), fail_together():
         sharded = wants_sharding(config.shard, precision)

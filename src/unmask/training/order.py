@@ -1,4 +1,4 @@
-"""Which images a step trains on: a function of the seed, the epoch and the number of processes alone."""
+"""Which images per step trains on: a function of the seed, the epoch and the number of processes alone."""
 
 from collections.abc import Iterator
 

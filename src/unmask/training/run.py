@@ -23,7 +23,7 @@ from unmask.preemption import STOPPED, noticing
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import Row
 from unmask.training.keeper import Keeper, due, restore
-from unmask.training.optimiser import build_optimiser, parameter_groups, schedule, set_lr
+from unmask.training.optimizer import build_optimizer, parameter_groups, schedule, set_lr
 from unmask.training.order import training_batches
 from unmask.training.placement import freeze, place
 from unmask.training.plan import effective_lr, plan_steps
@@ -43,7 +43,7 @@ class TrainingRun(Generic[N]):
         network: N,
         forward: Callable[[], Tensor],
         *,
-        optimiser: OptimiserConfig,
+        optimizer: OptimiserConfig,
         images: int,
         followers: Mapping[str, nn.Module] | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class TrainingRun(Generic[N]):
             setup: devices, folder and callbacks.
             network: to be trained; on the CPU.
             forward: what the network gives for an input on the CPU; called here, before it is moved.
-            optimiser: settings of the main phase.
+            optimizer: settings of the main phase.
             images: number of training images.
             followers: networks on the device, by name, that checkpoints hold too, such as an EMA teacher.
 
@@ -62,13 +62,13 @@ class TrainingRun(Generic[N]):
         """
         self.setup, self.network, self.followers = setup, network, followers or {}
         with fail_together():
-            self.plan = plan_steps(optimiser, images, self.engine.num_processes)
+            self.plan = plan_steps(optimizer, images, self.engine.num_processes)
         self._phase: Phase | None = None
-        self._placed = place(self.engine, network, forward, momentum=optimiser.ema, sharded=setup.sharded)
+        self._placed = place(self.engine, network, forward, momentum=optimizer.ema, sharded=setup.sharded)
         for follower in self.followers.values() if setup.sharded else ():
             shard(follower, self.engine)
         self._wrapped: Any = self.engine.prepare_model(network) if self._alone else network
-        self.notes = [effective_lr(optimiser, batch=self.plan.batch_size, processes=self.engine.num_processes)]
+        self.notes = [effective_lr(optimizer, batch=self.plan.batch_size, processes=self.engine.num_processes)]
         self.notes += [note_of(self.engine)] if setup.sharded else []
         folder, batch_size = setup.folder, self.plan.batch_size
         self.keeper = Keeper(self.engine, folder, setup.keep, batch_size) if folder is not None else None
@@ -147,12 +147,12 @@ class TrainingRun(Generic[N]):
 
     def begin(self, phase: Phase, images: int) -> None:
         """Give a phase its plan, its optimizer and its trainable parameters."""
-        self._phase, self.plan = phase, plan_steps(phase.optimiser, images, self.engine.num_processes)
+        self._phase, self.plan = phase, plan_steps(phase.optimizer, images, self.engine.num_processes)
         if (scale_of := phase.scale_of) is not None:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(scale_of(name) > 0)
-        groups = parameter_groups(self.network, weight_decay=phase.optimiser.weight_decay, scale_of=scale_of)
-        self.optimiser = self.engine.prepare_optimizer(build_optimiser(phase.optimiser, groups))
+        groups = parameter_groups(self.network, weight_decay=phase.optimizer.weight_decay, scale_of=scale_of)
+        self.optimizer = self.engine.prepare_optimizer(build_optimizer(phase.optimizer, groups))
         freeze(self.network, self._placed.unused)
         if self.engine.num_processes > 1 and not self.setup.sharded:
             self._wrapped = self.engine.prepare_model(self.network)
@@ -162,12 +162,12 @@ class TrainingRun(Generic[N]):
         if self._checkpoint is None:
             return 0, False
         (tensors, header), self._checkpoint = self._checkpoint, None
-        best = restore(tensors, self._stateful(), self.optimiser)
+        best = restore(tensors, self._stateful(), self.optimizer)
         self._best = placed_state(best, self.evaluated) or None
         return int(header["phase_step"]), bool(header["ended"])
 
     def _take_steps(self, images: ImageSet, phase: Phase, stage: TrainingStage, start: int) -> None:
-        log, total, shown = StepLog(scaled=phase.optimiser.precision == "fp16"), self.plan.total, time.monotonic()
+        log, total, shown = StepLog(scaled=phase.optimizer.precision == "fp16"), self.plan.total, time.monotonic()
         bar = tqdm(total=total, initial=start, desc=phase.name, disable=not self.setup.show, unit="step")
         with bar, noticing() as asked_to_stop, warnings.catch_warnings():
             # DDP's remark on 1x1 kernels, whose two memory formats are the same order of the same numbers.
@@ -188,14 +188,14 @@ class TrainingRun(Generic[N]):
     def _batches(self, images: ImageSet, phase: Phase, start: int) -> Iterator[tuple[int, Batch]]:
         """Steps and their batches. A file that one process cannot read stops them all."""
         stream = training_batches(images, self.plan, augment=phase.augment, seed=phase.seed, start=start)
-        pieces = phase.optimiser.accumulate
+        pieces = phase.optimizer.accumulate
         while True:
             with fail_together():
                 item = next(stream, None)
                 if item is not None and self.engine.num_processes > 1 and len(item[1].ids) < pieces:
                     raise UserError(
                         f"step {item[0] + 1}: {len(item[1].ids)} readable images for the {pieces} micro-batches of a "
-                        "process: start fewer processes, lower accumulate, or mend the data"
+                        "process: start fewer processes, lower accumulate, or fix the data"
                     )
             if item is None:
                 return
@@ -203,8 +203,8 @@ class TrainingRun(Generic[N]):
 
     def take_step(self, batch: Batch, step: int, phase: Phase, stage: TrainingStage) -> dict[str, Tensor]:
         """One optimizer step. Returns the numbers to log, means over all processes, still on the device."""
-        config, network = phase.optimiser, self._wrapped
-        set_lr(self.optimiser, self._lr(phase, step))
+        config, network = phase.optimizer, self._wrapped
+        set_lr(self.optimizer, self._lr(phase, step))
         # the noise of dropout and stochastic depth is other than the main process's in every other process
         own = [self.engine.process_index] if self.engine.process_index else []
         noise = seeded(derive_seed(phase.seed, "step", step, *own))
@@ -213,13 +213,13 @@ class TrainingRun(Generic[N]):
             values = accumulate_gradients(
                 self.engine, network, batch, config.accumulate, lambda piece: stage.loss(network, piece, at)
             )
-            norm = clip_gradients(self.engine, self.optimiser, config.clip)
-            self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+            norm = clip_gradients(self.engine, self.optimizer, config.clip)
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         return values | {"grad_norm": norm}
 
     def _lr(self, phase: Phase, step: int) -> float:
-        return phase.optimiser.lr * schedule(step, self.plan.total, phase.optimiser.warmup)
+        return phase.optimizer.lr * schedule(step, self.plan.total, phase.optimizer.warmup)
 
     def _call(self, step: Step) -> None:
         if self.setup.on_step is not None:
@@ -252,7 +252,7 @@ class TrainingRun(Generic[N]):
     def _save(self, done: int, phase: Phase, stage: TrainingStage, *, ended: bool) -> None:
         assert self.keeper is not None
         header = {"phase": phase.name, "phase_step": done, "ended": ended, "seconds": self.seconds, **stage.facts()}
-        self.keeper.save(phase.before + done, self._stateful(), self.optimiser, header=header, more=self._best)
+        self.keeper.save(phase.before + done, self._stateful(), self.optimizer, header=header, more=self._best)
 
     def _stop(self, done: int) -> None:
         if self.keeper is not None:

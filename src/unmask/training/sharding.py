@@ -1,6 +1,6 @@
 """Networks sharded over processes (FSDP2, `fully_shard`): each holds a part of every weight, gradient and moment.
 
-Zhao et al. 2023, "PyTorch FSDP". With W processes a process keeps 1/W of the 16 bytes that AdamW needs a weight in
+Zhao et al. 2023, "PyTorch FSDP". With W processes each keeps 1/W of the 16 bytes that AdamW needs a weight in
 float32, and gathers weights where it computes with them: those of a block during the block, the others during the step
 (bf16's autocast keeps a copy of two bytes of each until the way back).
 What is trained is what data parallelism trains: gradients are averaged over processes either way. Accelerate would
@@ -115,7 +115,7 @@ def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:
 
 
 def _in_rows(network: nn.Module) -> list[str]:
-    """Paths of modules with parts that have a neighbour of the same class, without those that contain another."""
+    """Paths of modules with parts that have a neighbor of the same class, without those that contain another."""
     found = []
     for path, row in network.named_modules():
         if not isinstance(row, nn.Sequential | nn.ModuleList):

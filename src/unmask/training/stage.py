@@ -46,7 +46,7 @@ class Phase:
     """A schedule for some or all parameters of a network."""
 
     name: str
-    optimiser: OptimiserConfig
+    optimizer: OptimiserConfig
     augment: AugmentConfig
     seed: int
     """Of the order of the images, their augmentation and the noise of stochastic layers."""

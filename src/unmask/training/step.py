@@ -144,14 +144,14 @@ def micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]:
     return [Batch(*part) for part in parts if len(part[2])]
 
 
-def clip_gradients(engine: Accelerator, optimiser: Any, limit: float) -> Tensor:
+def clip_gradients(engine: Accelerator, optimizer: Any, limit: float) -> Tensor:
     """Clip the gradients of one optimizer to a norm, and return the norm they had.
 
     fp16's are unscaled before. `engine.clip_grad_norm_` would do that for every optimizer that the engine has prepared:
     the head's gradients twice in the phase after the head's own.
     """
-    engine.unscale_gradients(optimiser)
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    engine.unscale_gradients(optimizer)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return full(nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else float("inf")))
 
 

@@ -57,7 +57,7 @@ def _start(engine: Accelerator, folder: Path, config: Any) -> None:
             engine.init_trackers(_PROJECT, config=flat(to_json(config)), init_kwargs=settings)
         except Exception as error:
             raise UserError(
-                f"tracker: {_name(engine)} does not start: {_first_line(error)}; mend that, or omit `tracker`, "
+                f"tracker: {_name(engine)} does not start: {_first_line(error)}; fix that, or omit `tracker`, "
                 "and give `resume=True`"
             ) from error
 

@@ -48,15 +48,15 @@ def _activations(shape: tuple[int, ...] = (3, 9, 4, 5), seed: int = 0) -> Tensor
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 4, 5), (3, 40, 4, 5), (2, 7, 1, 6)])
-@pytest.mark.parametrize("centred", [True, False])
-def test_eigen_cam_is_the_projection_on_the_first_singular_vector(shape: tuple[int, ...], centred: bool) -> None:
+@pytest.mark.parametrize("centerd", [True, False])
+def test_eigen_cam_is_the_projection_on_the_first_singular_vector(shape: tuple[int, ...], centerd: bool) -> None:
     """Also where there are fewer channels than positions; the sign makes it go with the mean activation."""
     activations = _activations(shape)
-    found = eigen_cam(activations, centred=centred)
+    found = eigen_cam(activations, centerd=centerd)
     for values, projection in zip(activations.double().numpy(), found.double().numpy(), strict=True):
         matrix = values.reshape(len(values), -1).T
         mean = matrix.mean(1)
-        if centred:
+        if centerd:
             matrix, mean = matrix - matrix.mean(0), mean - mean.mean()
         expected = matrix @ np.linalg.svd(matrix, full_matrices=False)[2][0]
         expected *= np.sign(expected @ mean)
@@ -94,13 +94,13 @@ def test_sign_behind_a_layernorm_goes_with_the_norm(seed: int) -> None:
 
 @pytest.mark.case("a constant image gave NaN")
 def test_constant_activations_give_zeros() -> None:
-    """No NaN, and no direction made of rounding; one flat image does not spoil its neighbours."""
+    """No NaN, and no direction made of rounding; one flat image does not spoil its neighbors."""
     activations = _activations((2, 6, 3, 3))
     activations[0] = torch.rand(6, generator=torch.Generator().manual_seed(2))[:, None, None]
     found = eigen_cam(activations)
     assert not found[0].any()
     assert found[1].any()
-    assert not eigen_cam(torch.zeros(1, 6, 3, 3), centred=False).any()
+    assert not eigen_cam(torch.zeros(1, 6, 3, 3), centerd=False).any()
 
 
 def test_values_that_are_not_finite_are_an_error() -> None:
@@ -125,7 +125,7 @@ def _oracle(model: nn.Module, layer: nn.Module, images: Tensor, targets: Tensor,
 
 @pytest.mark.parametrize("channels", [3, 1])
 def test_cnn_agrees_with_the_package_grad_cam(channels: int) -> None:
-    """Eigen-CAM up to its sign, Grad-CAM up to rounding; colour and grey, not square."""
+    """Eigen-CAM up to its sign, Grad-CAM up to rounding; color and gray, not square."""
     model, images = _cnn(channels), _images(channels)
     targets = torch.tensor([0, 3, 1, 4])
     eigen, grad = _oracle(model, model.get_submodule("layer3"), images, targets, None)

@@ -46,7 +46,7 @@ def _fill(kind: str, pixels: Tensor, ids: list[int], seed: int = 0) -> Tensor:
 
 @pytest.mark.case("occlusion filled with the mean color, called black, and left out the border")
 def test_fillings() -> None:
-    """The mean colour; a blur that keeps constants; noise with the data's moments, keyed by image and seed."""
+    """The mean color; a blur that keeps constants; noise with the data's moments, keyed by image and seed."""
     pixels = torch.rand(3, 2, 20, 24, generator=torch.Generator().manual_seed(0))
     expected = torch.tensor([0.2, 0.7])[None, :, None, None].expand_as(pixels)
     torch.testing.assert_close(_fill("mean", pixels, [0, 1, 2]), expected)

@@ -113,7 +113,7 @@ def _templates() -> Tensor:
 
 
 def _scene(places: Sequence[tuple[int, tuple[int, int]]]) -> Tensor:
-    """Parts of class 0 at (row, column) pixels on grey."""
+    """Parts of class 0 at (row, column) pixels on gray."""
     image = torch.zeros(1, 1, 32, 32)
     for part, (row, column) in places:
         image[0, :, row : row + 4, column : column + 4] += _templates()[0, part]
@@ -159,7 +159,7 @@ def test_images_without_an_answer_are_left_out() -> None:
 
 
 def _random_cnn() -> tuple[nn.Module, Tensor]:
-    """A CNN that, random as it is, is sure of images and undecided on grey."""
+    """A CNN that, random as it is, is sure of images and undecided on gray."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         options = {"channels": (8, 8, 8, 8), "stem_width": 4, "stem_type": "deep"}

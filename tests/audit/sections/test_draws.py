@@ -84,15 +84,15 @@ def test_the_last_stage_is_followed_and_parts_where_they_are_known() -> None:
 def test_means_and_paired_differences_over_draws_are_those_of_scipy() -> None:
     """Views are paired on the images that both kept, so their difference is not that of the means."""
     finding = arms_section([findings(draw) for draw in range(3)], AGREEMENT, 0.95)
-    views = finding.models["mrp"].over_draws["views an image"]
+    views = finding.models["mrp"].over_draws["views per image"]
     low, high = stats.t.interval(0.95, 2, np.mean(MEANS["mrp"]), stats.sem(MEANS["mrp"]))
     assert (views.low, views.high, views.n) == (pytest.approx(low), pytest.approx(high), 3)
     rows = {(row.quantity, row.baseline): row for row in finding.differences}
-    row = rows["views an image", "scratch_best"]
+    row = rows["views per image", "scratch_best"]
     assert row.mean == pytest.approx(np.mean(APART["scratch_best"]))
     assert row.low == pytest.approx(stats.t.interval(0.95, 2, row.mean, stats.sem(APART["scratch_best"]))[0])
-    assert rows["views an image", "scratch_masked"].n == 2
-    assert finding.models["scratch_masked"].over_draws["views an image"].n == 2
+    assert rows["views per image", "scratch_masked"].n == 2
+    assert finding.models["scratch_masked"].over_draws["views per image"].n == 2
     assert rows["effective rank of the last stage", "scratch_best"].mean == 0
 
 

@@ -1,4 +1,4 @@
-"""Pictures: what is coloured is where the numbers are, and odd inputs are drawn too."""
+"""Pictures: what is colored is where the numbers are, and odd inputs are drawn too."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from unmask.runs.records import AuditDifference, Interval
 
 
 def test_overlay_tints_where_the_map_is() -> None:
-    """Red where it is largest, blue where it is negative, grey where it is zero; size and place kept."""
+    """Red where it is largest, blue where it is negative, gray where it is zero; size and place kept."""
     picture = np.full((16, 24, 3), 0.5)
     values = np.zeros((4, 6))
     values[0, 5], values[3, 0] = 2.0, -2.0
@@ -32,7 +32,7 @@ def test_overlay_tints_where_the_map_is() -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_images_of_any_channels_are_shown(channels: int) -> None:
-    """Three as colour, others as their first channel."""
+    """Three as color, others as their first channel."""
     pixels = torch.rand(channels, 4, 6)
     shown = display(pixels)
     assert shown.shape == (4, 6, 3)
@@ -40,7 +40,7 @@ def test_images_of_any_channels_are_shown(channels: int) -> None:
 
 
 def test_sets_are_drawn_where_they_are() -> None:
-    """Tiles of images left out, without sets, with more sets than colours; cells cut at the border."""
+    """Tiles of images left out, without sets, with more sets than colors; cells cut at the border."""
     grid = Grid((10, 14), 4)
     many = np.arange(grid.cells).reshape(grid.shape)
     figure = view_tiles(
@@ -57,7 +57,7 @@ def test_sets_are_drawn_where_they_are() -> None:
 
 
 def test_bars_are_shares_and_tell_controls() -> None:
-    """2 of 4 images with one view: 50 %; an empty network draws nothing; a control is grey."""
+    """2 of 4 images with one view: 50 %; an empty network draws nothing; a control is gray."""
     figure = view_bars({"net": [1, 1, 2, 4], "random weights": [1], "none": []}, {"random weights"})
     containers = figure.axes[0].containers
     assert [bar.get_height() for bar in containers[0]] == [50, 25, 0, 25]
@@ -68,7 +68,7 @@ def test_bars_are_shares_and_tell_controls() -> None:
 
 
 def test_maps_stand_side_by_side() -> None:
-    """A row an image; image, then every method of every network; names above."""
+    """A row per image; image, then every method of every network; names above."""
     maps = tuple(tuple(np.eye(3) for _ in range(2)) for _ in range(3))
     figure = map_tiles([Row(torch.rand(1, 8, 8), "cat", maps)] * 2, ("A", "B", "C"), ("x", "y"))
     assert len(figure.axes) == 2 * 7
@@ -99,7 +99,7 @@ def test_headline_tells_the_first_difference() -> None:
     assert "do not differ measurably" in say[2]
     assert say[3].startswith("No image")
     assert "network" in headline([])
-    draws = replace(rows[0], measure="arms", quantity="views an image", n=5)
+    draws = replace(rows[0], measure="arms", quantity="views per image", n=5)
     parts = replace(draws, quantity="parts captured", mean=9.4, low=8.3, high=10.5)
     other = replace(parts, baseline="c")
     assert headline([draws, parts, other, rows[0]]) == (

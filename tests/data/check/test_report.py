@@ -60,7 +60,7 @@ def test_forms_that_cannot_meet_fail(folder: Path) -> None:
     assert any("images with 3 and with 5 channels have no common form" in error for error in report.errors)
 
 
-def test_unlabelled_images_are_fit_for_pretraining_only(folder: Path) -> None:
+def test_unlabeled_images_are_fit_for_pretraining_only(folder: Path) -> None:
     report = check_data(DataConfig(data=str(folder / "a")), progress=False)
     assert report.errors == ()
     assert report.classes == {}

@@ -18,7 +18,7 @@ from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)
 RGB8 = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-GREY16 = RNG.integers(0, 65536, (20, 30), dtype=np.uint16)
+GRAY16 = RNG.integers(0, 65536, (20, 30), dtype=np.uint16)
 RGB16 = RNG.integers(0, 65536, (20, 30, 3), dtype=np.uint16)
 FLOAT = RNG.normal(size=(20, 30)).astype(np.float32)
 FIVE8 = RNG.integers(0, 256, (5, 20, 30), dtype=np.uint8)
@@ -41,7 +41,7 @@ def first(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".ppm", ".gif"])
-def test_lossless_colour_files(tmp_path: Path, suffix: str) -> None:
+def test_lossless_color_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"
     pixels = RGB8 if suffix != ".gif" else np.repeat(RGB8[:, :, :1] // 32 * 32, 3, 2)
     Image.fromarray(pixels).save(path, **({"lossless": True} if suffix == ".webp" else {}))
@@ -51,15 +51,15 @@ def test_lossless_colour_files(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("name", "pixels", "how"),
     [
-        ("grey16.tif", GREY16, {}),
-        ("zip16.tif", GREY16, {"compression": "zlib"}),
+        ("gray16.tif", GRAY16, {}),
+        ("zip16.tif", GRAY16, {"compression": "zlib"}),
         ("rgb16.tif", RGB16, {"photometric": "rgb"}),
         ("planes.tif", RGB16.transpose(2, 0, 1).copy(), {"photometric": "rgb", "planarconfig": "separate"}),
         ("float.tif", FLOAT, {}),
         ("double.tif", FLOAT.astype(np.float64), {}),
         ("five.tif", FIVE8, {"photometric": "minisblack", "planarconfig": "separate"}),
         ("bigtiff.tif", RGB16, {"photometric": "rgb", "bigtiff": True}),
-        ("motorola.tif", GREY16, {"byteorder": ">"}),
+        ("motorola.tif", GRAY16, {"byteorder": ">"}),
     ],
 )
 def test_scientific_tiff_keeps_every_value(
@@ -101,15 +101,15 @@ def test_16_bit_png_keeps_its_bits_and_alpha_lies_over_white(tmp_path: Path, cha
     assert read_header(tmp_path / "x.png").kind == "uint16"
 
 
-def test_16_bit_grey_with_alpha_is_refused_rather_than_cut_to_8_bits(tmp_path: Path) -> None:
+def test_16_bit_gray_with_alpha_is_refused_rather_than_cut_to_8_bits(tmp_path: Path) -> None:
     png16(tmp_path / "x.png", RNG.integers(0, 65536, (20, 30, 2), dtype=np.uint16))
     with pytest.raises(UserError, match=r"x.png: 16-bit PNG of kind LA is not supported"):
         decode(tmp_path / "x.png")
 
 
-def test_grey_16_bit_png_and_float_tiff_by_pil(tmp_path: Path) -> None:
-    Image.fromarray(GREY16).save(tmp_path / "x.png")
-    assert np.array_equal(decode(tmp_path / "x.png"), GREY16[None])
+def test_gray_16_bit_png_and_float_tiff_by_pil(tmp_path: Path) -> None:
+    Image.fromarray(GRAY16).save(tmp_path / "x.png")
+    assert np.array_equal(decode(tmp_path / "x.png"), GRAY16[None])
     Image.fromarray(FLOAT).save(tmp_path / "x.tif")
     assert np.array_equal(decode(tmp_path / "x.tif"), FLOAT[None])
 

@@ -14,7 +14,7 @@ from unmask.data.decoding.file import Encoded, Member, suffix_of
 from unmask.data.headers import read_header
 
 RNG = np.random.default_rng(0)
-GREY, COLOUR = RNG.integers(0, 256, (20, 30), dtype=np.uint8), RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+GRAY, COLOUR = RNG.integers(0, 256, (20, 30), dtype=np.uint8), RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 DEEP = RNG.integers(0, 65536, (20, 30, 3), dtype=np.uint16)
 
 
@@ -31,7 +31,7 @@ def contents(suffix: str) -> bytes:
     elif suffix == "deep.tif":
         tifffile.imwrite(out, DEEP, photometric="rgb")
     else:
-        Image.fromarray(GREY if suffix == "gif" else COLOUR).save(
+        Image.fromarray(GRAY if suffix == "gif" else COLOUR).save(
             out, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix)
         )
     return out.getvalue()

@@ -22,7 +22,7 @@ def test_the_own_form_changes_nothing() -> None:
 
 @pytest.mark.parametrize("size", [(16, 24), (50, 30), (40, 64)])
 def test_resizing_agrees_with_pil(size: tuple[int, int]) -> None:
-    """An independent implementation of antialiased bilinear resizing, in fixed point: at most one grey level apart."""
+    """An independent implementation of antialiased bilinear resizing, in fixed point: at most one gray level apart."""
     values = RNG.integers(0, 256, (3, 40, 64), dtype=np.uint8)
     ours = to_format(values, ImageFormat.plain(size, 3, "uint8")).numpy().astype(int)
     pil = Image.fromarray(values.transpose(1, 2, 0)).resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -39,9 +39,9 @@ def test_an_image_alone_and_in_a_batch_and_in_any_memory_order_has_the_same_bits
     assert torch.equal(together, torch.stack([to_format(image, form) for image in channels_last]))
 
 
-def test_grey_is_repeated_and_colour_becomes_luma() -> None:
-    grey = RNG.integers(0, 256, (1, 8, 8), dtype=np.uint8)
-    assert np.array_equal(to_format(grey, ImageFormat.plain((8, 8), 3, "uint8")).numpy(), np.repeat(grey, 3, 0))
+def test_gray_is_repeated_and_color_becomes_luma() -> None:
+    gray = RNG.integers(0, 256, (1, 8, 8), dtype=np.uint8)
+    assert np.array_equal(to_format(gray, ImageFormat.plain((8, 8), 3, "uint8")).numpy(), np.repeat(gray, 3, 0))
     rgb = RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8)
     luma = np.asarray(Image.fromarray(rgb.transpose(1, 2, 0)).convert("L")).astype(int)
     assert np.abs(to_format(rgb, ImageFormat.plain((8, 8), 1, "uint8"))[0].numpy() - luma).max() <= 1

@@ -148,8 +148,8 @@ def test_a_large_image_of_many_channels_is_refused_before_it_is_decoded(tmp_path
 
 
 def test_a_transparent_color_of_a_16_bit_png_is_laid_over_white(tmp_path: Path) -> None:
-    grey = np.array([[1000, 2000]], np.uint16)
-    Image.fromarray(grey).save(tmp_path / "x.png", transparency=2000)
+    gray = np.array([[1000, 2000]], np.uint16)
+    Image.fromarray(gray).save(tmp_path / "x.png", transparency=2000)
     np.testing.assert_array_equal(decode(tmp_path / "x.png"), [[[1000, 65535]]])
 
 

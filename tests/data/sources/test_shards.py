@@ -108,7 +108,7 @@ def test_an_image_is_the_piece_of_the_file_that_was_put_in(tmp_path: Path) -> No
     assert [str(images.take(np.asarray([2, 0])).stored(i)) for i in range(2)] == [names[2], names[0]]
 
 
-def labelled(tmp_path: Path, of: Callable[[int], dict[str, bytes]], **fields: str) -> list[str]:
+def labeled(tmp_path: Path, of: Callable[[int], dict[str, bytes]], **fields: str) -> list[str]:
     """Label of each of four samples, "" for none."""
     members = {f"{i}.{field}": content for i in range(4) for field, content in ({"png": png()} | of(i)).items()}
     source = read_source(DataConfig(data=str(write(tmp_path / "x.tar", members)), **fields), labels=True)  # type: ignore[arg-type]
@@ -116,22 +116,22 @@ def labelled(tmp_path: Path, of: Callable[[int], dict[str, bytes]], **fields: st
 
 
 def test_labels_come_from_cls_json_or_what_is_named(tmp_path: Path) -> None:
-    cls = labelled(tmp_path, lambda i: {"cls": b" %d\n" % (10 * i - 1)})
+    cls = labeled(tmp_path, lambda i: {"cls": b" %d\n" % (10 * i - 1)})
     assert cls == ["", "9", "19", "29"]
-    both = labelled(tmp_path, lambda i: {"cls": b"%d" % i, "json": b'{"label": 9}'})
+    both = labeled(tmp_path, lambda i: {"cls": b"%d" % i, "json": b'{"label": 9}'})
     assert both == ["0", "1", "2", "3"]
-    facts = labelled(tmp_path, lambda i: {"json": json.dumps({"label": ["cat", "dog", None, 7][i]}).encode()})
+    facts = labeled(tmp_path, lambda i: {"json": json.dumps({"label": ["cat", "dog", None, 7][i]}).encode()})
     assert facts == ["cat", "dog", "", "7"]
-    named = labelled(tmp_path, lambda i: {"json": b'{"label": 1, "kind": "%d"}' % (i % 2)}, label_field="kind")
+    named = labeled(tmp_path, lambda i: {"json": b'{"label": 1, "kind": "%d"}' % (i % 2)}, label_field="kind")
     assert named == ["0", "1", "0", "1"]
-    text = labelled(tmp_path, lambda i: {"txt": f"äh {i % 2}\n".encode()}, label_field="txt")
+    text = labeled(tmp_path, lambda i: {"txt": f"äh {i % 2}\n".encode()}, label_field="txt")
     assert text == ["äh 0", "äh 1", "äh 0", "äh 1"]
 
 
 def test_a_text_is_no_label_unless_named(tmp_path: Path) -> None:
     """Captions would be a class each."""
     with pytest.raises(UserError, match=r"found no label.*`label_field`"):
-        labelled(tmp_path, lambda i: {"txt": b"a caption"})
+        labeled(tmp_path, lambda i: {"txt": b"a caption"})
 
 
 def test_which_of_two_images_is_meant_must_be_said(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_the_check_finds_twins_bad_images_and_cut_shards(tmp_path: Path) -> None
 
 
 def test_an_index_takes_little_memory(tmp_path: Path) -> None:
-    """No Python object a sample: arrays of 20 bytes, and the names."""
+    """No Python object per sample: arrays of 20 bytes, and the names."""
     shard = write(tmp_path / "x.tar", {f"{i:06}.png": b"x" for i in range(2000)})
     source = read_source(DataConfig(data=str(shard)), labels=False)
     assert isinstance(source.images, Shards)

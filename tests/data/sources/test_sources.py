@@ -146,7 +146,7 @@ def test_npz_in_the_manner_of_medmnist(tmp_path: Path) -> None:
     assert source.names[12] == "val[0]"
 
 
-def test_npy_is_mapped_and_unlabelled(tmp_path: Path) -> None:
+def test_npy_is_mapped_and_unlabeled(tmp_path: Path) -> None:
     values = RNG.normal(size=(30, 8, 8)).astype(np.float32)
     np.save(tmp_path / "x.npy", values)
     cached = load_data(DataConfig(data=str(tmp_path / "x.npy")), labels=False, progress=False)
@@ -162,22 +162,22 @@ def test_npy_is_mapped_and_unlabelled(tmp_path: Path) -> None:
         load_data(DataConfig(data=str(tmp_path / "x.npy")), labels=True)
 
 
-GREY = np.zeros((3, 8, 8), np.uint8)
+GRAY = np.zeros((3, 8, 8), np.uint8)
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"pictures": np.zeros((3, 8, 8), np.uint8)}, "no array images or train_images; found pictures"),
-        ({"images": GREY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, wanted is \(3,\)$"),
+        ({"images": GRAY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, wanted is \(3,\)$"),
         (
-            {"images": GREY, "labels": np.eye(3)},
+            {"images": GRAY, "labels": np.eye(3)},
             r"labels: shape \(3, 3\) for 3 images, wanted is \(3,\); of one-hot rows",
         ),
-        ({"train_images": GREY, "train_labels": np.array([0, 0.5, 1])}, "train_labels: 0.5 is no class"),
-        ({"images": GREY, "labels": np.array([7, -1, 7])}, "needed: all 2 labels are of one class$"),
-        ({"images": GREY, "labels": np.array([-1, -1, -1])}, "needed: store them as np.savez"),
-        ({"images": GREY, "labels": np.arange(3), "split": np.arange(2)}, r"split: shape \(2,\) for 3 images"),
+        ({"train_images": GRAY, "train_labels": np.array([0, 0.5, 1])}, "train_labels: 0.5 is not a class"),
+        ({"images": GRAY, "labels": np.array([7, -1, 7])}, "needed: all 2 labels are of one class$"),
+        ({"images": GRAY, "labels": np.array([-1, -1, -1])}, "needed: store them as np.savez"),
+        ({"images": GRAY, "labels": np.arange(3), "split": np.arange(2)}, r"split: shape \(2,\) for 3 images"),
         ({"images": np.zeros((3, 8, 8), np.int64), "labels": np.arange(3)}, "int64 are not supported"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_wrong_npz_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray], m
 
 
 def test_labels_are_the_same_classes_however_they_are_stored(tmp_path: Path) -> None:
-    """Whole floats as integers, bytes as text; NaN, as tables have it for a missing integer, is unlabelled."""
+    """Whole floats as integers, bytes as text; NaN, as tables have it for a missing integer, is unlabeled."""
     codes = [0, 1, -1, 1, 0, 2]
     for labels, classes in (
         (np.asarray(codes), ("0", "1", "2")),
@@ -208,14 +208,14 @@ def test_labels_are_the_same_classes_however_they_are_stored(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
-        ((16, 16, 3), "read as 16 grey images of 16x3 (height x width); colour images are stored as (N, H, W, C)"),
-        ((3, 16, 16), "read as 3 grey images of 16x16"),
+        ((16, 16, 3), "read as 16 gray images of 16x3 (height x width); color images are stored as (N, H, W, C)"),
+        ((3, 16, 16), "read as 3 gray images of 16x16"),
         ((16, 16, 12), ""),
         ((5, 16, 16, 3), ""),
     ],
 )
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
-def test_one_colour_image_that_is_read_as_grey_ones_is_said(
+def test_one_color_image_that_is_read_as_gray_ones_is_said(
     tmp_path: Path, suffix: str, shape: tuple[int, ...], says: str
 ) -> None:
     path, images = tmp_path / f"x.{suffix}", RNG.integers(0, 256, shape, dtype=np.uint8)
@@ -225,7 +225,7 @@ def test_one_colour_image_that_is_read_as_grey_ones_is_said(
         load_data(config, labels=False, progress=False).notes,
         check_data(config, progress=False).warnings,
     ):
-        assert [says in note for note in notes if "grey images" in note] == [True] * bool(says)
+        assert [says in note for note in notes if "gray images" in note] == [True] * bool(says)
 
 
 def test_pickles_in_arrays_are_never_run(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_pickles_in_arrays_are_never_run(tmp_path: Path) -> None:
 
 
 def test_folder_layouts(tmp_path: Path) -> None:
-    for name in ("train/a/1.png", "train/b/x/2.png", "valid/a/3.png", "Test/b/4.png", "unlabelled/5.png", "6.png"):
+    for name in ("train/a/1.png", "train/b/x/2.png", "valid/a/3.png", "Test/b/4.png", "unlabeled/5.png", "6.png"):
         draw(tmp_path / name)
     source = read_folder(tmp_path, labels=True)
     found = dict(zip(source.names, zip(source.splits.tolist(), source.labels.tolist(), strict=True), strict=True))
@@ -246,8 +246,8 @@ def test_folder_layouts(tmp_path: Path) -> None:
         "train/b/x/2.png": ("train", 1),
         "valid/a/3.png": ("val", 0),
         "Test/b/4.png": ("test", 1),
-        "unlabelled/5.png": ("unlabelled", -1),
-        "6.png": ("unlabelled", -1),
+        "unlabeled/5.png": ("unlabeled", -1),
+        "6.png": ("unlabeled", -1),
     }
 
 

@@ -33,7 +33,7 @@ RNG = np.random.default_rng(0)
 
 
 class Squares(TorchDataset[tuple[torch.Tensor, int]]):
-    """Grey 8 x 8 images of two classes, the second brighter."""
+    """Gray 8 x 8 images of two classes, the second brighter."""
 
     def __init__(self, count: int, seed: int = 0, noise: float = 0.0) -> None:
         self.values = np.random.default_rng(seed).integers(0, 100, (count, 8, 8), dtype=np.uint8)
@@ -149,7 +149,7 @@ def _broken(at: int) -> list[Any]:
         (Squares(8, noise=1.0), r"given:x\[0\]: another image each time: leave random transforms out"),
         (Stream(), "a length and access by index"),
         ([], "empty"),
-        (["x", "y"], r"given:x\[0\]: str is no image"),
+        (["x", "y"], r"given:x\[0\]: str is not an image"),
         (_broken(0), r"given:x\[0\]: the image holds values that are not finite"),
         (_broken(3), r"given:x\[3\]: the image holds values that are not finite"),
     ],
@@ -169,8 +169,8 @@ def test_bad_images_can_be_left_out(at: int) -> None:
 def test_a_run_of_handed_over_data_resumes_and_says_where_its_data_came_from(tmp_path: Path) -> None:
     given = {"train": Squares(40), "test": Squares(10, 1)}
     encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
-    optimiser = OptimiserConfig(steps=2, batch_size=16)
-    config = PretrainConfig(encoder=encoder, recipe=PretrainRecipe(optimiser=optimiser))
+    optimizer = OptimiserConfig(steps=2, batch_size=16)
+    config = PretrainConfig(encoder=encoder, recipe=PretrainRecipe(optimizer=optimizer))
     run = pretrain(config, tmp_path / "run", progress=False, dataset=given)
     assert read_json(run / "config.json")["data"]["data"] == "given:Squares"
     assert pretrain(config, run, resume=True, progress=False, dataset=given) == run
@@ -178,8 +178,8 @@ def test_a_run_of_handed_over_data_resumes_and_says_where_its_data_came_from(tmp
         pretrain(config, run, resume=True, progress=False, dataset=given | {"train": Squares(40, 5)})
     with pytest.raises(UserError, match=r"given:Squares was handed over in Python"):
         load_data(DataConfig(data="given:Squares"), labels=False, progress=False)
-    recipe = ClassifyRecipe(optimiser=optimiser)
+    recipe = ClassifyRecipe(optimizer=optimizer)
     tuned = finetune(
         ClassifyConfig(encoder=encoder, init=str(run), recipe=recipe), tmp_path / "tuned", progress=False, dataset=given
     )
-    assert read_json(tuned / "result.json")["labelled_images"] == 34
+    assert read_json(tuned / "result.json")["labeled_images"] == 34

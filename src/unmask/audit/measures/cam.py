@@ -42,7 +42,7 @@ def class_maps(
 
     Args:
         model: images [N, C, H, W] to logits [N, K]; in any mode, frozen or not; it is evaluated in evaluation mode.
-        images: normalised images.
+        images: normalized images.
         targets: the class to explain for each image, int64 [N]. Default: the predicted one.
         layer: path of a module, see `choose_layer`.
         batch_size: images of a pass; does not change the maps.
@@ -88,21 +88,21 @@ def _read(model: nn.Module, images: Tensor, targets: Tensor | None, layer: Layer
     return eigen_cam(activations), grad_cam(activations, slopes), targets, logits.detach(), alive
 
 
-def eigen_cam(activations: Tensor, *, centred: bool = True) -> Tensor:
+def eigen_cam(activations: Tensor, *, centerd: bool = True) -> Tensor:
     """Projection of the activations on their first principal direction, one map an image.
 
     With A the P x D matrix of an image's activations and v the first right-singular vector of A: the map is ±A v
-    (Muhammad and Yeasin, "Eigen-CAM", IJCNN 2020). Centred, the mean over positions is taken away from A first, as the
+    (Muhammad and Yeasin, "Eigen-CAM", IJCNN 2020). Centerd, the mean over positions is taken away from A first, as the
     package grad-cam does. A singular vector has no sign of its own: here the map goes up with the mean activation over
     the channels, or, where that is the same everywhere (as behind a LayerNorm), with their norm. So the map does not
     depend on the order of the channels, on the solver or on the batch.
 
     Args:
         activations: [B, D, h, w].
-        centred: take the mean over positions away.
+        centerd: take the mean over positions away.
 
     Returns:
-        [B, h, w], float32; zeros where the activations are the same at every position (centred) or zero.
+        [B, h, w], float32; zeros where the activations are the same at every position (centerd) or zero.
 
     Raises:
         UserError: an activation is not finite.
@@ -110,22 +110,22 @@ def eigen_cam(activations: Tensor, *, centred: bool = True) -> Tensor:
     flat = activations.detach().flatten(2).double()
     if not torch.isfinite(flat).all():
         raise UserError("Eigen-CAM: the network gives values that are not finite; were its weights trained to the end?")
-    matrix = flat - flat.mean(2, keepdim=True) if centred else flat
+    matrix = flat - flat.mean(2, keepdim=True) if centerd else flat
     if matrix.shape[2] <= matrix.shape[1]:  # the smaller Gram matrix has the same first singular value
         values, vectors = torch.linalg.eigh(matrix.transpose(1, 2) @ matrix)
         projection = vectors[..., -1] * values[:, -1:].clamp(min=0).sqrt()
     else:
         vectors = torch.linalg.eigh(matrix @ matrix.transpose(1, 2))[1]
         projection = (vectors[:, None, :, -1] @ matrix)[:, 0]
-    sign = _agreement(projection, flat.mean(1), flat.norm(dim=1), centred)
+    sign = _agreement(projection, flat.mean(1), flat.norm(dim=1), centerd)
     level = flat.abs().amax((1, 2), keepdim=True)[..., 0]
     projection = torch.where(projection.abs().amax(1, keepdim=True) > 1e-6 * level, sign * projection, 0.0)
     return projection.unflatten(1, activations.shape[-2:]).float()
 
 
-def _agreement(projection: Tensor, mean: Tensor, norm: Tensor, centred: bool) -> Tensor:
+def _agreement(projection: Tensor, mean: Tensor, norm: Tensor, centerd: bool) -> Tensor:
     """+1 or -1 for each image, [B, 1]: whether the projection goes with the mean, else with the norm."""
-    if centred:
+    if centerd:
         mean, norm = mean - mean.mean(1, keepdim=True), norm - norm.mean(1, keepdim=True)
     by_mean, by_norm = (torch.cosine_similarity(projection, x, dim=1, eps=1e-30) for x in (mean, norm))
     told = torch.where((by_mean.abs() > 1e-3) & (mean.norm(dim=1) > 1e-6 * norm.norm(dim=1)), by_mean, by_norm)

@@ -1,6 +1,6 @@
 """What is known of images with known parts, and how a classifier fares where only one part is shown.
 
-Letters: N images, k classes, L parts a class, P = k · L parts in all; part l of class c is column c · L + l.
+Letters: N images, k classes, L parts per class, P = k · L parts in all; part l of class c is column c · L + l.
 """
 
 from dataclasses import dataclass

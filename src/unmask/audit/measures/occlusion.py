@@ -58,9 +58,9 @@ def fill_images(
 ) -> Tensor:
     """What stands where an image is not shown, [N, C, H, W] in 0..1.
 
-    - mean: the data's mean colour. Tells nothing about the image.
+    - mean: the data's mean color. Tells nothing about the image.
     - blur: the image under a Gaussian whose standard deviation is the side of a cell, edges reflected. Keeps coarse
-      shape and colour, so more images are recognised by the fill alone.
+      shape and color, so more images are recognized by the fill alone.
     - noise: independent normal pixels with the data's mean and standard deviation, cut to 0..1; keyed by (seed, image
       id), so the same for every network and batch.
 
@@ -73,15 +73,15 @@ def fill_images(
         side: of a cell, in pixels.
         seed: of the noise.
     """
-    centre = torch.tensor(mean)[:, None, None].expand_as(pixels)
+    center = torch.tensor(mean)[:, None, None].expand_as(pixels)
     if fill == "mean":
-        return centre.clone()
+        return center.clone()
     if fill == "blur":
         reach = [2 * min(2 * side, (length - 1) // 2) + 1 for length in (pixels.shape[-1], pixels.shape[-2])]
         return gaussian_blur(pixels, reach, [float(side)] * 2) if max(reach) > 1 else pixels.clone()
     draws = uniform(seed, "audit fill", 0, ids.numpy(), int(np.prod(pixels.shape[1:])))
     normal = torch.from_numpy(ndtri(draws + 2.0**-54).astype(np.float32)).reshape(pixels.shape)
-    return (centre + torch.tensor(std)[:, None, None] * normal).clamp(0, 1)
+    return (center + torch.tensor(std)[:, None, None] * normal).clamp(0, 1)
 
 
 Answer = tuple[NDArray[np.float64], NDArray[np.float64]]

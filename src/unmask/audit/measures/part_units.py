@@ -50,7 +50,7 @@ def part_auroc(values: Floats, absent: Floats, which: Contrasts) -> Floats:
       first AUROC alone takes them for detectors of the parts that were not.
 
     Args:
-        values: one response an image and unit, (N, U).
+        values: one response per image and unit, (N, U).
         absent: responses to the same images without the parts of their class, (N, U).
         which: the images that tell, (N, P) each.
 
@@ -72,7 +72,7 @@ def captured_parts(
     mean of the two. A part is captured where it reaches `threshold`.
 
     Args:
-        values: one response an image and unit, (N, U): the mean over all positions.
+        values: one response per image and unit, (N, U): the mean over all positions.
         absent: responses to the same images without the parts of their class, (N, U).
         which: the images that tell, (N, P) each.
         first_half: (N,).

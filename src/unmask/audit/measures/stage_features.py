@@ -53,11 +53,11 @@ def stage_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     chosen = {f"stage {index + 1} of {count}": maps[index] for index in wanted}
     if final.ndim == 4 and maps[-1].shape[1] not in (final.shape[1], final.shape[3]):
         return chosen | {"before pooling": final}
-    return chosen | {f"stage {count} of {count}": _normalised(final, maps[-1])}
+    return chosen | {f"stage {count} of {count}": _normalized(final, maps[-1])}
 
 
-def _normalised(final: Tensor, last: Tensor) -> Tensor:
-    """The final, normalised output as a map where it has the channels of the last map, else the last map."""
+def _normalized(final: Tensor, last: Tensor) -> Tensor:
+    """The final, normalized output as a map where it has the channels of the last map, else the last map."""
     if final.ndim == 4:
         return final if final.shape == last.shape else final.permute(0, 3, 1, 2)
     positions = last.shape[2] * last.shape[3]
@@ -68,7 +68,7 @@ def _normalised(final: Tensor, last: Tensor) -> Tensor:
 
 @torch.no_grad()
 def pooled_stages(model: nn.Module, batches: Iterable[Tensor]) -> list[Pooled]:
-    """Every stage of a network over batches of normalised images, in evaluation mode; the model's mode is restored."""
+    """Every stage of a network over batches of normalized images, in evaluation mode; the model's mode is restored."""
     kept: dict[str, list[tuple[Tensor, bool]]] = {}
     with evaluating(model):
         for images in batches:

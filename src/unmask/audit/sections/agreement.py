@@ -134,7 +134,7 @@ def _plate(names: Sequence[str], fair: Floats) -> Plate:
 
 
 def similarity(names: Sequence[str], table: Floats) -> Figure:
-    """A square of numbers and colours, networks × networks."""
+    """A square of numbers and colors, networks × networks."""
     with style():
         side = 60 + 54 * len(names)
         figure = blank(side + 90, side + 40)
@@ -147,6 +147,6 @@ def similarity(names: Sequence[str], table: Floats) -> Figure:
         for spine in axes.spines.values():
             spine.set_visible(False)
         for (i, j), value in np.ndenumerate(table):
-            colour = "#000000" if value > 0.55 else "#ffffff"
-            axes.text(j, i, decimal(value), ha="center", va="center", color=colour, fontsize=11)
+            color = "#000000" if value > 0.55 else "#ffffff"
+            axes.text(j, i, decimal(value), ha="center", va="center", color=color, fontsize=11)
     return figure

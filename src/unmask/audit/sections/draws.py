@@ -21,7 +21,7 @@ from unmask.runs.records import AuditDifference, Interval
 
 KEY = "arms"
 OVER_DRAWS: tuple[Measure, ...] = (measure_views, measure_parts, measure_health)
-VIEWS_AN_IMAGE = "views an image"
+VIEWS_AN_IMAGE = "views per image"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def quantities(found: DrawFindings, name: str) -> dict[str, float | None]:
         values["classes with all parts"] = parts.classes_whole
         for part, right in enumerate(parts.accuracy_alone, start=1):
             values[f"accuracy on part {part} alone"] = right
-    values["effective rank of the last stage"] = list(found.health.models[name].stages.values())[-1].centred_rank
+    values["effective rank of the last stage"] = list(found.health.models[name].stages.values())[-1].centerd_rank
     return values
 
 
@@ -144,7 +144,7 @@ def arms_section(
         title=f"The arms over {len(found)} label draws",
         intro=(
             "What is measured below on the networks of the first label draw, here on one network of every draw: mean "
-            "over the draws and interval. Differences are paired: both arms got the same labelled images."
+            "over the draws and interval. Differences are paired: both arms got the same labeled images."
         ),
         tables=_tables(means, differences, agreement, len(found)),
     )

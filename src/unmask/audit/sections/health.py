@@ -14,7 +14,7 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.config import AuditConfig
 from unmask.report.blocks import Plate, Section, Table
 from unmask.report.classes import shorten
-from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, VERMILION
+from unmask.report.palette import BLUE, GRAY, GREEN, INK, ORANGE, VERMILION
 from unmask.report.svg import blank, style
 from unmask.report.words import percent
 
@@ -27,7 +27,7 @@ INTRO = (
 )
 _ACROSS = 3
 """Panels beside each other."""
-_LINES = ((GREY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
+_LINES = ((GRAY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:
             stage,
             str(one.features),
             f"{one.effective_rank:.1f}",
-            f"{one.centred_rank:.1f}",
+            f"{one.centerd_rank:.1f}",
             f"{one.feature_std:.2g}",
             percent(one.dead),
         )
@@ -78,20 +78,20 @@ def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:
 
 def _plate(found: Mapping[str, Mapping[str, Health]]) -> Plate:
     told = "; ".join(
-        f"{name}: " + ", ".join(f"{stage} {one.centred_rank:.1f} of {one.features}" for stage, one in stages.items())
+        f"{name}: " + ", ".join(f"{stage} {one.centerd_rank:.1f} of {one.features}" for stage, one in stages.items())
         for name, stages in found.items()
     )
     return Plate(
         spectra(found),
-        f"Spectra of the centred features of each stage. Effective ranks without the mean: {told}.",
-        "Singular values of the centred features as shares of their sum, largest first; in brackets the effective rank "
+        f"Spectra of the centerd features of each stage. Effective ranks without the mean: {told}.",
+        "Singular values of the centerd features as shares of their sum, largest first; in brackets the effective rank "
         "that they make, and the number of features",
         "spectra",
     )
 
 
 def spectra(found: Mapping[str, Mapping[str, Health]]) -> Figure:
-    """A panel a network, a line a stage; shares below 1e-5 of the sum are not drawn."""
+    """A panel per network, a line per stage; shares below 1e-5 of the sum are not drawn."""
     columns = min(len(found), _ACROSS)
     rows = -(-len(found) // columns)
     with style():
@@ -108,11 +108,11 @@ def spectra(found: Mapping[str, Mapping[str, Health]]) -> Figure:
 
 def _panel(axes: Axes, name: str, stages: Mapping[str, Health]) -> None:
     looks = _LINES[-len(stages) - 1 : -1] if len(stages) < len(_LINES) else _LINES
-    for (stage, one), (colour, line) in zip(stages.items(), looks, strict=False):
+    for (stage, one), (color, line) in zip(stages.items(), looks, strict=False):
         shares = np.array(one.spectrum)
         shares = shares[shares > 1e-5]
-        label = f"{stage} ({one.centred_rank:.1f} of {one.features})"
-        axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, linestyle=line, label=label)
+        label = f"{stage} ({one.centerd_rank:.1f} of {one.features})"
+        axes.plot(np.arange(1, len(shares) + 1), shares, color=color, linestyle=line, label=label)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

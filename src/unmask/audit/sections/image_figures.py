@@ -1,6 +1,6 @@
-"""Pictures of an audit: maps side by side, sufficient sets in colours, bars of their numbers.
+"""Pictures of an audit: maps side by side, sufficient sets in colors, bars of their numbers.
 
-Colours are those of the report's palette, told apart by all common colour vision; sets carry numbers as well.
+Colors are those of the report's palette, told apart by all common color vision; sets carry numbers as well.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unmask.audit.measures.occlusion import Grid
 from unmask.report.classes import shorten
-from unmask.report.palette import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
+from unmask.report.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 from unmask.report.svg import blank, style
 from unmask.wording import plural
 
@@ -38,7 +38,7 @@ class Row:
 
 
 def map_tiles(rows: Sequence[Row], methods: Sequence[str], networks: Sequence[str]) -> Figure:
-    """A row an image: the image, then for each method the maps of all networks beside each other."""
+    """A row per image: the image, then for each method the maps of all networks beside each other."""
     columns = 1 + len(methods) * len(networks)
     with style():
         figure = blank(columns * _TILE, 46 + len(rows) * _TILE)
@@ -64,29 +64,29 @@ def display(pixels: Tensor) -> Floats:
 
 
 def overlay(picture: Floats, values: Floats) -> Floats:
-    """A map over the greyed image: vermilion where it is positive, blue where negative, clear where it is zero.
+    """A map over the grayed image: vermilion where it is positive, blue where negative, clear where it is zero.
 
     The strongest value of the map is the most opaque one. A map coarser than the image is interpolated.
     """
     height, width = picture.shape[:2]
     factor = max(1, -(-_TILE // max(height, width)))  # small images are enlarged, so that the map is smooth on them
     size = (width * factor, height * factor)
-    grey = np.kron(picture.mean(axis=2), np.ones((factor, factor)))[:, :, None]
+    gray = np.kron(picture.mean(axis=2), np.ones((factor, factor)))[:, :, None]
     top = float(np.abs(values).max(initial=0))
     scaled = values / top if top > 0 else np.zeros_like(values, dtype=float)
     smooth = Image.fromarray(np.asarray(scaled, np.float32)).resize(size, Image.Resampling.BILINEAR)
     strength = np.asarray(smooth)[:, :, None]
     opacity = 0.8 * np.abs(strength)
-    colour = np.where(strength >= 0, np.array(to_rgb(VERMILION)), np.array(to_rgb(BLUE)))
-    backdrop = 0.12 + 0.76 * grey  # neither black nor white, so that a tint shows everywhere
-    blended: Floats = (1 - opacity) * backdrop + opacity * colour
+    color = np.where(strength >= 0, np.array(to_rgb(VERMILION)), np.array(to_rgb(BLUE)))
+    backdrop = 0.12 + 0.76 * gray  # neither black nor white, so that a tint shows everywhere
+    blended: Floats = (1 - opacity) * backdrop + opacity * color
     return blended
 
 
 def view_tiles(
     pixels: Tensor, titles: Sequence[str], sets: Mapping[str, Sequence[NDArray[np.int64] | None]], grid: Grid
 ) -> Figure:
-    """A column an image; below it a row a network with its sufficient sets, or a dash where the image was left out."""
+    """A column per image; below, a row per network with its sufficient sets, a dash where the image was left out."""
     columns = len(titles)
     with style():
         figure = blank(40 + columns * _TILE, 30 + (1 + len(sets)) * (_TILE + 18))
@@ -108,11 +108,11 @@ def _draw_sets(axes: Axes, picture: Floats, cells: NDArray[np.int64] | None, gri
         axes.set_title("left out", fontsize=10)
         return
     wide = np.kron(cells, np.ones((grid.side, grid.side), int))[:height, :width]
-    colours = np.array([to_rgb(COLOURS[(i - 1) % len(COLOURS)]) for i in range(1, int(cells.max(initial=0)) + 1)])
-    colours = colours.reshape(-1, 3)  # also without any set
+    colors = np.array([to_rgb(COLOURS[(i - 1) % len(COLOURS)]) for i in range(1, int(cells.max(initial=0)) + 1)])
+    colors = colors.reshape(-1, 3)  # also without any set
     tinted = 0.7 + 0.3 * picture.mean(axis=2, keepdims=True).repeat(3, axis=2)
     inside = wide > 0
-    tinted[inside] = 0.5 * picture[inside] + 0.5 * colours[wide[inside] - 1]
+    tinted[inside] = 0.5 * picture[inside] + 0.5 * colors[wide[inside] - 1]
     axes.imshow(tinted, interpolation="nearest")
     axes.set_title(plural(cells.max(initial=0), "view"), fontsize=10)
     for row, column in np.argwhere(cells > 0):
@@ -125,7 +125,7 @@ def _draw_sets(axes: Axes, picture: Floats, cells: NDArray[np.int64] | None, gri
 
 
 def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = ()) -> Figure:
-    """Share of images by number of sufficient views, a bar a network; controls are grey. n stands in the legend."""
+    """Share of images by number of sufficient views, a bar a network; controls are gray. n stands in the legend."""
     highest = max((max(values) for values in counts.values() if values), default=1)
     width = 0.8 / max(len(counts), 1)
     with style():
@@ -137,14 +137,14 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
             x = np.arange(1, highest + 1) + (i - (len(counts) - 1) / 2) * width
             heights = [100 * shares[value] / max(len(values), 1) for value in range(1, highest + 1)]
             at = plain.index(name) if name in plain else 0
-            colour = GREY if name in controls else COLOURS[at % len(COLOURS)]
+            color = GRAY if name in controls else COLOURS[at % len(COLOURS)]
             hatch = "" if name in controls else _HATCHES[at % len(_HATCHES)]
             label = f"{shorten(name, 24)} (n = {len(values)})"
-            axes.bar(x, heights, 0.92 * width, color=colour, hatch=hatch, edgecolor="#ffffff", linewidth=0, label=label)
+            axes.bar(x, heights, 0.92 * width, color=color, hatch=hatch, edgecolor="#ffffff", linewidth=0, label=label)
         axes.set_xticks(range(1, highest + 1, max(1, highest // 12)))
         axes.set_xlabel("sufficient views of an image")
         axes.set_ylabel("share of images kept, %")
-        axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
         axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
     return figure
 

@@ -200,7 +200,7 @@ def _photographs(
         f"of {grid.side} pixels, filled with {FILLS[config.fill]}."
     )
     alt = (
-        f"Maps of {len(rows)} images by {', '.join(names)}, a row an image: the image, then Eigen-CAM, Grad-CAM and "
+        f"Maps of {len(rows)} images by {', '.join(names)}, a row per image: the image, then Eigen-CAM, Grad-CAM and "
         "occlusion of every network. The maps as numbers are in audit.json."
     )
     if len(names) <= 3:

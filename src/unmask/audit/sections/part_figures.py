@@ -1,6 +1,6 @@
 """Pictures of parts and units: which unit responds to which part, and which parts were captured.
 
-The colours (cividis) rise in lightness alike for all kinds of colour vision; captured parts carry a dot as well.
+The colors (cividis) rise in lightness alike for all kinds of color vision; captured parts carry a dot as well.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """The measure `parts`: which parts of which class the units of a network respond to, and what it can do with one part.
 
-Letters: N images, k classes, L parts a class, P = k · L, U units.
+Letters: N images, k classes, L parts per class, P = k · L, U units.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The measure `sufficient_views`: how many sets of cells of an image are each enough for a network to recognise it."""
+"""The measure `sufficient_views`: how many sets of cells of an image are each enough for a network to recognize it."""
 
 import math
 from collections import Counter
@@ -25,10 +25,10 @@ from unmask.runs.records import AuditDifference, Interval
 
 KEY = "sufficient_views"
 INTRO = (
-    "An encoder that captured every feature of a class can recognise it from any one of them. Counted are sets of "
+    "An encoder that captured every feature of a class can recognize it from any one of them. Counted are sets of "
     "cells at separate places each of which, shown alone, makes the right class clearly more probable than any other. "
     "The search is greedy, so a count is a lower bound. Images that the fill alone gives away, and images that are not "
-    "recognised when whole, are left out. With every label replaced by that of another class only images that the "
+    "recognized when whole, are left out. With every label replaced by that of another class only images that the "
     "network takes for that class should be kept. A network that met hidden cells in training tolerates them better "
     "without knowing more: compare it with one trained from scratch on images with hidden cells."
 )
@@ -108,7 +108,7 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
 def _views_of(
     network: Audited, data: AuditData, labels: Sequence[Tensor], config: AuditConfig, grid: Grid
 ) -> list[list[Views]]:
-    """What is found in all images, with each of several labellings."""
+    """What is found in all images, with each of several labelings."""
     pixels = data.pixels
     filled = fill_images(
         pixels,
@@ -236,13 +236,13 @@ def _sets(found: Mapping[str, list[Views]], data: AuditData, grid: Grid, config:
     return Photograph(
         view_tiles(data.pixels[shown], titles, maps, grid),
         f"Sufficient sets drawn on images. Views found: {spoken}.",
-        "Sufficient sets: cells of one colour and number are enough by themselves; pale cells are in none. "
+        "Sufficient sets: cells of one color and number are enough by themselves; pale cells are in none. "
         f"Cells of {grid.side} pixels, the others filled with {FILLS[config.fill]}.",
         "sets",
     )
 
 
-FILLS = {"mean": "the data's mean colour", "blur": "the blurred image", "noise": "noise"}
+FILLS = {"mean": "the data's mean color", "blur": "the blurred image", "noise": "noise"}
 
 
 def _shown(one: Views, grid: Grid) -> Any:
@@ -268,8 +268,8 @@ def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDiffe
         for name, value in numbers.items()
     ]
     columns = (
-        "network", "views an image", "share with 2 or more", "images kept", "with shuffled labels",
-        "fill gives it away", "not recognised", "out of budget",
+        "network", "views per image", "share with 2 or more", "images kept", "with shuffled labels",
+        "fill gives it away", "not recognized", "out of budget",
     )  # fmt: skip
     tables = [Table("Sufficient views [interval over images]", columns, rows, numeric=True)]
     if differences:

@@ -22,14 +22,14 @@ CHUNK = 2048
 
 
 def thumbnail(image: NDArray[np.generic], top: float) -> NDArray[np.float32]:
-    """Grey, 16 x 16, as 256 values, of which `top` becomes 1. Other than grey and RGB: the mean over channels."""
+    """Gray, 16 x 16, as 256 values, of which `top` becomes 1. Other than gray and RGB: the mean over channels."""
     floats = image.astype(np.float32) / top
-    grey = floats if len(image) in (1, 3) else floats.mean(0, keepdims=True)
-    return to_format(grey, ImageFormat.plain((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
+    gray = floats if len(image) in (1, 3) else floats.mean(0, keepdims=True)
+    return to_format(gray, ImageFormat.plain((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
 
 
 def same_pixels(digests: Sequence[bytes | None]) -> list[list[int]]:
-    """Rows with the same digest, two or more at a time; None is no image."""
+    """Rows with the same digest, two or more at a time; None is not an image."""
     rows: dict[bytes, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
         if digest is not None:
@@ -54,8 +54,8 @@ def saved_again(thumbnails: NDArray[np.float32], splits: NDArray[np.str_]) -> li
     """
     rows = np.flatnonzero(np.nan_to_num(thumbnails.std(1)) > FLAT)
     values = torch.from_numpy(thumbnails[rows])
-    centred = values - values.mean(0)
-    place, order = (centred @ torch.linalg.eigh(centred.T @ centred)[1][:, -1]).sort()
+    centerd = values - values.mean(0)
+    place, order = (centerd @ torch.linalg.eigh(centerd.T @ centerd)[1][:, -1]).sort()
     values, rows = values[order], rows[order.numpy()]
     unit = values - values.mean(1, keepdim=True)
     unit /= unit.norm(dim=1, keepdim=True)

@@ -14,7 +14,7 @@ from unmask.data.check.image_facts import Looked, look
 from unmask.data.headers import scan
 from unmask.data.load import bad_file_errors, make_plan
 from unmask.data.sources.read import read_source
-from unmask.data.sources.source import TEST, TRAIN, UNLABELLED, UNREADABLE, VAL, Source
+from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
 from unmask.wording import plural, printable
 
@@ -31,7 +31,7 @@ class Report:
     warnings: tuple[str, ...]
     """What training would pass over or get wrong silently."""
     unreadable: tuple[str, ...]
-    """One message a file."""
+    """One message per file."""
     forms: dict[str, int]
     """"3 channels, 8-bit" → images."""
     sizes: dict[str, int]
@@ -104,7 +104,7 @@ def _source(config: DataConfig) -> tuple[Source, list[str]]:
 def _counted(fates: np.ndarray) -> dict[str, int]:
     """How many images have each fate, in the order of work."""
     counts = Counter(fates.tolist())
-    return {name: counts[name] for name in (TRAIN, VAL, TEST, UNLABELLED, COPY, UNREADABLE) if counts[name]}
+    return {name: counts[name] for name in (TRAIN, VAL, TEST, UNLABELED, COPY, UNREADABLE) if counts[name]}
 
 
 def _form(found: Looked) -> str:

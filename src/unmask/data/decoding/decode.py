@@ -34,13 +34,13 @@ PNG_END = b"IEND\xaeB`\x82"
 def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
     """The pixels of a file: uint8, uint16 or float32, shape (C, H, W).
 
-    EXIF orientation is applied; palettes, CMYK and other colour spaces become RGB; transparency is laid over a
+    EXIF orientation is applied; palettes, CMYK and other color spaces become RGB; transparency is laid over a
     background; 16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
 
     Args:
         path: the file, on disk or within another one.
         reading: which of its pages, and how transparency is treated.
-        target: height and width to which the image will be resized. A JPEG of four times as many pixels a side or more
+        target: height and width to which the image will be resized. A JPEG with sides four times as long or longer
             is decoded at a half, quarter or eighth of its size, still at least twice the target: a large photograph
             in a quarter of the time, about 0.2 of 255 levels apart in the mean.
 
@@ -123,7 +123,7 @@ def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None
         whole: read a JPEG into memory as a whole, to be decoded from there; not wanted where the header is enough.
 
     Raises:
-        UserError: no image, with its mend, or an image too large to decode whole.
+        UserError: no image, with its fix, or an image too large to decode whole.
     """
     in_memory = whole and path.suffix.lower() in JPEG
     with nullcontext(BytesIO(path.read_bytes())) if in_memory else readable(path) as file:

@@ -11,7 +11,7 @@ from unmask.errors import UserError
 
 
 def loses_depth(image: Image.Image) -> bool:
-    """Whether Pillow reads an open, not yet loaded PNG with 8 bits though it has 16: color, or grey with alpha."""
+    """Whether Pillow reads an open, not yet loaded PNG with 8 bits though it has 16: color, or gray with alpha."""
     if image.format != "PNG" or image.mode.startswith("I"):
         return False
     return any(";16B" in str(tile[3]) for tile in getattr(image, "tile", ()))
@@ -23,7 +23,7 @@ def read_deep_png(path: File, reading: Reading = DEFAULT) -> NDArray[np.generic]
     PIL keeps one byte of each value. Read as big-endian numbers it is the upper byte, as little-endian ones the lower.
 
     Raises:
-        UserError: grey with alpha, of which PIL only gives the upper byte.
+        UserError: gray with alpha, of which PIL only gives the upper byte.
     """
     (upper, key), (lower, _) = (_bytes_of_png(path, order) for order in "BL")
     values = np.ascontiguousarray((upper.astype(np.uint16) * 256 + lower).transpose(2, 0, 1))

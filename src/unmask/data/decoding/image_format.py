@@ -15,7 +15,7 @@ Kind = Literal["uint8", "uint16", "float32"]
 TOP: dict[Kind, float] = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """The value that counts as 1."""
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601, as in PIL)."""
+"""Weights of red, green and blue in gray (ITU-R BT.601, as in PIL)."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def to_channels(images: Tensor, channels: int) -> Tensor:
     if have == 1:
         return images.expand(*images.shape[:-3], channels, -1, -1)
     if have == 3 and channels == 1:
-        grey = sum(weight * images[..., i, :, :].float() for i, weight in enumerate(LUMA))
-        return rounded(torch.as_tensor(grey).unsqueeze(-3), images.dtype)
+        gray = sum(weight * images[..., i, :, :].float() for i, weight in enumerate(LUMA))
+        return rounded(torch.as_tensor(gray).unsqueeze(-3), images.dtype)
     raise UserError(f"an image with {have} channels cannot become one with {channels}: set channels to {have}")
 
 

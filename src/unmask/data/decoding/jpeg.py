@@ -18,7 +18,7 @@ def simplejpeg() -> ModuleType | None:
 
 
 def is_plain(image: Image.Image) -> bool:
-    """Whether an open image is a JPEG in memory, grey or YCbCr without an Adobe marker, that simplejpeg can read.
+    """Whether an open image is a JPEG in memory, gray or YCbCr without an Adobe marker, that simplejpeg can read.
 
     One that is to be decoded at a smaller scale (PIL's draft) is left to PIL: the packages choose other scales.
     """

@@ -1,4 +1,4 @@
-"""PIL's image modes as plain arrays: grey or RGB, 8-bit, 16-bit or float."""
+"""PIL's image modes as plain arrays: gray or RGB, 8-bit, 16-bit or float."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from PIL import Image
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.errors import UserError
 
-GREY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+GRAY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes that become one channel; all others become three."""
 TRANSPARENT = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 """Modes with alpha."""
@@ -41,7 +41,7 @@ def to_array(image: Image.Image, reading: Reading = DEFAULT) -> NDArray[np.gener
         return deep[None]
     if plain.mode == "F":
         return finite(values.astype(np.float32))[None]
-    raise UserError(f"images of mode {image.mode} are not supported: convert to RGB, grey, 16-bit grey or float grey")
+    raise UserError(f"images of mode {image.mode} are not supported: convert to RGB, gray, 16-bit gray or float gray")
 
 
 def opaque(image: Image.Image, reading: Reading = DEFAULT) -> Image.Image:

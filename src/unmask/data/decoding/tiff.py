@@ -108,7 +108,7 @@ def read_tiff_page(page: Any, reading: Reading = DEFAULT) -> NDArray[np.generic]
     Signed 8- and 16-bit values become float32, which holds them exactly.
 
     Raises:
-        UserError: damaged, of a compression without a decoder, a color space other than grey, RGB or palette, too
+        UserError: damaged, of a compression without a decoder, a color space other than gray, RGB or palette, too
             large, 32-bit integers beyond 16 bits, or float with alpha.
     """
     _require_readable(page, reading)
@@ -162,7 +162,7 @@ def _most_pixels() -> float:
 
 
 def _plain_values(page: Any, values: NDArray[Any]) -> NDArray[Any]:
-    """Palettes looked up, inverted greys turned, number types brought to the three that images have."""
+    """Palettes looked up, inverted grays turned, number types brought to the three that images have."""
     if page.photometric == PALETTE:
         return np.asarray(page.colormap[:, values[0]], np.uint16)
     if values.dtype == np.bool_:

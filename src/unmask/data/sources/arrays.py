@@ -17,14 +17,14 @@ from unmask.errors import UserError
 
 Any = np.generic
 COLOURS = (3, 4)
-"""Lengths of an axis that looks like the channels of colour images."""
+"""Lengths of an axis that looks like the channels of color images."""
 LAYOUTS = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
 
 
 def read_arrays(file: Path, *, labels: bool) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
-    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabelled), `groups` and
+    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabeled), `groups` and
     `split`; or `train_images`, `train_labels`, and the same with val and test.
 
     Raises:
@@ -32,8 +32,8 @@ def read_arrays(file: Path, *, labels: bool) -> Source:
     """
     source = _from_npy(file) if file.suffix.lower() == ".npy" else _from_npz(file)
     if labels and len(source.classes) < 2:
-        mend = "store them as np.savez(file, images=..., labels=...)"
-        raise UserError(f"{file}: labels of two or more classes are needed: {one_class(source.labels) or mend}")
+        fix = "store them as np.savez(file, images=..., labels=...)"
+        raise UserError(f"{file}: labels of two or more classes are needed: {one_class(source.labels) or fix}")
     return source
 
 
@@ -51,7 +51,7 @@ def channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
     elif images.ndim == 4 and shape[3] < shape[1]:
         images = images.transpose(0, 3, 1, 2)
     elif images.ndim != 4 or shape[1] == shape[3]:
-        raise UserError(f"{where}: shape {shape} is not one of {LAYOUTS} with fewer channels than pixels a side")
+        raise UserError(f"{where}: shape {shape} is not one of {LAYOUTS} with fewer channels than pixels per side")
     if 0 in images.shape:
         raise UserError(f"{where}: shape {shape} holds no pixel")
     return images
@@ -73,12 +73,12 @@ def _from_npy(file: Path) -> Source:
 
 
 def _note_of_layout(shape: tuple[int, ...], where: str) -> tuple[str, ...]:
-    """That an array may be one colour image, or several without an axis for them, though it is read as grey images."""
+    """That an array may be one color image, or several without an axis for them, though it is read as gray images."""
     if len(shape) != 3 or not (shape[1] > shape[2] in COLOURS or shape[0] in COLOURS):
         return ()
     count, height, width = shape
     return (
-        f"{where}: shape {shape} is read as {count} grey images of {height}x{width} (height x width); colour images "
+        f"{where}: shape {shape} is read as {count} gray images of {height}x{width} (height x width); color images "
         "are stored as (N, H, W, C), N = 1 for a single one",
     )
 
@@ -138,7 +138,7 @@ def _splits(
         return split_array([split for split, n in zip(named, counts, strict=True) for _ in range(n)])
     texts = [text.lower() for text in _texts(f"{file}: split", parts["split"], sum(counts))]
     if unknown := sorted(set(texts) - set(SPLIT_NAMES)):
-        raise UserError(f"{file}: split {unknown[0]!r} is not one of train, val, test, unlabelled")
+        raise UserError(f"{file}: split {unknown[0]!r} is not one of train, val, test, unlabeled")
     return split_array([SPLIT_NAMES[text] for text in texts])
 
 
@@ -148,16 +148,16 @@ def _part(file: Path, split: str, what: str = "images") -> str:
 
 
 def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> list[str]:
-    """One text an image; "" where there is no label."""
+    """One text per image; "" where there is no label."""
     if values is None:
         return [""] * count
     if values.dtype.kind == "f" and (odd := values[np.isfinite(values) & (values != np.floor(values))]).size:
-        raise UserError(f"{_part(file, split, 'labels')}: {odd[0]} is no class: store whole numbers or text")
+        raise UserError(f"{_part(file, split, 'labels')}: {odd[0]} is not a class: store whole numbers or text")
     return _texts(_part(file, split, "labels"), values, count)
 
 
 def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
-    """One text an image; "" for none and for -1."""
+    """One text per image; "" for none and for -1."""
     if values.shape[:1] != (count,) or values.size != count:
         one_hot = values.shape[:1] == (count,) and where.endswith("labels")
         rows = "; of one-hot rows store the argmax" if one_hot else ""

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1797 grey images of 8 x 8 pixels, 10 classes."""
+"""scikit-learn's handwritten digits: 1797 gray images of 8 x 8 pixels, 10 classes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 grey images of 28 x 28 pixels, 10 classes."""
+"""Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 gray images of 28 x 28 pixels, 10 classes."""
 
 import gzip
 from pathlib import Path

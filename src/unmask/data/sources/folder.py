@@ -1,4 +1,4 @@
-"""A folder of images: flat, nested, one folder a class, with or without train, val and test folders."""
+"""A folder of images: flat, nested, one folder per class, with or without train, val and test folders."""
 
 import os
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 from unmask.data.decoding.decode import SUFFIXES
 from unmask.data.file_names import is_junk, natural_key
 from unmask.data.sources.manifest import encode_labels
-from unmask.data.sources.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELLED, Files, Source, split_array
+from unmask.data.sources.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELED, Files, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.wording import printable
@@ -47,8 +47,8 @@ def list_images(root: Path) -> Listing:
 def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> Source:
     """A folder as a source.
 
-    Layouts: split folders (train, with val or valid, test, unlabelled beside it) that hold class folders or images;
-    else class folders, whose images may lie deeper, with unlabelled images beside them or in a folder `unlabelled`;
+    Layouts: split folders (train, with val or valid, test, unlabeled beside it) that hold class folders or images;
+    else class folders, whose images may lie deeper, with unlabeled images beside them or in a folder `unlabeled`;
     else images alone. Fewer than two class folders are no classes.
 
     Args:
@@ -90,7 +90,7 @@ def _path_key(path: Path) -> list[object]:
 def _has_splits(listing: Listing) -> bool:
     """Whether the top folders are splits: one is for training, or all have names of splits."""
     tops = [SPLIT_NAMES.get(folder.name.lower()) for folder in listing.folders if len(folder.parts) == 1]
-    return TRAIN in tops or (bool(tops) and all(top not in (None, UNLABELLED) for top in tops))
+    return TRAIN in tops or (bool(tops) and all(top not in (None, UNLABELED) for top in tops))
 
 
 def _place(path: Path, has_splits: bool) -> tuple[str, str]:
@@ -98,8 +98,8 @@ def _place(path: Path, has_splits: bool) -> tuple[str, str]:
     folders = path.parts[:-1]
     top = SPLIT_NAMES.get(folders[0].lower(), UNASSIGNED) if folders else UNASSIGNED
     if has_splits:
-        return top or UNLABELLED, folders[1] if len(folders) > 1 and top not in (UNASSIGNED, UNLABELLED) else ""
-    return (UNLABELLED, "") if top == UNLABELLED or not folders else (UNASSIGNED, folders[0])
+        return top or UNLABELED, folders[1] if len(folders) > 1 and top not in (UNASSIGNED, UNLABELED) else ""
+    return (UNLABELED, "") if top == UNLABELED or not folders else (UNASSIGNED, folders[0])
 
 
 def _no_image(root: Path, listing: Listing) -> str:
@@ -114,7 +114,7 @@ def _no_image(root: Path, listing: Listing) -> str:
 def _no_classes(root: Path, listing: Listing, classes: tuple[str, ...]) -> str:
     found = f"one class folder, {classes[0]}," if classes else "no class folder"
     return (
-        f"{root}: labels need one folder a class, two or more, or train, val and test folders that hold them; found "
+        f"{root}: labels need one folder per class, two or more, or train, val and test folders that hold them; found "
         f"{found} and {len(listing.images)} images. A manifest (CSV: path,label) is the other way"
     )
 

@@ -13,7 +13,7 @@ from unmask.data.decoding.file import Encoded, File
 from unmask.data.file_names import one_line
 from unmask.data.sources.manifest import encode_labels
 from unmask.data.sources.samples import Fields
-from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.data.threads import THREADS
 from unmask.errors import UserError
@@ -89,7 +89,7 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
         column=column,
         names=names,
     )
-    splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELLED) if part else UNASSIGNED for part in parts])
+    splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
     return Source(
         names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=images, notes=_notes(parts)
     )
@@ -109,8 +109,8 @@ def _load(package: Any, name: str) -> dict[str, Any]:
     try:
         found = package.load_from_disk(name) if Path(name).is_dir() else package.load_dataset(name)
     except Exception as error:  # of many types: no such name, no network, a damaged table, a script that is refused
-        mend = "a folder must be written by save_to_disk" if Path(name).is_dir() else "no such folder, nor on the hub"
-        raise UserError(f"hf:{name}: {mend} ({one_line(error)})") from None
+        fix = "a folder must be written by save_to_disk" if Path(name).is_dir() else "no such folder, nor on the hub"
+        raise UserError(f"hf:{name}: {fix} ({one_line(error)})") from None
     parts = dict(found) if isinstance(found, dict) else {"": found}
     full = {part: table for part, table in parts.items() if len(table)}
     if not full:
@@ -143,7 +143,7 @@ def _label_column(name: str, features: Any, package: Any, wanted: str | None) ->
 
 
 def _labels(name: str, part: Any, column: str | None) -> list[str]:
-    """A text a row, "" for none and for -1; equal ones are one string."""
+    """A text per row, "" for none and for -1; equal ones are one string."""
     if column is None or column not in part.features:
         return [""] * len(part)
     values = part.select_columns([column]).with_format("arrow")[:].column(column).to_pylist()

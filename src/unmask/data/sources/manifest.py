@@ -35,7 +35,7 @@ class Table:
 def read_manifest(file: Path, *, labels: bool) -> Source:
     """A manifest as a source.
 
-    Paths are relative to the manifest's folder, or absolute. An empty label is an unlabelled image, an empty group a
+    Paths are relative to the manifest's folder, or absolute. An empty label is an unlabeled image, an empty group a
     group of its own, an empty split one that is to be drawn. Columns of other names are ignored.
 
     Args:
@@ -64,7 +64,7 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
         splits=splits,
         images=Files(file.parent, Texts.of(table.path)),
         groups=groups,
-        notes=() if table.label is None else _unlabelled_note(codes),
+        notes=() if table.label is None else _unlabeled_note(codes),
     )
 
 
@@ -153,7 +153,7 @@ def require_whole_groups(
 def _splits(file: Path, splits: Sequence[str]) -> NDArray[np.str_]:
     for i, split in enumerate(splits):
         if split.lower() not in SPLIT_NAMES:
-            raise UserError(f"{file}: split {split!r} of image {i + 1} is not one of train, val, test, unlabelled")
+            raise UserError(f"{file}: split {split!r} of image {i + 1} is not one of train, val, test, unlabeled")
     return split_array([SPLIT_NAMES[split.lower()] for split in splits])
 
 
@@ -164,6 +164,6 @@ def _require_distinct(file: Path, paths: Sequence[str]) -> None:
         raise UserError(f"{file}: {in_line(twice)} is listed twice")
 
 
-def _unlabelled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
+def _unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
     count = int((codes < 0).sum())
     return (f"{count} images without a label are seen by pretraining only",) if count else ()

@@ -3,7 +3,7 @@
 A class has L parts, textures of its own. A multi-view image shows all parts of its class, a single-view image only one.
 Around them lie faint parts of other classes (distractors), a smooth random field (clutter) and noise.
 
-Letters: N images, k classes, L parts a class, p side of a part, S side of an image, M distractors.
+Letters: N images, k classes, L parts per class, p side of a part, S side of an image, M distractors.
 """
 
 from dataclasses import dataclass

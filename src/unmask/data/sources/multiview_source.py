@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.config.serialise import from_json
+from unmask.config.serialize import from_json
 from unmask.data.known_parts import Bools, Ints, KnownParts
 from unmask.data.sources.multiview import MultiViewConfig, draw_multiview, objects, places
 from unmask.data.sources.source import TEST, TRAIN, VAL, Arrays, Source, split_array

@@ -64,6 +64,6 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         return read_arrays(path, labels=labels)
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
     raise UserError(
-        f"data: {name} is no folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
+        f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
         f"(multiview, digits, fashion-mnist){place}"
     )

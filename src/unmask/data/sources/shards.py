@@ -50,7 +50,7 @@ class Shards:
 
 @dataclass
 class _Index:
-    """What is collected while shards are listed, without an object a sample."""
+    """What is collected while shards are listed, without an object per sample."""
 
     files: list[Path] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)

@@ -14,7 +14,7 @@ from unmask.data.known_parts import ImageParts
 from unmask.data.string_table import take
 from unmask.data.threads import THREADS
 
-UNASSIGNED, TRAIN, VAL, TEST, UNLABELLED, UNREADABLE = "", "train", "val", "test", "unlabelled", "unreadable"
+UNASSIGNED, TRAIN, VAL, TEST, UNLABELED, UNREADABLE = "", "train", "val", "test", "unlabeled", "unreadable"
 SPLIT_NAMES = {
     "": UNASSIGNED,
     "train": TRAIN,
@@ -25,8 +25,8 @@ SPLIT_NAMES = {
     "dev": VAL,
     "test": TEST,
     "testing": TEST,
-    "unlabelled": UNLABELLED,
-    "unlabeled": UNLABELLED,
+    "unlabeled": UNLABELED,
+    "unlabelled": UNLABELED,
 }
 """What people call a split, and what it means here."""
 
@@ -103,10 +103,10 @@ class Source:
     names: Sequence[str]
     """A relative path, or "train[17]"."""
     labels: NDArray[np.int64]
-    """Index into classes; -1 where unlabelled. Shape (N,)."""
+    """Index into classes; -1 where unlabeled. Shape (N,)."""
     classes: tuple[str, ...]
     splits: NDArray[np.str_]
-    """One of train, val, test, unlabelled, or "" where the split is to be drawn. Shape (N,)."""
+    """One of train, val, test, unlabeled, or "" where the split is to be drawn. Shape (N,)."""
     images: Images
     reading: Reading = DEFAULT
     """What is to be read of files."""

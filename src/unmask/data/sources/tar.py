@@ -1,6 +1,6 @@
 """Where the files in a tar are: name, first byte and length of each, read from its headers alone.
 
-Python's tarfile gives the same list and keeps an object a file; this reads a header in a sixth of its time and keeps
+Python's tarfile gives the same list and keeps an object per file; this reads a header in a sixth of its time and keeps
 nothing (tests compare the two). Understood: plain and POSIX (ustar) headers, GNU long names, pax names and sizes.
 """
 

@@ -14,7 +14,7 @@ from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.pil_modes import finite, to_array
 from unmask.data.sources.manifest import encode_labels, one_class
-from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELLED, Source, place_in, split_array
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 
@@ -93,10 +93,10 @@ def read_given(given: Given, name: str, *, labels: bool) -> Source:
     classes, codes = encode_labels([text for part in range(len(parts)) for text in _labels(items, part)])
     if len(classes) < 2:
         if labels:
-            mend = one_class(codes) or "give (image, label) pairs, labels being whole numbers or text"
-            raise UserError(f"{name}: labels of two or more classes are needed: {mend}")
+            fix = one_class(codes) or "give (image, label) pairs, labels being whole numbers or text"
+            raise UserError(f"{name}: labels of two or more classes are needed: {fix}")
         classes, codes = (), codes * 0 - 1
-    splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELLED) if part else UNASSIGNED for part in parts])
+    splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
     return Source(names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=items)
 
 
@@ -113,7 +113,7 @@ def to_pixels(image: object) -> NDArray[np.generic]:
     elif isinstance(image, np.ndarray):
         values = image.transpose(2, 0, 1) if image.ndim == 3 and image.shape[2] < image.shape[0] else image
     else:
-        raise UserError(f"{type(image).__name__} is no image: give PIL images, tensors or arrays")
+        raise UserError(f"{type(image).__name__} is not an image: give PIL images, tensors or arrays")
     values = values[None] if values.ndim == 2 else values
     if values.ndim != 3 or 0 in values.shape:
         raise UserError(f"shape {values.shape} is not one image")

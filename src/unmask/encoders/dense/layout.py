@@ -12,7 +12,7 @@ from unmask.masking import expand
 
 
 class UnsupportedError(Exception):
-    """An operation that cannot be honoured on a masked tensor; becomes a `UserError` that names the module."""
+    """An operation that cannot be honored on a masked tensor; becomes a `UserError` that names the module."""
 
 
 @dataclass(frozen=True, eq=False)

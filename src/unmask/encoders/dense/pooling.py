@@ -41,5 +41,5 @@ def global_max(func: Callable[..., Tensor], x: Masked, output_size: Any, return_
     """Adaptive max pooling to 1x1: the maximum over the visible positions."""
     require_map(x)
     if output_size not in (1, (1, 1)) or return_indices:
-        raise UnsupportedError("only a maximum over the whole map is honoured")
+        raise UnsupportedError("only a maximum over the whole map is honored")
     return func(x.filled(float("-inf")), output_size)

@@ -44,8 +44,8 @@ def variance(
 
     def visible_variance() -> Tensor:
         visible, count = _count(x, dims, keepdim=True)
-        centred = (x.values - x.values.sum(dims, keepdim=True) / count) * visible
-        result = centred.square().sum(dims, keepdim=True) / (count - correction).clamp(min=1)
+        centerd = (x.values - x.values.sum(dims, keepdim=True) / count) * visible
+        result = centerd.square().sum(dims, keepdim=True) / (count - correction).clamp(min=1)
         result = result.to(x.values.dtype)
         return result if keepdim else result.squeeze(dims)
 
@@ -56,7 +56,7 @@ def softmax(func: Callable[..., Tensor], x: Masked, dim: int, *args: Any, **kwar
     """Softmax over tokens gives hidden ones no weight; over other dimensions it acts at each position."""
     dim = dim % x.values.ndim
     if dim in x.layout.axes and (len(x.layout.axes) == 3 or dim == x.layout.axes[0]):
-        raise UnsupportedError("it normalises over only one of height and width, or the batch")
+        raise UnsupportedError("it normalizes over only one of height and width, or the batch")
     values = x.filled(float("-inf")) if dim in x.layout.axes else x.values
     return zeroed(torch.softmax(values, dim), x.layout)
 

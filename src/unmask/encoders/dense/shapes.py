@@ -117,7 +117,7 @@ def take(func: Callable[..., Any], x: Masked, index: Any) -> Masked:
         gap = entries.index(Ellipsis)
         entries[gap : gap + 1] = [slice(None)] * (x.values.ndim - len(entries) + 1)
     if not all(isinstance(e, (slice, int)) or e is None for e in entries):
-        raise UnsupportedError("only slices and integers are honoured")
+        raise UnsupportedError("only slices and integers are honored")
     result = x
     dim = 0
     for entry in entries:
@@ -148,7 +148,7 @@ def _cut(x: Masked, dim: int, entry: slice) -> Masked:
 
 
 def resize(func: Callable[..., Tensor], x: Masked, *args: Any, **kwargs: Any) -> Masked:
-    """Nearest-neighbour interpolation; other modes would mix hidden and visible positions."""
+    """Nearest-neighbor interpolation; other modes would mix hidden and visible positions."""
     mode = kwargs.get("mode", args[2] if len(args) > 2 else "nearest")
     if mode not in ("nearest", "nearest-exact"):
         raise UnsupportedError(f"mode {mode} mixes hidden and visible positions")

@@ -38,7 +38,7 @@ class MaskedTensor(Tensor):
         in_place = func in IN_PLACE
         rule = RULES.get(IN_PLACE.get(func, func))
         if rule is None:
-            raise UnsupportedError(f"{name_of(func)} is not among the operations honoured on masked tensors")
+            raise UnsupportedError(f"{name_of(func)} is not among the operations honored on masked tensors")
         try:
             result = rule(IN_PLACE.get(func, func), *map_leaves(args, _masked), **map_leaves(kwargs or {}, _masked))
         except (UnsupportedError, TypeError) as error:

@@ -51,7 +51,7 @@ class PackedEncoder(nn.Module):
             with captured(self.model, self._stages, _snapshot) as stages:
                 final = _snapshot(self.model.forward_features(pixels))  # type: ignore[operator]
         except UnsupportedError as error:
-            raise UserError(explain(self.model, error, done="packed", mend="use dense execution")) from None
+            raise UserError(explain(self.model, error, done="packed", fix="use dense execution")) from None
         maps = [stage for stage in stages if stage is not None]
         if final is not None and final.side == maps[-1].side:
             maps[-1] = final

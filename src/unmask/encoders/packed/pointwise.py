@@ -75,9 +75,9 @@ def group_norm(
     positions = torch.bincount(x.tiles.image, minlength=len(x.tiles.hidden)) * side * side
     count = (positions * (x.values.shape[1] // num_groups))[:, None].to(values.dtype)
     mean = (_per_image(values.sum(2), x) / count)[x.tiles.image, :, None]
-    centred = values - mean
-    variance = _per_image(centred.square().sum(2), x) / count
-    result = (centred * torch.rsqrt(variance + eps)[x.tiles.image, :, None]).reshape(x.values.shape)
+    centerd = values - mean
+    variance = _per_image(centerd.square().sum(2), x) / count
+    result = (centerd * torch.rsqrt(variance + eps)[x.tiles.image, :, None]).reshape(x.values.shape)
     if weight is not None:
         result = result * weight[:, None, None]
     return x.with_values(result if bias is None else result + bias[:, None, None])
@@ -98,7 +98,7 @@ def norm(
 ) -> Tensor:
     """Euclidean norm over height and width; its slope at 0 is taken as 0, as in torch.norm."""
     if p != 2 or set(normal_dims(dim, 4)) != set(x.spatial):
-        raise UnsupportedError("only the Euclidean norm over height and width is honoured")
+        raise UnsupportedError("only the Euclidean norm over height and width is honored")
     squares = _reduce(torch.sum, x.with_values(x.values.square()), dim, keepdim, average=False)
     return torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
 
@@ -106,7 +106,7 @@ def norm(
 def adaptive_average(func: Callable[..., Tensor], x: Packed, output_size: Any) -> Tensor:
     """Global average pooling."""
     if output_size not in (1, (1, 1), [1, 1]):
-        raise UnsupportedError("only global pooling is honoured")
+        raise UnsupportedError("only global pooling is honored")
     return _reduce(torch.mean, x, (2, 3), True, average=True)
 
 

@@ -54,7 +54,7 @@ def take(func: Callable[..., Any], x: Packed, index: Any) -> Packed:
     entries = index if isinstance(index, tuple) else (index,)
     whole = slice(None)
     if x.last or len(entries) > 2 or entries[0] != whole or not all(isinstance(e, slice) for e in entries):
-        raise UnsupportedError("only slices of channels are honoured")
+        raise UnsupportedError("only slices of channels are honored")
     return x.with_values(x.values[entries])
 
 

@@ -62,7 +62,7 @@ def plan(setting: Setting) -> list[Asked]:
         ("capture", ()),
         ("purity", ("kernels_per_class=" + ",".join(map(str, kernels)),)),
         ("correlations", ()),
-        ("learners", ("labelled_single_share=0,0.01,0.05,0.2",)),
+        ("learners", ("labeled_single_share=0,0.01,0.05,0.2",)),
         ("learners", ("labels_per_class=1,2,5,10",)),
         ("downstream", ("task_classes=" + ",".join(map(str, classes)),)),
         ("downstream", ("missing=" + ",".join(map(str, missing)),)),

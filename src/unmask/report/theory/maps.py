@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from unmask.report.palette import BLUE, GREY, INK, ORANGE
+from unmask.report.palette import BLUE, GRAY, INK, ORANGE
 from unmask.theory.axes import Axis
 from unmask.theory.sweep_measures import PHASES, Row
 
-_LOOKS = dict(zip(PHASES, ((GREY, "x"), (ORANGE, "^"), (BLUE, "s")), strict=True))
+_LOOKS = dict(zip(PHASES, ((GRAY, "x"), (ORANGE, "^"), (BLUE, "s")), strict=True))
 """Told apart by lightness and marker as well as by hue."""
 
 
@@ -17,11 +17,11 @@ def draw_phases(axes: Axes, rows: Sequence[Row], over: Sequence[Axis], words: Ma
     names = [name for name, _ in over]
     x = "mask_ratio" if "mask_ratio" in names or not names else names[0]
     y = next((name for name in names if name != x), None)
-    for phase, (colour, marker) in _LOOKS.items():
+    for phase, (color, marker) in _LOOKS.items():
         mine = [row for row in rows if row["phase"] == phase]
         heights = [float(row[y]) if y else float(PHASES.index(phase)) for row in mine]
         places = [float(row.get(x, 0.0)) for row in mine]
-        axes.scatter(places, heights, c=colour, marker=marker, s=26, linewidths=1.4, label=phase)
+        axes.scatter(places, heights, c=color, marker=marker, s=26, linewidths=1.4, label=phase)
     if x == "mask_ratio":
         _boundaries(axes, rows, y)
     axes.set_xlabel(words.get(x, x.replace("_", " ")))
@@ -55,7 +55,7 @@ def draw_correlations(axes: Axes, rows: Sequence[Row], column: str, unit: float 
         axes: where.
         rows: rows of the measure `correlations`.
         column: which matrix.
-        unit: what 1 means, colours end at 3 of it; None: 1, and colours end at the largest correlation (what lies
+        unit: what 1 means, colors end at 3 of it; None: 1, and colors end at the largest correlation (what lies
             further below zero is drawn like its negative).
     """
     kernels, features = (1 + max(int(row[name]) for row in rows) for name in ("kernel", "feature"))

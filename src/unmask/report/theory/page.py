@@ -36,7 +36,7 @@ TITLES = {
         "Pr(⟨w(0), v⟩ > w*(T)). Captured kernels bind co-occurring features too: coverage lies above it, purity below.",
     ),
     ("purity", "kernels_per_class"): (
-        "Purity against the number of kernels a class",
+        "Purity against the number of kernels per class",
         "Read at the T at which the law predicts the given coverage. More kernels reach full coverage earlier, with "
         "smaller p, so with purer kernels. Filled: measured; empty and dashed: the law.",
     ),
@@ -45,13 +45,13 @@ TITLES = {
         "Correlations ⟨w_r, v_f⟩. MRP: kernels sorted by their strongest feature after training. SL: kernels by class, "
         "as the fixed head has them; in the block of a class one view usually stays empty. Red: positive.",
     ),
-    ("learners", "labelled_single_share"): (
+    ("learners", "labeled_single_share"): (
         "Test error against training μ",
-        "All labels: N labelled samples. Few labels: labels_per_class a class, the same samples for SL and MRP. "
-        "Labelled data hold the share μ of single-view samples; D mixes the kinds of test data.",
+        "All labels: N labeled samples. Few labels: labels_per_class a class, the same samples for SL and MRP. "
+        "Labeled data hold the share μ of single-view samples; D mixes the kinds of test data.",
     ),
     ("learners", "labels_per_class"): (
-        "Test error against labels a class",
+        "Test error against labels per class",
         "SL on all labels does not depend on the axis: it is the level that the few-label learners are compared with.",
     ),
     ("downstream", "task_classes"): (
@@ -107,13 +107,13 @@ def letters(setting: Setting) -> Table:
     """The setting in the paper's letters."""
     s, data = setting, setting.data
     rows = [
-        ("k, L, F", "classes, views a class, features", f"{data.classes}, {data.views}, {data.features}"),
+        ("k, L, F", "classes, views per class, features", f"{data.classes}, {data.views}, {data.features}"),
         (
             "d, P, C_p",
-            "patch dimension, patches, patches a feature",
+            "patch dimension, patches, patches per feature",
             f"{data.dim}, {data.patches}, {data.patches_per_feature}",
         ),
-        ("m, K", "kernels a class, kernels", f"{s.kernels_per_class}, {s.kernels}"),
+        ("m, K", "kernels per class, kernels", f"{s.kernels_per_class}, {s.kernels}"),
         ("q, ϱ", "power and threshold of the smoothed ReLU", f"{s.power}, {s.threshold:g}"),
         ("σ0", "start of pretraining; of SL", f"{s.init_scale:g}; {s.scratch_init_scale:g}"),
         (
@@ -124,8 +124,8 @@ def letters(setting: Setting) -> Table:
         ("B", "gain that a feature alone feels, b (1 + (1-θ)/(θ C_p))", f"{s.effective_gain:.4g}"),
         (
             "N",
-            "samples: unlabelled; labelled for SL; labels a class",
-            f"{s.samples}; {s.labelled}; {s.labels_per_class}",
+            "samples: unlabeled; labeled for SL; labels per class",
+            f"{s.samples}; {s.labeled}; {s.labels_per_class}",
         ),
         (
             "s, σ_p, γ",

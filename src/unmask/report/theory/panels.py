@@ -1,6 +1,6 @@
 """Panels of the theory laboratory: rows of a sweep → drawings on matplotlib axes, one idea a panel.
 
-A sweep's picture sets the panels side by side, the page sets each as a figure of its own. Colours of Okabe and Ito;
+A sweep's picture sets the panels side by side, the page sets each as a figure of its own. Colors of Okabe and Ito;
 every line also differs by marker or dash.
 """
 
@@ -11,7 +11,7 @@ from math import isnan, log10
 
 from matplotlib.axes import Axes
 
-from unmask.report.palette import BLUE, GREY, INK, ORANGE, PURPLE, SKY, VERMILION
+from unmask.report.palette import BLUE, GRAY, INK, ORANGE, PURPLE, SKY, VERMILION
 from unmask.report.theory.maps import draw_correlations, draw_phases
 from unmask.theory.axes import Axis
 from unmask.theory.sweep_measures import Row
@@ -19,9 +19,9 @@ from unmask.theory.sweep_measures import Row
 WORDS = {
     "mask_ratio": "mask ratio",
     "teacher_scale": "teacher scale τ",
-    "labelled_single_share": "training μ: share of single-view samples",
-    "labels_per_class": "labels a class",
-    "kernels_per_class": "kernels a class, m",
+    "labeled_single_share": "training μ: share of single-view samples",
+    "labels_per_class": "labels per class",
+    "kernels_per_class": "kernels per class, m",
     "missing": "features missing from pretraining",
     "task_classes": "classes of the downstream task (0: all)",
 }
@@ -33,7 +33,7 @@ class Look:
 
     column: str
     name: str
-    colour: str
+    color: str
     marker: str
     dash: str
 
@@ -104,7 +104,7 @@ def _errors(rows: Sequence[Row], name: str, kind: str) -> Panel:
         "mixed": "Error over D",
         "single_unseen": "Single-view, classes with unseen features",
     }
-    looks = [Look(f"{one.column}_{kind}", one.name, one.colour, one.marker, one.dash) for one in LEARNERS]
+    looks = [Look(f"{one.column}_{kind}", one.name, one.color, one.marker, one.dash) for one in LEARNERS]
     return Panel(titles[kind], partial(_lines, rows=rows, name=name, looks=looks))
 
 
@@ -116,10 +116,10 @@ def _lines(axes: Axes, rows: Sequence[Row], name: str, looks: Sequence[Look]) ->
         points = [[v for v in found if not isnan(v)] for found in points]
         beside = [place + (shift - 1.5) * 0.04 * _gap(places) for place in places]
         means = [_mean(found) for found in points]
-        axes.plot(beside, means, color=one.colour, marker=one.marker, linestyle=one.dash, label=one.name)
+        axes.plot(beside, means, color=one.color, marker=one.marker, linestyle=one.dash, label=one.name)
         for place, found in zip(beside, points, strict=True):
             if len(found) > 1:
-                axes.plot([place] * 2, [min(found), max(found)], color=one.colour, linewidth=1.0)
+                axes.plot([place] * 2, [min(found), max(found)], color=one.color, linewidth=1.0)
     _finish(axes)
 
 
@@ -129,11 +129,11 @@ def _over_time(axes: Axes, rows: Sequence[Row], column: str) -> None:
         mine = [row for row in rows if row["seed"] == seed]
         times = [float(row["time"]) for row in mine]
         label = ("measured", "law, p a feature") if seed == rows[0]["seed"] else ("", "")
-        for key, colour, dash, marker, name in (
+        for key, color, dash, marker, name in (
             (f"{column}_law", INK, "--", "", label[1]),
             (column, BLUE, "-", "o", label[0]),
         ):
-            axes.plot(times, [float(row[key]) for row in mine], dash, color=colour, marker=marker, label=name or None)
+            axes.plot(times, [float(row[key]) for row in mine], dash, color=color, marker=marker, label=name or None)
     time_axis(axes)
     _finish(axes, bottom=None if column == "features_per_kernel" else -0.04)
 
@@ -148,15 +148,15 @@ def time_axis(axes: Axes) -> None:
 
 
 def _by_share(axes: Axes, rows: Sequence[Row], name: str, column: str) -> None:
-    """Measured (solid) and predicted (dashed) against one parameter, a colour a predicted coverage."""
+    """Measured (solid) and predicted (dashed) against one parameter, a color a predicted coverage."""
     values, places = _places(axes, rows, name)
-    for share, (colour, marker) in zip(sorted({float(r["predicted_coverage"]) for r in rows}), _SHARES, strict=False):
+    for share, (color, marker) in zip(sorted({float(r["predicted_coverage"]) for r in rows}), _SHARES, strict=False):
         mine = [row for row in rows if row["predicted_coverage"] == share]
-        for key, dash, fill in ((column, "-", colour), (f"{column}_law", "--", "none")):
+        for key, dash, fill in ((column, "-", color), (f"{column}_law", "--", "none")):
             means = [_mean([float(r[key]) for r in mine if not name or r[name] == value]) for value in values]
             label = f"T of {share:.1%} coverage" if dash == "-" else None
-            axes.plot(places, means, dash, color=colour, marker=marker, markerfacecolor=fill, label=label)
-    axes.plot([], [], "--", color=GREY, label="its law")
+            axes.plot(places, means, dash, color=color, marker=marker, markerfacecolor=fill, label=label)
+    axes.plot([], [], "--", color=GRAY, label="its law")
     _finish(axes, bottom=None if column == "features_per_kernel" else -0.04)
 
 
@@ -178,7 +178,7 @@ def _gap(places: Sequence[float]) -> float:
 def _finish(axes: Axes, bottom: float | None = -0.04) -> None:
     if bottom is not None:
         axes.set_ylim(bottom, 1.04)
-    axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.8)
+    axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     axes.legend(fontsize=10, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
 
 

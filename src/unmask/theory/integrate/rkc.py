@@ -1,4 +1,4 @@
-"""Coupled gradient flows: the stabilised Runge-Kutta-Chebyshev method of second order.
+"""Coupled gradient flows: the stabilized Runge-Kutta-Chebyshev method of second order.
 
 An s-stage step is stable for real spectra up to β(s) = ⅔ (s² - 1)(1 - 2ε/15), ε = 2/13: quadratic in its cost,
 explicit, no matrix. Gradient flows have real spectra. Every row (seed) has its own step; the stage number is that of

@@ -88,7 +88,7 @@ def _fitted(h: Tensor, remaining: Tensor) -> Tensor:
 
 
 def _ratio(error: Tensor, size: Tensor, rtol: float) -> Tensor:
-    """Largest error of a system over what is allowed; huge where it is no number."""
+    """Largest error of a system over what is allowed; huge where it is not a number."""
     return (error / (rtol * size)).double().abs().nan_to_num(nan=1e9, posinf=1e9).amax(1)
 
 

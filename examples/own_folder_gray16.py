@@ -1,6 +1,6 @@
-"""Your own folder of 16-bit grey images with few labels: pretrain, fine-tune, compare with scratch, predict new ones.
+"""Your own folder of 16-bit gray images with few labels: pretrain, fine-tune, compare with scratch, predict new ones.
 
-    python examples/own_folder_grey16.py        (seconds on one core)
+    python examples/own_folder_gray16.py        (seconds on one core)
 
 The images here are drawn by this script: three kinds of stripes under noise, with pixel values that use a part of the
 16 bits, as cameras and scanners do. `window` finds that part. One training of each kind is no evidence: `unmask
@@ -41,7 +41,7 @@ def draw(kind: str, rng: np.random.Generator) -> Image.Image:
 
 
 def write_folder(root: Path, a_class: int, seed: int) -> None:
-    """One folder a class."""
+    """One folder per class."""
     rng = np.random.default_rng(seed)
     for kind in KINDS:
         (root / kind).mkdir(parents=True)
@@ -65,10 +65,10 @@ def main(folder: Path) -> None:
         recipe=PretrainRecipe(
             mask=MaskConfig(cell=8, mask_ratio=0.5),
             target=TargetConfig(decoder_width=16),
-            optimiser=OptimiserConfig(epochs=4, batch_size=32, lr=3e-3),
+            optimizer=OptimiserConfig(epochs=4, batch_size=32, lr=3e-3),
         ),
     )
-    recipe = ClassifyRecipe(optimiser=OptimiserConfig(steps=30, batch_size=15, lr=3e-3), head_steps=10)
+    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=30, batch_size=15, lr=3e-3), head_steps=10)
     run = unmask.pretrain(pretraining, folder / "pretrained", progress=False)
     labels = ClassifyConfig(data=data, encoder=encoder, recipe=recipe, budget=5)
     alone = unmask.scratch(labels, folder / "scratch", progress=False)
@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
     low, high = card.format.value_range
     print(f"stored values {low:.0f} to {high:.0f} count as 0 to 1 ({card.format.kind})")
     for name, found in (("tuned", tuned), ("scratch", alone)):
-        print(f"{name}: {found.scores['test'].accuracy:.0%} of the test images right, from 5 labels a class")
+        print(f"{name}: {found.scores['test'].accuracy:.0%} of the test images right, from 5 labels per class")
     print(unmask.predict(tuned, folder / "new.csv", data=str(folder / "new"), progress=False))
     with (folder / "new.csv").open(newline="") as stream:
         row = next(csv.DictReader(stream))

@@ -11,7 +11,7 @@ from torch import nn
 
 from unmask.config import EncoderConfig, OptimiserConfig
 from unmask.encoders.build import build_model
-from unmask.training.optimiser import is_decayed, layer_scales, parameter_groups, schedule
+from unmask.training.optimizer import is_decayed, layer_scales, parameter_groups, schedule
 from unmask.training.plan import effective_lr, plan_steps
 
 

@@ -81,7 +81,7 @@ def parameter_groups(
     return list(groups.values())
 
 
-def build_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+def build_optimizer(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
     """AdamW; `set_lr` gives every group lr · lr_scale · schedule. The parameters are where they will be trained."""
     bare = [{key: value for key, value in group.items() if key != "names"} for group in groups]
     on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
@@ -90,7 +90,7 @@ def build_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> to
     return torch.optim.AdamW(bare, lr=config.lr, betas=config.betas, **fast)
 
 
-def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set every group's rate to lr times its own scale."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
