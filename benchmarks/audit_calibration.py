@@ -99,7 +99,7 @@ def detectors(config: MultiViewConfig, known: np.ndarray) -> nn.Module:
     """A PatchNet whose kernels are matched filters of the known parts, and whose head adds those of a class."""
     patterns = torch.from_numpy(textures(config))[torch.from_numpy(known)]
     owner = torch.from_numpy(np.nonzero(known)[0])
-    model = PatchNet(channels=1, width=len(owner), patch=config.part_size, stride=1, classes=config.classes)
+    model = PatchNet(in_chans=1, width=len(owner), patch=config.part_size, stride=1, num_classes=config.classes)
     with torch.no_grad():
         model.kernels.weight.copy_(0.01 * patterns[:, None])
         assert isinstance(model.head, nn.Linear)
@@ -110,7 +110,7 @@ def detectors(config: MultiViewConfig, known: np.ndarray) -> nn.Module:
 
 def trained(kind: str, config: MultiViewConfig, known: np.ndarray, seed: int, steps: int | None = None) -> nn.Module:
     """A network trained on images without the unknown parts."""
-    model = build_model(ENCODERS[kind], channels=1, image_size=(24, 24), classes=CLASSES, seed=seed).train()
+    model = build_model(ENCODERS[kind], in_chans=1, image_size=(24, 24), num_classes=CLASSES, seed=seed).train()
     images = training_images(config, known, 2000, seed)
     labels = torch.from_numpy(images.parts.labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATES[kind], weight_decay=0.0)

@@ -46,7 +46,7 @@ def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
     """Weights files of two networks that recognize the audited images."""
     files = [out / f"resnet18_{seed}.safetensors" for seed in (0, 1)]
     for seed, file in enumerate(files):
-        model = build_model(ENCODER, channels=1, image_size=(64, 64), classes=len(dataset.classes), seed=seed)
+        model = build_model(ENCODER, in_chans=1, image_size=(64, 64), num_classes=len(dataset.classes), seed=seed)
         reestimate_batchnorm(model, dataset.pretrain)
         fit_head(
             model.eval(),

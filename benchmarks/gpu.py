@@ -101,7 +101,7 @@ def masked(config: PretrainConfig, side: int, channels: int, device: torch.devic
 
 def plain(name: str, side: int, device: torch.device, bf16: bool) -> dict[str, "Way"]:
     """The supervised step on whole images: 1000 classes, cross-entropy."""
-    model = build_model(EncoderConfig(encoder=name), channels=3, image_size=(side, side), classes=1000)
+    model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(side, side), num_classes=1000)
     model = fast_layout(model).to(device).train()
     step = training_step(model, device, bf16)
 

@@ -86,7 +86,7 @@ def measure(
     name: str, size: int, cell: int | None, batch: int, ratio: float, n: int, ways: list[str]
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Seconds per image of each way, n repetitions after one warm-up; MiB per image stored for the backward pass."""
-    model = build_model(EncoderConfig(encoder=name), channels=3, image_size=(size, size)).train()
+    model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(size, size)).train()
     model = model.to(memory_format=torch.channels_last)  # the faster order for every way, as in training
     plain, times = deepcopy(model), TimesMask(deepcopy(model))
     dense = masked_encoder(deepcopy(model), image_size=(size, size), cell=cell, execution="dense")

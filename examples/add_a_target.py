@@ -56,7 +56,7 @@ def main() -> None:
     """Train an encoder on the new target and print the loss beside the loss of knowing no structure."""
     config = DataConfig(data="multiview", options={"images": 200, "size": 16, "part_size": 4})
     data = unmask.load_data(config, labels=False, progress=False)
-    model = unmask.build_model(EncoderConfig(encoder="patchnet", encoder_options={"width": 64, "patch": 4}), channels=1,
+    model = unmask.build_model(EncoderConfig(encoder="patchnet", encoder_options={"width": 64, "patch": 4}), in_chans=1,
                                image_size=data.format.size)  # fmt: skip
     encoder = unmask.masked_encoder(model, image_size=data.format.size, cell=4)
     target: Target = SteepnessTarget(cell=4)

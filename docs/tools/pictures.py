@@ -59,7 +59,7 @@ def masks() -> Figure:
 
 def leak() -> Figure:
     """What becomes of a mask in a plain network, and in the masked one, after 1 to 4 stages."""
-    model = unmask.build_model(EncoderConfig(encoder="resnet18"), channels=3, image_size=(SIDE, SIDE), seed=0)
+    model = unmask.build_model(EncoderConfig(encoder="resnet18"), in_chans=3, image_size=(SIDE, SIDE), seed=0)
     encoder = unmask.masked_encoder(model, image_size=(SIDE, SIDE))
     model.train()
     image = photograph()

@@ -95,7 +95,7 @@ def build_from_card(card: Card, *, seed: int = 0) -> nn.Module:
     """The network that a card describes, with random weights."""
     wanted = card.format
     return build_model(
-        card.encoder, channels=wanted.channels, image_size=wanted.size, classes=len(card.classes), seed=seed
+        card.encoder, in_chans=wanted.channels, image_size=wanted.size, num_classes=len(card.classes), seed=seed
     )
 
 

@@ -169,7 +169,7 @@ def _card(**changes: object) -> Card:
 
 def _file(path: Path, card: Card, classes: int = 3) -> Path:
     options = {"channels": card.format.channels, "image_size": card.format.size}
-    save_weights(path, build_model(ENCODER, classes=classes, **options).state_dict(), card)  # type: ignore[arg-type]
+    save_weights(path, build_model(ENCODER, num_classes=classes, **options).state_dict(), card)  # type: ignore[arg-type]
     return path
 
 

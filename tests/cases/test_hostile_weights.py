@@ -159,7 +159,7 @@ def test_random_options_are_refused_or_words(name: str, value: str) -> None:
 )
 def test_options_of_architectures_reach_timm(encoder: str, options: dict[str, object]) -> None:
     """The network is the one that timm builds from them."""
-    model = build_model(EncoderConfig(encoder=encoder, encoder_options=options), channels=1, image_size=(32, 32))
+    model = build_model(EncoderConfig(encoder=encoder, encoder_options=options), in_chans=1, image_size=(32, 32))
     sizes = {} if "vit" not in encoder else {"img_size": 32}
     plain = timm.create_model(encoder, in_chans=1, num_classes=0, **sizes, **options)
     assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in plain.state_dict().items()}
@@ -168,11 +168,11 @@ def test_options_of_architectures_reach_timm(encoder: str, options: dict[str, ob
 def test_a_tag_of_weights_names_the_architecture_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """resnet10t.c3_in1k is a resnet10t with random weights; a tag that timm does not have is one line."""
     monkeypatch.setattr("timm.models._builder.load_pretrained", lambda *_, **__: pytest.fail("weights were loaded"))
-    tagged = build_model(EncoderConfig(encoder="resnet10t.c3_in1k"), channels=1, image_size=(32, 32)).state_dict()
-    plain = build_model(EncoderConfig(encoder="resnet10t"), channels=1, image_size=(32, 32)).state_dict()
+    tagged = build_model(EncoderConfig(encoder="resnet10t.c3_in1k"), in_chans=1, image_size=(32, 32)).state_dict()
+    plain = build_model(EncoderConfig(encoder="resnet10t"), in_chans=1, image_size=(32, 32)).state_dict()
     assert all(torch.equal(tagged[name], plain[name]) for name in plain)
     with pytest.raises(UserError, match=r"refused by resnet10t\.nothing"):
-        build_model(EncoderConfig(encoder="resnet10t.nothing"), channels=1, image_size=(32, 32))
+        build_model(EncoderConfig(encoder="resnet10t.nothing"), in_chans=1, image_size=(32, 32))
 
 
 @pytest.mark.parametrize("header", [[], {"card": []}, {"card": {"encoder": {"encoder": 3}}}])

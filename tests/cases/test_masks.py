@@ -64,7 +64,7 @@ def test_on_a_tiny_grid_something_is_hidden_and_something_seen(pattern: str) -> 
 @pytest.mark.case("the class token shifted the mask by one cell")
 def test_exactly_the_hidden_cells_are_painted_and_scored() -> None:
     """Hidden {0, 5} of a ViT's 4x4 grid."""
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=1, image_size=(64, 64)).eval()
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=1, image_size=(64, 64)).eval()
     encoder = masked_encoder(model, image_size=(64, 64))
     hidden = torch.zeros(1, 16, dtype=torch.bool)
     hidden[0, [0, 5]] = True

@@ -82,7 +82,7 @@ def test_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
     """Weights of a classifier of five, head included, for one of three: the encoder's are the same, the head is new,
     and this is said."""
     options = EncoderConfig(encoder="test_resnet")
-    five, three = (build_model(options, channels=1, image_size=(32, 32), classes=k, seed=k) for k in (5, 3))
+    five, three = (build_model(options, in_chans=1, image_size=(32, 32), num_classes=k, seed=k) for k in (5, 3))
     fresh = {name: tensor.clone() for name, tensor in three.state_dict().items()}
     save_tensors(tmp_path / "five.safetensors", five.state_dict(), {})
     notes = initialize(three, str(tmp_path / "five.safetensors"), options, channels=1)

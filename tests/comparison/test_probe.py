@@ -71,7 +71,7 @@ def test_given_weights_are_probed_with_their_own_statistics(
 ) -> None:
     """Public weights have statistics of their own, which re-estimation loses; a random network has none."""
     encoder = EncoderConfig(encoder="resnet10t", encoder_options={"channels": (8, 8, 8, 8)})
-    plain = build_model(encoder, channels=data.format.channels, image_size=data.format.size)
+    plain = build_model(encoder, in_chans=data.format.channels, image_size=data.format.size)
     for name, buffer in plain.named_buffers():
         if name.endswith("running_mean"):
             buffer.fill_(7.0)

@@ -177,7 +177,7 @@ def test_an_unknown_operation_names_model_module_and_operation() -> None:
 
 
 def test_the_laws_notice_statistics_over_hidden_positions(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64)).double()
+    model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=3, image_size=(64, 64)).double()
     assert laws.isolation(model, draw(2, 3, 64, 64), cell=32, execution="dense") < 1e-9
 
     def careless(func, x, *args, **kwargs):  # type: ignore[no-untyped-def]
@@ -195,7 +195,7 @@ def test_the_laws_notice_a_network_that_sees_everything() -> None:
             seen = super().forward(images, torch.zeros_like(hidden))
             return type(seen)(seen.maps, super().forward(images, hidden).hidden)
 
-    model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=3, image_size=(64, 64))
     hidden = torch.tensor([[[True, False], [False, False]]]).repeat(2, 1, 1)
     images = draw(2, 3, 64, 64).float()
     assert laws.leak(Blind(model, image_size=(64, 64)), images, hidden) > 0

@@ -12,7 +12,7 @@ from unmask.masking import draw_masks, expand
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "patchnet", "test_convnext"])
 def test_maps_are_zero_exactly_where_hidden(name: str) -> None:
-    model = build_model(EncoderConfig(encoder=name), channels=2, image_size=(64, 96))
+    model = build_model(EncoderConfig(encoder=name), in_chans=2, image_size=(64, 96))
     encoder = masked_encoder(model, image_size=(64, 96))
     hidden = draw_masks(MaskConfig(mask_ratio=0.5), encoder.grid, seed=0, epoch=0, ids=range(3))
     encoding = encoder(torch.randn(3, 2, 64, 96, generator=torch.Generator().manual_seed(0)), hidden)
@@ -29,7 +29,7 @@ def test_weights_follow_the_seed_and_leave_the_global_state_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one, two, other = (
-        build_model(EncoderConfig(encoder="test_resnet"), channels=1, image_size=(32, 32), seed=seed)
+        build_model(EncoderConfig(encoder="test_resnet"), in_chans=1, image_size=(32, 32), seed=seed)
         for seed in (1, 1, 2)
     )
     assert torch.equal(torch.get_rng_state(), before)
@@ -39,17 +39,17 @@ def test_weights_follow_the_seed_and_leave_the_global_state_alone() -> None:
 
 def test_an_unknown_name_is_answered_with_close_matches() -> None:
     with pytest.raises(UserError, match="resnet18"):
-        build_model(EncoderConfig(encoder="resnet81"), channels=3, image_size=(64, 64))
+        build_model(EncoderConfig(encoder="resnet81"), in_chans=3, image_size=(64, 64))
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
 def test_a_size_that_does_not_divide_proposes_the_nearest(name: str) -> None:
     with pytest.raises(UserError, match="64x64 or 96x96" if name == "test_resnet" else "64x64 or 80x80"):
-        masked_encoder(build_model(EncoderConfig(encoder=name), channels=3, image_size=(70, 70)), image_size=(70, 70))
+        masked_encoder(build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(70, 70)), image_size=(70, 70))
 
 
 def test_a_cell_finer_than_the_first_stride_is_refused() -> None:
-    model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=3, image_size=(64, 64))
     with pytest.raises(UserError, match="finer than the first stride 2"):
         masked_encoder(model, image_size=(64, 64), cell=1)
 
@@ -57,17 +57,17 @@ def test_a_cell_finer_than_the_first_stride_is_refused() -> None:
 @pytest.mark.parametrize(("levels", "strides"), [(0, (2, 4, 8, 16, 32)), (1, (1, 2, 4, 8, 16)), (3, (1, 1, 1, 2, 4))])
 def test_unstrided_layers_keep_resolution(levels: int, strides: tuple[int, ...]) -> None:
     config = EncoderConfig(encoder="resnet18", unstrided=levels)
-    encoder = masked_encoder(build_model(config, channels=3, image_size=(32, 32)), image_size=(32, 32))
+    encoder = masked_encoder(build_model(config, in_chans=3, image_size=(32, 32)), image_size=(32, 32))
     assert encoder.strides == strides
 
 
 def test_strides_of_unpadded_convolutions_are_the_declared_ones() -> None:
     config = EncoderConfig(encoder="inception_v3", encoder_options={"aux_logits": False})
-    encoder = masked_encoder(build_model(config, channels=3, image_size=(128, 128)), image_size=(128, 128))
+    encoder = masked_encoder(build_model(config, in_chans=3, image_size=(128, 128)), image_size=(128, 128))
     assert (encoder.strides, encoder.grid) == ((2, 4, 8, 16, 32), (4, 4))
 
 
 def test_a_model_without_feature_maps_is_refused() -> None:
-    model = build_model(EncoderConfig(encoder="mixer_s32_224"), channels=3, image_size=(224, 224))
+    model = build_model(EncoderConfig(encoder="mixer_s32_224"), in_chans=3, image_size=(224, 224))
     with pytest.raises(UserError, match="MlpMixer"):
         masked_encoder(model, image_size=(224, 224))

@@ -25,7 +25,7 @@ from unmask.masking import draw_masks
     ],
 )
 def test_a_bf16_step_is_finite_and_close(name: str, execution: str) -> None:
-    model = build_model(EncoderConfig(encoder=name), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(64, 64))
     encoder = masked_encoder(model, image_size=(64, 64), execution=execution)
     hidden = draw_masks(MaskConfig(mask_ratio=0.3, mask_ratio_max=0.7), encoder.grid, seed=0, epoch=0, ids=range(4))
     images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))

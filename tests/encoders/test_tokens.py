@@ -30,7 +30,7 @@ def draw(*shape: int) -> Tensor:
 @pytest.mark.parametrize("maximum", [None, 0.9])
 def test_visible_features_are_those_of_full_attention_without_hidden_keys(name: str, maximum: float | None) -> None:
     config = EncoderConfig(encoder=name, encoder_options=MODELS[name])
-    model = build_model(config, channels=3, image_size=(64, 96)).double().eval()
+    model = build_model(config, in_chans=3, image_size=(64, 96)).double().eval()
     encoder = masked_encoder(model, image_size=(64, 96))
     hidden = draw_masks(MaskConfig(mask_ratio=0.3, mask_ratio_max=maximum), encoder.grid, seed=0, epoch=0, ids=range(3))
     images = draw(3, 3, 64, 96)
@@ -47,7 +47,7 @@ def test_nothing_leaks_with_unfused_attention(name: str) -> None:
     before = use_fused_attn()
     set_fused_attn(False)
     try:
-        model = build_model(EncoderConfig(encoder=name, encoder_options=options), channels=3, image_size=(64, 64))
+        model = build_model(EncoderConfig(encoder=name, encoder_options=options), in_chans=3, image_size=(64, 64))
     finally:
         set_fused_attn(before)
     encoder = masked_encoder(model, image_size=(64, 64))
@@ -56,7 +56,7 @@ def test_nothing_leaks_with_unfused_attention(name: str) -> None:
 
 
 def test_attention_that_cannot_be_masked_is_refused_where_images_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(64, 64))
     encoder = masked_encoder(model, image_size=(64, 64))
     for block in model.blocks:
         monkeypatch.setattr(block.attn, "fused_attn", False)
@@ -66,7 +66,7 @@ def test_attention_that_cannot_be_masked_is_refused_where_images_differ(monkeypa
 
 
 def test_blocks_see_the_class_token_and_the_visible_ones_only() -> None:
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(64, 64))
     encoder = masked_encoder(model, image_size=(64, 64))
     hidden = torch.zeros(2, 4, 4, dtype=torch.bool)
     hidden.view(2, 16)[:, [0, 5]] = True
@@ -82,7 +82,7 @@ def test_blocks_see_the_class_token_and_the_visible_ones_only() -> None:
 def test_a_relative_bias_belongs_to_the_pair_of_places_not_to_the_order_of_tokens() -> None:
     options = {"depth": 1, "embed_dim": 48, "num_heads": 3}
     config = EncoderConfig(encoder="beit_base_patch16_224", encoder_options=options)
-    model = build_model(config, channels=3, image_size=(64, 64)).double().eval()
+    model = build_model(config, in_chans=3, image_size=(64, 64)).double().eval()
     attention = model.blocks[0].attn
     torch.nn.init.normal_(attention.relative_position_bias_table, std=3.0, generator=torch.Generator().manual_seed(1))
     encoder = masked_encoder(model, image_size=(64, 64))
@@ -97,7 +97,7 @@ def test_a_relative_bias_belongs_to_the_pair_of_places_not_to_the_order_of_token
 
 
 def test_cells_of_several_patches_hide_whole_cells() -> None:
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(64, 64))
     encoder = masked_encoder(model, image_size=(64, 64), cell=32)
     hidden = torch.tensor([[[True, False], [False, False]]])
     gone = encoder(draw(1, 3, 64, 64).float(), hidden).hidden[-1]
@@ -108,7 +108,7 @@ def test_cells_of_several_patches_hide_whole_cells() -> None:
 
 
 def test_patches_that_overlap_are_refused() -> None:
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(64, 64))
     model.patch_embed.proj = torch.nn.Conv2d(3, 64, 32, 16, 8)
     with pytest.raises(UserError, match="neighboring patches"):
         masked_encoder(model, image_size=(64, 64))

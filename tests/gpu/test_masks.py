@@ -37,7 +37,7 @@ CASES: dict[str, tuple[str, dict[str, object], str]] = {  # name: (encoder, opti
 def _encoder(case: str) -> Any:
     name, options, execution = CASES[case]
     options = options | ({"drop_path_rate": 0.0} if name.startswith("swin") else {})
-    model = build_model(EncoderConfig(encoder=name, encoder_options=options), channels=3, image_size=(SIDE, SIDE))
+    model = build_model(EncoderConfig(encoder=name, encoder_options=options), in_chans=3, image_size=(SIDE, SIDE))
     wanted = "auto" if execution == "tokens" else execution
     encoder = masked_encoder(model, image_size=(SIDE, SIDE), execution=wanted)
     assert encoder.execution == execution

@@ -38,7 +38,7 @@ def _whole_images(run: Path, data: Dataset) -> torch.Tensor:
     """Pooled features of the validation images by the exported weights, on the CPU."""
     tensors, card = load_weights(run / "encoder.safetensors")
     assert card is not None
-    model = build_model(card.encoder, channels=card.format.channels, image_size=card.format.size).eval()
+    model = build_model(card.encoder, in_chans=card.format.channels, image_size=card.format.size).eval()
     model.load_state_dict(tensors)
     assert data.val is not None
     images = (data.val.raw(range(len(data.val))) - data.format.mean[0]) / data.format.std[0]

@@ -35,7 +35,7 @@ WHITELIST = {  # name: (options, image size, cell)
 def test_packed_equals_dense(name: str, dtype: torch.dtype, tolerance: float) -> None:
     options, size, cell = WHITELIST[name]
     config = EncoderConfig(encoder=name, encoder_options=options)
-    one = build_model(config, channels=2, image_size=size).to(dtype).train()
+    one = build_model(config, in_chans=2, image_size=size).to(dtype).train()
     two = deepcopy(one)
     dense = masked_encoder(one, image_size=size, cell=cell, execution="dense")
     packed = masked_encoder(two, image_size=size, cell=cell, execution="auto")
@@ -63,7 +63,7 @@ def test_packed_equals_dense(name: str, dtype: torch.dtype, tolerance: float) ->
 
 
 def test_what_is_not_on_the_whitelist_runs_dense_and_says_why_when_forced() -> None:
-    model = build_model(EncoderConfig(encoder="resnetblur18"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="resnetblur18"), in_chans=3, image_size=(64, 64))
     dense = masked_encoder(model, image_size=(64, 64))
     assert dense.execution == "dense"
     assert "pads positions; use dense execution" in dense.note
@@ -72,14 +72,14 @@ def test_what_is_not_on_the_whitelist_runs_dense_and_says_why_when_forced() -> N
 
 
 def test_a_cell_below_the_total_stride_runs_dense() -> None:
-    model = build_model(EncoderConfig(encoder="test_resnet"), channels=3, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=3, image_size=(64, 64))
     assert masked_encoder(model, image_size=(64, 64), cell=16).execution == "dense"
     with pytest.raises(UserError, match="no multiple of the strides"):
         masked_encoder(model, image_size=(64, 64), cell=16, execution="packed")
 
 
 def test_an_image_without_visible_cells_beside_others_is_harmless() -> None:
-    model = build_model(EncoderConfig(encoder="seresnet18"), channels=3, image_size=(64, 64)).eval()
+    model = build_model(EncoderConfig(encoder="seresnet18"), in_chans=3, image_size=(64, 64)).eval()
     encoder = masked_encoder(model, image_size=(64, 64), execution="packed")
     hidden = torch.tensor([[[True, True], [True, True]], [[False, True], [True, False]]])
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

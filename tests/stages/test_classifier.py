@@ -90,7 +90,7 @@ def test_what_is_wrong_with_a_teacher_is_said_of_the_teacher(
     pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:
     """Other channels, and more stages than there are."""
-    wide = build_model(pretraining.encoder, channels=7, image_size=(16, 16))
+    wide = build_model(pretraining.encoder, in_chans=7, image_size=(16, 16))
     seven = ImageFormat.plain((16, 16), 7, "uint8")
     card = Card(pretraining.encoder, seven)
     save_weights(tmp_path / "wide.safetensors", wide.state_dict(), card)
@@ -262,9 +262,9 @@ def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, d
     """timm's distilled DeiT gives both heads as a tuple; both are new, all else is the file's."""
     options = {"patch_size": 4, "embed_dim": 24, "depth": 1, "num_heads": 2}
     config = EncoderConfig(encoder="deit_tiny_distilled_patch16_224", encoder_options=options)
-    encoder = build_model(config, channels=1, image_size=(16, 16), seed=1)
+    encoder = build_model(config, in_chans=1, image_size=(16, 16), seed=1)
     save_weights(tmp_path / "start.safetensors", encoder.state_dict(), card_of(config, data))
-    model = build_model(config, channels=1, image_size=(16, 16), classes=3)
+    model = build_model(config, in_chans=1, image_size=(16, 16), num_classes=3)
     assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
     initialize(model, str(tmp_path / "start.safetensors"), config, channels=1)
     for name, tensor in encoder.state_dict().items():

@@ -68,7 +68,7 @@ def test_teacher_follows_as_an_exponential_average() -> None:
 def test_the_teachers_mode_is_a_choice(mode: str) -> None:
     """train: BatchNorm uses the batch, so an image's target depends on its companions; eval: it does not."""
     model = build_model(
-        EncoderConfig(encoder="resnet10t", encoder_options={"channels": (4, 4, 4, 4)}), channels=1, image_size=(64, 64)
+        EncoderConfig(encoder="resnet10t", encoder_options={"channels": (4, 4, 4, 4)}), in_chans=1, image_size=(64, 64)
     )
     encoder = masked_encoder(model, image_size=(64, 64), execution="dense")
     target = TeacherTarget(encoder, encoder.grid, stages=1, momentum=None, mode=mode, shape=(1, 64, 64))
@@ -83,7 +83,7 @@ def test_the_teachers_mode_is_a_choice(mode: str) -> None:
 def test_the_flat_prediction_is_what_its_name_says(name: str) -> None:
     """Zero is each channel's mean over the image, for stacked stages and for averaged blocks."""
     options = {"channels": (4, 4, 4, 4)} if name == "resnet10t" else {"embed_dim": 12, "depth": 2}
-    model = build_model(EncoderConfig(encoder=name, encoder_options=options), channels=1, image_size=(64, 64))
+    model = build_model(EncoderConfig(encoder=name, encoder_options=options), in_chans=1, image_size=(64, 64))
     encoder = masked_encoder(model, image_size=(64, 64), cell=16, execution="dense")
     target = TeacherTarget(encoder, encoder.grid, stages=2, momentum=None, mode="train", shape=(1, 64, 64))
     values = target(torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(1)))

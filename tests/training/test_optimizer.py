@@ -48,7 +48,7 @@ def test_fewer_images_than_the_batch_still_train() -> None:
 @pytest.mark.case("tokens were decayed, or in the wrong group of learning rates")
 def test_decay_is_for_kernels_only() -> None:
     """Biases, norms and tokens are not decayed; every trainable parameter is in exactly one group."""
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(160, 160), classes=5)
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(160, 160), num_classes=5)
     groups = parameter_groups(model, weight_decay=0.05)
     named = dict(model.named_parameters())
     assert sorted(name for group in groups for name in group["names"]) == sorted(named)
@@ -83,7 +83,7 @@ def test_gains_scales_and_what_timm_spares_are_not_decayed(name: str, spared: st
 @pytest.mark.case("tokens were decayed, or in the wrong group of learning rates")
 def test_layer_decay_falls_towards_the_stem() -> None:
     """Clark et al.: the head has scale 1, the stem and the tokens the smallest."""
-    model = build_model(EncoderConfig(encoder="test_vit"), channels=3, image_size=(160, 160), classes=5)
+    model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(160, 160), num_classes=5)
     scales = layer_scales(model, 0.5)
     assert scales["head.weight"] == 1.0
     assert scales["cls_token"] == scales["patch_embed.proj.weight"] == min(scales.values())

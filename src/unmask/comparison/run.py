@@ -137,7 +137,11 @@ def _check_data(config: CompareConfig, data: Dataset) -> None:
 def _check_encoder(config: CompareConfig, data: Dataset) -> None:
     """Raise UserError where the encoder takes none of the weights, or cannot keep cells hidden that some arm hides."""
     model = build_model(
-        config.encoder, channels=data.format.channels, image_size=data.format.size, classes=len(data.classes), seed=0
+        config.encoder,
+        in_chans=data.format.channels,
+        image_size=data.format.size,
+        num_classes=len(data.classes),
+        seed=0,
     )
     for run in config.pretrained:
         initialize(model, str(run), config.encoder, channels=data.format.channels)

@@ -14,7 +14,7 @@ from unmask.errors import UserError, is_out_of_memory
 
 
 def build_model(
-    config: EncoderConfig, *, channels: int, image_size: tuple[int, int], classes: int = 0, seed: int = 0
+    config: EncoderConfig, *, in_chans: int, image_size: tuple[int, int], num_classes: int = 0, seed: int = 0
 ) -> nn.Module:
     """A plain timm model (or PatchNet) with random weights.
 
@@ -22,9 +22,9 @@ def build_model(
 
     Args:
         config: name, constructor options, layers to run without stride.
-        channels: input channels.
+        in_chans: input channels.
         image_size: (height, width) in pixels.
-        classes: outputs of the classifier; 0 leaves the pooled features.
+        num_classes: outputs of the classifier; 0 leaves the pooled features.
         seed: seed of the weights.
 
     Raises:
@@ -33,24 +33,24 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _create(config, channels, image_size, classes)
+        model = _create(config, in_chans, image_size, num_classes)
     _require_fit(model, image_size)
     if config.unstrided:
-        unstride(model, config.unstrided, channels=channels, image_size=image_size)
+        unstride(model, config.unstrided, channels=in_chans, image_size=image_size)
     return model
 
 
-def _create(config: EncoderConfig, channels: int, image_size: tuple[int, int], classes: int) -> nn.Module:
+def _create(config: EncoderConfig, in_chans: int, image_size: tuple[int, int], num_classes: int) -> nn.Module:
     options = dict(config.encoder_options or {})
     if config.encoder == "patchnet":
         try:
-            return PatchNet(channels=channels, classes=classes, **options)  # type: ignore[arg-type]
+            return PatchNet(in_chans=in_chans, num_classes=num_classes, **options)  # type: ignore[arg-type]
         except TypeError as error:
             raise UserError(f"encoder_options = {options} is refused by patchnet: {error}") from error
     if not timm.is_model(config.encoder):
         raise UserError(f"encoder = {config.encoder!r} is not known: {_suggest(config.encoder)}")
     # What is fixed comes last: an option never asks for weights, nor for other channels or classes.
-    arguments = {**options, "pretrained": False, "in_chans": channels, "num_classes": classes}
+    arguments = {**options, "pretrained": False, "in_chans": in_chans, "num_classes": num_classes}
     try:
         return timm.create_model(config.encoder, img_size=image_size, **arguments)
     except TypeError as error:

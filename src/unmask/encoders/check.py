@@ -74,7 +74,7 @@ def check_encoder(
 
 
 def _check(config: EncoderConfig, size: int, channels: int, execution: str) -> CheckRow:
-    model = build_model(config, channels=channels, image_size=(size, size))
+    model = build_model(config, in_chans=channels, image_size=(size, size))
     encoder = masked_encoder(model, image_size=(size, size), execution=execution)
     hidden = draw_masks(MaskConfig(mask_ratio=0.6), encoder.grid, seed=0, epoch=0, ids=range(2))
     images = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))

@@ -30,22 +30,22 @@ class PatchNet(nn.Module):
     def __init__(
         self,
         *,
-        channels: int = 3,
+        in_chans: int = 3,
         width: int = 256,
         patch: int = 8,
         stride: int | None = None,
         power: int = 4,
         threshold: float = 0.5,
         init_std: float | None = None,
-        classes: int = 0,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         stride = patch if stride is None else stride
         self.num_features = self.head_hidden_size = width
-        self.num_classes = classes
-        self.kernels = nn.Conv2d(channels, width, patch, stride, padding=(patch - stride) // 2, bias=False)
+        self.num_classes = num_classes
+        self.kernels = nn.Conv2d(in_chans, width, patch, stride, padding=(patch - stride) // 2, bias=False)
         self.activation = SmoothedReLU(power, threshold)
-        self.head = nn.Linear(width, classes) if classes else nn.Identity()
+        self.head = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         self.feature_info = [{"num_chs": width, "reduction": stride, "module": "activation"}]
         if init_std is not None:
             nn.init.normal_(self.kernels.weight, std=init_std)

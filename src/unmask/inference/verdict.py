@@ -70,7 +70,7 @@ class Place:
 
 def sentence(estimate: Estimate, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
-    where = f"With {plural(place.budget, 'label')} a class, on {describe_split(place.split)},"
+    where = f"With {plural(place.budget, 'label')} per class, on {describe_split(place.split)},"
     change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"
     interval = within(interval_of(estimate, confidence), -1.0, 1.0)
     if interval.low is None or interval.high is None:

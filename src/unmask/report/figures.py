@@ -73,7 +73,7 @@ def forest(differences: Sequence[Difference], budgets: Sequence[int], smallest_e
     for budget in budgets:
         rows = [row for row in differences if row.budget == budget]
         if rows:
-            groups.append((y, f"{plural(budget, 'label')} a class"))
+            groups.append((y, f"{plural(budget, 'label')} per class"))
             places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
             y += len(rows) + 1.4
     with style():

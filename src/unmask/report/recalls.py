@@ -16,7 +16,7 @@ from unmask.runs.records import Interval
 
 
 def class_section(run: ComparisonRun, summary: Summary) -> Section:
-    """Recall a class, pretrained minus best scratch, at the primary budget, as a section of a comparison."""
+    """Recall per class, pretrained minus best scratch, at the primary budget, as a section of a comparison."""
     settings = summary.settings
     budget = settings.primary_budget
     baseline = settings.best(budget)

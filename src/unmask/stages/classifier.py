@@ -14,9 +14,9 @@ def build_classifier(config: ClassifyConfig, data: Dataset) -> nn.Module:
     """Encoder and head with weights drawn from the seed."""
     return build_model(
         config.encoder,
-        channels=data.format.channels,
+        in_chans=data.format.channels,
         image_size=data.format.size,
-        classes=len(data.classes),
+        num_classes=len(data.classes),
         seed=config.seed,
     )
 

@@ -54,7 +54,7 @@ def build_reconstructor(
     Raises:
         UserError: encoder, cell, image size or teacher do not fit.
     """
-    model = build_model(config.encoder, channels=channels, image_size=image_size, classes=0, seed=config.seed)
+    model = build_model(config.encoder, in_chans=channels, image_size=image_size, num_classes=0, seed=config.seed)
     encoder = masked_encoder(model, image_size=image_size, cell=config.recipe.mask.cell, execution=config.execution)
     _require_cells(encoder, image_size)
     target = build_target(config, encoder, channels=channels, image_size=image_size)
@@ -105,12 +105,12 @@ def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int
     assert name is not None
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
-        model = build_model(encoder, channels=channels, image_size=image_size)
+        model = build_model(encoder, in_chans=channels, image_size=image_size)
         initialize(model, "timm:pretrained", encoder, channels=channels, field="teacher")
         return model
     _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
-    model = build_model(encoder, channels=channels, image_size=image_size)
+    model = build_model(encoder, in_chans=channels, image_size=image_size)
     initialize(model, name, encoder, channels=channels, field="teacher")
     return model
 

@@ -19,7 +19,7 @@ def broken(setting: Setting, name: str) -> Setting:
     - window: τ = 1.25 b > B; nothing stops the growth.
     - mask: mask ratio 0.7, past the critical one of both phases.
     - missing: pretraining data lack the first quarter of the features.
-    - few_kernels: one kernel a class, K < F.
+    - few_kernels: one kernel per class, K < F.
     """
     data = setting.data
     changes: dict[str, Setting] = {

@@ -187,7 +187,7 @@ def binding_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list
 
 
 def bound_share(setting: Setting, dtype: torch.dtype = torch.float32) -> tuple[float, int]:
-    """Share of kernels, one a class, that start at 0.2 ϱ on view 0 and 0.1 ϱ on view 1 and hold view 1 by 4 capture
+    """Share of kernels, one per class, that start at 0.2 ϱ on view 0 and 0.1 ϱ on view 1 and hold view 1 by 4 capture
     times of view 0.
 
     Alone view 1 would need 2^(2q-2) capture times, so it was bound by view 0.

@@ -153,7 +153,7 @@ def test_vit_agrees_with_the_package_grad_cam() -> None:
 
 def test_grad_cam_of_the_papers_encoder_is_its_evidence() -> None:
     """Logit c is Σ_r u_cr Σ_p h_rp + b_c, so the map is max(0, Σ_r u_cr h_rp) at every position."""
-    model = _seeded(lambda: PatchNet(channels=1, width=6, patch=8, stride=4, power=2, classes=3, init_std=0.3))
+    model = _seeded(lambda: PatchNet(in_chans=1, width=6, patch=8, stride=4, power=2, num_classes=3, init_std=0.3))
     images, targets = _images(1, 2), torch.tensor([2, 0])
     found = class_maps(model, images, targets)
     features = model.forward_features(images)  # type: ignore[operator]

@@ -54,7 +54,7 @@ def test_dead_units_are_those_that_never_change() -> None:
 
 def tiny(name: str, **options: object) -> nn.Module:
     config = EncoderConfig(encoder=name, encoder_options=options or None)
-    return build_model(config, channels=1, image_size=(32, 32), classes=3, seed=0).eval()
+    return build_model(config, in_chans=1, image_size=(32, 32), num_classes=3, seed=0).eval()
 
 
 def test_maps_of_a_patchnet_are_its_responses() -> None:

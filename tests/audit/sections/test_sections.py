@@ -43,7 +43,7 @@ def detecting(name: str, known: Sequence[int], *, control: bool = False) -> Audi
     """Matched filters of some of the six parts and one dead kernel."""
     settings = MultiViewConfig(**(DATA.options or {}))  # type: ignore[arg-type]
     patterns = torch.from_numpy(textures(settings)).flatten(0, 1)[list(known)]
-    model = PatchNet(channels=1, width=len(known) + 1, patch=8, stride=1, classes=3).eval()
+    model = PatchNet(in_chans=1, width=len(known) + 1, patch=8, stride=1, num_classes=3).eval()
     with torch.no_grad():
         model.kernels.weight.zero_()
         model.kernels.weight[: len(known), 0] = 0.01 * patterns

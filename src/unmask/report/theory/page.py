@@ -47,7 +47,7 @@ TITLES = {
     ),
     ("learners", "labeled_single_share"): (
         "Test error against training μ",
-        "All labels: N labeled samples. Few labels: labels_per_class a class, the same samples for SL and MRP. "
+        "All labels: N labeled samples. Few labels: labels_per_class per class, the same samples for SL and MRP. "
         "Labeled data hold the share μ of single-view samples; D mixes the kinds of test data.",
     ),
     ("learners", "labels_per_class"): (
