@@ -31,11 +31,11 @@ from unmask.audit.measures.sufficient_views import sufficient_views
 from unmask.audit.networks import load_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited
 from unmask.audit.run import audit_runs, choose_images
+from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import AuditConfig, DataConfig, EncoderConfig
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.encoders.stages import evaluating
-from unmask.stages.statistics import reestimate_batchnorm
 from unmask.weights import card_of, save_weights
 
 DATA = DataConfig(data="multiview", options={"images": 1500, "test_images": 600, "size": 64, "part_size": 12})

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tiny import draw, load, numbered
+from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.data.load import load_data
 from unmask.errors import UserError
 from unmask.stages.classifier import build_classifier
-from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.supervised import fit
 from unmask.training.engine import fast_layout
 from unmask.weights import head_names

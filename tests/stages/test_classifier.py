@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainConfig
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
@@ -18,11 +19,10 @@ from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
 from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.classify import finetune, scratch
-from unmask.stages.loss import mixup
-from unmask.stages.origin import origin_notes
 from unmask.stages.pretrain import pretrain
-from unmask.stages.statistics import batchnorm_layers, reestimate_batchnorm
+from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import fit
+from unmask.stages.supervised_loss import mixup
 from unmask.training.engine import fast_layout
 from unmask.weights import Card, card_of, head_names, initialize, save_weights
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from torch import Tensor
 
 from unmask.audit.protocol import Audited
+from unmask.batchnorm import reestimate_batchnorm
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.runs.layout import COMPARISON, CONFIG_FILE, distinct_names
 from unmask.runs.read import is_run, parse_config, read_environment
-from unmask.stages.statistics import reestimate_batchnorm
 from unmask.weights import Card, Model, build_from_card, load_model, resolve_weights
 
 _INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))

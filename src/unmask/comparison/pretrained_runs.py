@@ -6,7 +6,7 @@ from pathlib import Path
 from unmask.config import CompareConfig, PretrainConfig
 from unmask.data.load import Dataset
 from unmask.runs.read import is_run, read_config, read_environment
-from unmask.stages.origin import origin_notes
+from unmask.stages.provenance import origin_notes
 from unmask.training.plan import plan_steps
 
 

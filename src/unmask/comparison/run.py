@@ -1,6 +1,5 @@
 """`unmask compare`: pretrain, tune the baseline, fill the table, judge, report. Every finished piece is kept."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
-from unmask.data.load import Dataset, load_data, name_given
+from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
@@ -29,14 +28,13 @@ from unmask.report.page import write_report
 from unmask.runs.comparison import WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
-from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
 from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
+from unmask.training.open_run import open_run, print_notes
 from unmask.weights import initialize, load_weights, resolve_weights
-from unmask.wording import printable
 
 
 def compare(
@@ -58,26 +56,22 @@ def compare(
         UserError: any bad input, before the first training.
     """
     require_one_process("compare")
-    config = replace(config, data=name_given(config.data, dataset))
-    check_folder(out, config, resume=resume, overwrite=overwrite)
     started = time.monotonic()
-    data = load_data(config.data, labels=True, progress=progress, given=dataset)
-    if config.evaluate_on == "val":
-        data = halve_validation(data, config.seed)
-    asked = config
-    config, of_runs = as_pretrained(config, data)
-    _check_data(config, data)
-    _check_encoder(config, data)
-    if claim_folder(out, asked, resume=resume, overwrite=overwrite):
-        require_same_data(out, data.fingerprint)
-    for note in of_runs if progress else ():
-        tqdm.write(printable(f"note: {note}"), file=sys.stderr)
-    jobs = config.jobs or default_jobs()
-    work = Work(config, out, data)
-    with _clock(out, started) as spent:
-        notes = _fill(work, jobs, of_runs, progress)
-        summary = build_summary(config, out, data, notes)
-        write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
+    with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
+        data = opened.data
+        if config.evaluate_on == "val":
+            data = halve_validation(data, config.seed)
+        config, of_runs = as_pretrained(opened.config, data)
+        _check_data(config, data)
+        _check_encoder(config, data)
+        opened.claim()
+        print_notes(of_runs, show=progress)
+        jobs = config.jobs or default_jobs()
+        work = Work(config, out, data)
+        with _clock(out, started) as spent:
+            notes = _fill(work, jobs, of_runs, progress)
+            summary = build_summary(config, out, data, notes)
+            write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
     write_report([out])
     return out
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from unmask.batchnorm import reestimate_batchnorm
 from unmask.comparison.plan import TrialKey
 from unmask.config import ARMS, ClassifyConfig
 from unmask.data.load import Dataset
@@ -17,7 +18,6 @@ from unmask.runs.comparison import TrialResult, TuningResult
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.stages.classifier import build_classifier, labeled_subset
-from unmask.stages.statistics import reestimate_batchnorm
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine

@@ -75,6 +75,10 @@ class ImageSet:
             raise UserError(failures[0])
         return images
 
+    def evenly(self, limit: int) -> Tensor:
+        """Up to `limit` indices spread evenly over the set: the same ones every time."""
+        return torch.linspace(0, len(self) - 1, min(limit, len(self))).round().long()
+
     def select(self, indices: Tensor | Sequence[int]) -> "ImageSet":
         """The images at `indices`, in that order, with their labels and ids."""
         at = torch.as_tensor(indices, dtype=torch.int64)

@@ -14,9 +14,9 @@ from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
-from unmask.stages.origin import origin_notes
+from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
-from unmask.training.open_run import OpenRun, build_setup, open_run
+from unmask.training.open_run import OpenRun, build_setup, open_run, print_notes
 from unmask.training.step import OnStep
 from unmask.training.tracking import tracked
 from unmask.weights import card_of, save_weights
@@ -82,7 +82,7 @@ def _classify(
         if resumed and on_main(lambda: (out / RESULT_FILE).exists()):
             return out
         notes = [*opened.data.notes, *origin, *stage.run.notes]
-        setup.tell(notes)
+        print_notes(notes, show=setup.show)
         on_main(lambda: _describe(opened, notes))
         with tracked(setup.engine, out, opened.config):
             outcome = stage.train(resume=resumed)

@@ -11,7 +11,6 @@ from unmask.data.load import Dataset
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
 from unmask.stages.reconstructor import Reconstructor
-from unmask.stages.statistics import evenly
 from unmask.targets.pixels import hidden_loss
 from unmask.targets.target import Target
 
@@ -29,7 +28,7 @@ def watched_batch(config: PretrainConfig, data: Dataset, grid: tuple[int, int]) 
     """Images [B, C, H, W] of the validation split, where there is one, and their hidden cells: always the same."""
     source = data.val if data.val is not None and len(data.val) > 0 else data.pretrain
     height, width = data.format.size
-    chosen = evenly(source, min(512, max(32, _MONITORED_PIXELS // (height * width))))
+    chosen = source.evenly(min(512, max(32, _MONITORED_PIXELS // (height * width))))
     batch = next(iter(source.batches(chosen, len(chosen))))
     return batch.images, draw_masks(config.recipe.mask, grid, seed=config.seed, epoch=-1, ids=batch.ids.numpy())
 

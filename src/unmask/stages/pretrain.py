@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import PretrainConfig
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
@@ -22,10 +23,9 @@ from unmask.runs.records import DataFacts
 from unmask.stages.monitor import observe, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
-from unmask.stages.statistics import reestimate_batchnorm
 from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
-from unmask.training.open_run import build_setup, open_run
+from unmask.training.open_run import build_setup, open_run, print_notes
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
@@ -114,7 +114,7 @@ class Pretraining:
             # the look before the first step is taken again too
             on_main(lambda: rewind_metrics(self.out, start or -1))
         on_main(self._describe)
-        self.run.setup.tell(self.notes)
+        print_notes(self.notes, show=self.run.setup.show)
         if start == 0:
             self.look(0)
         phase = Phase(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import ClassifyConfig, from_json, to_json
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
@@ -20,8 +21,7 @@ from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labeled_subset
-from unmask.stages.loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
-from unmask.stages.statistics import reestimate_batchnorm
+from unmask.stages.supervised_loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.training.engine import build_engine
 from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun

@@ -1,10 +1,13 @@
 """What every run does before its work: check the folder, load the data, see that processes agree, claim the folder."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from tqdm import tqdm
 
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data, name_given
@@ -16,6 +19,7 @@ from unmask.training.launch import peers_may_end
 from unmask.training.sharding import wants_sharding
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
+from unmask.wording import printable
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
@@ -31,18 +35,17 @@ class OpenRun(Generic[C]):
     resume: bool
     overwrite: bool
 
-    def claim(self, data: Dataset | None = None) -> bool:
+    def claim(self) -> bool:
         """Make the folder ready. Returns whether an earlier run, of the same data, is continued.
 
         Raises:
             UserError: see `claim_folder`; or the data set has changed since the run began.
         """
-        fingerprint = (data or self.data).fingerprint
 
         def claim() -> bool:
             resumed = claim_folder(self.out, self.config, resume=self.resume, overwrite=self.overwrite)
             if resumed:
-                require_same_data(self.out, fingerprint)
+                require_same_data(self.out, self.data.fingerprint)
             return resumed
 
         return on_main(claim)
@@ -80,6 +83,12 @@ def open_run(
             data = load_data(config.data, labels=labels, progress=progress and is_main(), given=dataset)
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         yield OpenRun(config, out, data, resume, overwrite)
+
+
+def print_notes(notes: Sequence[str], *, show: bool) -> None:
+    """Print notes on standard error, where they are wanted."""
+    for note in notes if show else ():
+        tqdm.write(printable(f"note: {note}"), file=sys.stderr)
 
 
 def build_setup(config: PretrainConfig | ClassifyConfig, out: Path, *, progress: bool, on_step: OnStep | None) -> Setup:

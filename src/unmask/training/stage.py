@@ -1,20 +1,17 @@
 """What the stages of a run say to the one training loop: where, on what schedule, and what to learn and to look at."""
 
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from accelerate import Accelerator
-from tqdm import tqdm
 
 from unmask.config import AugmentConfig, OptimiserConfig
 from unmask.data.imageset import Batch
 from unmask.runs.metrics import TrainingRow
 from unmask.training.step import OnStep, Terms
-from unmask.wording import printable
 
 LOGGED = 50
 """At least every so many steps the numbers of the steps are read back from the device."""
@@ -34,11 +31,6 @@ class Setup:
     show: bool = False
     """Show notes and progress bars."""
     on_step: OnStep | None = None
-
-    def tell(self, notes: Sequence[str]) -> None:
-        """Print notes where they are wanted."""
-        for note in notes if self.show else ():
-            tqdm.write(printable(f"note: {note}"), file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unmask.data.imageset import ImageSet
@@ -27,7 +27,7 @@ def reestimate_batchnorm(model: nn.Module, images: ImageSet, *, limit: int = 204
     layers = batchnorm_layers(model)
     if not layers or len(images) < 2:
         return 0
-    used = evenly(images, limit)
+    used = images.evenly(limit)
     used = used[torch.from_numpy(permutation(0, "statistics", 0, len(used)))]
     size = math.ceil(len(used) / math.ceil(len(used) / images.at_once))
     momenta = [layer.momentum for layer in layers]
@@ -42,8 +42,3 @@ def reestimate_batchnorm(model: nn.Module, images: ImageSet, *, limit: int = 204
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     return len(used)
-
-
-def evenly(images: ImageSet, limit: int) -> Tensor:
-    """Up to `limit` indices spread evenly over the set: the same ones every time."""
-    return torch.linspace(0, len(images) - 1, min(limit, len(images))).round().long()
