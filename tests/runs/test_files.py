@@ -2,11 +2,25 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from unmask.errors import UserError
 from unmask.runs.files import atomic_path, read_json, write_json
+from unmask.runs.lock import holding, remove_cut_off
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from unmask.runs.lock import holding
+with holding(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.ENOTSUP])
@@ -40,3 +54,25 @@ def test_what_is_flushed_is_open_for_writing(tmp_path: Path, monkeypatch: pytest
     with atomic_path(tmp_path / "x") as temporary:
         temporary.write_text("a")
     assert flags[0] & os.O_ACCMODE == os.O_RDWR
+
+
+def test_a_folder_belongs_to_one_command_until_it_dies(tmp_path: Path) -> None:
+    """Also by SIGKILL, which lets no process clean up."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another command is running in this folder"), holding(tmp_path):
+            pass
+        other.send_signal(signal.SIGKILL)
+    for _ in range(2):
+        with holding(tmp_path):
+            pass
+
+
+def test_half_files_of_killed_saves_are_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / "config.json", tmp_path / "a" / "b.tmp"]
+    for path in (*kept, tmp_path / ".config.json.17.tmp", tmp_path / "a" / ".b.json.18.tmp"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    remove_cut_off(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

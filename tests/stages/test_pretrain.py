@@ -16,6 +16,7 @@ from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.runs.files import read_json
+from unmask.runs.lock import holding
 from unmask.runs.metrics import read_metrics
 from unmask.stages.pretrain import Pretraining, pretrain
 from unmask.training.checkpoint import load_tensors, save_tensors
@@ -299,6 +300,18 @@ def test_an_ema_teacher_begins_as_the_student(pretraining: PretrainConfig, data:
     for name, tensor in student.items():
         assert torch.equal(tensor, teacher[name]), name
         assert torch.equal(tensor, given[name]), name
+
+
+def test_a_folder_that_another_command_works_in_is_left_alone(
+    pretraining: PretrainConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """Twice --resume doubled the rows of metrics.jsonl; --overwrite beside a live run mixed both."""
+    out = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for flags in ({"resume": True}, {"overwrite": True}):
+        with holding(out), pytest.raises(UserError, match="another command is running in this folder"):
+            pretrain(pretraining, out, progress=False, dataset=data, **flags)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_a_changed_data_set_stops_a_resume(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -14,6 +14,7 @@ from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.runs.lock import holding, remove_cut_off
 from unmask.training.engine import build_engine
 from unmask.training.launch import peers_may_end
 from unmask.training.sharding import wants_sharding
@@ -34,17 +35,23 @@ class OpenRun(Generic[C]):
     data: Dataset
     resume: bool
     overwrite: bool
+    held: ExitStack
+    """Ends with the run: the folder that was claimed belongs to this command until then."""
 
     def claim(self) -> bool:
         """Make the folder ready. Returns whether an earlier run, of the same data, is continued.
 
         Raises:
-            UserError: see `claim_folder`; or the data set has changed since the run began.
+            UserError: see `claim_folder`; another command is running in the folder; or the data set has changed since
+                the run began.
         """
 
         def claim() -> bool:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self.held.enter_context(holding(self.out))
             resumed = claim_folder(self.out, self.config, resume=self.resume, overwrite=self.overwrite)
             if resumed:
+                remove_cut_off(self.out)
                 require_same_data(self.out, self.data.fingerprint)
             return resumed
 
@@ -82,7 +89,8 @@ def open_run(
         with fail_together():
             data = load_data(config.data, labels=labels, progress=progress and is_main(), given=dataset)
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
-        yield OpenRun(config, out, data, resume, overwrite)
+        with ExitStack() as held:
+            yield OpenRun(config, out, data, resume, overwrite, held)
 
 
 def print_notes(notes: Sequence[str], *, show: bool) -> None:
