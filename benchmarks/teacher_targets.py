@@ -23,7 +23,7 @@ from unmask.config import ClassifyRecipe, EncoderConfig
 from unmask.config.names import change
 from unmask.inference.estimate import paired_interval
 from unmask.recipes import Recipe
-from unmask.runs.comparison import TrialResult
+from unmask.runs.comparison_records import TrialResult
 from unmask.runs.layout import TRIALS
 from unmask.runs.metrics import ValidationRow, read_metrics, rows_of
 from unmask.runs.read import read_record

@@ -17,7 +17,7 @@ from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig
 from unmask.config.names import change, names_of
 from unmask.errors import UserError
 from unmask.recipes import small_cnn
-from unmask.runs.comparison import Summary
+from unmask.runs.comparison_records import Summary
 from unmask.runs.files import write_json
 from unmask.runs.read import write_config
 

@@ -23,7 +23,7 @@ from unmask.comparison.workers import Task, meanwhile, run_tasks
 from unmask.config import AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimiserConfig
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import stopping_at_once
-from unmask.runs.comparison import Summary
+from unmask.runs.comparison_records import Summary
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import COMPARISON, foreign_files
 from unmask.runs.read import read_record

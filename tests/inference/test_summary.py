@@ -15,7 +15,7 @@ from unmask.evaluate.metrics import classification_metrics
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
-from unmask.runs.comparison import ArmSeconds, Score, Summary, TrialResult
+from unmask.runs.comparison_records import ArmSeconds, Score, Summary, TrialResult
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "probe_mrp", "probe_random")
 

@@ -29,7 +29,7 @@ from unmask.config import (
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.report.blocks import Photograph, Plate, Section
-from unmask.runs.comparison import TrialResult
+from unmask.runs.comparison_records import TrialResult
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENVIRONMENT_FILE, RESULT_FILE, SUMMARY_FILE, TRIALS

@@ -9,7 +9,7 @@ from unmask.report.curves import Curve, finetuning, monitor, pretraining_loss, s
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import INK
 from unmask.report.svg import blank, inline_svg, style, to_svg
-from unmask.runs.comparison import Difference, Mean
+from unmask.runs.comparison_records import Difference, Mean
 from unmask.runs.metrics import TrainingRow, ValidationRow
 from unmask.runs.records import Interval
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from unmask.errors import UserError
-from unmask.report.audit import write_audit_page
+from unmask.report.audit_story import write_audit_page
 from unmask.report.blocks import Swatch
 from unmask.report.page import write_report
 

@@ -15,9 +15,9 @@ from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig, from_js
 from unmask.errors import UserError
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
-from unmask.report.audit import AuditReport
+from unmask.report.audit_story import AuditReport
 from unmask.report.blocks import Plate, Section, Table
-from unmask.runs.comparison import Summary, TrialResult, TuningResult, WallTime
+from unmask.runs.comparison_records import Summary, TrialResult, TuningResult, WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import read_json, write_json
 from unmask.runs.metrics import TrainingRow, ValidationRow, append_metrics, read_metrics

@@ -21,7 +21,7 @@ from unmask.data.load import Dataset, load_data
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.randomness import permutation
-from unmask.report.audit import AuditReport, write_audit_page
+from unmask.report.audit_story import AuditReport, write_audit_page
 from unmask.report.blocks import Photograph, Plate, Section, Table
 from unmask.report.png import to_png
 from unmask.report.svg import to_svg

@@ -25,7 +25,7 @@ from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.report.page import write_report
-from unmask.runs.comparison import WallTime
+from unmask.runs.comparison_records import WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE

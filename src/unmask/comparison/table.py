@@ -11,7 +11,7 @@ from unmask.data.load import Dataset
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
-from unmask.runs.comparison import Summary, TrialResult
+from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.runs.read import read_record
 from unmask.training.checkpoint import load_tensors

@@ -20,7 +20,7 @@ from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
-from unmask.runs.comparison import TuningResult
+from unmask.runs.comparison_records import TuningResult
 from unmask.runs.layout import ENCODER_FILE, GIVEN_PRETRAININGS, NETWORKS, PRETRAININGS, TRIALS, TUNING, Files
 from unmask.runs.read import read_record
 from unmask.stages.pretrain import pretrain

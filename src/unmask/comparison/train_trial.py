@@ -14,7 +14,7 @@ from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import linear_probe
 from unmask.forward import pooled_features
-from unmask.runs.comparison import TrialResult, TuningResult
+from unmask.runs.comparison_records import TrialResult, TuningResult
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.stages.classifier import build_classifier, labeled_subset

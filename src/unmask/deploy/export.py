@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unmask.config.validation import require_choice
-from unmask.deploy.agreement import reference
+from unmask.deploy.export_check import reference
 from unmask.deploy.formats import FORMATS, Format
 from unmask.deploy.graphs import require_onnx, write_onnx, write_torch_export
 from unmask.deploy.hub import require_login, upload

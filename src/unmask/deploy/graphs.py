@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.config import to_json
-from unmask.deploy.agreement import Reference, require_agreement
+from unmask.deploy.export_check import Reference, require_agreement
 from unmask.deploy.served import Served
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError

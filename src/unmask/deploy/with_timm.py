@@ -9,7 +9,7 @@ import timm
 import torch
 
 from unmask.config import to_json
-from unmask.deploy.agreement import Reference, require_agreement
+from unmask.deploy.export_check import Reference, require_agreement
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
 from unmask.runs.files import write_json

@@ -9,7 +9,7 @@ from unmask.inference.baseline import comparisons
 from unmask.inference.estimate import Estimate, interval_of, within
 from unmask.inference.hierarchy import estimate_over, paired_differences
 from unmask.inference.table import METRICS, Table, seconds_of
-from unmask.runs.comparison import ArmSeconds, Difference, EnsembleGap, Mean, Score
+from unmask.runs.comparison_records import ArmSeconds, Difference, EnsembleGap, Mean, Score
 from unmask.runs.records import Interval
 
 Ensembles = Mapping[tuple[str, int, str], float]

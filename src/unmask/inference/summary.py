@@ -17,7 +17,7 @@ from unmask.inference.rows import (
 )
 from unmask.inference.table import Table, arms_of, scored_splits, scores_of, table_of
 from unmask.inference.verdict import Place, decide, sentence
-from unmask.runs.comparison import BestScratch, Score, Settings, Summary, TrialResult, Verdict
+from unmask.runs.comparison_records import BestScratch, Score, Settings, Summary, TrialResult, Verdict
 from unmask.wording import plural
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from unmask.errors import UserError
 from unmask.inference.hierarchy import Key
-from unmask.runs.comparison import Score, TrialResult
+from unmask.runs.comparison_records import Score, TrialResult
 
 Column = tuple[str, int, str, str]
 """(arm, budget, split, metric)."""

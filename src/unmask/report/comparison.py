@@ -14,7 +14,7 @@ from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, interval_text, percent, points
-from unmask.runs.comparison import Difference, Mean, Summary, Verdict
+from unmask.runs.comparison_records import Difference, Mean, Summary, Verdict
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
 from unmask.wording import plural

@@ -9,7 +9,7 @@ from unmask.config import JUDGED
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
-from unmask.runs.comparison import Difference, Mean
+from unmask.runs.comparison_records import Difference, Mean
 from unmask.runs.records import Interval
 from unmask.wording import plural
 

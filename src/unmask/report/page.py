@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from unmask.errors import UserError
-from unmask.report.audit import audit_story
+from unmask.report.audit_story import audit_story
 from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story

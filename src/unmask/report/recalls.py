@@ -10,7 +10,7 @@ from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import class_differences
 from unmask.report.palette import look
 from unmask.report.words import interval_text, points
-from unmask.runs.comparison import Summary, TrialResult
+from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.records import Interval
 

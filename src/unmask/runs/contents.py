@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.errors import UserError
-from unmask.runs.comparison import Summary, TrialResult, TuningResult
+from unmask.runs.comparison_records import Summary, TrialResult, TuningResult
 from unmask.runs.layout import (
     AUDIT_PAGE,
     GIVEN_PRETRAININGS,

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from unmask.audit.measures.occlusion import Grid
 from unmask.audit.sections.image_figures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
 from unmask.audit.sections.maps import cover, pictured
-from unmask.report.audit import headline
+from unmask.report.audit_story import headline
 from unmask.runs.records import AuditDifference, Interval
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.depthwise import Depthwise
 from unmask.encoders.packed.gather import Take, add_back, as_rows, as_tiles, take
-from unmask.encoders.packed.layout import Packed, require_tiles
+from unmask.encoders.packed.tiled_map import Packed, require_tiles
 from unmask.encoders.packed.tiles import Rows
 
 COLUMNS_UP_TO = 4

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from unmask.encoders.convolutional import DenseEncoder
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.gather import Take, as_rows
-from unmask.encoders.packed.layout import Packed
 from unmask.encoders.packed.tensor import PackedTensor
+from unmask.encoders.packed.tiled_map import Packed
 from unmask.encoders.packed.tiles import Tiles
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.stages import captured, evaluating, explain

@@ -9,7 +9,7 @@ from torch import Tensor
 from unmask.distributed import world_size
 from unmask.encoders.dense import norms
 from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError, normal_dims
-from unmask.encoders.packed.layout import Packed, require_tiles
+from unmask.encoders.packed.tiled_map import Packed, require_tiles
 
 
 def pointwise(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Packed:

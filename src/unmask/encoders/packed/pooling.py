@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.convolution import _one
 from unmask.encoders.packed.gather import Take, as_rows, as_tiles
-from unmask.encoders.packed.layout import Packed, require_tiles
+from unmask.encoders.packed.tiled_map import Packed, require_tiles
 
 
 def max_pool(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.encoders.dense.layout import UnsupportedError, normal_dims
-from unmask.encoders.packed.layout import Packed
+from unmask.encoders.packed.tiled_map import Packed
 
 
 def permute(func: Callable[..., Tensor], x: Packed, *dims: Any, **kwargs: Any) -> Packed:

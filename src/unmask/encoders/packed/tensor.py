@@ -8,8 +8,8 @@ from torch import Tensor
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.dense.rules import IN_PLACE, QUERIES
 from unmask.encoders.dense.tensor import map_leaves, name_of
-from unmask.encoders.packed.layout import Packed
 from unmask.encoders.packed.rules import RULES, SHAPES
+from unmask.encoders.packed.tiled_map import Packed
 
 
 class PackedTensor(Tensor):
