@@ -3,6 +3,7 @@
 No generator is carried along, so masks and augmentations do not depend on workers, ranks, batch size, order or
 resume: sample 17 of epoch 3 is masked and cropped alike wherever and whenever it is computed. The mixing function is
 SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014), applied to a chain of keys.
+The words of a purpose are part of every number: to change their spelling is to change seeded runs.
 """
 
 from zlib import crc32

@@ -100,7 +100,7 @@ def test_crops_sample_a_linear_image_linearly() -> None:
 
 def test_brightness_contrast_and_saturation_follow_their_formulas() -> None:
     images = 0.3 + 0.4 * pictures()
-    u = torch.from_numpy(2 * uniform(1, "color", 0, IDS.numpy(), 3) - 1).float()[:, :, None, None, None]
+    u = torch.from_numpy(2 * uniform(1, "colour", 0, IDS.numpy(), 3) - 1).float()[:, :, None, None, None]
     bright = augmented(images, brightness=0.2)
     torch.testing.assert_close(bright, (images * (1 + 0.2 * u[:, 0])).clamp(0, 1))
     mean = images.mean((1, 2, 3), keepdim=True)

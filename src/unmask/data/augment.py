@@ -87,7 +87,7 @@ def axis_grid(size: int, start: np.ndarray, length: np.ndarray, flip: np.ndarray
 
 def color(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: np.ndarray) -> Tensor:
     """Brightness, contrast about the image's own mean, and saturation about its gray, then clipped to 0..1."""
-    u = torch.from_numpy((2 * uniform(seed, "color", epoch, ids, 3) - 1).astype(np.float32))[:, :, None, None, None]
+    u = torch.from_numpy((2 * uniform(seed, "colour", epoch, ids, 3) - 1).astype(np.float32))[:, :, None, None, None]
     out = images
     if config.brightness:
         out = out * (1 + config.brightness * u[:, 0])

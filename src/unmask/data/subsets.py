@@ -44,12 +44,12 @@ def nested_subsets(
 
 def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:
     """All indices in random order, with the images of a group side by side."""
-    order = permutation(seed, "labeled subset", 0, size)
+    order = permutation(seed, "labelled subset", 0, size)
     if groups is None:
         return order
     names, member = np.unique(groups, return_inverse=True)
     rank = np.empty(len(names), np.int64)
-    rank[permutation(seed, "labeled groups", 0, len(names))] = np.arange(len(names))
+    rank[permutation(seed, "labelled groups", 0, len(names))] = np.arange(len(names))
     return order[np.argsort(rank[member[order]], kind="stable")]
 
 
