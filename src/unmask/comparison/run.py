@@ -33,7 +33,7 @@ from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
-from unmask.training.open_run import open_run, print_notes
+from unmask.training.open_run import open_run
 from unmask.weights import initialize, load_weights, resolve_weights
 
 
@@ -65,7 +65,7 @@ def compare(
         _check_data(config, data)
         _check_encoder(config, data)
         opened.claim()
-        print_notes(of_runs, show=progress)
+        opened.tell(of_runs)
         jobs = config.jobs or default_jobs()
         work = Work(config, out, data)
         with _clock(out, started) as spent:

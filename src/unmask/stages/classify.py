@@ -16,9 +16,9 @@ from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
-from unmask.training.open_run import OpenRun, build_setup, open_run, print_notes
+from unmask.training.open_run import OpenRun, open_run
+from unmask.training.stage import Setup
 from unmask.training.step import OnStep
-from unmask.training.tracking import tracked
 from unmask.weights import card_of, save_weights
 
 
@@ -74,7 +74,7 @@ def _classify(
     dataset: Dataset | Given | None,
     on_step: OnStep | None,
 ) -> Path:
-    setup = build_setup(config, out, progress=progress, on_step=on_step)
+    setup = Setup.of_run(config, out, progress=progress, on_step=on_step)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Supervised(opened.config, opened.data, setup)
         origin = on_main(lambda: origin_notes(config.init, opened.data))
@@ -82,9 +82,9 @@ def _classify(
         if resumed and on_main(lambda: (out / RESULT_FILE).exists()):
             return out
         notes = [*opened.data.notes, *origin, *stage.run.notes]
-        print_notes(notes, show=setup.show)
+        opened.tell(notes)
         on_main(lambda: _describe(opened, notes))
-        with tracked(setup.engine, out, opened.config):
+        with stage.run.tracked(opened.config):
             outcome = stage.train(resume=resumed)
         state = stage.run.state_of(outcome.model)
         on_main(lambda: _write(opened, outcome, state))

@@ -25,12 +25,11 @@ from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
-from unmask.training.open_run import build_setup, open_run, print_notes
+from unmask.training.open_run import open_run
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import OnStep, Terms
-from unmask.training.tracking import tracked
 from unmask.weights import card_of, initialize, save_weights
 
 _PICTURED = 8
@@ -66,13 +65,14 @@ def pretrain(
         UserError: any bad input, before training starts; or a loss that is not finite.
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
-    setup = build_setup(config, out, progress=progress, on_step=on_step)
+    setup = Setup.of_run(config, out, progress=progress, on_step=on_step)
     with open_run(config, out, dataset, labels=False, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Pretraining(opened.config, out, opened.data, setup)
         resumed = opened.claim()
         if resumed and on_main(lambda: (out / ENCODER_FILE).exists()):
             return out
-        with tracked(setup.engine, out, opened.config):
+        opened.tell(stage.notes)
+        with stage.run.tracked(opened.config):
             stage.train(resume=resumed)
     return out
 
@@ -114,7 +114,6 @@ class Pretraining:
             # the look before the first step is taken again too
             on_main(lambda: rewind_metrics(self.out, start or -1))
         on_main(self._describe)
-        print_notes(self.notes, show=self.run.setup.show)
         if start == 0:
             self.look(0)
         phase = Phase(

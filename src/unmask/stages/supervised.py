@@ -22,11 +22,10 @@ from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.supervised_loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
-from unmask.training.engine import build_engine
 from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
-from unmask.training.stage import LOGGED, Moment, Phase, Reached, Setup
+from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import Terms
 from unmask.weights import head_names, initialize, is_foreign
 
@@ -62,7 +61,7 @@ def fit(
         UserError: a loss or gradient that is not finite.
         PreemptionError: SIGTERM came; with a folder the step then finished is saved.
     """
-    setup = setup or Setup(build_engine(config.recipe.optimizer.precision))
+    setup = setup or Setup.alone(config.recipe.optimizer.precision)
     return Supervised(config, data, setup).train(splits=splits)
 
 
@@ -171,7 +170,7 @@ class Supervised:
 
     def report(self, reached: Reached) -> bool:
         """Log the last step's row, with the validation accuracy where a look is due; whether to go on."""
-        if not (reached.last or reached.look or reached.step % LOGGED == 0):
+        if not reached.log:
             return True
         row, go_on = replace(reached.rows[-1], phase=reached.phase.name), True
         if reached.look and self.data.val is not None:

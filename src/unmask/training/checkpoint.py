@@ -79,8 +79,8 @@ def collect_state(modules: Mapping[str, nn.Module], optimizer: torch.optim.Optim
 
 def restore_state(
     tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
-) -> None:
-    """The inverse of `collect_state`, from whole tensors."""
+) -> dict[str, Tensor]:
+    """The inverse of `collect_state`, from whole tensors; returns those under "more/", without that."""
     for owner, module in modules.items():
         prefix = f"{owner}/"
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -94,6 +94,7 @@ def restore_state(
             state.setdefault(int(index), {})[name] = tensor if lies is None else placed(tensor, lies)
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
+    return {name.removeprefix("more/"): value for name, value in tensors.items() if name.startswith("more/")}
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from unmask.distributed import fail_together, on_main
 from unmask.errors import PreemptionError, UserError
 from unmask.runs.metrics import Row, append_metrics
-from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, restore_state, save_tensors
+from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, save_tensors
 from unmask.training.sharding import gathered_by_main
 from unmask.training.tracking import track
 
@@ -82,12 +82,6 @@ class Keeper:
         """End a run that SIGTERM asked to end, after it was saved: one process says so."""
         with fail_together():
             raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with `resume=True`")
-
-
-def restore(tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: Any) -> dict[str, Tensor]:
-    """Fill modules and optimizer from a checkpoint's tensors; returns the further ones that `save` was given."""
-    restore_state(tensors, modules, optimizer)
-    return {name.removeprefix("more/"): value for name, value in tensors.items() if name.startswith("more/")}
 
 
 def due(done: int, interval: float) -> bool:

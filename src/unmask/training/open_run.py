@@ -15,11 +15,7 @@ from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.lock import holding, remove_cut_off
-from unmask.training.engine import build_engine
 from unmask.training.launch import peers_may_end
-from unmask.training.sharding import wants_sharding
-from unmask.training.stage import Setup
-from unmask.training.step import OnStep
 from unmask.wording import printable
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
@@ -37,6 +33,13 @@ class OpenRun(Generic[C]):
     overwrite: bool
     held: ExitStack
     """Ends with the run: the folder that was claimed belongs to this command until then."""
+    show: bool
+    """Show notes and progress."""
+
+    def tell(self, notes: Sequence[str]) -> None:
+        """Print notes on standard error, where they are wanted."""
+        for note in notes if self.show else ():
+            tqdm.write(printable(f"note: {note}"), file=sys.stderr)
 
     def claim(self) -> bool:
         """Make the folder ready. Returns whether an earlier run, of the same data, is continued.
@@ -83,30 +86,11 @@ def open_run(
     Raises:
         UserError: the folder or the data will not do, or another process has ended in the body.
     """
-    config = replace(config, data=name_given(config.data, dataset))
+    config, show = replace(config, data=name_given(config.data, dataset)), progress and is_main()
     with peers_may_end():
         on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         with fail_together():
-            data = load_data(config.data, labels=labels, progress=progress and is_main(), given=dataset)
+            data = load_data(config.data, labels=labels, progress=show, given=dataset)
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         with ExitStack() as held:
-            yield OpenRun(config, out, data, resume, overwrite, held)
-
-
-def print_notes(notes: Sequence[str], *, show: bool) -> None:
-    """Print notes on standard error, where they are wanted."""
-    for note in notes if show else ():
-        tqdm.write(printable(f"note: {note}"), file=sys.stderr)
-
-
-def build_setup(config: PretrainConfig | ClassifyConfig, out: Path, *, progress: bool, on_step: OnStep | None) -> Setup:
-    """The engine of a configuration, for one process or several, with checkpoints in the run's folder.
-
-    Raises:
-        UserError: the tracker is not installed, the processes do not meet, or the network cannot be sharded.
-    """
-    precision = config.recipe.optimizer.precision
-    engine = build_engine(precision, tracker=config.tracker, folder=out, several=True)
-    with peers_may_end(), fail_together():
-        sharded = wants_sharding(config.shard, precision)
-    return Setup(engine, out, config.keep, sharded, progress and is_main(), on_step)
+            yield OpenRun(config, out, data, resume, overwrite, held, show)

@@ -8,6 +8,8 @@ checkpoints, SIGTERM and losses that are not finite.
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from accelerate import Accelerator
@@ -22,14 +24,16 @@ from unmask.errors import PreemptionError, UserError
 from unmask.preemption import STOPPED, noticing
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import Row
-from unmask.training.keeper import Keeper, due, restore
+from unmask.training.checkpoint import restore_state
+from unmask.training.keeper import Keeper, due
 from unmask.training.optimizer import build_optimizer, parameter_groups, schedule, set_lr
 from unmask.training.order import training_batches
 from unmask.training.placement import freeze, place
 from unmask.training.plan import effective_lr, plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, placed_state, shard
-from unmask.training.stage import LOGGED, Moment, Phase, Reached, Setup, TrainingStage
+from unmask.training.stage import LOG_EVERY, Moment, Phase, Reached, Setup, TrainingStage
 from unmask.training.step import Step, StepLog, accumulate_gradients, clip_gradients, memory_explained, seeded
+from unmask.training.tracking import tracked
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -119,6 +123,10 @@ class TrainingRun(Generic[N]):
         if self.keeper is not None:
             self.keeper.log(row, tracked)
 
+    def tracked(self, config: Any) -> AbstractContextManager[None]:
+        """In the body numbers go to the engine's tracker, too, if it has one; `config` is what it tells of the run."""
+        return tracked(self.engine, self.setup.folder or Path(), config)
+
     def resume(self) -> dict[str, Any]:
         """Find the newest checkpoint, from which `fit` then goes on. Returns its header; empty without any."""
         self._checkpoint = self.keeper.newest() if self.keeper is not None else None
@@ -162,7 +170,7 @@ class TrainingRun(Generic[N]):
         if self._checkpoint is None:
             return 0, False
         (tensors, header), self._checkpoint = self._checkpoint, None
-        best = restore(tensors, self._stateful(), self.optimizer)
+        best = restore_state(tensors, self._stateful(), self.optimizer)
         self._best = placed_state(best, self.evaluated) or None
         return int(header["phase_step"]), bool(header["ended"])
 
@@ -233,7 +241,7 @@ class TrainingRun(Generic[N]):
         stage.follow(done, self.plan.total)
         last, look = done == self.plan.total, due(done, phase.look_every)
         save = self.keeper is not None and (last or stop or due(done, phase.save_every))
-        if not (last or look or save or stop or done % LOGGED == 0):
+        if not (last or look or save or stop or done % LOG_EVERY == 0):
             return True
         with fail_together():
             rows = log.drain()

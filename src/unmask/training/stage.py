@@ -8,13 +8,18 @@ from typing import Any, NamedTuple, Protocol
 
 from accelerate import Accelerator
 
-from unmask.config import AugmentConfig, OptimiserConfig
+from unmask.config import AugmentConfig, ClassifyConfig, OptimiserConfig, PretrainConfig
 from unmask.data.imageset import Batch
+from unmask.distributed import fail_together, is_main
 from unmask.runs.metrics import TrainingRow
+from unmask.training.engine import build_engine
+from unmask.training.launch import peers_may_end
+from unmask.training.sharding import wants_sharding
 from unmask.training.step import OnStep, Terms
 
-LOGGED = 50
-"""At least every so many steps the numbers of the steps are read back from the device."""
+Config = PretrainConfig | ClassifyConfig
+LOG_EVERY = 50
+"""Steps after which their numbers are read back from the device, if not before."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,26 @@ class Setup:
     sharded: bool = False
     """Shard the network over the processes (see `unmask.training.sharding`)."""
     show: bool = False
-    """Show notes and progress bars."""
+    """Show progress bars."""
     on_step: OnStep | None = None
+
+    @classmethod
+    def alone(cls, precision: str) -> "Setup":
+        """One process that keeps nothing."""
+        return cls(build_engine(precision))
+
+    @classmethod
+    def of_run(cls, config: Config, out: Path, *, progress: bool, on_step: OnStep | None) -> "Setup":
+        """The processes that were started, which keep their checkpoints in a run folder.
+
+        Raises:
+            UserError: the tracker is not installed, the processes do not meet, or networks cannot be sharded.
+        """
+        precision = config.recipe.optimizer.precision
+        engine = build_engine(precision, tracker=config.tracker, folder=out, several=True)
+        with peers_may_end(), fail_together():
+            sharded = wants_sharding(config.shard, precision)
+        return cls(engine, out, config.keep, sharded, progress and is_main(), on_step)
 
 
 @dataclass(frozen=True)
@@ -79,6 +102,11 @@ class Reached:
     """Whether a look is due by `Phase.look_every`."""
     rows: list[TrainingRow]
     """Numbers of the steps since the last report."""
+
+    @property
+    def log(self) -> bool:
+        """Whether a stage that does not log every step logs this one; reports before a checkpoint may come between."""
+        return self.last or self.look or self.step % LOG_EVERY == 0
 
 
 class TrainingStage(Protocol):
