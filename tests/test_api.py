@@ -30,6 +30,7 @@ TINY: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_names_are_shown_and_nothing_heavy_is_imported_for_them() -> None:
     """Tab completion works at once, and recipes, configurations and the theory are reachable without an import."""
     code = (

@@ -91,6 +91,7 @@ def test_an_error_under_the_policy_error_and_if_nothing_is_left(folder: Path) ->
         map_images(brightness, streamed(folder).select([]))
 
 
+@pytest.mark.slow
 def test_two_processes_pair_outputs_with_the_right_images(folder: Path) -> None:
     """A file that one of them cannot read shifts no row, and one may have nothing to do."""
     words = [sys.executable, "-c", SCRIPT, str(folder)]

@@ -70,6 +70,7 @@ def audited(runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -
     return out
 
 
+@pytest.mark.slow
 def test_with_shuffled_labels_only_mistaken_images_are_searched(audited: Path) -> None:
     """A whole image that suffices for another class than its own is one that the network gets wrong."""
     models = json.loads((audited / "audit.json").read_text())["models"]
@@ -119,6 +120,7 @@ def test_the_page_is_one_file_and_carries_its_pictures(audited: Path) -> None:
     assert "random weights" in page
 
 
+@pytest.mark.slow
 def test_an_audit_repeats_itself(audited: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
     """The same numbers again, from the weights file instead of the folder, and in smaller batches."""
     config = AuditConfig(images=20, pictures=3, batch_size=50)
@@ -129,6 +131,7 @@ def test_an_audit_repeats_itself(audited: Path, runs: tuple[Path, Path], tmp_pat
         assert old["maps"]["cover_grad"]["mean"] == pytest.approx(new["maps"]["cover_grad"]["mean"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_json_is_printed_and_overwriting_is_asked_for(
     runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

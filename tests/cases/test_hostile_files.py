@@ -50,6 +50,7 @@ def test_postscript_in_disguise_starts_no_program(ran: Path, tmp_path: Path) -> 
     assert ran.exists()
 
 
+@pytest.mark.slow
 def test_data_check_names_postscript_in_disguise(ran: Path, tmp_path: Path) -> None:
     """One line in the listing of bad files, beside images that are fine."""
     folder = tmp_path / "images"
@@ -85,6 +86,7 @@ def _npy(shape: tuple[int, ...], kind: str = "|u1", content: bytes = b"") -> byt
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + content
 
 
+@pytest.mark.slow
 def test_a_member_that_is_not_used_is_not_read(tmp_path: Path) -> None:
     """4 GiB of zeros beside the images, 4 MB on disk, cost nothing: the process that reads may have 600 MB more."""
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:

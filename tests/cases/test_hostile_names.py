@@ -65,6 +65,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_commands_show_names_in_escapes(images: Path, tmp_path: Path) -> None:
     """data check, a training with its notes, its predictions, and errors about flags."""
     small = ("--recipe", "small-cnn", "--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}')

@@ -62,6 +62,7 @@ def ends_equal(one: Path, two: Path) -> bool:
     return read_metrics(one) == read_metrics(two) and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 5])
 def test_a_run_on_shards_stopped_in_an_epoch_goes_on_to_the_same_bits(folder: Path, tmp_path: Path, stop: int) -> None:
     """With workers, which a run of its own without them must equal, too."""

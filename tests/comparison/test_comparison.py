@@ -182,6 +182,7 @@ def _touch(path: Path, data: None) -> None:
     path.touch()
 
 
+@pytest.mark.slow
 def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after some trials and resumed, nothing finished is trained again and the summary is the same."""
     whole = compare(config, tmp_path / "whole", progress=False)
@@ -274,6 +275,7 @@ def test_jobs_do_not_change_the_numbers(config: CompareConfig, tmp_path: Path) -
         assert json.dumps(a["metrics"]) == json.dumps(b["metrics"]), key.name
 
 
+@pytest.mark.slow
 def test_existing_runs_are_used(config: CompareConfig, tmp_path: Path) -> None:
     """--pretrained takes finished runs; another encoder's run is refused before any training."""
     small = replace(config, budgets=(3,), draws=1, arms=("mrp",))

@@ -55,6 +55,7 @@ def _record(folder: Path, recipe: PretrainRecipe | None = None, **facts: Any) ->
     return folder
 
 
+@pytest.mark.slow
 def test_a_given_run_brings_its_cells_and_its_compute(
     config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

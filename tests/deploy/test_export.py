@@ -102,6 +102,7 @@ def test_timm_prepares_images_as_evaluation_does(cnn_run: Path, tmp_path: Path) 
     assert float((ours - theirs).abs().max()) < 1.01 * level
 
 
+@pytest.mark.slow
 @pytest.mark.case("another normalization in the exported file halved the accuracy")
 @pytest.mark.parametrize("name", ["cnn_run", "vit_run", "patchnet_run"])
 def test_onnx_takes_pixels_as_stored(
@@ -338,6 +339,7 @@ def test_push_to_hub(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "two" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["timm", "safetensors", "onnx", "torch-export"])
 def test_no_path_of_this_machine_is_in_an_export(to: Format, cnn_run: Path, tmp_path: Path) -> None:
     """Data, start, teacher and notes of the run are named by their last part, graphs by no source file at all."""

@@ -28,6 +28,7 @@ def test_tuning_has_a_row_of_its_own(tmp_path: Path, comparison_folder: Callable
     assert re.findall(r"<td[^>]*>([^<]*)</td>", row.group())[-2:] == ["3", "2 min 30 s"]
 
 
+@pytest.mark.slow
 def test_neighbors_stand_below_their_probe(tmp_path: Path, comparison_folder: Callable[..., Path]) -> None:
     """One row more, in the table of accuracies, for the arm that has such a score."""
     folder = comparison_folder(tmp_path / "run", draws=2, budgets=(10,))

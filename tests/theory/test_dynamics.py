@@ -33,6 +33,7 @@ def ambient(w: World):
     return lambda weights: force(weights, x, obj)
 
 
+@pytest.mark.slow
 def test_exact_time_agrees_with_radau(small: World) -> None:
     small = replace(small, start=2 * small.start[:2])
     field, shape = ambient(small), small.start.shape

@@ -181,6 +181,7 @@ def test_a_probe_is_fine_tuning_with_a_frozen_encoder(tiny: Setting) -> None:
     assert float((probe.head - tuned.head).abs().max()) < 0.02 * float(tuned.head.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measure", "axes", "panels"),
     [

@@ -36,6 +36,7 @@ def verdict(measured: float, kind: str = "proven") -> Verdict:
     return Verdict(claim="c", kind=kind, measured=measured, predicted=1.0, low=0.9, high=1.1, n=3)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [gradient_check, mask_integral_check, decoupling_check])
 def test_proven_on_the_preset(check) -> None:
     assert check(SMALL).holds

@@ -130,6 +130,7 @@ def test_a_sharded_network_is_held_in_parts(forks: Forks, tmp_path: Path) -> Non
     assert first["sharded weight apart"] == second["sharded weight apart"] == [True, True, False, False, True, True]
 
 
+@pytest.mark.slow
 def test_two_nodes_of_two_processes(tmp_path: Path) -> None:
     """Two launchers meet by torch's rendezvous; four processes train one run and one line is printed."""
     port = free_port()
