@@ -76,7 +76,7 @@ class Report:
         return 0
 
 
-def _print_verdicts(comparison: unmask.Comparison, *, as_json: bool) -> None:
+def _print_verdicts(comparison: "unmask.Comparison", *, as_json: bool) -> None:
     if as_json:
         print((comparison.folder / SUMMARY_FILE).read_text(encoding="utf-8"), end="")
         return

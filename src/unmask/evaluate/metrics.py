@@ -26,7 +26,7 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
         classes: the K names.
 
     Raises:
-        UserError: there is not an image, the shapes do not match, or a score is not a number.
+        UserError: there is no image, the shapes do not match, or a score is not a number.
     """
     truth, probabilities = _checked(logits, labels, len(classes))
     # The first of equal scores wins, as in torch.argmax on the logits themselves.
@@ -50,7 +50,7 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
 
 def _checked(logits: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     if labels.numel() == 0:
-        raise UserError("there is not an image to score: give the split at least one labeled image")
+        raise UserError("there is no image to score: give the split at least one labeled image")
     if logits.shape != (labels.numel(), k):
         raise UserError(f"scores of shape {tuple(logits.shape)} for {labels.numel()} labels and {k} classes")
     probabilities = torch.softmax(logits.detach().cpu().double(), dim=1).numpy()
