@@ -171,7 +171,7 @@ def _card(**changes: object) -> Card:
 
 
 def _file(path: Path, card: Card, classes: int = 3) -> Path:
-    options = {"channels": card.format.channels, "image_size": card.format.size}
+    options = {"in_chans": card.format.channels, "image_size": card.format.size}
     save_weights(path, build_model(ENCODER, num_classes=classes, **options).state_dict(), card)  # type: ignore[arg-type]
     return path
 

@@ -69,6 +69,24 @@ def test_a_folder_belongs_to_one_command_until_it_dies(tmp_path: Path) -> None:
             pass
 
 
+def test_a_forked_worker_does_not_keep_the_folder(tmp_path: Path) -> None:
+    """A data worker that outlives its killed command for a while: the next --resume must not wait for it."""
+    end, other = os.pipe()
+    with holding(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.close(other)
+            os.read(end, 1)  # until the parent closes its side
+            os._exit(0)
+    try:
+        with holding(tmp_path):
+            pass
+    finally:
+        os.close(other)
+        os.waitpid(child, 0)
+        os.close(end)
+
+
 def test_half_files_of_killed_saves_are_removed(tmp_path: Path) -> None:
     kept = [tmp_path / "config.json", tmp_path / "a" / "b.tmp"]
     for path in (*kept, tmp_path / ".config.json.17.tmp", tmp_path / "a" / ".b.json.18.tmp"):

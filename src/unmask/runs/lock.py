@@ -14,6 +14,21 @@ except ImportError:  # Windows has no lock of this kind: two commands on one fol
     fcntl = None  # type: ignore[assignment]
 
 
+class _Lock:
+    """An open folder that is locked. Processes forked from this one, such as data workers, give up their part of it:
+    the lock would outlive us in them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor: int | None = descriptor
+        os.register_at_fork(after_in_child=self.close)
+
+    def close(self) -> None:
+        """Close the folder, once."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
     """Hold an existing run folder while the body lasts. File systems without locks are not guarded.
@@ -21,15 +36,15 @@ def holding(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    descriptor = _locked(folder)
+    lock = _locked(folder)
     try:
         yield
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        if lock is not None:
+            lock.close()
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(folder: Path) -> _Lock | None:
     """The open folder that holds the lock; None where there are no locks."""
     if fcntl is None:
         return None
@@ -41,7 +56,7 @@ def _locked(folder: Path) -> int | None:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             raise UserError(f"{folder}: another command is running in this folder; wait for it, or end it") from None
         return None
-    return descriptor
+    return _Lock(descriptor)
 
 
 def remove_cut_off(folder: Path) -> None:
