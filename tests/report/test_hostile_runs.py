@@ -69,13 +69,15 @@ def _replaced(folder: Path, *words: str, text: str = HOSTILE) -> None:
 
 
 def test_names_in_the_files_of_a_comparison_are_text(comparison_folder: Writer, tmp_path: Path) -> None:
-    """Splits, arms, classes, notes, and the folder's own name."""
+    """Splits, classes, notes, and the folder's own name; an arm that does not exist is refused."""
     folder = comparison_folder(tmp_path / "<meta http-equiv=refresh content=0>", draws=2, budgets=(10,))
     _replaced(folder, "multi", "single_1", "ring", "effective learning rate 1e-3")
-    _replaced(folder, "scratch_same", text="<base>")
     page = write_report([folder])
     _require_harmless(page)
     assert "&lt;meta http-equiv=refresh" in page.read_text(encoding="utf-8")
+    _replaced(folder, "scratch_same", text="<base>")
+    with pytest.raises(UserError, match=r"config\.json: arms = '<base>scratch_same' is out of range"):
+        write_report([folder])
 
 
 def test_names_in_the_files_of_trainings_are_text(
