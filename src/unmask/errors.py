@@ -23,7 +23,8 @@ _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILE
 KILLED_WORKER = "DataLoader worker"
 """In the message of the RuntimeError that torch raises, at any moment, when a process that decodes has been killed."""
 WORKER_MESSAGE = (
-    "a process that reads images was killed, perhaps for want of memory: use fewer `workers` (0 for none) or a smaller "
+    "a process that reads images was killed, possibly because memory ran out: use fewer `workers` (0 for none) "
+    "or a smaller "
     "`batch_size`; what was saved is kept, go on with `resume=True`"
 )
 

@@ -127,7 +127,7 @@ def choose_images(dataset: Dataset, config: AuditConfig) -> AuditData:
 
 
 def _balanced(images: ImageSet, count: int, seed: int) -> list[int]:
-    """Up to `count` indices: a random one of each class in turn; a class that has no more is passed over."""
+    """Up to `count` indices: a random one of each class in turn; a class that has no more is skipped."""
     shuffled = permutation(seed, "audit images", 0, len(images))
     labels = images.labels.numpy()[shuffled]
     turn = np.zeros(len(labels), np.int64)

@@ -82,7 +82,7 @@ def _leave(code: int, line: str) -> NoReturn:
 
 
 def _leave_reader(error: BrokenPipeError) -> NoReturn:
-    """End without a word where the reader of our output, e.g. head, has seen enough; another pipe is an error."""
+    """Exit silently when stdout is closed early, e.g. by `head`; any other broken pipe is an error."""
     try:
         print(flush=True)
     except BrokenPipeError:

@@ -149,7 +149,7 @@ def _check_encoder(config: CompareConfig, data: Dataset) -> None:
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:
-    """Look at the networks that were kept; what is there is looked at again only where a trial was run."""
+    """Audit the kept networks; skipped if an audit exists and no trial was run."""
     draws = [{key.arm: file for key, file in draw.items()} for draw in work.networks()]
     if again or not (work.out / AUDIT_FOLDER / AUDIT_FILE).exists():
         look = AuditConfig(seed=work.config.seed)

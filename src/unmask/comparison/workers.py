@@ -15,7 +15,8 @@ from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 
 _KILLED = (
-    "a worker process was killed, perhaps for want of memory: use fewer `jobs` or a smaller batch; what was finished "
+    "a worker process was killed, possibly because memory ran out: use fewer `jobs` or a smaller batch; "
+    "what was finished "
     "is kept, run again with `resume=True`"
 )
 Task = tuple[Callable[..., None], tuple[Any, ...]]
@@ -92,7 +93,7 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
 
 
 def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:
-    """What waits is dropped and what runs is let finish; after SIGTERM there is no time for that, it is told too."""
+    """Cancel pending tasks and wait for running ones; on SIGTERM terminate those, too."""
     if isinstance(error, PreemptionError):
         for process in mp.active_children():
             process.terminate()

@@ -1,4 +1,4 @@
-"""From a configuration to a data set that is ready for training: read, split, freed of twins, measured."""
+"""From a configuration to a data set that is ready for training: read, split, deduplicated across splits, measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Dataset:
     readable: ImageSet
     """Every readable image, whatever its split."""
     pretrain: ImageSet
-    """What pretraining may see: all images neither in val nor in a test, nor twins of such; all if transductive."""
+    """Everything but validation and test images and exact copies of them; everything if transductive."""
     train: ImageSet | None
     """Labeled training images; None where there are no labels."""
     val: ImageSet | None

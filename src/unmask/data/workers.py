@@ -1,4 +1,4 @@
-"""Batches prepared by other processes. What becomes of them there, or of their way here, is one line or nothing."""
+"""Batches prepared in worker processes. A failing or killed worker is reported in one line."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields

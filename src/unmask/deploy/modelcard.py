@@ -96,7 +96,9 @@ def _measured(trained: Trained) -> str:
         n = sum(row.images for row in scores.per_class)
         shares = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1, scores.auroc)
         rows.append(f"| {split} | {n} | " + " | ".join(map(_percent, shares)) + " |")
-    return "\n".join([*rows, "", "In %, of one training; `unmask compare` tells how much of it is luck."])
+    return "\n".join(
+        [*rows, "", "In %, from a single training run; `unmask compare` estimates the run-to-run variation."]
+    )
 
 
 def _pretraining(trained: Trained) -> str:
@@ -147,7 +149,7 @@ def _percent(value: float | None) -> str:
 
 
 def _last(path: str) -> str:
-    """The last part of a path: the folders above are nobody's business."""
+    """The last path component; parent folders are private."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
 
 

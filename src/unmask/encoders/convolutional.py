@@ -22,7 +22,7 @@ class DenseEncoder(nn.Module):
 
     execution = "dense"
     note = ""
-    """Why the model does not run packed, if that was tried: one line to say aloud."""
+    """Why packed execution was not possible, for the log."""
 
     def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
         super().__init__()

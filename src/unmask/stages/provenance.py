@@ -7,7 +7,7 @@ from unmask.runs.read import is_run, read_config, read_environment
 
 
 def origin_notes(init: str | Path | None, data: Dataset) -> list[str]:
-    """Notes on the images that a run was trained on, against those of `data`; none where nothing is to be said.
+    """Notes on the images that a run was trained on, against those of `data`; empty if there is nothing to report.
 
     A run on the same images with the same split has not seen the test, unless it was transductive. Of a file, nothing
     is known; timm's own weights need no note.

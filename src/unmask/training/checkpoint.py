@@ -20,7 +20,7 @@ from unmask.training.sharding import placed, placed_state
 _DIGEST = "digest"
 """Entry of the header: `digest_of` the tensors."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW keeps for each number of a parameter; where it lies otherwise than that, torch's fast steps refuse it."""
+"""AdamW's state per element. Its memory layout must match the parameter's, or the fused step refuses it."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

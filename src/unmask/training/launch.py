@@ -28,7 +28,7 @@ def connect_anew(backend: str, patience: timedelta) -> None:
 
 @contextmanager
 def peers_may_connect() -> Iterator[None]:
-    """In the body processes look for each other: that they do not meet is one line, by each that finds nobody."""
+    """Turn a failed rendezvous of the processes in the body into one line."""
     try:
         yield
     except RuntimeError as error:
@@ -51,8 +51,8 @@ def peers_may_end() -> Iterator[None]:
         if not _tells():
             raise SystemExit(2) from None
         raise UserError(
-            "another process of this run has ended (its own line says why; without one it was killed, perhaps for want "
-            "of memory); what was saved is kept, go on with `resume=True`"
+            "another process of this run has ended (its own line says why; without one it was killed, possibly "
+            "because memory ran out); what was saved is kept, go on with `resume=True`"
         ) from None
 
 
@@ -92,7 +92,7 @@ def is_speaker() -> bool:
 
 
 def leave() -> None:
-    """End the processes' connection, where there is one; a program that has one does it when it ends, however it ends.
+    """Destroy the process group, if there is one. Registered to run at exit, however the program ends.
 
     Else gloo's threads outlive it, and one that wants the interpreter while that ends aborts the process: its work is
     saved, but its exit code is wrong. A sharded network, which lies in a cycle of references and holds the connection,

@@ -14,7 +14,7 @@ from unmask.training.sharding import blocks_of, part, require_axes, shard
 
 
 class Placed(NamedTuple):
-    """What comes with a network that was brought to where it is trained."""
+    """The by-products of preparing a network for training."""
 
     average: AveragedModel | None
     unused: list[str]

@@ -29,7 +29,7 @@ _OTHER_WAYS = {
     "FSDP_ACTIVATION_CHECKPOINTING": "true",
     "FSDP_RESHARD_AFTER_FORWARD": "false",
 }
-"""What `accelerate launch --use_fsdp` can ask for besides, and is not done here."""
+"""Options of `accelerate launch --use_fsdp` that are not supported."""
 
 
 def told_to_shard() -> bool:

@@ -146,7 +146,7 @@ def _broken(at: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (Squares(8, noise=1.0), r"given:x\[0\]: another image each time: leave random transforms out"),
+        (Squares(8, noise=1.0), r"given:x\[0\]: a different image on each access: remove random transforms"),
         (Stream(), "a length and access by index"),
         ([], "empty"),
         (["x", "y"], r"given:x\[0\]: str is not an image"),

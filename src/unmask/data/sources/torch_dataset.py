@@ -81,7 +81,7 @@ def read_given(given: Given, name: str, *, labels: bool) -> Source:
         labels: whether class labels are needed.
 
     Raises:
-        UserError: empty, no images, another image each time one is asked for, or no labels where they are needed.
+        UserError: empty, no images, a different image on each access, or no labels where they are needed.
     """
     parts = {part: data for part, data in _by_split(given, name).items() if len(data)}
     if not parts:
@@ -138,7 +138,9 @@ def _require_constant(items: Items) -> None:
             constant = all(np.array_equal(first, items.stored(row)) for _ in range(2))
         if not constant:
             name = items.names[row]
-            raise UserError(f"{name}: another image each time: leave random transforms out, unmask varies the images")
+            raise UserError(
+                f"{name}: a different image on each access: remove random transforms, unmask augments the images itself"
+            )
 
 
 def _image(item: Any) -> Any:
