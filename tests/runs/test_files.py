@@ -71,20 +71,23 @@ def test_a_folder_belongs_to_one_command_until_it_dies(tmp_path: Path) -> None:
 
 def test_a_forked_worker_does_not_keep_the_folder(tmp_path: Path) -> None:
     """A data worker that outlives its killed command for a while: the next --resume must not wait for it."""
-    end, other = os.pipe()
+    (end, other), (begun, begin) = os.pipe(), os.pipe()
     with holding(tmp_path):
         child = os.fork()
         if child == 0:
             os.close(other)
+            os.write(begin, b"1")
             os.read(end, 1)  # until the parent closes its side
             os._exit(0)
+        assert os.read(begun, 1) == b"1"
     try:
         with holding(tmp_path):
             pass
     finally:
         os.close(other)
         os.waitpid(child, 0)
-        os.close(end)
+        for descriptor in (end, begun, begin):
+            os.close(descriptor)
 
 
 def test_half_files_of_killed_saves_are_removed(tmp_path: Path) -> None:
