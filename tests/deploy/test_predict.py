@@ -14,9 +14,10 @@ from PIL import Image
 from unmask.cli.main import main
 from unmask.config import ClassifyConfig, CompareConfig
 from unmask.data.load import Dataset
+from unmask.deploy.embed import embed
 from unmask.deploy.images import load_as_trained
 from unmask.deploy.predict import logits, predict
-from unmask.deploy.trained import read_trained
+from unmask.deploy.trained import Trained, read_trained
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
 from unmask.runs.files import read_json
@@ -90,6 +91,8 @@ def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     """Any size; labels are the folder's; only those that the run knows are scored; CSV and parquet agree."""
     written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
     assert (written.images, written.labeled, written.left_out) == (5, 3, 0)
+    assert written.unknown == {"other": 2}
+    assert "; 2 have a label that is no class of this run (other)" in str(written)
     rows = _rows(tmp_path / "p.csv")
     assert [row["path"] for row in rows] == ["0/0.png", "0/1.png", "0/2.png", "other/3.png", "other/4.png"]
     assert [row["label"] for row in rows] == ["0"] * 3 + ["other"] * 2
@@ -97,6 +100,57 @@ def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     predict(cnn_run, tmp_path / "p.parquet", data=str(pictures), progress=False)
     table = parquet.read_table(tmp_path / "p.parquet").to_pylist()
     assert [{name: str(value) for name, value in row.items()} for row in table] == rows
+
+
+def test_image_files_by_name(cnn_run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file and several: the predictions they get in their folder, called by the paths given."""
+    predict(cnn_run, tmp_path / "all.csv", data=str(pictures), progress=False)
+    expected = [row["p_0"] for row in _rows(tmp_path / "all.csv")]
+    names = [str(pictures / "other" / "4.png"), str(pictures / "0" / "1.png")]
+    with pytest.raises(SystemExit) as end:
+        main(["predict", str(cnn_run), "--data", *names, "--out", str(tmp_path / "two.csv"), "--quiet"])
+    assert end.value.code == 0
+    assert "two.csv: 2 images\n" in capsys.readouterr().out
+    rows = _rows(tmp_path / "two.csv")
+    assert [row["path"] for row in rows] == names
+    assert [float(row["p_0"]) for row in rows] == pytest.approx([float(expected[i]) for i in (4, 1)], abs=1e-6)
+    written = predict(cnn_run, tmp_path / "one.csv", data=names[1], progress=False)
+    assert str(written) == f"{tmp_path / 'one.csv'}: 1 image"
+    assert "label" not in _rows(tmp_path / "one.csv")[0]
+    embed(cnn_run, tmp_path / "one.npz", data=names[:1], progress=False)
+    with np.load(tmp_path / "one.npz") as found:
+        assert found["path"].tolist() == names[:1]
+
+
+@pytest.mark.parametrize(("name", "text"), [("0", "a folder"), ("x.png", "not there"), ("notes.txt", "not an image")])
+def test_what_is_not_an_image_file_is_named(
+    name: str, text: str, cnn_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Beside image files there can be nothing else."""
+    (pictures / "notes.txt").write_text("")
+    names = [str(pictures / "0" / "1.png"), str(pictures / name)]
+    with pytest.raises(UserError, match=f"{name} is {text}"):
+        predict(cnn_run, tmp_path / "p.csv", data=names, progress=False)
+
+
+def test_scores_that_are_no_numbers_are_an_error(
+    cnn_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN probabilities are never a result: one line names the first image, and no file is left."""
+
+    def broken(run: Path) -> Trained:
+        trained = read_trained(run)
+        for weights in trained.model.parameters():
+            weights.data.fill_(torch.nan)
+        return trained
+
+    monkeypatch.setattr("unmask.deploy.predict.read_trained", broken)
+    monkeypatch.setattr("unmask.deploy.embed.read_trained", broken)
+    with pytest.raises(UserError, match=r"scores of 5 images are not finite numbers, the first is that of 0/0\.png"):
+        predict(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
+    with pytest.raises(UserError, match="features of 5 images"):
+        embed(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
+    assert not (tmp_path / "p.csv").exists()
 
 
 def test_order_and_company_do_not_matter(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:

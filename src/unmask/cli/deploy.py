@@ -17,8 +17,9 @@ class Images:
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    data: str | None = None
-    """Images: folder, manifest, .npy or .npz file, or a built-in. Default: the run's own data."""
+    data: tuple[str, ...] = ()
+    """Images: folder, manifest, .npy or .npz file, or a built-in; or one or several image files. Default: the run's own
+    data."""
     out: Path
     """File to write; its ending decides the format."""
     split: str = "all"
@@ -35,7 +36,7 @@ class Images:
         return {
             "run": self.source,
             "out": self.out,
-            "data": self.data,
+            "data": self.data or None,
             "split": self.split,
             "on_bad_file": self.on_bad_file,
             "overwrite": self.overwrite,

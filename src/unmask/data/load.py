@@ -77,7 +77,7 @@ def load_data(
     *,
     labels: bool,
     progress: bool = True,
-    given: Dataset | Given | None = None,
+    given: Dataset | Given | Source | None = None,
     format: ImageFormat | None = None,
     limit: int | None = None,
 ) -> Dataset:
@@ -89,7 +89,7 @@ def load_data(
             decide the splits, so that pretraining never sees an image that a later comparison tests on.
         progress: show a progress bar while files are decoded.
         given: taken instead of what `config.data` names: a torch Dataset, several by split, {"train": ..., "test":
-            ...}, or what this function returned, which is returned as it is.
+            ...}, a source, or what this function returned, which is returned as it is.
         format: the format that images are brought to, where it is known, as that of a trained network; nothing is
             measured then.
         limit: read at most so many images, spread evenly over the data.
@@ -182,7 +182,9 @@ def _require_readable(config: DataConfig, source: Source, bad: Mapping[int, str]
         raise UserError(error)
 
 
-def _source(config: DataConfig, given: Given | None, *, labels: bool, progress: bool) -> Source:
+def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, progress: bool) -> Source:
+    if isinstance(given, Source):
+        return given
     if given is not None:
         return read_given(given, name_given(config, given).data, labels=labels)
     return read_source(config, labels=labels, progress=progress)

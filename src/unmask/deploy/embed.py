@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unmask.data.load import ALL
-from unmask.deploy.images import label_names, load_as_trained
+from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.tables import require_writable, write_arrays, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.encoders.masked import masked_encoder
@@ -33,14 +33,14 @@ class Embedded:
 
     def __str__(self) -> str:
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
-        return f"{self.out}: {' x '.join(map(str, self.shape))} features of {self.images} images{skipped}"
+        return f"{self.out}: {' x '.join(map(str, self.shape))} features of {plural(self.images, 'image')}{skipped}"
 
 
 def embed(
     run: str | PathLike[str],
     out: str | PathLike[str],
     *,
-    data: str | None = None,
+    data: Named = None,
     split: str = ALL,
     layer: int | None = None,
     as_map: bool = False,
@@ -53,7 +53,7 @@ def embed(
     Args:
         run: folder of a pretraining, a fine-tuned run or one from scratch.
         out: .csv, .parquet or .npz.
-        data: what `DataConfig.data` takes. Default: the run's own data.
+        data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it.
         layer: a stage of the encoder, averaged over positions, instead of the input of the head.
         as_map: the stage's map (C, h, w) instead of its average; .npz only.
@@ -62,7 +62,7 @@ def embed(
         progress: show a bar.
 
     Raises:
-        UserError: bad input, before a file is written.
+        UserError: bad input, or a feature that is not a number, before a file is written.
     """
     run, out = Path(run), Path(out)
     require_writable(out, (".csv", ".parquet", ".npz"), overwrite=overwrite)
@@ -76,6 +76,7 @@ def embed(
         outputs = pooled_features(trained.model, images, description="embed", show=progress)
     else:
         outputs = map_images(network, images, description="embed", show=progress)
+    require_numbers(outputs, "the features")
     features = outputs.values
     columns: dict[str, Any] = {"path": list(outputs.images.names)}
     if dataset.classes:

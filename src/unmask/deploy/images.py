@@ -1,16 +1,27 @@
 """Any images, read exactly as those that a run was trained and evaluated on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
+
+import torch
 
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
+from unmask.data.sources.image_files import is_image_file, read_image_files
 from unmask.deploy.trained import Trained
+from unmask.errors import UserError
+from unmask.forward import Outputs
+from unmask.wording import plural
+
+Named = str | Sequence[str] | None
+"""Images by name: what `DataConfig.data` takes, or one or several image files; None for a run's own data."""
 
 
 def load_as_trained(
     trained: Trained,
-    data: str | None,
+    data: Named,
     *,
     on_bad_file: Literal["error", "skip"] = "error",
     limit: int | None = None,
@@ -22,7 +33,7 @@ def load_as_trained(
 
     Args:
         trained: the run.
-        data: what `DataConfig.data` takes; None for the run's own data.
+        data: where the images are.
         on_bad_file: stop at an unreadable file, or leave it out.
         limit: read at most so many images, spread evenly over the data.
         progress: show a bar while files are decoded.
@@ -31,9 +42,24 @@ def load_as_trained(
         UserError: nothing there, an unreadable file, or pixels of another range than the run's.
     """
     config = replace(trained.data, on_bad_file=on_bad_file)
-    if data is not None and data != config.data:
-        config = replace(config, data=data, options=None)
-    return load_data(config, labels=False, progress=progress, format=trained.card.format, limit=limit)
+    names = [config.data] if data is None else [data] if isinstance(data, str) else list(data)
+    if not names:
+        raise UserError("data: no image is named; leave it out for the run's own data")
+    if names[0] != config.data:
+        config = replace(config, data=names[0], options=None)
+    files = [Path(name) for name in names]
+    given = read_image_files(files, config) if len(files) > 1 or is_image_file(files[0]) else None
+    return load_data(config, labels=False, progress=progress, given=given, format=trained.card.format, limit=limit)
+
+
+def require_numbers(outputs: Outputs, what: str) -> None:
+    """Raise `UserError` where a network's outputs for some image are not finite: they must not pass for a result."""
+    rows = torch.nonzero(~outputs.values.flatten(1).isfinite().all(1)).flatten()
+    if len(rows):
+        raise UserError(
+            f"{what} of {plural(len(rows), 'image')} are not finite numbers, the first is that of "
+            f"{outputs.images.names[int(rows[0])]}: its pixels may be extreme, or the network diverged in training"
+        )
 
 
 def label_names(images: ImageSet, classes: tuple[str, ...]) -> list[str]:

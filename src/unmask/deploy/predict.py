@@ -1,6 +1,7 @@
 """Predictions of a run for any images, with the preprocessing and the numbers of its own evaluation."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ import torch
 
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL
-from unmask.deploy.images import label_names, load_as_trained
+from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained
 from unmask.errors import UserError
@@ -28,6 +29,8 @@ class Predicted:
     right: int
     labeled: int
     left_out: int
+    unknown: dict[str, int] = field(default_factory=dict)
+    """How many images have each label that is not a class of the run; the most frequent first."""
 
     @property
     def accuracy(self) -> float | None:
@@ -37,14 +40,21 @@ class Predicted:
     def __str__(self) -> str:
         score = f"; right on {self.right} of {self.labeled} labeled ({self.accuracy:.1%})" if self.labeled else ""
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
-        return f"{self.out}: {self.images} images{score}{skipped}"
+        return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}"
+
+    def _unknown(self) -> str:
+        if not self.unknown:
+            return ""
+        names = ", ".join(list(self.unknown)[:5]) + (", ..." if len(self.unknown) > 5 else "")
+        one = "a label that is no class" if len(self.unknown) == 1 else "labels that are no classes"
+        return f"; {sum(self.unknown.values())} have {one} of this run ({names})"
 
 
 def predict(
     run: str | PathLike[str],
     out: str | PathLike[str],
     *,
-    data: str | None = None,
+    data: Named = None,
     split: str = ALL,
     on_bad_file: Literal["error", "skip"] = "error",
     overwrite: bool = False,
@@ -55,14 +65,14 @@ def predict(
     Args:
         run: folder of a fine-tuned run or one from scratch.
         out: .csv or .parquet.
-        data: what `DataConfig.data` takes. Default: the run's own data.
+        data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it, e.g. "test"; then the accuracy is that of the run's result.json.
         on_bad_file: stop at an unreadable file, or leave it out.
         overwrite: replace an existing file.
         progress: show a bar.
 
     Raises:
-        UserError: bad input, before a file is written.
+        UserError: bad input, or a score that is not a number, before a file is written.
     """
     run, out = Path(run), Path(out)
     require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
@@ -72,6 +82,7 @@ def predict(
     dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)
+    require_numbers(outputs, "the scores")
     truth = label_names(outputs.images, dataset.classes)
     classes = np.asarray(trained.card.classes)
     predicted = classes[outputs.values.argmax(1).numpy()]
@@ -82,12 +93,14 @@ def predict(
     probabilities = torch.softmax(outputs.values.double(), dim=1)
     write_table(out, columns | {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes.tolist())})
     known = [i for i, name in enumerate(truth) if name in trained.card.classes]
+    unknown = Counter(name for name in truth if name and name not in trained.card.classes)
     return Predicted(
         out=out,
         images=len(outputs.rows),
         right=sum(bool(truth[i] == predicted[i]) for i in known),
         labeled=len(known),
         left_out=len(dataset.bad_files) + len(images) - len(outputs.rows),
+        unknown=dict(unknown.most_common()),
     )
 
 
