@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unmask.data.subsets import nested_subsets
+from unmask.data.subsets import nested_subsets, spread_over_classes
 from unmask.errors import UserError
 
 
@@ -47,3 +47,14 @@ def test_a_class_with_too_few_images_is_named_with_the_largest_possible_budget()
     labels = torch.tensor([0] * 9 + [1] * 4 + [2] * 9)
     with pytest.raises(UserError, match=r"5 labeled images per class are wanted, but class cat has 4 .* budget is 4"):
         nested_subsets(labels, [2, 5], 0, classes=("dog", "cat", "cow"))
+
+
+@pytest.mark.case("pictures showed the first class alone")
+def test_shown_images_are_of_all_classes() -> None:
+    """One of each class before a second of any, though a split is sorted by class; unlabeled ones are spread evenly."""
+    assert spread_over_classes(torch.tensor([0, 0, 0, 1, 2, 1]), 4).tolist() == [0, 3, 4, 1]
+    assert spread_over_classes(torch.tensor([0, 0, 1]), 9).tolist() == [0, 2, 1]
+    many = torch.arange(20).repeat_interleave(3)
+    assert (spread_over_classes(many, 5) // 3).tolist() == [0, 5, 10, 14, 19]
+    assert spread_over_classes(torch.full((21,), -1), 3).tolist() == [0, 10, 20]
+    assert spread_over_classes(torch.zeros(0, dtype=torch.int64), 3).tolist() == []

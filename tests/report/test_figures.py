@@ -5,7 +5,15 @@ import pytest
 from matplotlib.figure import Figure
 
 from unmask.report.classes import class_differences, confusion_map
-from unmask.report.curves import Curve, finetuning, monitor, pretraining_loss, series, training_loss
+from unmask.report.curves import (
+    Curve,
+    finetuning,
+    monitor,
+    one_after_the_other,
+    pretraining_loss,
+    series,
+    training_loss,
+)
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import INK
 from unmask.report.svg import blank, inline_svg, style, to_svg
@@ -61,7 +69,7 @@ def test_forest_names_baselines_and_budgets() -> None:
     ]
     figure = forest(rows, [10, 50], 0.01)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels == ["Best scratch arm", "probe_mrp − probe_random", "10 labels per class", "50 labels per class"]
+    assert labels == ["Best scratch arm", "probe_mrp minus probe_random", "10 labels per class", "50 labels per class"]
     assert any(x == pytest.approx([2, 5]) for x, _ in _points(figure))
 
 
@@ -90,6 +98,14 @@ def test_the_thick_line_is_the_mean_of_the_trials() -> None:
     trials = [Curve(np.array([1, 2]), np.array(values)) for values in ([1.0, 3.0], [2.0, 5.0])]
     drawn = [y for _, y in _points(finetuning({"mrp": trials}, "loss"))]
     assert drawn == [[1.0, 3.0], [2.0, 5.0], [1.5, 4.0]]
+
+
+def test_the_main_phase_follows_the_head_phase() -> None:
+    """Both phases count their steps from 1; the curve of the whole training does not run back in time."""
+    rows = [TrainingRow(phase=phase, step=step, loss=1.0) for phase in ("head", "all") for step in (1, 10, 20)]
+    assert [row.step for row in one_after_the_other(rows, 20)] == [1, 10, 20, 21, 30, 40]
+    marked = _points(monitor({"run": Curve(np.array([1.0, 40.0]), np.ones(2))}, "loss", boundary=20))
+    assert marked[0][0] == [20, 20]
 
 
 def test_many_classes_are_cut_to_the_largest_gains_and_losses() -> None:

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from unmask.report.recalls import class_intervals
 from unmask.report.words import interval_text, points
 from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.contents import read_runs
+from unmask.runs.files import write_json
 from unmask.runs.read import read_record, write_config
-from unmask.runs.records import ClassScores, Scores
+from unmask.runs.records import ClassScores, DataFacts, Environment, Scores
 
 Writer = Callable[..., Path]
 
@@ -227,6 +229,24 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         write_config(tmp_path / name, config)
         assert _check(write_report([tmp_path / name])).headings == [name, "How it was run"]
+
+
+def test_pictures_say_which_channel_they_show(tmp_path: Path, pretraining_folder: Writer) -> None:
+    """Where images have more channels than a color picture, and only there."""
+    run = pretraining_folder(tmp_path / "pre", steps=200)
+    written = read_record(Environment, run / "environment.json")
+    for channels, said in ((3, False), (1, False), (5, True)):
+        facts = replace(written, data=DataFacts(fingerprint="f", channels=channels))
+        write_json(run / "environment.json", facts)
+        text = write_report([run]).read_text(encoding="utf-8")
+        assert (f"Shown is the first of {channels} channels, in gray." in text) == said
+
+
+def test_differences_say_in_words_which_minus_which(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert '<th scope="row">Pretrained minus Scratch, same schedule</th>' in text
+    assert '<th scope="row">Pretrained minus best scratch arm (Scratch, best schedule)</th>' in text
+    assert "Probe of pretrained minus Probe of random" in text
 
 
 def test_runs_side_by_side(tmp_path: Path, pretraining_folder: Writer, classification_folder: Writer) -> None:

@@ -181,7 +181,7 @@ def test_the_line_names_file_and_field(change: dict[str, Any], line: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("found", "line"), [(None, "an earlier version of unmask (format 1,"), (3, "a newer version of unmask (format 3,")]
+    ("found", "line"), [(None, "an earlier version of unmask (format 1,"), (4, "a newer version of unmask (format 4,")]
 )
 def test_a_run_of_another_format_is_said(found: int | None, line: str, tmp_path: Path) -> None:
     """Before its fields are looked at, which may be other ones."""

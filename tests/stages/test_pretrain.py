@@ -117,6 +117,14 @@ def test_the_loss_falls_below_the_patch_mean(
     assert len(pictures) == len(rows)
 
 
+def test_the_picture_shows_all_classes(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
+    """Though the validation images are listed class by class."""
+    assert data.val is not None
+    by_class = data.val.select(data.val.labels.argsort(stable=True))
+    stage = _stage(pretraining, tmp_path / "run", replace(data, val=by_class))
+    assert by_class.labels[stage.pictured].bincount().tolist() == [3, 3, 2]
+
+
 def test_export_is_the_plain_timm_model(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """timm's own constructor loads the weights strictly; the card says how to feed it."""
     run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)

@@ -1,4 +1,4 @@
-"""Labeled subsets for label-efficiency curves: stratified, nested over budgets, drawn from a seed."""
+"""Subsets of the images of a set: labeled ones for label-efficiency curves, and a few of all classes to be shown."""
 
 from collections.abc import Sequence
 
@@ -40,6 +40,31 @@ def nested_subsets(
         budget: torch.from_numpy(np.sort(np.concatenate([rows[:budget] for rows in ordered.values()])))
         for budget in budgets
     }
+
+
+def spread_over_classes(labels: Tensor, count: int) -> Tensor:
+    """Up to `count` images of as many classes as possible: the first of each class, then the second, and so on.
+
+    Of more classes than `count`, as many are taken, evenly spread. Images that all have one label, as where none is
+    labeled, are spread evenly over the set.
+
+    Args:
+        labels: class of each image, -1 where unlabeled, int64 (N,).
+        count: images wanted.
+
+    Returns:
+        Indices in the order of choice, int64 (n,).
+    """
+    classes = labels.unique()
+    if len(classes) < 2:
+        return torch.linspace(0, len(labels) - 1, min(count, len(labels))).round().long()
+    chosen = classes[torch.linspace(0, len(classes) - 1, min(count, len(classes))).round().long()]
+    turns = torch.full_like(labels, len(labels))
+    for label in chosen:
+        mine = labels == label
+        turns[mine] = torch.arange(int(mine.sum()))
+    order = np.lexsort((labels.numpy(), turns.numpy()))
+    return torch.from_numpy(order[: min(count, int((turns < len(labels)).sum()))])
 
 
 def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:

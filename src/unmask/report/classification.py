@@ -3,7 +3,7 @@
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Story, Table
 from unmask.report.classes import confusion_map
-from unmask.report.curves import monitor, series, training_loss
+from unmask.report.curves import monitor, one_after_the_other, series, training_loss
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, percent
 from unmask.runs.contents import ClassificationRun
@@ -65,13 +65,17 @@ def _confusions(run: ClassificationRun) -> Section:
 
 
 def _training(run: ClassificationRun) -> Section:
+    """Loss and validation accuracy, the head phase and the main phase one after the other on one axis."""
     plates = []
-    rows = rows_of(TrainingRow, run.metrics)
+    head_steps = run.config.recipe.head_steps
+    rows = one_after_the_other(rows_of(TrainingRow, run.metrics), head_steps)
+    phases = f"; the head alone up to step {head_steps} (dotted line), then all weights" if head_steps else ""
     for title, curve in (
         ("training loss", training_loss(rows)),
         ("validation accuracy, share of images", series(rows, lambda row: row.val_accuracy)),
     ):
         if len(curve.steps):
-            alt = f"{title} over steps, from {curve.values[0]:.3g} to {curve.values[-1]:.3g}"
-            plates.append(Plate(monitor({run.name: curve}, title), alt, f"{title[0].upper()}{title[1:]}"))
+            alt = f"{title} over steps, from {curve.values[0]:.3g} to {curve.values[-1]:.3g}{phases}"
+            figure = monitor({run.name: curve}, title, boundary=head_steps)
+            plates.append(Plate(figure, alt, f"{title[0].upper()}{title[1:]}{phases}"))
     return Section("Training", plates=plates)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
+from unmask.config import JUDGED
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
@@ -176,11 +177,11 @@ def _differences(summary: Summary) -> Section:
             continue
         where = describe_split(split)
         alt = f"Paired differences of accuracy on {where}: " + "; ".join(
-            f"{row.arm} against {row.baseline} with {row.budget} labels per class {interval_text(row, points)}"
-            for row in rows
+            f"{_pair(row)} with {row.budget} labels per class {interval_text(row, points)}" for row in rows
         )
         figure = forest(rows, settings.budgets, settings.smallest_effect)
-        plates.append(Plate(figure, alt, f"Differences on {where}, points"))
+        caption = f"Accuracy on {where}: {look(JUDGED).title} minus the arm named; other pairs are named in full"
+        plates.append(Plate(figure, alt, caption))
         tables.append(_difference_table(rows, where))
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
@@ -192,10 +193,17 @@ def _differences(summary: Summary) -> Section:
 def _difference_table(rows: Sequence[Difference], where: str) -> Table:
     lines = []
     for row in rows:
-        name = row.baseline if row.baseline == row.baseline_arm else f"{row.baseline}: {row.baseline_arm}"
-        lines.append((row.arm, name, str(row.budget), interval_text(row, points), str(row.n), row.method))
-    columns = ("arm", "baseline", "labels per class", "difference [interval]", "n", "method")
-    return Table(f"Differences of accuracy on {where}, points", columns, lines, numeric=True)
+        lines.append((_pair(row), str(row.budget), interval_text(row, points), str(row.n), row.method))
+    columns = ("first minus second", "labels per class", "difference [interval]", "n", "method")
+    caption = f"Accuracy of the first arm minus that of the second on {where}, points"
+    return Table(caption, columns, lines, numeric=True)
+
+
+def _pair(row: Difference) -> str:
+    """Which arm minus which, in words."""
+    baseline = look(row.baseline_arm).title
+    named = baseline if row.baseline == row.baseline_arm else f"{row.baseline} ({baseline})"
+    return f"{look(row.arm).title} minus {named}"
 
 
 def _training(run: ComparisonRun, summary: Summary) -> Section:

@@ -1,6 +1,7 @@
 """Figures of training: losses and monitors over steps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -35,6 +36,11 @@ def training_loss(rows: Iterable[Row]) -> Curve:
     return series(rows_of(TrainingRow, rows), lambda row: row.loss)
 
 
+def one_after_the_other(rows: Sequence[TrainingRow], head_steps: int) -> list[TrainingRow]:
+    """Rows of a head phase and of the main phase after it, which both count from 1, with steps counted through."""
+    return [replace(row, step=row.step + (0 if row.phase == "head" else head_steps)) for row in rows]
+
+
 def pretraining_loss(runs: Mapping[str, Sequence[Row]]) -> Figure:
     """Reconstruction loss of each run in training (solid), of its baseline (dashed), and on validation (dotted)."""
     with style():
@@ -53,11 +59,13 @@ def pretraining_loss(runs: Mapping[str, Sequence[Row]]) -> Figure:
     return figure
 
 
-def monitor(runs: Mapping[str, Curve], title: str) -> Figure:
-    """One monitored number of each run over steps."""
+def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figure:
+    """One monitored number of each run over steps; a line at the step `boundary` marks the end of the first phase."""
     with style():
         figure = blank()
         axes = figure.add_subplot()
+        if boundary:
+            axes.axvline(boundary, color=INK, linewidth=0.8, linestyle=":")
         for (name, curve), color in zip(runs.items(), _cycle(len(runs)), strict=True):
             thin = _thin(curve)
             axes.plot(*thin, color=color, marker="o" if len(thin.steps) < 30 else None, linewidth=1.3, label=name)

@@ -105,7 +105,7 @@ def _against(row: Difference) -> str:
     """The baseline in a few words; a pair without the judged arm names both."""
     if row.baseline == BEST:
         return "Best scratch arm"
-    return look(row.baseline).title if row.arm == JUDGED else f"{row.arm} − {row.baseline}"
+    return look(row.baseline).title if row.arm == JUDGED else f"{row.arm} minus {row.baseline}"
 
 
 def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Interval], arm: str) -> None:

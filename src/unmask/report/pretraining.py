@@ -53,15 +53,19 @@ def reconstruction_section(runs: Sequence[PretrainingRun]) -> Section:
     photographs = []
     pictured = [run for run in runs if run.pictures]
     for run in pictured[:_PICTURED_RUNS]:
-        last = run.pictures[-1]
+        last, rows = run.pictures[-1], _ROWS + _channel(run)
         step = int(last.stem.removeprefix("step_"))
         if run is pictured[0] and len(run.pictures) > 1:
             first = run.pictures[0]
             early = int(first.stem.removeprefix("step_"))
-            caption = f"{run.name}, early: step {early}. {_ROWS}"
+            caption = f"{run.name}, early: step {early}. {rows}"
             photographs.append(Photograph(first, _alt(run, early), caption, drawn=False))
-        photographs.append(Photograph(last, _alt(run, step), f"{run.name}, step {step}. {_ROWS}", drawn=False))
-    return Section("Reconstructions", "Validation images that pretraining has not seen.", photographs=photographs)
+        photographs.append(Photograph(last, _alt(run, step), f"{run.name}, step {step}. {rows}", drawn=False))
+    return Section(
+        "Reconstructions",
+        "Images of all classes, of validation where there are such, which pretraining has not seen.",
+        photographs=photographs,
+    )
 
 
 def training_section(runs: Sequence[PretrainingRun]) -> Section:
@@ -84,6 +88,13 @@ def training_section(runs: Sequence[PretrainingRun]) -> Section:
             plates.append(Plate(monitor(shown, title), f"{title} over steps: {last}", caption))
     legend = [Swatch(name, color) for name, color in colors_of(list(rows)).items()]
     return Section("Pretraining", "", legend if len(rows) > 1 else [], plates)
+
+
+def _channel(run: PretrainingRun) -> str:
+    """Which channel the pictures show, where images are neither gray nor in color."""
+    facts = run.environment.data if run.environment is not None else None
+    channels = facts.channels if facts is not None else None
+    return "" if channels in (None, 1, 3) else f" Shown is the first of {channels} channels, in gray."
 
 
 def _alt(run: PretrainingRun, step: int) -> str:

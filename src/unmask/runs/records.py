@@ -35,6 +35,8 @@ class DataFacts:
     """Of images, labels and splits."""
     images: int | None = None
     """Images without labels, of a pretraining."""
+    channels: int | None = None
+    """Of the images as the encoder gets them, of a pretraining."""
     classes: tuple[str, ...] = ()
 
 

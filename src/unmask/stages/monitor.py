@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from unmask.config import PretrainConfig, TargetConfig
+from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
@@ -24,13 +25,13 @@ class Look(NamedTuple):
     prediction: Tensor
 
 
-def watched_batch(config: PretrainConfig, data: Dataset, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Images [B, C, H, W] of the validation split, where there is one, and their hidden cells: always the same."""
+def watched_batch(config: PretrainConfig, data: Dataset, grid: tuple[int, int]) -> tuple[Batch, Tensor]:
+    """Images of the validation split, where there is one, and their hidden cells: always the same."""
     source = data.val if data.val is not None and len(data.val) > 0 else data.pretrain
     height, width = data.format.size
     chosen = source.evenly(min(512, max(32, _MONITORED_PIXELS // (height * width))))
     batch = next(iter(source.batches(chosen, len(chosen))))
-    return batch.images, draw_masks(config.recipe.mask, grid, seed=config.seed, epoch=-1, ids=batch.ids.numpy())
+    return batch, draw_masks(config.recipe.mask, grid, seed=config.seed, epoch=-1, ids=batch.ids.numpy())
 
 
 @torch.no_grad()

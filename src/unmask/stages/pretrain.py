@@ -13,6 +13,7 @@ from unmask.config import PretrainConfig
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
+from unmask.data.subsets import spread_over_classes
 from unmask.distributed import fail_together, is_main, on_main, world_size
 from unmask.masking import draw_masks
 from unmask.runs.environment import describe_environment
@@ -91,19 +92,20 @@ class Pretraining:
             self.notes = [*data.notes, execution]
             if config.init is not None:
                 self.notes += initialize(network.model, config.init, config.encoder, channels=channels)
-            images, hidden = watched_batch(config, data, network.encoder.grid)
+            batch, hidden = watched_batch(config, data, network.encoder.grid)
         if isinstance(self.target, TeacherTarget):
             self.notes += self.target.notes
             self.target.begin(network.model, setup.engine.device)
         self.run: TrainingRun[Reconstructor] = TrainingRun(
             setup,
             network,
-            lambda: network(images[:2], hidden[:2]),
+            lambda: network(batch.images[:2], hidden[:2]),
             optimizer=config.recipe.optimizer,
             images=len(data.pretrain),
             followers=self.target.modules(),
         )
-        self.watched = images.to(setup.engine.device), hidden.to(setup.engine.device)
+        self.watched = batch.images.to(setup.engine.device), hidden.to(setup.engine.device)
+        self.pictured = spread_over_classes(batch.labels, _PICTURED).sort().values
         self.notes += self.run.notes
 
     def train(self, *, resume: bool = False) -> None:
@@ -158,7 +160,9 @@ class Pretraining:
     def _describe(self) -> None:
         """environment.json."""
         facts = describe_environment(
-            data=DataFacts(fingerprint=self.data.fingerprint, images=len(self.data.pretrain)),
+            data=DataFacts(
+                fingerprint=self.data.fingerprint, images=len(self.data.pretrain), channels=self.data.format.channels
+            ),
             steps=self.run.plan.total,
             batch_size=self.run.plan.batch_size,
             processes=world_size(),
@@ -188,8 +192,8 @@ class Pretraining:
             )
         pixels = self.target
         if isinstance(pixels, PixelTarget):
-            first = images[:_PICTURED], seen.prediction[:_PICTURED], hidden[:_PICTURED]
-            on_main(lambda: self._picture(done, *first, pixels))
+            shown = images[self.pictured], seen.prediction[self.pictured], hidden[self.pictured]
+            on_main(lambda: self._picture(done, *shown, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:
         masked, filled = paint(images, prediction, hidden, target.cell, normalized=target.normalized)

@@ -1,7 +1,6 @@
 """Pictures: what is colored is where the numbers are, and odd inputs are drawn too."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from matplotlib.colors import to_rgb
 
 from unmask.audit.measures.occlusion import Grid
 from unmask.audit.sections.image_figures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
-from unmask.audit.sections.maps import cover, pictured
+from unmask.audit.sections.maps import cover
 from unmask.report.audit_story import headline
 from unmask.runs.records import AuditDifference, Interval
 
@@ -81,12 +80,6 @@ def test_cover_is_the_share_of_positions() -> None:
     maps[0], maps[1, 1, 1], maps[2, :, :2] = 0.7, 3.0, 2.0
     maps[3, 0, 0], maps[3, 1] = 1.0, -5.0
     assert cover(maps).tolist() == pytest.approx([1.0, 1 / 12, 0.5, 1 / 12, 0.0])
-
-
-def test_pictured_images_take_turns() -> None:
-    """One of each class before a second of any."""
-    data = SimpleNamespace(labels=torch.tensor([0, 0, 0, 1, 2, 1]), classes=("a", "b", "c", "d"))
-    assert pictured(data, 4) == [0, 3, 4, 1]  # type: ignore[arg-type]
 
 
 def test_headline_tells_the_first_difference() -> None:

@@ -16,6 +16,7 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sections.image_figures import Row, map_tiles
 from unmask.audit.sections.sufficient_views import FILLS
 from unmask.config import AuditConfig
+from unmask.data.subsets import spread_over_classes
 from unmask.encoders.stages import evaluating
 from unmask.inference.estimate import paired_interval
 from unmask.report.blocks import Photograph, Section, Table
@@ -61,7 +62,7 @@ class MapNumbers:
 
 def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
     """Maps of all images as numbers (how much of the image they cover), of some as pictures."""
-    shown = pictured(data, config.pictures)
+    shown = spread_over_classes(data.labels, config.pictures).tolist()
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
     found = {n.name: class_maps(n.model, n.prepare(data.pixels), data.labels, layer=config.layer) for n in networks}
     hidden = {n.name: _occlusion(n, data, shown, grid, config) for n in networks}
@@ -99,17 +100,6 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
         differences=differences,
         setting={"cell": grid.side, "fill": config.fill, "images": len(data.pixels), "pictured": len(shown)},
     )
-
-
-def pictured(data: AuditData, count: int) -> list[int]:
-    """Indices of the images shown: the first of each class, then the second, and so on."""
-    seen = torch.zeros(len(data.classes), dtype=torch.int64)
-    turns = []
-    for label in data.labels.tolist():
-        turns.append(int(seen[label]))
-        seen[label] += 1
-    order = sorted(range(len(turns)), key=lambda i: (turns[i], int(data.labels[i])))
-    return order[:count]
 
 
 def cover(maps: Tensor) -> Tensor:
