@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from chromium import measure, needs_chromium, open_page
+from chromium import download, measure, needs_chromium, open_page
 from unmask.report.page import write_report
 
 pytestmark = [pytest.mark.slow, needs_chromium]
@@ -60,6 +60,12 @@ def test_no_console_message_and_no_request(page: Path, tmp_path: Path) -> None:
     colors = Image.open(tmp_path / "page.png").convert("RGB").getcolors(1 << 24)
     assert colors is not None
     assert len(colors) > 500
+
+
+def test_a_table_is_saved_as_csv(page: Path, tmp_path: Path) -> None:
+    """By its link, which the page's policy allows."""
+    saved = download(page, tmp_path, "article a.csv").decode("utf-8-sig")
+    assert saved.splitlines()[0] == "images,10 per class (primary),50 per class,100 per class"
 
 
 def test_what_is_wrong_with_a_page_is_seen(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from unmask.data.file_names import one_line
 from unmask.errors import UserError
 from unmask.report.blocks import Photograph, Plate, Section, Story
+from unmask.report.csv_link import board_table, csv_name, csv_uri
 from unmask.report.png import data_uri, png_width, to_png
 from unmask.report.svg import inline_svg, svg_width, to_svg
 from unmask.wording import plural
@@ -41,6 +42,7 @@ def render_template(name: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"plate": draw_plate, "photograph": draw_photograph, "plural": plural}
+    environment.filters |= {"csv_uri": csv_uri, "csv_name": csv_name, "board_table": board_table}
     return environment.get_template(name).render(**values)
 
 
