@@ -221,8 +221,7 @@ def arm_table() -> str:
     """The table of docs/comparison.md; a test compares the two."""
     lines = ["| arm | what it is | what it controls for |", "|---|---|---|"]
     for arm in ARMS.values():
-        meaning = arm.meaning + ("; primary budget only" if arm.primary_only else "")
-        lines.append(f"| `{arm.name}` | {meaning} | {arm.controls_for} |")
+        lines.append(f"| `{arm.name}` | {arm.meaning} | {arm.controls_for} |")
     return "\n".join(lines) + "\n"
 
 

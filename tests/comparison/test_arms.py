@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from unmask.comparison.plan import TrialKey, all_trials, audited_trials, trial_config
+from unmask.comparison.plan import TrialKey, audited_trials, trial_config
 from unmask.comparison.run import compare
 from unmask.config import ARMS, JUDGED, Arm, ClassifyRecipe, CompareConfig, OptimiserConfig
 from unmask.errors import UserError
@@ -39,6 +39,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> CompareConfig:
         given="weights.safetensors",
         budgets=(3,),
         draws=2,
+        pretrainings=1,
         jobs=1,
     )
 
@@ -76,13 +77,6 @@ def test_every_field_is_planned(config: CompareConfig) -> None:
     one = trial_config(config, TrialKey(3, 0, arm.name, None), encoders={}, chosen={3: 1}, seen=60, classes=3)
     assert (one.init, one.recipe.head_steps, one.hide_cells, one.hide_cell) == (config.given, 0, 0.75, 4)
     assert arm.name in {key.arm for key in audited_trials(config)[0]}
-
-
-def test_one_budget_only(config: CompareConfig) -> None:
-    """An arm of the primary budget has no trial at another."""
-    ARMS[PROBE.name] = replace(PROBE, primary_only=True)
-    keys = [key for key in all_trials(replace(config, budgets=(3, 5))) if key.arm == PROBE.name]
-    assert {key.budget for key in keys} == {3}
 
 
 def test_who_competes_is_a_field(config: CompareConfig) -> None:

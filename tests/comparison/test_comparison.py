@@ -1,5 +1,6 @@
 """The comparison: paired by construction, resumable a trial at a time, the same numbers whatever the jobs."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -12,11 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 import tiny
 from unmask.comparison import tasks as comparison_tasks
-from unmask.comparison.plan import TrialKey, all_trials, audited_trials, candidates, compute_steps, trial_config
+from unmask.comparison.cost import with_pretrainings
+from unmask.comparison.plan import (
+    TrialKey,
+    all_trials,
+    audited_trials,
+    candidates,
+    compute_steps,
+    trial_config,
+    tuning_config,
+)
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
@@ -42,19 +54,53 @@ def config() -> CompareConfig:
         scratch_candidates=(replace(RECIPE, head_steps=0), replace(RECIPE, head_steps=0, label_smoothing=0.0)),
         budgets=(3, 5),
         draws=2,
+        pretrainings=1,
         jobs=1,
     )
 
 
 def test_trials_cover_the_design_once(config: CompareConfig) -> None:
-    """arms × budgets × draws (× pretrainings where one is used), scratch_compute at the primary budget only."""
-    trials = all_trials(replace(config, pretrainings=3))
-    counts = Counter(key.arm for key in trials)
-    assert len(set(trials)) == len(trials)
-    assert counts["mrp"] == counts["probe_mrp"] == 2 * 2 * 3
-    assert counts["scratch_same"] == counts["scratch_best"] == counts["scratch_masked"] == 2 * 2
-    assert counts["scratch_compute"] == 2
-    assert {key.budget for key in trials if key.arm == "scratch_compute"} == {3}
+    """Diagonal: every arm once per budget and draw. Crossed: as often as there are pretrainings, scratch too."""
+    for design, times in (("diagonal", 1), ("crossed", 3)):
+        trials = all_trials(replace(config, pretrainings=3, design=design))
+        assert len({key.name for key in trials}) == len(trials)
+        assert Counter(key.arm for key in trials) == dict.fromkeys(config.arms, 2 * 2 * times)
+
+
+@given(st.integers(1, 5), st.integers(1, 12))
+@settings(max_examples=30, deadline=None)
+def test_pretrainings_take_turns(pretrainings: int, draws: int) -> None:
+    """No encoder has two draws more than another, the crossed design gives all to each, and scratch has as many."""
+    config = CompareConfig(arms=("mrp", "scratch_same"), pretrainings=pretrainings, draws=draws)
+    even = draws // pretrainings
+    for design, allowed in (("diagonal", {even, even + (draws % pretrainings > 0)}), ("crossed", {draws})):
+        trials = [key for key in all_trials(replace(config, design=design)) if key.budget == 10]
+        turns = Counter(key.pretraining for key in trials if key.arm == "mrp")
+        assert {turns[index] for index in range(pretrainings)} <= allowed
+        assert sum(turns.values()) == sum(key.arm == "scratch_same" for key in trials)
+
+
+def test_draws_and_training_seeds_are_told_apart(config: CompareConfig) -> None:
+    """Trainings of one draw share its images and differ in their seed; tuning has images of its own."""
+    crossed = replace(config, pretrainings=2, design="crossed", arms=("mrp", "scratch_same"))
+    arguments = {"encoders": {"mrp": [Path("p0"), Path("p1")]}, "chosen": {3: 0, 5: 0}, "seen": 60, "classes": 3}
+    made = {key: trial_config(crossed, key, **arguments) for key in all_trials(crossed)}  # type: ignore[arg-type]
+    for (key, one), (other, two) in itertools.combinations(made.items(), 2):
+        assert (one.subset_index == two.subset_index) == (key.draw == other.draw)
+        assert (one.seed == two.seed) == ((key.draw, key.repeat) == (other.draw, other.repeat))
+    tuned = {tuning_config(crossed, 3, 0, draw).subset_index for draw in range(crossed.tuning_draws)}
+    assert not tuned & {one.subset_index for one in made.values()}
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 2), (1000, 1)])
+def test_a_second_pretraining_where_it_is_cheap(config: CompareConfig, epochs: int, expected: int) -> None:
+    """Less than a third of the comparison, whatever the draws asked for: with more of them it goes on unchanged."""
+    recipe = tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=epochs, batch_size=16)
+    for draws in (1, 20):
+        asked = replace(config, pretrainings=None, pretrain=recipe, draws=draws)
+        settled = with_pretrainings(asked, pretrain_images=60, classes=3)
+        assert settled == replace(asked, pretrainings=expected)
+    assert with_pretrainings(config, pretrain_images=60, classes=3) == config
 
 
 def test_arms_are_paired(config: CompareConfig) -> None:
@@ -69,12 +115,12 @@ def test_arms_are_paired(config: CompareConfig) -> None:
         arm: trial_config(config, TrialKey(3, 1, arm, 0 if "mrp" in arm else None), **arguments)  # type: ignore[arg-type]
         for arm in config.arms
     }
-    assert len({(one.subset_seed, one.seed, one.budget) for one in made.values()}) == 1
+    assert len({(one.subset_seed, one.subset_index, one.seed, one.budget) for one in made.values()}) == 1
     assert replace(made["mrp"], init=None) == made["scratch_same"]
     assert made["mrp"].init == "p0"
     assert replace(made["scratch_masked"], hide_cells=0.0) == made["scratch_same"]
     other = trial_config(config, TrialKey(3, 0, "mrp", 0), **arguments)  # type: ignore[arg-type]
-    assert other.subset_seed != made["mrp"].subset_seed
+    assert other.subset_index != made["mrp"].subset_index
 
 
 def test_compute_is_counted_in_images(config: CompareConfig) -> None:

@@ -1,11 +1,13 @@
 """Laws of labeled subsets: exact counts, nesting, seeds, few groups."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unmask.data.subsets import nested_subsets, spread_over_classes
+from unmask.data.subsets import mean_overlap, nested_subsets, spread_over_classes
 from unmask.errors import UserError
 
 
@@ -33,6 +35,38 @@ def test_another_seed_draws_another_subset() -> None:
     labels = torch.arange(200) % 2
     assert not torch.equal(nested_subsets(labels, [10], 0)[10], nested_subsets(labels, [10], 1)[10])
     assert torch.equal(nested_subsets(labels, [10], 0)[10], nested_subsets(labels, [10, 50], 0)[10])
+
+
+@given(
+    st.lists(st.integers(5, 60), min_size=1, max_size=3),
+    st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True),
+    st.integers(0, 99),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_subsets_are_disjoint_while_the_images_last(
+    counts: list[int], budgets: list[int], seed: int, grouped: bool
+) -> None:
+    """As many as fit at the largest budget; where smaller budgets divide it, as many as fit at each of them."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    groups = torch.arange(len(labels)) // 3 if grouped else None
+    divide = all(large % small == 0 for small, large in itertools.pairwise(sorted(budgets)))
+    for budget in budgets if divide else [max(budgets)]:
+        fit = min(counts) // budget
+        drawn = [nested_subsets(labels, budgets, seed, groups, index=index)[budget] for index in range(fit)]
+        assert len(torch.cat(drawn).unique()) == fit * budget * len(counts)
+        assert mean_overlap(drawn) == 0
+
+
+@pytest.mark.parametrize(("budget", "count"), [(4, 6), (8, 5), (20, 3)])
+def test_the_overlap_is_that_of_the_pairs(budget: int, count: int) -> None:
+    """Counted pair by pair; and a class that is taken whole is shared whole."""
+    labels = torch.arange(40) % 2
+    drawn = [nested_subsets(labels, [4, budget], 7, index=index)[budget] for index in range(count)]
+    pairs = [len({*a.tolist()} & {*b.tolist()}) / len(a) for a, b in itertools.combinations(drawn, 2)]
+    assert mean_overlap(drawn) == pytest.approx(sum(pairs) / len(pairs))
+    assert (mean_overlap(drawn) > 0) == (count * budget > 20)
+    assert (mean_overlap(drawn) == 1) == (budget == 20)
 
 
 def test_as_few_groups_as_possible_are_touched() -> None:

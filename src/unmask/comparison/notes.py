@@ -1,22 +1,17 @@
 """What the reader of a comparison must know besides its numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from torch import Tensor
-
-from unmask.comparison.plan import arms_of, candidates, compute_steps
+from unmask.comparison.plan import arms_of, candidates, compute_steps, labeled_images
 from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
-
-SHARED = 0.5
-"""Share of a class's training images beyond which a label draw is said to take them."""
+from unmask.data.subsets import mean_overlap, nested_subsets
 
 
 def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> list[str]:
     """Notes on what was chosen, on compute, and on what the draws share."""
     assert data.val is not None
-    assert data.train is not None
     notes = [f"{len(data.val)} labeled validation images were used to choose recipes and probes' strength"]
     arms = arms_of(config)
     tuned = ", ".join(arm.name for arm in arms if arm.schedule == "best")
@@ -25,8 +20,7 @@ def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> li
         notes.append(f"{tuned} chose among {len(candidates(config))} recipes on validation data: {picks}")
     if longer := ", ".join(arm.name for arm in arms if arm.schedule == "compute"):
         notes += _compute(config, data, chosen, longer)
-    if config.draws > 1:
-        notes += shared_draws(config.budgets, data.train.labels, data.classes)
+    notes += overlap_notes(draw_overlaps(config, data))
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
     if config.evaluate_on == "val":
@@ -49,26 +43,30 @@ def _compute(config: CompareConfig, data: Dataset, chosen: dict[int, int], arms:
     return [trained, *compute_notes(config)]
 
 
-def shared_draws(budgets: Sequence[int], labels: Tensor, classes: Sequence[str]) -> list[str]:
-    """A note for each budget that takes more than half of the training images of a class.
+def draw_overlaps(config: CompareConfig, data: Dataset) -> dict[int, float]:
+    """For each budget the share of its labeled images that a reported draw has in common with another, in the mean."""
+    assert data.train is not None
+    drawn = [
+        nested_subsets(
+            data.train.labels, config.budgets, one["subset_seed"], data.groups, data.classes, one["subset_index"]
+        )
+        for one in (labeled_images(config, config.tuning_draws + draw) for draw in range(config.draws))
+    ]
+    return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
 
-    Two draws of b of a class's n images have b² / n in common in the mean, the share b / n of each.
-    """
-    sizes = {name: int((labels == index).sum()) for index, name in enumerate(classes)}
-    sizes = {name: size for name, size in sizes.items() if size > 0}
-    smallest = min(sizes, key=lambda name: sizes[name])
+
+def overlap_notes(overlaps: Mapping[int, float]) -> list[str]:
+    """A note for each budget whose draws have images in common: there are too few for draws without."""
     notes = []
-    for budget in budgets:
-        if budget == max(sizes.values()):
+    for budget, share in overlaps.items():
+        if share == 1:
             notes.append(
                 f"With {budget} labels per class every draw takes all labeled training images, so the draws are the "
                 "same images: those intervals are over training seeds, not over label draws"
             )
-        elif budget > SHARED * sizes[smallest]:
-            overall = sum(budget / size for size in sizes.values()) / len(sizes)
+        elif share > 0:
             notes.append(
-                f"With {budget} labels per class two label draws share about {overall:.0%} of their images "
-                f"({budget / sizes[smallest]:.0%} in class {smallest}, which has {sizes[smallest]}): those intervals "
-                "say less about other labeled images"
+                f"With {budget} labels per class there are too few training images for draws without common ones: two "
+                f"label draws share about {share:.0%} of their images in the mean"
             )
     return notes

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 from unmask.config import ARMS, Arm, ClassifyConfig, ClassifyRecipe, CompareConfig
 from unmask.config.arms import Start
@@ -21,12 +22,15 @@ class TrialKey:
     draw: int
     arm: str
     pretraining: int | None
+    repeat: int = 0
+    """Which of the trainings of this arm on this draw, each with a training seed of its own."""
 
     @property
     def name(self) -> str:
         """The trial's file name without its ending."""
         suffix = "" if self.pretraining is None else f"-p{self.pretraining}"
-        return f"{self.arm}-b{self.budget}-d{self.draw}{suffix}"
+        repeated = f"-r{self.repeat}" if self.pretraining is None and self.repeat else ""
+        return f"{self.arm}-b{self.budget}-d{self.draw}{suffix}{repeated}"
 
 
 def arms_of(config: CompareConfig) -> list[Arm]:
@@ -35,19 +39,25 @@ def arms_of(config: CompareConfig) -> list[Arm]:
 
 
 def count_pretrainings(config: CompareConfig) -> int:
-    """How many pretrained encoders the comparison uses."""
-    return len(config.pretrained) or config.pretrainings
+    """How many pretrained encoders the comparison uses; `cost.with_pretrainings` decides where nothing is said."""
+    return len(config.pretrained) or config.pretrainings or 1
+
+
+def trial_of(config: CompareConfig, budget: int, draw: int, arm: Arm, repeat: int = 0) -> TrialKey:
+    """A training of an arm on a draw: from the pretraining whose turn it is, or, in the crossed design, from each."""
+    turn = repeat if config.design == "crossed" else draw % count_pretrainings(config)
+    return TrialKey(budget, draw, arm.name, turn if arm.is_pretrained else None, repeat)
 
 
 def all_trials(config: CompareConfig) -> list[TrialKey]:
     """Every trial, in the order of work: draw by draw, so that an interrupted table is balanced over arms."""
+    repeats = count_pretrainings(config) if config.design == "crossed" else 1
     return [
-        TrialKey(budget, draw, arm.name, pretraining)
+        trial_of(config, budget, draw, arm, repeat)
         for draw in range(config.draws)
         for budget in config.budgets
         for arm in arms_of(config)
-        if budget == config.budgets[0] or not arm.primary_only
-        for pretraining in (range(count_pretrainings(config)) if arm.is_pretrained else [None])
+        for repeat in range(repeats)
     ]
 
 
@@ -56,11 +66,9 @@ def audited_trials(config: CompareConfig) -> list[list[TrialKey]]:
 
     Of several pretrainings draw d takes number d modulo their count.
     """
-    arms = _audited_arms(config)
-    count = count_pretrainings(config)
+    arms, count = _audited_arms(config), count_pretrainings(config) if config.design == "crossed" else 1
     return [
-        [TrialKey(config.budgets[0], draw, arm.name, draw % count if arm.is_pretrained else None) for arm in arms]
-        for draw in range(config.draws)
+        [trial_of(config, config.budgets[0], draw, arm, draw % count) for arm in arms] for draw in range(config.draws)
     ]
 
 
@@ -115,7 +123,7 @@ def trial_config(
     seen: int,
     classes: int,
 ) -> ClassifyConfig:
-    """The configuration of one trial. All arms of a (budget, draw) share the labeled subset and the training seed.
+    """The configuration of one trial. All arms of a (budget, draw, repeat) share labeled subset and training seed.
 
     Args:
         config: of the comparison.
@@ -139,8 +147,8 @@ def trial_config(
         recipe=recipe,
         init=init,
         budget=key.budget,
-        seed=derive_seed(config.seed, "training", key.draw),
-        subset_seed=derive_seed(config.seed, "draw", key.draw),
+        seed=derive_seed(config.seed, "training", key.draw, key.repeat),
+        **labeled_images(config, config.tuning_draws + key.draw),
         hide_cells=HIDDEN if arm.hides_cells else 0.0,
         hide_cell=config.pretrain.mask.cell,
     )
@@ -154,5 +162,18 @@ def tuning_config(config: CompareConfig, budget: int, candidate: int, draw: int)
         recipe=candidates(config)[candidate],
         budget=budget,
         seed=derive_seed(config.seed, "tuning training", draw),
-        subset_seed=derive_seed(config.seed, "tuning draw", draw),
+        **labeled_images(config, draw),
+    )
+
+
+class _Subset(TypedDict):
+    subset_seed: int
+    subset_index: int
+    nested_budgets: tuple[int, ...]
+
+
+def labeled_images(config: CompareConfig, index: int) -> _Subset:
+    """The fields of a training that say which labeled images it gets: tuning draws come first, then reported ones."""
+    return _Subset(
+        subset_seed=derive_seed(config.seed, "draw"), subset_index=index, nested_budgets=tuple(sorted(config.budgets))
     )

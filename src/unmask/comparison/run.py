@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
+from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import arms_of, audited_trials
@@ -63,6 +64,7 @@ def compare(
             data = halve_validation(data, config.seed)
         config, of_runs = as_pretrained(opened.config, data)
         _check_data(config, data)
+        config = with_pretrainings(config, pretrain_images=len(data.pretrain), classes=len(data.classes))
         _check_encoder(config, data)
         opened.claim()
         opened.tell(of_runs)

@@ -28,12 +28,12 @@ def build_summary(config: CompareConfig, out: Path, data: Dataset, notes: list[s
 def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles:
     """Accuracy of the averaged probabilities of the label draws of an (arm, budget), for the ensemble gap.
 
-    An arm with several pretrainings has an ensemble for each, and the mean of their accuracies counts: all arms average
-    equally many members. Only comparisons with at least two draws have ensembles.
+    Where every draw has several trainings of an arm, each of them has an ensemble, and the mean of their accuracies
+    counts: all arms average equally many members. Only comparisons with at least two draws have ensembles.
     """
-    groups: dict[tuple[str, int], dict[int | None, list[TrialKey]]] = {}
+    groups: dict[tuple[str, int], dict[int, list[TrialKey]]] = {}
     for key in keys:
-        groups.setdefault((key.arm, key.budget), {}).setdefault(key.pretraining, []).append(key)
+        groups.setdefault((key.arm, key.budget), {}).setdefault(key.repeat, []).append(key)
     found = {}
     for (arm, budget), ensembles in groups.items():
         if min(map(len, ensembles.values())) < 2:

@@ -55,7 +55,8 @@ class Work:
                 continue
             init = self.config.given if start == "given_mrp" else None
             for index, folder in enumerate(folders):
-                if not (folder / ENCODER_FILE).exists():
+                used = self.config.design == "crossed" or index < self.config.draws
+                if used and not (folder / ENCODER_FILE).exists():
                     tasks.append((_pretrain, (_pretraining(self.config, index, init), folder)))
         return tasks
 

@@ -44,6 +44,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | 
         budget=key.budget,
         draw=key.draw,
         pretraining=key.pretraining,
+        repeat=key.repeat,
         metrics=outcome.metrics,
         seconds=time.monotonic() - started,
         history=tuple(outcome.history),

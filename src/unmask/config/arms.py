@@ -33,8 +33,6 @@ class Arm:
     """Whether it may be the baseline that the verdict on `JUDGED` counts against."""
     baseline_of: tuple[str, ...] = ()
     """Arms whose paired difference from this one is reported."""
-    primary_only: bool = False
-    """Trained at the primary budget alone."""
     audited: bool = False
     """Whether an audit looks at its networks. Of arms that differ in their schedule alone it looks at the best one."""
     default: bool = True
@@ -94,7 +92,6 @@ _TABLE = (
         schedule="compute",
         competes=True,
         baseline_of=(JUDGED,),
-        primary_only=True,
     ),
     Arm(
         name="scratch_masked",

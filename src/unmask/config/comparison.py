@@ -32,8 +32,12 @@ class CompareConfig:
     """Labeled training images per class. The first is the primary budget, declared beforehand."""
     draws: int = 3
     """Label draws per budget, each with a training seed of its own; all arms share them."""
-    pretrainings: int = 1
-    """Pretrainings, each from a seed of its own."""
+    pretrainings: int | None = None
+    """Pretrainings, each from a seed of its own. Default: two where they cost less than a third of the comparison (in
+    images, at the default number of draws), else one."""
+    design: Literal["diagonal", "crossed"] = "diagonal"
+    """diagonal: every arm is trained once per draw, from the pretrainings in turn. crossed: every pretraining meets
+    every draw, and arms without pretraining are trained as often."""
     tuning_draws: int = 1
     """Label draws, apart from the reported ones, on which scratch_best chooses its recipe."""
     arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = tuple(arm.name for arm in ARMS.values() if arm.default)
@@ -69,7 +73,9 @@ class CompareConfig:
             require_at_least("budgets", budget, 1)
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.draws, 1)
-        require_at_least("pretrainings", self.pretrainings, 1)
+        if self.pretrainings is not None:
+            require_at_least("pretrainings", self.pretrainings, 1)
+        require_choice("design", self.design, ("diagonal", "crossed"))
         require_at_least("tuning_draws", self.tuning_draws, 1)
         require_seed("seed", self.seed)
         require(bool(self.arms), "arms", self.arms, "at least one arm")

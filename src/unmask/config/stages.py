@@ -175,6 +175,10 @@ class ClassifyConfig:
     """Seed of the head, the order and the augmentation, and of weights trained from scratch."""
     subset_seed: int = 0
     """Seed of the labeled subset."""
+    subset_index: int = 0
+    """Which of the subsets of that seed; they have no image in common while the images last."""
+    nested_budgets: tuple[int, ...] = ()
+    """Other budgets whose subsets are to contain this one, or to lie within it, as in a comparison."""
 
     # What does not change the result
     shard: bool = False
@@ -190,6 +194,9 @@ class ClassifyConfig:
         require_at_least("save_steps", self.save_steps, 1)
         require_seed("seed", self.seed)
         require_seed("subset_seed", self.subset_seed)
+        require_at_least("subset_index", self.subset_index, 0)
+        for budget in self.nested_budgets:
+            require_at_least("nested_budgets", budget, 1)
         require_at_least("keep", self.keep, 1)
         if self.tracker is not None:
             require_choice("tracker", self.tracker, TRACKERS)

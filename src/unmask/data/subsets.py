@@ -7,13 +7,22 @@ import torch
 from torch import Tensor
 
 from unmask.errors import UserError
-from unmask.randomness import permutation
+from unmask.randomness import derive_seed, permutation
 
 
 def nested_subsets(
-    labels: Tensor, budgets: Sequence[int], seed: int, groups: Tensor | None = None, classes: Sequence[str] = ()
+    labels: Tensor,
+    budgets: Sequence[int],
+    seed: int,
+    groups: Tensor | None = None,
+    classes: Sequence[str] = (),
+    index: int = 0,
 ) -> dict[int, Tensor]:
     """For each budget b, the indices of b images of every class; a smaller budget's images are among a larger one's.
+
+    Subsets of one seed and different `index` have no image in common while a class lasts: those of the largest budget
+    take block after block of its images in random order, later ones the parts of blocks that smaller budgets have left.
+    When even the smallest budget finds no free part, the class is shuffled anew.
 
     With groups, whole groups are taken one after the other and the images beyond the budget left out of the last
     one, so that as few groups as possible are touched and nesting still holds.
@@ -24,6 +33,7 @@ def nested_subsets(
         seed: seed of the draw.
         groups: group of each image, int64 (N,).
         classes: names of the classes, for messages.
+        index: which of the subsets of this seed.
 
     Returns:
         Sorted indices, int64 (b · classes,), by budget.
@@ -33,13 +43,45 @@ def nested_subsets(
     """
     values = labels.numpy()
     present = np.unique(values[values >= 0])
-    shuffled = _shuffled(len(values), seed, None if groups is None else groups.numpy())
-    ordered = {int(label): shuffled[values[shuffled] == label] for label in present}
-    _require_enough(ordered, max(budgets), classes)
-    return {
-        budget: torch.from_numpy(np.sort(np.concatenate([rows[:budget] for rows in ordered.values()])))
-        for budget in budgets
-    }
+    smallest = min((int((values == label).sum()) for label in present), default=0)
+    if smallest < max(budgets):
+        _refuse(values, present, max(budgets), classes)
+    members = None if groups is None else groups.numpy()
+    chosen: dict[int, list[np.ndarray]] = {budget: [] for budget in budgets}
+    for label in present:
+        starts = _starts(int((values == label).sum()), budgets)
+        cycle, place = divmod(index, len(starts))
+        shuffled = _shuffled(len(values), seed if cycle == 0 else derive_seed(seed, "labeled cycle", cycle), members)
+        rows = np.roll(shuffled[values[shuffled] == label], -starts[place])
+        for budget, parts in chosen.items():
+            parts.append(rows[:budget])
+    return {budget: torch.from_numpy(np.sort(np.concatenate(parts))) for budget, parts in chosen.items()}
+
+
+def mean_overlap(subsets: Sequence[Tensor]) -> float:
+    """The share of its images that a subset has in common with another one, the mean over pairs of equally large ones.
+
+    With c_i the number of subsets that hold image i, all pairs together share Σ c_i (c_i - 1) / 2 images. 0 for one.
+    """
+    if len(subsets) < 2:
+        return 0.0
+    counts = torch.bincount(torch.cat(list(subsets)))
+    pairs = len(subsets) * (len(subsets) - 1) / 2
+    return float((counts * (counts - 1)).sum()) / 2 / pairs / len(subsets[0])
+
+
+def _starts(size: int, budgets: Sequence[int]) -> list[int]:
+    """Where in a class of `size` images the subsets begin that share no image at as large a budget as possible."""
+    starts: dict[int, None] = {}  # in order
+    blocks = [(0, size)]
+    for budget in sorted(set(budgets), reverse=True):
+        blocks = [
+            (start + inner, min(budget, length - inner))
+            for start, length in blocks
+            for inner in range(0, length, budget)
+        ]
+        starts.update(dict.fromkeys(start for start, length in blocks if length == budget))
+    return list(starts)
 
 
 def spread_over_classes(labels: Tensor, count: int) -> Tensor:
@@ -78,11 +120,11 @@ def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:
     return order[np.argsort(rank[member[order]], kind="stable")]
 
 
-def _require_enough(ordered: dict[int, np.ndarray], budget: int, classes: Sequence[str]) -> None:
-    label, rows = min(ordered.items(), key=lambda item: len(item[1]), default=(0, np.zeros(0)))
-    if len(rows) < budget:
-        name = classes[label] if label < len(classes) else f"{label}"
-        raise UserError(
-            f"budgets: {budget} labeled images per class are wanted, but class {name} has {len(rows)} training images: "
-            f"the largest possible budget is {len(rows)}"
-        )
+def _refuse(values: np.ndarray, present: np.ndarray, budget: int, classes: Sequence[str]) -> None:
+    counts = {int(label): int((values == label).sum()) for label in present}
+    label = min(counts, key=lambda one: counts[one], default=0)
+    name, count = classes[label] if label < len(classes) else f"{label}", counts.get(label, 0)
+    raise UserError(
+        f"budgets: {budget} labeled images per class are wanted, but class {name} has {count} training images: "
+        f"the largest possible budget is {count}"
+    )

@@ -16,21 +16,24 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "knn_accuracy")
 
 
 def table_of(scores: Iterable[Score]) -> Table:
-    """Values by (arm, budget, split, metric), then by (pretraining, label draw).
+    """Values by (arm, budget, split, metric), then by (pretraining, label draw), the mean over repeated trainings.
 
     Raises:
         UserError: the same score is given twice with different values.
     """
-    table: Table = {}
+    found: dict[Column, dict[Key, dict[int, float]]] = {}
     for score in scores:
         column = (score.arm, score.budget, score.split, score.metric)
         key = (score.pretraining, score.draw)
-        known = table.setdefault(column, {}).setdefault(key, score.value)
+        known = found.setdefault(column, {}).setdefault(key, {}).setdefault(score.repeat, score.value)
         if known != score.value:
             raise UserError(
                 f"two values for one trial: arm, budget, split, metric = {column}, pretraining, draw = {key}"
             )
-    return table
+    return {
+        column: {key: sum(repeats.values()) / len(repeats) for key, repeats in values.items()}
+        for column, values in found.items()
+    }
 
 
 def scores_of(trial: TrialResult) -> list[Score]:
@@ -41,6 +44,7 @@ def scores_of(trial: TrialResult) -> list[Score]:
             budget=trial.budget,
             draw=trial.draw,
             pretraining=trial.pretraining,
+            repeat=trial.repeat,
             split=split,
             metric=metric,
             value=value,
@@ -71,5 +75,5 @@ def validation_scores(table: Table, arm: str, budget: int) -> dict[Key, float]:
 
 def seconds_of(scores: Iterable[Score], arm: str) -> tuple[float, int]:
     """Total seconds of an arm and its number of trials; a trial's seconds count once, not once a metric."""
-    seconds = {(score.budget, score.pretraining, score.draw): score.seconds for score in scores if score.arm == arm}
+    seconds = {(one.budget, one.pretraining, one.repeat, one.draw): one.seconds for one in scores if one.arm == arm}
     return float(sum(seconds.values())), len(seconds)

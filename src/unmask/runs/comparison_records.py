@@ -17,6 +17,8 @@ class TrialResult:
     """Index of the label draw."""
     pretraining: int | None
     """Index of the pretraining that it starts from; None for an arm that starts from none of the comparison's."""
+    repeat: int = 0
+    """Which of the trainings of this arm on this draw: each has a training seed of its own."""
     metrics: dict[str, Scores]
     """By split: "val" and the test sets."""
     seconds: float
@@ -50,6 +52,8 @@ class Score:
     budget: int
     draw: int
     pretraining: int | None
+    repeat: int = 0
+    """Which of the trainings of this arm on this draw."""
     split: str
     metric: str
     value: float

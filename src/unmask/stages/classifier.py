@@ -31,5 +31,8 @@ def labeled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
         raise UserError(f"data: {config.data.data} has {len(data.classes)} labeled classes; training needs at least 2")
     if config.budget is None:
         return data.train
-    drawn = nested_subsets(data.train.labels, [config.budget], config.subset_seed, data.groups, data.classes)
+    budgets = sorted({config.budget, *config.nested_budgets})
+    drawn = nested_subsets(
+        data.train.labels, budgets, config.subset_seed, data.groups, data.classes, config.subset_index
+    )
     return data.train.select(drawn[config.budget])
