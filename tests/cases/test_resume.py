@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from unmask.data.load import load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.randomness import permutation
+from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE
+from unmask.runs.read import read_environment
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
 from unmask.training.order import training_batches
@@ -99,3 +102,22 @@ def test_the_order_of_epochs_differs_and_repeats() -> None:
     orders = [tuple(permutation(0, "order", epoch, 50).tolist()) for epoch in (0, 1, 0)]
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[1]) == list(range(50))
+
+
+@pytest.mark.case("another version of torch on resume was neither said nor recorded")
+def test_other_versions_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the terminal and in environment.json, where the note stays through later continuations."""
+    run = pretrain(CONFIG, tmp_path / "run", progress=False)
+    (run / ENCODER_FILE).unlink()
+    file = run / ENVIRONMENT_FILE
+    now = metadata.version("torch")
+    file.write_text(file.read_text().replace(f'"torch": "{now}"', '"torch": "2.6.0"'))
+    pretrain(CONFIG, run, resume=True)
+    note = f"Continued with other versions: torch 2.6.0 → {now}; numbers may differ in their last bits"
+    assert f"note: {note}" in capsys.readouterr().err
+    for _ in range(2):
+        environment = read_environment(run)
+        assert environment is not None
+        assert environment.notes.count(note) == 1
+        (run / ENCODER_FILE).unlink(missing_ok=True)
+        pretrain(CONFIG, run, resume=True, progress=False)

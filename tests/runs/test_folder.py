@@ -1,12 +1,17 @@
 """The run folder: atomic, refused when occupied, resumed only unchanged."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import unmask
 from unmask.config import ClassifyConfig, CompareConfig, MaskConfig, PretrainConfig, PretrainRecipe, from_json, to_json
 from unmask.errors import UserError
 from unmask.runs.environment import describe_environment
@@ -213,3 +218,19 @@ def test_names_differ_and_are_ends_of_their_paths(places: list[tuple[str, ...]])
         assert str(path).endswith(name.lstrip("/"))
         alone = sum(other.name == path.name for other in paths) == 1
         assert not alone or name == path.name
+
+
+@pytest.mark.case("an installed package recorded the git state of the checkout that its environment lies in")
+def test_an_installed_package_has_no_git_state(tmp_path: Path) -> None:
+    """Its files are in somebody's checkout, but not of it."""
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    subprocess.run(["git", "-C", str(tmp_path), *author, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    package = tmp_path / ".venv" / "unmask"
+    shutil.copytree(Path(unmask.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    ask = "from unmask.runs.environment import describe_environment as d; print(d().git)"
+    told = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(package.parent)}, cwd=tmp_path,
+    )  # fmt: skip
+    assert told.stdout.strip() == "None"

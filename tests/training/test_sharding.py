@@ -10,7 +10,6 @@ from unmask.cli.main import main
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.training.engine import build_engine
-from unmask.training.placement import average_of
 from unmask.training.sharding import (
     blocks_of,
     full,
@@ -99,21 +98,6 @@ def test_a_block_that_gives_a_view_is_none() -> None:
     """What is added to it in place would part it from FSDP's hooks."""
     views = nn.Sequential(_View(), _View())
     assert blocks_of(views, lambda: views(torch.randn(5, 4))) == []
-
-
-def test_averages_follow_weights_and_statistics() -> None:
-    """The first update copies; then a ← m a + (1 - m) w, BatchNorm's running mean included."""
-    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    average = average_of(model, 0.75)
-    assert average is not None
-    assert average_of(model, 0.0) is None
-    for value in (1.0, 3.0):
-        with torch.no_grad():
-            for tensor in (model[0].weight, model[1].running_mean):
-                tensor.fill_(value)
-        average.update_parameters(model)
-    for tensor in (average.module[0].weight, average.module[1].running_mean):
-        torch.testing.assert_close(tensor, torch.full_like(tensor, 1.5))
 
 
 def test_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,14 @@
 """Trials side by side: worker processes of one thread each, fed with the data set through shared memory."""
 
 import os
+import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -13,11 +16,16 @@ import torch.multiprocessing as mp
 
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
+from unmask.training.launch import UNGUARDED
 
 _KILLED = (
     "a worker process was killed, possibly because memory ran out: use fewer `jobs` or a smaller batch; "
     "what was finished "
     "is kept, run again with `resume=True`"
+)
+_NO_GUARD = (
+    "the script has no main guard: worker processes import it, and would run it again. Put what it does under "
+    'if __name__ == "__main__": (jobs=1 needs no workers)'
 )
 Task = tuple[Callable[..., None], tuple[Any, ...]]
 _DATA: list[Dataset] = []  # of a worker process, set once when it starts
@@ -32,8 +40,17 @@ def default_jobs() -> int:
 
 def _start(data: Dataset) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: what runs is let finish
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _DATA.append(data)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed outright tells nobody: its workers leave when it is gone, whatever they do."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(143)
 
 
 def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -50,7 +67,8 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
         yield from _run_here(tasks, data)
         return
     with _pool(tasks, data, jobs) as pool:
-        futures: set[Future[None]] = {pool.submit(_call, function, arguments) for function, arguments in tasks}
+        futures = set(_submit(pool, tasks))
+        workers = mp.active_children()
         done = 0
         try:
             while futures:
@@ -60,7 +78,7 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
                     done += 1
                     yield done
         except BrokenProcessPool as error:
-            raise UserError(_KILLED) from error
+            raise UserError(_why_broken(workers)) from error
         except BaseException as error:  # a failed task, Ctrl-C, SIGTERM, or a caller that stops listening
             _stop(pool, error)
             raise
@@ -77,7 +95,8 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
         yield
         return
     with _pool(tasks, data, jobs) as pool:
-        futures = [pool.submit(_call, function, arguments) for function, arguments in tasks]
+        futures = _submit(pool, tasks)
+        workers = mp.active_children()
         try:
             yield
         except BaseException as error:
@@ -89,7 +108,24 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
             try:
                 future.result()
             except BrokenProcessPool as error:
-                raise UserError(_KILLED) from error
+                raise UserError(_why_broken(workers)) from error
+
+
+def _submit(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> list[Future[None]]:
+    """Hand the tasks over; the first of them starts the workers, to which the data set is sent."""
+    try:
+        return [pool.submit(_call, function, arguments) for function, arguments in tasks]
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"dataset: it cannot be sent to worker processes ({error}): define its class at the top of a module, or "
+            "give `jobs=1`"
+        ) from error
+
+
+def _why_broken(workers: Sequence[BaseProcess]) -> str:
+    for worker in workers:
+        worker.join(timeout=5)
+    return _NO_GUARD if any(worker.exitcode == UNGUARDED for worker in workers) else _KILLED
 
 
 def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:

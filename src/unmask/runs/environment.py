@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from unmask.runs.read import read_environment
 from unmask.runs.records import Environment, GitState
 
 _PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
@@ -30,6 +31,24 @@ def describe_environment(**facts: Any) -> Environment:
     )
 
 
+CONTINUED = "Continued with other versions: "
+
+
+def changed_versions(folder: Path) -> list[str]:
+    """Notes for a run that is continued: packages that differ from those it began with, and earlier such notes."""
+    before = read_environment(folder)
+    if before is None:
+        return []
+    now = {name: _version(name) for name in _PACKAGES}
+    changed = [
+        f"{name} {before.packages[name]} → {now[name]}"
+        for name in _PACKAGES
+        if name in before.packages and before.packages[name] != now[name]
+    ]
+    earlier = [note for note in before.notes if note.startswith(CONTINUED)]
+    return earlier + ([f"{CONTINUED}{', '.join(changed)}; numbers may differ in their last bits"] if changed else [])
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -46,13 +65,14 @@ def _processor() -> str:
 
 def _git_state() -> GitState | None:
     """Commit and cleanliness of the checkout that holds this package; None for an installed one."""
-    here = str(Path(__file__).resolve().parent)
+    here, this = str(Path(__file__).resolve().parent), Path(__file__).name
 
     def ask(*words: str) -> str:
         command = ["git", "-C", here, *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
+        ask("ls-files", "--error-unmatch", this)  # an environment inside somebody's checkout is not of this package
         return GitState(commit=ask("rev-parse", "HEAD"), clean=not ask("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,6 +1,7 @@
 """How the processes that a launcher (`accelerate launch`, `torchrun`) started meet, and how they leave each other."""
 
 import gc
+import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,18 @@ from torch.distributed.rendezvous import rendezvous
 
 from unmask.distributed import connected, world_size
 from unmask.errors import UserError
+
+UNGUARDED = 77
+"""Exit code of a worker process that came to a run while it imported the script that started it."""
+
+
+def require_main_guard() -> None:
+    """Leave a worker process whose import of the main script comes to a run: the script has no main guard.
+
+    Its parent reads the exit code and tells; the worker itself would run everything again, and print a traceback.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
 
 
 def connect_anew(backend: str, patience: timedelta) -> None:

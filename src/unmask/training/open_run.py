@@ -13,9 +13,10 @@ from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
+from unmask.runs.environment import changed_versions
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.lock import holding, remove_cut_off
-from unmask.training.launch import peers_may_end
+from unmask.training.launch import peers_may_end, require_main_guard
 from unmask.wording import printable
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
@@ -86,11 +87,14 @@ def open_run(
     Raises:
         UserError: the folder or the data will not do, or another process has ended in the body.
     """
+    require_main_guard()
     config, show = replace(config, data=name_given(config.data, dataset)), progress and is_main()
     with peers_may_end():
         on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
         with fail_together():
-            data = load_data(config.data, labels=labels, progress=show, given=dataset)
+            found: Dataset = load_data(config.data, labels=labels, progress=show, given=dataset)
+        changed: list[str] = on_main(lambda: changed_versions(out)) if resume else []
+        data = replace(found, notes=(*found.notes, *changed))
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         with ExitStack() as held:
             yield OpenRun(config, out, data, resume, overwrite, held, show)

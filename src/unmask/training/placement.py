@@ -49,19 +49,37 @@ def place(
 
 
 def average_of(network: nn.Module, momentum: float) -> AveragedModel | None:
-    """A copy of the network that follows it, a ← m a + (1 - m) w for weights and buffers; None where m is 0.
+    """A copy of the network that follows it, a ← m_n a + (1 - m_n) w for weights and buffers; None where m is 0.
 
-    Its first update copies the network as it is then. Of a network that is to be sharded the copy is made before, and
-    sharded likewise: each process averages the part it holds.
+    Its first update copies the network as it is then; update n later has the momentum m_n = min(m, (1 + n) / (10 + n)),
+    so that the average of a short training is not made of its first weights (as timm and TensorFlow warm it up). Of a
+    network that is to be sharded the copy is made before, and sharded likewise: each process averages the part it
+    holds.
     """
     if momentum == 0:
         return None
-    move = get_ema_multi_avg_fn(momentum)
 
     def of_parts(averages: Any, values: Any, count: Tensor | int) -> None:
+        move = get_ema_multi_avg_fn(warmed_up(momentum, int(count)))
         move([part(average) for average in averages], [part(value) for value in values], count)
 
     return AveragedModel(network, multi_avg_fn=of_parts, use_buffers=True)
+
+
+def warmed_up(momentum: float, updates: int) -> float:
+    """The momentum of an average after so many updates: min(m, (1 + n) / (10 + n))."""
+    return min(momentum, (1 + updates) / (10 + updates))
+
+
+def long_average(momentum: float, steps: int) -> list[str]:
+    """A note where the average reaches over more steps, 1 / (1 - m), than the training has."""
+    reach = round(1 / (1 - momentum))
+    if reach <= steps:
+        return []
+    return [
+        f"the average of the weights (ema = {momentum}) reaches over {reach:,} steps, the training has {steps:,}: its "
+        "momentum rises from 0.1, and it averages about the last ninth of the steps taken"
+    ]
 
 
 def unused_parameters(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:

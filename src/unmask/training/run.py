@@ -28,7 +28,7 @@ from unmask.training.checkpoint import restore_state
 from unmask.training.keeper import Keeper, due
 from unmask.training.optimizer import build_optimizer, parameter_groups, schedule, set_lr
 from unmask.training.order import training_batches
-from unmask.training.placement import freeze, place
+from unmask.training.placement import freeze, long_average, place
 from unmask.training.plan import effective_lr, plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, placed_state, shard
 from unmask.training.stage import LOG_EVERY, Moment, Phase, Reached, Setup, TrainingStage
@@ -74,6 +74,7 @@ class TrainingRun(Generic[N]):
         self._wrapped: Any = self.engine.prepare_model(network) if self._alone else network
         self.notes = [effective_lr(optimizer, batch=self.plan.batch_size, processes=self.engine.num_processes)]
         self.notes += [note_of(self.engine)] if setup.sharded else []
+        self.notes += long_average(optimizer.ema, self.plan.total)
         folder, batch_size = setup.folder, self.plan.batch_size
         self.keeper = Keeper(self.engine, folder, setup.keep, batch_size) if folder is not None else None
         self._checkpoint: tuple[dict[str, Tensor], dict[str, Any]] | None = None

@@ -1,0 +1,84 @@
+"""Worker processes: what a script without a main guard, unpicklable data and a killed parent lead to."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts import descendants, script_environment, wait_while_it_works
+from unmask.comparison.workers import run_tasks
+from unmask.errors import UserError
+
+UNGUARDED = """
+import sys
+import unmask
+from unmask.comparison.workers import run_tasks
+from unmask.config import PretrainConfig
+from unmask.errors import UserError
+from unmask.training.open_run import open_run
+from pathlib import Path
+
+def task(name, data):
+    Path(name).touch()
+
+def work():
+    how = dict(labels=False, resume=False, overwrite=False, progress=False)
+    with open_run(PretrainConfig(), Path(sys.argv[1]), None, **how):
+        try:
+            list(run_tasks([(task, (f"{sys.argv[1]}.{i}",)) for i in range(2)], None, 2))
+        except UserError as error:
+            print(error)
+
+GUARD work()
+"""
+
+SLEEPERS = """
+import sys, time
+from pathlib import Path
+from unmask.comparison.workers import run_tasks
+
+def sleep(name, data):
+    Path(name).touch()
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    list(run_tasks([(sleep, (f"{sys.argv[1]}/{i}",)) for i in range(2)], None, 2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guard", ["", 'if __name__ == "__main__":'])
+def test_a_script_without_a_main_guard(guard: str, tmp_path: Path) -> None:
+    """Its workers would run it again: one line names the guard. With it the tasks are done."""
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.replace("GUARD", guard or "if True:"), encoding="utf-8")
+    command = [sys.executable, str(script), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, env=script_environment(), check=True)
+    assert done.stderr == ""
+    assert ("main guard" in done.stdout) == (not guard)
+    assert len(done.stdout.splitlines()) == (0 if guard else 1)
+    assert sorted(path.name for path in tmp_path.glob("run.*")) == (["run.0", "run.1"] if guard else [])
+
+
+def test_a_data_set_that_cannot_be_sent() -> None:
+    """It is named, and what to do; no traceback of pickle."""
+    with pytest.raises(UserError, match=r"dataset: it cannot be sent to worker processes .*lambda.*jobs=1"):
+        list(run_tasks([(print, ()), (print, ())], lambda: None, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT])
+def test_a_killed_parent_leaves_no_worker(number: signal.Signals, tmp_path: Path) -> None:
+    """The workers notice that it is gone, in the middle of a task."""
+    script = tmp_path / "script.py"
+    script.write_text(SLEEPERS, encoding="utf-8")
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=script_environment())
+    wait_while_it_works(parent.pid, lambda: True if {"0", "1"} <= {path.name for path in tmp_path.iterdir()} else None)
+    workers = descendants(parent.pid)
+    assert len(workers) >= 2
+    parent.send_signal(number)
+    parent.wait()
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
