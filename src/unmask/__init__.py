@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from unmask.recipes.choose import recipe
     from unmask.report.page import write_report
     from unmask.results import Audit, Classification, Comparison, Pretraining
-    from unmask.weights import load_model, load_weights
+    from unmask.weights.card import load_weights
+    from unmask.weights.network import load_model
 
 __all__ = [
     "Audit",
@@ -64,8 +65,8 @@ __getattr__, __dir__ = lazy_names(
         "embed": "unmask.deploy.embed",
         "export": "unmask.deploy.export",
         "load_data": "unmask.data.load",
-        "load_model": "unmask.weights",
-        "load_weights": "unmask.weights",
+        "load_model": "unmask.weights.network",
+        "load_weights": "unmask.weights.card",
         "masked_encoder": "unmask.encoders.masked",
         "predict": "unmask.deploy.predict",
         "recipe": "unmask.recipes.choose",

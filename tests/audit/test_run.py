@@ -31,7 +31,7 @@ from unmask.report.blocks import Section
 from unmask.runs.layout import ENCODER_FILE
 from unmask.runs.read import write_config
 from unmask.stages.classify import scratch
-from unmask.weights import Card, save_weights
+from unmask.weights.card import Card, save_weights
 
 DATA = DataConfig(
     data="multiview",

@@ -13,7 +13,7 @@ from unmask.errors import UserError
 from unmask.stages.classifier import build_classifier
 from unmask.stages.supervised import fit
 from unmask.training.engine import fast_layout
-from unmask.weights import head_names
+from unmask.weights.network import head_names
 
 
 @pytest.mark.case("statistics of frozen BatchNorm layers moved in a linear probe")

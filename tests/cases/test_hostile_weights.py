@@ -21,7 +21,7 @@ from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.read import write_config
 from unmask.training.checkpoint import save_tensors
-from unmask.weights import Card, load_weights
+from unmask.weights.card import Card, load_weights
 
 HOSTILE: list[tuple[str, dict[str, Any] | None]] = [
     ("resnet10t", {"checkpoint_path": "evil.pth"}),

@@ -19,7 +19,8 @@ from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
 from unmask.training.order import training_batches
 from unmask.training.plan import Plan
-from unmask.weights import head_names, initialize
+from unmask.weights.network import head_names
+from unmask.weights.start import initialize
 
 CONFIG = PretrainConfig(
     data=DataConfig(data="digits", image_size=(8, 8)),
@@ -88,7 +89,7 @@ def test_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
     five, three = (build_model(options, in_chans=1, image_size=(32, 32), num_classes=k, seed=k) for k in (5, 3))
     fresh = {name: tensor.clone() for name, tensor in three.state_dict().items()}
     save_tensors(tmp_path / "five.safetensors", five.state_dict(), {})
-    notes = initialize(three, str(tmp_path / "five.safetensors"), options, channels=1)
+    notes = initialize(three, str(tmp_path / "five.safetensors"), options, channels=1, image_size=(32, 32)).notes
     assert "head new" in notes[0]
     head = head_names(three)
     assert head

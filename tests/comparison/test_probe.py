@@ -21,7 +21,6 @@ from unmask.runs.files import read_json
 from unmask.runs.layout import LOGITS, TRIALS
 from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.training.checkpoint import load_tensors
-from unmask.weights import is_foreign
 
 CONFIG = ClassifyConfig(encoder=tiny.OVERLAPPING_PATCHNET, budget=3)
 KEY = TrialKey(3, 0, "probe_random", None)
@@ -84,16 +83,9 @@ def test_given_weights_are_probed_with_their_own_statistics(
         return original(model, images)
 
     monkeypatch.setattr(train_trial, "pooled_features", look)
-    config = ClassifyConfig(encoder=encoder, budget=3, init=str(tmp_path / "public.safetensors"))
+    init = str(tmp_path / "public.safetensors") if keeps else None
+    config = ClassifyConfig(encoder=encoder, budget=3, init=init)
     (tmp_path / "trials").mkdir()
     train_trial.run_trial(config, TrialKey(3, 0, arm, None), tmp_path, None, data)
     assert seen
     assert all(bool((mean == 7.0).all()) is keeps for mean in seen)
-
-
-def test_weights_of_other_programs_are_told_apart(tmp_path: Path) -> None:
-    """Public ones keep their statistics when they are frozen."""
-    save_file({"x": torch.ones(1)}, tmp_path / "public.safetensors")
-    assert [is_foreign(init) for init in (None, "timm:pretrained", str(tmp_path / "public.safetensors"))] == [
-        *(False, True, True)
-    ]

@@ -37,7 +37,8 @@ from unmask.errors import UserError
 from unmask.runs.files import read_json
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import save_tensors
-from unmask.weights import load_model, load_weights, save_weights
+from unmask.weights.card import load_weights, save_weights
+from unmask.weights.network import load_model
 
 
 def _expected(run: Path, images: np.ndarray, folder: Path) -> torch.Tensor:

@@ -25,7 +25,7 @@ from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import load_tensors, newest
 from unmask.training.engine import build_engine
 from unmask.training.step import Step
-from unmask.weights import load_weights
+from unmask.weights.card import load_weights
 
 NAMES = ("packed", "dense", "teacher", "vit", "swin")
 

@@ -24,7 +24,9 @@ from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import fit
 from unmask.stages.supervised_loss import mixup
 from unmask.training.engine import fast_layout
-from unmask.weights import Card, card_of, head_names, initialize, save_weights
+from unmask.weights.card import Card, card_of, save_weights
+from unmask.weights.network import head_names
+from unmask.weights.start import initialize
 
 
 def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
@@ -53,8 +55,8 @@ def test_training_starts_from_the_given_encoder(
     run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
     model = build_classifier(training, data)
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    initialize(model, str(run), training.encoder, channels=1)
-    from unmask.weights import load_weights
+    initialize(model, str(run), training.encoder, channels=1, image_size=(16, 16))
+    from unmask.weights.card import load_weights
 
     weights, _ = load_weights(run / "encoder.safetensors")
     head = head_names(model)
@@ -266,6 +268,6 @@ def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, d
     save_weights(tmp_path / "start.safetensors", encoder.state_dict(), card_of(config, data))
     model = build_model(config, in_chans=1, image_size=(16, 16), num_classes=3)
     assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
-    initialize(model, str(tmp_path / "start.safetensors"), config, channels=1)
+    initialize(model, str(tmp_path / "start.safetensors"), config, channels=1, image_size=(16, 16))
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name

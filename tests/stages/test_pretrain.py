@@ -23,7 +23,7 @@ from unmask.training.checkpoint import load_tensors, save_tensors
 from unmask.training.engine import build_engine
 from unmask.training.stage import Moment, Setup
 from unmask.training.step import Step
-from unmask.weights import load_weights
+from unmask.weights.card import load_weights
 
 
 def _equal(a: Path, b: Path) -> None:

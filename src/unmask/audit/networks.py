@@ -13,7 +13,9 @@ from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.runs.layout import COMPARISON, CONFIG_FILE, distinct_names
 from unmask.runs.read import is_run, parse_config, read_environment
-from unmask.weights import Card, Model, build_from_card, load_model, resolve_weights
+from unmask.weights.card import Card
+from unmask.weights.files import resolve_weights
+from unmask.weights.network import Model, build_from_card, load_model
 
 _INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))
 

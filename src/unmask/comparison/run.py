@@ -35,7 +35,7 @@ from unmask.runs.records import DataFacts
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import open_run
-from unmask.weights import initialize, load_weights, resolve_weights
+from unmask.weights.start import initialize
 
 
 def compare(
@@ -65,7 +65,7 @@ def compare(
         config, of_runs = as_pretrained(opened.config, data)
         _check_data(config, data)
         config = with_pretrainings(config, pretrain_images=len(data.pretrain), classes=len(data.classes))
-        _check_encoder(config, data)
+        of_runs += _check_encoder(config, data)
         opened.claim()
         opened.tell(of_runs)
         jobs = config.jobs or default_jobs()
@@ -130,24 +130,19 @@ def _check_data(config: CompareConfig, data: Dataset) -> None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
 
 
-def _check_encoder(config: CompareConfig, data: Dataset) -> None:
-    """Raise UserError where the encoder takes none of the weights, or cannot keep cells hidden that some arm hides."""
-    model = build_model(
-        config.encoder,
-        in_chans=data.format.channels,
-        image_size=data.format.size,
-        num_classes=len(data.classes),
-        seed=0,
-    )
+def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
+    """Notes on the weights. Raises UserError where they do not fit, or cells that some arm hides cannot be hidden."""
+    channels, size = data.format.channels, data.format.size
+    model = build_model(config.encoder, in_chans=channels, image_size=size, num_classes=len(data.classes), seed=0)
+    notes: list[str] = []
     for run in config.pretrained:
-        initialize(model, str(run), config.encoder, channels=data.format.channels)
-        _, card = load_weights(resolve_weights(str(run)))
-        if card is not None and card.format.size != data.format.size:
-            raise UserError(f"pretrained: {run} was trained at {card.format.size}, the data is {data.format.size}")
-    if config.given is not None:
-        initialize(model, config.given, config.encoder, channels=data.format.channels)
+        notes += initialize(
+            model, str(run), config.encoder, channels=channels, image_size=size, field="pretrained"
+        ).notes
+    given = initialize(model, config.given, config.encoder, channels=channels, image_size=size, field="given")
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense")
+    return [*notes, *given.notes]
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:

@@ -21,7 +21,8 @@ from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
-from unmask.weights import card_of, initialize, save_weights
+from unmask.weights.card import card_of, save_weights
+from unmask.weights.start import initialize
 
 
 def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | None, data: Dataset) -> None:
@@ -32,7 +33,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | 
     started = time.monotonic()
     strength = None
     if ARMS[key.arm].frozen:
-        outcome, strength = _probe(config, data, as_given=ARMS[key.arm].start == "given")
+        outcome, strength = _probe(config, data)
     else:
         outcome = fit(config, data)
         if network is not None:
@@ -59,17 +60,17 @@ def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
     write_json(file, TuningResult(val_accuracy=outcome.metrics["val"].accuracy, seconds=outcome.seconds))
 
 
-def _probe(config: ClassifyConfig, data: Dataset, *, as_given: bool) -> tuple[Outcome, float]:
+def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, float]:
     """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
 
-    The accuracy of nearest neighbors on the same features stands beside it: it has nothing to choose. Weights that are
-    used as they were given keep their BatchNorm statistics, which belong to them; of others they are re-estimated.
+    The accuracy of nearest neighbors on the same features stands beside it: it has nothing to choose. Public weights
+    keep their BatchNorm statistics; those of others are re-estimated.
     """
     model = build_classifier(config, data)
-    if config.init is not None:
-        initialize(model, config.init, config.encoder, channels=data.format.channels)
+    channels, size = data.format.channels, data.format.size
+    start = initialize(model, config.init, config.encoder, channels=channels, image_size=size)
     model.to(build_engine("no").device)
-    if not as_given:
+    if not start.keeps_statistics:
         reestimate_batchnorm(model, data.pretrain)
     train = labeled_subset(config, data)
     assert data.val is not None

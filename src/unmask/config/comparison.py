@@ -45,7 +45,8 @@ class CompareConfig:
     pretrained: tuple[Path, ...] = ()
     """Finished pretraining runs to use instead of pretraining here."""
     given: str | None = None
-    """Weights for the arms that start from given ones: a .safetensors file, or timm:pretrained."""
+    """Weights for the arms that start from given ones: a run folder, a weights file, timm:pretrained,
+    timm:NAME or hf:USER/NAME."""
     compute_cap: float = 4.0
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
     smallest_effect: float = 0.01

@@ -62,7 +62,7 @@ class TargetConfig:
     decoder_depth: int = 1
     """Blocks of the decoder."""
     teacher: str | None = None
-    """For frozen_teacher: a run folder, a .safetensors file, or a timm name with its pretrained weights."""
+    """For frozen_teacher: a run folder, a weights file, or a timm name with its pretrained weights."""
     teacher_stages: int = 2
     """Of the teacher's last stages (or blocks sampled from a ViT), how many are the target."""
     teacher_momentum: tuple[float, float] = (0.996, 0.9999)

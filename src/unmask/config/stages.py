@@ -83,7 +83,8 @@ class PretrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     recipe: PretrainRecipe = field(default_factory=PretrainRecipe)
     init: str | None = None
-    """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
+    """Start from these encoder weights: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME.
+    Default: random."""
     seed: int = 0
     """Seed of weights, order, masks and augmentation."""
 
@@ -164,7 +165,8 @@ class ClassifyConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     recipe: ClassifyRecipe = field(default_factory=ClassifyRecipe)
     init: str | None = None
-    """Start from these encoder weights: a run folder, a .safetensors file, or timm:pretrained. Default: random."""
+    """Start from these encoder weights: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME.
+    Default: random."""
     budget: int | None = None
     """Labeled training images per class. Default: all."""
     hide_cells: float = 0.0

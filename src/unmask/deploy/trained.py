@@ -8,7 +8,8 @@ from torch import nn
 from unmask.config import DataConfig
 from unmask.errors import UserError
 from unmask.runs.contents import TrainingRun, read_training
-from unmask.weights import Card, load_model
+from unmask.weights.card import Card
+from unmask.weights.network import load_model
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from unmask.deploy.export_check import Reference, require_agreement
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
 from unmask.runs.files import write_json
-from unmask.weights import Card, load_model, save_weights
+from unmask.weights.card import Card, save_weights
+from unmask.weights.network import load_model
 
 WEIGHTS = "model.safetensors"
 SETTINGS = "config.json"

@@ -19,7 +19,7 @@ from unmask.stages.supervised import Outcome, Supervised
 from unmask.training.open_run import OpenRun, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
-from unmask.weights import card_of, save_weights
+from unmask.weights.card import card_of, save_weights
 
 
 def finetune(
@@ -81,7 +81,7 @@ def _classify(
         resumed = opened.claim()
         if resumed and on_main(lambda: (out / RESULT_FILE).exists()):
             return out
-        notes = [*opened.data.notes, *origin, *stage.run.notes]
+        notes = [*opened.data.notes, *origin, *stage.start.notes, *stage.run.notes]
         opened.tell(notes)
         on_main(lambda: _describe(opened, notes))
         with stage.run.tracked(opened.config):

@@ -31,7 +31,8 @@ from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import OnStep, Terms
-from unmask.weights import card_of, initialize, save_weights
+from unmask.weights.card import card_of, save_weights
+from unmask.weights.start import initialize
 
 _PICTURED = 8
 
@@ -90,8 +91,8 @@ class Pretraining:
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
             self.notes = [*data.notes, execution]
-            if config.init is not None:
-                self.notes += initialize(network.model, config.init, config.encoder, channels=channels)
+            start = initialize(network.model, config.init, config.encoder, channels=channels, image_size=size)
+            self.notes += start.notes
             batch, hidden = watched_batch(config, data, network.encoder.grid)
         if isinstance(self.target, TeacherTarget):
             self.notes += self.target.notes

@@ -16,7 +16,10 @@ from unmask.encoders.protocol import Encoder
 from unmask.errors import UserError
 from unmask.randomness import derive_seed
 from unmask.targets.target import PixelTarget, Target, TeacherTarget
-from unmask.weights import initialize, load_weights, resolve_weights
+from unmask.weights.card import load_weights
+from unmask.weights.files import resolve_weights
+from unmask.weights.public import OF_THE_ENCODER
+from unmask.weights.start import initialize
 
 
 class Reconstructor(nn.Module):
@@ -106,12 +109,12 @@ def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
         model = build_model(encoder, in_chans=channels, image_size=image_size)
-        initialize(model, "timm:pretrained", encoder, channels=channels, field="teacher")
+        initialize(model, OF_THE_ENCODER, encoder, channels=channels, image_size=image_size, field="teacher")
         return model
     _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
     model = build_model(encoder, in_chans=channels, image_size=image_size)
-    initialize(model, name, encoder, channels=channels, field="teacher")
+    initialize(model, name, encoder, channels=channels, image_size=image_size, field="teacher")
     return model
 
 

@@ -27,7 +27,8 @@ from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import Terms
-from unmask.weights import head_names, initialize, is_foreign
+from unmask.weights.network import head_names
+from unmask.weights.start import initialize
 
 
 @dataclass
@@ -73,8 +74,8 @@ class Supervised:
         self.config, self.data = config, data
         with fail_together():
             model = build_classifier(config, data)
-            channels = data.format.channels
-            self.notes = initialize(model, config.init, config.encoder, channels=channels) if config.init else []
+            channels, size = data.format.channels, data.format.size
+            self.start = initialize(model, config.init, config.encoder, channels=channels, image_size=size)
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         two = torch.arange(2)
@@ -91,7 +92,7 @@ class Supervised:
     def train(self, *, resume: bool = False, splits: tuple[str, ...] | None = None) -> Outcome:
         """Both phases, from the newest checkpoint where one is to be resumed; then evaluate."""
         run, frozen = self.run, self.config.recipe.encoder_lr_scale == 0
-        if frozen and not is_foreign(self.config.init):
+        if frozen and not self.start.keeps_statistics:
             self._reestimate(run.network, self.data.pretrain)
         self._remember(run.resume() if resume else {})
         run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
@@ -100,7 +101,7 @@ class Supervised:
         best = run.best()
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
-        outcome = Outcome(best, history=self.history, notes=self.notes, labeled=len(self.images))
+        outcome = Outcome(best, history=self.history, notes=list(self.start.notes), labeled=len(self.images))
         wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
         if self.data.val is not None:
             wanted = {"val": self.data.val} | wanted

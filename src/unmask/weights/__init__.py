@@ -1,0 +1,1 @@
+"""Weights in and out: files and their cards, public weights, and how either fits the network that starts from them."""

@@ -1,0 +1,58 @@
+"""What travels with weights that this package writes: the card in the file's header, and the files themselves."""
+
+import dataclasses
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from unmask.config import EncoderConfig, from_json, to_json
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.load import Dataset
+from unmask.errors import UserError
+from unmask.training.checkpoint import save_tensors
+from unmask.weights.files import read_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What travels with weights: the encoder, the format of the images it takes, and the classes of its head."""
+
+    encoder: EncoderConfig
+    format: ImageFormat
+    classes: tuple[str, ...] = ()
+    """Empty without a head."""
+
+
+def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()) -> Card:
+    """The card of an encoder trained on a data set."""
+    return Card(encoder, data.format, classes)
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
+    """Write a model's plain state_dict with its card, atomically."""
+    save_tensors(path, state, {"card": to_json(card)})
+
+
+def load_weights(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Card | None]:
+    """State_dict and card of a file by `save_weights`; the card is None for a file by another program.
+
+    Raises:
+        UserError: the file cannot be read, or its card says what no card may; the message names file and field.
+    """
+    found = read_file(Path(path))
+    return found.tensors, card_in(found.header, Path(path))
+
+
+def card_in(header: Mapping[str, Any], path: Path) -> Card | None:
+    """The card in the header of a file; None where another program wrote it. Raises UserError for one that is bad."""
+    if "card" not in header:
+        return None
+    if isinstance(header["card"], Mapping) and "image_size" in header["card"]:
+        raise UserError(f"{path}: was written by an unmask from before this version, whose card says less: train again")
+    try:
+        return from_json(Card, header["card"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None

@@ -1,0 +1,64 @@
+"""Networks with the weights of a file, built as its card says."""
+
+import dataclasses
+from os import PathLike
+from typing import Any
+
+from torch import nn
+
+from unmask.encoders.build import build_model
+from unmask.errors import UserError
+from unmask.weights.card import Card, load_weights
+from unmask.weights.files import resolve_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network with its trained weights, and the card that says what it takes and gives."""
+
+    module: nn.Module
+    """In evaluation mode; gives the logits of `card.classes`, or pooled features if there are none."""
+    card: Card
+
+
+def load_model(path: str | PathLike[str], *, field: str = "path") -> Model:
+    """The network of a run folder or of a file of weights that unmask has written, built as its card says.
+
+    The network takes images [B, C, H, W] as `card.format.prepare(x)` gives them for pixel values x as stored in files.
+
+    Args:
+        path: a run folder of pretrain, finetune or scratch, or a .safetensors file.
+        field: what errors about the path begin with.
+
+    Raises:
+        UserError: no such folder or file, no card, or weights that do not fit their own card.
+    """
+    file = resolve_weights(path, field=field)
+    tensors, card = load_weights(file)
+    if card is None:
+        raise UserError(f"{file}: has no card, so that nothing says how to build and feed it; is it a run of unmask?")
+    module = build_from_card(card)
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        name = card.encoder.encoder
+        raise UserError(f"{file}: does not hold the weights of its encoder {name}: {first[0].strip()}") from None
+    return Model(module.eval(), card)
+
+
+def build_from_card(card: Card, *, seed: int = 0) -> nn.Module:
+    """The network that a card describes, with random weights."""
+    wanted = card.format
+    return build_model(
+        card.encoder, in_chans=wanted.channels, image_size=wanted.size, num_classes=len(card.classes), seed=seed
+    )
+
+
+def head_names(model: nn.Module) -> set[str]:
+    """Names of the classification head's own parameters in a timm-like model; some have several heads."""
+    classifier: Any = getattr(model, "get_classifier", None)
+    found = classifier() if classifier is not None else None
+    heads = found if isinstance(found, tuple | list) else [found]
+    members = {id(p) for head in heads if isinstance(head, nn.Module) for p in head.parameters()}
+    return {name for name, p in model.named_parameters() if id(p) in members}

@@ -1,0 +1,87 @@
+"""Weights that timm or the Hugging Face hub publishes: which file they are, on this disk or fetched by name."""
+
+from pathlib import Path
+
+import timm
+import torch
+
+from unmask.errors import UserError
+
+TIMM, HUB = "timm:", "hf:"
+OF_THE_ENCODER = "timm:pretrained"
+_NAMES = ("model.safetensors", "pytorch_model.bin")
+"""Files of a repository that hold a timm model's weights; the first that is there is taken."""
+
+
+def is_public_id(init: str) -> bool:
+    """Whether weights are named by what publishes them, not by a path."""
+    return init.startswith((TIMM, HUB))
+
+
+def find_public(init: str, encoder: str) -> Path | None:
+    """The file of published weights where it lies in the hub's or torch's cache; nothing is fetched.
+
+    Args:
+        init: timm:pretrained (the encoder's own), timm:NAME or hf:USER/NAME.
+        encoder: name of the encoder.
+
+    Raises:
+        UserError: timm knows no weights of that name.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, address = _places(init, encoder)
+    for name in _NAMES if repository else ():
+        found = try_to_load_from_cache(repository, name)
+        if isinstance(found, str):
+            return Path(found)
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(address).name if address else None
+    return kept if kept is not None and kept.exists() else None
+
+
+def fetch_public(init: str, encoder: str, *, field: str = "init") -> Path:
+    """The same file, fetched where it is not on this disk. Raises UserError where it cannot be had."""
+    found = find_public(init, encoder)
+    if found is not None:
+        return found
+    repository, address = _places(init, encoder)
+    try:
+        return _of_hub(repository) if repository else _of_address(address)
+    except Exception as error:  # the hub raises many kinds: no such weights, no network, no cache
+        raise UserError(
+            f"{field}: the weights {init} of {encoder} could not be had ({type(error).__name__}); "
+            "download them once where there is a network, or give a file"
+        ) from error
+
+
+def _places(init: str, encoder: str) -> tuple[str, str]:
+    """Repository of the hub and address of the file, of which one may be empty."""
+    if init.startswith(HUB):
+        return init.removeprefix(HUB), ""
+    name = encoder if init == OF_THE_ENCODER else init.removeprefix(TIMM)
+    try:
+        known = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise UserError(f"{init}: {error}") from None
+    repository, address = (known.hf_hub_id or "", known.url or "") if known is not None else ("", "")
+    if not (repository or address):
+        raise UserError(f"{init}: timm has no pretrained weights of {name}; give a file")
+    return repository, address
+
+
+def _of_hub(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, _NAMES[0]))
+    except EntryNotFoundError:
+        return Path(hf_hub_download(repository, _NAMES[1]))
+
+
+def _of_address(address: str) -> Path:
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / Path(address).name
+    torch.hub.download_url_to_file(address, str(file), progress=False)
+    return file

@@ -1,0 +1,146 @@
+"""The weights that a training starts from: read once, fitted to the network, with what must be said of them."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from unmask.config import EncoderConfig, to_json
+from unmask.errors import UserError
+from unmask.weights.adapt import Source, adapt
+from unmask.weights.card import Card, card_in
+from unmask.weights.files import WeightsFile, read_file, resolve_weights
+from unmask.weights.keys import KeyMap, match_names, match_order
+from unmask.weights.network import build_from_card, head_names
+from unmask.weights.public import fetch_public, is_public_id
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a network's first weights come from."""
+
+    notes: tuple[str, ...] = ()
+    """What a user should be told."""
+    keeps_statistics: bool = False
+    """Whether BatchNorm statistics of whole images belong to the weights, as to public ones: a frozen encoder keeps
+    them. Random weights have none, and after masked pretraining they are measured on the images at hand."""
+
+
+def initialize(
+    model: nn.Module,
+    init: str | None,
+    config: EncoderConfig,
+    *,
+    channels: int,
+    image_size: tuple[int, int],
+    field: str = "init",
+) -> Start:
+    """Load encoder weights into a model, in place; its head keeps its own weights.
+
+    Args:
+        model: the model, of the encoder `config`.
+        init: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME; None leaves the random weights.
+        config: the encoder asked for; a file that says of which it is must be of the same.
+        channels: of the images. Weights for RGB are adapted to others.
+        image_size: height and width of the images. Positions are resampled from another size.
+        field: what errors begin with.
+
+    Raises:
+        UserError: an encoder parameter is missing, unexpected, or of another shape that cannot be adapted: training
+            would silently start from re-initialized weights.
+    """
+    if init is None:
+        return Start()
+    path = fetch_public(init, config.encoder, field=field) if is_public_id(init) else resolve_weights(init, field=field)
+    file = read_file(path)
+    card = card_in(file.header, path)
+    if card is not None:
+        _require_same_encoder(card, config, f"{field}: {init}")
+    keys = _match(file, model)
+    _refuse(f"{field}: {init} lacks", keys.missing)
+    _refuse(f"{field}: {init} has the unexpected", keys.unexpected)
+    source = Source() if card is None else Source(card.format.size, lambda: build_from_card(card))
+    try:
+        fitted = adapt(keys.matched, model, image_size, source)
+    except UserError as error:
+        raise UserError(f"{field}: {init}: {error}") from None
+    if card is not None and card.format.channels != channels and not _same_shapes(fitted.tensors, model):
+        own = card.format.channels
+        raise UserError(f"{field}: {init} was trained on images of {own} channels, the data have {channels}")
+    _require_shapes(fitted.tensors, model, f"{field}: {init}", card)
+    model.load_state_dict(fitted.tensors, strict=False)
+    return Start((_told(init, file, keys, head_names(model)), *_adapted(fitted.done)), card is None)
+
+
+def _match(file: WeightsFile, model: nn.Module) -> KeyMap:
+    """By name; else as timm converts other programs' names for this architecture; else by order."""
+    wanted, head = model.state_dict(), head_names(model)
+    by_name = match_names(file.tensors, wanted, head)
+    if by_name.fits:
+        return by_name
+    converted = _converted(file.tensors, model)
+    if converted is not None and (found := match_names(converted, wanted, head)).fits:
+        return KeyMap(found.matched, (), (), found.unused, "names converted by timm")
+    by_order = match_order(file.tensors, wanted, head) if file.ordered else None
+    return by_order or by_name
+
+
+def _converted(tensors: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor] | None:
+    """What timm makes of the original authors' names for this architecture; None where it has nothing to convert."""
+    convert: Any = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    try:
+        found = None if convert is None else convert(dict(tensors), model)
+    except Exception:  # for tensors of another network it fails as it likes
+        return None
+    return found if isinstance(found, Mapping) else None
+
+
+def _require_same_encoder(card: Card, config: EncoderConfig, whose: str) -> None:
+    """Raise UserError unless the weights are of the encoder asked for; its patches may be of another size."""
+    held, asked = to_json(card.encoder), to_json(config)
+    for one in (held, asked):
+        one["encoder_options"] = {k: v for k, v in (one["encoder_options"] or {}).items() if k != "patch_size"}
+    if other := [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]:
+        fix = "give the same encoder, or none: it comes from the run"
+        raise UserError(f"{whose} holds another encoder than the one asked for: {'; '.join(other)}; {fix}")
+
+
+def _refuse(what: str, names: tuple[str, ...] | list[str], more: str = "") -> None:
+    if names:
+        raise UserError(f"{what} {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}{more}")
+
+
+def _same_shapes(tensors: Mapping[str, Tensor], model: nn.Module) -> bool:
+    wanted = model.state_dict()
+    return all(tensor.shape == wanted[name].shape for name, tensor in tensors.items())
+
+
+def _require_shapes(tensors: Mapping[str, Tensor], model: nn.Module, whose: str, card: Card | None) -> None:
+    """Raise UserError unless shapes and kinds of numbers are the network's, and all numbers are finite."""
+    wanted = model.state_dict()
+    size = "; it was trained at {} x {} pixels".format(*card.format.size) if card is not None else ""
+    _refuse(f"{whose} has another shape for", [k for k, v in tensors.items() if v.shape != wanted[k].shape], size)
+    kinds = [k for k, v in tensors.items() if v.is_floating_point() != wanted[k].is_floating_point()]
+    _refuse(f"{whose} has another kind of numbers for", kinds)
+    broken = [k for k, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
+    _refuse(f"{whose} has numbers that are not finite in", broken)
+
+
+def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
+    """The key map, in a line."""
+    parts = [f"encoder weights from {init}: {len(keys.matched)} tensors"]
+    parts += [f"of its {' / '.join(map(repr, file.levels))}"] if file.levels else []
+    parts += [keys.renamed] if keys.renamed else []
+    if keys.unused:
+        more = f" and {len(keys.unused) - _SHOWN} more" if len(keys.unused) > _SHOWN else ""
+        parts.append(f"unused: {', '.join(keys.unused[:_SHOWN])}{more}")
+    parts += [f"head new ({', '.join(sorted({name.rpartition('.')[0] for name in head}))})"] if head else []
+    return "; ".join(parts)
+
+
+def _adapted(done: list[str]) -> list[str]:
+    return [f"these weights were adapted: {'; '.join(done)}"] if done else []
