@@ -18,7 +18,7 @@ from unmask.config.names import change
 from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
 from unmask.errors import UserError
-from unmask.recipes import configured, data_for_audit
+from unmask.recipes import Wish, configured, data_for_audit
 from unmask.results import Audit, Classification, Comparison, Pretraining
 from unmask.stages import classify
 from unmask.stages.pretrain import pretrain as run_pretraining
@@ -64,7 +64,7 @@ def pretrain(
         UserError: any bad input, before training starts; or a loss that is not finite.
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
-    config = _configuration(PretrainConfig, data, recipe, encoder, settings)
+    config = _configuration(PretrainConfig, data, recipe, encoder, dataset, settings)
     flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
     return Pretraining(run_pretraining(config, Path(out), dataset=dataset, on_step=on_step, **flags))
 
@@ -84,13 +84,13 @@ def finetune(
 ) -> Classification:
     """Train a pretrained encoder with a new head on labeled images: `unmask finetune`.
 
-    Encoder and image size are those of `init`, where that is a run. Arguments as in `pretrain`.
+    Recipe, encoder and image size are those of `init`, where that is a run. Arguments as in `pretrain`.
 
     Raises:
         UserError: bad input, before training starts; `init` is missing (see `scratch`).
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
-    config = _configuration(ClassifyConfig, data, recipe, encoder, settings)
+    config = _configuration(ClassifyConfig, data, recipe, encoder, dataset, settings)
     flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
     return Classification(classify.finetune(config, Path(out), dataset=dataset, on_step=on_step, **flags))
 
@@ -109,7 +109,7 @@ def scratch(
     **settings: Any,
 ) -> Classification:
     """The same training from random weights: `unmask scratch`. Arguments as in `pretrain`."""
-    config = _configuration(ClassifyConfig, data, recipe, encoder, settings)
+    config = _configuration(ClassifyConfig, data, recipe, encoder, dataset, settings)
     flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
     return Classification(classify.scratch(config, Path(out), dataset=dataset, on_step=on_step, **flags))
 
@@ -135,7 +135,7 @@ def compare(
     Raises:
         UserError: any bad input, before the first training.
     """
-    config = _configuration(CompareConfig, data, recipe, encoder, settings)
+    config = _configuration(CompareConfig, data, recipe, encoder, dataset, settings)
     flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
     return Comparison(run_comparison(config, Path(out), dataset=dataset, **flags))
 
@@ -178,7 +178,12 @@ def audit_runs(
 
 
 def _configuration(
-    kind: type[C], data: StrPath | C, recipe: str | None, encoder: str | None, settings: Mapping[str, Any]
+    kind: type[C],
+    data: StrPath | C,
+    recipe: str | None,
+    encoder: str | None,
+    given: Dataset | Given | None,
+    settings: Mapping[str, Any],
 ) -> C:
     """The configuration that arguments ask for.
 
@@ -189,9 +194,11 @@ def _configuration(
     start = settings.get("init") or next(iter(pretrained))
     start = None if start is None else fspath(start)
     if isinstance(data, str | PathLike):
-        config = configured(kind, name=recipe, data=fspath(data), start=start, encoder=encoder)
+        fields = {name: value for name, value in settings.items() if name in ("image_field", "label_field")}
+        named = change(DataConfig(data=fspath(data)), fields)
+        config = configured(kind, None, Wish(name=recipe, data=named, given=given, start=start, encoder=encoder))
     elif isinstance(data, kind):
-        config = configured(kind, data, name=recipe, start=start, encoder=encoder)
+        config = configured(kind, data, Wish(name=recipe, start=start, encoder=encoder))
     else:
         raise UserError(f"data: expected a path, a name, or a {kind.__name__}, found a {type(data).__name__}")
     return change(config, settings)

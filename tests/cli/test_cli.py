@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from unmask.cli.flags import with_flags
 from unmask.cli.main import COMMANDS, all_flags, main, parse
 from unmask.config import DataConfig, EncoderConfig, PretrainConfig, to_json
 from unmask.errors import UserError
-from unmask.recipes import RECIPES, multiview, small_cnn, suggested
+from unmask.recipes import multiview, small_cnn
 from unmask.runs.read import write_config
 
 
@@ -180,19 +179,6 @@ def test_json_fields() -> None:
     for command in ("pretrain", "compare"):  # Options of the recipe's own data are of no others.
         words = [command, "--data", "digits", "--recipe", "multiview", "--out", "x"]
         assert parse(words).config.data.options is None
-
-
-@pytest.mark.parametrize("side", [32, 224])
-def test_size_of_the_first_image_suggests_the_recipe(tmp_path: Path, side: int) -> None:
-    """Large photographs get a large encoder."""
-    Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(tmp_path / "a.png")
-    assert suggested(str(tmp_path)) == ("small-cnn" if side == 32 else "masked-resnet50")
-    assert set(RECIPES) >= {suggested(str(tmp_path)), suggested("multiview")}
-    (tmp_path / "shards").mkdir()
-    with tarfile.open(tmp_path / "shards" / "x-00.tar", "w") as tar:
-        tar.add(tmp_path / "a.png", "a.png")
-    of_shards = {suggested(str(tmp_path / "shards")), suggested(str(tmp_path / "shards/x-{00..07}.tar"))}
-    assert of_shards == {"small-cnn" if side == 32 else "masked-resnet50"}
 
 
 @pytest.mark.parametrize(

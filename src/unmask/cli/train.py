@@ -10,9 +10,9 @@ import tyro
 
 import unmask
 from unmask.cli.flags import parse_some
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.errors import UserError
-from unmask.recipes import configured
+from unmask.recipes import Wish, configured
 from unmask.runs.layout import kind_of_config
 from unmask.runs.read import read_config_file
 from unmask.wording import printable
@@ -28,7 +28,8 @@ class RunFlags:
     out: Path
     """Run folder to create."""
     recipe_name: Annotated[str | None, tyro.conf.arg(name="recipe")] = None
-    """Recipe that gives all defaults: multiview, small-cnn, masked-resnet50, mae-vit-small. Default: by the data."""
+    """Recipe that gives all defaults: multiview, small-cnn, photo-cnn, masked-resnet50, mae-vit-small. Default: that of
+    the run to start from, else the one for the data and this machine."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
     """A run's config.json, which gives all defaults instead of a recipe: to repeat a run, or to vary it."""
     resume: bool = False
@@ -44,6 +45,8 @@ class Start:
     """The flags that decide the defaults of all others."""
 
     data: str | None = None
+    image_field: str | None = None
+    label_field: str | None = None
     recipe: str | None = None
     config: Path | None = None
     init: str | None = None
@@ -54,12 +57,16 @@ class Start:
 def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
     """The configuration where no flag says otherwise: that of --config, else of the recipe named or fit for the data.
 
-    Encoder and image size are those of the run that --init or --pretrained names.
+    Where --init or --pretrained names a run and --recipe no recipe, it is that run's recipe; encoder and image size are
+    the run's in any case.
     """
     given, _ = parse_some(Start, program, words)
     config = None if given.config is None else stored_config(kind, given.config)
     start = given.init or next(iter(given.pretrained), None)
-    return configured(kind, config, name=given.recipe, data=given.data, start=start, encoder=given.encoder)
+    data = None
+    if given.data is not None:
+        data = DataConfig(data=given.data, image_field=given.image_field, label_field=given.label_field)
+    return configured(kind, config, Wish(name=given.recipe, data=data, start=start, encoder=given.encoder))
 
 
 def stored_config(kind: type[R], file: Path) -> R:
@@ -108,7 +115,7 @@ class Pretrain:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
-    """Train a pretrained encoder with a new head on labeled images. Encoder and image size are those of --init.
+    """Train a pretrained encoder with a new head on labeled images. Recipe and encoder are those of --init.
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 

@@ -6,7 +6,14 @@ from unmask.config.comparison import CompareConfig
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.serialize import from_json, to_json
-from unmask.config.stages import ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.config.stages import (
+    ClassifyConfig,
+    ClassifyRecipe,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+    RecipeChoice,
+)
 
 __all__ = [
     "ARMS",
@@ -24,6 +31,7 @@ __all__ = [
     "OptimiserConfig",
     "PretrainConfig",
     "PretrainRecipe",
+    "RecipeChoice",
     "TargetConfig",
     "from_json",
     "to_json",

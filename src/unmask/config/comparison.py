@@ -8,7 +8,7 @@ from unmask.config.arms import ARMS
 from unmask.config.data import DataConfig
 from unmask.config.model import EncoderConfig
 from unmask.config.names import OneOf
-from unmask.config.stages import ClassifyRecipe, PretrainRecipe
+from unmask.config.stages import ClassifyRecipe, PretrainRecipe, RecipeChoice
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 from unmask.errors import UserError
 
@@ -63,6 +63,9 @@ class CompareConfig:
     audit: bool = False
     """Keep the networks of the primary budget (OUT/networks) and look at them as unmask audit does: one network of
     every arm and label draw, pretrainings in turn."""
+
+    chosen: RecipeChoice | None = None
+    """The recipe of which the defaults are; None for a configuration made by hand."""
 
     # What changes the speed
     jobs: int | None = None

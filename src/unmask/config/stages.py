@@ -13,6 +13,14 @@ TRACKERS: tuple[Tracker, ...] = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecipeChoice:
+    """Which recipe gave a configuration its defaults, and why that one."""
+
+    recipe_name: str
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
     """AdamW with linear warm-up and cosine decay to zero."""
 
@@ -104,6 +112,8 @@ class PretrainConfig:
     """Checkpoints kept: the newest ones."""
     tracker: Tracker | None = None
     """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
+    chosen: RecipeChoice | None = None
+    """The recipe of which the defaults are; None for a configuration made by hand."""
 
     def __post_init__(self) -> None:
         if self.tracker is not None:
@@ -191,6 +201,8 @@ class ClassifyConfig:
     """Checkpoints kept: the newest ones."""
     tracker: Tracker | None = None
     """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
+    chosen: RecipeChoice | None = None
+    """The recipe of which the defaults are; None for a configuration made by hand."""
 
     def __post_init__(self) -> None:
         require_at_least("save_steps", self.save_steps, 1)

@@ -1,18 +1,20 @@
 """Named complete configurations, for which data each is the default, and the configurations that they give."""
 
-from unmask.recipes.choose import configured, data_for_audit, recipe, suggested
+from unmask.recipes.choose import Wish, configured, data_for_audit, recipe, suggested
 from unmask.recipes.definition import Recipe, other_data
-from unmask.recipes.named import RECIPES, mae_vit_small, masked_resnet50, multiview, small_cnn
+from unmask.recipes.named import RECIPES, mae_vit_small, masked_resnet50, multiview, photo_cnn, small_cnn
 
 __all__ = [
     "RECIPES",
     "Recipe",
+    "Wish",
     "configured",
     "data_for_audit",
     "mae_vit_small",
     "masked_resnet50",
     "multiview",
     "other_data",
+    "photo_cnn",
     "recipe",
     "small_cnn",
     "suggested",

@@ -1,121 +1,171 @@
-"""Which recipe is the default for a data set."""
+"""Which recipe gives a run its defaults: the one asked for, that of the run it starts from, or the one for the data."""
 
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from io import BytesIO
-from itertools import chain
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
+from unmask.config import ClassifyConfig, CompareConfig, DataConfig, EncoderConfig, PretrainConfig, RecipeChoice
 from unmask.errors import UserError
 from unmask.recipes.definition import Recipe, recipe_of
 from unmask.recipes.named import RECIPES
-from unmask.runs.read import is_run, read_config
+from unmask.runs.layout import PRETRAININGS
+from unmask.runs.read import EncoderRun, is_run, read_config, read_encoder_run
+
+if TYPE_CHECKING:  # torch comes with it, which --help does without
+    from unmask.data.load import Dataset
+    from unmask.data.sources.torch_dataset import Given
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
-_FIRST_OF_BRACES = re.compile(r"\{([^{},.]*)(?:,|\.\.)[^{}]*\}")  # of "{000..099}", as shards are named
+SMALL = 96
+"""Largest median side, in pixels, of what counts as small images."""
+MANY = 10_000
+"""Images from which on a network as large as ResNet-50 is proposed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a user says that decides the defaults of everything else."""
+
+    name: str | None = None
+    """Of a recipe. Default: that of `start`, else the one for the data."""
+    data: DataConfig | None = None
+    """The data set, and which fields of it are the images. Default: those of `start`, else multiview."""
+    given: "Dataset | Given | None" = None
+    """Images handed over in place of what `data` names."""
+    start: str | None = None
+    """What `init` or `pretrained` will be; where it is a run, its encoder, image size and recipe are taken."""
+    encoder: str | None = None
+    """Another encoder, as timm has it: options, strides and mask cell of the recipe's own do not carry over."""
 
 
 def recipe(
-    name: str | None = None, *, data: str = "multiview", start: str | Path | None = None, encoder: str | None = None
+    name: str | None = None, *, data: str | None = None, start: str | Path | None = None, encoder: str | None = None
 ) -> Recipe:
     """The recipe that gives the defaults of a run, as on the command line.
 
     Args:
-        name: multiview, small-cnn, masked-resnet50 or mae-vit-small. Default: suggested by the data.
+        name: one of `unmask.recipes.RECIPES`. Default: that of the run `start`, else suggested by data and device.
         data: a data set: a path or the name of a built-in.
-        start: a run whose encoder and image size are taken: what `init` or `pretrained` will be.
+        start: a run whose recipe, encoder and image size are taken: what `init` or `pretrained` will be.
         encoder: another encoder; options, strides and mask cell of the recipe's own do not carry over.
 
     Raises:
         UserError: the name is unknown; `start` is not a run.
     """
-    name = name or suggested(data)
-    if name not in RECIPES:
-        raise UserError(f"recipe: {name!r} is unknown; the recipes are {', '.join(RECIPES)}")
-    return RECIPES[name]().adapted(data=data, start=None if start is None else str(start), encoder=encoder)
+    named = None if data is None else DataConfig(data=data)
+    return _recipe(Wish(name=name, data=named, start=None if start is None else str(start), encoder=encoder))
 
 
-def configured(
-    kind: type[C],
-    config: C | None = None,
-    *,
-    name: str | None = None,
-    data: str | None = None,
-    start: str | None = None,
-    encoder: str | None = None,
-) -> C:
+def configured(kind: type[C], config: C | None = None, wish: Wish | None = None) -> C:
     """The configuration of a run where nothing further is said: for the command line and the functions of `unmask`.
 
     Args:
         kind: of the configuration.
-        config: what it is but for the other arguments. Default: what the recipe gives.
-        name: of the recipe; not beside `config`.
-        data, start, encoder: as in `recipe`.
+        config: what it is but for the wish. Default: what the recipe gives.
+        wish: the recipe, data, start and encoder; no recipe beside `config`.
 
     Raises:
         UserError: a recipe and a configuration are given; the recipe is unknown; `start` is not a run.
     """
+    wish = wish or Wish()
     if config is None:
-        config, base = kind(), recipe(name, data=data or "multiview")
-    elif name is None:
-        base = recipe_of(config)
-    else:
-        raise UserError(f"recipe: {name!r} stands beside a configuration, which gives all defaults; omit one of them")
-    return base.adapted(data=data, start=start, encoder=encoder).fill(config)
+        return _recipe(wish).fill(kind())
+    if wish.name is not None:
+        raise UserError(
+            f"recipe: {wish.name!r} stands beside a configuration, which gives all defaults; omit one of them"
+        )
+    found = recipe_of(config).for_data(wish.data)
+    run = _run_of(wish.start)
+    found = found if run is None else found.with_encoder(run.encoder, image_size=run.data.image_size)
+    return _other_encoder(found, wish.encoder).fill(config)
 
 
 def data_for_audit(data: str | None, runs: Iterable[Path]) -> DataConfig:
     """The data that `data` names, as its recipe has them; else those of the first run folder; else the built-in."""
     first = next((run for run in runs if is_run(run)), None)
-    return recipe(data=data or "multiview").data if data or first is None else read_config(first).data
+    return recipe(data=data).data if data or first is None else read_config(first).data
 
 
-def suggested(data: str) -> str:
-    """The default recipe for a data set: multiview for the built-in, small-cnn up to 96 pixels, masked-resnet50 above.
+def suggested(data: DataConfig, given: "Dataset | Given | None" = None) -> RecipeChoice:
+    """The default recipe for a data set on this machine, by images and device.
 
-    A folder or a tar is judged by the first image found; anything else (a manifest, an array) counts as small.
+    Images are judged by their median size, of a sample: up to 96 pixels small-cnn; larger ones photo-cnn, but
+    masked-resnet50 for 10,000 or more of them on a GPU. Images that cannot be looked at count as small: reading them
+    says later what is wrong.
     """
-    if data == "multiview":
-        return "multiview"
-    path = Path(_FIRST_OF_BRACES.sub(r"\1", data))
-    return "masked-resnet50" if _first_side(path) > 96 else "small-cnn"
+    if data.data == "multiview" and given is None:
+        return RecipeChoice(recipe_name="multiview", because="the built-in images with known parts")
+    from unmask.data.glance import glance
+
+    try:
+        seen = glance(data, given)
+    except UserError:
+        return RecipeChoice(recipe_name="small-cnn", because="the size of the images is not known")
+    size = f"the images' shorter side is {seen.side} pixels (median)"
+    if seen.side <= SMALL:
+        return RecipeChoice(recipe_name="small-cnn", because=size)
+    if not _has_gpu():
+        return RecipeChoice(recipe_name="photo-cnn", because=f"{size}, and there is no GPU")
+    name = "photo-cnn" if seen.images < MANY else "masked-resnet50"
+    return RecipeChoice(recipe_name=name, because=f"{size}, there are {seen.images} of them, and a GPU")
 
 
-def _first_side(path: Path) -> int:
-    from PIL import Image, UnidentifiedImageError
+def _has_gpu() -> bool:
+    """Whether trainings of this machine run on a GPU."""
+    import torch
 
-    from unmask.data.decoding.decode import FORMATS
-
-    files = sorted(path.rglob("*"))[:1000] if path.is_dir() else [path]
-    images = [file for file in files if path.is_dir() and _is_image(file.name)]
-    tars = (_first_of_tar(file) for file in files if file.suffix.lower() == ".tar" and file.is_file())
-    found: Iterator[Path | BytesIO] = chain(images, tars)
-    for file in found:
-        try:
-            with Image.open(file, formats=FORMATS) as image:
-                return min(image.size)
-        except (OSError, UnidentifiedImageError):
-            continue
-    return 0
+    return torch.cuda.is_available() or torch.xpu.is_available()
 
 
-def _is_image(name: str) -> bool:
-    """By the last part of a path."""
-    base = name.rpartition("/")[2].lower()
-    return base.endswith((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")) and not base.startswith(".")
+def _recipe(wish: Wish) -> Recipe:
+    """The recipe that fulfils a wish."""
+    run = _run_of(wish.start)
+    if run is None:
+        found = _named(wish).for_data(wish.data)
+        return found if wish.encoder is None else found.with_encoder(EncoderConfig(encoder=wish.encoder))
+    if wish.name is None:
+        found = _recipe_of_run(Path(wish.start or ""), run, wish)
+    else:
+        found = _named(wish).for_data(wish.data).with_encoder(run.encoder, image_size=run.data.image_size)
+    return _other_encoder(found, wish.encoder)
 
 
-def _first_of_tar(path: Path) -> BytesIO:
-    """The first image in a tar; nothing where there is none."""
-    from unmask.data.sources.tar import places
+def _named(wish: Wish) -> Recipe:
+    """The recipe asked for by its name, else the suggested one."""
+    choice = RecipeChoice(recipe_name=wish.name, because="it was asked for") if wish.name else None
+    choice = choice or suggested(wish.data or DataConfig(), wish.given)
+    if choice.recipe_name not in RECIPES:
+        raise UserError(f"recipe: {choice.recipe_name!r} is unknown; the recipes are {', '.join(RECIPES)}")
+    return replace(RECIPES[choice.recipe_name](), chosen=choice)
 
-    with path.open("rb") as tar, suppress(UserError):
-        for place in places(tar):
-            if _is_image(place.name):
-                tar.seek(place.offset)
-                return BytesIO(tar.read(place.size))
-    return BytesIO()
+
+def _run_of(start: str | None) -> EncoderRun | None:
+    """The configuration of the run that a start names; None for anything else: a weights file, timm:pretrained."""
+    return None if start is None or not is_run(Path(start)) else read_encoder_run(Path(start))
+
+
+def _recipe_of_run(folder: Path, run: EncoderRun, wish: Wish) -> Recipe:
+    """What a run was made with: its own training; the others as its comparison has them, or the recipe it names."""
+    above = folder.resolve().parents[len(Path(PRETRAININGS.pattern).parts) - 1]
+    around = read_config(above) if is_run(above) else run
+    source = around if isinstance(around, CompareConfig) else run
+    if isinstance(source, CompareConfig):
+        found, choice = recipe_of(source), source.chosen
+    else:
+        known = run.chosen is not None and run.chosen.recipe_name in RECIPES
+        choice = run.chosen if known else None
+        found = _named(replace(wish, name=choice.recipe_name if choice else None, data=wish.data or run.data))
+    if choice is not None:
+        found = replace(found, chosen=RecipeChoice(recipe_name=choice.recipe_name, because=f"it made {folder}"))
+    own = {PretrainConfig: "pretrain", ClassifyConfig: "finetune"}.get(type(run))
+    training = {} if own is None else {own: getattr(recipe_of(run), own)}
+    return replace(found, encoder=run.encoder, data=run.data, **training).for_data(wish.data)
+
+
+def _other_encoder(found: Recipe, name: str | None) -> Recipe:
+    """The recipe with an encoder of another name; where it is that of its own, with its own."""
+    if name is None or name == found.encoder.encoder:
+        return found
+    return found.with_encoder(EncoderConfig(encoder=name))

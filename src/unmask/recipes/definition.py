@@ -1,8 +1,7 @@
-"""What a recipe is, how it is adapted to data, encoder and start, and the configurations that it gives."""
+"""What a recipe is, how it is adapted to data and encoder, and the configurations that it gives."""
 
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any, TypeVar
 
 from unmask.config import (
@@ -13,9 +12,9 @@ from unmask.config import (
     EncoderConfig,
     PretrainConfig,
     PretrainRecipe,
+    RecipeChoice,
 )
 from unmask.config.names import change
-from unmask.runs.read import is_run, read_encoder_run
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
@@ -29,6 +28,8 @@ class Recipe:
     finetune: ClassifyRecipe = field(default_factory=ClassifyRecipe)
     scratch_candidates: tuple[ClassifyRecipe, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
+    chosen: RecipeChoice | None = field(default=None, compare=False)
+    """Which named recipe it comes from, and why that one."""
 
     def pretrain_config(self, **changes: Any) -> PretrainConfig:
         """The configuration of a pretraining.
@@ -61,34 +62,23 @@ class Recipe:
         trainings: dict[str, Any] = {"recipe": self.pretrain if isinstance(config, PretrainConfig) else self.finetune}
         if isinstance(config, CompareConfig):
             trainings = {name: getattr(self, name) for name in ("pretrain", "finetune", "scratch_candidates")}
-        return replace(config, data=self.data, encoder=self.encoder, **trainings)
+        return replace(config, data=self.data, encoder=self.encoder, chosen=self.chosen, **trainings)
 
-    def adapted(self, *, data: str | None = None, start: str | None = None, encoder: str | None = None) -> "Recipe":
-        """The recipe for other data, for the encoder and image size of the run `start`, or for another encoder.
+    def for_data(self, data: DataConfig | None) -> "Recipe":
+        """The recipe for the data set that `data` names, where it does: options of its own do not carry over."""
+        return self if data is None else replace(self, data=other_data(self.data, data.data))
 
-        Options of the recipe's own data and encoder, and its mask cell, do not carry over to others. Where `start` is
-        not a run folder (a weights file, timm:pretrained), it changes nothing.
+    def with_encoder(self, encoder: EncoderConfig, *, image_size: tuple[int, int] | None = None) -> "Recipe":
+        """The recipe for another encoder, to which the mask cell of its own does not carry over.
 
-        Raises:
-            UserError: the config.json in `start` is not the configuration of a run.
+        Args:
+            encoder: the encoder.
+            image_size: what that encoder was trained at. Default: the recipe's.
         """
-        found = replace(self, data=other_data(self.data, data))
-        if start is not None:
-            found = found._continuing(Path(start))
-        if encoder is not None and encoder != found.encoder.encoder:
-            found = found._with_encoder(EncoderConfig(encoder=encoder))
-        return found
-
-    def _with_encoder(self, encoder: EncoderConfig) -> "Recipe":
-        pretrain = replace(self.pretrain, mask=replace(self.pretrain.mask, cell=None))
-        return self if encoder == self.encoder else replace(self, encoder=encoder, pretrain=pretrain)
-
-    def _continuing(self, run: Path) -> "Recipe":
-        if not is_run(run):
-            return self
-        config = read_encoder_run(run)
-        data = replace(self.data, image_size=config.data.image_size)
-        return replace(self._with_encoder(config.encoder), data=data)
+        cell = self.pretrain.mask.cell if encoder == self.encoder else None
+        pretrain = replace(self.pretrain, mask=replace(self.pretrain.mask, cell=cell))
+        data = replace(self.data, image_size=image_size or self.data.image_size)
+        return replace(self, encoder=encoder, pretrain=pretrain, data=data)
 
 
 def other_data(config: DataConfig, data: str | None) -> DataConfig:
@@ -99,13 +89,14 @@ def other_data(config: DataConfig, data: str | None) -> DataConfig:
 def recipe_of(config: PretrainConfig | ClassifyConfig | CompareConfig) -> Recipe:
     """The recipe in a configuration, such that `recipe_of(config).fill(config) == config`."""
     if isinstance(config, PretrainConfig):
-        return Recipe(encoder=config.encoder, data=config.data, pretrain=config.recipe)
+        return Recipe(encoder=config.encoder, data=config.data, pretrain=config.recipe, chosen=config.chosen)
     if isinstance(config, ClassifyConfig):
-        return Recipe(encoder=config.encoder, data=config.data, finetune=config.recipe)
+        return Recipe(encoder=config.encoder, data=config.data, finetune=config.recipe, chosen=config.chosen)
     return Recipe(
         encoder=config.encoder,
         data=config.data,
         pretrain=config.pretrain,
         finetune=config.finetune,
         scratch_candidates=config.scratch_candidates,
+        chosen=config.chosen,
     )

@@ -84,6 +84,40 @@ def small_cnn() -> Recipe:
     )
 
 
+def photo_cnn() -> Recipe:
+    """A 1.2 million parameter BatchNorm ResNet for photographs at 96 pixels, on a CPU or of a few thousand images.
+
+    Chosen by the time of a step on one core, with 6 x 6 cells that the last map can tell apart: the last stage is
+    dilated, not strided. What it gains was not measured when it was chosen.
+    """
+    small = small_cnn()
+    finetune = replace(small.finetune, optimizer=replace(small.finetune.optimizer, steps=400))
+    scratch = replace(finetune, head_steps=0)
+    longer = replace(scratch, optimizer=replace(scratch.optimizer, steps=800))
+    slower = replace(longer, optimizer=replace(longer.optimizer, lr=1e-3))
+    return replace(
+        small,
+        encoder=EncoderConfig(
+            encoder="resnet10t",
+            encoder_options={
+                "channels": (32, 64, 128, 256),
+                "stem_width": 4,
+                "stem_type": "deep",
+                "avg_down": False,
+                "output_stride": 16,
+            },
+        ),
+        pretrain=replace(
+            small.pretrain,
+            mask=MaskConfig(cell=16, mask_ratio=0.6),
+            optimizer=replace(small.pretrain.optimizer, batch_size=64, lr=1e-3),
+        ),
+        finetune=finetune,
+        scratch_candidates=(scratch, longer, slower),
+        data=DataConfig(image_size=(96, 96)),
+    )
+
+
 def masked_resnet50() -> Recipe:
     """ResNet-50 at 224 px with masked convolution (as SparK, Tian et al. 2023; paper: 300 + 100 epochs on ImageNet)."""
     crop = AugmentConfig(crop_scale=(0.4, 1.0), flip_horizontal=0.5)
@@ -136,6 +170,7 @@ def _large(encoder: EncoderConfig, pretrain: PretrainRecipe, layer_decay: float)
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "multiview": multiview,
     "small-cnn": small_cnn,
+    "photo-cnn": photo_cnn,
     "masked-resnet50": masked_resnet50,
     "mae-vit-small": mae_vit_small,
 }

@@ -15,6 +15,7 @@ from unmask.runs.read import parse_config, read_config, read_environment, write_
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
 _FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
+_FREE_ON_RESUME |= {"chosen", "recipe_name", "because"}
 
 
 def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> bool:

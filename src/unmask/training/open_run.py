@@ -39,8 +39,7 @@ class OpenRun(Generic[C]):
 
     def tell(self, notes: Sequence[str]) -> None:
         """Print notes on standard error, where they are wanted."""
-        for note in notes if self.show else ():
-            tqdm.write(printable(f"note: {note}"), file=sys.stderr)
+        _tell([f"note: {note}" for note in notes], show=self.show)
 
     def claim(self) -> bool:
         """Make the folder ready. Returns whether an earlier run, of the same data, is continued.
@@ -91,6 +90,8 @@ def open_run(
     config, show = replace(config, data=name_given(config.data, dataset)), progress and is_main()
     with peers_may_end():
         on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+        choice = config.chosen
+        _tell([f"recipe {choice.recipe_name}: {choice.because}"] if choice else [], show=show)
         with fail_together():
             found: Dataset = load_data(config.data, labels=labels, progress=show, given=dataset)
         changed: list[str] = on_main(lambda: changed_versions(out)) if resume else []
@@ -98,3 +99,8 @@ def open_run(
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         with ExitStack() as held:
             yield OpenRun(config, out, data, resume, overwrite, held, show)
+
+
+def _tell(lines: Sequence[str], *, show: bool) -> None:
+    for line in lines if show else ():
+        tqdm.write(printable(line), file=sys.stderr)

@@ -1,0 +1,81 @@
+"""A glance at a data set before any of it is read: how many images it has, and how large they are, from a sample."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from unmask.config.data import DataConfig
+from unmask.data.headers import scan
+from unmask.data.load import Dataset
+from unmask.data.sources.folder import list_images
+from unmask.data.sources.read import read_source
+from unmask.data.sources.samples import Fields
+from unmask.data.sources.shard_files import expand, find_shards, is_shards
+from unmask.data.sources.shards import read_shards
+from unmask.data.sources.source import Source
+from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
+from unmask.errors import UserError
+
+LOOKED_AT = 64
+"""Images whose size is looked at, spread evenly over the data set."""
+SHARDS = 4
+"""Shards that are listed, spread evenly."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """How much there is, and how large."""
+
+    images: int
+    """Of shards, an estimate by their bytes."""
+    side: int
+    """Median of the images' shorter sides, in pixels."""
+
+
+def glance(config: DataConfig, given: Dataset | Given | None = None) -> Glance:
+    """List a data set and look at the headers of a few images: the same ones every time.
+
+    Args:
+        config: names the data set.
+        given: taken instead, as in `load_data`.
+
+    Raises:
+        UserError: there is no such data set, or none of the images looked at can be read.
+    """
+    if isinstance(given, Dataset):
+        return Glance(len(given.readable), min(given.format.size))
+    source, images = _listed(config, given)
+    found = scan(source.evenly(LOOKED_AT), replace(config, image_size=None), progress=False)
+    sides = [min(header.size) for header, count in found.headers.items() for _ in range(count)]
+    if not sides:
+        raise UserError(next(iter(found.bad.values())))
+    return Glance(images, round(statistics.median(sides)))
+
+
+def _listed(config: DataConfig, given: Given | None) -> tuple[Source, int]:
+    """The images, of some shards only where there are many, and how many they are in all."""
+    if given is not None:
+        source = read_given(given, PREFIX, labels=False)
+        return source, len(source.names)
+    shards = _shards(config.data)
+    if len(shards) <= SHARDS:
+        source = read_source(config, labels=False)
+        return source, len(source.names)
+    chosen = [shards[at] for at in np.linspace(0, len(shards) - 1, SHARDS).round().astype(int)]
+    source = read_shards(chosen, labels=False, fields=Fields(config.image_field, config.label_field))
+    return source, round(len(source.names) * _bytes(shards) / max(1, _bytes(chosen)))
+
+
+def _shards(name: str) -> list[Path]:
+    """The tar files that a name stands for; none where it names anything else."""
+    if is_shards(name):
+        return expand(name)
+    path = Path(name)
+    return [] if not path.is_dir() or list_images(path).images else find_shards(path)
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
