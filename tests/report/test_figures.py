@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from unmask.report.classes import class_differences, confusion_map
+from unmask.report.confusions import Confusion
 from unmask.report.curves import (
     Curve,
     finetuning,
@@ -117,7 +118,8 @@ def test_many_classes_are_cut_to_the_largest_gains_and_losses() -> None:
 
 
 def test_confusions_are_shares_of_the_true_class() -> None:
-    figure = confusion_map([[3, 1], [0, 0]], ["a", "b"])
+    found = Confusion("x", ["a", "b"], np.array([[3.0, 1.0], [0.0, 0.0]]))
+    figure = confusion_map(found.counts, found.shares, found.classes)
     image = figure.axes[0].images[0].get_array()
     assert image is not None
     np.testing.assert_allclose(np.asarray(image), [[0.75, 0.25], [0, 0]])

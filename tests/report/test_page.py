@@ -95,6 +95,7 @@ def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) 
         "Paired differences",
         "Reconstructions",
         "Which classes gain",
+        "What is taken for what",
         "Training with labels",
         "Pretraining",
         "Ensemble gap",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from unmask.report.palette import BLUE, INK, VERMILION
 from unmask.report.svg import blank, style
@@ -36,10 +37,8 @@ def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
     return figure
 
 
-def confusion_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
+def confusion_map(counts: NDArray[np.float64], shares: NDArray[np.float64], classes: Sequence[str]) -> Figure:
     """Shares of each true class (row) by predicted class (column); counts are written in where there is room."""
-    counts = np.asarray(confusion, dtype=np.float64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     k = len(classes)
     with style():
         figure = blank(height=370)
@@ -54,7 +53,8 @@ def confusion_map(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes.set_ylabel("true")
         for i, j in np.argwhere(counts > 0) if k <= 12 else ():
             color = "#000000" if shares[i, j] > 0.55 else "#ffffff"
-            axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=color, fontsize=10)
+            text = f"{counts[i, j]:.0f}" if k > 6 else f"{counts[i, j]:.3g}"
+            axes.text(j, i, text, ha="center", va="center", color=color, fontsize=10)
     return figure
 
 

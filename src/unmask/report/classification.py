@@ -2,7 +2,7 @@
 
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Story, Table
-from unmask.report.classes import confusion_map
+from unmask.report.confusions import Confusion
 from unmask.report.curves import monitor, one_after_the_other, series, training_loss
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, percent
@@ -53,15 +53,18 @@ def _scores(run: ClassificationRun) -> Section:
 
 
 def _confusions(run: ClassificationRun) -> Section:
-    plates, tables = [], []
+    plates: list[Plate] = []
+    tables: list[Table] = []
     for split, scores in run.result.metrics.items() if run.result is not None else ():
         where = describe_split(split)
         lines = [(one.name, percent(one.recall), percent(one.precision), str(one.images)) for one in scores.per_class]
-        alt = f"Confusion matrix on {where}. Recall in per cent: " + ", ".join(f"{line[0]} {line[1]}" for line in lines)
-        caption = f"Confusions on {where}: share of each true class (row), counts written in"
-        plates.append(Plate(confusion_map(scores.confusion, [one.name for one in scores.per_class]), alt, caption))
+        confusion = Confusion.of(f"on {where}", [scores])
+        plates += confusion.plates()
         tables.append(Table(f"Classes on {where}", ("class", "recall, %", "precision, %", "images"), lines))
-    return Section("Classes", plates=plates, folds=[Fold("Recall and precision per class", tables)] if tables else [])
+        tables += confusion.tables()
+    intro = "Rows are true classes, columns predictions; color is the share of the true class, numbers are images."
+    folds = [Fold("Recall, precision and confusions as tables", tables)] if tables else []
+    return Section("What is taken for what", intro if plates else "", plates=plates, folds=folds)
 
 
 def _training(run: ClassificationRun) -> Section:

@@ -8,6 +8,7 @@ from unmask.config import JUDGED
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
+from unmask.report.confusions import confusion_section
 from unmask.report.curves import finetuning, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import look
@@ -34,6 +35,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         _differences(summary),
         reconstruction_section(run.pretrainings),
         class_section(run, summary),
+        confusion_section(run, summary),
         _training(run, summary),
         training_section(run.pretrainings),
         _ensembles(summary),

@@ -61,11 +61,8 @@ def reconstruction_section(runs: Sequence[PretrainingRun]) -> Section:
             caption = f"{run.name}, early: step {early}. {rows}"
             photographs.append(Photograph(first, _alt(run, early), caption, drawn=False))
         photographs.append(Photograph(last, _alt(run, step), f"{run.name}, step {step}. {rows}", drawn=False))
-    return Section(
-        "Reconstructions",
-        "Images of all classes, of validation where there are such, which pretraining has not seen.",
-        photographs=photographs,
-    )
+    intro = "Validation images, of all classes, that pretraining has not seen."
+    return Section("Reconstructions", intro, photographs=photographs)
 
 
 def training_section(runs: Sequence[PretrainingRun]) -> Section:

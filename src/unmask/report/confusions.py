@@ -1,0 +1,102 @@
+"""What is taken for what: mean confusion matrices as pictures, and the most confused pairs of classes in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.inference.verdict import describe_split
+from unmask.report.blocks import Fold, Plate, Section, Table
+from unmask.report.classes import confusion_map
+from unmask.report.palette import look
+from unmask.report.words import percent
+from unmask.runs.comparison_records import Summary
+from unmask.runs.contents import ComparisonRun
+from unmask.runs.records import Scores
+from unmask.wording import plural
+
+DRAWN = 200
+"""Most classes of a matrix that is drawn; of more the pairs alone are shown."""
+_WRITTEN = 20
+"""Most classes of a matrix that is written out as a table."""
+_PAIRS = 15
+_SPOKEN = 5
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Which classes were taken for which, by one training or in the mean over several."""
+
+    title: str
+    """Whose, on which images."""
+    classes: Sequence[str]
+    counts: NDArray[np.float64]
+    """Images [true, predicted]; means over trainings."""
+
+    @classmethod
+    def of(cls, title: str, scores: Sequence[Scores]) -> "Confusion":
+        """The mean over trainings that were scored on the same images."""
+        counts = np.asarray([one.confusion for one in scores], dtype=np.float64).mean(axis=0)
+        return cls(title, [one.name for one in scores[0].per_class], counts)
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Of each true class, shares of the predictions; 0 for a class without images."""
+        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+
+    def pairs(self, count: int) -> list[tuple[int, int]]:
+        """The pairs (true, predicted) that are confused most often, by share of the true class, then by images."""
+        wrong = self.counts * (1 - np.eye(len(self.classes)))
+        order = np.lexsort((-wrong.ravel(), -(self.shares * (wrong > 0)).ravel()))[:count]
+        found = [divmod(int(i), len(self.classes)) for i in order]
+        return [(true, predicted) for true, predicted in found if wrong[true, predicted] > 0]
+
+    def plates(self) -> list[Plate]:
+        """The matrix as a picture, its worst confusions in words; nothing for too many classes."""
+        if len(self.classes) > DRAWN:
+            return []
+        spoken = [
+            f"{self.classes[i]} taken for {self.classes[j]}, {percent(self.shares[i, j])} % of its images"
+            for i, j in self.pairs(_SPOKEN)
+        ]
+        worst = "; ".join(spoken) or "no image is taken for another class"
+        alt = f"Confusion matrix of {plural(len(self.classes), 'class', 'classes')}, {self.title}. Most often: {worst}."
+        return [Plate(confusion_map(self.counts, self.shares, self.classes), alt, self.title)]
+
+    def tables(self) -> list[Table]:
+        """The most confused pairs, and the matrix where it is small enough to be read."""
+        rows = [
+            (self.classes[i], self.classes[j], percent(self.shares[i, j]), _count(self.counts[i, j]))
+            for i, j in self.pairs(_PAIRS)
+        ]
+        columns = ("true class", "taken for", "% of its images", "images")
+        tables = [Table(f"Most confused pairs, {self.title}", columns, rows)] if rows else []
+        if len(self.classes) <= _WRITTEN:
+            lines = [(name, *map(_count, row)) for name, row in zip(self.classes, self.counts, strict=True)]
+            caption = f"Images of each true class (row) by predicted class (column), {self.title}"
+            tables.append(Table(caption, ("true class", *self.classes), lines, numeric=True))
+        return tables
+
+
+def confusion_section(run: ComparisonRun, summary: Summary) -> Section:
+    """The mean confusion matrix of every arm at the primary budget, on the images that the headline is about."""
+    split, budget = summary.settings.primary_split, summary.settings.primary_budget
+    found = []
+    for arm in (row.arm for row in summary.seconds):
+        own = [one for one in run.trials if (one.arm, one.budget) == (arm, budget) and str(split) in one.metrics]
+        if own:
+            title = f"{look(arm).title}, mean of {plural(len(own), 'training')}"
+            found.append(Confusion.of(title, [one.metrics[str(split)] for one in own]))
+    intro = (
+        f"On {describe_split(str(split))}, {plural(budget, 'label')} per class. Rows are true classes, columns "
+        "predictions; color is the share of the true class, numbers are images, in the mean over label draws."
+    )
+    plates = [plate for one in found for plate in one.plates()]
+    tables = [table for one in found for table in one.tables()]
+    folds = [Fold("Confusions of every arm as tables", tables)] if tables else []
+    return Section("What is taken for what", intro, plates=plates, folds=folds)
+
+
+def _count(images: float) -> str:
+    return f"{images:.1f}".removesuffix(".0")
