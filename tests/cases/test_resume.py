@@ -65,11 +65,11 @@ def test_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
 @pytest.mark.case("a checkpoint could be saved, but not loaded with weights_only=True")
 def test_a_checkpoint_has_plain_types_only(tmp_path: Path) -> None:
     """Tensors and JSON in safetensors: nothing to unpickle."""
-    found = newest(pretrain(CONFIG, tmp_path / "run", progress=False))
+    found = newest(pretrain(CONFIG, tmp_path / "run", progress=False)).found
     assert found is not None
-    assert all(isinstance(tensor, torch.Tensor) for tensor in found[1].values())
-    assert found[2]["step"] == 2
-    assert found[0].suffix == ".safetensors"
+    assert all(isinstance(tensor, torch.Tensor) for tensor in found.tensors.values())
+    assert found.header.step == 2
+    assert found.path.suffix == ".safetensors"
 
 
 @pytest.mark.case("a weights file given to resume was a KeyError")

@@ -168,9 +168,9 @@ def test_one_process_of_a_launcher(
         assert a.keys() == b.keys()
         for key, value in a.items():
             assert b[key] == (pytest.approx(value, rel=5e-3, abs=1e-5) if isinstance(value, float) else value), key
-    found = newest(folder / name)
+    found = newest(folder / name).found
     assert found is not None
-    assert found[2]["processes"] == 1
+    assert found.header.processes == 1
 
 
 def test_the_script_trains_what_the_tests_expect(trainings: ModuleType, folders: tuple[Path, Path]) -> None:

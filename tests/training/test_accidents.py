@@ -58,9 +58,10 @@ def test_all_end_and_the_resumed_run_is_the_one_never_stopped(
     ended = forks.run(SCRIPT, "command", stage, ["--out", str(again), "--resume"])
     assert ended.codes == [0, 0], ended.said
     runs = whole(stage), again
-    (_, one, first), (_, two, second) = (newest(run) or pytest.fail("no checkpoint") for run in runs)
-    assert first["step"] == second["step"] == 7
-    assert first["processes"] == second["processes"] == 2
+    first, second = (newest(run).found or pytest.fail("no checkpoint") for run in runs)
+    one, two = first.tensors, second.tensors
+    assert first.header.step == second.header.step == 7
+    assert first.header.processes == second.header.processes == 2
     for a, b in ((one, two), tuple(load_tensors(run / "encoder.safetensors")[0] for run in runs)):
         assert a.keys() == b.keys()
         assert [name for name, tensor in a.items() if not torch.equal(tensor, b[name])] == []
@@ -75,8 +76,9 @@ def test_a_sharded_run_goes_on_whole_in_one_process(forks: Forks, whole: Callabl
     assert ended.codes == [0], ended.said
     assert any("was trained by 2 processes and goes on with 1" in line for line in ended.lines)
     runs = whole("sharded"), tmp_path / "run"
-    (_, one, _), (_, two, header) = (newest(run) or pytest.fail("no checkpoint") for run in runs)
-    assert header["processes"] == 1
+    first, second = (newest(run).found or pytest.fail("no checkpoint") for run in runs)
+    one, two = first.tensors, second.tensors
+    assert second.header.processes == 1
     assert one.keys() == two.keys()
     for name in (name for name in one if not name.startswith("optimizer/")):
         torch.testing.assert_close(two[name], one[name], rtol=2e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")

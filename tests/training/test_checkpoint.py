@@ -3,13 +3,16 @@
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from unmask.config import to_json
 from unmask.errors import UserError
 from unmask.training.checkpoint import (
+    CheckpointHeader,
     checkpoint_path,
     collect_state,
     load_tensors,
@@ -18,6 +21,12 @@ from unmask.training.checkpoint import (
     restore_state,
     save_tensors,
 )
+
+
+def header(step: int) -> dict[str, Any]:
+    """Of a run by one process in its only phase."""
+    fields = {"step": step, "phase": "all", "phase_step": step, "ended": False, "batch_size": 4, "processes": 1}
+    return to_json(CheckpointHeader(**fields, seconds=1.0))
 
 
 def _trained(seed: int, steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -92,15 +101,16 @@ def test_weights_get_the_permissions_of_the_umask(tmp_path: Path) -> None:
 
 @pytest.mark.case("a kill while saving left half a file")
 def test_a_cut_newest_checkpoint_falls_back_aloud(tmp_path: Path) -> None:
-    """Half a file is passed over with a warning that names it."""
+    """Half a file is passed over with a line that names it."""
     for step in (1, 2):
-        save_tensors(checkpoint_path(tmp_path, step), {"x": torch.full((100,), float(step))}, {"step": step})
+        save_tensors(checkpoint_path(tmp_path, step), {"x": torch.full((100,), float(step))}, header(step))
     path = checkpoint_path(tmp_path, 2)
     path.write_bytes(path.read_bytes()[:150])
-    with pytest.warns(UserWarning, match="step_00000002"):
-        found = newest(tmp_path)
-    assert found is not None
-    assert found[2] == {"step": 1}
+    known = newest(tmp_path)
+    assert known.found is not None
+    assert known.found.header.step == 1
+    (line,) = known.broken
+    assert "step_00000002" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 50, b"\x10\x00\x00\x00\x00\x00\x00\x00{}"])
@@ -128,17 +138,17 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 def test_a_cut_checkpoint_takes_no_place_of_a_whole_one(tmp_path: Path) -> None:
     """With keep=2 a second accident after the first still finds the checkpoint before it."""
     for step in (3, 6, 9, 11, 12):
-        save_tensors(checkpoint_path(tmp_path, step), {"a": torch.zeros(100)}, {"step": step})
+        save_tensors(checkpoint_path(tmp_path, step), {"a": torch.zeros(100)}, header(step))
     for cut in (3, 11):
         whole = checkpoint_path(tmp_path, cut).read_bytes()
         checkpoint_path(tmp_path, cut).write_bytes(whole[:200])
     prune(tmp_path, 2)
     assert [int(path.stem[5:]) for path in sorted((tmp_path / "checkpoints").iterdir())] == [9, 11, 12]
     checkpoint_path(tmp_path, 12).write_bytes(b"")
-    with pytest.warns(UserWarning, match="falling back"):
-        found = newest(tmp_path)
-    assert found is not None
-    assert found[2]["step"] == 9
+    known = newest(tmp_path)
+    assert known.found is not None
+    assert known.found.header.step == 9
+    assert [Path(line.split(": ")[0]).stem for line in known.broken] == ["step_00000012", "step_00000011"]
 
 
 @pytest.mark.case("a kill while saving left half a file")

@@ -100,9 +100,9 @@ def test_the_launcher_hands_sigterm_on(place: Path, launch: Callable[..., Progra
     assert len(lines) == 1, launched.err
     step = re.search(r"stopped by SIGTERM, saved at step (\d+); go on with --resume", lines[0])
     assert step is not None, launched.err
-    found = newest(run)
+    found = newest(run).found
     assert found is not None
-    assert found[2]["step"] == int(step[1])
+    assert found.header.step == int(step[1])
 
 
 def test_the_launcher_starts_a_killed_run_again(place: Path, launch: Callable[..., Program]) -> None:

@@ -59,8 +59,9 @@ both_ways = pytest.mark.parametrize("way", ["plain", "sharded"])
 def test_two_processes_train_what_one_trains(train: Train, way: str, run: str) -> None:
     """Weights, BatchNorm's statistics and averages after all steps, and every logged number, up to rounding."""
     folders = train("one", run), train(way, run)
-    (_, one, _), (_, two, header) = (newest(folder) or pytest.fail("no checkpoint") for folder in folders)
-    assert header["processes"] == 2
+    first, second = (newest(folder).found or pytest.fail("no checkpoint") for folder in folders)
+    one, two = first.tensors, second.tensors
+    assert second.header.processes == 2
     names = [name for name in one if not name.startswith("optimizer/")]
     assert set(one) == set(two)
     for name in names:

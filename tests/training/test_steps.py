@@ -69,7 +69,15 @@ def test_the_scale_of_fp16_is_kept(tmp_path: Any) -> None:
 
     (tmp_path / "checkpoints").mkdir()
     module = nn.Linear(2, 2)
-    keeper(512.0).save(3, {"network": module}, torch.optim.AdamW(module.parameters()))
+    keeper(512.0).save(
+        3,
+        {"network": module},
+        torch.optim.AdamW(module.parameters()),
+        phase="all",
+        phase_step=3,
+        ended=False,
+        seconds=1.0,
+    )
     other = keeper(65536.0)
     found = other.newest()
     assert found is not None

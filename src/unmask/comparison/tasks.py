@@ -24,6 +24,7 @@ from unmask.runs.comparison_records import TuningResult
 from unmask.runs.layout import ENCODER_FILE, GIVEN_PRETRAININGS, NETWORKS, PRETRAININGS, TRIALS, TUNING, Files
 from unmask.runs.read import read_record
 from unmask.stages.pretrain import pretrain
+from unmask.training.checkpoint import is_whole
 
 _PRETRAININGS: dict[Start, Files] = {"mrp": PRETRAININGS, "given_mrp": GIVEN_PRETRAININGS}
 """The pretrainings of each start."""
@@ -56,7 +57,7 @@ class Work:
             init = self.config.given if start == "given_mrp" else None
             for index, folder in enumerate(folders):
                 used = self.config.design == "crossed" or index < self.config.draws
-                if used and not (folder / ENCODER_FILE).exists():
+                if used and not is_whole(folder / ENCODER_FILE):
                     tasks.append((_pretrain, (_pretraining(self.config, index, init), folder)))
         return tasks
 

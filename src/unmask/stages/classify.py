@@ -16,6 +16,7 @@ from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
+from unmask.training.checkpoint import is_whole
 from unmask.training.open_run import OpenRun, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
@@ -79,7 +80,7 @@ def _classify(
         stage = Supervised(opened.config, opened.data, setup)
         origin = on_main(lambda: origin_notes(config.init, opened.data))
         resumed = opened.claim()
-        if resumed and on_main(lambda: (out / RESULT_FILE).exists()):
+        if resumed and on_main(lambda: (out / RESULT_FILE).exists() and is_whole(out / ENCODER_FILE)):
             return out
         notes = [*opened.data.notes, *origin, *stage.start.notes, *stage.run.notes]
         opened.tell(notes)

@@ -26,6 +26,7 @@ from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
+from unmask.training.checkpoint import is_whole
 from unmask.training.open_run import open_run
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
@@ -71,7 +72,7 @@ def pretrain(
     with open_run(config, out, dataset, labels=False, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Pretraining(opened.config, out, opened.data, setup)
         resumed = opened.claim()
-        if resumed and on_main(lambda: (out / ENCODER_FILE).exists()):
+        if resumed and on_main(lambda: is_whole(out / ENCODER_FILE)):
             return out
         opened.tell(stage.notes)
         with stage.run.tracked(opened.config):
@@ -113,7 +114,8 @@ class Pretraining:
         """Train from the newest checkpoint, or from the start, to the end; then export the encoder."""
         config, plan, start = self.config, self.run.plan, 0
         if resume:
-            start = int(self.run.resume().get("step", 0))
+            header = self.run.resume()
+            start = 0 if header is None else header.step
             # the look before the first step is taken again too
             on_main(lambda: rewind_metrics(self.out, start or -1))
         on_main(self._describe)

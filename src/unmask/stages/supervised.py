@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.batchnorm import reestimate_batchnorm
-from unmask.config import ClassifyConfig, from_json, to_json
+from unmask.config import ClassifyConfig
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.distributed import fail_together, on_main, world_size
@@ -22,6 +22,7 @@ from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.supervised_loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
+from unmask.training.checkpoint import CheckpointHeader
 from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
@@ -94,7 +95,7 @@ class Supervised:
         run, frozen = self.run, self.config.recipe.encoder_lr_scale == 0
         if frozen and not self.start.keeps_statistics:
             self._reestimate(run.network, self.data.pretrain)
-        self._remember(run.resume() if resume else {})
+        self._remember(run.resume() if resume else None)
         run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
         for phase in self._phases():
             run.fit(self.images, phase, self)
@@ -145,10 +146,11 @@ class Supervised:
         with whole(network), self.run.engine.autocast():
             reestimate_batchnorm(network, images)
 
-    def _remember(self, facts: dict[str, Any]) -> None:
+    def _remember(self, header: CheckpointHeader | None) -> None:
         """Take over what a checkpoint tells of the training so far; metrics.jsonl then says the same."""
-        self.history = [from_json(TrainingRow, row) for row in facts.get("history", [])]
-        self.stopping.best, self.stopping.waited = facts.get("best", (-1.0, 0))
+        if header is not None:
+            self.history = list(header.history)
+            self.stopping.best, self.stopping.waited = header.best
         folder = self.run.setup.folder
         if folder is not None:
             on_main(lambda: rewrite_metrics(folder, self.history))
@@ -187,7 +189,7 @@ class Supervised:
 
     def facts(self) -> dict[str, Any]:
         """History and early stopping."""
-        return {"history": to_json(self.history), "best": [self.stopping.best, self.stopping.waited]}
+        return {"history": tuple(self.history), "best": (self.stopping.best, self.stopping.waited)}
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,67 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from unmask.config import from_json
+from unmask.config.serialize import require_complete
+from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import CHECKPOINTS
+from unmask.runs.metrics import TrainingRow
 from unmask.training.sharding import placed, placed_state
 
 _DIGEST = "digest"
-"""Entry of the header: `digest_of` the tensors."""
+"""Entry of the header: `digest_of` the tensors and the rest of the header."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's state per element. Its memory layout must match the parameter's, or the fused step refuses it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointHeader:
+    """What a checkpoint tells beside its tensors."""
+
+    step: int
+    """Steps done, over all phases."""
+    phase: str
+    phase_step: int
+    """Steps done in that phase."""
+    ended: bool
+    """Whether the phase had ended before its last step."""
+    batch_size: int
+    """Images of one step, over all processes."""
+    processes: int
+    seconds: float
+    """Spent on training so far."""
+    scaler: dict[str, int | float] | None = None
+    """State of the loss scaling of fp16."""
+    history: tuple[TrainingRow, ...] = ()
+    """Of a classifier."""
+    best: tuple[float, int] = (-1.0, 0)
+    """Best validation accuracy, and looks since."""
+
+    def __post_init__(self) -> None:
+        for name in ("step", "phase_step"):
+            require_at_least(name, getattr(self, name), 0)
+        require_at_least("processes", self.processes, 1)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that was read."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    header: CheckpointHeader
+
+
+@dataclass(frozen=True)
+class Newest:
+    """What of a run's checkpoints can be used."""
+
+    found: Checkpoint | None
+    """The newest that loads."""
+    broken: list[str] = field(default_factory=list)
+    """Why those that are newer do not."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -32,7 +84,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         try:
-            written = {**header, _DIGEST: digest_of(plain)}
+            written = {**header, _DIGEST: digest_of(plain, header)}
             save_file(plain, str(temporary), metadata={"unmask": json.dumps(written)})
         except SafetensorError as error:  # how safetensors tells of a full disk
             raise OSError(f"{path}: cannot be written ({error})") from error
@@ -42,7 +94,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote; a file by another program has an empty header.
 
     Raises:
-        UserError: the file is missing, cut short, not safetensors, or its tensors are not those that were written.
+        UserError: the file is missing, cut short, not safetensors, or its contents are not those that were written.
     """
     try:
         with safe_open(str(path), framework="pt") as stream:
@@ -50,8 +102,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if not isinstance(header, dict):
                 raise ValueError("its header is not an object")
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        if header.pop(_DIGEST, digest := digest_of(tensors)) != digest:
-            raise ValueError("its tensors are not those that were written: the file was damaged or changed")
+        if header and header.pop(_DIGEST, None) != digest_of(tensors, header):
+            raise ValueError("its contents are not those that were written: the file was damaged or changed")
         return tensors, header
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -59,9 +111,18 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
 
 
-def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256, in hexadecimal, of the names, types, shapes and bytes of tensors, in the order of their names."""
-    digest = hashlib.sha256()
+def is_whole(path: Path) -> bool:
+    """Whether a file that `save_tensors` wrote is there with all of its contents."""
+    try:
+        load_tensors(path)
+    except UserError:
+        return False
+    return True
+
+
+def digest_of(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """SHA-256, in hexadecimal, of a header and of the names, types, shapes and bytes of tensors, in order of names."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
@@ -121,11 +182,19 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
-    """The newest checkpoint that loads. An unreadable newer one is skipped with a warning."""
+def newest(folder: Path) -> Newest:
+    """The newest checkpoint that loads, with a line for each newer one that does not."""
+    broken: list[str] = []
     for path in CHECKPOINTS.found(folder)[::-1]:
         try:
-            return path, *load_tensors(path)
+            tensors, header = load_tensors(path)
+            return Newest(Checkpoint(path, tensors, _read_header(header, path)), broken)
         except UserError as error:
-            warnings.warn(f"{error}; falling back to the checkpoint before it", stacklevel=2)
-    return None
+            broken.append(str(error))
+    return Newest(None, broken)
+
+
+def _read_header(header: Mapping[str, Any], path: Path) -> CheckpointHeader:
+    read = from_json(CheckpointHeader, header, f"{path}: ")
+    require_complete(header, read, f"{path}: ")
+    return read

@@ -8,15 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
+from unmask.config import to_json
 from unmask.distributed import fail_together, on_main
 from unmask.errors import PreemptionError, UserError
 from unmask.runs.metrics import Row, append_metrics
-from unmask.training.checkpoint import checkpoint_path, collect_state, newest, prune, save_tensors
+from unmask.training.checkpoint import (
+    Checkpoint,
+    CheckpointHeader,
+    checkpoint_path,
+    collect_state,
+    newest,
+    prune,
+    save_tensors,
+)
 from unmask.training.sharding import gathered_by_main
 from unmask.training.tracking import track
+from unmask.wording import printable
 
 
 @dataclass(frozen=True)
@@ -38,50 +48,70 @@ class Keeper:
                 track(self.engine, row, row.step if tracked is None else tracked)
 
     def save(
-        self, done: int, modules: Mapping[str, nn.Module], optimizer: Any, *, header: Any = None, more: Any = None
+        self, done: int, modules: Mapping[str, nn.Module], optimizer: Any, *, more: Any = None, **facts: Any
     ) -> None:
-        """Write the checkpoint of a step. `header` is plain JSON, `more` further tensors by name."""
+        """Write the checkpoint of a step. `more` are further tensors by name, `facts` fields of its header."""
         further = ((f"more/{name}", tensor) for name, tensor in (more or {}).items())
         tensors = gathered_by_main(self.engine, chain(collect_state(modules, optimizer), further))
         with fail_together():
             if self.engine.is_main_process:
-                facts = {"step": done, "processes": self.engine.num_processes, "batch_size": self.batch_size}
-                if self.engine.scaler is not None:  # fp16: without its scale the first steps after a resume overflow
-                    facts["scaler"] = self.engine.scaler.state_dict()
-                save_tensors(checkpoint_path(self.folder, done), tensors, facts | (header or {}))
+                header = CheckpointHeader(
+                    step=done,
+                    processes=self.engine.num_processes,
+                    batch_size=self.batch_size,
+                    # fp16: without its scale the first steps after a resume overflow
+                    scaler=None if self.engine.scaler is None else self.engine.scaler.state_dict(),
+                    **facts,
+                )
+                save_tensors(checkpoint_path(self.folder, done), tensors, to_json(header))
                 prune(self.folder, self.keep)
 
-    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and header of the newest checkpoint that loads, the same in every process; None without any.
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that loads, the same in every process; None without any. What is passed over is said.
 
         Raises:
             UserError: it was written with batches of another size, because another number of processes shared them.
         """
-        found = on_main(lambda: newest(self.folder))
+        known = on_main(lambda: newest(self.folder))
+        found = known.found
+        for line in known.broken:
+            self._tell(f"{line}; {_where(found)}")
         if found is None:
+            if not known.broken:
+                self._tell(f"{self.folder}: has no checkpoint yet; {_where(found)}")
             return None
-        _, tensors, header = found
-        before, now = int(header.get("processes", 1)), self.engine.num_processes
+        header = found.header
+        before, now = header.processes, self.engine.num_processes
         with fail_together():
-            if header.get("batch_size", self.batch_size) != self.batch_size:
+            if header.batch_size != self.batch_size:
                 raise UserError(
                     f"{self.folder}: `resume=True` refused, {before} processes shared batches of "
-                    f"{header['batch_size']}, {now} would need batches of {self.batch_size}; start {before} processes"
+                    f"{header.batch_size}, {now} would need batches of {self.batch_size}; start {before} processes"
                 )
-        if before != now and self.engine.is_main_process:
-            tqdm.write(
-                f"note: {self.folder} was trained by {before} processes and goes on with {now}: the same images "
-                "and masks in every step, but sums in another order and other draws of dropout, so not the same bits",
-                file=sys.stderr,
+        if before != now:
+            self._tell(
+                f"{self.folder} was trained by {before} processes and goes on with {now}: the same images "
+                "and masks in every step, but sums in another order and other draws of dropout, so not the same bits"
             )
-        if self.engine.scaler is not None and "scaler" in header:
-            self.engine.scaler.load_state_dict(header["scaler"])
-        return tensors, header
+        if self.engine.scaler is not None and header.scaler is not None:
+            self.engine.scaler.load_state_dict(header.scaler)
+        return found
+
+    def _tell(self, line: str) -> None:
+        if self.engine.is_main_process:
+            tqdm.write(printable(f"note: {line}"), file=sys.stderr)
 
     def stop(self, done: int) -> None:
         """End a run that SIGTERM asked to end, after it was saved: one process says so."""
         with fail_together():
             raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with `resume=True`")
+
+
+def _where(found: Checkpoint | None) -> str:
+    """Where a run goes on, in words."""
+    if found is None:
+        return "beginning at step 0 again"
+    return f"falling back to the checkpoint before it, of step {found.header.step}"
 
 
 def due(done: int, interval: float) -> bool:

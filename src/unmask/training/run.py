@@ -24,7 +24,7 @@ from unmask.errors import PreemptionError, UserError
 from unmask.preemption import STOPPED, noticing
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import Row
-from unmask.training.checkpoint import restore_state
+from unmask.training.checkpoint import Checkpoint, CheckpointHeader, restore_state
 from unmask.training.keeper import Keeper, due
 from unmask.training.optimizer import build_optimizer, parameter_groups, schedule, set_lr
 from unmask.training.order import training_batches
@@ -77,7 +77,7 @@ class TrainingRun(Generic[N]):
         self.notes += long_average(optimizer.ema, self.plan.total)
         folder, batch_size = setup.folder, self.plan.batch_size
         self.keeper = Keeper(self.engine, folder, setup.keep, batch_size) if folder is not None else None
-        self._checkpoint: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+        self._checkpoint: Checkpoint | None = None
         self._best: dict[str, Tensor] | None = None
         self._since = time.monotonic()
 
@@ -110,7 +110,13 @@ class TrainingRun(Generic[N]):
         self._best = {name: value.clone() for name, value in self.evaluated.state_dict().items()}
 
     def best(self) -> N:
-        """The evaluated network, in its best state where one was remembered."""
+        """The evaluated network, in its best state where one was remembered.
+
+        Raises:
+            UserError: a checkpoint was to be resumed, of a phase that the training does not have.
+        """
+        if self._checkpoint is not None:
+            raise UserError(f"{self._checkpoint.path}: phase = {self._checkpoint.header.phase!r} is none of this run")
         if self._best is not None:
             self.evaluated.load_state_dict(self._best)
         return self.evaluated
@@ -128,12 +134,13 @@ class TrainingRun(Generic[N]):
         """In the body numbers go to the engine's tracker, too, if it has one; `config` is what it tells of the run."""
         return tracked(self.engine, self.setup.folder or Path(), config)
 
-    def resume(self) -> dict[str, Any]:
-        """Find the newest checkpoint, from which `fit` then goes on. Returns its header; empty without any."""
+    def resume(self) -> CheckpointHeader | None:
+        """Find the newest checkpoint, from which `fit` then goes on. Returns its header; None without any."""
         self._checkpoint = self.keeper.newest() if self.keeper is not None else None
-        header = self._checkpoint[1] if self._checkpoint is not None else {}
-        self._since -= float(header.get("seconds", 0.0))
-        return header
+        if self._checkpoint is None:
+            return None
+        self._since -= self._checkpoint.header.seconds
+        return self._checkpoint.header
 
     def fit(self, images: ImageSet, phase: Phase, stage: TrainingStage) -> None:
         """Take the steps of a phase: all, or those that the checkpoint to resume has left.
@@ -145,7 +152,7 @@ class TrainingRun(Generic[N]):
             UserError: the loss or a gradient is not finite. Nothing is saved after it, the last good checkpoint stays.
             PreemptionError: SIGTERM came; with a folder the step then finished is saved.
         """
-        if self._checkpoint is not None and self._checkpoint[1]["phase"] != phase.name:
+        if self._checkpoint is not None and self._checkpoint.header.phase != phase.name:
             return  # the phase had ended
         self.begin(phase, len(images))
         start, ended = self._restore()
@@ -170,10 +177,17 @@ class TrainingRun(Generic[N]):
         """Take over the checkpoint to resume, if any: steps taken in its phase, and whether that had ended early."""
         if self._checkpoint is None:
             return 0, False
-        (tensors, header), self._checkpoint = self._checkpoint, None
-        best = restore_state(tensors, self._stateful(), self.optimizer)
-        self._best = placed_state(best, self.evaluated) or None
-        return int(header["phase_step"]), bool(header["ended"])
+        found, self._checkpoint = self._checkpoint, None
+        with fail_together():
+            if found.header.phase_step > self.plan.total:
+                raise UserError(f"{found.path}: phase_step = {found.header.phase_step} of {self.plan.total} steps")
+            try:
+                best = restore_state(found.tensors, self._stateful(), self.optimizer)
+                self._best = placed_state(best, self.evaluated) or None
+            except (RuntimeError, LookupError, ValueError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise UserError(f"{found.path}: is not of this network ({reason})") from None
+        return found.header.phase_step, found.header.ended
 
     def _take_steps(self, images: ImageSet, phase: Phase, stage: TrainingStage, start: int) -> None:
         log, total, shown = StepLog(scaled=phase.optimizer.precision == "fp16"), self.plan.total, time.monotonic()
@@ -260,8 +274,8 @@ class TrainingRun(Generic[N]):
 
     def _save(self, done: int, phase: Phase, stage: TrainingStage, *, ended: bool) -> None:
         assert self.keeper is not None
-        header = {"phase": phase.name, "phase_step": done, "ended": ended, "seconds": self.seconds, **stage.facts()}
-        self.keeper.save(phase.before + done, self._stateful(), self.optimizer, header=header, more=self._best)
+        facts = {"phase": phase.name, "phase_step": done, "ended": ended, "seconds": self.seconds, **stage.facts()}
+        self.keeper.save(phase.before + done, self._stateful(), self.optimizer, more=self._best, **facts)
 
     def _stop(self, done: int) -> None:
         if self.keeper is not None:

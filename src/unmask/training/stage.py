@@ -125,5 +125,5 @@ class TrainingStage(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON for checkpoints, which `TrainingRun.resume` gives back."""
+        """Fields of a checkpoint's header that are the stage's, which `TrainingRun.resume` gives back."""
         ...
