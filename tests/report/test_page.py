@@ -99,6 +99,7 @@ def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) 
         "Training with labels",
         "Pretraining",
         "Ensemble gap",
+        "What every arm cost",
         "Notes",
         "How it was run",
     ]

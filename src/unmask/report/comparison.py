@@ -9,13 +9,14 @@ from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
 from unmask.report.confusions import confusion_section
+from unmask.report.costs import cost_section
 from unmask.report.curves import finetuning, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import duration, interval_text, percent, points
+from unmask.report.words import interval_text, percent, points
 from unmask.runs.comparison_records import Difference, Mean, Summary, Verdict
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
@@ -31,7 +32,7 @@ def comparison_story(run: ComparisonRun) -> Story:
     headline = verdicts[0].sentence if verdicts else f"No verdict yet: {summary.notes[-1]}"
     sections = [
         _efficiency(summary),
-        _arms(run, summary),
+        _arms(summary),
         _differences(summary),
         reconstruction_section(run.pretrainings),
         class_section(run, summary),
@@ -39,6 +40,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         _training(run, summary),
         training_section(run.pretrainings),
         _ensembles(summary),
+        cost_section(run, summary),
         notes_section(run, summary.notes),
         settings_section(run),
     ]
@@ -110,7 +112,7 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -
     return "; ".join(parts) + " labels per class."
 
 
-def _arms(run: ComparisonRun, summary: Summary) -> Section:
+def _arms(summary: Summary) -> Section:
     arms, budgets, splits = _arm_names(summary), summary.settings.budgets, splits_of(summary)
     tables = [_score_table(summary, arms, budgets, split, "accuracy") for split in splits]
     others = [
@@ -119,33 +121,13 @@ def _arms(run: ComparisonRun, summary: Summary) -> Section:
         for metric, name in _METRIC_NAMES.items()
     ]
     folds = [Fold("Balanced accuracy, macro-F1 and AUROC", [table for table in others if table.rows])]
-    return Section("Every arm", tables=[_arm_table(run, summary), *tables], folds=folds)
+    return Section("Every arm", tables=[_arm_table(summary), *tables], folds=folds)
 
 
-def _arm_table(run: ComparisonRun, summary: Summary) -> Table:
-    """What each arm is, and what it cost."""
-    rows = [
-        (look(row.arm).title, row.arm, look(row.arm).meaning, str(row.trials), duration(row.seconds))
-        for row in summary.seconds
-    ]
-    costs = [one.environment.seconds for one in run.pretrainings if one.environment is not None]
-    total = [cost for cost in costs if cost is not None]
-    if total:
-        rows.append(
-            ("Pretraining itself", "", "shared by the arms that start from it", str(len(total)), duration(sum(total)))
-        )
-    tuning = [trial.seconds for trial in run.tuning]
-    if tuning:
-        rows.append(
-            (
-                "Tuning of the scratch recipes",
-                "",
-                "tuning trials on label draws of their own",
-                str(len(tuning)),
-                duration(sum(tuning)),
-            )
-        )
-    return Table("The arms, and the time spent on each", ("arm", "name", "what it is", "trainings", "time"), rows)
+def _arm_table(summary: Summary) -> Table:
+    """What each arm is."""
+    rows = [(look(row.arm).title, row.arm, look(row.arm).meaning, str(row.trials)) for row in summary.seconds]
+    return Table("The arms", ("arm", "name", "what it is", "trainings"), rows)
 
 
 def _score_table(

@@ -1,0 +1,101 @@
+"""What every arm cost: its own trainings, and its share of what it has in common with others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from unmask.config import ARMS
+from unmask.report.blocks import Plate, Section, Swatch, Table
+from unmask.report.palette import BLUE, GRAY, ORANGE, look
+from unmask.report.svg import blank, style
+from unmask.report.words import duration
+from unmask.runs.comparison_records import Summary
+from unmask.runs.contents import ComparisonRun, PretrainingRun
+from unmask.runs.layout import GIVEN_PRETRAININGS
+
+_PARTS = (("own trainings", BLUE), ("share of pretraining", ORANGE), ("share of tuning", GRAY))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that one arm took, in all its trainings together."""
+
+    arm: str
+    trainings: int
+    own: float
+    pretraining: float
+    """The time of the pretrainings that it starts from, divided by the arms that do."""
+    tuning: float
+    """The time of the tuning trials, divided by the arms whose recipe they chose."""
+
+    @property
+    def total(self) -> float:
+        """Of all three."""
+        return self.own + self.pretraining + self.tuning
+
+
+def costs_of(run: ComparisonRun, summary: Summary) -> list[Cost]:
+    """The cost of every arm; over all arms they add up to the time that trainings took."""
+    arms = [row.arm for row in summary.seconds if row.arm in ARMS]
+    starts = {start: [arm for arm in arms if ARMS[arm].start == start] for start in ("mrp", "given_mrp")}
+    tuned = [arm for arm in arms if ARMS[arm].is_tuned]
+    spent = {start: _seconds(run.pretrainings, given=start == "given_mrp") for start in starts}
+    shares = {arm: spent[start] / len(sharing) for start, sharing in starts.items() for arm in sharing}
+    tuning = sum(one.seconds for one in run.tuning)
+    return [
+        Cost(
+            row.arm, row.trials, row.seconds, shares.get(row.arm, 0.0), tuning / len(tuned) if row.arm in tuned else 0.0
+        )
+        for row in summary.seconds
+    ]
+
+
+def cost_section(run: ComparisonRun, summary: Summary) -> Section:
+    """A bar and a row for every arm."""
+    costs = costs_of(run, summary)
+    rows = [
+        (look(one.arm).title, str(one.trainings), *map(duration, (one.own, one.pretraining, one.tuning, one.total)))
+        for one in costs
+    ]
+    columns = ("arm", "trainings", *(name for name, _ in _PARTS), "together")
+    alt = "Time of every arm: " + "; ".join(f"{row[0]} {row[-1]}" for row in rows)
+    legend = [Swatch(name, color) for name, color in _PARTS]
+    intro = (
+        "Time in trainings, added up over processes. Arms that start from the same pretraining share its time equally, "
+        "and so do arms whose recipe was chosen by the same tuning trials."
+    )
+    plates = [Plate(cost_bars(costs), alt, "Time of every arm")] if costs else []
+    table = Table("What every arm cost", columns, rows, numeric=True)
+    return Section("What every arm cost", intro, legend, plates, tables=[table] if rows else [])
+
+
+def cost_bars(costs: Sequence[Cost]) -> Figure:
+    """A bar per arm: own trainings, share of pretraining, share of tuning."""
+    unit, name = _unit(max((one.total for one in costs), default=0.0))
+    with style():
+        figure = blank(height=70 + 26 * len(costs))
+        axes = figure.add_subplot()
+        for y, one in enumerate(costs):
+            left = 0.0
+            for seconds, (_, color) in zip((one.own, one.pretraining, one.tuning), _PARTS, strict=True):
+                axes.barh(y, seconds / unit, left=left / unit, color=color, height=0.62)
+                left += seconds
+        axes.set_yticks(range(len(costs)), [look(one.arm).title for one in costs])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(costs) - 0.5, -0.5)
+        axes.set_xlabel(name)
+        axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
+    return figure
+
+
+def _seconds(pretrainings: Sequence[PretrainingRun], *, given: bool) -> float:
+    """Time of the pretrainings that began from the given weights, or of all others."""
+    folder = GIVEN_PRETRAININGS.pattern.partition("/")[0]
+    own = [run.environment for run in pretrainings if (run.folder.parent.name == folder) == given]
+    return sum(one.seconds for one in own if one is not None and one.seconds is not None)
+
+
+def _unit(longest: float) -> tuple[float, str]:
+    """Seconds of the unit in which the longest time is easy to read, and its name."""
+    return (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 120 else (1.0, "seconds")
