@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -131,3 +132,20 @@ def test_on_a_gpu_no_process_group_is_looked_for_without_a_launcher() -> None:
     place = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
     ended = subprocess.run([sys.executable, "-c", script], env=place, capture_output=True, text=True, check=False)
     assert (ended.stdout.strip(), ended.returncode) == ("cuda", 0), ended.stderr
+
+
+@pytest.mark.parametrize(("rank", "number", "code"), [(0, signal.SIGTERM, 143), (1, signal.SIGINT, 130)])
+def test_who_waits_for_the_others_says_so_and_can_be_ended(
+    rank: int, number: signal.Signals, code: int, place: Path
+) -> None:
+    """A process whose peer never comes: a line after seconds, and both signals end it at once, the folder untouched."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    command = [sys.executable, "-m", "unmask", "pretrain", "--data", "my/images", "--out", "waits", *SMALL]
+    facts = {"WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    alone = Program(command, place, **facts)
+    alone.until(lambda: True if "waiting for the other processes" in alone.err else None)
+    alone.process.send_signal(number)
+    assert alone.end() == code, alone.err
+    assert "Traceback" not in alone.err
+    assert not (place / "waits").exists()

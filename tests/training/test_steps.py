@@ -105,6 +105,7 @@ def test_several_processes_of_an_old_torch_are_refused(monkeypatch: pytest.Monke
     """One process may have it."""
     monkeypatch.setattr(torch, "__version__", "2.7.1+cu126")
     build_engine("no", several=True)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"several processes need torch 2\.9 or newer, this is 2\.7\.1"):
         build_engine("no", several=True)

@@ -14,7 +14,14 @@ from torch.torch_version import TorchVersion
 from unmask.distributed import connected
 from unmask.errors import UserError
 from unmask.runs.layout import TRACKERS
-from unmask.training.launch import connect_anew, leave, peers_may_connect, require_one_process, started_processes
+from unmask.training.launch import (
+    leave,
+    meet,
+    peers_may_connect,
+    require_one_process,
+    require_whole_launch,
+    started_processes,
+)
 from unmask.training.sharding import hidden_from_accelerate, told_to_shard
 from unmask.training.tracking import require_tracker
 
@@ -41,6 +48,7 @@ def build_engine(
             Megatron; or the tracker is not installed; or the processes do not reach each other.
     """
     require_tracker(tracker)
+    require_whole_launch()
     if not several:
         require_one_process("this")
     _require_torch()
@@ -52,7 +60,7 @@ def build_engine(
     backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() and "LOCAL_RANK" in os.environ else None
     told_to_shard()
     with peers_may_connect(), hidden_from_accelerate():
-        connect_anew(backend or "gloo", _PATIENCE)
+        meet(backend or "gloo", _PATIENCE)
         engine = Accelerator(
             mixed_precision=precision,
             cpu=started_processes() > 1 and not gpu,

@@ -3,16 +3,19 @@
 import gc
 import multiprocessing
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
 
 from unmask.distributed import connected, world_size
 from unmask.errors import UserError
 
+_SILENT = 30.0
+"""Seconds between two lines of a process that waits for others; the first comes after 10."""
 UNGUARDED = 77
 """Exit code of a worker process that came to a run while it imported the script that started it."""
 
@@ -26,17 +29,70 @@ def require_main_guard() -> None:
         raise SystemExit(UNGUARDED)
 
 
-def connect_anew(backend: str, patience: timedelta) -> None:
-    """Connect processes that a launcher started anew (`torchrun --max-restarts`); the first time the engine does it.
+def meet(backend: str, patience: timedelta) -> None:
+    """Wait until all processes that the launcher started are there, and connect them; nothing without a launcher.
 
-    They meet in the store where the ended ones met, whose addresses still stand there: keep apart from those.
+    Torch would wait in one call, silently, deaf to Ctrl-C and SIGTERM. Processes that a launcher started anew
+    (`torchrun --max-restarts`) meet in the store where the ended ones met: they keep apart from those addresses.
+
+    Raises:
+        UserError: they do not come within `patience`.
     """
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    if attempt == "0" or dist.is_initialized():
+    world = started_processes()
+    if world == 1 or dist.is_initialized():
         return
-    store, rank, world = next(rendezvous("env://", timeout=patience))
-    mine = dist.PrefixStore(f"attempt {attempt}", store)
+    rank, end = int(os.environ["RANK"]), time.monotonic() + patience.total_seconds()
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    mine = dist.PrefixStore(f"attempt {attempt}", _store(rank, world, end))
+    mine.set_timeout(patience)
+    mine.add("here", 1)
+    for _ in _waiting(end, lambda: f"{mine.add('here', 0)} of {world} processes are there"):
+        if mine.add("here", 0) >= world:
+            break
     dist.init_process_group(backend, store=mine, rank=rank, world_size=world, timeout=patience)
+
+
+def _store(rank: int, world: int, end: float) -> dist.TCPStore:
+    """Where the processes meet: kept by the launcher, or else by the first of them."""
+    keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    host, port, often = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=2)
+    for _ in _waiting(end, lambda: "nothing answers"):
+        try:
+            return dist.TCPStore(host, port, world, keeps, timeout=often, wait_for_workers=False, multi_tenant=True)
+        except dist.DistError:
+            if keeps:
+                raise
+    raise AssertionError("unreachable: waiting ends in an error")
+
+
+def _waiting(end: float, state: Callable[[], str]) -> Iterator[None]:
+    """Ten times a second until `end`; every half minute a line says what is waited for."""
+    told = time.monotonic() - _SILENT + 10
+    while (now := time.monotonic()) < end:
+        if now - told > _SILENT:
+            where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+            print(f"note: waiting for the other processes at {where}: {state()}", file=sys.stderr, flush=True)
+            told = now
+        yield
+        time.sleep(0.1)
+    raise UserError(f"the processes do not reach each other ({state()}): have all been started, with the same address?")
+
+
+def require_whole_launch() -> None:
+    """Raise `UserError` where the environment holds a part of what a launcher sets, as leftovers of one do."""
+    given = {name: os.environ[name] for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if os.environ.get(name)}
+    for name, value in given.items():
+        if not value.isdecimal():
+            raise UserError(f"the environment variable {name} = {value!r} is not a number; unset it")
+    missing = [name for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    alone = int(given.get("WORLD_SIZE", "1")) == 1 and "LOCAL_RANK" not in given
+    if given and missing and not alone:
+        raise UserError(
+            f"the environment variables {', '.join(given)} are set, but not {', '.join(missing)}: start the processes "
+            f"with accelerate launch or torchrun; for a single one unset {' '.join(given)}"
+        )
+    if "RANK" in given and int(given["RANK"]) >= max(1, int(given.get("WORLD_SIZE", "1"))):
+        raise UserError(f"RANK = {given['RANK']} is not below WORLD_SIZE = {given.get('WORLD_SIZE', '1')}; unset both")
 
 
 @contextmanager
