@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
+from unmask.config import ClassifyRecipe
+
 _SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 9),
     float: st.floats(-9, 9),
     bool: st.booleans(),
     str: st.text(max_size=3),
     type(None): st.none(),
+    ClassifyRecipe: st.sampled_from([ClassifyRecipe(), ClassifyRecipe(mixup=0.5, head_steps=3)]),
 }
 _OTHER_VALUES = (None, True, 3, -0.5, float("nan"), float("inf"), "x", [], {}, [1, "y"], {"z": 1}, 10**400)
 
@@ -29,7 +32,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(values_of(args[0]), values_of(args[1]), max_size=2)
     if origin is tuple:
         return st.lists(values_of(args[0]), max_size=2).map(tuple)
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and hint not in _SCALARS:
         hints = typing.get_type_hints(hint)
         return st.builds(hint, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)})
     return _SCALARS[hint]

@@ -4,6 +4,7 @@ Each of them takes a data set, whose recipe then gives all defaults as on the co
 Further keyword arguments are settings named like the flags, with underscores: `lr=1e-4`, `image_size=(64, 64)`.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,9 +21,11 @@ from unmask.data.sources.torch_dataset import Given
 from unmask.errors import UserError
 from unmask.recipes import Wish, configured, data_for_audit
 from unmask.results import Audit, Classification, Comparison, Pretraining
+from unmask.runs.kept import choose_network, is_comparison
 from unmask.stages import classify
 from unmask.stages.pretrain import pretrain as run_pretraining
 from unmask.training.step import OnStep
+from unmask.wording import printable
 
 StrPath = str | PathLike[str]
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
@@ -149,6 +152,7 @@ def audit_runs(
     runs: Sequence[StrPath],
     out: StrPath,
     *,
+    arm: str | None = None,
     data: str | DataConfig | None = None,
     config: AuditConfig | None = None,
     overwrite: bool = False,
@@ -158,8 +162,9 @@ def audit_runs(
     """Which features did trained networks capture? `unmask audit`: finished networks side by side on the same images.
 
     Args:
-        runs: folders of fine-tunings and trainings from scratch, or their .safetensors files.
+        runs: folders of fine-tunings, trainings from scratch and comparisons, or .safetensors files.
         out: folder to write: audit.json, audit.html, pictures.
+        arm: of comparisons: whose network is looked at. Default: the arm with the best validation score.
         data: where the images come from. Default: the data of the first run folder. Size and channels are those of
             the networks.
         config: how the networks are looked at.
@@ -170,11 +175,24 @@ def audit_runs(
     Raises:
         UserError: bad input, before anything is measured.
     """
-    networks = tuple(Path(run) for run in runs)
-    found = data if isinstance(data, DataConfig) else data_for_audit(data, networks)
+    folders = [Path(run) for run in runs]
+    found = data if isinstance(data, DataConfig) else data_for_audit(data, folders)
+    networks = tuple(_network(one, arm, tell=progress) for one in folders)
+    if arm is not None and list(networks) == folders:
+        raise UserError(f"arm = {arm!r} has no effect: none of the runs is a comparison")
     asked = change(AuditRun(networks=networks, data=found, audit=config or AuditConfig()), settings)
     folder = run_audit(asked.networks, asked.data, Path(out), asked.audit, overwrite=overwrite, progress=progress)
     return Audit(folder)
+
+
+def _network(run: Path, arm: str | None, *, tell: bool) -> Path:
+    """The file of a comparison's network, which is told; any other run as it is."""
+    if not is_comparison(run):
+        return run
+    chosen = choose_network(run, arm)
+    if tell:
+        print(printable(f"note: {run}: {chosen}"), file=sys.stderr)
+    return chosen.file
 
 
 def _configuration(

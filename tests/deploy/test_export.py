@@ -23,7 +23,7 @@ from torch import nn
 import tiny
 import unmask
 from unmask.cli.main import main
-from unmask.config import PretrainConfig, TargetConfig
+from unmask.config import PretrainConfig, TargetConfig, to_json
 from unmask.data.decoding.image_format import ImageFormat, Kind
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
@@ -188,7 +188,7 @@ def test_a_window_travels_in_the_graph(
     trained = read_trained(patchnet_run)
     window = replace(trained.card.format, clipped=True, value_range=(50.0, 180.0))
     windowed = replace(trained, card=replace(trained.card, format=window))
-    monkeypatch.setattr("unmask.deploy.export.read_trained", lambda run: windowed)
+    monkeypatch.setattr("unmask.deploy.export.read_trained", lambda *_: windowed)
     folder = export(patchnet_run, to, tmp_path / "out").folder
     images = _images(4).astype(np.float32)
     if to == "onnx":
@@ -284,7 +284,7 @@ def test_missing_data_can_be_replaced(cnn_run: Path, tmp_path: Path, monkeypatch
     """On another machine the run's images may be gone: any others will do for the check."""
     trained = read_trained(cnn_run)
     gone = replace(trained, data=replace(trained.data, data="gone/away", options=None))
-    monkeypatch.setattr("unmask.deploy.export.read_trained", lambda run: gone)
+    monkeypatch.setattr("unmask.deploy.export.read_trained", lambda *_: gone)
     with pytest.raises(UserError, match=r"gone/away.*`data` names others"):
         export(cnn_run, "safetensors", tmp_path / "out")
     np.save(tmp_path / "images.npy", _images(2))
@@ -361,9 +361,10 @@ def test_the_card_names_a_teacher_by_its_last_part(cnn_run: Path) -> None:
     """As the data: the folders above are nobody's business."""
     trained = read_trained(cnn_run)
     target = TargetConfig(target="frozen_teacher", teacher="/home/me/secret/teacher")
-    config = PretrainConfig(recipe=replace(PretrainConfig().recipe, target=target))
-    run = replace(trained.run, config=config, result=None)
-    page = model_card(replace(trained, run=run), "safetensors", normalized=False, license=None, difference=0.0)
+    settings = {"recipe": to_json(replace(PretrainConfig().recipe, target=target))}
+    page = model_card(
+        replace(trained, settings=settings), "safetensors", normalized=False, license=None, difference=0.0
+    )
     assert '"teacher": "teacher"' in page
     assert "secret" not in page
 

@@ -138,8 +138,8 @@ def test_scores_that_are_no_numbers_are_an_error(
 ) -> None:
     """NaN probabilities are never a result: one line names the first image, and no file is left."""
 
-    def broken(run: Path) -> Trained:
-        trained = read_trained(run)
+    def broken(run: Path, arm: str | None) -> Trained:
+        trained = read_trained(run, arm)
         for weights in trained.model.parameters():
             weights.data.fill_(torch.nan)
         return trained
@@ -254,8 +254,10 @@ def test_the_command_says_what_it_wrote(cnn_run: Path, tmp_path: Path, capsys: p
     assert f"18 images; right on {round(18 * accuracy)} of 18 labeled" in capsys.readouterr().out
 
 
-def test_a_comparison_is_no_classifier(tmp_path: Path) -> None:
-    """The message says which folders in it can be used."""
+def test_an_arm_is_of_a_comparison(cnn_run: Path, tmp_path: Path) -> None:
+    """One that is not finished has no network to use yet; what is none has no arms."""
     write_config(tmp_path, CompareConfig())
-    with pytest.raises(UserError, match="seed_0"):
+    with pytest.raises(UserError, match="not finished"):
         read_trained(tmp_path)
+    with pytest.raises(UserError, match=r"arm = 'mrp': .* has one network only"):
+        read_trained(cnn_run, "mrp")

@@ -175,7 +175,7 @@ def test_unfinished_comparisons_pair_what_is_there() -> None:
 
 def test_undefined_scores_are_left_out_and_the_result_is_json() -> None:
     one = classification_metrics(torch.eye(2), torch.tensor([0, 0]), "ab")
-    keys = {"arm": "mrp", "budget": 10, "draw": 0, "pretraining": 0, "seconds": 2.0}
+    keys = {"arm": "mrp", "budget": 10, "draw": 0, "pretraining": 0, "labeled_images": 20, "seconds": 2.0}
     trial = TrialResult(**keys, metrics={"test": one}, history=(), probe_strength=None)
     assert one.auroc is None
     assert [score.metric for score in scores_of(trial)] == ["accuracy", "balanced_accuracy", "macro_f1"]

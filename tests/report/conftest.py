@@ -127,6 +127,7 @@ def write_comparison(
                         draw=draw,
                         pretraining=pretraining,
                         metrics={s: _scores(_accuracy(arm, budget, s, draw, rng), rng) for s in SPLITS},
+                        labeled_images=3 * budget,
                         seconds=12.5,
                         history=tuple(
                             TrainingRow(phase="all", step=t, loss=2.3 * 0.985**t + 0.5, val_accuracy=t / 400)

@@ -164,6 +164,7 @@ def test_recall_of_a_class_is_paired_and_signed() -> None:
             draw=draw,
             pretraining=pretraining,
             metrics={"test": scores},
+            labeled_images=30,
             seconds=1.0,
             history=(),
             probe_strength=None,

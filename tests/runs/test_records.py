@@ -48,6 +48,7 @@ TRIALS = [
         draw=draw,
         pretraining=0 if arm == "mrp" else None,
         metrics={split: replace(SCORES, accuracy=0.5 + 0.1 * draw) for split in ("val", "test")},
+        labeled_images=6,
         seconds=2.0,
         history=(TrainingRow(step=1, loss=0.5, phase="all"),),
         probe_strength=None,

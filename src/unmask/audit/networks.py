@@ -11,8 +11,8 @@ from unmask.batchnorm import reestimate_batchnorm
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.errors import UserError
-from unmask.runs.layout import COMPARISON, CONFIG_FILE, distinct_names
-from unmask.runs.read import is_run, parse_config, read_environment
+from unmask.runs.layout import NETWORKS, distinct_names
+from unmask.runs.read import read_environment
 from unmask.weights.card import Card
 from unmask.weights.files import resolve_weights
 from unmask.weights.network import Model, build_from_card, load_model
@@ -64,16 +64,12 @@ def _facts(card: Card) -> dict[str, object]:
 
 
 def _read(path: Path, name: str) -> Weights:
-    if is_run(path) and parse_config(path / CONFIG_FILE)[0] is COMPARISON:
-        raise UserError(
-            f"{path}: a comparison keeps no fine-tuned networks; train those of interest with unmask finetune and "
-            "unmask scratch, and audit their folders"
-        )
     file = resolve_weights(path, field="audit")
     model = load_model(path, field="audit")
     if len(model.card.classes) < 2:
         raise UserError(f'{file}: an encoder without a head; fine-tune it first, with `init="{path}"`')
-    facts = read_environment(path) if path.is_dir() else None
+    run = path if path.is_dir() else path.parent.parent if path.parent.name == NETWORKS.folder else None
+    facts = read_environment(run) if run is not None else None
     return Weights(name, file, model, facts.data.fingerprint if facts is not None and facts.data else None)
 
 

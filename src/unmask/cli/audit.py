@@ -27,7 +27,9 @@ class Audit:
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, RUNS]
-    """Folders of fine-tunings and trainings from scratch, or their .safetensors files."""
+    """Folders of fine-tunings, trainings from scratch and comparisons, or .safetensors files."""
+    arm: str | None = None
+    """Of a comparison: look at the network of this arm. Default: the arm with the best validation score."""
     data: DataConfig = field(default_factory=DataConfig)
     """Default: the data of the first run folder."""
     config: AuditConfig = field(default_factory=AuditConfig)
@@ -60,7 +62,7 @@ class Audit:
     def run(self) -> int:
         """Audit and print where the page is, or the numbers."""
         flags = {"overwrite": self.overwrite, "progress": not self.quiet}
-        audit = unmask.audit_runs(self.runs, self.out, data=self.data, config=self.config, **flags)
+        audit = unmask.audit_runs(self.runs, self.out, arm=self.arm, data=self.data, config=self.config, **flags)
         print((audit.folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else printable(audit.report))
         return 0
 

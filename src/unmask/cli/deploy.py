@@ -16,7 +16,9 @@ class Images:
     """Which images a finished run is applied to, and where the table goes."""
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run folder."""
+    """Run folder of a training or of a comparison."""
+    arm: str | None = None
+    """Of a comparison: use the network of this arm. Default: the arm with the best validation score."""
     data: tuple[str, ...] = ()
     """Images: folder, manifest, .npy or .npz file, or a built-in; or one or several image files. Default: the run's own
     data."""
@@ -36,6 +38,7 @@ class Images:
         return {
             "run": self.source,
             "out": self.out,
+            "arm": self.arm,
             "data": self.data or None,
             "split": self.split,
             "on_bad_file": self.on_bad_file,
@@ -46,12 +49,12 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Images):
-    """Predict the class of images with a fine-tuned run or one from scratch.
+    """Predict the class of images with a comparison's best network, a fine-tuned run or one from scratch.
 
     Writes a row per image: path, label (where the data have any), predicted class, and the probability of each class
     (softmax, 0..1). Endings: .csv, .parquet.
 
-    Example: unmask predict runs/finetuned --data my/new_images --out predictions.csv
+    Example: unmask predict runs/answer --data my/new_images --out predictions.csv
     """
 
     def run(self) -> int:
@@ -92,7 +95,9 @@ class Export:
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run folder of pretrain, finetune or scratch."""
+    """Run folder of pretrain, finetune, scratch or compare."""
+    arm: str | None = None
+    """Of a comparison: export the network of this arm. Default: the arm with the best validation score."""
     to: Format
     """timm (timm.create_model loads it), safetensors (weights with a card), onnx (one file, any batch size), or
     torch-export (.pt2, any batch size)."""
@@ -118,6 +123,7 @@ class Export:
             self.source,
             self.to,
             self.out,
+            arm=self.arm,
             inputs=self.inputs,
             data=self.data,
             license=self.license,

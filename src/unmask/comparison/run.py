@@ -32,6 +32,7 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
 from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
+from unmask.stages.classifier import linear_heads
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import open_run
@@ -140,6 +141,8 @@ def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
             model, str(run), config.encoder, channels=channels, image_size=size, field="pretrained"
         ).notes
     given = initialize(model, config.given, config.encoder, channels=channels, image_size=size, field="given")
+    if config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
+        linear_heads(model)
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense")
     return [*notes, *given.notes]
@@ -147,7 +150,7 @@ def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:
     """Audit the kept networks; skipped if an audit exists and no trial was run."""
-    draws = [{key.arm: file for key, file in draw.items()} for draw in work.networks()]
+    draws = [{key.arm: file for key, file in draw.items()} for draw in work.audited()]
     if again or not (work.out / AUDIT_FOLDER / AUDIT_FILE).exists():
         look = AuditConfig(seed=work.config.seed)
         audit_draws(draws, work.data, work.config.data, work.out / AUDIT_FOLDER, look, progress=progress)

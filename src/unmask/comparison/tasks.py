@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unmask.comparison.kept_networks import lacking, network_files
 from unmask.comparison.plan import (
     TrialKey,
     all_trials,
@@ -85,11 +86,12 @@ class Work:
     def trials(self, chosen: dict[int, int] | None) -> list[Task]:
         """Trials to train. `chosen` None: only those that need neither a pretraining nor a choice."""
         tasks: list[Task] = []
-        networks = {key: file for draw in self.networks() for key, file in draw.items()}
+        networks = network_files(self.config, self.out)
+        again = lacking(self.out, networks)
         for key in all_trials(self.config):
-            arm, network = ARMS[key.arm], networks.get(key)
+            arm = ARMS[key.arm]
             waits = arm.is_pretrained or arm.is_tuned
-            done = TRIALS.path(self.out, key.name).exists() and (network is None or network.exists())
+            done = TRIALS.path(self.out, key.name).exists() and key not in again
             if (chosen is None and waits) or done:
                 continue
             one = trial_config(
@@ -100,13 +102,11 @@ class Work:
                 seen=images_seen(self.config, len(self.data.pretrain)),
                 classes=len(self.data.classes),
             )
-            tasks.append((run_trial, (one, key, self.out, network)))
+            tasks.append((run_trial, (one, key, self.out, networks.get(key))))
         return tasks
 
-    def networks(self) -> list[dict[TrialKey, Path]]:
-        """Files of the networks that are kept for the audit, by label draw; empty without one."""
-        if not self.config.audit:
-            return []
+    def audited(self) -> list[dict[TrialKey, Path]]:
+        """Files of the networks that the audit looks at, by label draw."""
         return [{key: NETWORKS.path(self.out, key.name) for key in draw} for draw in audited_trials(self.config)]
 
     def _tuning_files(self) -> dict[tuple[int, int, int], Path]:

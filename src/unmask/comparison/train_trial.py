@@ -7,17 +7,18 @@ from pathlib import Path
 import torch
 
 from unmask.batchnorm import reestimate_batchnorm
+from unmask.comparison.kept_networks import NetworkFile, drop_outranked
 from unmask.comparison.plan import TrialKey
 from unmask.config import ARMS, ClassifyConfig
 from unmask.data.load import Dataset
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
-from unmask.evaluate.probe import linear_probe
+from unmask.evaluate.probe import Probe, linear_probe
 from unmask.forward import pooled_features
 from unmask.runs.comparison_records import TrialResult, TuningResult
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOGITS, TRIALS
-from unmask.stages.classifier import build_classifier, labeled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset, set_head
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
@@ -25,19 +26,22 @@ from unmask.weights.card import card_of, save_weights
 from unmask.weights.start import initialize
 
 
-def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | None, data: Dataset) -> None:
+def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: NetworkFile | None, data: Dataset) -> None:
     """Train one trial; write its logits, then its scores: the JSON file comes last and means "finished".
 
-    The trained network itself is written where `network` says.
+    The trained network is written where `network` says, a probe as its encoder with the probe as its head.
     """
     started = time.monotonic()
     strength = None
     if ARMS[key.arm].frozen:
-        outcome, strength = _probe(config, data)
+        outcome, probe = _probe(config, data)
+        strength = probe.strength
+        if network is not None:
+            set_head(outcome.model, probe.weight, probe.bias)
     else:
         outcome = fit(config, data)
-        if network is not None:
-            save_weights(network, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
+    if network is not None:
+        save_weights(network.path, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
     scores = {name: values.half() for name, values in outcome.logits.items() if name != "val"}
     save_tensors(LOGITS.path(out, key.name), scores, {})
     result = TrialResult(
@@ -47,11 +51,15 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Path | 
         pretraining=key.pretraining,
         repeat=key.repeat,
         metrics=outcome.metrics,
+        labeled_images=outcome.labeled,
+        recipe=None if ARMS[key.arm].frozen else config.recipe,
         seconds=time.monotonic() - started,
         history=tuple(outcome.history),
         probe_strength=strength,
     )
     write_json(TRIALS.path(out, key.name), result)
+    if network is not None:
+        drop_outranked(out, network)
 
 
 def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
@@ -60,7 +68,7 @@ def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
     write_json(file, TuningResult(val_accuracy=outcome.metrics["val"].accuracy, seconds=outcome.seconds))
 
 
-def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, float]:
+def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
     """Logistic regression on the frozen encoder's pooled features; its strength is chosen on validation data.
 
     The accuracy of nearest neighbors on the same features stands beside it: it has nothing to choose. Public weights
@@ -93,4 +101,4 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, float]:
         nearest = float((shares.argmax(1) == labels).float().mean())
         metrics[name] = replace(classification_metrics(scores, labels, data.classes), knn_accuracy=nearest)
         logits[name] = replace(outputs, values=scores).padded(len(wanted[name]))
-    return Outcome(model, metrics, logits), probe.strength
+    return Outcome(model, metrics, logits, labeled=len(train)), probe

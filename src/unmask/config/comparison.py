@@ -60,9 +60,12 @@ class CompareConfig:
     validation, so that recipes can be tuned without looking at the test."""
 
     # What changes neither the table nor the verdicts
+    keep: Literal["none", "best", "all"] = "best"
+    """Trained networks that stay, in OUT/networks, for predict, embed, export and audit. best: of every arm the one
+    with the best validation score at the largest budget. all: of every trial. none: only what `audit` looks at."""
     audit: bool = False
-    """Keep the networks of the primary budget (OUT/networks) and look at them as unmask audit does: one network of
-    every arm and label draw, pretrainings in turn."""
+    """Look at the networks of the primary budget as unmask audit does, and keep them: one network of every arm and
+    label draw, pretrainings in turn."""
 
     chosen: RecipeChoice | None = None
     """The recipe of which the defaults are; None for a configuration made by hand."""
@@ -94,6 +97,7 @@ class CompareConfig:
         require_at_least("compute_cap", self.compute_cap, 1)
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)
+        require_choice("keep", self.keep, ("none", "best", "all"))
         require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
         if self.jobs is not None:
             require_at_least("jobs", self.jobs, 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unmask.data.load import ALL
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.tables import require_writable, write_arrays, write_table
-from unmask.deploy.trained import Trained, read_trained
+from unmask.deploy.trained import Trained, read_trained, told
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.tokens import TOKEN_MODELS
 from unmask.errors import UserError
@@ -30,16 +30,20 @@ class Embedded:
     shape: tuple[int, ...]
     """Of one image's features."""
     left_out: int
+    network: str = ""
+    """Which network of a comparison it was."""
 
     def __str__(self) -> str:
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
-        return f"{self.out}: {' x '.join(map(str, self.shape))} features of {plural(self.images, 'image')}{skipped}"
+        shape, images = " x ".join(map(str, self.shape)), plural(self.images, "image")
+        return f"{self.out}: {shape} features of {images}{skipped}{told(self.network)}"
 
 
 def embed(
     run: str | PathLike[str],
     out: str | PathLike[str],
     *,
+    arm: str | None = None,
     data: Named = None,
     split: str = ALL,
     layer: int | None = None,
@@ -51,8 +55,9 @@ def embed(
     """Write path, label (if any) and features f0, f1, ..., a row per image; or arrays features, path and label (.npz).
 
     Args:
-        run: folder of a pretraining, a fine-tuned run or one from scratch.
+        run: folder of a pretraining, a fine-tuned run, one from scratch, or a comparison.
         out: .csv, .parquet or .npz.
+        arm: of a comparison: whose network is used. Default: the arm with the best validation score.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it.
         layer: a stage of the encoder, averaged over positions, instead of the input of the head.
@@ -68,7 +73,7 @@ def embed(
     require_writable(out, (".csv", ".parquet", ".npz"), overwrite=overwrite)
     if as_map and (layer is None or out.suffix.lower() != ".npz"):
         raise UserError("map: a map is one of a stage, in a .npz file: give `layer` and `out=FILE.npz`")
-    trained = read_trained(run)
+    trained = read_trained(run, arm)
     network = None if layer is None else stage(trained, layer, as_map=as_map)
     dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
@@ -86,7 +91,7 @@ def embed(
     else:
         write_table(out, columns | {f"f{i}": features[:, i].tolist() for i in range(features.shape[1])})
     left_out = len(dataset.bad_files) + len(images) - len(features)
-    return Embedded(out, len(features), tuple(features.shape[1:]), left_out)
+    return Embedded(out, len(features), tuple(features.shape[1:]), left_out, trained.network)
 
 
 def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], Tensor]:

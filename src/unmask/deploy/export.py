@@ -12,7 +12,7 @@ from unmask.deploy.formats import FORMATS, Format
 from unmask.deploy.graphs import require_onnx, write_onnx, write_torch_export
 from unmask.deploy.hub import require_login, upload
 from unmask.deploy.modelcard import README, loading, model_card
-from unmask.deploy.trained import Trained, read_trained
+from unmask.deploy.trained import Trained, read_trained, told
 from unmask.deploy.with_timm import require_timm_alone, write_safetensors, write_timm
 from unmask.errors import UserError
 from unmask.wording import printable
@@ -27,11 +27,14 @@ class Exported:
     difference: float
     code: str
     address: str | None = None
+    network: str = ""
+    """Which network of a comparison it was."""
 
     def __str__(self) -> str:
         where = f"\nuploaded to {self.address}" if self.address else ""
         written = f"{printable(self.folder)}: {', '.join(self.files)}"
-        return f"{written}; checked on real images, within {self.difference:.1g} of the run{where}\n\n{self.code}"
+        checked = f"checked on real images, within {self.difference:.1g} of the run"
+        return f"{written}; {checked}{told(self.network)}{where}\n\n{self.code}"
 
 
 def export(
@@ -39,6 +42,7 @@ def export(
     to: Format,
     out: str | PathLike[str] | None = None,
     *,
+    arm: str | None = None,
     inputs: Literal["stored", "normalized"] = "stored",
     data: str | None = None,
     license: str | None = None,
@@ -49,9 +53,10 @@ def export(
     """Write the network of a run, its input's settings and a model card, and check them against the run.
 
     Args:
-        run: folder of pretrain, finetune or scratch.
+        run: folder of pretrain, finetune, scratch or compare.
         to: timm, safetensors, onnx or torch-export.
         out: folder. Default: export-FORMAT in the run folder.
+        arm: of a comparison: whose network is exported. Default: the arm with the best validation score.
         inputs: for graphs. stored: pixel values as in files; normalized: what the encoder sees.
         data: images for the check. Default: the run's own.
         license: of the weights, for the model card.
@@ -75,7 +80,7 @@ def export(
         require_onnx()
     if push_to_hub is not None:
         require_login(push_to_hub)
-    trained = read_trained(run)
+    trained = read_trained(run, arm)
     if to == "timm":
         require_timm_alone(trained.card)
     normalized = inputs == "normalized"
@@ -90,7 +95,9 @@ def export(
         for file in files:
             (folder / file).replace(out / file)
     address = upload(out, files, push_to_hub, public=public) if push_to_hub is not None else None
-    return Exported(out, tuple(files), difference, loading(trained, to, normalized=normalized), address)
+    return Exported(
+        out, tuple(files), difference, loading(trained, to, normalized=normalized), address, trained.network
+    )
 
 
 def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalized: bool) -> float:

@@ -3,14 +3,12 @@
 import json
 from typing import Any
 
-from unmask.config import PretrainConfig, to_json
 from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
-from unmask.deploy.trained import Trained
+from unmask.deploy.trained import Trained, bare_name
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
-from unmask.runs.contents import ClassificationRun
+from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
-from unmask.runs.records import ClassificationResult
 from unmask.wording import plural
 
 README = "README.md"
@@ -20,13 +18,11 @@ def model_card(trained: Trained, to: Format, *, normalized: bool, license: str |
     """The page as Markdown, with the header that the Hugging Face hub reads."""
     classifier = bool(trained.card.classes)
     kind = "Image classifier" if classifier else "Image encoder (pooled features)"
-    start = trained.run.config.init
-    origin = f"started from {_last(start)}" if start else "started from random weights"
     parts = [
         _header(trained, to, license),
-        f"# {trained.run.folder.resolve().name}: {trained.card.encoder.encoder}",
-        f"{kind}, {origin}, trained with unmask {_version(trained)}. Exported as {to}; on real images its output was "
-        f"within {difference:.1g} of the run's.",
+        f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
+        f"{kind}, {trained.origin}, trained with unmask {_version(trained)}. Exported as {to}; on real images its "
+        f"output was within {difference:.1g} of the run's.",
         "## Data\n\n" + _data(trained),
         "## Measured\n\n" + _measured(trained),
         "## Input\n\n" + _input(trained, to, normalized),
@@ -77,22 +73,21 @@ def _header(trained: Trained, to: Format, license: str | None) -> str:
 
 
 def _data(trained: Trained) -> str:
-    environment, result = trained.run.environment, _result(trained)
+    environment, labeled = trained.environment, trained.labeled_images
     facts = environment.data if environment is not None else None
     fingerprint = facts.fingerprint if facts is not None else "not recorded"
-    lines = [f"- data set: {_last(trained.data.data)} (fingerprint {fingerprint})"]
+    lines = [f"- data set: {bare_name(trained.data.data)} (fingerprint {fingerprint})"]
     lines += [f"- pretrained on {facts.images} images without labels"] if facts is not None and facts.images else []
-    lines += [f"- {result.labeled_images} labeled training images"] if result is not None else []
+    lines += [f"- {labeled} labeled training images"] if labeled is not None else []
     lines += [f"- classes: {', '.join(trained.card.classes)}"] if trained.card.classes else []
     return "\n".join(lines)
 
 
 def _measured(trained: Trained) -> str:
-    result = _result(trained)
-    if result is None or not result.metrics:
-        return _pretraining(trained)
+    if not trained.scores:
+        return _pretraining(trained.pretraining)
     rows = ["| images | n | accuracy | balanced accuracy | macro-F1 | AUROC |", "|---|---|---|---|---|---|"]
-    for split, scores in result.metrics.items():
+    for split, scores in trained.scores.items():
         n = sum(row.images for row in scores.per_class)
         shares = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1, scores.auroc)
         rows.append(f"| {split} | {n} | " + " | ".join(map(_percent, shares)) + " |")
@@ -101,11 +96,11 @@ def _measured(trained: Trained) -> str:
     )
 
 
-def _pretraining(trained: Trained) -> str:
-    looks, config = rows_of(ValidationRow, trained.run.metrics), trained.run.config
-    if not looks or not isinstance(config, PretrainConfig):
+def _pretraining(run: PretrainingRun | None) -> str:
+    looks = rows_of(ValidationRow, run.metrics) if run is not None else []
+    if run is None or not looks:
         return "Nothing was recorded."
-    last, baseline = looks[-1], config.recipe.target.baseline_name
+    last, baseline = looks[-1], run.config.recipe.target.baseline_name
     return (
         f"Reconstruction loss on hidden cells {last.val_loss:.4f} after {last.step} steps (predicting {baseline}: "
         f"{last.baseline:.4f}); effective rank of the features {last.effective_rank:.1f}."
@@ -130,9 +125,7 @@ def _input(trained: Trained, to: Format, normalized: bool) -> str:
 
 
 def _recipe(trained: Trained) -> dict[str, Any]:
-    config: dict[str, Any] = to_json(trained.run.config)
-    names = ("encoder", "recipe", "budget", "seed", "subset_seed")
-    return {name: _without_folders(config[name]) for name in names if name in config}
+    return {name: _without_folders(value) for name, value in trained.settings.items()}
 
 
 def _without_folders(value: Any) -> Any:
@@ -141,22 +134,13 @@ def _without_folders(value: Any) -> Any:
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_folders(item) for item in value]
-    return _last(value) if isinstance(value, str) else value
+    return bare_name(value) if isinstance(value, str) else value
 
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _last(path: str) -> str:
-    """The last path component; parent folders are private."""
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
-
-
 def _version(trained: Trained) -> str:
-    environment = trained.run.environment
+    environment = trained.environment
     return "" if environment is None else environment.packages.get("unmask") or ""
-
-
-def _result(trained: Trained) -> ClassificationResult | None:
-    return trained.run.result if isinstance(trained.run, ClassificationRun) else None

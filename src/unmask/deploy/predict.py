@@ -13,8 +13,7 @@ from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.tables import require_writable, write_table
-from unmask.deploy.trained import Trained, read_trained
-from unmask.errors import UserError
+from unmask.deploy.trained import Trained, read_trained, require_classifier, told
 from unmask.forward import Outputs, map_images
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
@@ -31,6 +30,8 @@ class Predicted:
     left_out: int
     unknown: dict[str, int] = field(default_factory=dict)
     """How many images have each label that is not a class of the run; the most frequent first."""
+    network: str = ""
+    """Which network of a comparison it was."""
 
     @property
     def accuracy(self) -> float | None:
@@ -40,7 +41,7 @@ class Predicted:
     def __str__(self) -> str:
         score = f"; right on {self.right} of {self.labeled} labeled ({self.accuracy:.1%})" if self.labeled else ""
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
-        return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}"
+        return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}{told(self.network)}"
 
     def _unknown(self) -> str:
         if not self.unknown:
@@ -54,6 +55,7 @@ def predict(
     run: str | PathLike[str],
     out: str | PathLike[str],
     *,
+    arm: str | None = None,
     data: Named = None,
     split: str = ALL,
     on_bad_file: Literal["error", "skip"] = "error",
@@ -63,8 +65,9 @@ def predict(
     """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row per image.
 
     Args:
-        run: folder of a fine-tuned run or one from scratch.
+        run: folder of a fine-tuned run, one from scratch, or a comparison.
         out: .csv or .parquet.
+        arm: of a comparison: whose network is used. Default: the arm with the best validation score.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it, e.g. "test"; then the accuracy is that of the run's result.json.
         on_bad_file: stop at an unreadable file, or leave it out.
@@ -76,9 +79,8 @@ def predict(
     """
     run, out = Path(run), Path(out)
     require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
-    trained = read_trained(run)
-    if not trained.card.classes:
-        raise UserError(f"{run}: is a pretraining and has no classifier; fine-tune it first, or use embed")
+    trained = read_trained(run, arm)
+    require_classifier(trained)
     dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)
@@ -101,6 +103,7 @@ def predict(
         labeled=len(known),
         left_out=len(dataset.bad_files) + len(images) - len(outputs.rows),
         unknown=dict(unknown.most_common()),
+        network=trained.network,
     )
 
 

@@ -1,22 +1,31 @@
 """A finished run as something to use: its network with the trained weights, and how its images were read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from unmask.config import DataConfig
+from unmask.config import ARMS, DataConfig, to_json
 from unmask.errors import UserError
-from unmask.runs.contents import TrainingRun, read_training
+from unmask.runs.contents import ClassificationRun, PretrainingRun, read_training
+from unmask.runs.kept import choose_network, is_comparison
+from unmask.runs.read import read_environment
+from unmask.runs.records import Environment, Scores
 from unmask.weights.card import Card
 from unmask.weights.network import load_model
 
+_SETTINGS = ("encoder", "recipe", "budget", "seed", "subset_seed")
+"""Fields of a training's configuration that make up its recipe."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A run of pretrain, finetune or scratch."""
+    """The network of a pretraining, a fine-tuning, a training from scratch, or one that a comparison has kept."""
 
-    run: TrainingRun
+    folder: Path
+    """Of the run."""
     model: nn.Module
     """In evaluation mode; with a classifier if `card.classes` is not empty, else it gives pooled features."""
     card: Card
@@ -24,17 +33,90 @@ class Trained:
     """The data it was trained on."""
     precision: str
     """Mixed precision of its training and evaluation."""
+    origin: str
+    """What it started from, or how a comparison made it."""
+    settings: Mapping[str, Any]
+    """How it was trained, in plain values."""
+    environment: Environment | None = None
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+    """Of a classifier, by split."""
+    labeled_images: int | None = None
+    """Training images of a classifier."""
+    pretraining: PretrainingRun | None = None
+    """The run, where it is a pretraining."""
+    network: str = ""
+    """Which network of a comparison it is, for the user; empty where there is no choice."""
 
 
-def read_trained(folder: Path) -> Trained:
+def read_trained(folder: Path, arm: str | None = None) -> Trained:
     """Read a run folder and rebuild its network.
 
+    Args:
+        folder: of the run.
+        arm: of a comparison: the arm whose network is wanted. Default: the one that is best on validation images.
+
     Raises:
-        UserError: no such folder, a comparison, an unfinished run, or weights that do not fit their own card.
+        UserError: no such folder, an unfinished run, weights that do not fit their own card; of a comparison: it has
+            kept no such network; of another run: an arm.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a finished run")
+    if is_comparison(folder):
+        return _kept(folder, arm)
+    if arm is not None:
+        raise UserError(f"arm = {arm!r}: {folder} has one network only; `arm` chooses among those of a comparison")
     run = read_training(folder)
-    found = load_model(folder)
-    precision = run.config.recipe.optimizer.precision
-    return Trained(run=run, model=found.module, card=found.card, data=run.config.data, precision=precision)
+    found, config = load_model(folder), to_json(run.config)
+    result = run.result if isinstance(run, ClassificationRun) else None
+    return Trained(
+        folder=folder,
+        model=found.module,
+        card=found.card,
+        data=run.config.data,
+        precision=run.config.recipe.optimizer.precision,
+        origin=f"started from {bare_name(run.config.init)}" if run.config.init else "started from random weights",
+        settings={name: config[name] for name in _SETTINGS if name in config},
+        environment=run.environment,
+        scores=result.metrics if result is not None else {},
+        labeled_images=result.labeled_images if result is not None else None,
+        pretraining=run if isinstance(run, PretrainingRun) else None,
+    )
+
+
+def told(network: str) -> str:
+    """A line that says which network of a comparison was used; empty where there was no choice."""
+    return f"\n{network}" if network else ""
+
+
+def bare_name(path: str) -> str:
+    """The last part of a path; the folders above are private."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
+def require_classifier(trained: Trained) -> None:
+    """Raise `UserError` for a network without a head; the message says where there is one."""
+    if trained.card.classes:
+        return
+    above = trained.folder.resolve().parent.parent
+    fix = f"the classifiers are those of its comparison, {above}" if is_comparison(above) else "fine-tune it first"
+    raise UserError(f"{trained.folder}: is a pretraining and has no classifier; {fix}, or use embed")
+
+
+def _kept(folder: Path, arm: str | None) -> Trained:
+    """A network of a comparison."""
+    chosen = choose_network(folder, arm)
+    found, config, trial = load_model(chosen.file), chosen.config, chosen.trial
+    settings = {"encoder": config.encoder, "recipe": trial.recipe, "arm": trial.arm, "budget": trial.budget}
+    return Trained(
+        folder=folder,
+        model=found.module,
+        card=found.card,
+        data=config.data,
+        precision="no" if trial.recipe is None else trial.recipe.optimizer.precision,
+        origin=f"{ARMS[trial.arm].meaning} (arm {trial.arm} of a comparison)",
+        settings=to_json({**settings, "seed": config.seed, "draw": trial.draw}),
+        environment=read_environment(folder),
+        scores=trial.metrics,
+        labeled_images=trial.labeled_images,
+        network=str(chosen),
+    )

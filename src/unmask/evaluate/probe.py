@@ -13,15 +13,22 @@ from unmask.errors import UserError
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Candidate values of C, the inverse strength of the L2 penalty."""
+ABSENT = -1e4
+"""Logit of a class that the probe never saw: finite, so that sums and exports of the network stay so."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Scores of the probe on the test images, the C that validation chose, and its accuracy there (None without)."""
+    """Scores of the probe on the test images, the C that validation chose, its accuracy there (None without), and the
+    linear layer from features to logits that gives the same probabilities."""
 
     logits: torch.Tensor
     strength: float
     val_accuracy: float | None
+    weight: torch.Tensor
+    """float64 (K, D)."""
+    bias: torch.Tensor
+    """float64 (K,); `ABSENT` for classes without a training image."""
 
 
 def linear_probe(
@@ -60,12 +67,15 @@ def linear_probe(
     x, test = scaler.transform(x), scaler.transform(_numpy(test_features))
     if val_features is None or val_labels is None:
         strength = strengths[len(strengths) // 2]
-        return Probe(_scores(_fit(x, y, strength), test, classes), strength, None)
+        model = _fit(x, y, strength)
+        return Probe(_scores(model, test, classes), strength, None, *_layer(model, scaler, classes))
     val, truth = scaler.transform(_numpy(val_features)), val_labels.cpu().numpy()
     models = [_fit(x, y, strength) for strength in strengths]
     accuracies = [float(np.mean(model.predict(val) == truth)) for model in models]
     best = int(np.argmax(accuracies))
-    return Probe(_scores(models[best], test, classes), strengths[best], accuracies[best])
+    model = models[best]
+    layer = _layer(model, scaler, classes)
+    return Probe(_scores(model, test, classes), strengths[best], accuracies[best], *layer)
 
 
 def _fit(x: NDArray[np.float64], y: NDArray[np.int64], strength: float) -> LogisticRegression:
@@ -76,6 +86,18 @@ def _scores(model: LogisticRegression, x: NDArray[np.float64], classes: int) -> 
     logits = torch.full((len(x), classes), -torch.inf, dtype=torch.float64)
     logits[:, torch.as_tensor(model.classes_)] = torch.as_tensor(model.predict_log_proba(x))
     return logits
+
+
+def _layer(model: LogisticRegression, scaler: StandardScaler, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight (K, D) and bias (K,) on features as they are: standardization is part of them."""
+    known = model.classes_
+    slopes, offsets = model.coef_, model.intercept_
+    if len(known) == 2:  # scikit-learn keeps the second class's logit alone, the first one's is 0
+        slopes, offsets = np.vstack([0 * slopes, slopes]), np.append(0.0, offsets)
+    slopes = slopes / scaler.scale_
+    weight, bias = np.zeros((classes, slopes.shape[1])), np.full(classes, ABSENT)
+    weight[known], bias[known] = slopes, offsets - slopes @ scaler.mean_
+    return torch.from_numpy(weight), torch.from_numpy(bias)
 
 
 def _numpy(features: torch.Tensor) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from unmask.config import ClassifyRecipe
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.records import Interval, Scores, Word
 
@@ -21,6 +22,10 @@ class TrialResult:
     """Which of the trainings of this arm on this draw: each has a training seed of its own."""
     metrics: dict[str, Scores]
     """By split: "val" and the test sets."""
+    labeled_images: int
+    """Training images with their labels."""
+    recipe: ClassifyRecipe | None = None
+    """Of the training; None for a probe."""
     seconds: float
     history: tuple[TrainingRow, ...]
     """Steps that were logged; empty for a probe."""

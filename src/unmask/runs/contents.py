@@ -119,8 +119,8 @@ def read_training(folder: Path) -> TrainingRun:
     run = read_run(folder)
     if isinstance(run, ComparisonRun):
         raise UserError(
-            f"{folder}: is a comparison, which keeps no network of its own; give one of its pretrainings, "
-            f"{PRETRAININGS.path(folder, 0)}, or a run of finetune or scratch"
+            f"{folder}: is a comparison, not a training; give one of its pretrainings, {PRETRAININGS.path(folder, 0)}, "
+            "or a run of finetune or scratch"
         )
     return run
 

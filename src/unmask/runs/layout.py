@@ -38,6 +38,11 @@ class Files:
         text = f"{name:08d}" if isinstance(name, int) and "step_" in self.pattern else str(name)
         return run / self.pattern.replace("*", text)
 
+    @property
+    def folder(self) -> str:
+        """The part of the pattern above the files."""
+        return self.pattern.rpartition("/")[0]
+
     def found(self, run: Path) -> list[Path]:
         """Those that are there, by name."""
         return sorted(run.glob(self.pattern))

@@ -1,6 +1,7 @@
 """An encoder with a head, with its start weights drawn, and the labeled images that it is trained on."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from unmask.config import ClassifyConfig
 from unmask.data.imageset import ImageSet
@@ -19,6 +20,31 @@ def build_classifier(config: ClassifyConfig, data: Dataset) -> nn.Module:
         num_classes=len(data.classes),
         seed=config.seed,
     )
+
+
+def linear_heads(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
+    """The layers from pooled features to logits; a distilled ViT has two, whose mean it gives.
+
+    Raises:
+        UserError: what makes logits of the features is not one linear layer.
+    """
+    found = model.get_classifier()  # type: ignore[operator]
+    heads = list(found) if isinstance(found, tuple | list) else [found]
+    if not all(isinstance(head, nn.Linear | nn.Conv2d) for head in heads):
+        raise UserError(
+            f"keep: this encoder's head is a {type(heads[0]).__name__}, which a linear probe cannot replace; "
+            '`keep="none"` keeps no network'
+        )
+    return heads
+
+
+@torch.no_grad()
+def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    """Make logits = weight (K, D) · pooled features + bias (K,); raises what `linear_heads` raises."""
+    for head in linear_heads(model):
+        head.weight.copy_(weight.view_as(head.weight))
+        assert head.bias is not None
+        head.bias.copy_(bias)
 
 
 def labeled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:

@@ -1,0 +1,71 @@
+"""Which trained networks of a comparison stay on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unmask.comparison.plan import TrialKey, all_trials, audited_trials
+from unmask.config import CompareConfig
+from unmask.runs.comparison_records import TrialResult
+from unmask.runs.kept import best_trial
+from unmask.runs.layout import NETWORKS, TRIALS
+from unmask.runs.read import read_record
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """Where the network of a trial is written, and the trials with which it competes for staying there."""
+
+    path: Path
+    rivals: tuple[str, ...] = ()
+    """Names of trials, this one among them, of which only the best one's network stays; empty: this one stays."""
+    lasting: frozenset[str] = frozenset()
+    """Those of them whose networks stay in any case."""
+
+
+def network_files(config: CompareConfig, out: Path) -> dict[TrialKey, NetworkFile]:
+    """The trials whose networks are written.
+
+    Those an audit looks at stay. Of the others none, all, or of every arm the best at its largest budget do.
+    """
+    lasting = {key for draw in audited_trials(config) for key in draw} if config.audit else set()
+    groups: dict[str, list[TrialKey]] = {}
+    for key in all_trials(config):
+        groups.setdefault(key.arm, []).append(key)
+    files = {}
+    for keys in groups.values():
+        most = max(key.budget for key in keys)
+        rivals = [key for key in keys if key.budget == most] if config.keep == "best" else []
+        names = tuple(key.name for key in rivals)
+        for key in keys:
+            own = names if key in rivals else ()
+            if own or key in lasting or config.keep == "all":
+                stay = frozenset(rival.name for rival in rivals if rival in lasting)
+                files[key] = NetworkFile(NETWORKS.path(out, key.name), own, stay)
+    return files
+
+
+def drop_outranked(out: Path, network: NetworkFile) -> None:
+    """Delete the networks of finished rivals that are not the best. Several processes may do so at a time."""
+    finished = _finished(out, network.rivals)
+    for name in finished.keys() - network.lasting - {best_trial(finished)} if finished else ():
+        NETWORKS.path(out, name).unlink(missing_ok=True)
+
+
+def lacking(out: Path, files: Mapping[TrialKey, NetworkFile]) -> set[TrialKey]:
+    """The finished trials whose networks should be there and are not: they are trained again."""
+    best: dict[tuple[str, ...], str] = {}
+    missing = set()
+    for key, network in files.items():
+        if network.path.exists() or not TRIALS.path(out, key.name).exists():
+            continue
+        if network.rivals and network.rivals not in best:
+            best[network.rivals] = best_trial(_finished(out, network.rivals))
+        if not network.rivals or key.name in network.lasting or best[network.rivals] == key.name:
+            missing.add(key)
+    return missing
+
+
+def _finished(out: Path, names: tuple[str, ...]) -> dict[str, TrialResult]:
+    files = {name: TRIALS.path(out, name) for name in names}
+    return {name: read_record(TrialResult, file) for name, file in files.items() if file.exists()}

@@ -1,0 +1,87 @@
+"""The networks that a comparison has kept, and which of them is used where none is named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unmask.config import ARMS, CompareConfig
+from unmask.errors import UserError
+from unmask.runs.comparison_records import TrialResult
+from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
+from unmask.runs.read import is_run, read_config, read_record
+from unmask.wording import plural
+
+
+@dataclass(frozen=True)
+class KeptNetwork:
+    """A network of a comparison's table, as it lies on disk."""
+
+    config: CompareConfig
+    trial: TrialResult
+    file: Path
+    why: str
+    """Why this arm, for the user."""
+
+    def __str__(self) -> str:
+        one = self.trial
+        return (
+            f"network of arm {one.arm} ({ARMS[one.arm].meaning}), trained on {plural(one.labeled_images, 'label')} "
+            f"(draw {one.draw + 1}), right on {validation_score(one):.1%} of the validation images; {self.why}"
+        )
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether a folder is that of a comparison."""
+    return is_run(folder) and isinstance(read_config(folder), CompareConfig)
+
+
+def validation_score(trial: TrialResult) -> float:
+    """What networks are chosen by: accuracy on validation images."""
+    return trial.metrics["val"].accuracy
+
+
+def best_trial(trials: Mapping[str, TrialResult]) -> str:
+    """Name of the trial with the highest validation score; of equals the first by name."""
+    return min(trials, key=lambda name: (-validation_score(trials[name]), name))
+
+
+def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
+    """The network of a finished comparison that is to be used: of an arm, the best one kept.
+
+    Without `arm` it is the arm with the highest mean validation score at its largest budget.
+
+    Raises:
+        UserError: the comparison is not finished, has kept no network, or none of this arm.
+    """
+    config = read_config(folder)
+    assert isinstance(config, CompareConfig)
+    if not (folder / SUMMARY_FILE).exists():
+        raise UserError(f"{folder}: is a comparison that is not finished; continue it with `resume=True`")
+    trials = {file.stem: read_record(TrialResult, file) for file in TRIALS.found(folder)}
+    found: dict[str, str] = {}
+    for name in (name for name in config.arms if arm in (None, name)):
+        kept = {key: one for key, one in trials.items() if one.arm == name and NETWORKS.path(folder, key).exists()}
+        if kept:
+            most = max(one.labeled_images for one in kept.values())
+            found[name] = best_trial({key: one for key, one in kept.items() if one.labeled_images == most})
+    if not found:
+        whose = "no network" if arm is None else f"no network of arm {arm}"
+        fix = 'compare with `resume=True` and `keep="best"` trains again what is missing'
+        arms = f"; its arms are {', '.join(config.arms)}" if arm is not None and arm not in config.arms else f"; {fix}"
+        raise UserError(f"{folder}: this comparison has kept {whose}{arms}")
+    if arm is None:
+        arm = max(found, key=lambda name: _mean_score(trials, name))
+        others = ", ".join(name for name in found if name != arm)
+        why = f"the arm with the highest mean there{f'; `arm` picks another: {others}' if others else ''}"
+    else:
+        why = "the arm asked for"
+    return KeptNetwork(config, trials[found[arm]], NETWORKS.path(folder, found[arm]), why)
+
+
+def _mean_score(trials: Mapping[str, TrialResult], arm: str) -> float:
+    """Mean validation score of an arm over its trials at its largest budget."""
+    own = [one for one in trials.values() if one.arm == arm]
+    most = max(one.labeled_images for one in own)
+    return float(np.mean([validation_score(one) for one in own if one.labeled_images == most]))
