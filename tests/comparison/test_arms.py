@@ -10,7 +10,8 @@ from unmask.comparison.plan import TrialKey, audited_trials, trial_config
 from unmask.comparison.run import compare
 from unmask.config import ARMS, JUDGED, Arm, ClassifyRecipe, CompareConfig, OptimiserConfig
 from unmask.errors import UserError
-from unmask.inference.baseline import best_scratch, comparisons
+from unmask.inference.baseline import comparisons, rank_scratch
+from unmask.inference.table import Table
 from unmask.report.palette import look
 from unmask.runs.files import read_json
 
@@ -81,17 +82,22 @@ def test_every_field_is_planned(config: CompareConfig) -> None:
 
 def test_who_competes_is_a_field(config: CompareConfig) -> None:
     """The baseline of the verdict is chosen among the arms that say so, whatever they are called."""
-    table = {
+    table: Table = {
         (name, 10, "val", "accuracy"): {(None, 0): value} for name, value in (("scratch_same", 0.5), (PROBE.name, 0.7))
     }
     arms = ("scratch_same", PROBE.name)
-    assert best_scratch(table, arms, 10) == "scratch_same"
+    assert _best(table, arms) == "scratch_same"
     ARMS[PROBE.name] = replace(PROBE, competes=True, baseline_of=(JUDGED,))
-    assert best_scratch(table, arms, 10) == PROBE.name
+    assert _best(table, arms) == PROBE.name
     assert [pair[1:] for pair in comparisons(arms, PROBE.name)] == [
         ("best scratch arm", PROBE.name),
         *((arm, arm) for arm in arms),
     ]
+
+
+def _best(table: Table, arms: tuple[str, ...]) -> str | None:
+    ranking = rank_scratch(table, arms, 10)
+    return None if ranking is None else ranking.best
 
 
 def test_arms_look_different(config: CompareConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 from unmask.config import CompareConfig, from_json, to_json
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
+from unmask.inference.evidence import Evidence
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
@@ -74,7 +75,7 @@ def test_a_difference_beyond_100_points_is_not_spoken_of() -> None:
     scores = _scores(lambda arm, _budget, draw, _split: apart.get((arm, draw), 0.5), draws=2)
     verdict = _summary(scores).verdicts[0]
     assert (verdict.low, verdict.high) == (-1.0, 1.0)
-    assert "interval -100.0 to +100.0, n = 2" in verdict.sentence
+    assert "interval -100.0 to +100.0, over 2 label draws)" in verdict.sentence
     assert verdict.sentence.endswith("even the largest difference is often missed.")
 
 
@@ -209,4 +210,45 @@ def test_the_same_trial_twice_with_two_values_is_an_error() -> None:
 
 
 def test_notes_say_that_the_interval_is_conditional() -> None:
-    assert any("hold for the encoders of 1 pretraining only" in note for note in _summary(_scores(_gain(0.0))).notes)
+    """With one pretraining the sentence and a note speak of this encoder; with two they do not."""
+    one = _summary(_scores(_gain(0.02)))
+    assert any("hold for this encoder only" in note for note in one.notes)
+    assert ", for this encoder, pretraining helps" in one.verdicts[0].sentence
+    assert one.verdicts[0].scope == "for this encoder"
+    two = _summary([replace(s, pretraining=None if s.pretraining is None else s.draw % 2) for s in one.scores])
+    assert not any("this encoder" in note for note in two.notes)
+    assert "this encoder" not in two.verdicts[0].sentence + two.verdicts[0].scope
+
+
+def test_values_per_image_make_the_intervals_speak_about_test_images() -> None:
+    scores = _scores(_gain(0.02), budgets=(10,))
+    rng = np.random.default_rng(0)
+    images = {
+        (arm, 10, "test"): {
+            (0 if arm.endswith("mrp") else None, draw): (rng.random(50) < 0.6).astype(float) for draw in range(5)
+        }
+        for arm in ARMS
+    }
+    config = CompareConfig(budgets=(10,), arms=ARMS)
+    before, after = summarize(config, scores), summarize(config, scores, evidence=Evidence(images=images))
+    width, wider = (one.verdicts[0].high - one.verdicts[0].low for one in (before, after))
+    assert width < 0.5 * wider
+    for rows in (after.verdicts, after.means, after.differences):
+        assert "test images" in rows[0].method.split(", for ")[0]
+    assert "50 test images" in after.verdicts[0].sentence
+
+
+def test_a_gain_does_not_depend_on_which_of_two_rivals_was_chosen() -> None:
+    """Validation draws prefer a weak arm a little; tuning cannot tell it from the strong one: there is no gain."""
+
+    def value(arm: str, budget: int, draw: int, split: str) -> float:
+        weak = arm == "scratch_same" and split == "test"
+        return 0.6 - 0.05 * weak + 0.001 * (arm == "scratch_same" and split == "val") + _noise(arm, draw)
+
+    scores = _scores(value)
+    assert summarize(CompareConfig(budgets=(10,), arms=ARMS), scores).verdicts[0].verdict != "gain"
+    steady = np.tile([1.0, 0.0], (3, 50))
+    tuning = {10: {"scratch_same": steady + 0.01 * np.arange(3)[:, None], "scratch_best": np.zeros((3, 100))}}
+    alone = summarize(CompareConfig(budgets=(10,), arms=ARMS), scores, evidence=Evidence(tuning=tuning))
+    assert (alone.verdicts[0].baseline, alone.verdicts[0].verdict) == ("scratch_same", "gain")
+    assert any("cannot tell" in note for note in summarize(CompareConfig(budgets=(10,), arms=ARMS), scores).notes)

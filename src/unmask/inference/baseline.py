@@ -1,14 +1,56 @@
 """Which arms are compared with which, and the baseline a gain counts against."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unmask.config import ARMS, JUDGED
+from unmask.inference.estimate import p_at_most
+from unmask.inference.hierarchy import Key, estimate_over
 from unmask.inference.table import Table, validation_scores
 
 BEST = "best scratch arm"
 """Name of the baseline that is chosen per budget on validation data."""
+
+SCREEN = 0.05
+"""An arm is out of the race for the best one where validation rejects "it is as good" at this one-sided level."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What validation says about several arms: the best one, and those that it cannot tell from the best."""
+
+    best: str
+    rivals: tuple[str, ...]
+    """Not with the best one; the better ones on validation first."""
+    beaten: tuple[str, ...] = ()
+    """The others, also the better ones first."""
+
+
+def rank_on_validation(correct: Mapping[str, NDArray[np.float64]]) -> Ranking:
+    """The best arm by mean validation accuracy, and the arms that could be as good for all that validation shows.
+
+    The difference best - arm is judged over tuning draws and validation images (`estimate_over`); one that is not
+    clearly above zero leaves a rival. With one tuning draw nothing is known about other draws: all are rivals. The
+    first arm in order wins a tie.
+
+    Args:
+        correct: 1 or 0 per validation image (NaN: unreadable) of every arm, shape (tuning draws, validation images),
+            the same draws and images for all; at least one arm.
+    """
+    means = {arm: float(np.nanmean(values)) for arm, values in correct.items()}
+    best, *others = sorted(means, key=lambda arm: -means[arm])
+    rivals = [arm for arm in others if _p_better(correct[best], correct[arm]) >= SCREEN]
+    return Ranking(best, tuple(rivals), tuple(arm for arm in others if arm not in rivals))
+
+
+def _p_better(best: NDArray[np.float64], arm: NDArray[np.float64]) -> float:
+    """P-value of "the best arm is not better than this one"."""
+    images: dict[Key, NDArray[np.float64]] = {(None, draw): row for draw, row in enumerate(best - arm)}
+    values = {key: float(np.nanmean(row)) for key, row in images.items()}
+    return p_at_most(estimate_over(values, images), 0.0)
 
 
 def competes(arm: str) -> bool:
@@ -16,22 +58,33 @@ def competes(arm: str) -> bool:
     return arm in ARMS and ARMS[arm].competes
 
 
-def best_scratch(table: Table, arms: Sequence[str], budget: int) -> str | None:
-    """The scratch arm with the highest mean validation accuracy at this budget; test data has no say.
+def rank_scratch(
+    table: Table, arms: Sequence[str], budget: int, tuning: Mapping[str, NDArray[np.float64]] | None = None
+) -> Ranking | None:
+    """The scratch arms of a budget as validation ranks them; test data has no say.
 
-    Means are over the label draws all candidates have finished. The first arm in order wins a tie. None if there is no
-    scratch arm, or several of which one has no validation accuracy.
+    With `tuning` (see `rank_on_validation`) the choice is made there; a scored scratch arm that it lacks is a rival.
+    Else by mean validation accuracy over the label draws that all candidates have finished, and all others are rivals:
+    the choice was made on networks that are reported, so a gain must hold against every arm. The first in order wins a
+    tie. None if there is no scratch arm, or several of which one has no validation accuracy.
     """
-    present = {arm for arm, size, _, _ in table if size == budget and competes(arm)}
+    present = {arm for arm, size, split, _ in table if size == budget and split != "val" and competes(arm)}
+    present = present or {arm for arm, size, *_ in table if size == budget and competes(arm)}
     candidates = [arm for arm in arms if arm in present]
     if len(candidates) < 2:
-        return candidates[0] if candidates else None
+        return Ranking(candidates[0], ()) if candidates else None
+    measured = {arm: tuning[arm] for arm in candidates if arm in tuning} if tuning else {}
+    if measured:
+        found = rank_on_validation(measured)
+        unmeasured = [arm for arm in candidates if arm not in measured]
+        return Ranking(found.best, (*found.rivals, *unmeasured), found.beaten)
     scores = {arm: validation_scores(table, arm, budget) for arm in candidates}
     common = set.intersection(*(set(values) for values in scores.values()))
     if not common:
         return None
     means = {arm: float(np.mean([scores[arm][key] for key in sorted(common, key=str)])) for arm in candidates}
-    return max(candidates, key=lambda arm: means[arm])
+    best, *rivals = sorted(candidates, key=lambda arm: -means[arm])
+    return Ranking(best, tuple(rivals))
 
 
 def comparisons(arms: Sequence[str], best: str | None) -> list[tuple[str, str, str]]:

@@ -16,11 +16,23 @@ _RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
+class Units:
+    """What a mean is over: numbers of pretrainings, label draws and test images; 0 where it is not over any."""
+
+    pretrainings: int
+    draws: int
+    images: int
+    pairs: int = 0
+    """Trials, or pairs of trials."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A mean with all that is needed to test it.
 
     `error` is the standard error, None for a single unit or units without spread; `freedom` its degrees of freedom;
-    `resampled` the sorted means of bootstrap samples, None where Student's t is used.
+    `resampled` the sorted means of bootstrap samples, None where Student's t is used; `units` what the mean is over,
+    None where it is over one kind of unit alone.
     """
 
     mean: float
@@ -29,6 +41,7 @@ class Estimate:
     error: float | None
     freedom: float
     resampled: NDArray[np.float64] | None = None
+    units: Units | None = None
 
 
 def estimate_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0) -> Estimate:

@@ -1,22 +1,41 @@
-"""Paired differences over pretrainings and label draws: which of them are independent, and what follows.
+"""Differences over pretrainings, label draws and test images: what varies, and what follows for their mean.
 
-Letters: P pretrainings, S label draws, d[p, s] the difference of two arms for pretraining p on draw s.
+Letters: P pretrainings, S label draws, n test images. Every interval is about new units of all that varies: new
+pretrainings where there are at least two, new label draws (with their training seeds) and, where values per image are
+known, new test images.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.inference.estimate import Estimate, estimate_mean
-from unmask.wording import plural
+from unmask.inference.estimate import Estimate, Units, estimate_mean
+from unmask.inference.variance import (
+    Component,
+    crossed_components,
+    freedom_of,
+    nested_components,
+    unit_components,
+    widen_for_overlap,
+)
 
 Key = tuple[int | None, int]
 """(pretraining, label draw), both indices; the pretraining is None for an arm without pretraining."""
 
-ENOUGH_PRETRAININGS = 5
+PerImage = Mapping[Key, NDArray[np.float64]]
+"""Values per test image of every trial, shape (n,); NaN for an image that could not be read."""
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """The variance of a mean, part by part. Empty where there is only one unit, whose spread is unknown."""
+
+    mean: float
+    components: tuple[Component, ...]
+    units: Units
 
 
 def paired_differences(arm: Mapping[Key, float], baseline: Mapping[Key, float]) -> dict[Key, float]:
@@ -25,74 +44,111 @@ def paired_differences(arm: Mapping[Key, float], baseline: Mapping[Key, float]) 
     A trial is paired with the baseline's trial of the same pretraining and draw, or, where one side has no pretraining,
     with its trial of the same draw.
     """
-    pairs: dict[Key, float] = {}
-    for (pretraining, draw), value in arm.items():
-        for key in ((pretraining, draw), (None, draw)):
-            if key in baseline:
-                pairs[(pretraining, draw)] = value - baseline[key]
-                break
-        else:
-            if pretraining is None:
-                others = {key: value - other for key, other in baseline.items() if key[1] == draw}
-                pairs.update(others)
-    return pairs
+    return {key: arm[first] - baseline[second] for key, first, second in _pairs(arm, baseline)}
 
 
-def estimate_over(values: Mapping[Key, float]) -> Estimate:
-    """The mean over pretrainings and draws with the uncertainty that its design allows.
+def paired_images(arm: PerImage, baseline: PerImage) -> dict[Key, NDArray[np.float64]]:
+    """Differences arm - baseline per test image, over the pairs of `paired_differences`."""
+    return {key: arm[first] - baseline[second] for key, first, second in _pairs(arm, baseline)}
 
-    - No pretraining: the draws are the units.
-    - Fewer than five pretrainings: the mean over pretrainings of each draw is a unit; the interval is over label
-      draws and holds for these encoders only, which `method` says.
-    - Five or more, every one on every draw: two-way random effects (`crossed`), since pretrainings share the draws.
-    - Five or more otherwise: the mean over draws of each pretraining is a unit.
+
+def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0) -> Estimate:
+    """The mean over pretrainings and draws, with the uncertainty of all that varies.
+
+    Args:
+        values: of every trial, or pair of trials. Every pretraining on every draw (crossed; draws that some
+            pretraining lacks are left out), or each draw with a pretraining of its own (diagonal), or one or no
+            pretraining.
+        images: the same per test image; None where they are unknown: the interval then holds for these test images.
+        overlap: the mean share of labeled images that two draws have in common.
 
     Raises:
         UserError: there is no value, or one is not finite.
     """
-    pretrainings = sorted({p for p, _ in values if p is not None})
-    draws = sorted({s for _, s in values})
-    if not pretrainings:
-        return _named(estimate_mean(_means(values, 1)), "over label draws")
-    if len(pretrainings) < ENOUGH_PRETRAININGS:
-        where = f"over label draws, conditional on {plural(len(pretrainings), 'pretraining')}"
-        return _named(estimate_mean(_means(values, 1)), where)
-    if len(draws) == 1:
-        return _named(estimate_mean(_means(values, 0)), "over pretrainings, conditional on 1 label draw")
-    if len(values) == len(pretrainings) * len(draws):
-        return crossed(np.array([[values[(p, s)] for s in draws] for p in pretrainings]))
-    return _named(estimate_mean(_means(values, 0)), "over pretrainings, averaged over their label draws")
+    if images is None and len(_pretrainings(values)) < 2 and overlap in (0, 1):
+        simple = estimate_mean([values[key] for key in _ordered(values)])
+        units = Units(len(_pretrainings(values)), len(values), 0)
+        return replace(simple, method=f"{simple.method} {describe_units(units)}", units=units)
+    estimate_mean(list(values.values()))  # refuses what is not finite
+    return estimate_of(uncertainty_over(values, images, overlap))
 
 
-def crossed(table: NDArray[np.float64]) -> Estimate:
-    """Grand mean of d[p, s] = mean + a_p + b_s + e_ps, all three random, shape (P, S), P and S at least 2.
-
-    Its variance (σ_a² / P + σ_b² / S + σ_e² / (P S)) is estimated by (MS_a + MS_b - MS_e) / (P S), never by less than
-    the larger of MS_a and MS_b alone, with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946).
-    """
-    P, S = table.shape
-    mean = float(table.mean())
-    rows, columns = table.mean(axis=1) - mean, table.mean(axis=0) - mean
-    rest = table - mean - rows[:, None] - columns[None, :]
-    ms_a = S * float(rows @ rows) / (P - 1)
-    ms_b = P * float(columns @ columns) / (S - 1)
-    ms_e = float((rest**2).sum()) / ((P - 1) * (S - 1))
-    method = "paired t, two-way random effects over pretrainings and label draws"
-    if max(ms_a, ms_b) <= 1e-24 * max(1.0, mean**2):
-        return Estimate(mean, P, "no spread", None, 0.0)
-    total = max(ms_a + ms_b - ms_e, ms_a, ms_b)
-    freedom = total**2 / (ms_a**2 / (P - 1) + ms_b**2 / (S - 1) + ms_e**2 / ((P - 1) * (S - 1)))
-    freedom = min(max(freedom, min(P, S) - 1.0), P * S - 1.0)
-    return Estimate(mean, P, method, math.sqrt(total / (P * S)), freedom)
+def estimate_of(found: Uncertainty) -> Estimate:
+    """The estimate that goes with an uncertainty: Student's t with the freedom of `freedom_of`."""
+    n = found.units.pairs
+    words = describe_units(found.units)
+    if not found.components:
+        return Estimate(found.mean, n, f"single {words}", None, 0.0, units=found.units)
+    total = sum(one.variance for one in found.components)
+    if total <= 1e-24 * max(1.0, found.mean**2):
+        return Estimate(found.mean, n, f"no spread {words}", None, 0.0, units=found.units)
+    error, freedom = math.sqrt(total), freedom_of(found.components)
+    return Estimate(found.mean, n, f"paired t {words}", error, freedom, units=found.units)
 
 
-def _means(values: Mapping[Key, float], axis: int) -> list[float]:
-    """Means of the values that share a pretraining (axis 0) or a draw (axis 1), in the order of that key."""
-    groups: dict[int, list[float]] = {}
-    for key, value in values.items():
-        groups.setdefault(int(key[axis] or 0), []).append(value)
-    return [float(np.mean(groups[name])) for name in sorted(groups)]
+def uncertainty_over(values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0) -> Uncertainty:
+    """The mean over pretrainings, draws and images and the components of its variance; arguments of `estimate_over`."""
+    keys = _complete(values)
+    table = _per_image(keys, values, images)
+    mean, n = float(np.mean([values[key] for key in keys])), table.shape[1]
+    pretrainings, draws = _pretrainings(keys), sorted({s for _, s in keys})
+    units = Units(len(pretrainings), len(draws), n if images is not None else 0, len(keys))
+    components: list[Component] = []
+    if len(pretrainings) > 1 and len(draws) > 1 and len(keys) == len(pretrainings) * len(draws):
+        components = crossed_components(table.reshape(len(pretrainings), len(draws), n))
+    elif len(draws) == len(keys) > len(pretrainings) > 1:
+        components = nested_components(table, np.array([p for p, _ in keys]))
+    elif len(keys) > 1:
+        components = unit_components(table, "pretraining" if len(draws) == 1 else "draw")
+    return Uncertainty(mean, tuple(widen_for_overlap(components, overlap)), units)
 
 
-def _named(estimate: Estimate, units: str) -> Estimate:
-    return replace(estimate, method=f"{estimate.method} {units}")
+def describe_units(units: Units) -> str:
+    """What an interval is over, and what it holds for: "over label draws and test images, for this encoder"."""
+    varied = ["pretrainings"] * (units.pretrainings > 1) + ["label draws"] * (units.draws > 1 or units.pretrainings < 2)
+    varied += ["test images"] * (units.images > 1)
+    fixed = ["this encoder"] * (units.pretrainings == 1)
+    fixed += ["this label draw"] * (units.draws == 1 and units.pretrainings > 1)
+    fixed += ["these test images"] * (units.images < 2)
+    over = " and ".join([", ".join(varied[:-1]), varied[-1]] if len(varied) > 1 else varied)
+    return f"over {over}" + (f", for {' and '.join(fixed)}" if fixed else "")
+
+
+def _pairs(arm: Mapping[Key, object], baseline: Mapping[Key, object]) -> list[tuple[Key, Key, Key]]:
+    """(key of the pair, key of the arm's trial, key of the baseline's trial)."""
+    pairs: list[tuple[Key, Key, Key]] = []
+    for key in arm:
+        pretraining, draw = key
+        if key in baseline:
+            pairs.append((key, key, key))
+        elif (None, draw) in baseline:
+            pairs.append((key, key, (None, draw)))
+        elif pretraining is None:
+            pairs += [(other, key, other) for other in baseline if other[1] == draw]
+    return pairs
+
+
+def _complete(values: Mapping[Key, float]) -> list[Key]:
+    """The keys in order; of a table with more than one pretraining per draw only draws that all pretrainings have."""
+    keys, pretrainings = _ordered(values), _pretrainings(values)
+    draws = {s for _, s in keys}
+    if len(keys) == len(draws):
+        return keys
+    whole = {s for s in draws if all((p, s) in values for p in pretrainings)}
+    return [key for key in keys if key[1] in whole] or keys
+
+
+def _ordered(values: Mapping[Key, object]) -> list[Key]:
+    return sorted(values, key=lambda key: (-1 if key[0] is None else key[0], key[1]))
+
+
+def _pretrainings(keys: Mapping[Key, object] | list[Key]) -> list[int]:
+    return sorted({p for p, _ in keys if p is not None})
+
+
+def _per_image(keys: list[Key], values: Mapping[Key, float], images: PerImage | None) -> NDArray[np.float64]:
+    """Values of the trials per image that all of them could read, shape (trials, n); without images n = 1."""
+    if images is None:
+        return np.array([[values[key]] for key in keys])
+    table = np.stack([images[key] for key in keys])
+    return table[:, ~np.isnan(table).any(axis=0)]

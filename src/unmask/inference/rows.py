@@ -7,8 +7,9 @@ import numpy as np
 
 from unmask.inference.baseline import comparisons
 from unmask.inference.estimate import Estimate, interval_of, within
-from unmask.inference.hierarchy import estimate_over, paired_differences
-from unmask.inference.table import METRICS, Table, seconds_of
+from unmask.inference.evidence import Evidence
+from unmask.inference.hierarchy import Key, estimate_over, paired_differences
+from unmask.inference.table import METRICS, Column, Table, seconds_of
 from unmask.runs.comparison_records import ArmSeconds, Difference, EnsembleGap, Mean, Score
 from unmask.runs.records import Interval
 
@@ -17,12 +18,17 @@ Ensembles = Mapping[tuple[str, int, str], float]
 
 
 def mean_rows(
-    table: Table, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str], confidence: float
+    table: Table,
+    arms: Sequence[str],
+    budgets: Sequence[int],
+    splits: Sequence[str],
+    confidence: float,
+    evidence: Evidence,
 ) -> list[Mean]:
     """Mean score of every arm, budget, split and metric, with its interval; scores are shares: it ends at 0 and 1."""
     columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in METRICS]
     return [
-        Mean(arm=a, budget=b, split=s, metric=m, **vars(_share(estimate_over(values), confidence)))
+        Mean(arm=a, budget=b, split=s, metric=m, **vars(_share(_mean(values, evidence, (a, b, s, m)), confidence)))
         for a, b, s, m in columns
         if (values := table.get((a, b, s, m)))
     ]
@@ -35,6 +41,7 @@ def difference_rows(
     splits: Sequence[str],
     best: Mapping[int, str | None],
     confidence: float,
+    evidence: Evidence,
 ) -> list[Difference]:
     """Paired differences with intervals; `baseline_arm` is the arm behind "best scratch arm"."""
     return [
@@ -49,7 +56,7 @@ def difference_rows(
         )
         for split, budget, metric in ((s, b, m) for s in splits for b in budgets for m in METRICS)
         for arm, name, baseline in comparisons(arms, best[budget])
-        if (estimate := paired(table, arm, baseline, budget, split, metric)) is not None
+        if (estimate := paired(table, arm, baseline, (budget, split, metric), evidence)) is not None
     ]
 
 
@@ -86,8 +93,18 @@ def _share(estimate: Estimate, confidence: float) -> Interval:
     return replace(interval, method=interval.method.removeprefix("paired "))  # the scores of one arm are not pairs
 
 
-def paired(table: Table, arm: str, baseline: str, budget: int, split: str, metric: str) -> Estimate | None:
-    """The paired difference of two arms, None if they share no draw."""
-    first, second = (table.get((name, budget, split, metric), {}) for name in (arm, baseline))
+def paired(table: Table, arm: str, baseline: str, where: tuple[int, str, str], evidence: Evidence) -> Estimate | None:
+    """The paired difference of two arms at (budget, split, metric), None if they share no draw."""
+    budget, split, metric = where
+    first, second = (table.get((name, *where), {}) for name in (arm, baseline))
     differences = paired_differences(first, second)
-    return estimate_over(differences) if differences else None
+    if not differences:
+        return None
+    images = evidence.of_pair(arm, baseline, budget, split) if metric == evidence.metric else None
+    return estimate_over(differences, images, evidence.overlap.get(budget, 0.0))
+
+
+def _mean(values: Mapping[Key, float], evidence: Evidence, column: Column) -> Estimate:
+    arm, budget, split, metric = column
+    images = evidence.of(arm, budget, split) if metric == evidence.metric else None
+    return estimate_over(values, images, evidence.overlap.get(budget, 0.0))

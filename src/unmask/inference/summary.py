@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from unmask.config import JUDGED, CompareConfig
-from unmask.inference.baseline import best_scratch, competes
-from unmask.inference.estimate import Estimate
-from unmask.inference.hierarchy import ENOUGH_PRETRAININGS
+from unmask.inference.baseline import Ranking, competes, rank_scratch
+from unmask.inference.evidence import Evidence
 from unmask.inference.rows import (
     Ensembles,
-    difference_interval,
     difference_rows,
     ensemble_gap_rows,
     mean_rows,
@@ -16,13 +14,18 @@ from unmask.inference.rows import (
     seconds_rows,
 )
 from unmask.inference.table import Table, arms_of, scored_splits, scores_of, table_of
-from unmask.inference.verdict import Place, decide, sentence
+from unmask.inference.verdict import Contest, Place, decide, sentence
 from unmask.runs.comparison_records import BestScratch, Score, Settings, Summary, TrialResult, Verdict
 from unmask.wording import plural
 
 
 def summarize(
-    config: CompareConfig, scores: Sequence[Score], *, ensembles: Ensembles | None = None, notes: Sequence[str] = ()
+    config: CompareConfig,
+    scores: Sequence[Score],
+    *,
+    ensembles: Ensembles | None = None,
+    notes: Sequence[str] = (),
+    evidence: Evidence | None = None,
 ) -> Summary:
     """Summarize the finished trials of a comparison. A pure function; unfinished comparisons are fine.
 
@@ -32,18 +35,20 @@ def summarize(
         scores: of the finished trials.
         ensembles: accuracies of the averaged draws, where they were measured.
         notes: what the reader must know besides.
+        evidence: values per image, tuning draws and what draws have in common, where they are known.
 
     Raises:
         UserError: a score is given twice with different values, or a value is not finite.
     """
-    table = table_of(scores)
+    table, evidence = table_of(scores), evidence or Evidence()
     names, splits, budgets = arms_of(table, config.arms), scored_splits(table), config.budgets
-    best = {budget: best_scratch(table, names, budget) for budget in budgets}
-    verdicts = [row for split in splits for row in _verdicts(table, split, best, config)]
+    ranked = {budget: rank_scratch(table, names, budget, evidence.tuning.get(budget)) for budget in budgets}
+    best = {budget: None if ranking is None else ranking.best for budget, ranking in ranked.items()}
+    verdicts = [row for split in splits for row in _verdicts(table, split, ranked, config, evidence)]
     return Summary(
         scores=tuple(scores),
-        means=tuple(mean_rows(table, names, budgets, splits, config.confidence)),
-        differences=tuple(difference_rows(table, names, budgets, splits, best, config.confidence)),
+        means=tuple(mean_rows(table, names, budgets, splits, config.confidence, evidence)),
+        differences=tuple(difference_rows(table, names, budgets, splits, best, config.confidence, evidence)),
         verdicts=tuple(verdicts),
         ensembles=tuple(ensemble_gap_rows(table, ensembles or {}, names, budgets, splits)),
         seconds=tuple(seconds_rows(scores, names)),
@@ -55,7 +60,7 @@ def summarize(
             confidence=config.confidence,
             best_scratch=tuple(BestScratch(budget=budget, arm=arm) for budget, arm in best.items()),
         ),
-        notes=(*notes, *_own_notes(table, best, verdicts)),
+        notes=(*notes, *_own_notes(table, ranked, verdicts)),
     )
 
 
@@ -65,47 +70,59 @@ def summarize_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Su
     return summarize(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
 
 
-def _verdicts(table: Table, split: str, best: Mapping[int, str | None], config: CompareConfig) -> list[Verdict]:
+def _verdicts(
+    table: Table, split: str, ranked: Mapping[int, Ranking | None], config: CompareConfig, evidence: Evidence
+) -> list[Verdict]:
     """Accuracy of the judged arm against the best scratch arm, a row per budget; the first one is primary."""
-    found: dict[int, tuple[str, Estimate]] = {}
-    for budget, baseline in best.items():
-        estimate = None if baseline is None else paired(table, JUDGED, baseline, budget, split, "accuracy")
-        if baseline is not None and estimate is not None:
-            found[budget] = (baseline, estimate)
+    found: dict[int, tuple[str, Contest]] = {}
+    for budget, ranking in ranked.items():
+        if ranking is not None and (contest := _contest(table, ranking, (budget, split, "accuracy"), evidence)):
+            found[budget] = (ranking.best, contest)
     first = config.budgets[0]
     smallest, confidence = config.smallest_effect, config.confidence
-    estimates = [estimate for _, estimate in found.values()]
-    decisions = decide(estimates, 0 if first in found else None, smallest, confidence)
+    contests = [contest for _, contest in found.values()]
+    decisions = decide(contests, list(found).index(first) if first in found else None, smallest, confidence)
     return [
         Verdict(
             budget=budget,
             split=split,
             baseline=baseline,
             verdict=one.word,
+            scope=contest.scope,
             detectable=one.detectable,
             primary=budget == first,
-            sentence=sentence(estimate, one, Place(budget, split, baseline), smallest=smallest, confidence=confidence),
+            sentence=sentence(contest, one, Place(budget, split, baseline), smallest=smallest, confidence=confidence),
             p=one.p,
             p_equivalent=one.p_equivalent,
-            **vars(difference_interval(estimate, confidence)),
+            **vars(contest.interval(confidence)),
         )
-        for (budget, (baseline, estimate)), one in zip(found.items(), decisions, strict=True)
+        for (budget, (baseline, contest)), one in zip(found.items(), decisions, strict=True)
     ]
 
 
-def _own_notes(table: Table, best: Mapping[int, str | None], verdicts: Sequence[Verdict]) -> list[str]:
+def _contest(table: Table, ranking: Ranking, where: tuple[int, str, str], evidence: Evidence) -> Contest | None:
+    """The judged arm against the chosen baseline and its rivals, as far as they share draws."""
+    first, *others = (paired(table, JUDGED, arm, where, evidence) for arm in (ranking.best, *ranking.rivals))
+    return None if first is None else Contest(first, tuple(one for one in others if one is not None))
+
+
+def _own_notes(table: Table, ranked: Mapping[int, Ranking | None], verdicts: Sequence[Verdict]) -> list[str]:
     """What follows from the design of the comparison itself."""
     notes = []
     encoders = {p for (arm, *_), values in table.items() if arm == JUDGED for p, _ in values if p is not None}
-    if 0 < len(encoders) < ENOUGH_PRETRAININGS:
-        count = plural(len(encoders), "pretraining")
+    if len(encoders) == 1:
         notes.append(
-            f"The intervals are over label draws and hold for the encoders of {count} only; "
-            f"{ENOUGH_PRETRAININGS} or more pretrainings would let them speak about pretraining in general."
+            "The intervals of pretrained arms hold for this encoder only, another pretraining may differ; three "
+            "pretrainings would let them speak about pretraining in general."
         )
-    for budget, arm in best.items():
-        if arm is None and any(size == budget and competes(name) for name, size, *_ in table):
+    for budget, ranking in ranked.items():
+        if ranking is None and any(size == budget and competes(name) for name, size, *_ in table):
             notes.append(f"Budget {budget}: no best scratch arm and no verdict, validation accuracies are missing.")
+        elif ranking is not None and ranking.rivals:
+            notes.append(
+                f"Budget {budget}: validation cannot tell {', '.join(ranking.rivals)} from {ranking.best}, so a gain "
+                "must hold against each of them; the interval of the verdict reaches down to the lowest of theirs."
+            )
     if any(not row.primary for row in verdicts):
         notes.append(
             "The first budget is the primary one, declared beforehand. The verdicts of the other budgets are adjusted "

@@ -1,13 +1,75 @@
 """One word for a paired comparison: gain, loss, equivalent or undecided; and one sentence that says why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unmask.inference.estimate import Estimate, detectable_mean, interval_of, p_equivalent, p_zero, within
-from unmask.runs.records import Word
+from unmask.inference.estimate import (
+    Estimate,
+    Units,
+    detectable_mean,
+    interval_of,
+    p_at_least,
+    p_at_most,
+    within,
+)
+from unmask.runs.records import Interval, Word
 from unmask.wording import plural
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One arm against the best of several others, of which validation knows the best only roughly.
+
+    The question is the arm minus the best of the others. A gain must hold against every arm that could be the best
+    (intersection-union, at no price in level); a loss against the arm chosen on validation is a loss against the best.
+    """
+
+    estimate: Estimate
+    """Arm minus the other that validation chose."""
+    rivals: tuple[Estimate, ...] = ()
+    """Arm minus each of the others that validation cannot tell from the chosen one."""
+
+    def p_at_most(self, threshold: float) -> float:
+        """P-value of "the arm exceeds the best of the others by at most `threshold`"."""
+        return max(p_at_most(one, threshold) for one in (self.estimate, *self.rivals))
+
+    @property
+    def p_zero(self) -> float:
+        """Two-sided p-value of "no difference from the best of the others"."""
+        return min(1.0, 2.0 * min(self.p_at_most(0.0), p_at_least(self.estimate, 0.0)))
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether what speaks against "no difference" is a gain."""
+        return self.p_at_most(0.0) <= p_at_least(self.estimate, 0.0)
+
+    def p_equivalent(self, smallest: float) -> float:
+        """P-value of two one-sided tests (Schuirmann 1987): small where the difference is within ± `smallest`."""
+        return max(self.p_at_most(-smallest), p_at_least(self.estimate, smallest))
+
+    @property
+    def scope(self) -> str:
+        """ "for this encoder" where there is one pretraining, else empty."""
+        units = self.estimate.units
+        return "for this encoder" if units is not None and units.pretrainings == 1 else ""
+
+    def interval(self, confidence: float) -> Interval:
+        """Of a difference of shares: the lowest end of all, the highest of the chosen one; within -1 and 1.
+
+        It agrees with the verdict: its low end is above zero where a gain holds against every rival.
+        """
+        chosen = interval_of(self.estimate, confidence)
+        ends = [interval_of(one, confidence).low for one in (self.estimate, *self.rivals)]
+        if chosen.high is None or any(end is None for end in ends):
+            return replace(chosen, low=None, high=None)
+        return within(replace(chosen, low=min(end for end in ends if end is not None)), -1.0, 1.0)
+
+    def detectable(self, confidence: float) -> float | None:
+        """The true difference that would be found four times in five; None where some difference has no spread."""
+        found = [detectable_mean(one, confidence) for one in (self.estimate, *self.rivals)]
+        return None if any(one is None for one in found) else max(one for one in found if one is not None)
 
 
 @dataclass(frozen=True)
@@ -20,7 +82,7 @@ class Decision:
     detectable: float | None
 
 
-def decide(estimates: Sequence[Estimate], primary: int | None, smallest: float, confidence: float) -> list[Decision]:
+def decide(contests: Sequence[Contest], primary: int | None, smallest: float, confidence: float) -> list[Decision]:
     """Decisions on the budgets of one split.
 
     The primary comparison is tested at the full level; the others are one family, adjusted by Holm's method. A mean
@@ -28,22 +90,29 @@ def decide(estimates: Sequence[Estimate], primary: int | None, smallest: float, 
     equivalent; else nothing is decided, and `detectable` is the true difference that would have been found with power
     0.8 (at the level of Holm's first step for the others).
     """
-    others = [i for i in range(len(estimates)) if i != primary]
-    zero = [p_zero(e) for e in estimates]
-    same = [p_equivalent(e, smallest) for e in estimates]
+    others = [i for i in range(len(contests)) if i != primary]
+    zero = [one.p_zero for one in contests]
+    same = [one.p_equivalent(smallest) for one in contests]
     for values in (zero, same):
         for i, adjusted in zip(others, holm([values[i] for i in others]), strict=True):
             values[i] = adjusted
     alpha = 1 - confidence
     return [
         Decision(
-            _word(estimate, zero[i], same[i], alpha),
+            word_of(contest, zero[i], same[i], alpha),
             zero[i],
             same[i],
-            detectable_mean(estimate, 1 - alpha / (1 if i == primary else len(others))),
+            contest.detectable(1 - alpha / (1 if i == primary else len(others))),
         )
-        for i, estimate in enumerate(estimates)
+        for i, contest in enumerate(contests)
     ]
+
+
+def word_of(contest: Contest, p: float, p_equivalent: float, alpha: float) -> Word:
+    """The word for a contest with these p-values, which may be adjusted."""
+    if p < alpha:
+        return "gain" if contest.is_gain else "loss"
+    return "equivalent" if p_equivalent < alpha else "undecided"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -68,15 +137,18 @@ class Place:
     baseline: str
 
 
-def sentence(estimate: Estimate, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
+def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
     where = f"With {plural(place.budget, 'label')} per class, on {describe_split(place.split)},"
+    estimate, interval = contest.estimate, contest.interval(confidence)
+    units = estimate.units
+    where = f"{where} {contest.scope}," if contest.scope else where
     change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"
-    interval = within(interval_of(estimate, confidence), -1.0, 1.0)
     if interval.low is None or interval.high is None:
         reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"
         return f"{where} nothing is decided: {change}, but {reason}."
-    bounds = f"{confidence:.0%} interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}, n = {estimate.n}"
+    over = f"n = {estimate.n}" if units is None else f"over {count_units(units)}"
+    bounds = f"{confidence:.0%} interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}, {over}"
     if verdict.word in ("gain", "loss"):
         word = "helps" if verdict.word == "gain" else "hurts"
         small = f", yet less than the {_points(smallest)} that would matter"
@@ -93,6 +165,14 @@ def sentence(estimate: Estimate, verdict: Decision, place: Place, *, smallest: f
     return f"{where} nothing is decided: {change} ({bounds}){missed}."
 
 
+def count_units(units: Units) -> str:
+    """What an interval is over, counted: "3 pretrainings, 15 label draws and 1000 test images"."""
+    counts = [plural(units.pretrainings, "pretraining")] * (units.pretrainings > 1)
+    counts += [plural(units.draws, "label draw")]
+    counts += [plural(units.images, "test image")] * (units.images > 1)
+    return " and ".join([", ".join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]
+
+
 def describe_split(split: str) -> str:
     """A split in words."""
     if split.startswith("single_"):
@@ -102,9 +182,3 @@ def describe_split(split: str) -> str:
 
 def _points(share: float) -> str:
     return plural(f"{100 * share:.1f}".removesuffix(".0"), "point")
-
-
-def _word(estimate: Estimate, p: float, p_equivalent: float, alpha: float) -> Word:
-    if p < alpha:
-        return "gain" if estimate.mean > 0 else "loss"
-    return "equivalent" if p_equivalent < alpha else "undecided"

@@ -98,6 +98,8 @@ class Verdict(Interval):
     split: str
     baseline: str
     verdict: Word
+    scope: str
+    """"for this encoder" where there is one pretraining: the word then says nothing about others; else empty."""
     detectable: float | None
     """The true difference that would have been found four times in five; None where there is no interval."""
     primary: bool

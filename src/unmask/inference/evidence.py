@@ -1,0 +1,34 @@
+"""What a comparison measured besides its table of scores: values per image, tuning draws, common images of draws."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.inference.hierarchy import PerImage, paired_images
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Every field may be empty; what is missing is said in the method of an interval or in a note."""
+
+    images: Mapping[tuple[str, int, str], PerImage] = field(default_factory=dict)
+    """By (arm, budget, split): the values per test image (`image_scores`) of `metric` for every trial of the table, the
+    mean over repeated trainings. With them an interval is about other test images too."""
+    metric: str = "accuracy"
+    """The metric of the values per image; intervals of other metrics hold for these test images."""
+    tuning: Mapping[int, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
+    """By budget and arm: 1 or 0 per validation image, shape (tuning draws, validation images). With it the baseline is
+    chosen before the reported draws."""
+    overlap: Mapping[int, float] = field(default_factory=dict)
+    """By budget: the mean share of labeled images that two reported draws have in common."""
+
+    def of(self, arm: str, budget: int, split: str) -> PerImage | None:
+        """Values per image of an arm, None where they are unknown."""
+        return self.images.get((arm, budget, split)) or None
+
+    def of_pair(self, arm: str, baseline: str, budget: int, split: str) -> PerImage | None:
+        """Differences per image of two arms, None where they are unknown."""
+        first, second = self.of(arm, budget, split), self.of(baseline, budget, split)
+        return None if first is None or second is None else paired_images(first, second)
