@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
 from unmask.comparison.cost import with_pretrainings
+from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import arms_of, audited_trials
@@ -59,6 +60,7 @@ def compare(
     """
     require_one_process("compare")
     started = time.monotonic()
+    config, found = with_given_weights(config, out, resume=resume)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         data = opened.data
         if config.evaluate_on == "val":
@@ -66,7 +68,7 @@ def compare(
         config, of_runs = as_pretrained(opened.config, data)
         _check_data(config, data)
         config = with_pretrainings(config, pretrain_images=len(data.pretrain), classes=len(data.classes))
-        of_runs += _check_encoder(config, data)
+        of_runs = [*found, *of_runs, *_check_encoder(config, data)]
         opened.claim()
         opened.tell(of_runs)
         jobs = config.jobs or default_jobs()
