@@ -41,6 +41,7 @@ __all__ = [
     "embed",
     "export",
     "finetune",
+    "forecast",
     "load_data",
     "load_model",
     "load_weights",
@@ -57,7 +58,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     "unmask",
     {
-        **dict.fromkeys(("audit_runs", "compare", "demo", "finetune", "pretrain", "scratch"), "unmask.api"),
+        **dict.fromkeys(("audit_runs", "compare", "demo", "finetune", "forecast", "pretrain", "scratch"), "unmask.api"),
         **dict.fromkeys(("Audit", "Classification", "Comparison", "Pretraining"), "unmask.results"),
         **dict.fromkeys(("config", "recipes", "theory"), ""),
         "build_model": "unmask.encoders.build",

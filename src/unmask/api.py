@@ -5,14 +5,16 @@ Further keyword arguments are settings named like the flags, with underscores: `
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
 from unmask.audit.run import audit_runs as run_audit
 from unmask.comparison import demo as demonstration
+from unmask.comparison.forecast import Forecast
 from unmask.comparison.run import compare as run_comparison
+from unmask.comparison.run import forecast_comparison
 from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.config.audit import AuditRun
 from unmask.config.names import change
@@ -127,20 +129,42 @@ def compare(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
+    approve: Callable[[Forecast], None] | None = None,
     **settings: Any,
 ) -> Comparison:
     """Does pretraining help on these images? `unmask compare`: fine-tuned against scratch, intervals and a verdict.
 
     The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
     the last finished training. Arguments as in `pretrain`; fields of one of the recipes stand under its name:
-    `pretrain={"epochs": 50}, finetune={"lr": 1e-3}`.
+    `pretrain={"epochs": 50}, finetune={"lr": 1e-3}`. `approve` is called with the forecast before the work begins
+    (a few steps are timed for it); what it raises ends the comparison.
 
     Raises:
         UserError: any bad input, before the first training.
     """
     config = _configuration(CompareConfig, data, recipe, encoder, dataset, settings)
     flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    return Comparison(run_comparison(config, Path(out), dataset=dataset, **flags))
+    return Comparison(run_comparison(config, Path(out), dataset=dataset, approve=approve, **flags))
+
+
+def forecast(
+    data: StrPath | CompareConfig,
+    out: StrPath = "runs/answer",
+    *,
+    recipe: str | None = None,
+    encoder: str | None = None,
+    dataset: Dataset | Given | None = None,
+    **settings: Any,
+) -> Forecast:
+    """What `compare` would do with these arguments, how long that takes and how much memory: `unmask compare --plan`.
+
+    A few real steps are timed, in seconds; nothing is written. What is finished in `out` counts as done.
+
+    Raises:
+        UserError: any bad input.
+    """
+    config = _configuration(CompareConfig, data, recipe, encoder, dataset, settings)
+    return forecast_comparison(config, Path(out), dataset=dataset)
 
 
 def demo(out: StrPath = "runs/demo", *, progress: bool = True) -> Comparison:

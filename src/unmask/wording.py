@@ -16,3 +16,10 @@ def printable(text: object) -> str:
 def plural(count: int | str, noun: str, form: str | None = None) -> str:
     """A count, as it is written, with its noun: 1 image, 3 images; `form` is a plural that is not noun + s."""
     return f"{count} {noun if str(count) == '1' else form or noun + 's'}"
+
+
+def in_words(seconds: float) -> str:
+    """A time as people say it: about 40 s, about 12 min, about 3.5 h."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

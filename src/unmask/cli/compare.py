@@ -1,18 +1,25 @@
 """`unmask compare`, `unmask demo` and `unmask report`."""
 
+import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 import unmask
 from unmask.cli.flags import RUNS
 from unmask.cli.train import RunFlags, carry_out, default_config
-from unmask.config import CompareConfig
+from unmask.config import CompareConfig, to_json
+from unmask.errors import UserError
 from unmask.runs.layout import SUMMARY_FILE
-from unmask.wording import printable
+from unmask.wording import in_words, printable
+
+if TYPE_CHECKING:  # torch comes with it, which --help does without
+    from unmask.comparison.forecast import Forecast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +33,40 @@ class Compare:
 
     config: CompareConfig = field(default_factory=CompareConfig)
     flags: RunFlags
+    plan: bool = False
+    """Time a few steps, print as JSON what would be done, in how many seconds and how much memory, and stop."""
+    yes: bool = False
+    """Begin without being asked, also where the plan takes more than two hours."""
     json: bool = False
     """Print summary.json instead of the verdicts."""
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Compare":
         """See `default_config`."""
-        return cls(config=default_config(CompareConfig, program, words), flags=RunFlags(out=tyro.MISSING))
+        return cls(config=default_config(CompareConfig, program, words), flags=RunFlags(out=Path("runs/answer")))
 
     def run(self) -> int:
-        """Compare and print the verdicts."""
-        _print_verdicts(carry_out(unmask.compare, self.config, self.flags), as_json=self.json)
+        """Say what will be done, compare, and print the verdicts."""
+        if self.plan:
+            print(json.dumps(to_json(unmask.forecast(self.config, self.flags.out)), indent=1, ensure_ascii=False))
+            return 0
+        stage = unmask.compare if self.yes and self.flags.quiet else partial(unmask.compare, approve=self._approve)
+        _print_verdicts(carry_out(stage, self.config, self.flags), as_json=self.json)
         return 0
+
+    def _approve(self, plan: "Forecast") -> None:
+        """Print the plan. Where it is long, ask, or refuse where nobody can answer."""
+        for line in plan.lines() if not self.flags.quiet else ():
+            print(printable(line), file=sys.stderr)
+        if self.yes or not plan.is_long:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            flags = ", ".join(f"{one.flags} ({in_words(one.seconds)})" for one in plan.shorter)
+            less = f"; shorter: {flags}" if flags else ""
+            raise UserError(f"this takes {in_words(plan.seconds)}: begin it with `yes=True`{less}")
+        print(f"This takes {in_words(plan.seconds)}. Begin? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise UserError("not begun")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
 from unmask.comparison.cost import with_pretrainings
-from unmask.comparison.given_weights import with_given_weights
+from unmask.comparison.forecast import Forecast, forecast
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import arms_of, audited_trials
@@ -20,7 +20,7 @@ from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
-from unmask.data.load import Dataset
+from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
@@ -48,37 +48,57 @@ def compare(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
+    approve: Callable[[Forecast], None] | None = None,
 ) -> Path:
     """Run the comparison and return its folder, with summary.json and report.html in it.
 
     The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
     the last finished trial; a finished trial is never trained again. `dataset` is taken in place of what `config.data`
-    names; see `pretrain`.
+    names; see `pretrain`. Before the folder is touched, `approve` is called with the forecast; what it raises ends the
+    comparison.
 
     Raises:
         UserError: any bad input, before the first training.
     """
     require_one_process("compare")
     started = time.monotonic()
-    config, found = with_given_weights(config, out, resume=resume)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
-        data = opened.data
-        if config.evaluate_on == "val":
-            data = halve_validation(data, config.seed)
-        config, of_runs = as_pretrained(opened.config, data)
-        _check_data(config, data)
-        config = with_pretrainings(config, pretrain_images=len(data.pretrain), classes=len(data.classes))
-        of_runs = [*found, *of_runs, *_check_encoder(config, data)]
+        work, of_runs = _prepare(opened.config, opened.data, out)
+        config, data, jobs = work.config, work.data, work.config.jobs or default_jobs()
+        if approve is not None:
+            approve(forecast(work, jobs))
         opened.claim()
         opened.tell(of_runs)
-        jobs = config.jobs or default_jobs()
-        work = Work(config, out, data)
         with _clock(out, started) as spent:
             notes = _fill(work, jobs, of_runs, progress)
             summary = build_summary(config, out, data, notes)
             write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
     write_report([out])
     return out
+
+
+def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | Given | None = None) -> Forecast:
+    """What `compare` would do with these arguments, how long that takes and how much memory. Nothing is written.
+
+    Raises:
+        UserError: bad input.
+    """
+    require_one_process("compare")
+    config = replace(config, data=name_given(config.data, dataset))
+    data = load_data(config.data, labels=True, progress=False, given=dataset)
+    work, _ = _prepare(config, data, out)
+    return forecast(work, work.config.jobs or default_jobs())
+
+
+def _prepare(config: CompareConfig, data: Dataset, out: Path) -> tuple[Work, list[str]]:
+    """The work of a comparison that is found in order, and what must be said of the weights it was given."""
+    if config.evaluate_on == "val":
+        data = halve_validation(data, config.seed)
+    config, notes = as_pretrained(config, data)
+    _check_data(config, data)
+    config = with_pretrainings(config, pretrain_images=len(data.pretrain), classes=len(data.classes))
+    notes += _check_encoder(config, data)
+    return Work(config, out, data), notes
 
 
 @contextmanager

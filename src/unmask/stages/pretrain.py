@@ -21,10 +21,10 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
 from unmask.runs.metrics import ValidationRow, rewind_metrics
 from unmask.runs.records import DataFacts
-from unmask.stages.monitor import observe, reconstruction_loss, watched_batch
+from unmask.stages.monitor import observe, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
-from unmask.targets.pixels import paint
+from unmask.targets.pixels import hidden_loss, paint
 from unmask.targets.target import PixelTarget, TeacherTarget
 from unmask.training.checkpoint import is_whole
 from unmask.training.open_run import open_run
@@ -106,13 +106,13 @@ class Pretraining:
             images=len(data.pretrain),
             followers=self.target.modules(),
         )
-        self.watched = batch.to(setup.engine.device), hidden.to(setup.engine.device)
+        self.watched = batch.images.to(setup.engine.device), hidden.to(setup.engine.device)
         self.pictured = spread_over_classes(batch.labels, _PICTURED).sort().values
         self.notes += self.run.notes
 
     def train(self, *, resume: bool = False) -> None:
         """Train from the newest checkpoint, or from the start, to the end; then export the encoder."""
-        config, plan, start = self.config, self.run.plan, 0
+        start = 0
         if resume:
             header = self.run.resume()
             start = 0 if header is None else header.step
@@ -121,17 +121,21 @@ class Pretraining:
         on_main(self._describe)
         if start == 0:
             self.look(0)
-        phase = Phase(
+        self.run.fit(self.data.pretrain, self.phase(), self)
+        self._export()
+        on_main(self._describe)
+
+    def phase(self) -> Phase:
+        """Its one phase."""
+        config, per_epoch = self.config, self.run.plan.per_epoch
+        return Phase(
             "pretrain",
             config.recipe.optimizer,
             config.recipe.augment,
             config.seed,
-            save_every=config.save_every * plan.per_epoch,
-            look_every=config.picture_every * plan.per_epoch,
+            save_every=config.save_every * per_epoch,
+            look_every=config.picture_every * per_epoch,
         )
-        self.run.fit(self.data.pretrain, phase, self)
-        self._export()
-        on_main(self._describe)
 
     def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
         """The reconstruction of hidden cells, drawn anew in every epoch, beside that of its baseline."""
@@ -140,7 +144,8 @@ class Pretraining:
         hidden = hidden.to(batch.images.device)
         prediction = network(batch.images, hidden)
         with whole(*self.target.modules().values()):
-            loss = reconstruction_loss(prediction, self.target, batch.images, batch.valid, hidden, recipe.target.loss)
+            target = self.target(batch.images)
+        loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
     def follow(self, done: int, total: int) -> None:
@@ -179,10 +184,10 @@ class Pretraining:
 
         Every process computes it (a teacher's BatchNorm takes statistics over all of them), the main one writes it.
         """
-        batch, hidden = self.watched
+        images, hidden = self.watched
         network, wanted = self.run.evaluated, self.config.recipe.target
         with whole(network, *self.target.modules().values()):
-            seen = observe(network, self.target, batch, hidden, wanted=wanted, engine=self.run.engine)
+            seen = observe(network, self.target, images, hidden, wanted=wanted, engine=self.run.engine)
         row = ValidationRow(step=done, epoch=done / self.run.plan.per_epoch, **seen.values)
         self.run.log(row)
         if row.collapsed and is_main():
@@ -194,7 +199,7 @@ class Pretraining:
             )
         pixels = self.target
         if isinstance(pixels, PixelTarget):
-            shown = batch.images[self.pictured], seen.prediction[self.pictured], hidden[self.pictured]
+            shown = images[self.pictured], seen.prediction[self.pictured], hidden[self.pictured]
             on_main(lambda: self._picture(done, *shown, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:

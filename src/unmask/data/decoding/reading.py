@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.config.data import DataConfig
-
 WHITE = 255
 
 
@@ -21,8 +19,6 @@ class Reading:
     TIFF whose declared transparency looks like a band of data is an error."""
     background: int = WHITE
     """Gray level, 0 to 255, that shows through transparent pixels, in training and evaluation alike."""
-    nodata: float | None = None
-    """Stored value of pixels that are missing, beside what a TIFF's own tag names."""
 
     @property
     def first_page(self) -> bool:
@@ -37,10 +33,9 @@ class Reading:
 DEFAULT = Reading()
 
 
-def reading_of(config: DataConfig) -> Reading:
+def reading_of(page: int, pages_are_channels: bool, channels: int | None, background: int) -> Reading:
     """The reading that a configuration asks for: two or four channels are those of the file, its alpha among them."""
-    channels = config.channels
     alpha: Literal["judge", "blend", "keep"] = (
         "judge" if channels is None else "keep" if channels in (2, 4) else "blend"
     )
-    return Reading(config.page, config.pages_are_channels, alpha, config.background, config.nodata)
+    return Reading(page, pages_are_channels, alpha, background)

@@ -28,7 +28,8 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
         UserError: no such thing, not of a supported layout, or options where there are none.
     """
     source = _read(config, labels=labels, progress=progress)
-    return replace(source, reading=reading_of(config))
+    reading = reading_of(config.page, config.pages_are_channels, config.channels, config.background)
+    return replace(source, reading=reading)
 
 
 def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:

@@ -1,0 +1,200 @@
+"""How long the steps of a comparison's trainings take on this machine: a few real ones on its data, without a trace.
+
+Weights, batches and noise are drawn from seeds, and every random state is left as it was: no number of the comparison
+depends on whether it was measured before. Nothing is written.
+"""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from unmask.comparison.memory import Peak
+from unmask.config import ClassifyConfig, PretrainConfig
+from unmask.data.load import Dataset
+from unmask.evaluate.probe import linear_probe
+from unmask.forward import pooled_features
+from unmask.stages.classifier import build_classifier, labeled_subset
+from unmask.stages.pretrain import Pretraining
+from unmask.stages.supervised import Supervised
+from unmask.training.engine import build_engine
+from unmask.training.plan import plan_steps
+from unmask.training.stage import Setup
+from unmask.training.step import Step
+
+T = TypeVar("T", PretrainConfig, ClassifyConfig)
+Clock = Callable[[], float]
+
+FEW, STEPS = 8, 3
+"""Images of the first steps, which tell how large the next may be; and how many of those are timed."""
+PATIENCE = 3.0
+"""Seconds that the timed steps of one kind may take about; larger batches are timed by a part of them."""
+FITTED = 64
+"""Images on which a probe is timed."""
+_COPIES = 4
+"""float32 numbers that a trained weight needs: itself, its gradient and two moments."""
+ENDLESS = 10**9
+"""Steps of a schedule that is left long before its end, so that nothing is looked at, logged or saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTimes:
+    """Seconds on this machine, and the MiB that a training needs beyond the program and its images.
+
+    What a comparison does not do takes 0.
+    """
+
+    pretraining: float = 0.0
+    """Of an image of a pretraining step."""
+    training: float = 0.0
+    """Of an image of a step that trains all weights on labels."""
+    head: float = 0.0
+    """Of an image of a step that trains the head alone."""
+    inference: float = 0.0
+    """Of an image in evaluation."""
+    probe: float = 0.0
+    """Of a labeled image in fitting a probe, all its strengths together."""
+    pretraining_mib: float = 0.0
+    training_mib: float = 0.0
+
+
+def measure_steps(
+    data: Dataset,
+    *,
+    pretraining: PretrainConfig | None,
+    training: ClassifyConfig | None,
+    probe: ClassifyConfig | None,
+    threads: int,
+    clock: Clock = time.perf_counter,
+) -> StepTimes:
+    """Take a few steps of each kind.
+
+    Args:
+        data: images of the comparison.
+        pretraining: one of its pretrainings; None where it has none.
+        training: a training of all weights on labels, likewise.
+        probe: any training on labels, for the time of evaluation and of fitting a probe.
+        threads: of a pretraining; where no GPU does the work, trainings on labels have one.
+        clock: gives seconds.
+    """
+    times = StepTimes()
+    if pretraining is not None:
+        with _threads(threads):
+            taken = _take_pretraining(pretraining, data, clock)
+        times = replace(times, pretraining=taken.seconds, pretraining_mib=taken.mib)
+    with _threads(1):
+        if training is not None:
+            taken = _take_training(training, data, 0, clock)
+            head = _take_training(training, data, ENDLESS, clock).seconds if training.recipe.head_steps else 0.0
+            times = replace(times, training=taken.seconds, head=head, training_mib=taken.mib)
+        if probe is not None:
+            inference, fitting = _time_probe(probe, data, clock)
+            times = replace(times, inference=inference, probe=fitting)
+    return times
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many threads in the body as a comparison's trainings get."""
+    before = torch.get_num_threads()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Taken(NamedTuple):
+    """Seconds of a step per image of its batch, and MiB of a step of the whole batch."""
+
+    seconds: float
+    mib: float
+
+
+def _take_pretraining(config: PretrainConfig, data: Dataset, clock: Clock) -> _Taken:
+    def take(config: PretrainConfig, setup: Setup) -> None:
+        stage = Pretraining(config, Path(), data, setup)
+        stage.run.fit(data.pretrain, stage.phase(), stage)
+
+    unseen = replace(config, init=None, picture_every=ENDLESS)
+    return _take(unseen, len(data.pretrain), take, clock)
+
+
+def _take_training(config: ClassifyConfig, data: Dataset, head_steps: int, clock: Clock) -> _Taken:
+    def take(config: ClassifyConfig, setup: Setup) -> None:
+        Supervised(config, data, setup).train()
+
+    recipe = replace(config.recipe, head_steps=head_steps, evaluations=1, patience=0)
+    unseen = replace(config, init=None, recipe=recipe)
+    return _take(unseen, len(labeled_subset(config, data)), take, clock)
+
+
+def _take(config: T, images: int, run: Callable[[T, Setup], None], clock: Clock) -> _Taken:
+    """Steps of the batch that the configuration has, or of a part of it where patience is too short for all."""
+    optimizer, peak = config.recipe.optimizer, Peak()
+    whole = optimizer.batch_size // optimizer.accumulate
+    weights = 0
+
+    def timed(size: int, steps: int) -> tuple[float, int]:
+        ends: list[float] = []
+
+        def note(step: Step) -> None:
+            nonlocal weights
+            step.values()  # waits for the device
+            ends.append(clock())
+            weights = sum(parameter.numel() for parameter in step.network.parameters())
+            if len(ends) > steps:
+                raise _EnoughStepsError
+
+        endless = replace(optimizer, steps=ENDLESS, batch_size=size, accumulate=1)
+        setup = replace(Setup.alone(optimizer.precision), on_step=note)
+        with suppress(_EnoughStepsError):
+            run(replace(config, recipe=replace(config.recipe, optimizer=endless)), setup)
+        taken = plan_steps(endless, images).batch_size
+        return statistics.median(after - before for before, after in itertools.pairwise(ends)) / taken, taken
+
+    seconds, taken = timed(min(FEW, whole), 1)
+    if (size := min(whole, int(PATIENCE / STEPS / max(seconds, 1e-9)))) > FEW:
+        seconds, taken = timed(size, STEPS)
+    held = _COPIES * 4 * weights / 2**20
+    return _Taken(seconds, held + max(0.0, peak.grown_mib() - held) * min(whole, images) / taken)
+
+
+class _EnoughStepsError(Exception):
+    """Ends a training that is only timed."""
+
+
+def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[float, float]:
+    """Seconds per image of evaluation, and per labeled image of fitting a probe."""
+    model = build_classifier(config, data).to(build_engine("no").device)
+    train = labeled_subset(config, data)
+
+    def seconds_of(count: int) -> float:
+        started = clock()
+        pooled_features(model, train.select(train.evenly(count)))
+        return (clock() - started) / min(count, len(train))
+
+    seconds_of(FEW)
+    few = seconds_of(FEW)
+    count = int(min(FITTED, max(FEW, PATIENCE / 2 / max(few, 1e-9))))
+    inference = seconds_of(count)
+    known = pooled_features(model, train.select(train.evenly(count)))
+    labels, started = known.images.labels, clock()
+    if len(labels.unique()) < 2:
+        return inference, 0.0
+    linear_probe(
+        known.values,
+        labels,
+        known.values,
+        classes=len(data.classes),
+        val_features=known.values,
+        val_labels=labels,
+    )
+    return inference, (clock() - started) / len(labels)

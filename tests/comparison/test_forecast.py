@@ -1,0 +1,211 @@
+"""What a comparison is said to take before it begins: from its own tasks, and steps that leave no trace."""
+
+import json
+import sys
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+import unmask
+from unmask.cli.main import main
+from unmask.comparison import forecast as forecasts
+from unmask.comparison import run as comparison_run
+from unmask.comparison import step_times
+from unmask.comparison.forecast import Ahead, Forecast, Shorter, forecast, seconds_of
+from unmask.comparison.memory import Peak, held_mib, peak_mib
+from unmask.comparison.step_times import StepTimes, measure_steps
+from unmask.comparison.tasks import Work
+from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimiserConfig, PretrainConfig
+from unmask.data.load import Dataset, load_data
+from unmask.stages.supervised import fit
+from unmask.wording import in_words
+
+RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+CONFIG = CompareConfig(
+    data=tiny.DATA,
+    encoder=tiny.OVERLAPPING_PATCHNET,
+    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=10, batch_size=20),
+    finetune=RECIPE,
+    budgets=(3, 5),
+    draws=2,
+    pretrainings=1,
+    arms=("mrp", "scratch_same", "probe_random"),
+    keep="none",
+    jobs=1,
+)
+TIMES = StepTimes(pretraining=1.0, training=0.1, head=0.01, inference=0.001, probe=0.0001)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """60 training images, 30 of validation, 30 of the test set."""
+    return load_data(tiny.DATA, labels=True, progress=False)
+
+
+def _work(data: Dataset, out: Path, **changes: object) -> Work:
+    return Work(replace(CONFIG, **changes), out, data)
+
+
+def test_a_task_takes_its_steps(data: Dataset, tmp_path: Path) -> None:
+    """A pretraining its batches; a training its two phases and its looks; a probe its images, once."""
+    ahead = Ahead.of(_work(data, tmp_path))
+    assert [seconds_of(task, TIMES, data) for task in ahead.pretrainings] == [10 * 20 * 1.0]
+    names = [task[1][1].name for task in ahead.trials]
+    seconds = dict(zip(names, (seconds_of(task, TIMES, data) for task in ahead.trials), strict=True))
+    looked_at = sum(map(len, data.tests.values())) + 30
+    batch = 5  # of nine labeled images: two near equal batches
+    assert seconds["scratch_same-b3-d0"] == pytest.approx(batch * (6 * 0.1 + 2 * 0.01) + looked_at * 0.001)
+    assert seconds["probe_random-b3-d0"] == pytest.approx((9 + looked_at + 60) * 0.001 + 9 * 0.0001)
+
+
+def test_the_whole_follows_from_the_tasks(data: Dataset, tmp_path: Path) -> None:
+    """One job: their sum. Two share it. Twice the steps are twice the seconds. What is done does not count."""
+    ahead = Ahead.of(_work(data, tmp_path))
+    each = [seconds_of(task, TIMES, data) for task in (*ahead.pretrainings, *ahead.tuning, *ahead.trials)]
+    assert ahead.seconds(TIMES, data, 1) == pytest.approx(sum(each))
+    assert sum(each) / 2 < ahead.seconds(TIMES, data, 2) < sum(each) + forecasts.START
+    twice = replace(CONFIG.pretrain, optimizer=replace(CONFIG.pretrain.optimizer, steps=20))
+    longer = Ahead.of(_work(data, tmp_path, pretrain=twice)).seconds(TIMES, data, 1)
+    assert longer == pytest.approx(sum(each) + 200)
+    for name in ("scratch_same-b3-d0", "probe_random-b5-d1"):
+        (tmp_path / "trials").mkdir(exist_ok=True)
+        (tmp_path / "trials" / f"{name}.json").touch()
+    assert len(Ahead.of(_work(data, tmp_path)).trials) == len(ahead.trials) - 2
+
+
+class _Ticks:
+    """A clock that goes on a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_steps_are_timed_per_image(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick a step: the whole batch where patience lasts, else as many images as it lasts for."""
+    pretraining = PretrainConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=CONFIG.pretrain)
+    training = ClassifyConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=RECIPE, budget=3)
+    parts = {"pretraining": pretraining, "training": training, "probe": training, "threads": 1}
+    monkeypatch.setattr(step_times, "PATIENCE", 1e9)
+    times = measure_steps(data, **parts, clock=_Ticks())
+    assert (times.pretraining, times.training, times.head) == (1 / 20, 1 / 5, 1 / 5)
+    assert times.inference > 0
+    assert times.probe > 0
+    monkeypatch.setattr(step_times, "PATIENCE", 0.0)
+    assert measure_steps(data, **parts, clock=_Ticks()).pretraining == 1 / 8  # 60 images in batches of eight
+    nothing = {"pretraining": None, "training": None, "probe": None, "threads": 1}
+    assert measure_steps(data, **nothing) == StepTimes()
+
+
+@pytest.mark.case("numbers changed because something had been measured before")
+def test_a_forecast_changes_no_number_and_leaves_no_file(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same training before and after, every random state and the threads as they were."""
+    monkeypatch.chdir(tmp_path)
+    training = ClassifyConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=RECIPE, budget=3)
+    before = fit(training, data).logits["test"]
+    states = torch.get_rng_state(), np.random.mtrand._rand.get_state()[1].tolist(), torch.get_num_threads()
+    forecast(_work(data, tmp_path / "out"), 1)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1], states[2]) == (np.random.mtrand._rand.get_state()[1].tolist(), torch.get_num_threads())
+    assert torch.equal(before, fit(training, data).logits["test"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_grows_by_what_is_held() -> None:
+    """As the system counts it, also where more was held before."""
+    del_me = torch.ones(2**24)
+    del del_me
+    peak = Peak()
+    held = torch.ones(2**24)  # 64 MiB
+    assert 50 < peak.grown_mib() < 200
+    assert held_mib() <= peak_mib() + 1
+    assert held.sum() > 0
+
+
+FORECAST = Forecast(
+    recipe="small-cnn",
+    reason="x",
+    encoder="patchnet",
+    image_size=(16, 16),
+    device="the CPU",
+    jobs=2,
+    trainings={"pretrainings": 1, "tuning trials": 0, "trials": 12},
+    step_seconds={"pretraining step": 0.5},
+    seconds=3 * 3600.0,
+    peak_mib=2048,
+    shorter=(Shorter(flags="--draws 2", seconds=3600.0),),
+)
+
+
+def test_a_plan_is_two_lines_and_says_what_is_shorter_only_where_it_is_long() -> None:
+    """Counts, time and memory; how much a flag saves."""
+    said = FORECAST.lines()
+    assert "1 pretrainings, 12 trials" in said[0]
+    assert "about 3.0 h, up to 2.0 GiB" in said[1]
+    assert said[2] == "plan: with --draws 2 about 60 min"
+    assert len(replace(FORECAST, seconds=7000.0).lines()) == 2
+    assert [in_words(t) for t in (0.2, 80, 100, 5300, 6000)] == [
+        "about 1 s", "about 80 s", "about 2 min", "about 88 min", "about 1.7 h",
+    ]  # fmt: skip
+
+
+WORDS = ["compare", "--data", "digits", "--out", "x"]
+
+
+@pytest.mark.parametrize(
+    ("more", "answer", "begun"),
+    [([], None, False), ([], "n\n", False), ([], "y\n", True), (["--yes"], None, True), (["--quiet"], None, False)],
+)
+def test_what_takes_long_is_begun_by_a_yes_alone(
+    more: list[str],
+    answer: str | None,
+    begun: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A terminal is asked, anything else is refused in one line; nothing is written before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison_run, "forecast", lambda work, jobs: FORECAST)
+    monkeypatch.setattr(comparison_run, "_fill", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    typed = StringIO(answer or "")
+    monkeypatch.setattr(typed, "isatty", lambda: answer is not None, raising=False)
+    monkeypatch.setattr(sys, "stdin", typed)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: answer is not None, raising=False)
+    with pytest.raises(SystemExit) as end:
+        main([*WORDS, *more])
+    assert end.value.code == (130 if begun else 2)
+    assert (tmp_path / "x").exists() == begun
+    said = capsys.readouterr().err
+    if answer is None and not begun:
+        assert "about 3.0 h: begin it with --yes; shorter: --draws 2 (about 60 min)" in said.splitlines()[-1]
+    if "--quiet" in more:
+        assert len(said.splitlines()) == 1
+
+
+def test_the_plan_is_json_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that it names is there; no run folder."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "--data", "digits", "--budgets", "5", "--draws", "2", "--plan"])
+    assert not end.value.code
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["recipe"], plan["encoder"], plan["image_size"]) == ("small-cnn", "resnet10t", [32, 32])
+    assert plan["seconds"] > 0
+    assert plan["peak_mib"] > 100
+    assert plan["trainings"]["trials"] > 0
+    assert {"device", "reason", "step_seconds", "shorter"} <= set(plan)
+    assert list(tmp_path.iterdir()) == []
+    assert unmask.forecast is not None
