@@ -137,7 +137,7 @@ def test_images_that_are_not_finite_are_named_or_skipped_before_training(
 ) -> None:
     monkeypatch.setattr("unmask.data.headers.PIECE", 1000)
     images = RNG.random((30, 8, 8))
-    images[3, 0, 0], images[17, 7, 7], images[29, 1, 1] = np.nan, -np.inf, 1e300
+    images[3, 0, 0], images[17, 7, 7], images[29, 1, 1] = np.inf, -np.inf, 1e300
     path = tmp_path / f"x{suffix}"
     np.save(path, images) if suffix == ".npy" else np.savez(path, images=images, labels=np.arange(30) % 2)
     config = DataConfig(data=str(path), cache_mib=cache_mib, workers=0)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from unmask.audit.run import audit_draws
 from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.forecast import Forecast, forecast
+from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import arms_of, audited_trials
@@ -62,8 +63,10 @@ def compare(
     """
     require_one_process("compare")
     started = time.monotonic()
+    config, found = with_given_weights(config, out, resume=resume)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         work, of_runs = _prepare(opened.config, opened.data, out)
+        of_runs = [*found, *of_runs]
         config, data, jobs = work.config, work.data, work.config.jobs or default_jobs()
         if approve is not None:
             approve(forecast(work, jobs))
@@ -84,6 +87,7 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
         UserError: bad input.
     """
     require_one_process("compare")
+    config, _ = with_given_weights(config, out, resume=False)
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
     work, _ = _prepare(config, data, out)

@@ -12,6 +12,11 @@ from unmask.config.stages import ClassifyRecipe, PretrainRecipe, RecipeChoice
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 from unmask.errors import UserError
 
+AUTO, NONE = "auto", "none"
+"""Values of `given`: what lies on this disk; nothing."""
+DEFAULT_ARMS = tuple(arm.name for arm in ARMS.values() if arm.default)
+"""Without those that start from given weights, which join where there are such weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
@@ -40,13 +45,13 @@ class CompareConfig:
     every draw, and arms without pretraining are trained as often."""
     tuning_draws: int = 1
     """Label draws, apart from the reported ones, on which scratch_best chooses its recipe."""
-    arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = tuple(arm.name for arm in ARMS.values() if arm.default)
-    """Arms to run; docs/comparison.md says what each is for."""
+    arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = DEFAULT_ARMS
+    """Arms to run; docs/comparison.md says what each is for. With given weights, their arms join the default ones."""
     pretrained: tuple[Path, ...] = ()
     """Finished pretraining runs to use instead of pretraining here."""
-    given: str | None = None
-    """Weights for the arms that start from given ones: a run folder, a weights file, timm:pretrained,
-    timm:NAME or hf:USER/NAME."""
+    given: str | None = AUTO
+    """Weights for the arms that start from given ones: a run folder, a weights file, timm:pretrained, timm:NAME or
+    hf:USER/NAME. auto: timm's of this encoder, where they lie on this disk already. none: no weights."""
     compute_cap: float = 4.0
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
     smallest_effect: float = 0.01
@@ -89,9 +94,11 @@ class CompareConfig:
         for arm in self.arms:
             require_choice("arms", arm, tuple(ARMS))
         needs = [arm for arm in self.arms if ARMS[arm].needs_given]
+        if self.given == NONE:
+            object.__setattr__(self, "given", None)
         if needs and self.given is None:
             raise UserError(f"give weights with `given`: {', '.join(needs)} starts from them")
-        if self.given is not None and not needs:
+        if self.given not in (None, AUTO) and not needs and self.arms != DEFAULT_ARMS:
             users = ", ".join(name for name, arm in ARMS.items() if arm.needs_given)
             raise UserError(f"`given` has no effect: none of the arms that start from given weights is run ({users})")
         require_at_least("compute_cap", self.compute_cap, 1)

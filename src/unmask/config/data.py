@@ -44,6 +44,9 @@ class DataConfig:
     background: int = 255
     """Gray level, 0 black to 255 white, that shows through transparent pixels. With channels 4 (2 for gray images)
     transparency is kept as a channel instead."""
+    nodata: float | None = None
+    """Stored value of pixels that are missing, e.g. -9999. They leave statistics and the loss of the reconstruction, as
+    NaN, the no-data tag of GeoTIFF and masks of validity do, and reach the encoder as the channel's mean."""
     window: tuple[float, float] | None = None
     """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; what lies beyond is clipped.
     Default: the whole range of the number type. For 16-bit and float images that use a part of it."""

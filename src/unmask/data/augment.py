@@ -31,6 +31,19 @@ def augment_images(images: Tensor, ids: Tensor, config: AugmentConfig, *, seed: 
     return color(out, config, *keys) if config.brightness or config.contrast or config.saturation else out
 
 
+def moved(valid: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch: int) -> Tensor:
+    """Which values are there after `augment_images`: those that are made of values that were there alone.
+
+    Args:
+        valid: bool (B, C, H, W).
+        ids: as those of the images.
+        config: as theirs.
+        seed: as theirs.
+        epoch: as theirs.
+    """
+    return geometry(valid.float(), config, seed, epoch, ids.numpy()) > 0.999 if moves(config) else valid
+
+
 def moves(config: AugmentConfig) -> bool:
     """Whether any geometric change is switched on."""
     return config.crop_scale != (1.0, 1.0) or bool(config.flip_horizontal or config.flip_vertical or config.shift)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unmask.data.decoding.decode import quiet
 from unmask.data.decoding.image_format import ImageFormat, Kind, to_format
+from unmask.data.decoding.missing import without_nodata
 from unmask.data.pixels import read_one
 from unmask.data.sources.source import Arrays, Source
 from unmask.data.threads import mapped
@@ -40,7 +41,7 @@ def fill_cache(
     """
     images = source.images
     if isinstance(images, Arrays):
-        return _convert_arrays(images, wanted, rows), {}
+        return _convert_arrays(images, wanted, rows, source.reading.nodata), {}
     at = range(len(images)) if rows is None else rows.tolist()
     values = torch.zeros((len(at), *wanted.shape), dtype=DTYPES[wanted.kind])
     bad: dict[int, str] = {}
@@ -57,6 +58,7 @@ def fill_cache(
     return values, dict(sorted(bad.items()))
 
 
-def _convert_arrays(images: Arrays, wanted: ImageFormat, rows: Tensor | None) -> Tensor:
+def _convert_arrays(images: Arrays, wanted: ImageFormat, rows: Tensor | None, nodata: float | None) -> Tensor:
     at = np.arange(len(images.values)) if rows is None else rows.numpy()
-    return torch.cat([to_format(images.values[at[i : i + CHUNK]], wanted) for i in range(0, len(at), CHUNK)])
+    pieces = (images.values[at[i : i + CHUNK]] for i in range(0, len(at), CHUNK))
+    return torch.cat([to_format(without_nodata(piece, nodata), wanted) for piece in pieces])

@@ -1,7 +1,7 @@
 """A first look at all images without decoding them: size, channels and number type, to choose the common form."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,13 @@ from unmask.config.data import DataConfig
 from unmask.data.decoding.decode import named, open_image, quiet, read_npy
 from unmask.data.decoding.file import File
 from unmask.data.decoding.high_depth import loses_depth
-from unmask.data.decoding.image_format import ImageFormat, Kind, kind_of, widest
-from unmask.data.decoding.pil_modes import GRAY, NOT_FINITE, TRANSPARENT, is_finite
+from unmask.data.decoding.image_format import ImageFormat, Kind, widest
+from unmask.data.decoding.missing import flaws, holds, kind_without, require_pixels, without_nodata
+from unmask.data.decoding.pil_modes import GRAY, TRANSPARENT
 from unmask.data.decoding.reading import DEFAULT, Reading
-from unmask.data.decoding.tiff import full_pages, is_blended, open_tiff, page_layout, pages_of, seek
+from unmask.data.decoding.tiff import is_blended, page_layout
+from unmask.data.decoding.tiff_missing import declared, may_miss_pixels
+from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek, stored_size
 from unmask.data.sources.source import Arrays, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
@@ -49,27 +52,40 @@ def read_header(path: File, reading: Reading = DEFAULT) -> Header:
     with named(path):
         if path.suffix.lower() == ".npy":
             values = read_npy(path, mapped=True)
-            return Header((values.shape[1], values.shape[2]), values.shape[0], kind_of(values.dtype))
+            return _header_of(values, reading)
         with open_image(path, whole=False) as image:
             if image is None:
                 return _tiff_header(path, reading)
             pages = [0] if reading.first_page else pages_of(image, path)
-            if not seek(image, pages[min(reading.page, len(pages) - 1)]):
+            position = pages[min(reading.page, len(pages) - 1)]
+            if not seek(image, position):
                 return _tiff_header(path, reading)
-            width, height = image.size
+            width, height = stored_size(image)
             size = (width, height) if _orientation(image) >= 5 else (height, width)
             transparent = image.mode in TRANSPARENT or "transparency" in image.info
             kept = transparent and reading.alpha == "keep"
             channels = (1 if image.mode in GRAY else 3) + kept
-            more = not reading.pages_are_channels and getattr(image, "is_animated", False)
+            more = not reading.pages_are_channels and len(pages_of(image, path)) > 1
             count = len(pages) if reading.pages_are_channels else 1
-            return Header(size, channels * count, _kind(image), transparent and not kept, bool(more))
+            kind = "float32" if _may_miss(image, path, position, reading) else _kind(image)
+            return Header(size, channels * count, kind, transparent and not kept, more)
 
 
 def _kind(image: Image.Image) -> Kind:
     if image.mode == "F":
         return "float32"
     return "uint16" if image.mode.startswith("I") or loses_depth(image) else "uint8"
+
+
+def _may_miss(image: Image.Image, path: File, position: int, reading: Reading) -> bool:
+    """Whether pixels of an open image may be missing, so that it is read as float32."""
+    kind = np.dtype(_kind(image))
+    if reading.nodata is not None and holds(kind, reading.nodata):
+        return True
+    if not may_miss_pixels(image, path):
+        return False
+    with open_tiff(path) as file:
+        return declared(file.pages[position].aspage(), path, reading).concerns(kind)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -83,11 +99,11 @@ def _tiff_header(path: File, reading: Reading) -> Header:
     with open_tiff(path) as file:
         pages = full_pages(file)
         wanted = pages if reading.pages_are_channels else [pages[min(reading.page, len(pages) - 1)]]
-        layouts = [page_layout(page, reading) for page in wanted]
+        layouts = [page_layout(page, path, reading) for page in wanted]
         transparent = is_blended(wanted[0], reading)
     channels = sum(layout[0] for layout in layouts)
     more = len(wanted) < len(pages)
-    return Header((layouts[0][1], layouts[0][2]), channels, kind_of(layouts[0][3]), transparent, more)
+    return Header((layouts[0][1], layouts[0][2]), channels, layouts[0][3], transparent, more)
 
 
 @dataclass(frozen=True)
@@ -142,8 +158,8 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
     """Look at every image's header, or at one of an array."""
     images = source.images
     if isinstance(images, Arrays):
-        header = Counter({_header_of(images.values[0]): len(images)})
-        return _scanned(header, _not_finite(images, source.names), config)
+        header = Counter({_header_of(images.values[0], source.reading): len(images)})
+        return _scanned(header, _not_images(images, source), config)
     headers: list[Header] = []
     bad: dict[int, str] = {}
 
@@ -151,7 +167,9 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
         try:
             stored = images.stored(row)
             if isinstance(stored, np.ndarray):
-                headers.append(_header_of(stored))
+                with named(source.names[row]):
+                    require_pixels(without_nodata(stored, source.reading.nodata))
+                headers.append(_header_of(stored, source.reading))
             else:
                 headers.append(read_header(stored, source.reading))
         except UserError as error:
@@ -163,18 +181,19 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
     return _scanned(Counter(headers), dict(sorted(bad.items())), config)
 
 
-def _not_finite(images: Arrays, names: Sequence[str]) -> dict[int, str]:
-    """A message for each image with a value that is not finite. Only floats are read, piece by piece."""
-    if images.values.dtype.kind != "f":
+def _not_images(images: Arrays, source: Source) -> dict[int, str]:
+    """A message for each image that is not one. Integers are only read where a value stands for missing ones."""
+    nodata = source.reading.nodata
+    if kind_without(images.values.dtype, nodata) != "float32":
         return {}
     chunk = max(1, PIECE // images.values[0].nbytes)
-    pieces = (is_finite(images.values[at : at + chunk]) for at in range(0, len(images), chunk))
-    rows = np.flatnonzero(~np.concatenate(list(pieces)))
-    return {row: f"{names[row]}: {NOT_FINITE}" for row in rows.tolist()}
+    pieces = (without_nodata(images.values[at : at + chunk], nodata) for at in range(0, len(images), chunk))
+    found = enumerate(flaw for piece in pieces for flaw in flaws(piece))
+    return {row: f"{source.names[row]}: {flaw}" for row, flaw in found if flaw}
 
 
-def _header_of(image: NDArray[np.generic]) -> Header:
-    return Header((image.shape[1], image.shape[2]), image.shape[0], kind_of(image.dtype))
+def _header_of(image: NDArray[np.generic], reading: Reading) -> Header:
+    return Header((image.shape[1], image.shape[2]), image.shape[0], kind_without(image.dtype, reading.nodata))
 
 
 def _scanned(headers: Counter[Header], bad: dict[int, str], config: DataConfig) -> Scanned:

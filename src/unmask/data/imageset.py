@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unmask.config.data import AugmentConfig
-from unmask.data.augment import augment_images
+from unmask.data.augment import augment_images, moved
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.pixels import Pixels
 from unmask.data.string_table import take
@@ -31,6 +31,20 @@ class Batch:
     """int64 (B,); -1 where unlabeled."""
     ids: Tensor
     """int64 (B,): stable sample ids, the key of all randomness of a sample."""
+    valid: Tensor | None = None
+    """bool (B, C, H, W): which values the files have, where some are missing; these are 0, the channel's mean. None
+    where every value is there."""
+
+    def part(self, start: int, end: int) -> "Batch":
+        """Images `start` to `end`, without a copy."""
+        valid = None if self.valid is None else self.valid[start:end]
+        return Batch(self.images[start:end], self.labels[start:end], self.ids[start:end], valid)
+
+    def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> "Batch":
+        """The batch on a device; its ids stay on the CPU."""
+        images = self.images.to(device, memory_format=memory_format)
+        valid = None if self.valid is None else self.valid.to(device)
+        return Batch(images, self.labels.to(device), self.ids, valid)
 
 
 @dataclass(frozen=True)
@@ -67,13 +81,15 @@ class ImageSet:
     def raw(self, indices: Tensor | Sequence[int]) -> Tensor:
         """Images at the encoder's size, float32 (B, C, H, W) in 0..1, neither normalized nor augmented.
 
+        Missing pixels are the channel's mean.
+
         Raises:
             UserError: a file cannot be read any more.
         """
         images, failures = self.pixels.read(self.rows[torch.as_tensor(indices, dtype=torch.int64)])
         if failures:
             raise UserError(failures[0])
-        return images
+        return torch.where(images.isnan(), self.format.statistics()[0], images)
 
     def evenly(self, limit: int) -> Tensor:
         """Up to `limit` indices spread evenly over the set: the same ones every time."""
@@ -135,24 +151,42 @@ class _Prepare:
         shape = self.images.format.shape
         out = room(len(chunk), *shape)
         good = torch.ones(len(chunk), dtype=torch.bool)
+        valid: Tensor | None = None
         failures: list[str] = []
         part = max(1, PART_FLOATS // math.prod(shape))
         for at in range(0, len(chunk), part):
             here = slice(at, at + part)
-            failures += self._part(chunk[here], out[here], good[here])
+            failed, there = self._part(chunk[here], out[here], good[here])
+            failures += failed
+            if there is not None:
+                valid = torch.ones(out.shape, dtype=torch.bool) if valid is None else valid
+                valid[here] = there
         if failures:
-            out, chunk = out[good], chunk[good]
-        return Batch(out, self.images.labels[chunk], self.images.ids[chunk]), failures
+            out, chunk, valid = out[good], chunk[good], None if valid is None else valid[good]
+        complete = valid is None or bool(valid.all())
+        return Batch(out, self.images.labels[chunk], self.images.ids[chunk], None if complete else valid), failures
 
-    def _part(self, chunk: Tensor, out: Tensor, good: Tensor) -> list[str]:
-        """Fill `out` and mark what could be read: a few images at a time, which stay in the processor's cache."""
-        values, failures = self.images.pixels.read(self.images.rows[chunk])
-        if failures:
-            good &= ~values.flatten(1).isnan().any(1)
+    def _part(self, chunk: Tensor, out: Tensor, good: Tensor) -> tuple[list[str], Tensor | None]:
+        """Fill `out` and mark what could be read: a few images at a time, which stay in the processor's cache.
+
+        Returns:
+            Failures; and which values of `out` are there, None where all are.
+        """
+        images, keys = self.images, {"seed": self.seed, "epoch": self.epoch}
+        values, failures = images.pixels.read(images.rows[chunk])
+        ids, valid = images.ids[chunk], None
+        if images.format.kind == "float32" or failures:
+            missing = values.isnan()
+            good &= ~missing.flatten(1).all(1)
+            if missing.any():
+                values, valid = torch.where(missing, images.format.statistics()[0], values), ~missing
         if self.augment is not None:
-            values = augment_images(values, self.images.ids[chunk], self.augment, seed=self.seed, epoch=self.epoch)
-        self.images.format.normalize(values, out)
-        return failures
+            values = augment_images(values, ids, self.augment, **keys)
+            valid = valid if valid is None else moved(valid, ids, self.augment, **keys)
+        images.format.normalize(values, out)
+        if valid is not None:
+            out.masked_fill_(~valid, 0.0)
+        return failures, valid
 
 
 def room(*shape: int) -> Tensor:

@@ -11,6 +11,7 @@ from unmask.config.data import DataConfig
 from unmask.data.assignment import PRETRAIN, Plan
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.decoding.reading import reading_of
 from unmask.data.fingerprint import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
 from unmask.data.headers import scan
 from unmask.data.imageset import ImageSet
@@ -20,7 +21,7 @@ from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
 from unmask.data.splits import assign_splits
-from unmask.data.statistics import channel_statistics, sample_rows, value_range
+from unmask.data.statistics import channel_statistics, missing_notes, range_notes, sample_rows, value_range
 from unmask.data.string_table import take
 from unmask.errors import UserError
 
@@ -110,7 +111,8 @@ def load_data(
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: {missing[0]}")
     if format is None:
-        pixels = replace(pixels, format=_measure(config, plan, pixels))
+        measured, found = _measure(config, plan, pixels)
+        pixels, notes = replace(pixels, format=measured), notes + found
     sets = {name: _image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
     own = pixels.format
     stored_as = (own.size, own.channels, own.kind, own.value_range)
@@ -186,7 +188,8 @@ def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, p
     if isinstance(given, Source):
         return given
     if given is not None:
-        return read_given(given, name_given(config, given).data, labels=labels)
+        source = read_given(given, name_given(config, given).data, labels=labels)
+        return replace(source, reading=reading_of(config))
     return read_source(config, labels=labels, progress=progress)
 
 
@@ -229,8 +232,13 @@ def _require_same_range(
         )
 
 
-def _measure(config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixels) -> ImageFormat:
-    """The format with value range, mean and deviation of the pretraining images; of a sample if they are streamed."""
+def _measure(
+    config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixels
+) -> tuple[ImageFormat, tuple[str, ...]]:
+    """The format with value range, mean and deviation of the pretraining images, and what is odd about their values.
+
+    Measured on a sample if they are streamed.
+    """
     rows, plain = torch.from_numpy(plan.sets()[PRETRAIN]), pixels.format
     if not len(rows):
         raise UserError(f"{config.data}: no image is left for training")
@@ -244,7 +252,9 @@ def _measure(config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixe
     scale = value_range(values, rows, plain.kind, config.window)
     clipped = config.window is not None
     mean, std = channel_statistics(values, rows, scale, clip=clipped)
-    return replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
+    odd = range_notes(values, rows, scale) if plain.kind == "float32" and not clipped else ()
+    format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
+    return format, (*missing_notes(values, rows), *odd)
 
 
 def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unmask.data.decoding.decode import decode, named, quiet
 from unmask.data.decoding.image_format import ImageFormat, to_format
+from unmask.data.decoding.missing import without_nodata
 from unmask.data.decoding.reading import Reading
 from unmask.data.sources.source import Images
 from unmask.errors import UserError
@@ -30,7 +31,7 @@ class Pixels(Protocol):
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
         """Images as float32 (B, C, H, W) in units of the value range, and one message for each that failed.
 
-        A failed image is left as NaN.
+        Missing pixels are NaN, and so are all of a failed image.
         """
         ...
 
@@ -87,7 +88,7 @@ def read_one(images: Images, row: int, wanted: ImageFormat, reading: Reading) ->
     """
     stored = images.stored(row)
     if isinstance(stored, np.ndarray):
-        return to_format(stored, wanted)
+        return to_format(without_nodata(stored, reading.nodata), wanted)
     array = decode(stored, reading, target=wanted.size)
     with named(stored):
         return to_format(array, wanted)

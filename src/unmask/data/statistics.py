@@ -12,6 +12,8 @@ from unmask.randomness import permutation
 SMALLEST_STD = 1e-4
 """Floor of a channel's standard deviation in 0..1 units, so that a constant channel stays finite."""
 CHUNK = 1024
+LOOKED_AT = 2**22
+"""Values on which a suspicious range is judged."""
 SAMPLE = 2048
 """Images that percentiles, and the statistics of streamed data, are measured on."""
 
@@ -25,18 +27,69 @@ def value_range(values: Tensor, rows: Tensor, kind: Kind, window: tuple[float, f
     """The stored values that count as 0 and 1.
 
     With a window: these percentiles of the values, whole numbers for integers. Else for integers the range of their
-    type, for floats that lie within 0..1 (0, 1), and for other floats their minimum and maximum.
+    type, for floats that lie within 0..1 (0, 1), and for other floats their minimum and maximum. Missing values (NaN)
+    do not count.
     """
     if window is not None:
-        low, high = np.percentile(values[sample_rows(rows)].numpy(), window).tolist()
+        low, high = np.percentile(known(values[sample_rows(rows)]).numpy(), window).tolist()
         low, high = (low, high) if kind == "float32" else (math.floor(low), math.ceil(high))
     elif kind != "float32":
         return (0.0, TOP[kind])
     else:
-        low, high = (float(v) for v in torch.aminmax(values[rows]))
+        low, high = (float(v) for v in torch.aminmax(known(values[rows])))
         if low >= 0 and high <= 1:
             return (0.0, 1.0)
     return (float(low), float(high)) if high > low else (float(low), low + 1.0)
+
+
+def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tuple[str, ...]:
+    """What to say of a measured range that a few values stretch, or one that stands for missing pixels.
+
+    Said where the middle 98 % of the values span under 1 % of the range, and where an end of the range is taken by one
+    value alone, further from all others than these are from each other.
+
+    Args:
+        values: stored images, (N, C, H, W).
+        rows: the images that count.
+        scale: stored values that count as 0 and 1.
+    """
+    low, high = scale
+    every = known(values[sample_rows(rows)]).flatten()
+    some = every[:: 1 + len(every) // LOOKED_AT].numpy()
+    first, last = np.percentile(some, (1, 99)).tolist()
+    rest = f"the middle 98 % of the values lie between {first:.4g} and {last:.4g}, the range is {low:.6g} to {high:.6g}"
+    for end in (low, high):
+        inner = some[some != np.float32(end)]
+        if 0 < inner.size < some.size and 0 < np.ptp(inner) < np.abs(inner - np.float32(end)).min():
+            share = 100 * (1 - inner.size / some.size)
+            others = f"far from all others ({inner.min():.4g} to {inner.max():.4g})"
+            fix = f"`nodata={end:.9g}` if it stands for missing pixels, `window=(0.5, 99.5)` for outliers"
+            return (f"{share:.2g} % of the values are {end:.9g}, {others}: {fix}",)
+    if last - first < 0.01 * (high - low):
+        return (f"{rest}: `window=(0.5, 99.5)` cuts outliers, `nodata` names what stands for missing pixels",)
+    return ()
+
+
+def missing_notes(values: Tensor, rows: Tensor) -> tuple[str, ...]:
+    """How many of some images miss pixels, and what becomes of these."""
+    if not values.dtype.is_floating_point:
+        return ()
+    missing = torch.stack([values[row].isnan().float().mean() for row in rows.tolist()])
+    count = int((missing > 0).sum())
+    if not count:
+        return ()
+    share = 100 * float(missing.mean())
+    return (
+        f"{count} of {len(rows)} pretraining images miss pixels (NaN, no-data or masked), {share:.2g} % of all values: "
+        "they leave statistics and reconstruction, and reach the encoder as the channel's mean",
+    )
+
+
+def known(values: Tensor) -> Tensor:
+    """Values as they are where none is missing; else those that are there, flat. At least one is."""
+    if not values.dtype.is_floating_point or not (missing := values.isnan()).any():
+        return values
+    return values[~missing]
 
 
 def channel_statistics(
@@ -45,6 +98,7 @@ def channel_statistics(
     """Mean and standard deviation of every channel over all pixels of the chosen images, in 0..1 units.
 
     Sums of integers are exact and sums of floats are of float64 image by image, so threads do not change the result.
+    Missing values (NaN) do not count.
 
     Args:
         values: stored images, (N, C, H, W).
@@ -74,12 +128,12 @@ def _integer_moments(plane: Tensor, rows: Tensor, bounds: tuple[float, float]) -
 
 
 def _float_moments(plane: Tensor, rows: Tensor, bounds: tuple[float, float]) -> tuple[float, float]:
-    """The same for floats, in two passes."""
-    n = len(rows) * plane.shape[1] * plane.shape[2]
+    """The same for floats, in two passes; 0 and 0 of a channel without any value."""
+    n = max(1, sum(int((~plane[chunk].isnan()).sum()) for chunk in rows.split(CHUNK)))
 
     def total(center: float, power: int) -> float:
         chunks = (plane[chunk].clamp(*bounds).numpy().astype(np.float64) for chunk in rows.split(CHUNK))
-        return math.fsum(float(v) for x in chunks for v in ((x.reshape(len(x), -1) - center) ** power).sum(1))
+        return math.fsum(float(v) for x in chunks for v in np.nansum((x.reshape(len(x), -1) - center) ** power, 1))
 
     mean = total(0.0, 1) / n
     return mean, total(mean, 2) / n

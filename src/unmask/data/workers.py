@@ -15,7 +15,7 @@ T = TypeVar("T", covariant=True)
 
 
 class Prepare(Protocol[T]):
-    """Indices of a batch → a dataclass of tensors, and what could not be read."""
+    """Indices of a batch → a dataclass of tensors (None where there is none), and what could not be read."""
 
     def __getitem__(self, chunk: Tensor) -> tuple[T, list[str]]:
         """Called in any process."""
@@ -36,7 +36,7 @@ def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Ite
             if isinstance(sent, str):
                 raise UserError(sent)
             kind, tensors, failures = sent
-            yield kind(*map(torch.as_tensor, tensors)), failures
+            yield kind(*(None if one is None else torch.as_tensor(one) for one in tensors)), failures
     except RuntimeError as error:
         if KILLED_WORKER not in str(error):
             raise
@@ -79,12 +79,12 @@ class _Sent(Dataset[Any]):
         return type(batch), _on_their_way([getattr(batch, field.name) for field in fields(batch)]), failures
 
 
-def _on_their_way(tensors: list[Tensor]) -> list[Any]:
+def _on_their_way(tensors: list[Tensor | None]) -> list[Any]:
     """In shared memory; where that is full (a container's is often 64 MB), as arrays, which go through a pipe.
 
     A failure later, when the batch has left, would leave the other process waiting for ever.
     """
     try:
-        return [tensor.share_memory_() for tensor in tensors]
+        return [None if tensor is None else tensor.share_memory_() for tensor in tensors]
     except RuntimeError:
-        return [tensor.numpy() for tensor in tensors]
+        return [None if tensor is None else tensor.numpy() for tensor in tensors]

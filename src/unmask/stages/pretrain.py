@@ -21,10 +21,10 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
 from unmask.runs.metrics import ValidationRow, rewind_metrics
 from unmask.runs.records import DataFacts
-from unmask.stages.monitor import observe, watched_batch
+from unmask.stages.monitor import observe, reconstruction_loss, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
-from unmask.targets.pixels import hidden_loss, paint
+from unmask.targets.pixels import paint
 from unmask.targets.target import PixelTarget, TeacherTarget
 from unmask.training.checkpoint import is_whole
 from unmask.training.open_run import open_run
@@ -106,7 +106,7 @@ class Pretraining:
             images=len(data.pretrain),
             followers=self.target.modules(),
         )
-        self.watched = batch.images.to(setup.engine.device), hidden.to(setup.engine.device)
+        self.watched = batch.to(setup.engine.device), hidden.to(setup.engine.device)
         self.pictured = spread_over_classes(batch.labels, _PICTURED).sort().values
         self.notes += self.run.notes
 
@@ -144,8 +144,7 @@ class Pretraining:
         hidden = hidden.to(batch.images.device)
         prediction = network(batch.images, hidden)
         with whole(*self.target.modules().values()):
-            target = self.target(batch.images)
-        loss = hidden_loss(prediction, target, self.target.flat(target), hidden, kind=recipe.target.loss)
+            loss = reconstruction_loss(prediction, self.target, batch.images, batch.valid, hidden, recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
     def follow(self, done: int, total: int) -> None:
@@ -184,10 +183,10 @@ class Pretraining:
 
         Every process computes it (a teacher's BatchNorm takes statistics over all of them), the main one writes it.
         """
-        images, hidden = self.watched
+        batch, hidden = self.watched
         network, wanted = self.run.evaluated, self.config.recipe.target
         with whole(network, *self.target.modules().values()):
-            seen = observe(network, self.target, images, hidden, wanted=wanted, engine=self.run.engine)
+            seen = observe(network, self.target, batch, hidden, wanted=wanted, engine=self.run.engine)
         row = ValidationRow(step=done, epoch=done / self.run.plan.per_epoch, **seen.values)
         self.run.log(row)
         if row.collapsed and is_main():
@@ -199,7 +198,7 @@ class Pretraining:
             )
         pixels = self.target
         if isinstance(pixels, PixelTarget):
-            shown = images[self.pictured], seen.prediction[self.pictured], hidden[self.pictured]
+            shown = batch.images[self.pictured], seen.prediction[self.pictured], hidden[self.pictured]
             on_main(lambda: self._picture(done, *shown, pixels))
 
     def _picture(self, done: int, images: Tensor, prediction: Tensor, hidden: Tensor, target: PixelTarget) -> None:

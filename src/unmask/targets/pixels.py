@@ -32,13 +32,24 @@ def cell_statistics(cells: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + VARIANCE_FLOOR).sqrt()
 
 
-def pixel_target(images: Tensor, cell: int, *, normalized: bool) -> Tensor:
-    """Cells of the image in float32; if `normalized`, each has its mean removed and is divided by its deviation."""
+def pixel_target(images: Tensor, cell: int, *, normalized: bool, valid: Tensor | None = None) -> Tensor:
+    """Cells of the image in float32; if `normalized`, each has its mean removed and is divided by its deviation.
+
+    Where some values are missing (`valid` is False), they are NaN and leave a cell's mean and deviation.
+    """
     cells = patchify(images.float(), cell)
+    if valid is not None:
+        cells = cells.where(patchify(valid, cell), torch.nan)
     if not normalized:
         return cells
-    mean, deviation = cell_statistics(cells)
+    mean, deviation = cell_statistics(cells) if valid is None else _statistics_of_valid(cells)
     return (cells - mean) / deviation
+
+
+def _statistics_of_valid(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """`cell_statistics` over the values that are not NaN."""
+    mean = cells.nanmean(dim=1, keepdim=True)
+    return mean, ((cells - mean).square().nanmean(dim=1, keepdim=True) + VARIANCE_FLOOR).sqrt()
 
 
 class Loss(NamedTuple):
@@ -50,19 +61,44 @@ class Loss(NamedTuple):
 
 
 def hidden_loss(
-    prediction: Tensor, target: Tensor, flat: Tensor, hidden: Tensor, *, kind: Literal["mse", "smooth_l1"] = "mse"
+    prediction: Tensor,
+    target: Tensor,
+    flat: Tensor,
+    hidden: Tensor,
+    *,
+    kind: Literal["mse", "smooth_l1"] = "mse",
+    valid: Tensor | None = None,
 ) -> Loss:
     """Σ over hidden cells of the mean over D of (prediction - target)² (or of smooth L1), computed in float32.
 
     The baseline predicts `flat`, for pixels the mean of each cell's own target: what a network reaches that knows only
     the brightness. A loss near it means that no structure has been learnt.
+
+    With `valid`, bool [B, D or 1, Hc, Wc], what is missing leaves the sum, and a cell counts by the share of it that is
+    there.
     """
     prediction, target = prediction.float(), target.float()
+    if valid is not None:
+        return _loss_of_valid(prediction, target, flat.float(), hidden, valid, kind)
     distance = F.mse_loss if kind == "mse" else F.smooth_l1_loss
     weight = hidden.to(prediction.dtype)
     per_cell = distance(prediction, target, reduction="none").mean(dim=1)
     baseline = distance(flat.float(), target, reduction="none").mean(dim=1)
     return Loss((per_cell * weight).sum(), weight.sum(), (baseline * weight).sum().detach())
+
+
+def _loss_of_valid(
+    prediction: Tensor, target: Tensor, flat: Tensor, hidden: Tensor, valid: Tensor, kind: Literal["mse", "smooth_l1"]
+) -> Loss:
+    """`hidden_loss` over the values that are there; the target may be NaN elsewhere."""
+    distance = F.mse_loss if kind == "mse" else F.smooth_l1_loss
+    there = (valid & hidden.unsqueeze(1)).expand_as(target)
+
+    def total(guess: Tensor) -> Tensor:
+        each = distance(guess.where(there, 0.0), target.where(there, 0.0), reduction="none")
+        return each.mean(dim=1).sum()
+
+    return Loss(total(prediction), there.float().mean(dim=1).sum(), total(flat).detach())
 
 
 def paint(images: Tensor, prediction: Tensor, hidden: Tensor, cell: int, *, normalized: bool) -> tuple[Tensor, Tensor]:

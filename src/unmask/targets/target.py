@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoder
-from unmask.targets.pixels import pixel_target
+from unmask.targets.pixels import patchify, pixel_target
 from unmask.targets.teacher import follow, momentum_at, teacher_features
 from unmask.wording import plural
 
@@ -21,14 +22,18 @@ class Target(Protocol):
         """D, numbers a cell."""
         ...
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """The target of every cell, without a gradient."""
+    def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """The target of every cell, without a gradient; `valid`, bool [B, C, H, W]: which values are not missing."""
         ...
 
-    def flat(self, target: Tensor) -> Tensor:
+    def valid(self, valid: Tensor | None) -> Tensor | None:
+        """Which numbers of the target are not missing, bool [B, D or 1, Hc, Wc]; None where none is."""
+        ...
+
+    def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
         """What a network would predict that has learnt no structure: the loss is shown beside the loss of this.
 
-        `TargetConfig.baseline_name` is its name in words.
+        `TargetConfig.baseline_name` is its name in words. `partial`: some of the target may be missing (NaN).
         """
         ...
 
@@ -49,13 +54,18 @@ class PixelTarget:
     cell: int
     normalized: bool
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, C·cell², Hc, Wc]."""
-        return pixel_target(images, self.cell, normalized=self.normalized)
+    def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """[B, C, H, W] → [B, C·cell², Hc, Wc]; NaN where a value is missing."""
+        return pixel_target(images, self.cell, normalized=self.normalized, valid=valid)
 
-    def flat(self, target: Tensor) -> Tensor:
+    def valid(self, valid: Tensor | None) -> Tensor | None:
+        """Value by value."""
+        return None if valid is None else patchify(valid, self.cell)
+
+    def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
         """The mean of each cell: what brightness alone tells."""
-        return target.mean(dim=1, keepdim=True).expand_as(target)
+        mean = target.nanmean(dim=1, keepdim=True) if partial else target.mean(dim=1, keepdim=True)
+        return mean.expand_as(target)
 
     def after_step(self, student: nn.Module, done: int, total: int) -> None:
         """Pixels do not change."""
@@ -107,12 +117,18 @@ class TeacherTarget:
                     module.train()
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, D, Hc, Wc]."""
+    def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
+        """[B, C, H, W] → [B, D, Hc, Wc]. The teacher sees missing values as the student does, as the mean."""
         nothing = torch.zeros(len(images), *self.encoder.grid, dtype=torch.bool, device=images.device)
         return teacher_features(self.encoder(images, nothing).maps[-self.stages :], self.grid)
 
-    def flat(self, target: Tensor) -> Tensor:
+    def valid(self, valid: Tensor | None) -> Tensor | None:
+        """A cell is there where half of it is."""
+        if valid is None:
+            return None
+        return F.adaptive_avg_pool2d(valid.float().mean(dim=1, keepdim=True), self.grid) >= 0.5
+
+    def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
         """Zero: every channel's mean over the image."""
         return torch.zeros_like(target)
 

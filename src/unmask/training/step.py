@@ -104,8 +104,7 @@ def accumulate_gradients(
     names: list[str] = []
     sums, unit = torch.zeros(0), torch.ones(())
     for index, piece in enumerate(pieces):
-        images = piece.images.to(engine.device, memory_format=torch.channels_last)
-        moved = Batch(images, piece.labels.to(engine.device), piece.ids)
+        moved = piece.to(engine.device, memory_format=torch.channels_last)
         with nullcontext() if index + 1 == len(pieces) else engine.no_sync(network):
             with engine.autocast():
                 terms = loss(moved)
@@ -140,8 +139,8 @@ def micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]:
     statistics are then those of all.
     """
     count = min(accumulate, max(1, len(batch.ids) // 2)) if alone else accumulate
-    parts = zip(*(t.tensor_split(count) for t in (batch.images, batch.labels, batch.ids)), strict=True)
-    return [Batch(*part) for part in parts if len(part[2])]
+    rows = torch.arange(len(batch.ids)).tensor_split(count)
+    return [batch.part(part[0], part[-1] + 1) for part in map(Tensor.tolist, rows) if part]
 
 
 def clip_gradients(engine: Accelerator, optimizer: Any, limit: float) -> Tensor:

@@ -1,5 +1,6 @@
 """Weights that timm or the Hugging Face hub publishes: which file they are, on this disk or fetched by name."""
 
+import re
 from pathlib import Path
 
 import timm
@@ -8,6 +9,7 @@ import torch
 from unmask.errors import UserError
 
 TIMM, HUB = "timm:", "hf:"
+_REPOSITORY = re.compile(r"(?!.*(?:\.\.|--))[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 OF_THE_ENCODER = "timm:pretrained"
 _NAMES = ("model.safetensors", "pytorch_model.bin")
 """Files of a repository that hold a timm model's weights; the first that is there is taken."""
@@ -57,6 +59,8 @@ def fetch_public(init: str, encoder: str, *, field: str = "init") -> Path:
 def _places(init: str, encoder: str) -> tuple[str, str]:
     """Repository of the hub and address of the file, of which one may be empty."""
     if init.startswith(HUB):
+        if not _REPOSITORY.fullmatch(init.removeprefix(HUB)):
+            raise UserError(f"{init}: is not the name of a repository, as in hf:USER/NAME")
         return init.removeprefix(HUB), ""
     name = encoder if init == OF_THE_ENCODER else init.removeprefix(TIMM)
     try:

@@ -143,7 +143,7 @@ def test_what_is_no_image_is_named_with_a_reason(tmp_path: Path, name: str, cont
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     broken = FLOAT.copy()
-    broken[3, 4] = np.nan
+    broken[3, 4] = np.inf
     Image.fromarray(broken).save(tmp_path / "x.tif")
     np.save(tmp_path / "x.npy", broken)
     for name in ("x.tif", "x.npy"):

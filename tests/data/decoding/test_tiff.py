@@ -12,6 +12,7 @@ from PIL import Image
 
 from unmask.config import DataConfig
 from unmask.data.decoding.decode import decode, quiet
+from unmask.data.decoding.orientation import upright
 from unmask.data.decoding.reading import Reading
 from unmask.data.headers import read_header
 from unmask.data.load import load_data
@@ -81,6 +82,19 @@ def test_a_deep_tiff_is_turned_as_a_plain_one(tmp_path: Path, orientation: int, 
     agree(tmp_path / "x.tif", decode(tmp_path / "plain.tif").astype(dtype))
 
 
+@pytest.mark.case("an uncompressed gray TIFF that lies on its side was read with its rows torn apart")
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_turned_gray_tiff_stands_upright(
+    tmp_path: Path, orientation: int, dtype: str, compression: str | None
+) -> None:
+    values, tag = pixels(1, dtype), (274, 3, 1, orientation, True)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, values[0], photometric="minisblack", extratags=[tag], compression=compression)
+    agree(path, upright(values, orientation))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_where_0_is_white_8_and_16_bits_are_inverted_alike(tmp_path: Path, dtype: str) -> None:
     values = pixels(1, dtype)[0]
@@ -134,6 +148,7 @@ def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
             file.write(band, metadata=None)
             file.write(band[::2, ::2], subfiletype=1, metadata=None)
             file.write(band > 9, subfiletype=4, metadata=None)
+    values = np.where(values > 9, values / np.float32(65535), np.float32(np.nan))
     np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(pages_are_channels=True)), values)
     np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(page=1)), values[1:])
     with pytest.raises(UserError, match="page 2 is wanted, the file has 2"):

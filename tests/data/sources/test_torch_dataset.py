@@ -150,8 +150,8 @@ def _broken(at: int) -> list[Any]:
         (Stream(), "a length and access by index"),
         ([], "empty"),
         (["x", "y"], r"given:x\[0\]: str is not an image"),
-        (_broken(0), r"given:x\[0\]: the image holds values that are not finite"),
-        (_broken(3), r"given:x\[3\]: the image holds values that are not finite"),
+        (_broken(0), r"given:x\[0\]: no pixel of the image has a value"),
+        (_broken(3), r"given:x\[3\]: no pixel of the image has a value"),
     ],
 )
 def test_what_is_wrong_is_said(given: Any, line: str) -> None:

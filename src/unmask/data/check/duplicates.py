@@ -24,6 +24,8 @@ CHUNK = 2048
 def thumbnail(image: NDArray[np.generic], top: float) -> NDArray[np.float32]:
     """Gray, 16 x 16, as 256 values, of which `top` becomes 1. Other than gray and RGB: the mean over channels."""
     floats = image.astype(np.float32) / top
+    if np.isnan(floats).any():
+        floats = np.where(np.isnan(floats), np.nanmean(floats), floats)
     gray = floats if len(image) in (1, 3) else floats.mean(0, keepdims=True)
     return to_format(gray, ImageFormat.plain((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from unmask.data.check.duplicates import thumbnail
 from unmask.data.decoding.decode import decode, named, quiet
 from unmask.data.decoding.image_format import TOP, Kind, kind_of
-from unmask.data.decoding.pil_modes import finite
+from unmask.data.decoding.missing import require_pixels, without_nodata
 from unmask.data.sources.source import Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
@@ -31,6 +31,8 @@ class Looked:
     """Per channel, in 0..1 units of the number type (as they are for floats)."""
     square: tuple[float, ...]
     """Per channel, mean of squares."""
+    counts: tuple[int, ...]
+    """Per channel, how many values are there and not missing."""
 
 
 def look(source: Source, *, progress: bool) -> list[Looked | str]:
@@ -55,23 +57,25 @@ def look_at(image: NDArray[np.generic]) -> Looked:
     Raises:
         UserError: a number type that is not supported, or values that are not finite.
     """
-    kind = kind_of(finite(image).dtype)
+    kind = kind_of(require_pixels(image).dtype)
     values = image.astype(np.float64).reshape(len(image), -1) / TOP[kind]
+    counts = (~np.isnan(values)).sum(1)
     content = hashlib.blake2b(repr((image.shape, kind)).encode() + image.tobytes(), digest_size=16)
     return Looked(
         shape=(image.shape[0], image.shape[1], image.shape[2]),
         kind=kind,
         digest=content.digest(),
         thumbnail=thumbnail(image, TOP[kind]),
-        low=float(values.min()),
-        high=float(values.max()),
-        mean=tuple(values.mean(1).tolist()),
-        square=tuple(np.square(values).mean(1).tolist()),
+        low=float(np.nanmin(values)),
+        high=float(np.nanmax(values)),
+        mean=tuple((np.nansum(values, 1) / np.maximum(counts, 1)).tolist()),
+        square=tuple((np.nansum(np.square(values), 1) / np.maximum(counts, 1)).tolist()),
+        counts=tuple(counts.tolist()),
     )
 
 
 def _read(source: Source, row: int) -> NDArray[np.generic]:
     stored = source.images.stored(row)
     if isinstance(stored, np.ndarray):
-        return np.ascontiguousarray(stored)
+        return np.ascontiguousarray(without_nodata(stored, source.reading.nodata))
     return decode(stored, source.reading)

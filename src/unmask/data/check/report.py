@@ -155,10 +155,10 @@ def _channels(found: list[Looked]) -> tuple[dict[str, float], ...]:
         return ()
     count = Counter(len(item.mean) for item in found).most_common(1)[0][0]
     usual = [item for item in found if len(item.mean) == count]
-    pixels = np.asarray([item.shape[1] * item.shape[2] for item in usual], np.float64)
-    weights = pixels / pixels.sum()
-    mean = weights @ np.asarray([item.mean for item in usual])
-    square = weights @ np.asarray([item.square for item in usual])
+    values = np.asarray([item.counts for item in usual], np.float64)
+    weights = values / np.maximum(values.sum(0), 1)
+    mean = (weights * np.asarray([item.mean for item in usual])).sum(0)
+    square = (weights * np.asarray([item.square for item in usual])).sum(0)
     low, high = min(item.low for item in usual), max(item.high for item in usual)
     return tuple(
         {"mean": float(m), "std": math.sqrt(max(float(s - m * m), 0.0)), "min": low, "max": high}

@@ -14,11 +14,14 @@ from PIL import Image, ImageOps
 from unmask.data.decoding.file import File, readable
 from unmask.data.decoding.high_depth import loses_depth, read_deep_png
 from unmask.data.decoding.jpeg import is_plain, read_jpeg
+from unmask.data.decoding.missing import require_pixels, without, without_nodata
 from unmask.data.decoding.npy import read_array
 from unmask.data.decoding.orientation import upright
-from unmask.data.decoding.pil_modes import finite, to_array
+from unmask.data.decoding.pil_modes import to_array
 from unmask.data.decoding.reading import DEFAULT, Reading
-from unmask.data.decoding.tiff import full_pages, open_tiff, pages_of, read_tiff_page, seek
+from unmask.data.decoding.tiff import read_tiff_page
+from unmask.data.decoding.tiff_missing import pillow_missing
+from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek
 from unmask.data.file_names import one_line
 from unmask.errors import UserError
 
@@ -36,6 +39,7 @@ def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | 
 
     EXIF orientation is applied; palettes, CMYK and other color spaces become RGB; transparency is laid over a
     background; 16-bit and float pixels keep their values. A .npy file holds one image, (H, W), (H, W, C) or (C, H, W).
+    Pixels without a value are NaN; the image is then float32 (integers count from 0 to 1).
 
     Args:
         path: the file, on disk or within another one.
@@ -49,25 +53,34 @@ def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | 
     """
     with named(path):
         if path.suffix.lower() == ".npy":
-            return read_npy(path)
+            return require_pixels(without_nodata(read_npy(path), reading.nodata))
         with open_image(path) as image:
-            if image is None:
-                return _read_by_tifffile(path, reading)
-            every = reading.pages_are_channels
-            wanted = pages_of(image, path) if every else [_position(image, path, reading.page)]
-            if target is not None and image.format == "JPEG":
-                image.draft(None, (2 * max(target), 2 * max(target)))
-            arrays = [read_page(image, path, position, reading) for position in wanted]
-            return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+            pages = _read_by_tifffile(path, reading) if image is None else _read_pages(image, path, reading, target)
+        kinds = {page.dtype.name for page in pages}
+        if len(kinds) > 1:
+            raise UserError(
+                f"pages of different number types ({', '.join(sorted(kinds))}) are not channels of an image"
+            )
+        return require_pixels(np.concatenate(pages) if len(pages) > 1 else pages[0])
 
 
-def _read_by_tifffile(path: File, reading: Reading) -> NDArray[np.generic]:
-    """A page, or all pages as channels, of a TIFF that Pillow cannot open."""
+def _read_pages(
+    image: Image.Image, path: File, reading: Reading, target: tuple[int, int] | None
+) -> list[NDArray[np.generic]]:
+    """A page, or all pages, of an open image."""
+    wanted = pages_of(image, path) if reading.pages_are_channels else [_position(image, path, reading.page)]
+    if target is not None and image.format == "JPEG" and reading.nodata is None:
+        image.draft(None, (2 * max(target), 2 * max(target)))
+    return [read_page(image, path, position, reading) for position in wanted]
+
+
+def _read_by_tifffile(path: File, reading: Reading) -> list[NDArray[np.generic]]:
+    """A page, or all pages, of a TIFF that Pillow cannot open."""
     with open_tiff(path) as file:
         pages = full_pages(file)
         require_page(reading.page, len(pages))
         wanted = pages if reading.pages_are_channels else [pages[reading.page]]
-        return np.concatenate([read_tiff_page(page, reading) for page in wanted])
+        return [read_tiff_page(page, path, reading) for page in wanted]
 
 
 def _position(image: Image.Image, path: File, page: int) -> int:
@@ -160,16 +173,19 @@ def read_page(image: Image.Image, path: File, position: int, reading: Reading = 
     """
     if not seek(image, position):
         with open_tiff(path) as file:
-            return read_tiff_page(file.pages[position].aspage(), reading)
+            return read_tiff_page(file.pages[position].aspage(), path, reading)
     if loses_depth(image):
-        return read_deep_png(path, reading)
+        return without_nodata(read_deep_png(path, reading), reading.nodata)
     if is_plain(image):
-        return upright(read_jpeg(image), image.getexif().get(0x0112, 1))
+        return without_nodata(upright(read_jpeg(image), image.getexif().get(0x0112, 1)), reading.nodata)
+    if image.format == "TIFF":
+        image.filename = ""  # type: ignore[attr-defined]  # or Pillow maps the file, and garbles a turned gray image
     image.load()
     if image.format == "PNG":
         require_whole_png(path)
     ImageOps.exif_transpose(image, in_place=True)
-    return to_array(image, reading)
+    values = to_array(image, reading)
+    return without(values, pillow_missing(image, path, position, values, reading))
 
 
 def require_whole_png(path: File) -> None:
@@ -191,4 +207,4 @@ def read_npy(path: File, *, mapped: bool = False) -> NDArray[np.generic]:
         values = values.transpose(2, 0, 1)
     if values.ndim != 3 or 0 in values.shape:
         raise UserError(f"shape {values.shape} is not one image (H, W), (H, W, C) or (C, H, W)")
-    return values if mapped else finite(values)
+    return values

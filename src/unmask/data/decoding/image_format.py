@@ -67,8 +67,12 @@ class ImageFormat:
         return torch.sub(values, mean, out=out).div_(std)
 
     def prepare(self, stored: Tensor) -> Tensor:
-        """Stored values (..., C, H, W) of this size and number type as an encoder's input, float32."""
-        return self.normalize(self.rescale(stored.to(torch.float32, copy=True)))
+        """Stored values (..., C, H, W) of this size and number type as an encoder's input, float32.
+
+        Missing values (NaN) become the channel's mean.
+        """
+        values = self.normalize(self.rescale(stored.to(torch.float32, copy=True)))
+        return values.masked_fill_(values.isnan(), 0.0)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation as float32 (C, 1, 1)."""
@@ -77,18 +81,20 @@ class ImageFormat:
 
 
 def kind_of(dtype: np.dtype[np.generic]) -> Kind:
-    """The number type that holds values of `dtype` without loss, as far as images need it.
+    """The number type that holds values of `dtype`, in any byte order, without loss as far as images need it.
+
+    Signed 8- and 16-bit values are held as float32 of the same value.
 
     Raises:
-        UserError: integers other than 8 or 16 bits unsigned.
+        UserError: integers of more than 16 bits, or no real numbers.
     """
-    if dtype == np.uint8 or dtype == np.bool_:
+    if dtype == np.bool_ or (dtype.kind == "u" and dtype.itemsize == 1):
         return "uint8"
-    if dtype == np.uint16:
+    if dtype.kind == "u" and dtype.itemsize == 2:
         return "uint16"
-    if np.issubdtype(dtype, np.floating):
+    if dtype.kind == "f" or (dtype.kind == "i" and dtype.itemsize <= 2):
         return "float32"
-    raise UserError(f"pixels of type {dtype} are not supported: use uint8, uint16 or float")
+    raise UserError(f"pixels of type {dtype} are not supported: use integers of 8 or 16 bits, or float")
 
 
 def widest(kinds: set[Kind]) -> Kind:
@@ -132,8 +138,12 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear, antialiased, (..., C, H, W) → (..., C, *size), of the same dtype.
 
     8-bit images are resized in fixed point as PIL does, fastest where the channels are last in memory, as decoders
-    leave them; all others in float32.
+    leave them; all others in float32. Where values are missing (NaN), a new one is the weighted mean of those that are
+    there, and missing where these have less than half of the weight.
     """
+    if images.dtype.is_floating_point and (missing := images.isnan()).any():
+        share = resize((~missing).float(), size)
+        return torch.where(share >= 0.5, resize(images.masked_fill(missing, 0.0), size) / share, torch.nan)
     stack = images.reshape(-1, *images.shape[-3:])
     if images.dtype == torch.uint8:
         out = interpolate(stack, size=size, mode="bilinear", antialias=True, align_corners=False)

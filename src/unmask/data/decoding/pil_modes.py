@@ -13,7 +13,6 @@ GRAY = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;1
 """Modes that become one channel; all others become three."""
 TRANSPARENT = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 """Modes with alpha."""
-NOT_FINITE = "the image holds values that are not finite"
 
 
 def to_array(image: Image.Image, reading: Reading = DEFAULT) -> NDArray[np.generic]:
@@ -40,7 +39,7 @@ def to_array(image: Image.Image, reading: Reading = DEFAULT) -> NDArray[np.gener
             deep = np.where(deep == image.info["transparency"], np.uint16(reading.level(65535)), deep)
         return deep[None]
     if plain.mode == "F":
-        return finite(values.astype(np.float32))[None]
+        return values.astype(np.float32)[None]
     raise UserError(f"images of mode {image.mode} are not supported: convert to RGB, gray, 16-bit gray or float gray")
 
 
@@ -86,23 +85,3 @@ def as_16_bit(values: NDArray[np.generic]) -> NDArray[np.uint16]:
     if values.min() < 0 or values.max() > 65535:
         raise UserError("32-bit integers outside 0..65535 are not supported: store the image as float or 16 bits")
     return values.astype(np.uint16)
-
-
-def finite(values: NDArray[Any]) -> NDArray[Any]:
-    """The values of an image, if all are finite.
-
-    Raises:
-        UserError: NaN, infinity, or too large for float32.
-    """
-    if not is_finite(values[None]).all():
-        raise UserError(NOT_FINITE)
-    return values
-
-
-def is_finite(images: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether all values of an image are finite in float32, for each of (N, ...)."""
-    if images.dtype.kind != "f":
-        return np.ones(len(images), bool)
-    with np.errstate(over="ignore"):
-        finite_values = np.isfinite(images.astype(np.float32, copy=False)).reshape(len(images), -1)
-    return np.asarray(finite_values.all(1))

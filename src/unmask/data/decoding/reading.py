@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unmask.config.data import DataConfig
+
 WHITE = 255
 
 
@@ -19,6 +21,8 @@ class Reading:
     TIFF whose declared transparency looks like a band of data is an error."""
     background: int = WHITE
     """Gray level, 0 to 255, that shows through transparent pixels, in training and evaluation alike."""
+    nodata: float | None = None
+    """Stored value of pixels that are missing, beside what a TIFF's own tag names."""
 
     @property
     def first_page(self) -> bool:
@@ -33,9 +37,10 @@ class Reading:
 DEFAULT = Reading()
 
 
-def reading_of(page: int, pages_are_channels: bool, channels: int | None, background: int) -> Reading:
+def reading_of(config: DataConfig) -> Reading:
     """The reading that a configuration asks for: two or four channels are those of the file, its alpha among them."""
+    channels = config.channels
     alpha: Literal["judge", "blend", "keep"] = (
         "judge" if channels is None else "keep" if channels in (2, 4) else "blend"
     )
-    return Reading(page, pages_are_channels, alpha, background)
+    return Reading(config.page, config.pages_are_channels, alpha, config.background, config.nodata)

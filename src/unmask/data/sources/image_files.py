@@ -40,5 +40,4 @@ def read_image_files(paths: Sequence[Path], config: DataConfig) -> Source:
         splits=split_array([UNLABELED] * len(paths)),
         images=Files(Path(), Texts.of(map(str, paths))),
     )
-    reading = reading_of(config.page, config.pages_are_channels, config.channels, config.background)
-    return replace(source, reading=reading)
+    return replace(source, reading=reading_of(config))

@@ -28,8 +28,7 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
         UserError: no such thing, not of a supported layout, or options where there are none.
     """
     source = _read(config, labels=labels, progress=progress)
-    reading = reading_of(config.page, config.pages_are_channels, config.channels, config.background)
-    return replace(source, reading=reading)
+    return replace(source, reading=reading_of(config))
 
 
 def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:

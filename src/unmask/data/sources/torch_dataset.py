@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
-from unmask.data.decoding.pil_modes import finite, to_array
+from unmask.data.decoding.pil_modes import to_array
 from unmask.data.sources.manifest import encode_labels, one_class
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
 from unmask.data.string_table import Texts
@@ -104,7 +104,7 @@ def to_pixels(image: object) -> NDArray[np.generic]:
     """A PIL image, tensor (C, H, W) or array (H, W), (H, W, C) or (C, H, W) as (C, H, W).
 
     Raises:
-        UserError: anything else, values that are not finite, or of an unsupported type.
+        UserError: anything else, or values of an unsupported type.
     """
     if isinstance(image, Image.Image):
         return to_array(ImageOps.exif_transpose(image))
@@ -118,7 +118,7 @@ def to_pixels(image: object) -> NDArray[np.generic]:
     if values.ndim != 3 or 0 in values.shape:
         raise UserError(f"shape {values.shape} is not one image")
     kind_of(values.dtype)
-    return finite(values)
+    return values
 
 
 def _by_split(given: Given, name: str) -> Mapping[str, Indexed]:
@@ -135,7 +135,8 @@ def _require_constant(items: Items) -> None:
     for row in sorted({0, len(items) // 2, len(items) - 1}):
         with suppress(UserError):  # of an unreadable image, which is found again when all are looked at
             first = items.stored(row)
-            constant = all(np.array_equal(first, items.stored(row)) for _ in range(2))
+            again = [items.stored(row) for _ in range(2)]
+            constant = all(np.array_equal(first, one, equal_nan=first.dtype.kind == "f") for one in again)
         if not constant:
             name = items.names[row]
             raise UserError(

@@ -1,0 +1,65 @@
+"""Given weights join a comparison: those named, or public ones of the encoder that lie on this disk already."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from unmask.config import ARMS, CompareConfig
+from unmask.config.comparison import AUTO, DEFAULT_ARMS
+from unmask.encoders.build import build_model
+from unmask.errors import UserError
+from unmask.runs.layout import CONFIG_FILE
+from unmask.runs.read import read_config
+from unmask.weights.public import OF_THE_ENCODER, find_public
+from unmask.weights.start import initialize
+
+
+def with_given_weights(config: CompareConfig, out: Path, *, resume: bool) -> tuple[CompareConfig, list[str]]:
+    """The comparison with its given weights, their arms among the default ones, and what to say of it.
+
+    `given` = auto fetches nothing. A resumed comparison keeps what its beginning found.
+
+    Raises:
+        UserError: an arm that was asked for needs weights, and there are none.
+    """
+    default = config.arms == DEFAULT_ARMS
+    if config.given != AUTO:
+        return (_with_arms(config) if config.given and default else config), []
+    if resume and (out / CONFIG_FILE).exists() and isinstance(before := read_config(out), CompareConfig):
+        return replace(config, given=before.given, arms=before.arms if default else config.arms), []
+    needs = [arm for arm in config.arms if ARMS[arm].needs_given]
+    if not (needs or default):
+        return replace(config, given=None), []
+    found, note = _find(config)
+    if needs and found is None:
+        raise UserError(f"give weights with `given`: {', '.join(needs)} starts from them ({note})")
+    config = replace(config, given=found)
+    if found is None or not default:
+        return config, [note] if note else []
+    return _with_arms(config), [f"{note}; arms that use them are run too, `given` = none leaves them out"]
+
+
+def _with_arms(config: CompareConfig) -> CompareConfig:
+    return replace(config, arms=tuple(name for name, arm in ARMS.items() if arm.needs_given or name in config.arms))
+
+
+def _find(config: CompareConfig) -> tuple[str | None, str]:
+    """The file of public weights that fits the encoder, and what to say; nothing where none can exist."""
+    encoder = config.encoder
+    plain = not encoder.encoder_options and not encoder.unstrided
+    try:
+        file = find_public(OF_THE_ENCODER, encoder.encoder)
+    except UserError:  # timm has none of this encoder
+        return None, ""
+    if file is None:
+        fetch = f"no weights of {encoder.encoder} are on this disk; `given` = {OF_THE_ENCODER} fetches timm's"
+        return None, fetch if plain else ""
+    size = config.data.image_size or (224, 224)
+    try:
+        model = build_model(encoder, in_chans=3, image_size=size)
+        initialize(model, str(file), encoder, channels=3, image_size=size, field="given")
+    except UserError as error:
+        return (
+            None,
+            f"weights of {encoder.encoder} are on this disk and do not fit its options, so they are not used: {error}",
+        )
+    return str(file), f"weights of {encoder.encoder} are on this disk: `given` = {file}"
