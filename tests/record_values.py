@@ -30,6 +30,8 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(args)
     if origin is dict:
         return st.dictionaries(values_of(args[0]), values_of(args[1]), max_size=2)
+    if origin is tuple and ... not in args:
+        return st.tuples(*map(values_of, args))
     if origin is tuple:
         return st.lists(values_of(args[0]), max_size=2).map(tuple)
     if dataclasses.is_dataclass(hint) and hint not in _SCALARS:

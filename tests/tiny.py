@@ -97,3 +97,8 @@ def image_names(data: Dataset) -> list[str]:
     """All images of training, validation and test set, sorted."""
     sets = [data.pretrain, data.val, data.tests.get("test")]
     return sorted(name for images in sets if images is not None for name in images.names)
+
+
+def confusion_entries(counts: list[list[int]]) -> tuple[tuple[int, int, int], ...]:
+    """A confusion matrix as results hold it: true class, predicted class, images."""
+    return tuple((i, j, n) for i, row in enumerate(counts) for j, n in enumerate(row) if n)

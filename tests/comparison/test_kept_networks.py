@@ -139,7 +139,7 @@ def _finish(out: Path, key: TrialKey, accuracy: float) -> None:
         macro_f1=accuracy,
         auroc=None,
         per_class=(ClassScores(name="a", recall=1.0, precision=1.0, images=1),),
-        confusion=((1,),),
+        confusion=((0, 0, 1),),
     )
     result = TrialResult(
         arm=key.arm,

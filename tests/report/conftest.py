@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tiny import confusion_entries
 from unmask.audit.measures.health import Health
 from unmask.audit.protocol import Finding
 from unmask.audit.run import write_audit
@@ -98,7 +99,7 @@ def _scores(accuracy: float, rng: np.random.Generator) -> Scores:
             ClassScores(name=name, recall=float(r), precision=float(r), images=40)
             for name, r in zip(CLASSES, recalls, strict=True)
         ),
-        confusion=tuple(map(tuple, confusion)),
+        confusion=confusion_entries(confusion),
     )
 
 

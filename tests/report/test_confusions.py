@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tiny import confusion_entries
 from unmask.report.confusions import DRAWN, Confusion
 from unmask.report.page import write_report
 from unmask.runs.records import ClassScores, Scores
@@ -19,7 +20,7 @@ def _scores(confusion: list[list[int]], names: str) -> Scores:
         macro_f1=0.5,
         auroc=None,
         per_class=tuple(ClassScores(name=name, recall=None, precision=None, images=4) for name in names),
-        confusion=tuple(map(tuple, confusion)),
+        confusion=confusion_entries(confusion),
     )
 
 
@@ -44,8 +45,8 @@ def test_no_mistake_is_said() -> None:
 
 
 def test_of_many_classes_the_pairs_alone_are_shown() -> None:
-    counts = np.arange((DRAWN + 1) ** 2, dtype=np.float64).reshape(DRAWN + 1, DRAWN + 1)
-    found = Confusion("here", [str(i) for i in range(DRAWN + 1)], counts)
+    images = {(i, (i * j) % (DRAWN + 1)): 1.0 + j for i in range(DRAWN + 1) for j in range(5)}
+    found = Confusion("here", [str(i) for i in range(DRAWN + 1)], images)
     assert found.plates() == []
     (table,) = found.tables()
     assert len(table.rows) == 15

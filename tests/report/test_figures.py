@@ -118,8 +118,8 @@ def test_many_classes_are_cut_to_the_largest_gains_and_losses() -> None:
 
 
 def test_confusions_are_shares_of_the_true_class() -> None:
-    found = Confusion("x", ["a", "b"], np.array([[3.0, 1.0], [0.0, 0.0]]))
-    figure = confusion_map(found.counts, found.shares, found.classes)
+    found = Confusion("x", ["a", "b"], {(0, 0): 3.0, (0, 1): 1.0})
+    figure = confusion_map(found.counts, found.classes)
     image = figure.axes[0].images[0].get_array()
     assert image is not None
     np.testing.assert_allclose(np.asarray(image), [[0.75, 0.25], [0, 0]])

@@ -240,7 +240,7 @@ def test_runs_have_results_and_weights(
         result = read_json(folder / "result.json")
         test = result["metrics"]["test"]
         assert len(test["per_class"]) == 3
-        assert sum(map(sum, test["confusion"])) == 30
+        assert sum(n for _, _, n in test["confusion"]) == 30
         assert result["labeled_images"] == 15
     with pytest.raises(UserError, match="init"):
         finetune(training, tmp_path / "none", progress=False, dataset=data)

@@ -37,9 +37,10 @@ def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
     return figure
 
 
-def confusion_map(counts: NDArray[np.float64], shares: NDArray[np.float64], classes: Sequence[str]) -> Figure:
-    """Shares of each true class (row) by predicted class (column); counts are written in where there is room."""
-    k = len(classes)
+def confusion_map(counts: NDArray[np.float64], classes: Sequence[str]) -> Figure:
+    """Shares of each true class (row) by predicted class (column), 0 for a class without images; counts, of this shape,
+    are written in where there is room."""
+    k, shares = len(classes), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
     with style():
         figure = blank(height=370)
         axes = figure.add_subplot()

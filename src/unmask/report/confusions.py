@@ -1,6 +1,6 @@
 """What is taken for what: mean confusion matrices as pictures, and the most confused pairs of classes in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,26 +31,38 @@ class Confusion:
     title: str
     """Whose, on which images."""
     classes: Sequence[str]
-    counts: NDArray[np.float64]
-    """Images [true, predicted]; means over trainings."""
+    images: Mapping[tuple[int, int], float]
+    """By (true, predicted), where there are any; means over trainings."""
 
     @classmethod
     def of(cls, title: str, scores: Sequence[Scores]) -> "Confusion":
         """The mean over trainings that were scored on the same images."""
-        counts = np.asarray([one.confusion for one in scores], dtype=np.float64).mean(axis=0)
-        return cls(title, [one.name for one in scores[0].per_class], counts)
+        images: dict[tuple[int, int], float] = {}
+        for true, predicted, count in (entry for one in scores for entry in one.confusion):
+            images[true, predicted] = images.get((true, predicted), 0.0) + count / len(scores)
+        return cls(title, [one.name for one in scores[0].per_class], images)
 
     @property
-    def shares(self) -> NDArray[np.float64]:
-        """Of each true class, shares of the predictions; 0 for a class without images."""
-        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+    def counts(self) -> NDArray[np.float64]:
+        """Images [true, predicted]."""
+        counts = np.zeros((len(self.classes), len(self.classes)))
+        for pair, images in self.images.items():
+            counts[pair] = images
+        return counts
+
+    @property
+    def shares(self) -> dict[tuple[int, int], float]:
+        """Of each true class, shares of the predictions, where there are any."""
+        totals: dict[int, float] = {}
+        for (true, _), images in self.images.items():
+            totals[true] = totals.get(true, 0.0) + images
+        return {(true, predicted): images / totals[true] for (true, predicted), images in self.images.items()}
 
     def pairs(self, count: int) -> list[tuple[int, int]]:
         """The pairs (true, predicted) that are confused most often, by share of the true class, then by images."""
-        wrong = self.counts * (1 - np.eye(len(self.classes)))
-        order = np.lexsort((-wrong.ravel(), -(self.shares * (wrong > 0)).ravel()))[:count]
-        found = [divmod(int(i), len(self.classes)) for i in order]
-        return [(true, predicted) for true, predicted in found if wrong[true, predicted] > 0]
+        shares = self.shares
+        wrong = [pair for pair in self.images if pair[0] != pair[1]]
+        return sorted(wrong, key=lambda pair: (-shares[pair], -self.images[pair], pair))[:count]
 
     def plates(self) -> list[Plate]:
         """The matrix as a picture, its worst confusions in words; nothing for too many classes."""
@@ -62,12 +74,12 @@ class Confusion:
         ]
         worst = "; ".join(spoken) or "no image is taken for another class"
         alt = f"Confusion matrix of {plural(len(self.classes), 'class', 'classes')}, {self.title}. Most often: {worst}."
-        return [Plate(confusion_map(self.counts, self.shares, self.classes), alt, self.title)]
+        return [Plate(confusion_map(self.counts, self.classes), alt, self.title)]
 
     def tables(self) -> list[Table]:
         """The most confused pairs, and the matrix where it is small enough to be read."""
         rows = [
-            (self.classes[i], self.classes[j], percent(self.shares[i, j]), _count(self.counts[i, j]))
+            (self.classes[i], self.classes[j], percent(self.shares[i, j]), _count(self.images[i, j]))
             for i, j in self.pairs(_PAIRS)
         ]
         columns = ("true class", "taken for", "% of its images", "images")

@@ -92,8 +92,8 @@ class Scores:
     auroc: float | None
     """One class against the rest, mean over the classes that have both kinds of images; None if there is none."""
     per_class: tuple[ClassScores, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    """Counts, rows the truth, columns the prediction."""
+    confusion: tuple[tuple[int, int, int], ...]
+    """What was taken for what: true class, predicted class (indices) and number of images, where that is not 0."""
     knn_accuracy: float | None = None
     """Of a probe: nearest neighbors on the same features."""
 
