@@ -35,7 +35,7 @@ VIT = {"patch_size": 8, "embed_dim": 96, "depth": 6, "num_heads": 3}
 def recipe(encoder: str, steps: int) -> Recipe:
     """`small-cnn`, or the same for a ViT of 690 thousand parameters: transformer decoder, a third of the rate."""
     base = unmask.recipe("small-cnn", data="fashion-mnist")
-    base = replace(base, pretrain=change(base.pretrain, {"epochs": 1, "steps": steps}))
+    base = replace(base, pretrain=change(base.pretrain, {"steps": steps}))
     if encoder == "cnn":
         return base
 

@@ -125,6 +125,13 @@ def test_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
         MaskConfig(mask_ratio=ratio)
 
 
+def test_epochs_and_steps_exclude_each_other() -> None:
+    """Neither is ignored: the message has both values. Schedules of given steps drop epochs."""
+    with pytest.raises(UserError, match="epochs = 3 has no effect beside steps = 5"):
+        OptimiserConfig(epochs=3, steps=5)
+    assert OptimiserConfig(epochs=3).for_steps(5) == OptimiserConfig(steps=5)
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [

@@ -225,13 +225,13 @@ def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterato
         f"--budgets {config.budgets[0]}": replace(config, budgets=config.budgets[:1]),
         f"--draws {fewer}": replace(config, draws=fewer),
         f"--pretrain.steps {max(1, pre // 2)}": replace(
-            config, pretrain=replace(config.pretrain, optimizer=replace(config.pretrain.optimizer, steps=pre // 2 or 1))
+            config, pretrain=replace(config.pretrain, optimizer=config.pretrain.optimizer.for_steps(pre // 2 or 1))
         ),
     }
     if fine.steps is not None and fine.steps > 1:
         half = fine.steps // 2
         changes[f"--finetune.steps {half}"] = replace(
-            config, finetune=replace(config.finetune, optimizer=replace(fine, steps=half))
+            config, finetune=replace(config.finetune, optimizer=fine.for_steps(half))
         )
     for flags, other in changes.items():
         found = Ahead.of(replace(work, config=other)).seconds(times, work.data, jobs)

@@ -140,7 +140,7 @@ def trial_config(
     recipe = config.finetune if not arm.is_tuned else candidates(config)[chosen[key.budget]]
     if arm.schedule == "compute":
         steps, _, _ = compute_steps(config, recipe, seen=seen, labeled=key.budget * classes)
-        recipe = replace(recipe, optimizer=replace(recipe.optimizer, steps=steps))
+        recipe = replace(recipe, optimizer=recipe.optimizer.for_steps(steps))
     return ClassifyConfig(
         data=config.data,
         encoder=config.encoder,

@@ -1,11 +1,16 @@
 """The pretraining runs a comparison is given: their recipe, the images they saw, and what must be said of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from unmask.config import CompareConfig, PretrainConfig
+from unmask.config.arms import Start
 from unmask.data.load import Dataset
+from unmask.runs.layout import METRICS_FILE
+from unmask.runs.metrics import read_metrics
 from unmask.runs.read import is_run, read_config, read_environment
+from unmask.stages.pretraining_quality import quality_notes
 from unmask.stages.provenance import origin_notes
 from unmask.training.plan import plan_steps
 
@@ -63,3 +68,9 @@ def _recorded(run: Path) -> int | None:
     if facts is None or facts.steps is None or facts.batch_size is None:
         return None
     return facts.steps * facts.batch_size
+
+
+def learning_notes(encoders: Mapping[Start, Sequence[Path]]) -> list[str]:
+    """What must be known of how well the finished pretrainings learnt, each named by its folder."""
+    runs = [run for folders in encoders.values() for run in folders if (run / METRICS_FILE).exists()]
+    return [f"{run.parent.name}/{run.name}: {note}" for run in runs for note in quality_notes(read_metrics(run))]

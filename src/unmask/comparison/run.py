@@ -16,7 +16,7 @@ from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import arms_of, audited_trials
-from unmask.comparison.pretrained_runs import as_pretrained
+from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
@@ -36,6 +36,7 @@ from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
 from unmask.stages.classifier import linear_heads
 from unmask.stages.pretrain import pretrain
+from unmask.stages.pretraining_quality import cells_note
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import open_run
 from unmask.weights.start import initialize
@@ -129,7 +130,7 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str
     _pretrain_all(work, jobs, progress)
     _run("tune the baseline", work.tuning_trials(), data, jobs, progress)
     chosen = work.chosen()
-    notes = [*data.notes, *of_runs, *notes_of(config, data, chosen)]
+    notes = [*data.notes, *of_runs, *learning_notes(work.encoders), *notes_of(config, data, chosen)]
     facts = describe_environment(
         jobs=jobs, data=DataFacts(fingerprint=data.fingerprint), notes=tuple(notes), bad_files=data.bad_files
     )
@@ -170,7 +171,8 @@ def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
     if config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
         linear_heads(model)
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
-        masked_encoder(model, image_size=data.format.size, cell=config.pretrain.mask.cell, execution="dense")
+        encoder = masked_encoder(model, image_size=size, cell=config.pretrain.mask.cell, execution="dense")
+        notes += cells_note(encoder.grid)
     return [*notes, *given.notes]
 
 

@@ -153,7 +153,7 @@ def _take(config: T, images: int, run: Callable[[T, Setup], None], clock: Clock)
             if len(ends) > steps:
                 raise _EnoughStepsError
 
-        endless = replace(optimizer, steps=ENDLESS, batch_size=size, accumulate=1)
+        endless = replace(optimizer.for_steps(ENDLESS), batch_size=size, accumulate=1)
         setup = replace(Setup.alone(optimizer.precision), on_step=note)
         with suppress(_EnoughStepsError):
             run(replace(config, recipe=replace(config.recipe, optimizer=endless)), setup)

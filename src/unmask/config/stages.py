@@ -1,11 +1,12 @@
 """The configuration of a stage: pretraining, classification. A recipe is the part that does not name data or seeds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
+from unmask.errors import UserError
 
 Precision = Literal["no", "bf16", "fp16"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
@@ -25,10 +26,14 @@ class OptimiserConfig:
     """AdamW with linear warm-up and cosine decay to zero."""
 
     # What changes the result
-    epochs: float = 20.0
-    """Passes over the training images. Ignored where steps is given."""
+    epochs: float | None = None
+    """Passes over the training images, exactly so many. Default: min_epochs, or what min_steps takes."""
     steps: int | None = None
     """Optimizer steps, instead of epochs."""
+    min_epochs: float = 20.0
+    """Passes where neither epochs nor steps are given ..."""
+    min_steps: int = 0
+    """... and steps that are taken then at least: few images are seen more often."""
     batch_size: int = 256
     """Images of one optimizer step, over all devices and accumulated micro-batches."""
     lr: float = 1e-3
@@ -51,9 +56,16 @@ class OptimiserConfig:
     """Micro-batches of one optimizer step: the memory of batch_size / accumulate images."""
 
     def __post_init__(self) -> None:
-        require(self.epochs > 0, "epochs", self.epochs, "a positive number")
+        for name, passes in (("epochs", self.epochs), ("min_epochs", self.min_epochs)):
+            require(passes is None or passes > 0, name, passes, "a positive number")
+        require_at_least("min_steps", self.min_steps, 0)
         if self.steps is not None:
             require_at_least("steps", self.steps, 1)
+            if self.epochs is not None:
+                raise UserError(
+                    f"epochs = {self.epochs:g} has no effect beside steps = {self.steps}: give one of them, and "
+                    "`epochs=None` or `steps=None`"
+                )
         require_at_least("batch_size", self.batch_size, 1)
         require_between("lr", self.lr, 0, 10, open_low=True)
         require_between("weight_decay", self.weight_decay, 0, 1)
@@ -70,6 +82,10 @@ class OptimiserConfig:
             self.accumulate,
             f"a divisor of batch_size = {self.batch_size}",
         )
+
+    def for_steps(self, steps: int) -> "OptimiserConfig":
+        """The same for so many steps, whatever epochs were asked for."""
+        return replace(self, steps=steps, epochs=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +120,10 @@ class PretrainConfig:
     """Of several processes, let each hold a part of every weight, gradient and moment (FSDP2), not all of them."""
 
     # What changes neither
-    save_every: float = 1.0
-    """Epochs between checkpoints."""
-    picture_every: float = 1.0
-    """Epochs between pictures of reconstructed validation images."""
+    save_every: float | None = None
+    """Epochs between checkpoints. Default: one, or of many short epochs a twentieth of them, at most 100 steps."""
+    picture_every: float | None = None
+    """Epochs between looks at reconstructed validation images, each with a picture. Default: as for checkpoints."""
     keep: int = 2
     """Checkpoints kept: the newest ones."""
     tracker: Tracker | None = None
@@ -119,8 +135,8 @@ class PretrainConfig:
         if self.tracker is not None:
             require_choice("tracker", self.tracker, TRACKERS)
         require_choice("execution", self.execution, ("auto", "dense", "packed", "filled"))
-        require(self.save_every > 0, "save_every", self.save_every, "a positive number of epochs")
-        require(self.picture_every > 0, "picture_every", self.picture_every, "a positive number of epochs")
+        for name, epochs in (("save_every", self.save_every), ("picture_every", self.picture_every)):
+            require(epochs is None or epochs > 0, name, epochs, "a positive number of epochs")
         require_at_least("keep", self.keep, 1)
         require_seed("seed", self.seed)
 

@@ -19,10 +19,11 @@ from unmask.masking import draw_masks
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
-from unmask.runs.metrics import ValidationRow, rewind_metrics
+from unmask.runs.metrics import ValidationRow, read_metrics, rewind_metrics
 from unmask.runs.records import DataFacts
 from unmask.stages.monitor import observe, reconstruction_loss, watched_batch
 from unmask.stages.pictures import save_picture, to_display
+from unmask.stages.pretraining_quality import cells_note, quality_notes
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.targets.pixels import paint
 from unmask.targets.target import PixelTarget, TeacherTarget
@@ -36,6 +37,8 @@ from unmask.weights.card import card_of, save_weights
 from unmask.weights.start import initialize
 
 _PICTURED = 8
+_LOOKS, _SPARSE = 20, 100
+"""Where epochs are short: checkpoints and looks of a training, and the most steps between two of them."""
 
 
 def pretrain(
@@ -77,6 +80,7 @@ def pretrain(
         opened.tell(stage.notes)
         with stage.run.tracked(opened.config):
             stage.train(resume=resumed)
+        opened.tell(stage.verdict)
     return out
 
 
@@ -91,7 +95,7 @@ class Pretraining:
             network, self.target = build_reconstructor(config, channels=channels, image_size=size)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
-            self.notes = [*data.notes, execution]
+            self.notes = [*data.notes, execution, *cells_note(network.encoder.grid)]
             start = initialize(network.model, config.init, config.encoder, channels=channels, image_size=size)
             self.notes += start.notes
             batch, hidden = watched_batch(config, data, network.encoder.grid)
@@ -109,6 +113,7 @@ class Pretraining:
         self.watched = batch.to(setup.engine.device), hidden.to(setup.engine.device)
         self.pictured = spread_over_classes(batch.labels, _PICTURED).sort().values
         self.notes += self.run.notes
+        self.verdict: list[str] = []
 
     def train(self, *, resume: bool = False) -> None:
         """Train from the newest checkpoint, or from the start, to the end; then export the encoder."""
@@ -123,18 +128,20 @@ class Pretraining:
             self.look(0)
         self.run.fit(self.data.pretrain, self.phase(), self)
         self._export()
+        on_main(self._judge)
         on_main(self._describe)
 
     def phase(self) -> Phase:
         """Its one phase."""
-        config, per_epoch = self.config, self.run.plan.per_epoch
+        config, plan = self.config, self.run.plan
+        usual = max(plan.per_epoch, min(plan.total / _LOOKS, _SPARSE))
         return Phase(
             "pretrain",
             config.recipe.optimizer,
             config.recipe.augment,
             config.seed,
-            save_every=config.save_every * per_epoch,
-            look_every=config.picture_every * per_epoch,
+            save_every=usual if config.save_every is None else config.save_every * plan.per_epoch,
+            look_every=usual if config.picture_every is None else config.picture_every * plan.per_epoch,
         )
 
     def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
@@ -162,6 +169,11 @@ class Pretraining:
     def facts(self) -> dict[str, Any]:
         """Nothing."""
         return {}
+
+    def _judge(self) -> None:
+        """What must be known of the finished training joins the notes."""
+        self.verdict = quality_notes(read_metrics(self.out))
+        self.notes += self.verdict
 
     def _describe(self) -> None:
         """environment.json."""

@@ -132,7 +132,7 @@ class Supervised:
         head_alone = replace(
             everything,
             name="head",
-            optimizer=replace(recipe.optimizer, steps=recipe.head_steps, lr=recipe.head_lr),
+            optimizer=replace(recipe.optimizer.for_steps(recipe.head_steps), lr=recipe.head_lr),
             seed=derive_seed(config.seed, "head"),
             look_every=math.inf,
             scale_of=lambda name: 1.0 if name in head else 0.0,

@@ -41,8 +41,16 @@ def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> Plan
             "give a larger batch_size"
         )
     per_epoch = math.ceil(images / batch)
-    total = config.steps if config.steps is not None else max(1, round(config.epochs * per_epoch))
-    return Plan(total, per_epoch, batch)
+    return Plan(_total(config, per_epoch), per_epoch, batch)
+
+
+def _total(config: OptimiserConfig, per_epoch: int) -> int:
+    """Steps: those given, those of the epochs given, or what the configuration has for neither."""
+    if config.steps is not None:
+        return config.steps
+    if config.epochs is not None:
+        return max(1, round(config.epochs * per_epoch))
+    return max(1, config.min_steps, round(config.min_epochs * per_epoch))
 
 
 def effective_lr(config: OptimiserConfig, *, batch: int | None = None, processes: int = 1) -> str:

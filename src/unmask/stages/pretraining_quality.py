@@ -1,0 +1,65 @@
+"""Whether a pretraining learnt anything, and whether it was over: from what it logged. For notes beside results."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
+
+BARELY = 0.95
+"""Share of the baseline's loss above which a loss has barely beaten it."""
+STEEP = 0.3
+"""Share of what was gained on the baseline, that came in the second half, above which a loss still fell."""
+FEWEST_CELLS = 16
+"""Cells of an image below which masking leaves little to predict from."""
+
+
+def quality_notes(rows: Iterable[Row]) -> list[str]:
+    """What a reader must know of a finished pretraining; nothing where it went as it should.
+
+    Args:
+        rows: of its metrics.jsonl, in order.
+    """
+    rows = list(rows)
+    looks, steps = rows_of(ValidationRow, rows), rows_of(TrainingRow, rows)
+    if not looks or not steps:
+        return []
+    loss, baseline = looks[-1].val_loss, looks[-1].baseline
+    taken = f"{steps[-1].step} steps"
+    if loss > BARELY * baseline:
+        return [
+            f"the pretraining barely beat its baseline: its loss is {loss / baseline:.0%} of that of the constant "
+            f"prediction after {taken}, so that its encoder knows little of these images; give it more steps"
+        ]
+    late = late_share(steps)
+    if late is not None and late > STEEP:
+        return [
+            f"the pretraining still fell steeply: {late:.0%} of what it gained on its baseline came in the second half "
+            f"of its {taken}; more steps may gain more"
+        ]
+    return []
+
+
+def late_share(steps: Sequence[TrainingRow]) -> float | None:
+    """Of what the loss gained on its baseline, the share that came after the middle; None where nothing was gained.
+
+    Losses are means over a tenth of the steps, around the middle and at the end.
+    """
+    tenth, middle = max(1, len(steps) // 10), len(steps) // 2
+    half = steps[max(0, middle - tenth // 2) :][:tenth]
+    baselines = [row.baseline for row in steps if row.baseline is not None]
+    if not baselines:
+        return None
+    end, before = (statistics.fmean(row.loss for row in part) for part in (steps[-tenth:], half))
+    gained = statistics.fmean(baselines) - end
+    return (before - end) / gained if gained > 0 else None
+
+
+def cells_note(grid: tuple[int, int]) -> list[str]:
+    """That an image has very few cells, where it does."""
+    height, width = grid
+    if height * width >= FEWEST_CELLS:
+        return []
+    return [
+        f"an image has {height} x {width} cells only, so that one hidden block is much of it and little is left to "
+        "predict from: a larger `image_size`, a smaller `cell` or an encoder of smaller stride gives more"
+    ]
