@@ -143,7 +143,7 @@ FORECAST = Forecast(
     step_seconds={"pretraining step": 0.5},
     seconds=3 * 3600.0,
     peak_mib=2048,
-    shorter=(Shorter(flags="--draws 2", seconds=3600.0),),
+    shorter=(Shorter(setting="draws=2", seconds=3600.0),),
 )
 
 
@@ -152,7 +152,7 @@ def test_a_plan_is_two_lines_and_says_what_is_shorter_only_where_it_is_long() ->
     said = FORECAST.lines()
     assert "1 pretrainings, 12 trials" in said[0]
     assert "about 3.0 h, up to 2.0 GiB" in said[1]
-    assert said[2] == "plan: with --draws 2 about 60 min"
+    assert said[2] == "plan: with `draws=2` about 60 min"
     assert len(replace(FORECAST, seconds=7000.0).lines()) == 2
     assert [in_words(t) for t in (0.2, 80, 100, 5300, 6000)] == [
         "about 1 s", "about 80 s", "about 2 min", "about 88 min", "about 1.7 h",
@@ -189,6 +189,8 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
     said = capsys.readouterr().err
     if answer is None and not begun:
         assert "about 3.0 h: begin it with --yes; shorter: --draws 2 (about 60 min)" in said.splitlines()[-1]
+    if answer is not None:
+        assert "plan: with --draws 2 about 60 min" in said
     if "--quiet" in more:
         assert len(said.splitlines()) == 1
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 import unmask
-from unmask.cli.flags import RUNS
+from unmask.cli.flags import RUNS, with_flags
 from unmask.cli.train import RunFlags, carry_out, default_config
 from unmask.config import CompareConfig, to_json
+from unmask.config.names import names_of
 from unmask.errors import UserError
 from unmask.runs.layout import SUMMARY_FILE
 from unmask.wording import in_words, printable
@@ -56,13 +57,14 @@ class Compare:
 
     def _approve(self, plan: "Forecast") -> None:
         """Print the plan. Where it is long, ask, or refuse where nobody can answer."""
+        names = {name.rpartition(".")[2] for name in names_of(CompareConfig)}
         for line in plan.lines() if not self.flags.quiet else ():
-            print(printable(line), file=sys.stderr)
+            print(printable(with_flags(line, names)), file=sys.stderr)
         if self.yes or not plan.is_long:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            flags = ", ".join(f"{one.flags} ({in_words(one.seconds)})" for one in plan.shorter)
-            less = f"; shorter: {flags}" if flags else ""
+            settings = ", ".join(f"`{one.setting}` ({in_words(one.seconds)})" for one in plan.shorter)
+            less = f"; shorter: {settings}" if settings else ""
             raise UserError(f"this takes {in_words(plan.seconds)}: begin it with `yes=True`{less}")
         print(f"This takes {in_words(plan.seconds)}. Begin? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -71,12 +71,12 @@ def with_flags(message: str, names: Collection[str]) -> str:
 
     def flag(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        if name not in names:
+        if name.rpartition(".")[2] not in names:
             return match[0]
         shown = "" if value in (None, "True") else " " + re.sub('[(),"]', "", value)
         return f"--{name.strip('_').replace('_', '-')}{shown}"
 
-    return re.sub("`([a-z_]+)(?:=([^`]*))?`", flag, message)
+    return re.sub("`([a-z_.]+)(?:=([^`]*))?`", flag, message)
 
 
 def explanations(kind: type[Any]) -> dict[str, str]:

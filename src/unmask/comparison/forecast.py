@@ -24,9 +24,10 @@ START = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Shorter:
-    """Flags that shorten a comparison, and what it takes with them alone."""
+    """A setting that shortens a comparison, and what it takes with that alone."""
 
-    flags: str
+    setting: str
+    """As a keyword argument: draws=2, pretrain.steps=750."""
     seconds: float
 
 
@@ -66,7 +67,7 @@ class Forecast:
             f"plan: {network}, {self.jobs} at once: {counts or 'nothing is left to train'}",
             f"plan: {in_words(self.seconds)}, up to {self.peak_mib / 1024:.1f} GiB of memory (measured: {steps})",
         ]
-        return told + [f"plan: with {one.flags} {in_words(one.seconds)}" for one in self.shorter if self.is_long]
+        return told + [f"plan: with `{one.setting}` {in_words(one.seconds)}" for one in self.shorter if self.is_long]
 
 
 @dataclass(frozen=True)
@@ -222,21 +223,21 @@ def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterato
     fine, pre = config.finetune.optimizer, plan_steps(config.pretrain.optimizer, len(work.data.pretrain)).total
     fewer = max(2, config.draws // 2)
     changes = {
-        f"--budgets {config.budgets[0]}": replace(config, budgets=config.budgets[:1]),
-        f"--draws {fewer}": replace(config, draws=fewer),
-        f"--pretrain.steps {max(1, pre // 2)}": replace(
+        f"budgets=({config.budgets[0]})": replace(config, budgets=config.budgets[:1]),
+        f"draws={fewer}": replace(config, draws=fewer),
+        f"pretrain.steps={max(1, pre // 2)}": replace(
             config, pretrain=replace(config.pretrain, optimizer=config.pretrain.optimizer.for_steps(pre // 2 or 1))
         ),
     }
     if fine.steps is not None and fine.steps > 1:
         half = fine.steps // 2
-        changes[f"--finetune.steps {half}"] = replace(
+        changes[f"finetune.steps={half}"] = replace(
             config, finetune=replace(config.finetune, optimizer=fine.for_steps(half))
         )
-    for flags, other in changes.items():
+    for setting, other in changes.items():
         found = Ahead.of(replace(work, config=other)).seconds(times, work.data, jobs)
         if found < 0.9 * seconds:
-            yield Shorter(flags=flags, seconds=round(found, 1))
+            yield Shorter(setting=setting, seconds=round(found, 1))
 
 
 def _device() -> str:
