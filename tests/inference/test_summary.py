@@ -252,3 +252,24 @@ def test_a_gain_does_not_depend_on_which_of_two_rivals_was_chosen() -> None:
     alone = summarize(CompareConfig(budgets=(10,), arms=ARMS), scores, evidence=Evidence(tuning=tuning))
     assert (alone.verdicts[0].baseline, alone.verdicts[0].verdict) == ("scratch_same", "gain")
     assert any("cannot tell" in note for note in summarize(CompareConfig(budgets=(10,), arms=ARMS), scores).notes)
+
+
+def test_the_summary_answers_what_to_do_what_it_is_worth_and_what_to_add() -> None:
+    """From tuning draws of the arms; without them there is no recommendation, but the rest."""
+    scores = _scores(lambda arm, budget, draw, split: _gain(0.05)(arm, budget, draw, split) + 0.001 * budget)
+    bare = _summary(scores)
+    assert bare.recommendations == ()
+    assert [round(row.times, 1) for row in bare.labels_worth if row.times is not None] == []
+    assert "worth more than 5 times the labels" in bare.labels_worth[0].sentence
+    assert sum(row.share for row in bare.variance) == pytest.approx(1.0)
+    assert bare.advice.startswith("Add label draws: with 10 label draws instead of 5")
+    rng = np.random.default_rng(0)
+    tuning = {
+        10: {
+            arm: (rng.random((3, 500)) < level).astype(float)
+            for arm, level in {"mrp": 0.8, "probe_mrp": 0.6, "scratch_best": 0.5}.items()
+        }
+    }
+    config = CompareConfig(budgets=(10, 50), arms=ARMS)
+    (row,) = summarize(config, scores, evidence=Evidence(tuning=tuning)).recommendations
+    assert (row.arm, row.against, row.budget, row.verdict) == ("mrp", "probe_mrp", 10, "gain")

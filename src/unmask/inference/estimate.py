@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from unmask.errors import UserError
+from unmask.inference.variance import Component
 from unmask.runs.records import Interval
 
 BOOTSTRAP_FROM = 10
@@ -31,8 +32,8 @@ class Estimate:
     """A mean with all that is needed to test it.
 
     `error` is the standard error, None for a single unit or units without spread; `freedom` its degrees of freedom;
-    `resampled` the sorted means of bootstrap samples, None where Student's t is used; `units` what the mean is over,
-    None where it is over one kind of unit alone.
+    `resampled` the sorted means of bootstrap samples, None where Student's t is used; `units` what the mean is over and
+    `components` the parts of its variance, where the units are trials of a comparison.
     """
 
     mean: float
@@ -42,6 +43,7 @@ class Estimate:
     freedom: float
     resampled: NDArray[np.float64] | None = None
     units: Units | None = None
+    components: tuple[Component, ...] = ()
 
 
 def estimate_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0) -> Estimate:

@@ -28,7 +28,7 @@ class Evidence:
         """Values per image of an arm, None where they are unknown."""
         return self.images.get((arm, budget, split)) or None
 
-    def of_pair(self, arm: str, baseline: str, budget: int, split: str) -> PerImage | None:
-        """Differences per image of two arms, None where they are unknown."""
-        first, second = self.of(arm, budget, split), self.of(baseline, budget, split)
-        return None if first is None or second is None else paired_images(first, second)
+    def of_pair(self, first: tuple[str, int], second: tuple[str, int], split: str) -> PerImage | None:
+        """Differences per image of two (arm, budget), None where they are unknown."""
+        one, other = self.of(*first, split), self.of(*second, split)
+        return None if one is None or other is None else paired_images(one, other)

@@ -7,7 +7,7 @@ known, new test images.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,6 @@ Key = tuple[int | None, int]
 
 PerImage = Mapping[Key, NDArray[np.float64]]
 """Values per test image of every trial, shape (n,); NaN for an image that could not be read."""
-
-
-@dataclass(frozen=True)
-class Uncertainty:
-    """The variance of a mean, part by part. Empty where there is only one unit, whose spread is unknown."""
-
-    mean: float
-    components: tuple[Component, ...]
-    units: Units
 
 
 def paired_differences(arm: Mapping[Key, float], baseline: Mapping[Key, float]) -> dict[Key, float]:
@@ -67,40 +58,36 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
     """
     if images is None and len(_pretrainings(values)) < 2 and overlap in (0, 1):
         simple = estimate_mean([values[key] for key in _ordered(values)])
-        units = Units(len(_pretrainings(values)), len(values), 0)
-        return replace(simple, method=f"{simple.method} {describe_units(units)}", units=units)
+        units = Units(len(_pretrainings(values)), len(values), 0, len(values))
+        parts = () if simple.error is None else (Component("draw", simple.error**2, simple.freedom, simple.n),)
+        method = f"{simple.method} {describe_units(units)}"
+        return replace(simple, method=method, units=units, components=parts)
     estimate_mean(list(values.values()))  # refuses what is not finite
-    return estimate_of(uncertainty_over(values, images, overlap))
-
-
-def estimate_of(found: Uncertainty) -> Estimate:
-    """The estimate that goes with an uncertainty: Student's t with the freedom of `freedom_of`."""
-    n = found.units.pairs
-    words = describe_units(found.units)
-    if not found.components:
-        return Estimate(found.mean, n, f"single {words}", None, 0.0, units=found.units)
-    total = sum(one.variance for one in found.components)
-    if total <= 1e-24 * max(1.0, found.mean**2):
-        return Estimate(found.mean, n, f"no spread {words}", None, 0.0, units=found.units)
-    error, freedom = math.sqrt(total), freedom_of(found.components)
-    return Estimate(found.mean, n, f"paired t {words}", error, freedom, units=found.units)
-
-
-def uncertainty_over(values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0) -> Uncertainty:
-    """The mean over pretrainings, draws and images and the components of its variance; arguments of `estimate_over`."""
     keys = _complete(values)
     table = _per_image(keys, values, images)
-    mean, n = float(np.mean([values[key] for key in keys])), table.shape[1]
-    pretrainings, draws = _pretrainings(keys), sorted({s for _, s in keys})
-    units = Units(len(pretrainings), len(draws), n if images is not None else 0, len(keys))
-    components: list[Component] = []
-    if len(pretrainings) > 1 and len(draws) > 1 and len(keys) == len(pretrainings) * len(draws):
-        components = crossed_components(table.reshape(len(pretrainings), len(draws), n))
-    elif len(draws) == len(keys) > len(pretrainings) > 1:
-        components = nested_components(table, np.array([p for p, _ in keys]))
-    elif len(keys) > 1:
-        components = unit_components(table, "pretraining" if len(draws) == 1 else "draw")
-    return Uncertainty(mean, tuple(widen_for_overlap(components, overlap)), units)
+    counts = len(_pretrainings(keys)), len({s for _, s in keys}), 0 if images is None else table.shape[1]
+    components = widen_for_overlap(_components(keys, table), overlap)
+    return _estimate(float(np.mean([values[key] for key in keys])), components, Units(*counts, len(keys)))
+
+
+def _components(keys: list[Key], table: NDArray[np.float64]) -> list[Component]:
+    """Parts of the variance of the mean over trials, shape (trials, n), by the design that their keys show."""
+    pretrainings, draws = len(_pretrainings(keys)), len({s for _, s in keys})
+    if pretrainings > 1 and draws > 1 and len(keys) == pretrainings * draws:
+        return crossed_components(table.reshape(pretrainings, draws, -1))
+    if draws == len(keys) > pretrainings > 1:
+        return nested_components(table, np.array([p for p, _ in keys]))
+    return unit_components(table, "pretraining" if draws == 1 else "draw") if len(keys) > 1 else []
+
+
+def _estimate(mean: float, components: list[Component], units: Units) -> Estimate:
+    words, total = describe_units(units), sum(one.variance for one in components)
+    if not components:
+        return Estimate(mean, units.pairs, f"single {words}", None, 0.0, units=units)
+    if total <= 1e-24 * max(1.0, mean**2):
+        return Estimate(mean, units.pairs, f"no spread {words}", None, 0.0, units=units)
+    error, freedom = math.sqrt(total), freedom_of(components)
+    return Estimate(mean, units.pairs, f"paired t {words}", error, freedom, units=units, components=tuple(components))
 
 
 def describe_units(units: Units) -> str:

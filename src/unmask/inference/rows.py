@@ -95,13 +95,20 @@ def _share(estimate: Estimate, confidence: float) -> Interval:
 
 def paired(table: Table, arm: str, baseline: str, where: tuple[int, str, str], evidence: Evidence) -> Estimate | None:
     """The paired difference of two arms at (budget, split, metric), None if they share no draw."""
-    budget, split, metric = where
-    first, second = (table.get((name, *where), {}) for name in (arm, baseline))
-    differences = paired_differences(first, second)
+    budget, *rest = where
+    return paired_between(table, (arm, budget), (baseline, budget), (rest[0], rest[1]), evidence)
+
+
+def paired_between(
+    table: Table, first: tuple[str, int], second: tuple[str, int], where: tuple[str, str], evidence: Evidence
+) -> Estimate | None:
+    """The paired difference of two (arm, budget) on (split, metric), None if they share no draw."""
+    (split, metric), overlaps = where, [evidence.overlap.get(budget, 0.0) for _, budget in (first, second)]
+    differences = paired_differences(table.get((*first, *where), {}), table.get((*second, *where), {}))
     if not differences:
         return None
-    images = evidence.of_pair(arm, baseline, budget, split) if metric == evidence.metric else None
-    return estimate_over(differences, images, evidence.overlap.get(budget, 0.0))
+    images = evidence.of_pair(first, second, split) if metric == evidence.metric else None
+    return estimate_over(differences, images, max(overlaps))
 
 
 def _mean(values: Mapping[Key, float], evidence: Evidence, column: Column) -> Estimate:

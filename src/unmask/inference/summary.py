@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from unmask.config import JUDGED, CompareConfig
+from unmask.inference.answers import labels_worths, recommendations
 from unmask.inference.baseline import Ranking, competes, rank_scratch
+from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
+from unmask.inference.planning import advice, variance_rows
 from unmask.inference.rows import (
     Ensembles,
     difference_rows,
@@ -45,11 +48,16 @@ def summarize(
     ranked = {budget: rank_scratch(table, names, budget, evidence.tuning.get(budget)) for budget in budgets}
     best = {budget: None if ranking is None else ranking.best for budget, ranking in ranked.items()}
     verdicts = [row for split in splits for row in _verdicts(table, split, ranked, config, evidence)]
+    headline = _headline(table, splits, best.get(budgets[0]), budgets[0], evidence)
     return Summary(
         scores=tuple(scores),
         means=tuple(mean_rows(table, names, budgets, splits, config.confidence, evidence)),
         differences=tuple(difference_rows(table, names, budgets, splits, best, config.confidence, evidence)),
         verdicts=tuple(verdicts),
+        recommendations=tuple(recommendations(table, splits[0], config, evidence) if splits else ()),
+        labels_worth=tuple(labels_worths(table, splits[0], best, config, evidence) if splits else ()),
+        variance=() if headline is None else variance_rows(headline),
+        advice="" if headline is None else advice(headline, config.confidence),
         ensembles=tuple(ensemble_gap_rows(table, ensembles or {}, names, budgets, splits)),
         seconds=tuple(seconds_rows(scores, names)),
         settings=Settings(
@@ -68,6 +76,15 @@ def summarize_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Su
     """The summary of an unfinished comparison, which says so."""
     note = f"Unfinished: {plural(len(trials), 'trial')} so far. Every figure on this page is preliminary."
     return summarize(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
+
+
+def _headline(
+    table: Table, splits: Sequence[str], baseline: str | None, budget: int, evidence: Evidence
+) -> Estimate | None:
+    """The difference behind the first verdict."""
+    if not splits or baseline is None:
+        return None
+    return paired(table, JUDGED, baseline, (budget, splits[0], "accuracy"), evidence)
 
 
 def _verdicts(

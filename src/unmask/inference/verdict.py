@@ -151,17 +151,17 @@ def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: flo
     bounds = f"{confidence:.0%} interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}, {over}"
     if verdict.word in ("gain", "loss"):
         word = "helps" if verdict.word == "gain" else "hurts"
-        small = f", yet less than the {_points(smallest)} that would matter"
+        small = f", yet less than the {points(smallest)} that would matter"
         return (
             f"{where} pretraining {word}: {change} ({bounds}){small if verdict.p_equivalent < 1 - confidence else ''}."
         )
     if verdict.word == "equivalent":
-        band = f"within ±{_points(smallest)}"
+        band = f"within ±{points(smallest)}"
         return f"{where} pretraining makes no difference that matters: {change} ({bounds}), {band}."
     if verdict.detectable is not None and verdict.detectable > 1:
         missed = "; with so few pairs that differ so much even the largest difference is often missed"
     else:
-        missed = f"; a true difference of {_points(verdict.detectable or 0.0)} would have been found four times in five"
+        missed = f"; a true difference of {points(verdict.detectable or 0.0)} would have been found four times in five"
     return f"{where} nothing is decided: {change} ({bounds}){missed}."
 
 
@@ -180,5 +180,6 @@ def describe_split(split: str) -> str:
     return {"multi": "images that show all parts", "test": "test images", "val": "validation images"}.get(split, split)
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
+    """A share in percentage points, in words."""
     return plural(f"{100 * share:.1f}".removesuffix(".0"), "point")

@@ -112,6 +112,46 @@ class Verdict(Interval):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VarianceRow:
+    """One source of the uncertainty of a mean difference."""
+
+    source: str
+    sd: float
+    """Standard deviation of a single unit's effect, in shares."""
+    count: int
+    """Units that the mean is over."""
+    share: float
+    """Of the variance of the mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation(Interval):
+    """The arm that validation recommends minus the best other one, on test images, and what follows."""
+
+    budget: int
+    split: str
+    arm: str
+    against: str
+    """The best other arm by validation."""
+    verdict: Word
+    """gain: the recommended arm is better than every other. loss: the other arm is better."""
+    p: float
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsWorth:
+    """How many times the labels give the same accuracy without pretraining; None beyond the measured budgets."""
+
+    budget: int
+    split: str
+    times: float | None
+    low: float | None
+    high: float | None
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnsembleGap:
     """What averaging the predictions of an arm's label draws gains."""
 
@@ -172,6 +212,14 @@ class Summary:
     """Of two arms, paired over label draws."""
     verdicts: tuple[Verdict, ...]
     """Of every split and budget, on accuracy; the first is the headline."""
+    recommendations: tuple[Recommendation, ...]
+    """What to do, per budget, on the primary split; empty where tuning draws did not measure the alternatives."""
+    labels_worth: tuple[LabelsWorth, ...]
+    """Per budget, on the primary split; empty with one budget."""
+    variance: tuple[VarianceRow, ...]
+    """Where the uncertainty of the headline comes from, the largest source first."""
+    advice: str
+    """What to add for a narrower interval of the headline; empty without a verdict."""
     ensembles: tuple[EnsembleGap, ...]
     """What averaging the predictions of an arm's label draws gains."""
     seconds: tuple[ArmSeconds, ...]

@@ -1,0 +1,75 @@
+"""How many times the labels training from scratch needs for the accuracy that pretraining reaches."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from unmask.inference.estimate import Estimate, interval_of
+from unmask.inference.verdict import describe_split
+from unmask.runs.comparison_records import LabelsWorth
+from unmask.wording import plural
+
+
+def labels_worth(
+    differences: Mapping[int, Estimate], budget: int, split: str, *, confidence: float
+) -> LabelsWorth | None:
+    """How many times the labels pretraining is worth at a budget; None without a second budget.
+
+    With N times the labels scratch is as accurate as pretraining with one: the difference, pretrained at `budget` minus
+    scratch at N × `budget`, is zero there. It falls with the labels of scratch; its estimates are made monotone and
+    interpolated linearly in log labels. The ends are where the ends of its interval are zero: the values of N that a
+    test of "equally accurate" does not reject, so they hold for all that the differences vary over.
+
+    Args:
+        differences: by the budget of scratch: pretrained at `budget` minus scratch at that budget, paired over draws.
+        budget: of the pretrained arm, labels per class; one of the keys.
+        split: of the test images.
+        confidence: of the interval.
+    """
+    budgets = sorted(differences)
+    if len(budgets) < 2:
+        return None
+    intervals = [interval_of(differences[size], confidence) for size in budgets]
+    ratios = [size / budget for size in budgets]
+    times = _crossing(ratios, [one.mean for one in intervals])
+    low = _crossing(ratios, [-1.0 if one.low is None else one.low for one in intervals])
+    high = _crossing(ratios, [1.0 if one.high is None else one.high for one in intervals])
+    text = _sentence(budget, split, times, (low, high), (ratios[0], ratios[-1]), confidence)
+    ends = [value if 0 < value < math.inf else None for value in (times, low, high)]
+    return LabelsWorth(budget=budget, split=split, times=ends[0], low=ends[1], high=ends[2], sentence=text)
+
+
+def _crossing(ratios: Sequence[float], values: Sequence[float]) -> float:
+    """Where falling values cross zero, in log ratios; 0 where they are below it from the start, inf where never."""
+    falling = np.minimum.accumulate(np.asarray(values))
+    if falling[0] < 0:
+        return 0.0
+    if falling[-1] > 0:
+        return math.inf
+    after = int(np.argmax(falling <= 0))
+    if after == 0:
+        return float(ratios[0])
+    share = falling[after - 1] / (falling[after - 1] - falling[after])
+    return float(np.exp(np.interp(share, [0, 1], np.log([ratios[after - 1], ratios[after]]))))
+
+
+def _sentence(
+    budget: int,
+    split: str,
+    times: float,
+    ends: tuple[float, float],
+    measured: tuple[float, float],
+    confidence: float,
+) -> str:
+    def words(value: float) -> str:
+        if 0 < value < math.inf:
+            return f"{value:.1f}"
+        return f"less than {measured[0]:.2g}" if value == 0 else f"more than {measured[1]:.2g}"
+
+    low, high = ends
+    start = f"With {plural(budget, 'label')} per class, on {describe_split(split)}, pretraining is worth"
+    interval = f"{confidence:.0%} interval {words(low)} to {words(high)}"
+    if low == 0 and high == math.inf:
+        interval = f"the {confidence:.0%} interval goes beyond all that was measured"
+    return f"{start} {'about ' if 0 < times < math.inf else ''}{words(times)} times the labels ({interval})."

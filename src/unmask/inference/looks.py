@@ -1,0 +1,112 @@
+"""Deciding while draws come in: how much of the error each look may spend, and what a look says.
+
+Levels depend on the draws at which one looked and on the plans alone, not on what was seen, so recorded trials can be
+replayed. A plan is a largest number of draws; one that is extended later has kept some error back for that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from unmask.inference.planning import draws_to_decide
+from unmask.inference.verdict import Contest, word_of
+
+SHARE = 0.9
+"""Share of the error that is left which a plan may spend; the rest is kept for plans that extend it."""
+
+SHAPE = 1.5
+"""Error spent at a fraction f of the plan: f ** SHAPE of the plan's share (Kim and DeMets, Biometrika 74, 1987)."""
+
+LookWord = Literal["gain", "loss", "equivalent", "out of reach", "continue"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look says. All but "continue" end the comparison."""
+
+    word: LookWord
+    level: float
+    """Nominal two-sided level of this look."""
+    needs: int | None
+    """Draws that would probably decide (four times in five); None where no number of draws would."""
+
+
+def look_draws(first: int, most: int) -> tuple[int, ...]:
+    """After how many draws one looks: at `first`, then at steps of about two fifths more, and at `most`.
+
+    Looks that follow each other closely see the same data and gain little; those far apart stop late.
+    """
+    draws = [min(first, most)]
+    while draws[-1] < most:
+        draws.append(min(most, max(draws[-1] + 1, round(1.4 * draws[-1]))))
+    return tuple(draws)
+
+
+def spent_error(draws: int, plans: Sequence[int], error: float) -> float:
+    """The error that may be spent up to a look after `draws` draws, of `error` in all; `plans` increase.
+
+    Plan j may spend up to error (1 - (1 - SHARE)^j); within it the error grows as a power of the draws since the
+    former plan.
+    """
+    spent, start = 0.0, 0
+    for plan in plans:
+        share = SHARE * (error - spent)
+        if draws <= plan:
+            return spent + float(share * ((draws - start) / (plan - start)) ** SHAPE)
+        spent, start = spent + share, plan
+    return spent
+
+
+def look_levels(draws: Sequence[int], plans: Sequence[int], error: float = 0.05) -> list[float]:
+    """Nominal two-sided level of every look, so that all looks together err with probability `error` at most.
+
+    Error spending (Lan and DeMets, Biometrika 70, 1983) for a mean of independent draws: the boundaries are solved by
+    integrating over the paths that have not been stopped. The levels are then used with Student's t. What all looks
+    share, such as test images and pretrainings, makes them safer: their looks are more alike than those of new draws.
+
+    Args:
+        draws: at which one looks, increasing.
+        plans: largest numbers of draws, increasing; later ones extend earlier ones.
+        error: of all looks together, two-sided.
+    """
+    spent = [spent_error(count, plans, error) for count in draws]
+    grid = np.linspace(-8.0, 8.0, 1601)
+    step, density, levels = grid[1] - grid[0], None, []
+    for index, count in enumerate(draws):
+        may = spent[index] - (spent[index - 1] if index else 0.0)
+        if density is None:
+            density = np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi)
+        else:
+            density = _next(grid, density, draws[index - 1] / count)
+        both = density + density[::-1]
+        outside = (np.cumsum(both) - both / 2) * step  # both tails beyond |grid|, from the outermost inward
+        bound = float(np.interp(may, outside[: grid.size // 2], np.abs(grid[: grid.size // 2])))
+        levels.append(2 * float(special.ndtr(-bound)))
+        density = np.where(np.abs(grid) < bound, density, 0.0)
+    return levels
+
+
+def look(contest: Contest, level: float, plan: int, smallest: float) -> Look:
+    """What one look says: a decision, that more draws are worth it, or that the plan's draws will not decide.
+
+    "out of reach": the difference as it is seen now would need more draws than the plan has for an even chance. That
+    stops without a verdict, so it costs no error.
+    """
+    word = word_of(contest, contest.p_zero, contest.p_equivalent(smallest), level)
+    if word != "undecided":
+        return Look(word, level, None)
+    needs = draws_to_decide(contest, level, smallest, power=0.8)
+    even = draws_to_decide(contest, level, smallest, power=0.5)
+    return Look("continue" if even is not None and even <= plan else "out of reach", level, needs)
+
+
+def _next(grid: NDArray[np.float64], density: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Density of the next look's statistic √share z + √(1 - share) new, from the paths that are still going."""
+    step = grid[1] - grid[0]
+    apart = grid[:, None] - np.sqrt(share) * grid[None, :]
+    kernel = np.exp(-(apart**2) / (2 * (1 - share))) / np.sqrt(2 * np.pi * (1 - share))
+    return np.asarray(kernel @ density * step, dtype=np.float64)

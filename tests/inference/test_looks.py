@@ -1,0 +1,90 @@
+"""Looks while draws come in: together they err as often as one look would."""
+
+import numpy as np
+import pytest
+
+from unmask.inference.estimate import Estimate, interval_of
+from unmask.inference.hierarchy import Key, estimate_over
+from unmask.inference.looks import SHARE, look, look_draws, look_levels, spent_error
+from unmask.inference.verdict import Contest
+
+
+def test_looks_come_at_growing_steps() -> None:
+    assert look_draws(4, 12) == (4, 6, 8, 11, 12)
+    assert look_draws(5, 3) == (3,)
+
+
+def test_error_is_spent_up_to_the_share_of_the_plan_and_later_plans_spend_the_rest() -> None:
+    assert spent_error(10, [10], 0.05) == pytest.approx(SHARE * 0.05)
+    assert spent_error(20, [10, 20], 0.05) == pytest.approx((1 - (1 - SHARE) ** 2) * 0.05)
+    spent = [spent_error(draws, [10, 20], 0.05) for draws in range(1, 21)]
+    assert spent == sorted(spent)
+    assert spent[-1] < 0.05
+
+
+def test_one_look_at_the_end_has_the_level_of_the_plan() -> None:
+    assert look_levels([12], [12], 0.05) == pytest.approx([0.045], abs=2e-4)
+
+
+def test_looks_are_replayable() -> None:
+    """A longer plan changes no level of a look that was taken before."""
+    first = look_levels([4, 6, 10], [10])
+    assert look_levels([4, 6, 10, 14, 20], [10, 20])[:3] == first
+
+
+def test_paths_of_independent_draws_leave_the_boundaries_as_often_as_planned() -> None:
+    draws, plans = [4, 6, 8, 12, 16, 24], [12, 24]
+    levels = look_levels(draws, plans, 0.05)
+    rng = np.random.default_rng(0)
+    sums = rng.normal(size=(40_000, 24)).cumsum(axis=1)
+    from scipy import stats
+
+    out = [np.abs(sums[:, n - 1]) / n**0.5 > stats.norm.isf(level / 2) for n, level in zip(draws, levels, strict=True)]
+    crossed = np.logical_or.accumulate(out)
+    expected = [spent_error(count, plans, 0.05) for count in draws]
+    # 40,000 paths at 0.05: standard deviation 0.0011
+    assert crossed.mean(axis=1) == pytest.approx(expected, abs=0.004)
+
+
+def _estimates(rng: np.random.Generator, draws: list[int], gain: float) -> list[Estimate]:
+    images = rng.normal(0, 0.3, 150)
+    rows: dict[Key, np.ndarray] = {
+        (s % 3, s): gain + rng.normal(0, 0.02) + images + rng.normal(0, 0.3, 150) for s in range(max(draws))
+    }
+    kept = [{key: row for key, row in rows.items() if key[1] < count} for count in draws]
+    return [estimate_over({key: float(row.mean()) for key, row in part.items()}, part) for part in kept]
+
+
+def test_optional_stopping_keeps_the_total_error() -> None:
+    """Replayed on tables with no gain: stopping at the first decision errs in at most 5 %; looking at every interval of
+    95 % errs more often."""
+    draws, levels = [6, 9, 12, 18], look_levels([6, 9, 12, 18], [18])
+    rng = np.random.default_rng(0)
+    wrong, naive = 0, 0
+    for _ in range(300):
+        found = _estimates(rng, draws, 0.0)
+        words = [look(Contest(one), level, 18, 0.001).word for one, level in zip(found, levels, strict=True)]
+        wrong += "gain" in words or "loss" in words
+        ends = [interval_of(one, 0.95) for one in found]
+        naive += any(one.low is not None and one.high is not None and (one.low > 0 or one.high < 0) for one in ends)
+    assert wrong <= 22  # 300 at 0.05: mean 15, standard deviation 3.8
+    assert wrong < naive
+
+
+def test_a_large_gain_stops_early_and_a_tiny_one_is_out_of_reach() -> None:
+    rng = np.random.default_rng(0)
+    large, tiny = (_estimates(rng, [6, 18], gain) for gain in (0.4, 0.01))
+    levels = look_levels([6, 18], [18])
+    assert look(Contest(large[0]), levels[0], 18, 0.01).word == "gain"
+    found = look(Contest(tiny[0]), levels[0], 18, 0.0001)
+    assert found.word == "out of reach"
+    assert found.needs is None or found.needs > 18
+
+
+def test_a_difference_that_eighteen_draws_may_find_goes_on() -> None:
+    rng = np.random.default_rng(1)
+    values: dict[Key, float] = {(None, s): 0.02 + float(rng.normal(0, 0.02)) for s in range(4)}
+    found = look(Contest(estimate_over(values)), 0.001, 18, 0.001)
+    assert found.word == "continue"
+    assert found.needs is not None
+    assert 4 < found.needs <= 40

@@ -1,0 +1,70 @@
+"""The recommendation: chosen on validation, judged on test images against every arm that could be the best."""
+
+import numpy as np
+import pytest
+
+from unmask.inference.baseline import Ranking, rank_on_validation
+from unmask.inference.estimate import estimate_mean
+from unmask.inference.recommend import compared_with, recommend
+from unmask.runs.comparison_records import Recommendation
+
+CLEAR = np.array([0.050, 0.052, 0.047, 0.051])
+
+
+def _recommend(ranking: Ranking, **differences: np.ndarray) -> Recommendation:
+    estimates = {arm: estimate_mean(values) for arm, values in differences.items()}
+    return recommend(ranking, estimates, 10, "test", smallest=0.01, confidence=0.95)
+
+
+def test_the_best_other_arm_is_judged_even_where_validation_rules_it_out() -> None:
+    assert compared_with(Ranking("mrp", (), ("given", "scratch_same"))) == ("given",)
+    assert compared_with(Ranking("mrp", ("given", "scratch_best"), ("scratch_same",))) == ("given", "scratch_best")
+
+
+@pytest.mark.parametrize(
+    ("shift", "word", "words"),
+    [
+        (0.0, "gain", "use: mask-reconstruction pretraining, then fine-tuned. It is 5 points better"),
+        (-0.1, "loss", "use: the weights given, fine-tuned. Validation preferred mask-reconstruction"),
+        (-0.05, "equivalent", "Take the cheaper."),
+    ],
+)
+def test_words(shift: float, word: str, words: str) -> None:
+    found = _recommend(Ranking("mrp", ("given",)), given=CLEAR + shift)
+    assert (found.arm, found.against, found.verdict) == ("mrp", "given", word)
+    assert words in found.sentence
+
+
+def test_it_must_beat_every_rival() -> None:
+    found = _recommend(Ranking("mrp", ("given", "scratch_same")), given=CLEAR, scratch_same=CLEAR - 0.05)
+    assert found.verdict == "undecided"
+    assert "which is not decided" in found.sentence
+
+
+def test_one_draw_decides_nothing() -> None:
+    found = _recommend(Ranking("mrp", ("given",)), given=np.array([0.1]))
+    assert (found.verdict, found.low) == ("undecided", None)
+    assert "one label draw decides nothing" in found.sentence
+
+
+def test_the_best_of_many_equal_arms_is_no_lucky_one() -> None:
+    """Five equally good arms: a false "better than every other" or "worse" in at most 5 %, where judging the best on
+    test images against the next best, both picked there, errs far more often."""
+    rng = np.random.default_rng(0)
+    arms = ["mrp", "given", "probe_given", "scratch_same", "scratch_best"]
+    false, lucky = 0, 0
+    for _ in range(300):
+        tuning = {
+            arm: np.stack([(rng.random(60) < 0.7 + rng.normal(0, 0.02)).astype(float) for _ in range(3)])
+            for arm in arms
+        }
+        ranking = rank_on_validation(tuning)
+        test = {arm: rng.normal(0.7, 0.02, 6) for arm in arms}
+        estimates = {arm: estimate_mean(test[ranking.best] - test[arm]) for arm in compared_with(ranking)}
+        found = recommend(ranking, estimates, 10, "test", smallest=0.001, confidence=0.95)
+        false += found.verdict in ("gain", "loss")
+        best, *_, worst = sorted(arms, key=lambda arm: -test[arm].mean())
+        chosen = estimate_mean(test[best] - test[worst])
+        lucky += chosen.error is not None and chosen.mean / chosen.error > 2.57
+    assert false <= 22  # 300 at 0.05: mean 15, standard deviation 3.8
+    assert lucky > 60
