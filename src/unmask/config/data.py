@@ -12,6 +12,8 @@ from unmask.config.validation import (
     require_utf_8,
 )
 
+Layout = Literal["gray", "channels-first", "channels-last"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -41,6 +43,9 @@ class DataConfig:
     """Page of multi-page files (TIFF, GIF), counted from 0."""
     pages_are_channels: bool = False
     """Stack all pages of a file as its channels instead."""
+    layout: Layout | None = None
+    """Which axis of arrays (.npy, .npz) holds the channels, or that none does. Default: as the shape leaves no doubt
+    of; else it is asked for."""
     background: int = 255
     """Gray level, 0 black to 255 white, that shows through transparent pixels. With channels 4 (2 for gray images)
     transparency is kept as a channel instead."""
@@ -76,6 +81,8 @@ class DataConfig:
         require_seed("split_seed", self.split_seed)
         require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
         require_at_least("page", self.page, 0)
+        if self.layout is not None:
+            require_choice("layout", self.layout, ("gray", "channels-first", "channels-last"))
         require_between("background", self.background, 0, 255)
         if self.window is not None:
             low, high = self.window

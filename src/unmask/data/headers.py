@@ -51,7 +51,7 @@ def read_header(path: File, reading: Reading = DEFAULT) -> Header:
     """
     with named(path):
         if path.suffix.lower() == ".npy":
-            values = read_npy(path, mapped=True)
+            values = read_npy(path, reading.layout, mapped=True)
             return _header_of(values, reading)
         with open_image(path, whole=False) as image:
             if image is None:

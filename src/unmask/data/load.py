@@ -188,7 +188,7 @@ def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, p
     if isinstance(given, Source):
         return given
     if given is not None:
-        source = read_given(given, name_given(config, given).data, labels=labels)
+        source = read_given(given, name_given(config, given).data, labels=labels, layout=config.layout)
         return replace(source, reading=reading_of(config))
     return read_source(config, labels=labels, progress=progress)
 

@@ -2,6 +2,9 @@
 
 import gzip
 import os
+import re
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,15 @@ from PIL import Image
 
 from unmask.config import DataConfig
 from unmask.data.check.report import check_data
+from unmask.data.decoding.layout import image_of, images_of
 from unmask.data.file_names import natural_key
 from unmask.data.load import load_data
-from unmask.data.sources.arrays import channels_first, read_arrays
+from unmask.data.sources.arrays import read_arrays
 from unmask.data.sources.fashion_mnist import DEBIAN, fashion_mnist, read_idx
 from unmask.data.sources.folder import list_images, read_folder
 from unmask.data.sources.manifest import read_manifest
 from unmask.data.sources.read import read_source
+from unmask.data.sources.torch_dataset import read_given
 from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -112,13 +117,112 @@ def test_no_group_crosses_a_split(tmp_path: Path) -> None:
 def test_array_layouts(shape: tuple[int, ...]) -> None:
     values = RNG.integers(0, 256, shape, dtype=np.uint8)
     expected = values[:, None] if len(shape) == 3 else values if shape[1] == 3 else np.moveaxis(values, 3, 1)
-    assert np.array_equal(channels_first(values, "x"), expected)
+    assert np.array_equal(images_of(values), expected)
 
 
 @pytest.mark.parametrize("shape", [(9,), (9, 8), (9, 3, 8, 3), (0, 8, 8), (2, 3, 4, 5, 6)])
 def test_other_array_layouts_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match="x: shape"):
-        channels_first(np.zeros(shape, np.uint8), "x")
+    with pytest.raises(UserError, match="shape"):
+        images_of(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.case("100 bands of 64 x 64 pixels were read as 64 bands of 64 x 100")
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((64, 64, 100), (100, 64, 64)),
+        ((100, 64, 64), (100, 64, 64)),
+        ((13, 64, 64), (13, 64, 64)),
+        ((5, 20, 24), (5, 20, 24)),
+        ((20, 24, 5), (5, 20, 24)),
+        ((1, 1, 3), (3, 1, 1)),
+        ((13, 48, 64), None),
+        ((48, 64, 13), None),
+        ((8, 6, 4), (4, 8, 6)),
+        ((3, 3, 64), None),
+        ((8, 8, 8), None),
+    ],
+)
+def test_the_channel_axis_is_sure_or_asked_for(
+    shape: tuple[int, int, int], wanted: tuple[int, int, int] | None
+) -> None:
+    """Never guessed; told, it is as told."""
+    one, many = np.zeros(shape, np.uint8), np.zeros((7, *shape), np.uint8)
+    if wanted is None:
+        with pytest.raises(UserError, match=r"not certain which axis holds the channels: give `layout"):
+            image_of(one)
+        with pytest.raises(UserError, match=r"not certain which axis holds the channels: give `layout"):
+            images_of(many)
+    else:
+        assert (image_of(one).shape, images_of(many).shape) == (wanted, (7, *wanted))
+    assert image_of(one, "channels-first").shape == shape
+    assert images_of(many, "channels-last").shape == (7, shape[2], *shape[:2])
+
+
+@pytest.mark.case("the layout was told and not asked")
+def test_the_layout_reaches_every_reader_of_arrays(tmp_path: Path) -> None:
+    """.npz, .npy of many images, .npy files of one image each, arrays of a torch Dataset."""
+    images = RNG.integers(0, 256, (12, 12, 16, 11), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    np.savez(tmp_path / "x.npz", images=images)
+    (tmp_path / "folder").mkdir()
+    for index, image in enumerate(images):
+        np.save(tmp_path / "folder" / f"{index}.npy", image)
+    for path in (tmp_path / "x.npy", tmp_path / "x.npz", tmp_path / "folder"):
+        with pytest.raises(UserError, match="not certain"):
+            load_data(DataConfig(data=str(path)), labels=False, progress=False)
+        config = DataConfig(data=str(path), layout="channels-last")
+        assert load_data(config, labels=False, progress=False).format.shape == (11, 12, 16)
+    config = DataConfig(data="given:x", layout="channels-last")
+    assert load_data(config, labels=False, progress=False, given=list(images)).format.shape == (11, 12, 16)
+
+
+@pytest.mark.case("big-endian and signed arrays were refused")
+@pytest.mark.parametrize("dtype", [">u2", "<u2", ">f4", ">i2", "int8", ">f8"])
+@pytest.mark.parametrize("cache_mib", [4096, 0])
+def test_arrays_of_any_byte_order_keep_their_values(tmp_path: Path, dtype: str, cache_mib: int) -> None:
+    kind = np.dtype(dtype)
+    images = RNG.integers(0, 100, (20, 8, 8)).astype(kind)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
+    (tmp_path / "one").mkdir()
+    for index, image in enumerate(images):
+        np.save(tmp_path / "one" / f"{index:02}.npy", image)
+    for path in (tmp_path / "x.npz", tmp_path / "one"):
+        data = load_data(DataConfig(data=str(path), cache_mib=cache_mib, workers=0), labels=False, progress=False)
+        low, high = data.format.value_range
+        stored = data.readable.raw(range(20)) * (high - low) + low
+        np.testing.assert_allclose(stored[:, 0].numpy(), images.astype(np.float64), atol=1e-3)
+        assert data.format.kind == ("uint16" if kind.kind == "u" else "float32")
+
+
+@pytest.mark.case("-1 was no label in one source and a class in another")
+def test_minus_one_is_no_label_in_every_source(tmp_path: Path) -> None:
+    """And how many images have none is said."""
+    labels = [0, 1, -1, 1, 0, -1, 0, 1]
+    images = RNG.integers(0, 256, (8, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=images, labels=labels)
+    for name in ("rows", "classes"):
+        (tmp_path / name).mkdir()
+    for index, label in enumerate(labels):
+        Image.fromarray(images[index]).save(tmp_path / "rows" / f"{index}.png")
+        (tmp_path / "classes" / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(images[index]).save(tmp_path / "classes" / str(label) / f"{index}.png")
+    rows = [f"rows/{index}.png,{label}" for index, label in enumerate(labels)]
+    (tmp_path / "x.csv").write_text("\n".join(["path,label", *rows]))
+    (tmp_path / "y.csv").write_text("\n".join(["path,label", *(f"{row}.0" for row in rows)]))
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for index, label in enumerate(labels):
+            tar.add(tmp_path / "rows" / f"{index}.png", f"{index}.png")
+            (tmp_path / "label").write_text(str(label))
+            tar.add(tmp_path / "label", f"{index}.cls")
+    for name in ("x.npz", "x.csv", "y.csv", "x.tar", "classes"):
+        source = read_source(DataConfig(data=str(tmp_path / name)), labels=True)
+        assert len(source.classes) == 2, name
+        assert sorted(source.labels.tolist()) == [-1, -1, 0, 0, 0, 1, 1, 1], name
+        assert any(note.startswith("2 images") and "pretraining only" in note for note in source.notes), name
+    given = read_given(list(zip(images, labels, strict=True)), "x", labels=True)
+    assert given.labels.tolist() == labels
+    assert "2 images without a label are seen by pretraining only" in given.notes
 
 
 def test_npz_with_labels_groups_and_split(tmp_path: Path) -> None:
@@ -208,24 +312,27 @@ def test_labels_are_the_same_classes_however_they_are_stored(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
-        ((16, 16, 3), "read as 16 gray images of 16x3 (height x width); color images are stored as (N, H, W, C)"),
-        ((3, 16, 16), "read as 3 gray images of 16x16"),
+        ((16, 16, 3), "shape (16, 16, 3) is one color image, or 16 gray ones of 16x3: give `layout"),
+        ((3, 16, 16), "or 3 gray ones of 16x16"),
         ((16, 16, 12), ""),
         ((5, 16, 16, 3), ""),
     ],
 )
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
-def test_one_color_image_that_is_read_as_gray_ones_is_said(
+def test_one_color_image_is_not_read_as_many_gray_ones(
     tmp_path: Path, suffix: str, shape: tuple[int, ...], says: str
 ) -> None:
     path, images = tmp_path / f"x.{suffix}", RNG.integers(0, 256, shape, dtype=np.uint8)
     np.save(path, images) if suffix == "npy" else np.savez(path, images=images)
     config = DataConfig(data=str(path))
-    for notes in (
-        load_data(config, labels=False, progress=False).notes,
-        check_data(config, progress=False).warnings,
-    ):
-        assert [says in note for note in notes if "gray images" in note] == [True] * bool(says)
+    if not says:
+        assert load_data(config, labels=False, progress=False).format.channels == (3 if len(shape) == 4 else 1)
+        return
+    for read in (lambda: load_data(config, labels=False, progress=False), lambda: check_data(config, progress=False)):
+        with pytest.raises(UserError, match=re.escape(says)):
+            read()
+    loaded = load_data(replace(config, layout="gray"), labels=False, progress=False)
+    assert (loaded.format.channels, len(loaded.readable)) == (1, shape[0])
 
 
 def test_pickles_in_arrays_are_never_run(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from unmask.config.data import Layout
 from unmask.data.decoding.file import File, readable
 from unmask.data.decoding.high_depth import loses_depth, read_deep_png
 from unmask.data.decoding.jpeg import is_plain, read_jpeg
+from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.missing import require_pixels, without, without_nodata
 from unmask.data.decoding.npy import read_array
 from unmask.data.decoding.orientation import upright
@@ -53,7 +55,7 @@ def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | 
     """
     with named(path):
         if path.suffix.lower() == ".npy":
-            return require_pixels(without_nodata(read_npy(path), reading.nodata))
+            return require_pixels(without_nodata(read_npy(path, reading.layout), reading.nodata))
         with open_image(path) as image:
             pages = _read_by_tifffile(path, reading) if image is None else _read_pages(image, path, reading, target)
         kinds = {page.dtype.name for page in pages}
@@ -194,17 +196,11 @@ def require_whole_png(path: File) -> None:
         raise UserError("image file is truncated (no end chunk)")
 
 
-def read_npy(path: File, *, mapped: bool = False) -> NDArray[np.generic]:
+def read_npy(path: File, layout: Layout | None = None, *, mapped: bool = False) -> NDArray[np.generic]:
     """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W); `mapped` where it is on disk."""
     if mapped and isinstance(path, Path):
         values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
     else:
         with path.open("rb") as file:
             values = read_array(file)
-    if values.ndim == 2:
-        values = values[None]
-    elif values.ndim == 3 and values.shape[2] < values.shape[0]:
-        values = values.transpose(2, 0, 1)
-    if values.ndim != 3 or 0 in values.shape:
-        raise UserError(f"shape {values.shape} is not one image (H, W), (H, W, C) or (C, H, W)")
-    return values
+    return image_of(values, layout)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.config.data import DataConfig
+from unmask.config.data import DataConfig, Layout
 
 WHITE = 255
 
@@ -21,6 +21,8 @@ class Reading:
     TIFF whose declared transparency looks like a band of data is an error."""
     background: int = WHITE
     """Gray level, 0 to 255, that shows through transparent pixels, in training and evaluation alike."""
+    layout: Layout | None = None
+    """Of .npy files, where it is told."""
     nodata: float | None = None
     """Stored value of pixels that are missing, beside what a TIFF's own tag names."""
 
@@ -43,4 +45,4 @@ def reading_of(config: DataConfig) -> Reading:
     alpha: Literal["judge", "blend", "keep"] = (
         "judge" if channels is None else "keep" if channels in (2, 4) else "blend"
     )
-    return Reading(config.page, config.pages_are_channels, alpha, config.background, config.nodata)
+    return Reading(config.page, config.pages_are_channels, alpha, config.background, config.layout, config.nodata)

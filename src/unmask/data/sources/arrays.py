@@ -6,61 +6,60 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.data import Layout
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
+from unmask.data.decoding.layout import images_of
 from unmask.data.decoding.npy import read_member
 from unmask.data.file_names import in_line
-from unmask.data.sources.manifest import encode_groups, encode_labels, one_class, require_whole_groups, text_of
+from unmask.data.sources.manifest import (
+    encode_groups,
+    encode_labels,
+    one_class,
+    require_whole_groups,
+    text_of,
+    unlabeled_note,
+)
 from unmask.data.sources.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 
 Any = np.generic
-COLOURS = (3, 4)
-"""Lengths of an axis that looks like the channels of color images."""
-LAYOUTS = "(N, H, W), (N, H, W, C) or (N, C, H, W)"
 
 
-def read_arrays(file: Path, *, labels: bool) -> Source:
+def read_arrays(file: Path, *, labels: bool, layout: Layout | None = None) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
     A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabeled), `groups` and
     `split`; or `train_images`, `train_labels`, and the same with val and test.
 
+    Args:
+        file: .npy or .npz.
+        labels: whether class labels are needed.
+        layout: which axis holds the channels, where the shape leaves a doubt.
+
     Raises:
-        UserError: unreadable, no images, arrays of different lengths, or no labels where they are needed.
+        UserError: unreadable, no images, arrays of different lengths, a doubtful layout, or no labels where they are
+            needed.
     """
-    source = _from_npy(file) if file.suffix.lower() == ".npy" else _from_npz(file)
+    source = _from_npy(file, layout) if file.suffix.lower() == ".npy" else _from_npz(file, layout)
     if labels and len(source.classes) < 2:
         fix = "store them as np.savez(file, images=..., labels=...)"
         raise UserError(f"{file}: labels of two or more classes are needed: {one_class(source.labels) or fix}")
     return source
 
 
-def channels_first(images: NDArray[Any], where: str) -> NDArray[Any]:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W): of axes 1 and 3, the shorter is the channels.
-
-    Raises:
-        UserError: another number of axes, no images, axes 1 and 3 of the same length, or an unsupported number type.
-    """
+def supported(images: NDArray[Any], where: str, layout: Layout | None = None) -> NDArray[Any]:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W), if their number type is one of images."""
     with named(where):
         kind_of(images.dtype)
-    shape = images.shape
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.ndim == 4 and shape[3] < shape[1]:
-        images = images.transpose(0, 3, 1, 2)
-    elif images.ndim != 4 or shape[1] == shape[3]:
-        raise UserError(f"{where}: shape {shape} is not one of {LAYOUTS} with fewer channels than pixels per side")
-    if 0 in images.shape:
-        raise UserError(f"{where}: shape {shape} holds no pixel")
-    return images
+        return images_of(images, layout)
 
 
-def _from_npy(file: Path) -> Source:
+def _from_npy(file: Path, layout: Layout | None) -> Source:
     with named(file):
         values = np.lib.format.open_memmap(file, mode="r")
-    images = channels_first(values, str(file))
+    images = supported(values, str(file), layout)
     count = len(images)
     return Source(
         names=Texts.of(f"{file.stem}[{i}]" for i in range(count)),
@@ -68,29 +67,20 @@ def _from_npy(file: Path) -> Source:
         classes=(),
         splits=split_array([UNASSIGNED] * count),
         images=Arrays(images),
-        notes=_note_of_layout(values.shape, str(file)),
     )
 
 
-def _note_of_layout(shape: tuple[int, ...], where: str) -> tuple[str, ...]:
-    """That an array may be one color image, or several without an axis for them, though it is read as gray images."""
-    if len(shape) != 3 or not (shape[1] > shape[2] in COLOURS or shape[0] in COLOURS):
-        return ()
-    count, height, width = shape
-    return (
-        f"{where}: shape {shape} is read as {count} gray images of {height}x{width} (height x width); color images "
-        "are stored as (N, H, W, C), N = 1 for a single one",
-    )
-
-
-def _from_npz(file: Path) -> Source:
+def _from_npz(file: Path, layout: Layout | None) -> Source:
     parts = _load_npz(file)
     if "images" in parts:
         named = {"": (parts["images"], parts.get("labels"))}
     else:
         found = [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
         named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
-    images = [channels_first(values, _part(file, split)) for split, (values, _) in named.items()]
+    images = [
+        supported(values, _part(file, split), layout or _layout_by_labels(values, labels))
+        for split, (values, labels) in named.items()
+    ]
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
     counts = [len(values) for values in images]
@@ -107,10 +97,13 @@ def _from_npz(file: Path) -> Source:
         splits=splits,
         images=Arrays(np.concatenate(images) if len(images) > 1 else images[0]),
         groups=group_codes,
-        notes=tuple(
-            note for split, (values, _) in named.items() for note in _note_of_layout(values.shape, _part(file, split))
-        ),
+        notes=unlabeled_note(codes) if classes else (),
     )
+
+
+def _layout_by_labels(images: NDArray[Any], labels: NDArray[Any] | None) -> Layout | None:
+    """Three axes are gray images where there are labels for them."""
+    return "gray" if images.ndim == 3 and labels is not None else None
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
@@ -157,9 +150,9 @@ def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> 
 
 
 def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
-    """One text per image; "" for none and for -1."""
+    """One text per image; "" for none."""
     if values.shape[:1] != (count,) or values.size != count:
         one_hot = values.shape[:1] == (count,) and where.endswith("labels")
         rows = "; of one-hot rows store the argmax" if one_hot else ""
         raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},){rows}")
-    return ["" if text == "-1" else text for text in map(text_of, values.reshape(-1).tolist())]
+    return [text_of(value) for value in values.reshape(-1).tolist()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unmask.data.decoding.decode import SUFFIXES
 from unmask.data.file_names import is_junk, natural_key
-from unmask.data.sources.manifest import encode_labels
+from unmask.data.sources.manifest import NO_LABEL, encode_labels
 from unmask.data.sources.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELED, Files, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
@@ -126,9 +126,10 @@ def _notes(
     if listing.others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
         notes.append(f"{sum(listing.others.values())} files with other suffixes were left aside: {listed}")
-    loose = sum(not name for _, name in places) if classes else 0
+    loose = sum(name in NO_LABEL for _, name in places) if classes else 0
     if loose:
-        notes.append(f"{loose} images in no class folder are seen by pretraining only")
+        minus = ", or in -1 for no label," if any(name for _, name in places if name in NO_LABEL) else ""
+        notes.append(f"{loose} images in no class folder{minus} are seen by pretraining only")
     full = {Path(*path.parts[:depth]) for path in listing.images for depth in (1, 2)}
     depth = 2 if has_splits else 1
     for folder in listing.folders:

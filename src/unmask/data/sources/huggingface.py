@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unmask.data.decoding.file import Encoded, File
 from unmask.data.file_names import one_line
-from unmask.data.sources.manifest import encode_labels
+from unmask.data.sources.manifest import encode_labels, unlabeled_note
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
 from unmask.data.string_table import Texts
@@ -90,8 +90,9 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
         names=names,
     )
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
+    notes = (*_notes(parts), *(unlabeled_note(codes) if classes else ()))
     return Source(
-        names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=images, notes=_notes(parts)
+        names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=images, notes=notes
     )
 
 

@@ -18,6 +18,8 @@ from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.wording import printable
 
+NO_LABEL = frozenset({"", "-1", "-1.0"})
+"""Texts of a label that stand for none, in every source."""
 COLUMNS = ("path", "label", "group", "split")
 _NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
 
@@ -49,7 +51,7 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
     table = read_table(file)
     if not table.path:
         raise UserError(f"{file}: the manifest lists no image")
-    if labels and (table.label is None or len(set(table.label) - {""}) < 2):
+    if labels and (table.label is None or len(set(table.label) - NO_LABEL) < 2):
         found = "no column label" if table.label is None else f"the labels {sorted(set(table.label))}"
         raise UserError(f"{file}: labels of two or more classes are needed, found {found}")
     _require_distinct(file, table.path)
@@ -64,7 +66,7 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
         splits=splits,
         images=Files(file.parent, Texts.of(table.path)),
         groups=groups,
-        notes=() if table.label is None else _unlabeled_note(codes),
+        notes=unlabeled_note(codes) if classes else (),
     )
 
 
@@ -122,8 +124,8 @@ def one_class(codes: NDArray[np.int64]) -> str:
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names in natural order, as text that can be printed, and the index of each label; -1 for ""."""
-    names = {label: printable(label) for label in set(labels)}
+    """Class names in natural order, as text that can be printed, and the index of each label; -1 for "" and "-1"."""
+    names = {label: "" if label in NO_LABEL else printable(label) for label in set(labels)}
     classes = tuple(sorted(set(names.values()) - {""}, key=natural_key))
     index = {name: i for i, name in enumerate(classes)} | {"": -1}
     codes = {label: index[name] for label, name in names.items()}
@@ -164,6 +166,7 @@ def _require_distinct(file: Path, paths: Sequence[str]) -> None:
         raise UserError(f"{file}: {in_line(twice)} is listed twice")
 
 
-def _unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
+def unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
+    """How many images of a source with classes have no label."""
     count = int((codes < 0).sum())
     return (f"{count} images without a label are seen by pretraining only",) if count else ()

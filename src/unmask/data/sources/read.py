@@ -60,7 +60,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         return read_manifest(path, labels=labels)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
-        return read_arrays(path, labels=labels)
+        return read_arrays(path, labels=labels, layout=config.layout)
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
     raise UserError(
         f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "

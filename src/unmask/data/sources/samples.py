@@ -95,7 +95,6 @@ def _label(tar: BinaryIO, key: str, members: dict[str, Place], wanted: str | Non
 
 
 def _text(tar: BinaryIO, place: Place) -> str:
-    """Text of a member; "" for -1, which stands for no label."""
+    """Text of a member."""
     tar.seek(place.offset)
-    text = tar.read(place.size).decode("utf-8", "backslashreplace").strip()
-    return "" if text == "-1" else text
+    return tar.read(place.size).decode("utf-8", "backslashreplace").strip()

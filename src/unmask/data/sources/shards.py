@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from unmask.data.decoding.file import Member
 from unmask.data.file_names import one_line
-from unmask.data.sources.manifest import encode_labels
+from unmask.data.sources.manifest import encode_labels, unlabeled_note
 from unmask.data.sources.samples import Fields, samples
 from unmask.data.sources.shard_files import split_of
 from unmask.data.sources.source import Source, split_array
@@ -154,6 +154,4 @@ def _notes(index: _Index, classes: tuple[str, ...], codes: NDArray[np.int64]) ->
     notes = []
     if index.without_image:
         notes.append(f"{index.without_image} samples without an image were left aside")
-    if classes and (count := int((codes < 0).sum())):
-        notes.append(f"{count} images without a label are seen by pretraining only")
-    return tuple(notes)
+    return (*notes, *(unlabeled_note(codes) if classes else ()))

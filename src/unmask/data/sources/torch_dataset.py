@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from unmask.config.data import Layout
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
+from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.pil_modes import to_array
-from unmask.data.sources.manifest import encode_labels, one_class
+from unmask.data.sources.manifest import encode_labels, one_class, unlabeled_note
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
@@ -45,6 +47,8 @@ class Items:
     """Items of the data sets up to and with each."""
     rows: NDArray[np.int64]
     names: Texts
+    layout: Layout | None = None
+    """Of NumPy arrays, where it is told."""
     threads: int = 1
 
     def __len__(self) -> int:
@@ -65,20 +69,21 @@ class Items:
         """The pixels, (C, H, W)."""
         item = self.item(row)
         with named(self.names[int(self.rows[row])]):
-            return to_pixels(_image(item))
+            return to_pixels(_image(item), self.layout)
 
     def take(self, rows: NDArray[np.int64]) -> "Items":
         """See `Images.take`."""
         return replace(self, rows=self.rows[rows])
 
 
-def read_given(given: Given, name: str, *, labels: bool) -> Source:
+def read_given(given: Given, name: str, *, labels: bool, layout: Layout | None = None) -> Source:
     """Handed over data as a source.
 
     Args:
         given: one data set, or several by their splits.
         name: what to call it in messages.
         labels: whether class labels are needed.
+        layout: of images that are NumPy arrays.
 
     Raises:
         UserError: empty, no images, a different image on each access, or no labels where they are needed.
@@ -88,7 +93,7 @@ def read_given(given: Given, name: str, *, labels: bool) -> Source:
         raise UserError(f"{name}: the data set is empty")
     counts = [len(data) for data in parts.values()]
     names = Texts.of(f"{part or name}[{i}]" for part, n in zip(parts, counts, strict=True) for i in range(n))
-    items = Items(tuple(parts.values()), np.cumsum(counts), np.arange(sum(counts)), names)
+    items = Items(tuple(parts.values()), np.cumsum(counts), np.arange(sum(counts)), names, layout)
     _require_constant(items)
     classes, codes = encode_labels([text for part in range(len(parts)) for text in _labels(items, part)])
     if len(classes) < 2:
@@ -97,11 +102,14 @@ def read_given(given: Given, name: str, *, labels: bool) -> Source:
             raise UserError(f"{name}: labels of two or more classes are needed: {fix}")
         classes, codes = (), codes * 0 - 1
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
-    return Source(names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=items)
+    notes = unlabeled_note(codes) if classes else ()
+    return Source(
+        names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=items, notes=notes
+    )
 
 
-def to_pixels(image: object) -> NDArray[np.generic]:
-    """A PIL image, tensor (C, H, W) or array (H, W), (H, W, C) or (C, H, W) as (C, H, W).
+def to_pixels(image: object, layout: Layout | None = None) -> NDArray[np.generic]:
+    """A PIL image, tensor (H, W) or (C, H, W), or array (H, W), (H, W, C) or (C, H, W) as (C, H, W).
 
     Raises:
         UserError: anything else, or values of an unsupported type.
@@ -109,14 +117,11 @@ def to_pixels(image: object) -> NDArray[np.generic]:
     if isinstance(image, Image.Image):
         return to_array(ImageOps.exif_transpose(image))
     if isinstance(image, Tensor):
-        values = image.detach().cpu().numpy()
+        values = image_of(image.detach().cpu().numpy(), "channels-first")
     elif isinstance(image, np.ndarray):
-        values = image.transpose(2, 0, 1) if image.ndim == 3 and image.shape[2] < image.shape[0] else image
+        values = image_of(image, layout)
     else:
         raise UserError(f"{type(image).__name__} is not an image: give PIL images, tensors or arrays")
-    values = values[None] if values.ndim == 2 else values
-    if values.ndim != 3 or 0 in values.shape:
-        raise UserError(f"shape {values.shape} is not one image")
     kind_of(values.dtype)
     return values
 
