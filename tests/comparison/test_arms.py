@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from unmask.comparison.plan import TrialKey, audited_trials, trial_config
+from unmask.comparison.plan import Materials, TrialKey, audited_trials, trial_config
 from unmask.comparison.run import compare
 from unmask.config import ARMS, JUDGED, Arm, ClassifyRecipe, CompareConfig, OptimiserConfig
 from unmask.errors import UserError
@@ -41,6 +41,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> CompareConfig:
         budgets=(3,),
         draws=2,
         pretrainings=1,
+        tuning_draws=1,
         jobs=1,
     )
 
@@ -75,7 +76,7 @@ def test_every_field_is_planned(config: CompareConfig) -> None:
     ARMS[PROBE.name] = arm
     other = replace(RECIPE, head_steps=0)
     config = replace(config, scratch_candidates=(RECIPE, other))
-    one = trial_config(config, TrialKey(3, 0, arm.name, None), encoders={}, chosen={3: 1}, seen=60, classes=3)
+    one = trial_config(config, TrialKey(3, 0, arm.name, None), 1, Materials(encoders={}, seen=60, classes=3))
     assert (one.init, one.recipe.head_steps, one.hide_cells, one.hide_cell) == (config.given, 0, 0.75, 4)
     assert arm.name in {key.arm for key in audited_trials(config)[0]}
 

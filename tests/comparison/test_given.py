@@ -44,6 +44,7 @@ def test_jobs_and_resume_give_the_same_trials(tmp_path: Path) -> None:
         arms=("mrp", "scratch_same"),
         budgets=(4,),
         draws=1,
+        tuning_draws=1,
         jobs=1,
     )
     one = compare(config, tmp_path / "one", progress=False, dataset=given)

@@ -43,6 +43,7 @@ def config() -> CompareConfig:
         compute_cap=100.0,
         budgets=(3,),
         draws=1,
+        tuning_draws=1,
         jobs=1,
     )
 

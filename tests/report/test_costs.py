@@ -1,6 +1,5 @@
-"""What arms cost: their own trainings, and what they share with others, in equal parts that add up to the whole."""
+"""What arms cost: their trainings, tuning among them, and equal parts of what they share, that add up to the whole."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,22 +7,25 @@ from pathlib import Path
 import pytest
 
 from unmask.report.costs import cost_bars, cost_section, costs_of
+from unmask.runs.comparison_records import TuningResult
 from unmask.runs.contents import ComparisonRun, read_run
 from unmask.runs.files import write_json
+from unmask.runs.layout import TUNING
 from unmask.runs.read import read_record
 from unmask.runs.records import Environment
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, comparison_folder: Callable[..., Path]) -> ComparisonRun:
-    """Trials of 12.5 s, two pretrainings of 100 s, three tuning trials of 50 s."""
+    """Trials of 12.5 s, two pretrainings of 100 s, two tuning trials of 50 s of each of two arms."""
     folder = comparison_folder(tmp_path_factory.mktemp("costs") / "run", draws=2, budgets=(10,))
     for pretraining in (folder / "pretrain").iterdir():
         file = pretraining / "environment.json"
         write_json(file, replace(read_record(Environment, file), seconds=100.0))
-    (folder / "tuning").mkdir()
-    for draw in range(3):
-        (folder / "tuning" / f"b10-c0-d{draw}.json").write_text(json.dumps({"val_accuracy": 0.5, "seconds": 50.0}))
+    for arm in ("scratch_best", "probe_given"):
+        for draw in range(2):
+            trial = TuningResult(arm=arm, budget=10, draw=draw, candidate=0, val_accuracy=0.5, seconds=50.0)
+            write_json(TUNING.path(folder, f"{arm}-b10-c0-d{draw}"), trial)
     found = read_run(folder)
     assert isinstance(found, ComparisonRun)
     return found
@@ -34,9 +36,10 @@ def test_shares_add_up_to_what_was_spent(run: ComparisonRun) -> None:
     costs = {one.arm: one for one in costs_of(run, run.summary)}
     assert (costs["mrp"].own, costs["mrp"].pretraining, costs["mrp"].tuning) == (50.0, 100.0, 0.0)
     assert (costs["probe_mrp"].pretraining, costs["probe_random"].pretraining) == (100.0, 0.0)
-    assert [costs[arm].tuning for arm in ("scratch_best", "scratch_compute", "scratch_same")] == [75.0, 75.0, 0.0]
+    assert [costs[arm].tuning for arm in ("scratch_best", "scratch_compute", "scratch_same")] == [100.0, 0.0, 0.0]
+    assert (costs["probe_given"].trainings, costs["probe_given"].total) == (0, 100.0)  # tried, and not followed up
     own = sum(trial.seconds for trial in run.trials)
-    assert sum(one.total for one in costs.values()) == pytest.approx(own + 200 + 150)
+    assert sum(one.total for one in costs.values()) == pytest.approx(own + 200 + 200)
 
 
 def test_the_table_and_the_bars_say_the_same(run: ComparisonRun) -> None:

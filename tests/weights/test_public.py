@@ -8,9 +8,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from unmask.comparison.candidates import arms_of
 from unmask.comparison.given_weights import with_given_weights
 from unmask.config import ARMS, CompareConfig, DataConfig, EncoderConfig
-from unmask.config.comparison import DEFAULT_ARMS
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.read import write_config
@@ -89,12 +89,13 @@ def test_weights_on_disk_join_the_default_arms(caches: Path) -> None:
     """All four of their arms; `none` leaves them out; arms that were asked for stay as they are."""
     out = caches / "out"
     before, (note,) = with_given_weights(CONFIG, out, resume=False)
-    assert (before.given, before.arms) == (None, DEFAULT_ARMS)
+    assert (before.given, before.arms) == (None, ())
+    assert not {arm.name for arm in arms_of(before)} & set(GIVEN)
     assert "no weights of test_resnet are on this disk" in note
     file = in_the_hubs_cache(caches, "timm/test_resnet.r160_in1k")
     config, (note,) = with_given_weights(CONFIG, out, resume=False)
     assert config.given == str(file)
-    assert list(config.arms) == [name for name in ARMS if name in (*DEFAULT_ARMS, *GIVEN)]
+    assert [arm.name for arm in arms_of(config)] == list(ARMS)
     assert str(file) in note
     off = CompareConfig(encoder=ENCODER, given="none")
     assert with_given_weights(off, out, resume=False) == (off, [])
@@ -110,14 +111,14 @@ def test_a_resumed_comparison_keeps_what_it_found(caches: Path) -> None:
     write_config(out, with_given_weights(CONFIG, out, resume=False)[0])
     in_the_hubs_cache(caches, "timm/test_resnet.r160_in1k")
     config, notes = with_given_weights(CONFIG, out, resume=True)
-    assert (config.given, config.arms, notes) == (None, DEFAULT_ARMS, [])
+    assert (config.given, config.arms, notes) == (None, (), [])
 
 
 def test_weights_that_do_not_fit_are_left_and_said(caches: Path) -> None:
     """Of another form of the encoder; an arm that was asked for and has no weights is an error."""
     in_the_hubs_cache(caches, "timm/test_resnet.r160_in1k", EncoderConfig(encoder="test_vit"))
     config, (note,) = with_given_weights(CONFIG, caches, resume=False)
-    assert (config.given, config.arms) == (None, DEFAULT_ARMS)
+    assert (config.given, config.arms) == (None, ())
     assert "do not fit" in note
     with pytest.raises(UserError, match="give weights with `given`: probe_given starts from them"):
         with_given_weights(CompareConfig(encoder=ENCODER, arms=("probe_given",)), caches, resume=False)

@@ -2,34 +2,50 @@
 
 from dataclasses import replace
 
-from unmask.comparison.plan import arms_of, candidates, compute_steps
+from unmask.comparison.candidates import arms_of, candidates, leader, recipe_of
 from unmask.comparison.pretrained_runs import images_seen
-from unmask.config import Arm, CompareConfig
+from unmask.comparison.tuning import tuned_arms
+from unmask.config import ARMS, Arm, CompareConfig
 from unmask.training.plan import plan_steps
 
 SHARE = 1 / 3
 """Share of the whole comparison below which two pretrainings are the default."""
 
 
-def trial_images(config: CompareConfig, arm: Arm, *, seen: int, labeled: int) -> int:
-    """Images that one trial of an arm goes through; none for a probe. Of several candidates the longest counts.
+def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, labeled: int) -> int:
+    """Images that one training of an arm goes through; none for a probe.
 
     Args:
         config: of the comparison.
         arm: its arm.
+        candidate: which of its recipes.
         seen: images that one pretraining goes through.
-        labeled: labeled images of the trial.
+        labeled: labeled images of the training.
     """
     if arm.frozen:
         return 0
-    recipes = candidates(config) if arm.is_tuned else (config.finetune,)
-    costs = []
-    for recipe in recipes:
-        steps, _, batch = plan_steps(recipe.optimizer, labeled)
-        if arm.schedule == "compute":
-            steps = compute_steps(config, recipe, seen=seen, labeled=labeled)[0]
-        costs.append((steps + recipe.head_steps) * batch)
-    return max(costs)
+    recipe = recipe_of(config, arm, candidate, seen=seen, labeled=labeled)
+    steps, _, batch = plan_steps(recipe.optimizer, labeled)
+    return (steps + recipe.head_steps) * batch
+
+
+def foreseen(config: CompareConfig) -> tuple[tuple[str, ...], dict[tuple[int, str], int]]:
+    """The arms that will be reported and their recipes, as far as can be said before the tuning.
+
+    The longest recipes; of the scratch arms the longest one, and all others that the tuning may leave.
+    """
+
+    arms, longest, cost = arms_of(config), {}, {}
+    for arm in arms:
+        steps = [one.optimizer.steps or 0 for one in candidates(config, arm)]
+        longest[arm.name] = steps.index(max(steps))
+        cost[arm.name] = max(steps) * (config.compute_cap if arm.schedule == "compute" else 1)
+    scratch = [arm.name for arm in arms if arm.competes]
+    if scratch and not config.arms:
+        dropped = set(scratch) - {max(scratch, key=cost.__getitem__)}
+        arms = [arm for arm in arms if arm.name not in dropped]
+    recipes = {(budget, name): candidate for budget in config.budgets for name, candidate in longest.items()}
+    return tuple(arm.name for arm in arms), recipes
 
 
 def with_pretrainings(config: CompareConfig, *, pretrain_images: int, classes: int) -> CompareConfig:
@@ -41,10 +57,18 @@ def with_pretrainings(config: CompareConfig, *, pretrain_images: int, classes: i
     if config.pretrainings is not None or config.pretrained or not starts:
         return config
     seen = images_seen(config, pretrain_images)
-    trials = CompareConfig.draws * sum(
-        trial_images(config, arm, seen=seen, labeled=budget * classes)
-        for arm in arms_of(config)
-        for budget in config.budgets
-    )
+
+    def images(arm: Arm, candidate: int) -> int:
+        return sum(
+            trial_images(config, arm, candidate, seen=seen, labeled=budget * classes) for budget in config.budgets
+        )
+
+    reported, recipes = foreseen(config)
+    tried = [
+        (arm, range(len(candidates(config, arm))) if leader(config, arm) is arm else [0]) for arm in tuned_arms(config)
+    ]
+    tuning = sum(images(arm, one) for arm, ways in tried for one in ways)
+    once = sum(images(ARMS[name], recipes[config.budgets[0], name]) for name in reported)
+    trials = config.tuning_draws * tuning + CompareConfig.draws * once
     both = 2 * len(starts) * seen
     return replace(config, pretrainings=2 if both < SHARE * (both + trials) else 1)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from unmask.comparison.cost import foreseen
 from unmask.comparison.memory import held_mib, own_mib, peak_mib
-from unmask.comparison.plan import candidates
 from unmask.comparison.step_times import StepTimes, measure_steps
 from unmask.comparison.tasks import Work
+from unmask.comparison.tuning import first_keys, following_keys
 from unmask.comparison.workers import Task
 from unmask.config import ARMS, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset
@@ -82,12 +83,11 @@ class Ahead:
 
     @classmethod
     def of(cls, work: Work) -> "Ahead":
-        """Trials count with the longest of the recipes among which their arms choose."""
-        recipes = candidates(work.config)
-        longest = max(range(len(recipes)), key=lambda one: recipes[one].optimizer.steps or 0)
-        chosen = dict.fromkeys(work.config.budgets, longest)
-        tuning = work.tuning_trials()
-        return cls(work.pretrainings(), [*tuning, *work.trials(None)], tuning, work.trials(chosen))
+        """Trials count for the arms of `foreseen`, with the longest of the recipes among which they choose."""
+        arms, recipes = foreseen(work.config)
+        tuning = work.tuning_trials([*first_keys(work.config), *following_keys(work.config, recipes)])
+        reported = replace(work, config=replace(work.config, arms=arms))
+        return cls(work.pretrainings(), work.early_trials(), tuning, reported.trials(recipes))
 
     def pretrains_in_workers(self, jobs: int) -> bool:
         """Whether pretrainings are so many that each has a process, and one thread."""

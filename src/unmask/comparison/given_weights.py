@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unmask.config import ARMS, CompareConfig
-from unmask.config.comparison import AUTO, DEFAULT_ARMS
+from unmask.config.comparison import AUTO
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.layout import CONFIG_FILE
@@ -14,32 +14,27 @@ from unmask.weights.start import initialize
 
 
 def with_given_weights(config: CompareConfig, out: Path, *, resume: bool) -> tuple[CompareConfig, list[str]]:
-    """The comparison with its given weights, their arms among the default ones, and what to say of it.
+    """The comparison with its given weights, and what to say of it. Their arms are among those it tries by default.
 
     `given` = auto fetches nothing. A resumed comparison keeps what its beginning found.
 
     Raises:
         UserError: an arm that was asked for needs weights, and there are none.
     """
-    default = config.arms == DEFAULT_ARMS
     if config.given != AUTO:
-        return (_with_arms(config) if config.given and default else config), []
+        return config, []
     if resume and (out / CONFIG_FILE).exists() and isinstance(before := read_config(out), CompareConfig):
-        return replace(config, given=before.given, arms=before.arms if default else config.arms), []
+        return replace(config, given=before.given), []
     needs = [arm for arm in config.arms if ARMS[arm].needs_given]
-    if not (needs or default):
+    if config.arms and not needs:
         return replace(config, given=None), []
     found, note = _find(config)
     if needs and found is None:
         raise UserError(f"give weights with `given`: {', '.join(needs)} starts from them ({note})")
     config = replace(config, given=found)
-    if found is None or not default:
+    if found is None or config.arms:
         return config, [note] if note else []
-    return _with_arms(config), [f"{note}; arms that use them are run too, `given` = none leaves them out"]
-
-
-def _with_arms(config: CompareConfig) -> CompareConfig:
-    return replace(config, arms=tuple(name for name, arm in ARMS.items() if arm.needs_given or name in config.arms))
+    return config, [f"{note}; arms that use them are tried too, `given` = none leaves them out"]
 
 
 def _find(config: CompareConfig) -> tuple[str | None, str]:

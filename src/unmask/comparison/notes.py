@@ -2,24 +2,23 @@
 
 from collections.abc import Mapping
 
-from unmask.comparison.plan import arms_of, candidates, compute_steps, labeled_images
+from unmask.comparison.candidates import arms_of, candidates, compute_steps
+from unmask.comparison.plan import labeled_images
 from unmask.comparison.pretrained_runs import compute_notes, images_seen
-from unmask.config import CompareConfig
+from unmask.comparison.tuning import Choice
+from unmask.config import ARMS, Arm, CompareConfig
 from unmask.data.load import Dataset
 from unmask.data.subsets import mean_overlap, nested_subsets
+from unmask.wording import plural
 
 
-def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> list[str]:
-    """Notes on what was chosen, on compute, and on what the draws share."""
+def notes_of(config: CompareConfig, data: Dataset, choice: Choice) -> list[str]:
+    """Notes on what was chosen, on compute, and on what the draws share; `config` with the arms that are reported."""
     assert data.val is not None
     notes = [f"{len(data.val)} labeled validation images were used to choose recipes and probes' strength"]
-    arms = arms_of(config)
-    tuned = ", ".join(arm.name for arm in arms if arm.schedule == "best")
-    if tuned and len(candidates(config)) > 1:
-        picks = ", ".join(f"{b} per class: candidate {c + 1}" for b, c in chosen.items())
-        notes.append(f"{tuned} chose among {len(candidates(config))} recipes on validation data: {picks}")
-    if longer := ", ".join(arm.name for arm in arms if arm.schedule == "compute"):
-        notes += _compute(config, data, chosen, longer)
+    notes += _choices(config, choice)
+    if longer := [arm for arm in arms_of(config) if arm.schedule == "compute"]:
+        notes += _compute(config, data, choice, longer)
     notes += overlap_notes(draw_overlaps(config, data))
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
@@ -28,16 +27,33 @@ def notes_of(config: CompareConfig, data: Dataset, chosen: dict[int, int]) -> li
     return notes
 
 
-def _compute(config: CompareConfig, data: Dataset, chosen: dict[int, int], arms: str) -> list[str]:
+def _choices(config: CompareConfig, choice: Choice) -> list[str]:
+    """Which of its candidates every arm took, and which alternatives were tried and not followed up."""
+    notes = []
+    for arm in arms_of(config):
+        count = len(candidates(config, arm))
+        if count > 1:
+            picks = ", ".join(f"{b} per class: candidate {choice.recipes[b, arm.name] + 1}" for b in config.budgets)
+            notes.append(f"{arm.name} chose among {count} recipes on validation data: {picks}")
+    tried = {name for correct in choice.correct.values() for name in correct}
+    if dropped := ", ".join(arm.name for arm in ARMS.values() if arm.name in tried - set(config.arms)):
+        notes.append(
+            f"tried on {plural(config.tuning_draws, 'tuning draw')} and not followed up, since on validation images "
+            f"other alternatives did better: {dropped}"
+        )
+    return notes
+
+
+def _compute(config: CompareConfig, data: Dataset, choice: Choice, arms: list[Arm]) -> list[str]:
     primary = config.budgets[0]
     steps, matching, fine = compute_steps(
         config,
-        candidates(config)[chosen[primary]],
+        candidates(config, arms[0])[choice.recipes[primary, arms[0].name]],
         seen=images_seen(config, len(data.pretrain)),
         labeled=primary * len(data.classes),
     )
     trained = (
-        f"{arms} trained {steps} steps; MRP's whole compute would be {matching} steps "
+        f"{', '.join(arm.name for arm in arms)} trained {steps} steps; MRP's whole compute would be {matching} steps "
         f"({matching / fine:.1f} times the fine-tuning), the cap is {config.compute_cap:g} times"
     )
     return [trained, *compute_notes(config)]

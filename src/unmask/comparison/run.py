@@ -10,15 +10,17 @@ import torch
 from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
+from unmask.comparison.candidates import arms_of
 from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.forecast import Forecast, forecast
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
-from unmask.comparison.plan import arms_of, audited_trials
+from unmask.comparison.plan import audited_trials
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
+from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
 from unmask.data.load import Dataset, load_data, name_given
@@ -74,8 +76,8 @@ def compare(
         opened.claim()
         opened.tell(of_runs)
         with _clock(out, started) as spent:
-            notes = _fill(work, jobs, of_runs, progress)
-            summary = build_summary(config, out, data, notes)
+            work, choice, notes = _fill(work, jobs, of_runs, progress)
+            summary = build_summary(work.config, out, data, choice, notes)
             write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
     write_report([out])
     return out
@@ -124,22 +126,36 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
         write_json(out / WALL_FILE, WallTime(wall_seconds=spent()))
 
 
-def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> list[str]:
-    """Pretrain, tune, train every trial and audit, as far as it is not done; returns what the reader must know."""
-    config, out, data = work.config, work.out, work.data
+def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> tuple[Work, Choice, list[str]]:
+    """Pretrain, tune, train every trial and audit, as far as it is not done.
+
+    Returns the work on the arms that were reported, what was chosen, and what the reader must know.
+    """
+    data = work.data
     _pretrain_all(work, jobs, progress)
-    _run("tune the baseline", work.tuning_trials(), data, jobs, progress)
-    chosen = work.chosen()
-    notes = [*data.notes, *of_runs, *learning_notes(work.encoders), *notes_of(config, data, chosen)]
+    choice = _tune(work, jobs, progress)
+    learnt = learning_notes(work.encoders)
+    work = replace(work, config=replace(work.config, arms=choice.reported(work.config)))
+    notes = [*data.notes, *of_runs, *learnt, *notes_of(work.config, data, choice)]
     facts = describe_environment(
         jobs=jobs, data=DataFacts(fingerprint=data.fingerprint), notes=tuple(notes), bad_files=data.bad_files
     )
-    write_json(out / ENVIRONMENT_FILE, facts)
-    trials = work.trials(chosen)
+    write_json(work.out / ENVIRONMENT_FILE, facts)
+    trials = work.trials(choice.recipes)
     _run("trials", trials, data, jobs, progress)
-    if config.audit:
+    if work.config.audit:
         _audit(work, again=bool(trials), progress=progress)
-    return notes
+    return work, choice, notes
+
+
+def _tune(work: Work, jobs: int, progress: bool) -> Choice:
+    """Try every alternative on the tuning draws, and choose on validation images."""
+    config, out, data = work.config, work.out, work.data
+    assert data.val is not None
+    _run("tuning", work.tuning_trials(first_keys(config)), data, jobs, progress)
+    recipes = choose_recipes(config, out)
+    _run("tuning of controls", work.tuning_trials(following_keys(config, recipes)), data, jobs, progress)
+    return Choice(recipes, read_correct(config, out, recipes, data.val.labels))
 
 
 def _check_data(config: CompareConfig, data: Dataset) -> None:
@@ -189,7 +205,7 @@ def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:
 
     A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
     """
-    tasks, others = work.pretrainings(), [*work.tuning_trials(), *work.trials(None)]
+    tasks, others = work.pretrainings(), work.early_trials()
     if len(tasks) >= max(jobs, 2):
         _run("pretrain", [*tasks, *others], work.data, jobs, progress)
         return

@@ -2,27 +2,49 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from unmask.comparison.notes import draw_overlaps
 from unmask.comparison.plan import TrialKey, all_trials
+from unmask.comparison.tuning import Choice
 from unmask.config import CompareConfig
 from unmask.data.load import Dataset
+from unmask.inference.evidence import Evidence
+from unmask.inference.hierarchy import Key, PerImage
+from unmask.inference.image_scores import image_scores
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.runs.comparison_records import Summary, TrialResult
-from unmask.runs.layout import LOGITS, TRIALS
+from unmask.runs.layout import LOGITS, PREDICTED, TRIALS
 from unmask.runs.read import read_record
 from unmask.training.checkpoint import load_tensors
 
 
-def build_summary(config: CompareConfig, out: Path, data: Dataset, notes: list[str]) -> Summary:
+def build_summary(config: CompareConfig, out: Path, data: Dataset, choice: Choice, notes: list[str]) -> Summary:
     """Scores, differences and verdicts, from the files of the finished trials."""
     keys = all_trials(config)
     trials = [read_record(TrialResult, TRIALS.path(out, key.name)) for key in keys]
     scores = [score for trial in trials for score in scores_of(trial)]
-    return summarize(config, scores, ensembles=ensemble_accuracies(keys, out, data), notes=notes)
+    evidence = Evidence(
+        images=values_per_image(keys, out, data), tuning=choice.correct, overlap=draw_overlaps(config, data)
+    )
+    return summarize(config, scores, ensembles=ensemble_accuracies(keys, out, data), notes=notes, evidence=evidence)
+
+
+def values_per_image(keys: list[TrialKey], out: Path, data: Dataset) -> dict[tuple[str, int, str], PerImage]:
+    """By (arm, budget, split) and (pretraining, draw): 1 or 0 per test image, the mean over repeated trainings."""
+    repeated: dict[tuple[str, int, str], dict[Key, list[NDArray[np.float64]]]] = {}
+    for key in keys:
+        found = load_tensors(LOGITS.path(out, key.name))[0]
+        for split, images in data.tests.items():
+            predicted = found[f"{split}{PREDICTED}"].numpy().astype(np.int64)
+            own = repeated.setdefault((key.arm, key.budget, split), {})
+            own.setdefault((key.pretraining, key.draw), []).append(image_scores(predicted, images.labels.numpy()))
+    return {place: {key: np.mean(rows, axis=0) for key, rows in own.items()} for place, own in repeated.items()}
 
 
 def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles:

@@ -1,29 +1,31 @@
 """What a comparison has yet to do, as tasks for worker processes. A task whose file exists is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unmask.comparison.candidates import arms_of
 from unmask.comparison.kept_networks import lacking, network_files
 from unmask.comparison.plan import (
+    Chosen,
+    Materials,
     TrialKey,
+    TuningKey,
     all_trials,
-    arms_of,
     audited_trials,
-    candidates,
     count_pretrainings,
     trial_config,
     tuning_config,
 )
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.train_trial import run_trial, run_tuning_trial
+from unmask.comparison.tuning import first_keys
 from unmask.comparison.workers import Task
 from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
-from unmask.runs.comparison_records import TuningResult
 from unmask.runs.layout import ENCODER_FILE, GIVEN_PRETRAININGS, NETWORKS, PRETRAININGS, TRIALS, TUNING, Files
-from unmask.runs.read import read_record
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import is_whole
 
@@ -57,68 +59,50 @@ class Work:
                 continue
             init = self.config.given if start == "given_mrp" else None
             for index, folder in enumerate(folders):
-                used = self.config.design == "crossed" or index < self.config.draws
+                used = self.config.design == "crossed" or index < max(self.config.draws, self.config.tuning_draws)
                 if used and not is_whole(folder / ENCODER_FILE):
                     tasks.append((_pretrain, (_pretraining(self.config, index, init), folder)))
         return tasks
 
-    def tuning_trials(self) -> list[Task]:
-        """Trials of the recipes among which tuned arms choose; none where there is no choice."""
+    @property
+    def materials(self) -> Materials:
+        """What its trainings share."""
+        seen = images_seen(self.config, len(self.data.pretrain))
+        return Materials(encoders=self.encoders, seen=seen, classes=len(self.data.classes))
+
+    def tuning_trials(self, keys: Sequence[TuningKey]) -> list[Task]:
+        """Those of the tuning trials that are not done."""
         return [
-            (run_tuning_trial, (tuning_config(self.config, *trial), file))
-            for trial, file in self._tuning_files().items()
-            if not file.exists()
+            (run_tuning_trial, (tuning_config(self.config, key, self.materials), key, self.out))
+            for key in keys
+            if not TUNING.path(self.out, key.name).exists()
         ]
 
-    def chosen(self) -> dict[int, int]:
-        """The candidate of tuned arms per budget, by mean validation accuracy; all tuning trials must be done."""
-        files = self._tuning_files()
-        if not files:
-            return dict.fromkeys(self.config.budgets, 0)
-        accuracy = {trial: read_record(TuningResult, file).val_accuracy for trial, file in files.items()}
-        count, draws = len(candidates(self.config)), range(self.config.tuning_draws)
+    def early_trials(self) -> list[Task]:
+        """What can be trained before any pretraining is finished: it needs none, and nothing is chosen for it."""
+        keys = [key for key in first_keys(self.config) if not ARMS[key.arm].is_pretrained]
+        sure = [arm.name for arm in arms_of(self.config) if arm.frozen and not arm.is_pretrained]
+        return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
 
-        def mean(budget: int, candidate: int) -> float:
-            return sum(accuracy[budget, candidate, draw] for draw in draws) / len(draws)
+    def trials(self, recipes: Chosen) -> list[Task]:
+        """Trials to train, with the recipes chosen for their arms."""
+        return self._trials(recipes)
 
-        return {b: max(range(count), key=lambda c: mean(b, c)) for b in self.config.budgets}
-
-    def trials(self, chosen: dict[int, int] | None) -> list[Task]:
-        """Trials to train. `chosen` None: only those that need neither a pretraining nor a choice."""
+    def _trials(self, recipes: Chosen, only: Sequence[str] | None = None) -> list[Task]:
         tasks: list[Task] = []
         networks = network_files(self.config, self.out)
         again = lacking(self.out, networks)
         for key in all_trials(self.config):
-            arm = ARMS[key.arm]
-            waits = arm.is_pretrained or arm.is_tuned
             done = TRIALS.path(self.out, key.name).exists() and key not in again
-            if (chosen is None and waits) or done:
+            if done or (only is not None and key.arm not in only):
                 continue
-            one = trial_config(
-                self.config,
-                key,
-                encoders=self.encoders,
-                chosen=chosen or {},
-                seen=images_seen(self.config, len(self.data.pretrain)),
-                classes=len(self.data.classes),
-            )
+            one = trial_config(self.config, key, recipes.get((key.budget, key.arm), 0), self.materials)
             tasks.append((run_trial, (one, key, self.out, networks.get(key))))
         return tasks
 
     def audited(self) -> list[dict[TrialKey, Path]]:
         """Files of the networks that the audit looks at, by label draw."""
         return [{key: NETWORKS.path(self.out, key.name) for key in draw} for draw in audited_trials(self.config)]
-
-    def _tuning_files(self) -> dict[tuple[int, int, int], Path]:
-        config, count = self.config, len(candidates(self.config))
-        if not any(arm.is_tuned for arm in arms_of(config)) or count == 1:
-            return {}
-        return {
-            (budget, candidate, draw): TUNING.path(self.out, f"b{budget}-c{candidate}-d{draw}")
-            for draw in range(config.tuning_draws)
-            for budget in config.budgets
-            for candidate in range(count)
-        }
 
 
 def _pretraining(config: CompareConfig, index: int, init: str | None) -> PretrainConfig:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from unmask.batchnorm import reestimate_batchnorm
 from unmask.comparison.kept_networks import NetworkFile, drop_outranked
-from unmask.comparison.plan import TrialKey
+from unmask.comparison.plan import TrialKey, TuningKey
 from unmask.config import ARMS, ClassifyConfig
 from unmask.data.load import Dataset
 from unmask.evaluate.knn import knn_predict
@@ -17,7 +18,7 @@ from unmask.evaluate.probe import Probe, linear_probe
 from unmask.forward import pooled_features
 from unmask.runs.comparison_records import TrialResult, TuningResult
 from unmask.runs.files import write_json
-from unmask.runs.layout import LOGITS, TRIALS
+from unmask.runs.layout import LOGITS, PREDICTED, TRIALS, TUNING, TUNING_PREDICTIONS
 from unmask.stages.classifier import build_classifier, labeled_subset, set_head
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
@@ -42,8 +43,10 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
         outcome = fit(config, data)
     if network is not None:
         save_weights(network.path, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
-    scores = {name: values.half() for name, values in outcome.logits.items() if name != "val"}
-    save_tensors(LOGITS.path(out, key.name), scores, {})
+    shown = {name: values for name, values in outcome.logits.items() if name != "val"}
+    scores = {name: values.half() for name, values in shown.items()}
+    classes = {f"{name}{PREDICTED}": _predicted(values) for name, values in shown.items()}
+    save_tensors(LOGITS.path(out, key.name), scores | classes, {})
     result = TrialResult(
         arm=key.arm,
         budget=key.budget,
@@ -62,10 +65,28 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
         drop_outranked(out, network)
 
 
-def run_tuning_trial(config: ClassifyConfig, file: Path, data: Dataset) -> None:
-    """One tuning trial: train, and write the validation accuracy only."""
-    outcome = fit(config, data, splits=())
-    write_json(file, TuningResult(val_accuracy=outcome.metrics["val"].accuracy, seconds=outcome.seconds))
+def run_tuning_trial(config: ClassifyConfig, key: TuningKey, out: Path, data: Dataset) -> None:
+    """One tuning trial: train, and write what it says of the validation images; the JSON file comes last."""
+    started = time.monotonic()
+    if ARMS[key.arm].frozen:
+        outcome, _ = _probe(config, replace(data, tests={}))
+    else:
+        outcome = fit(config, data, splits=())
+    save_tensors(TUNING_PREDICTIONS.path(out, key.name), {"val": _predicted(outcome.logits["val"])}, {})
+    result = TuningResult(
+        arm=key.arm,
+        budget=key.budget,
+        draw=key.draw,
+        candidate=key.candidate,
+        val_accuracy=outcome.metrics["val"].accuracy,
+        seconds=time.monotonic() - started,
+    )
+    write_json(TUNING.path(out, key.name), result)
+
+
+def _predicted(logits: Tensor) -> Tensor:
+    """The class of each image, -1 where it could not be read, int32 (N,): halved logits may tie."""
+    return torch.where(logits.isnan().any(1), -1, logits.argmax(1)).int()
 
 
 def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from unmask.config.arms import ARMS
 from unmask.config.data import DataConfig
@@ -14,8 +14,13 @@ from unmask.errors import UserError
 
 AUTO, NONE = "auto", "none"
 """Values of `given`: what lies on this disk; nothing."""
-DEFAULT_ARMS = tuple(arm.name for arm in ARMS.values() if arm.default)
-"""Without those that start from given weights, which join where there are such weights."""
+
+
+class Schedule(NamedTuple):
+    """How long, and at which peak learning rate; None: that of fine-tuning."""
+
+    steps: int
+    lr: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +36,12 @@ class CompareConfig:
     """Recipe of every training on labels, except that scratch_best and scratch_compute have a schedule of their own."""
     scratch_candidates: tuple[ClassifyRecipe, ...] = ()
     """Recipes of which scratch_best and scratch_compute take, per budget, the one that is best on validation data over
-    tuning draws.
-    Default: finetune without head warm-up."""
+    tuning draws. Default: finetune without head warm-up."""
+    scratch_schedules: tuple[str, ...] = ()
+    """The same as steps, or steps@rate: 600 1200 1200@1e-3. They replace scratch_candidates."""
     budgets: tuple[int, ...] = (10, 50, 100)
     """Labeled training images per class. The first is the primary budget, declared beforehand."""
-    draws: int = 3
+    draws: int = 8
     """Label draws per budget, each with a training seed of its own; all arms share them."""
     pretrainings: int | None = None
     """Pretrainings, each from a seed of its own. Default: two where they cost less than a third of the comparison (in
@@ -43,10 +49,13 @@ class CompareConfig:
     design: Literal["diagonal", "crossed"] = "diagonal"
     """diagonal: every arm is trained once per draw, from the pretrainings in turn. crossed: every pretraining meets
     every draw, and arms without pretraining are trained as often."""
-    tuning_draws: int = 1
-    """Label draws, apart from the reported ones, on which scratch_best chooses its recipe."""
-    arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = DEFAULT_ARMS
-    """Arms to run; docs/comparison.md says what each is for. With given weights, their arms join the default ones."""
+    tuning_draws: int = 3
+    """Label draws, apart from the reported ones, on which recipes, the baseline and the recommended alternative are
+    chosen by validation images."""
+    arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = ()
+    """Arms to train on every reported draw; docs/comparison.md says what each is for. Default: all are tried on the
+    tuning draws, and those go on that could be the baseline or the
+    answer; given weights bring their arms with them."""
     pretrained: tuple[Path, ...] = ()
     """Finished pretraining runs to use instead of pretraining here."""
     given: str | None = AUTO
@@ -90,15 +99,15 @@ class CompareConfig:
         require_choice("design", self.design, ("diagonal", "crossed"))
         require_at_least("tuning_draws", self.tuning_draws, 1)
         require_seed("seed", self.seed)
-        require(bool(self.arms), "arms", self.arms, "at least one arm")
         for arm in self.arms:
             require_choice("arms", arm, tuple(ARMS))
+        require(len(set(self.arms)) == len(self.arms), "arms", self.arms, "different arms")
         needs = [arm for arm in self.arms if ARMS[arm].needs_given]
         if self.given == NONE:
             object.__setattr__(self, "given", None)
         if needs and self.given is None:
             raise UserError(f"give weights with `given`: {', '.join(needs)} starts from them")
-        if self.given not in (None, AUTO) and not needs and self.arms != DEFAULT_ARMS:
+        if self.given not in (None, AUTO) and self.arms and not needs:
             users = ", ".join(name for name, arm in ARMS.items() if arm.needs_given)
             raise UserError(f"`given` has no effect: none of the arms that start from given weights is run ({users})")
         require_at_least("compute_cap", self.compute_cap, 1)
@@ -108,3 +117,17 @@ class CompareConfig:
         require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
         if self.jobs is not None:
             require_at_least("jobs", self.jobs, 1)
+        assert self.schedules is not None  # reads, and so checks, every one
+
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """`scratch_schedules` as numbers."""
+        return tuple(_schedule(text) for text in self.scratch_schedules)
+
+
+def _schedule(text: str) -> Schedule:
+    steps, _, rate = text.partition("@")
+    try:
+        return Schedule(int(steps), float(rate) if rate else None)
+    except ValueError:
+        raise UserError(f"scratch_schedules = {text!r}: expected steps, or steps@rate: 600, 1200@1e-3") from None

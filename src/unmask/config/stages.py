@@ -155,6 +155,8 @@ class ClassifyRecipe:
     """Learning rate of those steps."""
     encoder_lr_scale: float = 1.0
     """Learning rate of the encoder relative to the head's; 0 keeps the encoder frozen."""
+    freeze_batchnorm: bool = False
+    """Keep the running statistics of BatchNorm that the starting weights have."""
     layer_decay: float = 1.0
     """Factor of the learning rate from each layer to the one before it."""
     label_smoothing: float = 0.1

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from unmask.config import JUDGED, CompareConfig
+from unmask.config import ARMS, JUDGED, CompareConfig
 from unmask.inference.answers import labels_worths, recommendations
 from unmask.inference.baseline import Ranking, competes, rank_scratch
 from unmask.inference.estimate import Estimate
@@ -44,7 +44,7 @@ def summarize(
         UserError: a score is given twice with different values, or a value is not finite.
     """
     table, evidence = table_of(scores), evidence or Evidence()
-    names, splits, budgets = arms_of(table, config.arms), scored_splits(table), config.budgets
+    names, splits, budgets = arms_of(table, config.arms or tuple(ARMS)), scored_splits(table), config.budgets
     ranked = {budget: rank_scratch(table, names, budget, evidence.tuning.get(budget)) for budget in budgets}
     best = {budget: None if ranking is None else ranking.best for budget, ranking in ranked.items()}
     verdicts = [row for split in splits for row in _verdicts(table, split, ranked, config, evidence)]

@@ -14,7 +14,7 @@ from unmask.runs.comparison_records import Summary
 from unmask.runs.contents import ComparisonRun, PretrainingRun
 from unmask.runs.layout import GIVEN_PRETRAININGS
 
-_PARTS = (("own trainings", BLUE), ("share of pretraining", ORANGE), ("share of tuning", GRAY))
+_PARTS = (("own trainings", BLUE), ("share of pretraining", ORANGE), ("tuning", GRAY))
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Cost:
     pretraining: float
     """The time of the pretrainings that it starts from, divided by the arms that do."""
     tuning: float
-    """The time of the tuning trials, divided by the arms whose recipe they chose."""
+    """The time of its tuning trials."""
 
     @property
     def total(self) -> float:
@@ -37,18 +37,17 @@ class Cost:
 
 def costs_of(run: ComparisonRun, summary: Summary) -> list[Cost]:
     """The cost of every arm; over all arms they add up to the time that trainings took."""
-    arms = [row.arm for row in summary.seconds if row.arm in ARMS]
-    starts = {start: [arm for arm in arms if ARMS[arm].start == start] for start in ("mrp", "given_mrp")}
-    tuned = [arm for arm in arms if ARMS[arm].is_tuned]
+    own = {row.arm: (row.trials, row.seconds) for row in summary.seconds}
+    tuning: dict[str, float] = {}
+    for trial in run.tuning:
+        tuning[trial.arm] = tuning.get(trial.arm, 0.0) + trial.seconds
+    arms = list(dict.fromkeys([*own, *(arm for arm in ARMS if arm in tuning)]))
+    starts = {
+        start: [arm for arm in arms if arm in ARMS and ARMS[arm].start == start] for start in ("mrp", "given_mrp")
+    }
     spent = {start: _seconds(run.pretrainings, given=start == "given_mrp") for start in starts}
     shares = {arm: spent[start] / len(sharing) for start, sharing in starts.items() for arm in sharing}
-    tuning = sum(one.seconds for one in run.tuning)
-    return [
-        Cost(
-            row.arm, row.trials, row.seconds, shares.get(row.arm, 0.0), tuning / len(tuned) if row.arm in tuned else 0.0
-        )
-        for row in summary.seconds
-    ]
+    return [Cost(arm, *own.get(arm, (0, 0.0)), shares.get(arm, 0.0), tuning.get(arm, 0.0)) for arm in arms]
 
 
 def cost_section(run: ComparisonRun, summary: Summary) -> Section:
@@ -62,8 +61,8 @@ def cost_section(run: ComparisonRun, summary: Summary) -> Section:
     alt = "Time of every arm: " + "; ".join(f"{row[0]} {row[-1]}" for row in rows)
     legend = [Swatch(name, color) for name, color in _PARTS]
     intro = (
-        "Time in trainings, added up over processes. Arms that start from the same pretraining share its time equally, "
-        "and so do arms whose recipe was chosen by the same tuning trials."
+        "Time in trainings, added up over processes. Arms that start from the same pretraining share its time equally. "
+        "Arms without trainings of their own were tried on the tuning draws and not followed up."
     )
     plates = [Plate(cost_bars(costs), alt, "Time of every arm")] if costs else []
     table = Table("What every arm cost", columns, rows, numeric=True)
@@ -71,7 +70,7 @@ def cost_section(run: ComparisonRun, summary: Summary) -> Section:
 
 
 def cost_bars(costs: Sequence[Cost]) -> Figure:
-    """A bar per arm: own trainings, share of pretraining, share of tuning."""
+    """A bar per arm: own trainings, share of pretraining, tuning."""
     unit, name = _unit(max((one.total for one in costs), default=0.0))
     with style():
         figure = blank(height=70 + 26 * len(costs))

@@ -35,8 +35,14 @@ class TrialResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TuningResult:
-    """tuning/NAME.json: a candidate recipe on a label draw that no trial uses."""
+    """tuning/NAME.json: an arm with a candidate recipe, on a label draw that no trial uses."""
 
+    arm: str
+    budget: int
+    draw: int
+    """Index of the tuning draw."""
+    candidate: int
+    """Index of the recipe among those of the arm."""
     val_accuracy: float
     seconds: float
 

@@ -61,7 +61,8 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
         raise UserError(f"{folder}: is a comparison that is not finished; continue it with `resume=True`")
     trials = {file.stem: read_record(TrialResult, file) for file in TRIALS.found(folder)}
     found: dict[str, str] = {}
-    for name in (name for name in config.arms if arm in (None, name)):
+    arms = config.arms or tuple(name for name in ARMS if any(one.arm == name for one in trials.values()))
+    for name in (name for name in arms if arm in (None, name)):
         kept = {key: one for key, one in trials.items() if one.arm == name and NETWORKS.path(folder, key).exists()}
         if kept:
             most = max(one.labeled_images for one in kept.values())
@@ -69,8 +70,8 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
     if not found:
         whose = "no network" if arm is None else f"no network of arm {arm}"
         fix = 'compare with `resume=True` and `keep="best"` trains again what is missing'
-        arms = f"; its arms are {', '.join(config.arms)}" if arm is not None and arm not in config.arms else f"; {fix}"
-        raise UserError(f"{folder}: this comparison has kept {whose}{arms}")
+        hint = f"; its arms are {', '.join(arms)}" if arm is not None and arm not in arms else f"; {fix}"
+        raise UserError(f"{folder}: this comparison has kept {whose}{hint}")
     if arm is None:
         arm = max(found, key=lambda name: _mean_score(trials, name))
         others = ", ".join(name for name in found if name != arm)

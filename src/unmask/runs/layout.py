@@ -54,7 +54,9 @@ PRETRAININGS, GIVEN_PRETRAININGS = Files("pretrain/seed_*"), Files("pretrain_giv
 """Runs inside a comparison: from random weights, and continued from given ones."""
 TRIALS, LOGITS = Files("trials/*.json"), Files("trials/*.safetensors")
 NETWORKS = Files("networks/*.safetensors")
-TUNING = Files("tuning/*.json")
+PREDICTED = ".predicted"
+"""What stands after the name of a split in the logits' file for the classes that its images were taken for."""
+TUNING, TUNING_PREDICTIONS = Files("tuning/*.json"), Files("tuning/*.safetensors")
 
 
 Config = PretrainConfig | ClassifyConfig | CompareConfig | AuditRun
@@ -88,7 +90,12 @@ COMPARISON = RunKind(
     CompareConfig,
     (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, LOGITS.pattern),
     (
-        *(NETWORKS.pattern, TUNING.pattern, *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns)),
+        *(
+            NETWORKS.pattern,
+            TUNING.pattern,
+            TUNING_PREDICTIONS.pattern,
+            *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
+        ),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),
 )

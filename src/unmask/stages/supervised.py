@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unmask.batchnorm import reestimate_batchnorm
+from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
@@ -97,6 +97,9 @@ class Supervised:
             self._reestimate(run.network, self.data.pretrain)
         self._remember(run.resume() if resume else None)
         run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
+        if self.config.recipe.freeze_batchnorm:
+            for layer in batchnorm_layers(run.network):
+                layer.eval()
         for phase in self._phases():
             run.fit(self.images, phase, self)
         best = run.best()

@@ -1,0 +1,112 @@
+"""The tuning draws: every alternative is tried on them, and validation images choose recipes, baseline and answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unmask.comparison.candidates import arms_of, candidates, leader
+from unmask.comparison.plan import Chosen, TuningKey
+from unmask.config import ARMS, JUDGED, Arm, CompareConfig
+from unmask.inference.baseline import competes, rank_on_validation
+from unmask.inference.image_scores import image_scores
+from unmask.runs.comparison_records import TuningResult
+from unmask.runs.layout import TUNING, TUNING_PREDICTIONS
+from unmask.runs.read import read_record
+from unmask.training.checkpoint import load_tensors
+
+Correct = Mapping[str, NDArray[np.float64]]
+"""By arm: 1 or 0 per validation image, NaN where it could not be read, shape (tuning draws, images)."""
+
+
+def tuned_arms(config: CompareConfig) -> list[Arm]:
+    """The arms that are trained on tuning draws: all that a user could take; none where there is nothing to choose."""
+    arms = [arm for arm in arms_of(config) if arm.advice]
+    return arms if len(arms) > 1 or any(len(candidates(config, arm)) > 1 for arm in arms) else []
+
+
+def first_keys(config: CompareConfig) -> list[TuningKey]:
+    """The tuning trials that wait for no other one: every candidate of the arms that choose for themselves."""
+    arms = tuned_arms(config)
+    leaders = dict.fromkeys(leader(config, arm) for arm in arms)
+    wanted = [arm for arm in leaders if arm in arms or len(candidates(config, arm)) > 1]
+    return _keys(config, {(b, arm.name): range(len(candidates(config, arm))) for arm in wanted for b in config.budgets})
+
+
+def following_keys(config: CompareConfig, chosen: Chosen) -> list[TuningKey]:
+    """The tuning trials of arms whose recipe another arm has chosen."""
+    arms = [arm for arm in tuned_arms(config) if leader(config, arm) is not arm]
+    return _keys(config, {(b, arm.name): [chosen[b, arm.name]] for arm in arms for b in config.budgets})
+
+
+def _keys(config: CompareConfig, wanted: Mapping[tuple[int, str], Sequence[int]]) -> list[TuningKey]:
+    return [
+        TuningKey(budget, draw, arm, candidate)
+        for draw in range(config.tuning_draws)
+        for (budget, arm), numbers in wanted.items()
+        for candidate in numbers
+    ]
+
+
+def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[int, str], int]:
+    """The candidate of every arm per budget, by mean validation score over tuning draws; the first wins a tie.
+
+    The trials of `first_keys` must be done.
+    """
+    scores: dict[tuple[int, str], dict[int, list[float]]] = {}
+    for key in first_keys(config):
+        found = read_record(TuningResult, TUNING.path(out, key.name)).val_accuracy
+        scores.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(found)
+    sums = {place: {one: sum(values) for one, values in found.items()} for place, found in scores.items()}
+    best = {place: max(found, key=found.__getitem__) for place, found in sums.items()}
+    return {
+        (budget, arm.name): best.get((budget, leader(config, arm).name), 0)
+        for budget in config.budgets
+        for arm in {**dict.fromkeys(arms_of(config)), **dict.fromkeys(leader(config, arm) for arm in arms_of(config))}
+    }
+
+
+def read_correct(config: CompareConfig, out: Path, chosen: Chosen, labels: Tensor) -> Mapping[int, Correct]:
+    """By budget: what every alternative, with the recipe chosen for it, got right on validation images."""
+    found: dict[int, dict[str, NDArray[np.float64]]] = {}
+    for budget in config.budgets:
+        for arm in tuned_arms(config):
+            keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
+            rows = [_correct(TUNING_PREDICTIONS.path(out, key.name), labels) for key in keys]
+            found.setdefault(budget, {})[arm.name] = np.stack(rows)
+    return found
+
+
+def _correct(file: Path, labels: Tensor) -> NDArray[np.float64]:
+    return image_scores(load_tensors(file)[0]["val"].numpy().astype(np.int64), labels.numpy())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the tuning draws have decided. Test images have no say in it."""
+
+    recipes: Chosen
+    correct: Mapping[int, Correct]
+    """See `read_correct`; empty where there was nothing to choose."""
+
+    def reported(self, config: CompareConfig) -> tuple[str, ...]:
+        """The arms that are trained on the reported draws: those asked for, or those that the tuning leaves.
+
+        These are, at some budget: the pretrained arm; the best scratch arm, and those that validation cannot tell from
+        it; the best alternative, and the next best. Probes always, since they cost next to nothing.
+        """
+        arms = arms_of(config)
+        if config.arms or not self.correct:
+            return tuple(arm.name for arm in arms)
+        left = {arm.name for arm in arms if arm.frozen or arm.name == JUDGED}
+        for correct in self.correct.values():
+            scratch = {arm: values for arm, values in correct.items() if competes(arm)}
+            if scratch:
+                ranking = rank_on_validation(scratch)
+                left |= {ranking.best, *ranking.rivals}
+            ranking = rank_on_validation(correct)
+            left |= {ranking.best, *(*ranking.rivals, *ranking.beaten)[:1]}
+        return tuple(name for name in ARMS if name in left)

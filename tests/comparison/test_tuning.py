@@ -1,0 +1,145 @@
+"""The tuning draws: every alternative is tried with each of its recipes, and validation images choose what goes on."""
+
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from unmask.comparison.candidates import arms_of, candidates, leader
+from unmask.comparison.plan import Materials, TuningKey, all_trials, trial_config, tuning_config
+from unmask.comparison.run import compare
+from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct, tuned_arms
+from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.errors import UserError
+from unmask.runs.comparison_records import TuningResult
+from unmask.runs.files import read_json, write_json
+from unmask.runs.layout import TUNING, TUNING_PREDICTIONS
+from unmask.training.checkpoint import save_tensors
+
+RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
+
+
+@pytest.fixture
+def config() -> CompareConfig:
+    """Nothing asked for: all arms are tried."""
+    return CompareConfig(
+        data=tiny.DATA,
+        encoder=tiny.OVERLAPPING_PATCHNET,
+        pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+        finetune=RECIPE,
+        scratch_schedules=("4", "6", "6@1e-3"),
+        budgets=(3, 5),
+        draws=2,
+        tuning_draws=2,
+        pretrainings=1,
+        jobs=1,
+    )
+
+
+def test_every_alternative_is_tried_with_each_of_its_recipes(config: CompareConfig) -> None:
+    """Controls that nobody would use are not; arms that follow another arm's recipe come after it, with that recipe."""
+    first = first_keys(config)
+    assert len(set(first)) == len(first)
+    counts = {arm: len({key.candidate for key in first if key.arm == arm}) for arm in {key.arm for key in first}}
+    assert counts == {"mrp": 2, "scratch_best": 3, "probe_mrp": 1}
+    chosen = {(b, arm.name): b % len(candidates(config, arm)) for b in config.budgets for arm in arms_of(config)}
+    follow = following_keys(config, chosen)
+    assert {key.arm for key in follow} == {"scratch_same", "scratch_compute", "scratch_masked"}
+    assert all(key.candidate == chosen[key.budget, key.arm] for key in follow)
+    assert {(key.budget, key.draw) for key in first} == {(b, t) for b in (3, 5) for t in (0, 1)}
+    assert tuned_arms(replace(config, arms=("scratch_same",))) == []
+
+
+def test_arms_that_follow_differ_from_their_leader_in_one_thing(config: CompareConfig) -> None:
+    """scratch_same is mrp with other weights whatever mrp chose; scratch_compute is scratch_best, for longer."""
+    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=600, classes=3)
+    assert leader(config, ARMS["scratch_same"]) is ARMS["mrp"]
+    for candidate in range(2):
+        mrp, same = (
+            tuning_config(config, TuningKey(3, 1, arm, candidate), materials) for arm in ("mrp", "scratch_same")
+        )
+        assert replace(mrp, init=None) == same
+    best, longer = (tuning_config(config, TuningKey(3, 0, f"scratch_{a}", 2), materials) for a in ("best", "compute"))
+    assert (best.recipe.optimizer.steps, best.recipe.optimizer.lr, best.recipe.head_steps) == (6, 1e-3, 0)
+    changed = replace(longer.recipe.optimizer, steps=best.recipe.optimizer.steps)
+    assert replace(longer, recipe=replace(longer.recipe, optimizer=changed)) == best
+    assert longer.recipe.optimizer.steps > 6
+
+
+def test_given_weights_have_recipes_that_do_not_forget(config: CompareConfig) -> None:
+    own, low, kept, head_first = candidates(replace(config, given="x"), ARMS["given"])
+    assert own == RECIPE
+    assert (low.encoder_lr_scale, low.freeze_batchnorm) == (0.1, False)
+    assert kept == replace(low, freeze_batchnorm=True)
+    assert head_first.head_steps >= low.head_steps
+    assert {"given", "given_mrp", "probe_given"} <= {arm.name for arm in arms_of(replace(config, given="x"))}
+
+
+@pytest.mark.parametrize("text", ["", "many", "3@fast", "@1e-3"])
+def test_a_schedule_that_is_none_is_refused(config: CompareConfig, text: str) -> None:
+    with pytest.raises(UserError, match="expected steps, or steps@rate"):
+        replace(config, scratch_schedules=(text,))
+
+
+def _write(config: CompareConfig, out: Path, keys: list[TuningKey], shares: dict[tuple[str, int], float]) -> None:
+    """Tuning trials that get a share of 400 validation images of class 0 right, others at random for each."""
+    for key in keys:
+        share = shares.get((key.arm, key.candidate), 0.3)
+        right = np.random.default_rng(zlib.crc32(key.name.encode())).permutation(400) < 400 * share
+        save_tensors(TUNING_PREDICTIONS.path(out, key.name), {"val": torch.from_numpy(~right).int()}, {})
+        result = TuningResult(
+            arm=key.arm, budget=key.budget, draw=key.draw, candidate=key.candidate, val_accuracy=share, seconds=1.0
+        )
+        write_json(TUNING.path(out, key.name), result)
+
+
+def test_validation_chooses_recipes_baseline_and_answer(config: CompareConfig, tmp_path: Path) -> None:
+    """The best recipe of each arm; of the arms the best scratch arm and the two best alternatives, beside mrp."""
+    shares = {("mrp", 1): 0.4, ("scratch_best", 2): 0.6, ("scratch_compute", 2): 0.9, ("probe_mrp", 0): 0.8}
+    _write(config, tmp_path, first_keys(config), shares)
+    recipes = choose_recipes(config, tmp_path)
+    assert {name: recipes[3, name] for name in ("mrp", "scratch_same", "scratch_best", "scratch_compute")} == {
+        "mrp": 1,
+        "scratch_same": 1,
+        "scratch_best": 2,
+        "scratch_compute": 2,
+    }
+    _write(config, tmp_path, following_keys(config, recipes), shares)
+    correct = read_correct(config, tmp_path, recipes, torch.zeros(400, dtype=torch.int64))
+    assert {arm: float(values.mean()) for arm, values in correct[5].items()} == pytest.approx(
+        {"mrp": 0.4, "scratch_compute": 0.9, "scratch_best": 0.6, "scratch_same": 0.3, "probe_mrp": 0.8}
+        | {"scratch_masked": 0.3}
+    )
+    choice = Choice(recipes, correct)
+    assert choice.reported(config) == ("mrp", "scratch_compute", "probe_mrp", "probe_random")
+    asked = replace(config, arms=("scratch_same", "mrp"))
+    assert choice.reported(asked) == ("scratch_same", "mrp")
+
+
+def test_images_that_could_not_be_read_are_unknown(config: CompareConfig, tmp_path: Path) -> None:
+    one = replace(config, arms=("mrp", "probe_mrp"), budgets=(3,), tuning_draws=1)
+    recipes = {(3, "mrp"): 0, (3, "probe_mrp"): 0}
+    for key in first_keys(one):
+        save_tensors(TUNING_PREDICTIONS.path(tmp_path, key.name), {"val": torch.tensor([0, 1, -1]).int()}, {})
+    right = read_correct(one, tmp_path, recipes, torch.zeros(3, dtype=torch.int64))[3]["mrp"]
+    np.testing.assert_array_equal(right, [[1.0, 0.0, float("nan")]])
+
+
+@pytest.mark.slow
+def test_what_the_tuning_leaves_is_trained_and_no_more(config: CompareConfig, tmp_path: Path) -> None:
+    """The whole way: tuning draws share no image with reported ones, and files are those of the choice."""
+    small = replace(config, budgets=(3,))
+    folder = compare(small, tmp_path / "run", progress=False)
+    tuned = {read_json(file)["arm"] for file in (folder / "tuning").glob("*.json")}
+    assert tuned == {arm.name for arm in tuned_arms(small)}
+    reported = {read_json(file)["arm"] for file in (folder / "trials").glob("*.json")}
+    assert {"mrp", "probe_mrp", "probe_random"} < reported
+    keys = all_trials(replace(small, arms=tuple(reported)))
+    assert {key.name for key in keys} == {file.stem for file in (folder / "trials").glob("*.json")}
+    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=60, classes=3)
+    used = {trial_config(small, key, 0, materials).subset_index for key in keys}
+    assert not used & {tuning_config(small, key, materials).subset_index for key in first_keys(small)}
