@@ -1,20 +1,35 @@
 """Resuming and starting from files: nothing is rescaled, repeated, lost or mistaken for something else."""
 
 import itertools
+import shutil
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+import tiny
+from unmask.comparison.run import compare
+from unmask.config import (
+    AugmentConfig,
+    ClassifyConfig,
+    CompareConfig,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+)
 from unmask.data.load import load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.randomness import permutation
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE
-from unmask.runs.read import read_environment
+from unmask.runs.read import read_config, read_environment
+from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
 from unmask.training.order import training_batches
@@ -60,6 +75,95 @@ def test_every_image_once_an_epoch_wherever_it_stopped(stopped: int) -> None:
     for epoch in (seen[:5], seen[5:]):
         assert sorted(itertools.chain(*epoch)) == sorted(images.ids.tolist())
     assert seen[:5] != seen[5:]
+
+
+PLACED = replace(CONFIG, data=DataConfig(image_size=(8, 8), channels=1))
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve images below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tiny.draw(tmp_path / "images", *tiny.numbered("a", "b"))
+
+
+@pytest.mark.case("resume was refused where the same data were named by another path")
+@pytest.mark.parametrize("where", ["images/", "./images", "moved"])
+def test_data_that_moved_are_gone_on_with(
+    where: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Relative, with a slash, or elsewhere: the fingerprint decides; config.json has the absolute path of today."""
+    config = replace(PLACED, data=replace(PLACED.data, data="images"))
+    run = pretrain(config, tmp_path / "run", progress=False)
+    assert read_config(run).data.data == str(images)
+    if where == "moved":
+        images.rename(where)
+    other = replace(config, data=replace(config.data, data=where, cache_mib=0))
+    assert pretrain(other, run, resume=True) == run
+    assert ("are now read from" in capsys.readouterr().err) is (where == "moved")
+    assert read_config(run).data.data == str(tmp_path / where.strip("./"))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_other_data_are_not_gone_on_with(known: bool, images: Path, tmp_path: Path) -> None:
+    """Nor data of which nothing tells whether they are the same."""
+    config = replace(PLACED, data=replace(PLACED.data, data="images"))
+    run = pretrain(config, tmp_path / "run", progress=False)
+    shutil.copytree(images, "others")
+    if known:
+        tiny.picture(seed=99).save("others/a/0.png")
+    else:
+        (run / ENVIRONMENT_FILE).unlink()
+    other = replace(config, data=replace(config.data, data="others"))
+    with pytest.raises(UserError, match="not those the run began with" if known else "had not recorded yet"):
+        pretrain(other, run, resume=True, progress=False)
+    assert read_config(run).data.data == str(images)
+
+
+@pytest.mark.case("another cache was taken for other data")
+def test_the_cache_changes_no_fingerprint(images: Path) -> None:
+    """Nor do workers; another way of reading the same files does."""
+    found = [
+        tiny.load(images, **fields).fingerprint for fields in ({}, {"cache_mib": 0}, {"cache_mib": 0, "workers": 0})
+    ]
+    assert len(set(found)) == 1
+    assert tiny.load(images, background=0).fingerprint != found[0]
+
+
+@pytest.mark.case("an unknown encoder was found after all images had been read")
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"encoder": EncoderConfig(encoder="resnet19t")}, "'resnet19t' is not known"),
+        ({"data": DataConfig(data="nowhere", image_size=(7, 7))}, "7"),
+        ({"init": "no/weights"}, "init: no/weights"),
+        ({"recipe": replace(CONFIG.recipe, mask=MaskConfig(cell=3))}, "cell"),
+    ],
+)
+def test_what_needs_no_image_is_found_before_any(change: dict[str, Any], text: str, tmp_path: Path) -> None:
+    """The data are not even looked for."""
+    config = replace(PLACED, data=DataConfig(data="nowhere", image_size=(8, 8)))
+    with pytest.raises(UserError, match=text):
+        pretrain(replace(config, **change), tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("command", [scratch, compare])
+def test_an_unknown_encoder_is_found_before_any_image(command: Any, tmp_path: Path) -> None:
+    """Of every command that trains."""
+    kind = CompareConfig if command is compare else ClassifyConfig
+    data, encoder = DataConfig(data="nowhere", image_size=(8, 8)), EncoderConfig(encoder="resnet19t")
+    with pytest.raises(UserError, match="'resnet19t' is not known"):
+        command(kind(data=data, encoder=encoder), tmp_path / "run", progress=False)
+
+
+def test_missing_weights_are_found_before_any_image(tmp_path: Path) -> None:
+    """Those to start from, those given, and pretrainings."""
+    data, missing = DataConfig(data="nowhere"), str(tmp_path / "none")
+    with pytest.raises(UserError, match=r"init: .*none is neither"):
+        finetune(ClassifyConfig(data=data, init=missing), tmp_path / "run", progress=False)
+    for change in ({"pretrained": (Path(missing),)}, {"given": missing, "arms": ("given",)}):
+        with pytest.raises(UserError, match=rf"{next(iter(change))}: .*none is neither"):
+            compare(CompareConfig(data=data, **change), tmp_path / "run", progress=False)
 
 
 @pytest.mark.case("a checkpoint could be saved, but not loaded with weights_only=True")

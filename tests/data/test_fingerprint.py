@@ -3,23 +3,36 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.data.fingerprint import END, digest_stored, twins_to_leave_out
+from unmask.data.fingerprint import PIECE, PIECES, digest_stored, twins_to_leave_out
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Files, split_array
 
 SPLITS = (TRAIN, VAL, TEST, UNLABELED, UNREADABLE)
 
 
 def test_digests_are_equal_iff_all_bytes_are(tmp_path: Path) -> None:
-    """Also where length and end agree, and where only the end or the length differs."""
-    rest = bytes(range(256)) * (END // 256)
-    contents = [b"a" + rest, b"b" + rest, b"a" + rest, b"a" + rest[:-1] + b"!", rest, rest, b"", b"x", b"x\0", b"a" * 9]
+    """Also where length and all pieces agree, and where only the end or the length differs."""
+    rest = bytes(range(256)) * (2 * PIECES * PIECE // 256)
+    between = rest[: PIECE + 9] + b"!" + rest[PIECE + 10 :]
+    contents = [b"a" + rest, b"b" + rest, b"a" + rest, b"a" + rest[:-1] + b"!", rest, between, rest]
+    contents += [b"", b"x", b"x\0", b"a" * 9]
     for i, content in enumerate(contents):
         (tmp_path / f"{i}").write_bytes(content)
     digests = digest_stored(Files(tmp_path, tuple(f"{i}" for i in range(len(contents)))))
     assert [[a == b for b in digests] for a in digests] == [[a == b for b in contents] for a in contents]
+
+
+@pytest.mark.case("resume accepted files of which two thirds were zero bytes")
+def test_zeros_within_a_file_change_its_digest(tmp_path: Path) -> None:
+    """Though its length, its first and its last bytes are those of before."""
+    content = np.random.default_rng(0).bytes(200_000)
+    (tmp_path / "x").write_bytes(content)
+    before = digest_stored(Files(tmp_path, ("x",)))
+    (tmp_path / "x").write_bytes(content[:30_000] + bytes(130_000) + content[160_000:])
+    assert digest_stored(Files(tmp_path, ("x",))) != before
 
 
 def test_a_file_that_vanishes_counts_as_empty(tmp_path: Path) -> None:

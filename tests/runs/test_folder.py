@@ -19,6 +19,7 @@ from unmask.runs.files import atomic_path, read_json, write_json
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.layout import distinct_names
 from unmask.runs.metrics import TrainingRow, append_metrics, read_metrics, rewind_metrics
+from unmask.runs.read import write_config
 from unmask.runs.records import DataFacts, Environment
 
 
@@ -140,11 +141,13 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None
 
 def test_changed_data_are_noticed(tmp_path: Path) -> None:
     """The fingerprint of the run's beginning decides."""
+    config = PretrainConfig()
+    write_config(tmp_path, config)
+    assert require_same_data(tmp_path, config, "b") == []
     write_json(tmp_path / "environment.json", describe_environment(data=DataFacts(fingerprint="a")))
-    require_same_data(tmp_path, "a")
+    assert require_same_data(tmp_path, config, "a") == []
     with pytest.raises(UserError, match="images, labels or splits"):
-        require_same_data(tmp_path, "b")
-    require_same_data(tmp_path / "new", "b")
+        require_same_data(tmp_path, config, "b")
 
 
 def test_resume_wants_the_same_configuration(tmp_path: Path) -> None:

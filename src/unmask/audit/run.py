@@ -18,6 +18,7 @@ from unmask.audit.sections.order import MEASURES
 from unmask.config import AuditConfig, AuditRun, DataConfig, to_json
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
+from unmask.data.sources.read import absolute_name
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.randomness import permutation
@@ -56,7 +57,8 @@ def audit_runs(
         UserError: bad input, before anything is measured.
     """
     config = config if config is not None else AuditConfig()
-    asked = AuditRun(networks=tuple(paths), data=data, audit=config)
+    here = tuple(path.absolute() for path in paths)
+    asked = AuditRun(networks=here, data=replace(data, data=absolute_name(data.data)), audit=config)
     check_folder(out, asked, overwrite=overwrite)
     weights = read_weights(paths)
     card = weights[0].card

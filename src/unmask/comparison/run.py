@@ -37,6 +37,7 @@ from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMA
 from unmask.runs.read import read_optional
 from unmask.runs.records import DataFacts
 from unmask.stages.classifier import linear_heads
+from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretrain import pretrain
 from unmask.stages.pretraining_quality import cells_note
 from unmask.training.launch import require_one_process
@@ -67,6 +68,7 @@ def compare(
     require_one_process("compare")
     started = time.monotonic()
     config, found = with_given_weights(config, out, resume=resume)
+    _check_before_reading(config)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         work, of_runs = _prepare(opened.config, opened.data, out)
         of_runs = [*found, *of_runs]
@@ -156,6 +158,15 @@ def _tune(work: Work, jobs: int, progress: bool) -> Choice:
     recipes = choose_recipes(config, out)
     _run("tuning of controls", work.tuning_trials(following_keys(config, recipes)), data, jobs, progress)
     return Choice(recipes, read_correct(config, out, recipes, data.val.labels))
+
+
+def _check_before_reading(config: CompareConfig) -> None:
+    """Raise UserError where encoder, cells or runs cannot do whatever the images are."""
+    for run in config.pretrained:
+        check_start(str(run), field="pretrained")
+    check_start(config.given, field="given")
+    masked = any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config))
+    check_encoder(config.encoder, config.data, masked=masked, cell=config.pretrain.mask.cell, execution="dense")
 
 
 def _check_data(config: CompareConfig, data: Dataset) -> None:

@@ -13,8 +13,8 @@ from unmask.errors import UserError
 
 Digests = NDArray[np.bytes_]
 """16 bytes per image, (N,)."""
-END = 4096
-"""Bytes at the end of a file that are read before all of it are."""
+PIECE, PIECES = 4096, 8
+"""Bytes and number of the pieces of a large file that are read before all of it is."""
 
 
 def digest_rows(values: Tensor) -> Digests:
@@ -25,13 +25,14 @@ def digest_rows(values: Tensor) -> Digests:
 def digest_stored(images: Images) -> Digests:
     """A digest of every image as it is stored, without decoding: equal iff the stored bytes are.
 
-    A file is read as a whole only where another has the same length and the same end; the digest of the others is of
-    these. A file that vanishes meanwhile counts as empty.
+    A file larger than `PIECES` pieces is read as a whole only where another has the same length and pieces; the digest
+    of the others is of these: pieces spread evenly, the first and the last bytes among them. A file that vanishes
+    meanwhile counts as empty.
     """
     digests = np.zeros(len(images), "S16")
     whole = np.zeros(len(images), bool)
 
-    def end(row: int) -> None:
+    def look(row: int) -> None:
         try:
             stored = images.stored(row)
         except UserError:
@@ -39,15 +40,15 @@ def digest_stored(images: Images) -> Digests:
         if isinstance(stored, np.ndarray):
             digests[row], whole[row] = _digest(np.ascontiguousarray(stored).tobytes()), True
         else:
-            length, content = _end(stored)
-            digests[row], whole[row] = _digest(b"%d " % length + content), length <= END
+            length, content = _pieces(stored)
+            digests[row], whole[row] = _digest(b"%d " % length + content), length <= PIECE * PIECES
 
     def all_of(index: int) -> None:
         stored = images.stored(int(doubtful[index]))
         assert not isinstance(stored, np.ndarray)
         digests[doubtful[index]] = _digest(_content(stored))
 
-    for _ in mapped(end, len(images), threads=images.threads):
+    for _ in mapped(look, len(images), threads=images.threads):
         pass
     _, found, times = np.unique(digests, return_inverse=True, return_counts=True)
     doubtful = np.flatnonzero((times[found] > 1) & ~whole)
@@ -60,13 +61,19 @@ def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _end(file: File) -> tuple[int, bytes]:
-    """Length and last bytes."""
+def _pieces(file: File) -> tuple[int, bytes]:
+    """Length, and pieces spread evenly from the first to the last byte; of a small file all of it."""
     try:
         with file.open("rb") as handle:
             length = handle.seek(0, 2)
-            handle.seek(max(0, length - END))
-            return length, handle.read()
+            if length <= PIECE * PIECES:
+                handle.seek(0)
+                return length, handle.read()
+            found = b""
+            for number in range(PIECES):
+                handle.seek((length - PIECE) * number // (PIECES - 1))
+                found += handle.read(PIECE)
+            return length, found
     except OSError:
         return 0, b""
 

@@ -47,7 +47,7 @@ class Dataset:
     format: ImageFormat
     """Of all images; range, mean and standard deviation are those of the pretraining images."""
     fingerprint: str
-    """Changes with any pixel, label or split."""
+    """Changes with any file, label, split or way of reading; not with where images are, nor with the cache."""
     notes: tuple[str, ...]
     """What a user should be told."""
     bad_files: tuple[str, ...]
@@ -106,8 +106,8 @@ def load_data(
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
     pixels, bad, notes = _pixels(config, source, format, progress=progress)
-    digests = digest_rows(pixels.values) if isinstance(pixels, CachedPixels) else digest_stored(source.images)
-    plan = make_plan(config, source, bad, digests)
+    stored = digest_stored(source.images)
+    plan = make_plan(config, source, bad, digest_rows(pixels.values) if isinstance(pixels, CachedPixels) else stored)
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: {missing[0]}")
     if format is None:
@@ -115,7 +115,7 @@ def load_data(
         pixels, notes = replace(pixels, format=measured), notes + found
     sets = {name: _image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
     own = pixels.format
-    stored_as = (own.size, own.channels, own.kind, own.value_range)
+    seen_as = (own.size, own.channels, own.kind, config.window, source.reading, tuple(plan.twins))
     return Dataset(
         readable=_image_set(config, source, pixels, np.flatnonzero(plan.good)),
         pretrain=sets.pop(PRETRAIN),
@@ -124,7 +124,7 @@ def load_data(
         tests=sets,
         classes=source.classes,
         format=own,
-        fingerprint=fingerprint(digests, source.labels, plan.splits, *stored_as),
+        fingerprint=fingerprint(stored, source.labels, plan.splits, *seen_as),
         notes=source.notes + notes + plan.notes(labels_wanted=labels),
         bad_files=(*source.damaged, *bad.values()),
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(TRAIN)]),

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from unmask.runs.read import parse_config, read_config, read_environment, write_
 
 # Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
+_PLACE = "data.data"
+"""Where the images are; whether they are the same is asked of their fingerprint."""
 _FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
 _FREE_ON_RESUME |= {"chosen", "recipe_name", "because"}
 
@@ -112,19 +115,37 @@ def _paths_inside(config: Any, folder: Path) -> list[Path]:
     return [Path(config)] if Path(config).resolve().is_relative_to(folder.resolve()) else []
 
 
-def require_same_data(folder: Path, fingerprint: str) -> None:
-    """Raise UserError if the data set has changed since the run in `folder` began."""
-    facts = read_environment(folder)
-    before = facts.data.fingerprint if facts is not None and facts.data is not None else fingerprint
-    if before != fingerprint:
+def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[str]:
+    """Make sure that the run in `folder` goes on with the images it began with, wherever they are now.
+
+    Where they have moved, config.json gets the new place. Returns notes for the user.
+
+    Raises:
+        UserError: the data set has changed since the run began; or it has moved, and nothing tells whether it is the
+            same.
+    """
+    facts, old = read_environment(folder), read_config(folder)
+    moved = old.data.data != config.data.data
+    recorded = facts.data.fingerprint if facts is not None and facts.data is not None else None
+    if recorded is None and moved:
+        raise UserError(
+            f"{folder}: `resume=True` refused, the run began with {old.data.data} and had not recorded yet what is in "
+            "it; give that path, or another `out`"
+        )
+    if recorded not in (None, fingerprint):
         raise UserError(
             f"{folder}: `resume=True` refused, the images, labels or splits are not those the run began with "
-            f"(fingerprint {before}, now {fingerprint}); restore them, or start anew with another `out`"
+            f"(fingerprint {recorded}, now {fingerprint}); restore them, or start anew with another `out`"
         )
+    if not moved:
+        return []
+    write_config(folder, replace(old, data=replace(old.data, data=config.data.data)))
+    return [f"the data were at {old.data.data} and are now read from {config.data.data}: they are the same"]
 
 
 def _require_same(old: Any, new: Any, folder: Path) -> None:
-    differing = [name for name in _differences(old, new) if name.split(".")[-1] not in _FREE_ON_RESUME]
+    free = {_PLACE, *_FREE_ON_RESUME}
+    differing = [name for name in _differences(old, new) if not {name, name.split(".")[-1]} & free]
     if differing:
         raise UserError(
             f"{folder}: `resume=True` refused, these fields differ from the run's config.json: "

@@ -14,6 +14,7 @@ from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
+from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
 from unmask.training.checkpoint import is_whole
@@ -75,6 +76,8 @@ def _classify(
     dataset: Dataset | Given | None,
     on_step: OnStep | None,
 ) -> Path:
+    check_start(config.init)
+    check_encoder(config.encoder, config.data, masked=config.hide_cells > 0, cell=config.hide_cell, execution="dense")
     setup = Setup.of_run(config, out, progress=progress, on_step=on_step)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Supervised(opened.config, opened.data, setup)

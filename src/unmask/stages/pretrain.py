@@ -21,6 +21,7 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
 from unmask.runs.metrics import ValidationRow, read_metrics, rewind_metrics
 from unmask.runs.records import DataFacts
+from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.monitor import observe, reconstruction_loss, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.pretraining_quality import cells_note, quality_notes
@@ -71,6 +72,8 @@ def pretrain(
         UserError: any bad input, before training starts; or a loss that is not finite.
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
+    check_start(config.init)
+    check_encoder(config.encoder, config.data, masked=True, cell=config.recipe.mask.cell, execution=config.execution)
     setup = Setup.of_run(config, out, progress=progress, on_step=on_step)
     with open_run(config, out, dataset, labels=False, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Pretraining(opened.config, out, opened.data, setup)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data, name_given
+from unmask.data.sources.read import absolute_name
 from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
 from unmask.runs.environment import changed_versions
@@ -27,7 +28,7 @@ class OpenRun(Generic[C]):
     """A run whose data are loaded. Its folder may be claimed, and is untouched until then."""
 
     config: C
-    """As config.json will tell it: with the name of a data set that was handed over."""
+    """As config.json will tell it: with the absolute path of the data, or the name of what was handed over."""
     out: Path
     data: Dataset
     resume: bool
@@ -55,7 +56,7 @@ class OpenRun(Generic[C]):
             resumed = claim_folder(self.out, self.config, resume=self.resume, overwrite=self.overwrite)
             if resumed:
                 remove_cut_off(self.out)
-                require_same_data(self.out, self.data.fingerprint)
+                self.tell(require_same_data(self.out, self.config, self.data.fingerprint))
             return resumed
 
         return on_main(claim)
@@ -88,8 +89,9 @@ def open_run(
     """
     require_main_guard()
     config, show = replace(config, data=name_given(config.data, dataset)), progress and is_main()
+    stored = replace(config, data=replace(config.data, data=absolute_name(config.data.data)))
     with peers_may_end():
-        on_main(lambda: check_folder(out, config, resume=resume, overwrite=overwrite))
+        on_main(lambda: check_folder(out, stored, resume=resume, overwrite=overwrite))
         choice = config.chosen
         _tell([f"recipe {choice.recipe_name}: {choice.because}"] if choice else [], show=show)
         with fail_together():
@@ -98,7 +100,7 @@ def open_run(
         data = replace(found, notes=(*found.notes, *changed))
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
         with ExitStack() as held:
-            yield OpenRun(config, out, data, resume, overwrite, held, show)
+            yield OpenRun(stored, out, data, resume, overwrite, held, show)
 
 
 def _tell(lines: Sequence[str], *, show: bool) -> None:

@@ -1,5 +1,6 @@
 """From the name of a data set to its source: a built-in, a folder, a file, shards, or Hugging Face's tables."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,18 @@ from unmask.data.sources.shards import read_shards
 from unmask.data.sources.source import Source
 from unmask.data.sources.torch_dataset import PREFIX as GIVEN
 from unmask.errors import UserError
+
+BUILT_IN = ("multiview", "digits", "fashion-mnist")
+
+
+def absolute_name(name: str) -> str:
+    """The name of a data set as it is understood in any working directory: a path from the root on.
+
+    Built-ins, data sets handed over in Python and names on a hub stay as they are.
+    """
+    prefix, path = (HUGGING_FACE, name.removeprefix(HUGGING_FACE)) if name.startswith(HUGGING_FACE) else ("", name)
+    elsewhere = name in BUILT_IN or name.startswith((GIVEN, "pipe:")) or "://" in name
+    return name if elsewhere or (prefix and not os.path.exists(path)) else prefix + os.path.abspath(path)
 
 
 def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> Source:
@@ -64,5 +77,5 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
     raise UserError(
         f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
-        f"(multiview, digits, fashion-mnist){place}"
+        f"({', '.join(BUILT_IN)}){place}"
     )

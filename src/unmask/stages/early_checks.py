@@ -1,0 +1,29 @@
+"""What of a configuration can be wrong whatever the images are: looked at before any of them is read."""
+
+from unmask.config import DataConfig, EncoderConfig
+from unmask.encoders.build import build_model
+from unmask.encoders.masked import masked_encoder
+from unmask.weights.files import resolve_weights
+from unmask.weights.public import is_public_id
+
+_RGB = 3
+
+
+def check_encoder(
+    encoder: EncoderConfig, data: DataConfig, *, masked: bool, cell: int | None = None, execution: str = "auto"
+) -> None:
+    """Raise UserError where the encoder cannot be built at the image size that is asked for, or not with these cells.
+
+    Without an image size nothing is looked at; without channels it is with three.
+    """
+    if data.image_size is None:
+        return
+    model = build_model(encoder, in_chans=data.channels or _RGB, image_size=data.image_size)
+    if masked:
+        masked_encoder(model, image_size=data.image_size, cell=cell, execution=execution)
+
+
+def check_start(init: str | None, *, field: str = "init") -> None:
+    """Raise UserError where there are no weights at a path."""
+    if init is not None and not is_public_id(init):
+        resolve_weights(init, field=field)
