@@ -114,6 +114,9 @@ def main() -> None:
         found = {
             "by hand": hand.accuracy(train, data.val, data.tests["test"]),
             "probe_given": product(config, key, data, frozen=False),
+            "probe_given, the data's normalization": product(
+                replace(config, normalization="data"), key, data, frozen=False
+            ),
         }
         if draw < wanted.frozen:
             found["head alone"] = product(config, key, data, frozen=True)

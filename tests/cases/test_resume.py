@@ -23,6 +23,7 @@ from unmask.config import (
     PretrainConfig,
     PretrainRecipe,
 )
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import load_data
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
@@ -193,7 +194,9 @@ def test_another_number_of_classes_gets_a_new_head(tmp_path: Path) -> None:
     five, three = (build_model(options, in_chans=1, image_size=(32, 32), num_classes=k, seed=k) for k in (5, 3))
     fresh = {name: tensor.clone() for name, tensor in three.state_dict().items()}
     save_tensors(tmp_path / "five.safetensors", five.state_dict(), {})
-    notes = initialize(three, str(tmp_path / "five.safetensors"), options, channels=1, image_size=(32, 32)).notes
+    notes = initialize(
+        three, str(tmp_path / "five.safetensors"), options, ImageFormat.plain((32, 32), 1, "uint8")
+    ).notes
     assert "head new" in notes[0]
     head = head_names(three)
     assert head

@@ -25,7 +25,7 @@ from unmask.stages.supervised import fit
 from unmask.stages.supervised_loss import mixup
 from unmask.training.engine import fast_layout
 from unmask.weights.card import Card, card_of, save_weights
-from unmask.weights.network import head_names
+from unmask.weights.network import head_names, load_model
 from unmask.weights.start import initialize
 
 
@@ -55,7 +55,7 @@ def test_training_starts_from_the_given_encoder(
     run = pretrain(pretraining, tmp_path / "run", progress=False, dataset=data)
     model = build_classifier(training, data)
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    initialize(model, str(run), training.encoder, channels=1, image_size=(16, 16))
+    initialize(model, str(run), training.encoder, ImageFormat.plain((16, 16), 1, "uint8"))
     from unmask.weights.card import load_weights
 
     weights, _ = load_weights(run / "encoder.safetensors")
@@ -268,6 +268,41 @@ def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, d
     save_weights(tmp_path / "start.safetensors", encoder.state_dict(), card_of(config, data))
     model = build_model(config, in_chans=1, image_size=(16, 16), num_classes=3)
     assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
-    initialize(model, str(tmp_path / "start.safetensors"), config, channels=1, image_size=(16, 16))
+    initialize(model, str(tmp_path / "start.safetensors"), config, ImageFormat.plain((16, 16), 1, "uint8"))
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
+
+
+def test_a_network_carries_the_normalization_of_its_start(
+    training: ClassifyConfig, data: Dataset, tmp_path: Path
+) -> None:
+    """Training and evaluation see the images as the starting weights did, and the result's card says so."""
+    start = build_classifier(training, data)
+    own = replace(data.format, mean=(0.9,), std=(3.0,))
+    save_weights(tmp_path / "start.safetensors", start.state_dict(), Card(training.encoder, own))
+    config = replace(training, init=str(tmp_path / "start.safetensors"))
+    outcome = fit(config, data)
+    assert outcome.format == own
+    assert outcome.logits["test"].equal(fit(config, data.normalized_as(own)).logits["test"])
+    assert not outcome.logits["test"].equal(fit(replace(config, normalization="data"), data).logits["test"])
+    tuned = finetune(config, tmp_path / "run", progress=False, dataset=data)
+    model = load_model(tuned)
+    assert model.card.format == own
+    with torch.no_grad():
+        logits = model.module(own.normalize(data.tests["test"].raw(range(4))))
+    torch.testing.assert_close(logits, outcome.logits["test"][:4], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet_lite0", "test_resnet"])
+def test_no_head_begins_with_loud_noise(encoder: str, data: Dataset) -> None:
+    """timm draws an EfficientNet's for a thousand classes; others are kept bit by bit."""
+    config = ClassifyConfig(encoder=EncoderConfig(encoder=encoder))
+    given = build_model(
+        config.encoder, in_chans=1, image_size=(16, 16), num_classes=len(data.classes), seed=config.seed
+    )
+    ours = build_classifier(config, data).get_classifier().weight.detach()  # type: ignore[operator]
+    theirs = given.get_classifier().weight.detach()  # type: ignore[operator]
+    inputs = theirs.shape[1]
+    assert float(ours.std()) == pytest.approx((3 * inputs) ** -0.5, rel=0.1)
+    assert torch.equal(ours, theirs) == (encoder == "test_resnet")
+    assert float(F.cosine_similarity(ours.flatten(), theirs.flatten(), 0)) == pytest.approx(1.0, abs=1e-5)

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.given_weights import with_given_weights
 from unmask.config import ARMS, CompareConfig, DataConfig, EncoderConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.read import write_config
@@ -53,7 +54,7 @@ def test_the_hubs_cache_is_looked_into(caches: Path) -> None:
     for name in (OF_THE_ENCODER, "timm:test_resnet", "timm:test_resnet.r160_in1k", "hf:timm/test_resnet.r160_in1k"):
         assert find_public(name, "test_resnet") == fetch_public(name, "test_resnet") == file
     model = build_model(ENCODER, in_chans=5, image_size=(32, 32), num_classes=3)
-    start = initialize(model, OF_THE_ENCODER, ENCODER, channels=5, image_size=(32, 32))
+    start = initialize(model, OF_THE_ENCODER, ENCODER, ImageFormat.plain((32, 32), 5, "uint8"))
     assert start.keeps_statistics
     assert f"encoder weights from {OF_THE_ENCODER}" in start.notes[0]
 

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 import tiny
 from unmask.config import EncoderConfig
-from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat, Kind
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.weights.adapt import resample_grid, resample_offsets
 from unmask.weights.card import Card, save_weights
+from unmask.weights.normalization import as_trained
 from unmask.weights.start import Start, initialize
 
 RESNET = tiny.resnet()
@@ -32,7 +34,7 @@ def network(config: EncoderConfig = RESNET, *, channels: int = 3, side: int = 16
 def begin(init: Path, config: EncoderConfig = RESNET, *, channels: int = 3, side: int = 16) -> tuple[State, Start]:
     """The state of a network that starts from a file."""
     model = build_model(config, in_chans=channels, image_size=(side, side), num_classes=5, seed=9)
-    start = initialize(model, str(init), config, channels=channels, image_size=(side, side))
+    start = initialize(model, str(init), config, ImageFormat.plain((side, side), channels, "uint8"))
     return model.state_dict(), start
 
 
@@ -184,7 +186,7 @@ def test_positions_go_by_the_grid_not_by_their_number(tmp_path: Path) -> None:
     state["pos_embed"][0, :prefix] = 7.0
     save_weights(tmp_path / "x.safetensors", state, Card(config, ImageFormat.plain((16, 16), 1, "uint8")))
     wide = build_model(config, in_chans=1, image_size=(8, 32), seed=5)
-    start = initialize(wide, str(tmp_path / "x.safetensors"), config, channels=1, image_size=(8, 32))
+    start = initialize(wide, str(tmp_path / "x.safetensors"), config, ImageFormat.plain((8, 32), 1, "uint8"))
     table = wide.state_dict()["pos_embed"]
     assert torch.equal(table[0, :prefix], state["pos_embed"][0, :prefix])
     found = table[0, prefix:].unflatten(0, (2, 8))
@@ -245,7 +247,7 @@ def test_relative_positions_go_by_the_window(encoder: EncoderConfig, tmp_path: P
         if name.endswith("relative_position_bias_table"):
             state[name].normal_()
     save_weights(tmp_path / "x.safetensors", state, Card(encoder, ImageFormat.plain((64, 16), 1, "uint8")))
-    start = initialize(wide, str(tmp_path / "x.safetensors"), encoder, channels=1, image_size=(16, 64))
+    start = initialize(wide, str(tmp_path / "x.safetensors"), encoder, ImageFormat.plain((16, 64), 1, "uint8"))
     names = [name for name in state if name.endswith("relative_position_bias_table")]
     windows = [tuple(wide.get_submodule(name.rpartition(".")[0]).window_size) for name in names]  # type: ignore[arg-type]
     moved = [not torch.equal(wide.state_dict()[name], state[name]) for name in names]
@@ -264,3 +266,39 @@ def test_offsets_keep_their_meaning_in_another_window() -> None:
     assert grid[1, 7].tolist() == pytest.approx([0, 0], abs=1e-6)
     assert grid[:, 7, 0].tolist() == pytest.approx([-2 / 3, 0, 2 / 3], abs=0.03)
     assert grid[1, 2:13, 1].tolist() == pytest.approx([i / 7.5 for i in range(-5, 6)], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "mean"),
+    [
+        (3, "uint8", (0.5, 0.5, 0.5)),
+        (1, "uint8", (0.5,)),
+        (5, "uint8", (0.2,) * 5),
+        (3, "uint16", (0.2,) * 3),
+    ],
+)
+def test_images_reach_public_weights_as_these_were_trained(
+    channels: int, kind: Kind, mean: tuple[float, ...], tmp_path: Path
+) -> None:
+    """By the values that timm lists, where they can hold: for RGB or gray images of 8 bits."""
+    config = EncoderConfig(encoder="tf_efficientnet_lite0")
+    format = replace(ImageFormat.plain((32, 32), channels, kind), mean=(0.2,) * channels)
+    assert as_trained(format, "x.pth", config.encoder, None).mean == mean
+    assert as_trained(format, "hf:user/name", config.encoder, None) == format
+
+
+def test_a_runs_own_normalization_goes_with_its_weights(tmp_path: Path) -> None:
+    """Unless the data's is asked for, or its stored values have another range."""
+    own = replace(ImageFormat.plain((16, 16), 3, "uint8"), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    save_weights(tmp_path / "x.safetensors", network(classes=0).state_dict(), Card(RESNET, own))
+    data = replace(own, mean=(0.7,) * 3)
+    other = replace(data, value_range=(0.0, 99.0))
+
+    def begun(format: ImageFormat, **how: Any) -> Start:
+        return initialize(network(), str(tmp_path / "x.safetensors"), RESNET, format, **how)
+
+    assert begun(data).format == own
+    assert "mean 0.1 0.2 0.3, deviation 0.4 0.5 0.6" in begun(data).notes[-1]
+    assert begun(data, normalization="data").format == data
+    assert begun(other).format == other
+    assert begun(own).notes == begun(own, normalization="data").notes

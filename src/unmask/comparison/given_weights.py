@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unmask.config import ARMS, CompareConfig
 from unmask.config.comparison import AUTO
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.runs.layout import CONFIG_FILE
@@ -51,7 +52,7 @@ def _find(config: CompareConfig) -> tuple[str | None, str]:
     size = config.data.image_size or (224, 224)
     try:
         model = build_model(encoder, in_chans=3, image_size=size)
-        initialize(model, str(file), encoder, channels=3, image_size=size, field="given")
+        initialize(model, str(file), encoder, ImageFormat.plain(size, 3, "uint8"), field="given")
     except UserError as error:
         return (
             None,

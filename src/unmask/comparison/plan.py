@@ -133,6 +133,7 @@ def _training(
         encoder=config.encoder,
         recipe=recipe_of(config, arm, candidate, seen=materials.seen, labeled=labeled),
         init=init,
+        normalization=config.normalization,
         budget=key.budget,
         seed=seed,
         **labeled_images(config, index),

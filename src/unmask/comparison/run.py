@@ -190,17 +190,16 @@ def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
     channels, size = data.format.channels, data.format.size
     model = build_model(config.encoder, in_chans=channels, image_size=size, num_classes=len(data.classes), seed=0)
     notes: list[str] = []
-    for run in config.pretrained:
-        notes += initialize(
-            model, str(run), config.encoder, channels=channels, image_size=size, field="pretrained"
-        ).notes
-    given = initialize(model, config.given, config.encoder, channels=channels, image_size=size, field="given")
+    starts = [("pretrained", str(run)) for run in config.pretrained] + [("given", config.given)]
+    for name, init in starts:
+        rule = config.normalization
+        notes += initialize(model, init, config.encoder, data.format, normalization=rule, field=name).notes
     if config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
         linear_heads(model)
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         encoder = masked_encoder(model, image_size=size, cell=config.pretrain.mask.cell, execution="dense")
         notes += cells_note(encoder.grid)
-    return [*notes, *given.notes]
+    return notes
 
 
 def _audit(work: Work, *, again: bool, progress: bool) -> None:

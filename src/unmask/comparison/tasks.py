@@ -111,6 +111,7 @@ def _pretraining(config: CompareConfig, index: int, init: str | None) -> Pretrai
         encoder=config.encoder,
         recipe=config.pretrain,
         init=init,
+        normalization=config.normalization,
         seed=derive_seed(config.seed, "pretraining", index) % 2**31,
     )
 

@@ -23,7 +23,7 @@ from unmask.stages.classifier import build_classifier, labeled_subset, set_head
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
-from unmask.weights.card import card_of, save_weights
+from unmask.weights.card import Card, save_weights
 from unmask.weights.start import initialize
 
 
@@ -42,7 +42,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
     else:
         outcome = fit(config, data)
     if network is not None:
-        save_weights(network.path, outcome.model.state_dict(), card_of(config.encoder, data, data.classes))
+        save_weights(network.path, outcome.model.state_dict(), Card(config.encoder, outcome.format, data.classes))
     shown = {name: values for name, values in outcome.logits.items() if name != "val"}
     scores = {name: values.half() for name, values in shown.items()}
     classes = {f"{name}{PREDICTED}": _predicted(values) for name, values in shown.items()}
@@ -96,8 +96,8 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
     keep their BatchNorm statistics; those of others are re-estimated.
     """
     model = build_classifier(config, data)
-    channels, size = data.format.channels, data.format.size
-    start = initialize(model, config.init, config.encoder, channels=channels, image_size=size)
+    start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)
+    data = data.normalized_as(start.format)
     model.to(build_engine("no").device)
     if not start.keeps_statistics:
         reestimate_batchnorm(model, data.pretrain)
@@ -122,4 +122,4 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
         nearest = float((shares.argmax(1) == labels).float().mean())
         metrics[name] = replace(classification_metrics(scores, labels, data.classes), knn_accuracy=nearest)
         logits[name] = replace(outputs, values=scores).padded(len(wanted[name]))
-    return Outcome(model, metrics, logits, labeled=len(train)), probe
+    return Outcome(model, data.format, metrics, logits, labeled=len(train)), probe

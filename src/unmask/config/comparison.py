@@ -61,6 +61,8 @@ class CompareConfig:
     given: str | None = AUTO
     """Weights for the arms that start from given ones: a run folder, a weights file, timm:pretrained, timm:NAME or
     hf:USER/NAME. auto: timm's of this encoder, where they lie on this disk already. none: no weights."""
+    normalization: Literal["weights", "data"] = "weights"
+    """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
     compute_cap: float = 4.0
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
     smallest_effect: float = 0.01
@@ -114,6 +116,7 @@ class CompareConfig:
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)
         require_choice("keep", self.keep, ("none", "best", "all"))
+        require_choice("normalization", self.normalization, ("weights", "data"))
         require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
         if self.jobs is not None:
             require_at_least("jobs", self.jobs, 1)

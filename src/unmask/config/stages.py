@@ -109,6 +109,8 @@ class PretrainConfig:
     init: str | None = None
     """Start from these encoder weights: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME.
     Default: random."""
+    normalization: Literal["weights", "data"] = "weights"
+    """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
     seed: int = 0
     """Seed of weights, order, masks and augmentation."""
 
@@ -139,6 +141,7 @@ class PretrainConfig:
             require(epochs is None or epochs > 0, name, epochs, "a positive number of epochs")
         require_at_least("keep", self.keep, 1)
         require_seed("seed", self.seed)
+        require_choice("normalization", self.normalization, ("weights", "data"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +198,8 @@ class ClassifyConfig:
     init: str | None = None
     """Start from these encoder weights: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME.
     Default: random."""
+    normalization: Literal["weights", "data"] = "weights"
+    """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
     budget: int | None = None
     """Labeled training images per class. Default: all."""
     hide_cells: float = 0.0
@@ -225,6 +230,7 @@ class ClassifyConfig:
     def __post_init__(self) -> None:
         require_at_least("save_steps", self.save_steps, 1)
         require_seed("seed", self.seed)
+        require_choice("normalization", self.normalization, ("weights", "data"))
         require_seed("subset_seed", self.subset_seed)
         require_at_least("subset_index", self.subset_index, 0)
         for budget in self.nested_budgets:

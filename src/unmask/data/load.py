@@ -59,6 +59,24 @@ class Dataset:
     parts: ImageParts | None = None
     """The parts that images show, by their ids, where that is known."""
 
+    def normalized_as(self, format: ImageFormat) -> "Dataset":
+        """The same images by the mean and deviation of another format, which is equal otherwise."""
+        if format == self.format:
+            return self
+
+        def of(images: ImageSet) -> ImageSet:
+            return replace(images, pixels=replace(images.pixels, format=format))  # type: ignore[type-var]
+
+        return replace(
+            self,
+            readable=of(self.readable),
+            pretrain=of(self.pretrain),
+            train=None if self.train is None else of(self.train),
+            val=None if self.val is None else of(self.val),
+            tests={name: of(images) for name, images in self.tests.items()},
+            format=format,
+        )
+
     def images(self, name: str) -> ImageSet:
         """A set by its name: "all" readable images, "pretrain", "train", "val", "test" or another test set.
 

@@ -9,17 +9,35 @@ from unmask.data.load import Dataset
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
+from unmask.weights.network import head_names
 
 
 def build_classifier(config: ClassifyConfig, data: Dataset) -> nn.Module:
     """Encoder and head with weights drawn from the seed."""
-    return build_model(
+    model = build_model(
         config.encoder,
         in_chans=data.format.channels,
         image_size=data.format.size,
         num_classes=len(data.classes),
         seed=config.seed,
     )
+    _shrink_head(model)
+    return model
+
+
+@torch.no_grad()
+def _shrink_head(model: nn.Module) -> None:
+    """Scale a head whose weights deviate by more than 1 / √inputs to 1 / √(3 inputs), as torch draws linear layers.
+
+    timm draws some heads for a thousand classes: an EfficientNet's within 1 / √classes, which for seven classes gives
+    logits of ±6 that a few hundred steps do not unlearn.
+    """
+    weights = dict(model.named_parameters())
+    for weight in (weights[name] for name in head_names(model)):
+        if weight.ndim > 1:
+            inputs, deviation = weight[0].numel(), float(weight.square().mean().sqrt())
+            if deviation > inputs**-0.5:
+                weight.mul_((3 * inputs) ** -0.5 / deviation)
 
 
 def linear_heads(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:

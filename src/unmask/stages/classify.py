@@ -21,7 +21,7 @@ from unmask.training.checkpoint import is_whole
 from unmask.training.open_run import OpenRun, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
-from unmask.weights.card import card_of, save_weights
+from unmask.weights.card import Card, save_weights
 
 
 def finetune(
@@ -109,7 +109,7 @@ def _describe(opened: OpenRun[ClassifyConfig], notes: list[str]) -> None:
 def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str, Tensor]) -> None:
     """The weights, and then result.json: it means "finished"."""
     data = opened.data
-    save_weights(opened.out / ENCODER_FILE, state, card_of(opened.config.encoder, data, data.classes))
+    save_weights(opened.out / ENCODER_FILE, state, Card(opened.config.encoder, outcome.format, data.classes))
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,

@@ -99,8 +99,11 @@ class Pretraining:
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
             self.notes = [*data.notes, execution, *cells_note(network.encoder.grid)]
-            start = initialize(network.model, config.init, config.encoder, channels=channels, image_size=size)
+            start = initialize(
+                network.model, config.init, config.encoder, data.format, normalization=config.normalization
+            )
             self.notes += start.notes
+            self.data = data = data.normalized_as(start.format)
             batch, hidden = watched_batch(config, data, network.encoder.grid)
         if isinstance(self.target, TeacherTarget):
             self.notes += self.target.notes

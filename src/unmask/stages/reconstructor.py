@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, PretrainConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.decoders import build_decoder
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
@@ -109,12 +110,12 @@ def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
         model = build_model(encoder, in_chans=channels, image_size=image_size)
-        initialize(model, OF_THE_ENCODER, encoder, channels=channels, image_size=image_size, field="teacher")
+        initialize(model, OF_THE_ENCODER, encoder, ImageFormat.plain(image_size, channels, "uint8"), field="teacher")
         return model
     _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
     model = build_model(encoder, in_chans=channels, image_size=image_size)
-    initialize(model, name, encoder, channels=channels, image_size=image_size, field="teacher")
+    initialize(model, name, encoder, ImageFormat.plain(image_size, channels, "uint8"), field="teacher")
     return model
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.distributed import fail_together, on_main, world_size
@@ -40,6 +41,8 @@ class Outcome:
     """
 
     model: nn.Module
+    format: ImageFormat
+    """In which images reach the model."""
     metrics: dict[str, Scores] = field(default_factory=dict)
     logits: dict[str, Tensor] = field(default_factory=dict)
     history: list[TrainingRow] = field(default_factory=list)
@@ -75,8 +78,8 @@ class Supervised:
         self.config, self.data = config, data
         with fail_together():
             model = build_classifier(config, data)
-            channels, size = data.format.channels, data.format.size
-            self.start = initialize(model, config.init, config.encoder, channels=channels, image_size=size)
+            self.start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)
+            self.data = data = data.normalized_as(self.start.format)
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         two = torch.arange(2)
@@ -105,7 +108,9 @@ class Supervised:
         best = run.best()
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
-        outcome = Outcome(best, history=self.history, notes=list(self.start.notes), labeled=len(self.images))
+        outcome = Outcome(
+            best, self.data.format, history=self.history, notes=list(self.start.notes), labeled=len(self.images)
+        )
         wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
         if self.data.val is not None:
             wanted = {"val": self.data.val} | wanted

@@ -3,26 +3,31 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, to_json
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.errors import UserError
 from unmask.weights.adapt import Source, adapt
 from unmask.weights.card import Card, card_in
 from unmask.weights.files import WeightsFile, read_file, resolve_weights
 from unmask.weights.keys import KeyMap, match_names, match_order
 from unmask.weights.network import build_from_card, head_names
+from unmask.weights.normalization import as_trained, told
 from unmask.weights.public import fetch_public, is_public_id
 
 _SHOWN = 3
+Normalization = Literal["weights", "data"]
 
 
 @dataclass(frozen=True)
 class Start:
     """Where a network's first weights come from."""
 
+    format: ImageFormat
+    """In which images reach the network: that of the data, perhaps with another mean and deviation."""
     notes: tuple[str, ...] = ()
     """What a user should be told."""
     keeps_statistics: bool = False
@@ -34,9 +39,9 @@ def initialize(
     model: nn.Module,
     init: str | None,
     config: EncoderConfig,
+    format: ImageFormat,
     *,
-    channels: int,
-    image_size: tuple[int, int],
+    normalization: Normalization = "weights",
     field: str = "init",
 ) -> Start:
     """Load encoder weights into a model, in place; its head keeps its own weights.
@@ -45,8 +50,8 @@ def initialize(
         model: the model, of the encoder `config`.
         init: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME; None leaves the random weights.
         config: the encoder asked for; a file that says of which it is must be of the same.
-        channels: of the images. Weights for RGB are adapted to others.
-        image_size: height and width of the images. Positions are resampled from another size.
+        format: of the images. Weights for RGB are adapted to other channels, positions to another size.
+        normalization: whether images shall reach the weights as they were trained, or by the data's own values.
         field: what errors begin with.
 
     Raises:
@@ -54,7 +59,7 @@ def initialize(
             would silently start from re-initialized weights.
     """
     if init is None:
-        return Start()
+        return Start(format)
     path = fetch_public(init, config.encoder, field=field) if is_public_id(init) else resolve_weights(init, field=field)
     file = read_file(path)
     card = card_in(file.header, path)
@@ -65,15 +70,17 @@ def initialize(
     _refuse(f"{field}: {init} has the unexpected", keys.unexpected)
     source = Source() if card is None else Source(card.format.size, lambda: build_from_card(card))
     try:
-        fitted = adapt(keys.matched, model, image_size, source)
+        fitted = adapt(keys.matched, model, format.size, source)
     except UserError as error:
         raise UserError(f"{field}: {init}: {error}") from None
-    if card is not None and card.format.channels != channels and not _same_shapes(fitted.tensors, model):
+    if card is not None and card.format.channels != format.channels and not _same_shapes(fitted.tensors, model):
         own = card.format.channels
-        raise UserError(f"{field}: {init} was trained on images of {own} channels, the data have {channels}")
+        raise UserError(f"{field}: {init} was trained on images of {own} channels, the data have {format.channels}")
     _require_shapes(fitted.tensors, model, f"{field}: {init}", card)
     model.load_state_dict(fitted.tensors, strict=False)
-    return Start((_told(init, file, keys, head_names(model)), *_adapted(fitted.done)), card is None)
+    wanted = as_trained(format, init, config.encoder, card) if normalization == "weights" else format
+    notes = (_told(init, file, keys, head_names(model)), *_adapted(fitted.done), *told(format, wanted))
+    return Start(wanted, notes, card is None)
 
 
 def _match(file: WeightsFile, model: nn.Module) -> KeyMap:

@@ -1,0 +1,51 @@
+"""With which mean and deviation images reach weights: those they were trained with, or those of the data."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import timm
+
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.weights.card import Card
+from unmask.weights.public import HUB, OF_THE_ENCODER, TIMM
+
+
+def as_trained(format: ImageFormat, init: str, encoder: str, card: Card | None) -> ImageFormat:
+    """The data's format with the mean and deviation that weights were trained with; unchanged where these say nothing.
+
+    A card tells its own, which hold for stored values of its range. Public weights were trained on RGB photographs of
+    8 bits with the values that timm lists for them; gray images take the means of the three. What they would be for
+    deeper values, or for channels that are no colors, is not known.
+
+    Args:
+        format: of the data.
+        init: how the weights were named.
+        encoder: name of the encoder.
+        card: of the weights; None for public ones.
+    """
+    if card is not None:
+        own = card.format
+        known = own.channels == format.channels and own.kind == format.kind and own.value_range == format.value_range
+        return replace(format, mean=own.mean, std=own.std) if known else format
+    if format.kind != "uint8" or format.channels not in (1, 3) or init.startswith(HUB):
+        return format
+    name = init.removeprefix(TIMM) if init.startswith(TIMM) and init != OF_THE_ENCODER else encoder
+    listed = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if listed is None:
+        return format
+    return replace(format, mean=_for(listed.mean, format.channels), std=_for(listed.std, format.channels))
+
+
+def told(format: ImageFormat, found: ImageFormat) -> tuple[str, ...]:
+    """A line where images are not normalized by their own values."""
+    if found == format:
+        return ()
+    mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))
+    return (
+        f"images are normalized as for these weights (mean {mean}, deviation {std}); `normalization` = data is the "
+        "other way",
+    )
+
+
+def _for(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    return tuple(values) if channels == len(values) else (sum(values) / len(values),) * channels
