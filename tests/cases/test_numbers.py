@@ -6,9 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tiny import draw
-from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from tiny import draw, resnet
+from unmask.cli.main import main
+from unmask.config import (
+    ClassifyConfig,
+    ClassifyRecipe,
+    DataConfig,
+    EncoderConfig,
+    MaskConfig,
+    OptimiserConfig,
+    PretrainConfig,
+    PretrainRecipe,
+)
+from unmask.data.file_names import natural_key
+from unmask.errors import UserError
 from unmask.runs.metrics import Row, read_metrics
+from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
 
 BASE = PretrainConfig(
@@ -39,3 +52,55 @@ def test_no_batch_of_one_meets_batchnorm(tmp_path: Path) -> None:
 def test_fewer_images_than_the_batch_still_train(tmp_path: Path, images: int) -> None:
     """A step an epoch; a single image too."""
     assert len(_run(tmp_path, images, 8)) == 2
+
+
+@pytest.mark.case("a batch of one image before a 1 x 1 BatchNorm ended in torch's traceback")
+@pytest.mark.parametrize(("batch_size", "images"), [(1, 8), (2, 7)])
+def test_one_image_has_no_variance(batch_size: int, images: int, tmp_path: Path) -> None:
+    """One line before the work: of 15 images in batches of two the last is alone."""
+    draw(tmp_path / "x" / "train" / "a", *(f"{i}.png" for i in range(images)), size=(16, 16))
+    draw(tmp_path / "x" / "train" / "b", *(f"{i + 100}.png" for i in range(8)), size=(16, 16))
+    draw(tmp_path / "x" / "test", "a/900.png", "b/901.png", size=(16, 16))
+    config = ClassifyConfig(
+        data=DataConfig(data=str(tmp_path / "x"), image_size=(16, 16)),
+        encoder=resnet(unstrided=1),
+        recipe=ClassifyRecipe(optimizer=OptimiserConfig(steps=2, batch_size=batch_size)),
+    )
+    with pytest.raises(UserError, match="no variance: give batch_size = 3 or more"):
+        scratch(config, tmp_path / "run", progress=False)
+
+
+@pytest.mark.case("numbers beyond all measure ended in tracebacks, or ran for ever")
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["--epochs", "inf"], "epochs = inf is out of range: allowed is (0, 1e+06]"),
+        (["--epochs", "nan"], "epochs = nan is out of range"),
+        (["--steps", "9" * 20], "steps = 99999999999999999999 is out of range: allowed is [1, 1e+09]"),
+        (["--image-size", "1000000000", "1000000000"], "image_size = 1000000000 is out of range"),
+        (["--channels", "-3"], "channels = -3 is out of range"),
+        (["--data", "{0..999999999}.tar"], "{0..999999999} stands for more than 1,000,000 shards"),
+        (["--data", "{0..9}{0..99999}{0..9}.tar"], "stands for more than 1,000,000 shards"),
+        (["--data", "/proc"], "/proc is a folder of the system"),
+        (["--encoder-options", '{"a":' * 20000], "expected a JSON object"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_numbers_beyond_measure(
+    flags: list[str], wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, and exit code 2, before anything is read."""
+    draw(tmp_path / "x", "0.png", size=(16, 16))
+    data = [] if "--data" in flags else ["--data", str(tmp_path / "x")]
+    with pytest.raises(SystemExit) as ended:
+        main(["pretrain", *data, "--encoder", "patchnet", "--out", str(tmp_path / "run"), *flags])
+    assert ended.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert wanted in line
+    assert len(line) < 600
+
+
+def test_names_with_long_numbers_are_in_order() -> None:
+    """As whole numbers, which Python itself reads up to 4,300 digits."""
+    names = ["a10", "a9", "a" + "9" * 5000, "a" + "1" + "0" * 5000, "a007", "a7"]
+    assert sorted(names, key=natural_key) == ["a007", "a7", "a9", "a10", names[2], names[3]]

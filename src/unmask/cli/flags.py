@@ -138,8 +138,9 @@ def parse_object(text: str) -> dict[str, Any] | None:
     """A JSON object from the command line; "none" for no object."""
     try:
         value = None if text.lower() == "none" else json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"expected a JSON object such as '{{\"name\": 1}}', found {text!r} ({error})") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        found = text if len(text) <= 200 else f"{text[:200]} …"
+        raise UserError(f"expected a JSON object such as '{{\"name\": 1}}', found {found!r} ({error})") from None
     if value is not None and not isinstance(value, dict):
         raise UserError(f"expected a JSON object such as '{{\"name\": 1}}', found {text!r}")
     return value

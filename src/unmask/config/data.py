@@ -73,7 +73,7 @@ class DataConfig:
         require_utf_8("data", self.data)
         if self.image_size is not None:
             for side in self.image_size:
-                require_at_least("image_size", side, 1)
+                require_between("image_size", side, 1, 16384)
         if self.channels is not None:
             require_at_least("channels", self.channels, 1)
         require_between("val_share", self.val_share, 0, 1, open_low=True, open_high=True)

@@ -57,10 +57,11 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         for name, passes in (("epochs", self.epochs), ("min_epochs", self.min_epochs)):
-            require(passes is None or passes > 0, name, passes, "a positive number")
+            if passes is not None:
+                require_between(name, passes, 0, 1e6, open_low=True)
         require_at_least("min_steps", self.min_steps, 0)
         if self.steps is not None:
-            require_at_least("steps", self.steps, 1)
+            require_between("steps", self.steps, 1, 1e9)
             if self.epochs is not None:
                 raise UserError(
                     f"epochs = {self.epochs:g} has no effect beside steps = {self.steps}: give one of them, and "
@@ -172,7 +173,7 @@ class ClassifyRecipe:
     """Evaluations on the validation images during training, the last at the end."""
 
     def __post_init__(self) -> None:
-        require_at_least("head_steps", self.head_steps, 0)
+        require_between("head_steps", self.head_steps, 0, 1e9)
         require_between("head_lr", self.head_lr, 0, 10, open_low=True)
         require_between("encoder_lr_scale", self.encoder_lr_scale, 0, 100)
         require_between("layer_decay", self.layer_decay, 0, 1, open_low=True)

@@ -1,14 +1,17 @@
 """Bringing a network to where it is trained: its device, the order of its kernels, its average, its shards."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unmask.distributed import fail_together
 from unmask.encoders.stages import evaluating
+from unmask.errors import UserError
 from unmask.training.engine import fast_layout
 from unmask.training.sharding import blocks_of, part, require_axes, shard
 
@@ -69,6 +72,36 @@ def average_of(network: nn.Module, momentum: float) -> AveragedModel | None:
 def warmed_up(momentum: float, updates: int) -> float:
     """The momentum of an average after so many updates: min(m, (1 + n) / (10 + n))."""
     return min(momentum, (1 + updates) / (10 + updates))
+
+
+def require_variance(network: nn.Module, forward: Callable[[], Tensor], smallest: int) -> None:
+    """Raise `UserError` where the smallest batch, a single image, leaves a BatchNorm one value per channel.
+
+    Args:
+        network: to be trained; in evaluation mode here.
+        forward: what the network gives for an input.
+        smallest: images of the smallest batch.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if smallest > 1 or not norms:
+        return
+    positions: list[int] = []
+
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        positions.append(math.prod(inputs[0].shape[2:]))
+
+    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
+    try:
+        with evaluating(network), torch.no_grad():
+            forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if 1 in positions:
+        raise UserError(
+            "batch_size: a batch of one image leaves a BatchNorm one value per channel, which has no variance: give "
+            "batch_size = 3 or more, or a larger image_size"
+        )
 
 
 def long_average(momentum: float, steps: int) -> list[str]:

@@ -28,7 +28,7 @@ from unmask.training.checkpoint import Checkpoint, CheckpointHeader, restore_sta
 from unmask.training.keeper import Keeper, due
 from unmask.training.optimizer import build_optimizer, parameter_groups, schedule, set_lr
 from unmask.training.order import training_batches
-from unmask.training.placement import freeze, long_average, place
+from unmask.training.placement import freeze, long_average, place, require_variance
 from unmask.training.plan import effective_lr, plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, placed_state, shard
 from unmask.training.stage import LOG_EVERY, Moment, Phase, Reached, Setup, TrainingStage
@@ -67,6 +67,7 @@ class TrainingRun(Generic[N]):
         self.setup, self.network, self.followers = setup, network, followers or {}
         with fail_together():
             self.plan = plan_steps(optimizer, images, self.engine.num_processes)
+            require_variance(network, forward, images % self.plan.batch_size or self.plan.batch_size)
         self._phase: Phase | None = None
         self._placed = place(self.engine, network, forward, momentum=optimizer.ema, sharded=setup.sharded)
         for follower in self.followers.values() if setup.sharded else ():

@@ -10,6 +10,8 @@ from unmask.errors import UserError
 
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Names that are taken for shards; the compressed ones to say what to do with them."""
+MOST = 1_000_000
+"""Shards that one name may stand for."""
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -29,6 +31,8 @@ def expand(data: str) -> list[Path]:
     names = [data]
     while any(map(BRACES.search, names)):
         names = [one for name in names for one in _expand_first(name)]
+        if len(names) > MOST:
+            raise UserError(f"data: {data} stands for more than {MOST:,} shards: name fewer at once")
     found = [one for name in names for one in (sorted(glob(name), key=natural_key) if has_magic(name) else [name])]
     files = list(dict.fromkeys(map(Path, found)))
     missing = [file for file in files if not file.is_file()]
@@ -58,7 +62,9 @@ def _expand_first(name: str) -> list[str]:
         return [name]
     first, dots, last = match[1].partition("..")
     parts = match[1].split(",")
-    if dots and first.isdigit() and last.isdigit():
+    if dots and first.isdecimal() and last.isdecimal():
+        if max(len(first), len(last)) > 18 or int(last) - int(first) >= MOST:
+            raise UserError(f"data: {{{match[1]}}} stands for more than {MOST:,} shards: name fewer at once")
         width = len(first) if first.startswith("0") or len(first) == len(last) else 0
         parts = [f"{i:0{width}}" for i in range(int(first), int(last) + 1)]
     return [name[: match.start()] + part + name[match.end() :] for part in parts]
