@@ -54,7 +54,7 @@ def cost_section(run: ComparisonRun, summary: Summary) -> Section:
     """A bar and a row for every arm."""
     costs = costs_of(run, summary)
     rows = [
-        (look(one.arm).title, str(one.trainings), *map(duration, (one.own, one.pretraining, one.tuning, one.total)))
+        (look(one.arm).title, str(one.trainings), *map(_time, (one.own, one.pretraining, one.tuning, one.total)))
         for one in costs
     ]
     columns = ("arm", "trainings", *(name for name, _ in _PARTS), "together")
@@ -93,6 +93,10 @@ def _seconds(pretrainings: Sequence[PretrainingRun], *, given: bool) -> float:
     folder = GIVEN_PRETRAININGS.pattern.partition("/")[0]
     own = [run.environment for run in pretrainings if (run.folder.parent.name == folder) == given]
     return sum(one.seconds for one in own if one is not None and one.seconds is not None)
+
+
+def _time(seconds: float) -> str:
+    return duration(seconds) if seconds else "–"
 
 
 def _unit(longest: float) -> tuple[float, str]:
