@@ -65,6 +65,13 @@ window.addEventListener("load", () => {
     clipped: all("h1, h2, h3, p, figure, .verdict").filter((element) => shown(element)
       && !element.classList.contains("skip")
       && element.getBoundingClientRect().right > window.innerWidth + 1).length,
+    spots: all(".scatter input").length,
+    seen: all(".scatter input").filter((spot) => {
+      spot.focus();
+      const seen = spot.nextElementSibling, box = seen.getBoundingClientRect();
+      return document.activeElement === spot && getComputedStyle(seen).opacity === "1"
+        && box.left >= 0 && box.right <= window.innerWidth && shown(seen.querySelector(".picture"));
+    }).length,
     cut: all("svg").map(outside).reduce((sum, count) => sum + count, 0),
   };
   window.parent.postMessage(JSON.stringify(found), "*");
@@ -89,8 +96,9 @@ def open_page(page: Path, folder: Path, width: int, *more: str) -> tuple[str, li
 
 def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
     """Numbers of a page in a frame of `width` pixels, folds open: the page's width, the smallest type, how many texts,
-    keyboard stops, stops reached, wide figures, figures that scroll, elements beyond the right edge (clipped), and
-    texts outside their figure (cut)."""
+    keyboard stops, stops reached, points of maps (spots), those that show their picture whole when the keyboard is on
+    them (seen), wide figures, figures that scroll, elements beyond the right edge (clipped), and texts outside their
+    figure (cut)."""
     text = page.read_text(encoding="utf-8").replace("</body>", _SCRIPT)
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     (folder / "measured.html").write_text(text, encoding="utf-8")

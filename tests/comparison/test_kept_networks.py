@@ -1,5 +1,6 @@
 """The networks of a comparison: the best of every arm stays, predicts what its trial scored, and is what users get."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from unmask.deploy.predict import predict
 from unmask.errors import UserError
 from unmask.runs.comparison_records import TrialResult
 from unmask.runs.files import write_json
+from unmask.runs.gallery import Gallery
 from unmask.runs.kept import choose_network
-from unmask.runs.layout import COMPARISON, NETWORKS, TRIALS, foreign_files
+from unmask.runs.layout import COMPARISON, GALLERY_FILE, LOGITS, NETWORKS, TRIALS, foreign_files
 from unmask.runs.read import read_record
 from unmask.runs.records import ClassScores, Scores
+from unmask.training.checkpoint import load_tensors
 
 CONFIG = CompareConfig(
     data=tiny.DATA,
@@ -55,6 +58,33 @@ def test_the_best_network_of_every_arm_stays(answer: Path) -> None:
         best.append(max(names, key=lambda name: trials[name].metrics["val"].accuracy))
     assert [file.stem for file in NETWORKS.found(answer)] == sorted(best)
     assert foreign_files(answer, COMPARISON) == []
+
+
+def test_the_gallery_is_of_its_trainings(answer: Path) -> None:
+    """Mistakes of the averaged predictions of every arm; the map is that of the network that predict would use."""
+    gallery = read_record(Gallery, answer / GALLERY_FILE)
+    labels = tiny.load_data(tiny.DATA, labels=True, progress=False).tests["test"].labels
+    assert [(one.arm, one.trainings, one.images) for one in gallery.mistakes] == [(arm, 2, 30) for arm in CONFIG.arms]
+    for one in gallery.mistakes:
+        files = [LOGITS.path(answer, f"{one.arm}-b3-d{draw}") for draw in range(2)]
+        mean = sum(load_tensors(file)[0]["test"].float().softmax(1) for file in files) / 2
+        assert one.wrong == int((mean.argmax(1) != labels).sum())
+    chosen = choose_network(answer)
+    assert gallery.map is not None
+    right = [one.image.truth == one.image.predicted for one in gallery.map.points]
+    assert np.mean(right) == pytest.approx(chosen.trial.metrics["test"].accuracy)
+    assert gallery.map.network.endswith("5 labels per class")
+
+
+def test_a_gallery_is_made_anew_after_a_trial(answer: Path, tmp_path: Path) -> None:
+    """And only then: a finished comparison that is opened again keeps it."""
+    folder = Path(shutil.copytree(answer, tmp_path / "copy"))
+    before = (folder / GALLERY_FILE).stat().st_mtime_ns
+    compare(CONFIG, folder, resume=True, progress=False)
+    assert (folder / GALLERY_FILE).stat().st_mtime_ns == before
+    TRIALS.found(folder)[0].unlink()
+    compare(CONFIG, folder, resume=True, progress=False)
+    assert (folder / GALLERY_FILE).stat().st_mtime_ns > before
 
 
 @pytest.mark.parametrize("arm", CONFIG.arms)

@@ -1,7 +1,7 @@
 """Synthetic run folders for the tests of the page, as fixtures that write one. All numbers are made up."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +33,8 @@ from unmask.report.blocks import Photograph, Plate, Section
 from unmask.runs.comparison_records import TrialResult
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
-from unmask.runs.layout import ENVIRONMENT_FILE, RESULT_FILE, SUMMARY_FILE, TRIALS
+from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Point, Sheet, Shown
+from unmask.runs.layout import ENVIRONMENT_FILE, GALLERY_FILE, RESULT_FILE, SHEETS, SUMMARY_FILE, TRIALS
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.read import write_config
 from unmask.runs.records import ClassificationResult, ClassScores, Scores
@@ -71,6 +72,12 @@ def pretraining_folder() -> Writer:
 def classification_folder() -> Writer:
     """`write_classification`."""
     return write_classification
+
+
+@pytest.fixture(scope="session")
+def gallery_of() -> Writer:
+    """`write_gallery`."""
+    return write_gallery
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +156,43 @@ def write_comparison(
         ensembles = {(arm, budget, "multi"): 0.95 for arm in ("mrp", "scratch_same") for budget in budgets}
         notes = ["12 labeled validation images were used"]
         write_json(folder / SUMMARY_FILE, summarize(config, scores, ensembles=ensembles, notes=notes))
+        write_gallery(folder, ARMS)
+    return folder
+
+
+def write_gallery(folder: Path, arms: Sequence[str] = ("",), points: int = 60) -> Path:
+    """A gallery of made-up images in a run folder: eight mistakes of every arm, a map, the neighbors of two images."""
+    rng = np.random.default_rng(3)
+    sheets = {"mistakes": Sheet(columns=3, count=8, width=16, height=16)}
+    sheets["map"] = Sheet(columns=8, count=points, width=8, height=8)
+    (folder / "gallery").mkdir(parents=True, exist_ok=True)
+    for name, sheet in sheets.items():
+        shape = (sheet.rows * sheet.height, sheet.columns * sheet.width, 3)
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(SHEETS.path(folder, name))
+    images = [
+        Shown(name=f"{CLASSES[i % 5]}/{i}.png", truth=i % 5, predicted=(i + (i % 7 == 0)) % 5) for i in range(points)
+    ]
+    worst = tuple(
+        Mistake(picture=i, image=replace(images[7 * i], name=f"<i>{i}</i>.png"), probability=0.99 - i / 100)
+        for i in range(8)
+    )
+    gallery = Gallery(
+        split="multi",
+        classes=tuple(CLASSES),
+        channels=3,
+        mistakes=tuple(Mistakes(arm=arm, trainings=4, wrong=12, images=200, worst=worst) for arm in arms),
+        mistake_sheet=sheets["mistakes"],
+        map=FeatureMap(
+            network="",
+            method="t-SNE",
+            neighbors=10,
+            trustworthiness=0.93,
+            points=tuple(Point(x=float(rng.random()), y=float(rng.random()), image=one) for one in images),
+            neighborhoods=tuple(Neighborhood(of=i, nearest=(5, 6, 10), similarity=(0.9, 0.8, 0.7)) for i in range(2)),
+        ),
+        map_sheet=sheets["map"],
+    )
+    write_json(folder / GALLERY_FILE, gallery)
     return folder
 
 
@@ -220,7 +264,7 @@ def write_classification(folder: Path, *, accuracy: float = 0.8, init: str | Non
         notes=(),
     )
     write_json(folder / RESULT_FILE, result)
-    return folder
+    return write_gallery(folder)
 
 
 def write_audit_folder(folder: Path) -> Path:

@@ -52,6 +52,14 @@ def test_every_stop_is_reached_by_keyboard(page: Path, tmp_path: Path) -> None:
     assert found["reached"] == found["stops"]
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_points_of_a_map_show_their_picture(page: Path, tmp_path: Path, width: int) -> None:
+    """When the keyboard is on them, whole, whatever side of the map they are on."""
+    found = measure(page, tmp_path, width)
+    assert found["spots"] == 120
+    assert found["seen"] == found["spots"]
+
+
 def test_no_console_message_and_no_request(page: Path, tmp_path: Path) -> None:
     """The page is there, in many colors, and asks for nothing."""
     said, asked = open_page(page, tmp_path, 1280)

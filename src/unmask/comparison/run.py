@@ -13,6 +13,7 @@ from unmask.audit.run import audit_draws
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.forecast import Forecast, forecast
+from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
@@ -81,6 +82,7 @@ def compare(
             work, choice, notes = _fill(work, jobs, of_runs, progress)
             summary = build_summary(work.config, out, data, choice, notes)
             write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
+            show_work(work, summary)
     write_report([out])
     return out
 

@@ -1,4 +1,4 @@
-"""What a page is made of: figures with captions, tables, and folded lists of settings."""
+"""What a page is made of: figures with captions, tables, folded lists of settings, and single images."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from unmask.errors import UserError
+from unmask.runs.gallery import Sheet
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,94 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """A sheet of pictures, which becomes one data URI when the page is rendered."""
+
+    path: Path
+    sheet: Sheet
+
+    def place(self, index: int) -> str:
+        """Where a picture lies, as CSS has it: its column and row in per cent of the way to the last ones."""
+        row, column = divmod(index, self.sheet.columns)
+        across, down = (
+            100 * at / max(last, 1) for at, last in ((column, self.sheet.columns - 1), (row, self.sheet.rows - 1))
+        )
+        return f"{across:.4g}% {down:.4g}%"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture with a few words."""
+
+    picture: int
+    """Which one of the sheet."""
+    alt: str
+    lines: Sequence[str]
+    mark: str = ""
+    """"asked" for the image that others are compared with, else "right", "wrong" or nothing."""
+
+
+@dataclass(frozen=True)
+class Album:
+    """Cards under a title; folded away unless `shown`."""
+
+    title: str
+    cards: Sequence[Card]
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the points of a class look, and its entry in the legend."""
+
+    name: str
+    color: str
+    shape: str
+    """dot, square or diamond."""
+
+
+@dataclass(frozen=True)
+class MapPoint:
+    """A point that shows its picture and a text while it is pointed at or has the keyboard."""
+
+    x: float
+    """From 0 at the left to 1 at the right."""
+    y: float
+    """From 0 at the top to 1 at the bottom."""
+    picture: int
+    look: Look
+    text: str
+    wrong: bool
+
+
+@dataclass(frozen=True)
+class PointMap:
+    """Images in the plane."""
+
+    points: Sequence[MapPoint]
+    looks: Sequence[Look]
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Showcase:
+    """A titled part of a run's page whose pictures are all of one sheet."""
+
+    title: str
+    intro: str
+    pictures: Pictures
+    albums: Sequence[Album] = ()
+    map: PointMap | None = None
+    """Stands before the albums."""
+    about: str = ""
+    """Of the albums, after a map."""
+    folds: Sequence[Fold] = ()
+    small: bool = False
+    """Small cards, many beside each other."""
+
+
+@dataclass(frozen=True)
 class Ruling:
     """One verdict: its word, the difference with its interval, and the whole sentence."""
 
@@ -115,7 +204,7 @@ class Story:
     kind: str
     subtitle: str
     headline: str
-    sections: Sequence[Section]
+    sections: Sequence[Section | Showcase]
     verdict: str = ""
     tally: str = ""
     board: Board | None = None

@@ -54,7 +54,7 @@ def confusion_map(counts: NDArray[np.float64], classes: Sequence[str]) -> Figure
         axes.set_ylabel("true")
         for i, j in np.argwhere(counts > 0) if k <= 12 else ():
             color = "#000000" if shares[i, j] > 0.55 else "#ffffff"
-            text = f"{counts[i, j]:.0f}" if k > 6 else f"{counts[i, j]:.3g}"
+            text = f"{counts[i, j]:.0f}" if k > 6 else f"{counts[i, j]:.1f}".removesuffix(".0")
             axes.text(j, i, text, ha="center", va="center", color=color, fontsize=10)
     return figure
 

@@ -1,9 +1,10 @@
 """The story of one fine-tuning or one training from scratch."""
 
 from unmask.inference.verdict import describe_split
-from unmask.report.blocks import Fold, Plate, Section, Story, Table
+from unmask.report.blocks import Fold, Plate, Section, Showcase, Story, Table
 from unmask.report.confusions import Confusion
 from unmask.report.curves import monitor, one_after_the_other, series, training_loss
+from unmask.report.galleries import showcases
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, percent
 from unmask.runs.contents import ClassificationRun
@@ -13,9 +14,10 @@ from unmask.wording import plural
 
 def classification_story(run: ClassificationRun) -> Story:
     """Scores, classes and confusions, training curves."""
-    sections = [
+    sections: list[Section | Showcase] = [
         _scores(run),
         _confusions(run),
+        *showcases(run.gallery, run.folder),
         _training(run),
         notes_section(run, after=run.result.notes if run.result is not None else ()),
         settings_section(run),

@@ -7,11 +7,12 @@ from itertools import product
 from unmask.config import JUDGED
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
-from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Story, Swatch, Table
+from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Showcase, Story, Swatch, Table
 from unmask.report.confusions import confusion_section
 from unmask.report.costs import cost_section
 from unmask.report.curves import finetuning, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
+from unmask.report.galleries import showcases
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
@@ -30,13 +31,14 @@ def comparison_story(run: ComparisonRun) -> Story:
     summary = run.summary or summarize_so_far(run.config, run.trials)
     verdicts = summary.verdicts
     headline = verdicts[0].sentence if verdicts else f"No verdict yet: {summary.notes[-1]}"
-    sections = [
+    sections: list[Section | Showcase] = [
         _efficiency(summary),
         _arms(summary),
         _differences(summary),
-        reconstruction_section(run.pretrainings),
         class_section(run, summary),
         confusion_section(run, summary),
+        *showcases(run.gallery, run.folder),
+        reconstruction_section(run.pretrainings),
         _training(run, summary),
         training_section(run.pretrainings),
         _ensembles(summary),

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from unmask.data.file_names import one_line
 from unmask.errors import UserError
-from unmask.report.blocks import Photograph, Plate, Section, Story
+from unmask.report.blocks import Photograph, Pictures, Plate, Section, Showcase, Story
 from unmask.report.csv_link import board_table, csv_name, csv_uri
-from unmask.report.png import data_uri, png_width, to_png
+from unmask.report.png import data_uri, jpeg_uri, png_width, to_png
 from unmask.report.svg import inline_svg, svg_width, to_svg
 from unmask.wording import plural
 
@@ -43,6 +43,8 @@ def render_template(name: str, **values: Any) -> str:
     )
     environment.filters |= {"plate": draw_plate, "photograph": draw_photograph, "plural": plural}
     environment.filters |= {"csv_uri": csv_uri, "csv_name": csv_name, "board_table": board_table}
+    environment.filters["sheet"] = draw_sheet
+    environment.tests["showcase"] = lambda part: isinstance(part, Showcase)
     return environment.get_template(name).render(**values)
 
 
@@ -66,6 +68,13 @@ def draw_photograph(photograph: Photograph) -> Drawn:
     with _named(figure):
         png = _content(figure)
         return Drawn(Markup(data_uri(png)), png_width(png))
+
+
+def draw_sheet(pictures: Pictures) -> Markup:
+    """A sheet of pictures as a data URI."""
+    sheet = pictures.sheet
+    with _named(pictures.path):
+        return Markup(jpeg_uri(_content(pictures.path), (sheet.columns * sheet.width, sheet.rows * sheet.height)))
 
 
 def _content(path: Path) -> bytes:

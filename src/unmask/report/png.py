@@ -1,10 +1,10 @@
-"""Figures and image files as PNG, and as data URIs that a page can hold."""
+"""Figures as PNG, and image files as data URIs that a page can hold."""
 
 import base64
 import io
 
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from unmask.errors import UserError
 
@@ -42,3 +42,19 @@ def data_uri(png: bytes) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def jpeg_uri(jpeg: bytes, size: tuple[int, int]) -> str:
+    """A JPEG file of this width and height as a data URI.
+
+    Raises:
+        UserError: it is not JPEG, or of another size.
+    """
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+            found = image.size
+    except UnidentifiedImageError:
+        raise UserError("not a JPEG image") from None
+    if found != size:
+        raise UserError(f"is {found[0]} x {found[1]} pixels, its pictures need {size[0]} x {size[1]}")
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

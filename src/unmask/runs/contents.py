@@ -7,8 +7,10 @@ from pathlib import Path
 from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.errors import UserError
 from unmask.runs.comparison_records import Summary, TrialResult, TuningResult
+from unmask.runs.gallery import Gallery
 from unmask.runs.layout import (
     AUDIT_PAGE,
+    GALLERY_FILE,
     GIVEN_PRETRAININGS,
     PICTURES,
     PRETRAININGS,
@@ -54,6 +56,8 @@ class ClassificationRun(RunContents):
     metrics: list[Row]
     result: ClassificationResult | None
     """None where it is not finished."""
+    gallery: Gallery | None
+    """None where there is none yet, or no test image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class ComparisonRun(RunContents):
     tuning: list[TuningResult]
     summary: Summary | None
     """None where it is not finished."""
+    gallery: Gallery | None
+    """The same."""
     pretrainings: list[PretrainingRun]
     """Its own, and those it was given as folders."""
 
@@ -100,6 +106,7 @@ def read_run(folder: Path) -> Run:
             trials=[read_record(TrialResult, file) for file in TRIALS.found(folder)],
             tuning=[read_record(TuningResult, file) for file in TUNING.found(folder)],
             summary=read_optional(Summary, folder / SUMMARY_FILE),
+            gallery=read_optional(Gallery, folder / GALLERY_FILE),
             pretrainings=_pretrainings(folder, config),
         )
     metrics = read_metrics(folder)
@@ -110,7 +117,13 @@ def read_run(folder: Path) -> Run:
         )
     result = read_optional(ClassificationResult, folder / RESULT_FILE)
     return ClassificationRun(
-        folder=folder, name=name, environment=environment, config=config, metrics=metrics, result=result
+        folder=folder,
+        name=name,
+        environment=environment,
+        config=config,
+        metrics=metrics,
+        result=result,
+        gallery=read_optional(Gallery, folder / GALLERY_FILE),
     )
 
 

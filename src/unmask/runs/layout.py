@@ -48,6 +48,9 @@ class Files:
         return sorted(run.glob(self.pattern))
 
 
+GALLERY_FILE = "gallery.json"
+"""What a classifier gets wrong, and how images lie to each other in its features."""
+
 CHECKPOINTS = Files("checkpoints/step_*.safetensors")
 PICTURES = Files("pictures/step_*.png")
 PRETRAININGS, GIVEN_PRETRAININGS = Files("pretrain/seed_*"), Files("pretrain_given/seed_*")
@@ -57,6 +60,8 @@ NETWORKS = Files("networks/*.safetensors")
 PREDICTED = ".predicted"
 """What stands after the name of a split in the logits' file for the classes that its images were taken for."""
 TUNING, TUNING_PREDICTIONS = Files("tuning/*.json"), Files("tuning/*.safetensors")
+SHEETS = Files("gallery/*.jpg")
+"""The pictures of a gallery."""
 
 
 Config = PretrainConfig | ClassifyConfig | CompareConfig | AuditRun
@@ -82,7 +87,8 @@ class RunKind:
 _TRAINING = (CONFIG_FILE, ENVIRONMENT_FILE, METRICS_FILE, ENCODER_FILE, CHECKPOINTS.pattern)
 _ON_DEMAND = (REPORT_FILE, f"{TRACKERS}/*")
 PRETRAINING = RunKind("pretraining", PretrainConfig, _TRAINING, (PICTURES.pattern, *_ON_DEMAND))
-FINETUNING = RunKind("fine-tuning", ClassifyConfig, (*_TRAINING, RESULT_FILE), _ON_DEMAND)
+_SHOWN = (GALLERY_FILE, SHEETS.pattern)
+FINETUNING = RunKind("fine-tuning", ClassifyConfig, (*_TRAINING, RESULT_FILE), (*_SHOWN, *_ON_DEMAND))
 SCRATCH = RunKind("training from scratch", ClassifyConfig, FINETUNING.files, FINETUNING.optional)
 AUDIT = RunKind("audit", AuditRun, (CONFIG_FILE, ENVIRONMENT_FILE, AUDIT_FILE, AUDIT_PAGE), (f"{AUDIT_PICTURES}/*",))
 COMPARISON = RunKind(
@@ -90,12 +96,8 @@ COMPARISON = RunKind(
     CompareConfig,
     (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, LOGITS.pattern),
     (
-        *(
-            NETWORKS.pattern,
-            TUNING.pattern,
-            TUNING_PREDICTIONS.pattern,
-            *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
-        ),
+        *(NETWORKS.pattern, TUNING.pattern, TUNING_PREDICTIONS.pattern, *_SHOWN),
+        *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),
 )

@@ -15,6 +15,7 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.early_checks import check_encoder, check_start
+from unmask.stages.gallery import MappedNetwork, Predictions, write_gallery
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
 from unmask.training.checkpoint import is_whole
@@ -107,9 +108,13 @@ def _describe(opened: OpenRun[ClassifyConfig], notes: list[str]) -> None:
 
 
 def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str, Tensor]) -> None:
-    """The weights, and then result.json: it means "finished"."""
-    data = opened.data
-    save_weights(opened.out / ENCODER_FILE, state, Card(opened.config.encoder, outcome.format, data.classes))
+    """The weights, what they do in pictures, and then result.json: it means "finished"."""
+    data, weights = opened.data, opened.out / ENCODER_FILE
+    save_weights(weights, state, Card(opened.config.encoder, outcome.format, data.classes))
+    for split in list(data.tests)[:1]:
+        found = [("", Predictions(outcome.logits[split].softmax(dim=1)))]
+        network, seed = MappedNetwork(weights), opened.config.seed
+        write_gallery(opened.out, data, split, predictions=found, network=network, seed=seed)
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,

@@ -12,10 +12,14 @@ from unmask.runs.files import atomic_path
 
 
 def to_display(images: Tensor, normalized: ImageFormat) -> Tensor:
-    """Undo a format's normalization; [B, C, H, W] → [B, 3, H, W] in [0, 1]. Other channel counts show the first."""
+    """Undo a format's normalization; [B, C, H, W] → [B, 3, H, W] in [0, 1]."""
     mean, std = normalized.statistics()
-    pixels = (images.detach().float().cpu() * std + mean).clamp(0, 1)
-    return pixels if pixels.shape[1] == 3 else pixels[:, :1].expand(-1, 3, -1, -1)
+    return to_color((images.detach().float().cpu() * std + mean).clamp(0, 1))
+
+
+def to_color(images: Tensor) -> Tensor:
+    """[B, C, H, W] → [B, 3, H, W]; of other channel counts than 3 the first is shown, in gray."""
+    return images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
 
 
 def save_picture(path: Path, rows: list[Tensor], *, least_side: int = 96) -> None:

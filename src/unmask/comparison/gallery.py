@@ -1,0 +1,55 @@
+"""What the arms of a comparison get wrong, and how images lie in the features of the network that is best."""
+
+from pathlib import Path
+
+import torch
+
+from unmask.comparison.plan import TrialKey, all_trials
+from unmask.comparison.tasks import Work
+from unmask.config import ARMS
+from unmask.errors import UserError
+from unmask.runs.comparison_records import Summary
+from unmask.runs.kept import choose_network
+from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, LOGITS, TRIALS
+from unmask.stages.gallery import MappedNetwork, Predictions, write_gallery
+from unmask.training.checkpoint import load_tensors
+from unmask.wording import plural
+
+
+def show_work(work: Work, summary: Summary) -> None:
+    """Write the gallery of a finished comparison, unless there is one that is newer than every trial."""
+    split = summary.settings.primary_split
+    if split not in work.data.tests or not _is_due(work.out):
+        return
+    groups: dict[str, list[TrialKey]] = {}
+    for key in all_trials(work.config):
+        if key.budget == summary.settings.primary_budget:
+            groups.setdefault(key.arm, []).append(key)
+    predictions = ((arm, _mean_prediction(work.out, keys, split)) for arm, keys in groups.items())
+    network, seed = _network(work), work.config.seed
+    write_gallery(work.out, work.data, split, predictions=predictions, network=network, seed=seed)
+
+
+def _is_due(out: Path) -> bool:
+    gallery = out / GALLERY_FILE
+    return not gallery.exists() or any(file.stat().st_mtime > gallery.stat().st_mtime for file in TRIALS.found(out))
+
+
+def _mean_prediction(out: Path, keys: list[TrialKey], split: str) -> Predictions:
+    """The mean of the probabilities of an arm's trainings."""
+    total = torch.zeros(())
+    for key in keys:
+        total = total + load_tensors(LOGITS.path(out, key.name))[0][split].float().softmax(dim=1)
+    return Predictions(total / len(keys), len(keys))
+
+
+def _network(work: Work) -> MappedNetwork | None:
+    """The network that `predict` would use; where none is kept, the encoder of a pretraining."""
+    try:
+        kept = choose_network(work.out)
+    except UserError:
+        encoders = [run / ENCODER_FILE for runs in work.encoders.values() for run in runs]
+        found = next((file for file in encoders if file.exists()), None)
+        return None if found is None else MappedNetwork(found, "the pretrained encoder, before it saw any label")
+    name = f"{ARMS[kept.trial.arm].title}, {plural(kept.trial.budget, 'label')} per class"
+    return MappedNetwork(kept.file, name)

@@ -1,0 +1,139 @@
+"""What gallery.json holds, as parts of a page: the surest mistakes, a map of the features, nearest neighbors."""
+
+from collections import Counter
+from pathlib import Path
+
+from unmask.inference.verdict import describe_split
+from unmask.report.blocks import Album, Card, Fold, Look, MapPoint, Pictures, PointMap, Showcase, Table
+from unmask.report.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION, look
+from unmask.report.words import percent
+from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Shown
+from unmask.runs.layout import SHEETS
+from unmask.wording import plural
+
+_COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#a08000")
+_LOOKS = [(color, shape) for shape in ("dot", "square", "diamond") for color in _COLORS]
+_OTHERS = Look("other classes", GRAY, "dot")
+_LONGEST = 40
+
+
+def showcases(gallery: Gallery | None, folder: Path) -> list[Showcase]:
+    """The parts that a gallery in a run folder gives; none without it."""
+    if gallery is None:
+        return []
+    return [*_mistakes(gallery, folder), *_map(gallery, folder)]
+
+
+def _mistakes(gallery: Gallery, folder: Path) -> list[Showcase]:
+    if gallery.mistake_sheet is None:
+        return []
+    albums, rows = [], []
+    for position, one in enumerate(gallery.mistakes):
+        cards = [_mistaken(gallery, mistake) for mistake in one.worst]
+        albums.append(Album(_arm(one), cards, shown=position == 0))
+        rows += [_row(gallery, one, mistake) for mistake in one.worst]
+    intro = (
+        f"The wrong predictions on {describe_split(gallery.split)} that were surest of themselves, by the mean of the "
+        "probabilities of an arm's trainings. Look here first for wrong labels, and for images that nobody could tell."
+        f"{_channel(gallery)}"
+    )
+    table = Table("The surest mistakes", ("image", "true class", "taken for", "probability, %", "arm"), rows)
+    pictures = Pictures(SHEETS.path(folder, "mistakes"), gallery.mistake_sheet)
+    return [Showcase("The surest mistakes", intro, pictures, albums, folds=[Fold("The same as a table", [table])])]
+
+
+def _arm(one: Mistakes) -> str:
+    """Whose mistakes, and how many there are."""
+    whose = f"{look(one.arm).title}, {plural(one.trainings, 'training')}: " if one.arm else ""
+    return f"{whose}{one.wrong} of {plural(one.images, 'image')} wrong"
+
+
+def _mistaken(gallery: Gallery, mistake: Mistake) -> Card:
+    image = mistake.image
+    truth, taken = _class(gallery, image.truth), _class(gallery, image.predicted)
+    lines = [f"{truth}, taken for {taken}", f"{percent(mistake.probability)} % sure", _short(image.name)]
+    return Card(mistake.picture, f"{truth}: {_short(image.name)}", lines)
+
+
+def _row(gallery: Gallery, one: Mistakes, mistake: Mistake) -> tuple[str, ...]:
+    image, whose = mistake.image, look(one.arm).title if one.arm else "–"
+    classes = _class(gallery, image.truth), _class(gallery, image.predicted)
+    return (image.name, *classes, percent(mistake.probability), whose)
+
+
+def _map(gallery: Gallery, folder: Path) -> list[Showcase]:
+    found = gallery.map
+    if found is None or gallery.map_sheet is None:
+        return []
+    intro = (
+        f"{len(found.points)} of the {describe_split(gallery.split)}. Images whose features are alike lie near each "
+        f"other. Network: {found.network or 'that of this run'}. Point at an image to see it, or go to the map with "
+        f"Tab and on with the arrow keys. A ring marks a wrong prediction.{_channel(gallery)}"
+    )
+    pictures = Pictures(SHEETS.path(folder, "map"), gallery.map_sheet)
+    about = (
+        "Nearest neighbors: for a few images (framed) those on the map whose features are most like theirs. The number "
+        "is the cosine of the angle between the features of both."
+    )
+    albums = [_neighbors(gallery, found, one) for one in found.neighborhoods]
+    drawn, title = _points(gallery, found), "Images as the network sees them"
+    return [Showcase(title, intro, pictures, albums, map=drawn, about=about, small=True)]
+
+
+def _points(gallery: Gallery, found: FeatureMap) -> PointMap:
+    """The most frequent classes have looks of their own."""
+    counts = Counter(point.image.truth for point in found.points)
+    frequent = sorted(counts, key=lambda label: (-counts[label], label))[: len(_LOOKS)]
+    looks = {label: Look(gallery.classes[label], *_LOOKS[i]) for i, label in enumerate(sorted(frequent))}
+    points = [
+        MapPoint(
+            x=point.x,
+            y=point.y,
+            picture=picture,
+            look=looks.get(point.image.truth, _OTHERS),
+            text=_spoken(gallery, point.image),
+            wrong=point.image.predicted not in (None, point.image.truth),
+        )
+        for picture, point in enumerate(found.points)
+    ]
+    points.sort(key=lambda point: (point.look.name, point.x))
+    trust = (
+        f"Trustworthiness {found.trustworthiness:.2f}: 1 if the {found.neighbors} nearest images on the map are the "
+        "nearest in the features too, about 0.5 by chance."
+    )
+    alt = f"Map of {plural(len(points), 'image')} of {plural(len(counts), 'class', 'classes')}. {trust}"
+    caption = f"Drawn by {found.method}. {trust} Distances between far points say little."
+    return PointMap(points, [*looks.values(), *([_OTHERS] if len(counts) > len(looks) else [])], alt, caption)
+
+
+def _neighbors(gallery: Gallery, found: FeatureMap, one: Neighborhood) -> Album:
+    asked = found.points[one.of].image
+    cards = [Card(one.of, _spoken(gallery, asked), [_class(gallery, asked.truth)], "asked")]
+    for near, similarity in zip(one.nearest, one.similarity, strict=True):
+        image = found.points[near].image
+        right = image.truth == asked.truth
+        lines = [f"{'✓' if right else '✗'} {_class(gallery, image.truth)}", f"{similarity:.2f}"]
+        cards.append(Card(near, _spoken(gallery, image), lines, "right" if right else "wrong"))
+    same = sum(found.points[near].image.truth == asked.truth for near in one.nearest)
+    title = f"{_class(gallery, asked.truth)}, {_short(asked.name)}: {same} of {len(one.nearest)} neighbors of its class"
+    return Album(title, cards)
+
+
+def _spoken(gallery: Gallery, image: Shown) -> str:
+    """Class, prediction and name of an image."""
+    wrong = image.predicted not in (None, image.truth)
+    taken = f", taken for {_class(gallery, image.predicted)}" if wrong else ""
+    return f"{_class(gallery, image.truth)}{taken}: {_short(image.name)}"
+
+
+def _class(gallery: Gallery, label: int | None) -> str:
+    return "–" if label is None else gallery.classes[label]
+
+
+def _short(name: str) -> str:
+    """The end of a long name, which tells more than its beginning."""
+    return name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
+
+
+def _channel(gallery: Gallery) -> str:
+    return "" if gallery.channels in (1, 3) else f" Pictures show the first of {gallery.channels} channels, in gray."

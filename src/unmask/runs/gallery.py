@@ -1,0 +1,141 @@
+"""gallery.json: the images that a classifier gets wrong, and how images lie to each other in a network's features."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """Pictures of one size in the rows of one JPEG file, so many beside each other; the last row may be short."""
+
+    columns: int
+    count: int
+    width: int
+    """Of one picture, in pixels."""
+    height: int
+
+    def __post_init__(self) -> None:
+        if min(self.columns, self.count, self.width, self.height) < 1:
+            raise UserError(f"a sheet of {self.count} pictures in {self.columns} columns: expected one or more")
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return -(-self.count // self.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """An image of the test set."""
+
+    name: str
+    truth: int
+    """Index of its class."""
+    predicted: int | None
+    """Index of the class it was taken for; None by a network without a head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A wrong prediction."""
+
+    picture: int
+    """Which one of the sheet of mistakes."""
+    image: Shown
+    probability: float
+    """Of the class it was taken for; of several trainings the mean of the probabilities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistakes:
+    """The most confident wrong predictions of an arm, surest first."""
+
+    arm: str
+    """Empty for a single training."""
+    trainings: int
+    """Whose probabilities were averaged."""
+    wrong: int
+    """Images that the mean predicts wrongly."""
+    images: int
+    """All that were looked at."""
+    worst: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """An image on the map; its picture has the same index in the sheet of the map."""
+
+    x: float
+    """From 0 at the left to 1 at the right."""
+    y: float
+    """From 0 at the top to 1 at the bottom."""
+    image: Shown
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
+            raise UserError(f"x, y = {self.x}, {self.y}: expected 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighborhood:
+    """The images whose features are most like those of one, nearest first; points of the map."""
+
+    of: int
+    nearest: tuple[int, ...]
+    similarity: tuple[float, ...]
+    """Cosine of the angle between the features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMap:
+    """Images in the plane, near each other where their features are."""
+
+    network: str
+    """Whose features, in words; an arm, or empty for a single training."""
+    method: str
+    neighbors: int
+    """As many nearest images as the trustworthiness is about."""
+    trustworthiness: float
+    """1 where all neighbors on the map are neighbors in the features (Venna and Kaski 2001)."""
+    points: tuple[Point, ...]
+    neighborhoods: tuple[Neighborhood, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """All of it, on one test set."""
+
+    split: str
+    classes: tuple[str, ...]
+    channels: int
+    """Of the images; of two or more than three the pictures show the first."""
+    mistakes: tuple[Mistakes, ...]
+    mistake_sheet: Sheet | None
+    """None where there is no mistake."""
+    map: FeatureMap | None
+    """None where there is no network, or too few images."""
+    map_sheet: Sheet | None
+
+    def __post_init__(self) -> None:
+        """What counts classes, pictures and points must count some that are there."""
+        worst = [one for arm in self.mistakes for one in arm.worst]
+        points = () if self.map is None else self.map.points
+        shown = [*(one.image for one in worst), *(one.image for one in points)]
+        _require_within("truth", [one.truth for one in shown], len(self.classes))
+        _require_within("predicted", [one.predicted or 0 for one in shown], len(self.classes))
+        _require_within("picture", [one.picture for one in worst], _count(self.mistake_sheet))
+        _require_within("points", range(len(points)), _count(self.map_sheet))
+        near = () if self.map is None else self.map.neighborhoods
+        _require_within("neighborhoods", [i for one in near for i in (one.of, *one.nearest)], len(points))
+
+
+def _count(sheet: Sheet | None) -> int:
+    return 0 if sheet is None else sheet.count
+
+
+def _require_within(field: str, numbers: Iterable[int], count: int) -> None:
+    for number in numbers:
+        if not 0 <= number < count:
+            raise UserError(f"{field} = {number}: expected less than {count}, from 0")

@@ -1,0 +1,161 @@
+"""What a reader wants to see of a classifier's work: its surest mistakes, a map of its features, nearest neighbors."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unmask.data.imageset import ImageSet
+from unmask.data.load import Dataset
+from unmask.data.subsets import spread_over_classes
+from unmask.encoders.stages import evaluating
+from unmask.evaluate.feature_map import map_features, nearest_images
+from unmask.evaluate.mistakes import surest_mistakes
+from unmask.forward import map_images
+from unmask.runs.files import write_json
+from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Point, Sheet, Shown
+from unmask.runs.layout import GALLERY_FILE, SHEETS
+from unmask.stages.contact_sheet import write_sheet
+from unmask.training.engine import build_engine
+from unmask.weights.network import load_model
+from unmask.wording import printable
+
+MAPPED = 1000
+"""Most images on a map: the time for it, and the size of the page, are bounded."""
+_WORST, _QUERIES, _NEAREST = 8, 8, 6
+_MISTAKE_SIDE, _MAP_SIDE = 128, 64
+MISTAKE_BYTES, MAP_BYTES = 500_000, 700_000
+"""Of the two files of pictures."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one training, or several of an arm in the mean, predict for every image of a test set."""
+
+    probabilities: Tensor
+    """[N, K]; NaN where an image could not be read."""
+    trainings: int = 1
+
+
+@dataclass(frozen=True)
+class MappedNetwork:
+    """A network on disk whose features are to be seen."""
+
+    file: Path
+    name: str = ""
+    """In words; empty for a single training."""
+
+
+def write_gallery(
+    out: Path,
+    data: Dataset,
+    split: str,
+    *,
+    predictions: Iterable[tuple[str, Predictions]],
+    network: MappedNetwork | None,
+    seed: int,
+) -> None:
+    """Write gallery.json and the pictures beside it.
+
+    Args:
+        out: the run folder.
+        data: the data set.
+        split: the test set to look at.
+        predictions: each with its arm; "" for a single training.
+        network: whose features are mapped, if any.
+        seed: of the map.
+    """
+    images = data.tests[split]
+    mistakes, mistake_sheet = _mistakes(out, images, predictions)
+    found = None if network is None else _map(out, data, split, network, seed)
+    gallery = Gallery(
+        split=split,
+        classes=data.classes,
+        channels=data.format.channels,
+        mistakes=mistakes,
+        mistake_sheet=mistake_sheet,
+        map=None if found is None else found[0],
+        map_sheet=None if found is None else found[1],
+    )
+    write_json(out / GALLERY_FILE, gallery)
+
+
+def _mistakes(
+    out: Path, images: ImageSet, predictions: Iterable[tuple[str, Predictions]]
+) -> tuple[tuple[Mistakes, ...], Sheet | None]:
+    """The surest mistakes of every arm, and the sheet of their pictures, each image once."""
+    place: dict[int, int] = {}
+    rows = []
+    for arm, one in predictions:
+        order, wrong = surest_mistakes(one.probabilities, images.labels, _WORST)
+        sure, predicted = one.probabilities[order].max(dim=1)
+        worst = tuple(
+            Mistake(
+                picture=place.setdefault(index, len(place)),
+                image=_shown(images, index, taken),
+                probability=round(probability, 4),
+            )
+            for index, taken, probability in zip(order.tolist(), predicted.tolist(), sure.tolist(), strict=True)
+        )
+        looked_at = int((~one.probabilities.isnan().any(dim=1)).sum())
+        rows.append(Mistakes(arm=arm, trainings=one.trainings, wrong=wrong, images=looked_at, worst=worst))
+    if not place:
+        return tuple(rows), None
+    shown, path = torch.tensor(list(place)), SHEETS.path(out, "mistakes")
+    return tuple(rows), write_sheet(path, images, shown, side=_MISTAKE_SIDE, most_bytes=MISTAKE_BYTES)
+
+
+def _map(out: Path, data: Dataset, split: str, network: MappedNetwork, seed: int) -> tuple[FeatureMap, Sheet] | None:
+    """The map of up to 1,000 images, evenly spread over the set, with the neighbors of a few of all classes."""
+    seen, features, logits = _embed(network.file, data, split)
+    flat = map_features(features, seed)
+    if flat is None:
+        return None
+    predicted = logits.argmax(dim=1).tolist() if logits.shape[1] else [None] * len(seen)
+    points = tuple(
+        Point(x=round(float(x), 4), y=round(float(y), 4), image=_shown(seen, i, predicted[i]))
+        for i, (x, y) in enumerate(flat.places)
+    )
+    queries = spread_over_classes(seen.labels, _QUERIES)
+    similarity, nearest = nearest_images(features, queries, _NEAREST)
+    neighborhoods = tuple(
+        Neighborhood(of=of, nearest=tuple(near), similarity=tuple(round(value, 4) for value in like))
+        for of, near, like in zip(queries.tolist(), nearest.tolist(), similarity.tolist(), strict=True)
+    )
+    everything = torch.arange(len(seen))
+    sheet = write_sheet(SHEETS.path(out, "map"), seen, everything, side=_MAP_SIDE, most_bytes=MAP_BYTES)
+    found = FeatureMap(
+        network=network.name,
+        method=flat.method,
+        neighbors=flat.neighbors,
+        trustworthiness=round(flat.trustworthiness, 4),
+        points=points,
+        neighborhoods=neighborhoods,
+    )
+    return found, sheet
+
+
+def _embed(file: Path, data: Dataset, split: str) -> tuple[ImageSet, Tensor, Tensor]:
+    """Images of a test set, normalized as the network has it, as far as they can be read; their pooled features
+    [N, D]; and the logits of the head [N, K], K = 0 without."""
+    found = load_model(file)
+    device, count = build_engine("no").device, len(found.card.classes)
+    images = data.normalized_as(found.card.format).tests[split]
+    model: Any = found.module.to(device)
+
+    def network(batch: Tensor) -> Tensor:
+        maps = model.forward_features(batch.to(device))
+        outputs = [model.forward_head(maps, pre_logits=True), *([model.forward_head(maps)] if count else [])]
+        return torch.cat(outputs, dim=1)
+
+    with evaluating(model):
+        outputs = map_images(network, images.select(images.evenly(MAPPED)))
+    width = outputs.values.shape[1] - count
+    return outputs.images, outputs.values[:, :width], outputs.values[:, width:]
+
+
+def _shown(images: ImageSet, index: int, predicted: int | None) -> Shown:
+    return Shown(name=printable(images.names[index]), truth=int(images.labels[index]), predicted=predicted)

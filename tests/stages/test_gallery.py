@@ -1,0 +1,111 @@
+"""The gallery of a run: mistakes that were made, pictures that are those images, and a size that is bounded."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tiny
+from unmask.config import ClassifyConfig
+from unmask.data.load import Dataset
+from unmask.encoders.build import build_model
+from unmask.runs.gallery import Gallery
+from unmask.runs.layout import FINETUNING, GALLERY_FILE, SHEETS, foreign_files
+from unmask.runs.read import read_record
+from unmask.stages.classify import scratch
+from unmask.stages.contact_sheet import write_sheet
+from unmask.stages.gallery import MappedNetwork, Predictions, write_gallery
+from unmask.weights.card import Card, save_weights
+
+
+def test_a_training_leaves_its_gallery(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
+    """As many mistakes as its accuracy says; a map of all test images, predicted by the network that was kept."""
+    run = scratch(training, tmp_path / "run", progress=False, dataset=data)
+    assert foreign_files(run, FINETUNING) == []
+    gallery = read_record(Gallery, run / GALLERY_FILE)
+    test = data.tests[gallery.split]
+    (found,) = gallery.mistakes
+    assert (found.arm, found.trainings, found.images) == ("", 1, len(test))
+    assert gallery.map is not None
+    wrong = [one.image for one in gallery.map.points if one.image.truth != one.image.predicted]
+    assert found.wrong == len(wrong) > 0
+    assert {one.image.name for one in found.worst} <= {image.name for image in wrong}
+    assert [one.image.truth for one in gallery.map.points] == test.labels.tolist()
+    sure = [one.probability for one in found.worst]
+    assert sure == sorted(sure, reverse=True)
+    assert {gallery.map.points[one.of].image.truth for one in gallery.map.neighborhoods} == {0, 1, 2}
+
+
+def test_the_map_is_of_images_as_the_network_has_them(data: Dataset, tmp_path: Path) -> None:
+    """Weights with a mean and deviation of their own see images by these."""
+    own = replace(data.format, mean=(0.9,), std=(0.05,))
+    model = build_model(tiny.RESNET, in_chans=1, image_size=(16, 16), num_classes=3, seed=0).eval()
+    save_weights(tmp_path / "x.safetensors", model.state_dict(), Card(tiny.RESNET, own, data.classes))
+    network = MappedNetwork(tmp_path / "x.safetensors")
+    write_gallery(tmp_path, data, "test", predictions=[], network=network, seed=0)
+    found = read_record(Gallery, tmp_path / GALLERY_FILE).map
+    assert found is not None
+    pixels = data.tests["test"].raw(torch.arange(30))
+    with torch.no_grad():
+        wanted = model(own.normalize(pixels)).argmax(1)
+        other = model(data.format.normalize(pixels)).argmax(1)
+    assert [one.image.predicted for one in found.points] == wanted.tolist() != other.tolist()
+
+
+def test_pictures_are_those_images(data: Dataset, tmp_path: Path) -> None:
+    """Row by row in the order asked for, blocks of JPEG apart from each other."""
+    test = data.tests["test"]
+    wanted = torch.tensor([3, 17, 5])
+    sheet = write_sheet(tmp_path / "x.jpg", test, wanted, side=64, most_bytes=100_000)
+    assert (sheet.columns, sheet.rows, sheet.width, sheet.height) == (2, 2, 16, 16)
+    pixels = np.asarray(Image.open(tmp_path / "x.jpg").convert("L")) / 255
+    for place, index in enumerate(wanted.tolist()):
+        row, column = divmod(place, 2)
+        found = pixels[16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
+        assert np.abs(found - test.raw([index])[0, 0].numpy()).mean() < 0.03
+
+
+@pytest.mark.parametrize(("shape", "size"), [((24, 40), (24, 40)), ((100, 400), (16, 64)), ((9, 9), (16, 16))])
+def test_the_side_of_a_picture_is_bounded(shape: tuple[int, int], size: tuple[int, int], tmp_path: Path) -> None:
+    """Whole blocks of 8 pixels in the proportions of the image; small images are not made smaller."""
+    tiny.draw(tmp_path / "data", *tiny.numbered("a", "b", count=4))
+    images = tiny.load(tmp_path / "data", image_size=shape).readable
+    sheet = write_sheet(tmp_path / "x.jpg", images, torch.arange(5), side=64, most_bytes=100_000)
+    assert (sheet.height, sheet.width) == size
+
+
+def test_the_file_of_pictures_is_bounded(tmp_path: Path) -> None:
+    """Noise, the worst to compress, at the cost of its sharpness."""
+    noisy = np.random.default_rng(0).integers(0, 256, (64, 3, 64, 64), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", images=noisy, labels=np.arange(64) % 2)
+    images = tiny.load(tmp_path / "x.npz").readable
+    write_sheet(tmp_path / "x.jpg", images, torch.arange(64), side=64, most_bytes=60_000)
+    assert (tmp_path / "x.jpg").stat().st_size <= 60_000
+
+
+def test_every_image_right_and_no_network(data: Dataset, tmp_path: Path) -> None:
+    """Nothing to show: no sheet, no map, and arms are counted all the same."""
+    right = torch.nn.functional.one_hot(data.tests["test"].labels, 3).float()
+    predictions = [("mrp", Predictions(right, 4))]
+    write_gallery(tmp_path, data, "test", predictions=predictions, network=None, seed=0)
+    gallery = read_record(Gallery, tmp_path / GALLERY_FILE)
+    assert (gallery.mistake_sheet, gallery.map, gallery.mistakes[0].wrong) == (None, None, 0)
+    assert SHEETS.found(tmp_path) == []
+
+
+def test_names_are_one_line(data: Dataset, tmp_path: Path) -> None:
+    """Whatever a file is called, gallery.json can be written, and a page shows it on one line."""
+    named = replace(data.tests["test"], names=["a\n\udcff\x1b[31m"] * 30)
+    write_gallery(
+        tmp_path,
+        replace(data, tests={"test": named}),
+        "test",
+        predictions=[("", Predictions(torch.eye(3)[(named.labels + 1) % 3]))],
+        network=None,
+        seed=0,
+    )
+    (found,) = read_record(Gallery, tmp_path / GALLERY_FILE).mistakes
+    assert found.worst[0].image.name == r"a\n\xff\x1b[31m"
