@@ -16,7 +16,7 @@ from unmask.cli.main import main
 from unmask.comparison import forecast as forecasts
 from unmask.comparison import run as comparison_run
 from unmask.comparison import step_times
-from unmask.comparison.forecast import Ahead, Forecast, Shorter, forecast, seconds_of
+from unmask.comparison.forecast import Ahead, Forecast, Shorter, seconds_of, time_steps
 from unmask.comparison.memory import Peak, held_mib, peak_mib
 from unmask.comparison.step_times import StepTimes, measure_steps
 from unmask.comparison.tasks import Work
@@ -102,7 +102,9 @@ def test_steps_are_timed_per_image(data: Dataset, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(step_times, "PATIENCE", 0.0)
     assert measure_steps(data, **parts, clock=_Ticks()).pretraining == 1 / 8  # 60 images in batches of eight
     nothing = {"pretraining": None, "training": None, "probe": None, "threads": 1}
-    assert measure_steps(data, **nothing) == StepTimes()
+    idle = measure_steps(data, **nothing)
+    assert idle == StepTimes(held_mib=idle.held_mib, worker_mib=idle.worker_mib)
+    assert 0 < idle.worker_mib < idle.held_mib
 
 
 @pytest.mark.case("numbers changed because something had been measured before")
@@ -114,7 +116,7 @@ def test_a_forecast_changes_no_number_and_leaves_no_file(
     training = ClassifyConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=RECIPE, budget=3)
     before = fit(training, data).logits["test"]
     states = torch.get_rng_state(), np.random.mtrand._rand.get_state()[1].tolist(), torch.get_num_threads()
-    forecast(_work(data, tmp_path / "out"), 1)
+    assert time_steps(_work(data, tmp_path / "out"), 1).training > 0
     assert torch.equal(states[0], torch.get_rng_state())
     assert (states[1], states[2]) == (np.random.mtrand._rand.get_state()[1].tolist(), torch.get_num_threads())
     assert torch.equal(before, fit(training, data).logits["test"])
@@ -176,7 +178,8 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
 ) -> None:
     """A terminal is asked, anything else is refused in one line; nothing is written before."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison_run, "forecast", lambda work, jobs: FORECAST)
+    monkeypatch.setattr(comparison_run, "time_steps", lambda work, jobs: TIMES)
+    monkeypatch.setattr(comparison_run, "forecast", lambda work, jobs, times: FORECAST)
     monkeypatch.setattr(comparison_run, "_fill", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     typed = StringIO(answer or "")
     monkeypatch.setattr(typed, "isatty", lambda: answer is not None, raising=False)
@@ -195,6 +198,7 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
         assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_plan_is_json_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from unmask.comparison.cost import foreseen
-from unmask.comparison.memory import held_mib, own_mib, peak_mib
+from unmask.comparison.memory import peak_mib
 from unmask.comparison.step_times import StepTimes, measure_steps
 from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import first_keys, following_keys
 from unmask.comparison.workers import Task
 from unmask.config import ARMS, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.data.load import Dataset
-from unmask.data.pixels import CachedPixels
 from unmask.training.plan import plan_steps
 from unmask.wording import in_words
 
@@ -104,27 +103,31 @@ class Ahead:
         return sum(pretraining) + max(0.0, _side_by_side(others, jobs) - beside / jobs)
 
 
-def forecast(work: Work, jobs: int) -> Forecast:
-    """Measure a few steps and foresee the rest.
-
-    Args:
-        work: of the comparison.
-        jobs: trainings at once.
-    """
-    config, data, ahead = work.config, work.data, Ahead.of(work)
-    before = Memory.of(data)
-    threads = torch.get_num_threads()
+def time_steps(work: Work, jobs: int) -> StepTimes:
+    """Take a few steps of each kind that is ahead, with the threads that it will have."""
+    ahead = Ahead.of(work)
     pretraining = [one for one in map(_config_of, ahead.pretrainings) if isinstance(one, PretrainConfig)]
     on_labels = [*ahead.tuning, *ahead.trials]
     any_trial = [one for one in map(_config_of, on_labels) if isinstance(one, ClassifyConfig)]
     training = [one for one, task in zip(any_trial, on_labels, strict=True) if not _is_probe(task)]
-    times = measure_steps(
-        data,
+    return measure_steps(
+        work.data,
         pretraining=next(iter(pretraining), None),
         training=max(training, key=lambda one: one.recipe.head_steps, default=None),
         probe=next(iter(any_trial), None),
-        threads=1 if ahead.pretrains_in_workers(jobs) else max(1, threads - jobs // 2),
+        threads=1 if ahead.pretrains_in_workers(jobs) else max(1, torch.get_num_threads() - jobs // 2),
     )
+
+
+def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
+    """Foresee a comparison from the time of its steps.
+
+    Args:
+        work: of the comparison.
+        jobs: trainings at once.
+        times: measured by `time_steps`.
+    """
+    config, data, ahead = work.config, work.data, Ahead.of(work)
     seconds = ahead.seconds(times, data, jobs)
     return Forecast(
         recipe=config.chosen.recipe_name if config.chosen else None,
@@ -140,24 +143,9 @@ def forecast(work: Work, jobs: int) -> Forecast:
         },
         step_seconds=_step_seconds(config, data, times),
         seconds=round(seconds, 1),
-        peak_mib=_peak_mib(ahead, times, jobs, before),
+        peak_mib=_peak_mib(ahead, times, jobs),
         shorter=tuple(_shorter(work, times, jobs, seconds)),
     )
-
-
-@dataclass(frozen=True)
-class Memory:
-    """MiB that this process holds, and those that a worker of it needs before it trains."""
-
-    held: float
-    worker: float
-
-    @classmethod
-    def of(cls, data: Dataset) -> "Memory":
-        """Now. Workers share the images and the libraries with this process."""
-        pixels = data.readable.pixels
-        images = pixels.values.nbytes / 2**20 if isinstance(pixels, CachedPixels) else 0.0
-        return cls(held_mib(), max(0.0, own_mib() - images))
 
 
 def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
@@ -206,15 +194,15 @@ def _step_seconds(config: CompareConfig, data: Dataset, times: StepTimes) -> dic
     return {name: float(f"{seconds:.3g}") for name, seconds in batches.items() if seconds}
 
 
-def _peak_mib(ahead: Ahead, times: StepTimes, jobs: int, before: Memory) -> int:
+def _peak_mib(ahead: Ahead, times: StepTimes, jobs: int) -> int:
     """Of this process and its workers together."""
     if jobs == 1:
-        return round(max(peak_mib(), before.held + max(times.pretraining_mib, times.training_mib)))
-    training = before.worker + times.training_mib
+        return round(max(peak_mib(), times.held_mib + max(times.pretraining_mib, times.training_mib)))
+    training = times.worker_mib + times.training_mib
     beside = times.pretraining_mib + jobs // 2 * training
     if ahead.pretrains_in_workers(jobs):
-        beside = jobs * (before.worker + max(times.pretraining_mib, times.training_mib))
-    return round(max(peak_mib(), before.held + max(beside, jobs * training)))
+        beside = jobs * (times.worker_mib + max(times.pretraining_mib, times.training_mib))
+    return round(max(peak_mib(), times.held_mib + max(beside, jobs * training)))
 
 
 def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterator[Shorter]:

@@ -2,23 +2,24 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from unmask.audit.run import audit_draws
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.cost import with_pretrainings
-from unmask.comparison.forecast import Forecast, forecast
+from unmask.comparison.forecast import Forecast, forecast, time_steps
 from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import audited_trials
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
+from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
@@ -43,6 +44,7 @@ from unmask.stages.pretrain import pretrain
 from unmask.stages.pretraining_quality import cells_note
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import open_run
+from unmask.training.step import Step
 from unmask.weights.start import initialize
 
 
@@ -74,12 +76,13 @@ def compare(
         work, of_runs = _prepare(opened.config, opened.data, out)
         of_runs = [*found, *of_runs]
         config, data, jobs = work.config, work.data, work.config.jobs or default_jobs()
-        if approve is not None:
-            approve(forecast(work, jobs))
+        times = None if approve is None else time_steps(work, jobs)
+        if approve is not None and times is not None:
+            approve(forecast(work, jobs, times))
         opened.claim()
         opened.tell(of_runs)
-        with _clock(out, started) as spent:
-            work, choice, notes = _fill(work, jobs, of_runs, progress)
+        with _clock(out, started) as spent, closing(Progress(work, jobs, times, show=progress)) as line:
+            work, choice, notes = _fill(work, jobs, of_runs, line)
             summary = build_summary(work.config, out, data, choice, notes)
             write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
             show_work(work, summary)
@@ -98,7 +101,8 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
     work, _ = _prepare(config, data, out)
-    return forecast(work, work.config.jobs or default_jobs())
+    jobs = work.config.jobs or default_jobs()
+    return forecast(work, jobs, time_steps(work, jobs))
 
 
 def _prepare(config: CompareConfig, data: Dataset, out: Path) -> tuple[Work, list[str]]:
@@ -130,14 +134,14 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
         write_json(out / WALL_FILE, WallTime(wall_seconds=spent()))
 
 
-def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> tuple[Work, Choice, list[str]]:
+def _fill(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[Work, Choice, list[str]]:
     """Pretrain, tune, train every trial and audit, as far as it is not done.
 
     Returns the work on the arms that were reported, what was chosen, and what the reader must know.
     """
     data = work.data
-    _pretrain_all(work, jobs, progress)
-    choice = _tune(work, jobs, progress)
+    _pretrain_all(work, jobs, line)
+    choice = _tune(work, jobs, line)
     learnt = learning_notes(work.encoders)
     work = replace(work, config=replace(work.config, arms=choice.reported(work.config)))
     notes = [*data.notes, *of_runs, *learnt, *notes_of(work.config, data, choice)]
@@ -146,19 +150,20 @@ def _fill(work: Work, jobs: int, of_runs: list[str], progress: bool) -> tuple[Wo
     )
     write_json(work.out / ENVIRONMENT_FILE, facts)
     trials = work.trials(choice.recipes)
-    _run("trials", trials, data, jobs, progress)
+    _run("trials", trials, data, jobs, line)
     if work.config.audit:
-        _audit(work, again=bool(trials), progress=progress)
+        line.close()
+        _audit(work, again=bool(trials), progress=line.shown)
     return work, choice, notes
 
 
-def _tune(work: Work, jobs: int, progress: bool) -> Choice:
+def _tune(work: Work, jobs: int, line: Progress) -> Choice:
     """Try every alternative on the tuning draws, and choose on validation images."""
     config, out, data = work.config, work.out, work.data
     assert data.val is not None
-    _run("tuning", work.tuning_trials(first_keys(config)), data, jobs, progress)
+    _run("tuning", work.tuning_trials(first_keys(config)), data, jobs, line, final=False)
     recipes = choose_recipes(config, out)
-    _run("tuning of controls", work.tuning_trials(following_keys(config, recipes)), data, jobs, progress)
+    _run("tuning", work.tuning_trials(following_keys(config, recipes)), data, jobs, line)
     return Choice(recipes, read_correct(config, out, recipes, data.val.labels))
 
 
@@ -212,27 +217,33 @@ def _audit(work: Work, *, again: bool, progress: bool) -> None:
         audit_draws(draws, work.data, work.config.data, work.out / AUDIT_FOLDER, look, progress=progress)
 
 
-def _pretrain_all(work: Work, jobs: int, progress: bool) -> None:
+def _pretrain_all(work: Work, jobs: int, line: Progress) -> None:
     """Every pretraining, and beside it, where cores are free, the trials that need none.
 
     A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
     """
     tasks, others = work.pretrainings(), work.early_trials()
     if len(tasks) >= max(jobs, 2):
-        _run("pretrain", [*tasks, *others], work.data, jobs, progress)
+        _run("pretraining", [*tasks, *others], work.data, jobs, line)
         return
     threads = torch.get_num_threads()
     helpers = jobs // 2 if tasks and others else 0
-    with meanwhile(others, work.data, helpers):  # the pretraining stays here, with its bar and the other cores
+    line.begin("pretraining", tasks)
+    with meanwhile(others, work.data, helpers):  # the pretraining stays here, with the other cores
         torch.set_num_threads(max(1, threads - helpers))
         try:
-            for _, (one, folder) in tasks:
-                pretrain(one, folder, resume=folder.exists(), progress=progress, dataset=work.data)
+            for done, (_, (one, folder)) in enumerate(tasks):
+                moved = partial(_moved, line, done)
+                pretrain(one, folder, resume=folder.exists(), progress=False, dataset=work.data, on_step=moved)
         finally:
             torch.set_num_threads(threads)
 
 
-def _run(name: str, tasks: Sequence[Task], data: Dataset, jobs: int, progress: bool) -> None:
-    with tqdm(total=len(tasks), desc=name, disable=not progress or not tasks, unit="training") as bar:
-        for _ in run_tasks(tasks, data, jobs) if tasks else ():
-            bar.update()
+def _moved(line: Progress, done: int, step: Step) -> None:
+    line.finished(done + step.step / step.total)
+
+
+def _run(phase: str, tasks: Sequence[Task], data: Dataset, jobs: int, line: Progress, *, final: bool = True) -> None:
+    line.begin(phase, tasks, final=final)
+    for done in run_tasks(tasks, data, jobs) if tasks else ():
+        line.finished(done)

@@ -15,9 +15,10 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from unmask.comparison.memory import Peak
+from unmask.comparison.memory import Peak, held_mib, own_mib
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.data.load import Dataset
+from unmask.data.pixels import CachedPixels
 from unmask.evaluate.probe import linear_probe
 from unmask.forward import pooled_features
 from unmask.stages.classifier import build_classifier, labeled_subset
@@ -62,6 +63,10 @@ class StepTimes:
     """Of a labeled image in fitting a probe, all its strengths together."""
     pretraining_mib: float = 0.0
     training_mib: float = 0.0
+    held_mib: float = 0.0
+    """Held by this process before the first step."""
+    worker_mib: float = 0.0
+    """Of a worker before it trains: it shares images and libraries with this process."""
 
 
 def measure_steps(
@@ -83,7 +88,9 @@ def measure_steps(
         threads: of a pretraining; where no GPU does the work, trainings on labels have one.
         clock: gives seconds.
     """
-    times = StepTimes()
+    pixels = data.readable.pixels
+    images = pixels.values.nbytes / 2**20 if isinstance(pixels, CachedPixels) else 0.0
+    times = StepTimes(held_mib=held_mib(), worker_mib=max(0.0, own_mib() - images))
     if pretraining is not None:
         with _threads(threads):
             taken = _take_pretraining(pretraining, data, clock)

@@ -7,7 +7,7 @@ from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
 
 BARELY = 0.95
 """Share of the baseline's loss above which a loss has barely beaten it."""
-STEEP = 0.3
+STEEP = 0.25
 """Share of what was gained on the baseline, that came in the second half, above which a loss still fell."""
 FEWEST_CELLS = 16
 """Cells of an image below which masking leaves little to predict from."""

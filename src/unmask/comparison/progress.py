@@ -1,0 +1,128 @@
+"""One line for a whole comparison: what is being done, how far everything is, and how much time is left."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from tqdm import tqdm
+
+from unmask.comparison.forecast import Ahead, seconds_of
+from unmask.comparison.step_times import StepTimes
+from unmask.comparison.tasks import Work
+from unmask.comparison.workers import Task
+from unmask.wording import in_words
+
+Clock = Callable[[], float]
+
+RELATIVE = StepTimes(pretraining=1.0, training=1.0, head=0.3, inference=0.3, probe=0.3)
+"""How long the parts of trainings take relative to each other, where nothing was measured."""
+_PRIOR = 0.1
+"""Share of everything after which measured durations count as much as the forecast."""
+_SPARSE = 0.1
+"""Where nobody watches: a line whenever so much more is done."""
+_REFRESH = 0.5
+"""Seconds between two states of the line on a terminal."""
+
+
+class Progress:
+    """The line. What is to come is weighed by its forecast seconds; measured durations correct them."""
+
+    def __init__(
+        self,
+        work: Work,
+        jobs: int,
+        times: StepTimes | None,
+        *,
+        show: bool,
+        stream: TextIO | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Begin to count.
+
+        Args:
+            work: of the comparison.
+            jobs: trainings at once.
+            times: measured; without, time is left unknown until something is finished.
+            show: whether there is a line at all.
+            stream: where it goes: standard error by default. A terminal sees it change, anything else gets few lines.
+            clock: gives seconds.
+        """
+        self._data, self._times, self._clock, self._show = work.data, times or RELATIVE, clock, show
+        self._stream = stream or sys.stderr
+        self._lively = show and self._stream.isatty()
+        ahead = Ahead.of(work)
+        parts = {"pretraining": ahead.pretrainings, "tuning": ahead.tuning, "trials": ahead.trials}
+        self._weights = {name: self._weigh(tasks) for name, tasks in parts.items()}
+        total = sum(self._weights.values())
+        self._rate = ahead.seconds(times, work.data, jobs) / total if times is not None and total else None
+        self._forecast = total
+        self._done: dict[str, float] = {}
+        self._phase, self._state, self._count = "", "", 0
+        self._before = self._now = 0.0
+        self._since = self._told = clock()
+        self._shown = 0.0
+        self._line = tqdm(total=None, bar_format="{desc}", file=self._stream, disable=not self._lively)
+
+    def begin(self, phase: str, tasks: Sequence[Task], *, final: bool = True) -> None:
+        """A phase begins, or goes on, with these tasks.
+
+        Args:
+            phase: its name.
+            tasks: those that it really has now.
+            final: whether no others of the phase follow.
+        """
+        self._phase, self._count = phase, len(tasks)
+        self._before, self._now = self._done.get(phase, 0.0), self._weigh(tasks)
+        known = self._before + self._now
+        self._weights[phase] = known if final else max(known, self._weights.get(phase, 0.0))
+        self.finished(0)
+
+    def finished(self, number: float) -> None:
+        """So many of the phase's tasks are finished; a part of one counts, too."""
+        if not self._count:
+            return
+        self._done[self._phase] = self._before + self._now * number / self._count
+        self._state = f"{self._phase} {int(number)} of {self._count}"
+        self._tell()
+
+    def close(self) -> None:
+        """Leave the last state of the line where it is."""
+        self._line.close()
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a line."""
+        return self._show
+
+    @property
+    def share(self) -> float:
+        """Of everything, what is done: 0 to 1."""
+        total = sum(self._weights.values())
+        return sum(self._done.values()) / total if total else 1.0
+
+    def seconds_left(self) -> float | None:
+        """Of the whole comparison; None where nothing is known yet."""
+        done, left = sum(self._done.values()), sum(self._weights.values()) - sum(self._done.values())
+        elapsed = self._clock() - self._since
+        if self._rate is None:
+            return left * elapsed / done if done else None
+        prior = _PRIOR * self._forecast
+        return left * (self._rate * prior + elapsed) / (prior + done)
+
+    def _weigh(self, tasks: Sequence[Task]) -> float:
+        return sum(seconds_of(task, self._times, self._data) for task in tasks)
+
+    def _tell(self) -> None:
+        """Change the line, or print one, where it is time to."""
+        now = self._clock()
+        if self._lively and (now - self._told >= _REFRESH or self.share == 1):
+            self._told = now
+            self._line.set_description_str(self._text())
+        elif self._show and not self._lively and self.share - self._shown >= _SPARSE:
+            self._shown = self.share
+            print(self._text(), file=self._stream, flush=True)
+
+    def _text(self) -> str:
+        left = self.seconds_left()
+        return f"{self.share:.0%}: {self._state}" + (f", {in_words(left)} left" if left else "")

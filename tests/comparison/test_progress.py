@@ -1,0 +1,147 @@
+"""The one line of a comparison: time left over all of it, from the forecast and then from what was measured."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import tiny
+from unmask.comparison.forecast import Ahead, seconds_of
+from unmask.comparison.progress import Progress
+from unmask.comparison.run import compare
+from unmask.comparison.step_times import StepTimes
+from unmask.comparison.tasks import Work
+from unmask.config import ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.data.load import load_data
+
+CONFIG = CompareConfig(
+    data=tiny.DATA,
+    encoder=tiny.OVERLAPPING_PATCHNET,
+    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=10, batch_size=20),
+    finetune=ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8), head_steps=2),
+    budgets=(3,),
+    draws=2,
+    tuning_draws=1,
+    pretrainings=1,
+    arms=("mrp", "scratch_same"),
+    given=None,
+    keep="none",
+    jobs=1,
+)
+TIMES = StepTimes(pretraining=1.0, training=1.0, head=0.1, inference=0.01)
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """Of a comparison that has not begun."""
+    return Work(CONFIG, tmp_path / "run", load_data(tiny.DATA, labels=True, progress=False))
+
+
+def _seconds(work: Work) -> dict[str, float]:
+    ahead = Ahead.of(work)
+    parts = {"pretraining": ahead.pretrainings, "tuning": ahead.tuning, "trials": ahead.trials}
+    return {name: sum(seconds_of(task, TIMES, work.data) for task in tasks) for name, tasks in parts.items()}
+
+
+def test_time_left_is_of_everything(work: Work) -> None:
+    """Before anything is done the forecast; half a pretraining later less by that much; nothing at the end."""
+    clock, each = _Clock(), _seconds(work)
+    line = Progress(work, 1, TIMES, show=False, clock=clock)
+    assert line.seconds_left() == pytest.approx(sum(each.values()))
+    ahead = Ahead.of(work)
+    line.begin("pretraining", ahead.pretrainings)
+    clock.now = each["pretraining"] / 2
+    line.finished(0.5)
+    assert line.seconds_left() == pytest.approx(sum(each.values()) - each["pretraining"] / 2)
+    assert line.share == pytest.approx(each["pretraining"] / 2 / sum(each.values()))
+    line.finished(1)
+    for phase, tasks in (("tuning", ahead.tuning), ("trials", ahead.trials)):
+        line.begin(phase, tasks)
+        line.finished(len(tasks))
+    assert (line.share, line.seconds_left()) == (1, 0)
+
+
+def test_measured_durations_correct_the_forecast(work: Work) -> None:
+    """Everything takes twice as long: after half of it time left is nearly twice what was foreseen."""
+    clock, each = _Clock(), _seconds(work)
+    line = Progress(work, 1, TIMES, show=False, clock=clock)
+    line.begin("pretraining", Ahead.of(work).pretrainings)
+    clock.now = 2 * each["pretraining"]
+    line.finished(1)
+    left, foreseen = line.seconds_left(), each["tuning"] + each["trials"]
+    assert left is not None
+    assert 1.5 * foreseen < left < 2 * foreseen
+
+
+def test_without_a_forecast_the_first_durations_count(work: Work) -> None:
+    """Unknown at first; then in proportion to the work that is left."""
+    clock = _Clock()
+    line = Progress(work, 1, None, show=False, clock=clock)
+    assert line.seconds_left() is None
+    line.begin("pretraining", Ahead.of(work).pretrainings)
+    clock.now = 100.0
+    line.finished(1)
+    assert line.seconds_left() == pytest.approx(100.0 * (1 - line.share) / line.share)
+
+
+def test_tasks_that_follow_within_a_phase_are_counted_once(work: Work) -> None:
+    """The share of what is done never falls below what was, and ends at one."""
+    ahead = Ahead.of(work)
+    line = Progress(work, 1, TIMES, show=False, clock=_Clock())
+    first, rest = ahead.trials[:1], ahead.trials[1:]
+    shares = []
+    for phase, tasks, final in (
+        ("pretraining", ahead.pretrainings, True),
+        ("tuning", ahead.tuning, True),
+        ("trials", first, False),
+        ("trials", rest, True),
+    ):
+        line.begin(phase, tasks, final=final)
+        for done in range(len(tasks)):
+            line.finished(done + 1)
+            shares.append(line.share)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_a_terminal_sees_one_line_and_a_file_few(work: Work) -> None:
+    """On a terminal the line changes at most twice a second; elsewhere there are about ten of them."""
+    tasks = Ahead.of(work).pretrainings
+    for stream, lively in ((_Terminal(), True), (StringIO(), False)):
+        clock = _Clock()
+        line = Progress(work, 1, TIMES, show=True, stream=stream, clock=clock)
+        line.begin("pretraining", tasks)
+        for step in range(1000):
+            clock.now += 0.01
+            line.finished(step / 1000)
+        line.close()
+        said = stream.getvalue()
+        states = [state for state in said.replace("\r", "\n").splitlines() if "%" in state]
+        assert ("\r" in said) == lively
+        assert 3 < len(states) < 25
+        assert "pretraining 0 of 1" in states[-1]
+        assert "left" in states[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("show", [True, False])
+def test_a_comparison_shows_only_its_own_line(show: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No bar of a phase beside it; nothing at all where nothing is to be shown."""
+    compare(CONFIG, tmp_path / "run", progress=show)
+    said = capsys.readouterr().err
+    assert "step/s" not in said
+    assert "training/s" not in said
+    assert ("100%: trials" in said) == show
+    assert bool(said) == show
