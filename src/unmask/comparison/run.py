@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from unmask.audit.run import audit_draws
+from unmask.comparison.budgets import fitting_budgets, with_earlier_budgets
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.forecast import Forecast, forecast, time_steps
@@ -72,9 +73,12 @@ def compare(
     started = time.monotonic()
     config, found = with_given_weights(config, out, resume=resume)
     _check_before_reading(config)
+    config = with_earlier_budgets(config, out, resume=resume)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
-        work, of_runs = _prepare(opened.config, opened.data, out)
-        of_runs = [*found, *of_runs]
+        fitting, shrunk = fitting_budgets(opened.config, opened.data)
+        opened = replace(opened, config=fitting)
+        work, of_runs = _prepare(fitting, opened.data, out)
+        of_runs = [*found, *shrunk, *of_runs]
         config, data, jobs = work.config, work.data, work.config.jobs or default_jobs()
         times = None if approve is None else time_steps(work, jobs)
         if approve is not None and times is not None:
@@ -100,7 +104,7 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
     config, _ = with_given_weights(config, out, resume=False)
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
-    work, _ = _prepare(config, data, out)
+    work, _ = _prepare(fitting_budgets(config, data)[0], data, out)
     jobs = work.config.jobs or default_jobs()
     return forecast(work, jobs, time_steps(work, jobs))
 

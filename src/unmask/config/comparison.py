@@ -23,6 +23,9 @@ class Schedule(NamedTuple):
     lr: float | None
 
 
+DEFAULT_BUDGETS = (10, 50, 100)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
     """Does pretraining help? Arms × budgets × label draws, trained once each, with paired intervals and a verdict."""
@@ -39,8 +42,9 @@ class CompareConfig:
     tuning draws. Default: finetune without head warm-up."""
     scratch_schedules: tuple[str, ...] = ()
     """The same as steps, or steps@rate: 600 1200 1200@1e-3. They replace scratch_candidates."""
-    budgets: tuple[int, ...] = (10, 50, 100)
-    """Labeled training images per class. The first is the primary budget, declared beforehand."""
+    budgets: tuple[int, ...] = DEFAULT_BUDGETS
+    """Labeled training images per class. The first is the primary budget, declared beforehand. Of 10 50 100, the
+    default, those that the smallest class has; other budgets must be possible."""
     draws: int = 8
     """Label draws per budget, each with a training seed of its own; all arms share them."""
     pretrainings: int | None = None

@@ -1,0 +1,40 @@
+"""The default budgets as far as the data have so many labels; budgets that were asked for stay as they are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from unmask.config import CompareConfig
+from unmask.config.comparison import DEFAULT_BUDGETS
+from unmask.data.load import Dataset
+from unmask.runs.layout import CONFIG_FILE
+from unmask.runs.read import read_config
+
+
+def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
+    """The comparison with budgets that its smallest class has, where they are the default ones; and a note on it.
+
+    Those that are possible stay. Where the class has twice as many images as the largest of them, or there is none, all
+    of its images are a budget, too.
+    """
+    if config.budgets != DEFAULT_BUDGETS or data.train is None:
+        return config, []
+    labels = data.train.labels
+    sizes = labels[labels >= 0].unique(return_counts=True)[1]
+    fewest = int(sizes.min()) if len(sizes) else 0
+    possible = tuple(budget for budget in config.budgets if budget <= fewest)
+    if possible == config.budgets or fewest < 1:
+        return config, []
+    if not possible or fewest >= 2 * possible[-1]:
+        possible = (*possible, fewest)
+    told = " ".join(map(str, possible))
+    return replace(config, budgets=possible), [
+        f"budgets are {told}: the smallest class has {fewest} training images, fewer than the default budgets take"
+    ]
+
+
+def with_earlier_budgets(config: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:
+    """The comparison with the budgets that its beginning found to be possible, where it is resumed by default ones."""
+    if not resume or config.budgets != DEFAULT_BUDGETS or not (out / CONFIG_FILE).exists():
+        return config
+    before = read_config(out)
+    return replace(config, budgets=before.budgets) if isinstance(before, CompareConfig) else config
