@@ -92,7 +92,7 @@ def _write(config: CompareConfig, out: Path, keys: list[TuningKey], shares: dict
         right = np.random.default_rng(zlib.crc32(key.name.encode())).permutation(400) < 400 * share
         save_tensors(TUNING_PREDICTIONS.path(out, key.name), {"val": torch.from_numpy(~right).int()}, {})
         result = TuningResult(
-            arm=key.arm, budget=key.budget, draw=key.draw, candidate=key.candidate, val_accuracy=share, seconds=1.0
+            arm=key.arm, budget=key.budget, draw=key.draw, candidate=key.candidate, val_score=share, seconds=1.0
         )
         write_json(TUNING.path(out, key.name), result)
 

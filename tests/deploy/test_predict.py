@@ -93,6 +93,8 @@ def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     assert (written.images, written.labeled, written.left_out) == (5, 3, 0)
     assert written.unknown == {"other": 2}
     assert "; 2 have a label that is no class of this run (other)" in str(written)
+    share = f"{written.right / 3:.1%}"
+    assert f"({share}, balanced {share}; the most frequent class is 100.0%, chance 100.0%)" in str(written)
     rows = _rows(tmp_path / "p.csv")
     assert [row["path"] for row in rows] == ["0/0.png", "0/1.png", "0/2.png", "other/3.png", "other/4.png"]
     assert [row["label"] for row in rows] == ["0"] * 3 + ["other"] * 2
@@ -171,7 +173,7 @@ def test_wider_number_types_mean_the_same(
     wider: Callable[[np.ndarray], np.ndarray], tolerance: float, cnn_run: Path, tmp_path: Path
 ) -> None:
     """A run of 8-bit images takes the same images as 16 bits, and as floats from 0 to 1."""
-    images = np.random.default_rng(1).integers(0, 256, (4, 16, 16), dtype=np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (6, 16, 16), dtype=np.uint8)
     np.save(tmp_path / "narrow.npy", images)
     np.save(tmp_path / "wide.npy", wider(images))
     for name in ("narrow", "wide"):

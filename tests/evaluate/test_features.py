@@ -1,5 +1,7 @@
 """Probe, neighbors and rank on features whose answer is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
+from unmask.config.metric import METRIC_NAMES
 from unmask.errors import UserError
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
-from unmask.evaluate.probe import linear_probe
+from unmask.evaluate.probe import STRENGTHS, linear_probe
 from unmask.evaluate.rank import effective_rank, feature_std
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
@@ -82,12 +85,36 @@ def test_validation_chooses_the_penalty() -> None:
     x = torch.cat([_blobs(30, 0, 1.5)[0], torch.randn(30, 60, generator=generator)], dim=1)
     v = torch.cat([_blobs(150, 1, 1.5)[0], torch.randn(150, 60, generator=generator)], dim=1)
     probe = linear_probe(x, torch.arange(30) % 3, v, classes=3, val_features=v, val_labels=torch.arange(150) % 3)
-    assert probe.val_accuracy is not None
+    assert probe.val_score is not None
     for strength in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
         alone = linear_probe(x, torch.arange(30) % 3, v, classes=3, strengths=(strength,))
         accuracy = classification_metrics(alone.logits, torch.arange(150) % 3, "abc").accuracy
-        assert accuracy <= probe.val_accuracy + 1e-9
-        assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_accuracy)
+        assert accuracy <= probe.val_score + 1e-9
+        assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_score)
+
+
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+def test_the_penalty_is_chosen_by_the_metric(metric: Any) -> None:
+    """On unequal classes: the score beside the choice is the metric's, and no candidate has a better one."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(60, 30, generator=generator), (torch.arange(60) % 10 > 7).long()
+    v, truth = torch.randn(80, 30, generator=generator) + 0.5, (torch.arange(80) % 10 > 7).long()
+    x[:, 0] += y
+    v[:, 0] += truth
+    probe = linear_probe(x, y, v, classes=2, val_features=v, val_labels=truth, metric=metric)
+    every = [linear_probe(x, y, v, classes=2, strengths=(one,)).logits for one in STRENGTHS]
+    scores = [getattr(classification_metrics(logits, truth, "ab"), metric) for logits in every]
+    assert probe.val_score == pytest.approx(max(scores))
+    assert probe.strength == STRENGTHS[int(np.argmax(scores))]
+
+
+def test_balanced_weights_raise_the_rare_class() -> None:
+    """Of overlapping classes, the rare one is predicted more often."""
+    generator = torch.Generator().manual_seed(0)
+    y = (torch.arange(100) % 10 == 0).long()
+    x = torch.randn(100, 2, generator=generator) + y[:, None]
+    plain, balanced = (linear_probe(x, y, x, classes=2, balanced=one).logits.argmax(1).sum() for one in (False, True))
+    assert balanced > plain + 10
 
 
 def test_a_class_without_training_image_is_never_predicted() -> None:

@@ -6,6 +6,7 @@ import pytest
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import estimate_mean
 from unmask.inference.recommend import compared_with, recommend
+from unmask.inference.verdict import Place
 from unmask.runs.comparison_records import Recommendation
 
 CLEAR = np.array([0.050, 0.052, 0.047, 0.051])
@@ -13,7 +14,7 @@ CLEAR = np.array([0.050, 0.052, 0.047, 0.051])
 
 def _recommend(ranking: Ranking, **differences: np.ndarray) -> Recommendation:
     estimates = {arm: estimate_mean(values) for arm, values in differences.items()}
-    return recommend(ranking, estimates, 10, "test", smallest=0.01, confidence=0.95)
+    return recommend(ranking, estimates, Place(10, "test", ""), smallest=0.01, confidence=0.95)
 
 
 def test_the_best_other_arm_is_judged_even_where_validation_rules_it_out() -> None:
@@ -61,7 +62,7 @@ def test_the_best_of_many_equal_arms_is_no_lucky_one() -> None:
         ranking = rank_on_validation(tuning)
         test = {arm: rng.normal(0.7, 0.02, 6) for arm in arms}
         estimates = {arm: estimate_mean(test[ranking.best] - test[arm]) for arm in compared_with(ranking)}
-        found = recommend(ranking, estimates, 10, "test", smallest=0.001, confidence=0.95)
+        found = recommend(ranking, estimates, Place(10, "test", ""), smallest=0.001, confidence=0.95)
         false += found.verdict in ("gain", "loss")
         best, *_, worst = sorted(arms, key=lambda arm: -test[arm].mean())
         chosen = estimate_mean(test[best] - test[worst])

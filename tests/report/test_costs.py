@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, comparison_folder: Callable[..
         write_json(file, replace(read_record(Environment, file), seconds=100.0))
     for arm in ("scratch_best", "probe_given"):
         for draw in range(2):
-            trial = TuningResult(arm=arm, budget=10, draw=draw, candidate=0, val_accuracy=0.5, seconds=50.0)
+            trial = TuningResult(arm=arm, budget=10, draw=draw, candidate=0, val_score=0.5, seconds=50.0)
             write_json(TUNING.path(folder, f"{arm}-b10-c0-d{draw}"), trial)
     found = read_run(folder)
     assert isinstance(found, ComparisonRun)

@@ -62,7 +62,7 @@ EXAMPLES = {
         metrics={"test": SCORES}, seconds=1.5, labeled_images=9, validation_labels=3, notes=()
     ),
     "trial.json": TRIALS[0],
-    "tuning.json": TuningResult(arm="mrp", budget=10, draw=0, candidate=0, val_accuracy=0.5, seconds=1.0),
+    "tuning.json": TuningResult(arm="mrp", budget=10, draw=0, candidate=0, val_score=0.5, seconds=1.0),
     "wall.json": WallTime(wall_seconds=1.0),
     "summary.json": summarize(
         CompareConfig(arms=("mrp", "scratch_same"), budgets=(3,)),

@@ -113,4 +113,6 @@ def _print_verdicts(comparison: "unmask.Comparison", *, as_json: bool) -> None:
         return
     for verdict in comparison.verdicts:
         print(printable(verdict.sentence))
+    if beside := comparison.summary.beside_accuracy():
+        print(printable(beside))
     print(printable(f"report: {comparison.report}"))

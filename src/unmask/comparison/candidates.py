@@ -36,7 +36,8 @@ def leader(config: CompareConfig, arm: Arm) -> Arm:
 def candidates(config: CompareConfig, arm: Arm) -> tuple[ClassifyRecipe, ...]:
     """The recipes among which an arm, or the arm that leads it, chooses; the first one stands where there is no tuning.
 
-    Images are varied and computed alike in all arms: augmentation, mixup and precision are those of fine-tuning.
+    Images are varied, weighted and computed alike in all arms: augmentation, mixup, class weights and precision are
+    those of fine-tuning.
     """
     led = leader(config, arm)
     if led.schedule != "finetune":
@@ -67,7 +68,7 @@ def _of_given_weights(own: ClassifyRecipe) -> tuple[ClassifyRecipe, ...]:
 
 def _as_fine_tuning(fine: ClassifyRecipe, one: ClassifyRecipe) -> ClassifyRecipe:
     optimizer = replace(one.optimizer, precision=fine.optimizer.precision)
-    return replace(one, augment=fine.augment, mixup=fine.mixup, optimizer=optimizer)
+    return replace(one, augment=fine.augment, mixup=fine.mixup, class_weights=fine.class_weights, optimizer=optimizer)
 
 
 def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, labeled: int) -> tuple[int, int, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unmask.comparison.plan import TrialKey, all_trials, audited_trials
 from unmask.config import CompareConfig
+from unmask.config.metric import Metric
 from unmask.runs.comparison_records import TrialResult
 from unmask.runs.kept import best_trial
 from unmask.runs.layout import NETWORKS, TRIALS
@@ -21,6 +22,8 @@ class NetworkFile:
     """Names of trials, this one among them, of which only the best one's network stays; empty: this one stays."""
     lasting: frozenset[str] = frozenset()
     """Those of them whose networks stay in any case."""
+    metric: Metric = "accuracy"
+    """What they compete by."""
 
 
 def network_files(config: CompareConfig, out: Path) -> dict[TrialKey, NetworkFile]:
@@ -41,14 +44,14 @@ def network_files(config: CompareConfig, out: Path) -> dict[TrialKey, NetworkFil
             own = names if key in rivals else ()
             if own or key in lasting or config.keep == "all":
                 stay = frozenset(rival.name for rival in rivals if rival in lasting)
-                files[key] = NetworkFile(NETWORKS.path(out, key.name), own, stay)
+                files[key] = NetworkFile(NETWORKS.path(out, key.name), own, stay, config.metric)
     return files
 
 
 def drop_outranked(out: Path, network: NetworkFile) -> None:
     """Delete the networks of finished rivals that are not the best. Several processes may do so at a time."""
     finished = _finished(out, network.rivals)
-    for name in finished.keys() - network.lasting - {best_trial(finished)} if finished else ():
+    for name in finished.keys() - network.lasting - {best_trial(finished, network.metric)} if finished else ():
         NETWORKS.path(out, name).unlink(missing_ok=True)
 
 
@@ -60,7 +63,7 @@ def lacking(out: Path, files: Mapping[TrialKey, NetworkFile]) -> set[TrialKey]:
         if network.path.exists() or not TRIALS.path(out, key.name).exists():
             continue
         if network.rivals and network.rivals not in best:
-            best[network.rivals] = best_trial(_finished(out, network.rivals))
+            best[network.rivals] = best_trial(_finished(out, network.rivals), network.metric)
         if not network.rivals or key.name in network.lasting or best[network.rivals] == key.name:
             missing.add(key)
     return missing

@@ -135,6 +135,7 @@ def _training(
         init=init,
         normalization=config.normalization,
         budget=key.budget,
+        metric=config.metric,
         seed=seed,
         **labeled_images(config, index),
         hide_cells=HIDDEN if arm.hides_cells else 0.0,

@@ -11,12 +11,13 @@ from unmask.comparison.notes import draw_overlaps
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.tuning import Choice
 from unmask.config import CompareConfig
+from unmask.config.metric import Metric
 from unmask.data.load import Dataset
 from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, PerImage
 from unmask.inference.image_scores import image_scores
 from unmask.inference.rows import Ensembles
-from unmask.inference.summary import summarize
+from unmask.inference.summary import summarize, with_class_shares
 from unmask.inference.table import scores_of
 from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.layout import LOGITS, PREDICTED, TRIALS
@@ -30,20 +31,27 @@ def build_summary(config: CompareConfig, out: Path, data: Dataset, choice: Choic
     trials = [read_record(TrialResult, TRIALS.path(out, key.name)) for key in keys]
     scores = [score for trial in trials for score in scores_of(trial)]
     evidence = Evidence(
-        images=values_per_image(keys, out, data), tuning=choice.correct, overlap=draw_overlaps(config, data)
+        images=values_per_image(keys, out, data, config.metric),
+        metric=config.metric,
+        tuning=choice.correct,
+        overlap=draw_overlaps(config, data),
     )
-    return summarize(config, scores, ensembles=ensemble_accuracies(keys, out, data), notes=notes, evidence=evidence)
+    ensembles = ensemble_accuracies(keys, out, data)
+    return with_class_shares(summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence), trials)
 
 
-def values_per_image(keys: list[TrialKey], out: Path, data: Dataset) -> dict[tuple[str, int, str], PerImage]:
-    """By (arm, budget, split) and (pretraining, draw): 1 or 0 per test image, the mean over repeated trainings."""
+def values_per_image(
+    keys: list[TrialKey], out: Path, data: Dataset, metric: Metric = "accuracy"
+) -> dict[tuple[str, int, str], PerImage]:
+    """By (arm, budget, split) and (pretraining, draw): `image_scores` of the test images, the mean over repetitions."""
     repeated: dict[tuple[str, int, str], dict[Key, list[NDArray[np.float64]]]] = {}
     for key in keys:
         found = load_tensors(LOGITS.path(out, key.name))[0]
         for split, images in data.tests.items():
             predicted = found[f"{split}{PREDICTED}"].numpy().astype(np.int64)
             own = repeated.setdefault((key.arm, key.budget, split), {})
-            own.setdefault((key.pretraining, key.draw), []).append(image_scores(predicted, images.labels.numpy()))
+            values = image_scores(predicted, images.labels.numpy(), metric)
+            own.setdefault((key.pretraining, key.draw), []).append(values)
     return {place: {key: np.mean(rows, axis=0) for key, rows in own.items()} for place, own in repeated.items()}
 
 

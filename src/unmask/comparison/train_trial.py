@@ -78,7 +78,7 @@ def run_tuning_trial(config: ClassifyConfig, key: TuningKey, out: Path, data: Da
         budget=key.budget,
         draw=key.draw,
         candidate=key.candidate,
-        val_accuracy=outcome.metrics["val"].accuracy,
+        val_score=getattr(outcome.metrics["val"], config.metric),
         seconds=time.monotonic() - started,
     )
     write_json(TUNING.path(out, key.name), result)
@@ -113,6 +113,8 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
         classes=len(data.classes),
         val_features=features["val"].values,
         val_labels=features["val"].images.labels,
+        metric=config.metric,
+        balanced=config.recipe.class_weights == "balanced",
     )
     pieces = probe.logits.split([len(outputs.rows) for outputs in features.values()])
     metrics, logits = {}, {}

@@ -11,6 +11,7 @@ from torch import Tensor
 from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Chosen, TuningKey
 from unmask.config import ARMS, JUDGED, Arm, CompareConfig
+from unmask.config.metric import Metric
 from unmask.inference.baseline import competes, rank_on_validation
 from unmask.inference.image_scores import image_scores
 from unmask.runs.comparison_records import TuningResult
@@ -19,7 +20,8 @@ from unmask.runs.read import read_record
 from unmask.training.checkpoint import load_tensors
 
 Correct = Mapping[str, NDArray[np.float64]]
-"""By arm: 1 or 0 per validation image, NaN where it could not be read, shape (tuning draws, images)."""
+"""By arm: the metric's value per validation image (`image_scores`), NaN where it could not be read, shape (tuning
+draws, images)."""
 
 
 def tuned_arms(config: CompareConfig) -> list[Arm]:
@@ -58,7 +60,7 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[int, str], in
     """
     scores: dict[tuple[int, str], dict[int, list[float]]] = {}
     for key in first_keys(config):
-        found = read_record(TuningResult, TUNING.path(out, key.name)).val_accuracy
+        found = read_record(TuningResult, TUNING.path(out, key.name)).val_score
         scores.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(found)
     sums = {place: {one: sum(values) for one, values in found.items()} for place, found in scores.items()}
     best = {place: max(found, key=found.__getitem__) for place, found in sums.items()}
@@ -75,13 +77,13 @@ def read_correct(config: CompareConfig, out: Path, chosen: Chosen, labels: Tenso
     for budget in config.budgets:
         for arm in tuned_arms(config):
             keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
-            rows = [_correct(TUNING_PREDICTIONS.path(out, key.name), labels) for key in keys]
+            rows = [_correct(TUNING_PREDICTIONS.path(out, key.name), labels, config.metric) for key in keys]
             found.setdefault(budget, {})[arm.name] = np.stack(rows)
     return found
 
 
-def _correct(file: Path, labels: Tensor) -> NDArray[np.float64]:
-    return image_scores(load_tensors(file)[0]["val"].numpy().astype(np.int64), labels.numpy())
+def _correct(file: Path, labels: Tensor, metric: Metric) -> NDArray[np.float64]:
+    return image_scores(load_tensors(file)[0]["val"].numpy().astype(np.int64), labels.numpy(), metric)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from unmask.config.arms import ARMS
 from unmask.config.data import DataConfig
+from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig
 from unmask.config.names import OneOf
 from unmask.config.stages import ClassifyRecipe, PretrainRecipe, RecipeChoice
@@ -69,8 +70,11 @@ class CompareConfig:
     """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
     compute_cap: float = 4.0
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
+    metric: Metric = "accuracy"
+    """What recipes, probes, the baseline and the answer are chosen by on validation images, and what verdicts are about
+    on test images. Where classes are unequal: balanced_accuracy (mean recall of the classes) or macro_f1."""
     smallest_effect: float = 0.01
-    """Smallest difference of accuracy that matters, for the verdict "equivalent"."""
+    """Smallest difference of the metric that matters, for the verdict "equivalent"."""
     confidence: float = 0.95
     """Level of the intervals."""
     seed: int = 0
@@ -119,6 +123,7 @@ class CompareConfig:
         require_at_least("compute_cap", self.compute_cap, 1)
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)
+        require_choice("metric", self.metric, tuple(METRIC_NAMES))
         require_choice("keep", self.keep, ("none", "best", "all"))
         require_choice("normalization", self.normalization, ("weights", "data"))
         require_choice("evaluate_on", self.evaluate_on, ("test", "val"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from unmask.config.data import AugmentConfig, DataConfig
+from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 from unmask.errors import UserError
@@ -167,8 +168,11 @@ class ClassifyRecipe:
     """Share of the target probability spread over all classes."""
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 switches it off."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: an image counts in the loss, and in a probe's, in inverse proportion to the labeled images of its
+    class."""
     patience: int = 0
-    """Stop after so many evaluations without a better validation accuracy; 0 switches early stopping off."""
+    """Stop after so many evaluations without a better validation score; 0 switches early stopping off."""
     evaluations: int = 1
     """Evaluations on the validation images during training, the last at the end."""
 
@@ -179,6 +183,7 @@ class ClassifyRecipe:
         require_between("layer_decay", self.layer_decay, 0, 1, open_low=True)
         require_between("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
         require_at_least("mixup", self.mixup, 0)
+        require_choice("class_weights", self.class_weights, ("none", "balanced"))
         require_at_least("patience", self.patience, 0)
         require_at_least("evaluations", self.evaluations, 1)
         require(
@@ -203,6 +208,8 @@ class ClassifyConfig:
     """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
     budget: int | None = None
     """Labeled training images per class. Default: all."""
+    metric: Metric = "accuracy"
+    """The validation score of early stopping, and of a probe's strength: accuracy, balanced_accuracy or macro_f1."""
     hide_cells: float = 0.0
     """In training, hide between no and this share of random cells of every image: the control scratch_masked."""
     hide_cell: int | None = None
@@ -233,6 +240,7 @@ class ClassifyConfig:
         require_seed("seed", self.seed)
         require_choice("normalization", self.normalization, ("weights", "data"))
         require_seed("subset_seed", self.subset_seed)
+        require_choice("metric", self.metric, tuple(METRIC_NAMES))
         require_at_least("subset_index", self.subset_index, 0)
         for budget in self.nested_budgets:
             require_at_least("nested_budgets", budget, 1)

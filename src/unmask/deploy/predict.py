@@ -15,6 +15,7 @@ from unmask.deploy.images import Named, label_names, load_as_trained, require_nu
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained, require_classifier, told
 from unmask.forward import Outputs, map_images
+from unmask.runs.records import UNEQUAL
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
 
@@ -32,6 +33,8 @@ class Predicted:
     """How many images have each label that is not a class of the run; the most frequent first."""
     network: str = ""
     """Which network of a comparison it was."""
+    beside_accuracy: str = ""
+    """Balanced accuracy, share of the most frequent class and chance, where that class is frequent."""
 
     @property
     def accuracy(self) -> float | None:
@@ -39,7 +42,9 @@ class Predicted:
         return self.right / self.labeled if self.labeled else None
 
     def __str__(self) -> str:
-        score = f"; right on {self.right} of {self.labeled} labeled ({self.accuracy:.1%})" if self.labeled else ""
+        beside = f", {self.beside_accuracy}" if self.beside_accuracy else ""
+        known = f"; right on {self.right} of {self.labeled} labeled"
+        score = f"{known} ({self.accuracy:.1%}{beside})" if self.labeled else ""
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}{told(self.network)}"
 
@@ -104,7 +109,19 @@ def predict(
         left_out=len(dataset.bad_files) + len(images) - len(outputs.rows),
         unknown=dict(unknown.most_common()),
         network=trained.network,
+        beside_accuracy=_beside_accuracy([truth[i] for i in known], predicted[known].tolist()),
     )
+
+
+def _beside_accuracy(truth: list[str], predicted: list[str]) -> str:
+    """What stands beside accuracy where one class is frequent; else nothing."""
+    counts = Counter(truth)
+    if not truth or max(counts.values()) <= UNEQUAL * len(truth):
+        return ""
+    right = Counter(name for name, other in zip(truth, predicted, strict=True) if name == other)
+    balanced = sum(right[name] / count for name, count in counts.items()) / len(counts)
+    share = max(counts.values()) / len(truth)
+    return f"balanced {balanced:.1%}; the most frequent class is {share:.1%}, chance {1 / len(counts):.1%}"
 
 
 def logits(trained: Trained, images: ImageSet, *, show: bool = False) -> Outputs:

@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
+from unmask.config.metric import Metric
 from unmask.errors import UserError
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -19,12 +21,12 @@ ABSENT = -1e4
 
 @dataclass(frozen=True)
 class Probe:
-    """Scores of the probe on the test images, the C that validation chose, its accuracy there (None without), and the
+    """Scores of the probe on the test images, the C that validation chose, its score there (None without), and the
     linear layer from features to logits that gives the same probabilities."""
 
     logits: torch.Tensor
     strength: float
-    val_accuracy: float | None
+    val_score: float | None
     weight: torch.Tensor
     """float64 (K, D)."""
     bias: torch.Tensor
@@ -40,10 +42,12 @@ def linear_probe(
     val_features: torch.Tensor | None = None,
     val_labels: torch.Tensor | None = None,
     strengths: Sequence[float] = STRENGTHS,
+    metric: Metric = "accuracy",
+    balanced: bool = False,
 ) -> Probe:
     """Fit multinomial logistic regression (L2, lbfgs) on features standardized with the training images' statistics.
 
-    C is the candidate with the highest validation accuracy, the smallest of equals; without validation data it is the
+    C is the candidate with the highest validation score, the smallest of equals; without validation data it is the
     middle candidate. Test labels are never seen.
 
     Args:
@@ -53,6 +57,8 @@ def linear_probe(
         classes: number of classes K.
         val_features: shape (V, D), with `val_labels` of shape (V,).
         strengths: candidates of C, in rising order.
+        metric: the score.
+        balanced: weigh each image in inverse proportion to the training images of its class.
 
     Returns:
         Log-probabilities of shape (N, K), -inf for classes without a training image; see `Probe`.
@@ -67,19 +73,28 @@ def linear_probe(
     x, test = scaler.transform(x), scaler.transform(_numpy(test_features))
     if val_features is None or val_labels is None:
         strength = strengths[len(strengths) // 2]
-        model = _fit(x, y, strength)
+        model = _fit(x, y, strength, balanced)
         return Probe(_scores(model, test, classes), strength, None, *_layer(model, scaler, classes))
     val, truth = scaler.transform(_numpy(val_features)), val_labels.cpu().numpy()
-    models = [_fit(x, y, strength) for strength in strengths]
-    accuracies = [float(np.mean(model.predict(val) == truth)) for model in models]
-    best = int(np.argmax(accuracies))
+    models = [_fit(x, y, strength, balanced) for strength in strengths]
+    scores = [_score(truth, model.predict(val), metric) for model in models]
+    best = int(np.argmax(scores))
     model = models[best]
     layer = _layer(model, scaler, classes)
-    return Probe(_scores(model, test, classes), strengths[best], accuracies[best], *layer)
+    return Probe(_scores(model, test, classes), strengths[best], scores[best], *layer)
 
 
-def _fit(x: NDArray[np.float64], y: NDArray[np.int64], strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=5000).fit(x, y)
+def _fit(x: NDArray[np.float64], y: NDArray[np.int64], strength: float, balanced: bool) -> LogisticRegression:
+    weights = "balanced" if balanced else None
+    return LogisticRegression(C=strength, max_iter=5000, class_weight=weights).fit(x, y)
+
+
+def _score(truth: NDArray[np.int64], predicted: NDArray[np.int64], metric: Metric) -> float:
+    if metric == "accuracy":
+        return float(np.mean(predicted == truth))
+    if metric == "balanced_accuracy":
+        return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
+    return float(f1_score(truth, predicted, average="macro", zero_division=0.0))
 
 
 def _scores(model: LogisticRegression, x: NDArray[np.float64], classes: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ from unmask.inference.labels_worth import labels_worth
 from unmask.inference.recommend import compared_with, recommend
 from unmask.inference.rows import paired, paired_between
 from unmask.inference.table import Table
+from unmask.inference.verdict import Place
 from unmask.runs.comparison_records import LabelsWorth, Recommendation
 
 
@@ -16,7 +17,7 @@ def recommendations(table: Table, split: str, config: CompareConfig, evidence: E
     """Per budget what to do, among the arms that tuning draws have measured; none where the judged arm is not one."""
     rows = []
     for budget in config.budgets:
-        where = (budget, split, "accuracy")
+        where = (budget, split, config.metric)
         tuning = {arm: rows for arm, rows in evidence.tuning.get(budget, {}).items() if (arm, *where) in table}
         if JUDGED not in tuning or len(tuning) < 2:
             continue
@@ -25,7 +26,15 @@ def recommendations(table: Table, split: str, config: CompareConfig, evidence: E
         differences = {arm: estimate for arm, estimate in found.items() if estimate is not None}
         if len(differences) == len(found):
             smallest, confidence = config.smallest_effect, config.confidence
-            rows.append(recommend(ranking, differences, budget, split, smallest=smallest, confidence=confidence))
+            rows.append(
+                recommend(
+                    ranking,
+                    differences,
+                    Place(budget, split, "", config.metric),
+                    smallest=smallest,
+                    confidence=confidence,
+                )
+            )
     return rows
 
 
@@ -36,7 +45,7 @@ def labels_worths(
     rows = []
     for budget in config.budgets:
         found = {
-            size: paired_between(table, (JUDGED, budget), (arm, size), (split, "accuracy"), evidence)
+            size: paired_between(table, (JUDGED, budget), (arm, size), (split, config.metric), evidence)
             for size, arm in best.items()
             if arm is not None
         }

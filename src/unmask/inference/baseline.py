@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config import ARMS, JUDGED
+from unmask.config.metric import Metric
 from unmask.inference.estimate import p_at_most
 from unmask.inference.hierarchy import Key, estimate_over
 from unmask.inference.table import Table, validation_scores
@@ -30,15 +31,15 @@ class Ranking:
 
 
 def rank_on_validation(correct: Mapping[str, NDArray[np.float64]]) -> Ranking:
-    """The best arm by mean validation accuracy, and the arms that could be as good for all that validation shows.
+    """The best arm by mean validation score, and the arms that could be as good for all that validation shows.
 
     The difference best - arm is judged over tuning draws and validation images (`estimate_over`); one that is not
     clearly above zero leaves a rival. With one tuning draw nothing is known about other draws: all are rivals. The
     first arm in order wins a tie.
 
     Args:
-        correct: 1 or 0 per validation image (NaN: unreadable) of every arm, shape (tuning draws, validation images),
-            the same draws and images for all; at least one arm.
+        correct: `image_scores` of validation images (NaN: unreadable) of every arm, shape (tuning draws, validation
+            images), the same draws and images for all; at least one arm.
     """
     means = {arm: float(np.nanmean(values)) for arm, values in correct.items()}
     best, *others = sorted(means, key=lambda arm: -means[arm])
@@ -59,12 +60,16 @@ def competes(arm: str) -> bool:
 
 
 def rank_scratch(
-    table: Table, arms: Sequence[str], budget: int, tuning: Mapping[str, NDArray[np.float64]] | None = None
+    table: Table,
+    arms: Sequence[str],
+    budget: int,
+    tuning: Mapping[str, NDArray[np.float64]] | None = None,
+    metric: Metric = "accuracy",
 ) -> Ranking | None:
     """The scratch arms of a budget as validation ranks them; test data has no say.
 
     With `tuning` (see `rank_on_validation`) the choice is made there; a scored scratch arm that it lacks is a rival.
-    Else by mean validation accuracy over the label draws that all candidates have finished, and all others are rivals:
+    Else by mean validation score over the label draws that all candidates have finished, and all others are rivals:
     the choice was made on networks that are reported, so a gain must hold against every arm. The first in order wins a
     tie. None if there is no scratch arm, or several of which one has no validation accuracy.
     """
@@ -78,7 +83,7 @@ def rank_scratch(
         found = rank_on_validation(measured)
         unmeasured = [arm for arm in candidates if arm not in measured]
         return Ranking(found.best, (*found.rivals, *unmeasured), found.beaten)
-    scores = {arm: validation_scores(table, arm, budget) for arm in candidates}
+    scores = {arm: validation_scores(table, arm, budget, metric) for arm in candidates}
     common = set.intersection(*(set(values) for values in scores.values()))
     if not common:
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.metric import Metric
 from unmask.inference.hierarchy import PerImage, paired_images
 
 
@@ -16,11 +17,11 @@ class Evidence:
     images: Mapping[tuple[str, int, str], PerImage] = field(default_factory=dict)
     """By (arm, budget, split): the values per test image (`image_scores`) of `metric` for every trial of the table, the
     mean over repeated trainings. With them an interval is about other test images too."""
-    metric: str = "accuracy"
+    metric: Metric = "accuracy"
     """The metric of the values per image; intervals of other metrics hold for these test images."""
     tuning: Mapping[int, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
-    """By budget and arm: 1 or 0 per validation image, shape (tuning draws, validation images). With it the baseline is
-    chosen before the reported draws."""
+    """By budget and arm: the metric's value per validation image, shape (tuning draws, validation images). With it the
+    baseline is chosen before the reported draws."""
     overlap: Mapping[int, float] = field(default_factory=dict)
     """By budget: the mean share of labeled images that two reported draws have in common."""
 

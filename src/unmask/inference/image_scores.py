@@ -1,11 +1,9 @@
 """A score of many images as one value per image, so that chance in the choice of test images can be measured."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+from unmask.config.metric import Metric
 
 
 def image_scores(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from unmask.config import ARMS
 from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
-from unmask.inference.verdict import Contest, describe_split, points, word_of
+from unmask.inference.verdict import Contest, Place, describe_split, points, word_of
 from unmask.runs.comparison_records import Recommendation
 from unmask.wording import plural
 
@@ -19,8 +19,7 @@ def compared_with(ranking: Ranking) -> tuple[str, ...]:
 def recommend(
     ranking: Ranking,
     differences: Mapping[str, Estimate],
-    budget: int,
-    split: str,
+    place: Place,
     *,
     smallest: float,
     confidence: float,
@@ -34,8 +33,7 @@ def recommend(
     Args:
         ranking: of all alternatives, at least two.
         differences: recommended minus other, on test images, for the arms of `compared_with`.
-        budget: labels per class.
-        split: of the test images.
+        place: budget, split and metric.
         smallest: the smallest difference that matters.
         confidence: of the interval.
     """
@@ -43,8 +41,8 @@ def recommend(
     contest = Contest(differences[against], tuple(differences[arm] for arm in others))
     p, same = contest.p_zero, contest.p_equivalent(smallest)
     found = Recommendation(
-        budget=budget,
-        split=split,
+        budget=place.budget,
+        split=place.split,
         arm=ranking.best,
         against=against,
         verdict=word_of(contest, p, same, 1 - confidence),
@@ -52,25 +50,26 @@ def recommend(
         sentence="",
         **vars(contest.interval(confidence)),
     )
-    return Recommendation(**{**vars(found), "sentence": _sentence(found, smallest, confidence)})
+    return Recommendation(**{**vars(found), "sentence": _sentence(found, place, smallest, confidence)})
 
 
-def _sentence(found: Recommendation, smallest: float, confidence: float) -> str:
+def _sentence(found: Recommendation, place: Place, smallest: float, confidence: float) -> str:
     """The recommendation in words, for a reader who knows no names of arms."""
     arm, other = (_meaning(name) for name in (found.arm, found.against))
     where = f"With {plural(found.budget, 'label')} per class, on {describe_split(found.split)}"
-    size = f"{points(abs(found.mean))} {'better' if found.mean >= 0 else 'worse'} than the next best choice ({other})"
+    better, gap = "better" if found.mean >= 0 else "worse", points(abs(found.mean), place.metric)
+    size = f"{gap} {better} than the next best choice ({other})"
     if found.low is None or found.high is None:
         return f"{where}, validation recommends: {arm}. It is {size}, but one label draw decides nothing."
     bounds = f"{confidence:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
     if found.verdict == "gain":
         return f"{where}, use: {arm}. It is {size}, and better than every other choice ({bounds})."
     if found.verdict == "loss":
-        return f"{where}, use: {other}. Validation preferred {arm}, which is {points(-found.mean)} worse ({bounds})."
+        return f"{where}, use: {other}. Validation preferred {arm}, which is {gap} worse ({bounds})."
     if found.verdict == "equivalent":
         return (
-            f"{where}, it makes no difference that matters (within ±{points(smallest)}) which you use: {arm}; or "
-            f"{other} ({bounds}). Take the cheaper."
+            f"{where}, it makes no difference that matters (within ±{points(smallest, place.metric)}) which you use: "
+            f"{arm}; or {other} ({bounds}). Take the cheaper."
         )
     return f"{where}, validation recommends: {arm}. It is {size}, which is not decided ({bounds})."
 

@@ -1,6 +1,7 @@
 """The scores of finished trials → means, paired differences, verdicts and notes: the content of summary.json."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from unmask.config import ARMS, JUDGED, CompareConfig
 from unmask.inference.answers import labels_worths, recommendations
@@ -45,10 +46,12 @@ def summarize(
     """
     table, evidence = table_of(scores), evidence or Evidence()
     names, splits, budgets = arms_of(table, config.arms or tuple(ARMS)), scored_splits(table), config.budgets
-    ranked = {budget: rank_scratch(table, names, budget, evidence.tuning.get(budget)) for budget in budgets}
+    ranked = {
+        budget: rank_scratch(table, names, budget, evidence.tuning.get(budget), config.metric) for budget in budgets
+    }
     best = {budget: None if ranking is None else ranking.best for budget, ranking in ranked.items()}
     verdicts = [row for split in splits for row in _verdicts(table, split, ranked, config, evidence)]
-    headline = _headline(table, splits, best.get(budgets[0]), budgets[0], evidence)
+    headline = _headline(table, splits, best.get(budgets[0]), config, evidence)
     return Summary(
         scores=tuple(scores),
         means=tuple(mean_rows(table, names, budgets, splits, config.confidence, evidence)),
@@ -64,6 +67,7 @@ def summarize(
             budgets=budgets,
             primary_budget=budgets[0],
             primary_split=splits[0] if splits else None,
+            metric=config.metric,
             smallest_effect=config.smallest_effect,
             confidence=config.confidence,
             best_scratch=tuple(BestScratch(budget=budget, arm=arm) for budget, arm in best.items()),
@@ -75,25 +79,35 @@ def summarize(
 def summarize_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Summary:
     """The summary of an unfinished comparison, which says so."""
     note = f"Unfinished: {plural(len(trials), 'trial')} so far. Every figure on this page is preliminary."
-    return summarize(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
+    found = summarize(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
+    return with_class_shares(found, trials)
+
+
+def with_class_shares(summary: Summary, trials: Sequence[TrialResult]) -> Summary:
+    """The summary with what naming the most frequent class, and guessing, would score on the primary split."""
+    split = summary.settings.primary_split
+    scores = next((trial.metrics[split] for trial in trials if split in trial.metrics), None)
+    if scores is None or not any(one.images for one in scores.per_class):
+        return summary
+    return replace(summary, settings=replace(summary.settings, majority=scores.majority, chance=scores.chance))
 
 
 def _headline(
-    table: Table, splits: Sequence[str], baseline: str | None, budget: int, evidence: Evidence
+    table: Table, splits: Sequence[str], baseline: str | None, config: CompareConfig, evidence: Evidence
 ) -> Estimate | None:
     """The difference behind the first verdict."""
     if not splits or baseline is None:
         return None
-    return paired(table, JUDGED, baseline, (budget, splits[0], "accuracy"), evidence)
+    return paired(table, JUDGED, baseline, (config.budgets[0], splits[0], config.metric), evidence)
 
 
 def _verdicts(
     table: Table, split: str, ranked: Mapping[int, Ranking | None], config: CompareConfig, evidence: Evidence
 ) -> list[Verdict]:
-    """Accuracy of the judged arm against the best scratch arm, a row per budget; the first one is primary."""
+    """The judged arm against the best scratch arm, a row per budget; the first one is primary."""
     found: dict[int, tuple[str, Contest]] = {}
     for budget, ranking in ranked.items():
-        if ranking is not None and (contest := _contest(table, ranking, (budget, split, "accuracy"), evidence)):
+        if ranking is not None and (contest := _contest(table, ranking, (budget, split, config.metric), evidence)):
             found[budget] = (ranking.best, contest)
     first = config.budgets[0]
     smallest, confidence = config.smallest_effect, config.confidence
@@ -108,7 +122,9 @@ def _verdicts(
             scope=contest.scope,
             detectable=one.detectable,
             primary=budget == first,
-            sentence=sentence(contest, one, Place(budget, split, baseline), smallest=smallest, confidence=confidence),
+            sentence=sentence(
+                contest, one, Place(budget, split, baseline, config.metric), smallest=smallest, confidence=confidence
+            ),
             p=one.p,
             p_equivalent=one.p_equivalent,
             **vars(contest.interval(confidence)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from unmask.config.metric import Metric
 from unmask.errors import UserError
 from unmask.inference.hierarchy import Key
 from unmask.runs.comparison_records import Score, TrialResult
@@ -68,9 +69,9 @@ def scored_splits(table: Table) -> list[str]:
     return sorted(splits - {"val"} or splits, key=lambda split: (split != "test", split != "multi", split))
 
 
-def validation_scores(table: Table, arm: str, budget: int) -> dict[Key, float]:
-    """Validation accuracies of an arm."""
-    return dict(table.get((arm, budget, "val", "accuracy"), {}))
+def validation_scores(table: Table, arm: str, budget: int, metric: Metric = "accuracy") -> dict[Key, float]:
+    """Validation scores of an arm."""
+    return dict(table.get((arm, budget, "val", metric), {}))
 
 
 def seconds_of(scores: Iterable[Score], arm: str) -> tuple[float, int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.inference.estimate import (
     Estimate,
     Units,
@@ -130,20 +131,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Place:
-    """What was compared: labels per class, split, and the arm that is the baseline."""
+    """What was compared: labels per class, split, the arm that is the baseline, and by which score."""
 
     budget: int
     split: str
     baseline: str
+    metric: Metric = "accuracy"
 
 
 def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
-    """The verdict for a reader who knows none of the symbols; differences in percentage points of accuracy."""
+    """The verdict for a reader who knows none of the symbols; differences in percentage points."""
     where = f"With {plural(place.budget, 'label')} per class, on {describe_split(place.split)},"
     estimate, interval = contest.estimate, contest.interval(confidence)
     units = estimate.units
     where = f"{where} {contest.scope}," if contest.scope else where
-    change = f"{100 * estimate.mean:+.1f} points against the best scratch arm, {place.baseline}"
+    change = (
+        f"{100 * estimate.mean:+.1f} points{of_metric(place.metric)} against the best scratch arm, {place.baseline}"
+    )
     if interval.low is None or interval.high is None:
         reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"
         return f"{where} nothing is decided: {change}, but {reason}."
@@ -180,6 +184,11 @@ def describe_split(split: str) -> str:
     return {"multi": "images that show all parts", "test": "test images", "val": "validation images"}.get(split, split)
 
 
-def points(share: float) -> str:
-    """A share in percentage points, in words."""
-    return plural(f"{100 * share:.1f}".removesuffix(".0"), "point")
+def points(share: float, metric: Metric = "accuracy") -> str:
+    """A share in percentage points, in words; of another metric than accuracy with its name."""
+    return plural(f"{100 * share:.1f}".removesuffix(".0"), "point") + of_metric(metric)
+
+
+def of_metric(metric: Metric) -> str:
+    """What points are of, where it is not accuracy."""
+    return "" if metric == "accuracy" else f" of {METRIC_NAMES[metric]}"

@@ -9,6 +9,7 @@ from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, percent
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import TrainingRow, rows_of
+from unmask.runs.records import Scores
 from unmask.wording import plural
 
 
@@ -34,8 +35,20 @@ def classification_headline(run: ClassificationRun) -> str:
     if not metrics:
         return "Finished, but nothing was measured: the data have neither validation nor test images."
     names = [name for name in metrics if name != "val"] or list(metrics)
-    parts = [f"{percent(metrics[name].accuracy)} % of {describe_split(name)}" for name in names]
+    parts = [
+        f"{percent(metrics[name].accuracy)} % of {describe_split(name)}{_unequal(metrics[name])}" for name in names
+    ]
     return f"Right on {', '.join(parts)}, learnt from {plural(run.result.labeled_images, 'labeled image')}."
+
+
+def _unequal(scores: Scores) -> str:
+    """What stands beside accuracy where one class is frequent."""
+    if not scores.unequal:
+        return ""
+    return (
+        f" (balanced accuracy {percent(scores.balanced_accuracy)} %; the most frequent class is "
+        f"{percent(scores.majority)} %, chance {percent(scores.chance)} %)"
+    )
 
 
 def score_rows(run: ClassificationRun) -> list[tuple[str, ...]]:

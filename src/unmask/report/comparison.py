@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from unmask.config import JUDGED
+from unmask.config.metric import METRIC_NAMES
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Showcase, Story, Swatch, Table
@@ -18,12 +19,12 @@ from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import interval_text, percent, points
-from unmask.runs.comparison_records import Difference, Mean, Summary, Verdict
+from unmask.runs.comparison_records import Difference, Mean, Settings, Summary, Verdict
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
 from unmask.wording import plural
 
-_METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc": "AUROC"}
+_NAMES: dict[str, str] = METRIC_NAMES | {"auroc": "AUROC"}
 
 
 def comparison_story(run: ComparisonRun) -> Story:
@@ -55,7 +56,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         sections=[s for s in sections if s],
         verdict=word,
         tally=tally([row.verdict for row in verdicts[1:]]),
-        board=verdict_board(verdicts, summary.settings.budgets) if len(verdicts) > 1 else None,
+        board=verdict_board(verdicts, summary.settings) if len(verdicts) > 1 else None,
     )
 
 
@@ -67,8 +68,9 @@ def tally(words: Sequence[str]) -> str:
     return f"Other budgets and images: {', '.join(parts)}." if parts else ""
 
 
-def verdict_board(verdicts: Sequence[Verdict], budgets: Sequence[int]) -> Board:
+def verdict_board(verdicts: Sequence[Verdict], settings: Settings) -> Board:
     """All verdicts at a glance: a row for each kind of images, a column for each budget."""
+    budgets = settings.budgets
     found = {(row.split, row.budget): row for row in verdicts}
     rows = []
     for split in dict.fromkeys(row.split for row in verdicts):
@@ -79,7 +81,12 @@ def verdict_board(verdicts: Sequence[Verdict], budgets: Sequence[int]) -> Board:
         rows.append((describe_split(split), rulings))
     primary = {row.budget for row in verdicts if row.primary}
     columns = [f"{budget} per class{' (primary)' if budget in primary else ''}" for budget in budgets]
-    return Board("Accuracy, pretrained minus the best scratch arm, points [interval]", columns, rows)
+    what = _capital(_NAMES[settings.metric])
+    return Board(f"{what}, pretrained minus the best scratch arm, points [interval]", columns, rows)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _arm_names(summary: Summary) -> list[str]:
@@ -89,17 +96,19 @@ def _arm_names(summary: Summary) -> list[str]:
 def _efficiency(summary: Summary) -> Section:
     arms, budgets = _arm_names(summary), summary.settings.budgets
     plates = []
-    for split in splits_of(summary):
-        rows = [row for row in summary.means if row.split == split and row.metric == "accuracy"]
-        alt = f"Accuracy on {describe_split(split)}. " + _spoken(rows, arms, budgets)
+    for split, metric in product(splits_of(summary), summary.settings.in_the_open):
+        rows = [row for row in summary.means if row.split == split and row.metric == metric]
+        caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}"
+        alt = f"{caption}. " + _spoken(rows, arms, budgets)
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
-        plates.append(Plate(figure, alt, f"Accuracy on {describe_split(split)}"))
+        plates.append(Plate(figure, alt, caption))
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
     level = f"{summary.settings.confidence:.0%}"
     intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 % and hold for these test images. "
     intro += "The spread of a line says how much the draw matters."
     intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
-    title = "Accuracy for few to many labels" if len(budgets) > 1 else "Accuracy of every arm"
+    what = _capital(_NAMES[summary.settings.metric])
+    title = f"{what} for few to many labels" if len(budgets) > 1 else f"{what} of every arm"
     return Section(title, intro, legend, plates)
 
 
@@ -116,14 +125,25 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -
 
 def _arms(summary: Summary) -> Section:
     arms, budgets, splits = _arm_names(summary), summary.settings.budgets, splits_of(summary)
-    tables = [_score_table(summary, arms, budgets, split, "accuracy") for split in splits]
-    others = [
-        _score_table(summary, arms, budgets, split, metric, name)
-        for split in splits
-        for metric, name in _METRIC_NAMES.items()
-    ]
-    folds = [Fold("Balanced accuracy, macro-F1 and AUROC", [table for table in others if table.rows])]
-    return Section("Every arm", tables=[_arm_table(summary), *tables], folds=folds)
+    shown = summary.settings.in_the_open
+    hidden = [metric for metric in _NAMES if metric not in shown]
+    tables, others = (
+        [_score_table(summary, arms, budgets, split, metric) for split in splits for metric in metrics]
+        for metrics in (shown, hidden)
+    )
+    names = [_NAMES[metric] for metric in hidden]
+    folds = [Fold(_capital(" and ".join([", ".join(names[:-1]), names[-1]])), [one for one in others if one.rows])]
+    return Section("Every arm", _without_skill(summary.settings), tables=[_arm_table(summary), *tables], folds=folds)
+
+
+def _without_skill(settings: Settings) -> str:
+    """What is scored without having learnt anything."""
+    if settings.majority is None or settings.chance is None or settings.primary_split is None:
+        return ""
+    return (
+        f"On {describe_split(settings.primary_split)} always naming the most frequent class has an accuracy of "
+        f"{percent(settings.majority)} % and a balanced accuracy of {percent(settings.chance)} %, as guessing has."
+    )
 
 
 def _arm_table(summary: Summary) -> Table:
@@ -138,7 +158,6 @@ def _score_table(
     budgets: Sequence[int],
     split: str,
     metric: str,
-    name: str = "accuracy",
 ) -> Table:
     """A row per arm; the accuracies of neighbors on its features stand below a probe's own."""
     found = {(row.arm, row.metric, row.budget): row for row in summary.means if row.split == split}
@@ -150,25 +169,27 @@ def _score_table(
             scores = [interval_text(cell, percent) for cell in cells]
             counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
-    caption = f"{name[0].upper()}{name[1:]} on {describe_split(split)}, %: mean [interval]"
+    caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}, %: mean [interval]"
     return Table(caption, ("arm", *(f"{budget} per class" for budget in budgets), "n"), rows, numeric=True)
 
 
 def _differences(summary: Summary) -> Section:
     settings = summary.settings
     plates, tables = [], []
-    for split in splits_of(summary):
-        rows = [r for r in summary.differences if r.split == split and r.metric == "accuracy"]
+    for split, metric in product(splits_of(summary), settings.in_the_open):
+        rows = [r for r in summary.differences if r.split == split and r.metric == metric]
         if not rows:
             continue
-        where = describe_split(split)
-        alt = f"Paired differences of accuracy on {where}: " + "; ".join(
+        where, name = describe_split(split), _NAMES[metric]
+        alt = f"Paired differences of {name} on {where}: " + "; ".join(
             f"{_pair(row)} with {row.budget} labels per class {interval_text(row, points)}" for row in rows
         )
         figure = forest(rows, settings.budgets, settings.smallest_effect)
-        caption = f"Accuracy on {where}: {look(JUDGED).title} minus the arm named; other pairs are named in full"
+        caption = (
+            f"{_capital(name)} on {where}: {look(JUDGED).title} minus the arm named; other pairs are named in full"
+        )
         plates.append(Plate(figure, alt, caption))
-        tables.append(_difference_table(rows, where))
+        tables.append(_difference_table(rows, where, name))
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
         f"The gray band, ±{100 * settings.smallest_effect:g}, is the smallest effect that was said to matter."
@@ -176,12 +197,12 @@ def _differences(summary: Summary) -> Section:
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
 
 
-def _difference_table(rows: Sequence[Difference], where: str) -> Table:
+def _difference_table(rows: Sequence[Difference], where: str, name: str) -> Table:
     lines = []
     for row in rows:
         lines.append((_pair(row), str(row.budget), interval_text(row, points), str(row.n), row.method))
     columns = ("first minus second", "labels per class", "difference [interval]", "n", "method")
-    caption = f"Accuracy of the first arm minus that of the second on {where}, points"
+    caption = f"{_capital(name)} of the first arm minus that of the second on {where}, points"
     return Table(caption, columns, lines, numeric=True)
 
 

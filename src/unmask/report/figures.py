@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unmask.config import JUDGED
+from unmask.config.metric import METRIC_NAMES
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
@@ -36,14 +37,14 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
         axes.set_xticks(range(len(ordered)), [str(budget) for budget in ordered])
         axes.set_xlim(-0.5, len(ordered) - 0.5)
         axes.set_xlabel("labels per class")
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel(f"{_metric(means)}, %")
         axes.set_ylim(*_per_cent(axes.get_ylim()))
         axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
 def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
-    """Accuracy of every arm at one budget, with intervals, a row per arm."""
+    """The score of every arm at one budget, with intervals, a row per arm."""
     rows = {row.arm: row for row in means}
     shown = [arm for arm in arms if arm in rows]
     with style():
@@ -53,7 +54,7 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
             _dot(axes, y, rows[arm], look(arm).color, look(arm).marker)
         axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.set_xlabel("accuracy, %")
+        axes.set_xlabel(f"{_metric(means)}, %")
         axes.set_xlim(*_per_cent(axes.get_xlim()))
         axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
@@ -92,8 +93,13 @@ def forest(differences: Sequence[Difference], budgets: Sequence[int], smallest_e
             label.set_fontweight("bold")
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(y - 0.7, -0.7)
-        axes.set_xlabel("difference of accuracy, points")
+        axes.set_xlabel(f"difference of {_metric(differences)}, points")
     return figure
+
+
+def _metric(rows: Sequence[Mean] | Sequence[Difference]) -> str:
+    """The metric of all rows, in words."""
+    return METRIC_NAMES.get(rows[0].metric, rows[0].metric) if rows else METRIC_NAMES["accuracy"]
 
 
 def _per_cent(limits: tuple[float, float]) -> tuple[float, float]:

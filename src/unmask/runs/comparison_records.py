@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from unmask.config import ClassifyRecipe
+from unmask.config.metric import Metric
 from unmask.runs.metrics import TrainingRow
-from unmask.runs.records import Interval, Scores, Word
+from unmask.runs.records import UNEQUAL, Interval, Scores, Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,8 @@ class TuningResult:
     """Index of the tuning draw."""
     candidate: int
     """Index of the recipe among those of the arm."""
-    val_accuracy: float
+    val_score: float
+    """By the comparison's metric."""
     seconds: float
 
 
@@ -98,7 +100,7 @@ class Difference(Interval):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict(Interval):
-    """The difference of accuracy, pretrained minus the best scratch arm, and what follows from it."""
+    """The difference of the metric, pretrained minus the best scratch arm, and what follows from it."""
 
     budget: int
     split: str
@@ -197,9 +199,21 @@ class Settings:
     primary_budget: int
     primary_split: str | None
     """None where nothing is scored."""
+    metric: Metric = "accuracy"
+    """What choices, verdicts and recommendations are about."""
+    majority: float | None = None
+    """Share of the most frequent class among the images of the primary split; None where nothing is scored."""
+    chance: float | None = None
+    """Balanced accuracy of guessing there."""
     smallest_effect: float
     confidence: float
     best_scratch: tuple[BestScratch, ...]
+
+    @property
+    def in_the_open(self) -> tuple[Metric, ...]:
+        """Metrics that a reader sees at once, the chosen one first; accuracy not alone where classes are unequal."""
+        unequal = self.majority is not None and self.majority > UNEQUAL
+        return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if unequal else ()))))
 
     def best(self, budget: int) -> str | None:
         """The best scratch arm of a budget."""
@@ -217,7 +231,7 @@ class Summary:
     differences: tuple[Difference, ...]
     """Of two arms, paired over label draws."""
     verdicts: tuple[Verdict, ...]
-    """Of every split and budget, on accuracy; the first is the headline."""
+    """Of every split and budget, on the metric; the first is the headline."""
     recommendations: tuple[Recommendation, ...]
     """What to do, per budget, on the primary split; empty where tuning draws did not measure the alternatives."""
     labels_worth: tuple[LabelsWorth, ...]
@@ -236,3 +250,15 @@ class Summary:
     """What a reader must know besides: caps, conditional intervals, labels spent on validation."""
     wall_seconds: float | None = None
     """From start to summary, as in wall.json; None for a comparison that is not finished."""
+
+    def beside_accuracy(self) -> str:
+        """Balanced accuracies at the primary budget in a line, where one class is frequent; else nothing."""
+        settings = self.settings
+        if settings.majority is None or settings.chance is None or "balanced_accuracy" not in settings.in_the_open:
+            return ""
+        place = (settings.primary_budget, settings.primary_split, "balanced_accuracy")
+        rows = [one for one in self.means if (one.budget, one.split, one.metric) == place]
+        return (
+            f"balanced accuracy: {', '.join(f'{one.arm} {one.mean:.1%}' for one in rows)} (the most frequent class is "
+            f"{settings.majority:.1%} of the images, chance {settings.chance:.1%})"
+        )

@@ -1,14 +1,15 @@
 """The networks that a comparison has kept, and which of them is used where none is named."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unmask.config import ARMS, CompareConfig
+from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.errors import UserError
-from unmask.runs.comparison_records import TrialResult
+from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
 from unmask.runs.read import is_run, read_config, read_record
 from unmask.wording import plural
@@ -25,10 +26,11 @@ class KeptNetwork:
     """Why this arm, for the user."""
 
     def __str__(self) -> str:
-        one = self.trial
+        one, metric = self.trial, self.config.metric
+        score = validation_score(one, metric)
         return (
             f"network of arm {one.arm} ({ARMS[one.arm].meaning}), trained on {plural(one.labeled_images, 'label')} "
-            f"(draw {one.draw + 1}), right on {validation_score(one):.1%} of the validation images; {self.why}"
+            f"(draw {one.draw + 1}), {METRIC_NAMES[metric]} on validation images {score:.1%}; {self.why}"
         )
 
 
@@ -37,20 +39,21 @@ def is_comparison(folder: Path) -> bool:
     return is_run(folder) and isinstance(read_config(folder), CompareConfig)
 
 
-def validation_score(trial: TrialResult) -> float:
-    """What networks are chosen by: accuracy on validation images."""
-    return trial.metrics["val"].accuracy
+def validation_score(trial: TrialResult, metric: Metric) -> float:
+    """What networks are chosen by: the comparison's metric on validation images."""
+    return float(getattr(trial.metrics["val"], metric))
 
 
-def best_trial(trials: Mapping[str, TrialResult]) -> str:
+def best_trial(trials: Mapping[str, TrialResult], metric: Metric) -> str:
     """Name of the trial with the highest validation score; of equals the first by name."""
-    return min(trials, key=lambda name: (-validation_score(trials[name]), name))
+    return min(trials, key=lambda name: (-validation_score(trials[name], metric), name))
 
 
 def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
     """The network of a finished comparison that is to be used: of an arm, the best one kept.
 
-    Without `arm` it is the arm with the highest mean validation score at its largest budget.
+    Without `arm` it is the arm that the summary recommends at the primary budget; where it recommends none that was
+    kept, the arm with the highest mean validation score at its largest budget.
 
     Raises:
         UserError: the comparison is not finished, has kept no network, or none of this arm.
@@ -66,23 +69,36 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
         kept = {key: one for key, one in trials.items() if one.arm == name and NETWORKS.path(folder, key).exists()}
         if kept:
             most = max(one.labeled_images for one in kept.values())
-            found[name] = best_trial({key: one for key, one in kept.items() if one.labeled_images == most})
+            found[name] = best_trial({k: one for k, one in kept.items() if one.labeled_images == most}, config.metric)
     if not found:
         whose = "no network" if arm is None else f"no network of arm {arm}"
         fix = 'compare with `resume=True` and `keep="best"` trains again what is missing'
         hint = f"; its arms are {', '.join(arms)}" if arm is not None and arm not in arms else f"; {fix}"
         raise UserError(f"{folder}: this comparison has kept {whose}{hint}")
     if arm is None:
-        arm = max(found, key=lambda name: _mean_score(trials, name))
+        arm, why = _recommended(folder, found), "the arm that the comparison recommends"
+        if arm is None:
+            arm = max(found, key=lambda name: _mean_score(trials, name, config.metric))
+            why = "the arm with the highest mean there"
         others = ", ".join(name for name in found if name != arm)
-        why = f"the arm with the highest mean there{f'; `arm` picks another: {others}' if others else ''}"
+        why += f"; `arm` picks another: {others}" if others else ""
     else:
         why = "the arm asked for"
     return KeptNetwork(config, trials[found[arm]], NETWORKS.path(folder, found[arm]), why)
 
 
-def _mean_score(trials: Mapping[str, TrialResult], arm: str) -> float:
+def _recommended(folder: Path, found: Collection[str]) -> str | None:
+    """The arm that the summary says to use at the primary budget, if its network is there."""
+    summary = read_record(Summary, folder / SUMMARY_FILE)
+    for one in summary.recommendations:
+        arm = one.against if one.verdict == "loss" else one.arm
+        if one.budget == summary.settings.primary_budget and arm in found:
+            return arm
+    return None
+
+
+def _mean_score(trials: Mapping[str, TrialResult], arm: str, metric: Metric) -> float:
     """Mean validation score of an arm over its trials at its largest budget."""
     own = [one for one in trials.values() if one.arm == arm]
     most = max(one.labeled_images for one in own)
-    return float(np.mean([validation_score(one) for one in own if one.labeled_images == most]))
+    return float(np.mean([validation_score(one, metric) for one in own if one.labeled_images == most]))

@@ -82,6 +82,10 @@ class ClassScores:
     images: int
 
 
+UNEQUAL = 0.3
+"""Share of the most frequent class above which accuracy does not stand alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores of a classifier on one set of images; shares in [0, 1]."""
@@ -96,6 +100,21 @@ class Scores:
     """What was taken for what: true class, predicted class (indices) and number of images, where that is not 0."""
     knn_accuracy: float | None = None
     """Of a probe: nearest neighbors on the same features."""
+
+    @property
+    def majority(self) -> float:
+        """Share of the most frequent class: the accuracy of always naming it."""
+        return max(one.images for one in self.per_class) / sum(one.images for one in self.per_class)
+
+    @property
+    def chance(self) -> float:
+        """Balanced accuracy of guessing among the classes that have images."""
+        return 1 / sum(one.images > 0 for one in self.per_class)
+
+    @property
+    def unequal(self) -> bool:
+        """Whether accuracy must not stand alone."""
+        return self.majority > UNEQUAL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labeled_subset
-from unmask.stages.supervised_loss import hide_cells, hiding_grid, mixup, soft_cross_entropy
+from unmask.stages.supervised_loss import class_weights, hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.training.checkpoint import CheckpointHeader
 from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun
@@ -82,6 +82,8 @@ class Supervised:
             self.data = data = data.normalized_as(self.start.format)
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
+        balanced = config.recipe.class_weights == "balanced"
+        self.weights = class_weights(self.images.labels, len(data.classes)) if balanced else None
         two = torch.arange(2)
         self.run = TrainingRun(
             setup,
@@ -173,7 +175,8 @@ class Supervised:
             images, target = mixup(images, target, recipe.mixup, derive_seed(at.seed, "mixup", at.step))
         with JointStatistics() if world_size() > 1 else nullcontext():
             logits = network(images)
-        total = soft_cross_entropy(logits, target, recipe.label_smoothing)
+        weights = None if self.weights is None else self.weights.to(logits.device)
+        total = soft_cross_entropy(logits, target, recipe.label_smoothing, weights)
         return Terms(total, torch.tensor(float(len(batch.ids)), device=total.device), {})
 
     def follow(self, done: int, total: int) -> None:
@@ -186,9 +189,12 @@ class Supervised:
         row, go_on = replace(reached.rows[-1], phase=reached.phase.name), True
         if reached.look and self.data.val is not None:
             outputs = map_images(self.run.evaluated, self.data.val, self.run.engine)
-            accuracy = float((outputs.values.argmax(1) == outputs.images.labels).float().mean())
-            row = replace(row, val_accuracy=accuracy)
-            if self.stopping.improves(accuracy):
+            labels = outputs.images.labels
+            accuracy = float((outputs.values.argmax(1) == labels).float().mean())
+            row, score = replace(row, val_accuracy=accuracy), accuracy
+            if self.config.metric != "accuracy":
+                score = getattr(classification_metrics(outputs.values, labels, self.data.classes), self.config.metric)
+            if self.stopping.improves(score):
                 self.run.remember_best()
             go_on = reached.last or not self.stopping.over
         self.history.append(row)
@@ -202,19 +208,19 @@ class Supervised:
 
 @dataclass
 class EarlyStopping:
-    """Ends a training whose validation accuracy has not improved in the last `patience` looks; never with 0."""
+    """Ends a training whose validation score has not improved in the last `patience` looks; never with 0."""
 
     patience: int
     best: float = -1.0
     waited: int = 0
     """Looks since the best one."""
 
-    def improves(self, accuracy: float) -> bool:
-        """Whether an accuracy is the best so far; False throughout without patience."""
+    def improves(self, score: float) -> bool:
+        """Whether a score is the best so far; False throughout without patience."""
         if self.patience == 0:
             return False
-        better = accuracy > self.best
-        self.best, self.waited = (accuracy, 0) if better else (self.best, self.waited + 1)
+        better = score > self.best
+        self.best, self.waited = (score, 0) if better else (self.best, self.waited + 1)
         return better
 
     @property
