@@ -12,7 +12,7 @@ import torch
 from tiny import draw, image_names, load, numbered, picture
 from unmask.config import DataConfig
 from unmask.data.check.report import check_data
-from unmask.data.sources.folder import list_images
+from unmask.data.sources.listing import list_images
 from unmask.data.sources.manifest import read_manifest
 from unmask.errors import UserError
 

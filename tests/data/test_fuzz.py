@@ -27,7 +27,7 @@ def valid(suffix: str) -> bytes:
     elif suffix == ".tiff":
         tifffile.imwrite(file, PIXELS.astype(np.uint16) * 257, photometric="rgb")
     else:
-        kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".ppm": "PPM", ".pgm": "PPM"}.get(suffix, suffix[1:])
+        kind = Image.registered_extensions()[suffix]
         Image.fromarray(PIXELS).save(file, kind)
     return file.getvalue()
 

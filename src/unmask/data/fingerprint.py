@@ -1,13 +1,17 @@
 """What images contain, as digests: to find the same image twice, and to name a data set."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unmask.data.decoding.decode import quiet
 from unmask.data.decoding.file import File
-from unmask.data.sources.source import TEST, TRAIN, UNLABELED, VAL, Images
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.pixels import read_one
+from unmask.data.sources.source import TEST, TRAIN, UNLABELED, VAL, Images, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
 
@@ -57,12 +61,35 @@ def digest_stored(images: Images) -> Digests:
     return digests
 
 
+def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> tuple[Digests, dict[int, str]]:
+    """What `digest_rows` gives, of images that are not held in memory: each is decoded once. And why some cannot be.
+
+    Whatever fits the cache or does not, the same twins are found and the same files are bad.
+    """
+    digests, bad = np.zeros(len(source.images), "S16"), dict[int, str]()
+
+    def look(row: int) -> None:
+        try:
+            image = read_one(source.images, row, wanted, source.reading)
+        except UserError as error:
+            bad[row] = str(error)
+            return
+        digests[row] = _digest(image.numpy().tobytes())
+
+    with quiet():
+        for _ in mapped(look, len(digests), threads=source.images.threads, bar="looking" if progress else None):
+            pass
+    return digests, dict(sorted(bad.items()))
+
+
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _pieces(file: File) -> tuple[int, bytes]:
     """Length, and pieces spread evenly from the first to the last byte; of a small file all of it."""
+    if isinstance(file, Path) and not file.is_file():  # a named pipe would wait for ever
+        return 0, b""
     try:
         with file.open("rb") as handle:
             length = handle.seek(0, 2)

@@ -10,7 +10,7 @@ import numpy as np
 from unmask.config.data import DataConfig
 from unmask.data.headers import scan
 from unmask.data.load import Dataset
-from unmask.data.sources.folder import list_images
+from unmask.data.sources.listing import list_images
 from unmask.data.sources.read import read_source
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.shard_files import expand, find_shards, is_shards

@@ -1,13 +1,15 @@
 """A split of a data set as something that gives normalized, augmented batches, from memory or from files alike."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from unmask.config.data import AugmentConfig
 from unmask.data.augment import augment_images, moved
@@ -17,6 +19,8 @@ from unmask.data.string_table import take
 from unmask.data.workers import prepared
 from unmask.errors import UserError
 
+LISTED = 5
+"""Files left out while running that are named on the terminal."""
 PART_FLOATS = 2**20
 """Numbers of a batch that are prepared at once. Does not change them."""
 
@@ -48,6 +52,22 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """Files that vanished, or were damaged, while a run streamed them: told once each, and listed with the run."""
+
+    messages: dict[str, None] = field(default_factory=dict)
+
+    def add(self, failures: Sequence[str]) -> None:
+        """Remember, and say on the terminal, what has not been said."""
+        for message in failures:
+            if message not in self.messages:
+                self.messages[message] = None
+                if len(self.messages) <= LISTED:
+                    more = "; further ones are only listed with the run" if len(self.messages) == LISTED else ""
+                    tqdm.write(f"left out while running: {message}{more}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Some images of a data set with labels, ids and names."""
 
@@ -63,6 +83,8 @@ class ImageSet:
     workers: int = 0
     """Processes that decode, where images are streamed."""
     on_bad_file: Literal["error", "skip"] = "error"
+    lost: Lost = field(default_factory=Lost, compare=False)
+    """Shared by all sets of a data set."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -135,6 +157,7 @@ class ImageSet:
         for batch, failures in _run(prepare, chunks, 0 if self.pixels.cached else self.workers):
             if failures and (self.on_bad_file == "error" or not (allow_empty or len(batch.ids))):
                 raise UserError(failures[0])
+            self.lost.add(failures)
             yield batch
 
 

@@ -1,7 +1,7 @@
 """From a configuration to a data set that is ready for training: read, split, deduplicated across splits, measured."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
 from unmask.data.assignment import PRETRAIN, Plan
+from unmask.data.bad_files import bad_file_errors, require_readable
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.decoding.reading import reading_of
-from unmask.data.fingerprint import Digests, digest_rows, digest_stored, fingerprint, twins_to_leave_out
+from unmask.data.fingerprint import (
+    Digests,
+    digest_rows,
+    digest_stored,
+    digest_streamed,
+    fingerprint,
+    twins_to_leave_out,
+)
 from unmask.data.headers import scan
-from unmask.data.imageset import ImageSet
+from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.sources.read import read_source
@@ -50,14 +58,22 @@ class Dataset:
     """Changes with any file, label, split or way of reading; not with where images are, nor with the cache."""
     notes: tuple[str, ...]
     """What a user should be told."""
-    bad_files: tuple[str, ...]
-    """One message for each file left out as unreadable."""
+    bad_before: tuple[str, ...]
+    """One message for each file left out as unreadable when the data were loaded."""
     groups: torch.Tensor | None = None
     """Group of each image of `train`, int64; None where the source has no groups."""
     val_groups: torch.Tensor | None = None
     """The same of `val`."""
     parts: ImageParts | None = None
     """The parts that images show, by their ids, where that is known."""
+
+    lost: Lost = field(default_factory=Lost)
+    """Files that could be read when the data were loaded, and could not be later on."""
+
+    @property
+    def bad_files(self) -> tuple[str, ...]:
+        """One message for each file left out as unreadable, so far."""
+        return (*self.bad_before, *self.lost.messages)
 
     def normalized_as(self, format: ImageFormat) -> "Dataset":
         """The same images by the mean and deviation of another format, which is equal otherwise."""
@@ -124,18 +140,21 @@ def load_data(
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
     pixels, bad, notes = _pixels(config, source, format, progress=progress)
-    stored = digest_stored(source.images)
-    plan = make_plan(config, source, bad, digest_rows(pixels.values) if isinstance(pixels, CachedPixels) else stored)
+    seen, failed = _digests(pixels, source, progress=progress)
+    bad |= failed
+    require_readable(config, source, bad)
+    stored, plan = digest_stored(source.images), make_plan(config, source, bad, seen)
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: {missing[0]}")
     if format is None:
         measured, found = _measure(config, plan, pixels)
         pixels, notes = replace(pixels, format=measured), notes + found
-    sets = {name: _image_set(config, source, pixels, rows) for name, rows in plan.sets().items()}
+    lost = Lost()
+    sets = {name: _image_set(config, source, pixels, rows, lost) for name, rows in plan.sets().items()}
     own = pixels.format
     seen_as = (own.size, own.channels, own.kind, config.window, source.reading, tuple(plan.twins))
     return Dataset(
-        readable=_image_set(config, source, pixels, np.flatnonzero(plan.good)),
+        readable=_image_set(config, source, pixels, np.flatnonzero(plan.good), lost),
         pretrain=sets.pop(PRETRAIN),
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
@@ -144,7 +163,8 @@ def load_data(
         format=own,
         fingerprint=fingerprint(stored, source.labels, plan.splits, *seen_as),
         notes=source.notes + notes + plan.notes(labels_wanted=labels),
-        bad_files=(*source.damaged, *bad.values()),
+        bad_before=(*source.damaged, *bad.values()),
+        lost=lost,
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(TRAIN)]),
         val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(VAL)]),
         parts=source.parts,
@@ -175,33 +195,6 @@ def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: 
     return Plan(source, splits, good, twins, config.transductive)
 
 
-def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad: Mapping[int, str]) -> list[str]:
-    """Why damaged shards and unreadable files stop a run: the policy is "error", or nothing is left. Else empty.
-
-    Args:
-        config: holds the policy.
-        damaged: one message for each damaged shard.
-        count: images in all.
-        bad: a message for each row that cannot be read.
-    """
-    stops, errors = config.on_bad_file == "error", []
-    if damaged and stops:
-        errors.append(f'{damaged[0]}; `on_bad_file="skip"` goes on with what comes before')
-    if bad and (stops or len(bad) == count):
-        first = next(iter(bad.values()))
-        more = f" ({len(bad)} of {count} files are unreadable)" if len(bad) > 1 else ""
-        nothing = len(bad) == count
-        fix = "" if nothing else '; `on_bad_file="skip"` leaves such files out'
-        errors.append(f"{'no readable image: ' * nothing}{first}{more}{fix}")
-    return errors
-
-
-def _require_readable(config: DataConfig, source: Source, bad: Mapping[int, str]) -> None:
-    """Raise `UserError` where bad files must stop the run."""
-    for error in bad_file_errors(config, source.damaged, len(source.names), bad):
-        raise UserError(error)
-
-
 def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, progress: bool) -> Source:
     if isinstance(given, Source):
         return given
@@ -218,19 +211,28 @@ def _pixels(
 
     Their format is the given one, or else that of the images, not measured yet.
     """
-    _require_readable(config, source, {})
+    require_readable(config, source, {})
     found = scan(source, config, progress=progress)
     bad, wanted = found.bad, found.format if format is None else format.holding(found.format.kind)
-    _require_readable(config, source, bad)
+    require_readable(config, source, bad)
     if stored_bytes(len(source.names), wanted) > config.cache_mib * 2**20:
         pixels: CachedPixels | StreamedPixels = StreamedPixels(source.images, source.reading, wanted)
     else:
         values, failed = fill_cache(source, wanted, progress=progress)
         bad, pixels = bad | failed, CachedPixels(values, wanted)
-        _require_readable(config, source, bad)
+        require_readable(config, source, bad)
     if format is not None:
         _require_same_range(config, format, pixels, np.setdiff1d(np.arange(len(source.names)), list(bad)))
     return pixels, bad, found.notes() if format is None else ()
+
+
+def _digests(
+    pixels: CachedPixels | StreamedPixels, source: Source, *, progress: bool
+) -> tuple[Digests, dict[int, str]]:
+    """Of every image at the encoder's size; and a message for each row that cannot be decoded."""
+    if isinstance(pixels, CachedPixels):
+        return digest_rows(pixels.values), {}
+    return digest_streamed(source, pixels.format, progress=progress)
 
 
 def _require_same_range(
@@ -275,7 +277,7 @@ def _measure(
     return format, (*missing_notes(values, rows), *odd)
 
 
-def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64]) -> ImageSet:
+def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64], lost: Lost) -> ImageSet:
     """The images of some rows of a source, with their labels and names."""
     at = torch.from_numpy(rows)
     return ImageSet(
@@ -286,4 +288,5 @@ def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray
         names=take(source.names, rows),
         workers=config.workers,
         on_bad_file=config.on_bad_file,
+        lost=lost,
     )

@@ -11,7 +11,19 @@ from typing import Any
 from unmask.runs.read import read_environment
 from unmask.runs.records import Environment, GitState
 
-_PACKAGES = ("unmask", "torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn", "safetensors")
+_DECODERS = ("pillow", "tifffile", "imagecodecs", "simplejpeg")
+_PACKAGES = (
+    "unmask",
+    "torch",
+    "torchvision",
+    "timm",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "safetensors",
+    *_DECODERS,
+)
 
 
 def describe_environment(**facts: Any) -> Environment:

@@ -20,7 +20,8 @@ from unmask.data.file_names import natural_key
 from unmask.data.load import load_data
 from unmask.data.sources.arrays import read_arrays
 from unmask.data.sources.fashion_mnist import DEBIAN, fashion_mnist, read_idx
-from unmask.data.sources.folder import list_images, read_folder
+from unmask.data.sources.folder import read_folder
+from unmask.data.sources.listing import list_images
 from unmask.data.sources.manifest import read_manifest
 from unmask.data.sources.read import read_source
 from unmask.data.sources.torch_dataset import read_given

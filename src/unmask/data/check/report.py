@@ -9,10 +9,11 @@ import numpy as np
 
 from unmask.config.data import DataConfig
 from unmask.data.assignment import COPY
+from unmask.data.bad_files import bad_file_errors
 from unmask.data.check.duplicates import same_pixels, saved_again
 from unmask.data.check.image_facts import Looked, look
 from unmask.data.headers import scan
-from unmask.data.load import bad_file_errors, make_plan
+from unmask.data.load import make_plan
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.errors import UserError

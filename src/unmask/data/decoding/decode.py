@@ -1,5 +1,6 @@
 """One image file to an array, whole or not at all."""
 
+import errno
 import logging
 import warnings
 from collections.abc import Iterator
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from unmask.config.data import Layout
-from unmask.data.decoding.file import File, readable
+from unmask.data.decoding.file import File, readable, require_regular
 from unmask.data.decoding.high_depth import loses_depth, read_deep_png
 from unmask.data.decoding.jpeg import is_plain, read_jpeg
 from unmask.data.decoding.layout import image_of
@@ -27,12 +28,17 @@ from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek
 from unmask.data.file_names import one_line
 from unmask.errors import UserError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"})
-"""Names of files that are taken for images, in any case."""
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
-JPEG = (".jpg", ".jpeg")
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 """Files that are read into memory as a whole, to be opened and decoded from there."""
+OPTIONAL = {"AVIF": ("avif", (".avif",)), "JPEG2000": ("jpg_2000", (".jp2",))}
+"""Formats for which PIL may have been built without a decoder: its name and the suffixes."""
+HAVE = {name: suffixes for name, (decoder, suffixes) in OPTIONAL.items() if features.check(decoder)}
+SUFFIXES = frozenset(
+    {*JPEG, ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"}.union(*HAVE.values())
+)
+"""Names of files that are taken for images, in any case."""
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP", *HAVE)
+"""What files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
 PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -100,14 +106,25 @@ def require_page(page: int, count: int) -> None:
         raise UserError(f"page {page} is wanted, the file has {count} (counted from 0)")
 
 
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Too little of the machine: no fault of a file, which must not be left out for it."""
+
+
 @contextmanager
 def named(path: File | str) -> Iterator[None]:
-    """Turn whatever goes wrong within into a `UserError` of one line that begins with the path."""
+    """Turn whatever is wrong with a file into a `UserError` of one line that begins with the path.
+
+    Want of memory and of open files is passed on as it is.
+    """
     try:
         yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # decoders raise errors of any type on damaged files
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
+            raise
         raise UserError(f"{path}: {one_line(error)}") from None
 
 
@@ -140,6 +157,7 @@ def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None
     Raises:
         UserError: no image, with its fix, or an image too large to decode whole.
     """
+    require_regular(path)
     in_memory = whole and path.suffix.lower() in JPEG
     with nullcontext(BytesIO(path.read_bytes())) if in_memory else readable(path) as file:
         try:
@@ -178,8 +196,8 @@ def read_page(image: Image.Image, path: File, position: int, reading: Reading = 
             return read_tiff_page(file.pages[position].aspage(), path, reading)
     if loses_depth(image):
         return without_nodata(read_deep_png(path, reading), reading.nodata)
-    if is_plain(image):
-        return without_nodata(upright(read_jpeg(image), image.getexif().get(0x0112, 1)), reading.nodata)
+    if is_plain(image) and (plain := read_jpeg(image)) is not None:
+        return without_nodata(upright(plain, image.getexif().get(0x0112, 1)), reading.nodata)
     if image.format == "TIFF":
         image.filename = ""  # type: ignore[attr-defined]  # or Pillow maps the file, and garbles a turned gray image
     image.load()
@@ -191,13 +209,17 @@ def read_page(image: Image.Image, path: File, position: int, reading: Reading = 
 
 
 def require_whole_png(path: File) -> None:
-    """Raise `UserError` unless the closing chunk is there: PIL does not mind where all pixels came before the cut."""
-    if PNG_END not in path.read_bytes()[-4096:]:
+    """Raise `UserError` unless the closing chunk is there: PIL does not mind where all pixels came before the cut.
+
+    Harmless bytes may follow it.
+    """
+    if PNG_END not in path.read_bytes():
         raise UserError("image file is truncated (no end chunk)")
 
 
 def read_npy(path: File, layout: Layout | None = None, *, mapped: bool = False) -> NDArray[np.generic]:
     """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W); `mapped` where it is on disk."""
+    require_regular(path)
     if mapped and isinstance(path, Path):
         values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
     else:

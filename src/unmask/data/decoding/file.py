@@ -1,11 +1,14 @@
 """An image file wherever it is stored: on disk, within another file, or in memory. All three are read like a path."""
 
 import io
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+from unmask.errors import UserError
 
 SMALL = 2**16
 """Bytes that are read at once rather than as they are asked for."""
@@ -77,6 +80,16 @@ def readable(file: File) -> Iterator[Path | BinaryIO]:
         return
     with file.open("rb") as handle:
         yield handle
+
+
+def require_regular(file: File) -> None:
+    """Raise `UserError` for a path that is no file: reading a named pipe would wait for ever.
+
+    Raises:
+        OSError: there is nothing, or it cannot be looked at.
+    """
+    if isinstance(file, Path) and not stat.S_ISREG(file.stat().st_mode):
+        raise UserError("is not a file (a pipe, a device or a folder)")
 
 
 def suffix_of(name: str) -> str:

@@ -27,14 +27,17 @@ def is_plain(image: Image.Image) -> bool:
     return in_memory and whole and image.mode in ("RGB", "L") and "adobe" not in image.info and simplejpeg() is not None
 
 
-def read_jpeg(image: Image.Image) -> NDArray[np.uint8]:
+def read_jpeg(image: Image.Image) -> NDArray[np.uint8] | None:
     """Pixels as they are stored, (C, H, W).
 
-    Raises:
-        ValueError: cut off or damaged; every warning of the decoder counts.
+    None where the package refuses the file, as it does at any warning of the decoder: PIL then judges, so that the same
+    files are read with and without the package.
     """
     package, file = simplejpeg(), getattr(image, "fp", None)
     assert package is not None
     assert isinstance(file, BytesIO)
-    values = package.decode_jpeg(file.getbuffer(), "RGB" if image.mode == "RGB" else "GRAY")
+    try:
+        values = package.decode_jpeg(file.getvalue(), "RGB" if image.mode == "RGB" else "GRAY")
+    except ValueError:
+        return None
     return np.asarray(values.transpose(2, 0, 1))

@@ -51,6 +51,8 @@ def read_tiff_page(page: Any, path: File, reading: Reading = DEFAULT) -> NDArray
     _require_readable(page, reading)
     try:
         values = page.asarray()
+    except MemoryError:
+        raise
     except Exception as error:  # tifffile's codecs raise errors of many types on damaged files
         if "imagecodecs" in str(error):
             raise UserError(f"{page.compression.name} compression is read with: pip install imagecodecs") from None

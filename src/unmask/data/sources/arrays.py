@@ -27,7 +27,7 @@ from unmask.errors import UserError
 Any = np.generic
 
 
-def read_arrays(file: Path, *, labels: bool, layout: Layout | None = None) -> Source:
+def read_arrays(file: Path, *, labels: bool, layout: Layout | None = None, gray: bool = False) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
     A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabeled), `groups` and
@@ -37,29 +37,33 @@ def read_arrays(file: Path, *, labels: bool, layout: Layout | None = None) -> So
         file: .npy or .npz.
         labels: whether class labels are needed.
         layout: which axis holds the channels, where the shape leaves a doubt.
+        gray: one channel is wanted: three axes are gray images.
 
     Raises:
         UserError: unreadable, no images, arrays of different lengths, a doubtful layout, or no labels where they are
             needed.
     """
-    source = _from_npy(file, layout) if file.suffix.lower() == ".npy" else _from_npz(file, layout)
+    source = _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray)
     if labels and len(source.classes) < 2:
         fix = "store them as np.savez(file, images=..., labels=...)"
         raise UserError(f"{file}: labels of two or more classes are needed: {one_class(source.labels) or fix}")
     return source
 
 
-def supported(images: NDArray[Any], where: str, layout: Layout | None = None) -> NDArray[Any]:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W), if their number type is one of images."""
+def supported(images: NDArray[Any], where: str, layout: Layout | None = None, *, gray: bool = False) -> NDArray[Any]:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W), if their number type is one of images.
+
+    With `gray`, three axes are gray images where nothing else is told.
+    """
     with named(where):
         kind_of(images.dtype)
-        return images_of(images, layout)
+        return images_of(images, "gray" if layout is None and gray and images.ndim == 3 else layout)
 
 
-def _from_npy(file: Path, layout: Layout | None) -> Source:
+def _from_npy(file: Path, layout: Layout | None, gray: bool) -> Source:
     with named(file):
         values = np.lib.format.open_memmap(file, mode="r")
-    images = supported(values, str(file), layout)
+    images = supported(values, str(file), layout, gray=gray)
     count = len(images)
     return Source(
         names=Texts.of(f"{file.stem}[{i}]" for i in range(count)),
@@ -70,7 +74,7 @@ def _from_npy(file: Path, layout: Layout | None) -> Source:
     )
 
 
-def _from_npz(file: Path, layout: Layout | None) -> Source:
+def _from_npz(file: Path, layout: Layout | None, gray: bool) -> Source:
     parts = _load_npz(file)
     if "images" in parts:
         named = {"": (parts["images"], parts.get("labels"))}
@@ -78,7 +82,7 @@ def _from_npz(file: Path, layout: Layout | None) -> Source:
         found = [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
         named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
     images = [
-        supported(values, _part(file, split), layout or _layout_by_labels(values, labels))
+        supported(values, _part(file, split), layout, gray=gray or labels is not None)
         for split, (values, labels) in named.items()
     ]
     if len({values.shape[1:] for values in images}) > 1:
@@ -99,11 +103,6 @@ def _from_npz(file: Path, layout: Layout | None) -> Source:
         groups=group_codes,
         notes=unlabeled_note(codes) if classes else (),
     )
-
-
-def _layout_by_labels(images: NDArray[Any], labels: NDArray[Any] | None) -> Layout | None:
-    """Three axes are gray images where there are labels for them."""
-    return "gray" if images.ndim == 3 and labels is not None else None
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:

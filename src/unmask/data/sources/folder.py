@@ -1,47 +1,30 @@
 """A folder of images: flat, nested, one folder per class, with or without train, val and test folders."""
 
-import os
+import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from unmask.data.decoding.decode import SUFFIXES
-from unmask.data.file_names import is_junk, natural_key
+from unmask.data.sources.listing import Listing, list_images
 from unmask.data.sources.manifest import NO_LABEL, encode_labels
-from unmask.data.sources.source import SPLIT_NAMES, TRAIN, UNASSIGNED, UNLABELED, Files, Source, split_array
+from unmask.data.sources.source import (
+    SPLIT_NAMES,
+    TEST,
+    TRAIN,
+    UNASSIGNED,
+    UNLABELED,
+    VAL,
+    Files,
+    Source,
+    held_out_name,
+    split_array,
+)
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
-from unmask.wording import printable
+from unmask.wording import plural, printable
 
-
-@dataclass(frozen=True)
-class Listing:
-    """What lies below a folder, relative to it, in natural order, each once."""
-
-    images: tuple[Path, ...]
-    folders: tuple[Path, ...]
-    others: dict[str, int]
-    """Suffix → number of files that are neither images nor junk."""
-
-
-def list_images(root: Path) -> Listing:
-    """Everything below a folder. Links to folders are followed, but no folder is entered twice."""
-    images: list[Path] = []
-    folders: list[Path] = []
-    others: Counter[str] = Counter()
-    seen: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            subfolders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted((name for name in subfolders if not is_junk(name)), key=natural_key)
-        folders += [Path(folder, name).relative_to(root) for name in subfolders]
-        names = [name for name in files if not is_junk(name)]
-        images += [Path(folder, name).relative_to(root) for name in names if _suffix(name) in SUFFIXES]
-        others.update(_suffix(name) or printable(name) for name in names if _suffix(name) not in SUFFIXES)
-    return Listing(tuple(sorted(images, key=_path_key)), tuple(sorted(folders, key=_path_key)), dict(others))
+_MASK = re.compile(r"(.+?)[_.-](?:mask|masks|label|labels|seg|segmentation|gt)", re.IGNORECASE)
 
 
 def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> Source:
@@ -63,7 +46,9 @@ def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> 
     if not listing.images:
         raise UserError(_no_image(root, listing))
     has_splits = _has_splits(listing)
-    places = [_place(path, has_splits) for path in listing.images]
+    _require_known_parts(root, listing, has_splits, labels=labels)
+    inner = not has_splits and _inner_splits(listing) == "all"
+    places = [_place(path, has_splits, inner) for path in listing.images]
     classes, codes = encode_labels([name for _, name in places])
     if len(classes) < 2:
         if labels:
@@ -79,26 +64,72 @@ def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> 
     )
 
 
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()
+def _require_known_parts(root: Path, listing: Listing, has_splits: bool, *, labels: bool) -> None:
+    """Raise `UserError` where images that are held out by their folder's name would be trained on, or not scored.
+
+    Beside split folders: a folder called like a held-out part, but not as a split is; in them: val or test without
+    class folders where training has them. In class folders: split folders in some of them.
+    """
+    if has_splits:
+        tops = dict.fromkeys(path.parts[0] for path in listing.images if len(path.parts) > 1)
+        for top in tops:
+            if top.lower() not in SPLIT_NAMES and (meant := held_out_name(top)):
+                raise UserError(
+                    f"{root}: {printable(top)} beside the split folders looks held out, but is not called as one: "
+                    f"rename it to {meant}, or to unlabeled if pretraining may see it"
+                )
+        if labels:
+            _require_classes_in_all_splits(root, listing)
+    elif _inner_splits(listing) == "some":
+        raise UserError(
+            f"{root}: some class folders hold folders called train, val or test, and others do "
+            "not: put all images of all classes into such folders, or name the folders otherwise"
+        )
 
 
-def _path_key(path: Path) -> list[object]:
-    return [natural_key(part) for part in path.parts]
+def _require_classes_in_all_splits(root: Path, listing: Listing) -> None:
+    with_classes = {SPLIT_NAMES.get(path.parts[0].lower()) for path in listing.images if len(path.parts) > 2}
+    flat = Counter(path.parts[0] for path in listing.images if len(path.parts) == 2)
+    for top, count in flat.items():
+        split = SPLIT_NAMES.get(top.lower())
+        if TRAIN in with_classes and split in (VAL, TEST) and split not in with_classes:
+            raise UserError(
+                f"{root}: {plural(count, 'image')} in {printable(top)} in no class folder, unlike those of training: "
+                "nothing could be scored on them; give them class folders, or a manifest (CSV: path,label,split)"
+            )
+
+
+def _inner_splits(listing: Listing) -> Literal["all", "some", "none"]:
+    """Whether class folders hold split folders, as in cat/train/1.png: all of them, with all their images, or some."""
+    inner = [SPLIT_NAMES.get(path.parts[1].lower()) if len(path.parts) > 2 else None for path in listing.images]
+    named = set(inner) - {None, UNASSIGNED}
+    if TRAIN not in named or not named & {VAL, TEST}:
+        return "none"
+    return "some" if None in inner else "all"
 
 
 def _has_splits(listing: Listing) -> bool:
-    """Whether the top folders are splits: one is for training, or all have names of splits."""
-    tops = [SPLIT_NAMES.get(folder.name.lower()) for folder in listing.folders if len(folder.parts) == 1]
-    return TRAIN in tops or (bool(tops) and all(top not in (None, UNLABELED) for top in tops))
+    """Whether the top folders are splits: one is for training, or all have names of splits.
+
+    A folder called train with images and no folder in it, beside others of which none has the name of a split, is a
+    class.
+    """
+    tops = {folder.name: SPLIT_NAMES.get(folder.name.lower()) for folder in listing.folders if len(folder.parts) == 1}
+    if sum(split is None for split in tops.values()) > 1 and not set(tops.values()) & {VAL, TEST, UNLABELED}:
+        deep = {path.parts[0] for path in listing.images if len(path.parts) > 2}
+        if not any(top in deep for top, split in tops.items() if split == TRAIN):
+            return False
+    return TRAIN in tops.values() or (bool(tops) and all(top not in (None, UNLABELED) for top in tops.values()))
 
 
-def _place(path: Path, has_splits: bool) -> tuple[str, str]:
+def _place(path: Path, has_splits: bool, inner: bool) -> tuple[str, str]:
     """Split and class folder of an image; class "" where there is none."""
     folders = path.parts[:-1]
     top = SPLIT_NAMES.get(folders[0].lower(), UNASSIGNED) if folders else UNASSIGNED
     if has_splits:
         return top or UNLABELED, folders[1] if len(folders) > 1 and top not in (UNASSIGNED, UNLABELED) else ""
+    if inner and len(folders) > 1:
+        return SPLIT_NAMES[folders[1].lower()], folders[0]
     return (UNLABELED, "") if top == UNLABELED or not folders else (UNASSIGNED, folders[0])
 
 
@@ -122,17 +153,48 @@ def _no_classes(root: Path, listing: Listing, classes: tuple[str, ...]) -> str:
 def _notes(
     listing: Listing, has_splits: bool, places: list[tuple[str, str]], classes: tuple[str, ...]
 ) -> tuple[str, ...]:
-    notes = []
+    notes = list(listing.aside)
     if listing.others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
         notes.append(f"{sum(listing.others.values())} files with other suffixes were left aside: {listed}")
-    loose = sum(name in NO_LABEL for _, name in places) if classes else 0
-    if loose:
+    loose = [split for split, name in places if name in NO_LABEL] if classes else []
+    if trained := sum(split not in (VAL, TEST) for split in loose):
         minus = ", or in -1 for no label," if any(name for _, name in places if name in NO_LABEL) else ""
-        notes.append(f"{loose} images in no class folder{minus} are seen by pretraining only")
+        notes.append(f"{trained} images in no class folder{minus} are seen by pretraining only")
+    if unused := len(loose) - trained:
+        notes.append(f"{unused} images of val and test in no class folder are used by nothing")
+    notes += [*_notes_on_folders(listing, has_splits, classes), *_notes_on_masks(listing)]
+    return tuple(notes)
+
+
+def _notes_on_folders(listing: Listing, has_splits: bool, classes: tuple[str, ...]) -> list[str]:
+    """Folders that a user may take for something else."""
+    notes = []
+    tops = Counter(path.parts[0] for path in listing.images if len(path.parts) > 1)
+    for top, count in tops.items():
+        known = SPLIT_NAMES.get(top.lower())
+        if has_splits and known is None:
+            notes.append(f"{plural(count, 'image')} in {printable(top)}, no split, are seen by pretraining only")
+        elif not has_splits and classes and known not in (None, UNLABELED):
+            notes.append(f"the folder {printable(top)} is read as a class, as those beside it are, not as a split")
     full = {Path(*path.parts[:depth]) for path in listing.images for depth in (1, 2)}
     depth = 2 if has_splits else 1
     for folder in listing.folders:
         if len(folder.parts) == depth and folder not in full and SPLIT_NAMES.get(folder.name.lower()) is None:
             notes.append(f"class folder {printable(folder)} is empty")
-    return tuple(notes)
+    return notes
+
+
+def _notes_on_masks(listing: Listing) -> list[str]:
+    """Images that are called as masks of others: they are read as images all the same."""
+    stems = {path.with_suffix("") for path in listing.images}
+    masks = [
+        path for path in listing.images if (found := _MASK.fullmatch(path.stem)) and path.with_name(found[1]) in stems
+    ]
+    if not masks:
+        return []
+    first = printable(masks[0])
+    return [
+        f"{plural(len(masks), 'image')} are called as masks of others (e.g. {first}) and are read as images: move them "
+        "elsewhere if they are masks"
+    ]

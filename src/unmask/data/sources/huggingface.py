@@ -13,7 +13,7 @@ from unmask.data.decoding.file import Encoded, File
 from unmask.data.file_names import one_line
 from unmask.data.sources.manifest import encode_labels, unlabeled_note
 from unmask.data.sources.samples import Fields
-from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.data.threads import THREADS
 from unmask.errors import UserError
@@ -165,4 +165,10 @@ def _only(package: Any, name: str, part: Any, column: str) -> Any:
 
 def _notes(parts: dict[str, Any]) -> tuple[str, ...]:
     others = [part for part in parts if part and part.lower() not in SPLIT_NAMES]
+    for part in others:
+        if meant := held_out_name(part):
+            raise UserError(
+                f"hf: the part {part} looks held out, but is not called as a split: rename it to {meant}, or to "
+                "unlabeled if pretraining may see it"
+            )
     return (f"the parts {', '.join(others)} are no splits: seen by pretraining only",) if others else ()

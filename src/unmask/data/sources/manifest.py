@@ -4,9 +4,10 @@ import csv
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,7 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
             listed twice, or a group in two splits. The message names column, line or group.
     """
     table = read_table(file)
+    table = replace(table, path=[found_path(file.parent, path) for path in table.path])
     if not table.path:
         raise UserError(f"{file}: the manifest lists no image")
     if labels and (table.label is None or len(set(table.label) - NO_LABEL) < 2):
@@ -68,6 +70,15 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
         groups=groups,
         notes=unlabeled_note(codes) if classes else (),
     )
+
+
+def found_path(folder: Path, path: str) -> str:
+    """A path as the file is called: with slashes for backslashes, or its accents in the other form."""
+    if ("\\" not in path and path.isascii()) or (folder / path).exists():
+        return path
+    slashed = path.replace("\\", "/")
+    forms = [slashed, *(normalize(form, slashed) for form in ("NFC", "NFD"))]
+    return next((form for form in forms if (folder / form).exists()), path)
 
 
 def read_table(file: Path) -> Table:
@@ -124,8 +135,11 @@ def one_class(codes: NDArray[np.int64]) -> str:
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names in natural order, as text that can be printed, and the index of each label; -1 for "" and "-1"."""
-    names = {label: "" if label in NO_LABEL else printable(label) for label in set(labels)}
+    """Class names in natural order, as text that can be printed, and the index of each label; -1 for "" and "-1".
+
+    Letters with accents are the same composed and decomposed (as macOS and Linux write them).
+    """
+    names = {label: "" if label in NO_LABEL else printable(normalize("NFC", label)) for label in set(labels)}
     classes = tuple(sorted(set(names.values()) - {""}, key=natural_key))
     index = {name: i for i, name in enumerate(classes)} | {"": -1}
     codes = {label: index[name] for label, name in names.items()}

@@ -9,9 +9,10 @@ from unmask.data.decoding.reading import reading_of
 from unmask.data.sources.arrays import read_arrays
 from unmask.data.sources.digits import digits
 from unmask.data.sources.fashion_mnist import fashion_mnist
-from unmask.data.sources.folder import list_images, read_folder
+from unmask.data.sources.folder import read_folder
 from unmask.data.sources.huggingface import PREFIX as HUGGING_FACE
 from unmask.data.sources.huggingface import read_huggingface
+from unmask.data.sources.listing import list_images
 from unmask.data.sources.manifest import read_manifest
 from unmask.data.sources.multiview_source import read_multiview
 from unmask.data.sources.samples import Fields
@@ -74,7 +75,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         return read_manifest(path, labels=labels)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
-        return read_arrays(path, labels=labels, layout=config.layout)
+        return read_arrays(path, labels=labels, layout=config.layout, gray=config.channels == 1)
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
     raise UserError(
         f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "

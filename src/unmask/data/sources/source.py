@@ -1,5 +1,6 @@
 """What every source of data hands over: names, labels, splits and a way to get at the images."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,14 @@ SPLIT_NAMES = {
     "unlabelled": UNLABELED,
 }
 """What people call a split, and what it means here."""
+
+
+def held_out_name(name: str) -> str | None:
+    """The split that a name which is none speaks of, "test_set" or "eval": images that must not be trained on."""
+    words = re.split(r"[^a-z]+", name.lower())
+    if any(word.startswith(("test", "eval", "holdout", "heldout")) for word in words) or {"hold", "out"} <= set(words):
+        return TEST
+    return VAL if any(word.startswith("valid") or word == "val" for word in words) else None
 
 
 class Images(Protocol):

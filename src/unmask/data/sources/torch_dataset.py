@@ -16,7 +16,7 @@ from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.pil_modes import to_array
 from unmask.data.sources.manifest import encode_labels, one_class, unlabeled_note
-from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, place_in, split_array
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 
@@ -129,6 +129,8 @@ def to_pixels(image: object, layout: Layout | None = None) -> NDArray[np.generic
 def _by_split(given: Given, name: str) -> Mapping[str, Indexed]:
     parts = given if isinstance(given, Mapping) else {"": given}
     for part, data in parts.items():
+        if part.lower() not in SPLIT_NAMES and (meant := held_out_name(part)):
+            raise UserError(f"{name}: {part!r} looks held out, but is not the name of a split: call it {meant!r}")
         if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             raise UserError(f"{part or name}: a data set with a length and access by index is needed, not a stream")
     return parts

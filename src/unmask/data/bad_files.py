@@ -1,0 +1,34 @@
+"""Whether unreadable files stop a run, and what is said of them."""
+
+from collections.abc import Mapping, Sequence
+
+from unmask.config.data import DataConfig
+from unmask.data.sources.source import Source
+from unmask.errors import UserError
+
+
+def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad: Mapping[int, str]) -> list[str]:
+    """Why damaged shards and unreadable files stop a run: the policy is "error", or nothing is left. Else empty.
+
+    Args:
+        config: holds the policy.
+        damaged: one message for each damaged shard.
+        count: images in all.
+        bad: a message for each row that cannot be read.
+    """
+    stops, errors = config.on_bad_file == "error", []
+    if damaged and stops:
+        errors.append(f'{damaged[0]}; `on_bad_file="skip"` goes on with what comes before')
+    if bad and (stops or len(bad) == count):
+        first = next(iter(bad.values()))
+        more = f" ({len(bad)} of {count} files are unreadable)" if len(bad) > 1 else ""
+        nothing = len(bad) == count
+        fix = "" if nothing else '; `on_bad_file="skip"` leaves such files out'
+        errors.append(f"{'no readable image: ' * nothing}{first}{more}{fix}")
+    return errors
+
+
+def require_readable(config: DataConfig, source: Source, bad: Mapping[int, str]) -> None:
+    """Raise `UserError` where bad files must stop the run."""
+    for error in bad_file_errors(config, source.damaged, len(source.names), bad):
+        raise UserError(error)
