@@ -131,7 +131,7 @@ def test_images_that_could_not_be_read_are_unknown(config: CompareConfig, tmp_pa
 
 @pytest.mark.slow
 def test_what_the_tuning_leaves_is_trained_and_no_more(config: CompareConfig, tmp_path: Path) -> None:
-    """The whole way: tuning draws share no image with reported ones, and files are those of the choice."""
+    """The whole way; tuning draws share no image with reported ones. More draws leave finished trials as they are."""
     small = replace(config, budgets=(3,))
     folder = compare(small, tmp_path / "run", progress=False)
     tuned = {read_json(file)["arm"] for file in (folder / "tuning").glob("*.json")}
@@ -143,3 +143,11 @@ def test_what_the_tuning_leaves_is_trained_and_no_more(config: CompareConfig, tm
     materials = Materials(encoders={"mrp": [Path("p0")]}, seen=60, classes=3)
     used = {trial_config(small, key, 0, materials).subset_index for key in keys}
     assert not used & {tuning_config(small, key, materials).subset_index for key in first_keys(small)}
+    before = {file.name: file.read_bytes() for file in (folder / "trials").iterdir()}
+    compare(replace(small, draws=3), folder, resume=True, progress=False)
+    after = {file.name: file.read_bytes() for file in (folder / "trials").iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) * 3 // 2
+    assert read_json(folder / "config.json")["draws"] == 3
+    with pytest.raises(UserError, match=r"draws = 2: .* has 3; give as many or more"):
+        compare(small, folder, resume=True, progress=False)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from unmask.config import ARMS
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import estimate_mean
-from unmask.inference.recommend import compared_with, recommend
+from unmask.inference.recommend import compared_with, other_ways, recommend
 from unmask.inference.verdict import Place
 from unmask.runs.comparison_records import Recommendation
 
@@ -22,30 +23,39 @@ def test_the_best_other_arm_is_judged_even_where_validation_rules_it_out() -> No
     assert compared_with(Ranking("mrp", ("given", "scratch_best"), ("scratch_same",))) == ("given", "scratch_best")
 
 
+def test_schedules_of_one_way_are_one_choice() -> None:
+    """Scratch is not compared with scratch; a probe of the same weights is another choice."""
+    ranking = Ranking("scratch_compute", ("scratch_best", "mrp"), ("scratch_same", "probe_mrp"))
+    assert other_ways(ranking) == Ranking("scratch_compute", ("mrp",), ("probe_mrp",))
+    assert other_ways(Ranking("mrp", (), ("probe_mrp",))).beaten == ("probe_mrp",)
+
+
 @pytest.mark.parametrize(
     ("shift", "word", "words"),
     [
-        (0.0, "gain", "use: mask-reconstruction pretraining, then fine-tuned. It is 5 points better"),
-        (-0.1, "loss", "use: the weights given, fine-tuned. Validation preferred mask-reconstruction"),
-        (-0.05, "equivalent", "Take the cheaper."),
+        (0.0, "gain", ": pretrain on your own images, then fine-tune. It is 5 points better"),
+        (-0.1, "loss", ": fine-tune the weights you have. Validation images preferred another choice"),
+        (-0.05, "equivalent", "take the cheaper: pretrain on your own images"),
     ],
 )
 def test_words(shift: float, word: str, words: str) -> None:
     found = _recommend(Ranking("mrp", ("given",)), given=CLEAR + shift)
     assert (found.arm, found.against, found.verdict) == ("mrp", "given", word)
     assert words in found.sentence
+    assert found.draws_needed is None
+    assert not {name for name in ARMS if "_" in name and name in found.sentence}
 
 
 def test_it_must_beat_every_rival() -> None:
     found = _recommend(Ranking("mrp", ("given", "scratch_same")), given=CLEAR, scratch_same=CLEAR - 0.05)
     assert found.verdict == "undecided"
-    assert "which is not decided" in found.sentence
+    assert "but not surely" in found.sentence
 
 
 def test_one_draw_decides_nothing() -> None:
     found = _recommend(Ranking("mrp", ("given",)), given=np.array([0.1]))
     assert (found.verdict, found.low) == ("undecided", None)
-    assert "one label draw decides nothing" in found.sentence
+    assert "the spread is unknown" in found.sentence
 
 
 def test_the_best_of_many_equal_arms_is_no_lucky_one() -> None:

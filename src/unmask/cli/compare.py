@@ -1,6 +1,7 @@
 """`unmask compare`, `unmask demo` and `unmask report`."""
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from unmask.cli.train import RunFlags, carry_out, default_config
 from unmask.config import CompareConfig, to_json
 from unmask.config.names import names_of
 from unmask.errors import UserError
-from unmask.runs.layout import SUMMARY_FILE
+from unmask.runs.layout import CONFIG_FILE, SUMMARY_FILE
 from unmask.wording import in_words, printable
 
 if TYPE_CHECKING:  # torch comes with it, which --help does without
@@ -111,8 +112,20 @@ def _print_verdicts(comparison: "unmask.Comparison", *, as_json: bool) -> None:
     if as_json:
         print((comparison.folder / SUMMARY_FILE).read_text(encoding="utf-8"), end="")
         return
-    for verdict in comparison.verdicts:
+    summary = comparison.summary
+    if summary.answer is not None:
+        print(printable(summary.answer.sentence))
+        print(printable(summary.answer.context))
+        if summary.answer.next_step:
+            print(printable(f"next: {summary.answer.next_step}"))
+        if summary.answer.draws is not None:
+            config = comparison.folder / CONFIG_FILE
+            words = ("--config", str(config), "--out", str(comparison.folder), "--resume")
+            print(printable(f"next: unmask compare {shlex.join(words)} --draws {summary.answer.draws}"))
+    for verdict in summary.verdicts:
         print(printable(verdict.sentence))
-    if beside := comparison.summary.beside_accuracy():
+    for worth in summary.labels_worth:
+        print(printable(worth.sentence))
+    if beside := summary.beside_accuracy():
         print(printable(beside))
     print(printable(f"report: {comparison.report}"))

@@ -37,7 +37,7 @@ from unmask.runs.comparison_records import WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
-from unmask.runs.read import read_optional
+from unmask.runs.read import is_run, read_config, read_optional, write_config
 from unmask.runs.records import DataFacts
 from unmask.stages.classifier import linear_heads
 from unmask.stages.early_checks import check_encoder, check_start
@@ -80,18 +80,33 @@ def compare(
         work, of_runs = _prepare(fitting, opened.data, out)
         of_runs = [*found, *shrunk, *of_runs]
         config, data, jobs = work.config, work.data, work.config.jobs or default_jobs()
+        _refuse_fewer_draws(config, out, resume=resume)
         times = None if approve is None else time_steps(work, jobs)
         if approve is not None and times is not None:
             approve(forecast(work, jobs, times))
-        opened.claim()
+        if opened.claim():
+            _extend(config, out)
         opened.tell(of_runs)
         with _clock(out, started) as spent, closing(Progress(work, jobs, times, show=progress)) as line:
             work, choice, notes = _fill(work, jobs, of_runs, line)
-            summary = build_summary(work.config, out, data, choice, notes)
+            summary = build_summary(work.config, out, data, choice, notes=notes, jobs=jobs)
             write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
             show_work(work, summary)
     write_report([out])
     return out
+
+
+def _refuse_fewer_draws(config: CompareConfig, out: Path, *, resume: bool) -> None:
+    before = read_config(out) if resume and is_run(out) else None
+    if isinstance(before, CompareConfig) and config.draws < before.draws:
+        raise UserError(f"draws = {config.draws}: the comparison in {out} has {before.draws}; give as many or more")
+
+
+def _extend(config: CompareConfig, out: Path) -> None:
+    """Write down that a comparison goes on with more draws than it began with."""
+    before = read_config(out)
+    if isinstance(before, CompareConfig) and before.draws != config.draws:
+        write_config(out, replace(before, draws=config.draws))
 
 
 def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | Given | None = None) -> Forecast:

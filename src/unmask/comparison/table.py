@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unmask.comparison.answer import with_answer
 from unmask.comparison.notes import draw_overlaps
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.tuning import Choice
@@ -25,8 +26,19 @@ from unmask.runs.read import read_record
 from unmask.training.checkpoint import load_tensors
 
 
-def build_summary(config: CompareConfig, out: Path, data: Dataset, choice: Choice, notes: list[str]) -> Summary:
-    """Scores, differences and verdicts, from the files of the finished trials."""
+def build_summary(
+    config: CompareConfig, out: Path, data: Dataset, choice: Choice, *, notes: list[str], jobs: int
+) -> Summary:
+    """Scores, differences, verdicts and the headline, from the files of the finished trials.
+
+    Args:
+        config: with the arms and draws that are reported.
+        out: folder of the comparison.
+        data: with its test images.
+        choice: what the tuning draws have decided.
+        notes: what the reader must know besides.
+        jobs: trainings at once, for the time that more draws would take.
+    """
     keys = all_trials(config)
     trials = [read_record(TrialResult, TRIALS.path(out, key.name)) for key in keys]
     scores = [score for trial in trials for score in scores_of(trial)]
@@ -37,7 +49,8 @@ def build_summary(config: CompareConfig, out: Path, data: Dataset, choice: Choic
         overlap=draw_overlaps(config, data),
     )
     ensembles = ensemble_accuracies(keys, out, data)
-    return with_class_shares(summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence), trials)
+    summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence)
+    return with_answer(with_class_shares(summary, trials), data, jobs)
 
 
 def values_per_image(

@@ -14,6 +14,7 @@ from unmask.config import ARMS, JUDGED, Arm, CompareConfig
 from unmask.config.metric import Metric
 from unmask.inference.baseline import competes, rank_on_validation
 from unmask.inference.image_scores import image_scores
+from unmask.inference.recommend import compared_with, other_ways
 from unmask.runs.comparison_records import TuningResult
 from unmask.runs.layout import TUNING, TUNING_PREDICTIONS
 from unmask.runs.read import read_record
@@ -98,7 +99,8 @@ class Choice:
         """The arms that are trained on the reported draws: those asked for, or those that the tuning leaves.
 
         These are, at some budget: the pretrained arm; the best scratch arm, and those that validation cannot tell from
-        it; the best alternative, and the next best. Probes always, since they cost next to nothing.
+        it; the best alternative, the next best, and those that validation cannot tell from the best. Probes always,
+        since they cost next to nothing.
         """
         arms = arms_of(config)
         if config.arms or not self.correct:
@@ -109,6 +111,6 @@ class Choice:
             if scratch:
                 ranking = rank_on_validation(scratch)
                 left |= {ranking.best, *ranking.rivals}
-            ranking = rank_on_validation(correct)
-            left |= {ranking.best, *(*ranking.rivals, *ranking.beaten)[:1]}
+            ranking = other_ways(rank_on_validation(correct))
+            left |= {ranking.best, *compared_with(ranking)}
         return tuple(name for name in ARMS if name in left)

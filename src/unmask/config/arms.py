@@ -24,7 +24,7 @@ class Arm:
     controls_for: str = ""
     """What a gain over it cannot be explained by."""
     advice: str = ""
-    """What a user would do who takes it, after "Best so far: "; empty for a control that nobody would use."""
+    """What a user is told to do, in words without names of arms; empty for a control that nobody would use."""
     start: Start = "random"
     schedule: Schedule = "finetune"
     frozen: bool = False
@@ -49,6 +49,11 @@ class Arm:
     def needs_given(self) -> bool:
         """Whether it needs the weights that the user gives."""
         return self.start in ("given", "given_mrp")
+
+    @property
+    def way(self) -> tuple[Start, bool]:
+        """What a user would do, apart from schedules: arms of one way are the same choice."""
+        return self.start, self.frozen
 
     @property
     def is_tuned(self) -> bool:

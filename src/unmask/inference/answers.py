@@ -3,38 +3,50 @@
 from collections.abc import Mapping
 
 from unmask.config import JUDGED, CompareConfig
-from unmask.inference.baseline import rank_on_validation
+from unmask.inference.baseline import Ranking, rank_on_validation
+from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
 from unmask.inference.labels_worth import labels_worth
-from unmask.inference.recommend import compared_with, recommend
+from unmask.inference.recommend import compared_with, other_ways, recommend
 from unmask.inference.rows import paired, paired_between
 from unmask.inference.table import Table
-from unmask.inference.verdict import Place
+from unmask.inference.verdict import Contest, Place
 from unmask.runs.comparison_records import LabelsWorth, Recommendation
 
 
+def choice_of(
+    table: Table, where: tuple[int, str, str], evidence: Evidence
+) -> tuple[Ranking, dict[str, Estimate]] | None:
+    """What tuning draws recommend at a (budget, split, metric), and by how much it is better on test images.
+
+    Alternatives are the arms that tuning draws have measured and the table has. None where all are the same choice, or
+    a difference that would be judged is not in the table yet.
+    """
+    tuning = {arm: rows for arm, rows in evidence.tuning.get(where[0], {}).items() if (arm, *where) in table}
+    if not tuning:
+        return None
+    ranking = other_ways(rank_on_validation(tuning))
+    found = {arm: paired(table, ranking.best, arm, where, evidence) for arm in compared_with(ranking)}
+    differences = {arm: estimate for arm, estimate in found.items() if estimate is not None}
+    return (ranking, differences) if found and len(differences) == len(found) else None
+
+
+def contest_of(table: Table, where: tuple[int, str, str], evidence: Evidence) -> Contest | None:
+    """The question that a comparison is to decide: the recommended arm against the best other ones."""
+    found = choice_of(table, where, evidence)
+    if found is None:
+        return None
+    against, *others = compared_with(found[0])
+    return Contest(found[1][against], tuple(found[1][arm] for arm in others))
+
+
 def recommendations(table: Table, split: str, config: CompareConfig, evidence: Evidence) -> list[Recommendation]:
-    """Per budget what to do, among the arms that tuning draws have measured; none where the judged arm is not one."""
+    """Per budget what to do, where there is a choice."""
     rows = []
     for budget in config.budgets:
-        where = (budget, split, config.metric)
-        tuning = {arm: rows for arm, rows in evidence.tuning.get(budget, {}).items() if (arm, *where) in table}
-        if JUDGED not in tuning or len(tuning) < 2:
-            continue
-        ranking = rank_on_validation(tuning)
-        found = {arm: paired(table, ranking.best, arm, where, evidence) for arm in compared_with(ranking)}
-        differences = {arm: estimate for arm, estimate in found.items() if estimate is not None}
-        if len(differences) == len(found):
-            smallest, confidence = config.smallest_effect, config.confidence
-            rows.append(
-                recommend(
-                    ranking,
-                    differences,
-                    Place(budget, split, "", config.metric),
-                    smallest=smallest,
-                    confidence=confidence,
-                )
-            )
+        if (found := choice_of(table, (budget, split, config.metric), evidence)) is not None:
+            place, smallest = Place(budget, split, "", config.metric), config.smallest_effect
+            rows.append(recommend(*found, place, smallest=smallest, confidence=config.confidence))
     return rows
 
 

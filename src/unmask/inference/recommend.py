@@ -1,10 +1,12 @@
 """What to recommend of all that a user could do: chosen on tuning draws and validation, judged on test images."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from unmask.config import ARMS
 from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
+from unmask.inference.planning import draws_to_decide
 from unmask.inference.verdict import Contest, Place, describe_split, points, word_of
 from unmask.runs.comparison_records import Recommendation
 from unmask.wording import plural
@@ -14,6 +16,15 @@ def compared_with(ranking: Ranking) -> tuple[str, ...]:
     """The arms whose difference from the recommended one is judged: the best other one first, then other rivals."""
     others = [*ranking.rivals, *ranking.beaten]
     return tuple(dict.fromkeys([*others[:1], *ranking.rivals]))
+
+
+def other_ways(ranking: Ranking) -> Ranking:
+    """The ranking without the arms that are the same choice as the best one with another schedule."""
+
+    def others(arms: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(arm for arm in arms if ARMS[arm].way != ARMS[ranking.best].way)
+
+    return Ranking(ranking.best, others(ranking.rivals), others(ranking.beaten))
 
 
 def recommend(
@@ -40,39 +51,38 @@ def recommend(
     against, *others = compared_with(ranking)
     contest = Contest(differences[against], tuple(differences[arm] for arm in others))
     p, same = contest.p_zero, contest.p_equivalent(smallest)
+    word = word_of(contest, p, same, 1 - confidence)
     found = Recommendation(
         budget=place.budget,
         split=place.split,
         arm=ranking.best,
         against=against,
-        verdict=word_of(contest, p, same, 1 - confidence),
+        verdict=word,
         p=p,
+        draws_needed=draws_to_decide(contest, 1 - confidence, smallest) if word == "undecided" else None,
         sentence="",
         **vars(contest.interval(confidence)),
     )
-    return Recommendation(**{**vars(found), "sentence": _sentence(found, place, smallest, confidence)})
+    return replace(found, sentence=_sentence(found, place, smallest, confidence))
 
 
 def _sentence(found: Recommendation, place: Place, smallest: float, confidence: float) -> str:
     """The recommendation in words, for a reader who knows no names of arms."""
-    arm, other = (_meaning(name) for name in (found.arm, found.against))
-    where = f"With {plural(found.budget, 'label')} per class, on {describe_split(found.split)}"
-    better, gap = "better" if found.mean >= 0 else "worse", points(abs(found.mean), place.metric)
-    size = f"{gap} {better} than the next best choice ({other})"
+    this, other = ARMS[found.arm].advice, ARMS[found.against].advice
+    where = f"With {plural(found.budget, 'label')} per class"
+    images = describe_split(found.split)
+    size = f"{points(abs(found.mean), place.metric)} {'better' if found.mean >= 0 else 'worse'} on {images}"
     if found.low is None or found.high is None:
-        return f"{where}, validation recommends: {arm}. It is {size}, but one label draw decides nothing."
+        return f"{where}, perhaps: {this}. It is {size} than the next best choice, to {other}; the spread is unknown."
     bounds = f"{confidence:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
     if found.verdict == "gain":
-        return f"{where}, use: {arm}. It is {size}, and better than every other choice ({bounds})."
+        return f"{where}: {this}. It is {size} than the next best choice, to {other} ({bounds})."
     if found.verdict == "loss":
-        return f"{where}, use: {other}. Validation preferred {arm}, which is {gap} worse ({bounds})."
-    if found.verdict == "equivalent":
         return (
-            f"{where}, it makes no difference that matters (within ±{points(smallest, place.metric)}) which you use: "
-            f"{arm}; or {other} ({bounds}). Take the cheaper."
+            f"{where}: {other}. Validation images preferred another choice, to {this}; it is {size} "
+            f"(difference {bounds})."
         )
-    return f"{where}, validation recommends: {arm}. It is {size}, which is not decided ({bounds})."
-
-
-def _meaning(arm: str) -> str:
-    return ARMS[arm].meaning if arm in ARMS else arm
+    if found.verdict == "equivalent":
+        band = f"within ±{points(smallest, place.metric)} on {images}"
+        return f"{where}, take the cheaper: {this}; or {other}. They differ by nothing that matters ({bounds}; {band})."
+    return f"{where}, probably: {this}. It is {size} than the next best choice, to {other}, but not surely ({bounds})."

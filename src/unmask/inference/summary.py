@@ -57,6 +57,7 @@ def summarize(
         means=tuple(mean_rows(table, names, budgets, splits, config.confidence, evidence)),
         differences=tuple(difference_rows(table, names, budgets, splits, best, config.confidence, evidence)),
         verdicts=tuple(verdicts),
+        answer=None,
         recommendations=tuple(recommendations(table, splits[0], config, evidence) if splits else ()),
         labels_worth=tuple(labels_worths(table, splits[0], best, config, evidence) if splits else ()),
         variance=() if headline is None else variance_rows(headline),

@@ -31,7 +31,6 @@ def comparison_story(run: ComparisonRun) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
     summary = run.summary or summarize_so_far(run.config, run.trials)
     verdicts = summary.verdicts
-    headline = verdicts[0].sentence if verdicts else f"No verdict yet: {summary.notes[-1]}"
     sections: list[Section | Showcase] = [
         _efficiency(summary),
         _arms(summary),
@@ -47,17 +46,41 @@ def comparison_story(run: ComparisonRun) -> Story:
         notes_section(run, summary.notes),
         settings_section(run),
     ]
-    word = verdicts[0].verdict if verdicts else ""
     return Story(
         name=run.name,
         kind="comparison",
         subtitle=describe_data(run.config),
-        headline=headline,
+        headline=_headline(summary),
         sections=[s for s in sections if s],
-        verdict=word,
-        tally=tally([row.verdict for row in verdicts[1:]]),
+        verdict=_word(summary),
+        tally=_below(summary),
         board=verdict_board(verdicts, summary.settings) if len(verdicts) > 1 else None,
     )
+
+
+def _headline(summary: Summary) -> str:
+    if summary.answer is not None:
+        return summary.answer.sentence
+    return summary.verdicts[0].sentence if summary.verdicts else f"No verdict yet: {summary.notes[-1]}"
+
+
+def _word(summary: Summary) -> str:
+    """None where the headline says what is best: a gain is of pretraining, which may not be it."""
+    if summary.answer is not None:
+        word = summary.recommendations[0].verdict
+        return "" if word in ("gain", "loss") else word
+    return summary.verdicts[0].verdict if summary.verdicts else ""
+
+
+def _below(summary: Summary) -> str:
+    """What stands below the headline: how good that is, what next, and whether pretraining helps."""
+    words = [row.verdict for row in summary.verdicts]
+    if summary.answer is None:
+        return tally(words[1:])
+    first = [summary.verdicts[0].sentence] if summary.verdicts else []
+    worth = [one.sentence for one in summary.labels_worth if one.budget == summary.settings.primary_budget]
+    parts = [summary.answer.context, summary.answer.next_step, *first, *worth, tally(words[1:])]
+    return " ".join(part for part in parts if part)
 
 
 def tally(words: Sequence[str]) -> str:

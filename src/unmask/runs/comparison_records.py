@@ -144,6 +144,9 @@ class Recommendation(Interval):
     verdict: Word
     """gain: the recommended arm is better than every other. loss: the other arm is better."""
     p: float
+    draws_needed: int | None
+    """Label draws, in all, that would probably decide (four times in five); None where it is decided, or where draws
+    alone would not."""
     sentence: str
 
 
@@ -157,6 +160,27 @@ class LabelsWorth:
     low: float | None
     high: float | None
     sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The headline: what to do, and what to do next. Its interval and arms are those of the first recommendation."""
+
+    sentence: str
+    accuracy: float
+    """Of the recommended arm at the primary budget, on test images."""
+    chance: float
+    """Accuracy of a guess: 1 over the number of classes."""
+    majority: float
+    """Accuracy of always naming the most frequent class of the test images."""
+    test_images: int
+    context: str
+    """The three above, in words."""
+    next_step: str
+    draws: int | None
+    """Label draws, in all, with which the comparison should go on; None where it need not."""
+    seconds: float | None
+    """What these draws take besides those that are done, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +255,9 @@ class Summary:
     differences: tuple[Difference, ...]
     """Of two arms, paired over label draws."""
     verdicts: tuple[Verdict, ...]
-    """Of every split and budget, on the metric; the first is the headline."""
+    """Of every split and budget, on the metric; the first is that of the primary budget."""
+    answer: Answer | None
+    """The headline; None where there is no choice, or the comparison is not finished."""
     recommendations: tuple[Recommendation, ...]
     """What to do, per budget, on the primary split; empty where tuning draws did not measure the alternatives."""
     labels_worth: tuple[LabelsWorth, ...]

@@ -13,11 +13,12 @@ from unmask.errors import UserError
 from unmask.runs.layout import AUDIT, CONFIG_FILE, Config, RunKind, foreign_files, is_cut_off, kind_of_config
 from unmask.runs.read import parse_config, read_config, read_environment, write_config
 
-# Fields that may differ between a run and its continuation: they change the speed or the output, not the numbers.
+# Fields that may differ between a run and its continuation: they change the speed, the output, or how long it goes on,
+# not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
 _PLACE = "data.data"
 """Where the images are; whether they are the same is asked of their fingerprint."""
-_FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit"}
+_FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit", "draws"}
 _FREE_ON_RESUME |= {"chosen", "recipe_name", "because"}
 
 

@@ -1,0 +1,96 @@
+"""The headline: how good the recommended choice is beside a guess, and what would be next."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from unmask.comparison.answer import with_answer
+from unmask.config import ARMS, CompareConfig
+from unmask.data.load import Dataset, load_data
+from unmask.inference.evidence import Evidence
+from unmask.inference.summary import summarize
+from unmask.runs.comparison_records import Answer, Score, Summary
+
+ARMS_HERE = ("given", "scratch_best", "scratch_same")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """30 test images of three classes."""
+    return load_data(tiny.DATA, labels=True, progress=False)
+
+
+def _summary(gain: float, spread: float, draws: int = 4) -> Summary:
+    """The weights given against scratch, without a pretraining of one's own; the second budget is 0.1 better."""
+    rng = np.random.default_rng(0)
+    scores = [
+        Score(
+            arm=arm,
+            budget=budget,
+            draw=draw,
+            pretraining=None,
+            split=split,
+            metric="accuracy",
+            value=0.5 + (gain + spread * (-1) ** draw if arm == "given" else 0.0) + 0.1 * (budget == 50),
+            seconds=60.0,
+        )
+        for arm in ARMS_HERE
+        for budget in (10, 50)
+        for draw in range(draws)
+        for split in ("val", "test")
+    ]
+    levels = {"given": 0.9, "scratch_best": 0.5, "scratch_same": 0.3}
+    right = {arm: (rng.random((3, 400)) < level).astype(float) for arm, level in levels.items()}
+    config = CompareConfig(budgets=(10, 50), arms=ARMS_HERE, given="weights.safetensors")
+    return summarize(config, scores, evidence=Evidence(tuning={10: right, 50: right}))
+
+
+def _answer(summary: Summary, data: Dataset) -> Answer:
+    found = with_answer(summary, data, jobs=2).answer
+    assert found is not None
+    return found
+
+
+def test_a_decided_answer_says_what_to_do_and_what_more_labels_bring(data: Dataset) -> None:
+    """Also without a pretraining; no arm is named."""
+    answer = _answer(_summary(0.2, 0.01), data)
+    assert answer.sentence.startswith(
+        "With 10 labels per class: fine-tune the weights you have. It is 20 points better"
+    )
+    assert "to train from scratch" in answer.sentence
+    assert answer.accuracy == pytest.approx(0.7)
+    assert (answer.test_images, answer.chance) == (30, pytest.approx(1 / 3))
+    labels = data.tests["test"].labels
+    assert answer.majority == float(torch.bincount(labels).max()) / 30
+    assert "right on 70.0% of 30 test images; a guess would be on 33.3%" in answer.context
+    assert answer.next_step.startswith("Label about 40 more images per class: with 50 the same choice")
+    assert "80.0%" in answer.next_step
+    assert (answer.draws, answer.seconds) == (None, None)
+    assert not [name for name in ARMS if "_" in name and name in answer.sentence + answer.context + answer.next_step]
+
+
+def test_an_undecided_answer_says_how_many_draws_would_decide(data: Dataset) -> None:
+    """In all, and the time of those that are not done: three arms and two budgets of a minute each, two at once."""
+    summary = _summary(0.03, 0.04)
+    assert summary.recommendations[0].verdict == "undecided"
+    answer = _answer(summary, data)
+    needed = summary.recommendations[0].draws_needed
+    assert needed is not None
+    assert answer.draws == needed > 4
+    assert answer.seconds == pytest.approx((needed - 4) * 6 * 60 / 2)
+    assert answer.next_step.startswith(f"{needed - 4} more label draws would probably decide it, about")
+
+
+def test_what_no_draws_decide_gets_advice(data: Dataset) -> None:
+    summary = _summary(0.03, 0.04)
+    first = replace(summary.recommendations[0], draws_needed=None)
+    answer = _answer(replace(summary, recommendations=(first,), advice="Add test images."), data)
+    assert answer.next_step.startswith("No number of label draws would probably decide it. Add test images.")
+    assert answer.draws is None
+
+
+def test_where_there_is_no_choice_there_is_no_answer(data: Dataset) -> None:
+    assert with_answer(replace(_summary(0.2, 0.01), recommendations=()), data, jobs=1).answer is None
