@@ -72,20 +72,47 @@ print(json.dumps({"text": [o.text for o in outputs if o.output_type == "stream"]
 """
 
 
-@pytest.mark.slow
-def test_theory_notebook(tmp_path: Path) -> None:
-    """Every cell runs in a kernel of its own, with four classes and one seed instead of the preset."""
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(EXAMPLES / "theory.ipynb"), SMALL],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+QUICK = """
+import tempfile
+from pathlib import Path
+
+import unmask
+
+DATA = "digits"
+SETTINGS = {"budgets": (2,), "draws": 2, "pretrainings": 1, "pretrain": {"steps": 3}, "finetune": {"steps": 3},
+            "scratch_candidates": (), "arms": ("mrp", "scratch_same")}
+folder = Path(tempfile.mkdtemp())
+"""
+
+
+def _run_notebook(name: str, parameters: str, folder: Path) -> tuple[str, int]:
+    """Run every cell in a kernel of its own, with other parameters. Returns what it prints, and its pictures."""
+    command = [sys.executable, "-c", RUN, str(EXAMPLES / name), parameters]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    text = "".join(found["text"])
+    assert list(folder.iterdir()) == []
+    return "".join(found["text"]), found["pictures"]
+
+
+@pytest.mark.slow
+def test_quickstart_notebook(tmp_path: Path) -> None:
+    """From images to an answer, predictions and features, with a few steps."""
+    text, pictures = _run_notebook("quickstart.ipynb", QUICK, tmp_path)
+    for pattern in (
+        r"With 2 labels per class",
+        r"mrp +\d+\.\d % of the test",
+        r"report.html: \d+ kB",
+        r"right on \d+ of \d+ test images",
+    ):
+        assert re.search(pattern, text), f"{pattern!r} is not in:\n{text}"
+    assert pictures == 1
+
+
+@pytest.mark.slow
+def test_theory_notebook(tmp_path: Path) -> None:
+    """With four classes and one seed instead of the preset."""
+    text, pictures = _run_notebook("theory.ipynb", SMALL, tmp_path)
     for pattern in (
         "grows alone below 0.48, only together below 0.65",
         r"T = .*: 100.0% of the features captured",
@@ -94,12 +121,12 @@ def test_theory_notebook(tmp_path: Path) -> None:
         "captured with 90 % hidden: 0% of the features",
     ):
         assert re.search(pattern, text), f"{pattern!r} is not in:\n{text}"
-    assert found["pictures"] == 1
-    assert list(tmp_path.iterdir()) == []
+    assert pictures == 1
 
 
-def test_notebook_is_stored_without_outputs() -> None:
+@pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.glob("*.ipynb"))])
+def test_notebook_is_stored_without_outputs(name: str) -> None:
     """What it prints is what the code says today; a stored output could be of another day."""
-    for cell in json.loads((EXAMPLES / "theory.ipynb").read_text(encoding="utf-8"))["cells"]:
+    for cell in json.loads((EXAMPLES / name).read_text(encoding="utf-8"))["cells"]:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
