@@ -11,14 +11,12 @@ from PIL import Image
 import tiny
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset
-from unmask.encoders.build import build_model
 from unmask.runs.gallery import Gallery
 from unmask.runs.layout import FINETUNING, GALLERY_FILE, SHEETS, foreign_files
 from unmask.runs.read import read_record
 from unmask.stages.classify import scratch
 from unmask.stages.contact_sheet import write_sheet
-from unmask.stages.gallery import MappedNetwork, Predictions, write_gallery
-from unmask.weights.card import Card, save_weights
+from unmask.stages.gallery import Predictions, write_gallery
 
 
 def test_a_training_leaves_its_gallery(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
@@ -37,22 +35,6 @@ def test_a_training_leaves_its_gallery(training: ClassifyConfig, data: Dataset, 
     sure = [one.probability for one in found.worst]
     assert sure == sorted(sure, reverse=True)
     assert {gallery.map.points[one.of].image.truth for one in gallery.map.neighborhoods} == {0, 1, 2}
-
-
-def test_the_map_is_of_images_as_the_network_has_them(data: Dataset, tmp_path: Path) -> None:
-    """Weights with a mean and deviation of their own see images by these."""
-    own = replace(data.format, mean=(0.9,), std=(0.05,))
-    model = build_model(tiny.RESNET, in_chans=1, image_size=(16, 16), num_classes=3, seed=0).eval()
-    save_weights(tmp_path / "x.safetensors", model.state_dict(), Card(tiny.RESNET, own, data.classes))
-    network = MappedNetwork(tmp_path / "x.safetensors")
-    write_gallery(tmp_path, data, "test", predictions=[], network=network, seed=0)
-    found = read_record(Gallery, tmp_path / GALLERY_FILE).map
-    assert found is not None
-    pixels = data.tests["test"].raw(torch.arange(30))
-    with torch.no_grad():
-        wanted = model(own.normalize(pixels)).argmax(1)
-        other = model(data.format.normalize(pixels)).argmax(1)
-    assert [one.image.predicted for one in found.points] == wanted.tolist() != other.tolist()
 
 
 def test_pictures_are_those_images(data: Dataset, tmp_path: Path) -> None:
@@ -90,7 +72,7 @@ def test_every_image_right_and_no_network(data: Dataset, tmp_path: Path) -> None
     """Nothing to show: no sheet, no map, and arms are counted all the same."""
     right = torch.nn.functional.one_hot(data.tests["test"].labels, 3).float()
     predictions = [("mrp", Predictions(right, 4))]
-    write_gallery(tmp_path, data, "test", predictions=predictions, network=None, seed=0)
+    write_gallery(tmp_path, data, "test", predictions=predictions, embedded=None, seed=0)
     gallery = read_record(Gallery, tmp_path / GALLERY_FILE)
     assert (gallery.mistake_sheet, gallery.map, gallery.mistakes[0].wrong) == (None, None, 0)
     assert SHEETS.found(tmp_path) == []
@@ -104,7 +86,7 @@ def test_names_are_one_line(data: Dataset, tmp_path: Path) -> None:
         replace(data, tests={"test": named}),
         "test",
         predictions=[("", Predictions(torch.eye(3)[(named.labels + 1) % 3]))],
-        network=None,
+        embedded=None,
         seed=0,
     )
     (found,) = read_record(Gallery, tmp_path / GALLERY_FILE).mistakes

@@ -11,8 +11,10 @@ from unmask.errors import UserError
 from unmask.runs.comparison_records import Summary
 from unmask.runs.kept import choose_network
 from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, LOGITS, TRIALS
-from unmask.stages.gallery import MappedNetwork, Predictions, write_gallery
+from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
 from unmask.training.checkpoint import load_tensors
+from unmask.training.engine import build_engine
+from unmask.weights.network import load_model
 from unmask.wording import plural
 
 
@@ -26,8 +28,8 @@ def show_work(work: Work, summary: Summary) -> None:
         if key.budget == summary.settings.primary_budget:
             groups.setdefault(key.arm, []).append(key)
     predictions = ((arm, _mean_prediction(work.out, keys, split)) for arm, keys in groups.items())
-    network, seed = _network(work), work.config.seed
-    write_gallery(work.out, work.data, split, predictions=predictions, network=network, seed=seed)
+    embedded, seed = _embedded(work, split), work.config.seed
+    write_gallery(work.out, work.data, split, predictions=predictions, embedded=embedded, seed=seed)
 
 
 def _is_due(out: Path) -> bool:
@@ -43,13 +45,18 @@ def _mean_prediction(out: Path, keys: list[TrialKey], split: str) -> Predictions
     return Predictions(total / len(keys), len(keys))
 
 
-def _network(work: Work) -> MappedNetwork | None:
-    """The network that `predict` would use; where none is kept, the encoder of a pretraining."""
+def _embedded(work: Work, split: str) -> Embedded | None:
+    """Images in the features of the network that `predict` would use; where none is kept, of a pretrained encoder."""
     try:
         kept = choose_network(work.out)
     except UserError:
         encoders = [run / ENCODER_FILE for runs in work.encoders.values() for run in runs]
-        found = next((file for file in encoders if file.exists()), None)
-        return None if found is None else MappedNetwork(found, "the pretrained encoder, before it saw any label")
-    name = f"{ARMS[kept.trial.arm].title}, {plural(kept.trial.budget, 'label')} per class"
-    return MappedNetwork(kept.file, name)
+        file, name = next((one for one in encoders if one.exists()), None), "a pretrained encoder, before any label"
+    else:
+        file, name = kept.file, f"{ARMS[kept.trial.arm].title}, {plural(kept.trial.budget, 'label')} per class"
+    if file is None:
+        return None
+    found, engine = load_model(file), build_engine("no")
+    images = work.data.normalized_as(found.card.format).tests[split]
+    model, classes = found.module.to(engine.device), len(found.card.classes)
+    return embed_images(model, images, engine, classes=classes, network=name)

@@ -15,7 +15,7 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.early_checks import check_encoder, check_start
-from unmask.stages.gallery import MappedNetwork, Predictions, write_gallery
+from unmask.stages.gallery import Embedded, Predictions, write_gallery
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
 from unmask.training.checkpoint import is_whole
@@ -92,7 +92,8 @@ def _classify(
         with stage.run.tracked(opened.config):
             outcome = stage.train(resume=resumed)
         state = stage.run.state_of(outcome.model)
-        on_main(lambda: _write(opened, outcome, state))
+        embedded = stage.embed(outcome.model)
+        on_main(lambda: _write(opened, outcome, state, embedded))
     return out
 
 
@@ -107,14 +108,15 @@ def _describe(opened: OpenRun[ClassifyConfig], notes: list[str]) -> None:
     write_json(opened.out / ENVIRONMENT_FILE, facts)
 
 
-def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str, Tensor]) -> None:
+def _write(
+    opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str, Tensor], embedded: Embedded | None
+) -> None:
     """The weights, what they do in pictures, and then result.json: it means "finished"."""
-    data, weights = opened.data, opened.out / ENCODER_FILE
-    save_weights(weights, state, Card(opened.config.encoder, outcome.format, data.classes))
+    data = opened.data
+    save_weights(opened.out / ENCODER_FILE, state, Card(opened.config.encoder, outcome.format, data.classes))
     for split in list(data.tests)[:1]:
         found = [("", Predictions(outcome.logits[split].softmax(dim=1)))]
-        network, seed = MappedNetwork(weights), opened.config.seed
-        write_gallery(opened.out, data, split, predictions=found, network=network, seed=seed)
+        write_gallery(opened.out, data, split, predictions=found, embedded=embedded, seed=opened.config.seed)
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from unmask.data.imageset import ImageSet
@@ -19,8 +20,7 @@ from unmask.runs.files import write_json
 from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Point, Sheet, Shown
 from unmask.runs.layout import GALLERY_FILE, SHEETS
 from unmask.stages.contact_sheet import write_sheet
-from unmask.training.engine import build_engine
-from unmask.weights.network import load_model
+from unmask.training.sharding import whole
 from unmask.wording import printable
 
 MAPPED = 1000
@@ -41,12 +41,40 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class MappedNetwork:
-    """A network on disk whose features are to be seen."""
+class Embedded:
+    """Images of a test set as a network sees them."""
 
-    file: Path
-    name: str = ""
+    images: ImageSet
+    """Those that could be read."""
+    features: Tensor
+    """Pooled, [N, D]."""
+    logits: Tensor
+    """Of the head, [N, K]; K = 0 without one."""
+    network: str = ""
     """In words; empty for a single training."""
+
+
+def embed_images(model: Any, images: ImageSet, engine: Accelerator, *, classes: int, network: str = "") -> Embedded:
+    """What a network makes of up to 1,000 images, evenly spread over a set. All processes of the engine call it.
+
+    Args:
+        model: on the engine's device.
+        images: the set, normalized as the network has it.
+        engine: gives device, precision and processes.
+        classes: of its head; 0 without one.
+        network: what it is, in words.
+    """
+
+    def outputs_of(batch: Tensor) -> Tensor:
+        maps = model.forward_features(batch)
+        return torch.cat(
+            [model.forward_head(maps, pre_logits=True), *([model.forward_head(maps)] if classes else [])], 1
+        )
+
+    with evaluating(model), whole(model):
+        outputs = map_images(outputs_of, images.select(images.evenly(MAPPED)), engine)
+    width = outputs.values.shape[1] - classes
+    return Embedded(outputs.images, outputs.values[:, :width], outputs.values[:, width:], network)
 
 
 def write_gallery(
@@ -55,7 +83,7 @@ def write_gallery(
     split: str,
     *,
     predictions: Iterable[tuple[str, Predictions]],
-    network: MappedNetwork | None,
+    embedded: Embedded | None,
     seed: int,
 ) -> None:
     """Write gallery.json and the pictures beside it.
@@ -65,12 +93,12 @@ def write_gallery(
         data: the data set.
         split: the test set to look at.
         predictions: each with its arm; "" for a single training.
-        network: whose features are mapped, if any.
+        embedded: images of it in the features of a network, if there is one.
         seed: of the map.
     """
     images = data.tests[split]
     mistakes, mistake_sheet = _mistakes(out, images, predictions)
-    found = None if network is None else _map(out, data, split, network, seed)
+    found = None if embedded is None else _map(out, embedded, seed)
     gallery = Gallery(
         split=split,
         classes=data.classes,
@@ -108,9 +136,9 @@ def _mistakes(
     return tuple(rows), write_sheet(path, images, shown, side=_MISTAKE_SIDE, most_bytes=MISTAKE_BYTES)
 
 
-def _map(out: Path, data: Dataset, split: str, network: MappedNetwork, seed: int) -> tuple[FeatureMap, Sheet] | None:
-    """The map of up to 1,000 images, evenly spread over the set, with the neighbors of a few of all classes."""
-    seen, features, logits = _embed(network.file, data, split)
+def _map(out: Path, embedded: Embedded, seed: int) -> tuple[FeatureMap, Sheet] | None:
+    """The map of the images, with the neighbors of a few of all classes."""
+    seen, features, logits = embedded.images, embedded.features, embedded.logits
     flat = map_features(features, seed)
     if flat is None:
         return None
@@ -128,7 +156,7 @@ def _map(out: Path, data: Dataset, split: str, network: MappedNetwork, seed: int
     everything = torch.arange(len(seen))
     sheet = write_sheet(SHEETS.path(out, "map"), seen, everything, side=_MAP_SIDE, most_bytes=MAP_BYTES)
     found = FeatureMap(
-        network=network.name,
+        network=embedded.network,
         method=flat.method,
         neighbors=flat.neighbors,
         trustworthiness=round(flat.trustworthiness, 4),
@@ -136,25 +164,6 @@ def _map(out: Path, data: Dataset, split: str, network: MappedNetwork, seed: int
         neighborhoods=neighborhoods,
     )
     return found, sheet
-
-
-def _embed(file: Path, data: Dataset, split: str) -> tuple[ImageSet, Tensor, Tensor]:
-    """Images of a test set, normalized as the network has it, as far as they can be read; their pooled features
-    [N, D]; and the logits of the head [N, K], K = 0 without."""
-    found = load_model(file)
-    device, count = build_engine("no").device, len(found.card.classes)
-    images = data.normalized_as(found.card.format).tests[split]
-    model: Any = found.module.to(device)
-
-    def network(batch: Tensor) -> Tensor:
-        maps = model.forward_features(batch.to(device))
-        outputs = [model.forward_head(maps, pre_logits=True), *([model.forward_head(maps)] if count else [])]
-        return torch.cat(outputs, dim=1)
-
-    with evaluating(model):
-        outputs = map_images(network, images.select(images.evenly(MAPPED)))
-    width = outputs.values.shape[1] - count
-    return outputs.images, outputs.values[:, :width], outputs.values[:, width:]
 
 
 def _shown(images: ImageSet, index: int, predicted: int | None) -> Shown:

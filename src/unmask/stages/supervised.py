@@ -22,6 +22,7 @@ from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labeled_subset
+from unmask.stages.gallery import Embedded, embed_images
 from unmask.stages.supervised_loss import class_weights, hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.training.checkpoint import CheckpointHeader
 from unmask.training.optimizer import layer_scales
@@ -122,6 +123,13 @@ class Supervised:
             outcome.metrics[name] = classification_metrics(outputs.values, outputs.images.labels, self.data.classes)
         outcome.seconds = run.seconds
         return outcome
+
+    def embed(self, network: nn.Module) -> Embedded | None:
+        """What the trained network makes of the first test set; None without one. All processes call it."""
+        images = next(iter(self.data.tests.values()), None)
+        if images is None:
+            return None
+        return embed_images(network, images, self.run.engine, classes=len(self.data.classes))
 
     def _phases(self) -> list[Phase]:
         """The head alone, where it has steps of its own, and everything."""
