@@ -71,3 +71,35 @@ def test_a_model_without_feature_maps_is_refused() -> None:
     model = build_model(EncoderConfig(encoder="mixer_s32_224"), in_chans=3, image_size=(224, 224))
     with pytest.raises(UserError, match="MlpMixer"):
         masked_encoder(model, image_size=(224, 224))
+
+
+@pytest.mark.case("hybrids, pit, volo, visformer and csatv2 ended in a traceback")
+@pytest.mark.parametrize(
+    ("name", "execution", "line"),
+    [
+        ("vit_tiny_r_s16_p8_224", "auto", "makes its tokens with a CNN"),
+        ("vit_tiny_r_s16_p8_224", "filled", ""),
+        ("pit_ti_224", "auto", "cannot be masked: cat"),
+        ("pit_ti_224", "filled", ""),
+        ("volo_d1_224", "auto", "cannot be masked: unfold"),
+        ("volo_d1_224", "filled", "cannot be masked"),
+        ("visformer_tiny", "auto", "two dimensions"),
+        ("visformer_tiny", "filled", ""),
+        ("csatv2", "auto", "cannot be masked"),
+    ],
+)
+def test_what_cannot_be_masked_is_one_line(name: str, execution: str, line: str) -> None:
+    """Before any training; what says nothing runs, and its maps are 0 where hidden."""
+    model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(64, 64))
+    if line:
+        with pytest.raises(UserError, match=line) as error:
+            masked_encoder(model, image_size=(64, 64), execution=execution)
+        assert len(str(error.value).splitlines()) == 1
+        return
+    encoder = masked_encoder(model, image_size=(64, 64), execution=execution)
+    hidden = torch.zeros(1, *encoder.grid, dtype=torch.bool)
+    hidden[:, 0, 0] = True
+    with torch.no_grad():
+        maps = encoder(torch.rand(1, 3, 64, 64), hidden).maps[-1]
+    assert bool((maps[:, :, 0, 0] == 0).all())
+    assert bool((maps[:, :, -1, -1] != 0).any())

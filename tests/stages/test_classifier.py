@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import tiny
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig, DataConfig, EncoderConfig, PretrainConfig
 from unmask.data.decoding.image_format import ImageFormat
@@ -21,9 +22,10 @@ from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.stages.provenance import origin_notes
-from unmask.stages.supervised import fit
+from unmask.stages.supervised import Supervised, fit
 from unmask.stages.supervised_loss import mixup
 from unmask.training.engine import fast_layout
+from unmask.training.stage import Setup
 from unmask.weights.card import Card, card_of, save_weights
 from unmask.weights.network import head_names, load_model
 from unmask.weights.start import initialize
@@ -306,3 +308,20 @@ def test_no_head_begins_with_loud_noise(encoder: str, data: Dataset) -> None:
     assert float(ours.std()) == pytest.approx((3 * inputs) ** -0.5, rel=0.1)
     assert torch.equal(ours, theirs) == (encoder == "test_resnet")
     assert float(F.cosine_similarity(ours.flatten(), theirs.flatten(), 0)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_layer_decay_that_does_nothing_is_said(
+    training: ClassifyConfig, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of timm's caformer, which does not tell its layers; patchnet without its own stands in for it."""
+    config = replace(training, encoder=tiny.PATCHNET, recipe=replace(training.recipe, layer_decay=0.5))
+
+    def said(config: ClassifyConfig) -> bool:
+        return any(
+            "layer_decay = 0.5 has no effect" in note for note in Supervised(config, data, Setup.alone("no")).notes
+        )
+
+    assert not said(config)
+    monkeypatch.delattr("unmask.encoders.patchnet.PatchNet.group_matcher")
+    assert said(config)
+    assert not said(training)

@@ -9,7 +9,15 @@ from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError
 from unmask.encoders.dense.tensor import MaskedTensor, masked_images
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
-from unmask.encoders.stages import captured, evaluating, explain, stage_modules, stage_strides, total_stride
+from unmask.encoders.stages import (
+    captured,
+    evaluating,
+    explain,
+    first_kernel,
+    stage_modules,
+    stage_strides,
+    total_stride,
+)
 from unmask.errors import UserError
 
 
@@ -62,7 +70,7 @@ class DenseEncoder(nn.Module):
     @torch.no_grad()
     def _probe(self, image_size: tuple[int, int]) -> list[torch.Size]:
         """Shapes of the stages, from one masked pass: an operation that is not honored is found before training."""
-        like = next(p for p in self.model.parameters() if p.ndim == 4)  # the first convolution
+        like = first_kernel(self.model)
         with evaluating(self.model):
             images = torch.zeros(1, like.shape[1], *image_size, device=like.device, dtype=like.dtype)
             return [s.values.shape for s in self._run(images, images.new_zeros(1, 1, 1, dtype=torch.bool))]

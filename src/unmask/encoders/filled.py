@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
-from unmask.encoders.stages import evaluating
+from unmask.encoders.stages import evaluating, first_kernel
 from unmask.errors import UserError
 from unmask.masking import expand
 
@@ -27,7 +27,7 @@ class FilledEncoder(nn.Module):
             raise UserError(f"encoder = {type(model).__name__} gives no intermediate maps: choose another encoder")
         self.model = model
         self._patches = _separate_patches(model)
-        first = next(p for p in model.parameters() if p.ndim == 4)
+        first = first_kernel(model)
         width = first.shape[0] if self._patches else first.shape[1]
         self.extra = nn.ParameterList([first.new_zeros(width)])
         shapes = self._probe(first.new_zeros(1, first.shape[1], *image_size))
@@ -86,6 +86,7 @@ def _stages(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 def _separate_patches(model: nn.Module) -> int:
     """Side of the patches if the model starts with non-overlapping ones and channels-last tokens, else 0."""
-    proj = getattr(getattr(model, "patch_embed", None), "proj", None)
+    embed = getattr(model, "patch_embed", None)
+    proj = None if hasattr(embed, "backbone") else getattr(embed, "proj", None)  # a hybrid's patches are of a CNN's map
     separate = isinstance(proj, nn.Conv2d) and proj.kernel_size == proj.stride and len(set(proj.stride)) == 1
     return proj.stride[0] if separate and isinstance(proj, nn.Conv2d) else 0

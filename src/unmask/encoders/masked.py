@@ -9,7 +9,7 @@ from unmask.encoders.filled import FilledEncoder
 from unmask.encoders.packed.encoder import PackedEncoder
 from unmask.encoders.protocol import Encoder
 from unmask.encoders.tokens import TOKEN_MODELS, TokenEncoder
-from unmask.errors import UserError
+from unmask.errors import UserError, is_out_of_memory
 
 EXECUTIONS = ("auto", "dense", "packed", "filled")
 
@@ -37,6 +37,16 @@ def masked_encoder(
     """
     if execution not in EXECUTIONS:
         raise UserError(f"execution = {execution!r} is out of range: allowed is one of {', '.join(EXECUTIONS)}")
+    try:
+        return _masked(model, image_size, cell, execution)
+    except (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
+        if isinstance(error, UserError) or is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"encoder = {type(model).__name__} cannot be masked ({reason}): choose another") from error
+
+
+def _masked(model: nn.Module, image_size: tuple[int, int], cell: int | None, execution: str) -> Encoder:
     if execution == "filled" or (execution == "auto" and isinstance(model, (SwinTransformer, SwinTransformerV2))):
         return FilledEncoder(model, image_size=image_size, cell=cell)
     if isinstance(model, TOKEN_MODELS):

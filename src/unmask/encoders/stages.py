@@ -35,6 +35,18 @@ def total_stride(model: nn.Module) -> int:
     return max((int(i["reduction"]) for i in _infos(model)), default=1)
 
 
+def first_kernel(model: nn.Module) -> Tensor:
+    """The weights of the first convolution, [K, C, h, w]: C channels are what a network of images reads.
+
+    Raises:
+        UserError: there is none.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.weight
+    raise UserError(f"encoder = {type(model).__name__} has no convolution that reads the image: choose another")
+
+
 def _infos(model: nn.Module) -> list[dict[str, Any]]:
     info = getattr(model, "feature_info", None)
     return list(info) if isinstance(info, (list, tuple)) else list(getattr(info, "info", []))

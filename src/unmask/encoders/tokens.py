@@ -173,6 +173,10 @@ def _patch_side(model: nn.Module, image_size: tuple[int, int]) -> int:
     """Side of the model's square, non-overlapping patches."""
     embed: Any = model.patch_embed
     proj = getattr(embed, "proj", None)
+    if hasattr(embed, "backbone"):
+        raise UserError(
+            f"encoder = {_name(model)} makes its tokens with a CNN: choose another, or `execution` = filled"
+        )
     if not isinstance(proj, nn.Conv2d) or proj.kernel_size != proj.stride or proj.kernel_size[0] != proj.kernel_size[1]:
         raise UserError(
             f"encoder = {_name(model)} mixes pixels of neighboring patches before its tokens: choose another"

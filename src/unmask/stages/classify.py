@@ -86,7 +86,7 @@ def _classify(
         resumed = opened.claim()
         if resumed and on_main(lambda: (out / RESULT_FILE).exists() and is_whole(out / ENCODER_FILE)):
             return out
-        notes = [*opened.data.notes, *origin, *stage.start.notes, *stage.run.notes]
+        notes = [*opened.data.notes, *origin, *stage.notes, *stage.run.notes]
         opened.tell(notes)
         on_main(lambda: _describe(opened, notes))
         with stage.run.tracked(opened.config):

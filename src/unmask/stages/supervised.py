@@ -25,7 +25,7 @@ from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.stages.gallery import Embedded, embed_images
 from unmask.stages.supervised_loss import class_weights, hide_cells, hiding_grid, mixup, soft_cross_entropy
 from unmask.training.checkpoint import CheckpointHeader
-from unmask.training.optimizer import layer_scales
+from unmask.training.optimizer import has_layers, layer_scales
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
@@ -81,6 +81,7 @@ class Supervised:
             model = build_classifier(config, data)
             self.start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)
             self.data = data = data.normalized_as(self.start.format)
+            self.notes = [*self.start.notes, *_decay_note(config, model)]
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         balanced = config.recipe.class_weights == "balanced"
@@ -111,9 +112,7 @@ class Supervised:
         best = run.best()
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
-        outcome = Outcome(
-            best, self.data.format, history=self.history, notes=list(self.start.notes), labeled=len(self.images)
-        )
+        outcome = Outcome(best, self.data.format, history=self.history, notes=self.notes, labeled=len(self.images))
         wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
         if self.data.val is not None:
             wanted = {"val": self.data.val} | wanted
@@ -212,6 +211,14 @@ class Supervised:
     def facts(self) -> dict[str, Any]:
         """History and early stopping."""
         return {"history": tuple(self.history), "best": (self.stopping.best, self.stopping.waited)}
+
+
+def _decay_note(config: ClassifyConfig, model: nn.Module) -> list[str]:
+    """A line where the layers, by which rates should decay, are not known."""
+    decay = config.recipe.layer_decay
+    if decay == 1 or has_layers(model):
+        return []
+    return [f"layer_decay = {decay:g} has no effect: timm does not tell the layers of {config.encoder.encoder}"]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from unmask.encoders.packed.tensor import PackedTensor
 from unmask.encoders.packed.tiled_map import Packed
 from unmask.encoders.packed.tiles import Tiles
 from unmask.encoders.protocol import Encoding
-from unmask.encoders.stages import captured, evaluating, explain
+from unmask.encoders.stages import captured, evaluating, explain, first_kernel
 from unmask.errors import UserError
 from unmask.masking import expand
 
@@ -60,7 +60,7 @@ class PackedEncoder(nn.Module):
     @torch.no_grad()
     def _probe(self) -> None:
         """One pass over one small image: an operation that is not on the whitelist is found before training."""
-        like = next(p for p in self.model.parameters() if p.ndim == 4)
+        like = first_kernel(self.model)
         with evaluating(self.model):
             images = torch.zeros(1, like.shape[1], self.cell, self.cell, device=like.device, dtype=like.dtype)
             self._run(images, torch.zeros(1, 1, 1, dtype=torch.bool, device=like.device))
