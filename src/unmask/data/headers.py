@@ -159,7 +159,7 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
     images = source.images
     if isinstance(images, Arrays):
         header = Counter({_header_of(images.values[0], source.reading): len(images)})
-        return _scanned(header, _not_images(images, source), config)
+        return summarize(header, _not_images(images, source), config)
     headers: list[Header] = []
     bad: dict[int, str] = {}
 
@@ -169,16 +169,14 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
             if isinstance(stored, np.ndarray):
                 with named(source.names[row]):
                     require_pixels(without_nodata(stored, source.reading.nodata))
-                headers.append(_header_of(stored, source.reading))
-            else:
-                headers.append(read_header(stored, source.reading))
+            headers.append(header_of(stored, source.reading))
         except UserError as error:
             bad[row] = str(error)
 
     with quiet():
         for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
             pass
-    return _scanned(Counter(headers), dict(sorted(bad.items())), config)
+    return summarize(Counter(headers), dict(sorted(bad.items())), config)
 
 
 def _not_images(images: Arrays, source: Source) -> dict[int, str]:
@@ -192,11 +190,17 @@ def _not_images(images: Arrays, source: Source) -> dict[int, str]:
     return {row: f"{source.names[row]}: {flaw}" for row, flaw in found if flaw}
 
 
+def header_of(stored: File | NDArray[np.generic], reading: Reading) -> Header:
+    """Of an image as it is stored. Raises UserError where a file is no image."""
+    return _header_of(stored, reading) if isinstance(stored, np.ndarray) else read_header(stored, reading)
+
+
 def _header_of(image: NDArray[np.generic], reading: Reading) -> Header:
     return Header((image.shape[1], image.shape[2]), image.shape[0], kind_without(image.dtype, reading.nodata))
 
 
-def _scanned(headers: Counter[Header], bad: dict[int, str], config: DataConfig) -> Scanned:
+def summarize(headers: Counter[Header], bad: dict[int, str], config: DataConfig) -> Scanned:
+    """What images have in common, by their headers."""
     sizes = {header.size for header in headers}
     own = sizes.pop() if len(sizes) == 1 else None
     height, width = config.image_size or own or DEFAULT_SIZE

@@ -29,7 +29,7 @@ from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
 from unmask.data.splits import assign_splits
-from unmask.data.statistics import channel_statistics, missing_notes, range_notes, sample_rows, value_range
+from unmask.data.statistics import channel_statistics, missing_notes, sample_rows, value_notes, value_range
 from unmask.data.string_table import take
 from unmask.errors import UserError
 
@@ -272,7 +272,7 @@ def _measure(
     scale = value_range(values, rows, plain.kind, config.window)
     clipped = config.window is not None
     mean, std = channel_statistics(values, rows, scale, clip=clipped)
-    odd = range_notes(values, rows, scale) if plain.kind == "float32" and not clipped else ()
+    odd = value_notes(values, rows, scale, clipped=clipped)
     format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
     return format, (*missing_notes(values, rows), *odd)
 

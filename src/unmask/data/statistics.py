@@ -42,6 +42,21 @@ def value_range(values: Tensor, rows: Tensor, kind: Kind, window: tuple[float, f
     return (float(low), float(high)) if high > low else (float(low), low + 1.0)
 
 
+def value_notes(values: Tensor, rows: Tensor, scale: tuple[float, float], *, clipped: bool) -> tuple[str, ...]:
+    """What is odd about the values of some images: a range that few stretch, or 16 bits of which few are used."""
+    if clipped:
+        return ()
+    if values.dtype.is_floating_point:
+        return range_notes(values, rows, scale)
+    top = int(values[sample_rows(rows)].numpy().max()) if values.dtype == torch.uint16 else 2**15
+    if top >= 2**15:
+        return ()
+    return (
+        f"16-bit values reach {top} of 65535 only ({max(1, top.bit_length())} bits in 16): `window=(0, 100)` makes the "
+        "range that is used 0 to 1, `window=(0.5, 99.5)` also cuts outliers",
+    )
+
+
 def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tuple[str, ...]:
     """What to say of a measured range that a few values stretch, or one that stands for missing pixels.
 

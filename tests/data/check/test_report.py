@@ -1,18 +1,27 @@
 """The check says beforehand what training would say, and the exit code agrees with it."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as arrow
+import pyarrow.csv as csv
+import pyarrow.parquet as parquet
 import pytest
+import tifffile
 from PIL import Image
 
+from tiny import draw, numbered
 from unmask.cli.data import CheckData
 from unmask.config import DataConfig
+from unmask.data import headers
+from unmask.data.check import image_facts
 from unmask.data.check.duplicates import saved_again
-from unmask.data.check.report import check_data
+from unmask.data.check.report import as_text, check_data
 from unmask.data.load import load_data
 from unmask.errors import UserError
 
@@ -31,7 +40,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_good_folder_is_described(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = check_data(DataConfig(data=str(folder)), progress=False)
-    assert (report.images, report.errors, report.warnings, report.unreadable) == (20, (), (), ())
+    assert (report.images, report.errors, report.unreadable) == (20, (), ())
+    assert report.warnings == (
+        "the validation set has 2 labeled images: an accuracy is known to ± 69 points there",
+        "the test set has 4 labeled images: an accuracy is known to ± 49 points there",
+    )
+    assert report.largest_budget == 7
     assert report.sizes == {"20x24": 10, "20x25": 10}
     assert report.forms == {"3 channels, 8-bit": 20}
     assert {name: sum(counts.values()) for name, counts in report.classes.items()} == {"a": 10, "b": 10}
@@ -128,3 +142,72 @@ def test_counts_are_those_of_training_and_copies_are_said(tmp_path: Path, capsys
     assert "training keeps each in the split nearest to the test only" in said
     named_sets = load_data(config, labels=False, progress=False)
     assert len(named_sets.train or ()) == report.splits["train"]
+
+
+@pytest.mark.case("the same pixels under two labels were no word worth")
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_same_pixels_under_two_labels_are_named(tmp_path: Path, split: str) -> None:
+    """Within a split and across."""
+    draw(tmp_path, *numbered("train/a", "train/b", "test/a", "test/b"))
+    shutil.copy(tmp_path / "train/a/1.png", tmp_path / split / "b" / "again.png")
+    warnings = check_data(DataConfig(data=str(tmp_path)), progress=False).warnings
+    (line,) = [warning for warning in warnings if "different labels" in warning]
+    assert line.startswith("1 picture of the same pixels have different labels, of which all but one are wrong: ")
+    assert {"train/a/1.png (a)", f"{split}/b/again.png (b)"} == set(line.partition("wrong: ")[2].split(" = "))
+
+
+@pytest.mark.case("12 bits in 16 were an almost black image")
+@pytest.mark.parametrize("cache_mib", [4096, 0])
+def test_unused_bits_are_told_with_the_window_to_use(tmp_path: Path, cache_mib: int) -> None:
+    images = RNG.integers(0, 4096, (20, 8, 8)).astype(np.uint16)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
+    config = DataConfig(data=str(tmp_path / "x.npz"), cache_mib=cache_mib, workers=0)
+    line = "65535 only (12 bits in 16): `window=(0, 100)`"
+    assert any(line in warning for warning in check_data(config, progress=False).warnings)
+    assert any(line in note for note in load_data(config, labels=True, progress=False).notes)
+    data = load_data(replace(config, window=(0, 100)), labels=True, progress=False)
+    assert not any("bits in 16" in note for note in data.notes)
+    assert data.readable.raw(range(20)).max() > 0.99
+
+
+@pytest.mark.case("a column fold was ignored without a word")
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_columns_that_are_not_read_are_named_and_groups_counted(tmp_path: Path, suffix: str) -> None:
+    names = numbered("a", "b")
+    draw(tmp_path, *names)
+    columns = {"path": names, "label": [name[0] for name in names], "group": [name[2] for name in names]}
+    rows = arrow.table(columns | {"fold": ["1"] * len(names)})
+    parquet.write_table(rows, tmp_path / "x.parquet") if suffix == "parquet" else csv.write_csv(
+        rows, tmp_path / "x.csv"
+    )
+    config = DataConfig(data=str(tmp_path / f"x.{suffix}"))
+    report = check_data(config, progress=False)
+    assert "the manifest's 1 further column (fold) are not read" in report.warnings
+    assert "the manifest's 1 further column (fold) are not read" in load_data(config, labels=True, progress=False).notes
+    assert sum(report.groups.values()) == 6
+    assert "groups: train" in as_text(report)
+
+
+@pytest.mark.case("a TIFF that is refused was counted as transparent, and headers were read twice")
+def test_only_readable_images_are_counted_in_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(tmp_path, *numbered("a", "b"))
+    bands = RNG.integers(1, 255, (20, 20, 4), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a" / "x.tif", bands, photometric="rgb", extrasamples=["unassalpha"])
+    opened: list[Path] = []
+    whole = image_facts.header_of
+    monkeypatch.setattr(image_facts, "header_of", lambda file, reading: opened.append(file) or whole(file, reading))
+    monkeypatch.setattr(headers, "scan", None)
+    report = check_data(DataConfig(data=str(tmp_path), on_bad_file="skip"), progress=False)
+    assert len(report.unreadable) == 1
+    assert not any("transparent" in warning for warning in report.warnings)
+    assert len(opened) == len(set(opened)) == 13
+
+
+@pytest.mark.case("the check said nothing of values that training warns of")
+def test_missing_and_odd_values_are_told_as_training_tells_them(tmp_path: Path) -> None:
+    images = RNG.normal(3, 1, (20, 16, 16)).astype(np.float32)
+    images[:4, :2], images[4:, :2] = np.nan, -9999
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
+    warnings = check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False).warnings
+    assert any(warning.startswith("4 of 20 images miss pixels") for warning in warnings)
+    assert any("% of the values are -9999, far from all others" in warning for warning in warnings)

@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from unmask.data.check.duplicates import thumbnail
 from unmask.data.decoding.decode import decode, named, quiet
+from unmask.data.decoding.file import File
 from unmask.data.decoding.image_format import TOP, Kind, kind_of
 from unmask.data.decoding.missing import require_pixels, without_nodata
+from unmask.data.decoding.reading import Reading
+from unmask.data.headers import Header, header_of
 from unmask.data.sources.source import Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
@@ -19,6 +22,7 @@ from unmask.errors import UserError
 class Looked:
     """What is known of a readable image."""
 
+    header: Header
     shape: tuple[int, int, int]
     """Channels, height, width."""
     kind: Kind
@@ -40,9 +44,11 @@ def look(source: Source, *, progress: bool) -> list[Looked | str]:
 
     def one(row: int) -> Looked | str:
         try:
-            image = _read(source, row)
+            stored = source.images.stored(row)
+            header = header_of(stored, source.reading)
+            image = _read(stored, source.reading)
             with named(source.names[row]):
-                return look_at(image)
+                return look_at(image, header)
         except UserError as error:
             return str(error)
 
@@ -51,8 +57,8 @@ def look(source: Source, *, progress: bool) -> list[Looked | str]:
         return list(mapped(one, len(source.names), threads=source.images.threads, bar=bar))
 
 
-def look_at(image: NDArray[np.generic]) -> Looked:
-    """Facts of one image, (C, H, W).
+def look_at(image: NDArray[np.generic], header: Header) -> Looked:
+    """Facts of one image, (C, H, W), with its header.
 
     Raises:
         UserError: a number type that is not supported, or values that are not finite.
@@ -62,6 +68,7 @@ def look_at(image: NDArray[np.generic]) -> Looked:
     counts = (~np.isnan(values)).sum(1)
     content = hashlib.blake2b(repr((image.shape, kind)).encode() + image.tobytes(), digest_size=16)
     return Looked(
+        header=header,
         shape=(image.shape[0], image.shape[1], image.shape[2]),
         kind=kind,
         digest=content.digest(),
@@ -74,8 +81,7 @@ def look_at(image: NDArray[np.generic]) -> Looked:
     )
 
 
-def _read(source: Source, row: int) -> NDArray[np.generic]:
-    stored = source.images.stored(row)
+def _read(stored: File | NDArray[np.generic], reading: Reading) -> NDArray[np.generic]:
     if isinstance(stored, np.ndarray):
-        return np.ascontiguousarray(without_nodata(stored, source.reading.nodata))
-    return decode(stored, source.reading)
+        return np.ascontiguousarray(without_nodata(stored, reading.nodata))
+    return decode(stored, reading)

@@ -11,8 +11,16 @@ from unmask.config.data import DataConfig
 from unmask.data.assignment import COPY
 from unmask.data.bad_files import bad_file_errors
 from unmask.data.check.duplicates import same_pixels, saved_again
+from unmask.data.check.findings import (
+    groups_by_split,
+    largest_budget,
+    missing_pixels,
+    odd_values,
+    small_splits,
+    two_labels,
+)
 from unmask.data.check.image_facts import Looked, look
-from unmask.data.headers import scan
+from unmask.data.headers import summarize
 from unmask.data.load import make_plan
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
@@ -42,6 +50,10 @@ class Report:
     """Class → split → images, as in `splits`."""
     splits: dict[str, int]
     """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
+    largest_budget: int | None
+    """Labels per class that every class has in training; None without labels."""
+    groups: dict[str, int]
+    """Split → groups in it; empty where there are none."""
     exact_duplicates: tuple[tuple[str, ...], ...]
     """Images of the same pixels in different splits."""
     saved_again: tuple[tuple[str, str], ...]
@@ -73,8 +85,10 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     forms = Counter(_form(found) for found in good.values())
     errors = bad_file_errors(config, source.damaged, len(source.names), failed)
     errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
-    changes = scan(source, config, progress=False).notes()
-    warnings = [*source.notes, *notes, *changes, *plan.not_drawn()]
+    seen = summarize(Counter(found.header for found in good.values()), failed, config)
+    warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()))]
+    warnings += [] if errors else odd_values(config, plan, seen.format)
+    warnings += [*plan.not_drawn(), *small_splits(plan), *two_labels(plan, groups)]
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
         data=config.data,
@@ -87,6 +101,8 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         different_sizes=len(shapes),
         classes={name: _counted(fates[source.labels == label]) for label, name in enumerate(source.classes)},
         splits=_counted(fates),
+        largest_budget=largest_budget(plan),
+        groups=groups_by_split(plan),
         exact_duplicates=tuple(tuple(names[row] for row in group) for group in across),
         saved_again=tuple((names[i], names[j]) for i, j in pairs),
         duplicates_within_splits=sum(len(group) - len(set(plan.splits[group].tolist())) for group in groups),
@@ -178,6 +194,10 @@ def as_text(report: Report) -> str:
         f"sizes (height x width): {sizes}{more}",
         "splits: " + ", ".join(f"{split} {n}" for split, n in report.splits.items()),
     ]
+    if report.groups:
+        lines.append("groups: " + ", ".join(f"{split} {n}" for split, n in report.groups.items()))
+    if report.largest_budget is not None:
+        lines.append(f"largest budget: {plural(report.largest_budget, 'label')} per class")
     lines += [f"class {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
     for i, channel in enumerate(report.channels):
         lines.append(f"channel {i}: " + ", ".join(f"{name} {value:.4g}" for name, value in channel.items()))

@@ -17,7 +17,7 @@ from unmask.data.file_names import in_line, natural_key
 from unmask.data.sources.source import SPLIT_NAMES, Files, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
-from unmask.wording import printable
+from unmask.wording import plural, printable
 
 NO_LABEL = frozenset({"", "-1", "-1.0"})
 """Texts of a label that stand for none, in every source."""
@@ -33,6 +33,8 @@ class Table:
     label: list[str] | None
     group: list[str] | None
     split: list[str] | None
+    ignored: tuple[str, ...] = ()
+    """Names of further columns."""
 
 
 def read_manifest(file: Path, *, labels: bool) -> Source:
@@ -68,7 +70,7 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
         splits=splits,
         images=Files(file.parent, Texts.of(table.path)),
         groups=groups,
-        notes=unlabeled_note(codes) if classes else (),
+        notes=(*(unlabeled_note(codes) if classes else ()), *_ignored_note(table.ignored)),
     )
 
 
@@ -86,7 +88,8 @@ def read_table(file: Path) -> Table:
     columns = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
     if "path" not in columns:
         raise UserError(f"{file}: no column path; found {', '.join(columns) or 'nothing'}, wanted {', '.join(COLUMNS)}")
-    return Table(*(columns[name] if name == "path" else columns.get(name) for name in COLUMNS))  # type: ignore[arg-type]
+    ignored = tuple(printable(name) for name in columns if name not in COLUMNS)
+    return Table(columns["path"], columns.get("label"), columns.get("group"), columns.get("split"), ignored)
 
 
 def _read_csv(file: Path) -> dict[str, list[str]]:
@@ -116,7 +119,8 @@ def _read_parquet(file: Path) -> dict[str, list[str]]:
     with named(file):
         table = parquet.read_table(file)
     wanted = [name for name in table.column_names if name.lower() in COLUMNS]
-    return {name.lower(): [text_of(v) for v in table[name].to_pylist()] for name in wanted}
+    others = {name: list[str]() for name in table.column_names if name not in wanted}
+    return {name.lower(): [text_of(v) for v in table[name].to_pylist()] for name in wanted} | others
 
 
 def text_of(value: object) -> str:
@@ -126,6 +130,11 @@ def text_of(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return "" if value is None else str(value)
+
+
+def _ignored_note(ignored: Sequence[str]) -> tuple[str, ...]:
+    named = ", ".join(ignored[:5]) + (" ..." if len(ignored) > 5 else "")
+    return (f"the manifest's {plural(len(ignored), 'further column')} ({named}) are not read",) if ignored else ()
 
 
 def one_class(codes: NDArray[np.int64]) -> str:

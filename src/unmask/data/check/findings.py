@@ -1,0 +1,85 @@
+"""What a check says of labels, groups, splits and values, beyond files and copies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from unmask.config.data import DataConfig
+from unmask.data.assignment import Plan
+from unmask.data.cache import fill_cache
+from unmask.data.check.image_facts import Looked
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.sources.source import TEST, TRAIN, VAL
+from unmask.data.statistics import sample_rows, value_notes, value_range
+from unmask.wording import plural
+
+SAMPLE = 256
+"""Images whose values are looked at once more."""
+FEW = 100
+"""Images of a split with fewer of which an accuracy is known to ± 10 points or worse."""
+
+
+def two_labels(plan: Plan, groups: Sequence[Sequence[int]]) -> list[str]:
+    """Images of the same pixels that have different labels, within a split or across."""
+    names, labels = plan.source.names, plan.source.labels
+    torn = [group for group in groups if len({int(label) for label in labels[list(group)] if label >= 0}) > 1]
+    if not torn:
+        return []
+    classes = plan.source.classes
+    shown = "; ".join(" = ".join(f"{names[row]} ({classes[labels[row]]})" for row in group) for group in torn[:5])
+    count = plural(len(torn), "picture")
+    return [f"{count} of the same pixels have different labels, of which all but one are wrong: {shown}"]
+
+
+def small_splits(plan: Plan) -> list[str]:
+    """Validation and test sets on which little can be told apart, with how well an accuracy is known on them."""
+    if not plan.source.classes:
+        return []
+    warnings = []
+    for name, word in ((VAL, "validation"), (TEST, "test")):
+        count = len(plan.labeled(name))
+        if 0 < count < FEW:
+            known = f"an accuracy is known to ± {98 / count**0.5:.0f} points there"
+            warnings.append(f"the {word} set has {plural(count, 'labeled image')}: {known}")
+    return warnings
+
+
+def largest_budget(plan: Plan) -> int | None:
+    """Labels per class that every class has in training; None without labels."""
+    if not plan.source.classes:
+        return None
+    labels = plan.source.labels[plan.labeled(TRAIN)]
+    return int(np.bincount(labels, minlength=len(plan.source.classes)).min()) if len(labels) else 0
+
+
+def groups_by_split(plan: Plan) -> dict[str, int]:
+    """Split → groups in it; empty where the source has no groups."""
+    if plan.source.groups is None:
+        return {}
+    return {
+        name: len(np.unique(plan.source.groups[plan.rows(name)])) for name in (TRAIN, VAL, TEST) if len(plan.rows(name))
+    }
+
+
+def missing_pixels(found: Sequence[Looked]) -> list[str]:
+    """How many images miss pixels."""
+    shares = [1 - sum(one.counts) / float(np.prod(one.shape)) for one in found]
+    count = sum(share > 0 for share in shares)
+    if not count:
+        return []
+    share = 100 * float(np.mean(shares))
+    return [f"{count} of {len(found)} images miss pixels (NaN, no-data or masked), {share:.2g} % of all values"]
+
+
+def odd_values(config: DataConfig, plan: Plan, wanted: ImageFormat) -> list[str]:
+    """What training says of the values of the pretraining images, from a sample of these."""
+    rows = torch.from_numpy(plan.sets()["pretrain"])
+    if not len(rows) or wanted.kind == "uint8":
+        return []
+    values, failed = fill_cache(plan.source, wanted, progress=False, rows=sample_rows(rows, SAMPLE))
+    good = torch.as_tensor([row for row in range(len(values)) if row not in failed])
+    if not len(good):
+        return []
+    scale = value_range(values, good, wanted.kind, config.window)
+    return list(value_notes(values, good, scale, clipped=config.window is not None))
