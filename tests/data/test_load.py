@@ -193,3 +193,20 @@ def test_with_a_given_format_nothing_is_measured(tmp_path: Path) -> None:
     assert [few.readable.names[i] for i in range(3)] == [data.readable.names[i] for i in (0, 2, 5)]
     with pytest.raises(UserError, match=r"split = 'val': the data have all, pretrain, test"):
         data.images("val")
+
+
+@pytest.mark.case("a channel of values orders of magnitude smaller than another's was all but flat")
+@pytest.mark.parametrize("cache_mib", [4096, 0])
+@pytest.mark.parametrize("kind", ["float32", "uint16", "int16"])
+def test_channels_of_different_magnitudes_reach_the_encoder_at_one_scale(
+    tmp_path: Path, cache_mib: int, kind: str
+) -> None:
+    """Deviation 1 in each; a constant channel stays finite, and at 0."""
+    large, small = {"float32": (1e6, 1.0), "uint16": (60000, 4), "int16": (30000, 3)}[kind]
+    images = np.stack([RNG.random((40, 8, 8)) * large, RNG.random((40, 8, 8)) * small, np.ones((40, 8, 8))], 3)
+    np.savez(tmp_path / "x.npz", images=images.round().astype(kind) if kind != "float32" else images.astype(kind))
+    config = DataConfig(data=str(tmp_path / "x.npz"), cache_mib=cache_mib, workers=0, transductive=True)
+    data = load_data(config, labels=False, progress=False)
+    seen = next(data.pretrain.batches(torch.arange(40), 40)).images
+    torch.testing.assert_close(seen.std((0, 2, 3), correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=2e-3, rtol=0)
+    assert seen.mean((0, 2, 3)).abs().max() < 1e-2

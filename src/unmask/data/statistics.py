@@ -10,7 +10,7 @@ from unmask.data.decoding.image_format import TOP, Kind
 from unmask.randomness import permutation
 
 SMALLEST_STD = 1e-4
-"""Floor of a channel's standard deviation in 0..1 units, so that a constant channel stays finite."""
+"""Floor of a channel's standard deviation as a share of a range, so that a constant channel stays finite."""
 CHUNK = 1024
 LOOKED_AT = 2**22
 """Values on which a suspicious range is judged."""
@@ -126,8 +126,24 @@ def channel_statistics(
     bounds = scale if clip else (-math.inf, math.inf)
     pairs = [moments(values[:, channel], rows, bounds) for channel in range(values.shape[1])]
     means = tuple((mean - low) / (high - low) for mean, _ in pairs)
-    stds = tuple(max(math.sqrt(variance) / (high - low), SMALLEST_STD) for _, variance in pairs)
+    stds = tuple(
+        _floored(math.sqrt(variance) / (high - low), values[:, channel], rows, high - low)
+        for channel, (_, variance) in enumerate(pairs)
+    )
     return means, stds
+
+
+def _floored(std: float, plane: Tensor, rows: Tensor, span: float) -> float:
+    """A channel's deviation, kept from 0: at least `SMALLEST_STD` of the span of all channels, or of its own values.
+
+    Of 16 bits and floats it is the channel's own, so that one of which the values are orders of magnitude smaller than
+    another's (reflectance beside elevation) reaches the encoder at the same scale.
+    """
+    if std >= SMALLEST_STD or plane.dtype == torch.uint8:
+        return max(std, SMALLEST_STD)
+    there = known(plane[rows]).numpy()
+    own = float(np.ptp(there)) / span if there.size else 0.0
+    return max(std, SMALLEST_STD * own) if own else SMALLEST_STD
 
 
 def _integer_moments(plane: Tensor, rows: Tensor, bounds: tuple[float, float]) -> tuple[float, float]:
