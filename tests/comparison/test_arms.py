@@ -76,7 +76,7 @@ def test_every_field_is_planned(config: CompareConfig) -> None:
     ARMS[PROBE.name] = arm
     other = replace(RECIPE, head_steps=0)
     config = replace(config, scratch_candidates=(RECIPE, other))
-    one = trial_config(config, TrialKey(3, 0, arm.name, None), 1, Materials(encoders={}, seen=60, classes=3))
+    one = trial_config(config, TrialKey(3, 0, arm.name, None), 1, Materials(encoders={}, seen=60, sizes=(20, 20, 20)))
     assert (one.init, one.recipe.head_steps, one.hide_cells, one.hide_cell) == (config.given, 0, 0.75, 4)
     assert arm.name in {key.arm for key in audited_trials(config)[0]}
 

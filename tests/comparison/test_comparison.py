@@ -85,7 +85,7 @@ def test_pretrainings_take_turns(pretrainings: int, draws: int) -> None:
 def test_draws_and_training_seeds_are_told_apart(config: CompareConfig) -> None:
     """Trainings of one draw share its images and differ in their seed; tuning has images of its own."""
     crossed = replace(config, pretrainings=2, design="crossed", arms=("mrp", "scratch_same"))
-    materials = Materials(encoders={"mrp": [Path("p0"), Path("p1")]}, seen=60, classes=3)
+    materials = Materials(encoders={"mrp": [Path("p0"), Path("p1")]}, seen=60, sizes=(20, 20, 20))
     made = {key: trial_config(crossed, key, 0, materials) for key in all_trials(crossed)}
     for (key, one), (other, two) in itertools.combinations(made.items(), 2):
         assert (one.subset_index == two.subset_index) == (key.draw == other.draw)
@@ -102,14 +102,14 @@ def test_a_second_pretraining_where_it_is_cheap(config: CompareConfig, epochs: i
     recipe = tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=epochs, batch_size=16)
     for draws in (1, 20):
         asked = replace(config, pretrainings=None, pretrain=recipe, draws=draws)
-        settled = with_pretrainings(asked, pretrain_images=60, classes=3)
+        settled = with_pretrainings(asked, pretrain_images=60, sizes=(20, 20, 20))
         assert settled == replace(asked, pretrainings=expected)
-    assert with_pretrainings(config, pretrain_images=60, classes=3) == config
+    assert with_pretrainings(config, pretrain_images=60, sizes=(20, 20, 20)) == config
 
 
 def test_arms_are_paired(config: CompareConfig) -> None:
     """All arms of a draw share labels and training seed; mrp and scratch_same differ in the start weights alone."""
-    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=60, classes=3)
+    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=60, sizes=(20, 20, 20))
     made = {
         arm.name: trial_config(config, TrialKey(3, 1, arm.name, 0 if arm.is_pretrained else None), 0, materials)
         for arm in arms_of(config)

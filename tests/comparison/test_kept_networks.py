@@ -201,7 +201,7 @@ def _finish(out: Path, key: TrialKey, accuracy: float) -> None:
 def test_what_stays(changes: dict[str, object], left: list[str], tmp_path: Path) -> None:
     """Whatever the order in which trials finish; what should be there and is not is trained again."""
     config = replace(CONFIG, draws=3, arms=("scratch_same",), **changes)  # type: ignore[arg-type]
-    files = network_files(config, tmp_path)
+    files = network_files(config, tmp_path, (20, 20, 20))
     accuracy = {0: 0.2, 1: 0.9, 2: 0.9}
     for key in sorted(all_trials(config), key=lambda key: -key.draw):
         _finish(tmp_path, key, accuracy[key.draw])
@@ -218,7 +218,7 @@ def test_what_stays(changes: dict[str, object], left: list[str], tmp_path: Path)
 
 def test_a_network_being_written_is_left_alone(tmp_path: Path) -> None:
     """A worker writes its network before its trial counts as finished: another one must not delete it."""
-    files = network_files(CONFIG, tmp_path)
+    files = network_files(CONFIG, tmp_path, (20, 20, 20))
     one, other = (TrialKey(5, draw, "scratch_same", None) for draw in range(2))
     _finish(tmp_path, one, 0.9)
     NETWORKS.path(tmp_path, other.name).touch()

@@ -56,7 +56,7 @@ def test_every_alternative_is_tried_with_each_of_its_recipes(config: CompareConf
 
 def test_arms_that_follow_differ_from_their_leader_in_one_thing(config: CompareConfig) -> None:
     """scratch_same is mrp with other weights whatever mrp chose; scratch_compute is scratch_best, for longer."""
-    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=600, classes=3)
+    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=600, sizes=(20, 20, 20))
     assert leader(config, ARMS["scratch_same"]) is ARMS["mrp"]
     for candidate in range(2):
         mrp, same = (
@@ -140,7 +140,7 @@ def test_what_the_tuning_leaves_is_trained_and_no_more(config: CompareConfig, tm
     assert {"mrp", "probe_mrp", "probe_random"} < reported
     keys = all_trials(replace(small, arms=tuple(reported)))
     assert {key.name for key in keys} == {file.stem for file in (folder / "trials").glob("*.json")}
-    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=60, classes=3)
+    materials = Materials(encoders={"mrp": [Path("p0")]}, seen=60, sizes=(20, 20, 20))
     used = {trial_config(small, key, 0, materials).subset_index for key in keys}
     assert not used & {tuning_config(small, key, materials).subset_index for key in first_keys(small)}
     before = {file.name: file.read_bytes() for file in (folder / "trials").iterdir()}

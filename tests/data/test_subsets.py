@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unmask.config.budget import class_counts
 from unmask.data.subsets import mean_overlap, nested_subsets, spread_over_classes
 from unmask.errors import UserError
 
@@ -29,6 +30,35 @@ def test_counts_are_exact_and_budgets_nest(counts: list[int], budgets: list[int]
         assert rows.unique().tolist() == rows.tolist()
     for small, large in zip(sorted(budgets), sorted(budgets)[1:], strict=False):
         assert set(subsets[small].tolist()) <= set(subsets[large].tolist())
+
+
+@given(
+    st.lists(st.integers(4, 40), min_size=2, max_size=5),
+    st.integers(0, 99),
+    st.booleans(),
+)
+@settings(max_examples=50, deadline=None)
+def test_every_kind_of_budget_nests_in_each_class(counts: list[int], seed: int, grouped: bool) -> None:
+    """Of each class the fewer images are among the more, whatever the kinds of the two budgets."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    groups = torch.arange(len(labels)) // 3 if grouped else None
+    budgets = (3, f"total:{len(counts) + 5}", "30%", f"total:{sum(counts)}", "all")
+    subsets = nested_subsets(labels, budgets, seed, groups)
+    assert subsets["all"].tolist() == list(range(len(labels)))
+    assert len(subsets[f"total:{len(counts) + 5}"]) == len(counts) + 5
+    for label, size in enumerate(counts):
+        own = [subsets[budget][labels[subsets[budget]] == label] for budget in budgets]
+        assert [len(one) for one in own] == [class_counts(budget, counts)[label] for budget in budgets]
+        assert len(own[2]) == max(1, round(0.3 * size))
+        for few, many in itertools.combinations(sorted(own, key=len), 2):
+            assert set(few.tolist()) <= set(many.tolist())
+
+
+@pytest.mark.parametrize("budget", ["total:1", "total:31"])
+def test_totals_that_cannot_be_are_refused(budget: str) -> None:
+    """Fewer than the classes, more than the images."""
+    with pytest.raises(UserError, match=rf"{budget} is out of range: there are 30 labeled .* of 3 classes"):
+        nested_subsets(torch.arange(30) % 3, [budget], 0)
 
 
 def test_another_seed_draws_another_subset() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from unmask.config import ARMS
+from unmask.config.budget import Budget
 from unmask.data.load import Dataset
 from unmask.runs.comparison_records import Answer, Recommendation, Summary
 from unmask.wording import in_words, plural
@@ -40,7 +41,7 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
     return replace(summary, answer=answer)
 
 
-def _accuracy(summary: Summary, arm: str, budget: int, split: str) -> float | None:
+def _accuracy(summary: Summary, arm: str, budget: Budget, split: str) -> float | None:
     wanted = (arm, budget, split, "accuracy")
     return next((row.mean for row in summary.means if (row.arm, row.budget, row.split, row.metric) == wanted), None)
 
@@ -64,8 +65,10 @@ def _next_steps(
 def _more_labels(summary: Summary, first: Recommendation, best: str) -> list[str]:
     """What more labels bring, as far as it was measured."""
     now = _accuracy(summary, best, first.budget, first.split)
-    more = sorted(budget for budget in summary.settings.budgets if budget > first.budget)
-    for budget in more:
+    numbers = [one for one in summary.settings.budgets if isinstance(one, int)]
+    if not isinstance(first.budget, int):
+        return []
+    for budget in sorted(one for one in numbers if one > first.budget):
         then = _accuracy(summary, best, budget, first.split)
         if now is not None and then is not None and then - now >= summary.settings.smallest_effect:
             added = budget - first.budget

@@ -21,7 +21,7 @@ def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig
     labels = data.train.labels
     sizes = labels[labels >= 0].unique(return_counts=True)[1]
     fewest = int(sizes.min()) if len(sizes) else 0
-    possible = tuple(budget for budget in config.budgets if budget <= fewest)
+    possible = tuple(budget for budget in DEFAULT_BUDGETS if budget <= fewest)
     if possible == config.budgets or fewest < 1:
         return config, []
     if not possible or fewest >= 2 * possible[-1]:

@@ -1,11 +1,13 @@
 """What the parts of a comparison cost, counted in images that go through the network in training."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from unmask.comparison.candidates import arms_of, candidates, leader, recipe_of
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.tuning import tuned_arms
 from unmask.config import ARMS, Arm, CompareConfig
+from unmask.config.budget import Budget, labeled_count
 from unmask.training.plan import plan_steps
 
 SHARE = 1 / 3
@@ -29,7 +31,7 @@ def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, 
     return (steps + recipe.head_steps) * batch
 
 
-def foreseen(config: CompareConfig) -> tuple[tuple[str, ...], dict[tuple[int, str], int]]:
+def foreseen(config: CompareConfig) -> tuple[tuple[str, ...], dict[tuple[Budget, str], int]]:
     """The arms that will be reported and their recipes, as far as can be said before the tuning.
 
     The longest recipes; of the scratch arms the longest one, and all others that the tuning may leave.
@@ -48,7 +50,7 @@ def foreseen(config: CompareConfig) -> tuple[tuple[str, ...], dict[tuple[int, st
     return tuple(arm.name for arm in arms), recipes
 
 
-def with_pretrainings(config: CompareConfig, *, pretrain_images: int, classes: int) -> CompareConfig:
+def with_pretrainings(config: CompareConfig, *, pretrain_images: int, sizes: Sequence[int]) -> CompareConfig:
     """The comparison with a number of pretrainings, where none is given: see `CompareConfig.pretrainings`.
 
     The number does not depend on the draws asked for, so that a comparison can go on with more of them.
@@ -60,7 +62,8 @@ def with_pretrainings(config: CompareConfig, *, pretrain_images: int, classes: i
 
     def images(arm: Arm, candidate: int) -> int:
         return sum(
-            trial_images(config, arm, candidate, seen=seen, labeled=budget * classes) for budget in config.budgets
+            trial_images(config, arm, candidate, seen=seen, labeled=labeled_count(budget, sizes))
+            for budget in config.budgets
         )
 
     reported, recipes = foreseen(config)

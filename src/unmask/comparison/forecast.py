@@ -12,6 +12,7 @@ from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import first_keys, following_keys
 from unmask.comparison.workers import Task
 from unmask.config import ARMS, ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config.budget import labeled_count
 from unmask.data.load import Dataset
 from unmask.training.plan import plan_steps
 from unmask.wording import in_words
@@ -174,7 +175,7 @@ def _is_probe(task: Task) -> bool:
 def _labeled(config: ClassifyConfig, data: Dataset) -> int:
     """Labeled images of a training."""
     everything = len(data.train) if data.train is not None else 0
-    return everything if config.budget is None else min(everything, config.budget * len(data.classes))
+    return everything if config.budget is None else min(everything, labeled_count(config.budget, data.class_sizes))
 
 
 def _side_by_side(seconds: Sequence[float], jobs: int) -> float:
@@ -185,7 +186,7 @@ def _side_by_side(seconds: Sequence[float], jobs: int) -> float:
 
 
 def _step_seconds(config: CompareConfig, data: Dataset, times: StepTimes) -> dict[str, float]:
-    labeled = config.budgets[0] * len(data.classes)
+    labeled = labeled_count(config.budgets[0], data.class_sizes)
     batches = {
         "pretraining step": times.pretraining * plan_steps(config.pretrain.optimizer, len(data.pretrain)).batch_size,
         "fine-tuning step": times.training * plan_steps(config.finetune.optimizer, labeled).batch_size,

@@ -7,6 +7,7 @@ import torch
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.tasks import Work
 from unmask.config import ARMS
+from unmask.config.budget import labels_in_words
 from unmask.errors import UserError
 from unmask.runs.comparison_records import Summary
 from unmask.runs.kept import choose_network
@@ -15,7 +16,6 @@ from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gal
 from unmask.training.checkpoint import load_tensors
 from unmask.training.engine import build_engine
 from unmask.weights.network import load_model
-from unmask.wording import plural
 
 
 def show_work(work: Work, summary: Summary) -> None:
@@ -53,7 +53,7 @@ def _embedded(work: Work, split: str) -> Embedded | None:
         encoders = [run / ENCODER_FILE for runs in work.encoders.values() for run in runs]
         file, name = next((one for one in encoders if one.exists()), None), "a pretrained encoder, before any label"
     else:
-        file, name = kept.file, f"{ARMS[kept.trial.arm].title}, {plural(kept.trial.budget, 'label')} per class"
+        file, name = kept.file, f"{ARMS[kept.trial.arm].title}, {labels_in_words(kept.trial.budget)}"
     if file is None:
         return None
     found, engine = load_model(file), build_engine("no")

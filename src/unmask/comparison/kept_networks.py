@@ -1,11 +1,12 @@
 """Which trained networks of a comparison stay on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unmask.comparison.plan import TrialKey, all_trials, audited_trials
 from unmask.config import CompareConfig
+from unmask.config.budget import labeled_count
 from unmask.config.metric import Metric
 from unmask.runs.comparison_records import TrialResult
 from unmask.runs.kept import best_trial
@@ -26,10 +27,11 @@ class NetworkFile:
     """What they compete by."""
 
 
-def network_files(config: CompareConfig, out: Path) -> dict[TrialKey, NetworkFile]:
+def network_files(config: CompareConfig, out: Path, sizes: Sequence[int]) -> dict[TrialKey, NetworkFile]:
     """The trials whose networks are written.
 
-    Those an audit looks at stay. Of the others none, all, or of every arm the best at its largest budget do.
+    Those an audit looks at stay. Of the others none, all, or of every arm the best at its largest budget do; `sizes`
+    are the labeled training images of each class.
     """
     lasting = {key for draw in audited_trials(config) for key in draw} if config.audit else set()
     groups: dict[str, list[TrialKey]] = {}
@@ -37,8 +39,9 @@ def network_files(config: CompareConfig, out: Path) -> dict[TrialKey, NetworkFil
         groups.setdefault(key.arm, []).append(key)
     files = {}
     for keys in groups.values():
-        most = max(key.budget for key in keys)
-        rivals = [key for key in keys if key.budget == most] if config.keep == "best" else []
+        labels = {key: labeled_count(key.budget, sizes) for key in keys}
+        most = max(labels.values())
+        rivals = [key for key in keys if labels[key] == most] if config.keep == "best" else []
         names = tuple(key.name for key in rivals)
         for key in keys:
             own = names if key in rivals else ()

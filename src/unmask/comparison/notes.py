@@ -7,6 +7,7 @@ from unmask.comparison.plan import labeled_images
 from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.comparison.tuning import Choice
 from unmask.config import ARMS, Arm, CompareConfig
+from unmask.config.budget import Budget, labeled_count, labels_in_words, short_words
 from unmask.data.load import Dataset
 from unmask.data.subsets import mean_overlap, nested_subsets
 from unmask.wording import plural
@@ -33,7 +34,7 @@ def _choices(config: CompareConfig, choice: Choice) -> list[str]:
     for arm in arms_of(config):
         count = len(candidates(config, arm))
         if count > 1:
-            picks = ", ".join(f"{b} per class: candidate {choice.recipes[b, arm.name] + 1}" for b in config.budgets)
+            picks = ", ".join(f"{short_words(b)}: candidate {choice.recipes[b, arm.name] + 1}" for b in config.budgets)
             notes.append(f"{arm.name} chose among {count} recipes on validation data: {picks}")
     tried = {name for correct in choice.correct.values() for name in correct}
     if dropped := ", ".join(arm.name for arm in ARMS.values() if arm.name in tried - set(config.arms)):
@@ -50,7 +51,7 @@ def _compute(config: CompareConfig, data: Dataset, choice: Choice, arms: list[Ar
         config,
         candidates(config, arms[0])[choice.recipes[primary, arms[0].name]],
         seen=images_seen(config, len(data.pretrain)),
-        labeled=primary * len(data.classes),
+        labeled=labeled_count(primary, data.class_sizes),
     )
     trained = (
         f"{', '.join(arm.name for arm in arms)} trained {steps} steps; MRP's whole compute would be {matching} steps "
@@ -59,7 +60,7 @@ def _compute(config: CompareConfig, data: Dataset, choice: Choice, arms: list[Ar
     return [trained, *compute_notes(config)]
 
 
-def draw_overlaps(config: CompareConfig, data: Dataset) -> dict[int, float]:
+def draw_overlaps(config: CompareConfig, data: Dataset) -> dict[Budget, float]:
     """For each budget the share of its labeled images that a reported draw has in common with another, in the mean."""
     assert data.train is not None
     drawn = [
@@ -71,18 +72,18 @@ def draw_overlaps(config: CompareConfig, data: Dataset) -> dict[int, float]:
     return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
 
 
-def overlap_notes(overlaps: Mapping[int, float]) -> list[str]:
+def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:
     """A note for each budget whose draws have images in common: there are too few for draws without."""
     notes = []
     for budget, share in overlaps.items():
         if share == 1:
             notes.append(
-                f"With {budget} labels per class every draw takes all labeled training images, so the draws are the "
+                f"With {labels_in_words(budget)} every draw takes all labeled training images, so the draws are the "
                 "same images: those intervals are over training seeds, not over label draws"
             )
         elif share > 0:
             notes.append(
-                f"With {budget} labels per class there are too few training images for draws without common ones: two "
+                f"With {labels_in_words(budget)} there are too few training images for draws without common ones: two "
                 f"label draws share about {share:.0%} of their images in the mean"
             )
     return notes

@@ -8,17 +8,18 @@ from typing import TypedDict
 from unmask.comparison.candidates import arms_of, recipe_of
 from unmask.config import ARMS, Arm, ClassifyConfig, CompareConfig
 from unmask.config.arms import Start
+from unmask.config.budget import Budget, budget_name, in_order, labeled_count
 from unmask.randomness import derive_seed
 
 HIDDEN = 0.75
 """Largest share of cells that an arm with hidden cells hides."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class TrialKey:
     """One training of the table. `pretraining` is None for arms that start from no pretraining of the comparison."""
 
-    budget: int
+    budget: Budget
     draw: int
     arm: str
     pretraining: int | None
@@ -30,14 +31,14 @@ class TrialKey:
         """The trial's file name without its ending."""
         suffix = "" if self.pretraining is None else f"-p{self.pretraining}"
         repeated = f"-r{self.repeat}" if self.pretraining is None and self.repeat else ""
-        return f"{self.arm}-b{self.budget}-d{self.draw}{suffix}{repeated}"
+        return f"{self.arm}-{budget_name(self.budget)}-d{self.draw}{suffix}{repeated}"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class TuningKey:
     """One training on a tuning draw: an arm with one of its candidate recipes."""
 
-    budget: int
+    budget: Budget
     draw: int
     arm: str
     candidate: int
@@ -45,7 +46,7 @@ class TuningKey:
     @property
     def name(self) -> str:
         """Its file name without the ending."""
-        return f"{self.arm}-b{self.budget}-c{self.candidate}-d{self.draw}"
+        return f"{self.arm}-{budget_name(self.budget)}-c{self.candidate}-d{self.draw}"
 
 
 def count_pretrainings(config: CompareConfig) -> int:
@@ -53,7 +54,7 @@ def count_pretrainings(config: CompareConfig) -> int:
     return len(config.pretrained) or config.pretrainings or 1
 
 
-def trial_of(config: CompareConfig, budget: int, draw: int, arm: Arm, repeat: int = 0) -> TrialKey:
+def trial_of(config: CompareConfig, budget: Budget, draw: int, arm: Arm, repeat: int = 0) -> TrialKey:
     """A training of an arm on a draw: from the pretraining whose turn it is, or, in the crossed design, from each."""
     turn = repeat if config.design == "crossed" else draw % count_pretrainings(config)
     return TrialKey(budget, draw, arm.name, turn if arm.is_pretrained else None, repeat)
@@ -91,7 +92,7 @@ def _audited_arms(config: CompareConfig) -> list[Arm]:
     return [arm for arm in arms if arm.schedule == "best" or (arm.start, arm.hides_cells) not in tuned]
 
 
-Chosen = Mapping[tuple[int, str], int]
+Chosen = Mapping[tuple[Budget, str], int]
 """Which of its candidate recipes an arm takes, by budget and arm."""
 
 
@@ -103,8 +104,8 @@ class Materials:
     """Pretrained runs by the start of the arms that use them, one for each pretraining."""
     seen: int
     """Images that one pretraining goes through."""
-    classes: int
-    """How many there are."""
+    sizes: Sequence[int]
+    """Labeled training images of each class."""
 
 
 def trial_config(config: CompareConfig, key: TrialKey, candidate: int, materials: Materials) -> ClassifyConfig:
@@ -127,7 +128,7 @@ def _training(
     init = config.given if arm.start == "given" else None
     if key.pretraining is not None:
         init = str(materials.encoders[arm.start][key.pretraining])
-    labeled = key.budget * materials.classes
+    labeled = labeled_count(key.budget, materials.sizes)
     return ClassifyConfig(
         data=config.data,
         encoder=config.encoder,
@@ -146,11 +147,11 @@ def _training(
 class _Subset(TypedDict):
     subset_seed: int
     subset_index: int
-    nested_budgets: tuple[int, ...]
+    nested_budgets: tuple[Budget, ...]
 
 
 def labeled_images(config: CompareConfig, index: int) -> _Subset:
     """The fields of a training that say which labeled images it gets: tuning draws come first, then reported ones."""
     return _Subset(
-        subset_seed=derive_seed(config.seed, "draw"), subset_index=index, nested_budgets=tuple(sorted(config.budgets))
+        subset_seed=derive_seed(config.seed, "draw"), subset_index=index, nested_budgets=tuple(in_order(config.budgets))
     )

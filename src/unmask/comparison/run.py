@@ -130,7 +130,7 @@ def _prepare(config: CompareConfig, data: Dataset, out: Path) -> tuple[Work, lis
         data = halve_validation(data, config.seed)
     config, notes = as_pretrained(config, data)
     _check_data(config, data)
-    config = with_pretrainings(config, pretrain_images=len(data.pretrain), classes=len(data.classes))
+    config = with_pretrainings(config, pretrain_images=len(data.pretrain), sizes=data.class_sizes)
     notes += _check_encoder(config, data)
     return Work(config, out, data), notes
 

@@ -12,6 +12,7 @@ from unmask.comparison.notes import draw_overlaps
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.tuning import Choice
 from unmask.config import CompareConfig
+from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.data.load import Dataset
 from unmask.inference.evidence import Evidence
@@ -55,9 +56,9 @@ def build_summary(
 
 def values_per_image(
     keys: list[TrialKey], out: Path, data: Dataset, metric: Metric = "accuracy"
-) -> dict[tuple[str, int, str], PerImage]:
+) -> dict[tuple[str, Budget, str], PerImage]:
     """By (arm, budget, split) and (pretraining, draw): `image_scores` of the test images, the mean over repetitions."""
-    repeated: dict[tuple[str, int, str], dict[Key, list[NDArray[np.float64]]]] = {}
+    repeated: dict[tuple[str, Budget, str], dict[Key, list[NDArray[np.float64]]]] = {}
     for key in keys:
         found = load_tensors(LOGITS.path(out, key.name))[0]
         for split, images in data.tests.items():
@@ -74,7 +75,7 @@ def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensem
     Where every draw has several trainings of an arm, each of them has an ensemble, and the mean of their accuracies
     counts: all arms average equally many members. Only comparisons with at least two draws have ensembles.
     """
-    groups: dict[tuple[str, int], dict[int, list[TrialKey]]] = {}
+    groups: dict[tuple[str, Budget], dict[int, list[TrialKey]]] = {}
     for key in keys:
         groups.setdefault((key.arm, key.budget), {}).setdefault(key.repeat, []).append(key)
     found = {}

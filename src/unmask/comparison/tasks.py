@@ -68,7 +68,7 @@ class Work:
     def materials(self) -> Materials:
         """What its trainings share."""
         seen = images_seen(self.config, len(self.data.pretrain))
-        return Materials(encoders=self.encoders, seen=seen, classes=len(self.data.classes))
+        return Materials(encoders=self.encoders, seen=seen, sizes=self.data.class_sizes)
 
     def tuning_trials(self, keys: Sequence[TuningKey]) -> list[Task]:
         """Those of the tuning trials that are not done."""
@@ -90,7 +90,7 @@ class Work:
 
     def _trials(self, recipes: Chosen, only: Sequence[str] | None = None) -> list[Task]:
         tasks: list[Task] = []
-        networks = network_files(self.config, self.out)
+        networks = network_files(self.config, self.out, self.data.class_sizes)
         again = lacking(self.out, networks)
         for key in all_trials(self.config):
             done = TRIALS.path(self.out, key.name).exists() and key not in again

@@ -11,6 +11,7 @@ from torch import Tensor
 from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Chosen, TuningKey
 from unmask.config import ARMS, JUDGED, Arm, CompareConfig
+from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.inference.baseline import competes, rank_on_validation
 from unmask.inference.image_scores import image_scores
@@ -45,7 +46,7 @@ def following_keys(config: CompareConfig, chosen: Chosen) -> list[TuningKey]:
     return _keys(config, {(b, arm.name): [chosen[b, arm.name]] for arm in arms for b in config.budgets})
 
 
-def _keys(config: CompareConfig, wanted: Mapping[tuple[int, str], Sequence[int]]) -> list[TuningKey]:
+def _keys(config: CompareConfig, wanted: Mapping[tuple[Budget, str], Sequence[int]]) -> list[TuningKey]:
     return [
         TuningKey(budget, draw, arm, candidate)
         for draw in range(config.tuning_draws)
@@ -54,12 +55,12 @@ def _keys(config: CompareConfig, wanted: Mapping[tuple[int, str], Sequence[int]]
     ]
 
 
-def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[int, str], int]:
+def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str], int]:
     """The candidate of every arm per budget, by mean validation score over tuning draws; the first wins a tie.
 
     The trials of `first_keys` must be done.
     """
-    scores: dict[tuple[int, str], dict[int, list[float]]] = {}
+    scores: dict[tuple[Budget, str], dict[int, list[float]]] = {}
     for key in first_keys(config):
         found = read_record(TuningResult, TUNING.path(out, key.name)).val_score
         scores.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(found)
@@ -72,9 +73,9 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[int, str], in
     }
 
 
-def read_correct(config: CompareConfig, out: Path, chosen: Chosen, labels: Tensor) -> Mapping[int, Correct]:
+def read_correct(config: CompareConfig, out: Path, chosen: Chosen, labels: Tensor) -> Mapping[Budget, Correct]:
     """By budget: what every alternative, with the recipe chosen for it, got right on validation images."""
-    found: dict[int, dict[str, NDArray[np.float64]]] = {}
+    found: dict[Budget, dict[str, NDArray[np.float64]]] = {}
     for budget in config.budgets:
         for arm in tuned_arms(config):
             keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
@@ -92,7 +93,7 @@ class Choice:
     """What the tuning draws have decided. Test images have no say in it."""
 
     recipes: Chosen
-    correct: Mapping[int, Correct]
+    correct: Mapping[Budget, Correct]
     """See `read_correct`; empty where there was nothing to choose."""
 
     def reported(self, config: CompareConfig) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from unmask.config.arms import ARMS
+from unmask.config.budget import Budget, parse_budget
 from unmask.config.data import DataConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig
@@ -43,9 +44,10 @@ class CompareConfig:
     tuning draws. Default: finetune without head warm-up."""
     scratch_schedules: tuple[str, ...] = ()
     """The same as steps, or steps@rate: 600 1200 1200@1e-3. They replace scratch_candidates."""
-    budgets: tuple[int, ...] = DEFAULT_BUDGETS
-    """Labeled training images per class. The first is the primary budget, declared beforehand. Of 10 50 100, the
-    default, those that the smallest class has; other budgets must be possible."""
+    budgets: tuple[Budget, ...] = DEFAULT_BUDGETS
+    """Labeled training images: numbers per class, total:200 in all, shares such as 10% of each class, or all. The first
+    is the primary budget, declared beforehand. Of 10 50 100, the default, those that the smallest class has; other
+    budgets must be possible."""
     draws: int = 8
     """Label draws per budget, each with a training seed of its own; all arms share them."""
     pretrainings: int | None = None
@@ -101,7 +103,7 @@ class CompareConfig:
     def __post_init__(self) -> None:
         require(bool(self.budgets), "budgets", self.budgets, "at least one budget")
         for budget in self.budgets:
-            require_at_least("budgets", budget, 1)
+            parse_budget(budget, "budgets")
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.draws, 1)
         if self.pretrainings is not None:

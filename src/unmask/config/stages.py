@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from unmask.config.budget import Budget, parse_budget
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
@@ -206,8 +207,9 @@ class ClassifyConfig:
     Default: random."""
     normalization: Literal["weights", "data"] = "weights"
     """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
-    budget: int | None = None
-    """Labeled training images per class. Default: all."""
+    budget: Budget | None = None
+    """Labeled training images: a number per class, total:200 in all, a share such as 10% of each class, or all.
+    Default: all."""
     metric: Metric = "accuracy"
     """The validation score of early stopping, and of a probe's strength: accuracy, balanced_accuracy or macro_f1."""
     hide_cells: float = 0.0
@@ -220,7 +222,7 @@ class ClassifyConfig:
     """Seed of the labeled subset."""
     subset_index: int = 0
     """Which of the subsets of that seed; they have no image in common while the images last."""
-    nested_budgets: tuple[int, ...] = ()
+    nested_budgets: tuple[Budget, ...] = ()
     """Other budgets whose subsets are to contain this one, or to lie within it, as in a comparison."""
 
     # What does not change the result
@@ -243,12 +245,12 @@ class ClassifyConfig:
         require_choice("metric", self.metric, tuple(METRIC_NAMES))
         require_at_least("subset_index", self.subset_index, 0)
         for budget in self.nested_budgets:
-            require_at_least("nested_budgets", budget, 1)
+            parse_budget(budget, "nested_budgets")
         require_at_least("keep", self.keep, 1)
         if self.tracker is not None:
             require_choice("tracker", self.tracker, TRACKERS)
         if self.budget is not None:
-            require_at_least("budget", self.budget, 1)
+            parse_budget(self.budget)
         require_between("hide_cells", self.hide_cells, 0, 1, open_high=True)
         if self.hide_cell is not None:
             require_at_least("hide_cell", self.hide_cell, 1)

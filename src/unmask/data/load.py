@@ -93,6 +93,12 @@ class Dataset:
             format=format,
         )
 
+    @property
+    def class_sizes(self) -> tuple[int, ...]:
+        """Labeled training images of each class."""
+        labels = torch.zeros(0, dtype=torch.int64) if self.train is None else self.train.labels
+        return tuple(torch.bincount(labels[labels >= 0], minlength=len(self.classes)).tolist())
+
     def images(self, name: str) -> ImageSet:
         """A set by its name: "all" readable images, "pretrain", "train", "val", "test" or another test set.
 

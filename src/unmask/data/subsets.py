@@ -1,24 +1,25 @@
 """Subsets of the images of a set: labeled ones for label-efficiency curves, and a few of all classes to be shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unmask.config.budget import Budget, class_counts, parse_budget
 from unmask.errors import UserError
 from unmask.randomness import derive_seed, permutation
 
 
 def nested_subsets(
     labels: Tensor,
-    budgets: Sequence[int],
+    budgets: Sequence[Budget],
     seed: int,
     groups: Tensor | None = None,
     classes: Sequence[str] = (),
     index: int = 0,
-) -> dict[int, Tensor]:
-    """For each budget b, the indices of b images of every class; a smaller budget's images are among a larger one's.
+) -> dict[Budget, Tensor]:
+    """For each budget the indices of its images of every class; of each class the fewer ones are among the more.
 
     Subsets of one seed and different `index` have no image in common while a class lasts: those of the largest budget
     take block after block of its images in random order, later ones the parts of blocks that smaller budgets have left.
@@ -29,32 +30,33 @@ def nested_subsets(
 
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
-        budgets: images per class.
+        budgets: how many images; see `Budget`.
         seed: seed of the draw.
         groups: group of each image, int64 (N,).
         classes: names of the classes, for messages.
         index: which of the subsets of this seed.
 
     Returns:
-        Sorted indices, int64 (b · classes,), by budget.
+        Sorted indices, int64, by budget.
 
     Raises:
-        UserError: a class has fewer images than the largest budget.
+        UserError: a class has fewer images than the largest budget, or there are fewer than a total, or more classes.
     """
     values = labels.numpy()
     present = np.unique(values[values >= 0])
-    smallest = min((int((values == label).sum()) for label in present), default=0)
-    if smallest < max(budgets):
-        _refuse(values, present, max(budgets), classes)
+    sizes = [int((values == label).sum()) for label in present]
+    for budget in budgets:
+        _require_possible(budget, dict(zip(present.tolist(), sizes, strict=True)), classes)
+    counts = {budget: class_counts(budget, sizes) for budget in budgets}
     members = None if groups is None else groups.numpy()
-    chosen: dict[int, list[np.ndarray]] = {budget: [] for budget in budgets}
-    for label in present:
-        starts = _starts(int((values == label).sum()), budgets)
+    chosen: dict[Budget, list[np.ndarray]] = {budget: [] for budget in budgets}
+    for at, label in enumerate(present):
+        starts = _starts(sizes[at], [counts[budget][at] for budget in budgets])
         cycle, place = divmod(index, len(starts))
         shuffled = _shuffled(len(values), seed if cycle == 0 else derive_seed(seed, "labeled cycle", cycle), members)
         rows = np.roll(shuffled[values[shuffled] == label], -starts[place])
         for budget, parts in chosen.items():
-            parts.append(rows[:budget])
+            parts.append(rows[: counts[budget][at]])
     return {budget: torch.from_numpy(np.sort(np.concatenate(parts))) for budget, parts in chosen.items()}
 
 
@@ -120,11 +122,18 @@ def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:
     return order[np.argsort(rank[member[order]], kind="stable")]
 
 
-def _refuse(values: np.ndarray, present: np.ndarray, budget: int, classes: Sequence[str]) -> None:
-    counts = {int(label): int((values == label).sum()) for label in present}
-    label = min(counts, key=lambda one: counts[one], default=0)
-    name, count = classes[label] if label < len(classes) else f"{label}", counts.get(label, 0)
-    raise UserError(
-        f"budgets: {budget} labeled images per class are wanted, but class {name} has {count} training images: "
-        f"the largest possible budget is {count}"
-    )
+def _require_possible(budget: Budget, sizes: Mapping[int, int], classes: Sequence[str]) -> None:
+    """Raise UserError where the classes, of so many images each, have too few for a budget, or it too few for them."""
+    if isinstance(budget, int) and (not sizes or min(sizes.values()) < budget):
+        label = min(sizes, key=lambda one: sizes[one], default=0)
+        name, count = classes[label] if label < len(classes) else f"{label}", sizes.get(label, 0)
+        raise UserError(
+            f"budgets: {budget} labeled images per class are wanted, but class {name} has {count} training images: "
+            f"the largest possible budget is {count}; total:NUMBER, a share such as 10% and all take what there is"
+        )
+    amount = parse_budget(budget)
+    if amount.kind == "total" and not len(sizes) <= amount.value <= sum(sizes.values()):
+        raise UserError(
+            f"budgets: {budget} is out of range: there are {sum(sizes.values())} labeled training images of "
+            f"{len(sizes)} classes, each of which gets one at least"
+        )

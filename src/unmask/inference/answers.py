@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from unmask.config import JUDGED, CompareConfig
+from unmask.config.budget import Budget
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
@@ -15,7 +16,7 @@ from unmask.runs.comparison_records import LabelsWorth, Recommendation
 
 
 def choice_of(
-    table: Table, where: tuple[int, str, str], evidence: Evidence
+    table: Table, where: tuple[Budget, str, str], evidence: Evidence
 ) -> tuple[Ranking, dict[str, Estimate]] | None:
     """What tuning draws recommend at a (budget, split, metric), and by how much it is better on test images.
 
@@ -31,7 +32,7 @@ def choice_of(
     return (ranking, differences) if found and len(differences) == len(found) else None
 
 
-def contest_of(table: Table, where: tuple[int, str, str], evidence: Evidence) -> Contest | None:
+def contest_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence) -> Contest | None:
     """The question that a comparison is to decide: the recommended arm against the best other ones."""
     found = choice_of(table, where, evidence)
     if found is None:
@@ -51,15 +52,15 @@ def recommendations(table: Table, split: str, config: CompareConfig, evidence: E
 
 
 def labels_worths(
-    table: Table, split: str, best: Mapping[int, str | None], config: CompareConfig, evidence: Evidence
+    table: Table, split: str, best: Mapping[Budget, str | None], config: CompareConfig, evidence: Evidence
 ) -> list[LabelsWorth]:
-    """Per budget how many times the labels the judged arm is worth, against the best scratch arm of every budget."""
+    """Per budget per class: how many times the labels the judged arm is worth, against the best scratch arm of each."""
     rows = []
-    for budget in config.budgets:
+    for budget in (one for one in config.budgets if isinstance(one, int)):
         found = {
             size: paired_between(table, (JUDGED, budget), (arm, size), (split, config.metric), evidence)
             for size, arm in best.items()
-            if arm is not None
+            if arm is not None and isinstance(size, int)
         }
         differences = {size: estimate for size, estimate in found.items() if estimate is not None}
         worth = (

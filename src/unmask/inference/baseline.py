@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config import ARMS, JUDGED
+from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.inference.estimate import p_at_most
 from unmask.inference.hierarchy import Key, estimate_over
@@ -62,7 +63,7 @@ def competes(arm: str) -> bool:
 def rank_scratch(
     table: Table,
     arms: Sequence[str],
-    budget: int,
+    budget: Budget,
     tuning: Mapping[str, NDArray[np.float64]] | None = None,
     metric: Metric = "accuracy",
 ) -> Ranking | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.inference.hierarchy import PerImage, paired_images
 
@@ -14,22 +15,22 @@ from unmask.inference.hierarchy import PerImage, paired_images
 class Evidence:
     """Every field may be empty; what is missing is said in the method of an interval or in a note."""
 
-    images: Mapping[tuple[str, int, str], PerImage] = field(default_factory=dict)
+    images: Mapping[tuple[str, Budget, str], PerImage] = field(default_factory=dict)
     """By (arm, budget, split): the values per test image (`image_scores`) of `metric` for every trial of the table, the
     mean over repeated trainings. With them an interval is about other test images too."""
     metric: Metric = "accuracy"
     """The metric of the values per image; intervals of other metrics hold for these test images."""
-    tuning: Mapping[int, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
+    tuning: Mapping[Budget, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
     """By budget and arm: the metric's value per validation image, shape (tuning draws, validation images). With it the
     baseline is chosen before the reported draws."""
-    overlap: Mapping[int, float] = field(default_factory=dict)
+    overlap: Mapping[Budget, float] = field(default_factory=dict)
     """By budget: the mean share of labeled images that two reported draws have in common."""
 
-    def of(self, arm: str, budget: int, split: str) -> PerImage | None:
+    def of(self, arm: str, budget: Budget, split: str) -> PerImage | None:
         """Values per image of an arm, None where they are unknown."""
         return self.images.get((arm, budget, split)) or None
 
-    def of_pair(self, first: tuple[str, int], second: tuple[str, int], split: str) -> PerImage | None:
+    def of_pair(self, first: tuple[str, Budget], second: tuple[str, Budget], split: str) -> PerImage | None:
         """Differences per image of two (arm, budget), None where they are unknown."""
         one, other = self.of(*first, split), self.of(*second, split)
         return None if one is None or other is None else paired_images(one, other)

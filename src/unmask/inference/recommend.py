@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from unmask.config import ARMS
+from unmask.config.budget import labels_in_words
 from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
 from unmask.inference.planning import draws_to_decide
 from unmask.inference.verdict import Contest, Place, describe_split, points, word_of
 from unmask.runs.comparison_records import Recommendation
-from unmask.wording import plural
 
 
 def compared_with(ranking: Ranking) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def recommend(
 def _sentence(found: Recommendation, place: Place, smallest: float, confidence: float) -> str:
     """The recommendation in words, for a reader who knows no names of arms."""
     this, other = ARMS[found.arm].advice, ARMS[found.against].advice
-    where = f"With {plural(found.budget, 'label')} per class"
+    where = f"With {labels_in_words(found.budget)}"
     images = describe_split(found.split)
     size = f"{points(abs(found.mean), place.metric)} {'better' if found.mean >= 0 else 'worse'} on {images}"
     if found.low is None or found.high is None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from unmask.config.budget import Budget
 from unmask.inference.baseline import comparisons
 from unmask.inference.estimate import Estimate, interval_of, within
 from unmask.inference.evidence import Evidence
@@ -13,14 +14,14 @@ from unmask.inference.table import METRICS, Column, Table, seconds_of
 from unmask.runs.comparison_records import ArmSeconds, Difference, EnsembleGap, Mean, Score
 from unmask.runs.records import Interval
 
-Ensembles = Mapping[tuple[str, int, str], float]
+Ensembles = Mapping[tuple[str, Budget, str], float]
 """Accuracy of the averaged probabilities of an arm's label draws, by arm, budget and split."""
 
 
 def mean_rows(
     table: Table,
     arms: Sequence[str],
-    budgets: Sequence[int],
+    budgets: Sequence[Budget],
     splits: Sequence[str],
     confidence: float,
     evidence: Evidence,
@@ -37,9 +38,9 @@ def mean_rows(
 def difference_rows(
     table: Table,
     arms: Sequence[str],
-    budgets: Sequence[int],
+    budgets: Sequence[Budget],
     splits: Sequence[str],
-    best: Mapping[int, str | None],
+    best: Mapping[Budget, str | None],
     confidence: float,
     evidence: Evidence,
 ) -> list[Difference]:
@@ -61,7 +62,7 @@ def difference_rows(
 
 
 def ensemble_gap_rows(
-    table: Table, ensembles: Ensembles, arms: Sequence[str], budgets: Sequence[int], splits: Sequence[str]
+    table: Table, ensembles: Ensembles, arms: Sequence[str], budgets: Sequence[Budget], splits: Sequence[str]
 ) -> list[EnsembleGap]:
     """Ensemble gap: accuracy of the averaged draws minus the mean accuracy of the single ones."""
     rows = []
@@ -93,14 +94,16 @@ def _share(estimate: Estimate, confidence: float) -> Interval:
     return replace(interval, method=interval.method.removeprefix("paired "))  # the scores of one arm are not pairs
 
 
-def paired(table: Table, arm: str, baseline: str, where: tuple[int, str, str], evidence: Evidence) -> Estimate | None:
+def paired(
+    table: Table, arm: str, baseline: str, where: tuple[Budget, str, str], evidence: Evidence
+) -> Estimate | None:
     """The paired difference of two arms at (budget, split, metric), None if they share no draw."""
     budget, *rest = where
     return paired_between(table, (arm, budget), (baseline, budget), (rest[0], rest[1]), evidence)
 
 
 def paired_between(
-    table: Table, first: tuple[str, int], second: tuple[str, int], where: tuple[str, str], evidence: Evidence
+    table: Table, first: tuple[str, Budget], second: tuple[str, Budget], where: tuple[str, str], evidence: Evidence
 ) -> Estimate | None:
     """The paired difference of two (arm, budget) on (split, metric), None if they share no draw."""
     (split, metric), overlaps = where, [evidence.overlap.get(budget, 0.0) for _, budget in (first, second)]

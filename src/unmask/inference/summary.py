@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from unmask.config import ARMS, JUDGED, CompareConfig
+from unmask.config.budget import Budget
 from unmask.inference.answers import labels_worths, recommendations
 from unmask.inference.baseline import Ranking, competes, rank_scratch
 from unmask.inference.estimate import Estimate
@@ -103,10 +104,10 @@ def _headline(
 
 
 def _verdicts(
-    table: Table, split: str, ranked: Mapping[int, Ranking | None], config: CompareConfig, evidence: Evidence
+    table: Table, split: str, ranked: Mapping[Budget, Ranking | None], config: CompareConfig, evidence: Evidence
 ) -> list[Verdict]:
     """The judged arm against the best scratch arm, a row per budget; the first one is primary."""
-    found: dict[int, tuple[str, Contest]] = {}
+    found: dict[Budget, tuple[str, Contest]] = {}
     for budget, ranking in ranked.items():
         if ranking is not None and (contest := _contest(table, ranking, (budget, split, config.metric), evidence)):
             found[budget] = (ranking.best, contest)
@@ -134,13 +135,13 @@ def _verdicts(
     ]
 
 
-def _contest(table: Table, ranking: Ranking, where: tuple[int, str, str], evidence: Evidence) -> Contest | None:
+def _contest(table: Table, ranking: Ranking, where: tuple[Budget, str, str], evidence: Evidence) -> Contest | None:
     """The judged arm against the chosen baseline and its rivals, as far as they share draws."""
     first, *others = (paired(table, JUDGED, arm, where, evidence) for arm in (ranking.best, *ranking.rivals))
     return None if first is None else Contest(first, tuple(one for one in others if one is not None))
 
 
-def _own_notes(table: Table, ranked: Mapping[int, Ranking | None], verdicts: Sequence[Verdict]) -> list[str]:
+def _own_notes(table: Table, ranked: Mapping[Budget, Ranking | None], verdicts: Sequence[Verdict]) -> list[str]:
     """What follows from the design of the comparison itself."""
     notes = []
     encoders = {p for (arm, *_), values in table.items() if arm == JUDGED for p, _ in values if p is not None}

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.errors import UserError
 from unmask.inference.hierarchy import Key
 from unmask.runs.comparison_records import Score, TrialResult
 
-Column = tuple[str, int, str, str]
+Column = tuple[str, Budget, str, str]
 """(arm, budget, split, metric)."""
 
 Table = dict[Column, dict[Key, float]]
@@ -69,7 +70,7 @@ def scored_splits(table: Table) -> list[str]:
     return sorted(splits - {"val"} or splits, key=lambda split: (split != "test", split != "multi", split))
 
 
-def validation_scores(table: Table, arm: str, budget: int, metric: Metric = "accuracy") -> dict[Key, float]:
+def validation_scores(table: Table, arm: str, budget: Budget, metric: Metric = "accuracy") -> dict[Key, float]:
     """Validation scores of an arm."""
     return dict(table.get((arm, budget, "val", metric), {}))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unmask.config.budget import Budget, labels_in_words
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.inference.estimate import (
     Estimate,
@@ -133,7 +134,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 class Place:
     """What was compared: labels per class, split, the arm that is the baseline, and by which score."""
 
-    budget: int
+    budget: Budget
     split: str
     baseline: str
     metric: Metric = "accuracy"
@@ -141,7 +142,7 @@ class Place:
 
 def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict for a reader who knows none of the symbols; differences in percentage points."""
-    where = f"With {plural(place.budget, 'label')} per class, on {describe_split(place.split)},"
+    where = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)},"
     estimate, interval = contest.estimate, contest.interval(confidence)
     units = estimate.units
     where = f"{where} {contest.scope}," if contest.scope else where

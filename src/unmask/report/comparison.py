@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from unmask.config import JUDGED
+from unmask.config.budget import Budget, labels_in_words, short_words
 from unmask.config.metric import METRIC_NAMES
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
@@ -103,7 +104,7 @@ def verdict_board(verdicts: Sequence[Verdict], settings: Settings) -> Board:
         ]
         rows.append((describe_split(split), rulings))
     primary = {row.budget for row in verdicts if row.primary}
-    columns = [f"{budget} per class{' (primary)' if budget in primary else ''}" for budget in budgets]
+    columns = [f"{short_words(budget)}{' (primary)' if budget in primary else ''}" for budget in budgets]
     what = _capital(_NAMES[settings.metric])
     return Board(f"{what}, pretrained minus the best scratch arm, points [interval]", columns, rows)
 
@@ -135,7 +136,7 @@ def _efficiency(summary: Summary) -> Section:
     return Section(title, intro, legend, plates)
 
 
-def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -> str:
+def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> str:
     """The means of a figure as a sentence, for those who do not see it."""
     lookup = {(row.arm, row.budget): percent(row.mean) for row in rows}
     parts = []
@@ -178,7 +179,7 @@ def _arm_table(summary: Summary) -> Table:
 def _score_table(
     summary: Summary,
     arms: Sequence[str],
-    budgets: Sequence[int],
+    budgets: Sequence[Budget],
     split: str,
     metric: str,
 ) -> Table:
@@ -193,7 +194,7 @@ def _score_table(
             counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
     caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}, %: mean [interval]"
-    return Table(caption, ("arm", *(f"{budget} per class" for budget in budgets), "n"), rows, numeric=True)
+    return Table(caption, ("arm", *(short_words(budget) for budget in budgets), "n"), rows, numeric=True)
 
 
 def _differences(summary: Summary) -> Section:
@@ -205,7 +206,7 @@ def _differences(summary: Summary) -> Section:
             continue
         where, name = describe_split(split), _NAMES[metric]
         alt = f"Paired differences of {name} on {where}: " + "; ".join(
-            f"{_pair(row)} with {row.budget} labels per class {interval_text(row, points)}" for row in rows
+            f"{_pair(row)} with {labels_in_words(row.budget)} {interval_text(row, points)}" for row in rows
         )
         figure = forest(rows, settings.budgets, settings.smallest_effect)
         caption = (
@@ -252,12 +253,12 @@ def _training(run: ComparisonRun, summary: Summary) -> Section:
         shown = {arm: known for arm, trials in curves.items() if (known := [one for one in trials if len(one.steps)])}
         if shown:
             alt = (
-                f"{title} over steps with {budget} labels per class, for {', '.join(look(arm).title for arm in shown)}"
+                f"{title} over steps with {labels_in_words(budget)}, for {', '.join(look(arm).title for arm in shown)}"
             )
             plates.append(Plate(finetuning(shown, title, scale=scale), alt, title[0].upper() + title[1:]))
     trained = [arm for arm, trials in histories.items() if any(trials)]
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in trained]
-    intro = f"Every training with {budget} labels per class (thin) and the mean of each arm (thick)."
+    intro = f"Every training with {labels_in_words(budget)} (thin) and the mean of each arm (thick)."
     return Section("Training with labels", intro, legend, plates)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.budget import labels_in_words
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import confusion_map
@@ -101,7 +102,7 @@ def confusion_section(run: ComparisonRun, summary: Summary) -> Section:
             title = f"{look(arm).title}, mean of {plural(len(own), 'training')}"
             found.append(Confusion.of(title, [one.metrics[str(split)] for one in own]))
     intro = (
-        f"On {describe_split(str(split))}, {plural(budget, 'label')} per class. Rows are true classes, columns "
+        f"On {describe_split(str(split))}, {labels_in_words(budget)}. Rows are true classes, columns "
         "predictions; color is the share of the true class, numbers are images, in the mean over label draws."
     )
     plates = [plate for one in found for plate in one.plates()]

@@ -6,24 +6,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unmask.config import JUDGED
+from unmask.config.budget import Budget, in_order, labels_in_words
 from unmask.config.metric import METRIC_NAMES
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
 from unmask.runs.comparison_records import Difference, Mean
 from unmask.runs.records import Interval
-from unmask.wording import plural
 
 
-def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[int]) -> Figure:
+def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> Figure:
     """Accuracy against labels per class, a line per arm, with intervals.
 
     Args:
         means: rows of one split and metric.
         arms: lines in order; the first is drawn on top.
-        budgets: labels per class; they stand at equal distances.
+        budgets: they stand at equal distances.
     """
-    ordered = sorted(budgets)
+    ordered = in_order(budgets)
     with style():
         figure = blank()
         axes = figure.add_subplot()
@@ -36,7 +36,7 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
             _line_with_intervals(axes, x, [rows[budget] for budget in shown], arm)
         axes.set_xticks(range(len(ordered)), [str(budget) for budget in ordered])
         axes.set_xlim(-0.5, len(ordered) - 0.5)
-        axes.set_xlabel("labels per class")
+        axes.set_xlabel("labels per class" if all(isinstance(one, int) for one in ordered) else "labels")
         axes.set_ylabel(f"{_metric(means)}, %")
         axes.set_ylim(*_per_cent(axes.get_ylim()))
         axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
@@ -60,7 +60,7 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
     return figure
 
 
-def forest(differences: Sequence[Difference], budgets: Sequence[int], smallest_effect: float) -> Figure:
+def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smallest_effect: float) -> Figure:
     """Paired differences with intervals, a row a baseline and budget; the band is ± the smallest effect that matters.
 
     Args:
@@ -74,7 +74,7 @@ def forest(differences: Sequence[Difference], budgets: Sequence[int], smallest_e
     for budget in budgets:
         rows = [row for row in differences if row.budget == budget]
         if rows:
-            groups.append((y, f"{plural(budget, 'label')} per class"))
+            groups.append((y, f"{labels_in_words(budget)}"))
             places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
             y += len(rows) + 1.4
     with style():

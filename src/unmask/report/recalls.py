@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from unmask.config import JUDGED
+from unmask.config.budget import Budget, labels_in_words
 from unmask.inference.estimate import interval_of
 from unmask.inference.hierarchy import Key, estimate_over, paired_differences
 from unmask.inference.verdict import describe_split
@@ -33,7 +34,7 @@ def class_section(run: ComparisonRun, summary: Summary) -> Section:
         lines = [(name, interval_text(interval, points), str(interval.n)) for name, interval in rows]
         tables.append(Table(f"Difference of recall on {where}, points", ("class", "difference [interval]", "n"), lines))
     intro = (
-        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {budget} labels per class. "
+        f"Recall of the pretrained arm minus that of {look(str(baseline)).title.lower()}; {labels_in_words(budget)}. "
         "These intervals are not adjusted for the number of classes: read them as a hint, not as a test."
     )
     folds = [Fold("The same as tables", tables)] if tables else []
@@ -41,7 +42,7 @@ def class_section(run: ComparisonRun, summary: Summary) -> Section:
 
 
 def class_intervals(
-    trials: Sequence[TrialResult], arm: str, baseline: str, budget: int, split: str, confidence: float
+    trials: Sequence[TrialResult], arm: str, baseline: str, budget: Budget, split: str, confidence: float
 ) -> list[tuple[str, Interval]]:
     """Paired difference of recall of every class two arms share, from the finished trials' tables of classes."""
     first, second = (_recalls(trials, name, budget, split) for name in (arm, baseline))
@@ -53,7 +54,7 @@ def class_intervals(
     return rows
 
 
-def _recalls(trials: Sequence[TrialResult], arm: str, budget: int, split: str) -> dict[str, dict[Key, float]]:
+def _recalls(trials: Sequence[TrialResult], arm: str, budget: Budget, split: str) -> dict[str, dict[Key, float]]:
     recalls: dict[str, dict[Key, float]] = {}
     for trial in trials:
         if (trial.arm, trial.budget) == (arm, budget) and split in trial.metrics:

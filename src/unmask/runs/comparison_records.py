@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from unmask.config import ClassifyRecipe
+from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.records import UNEQUAL, Interval, Scores, Word
@@ -13,8 +14,8 @@ class TrialResult:
     """trials/NAME.json: one training of the table."""
 
     arm: str
-    budget: int
-    """Labels per class."""
+    budget: Budget
+    """Labeled images: a number per class, or "total:200", "10%", "all"."""
     draw: int
     """Index of the label draw."""
     pretraining: int | None
@@ -39,7 +40,7 @@ class TuningResult:
     """tuning/NAME.json: an arm with a candidate recipe, on a label draw that no trial uses."""
 
     arm: str
-    budget: int
+    budget: Budget
     draw: int
     """Index of the tuning draw."""
     candidate: int
@@ -62,7 +63,7 @@ class Score:
     """One value of one trial."""
 
     arm: str
-    budget: int
+    budget: Budget
     draw: int
     pretraining: int | None
     repeat: int = 0
@@ -79,7 +80,7 @@ class Mean(Interval):
     """The mean score of an arm over its trials."""
 
     arm: str
-    budget: int
+    budget: Budget
     split: str
     metric: str
 
@@ -91,7 +92,7 @@ class Difference(Interval):
     arm: str
     baseline: str
     """An arm, or "best scratch arm"."""
-    budget: int
+    budget: Budget
     split: str
     metric: str
     baseline_arm: str
@@ -102,7 +103,7 @@ class Difference(Interval):
 class Verdict(Interval):
     """The difference of the metric, pretrained minus the best scratch arm, and what follows from it."""
 
-    budget: int
+    budget: Budget
     split: str
     baseline: str
     verdict: Word
@@ -136,7 +137,7 @@ class VarianceRow:
 class Recommendation(Interval):
     """The arm that validation recommends minus the best other one, on test images, and what follows."""
 
-    budget: int
+    budget: Budget
     split: str
     arm: str
     against: str
@@ -154,7 +155,7 @@ class Recommendation(Interval):
 class LabelsWorth:
     """How many times the labels give the same accuracy without pretraining; None beyond the measured budgets."""
 
-    budget: int
+    budget: Budget
     split: str
     times: float | None
     low: float | None
@@ -188,7 +189,7 @@ class EnsembleGap:
     """What averaging the predictions of an arm's label draws gains."""
 
     arm: str
-    budget: int
+    budget: Budget
     split: str
     n: int
     """Trials."""
@@ -211,7 +212,7 @@ class ArmSeconds:
 class BestScratch:
     """The arm that a verdict counts against; None where validation accuracies are missing."""
 
-    budget: int
+    budget: Budget
     arm: str | None
 
 
@@ -219,8 +220,8 @@ class BestScratch:
 class Settings:
     """What the summary was drawn with."""
 
-    budgets: tuple[int, ...]
-    primary_budget: int
+    budgets: tuple[Budget, ...]
+    primary_budget: Budget
     primary_split: str | None
     """None where nothing is scored."""
     metric: Metric = "accuracy"
@@ -239,7 +240,7 @@ class Settings:
         unequal = self.majority is not None and self.majority > UNEQUAL
         return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if unequal else ()))))
 
-    def best(self, budget: int) -> str | None:
+    def best(self, budget: Budget) -> str | None:
         """The best scratch arm of a budget."""
         return next((one.arm for one in self.best_scratch if one.budget == budget), None)
 

@@ -66,7 +66,7 @@ def set_head(model: nn.Module, weight: Tensor, bias: Tensor) -> None:
 
 
 def labeled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
-    """The labeled training images: `budget` per class, nested over budgets, or all of them.
+    """The labeled training images of `budget`, nested over budgets, or all of them.
 
     Raises:
         UserError: there are fewer than two classes, or too few images of one.
@@ -75,7 +75,7 @@ def labeled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
         raise UserError(f"data: {config.data.data} has {len(data.classes)} labeled classes; training needs at least 2")
     if config.budget is None:
         return data.train
-    budgets = sorted({config.budget, *config.nested_budgets})
+    budgets = list(dict.fromkeys((config.budget, *config.nested_budgets)))
     drawn = nested_subsets(
         data.train.labels, budgets, config.subset_seed, data.groups, data.classes, config.subset_index
     )
