@@ -39,6 +39,7 @@ def test_mistakes_and_map_stand_on_the_page(run: Path) -> None:
     assert len(re.findall(r'class="spot \w+ wrong"', text)) == 9
     assert "Trustworthiness 0.93" in text
     assert text.count("data:image/jpeg;base64,") == 2
+    assert len(set(re.findall(r'<input type="radio" name="([^"]+)"', text))) == 1, "one stop for the keyboard"
 
 
 def test_neighbors_are_right_or_wrong_by_their_class(run: Path) -> None:
@@ -51,6 +52,17 @@ def test_neighbors_are_right_or_wrong_by_their_class(run: Path) -> None:
         (5, "right", "✓ ring"),
         (6, "wrong", "✗ 猫"),
         (10, "right", "✓ ring"),
+    ]
+
+
+def test_the_recommended_arm_is_open(tmp_path: Path, gallery_of: Writer) -> None:
+    """All others are folded away."""
+    run = gallery_of(tmp_path, ("mrp", "scratch_same", "probe_mrp"))
+    albums = showcases(read_record(Gallery, run / GALLERY_FILE), run, first="probe_mrp")[0].albums
+    assert [(album.title.partition(",")[0], album.shown) for album in albums] == [
+        ("Probe of pretrained", True),
+        ("Pretrained", False),
+        ("Scratch", False),
     ]
 
 

@@ -32,13 +32,14 @@ def comparison_story(run: ComparisonRun) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
     summary = run.summary or summarize_so_far(run.config, run.trials)
     verdicts = summary.verdicts
+    advised = summary.recommendations[0].arm if summary.recommendations else ""
     sections: list[Section | Showcase] = [
         _efficiency(summary),
         _arms(summary),
         _differences(summary),
         class_section(run, summary),
         confusion_section(run, summary),
-        *showcases(run.gallery, run.folder),
+        *showcases(run.gallery, run.folder, first=advised),
         reconstruction_section(run.pretrainings),
         _training(run, summary),
         training_section(run.pretrainings),

@@ -17,18 +17,18 @@ _OTHERS = Look("other classes", GRAY, "dot")
 _LONGEST = 40
 
 
-def showcases(gallery: Gallery | None, folder: Path) -> list[Showcase]:
-    """The parts that a gallery in a run folder gives; none without it."""
+def showcases(gallery: Gallery | None, folder: Path, first: str = "") -> list[Showcase]:
+    """The parts that a gallery in a run folder gives, none without it; the mistakes of the arm `first` come first."""
     if gallery is None:
         return []
-    return [*_mistakes(gallery, folder), *_map(gallery, folder)]
+    return [*_mistakes(gallery, folder, first), *_map(gallery, folder)]
 
 
-def _mistakes(gallery: Gallery, folder: Path) -> list[Showcase]:
+def _mistakes(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
     if gallery.mistake_sheet is None:
         return []
     albums, rows = [], []
-    for position, one in enumerate(gallery.mistakes):
+    for position, one in enumerate(sorted(gallery.mistakes, key=lambda one: one.arm != first)):
         cards = [_mistaken(gallery, mistake) for mistake in one.worst]
         albums.append(Album(_arm(one), cards, shown=position == 0))
         rows += [_row(gallery, one, mistake) for mistake in one.worst]

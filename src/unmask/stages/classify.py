@@ -1,9 +1,6 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
-from collections.abc import Mapping
 from pathlib import Path
-
-from torch import Tensor
 
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset
@@ -91,9 +88,10 @@ def _classify(
         on_main(lambda: _describe(opened, notes))
         with stage.run.tracked(opened.config):
             outcome = stage.train(resume=resumed)
-        state = stage.run.state_of(outcome.model)
+        state, card = stage.run.state_of(outcome.model), Card(config.encoder, outcome.format, opened.data.classes)
+        on_main(lambda: save_weights(out / ENCODER_FILE, state, card))
         embedded = stage.embed(outcome.model)
-        on_main(lambda: _write(opened, outcome, state, embedded))
+        on_main(lambda: _write(opened, outcome, embedded))
     return out
 
 
@@ -108,12 +106,9 @@ def _describe(opened: OpenRun[ClassifyConfig], notes: list[str]) -> None:
     write_json(opened.out / ENVIRONMENT_FILE, facts)
 
 
-def _write(
-    opened: OpenRun[ClassifyConfig], outcome: Outcome, state: Mapping[str, Tensor], embedded: Embedded | None
-) -> None:
-    """The weights, what they do in pictures, and then result.json: it means "finished"."""
+def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, embedded: Embedded | None) -> None:
+    """What the network does in pictures, and then result.json: it means "finished"."""
     data = opened.data
-    save_weights(opened.out / ENCODER_FILE, state, Card(opened.config.encoder, outcome.format, data.classes))
     for split in list(data.tests)[:1]:
         found = [("", Predictions(outcome.logits[split].softmax(dim=1)))]
         write_gallery(opened.out, data, split, predictions=found, embedded=embedded, seed=opened.config.seed)

@@ -67,9 +67,8 @@ def embed_images(model: Any, images: ImageSet, engine: Accelerator, *, classes: 
 
     def outputs_of(batch: Tensor) -> Tensor:
         maps = model.forward_features(batch)
-        return torch.cat(
-            [model.forward_head(maps, pre_logits=True), *([model.forward_head(maps)] if classes else [])], 1
-        )
+        pooled = model.forward_head(maps, pre_logits=True).flatten(1)
+        return torch.cat([pooled, model.forward_head(maps)], dim=1) if classes else pooled
 
     with evaluating(model), whole(model):
         outputs = map_images(outputs_of, images.select(images.evenly(MAPPED)), engine)

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Any
 
 import torch
@@ -124,9 +125,11 @@ class Supervised:
         return outcome
 
     def embed(self, network: nn.Module) -> Embedded | None:
-        """What the trained network makes of the first test set; None without one. All processes call it."""
+        """What the trained network makes of the first test set; None without one, or where it gives no pooled features,
+        as few architectures do. All processes call it."""
         images = next(iter(self.data.tests.values()), None)
-        if images is None:
+        head: Any = getattr(network, "forward_head", None)
+        if images is None or head is None or "pre_logits" not in signature(head).parameters:
             return None
         return embed_images(network, images, self.run.engine, classes=len(self.data.classes))
 
