@@ -32,10 +32,10 @@ def _mistakes(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
         cards = [_mistaken(gallery, mistake) for mistake in one.worst]
         albums.append(Album(_arm(one), cards, shown=position == 0))
         rows += [_row(gallery, one, mistake) for mistake in one.worst]
+    by = ", by the mean of the probabilities of an arm's trainings" if gallery.mistakes[0].arm else ""
     intro = (
-        f"The wrong predictions on {describe_split(gallery.split)} that were surest of themselves, by the mean of the "
-        "probabilities of an arm's trainings. Look here first for wrong labels, and for images that nobody could tell."
-        f"{_channel(gallery)}"
+        f"The wrong predictions on {describe_split(gallery.split)} that were surest of themselves{by}. Look here first "
+        f"for wrong labels, and for images that nobody could tell.{_channel(gallery)}"
     )
     table = Table("The surest mistakes", ("image", "true class", "taken for", "probability, %", "arm"), rows)
     pictures = Pictures(SHEETS.path(folder, "mistakes"), gallery.mistake_sheet)
