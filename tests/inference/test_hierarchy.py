@@ -101,7 +101,7 @@ def _rows(rng: np.random.Generator, keys: list[Key], n: int, sd: dict[str, float
 def test_intervals_cover_where_those_that_leave_a_source_out_do_not(keys: list[Key], images: int, fails: str) -> None:
     """Each source of chance counts: pretrainings, draws and test images, in the crossed and the diagonal design."""
     rng = np.random.default_rng(0)
-    sd = {"a": 0.3 if len({p for p, _ in keys}) > 1 else 0.0, "b": 0.3, "c": 2.0, "rest": 1.0}
+    sd = {"a": 0.3 if len({p for p, _ in keys}) > 1 else 0.0, "b": 0.3, "c": 3.0, "rest": 1.0}
     covered, less = 0, 0
     for _ in range(400):
         rows = _rows(rng, keys, images, sd)

@@ -76,5 +76,5 @@ def test_the_freedom_of_a_sum_is_more_careful_than_satterthwaites() -> None:
 
 def test_overlap_widens_what_varies_with_the_labels_alone() -> None:
     parts = [Component("draw", 1.0, 3.0, 4), Component("image", 1.0, 99.0, 100)]
-    assert [one.variance for one in widen_for_overlap(parts, 0.2)] == pytest.approx([2.0, 1.0])
-    assert widen_for_overlap(parts, 0.0) == widen_for_overlap(parts, 1.0) == parts
+    assert [one.variance for one in widen_for_overlap(parts, 0.2, 4)] == pytest.approx([2.0, 1.0])
+    assert widen_for_overlap(parts, 0.0, 4) == widen_for_overlap(parts, 1.0, 4) == parts

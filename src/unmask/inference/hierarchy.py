@@ -16,7 +16,9 @@ from unmask.inference.estimate import Estimate, Units, estimate_mean
 from unmask.inference.variance import (
     Component,
     crossed_components,
+    diagonal_ways,
     freedom_of,
+    group_components,
     nested_components,
     unit_components,
     widen_for_overlap,
@@ -59,34 +61,40 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
     if images is None and len(_pretrainings(values)) < 2 and overlap in (0, 1):
         simple = estimate_mean([values[key] for key in _ordered(values)])
         units = Units(len(_pretrainings(values)), len(values), 0, len(values))
-        parts = () if simple.error is None else (Component("draw", simple.error**2, simple.freedom, simple.n),)
+        alone = () if simple.error is None else (Component("draw", simple.error**2, simple.freedom, simple.n),)
         method = f"{simple.method} {describe_units(units)}"
-        return replace(simple, method=method, units=units, components=parts)
+        return replace(simple, method=method, units=units, components=alone)
     estimate_mean(list(values.values()))  # refuses what is not finite
     keys = _complete(values)
     table = _per_image(keys, values, images)
     counts = len(_pretrainings(keys)), len({s for _, s in keys}), 0 if images is None else table.shape[1]
-    components = widen_for_overlap(_components(keys, table), overlap)
-    return _estimate(float(np.mean([values[key] for key in keys])), components, Units(*counts, len(keys)))
+    parts = [widen_for_overlap(one, overlap, counts[1]) for one in _components(keys, table)]
+    return _estimate(float(np.mean([values[key] for key in keys])), parts, Units(*counts, len(keys)))
 
 
-def _components(keys: list[Key], table: NDArray[np.float64]) -> list[Component]:
-    """Parts of the variance of the mean over trials, shape (trials, n), by the design that their keys show."""
+def _components(keys: list[Key], table: NDArray[np.float64]) -> list[list[Component]]:
+    """Parts of the variance of the mean over trials, shape (trials, n), by the design that their keys show.
+
+    The first are the finest, to be shown; of several the last ones make the interval, see `diagonal_ways`.
+    """
     pretrainings, draws = len(_pretrainings(keys)), len({s for _, s in keys})
     if pretrainings > 1 and draws > 1 and len(keys) == pretrainings * draws:
-        return crossed_components(table.reshape(pretrainings, draws, -1))
+        return [crossed_components(table.reshape(pretrainings, draws, -1))]
     if draws == len(keys) > pretrainings > 1:
-        return nested_components(table, np.array([p for p, _ in keys]))
-    return unit_components(table, "pretraining" if draws == 1 else "draw") if len(keys) > 1 else []
+        owner = np.array([p for p, _ in keys])
+        return [nested_components(table, owner), group_components(table, owner)]
+    return [unit_components(table, "pretraining" if draws == 1 else "draw")] if len(keys) > 1 else [[]]
 
 
-def _estimate(mean: float, components: list[Component], units: Units) -> Estimate:
-    words, total = describe_units(units), sum(one.variance for one in components)
+def _estimate(mean: float, parts: list[list[Component]], units: Units) -> Estimate:
+    components = parts[0]
+    ways = parts if len(parts) == 1 else diagonal_ways(parts[0], parts[1], units.draws / units.pretrainings)
+    words, total = describe_units(units), sum(one.variance for one in ways[0])
     if not components:
         return Estimate(mean, units.pairs, f"single {words}", None, 0.0, units=units)
     if total <= 1e-24 * max(1.0, mean**2):
         return Estimate(mean, units.pairs, f"no spread {words}", None, 0.0, units=units)
-    error, freedom = math.sqrt(total), freedom_of(components)
+    error, freedom = math.sqrt(total), freedom_of(*ways)
     return Estimate(mean, units.pairs, f"paired t {words}", error, freedom, units=units, components=tuple(components))
 
 

@@ -5,7 +5,8 @@ test image. All mean squares are on the scale of the grand mean's variance: the 
 the variance of its k means, divided by k.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,11 +17,14 @@ from scipy import special
 Source = Literal["pretraining", "draw", "image", "pretraining x draw", "pretraining x image", "draw x image", "rest"]
 """What a component varies over. A label draw has its own training seed: "draw" is both together."""
 
+MeanSquares = Mapping[str, float]
+"""Mean squares by the factors of their margin: a (pretraining), b (label draw), c (test image)."""
+
 LEVEL = 0.95
 """Level at which the degrees of freedom of a sum are calibrated."""
 
-CAUTION = 2 / 3
-"""Weight of the cautious of two half widths, in their geometric mean. See `freedom_of` and docs/comparison.md."""
+DRAWS_PER_PRETRAINING = 3
+"""With fewer the diagonal design knows too little of the spread of draws: the means of pretrainings are its units."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +48,34 @@ def crossed_components(values: NDArray[np.float64]) -> list[Component]:
         values: shape (P, S, n), P and S at least 2; n = 1 for scores of which no values per image are known.
     """
     P, S, n = values.shape
+    free = {"a": P - 1, "b": S - 1, "c": n - 1}
+    squares = {}
+    for margin, effect in _effects(values).items():
+        degrees = math.prod(free[factor] for factor in margin)
+        if degrees > 0:
+            squares[margin] = float((effect**2).sum()) / effect.size / degrees
+    return crossed_parts(squares, P, S, n)
+
+
+def crossed_parts(squares: MeanSquares, pretrainings: int, draws: int, images: int) -> list[Component]:
+    """The components of a crossed table from its mean squares: a, b, c, ab, ac, bc, abc; without c if n = 1."""
+    P, S, n = pretrainings, draws, images
     a, b, c = P - 1, S - 1, n - 1
-    effect = _effects(values)
-    square = {axes: float((part**2).sum()) / part.size for axes, part in effect.items()}
-    # on the scale of the mean: sum of squares / (units of the margin × degrees of freedom)
-    ms_ab = square["ab"] / (a * b)
+    ab = squares["ab"]
     if n == 1:
-        ms = (square["a"] / a, square["b"] / b)
         return [
-            Component("pretraining", max(ms[0] - ms_ab, 0.0), a, P),
-            Component("draw", max(ms[1] - ms_ab, 0.0), b, S),
-            Component("pretraining x draw", ms_ab, a * b, P * S),
+            Component("pretraining", max(squares["a"] - ab, 0.0), a, P),
+            Component("draw", max(squares["b"] - ab, 0.0), b, S),
+            Component("pretraining x draw", ab, a * b, P * S),
         ]
-    rest = square["abc"] / (a * b * c)
-    ms_ac, ms_bc = square["ac"] / (a * c), square["bc"] / (b * c)
+    ac, bc, rest = squares["ac"], squares["bc"], squares["abc"]
     return [
-        Component("pretraining", max(square["a"] / a - ms_ab - ms_ac + rest, 0.0), a, P),
-        Component("draw", max(square["b"] / b - ms_ab - ms_bc + rest, 0.0), b, S),
-        Component("image", max(square["c"] / c - ms_ac - ms_bc + rest, 0.0), c, n),
-        Component("pretraining x draw", max(ms_ab - rest, 0.0), a * b, P * S),
-        Component("pretraining x image", max(ms_ac - rest, 0.0), a * c, P * n),
-        Component("draw x image", max(ms_bc - rest, 0.0), b * c, S * n),
+        Component("pretraining", max(squares["a"] - ab - ac + rest, 0.0), a, P),
+        Component("draw", max(squares["b"] - ab - bc + rest, 0.0), b, S),
+        Component("image", max(squares["c"] - ac - bc + rest, 0.0), c, n),
+        Component("pretraining x draw", max(ab - rest, 0.0), a * b, P * S),
+        Component("pretraining x image", max(ac - rest, 0.0), a * c, P * n),
+        Component("draw x image", max(bc - rest, 0.0), b * c, S * n),
         Component("rest", rest, a * b * c, P * S * n),
     ]
 
@@ -79,85 +90,127 @@ def nested_components(values: NDArray[np.float64], pretraining: NDArray[np.int64
         values: shape (S, n); n = 1 for scores of which no values per image are known.
         pretraining: the pretraining of every draw, shape (S,), at least 2 different ones, fewer than draws.
     """
-    S, n = values.shape
-    _, group, sizes = np.unique(pretraining, return_inverse=True, return_counts=True)
-    P = len(sizes)
-    shared = float((sizes**2).sum()) / S
-    scale = shared * (P - 1) / (S - shared)  # 1 for equal sizes
-    within, images = values - _group_means(values, group), values.mean(axis=0)
-    of_group = _group_means(values, group)
-    mean = float(values.mean())
-    ms_a = float(((of_group.mean(axis=1) - mean) ** 2).sum()) / (P - 1) / S
-    ms_b = float((within.mean(axis=1) ** 2).sum()) / (S - P) / S
+    squares, unequal = _nested_squares(values, pretraining)
+    draws, images = values.shape
+    return nested_parts(squares, len(np.unique(pretraining)), draws, images, unequal)
+
+
+def nested_parts(
+    squares: MeanSquares, pretrainings: int, draws: int, images: int, unequal: float = 1.0
+) -> list[Component]:
+    """The components of a diagonal table from its mean squares: a, b, c, ac, abc; `unequal` is 1 for equal numbers."""
+    P, S, n = pretrainings, draws, images
+    a, b = squares["a"], squares["b"]
     if n == 1:
-        return [
-            Component("pretraining", max(ms_a - ms_b, 0.0) * scale, P - 1, P),
-            Component("draw", ms_b, S - P, S),
-        ]
-    ms_c = float(((images - mean) ** 2).sum()) / (n - 1) / n
-    crossing = of_group - of_group.mean(axis=1, keepdims=True) - images + mean
-    ms_ac = float((crossing**2).sum()) / ((P - 1) * (n - 1)) / (S * n)
-    rest = float(((within - within.mean(axis=1, keepdims=True)) ** 2).sum()) / ((S - P) * (n - 1)) / (S * n)
+        return [Component("pretraining", max(a - b, 0.0) * unequal, P - 1, P), Component("draw", b, S - P, S)]
+    c, ac, rest = squares["c"], squares["ac"], squares["abc"]
     return [
-        Component("pretraining", max(ms_a - ms_b - ms_ac + rest, 0.0) * scale, P - 1, P),
-        Component("draw", max(ms_b - rest, 0.0), S - P, S),
-        Component("image", max(ms_c - ms_ac, 0.0), n - 1, n),
-        Component("pretraining x image", max(ms_ac - rest, 0.0), (P - 1) * (n - 1), P * n),
+        Component("pretraining", max(a - b - ac + rest, 0.0) * unequal, P - 1, P),
+        Component("draw", max(b - rest, 0.0), S - P, S),
+        Component("image", max(c - ac, 0.0), n - 1, n),
+        Component("pretraining x image", max(ac - rest, 0.0), (P - 1) * (n - 1), P * n),
         Component("rest", rest, (S - P) * (n - 1), S * n),
     ]
+
+
+def group_components(values: NDArray[np.float64], pretraining: NDArray[np.int64]) -> list[Component]:
+    """As `nested_components`, with each pretraining's mean over its draws as the unit: draws are not told apart."""
+    return group_parts(_nested_squares(values, pretraining)[0], len(np.unique(pretraining)), values.shape[1])
+
+
+def group_parts(squares: MeanSquares, pretrainings: int, images: int) -> list[Component]:
+    """The components over pretrainings' means from the mean squares a, c, ac; a alone if there is one image."""
+    P, n, a = pretrainings, images, squares["a"]
+    if n == 1:
+        return [Component("pretraining", a, P - 1, P)]
+    c, ac = squares["c"], squares["ac"]
+    return [
+        Component("pretraining", max(a - ac, 0.0), P - 1, P),
+        Component("image", max(c - ac, 0.0), n - 1, n),
+        Component("pretraining x image", ac, (P - 1) * (n - 1), P * n),
+    ]
+
+
+def diagonal_ways(nested: list[Component], grouped: list[Component], draws: float) -> list[list[Component]]:
+    """The ways that count in the diagonal design with `draws` draws per pretraining, the first for the variance.
+
+    From three draws per pretraining on, and with two pretrainings, both; else the means of pretrainings alone, for the
+    spread of draws is then known too roughly.
+    """
+    pretrainings = grouped[0].count
+    return [nested, grouped] if pretrainings == 2 or draws >= DRAWS_PER_PRETRAINING else [grouped]
 
 
 def unit_components(values: NDArray[np.float64], source: Source = "draw") -> list[Component]:
     """Components of the mean over one kind of unit and over images, shape (units, n): units are draws by default."""
     S, n = values.shape
     units, images, mean = values.mean(axis=1), values.mean(axis=0), float(values.mean())
-    ms_b = float(((units - mean) ** 2).sum()) / (S - 1) / S
+    squares = {"b": float(((units - mean) ** 2).sum()) / (S - 1) / S}
+    if n > 1:
+        residual = values - units[:, None] - images + mean
+        squares["c"] = float(((images - mean) ** 2).sum()) / (n - 1) / n
+        squares["abc"] = float((residual**2).sum()) / ((S - 1) * (n - 1)) / (S * n)
+    return unit_parts(squares, S, n, source)
+
+
+def unit_parts(squares: MeanSquares, units: int, images: int, source: Source = "draw") -> list[Component]:
+    """The components of a table of units and images from its mean squares: b, c, abc; b alone if n = 1."""
+    S, n, b = units, images, squares["b"]
     if n == 1:
-        return [Component(source, ms_b, S - 1, S)]
-    residual = values - units[:, None] - images + mean
-    rest = float((residual**2).sum()) / ((S - 1) * (n - 1)) / (S * n)
-    ms_c = float(((images - mean) ** 2).sum()) / (n - 1) / n
+        return [Component(source, b, S - 1, S)]
+    c, rest = squares["c"], squares["abc"]
     return [
-        Component(source, max(ms_b - rest, 0.0), S - 1, S),
-        Component("image", max(ms_c - rest, 0.0), n - 1, n),
+        Component(source, max(b - rest, 0.0), S - 1, S),
+        Component("image", max(c - rest, 0.0), n - 1, n),
         Component("rest", rest, (S - 1) * (n - 1), S * n),
     ]
 
 
-def widen_for_overlap(components: Sequence[Component], overlap: float) -> list[Component]:
+def widen_for_overlap(components: Sequence[Component], overlap: float, draws: int) -> list[Component]:
     """The components where label draws share images, `overlap` the mean share that two of them have in common.
 
     The spread between S draws of correlation ρ shows σ²(1 - ρ), while their mean varies by σ²((1 - ρ) / S + ρ): the
-    variance over draws grows by the factor 1 + S ρ / (1 - ρ) (Nadeau and Bengio, Machine Learning 52, 2003). Draws that
-    are all the same images (overlap 1) tell nothing about other ones and stay as they are: the interval is then over
-    training seeds.
+    variance over draws grows by the factor 1 + S ρ / (1 - ρ) (Nadeau and Bengio, Machine Learning 52, 2003). Each time
+    that all images have been dealt out the draws add up to the same: the freedom shrinks to its share 1 - ρ. Where
+    draws are not told from their pretraining its component grows. Draws that are all the same images (overlap 1) tell
+    nothing about other ones and stay as they are: the interval is then over training seeds.
     """
     if not 0 < overlap < 1:
         return list(components)
-    odds = overlap / (1 - overlap)
-    draws = next((one.count for one in components if one.source == "draw"), 1)
+    factor, kept = 1 + draws * overlap / (1 - overlap), 1 - overlap
+    told = any(one.source == "draw" for one in components)
+    grows = ("draw", "pretraining x draw") if told else ("pretraining",)
     return [
-        replace(one, variance=one.variance * (1 + draws * odds))
-        if one.source in ("draw", "pretraining x draw")
+        replace(one, variance=one.variance * factor, freedom=max(1.0, one.freedom * kept))
+        if one.source in grows
         else one
         for one in components
     ]
 
 
-def freedom_of(components: Sequence[Component]) -> float:
+def freedom_of(components: Sequence[Component], others: Sequence[Component] = ()) -> float:
     """Degrees of freedom for Student's t of a mean with this variance.
 
     Satterthwaite's (Biometrics Bulletin 2, 1946) are too many where a large component has few: a spread that happens
-    to look small passes for certain. Howe's half width, √Σ t² v over the components v, each with the t of its own
-    freedom, is too wide. In the simulations of benchmarks/comparison_statistics.py their geometric mean, two thirds of
-    the weight on Howe's, covers what it should. The freedom returned gives this half width at the level of 95 %.
+    to look small passes for certain. Howe's half width √Σ t² v over the components v, each with the t of its own
+    freedom, covers what it should in benchmarks/comparison_statistics.py. The freedom returned gives this half width at
+    the level of 95 %.
+
+    Args:
+        components: whose sum is the variance.
+        others: the same variance with pretrainings' means as units; then the geometric mean of both half widths counts.
+            With two pretrainings, whose spread has a single degree of freedom, the first is not to be the smaller one.
     """
-    parts = [(one.variance, one.freedom) for one in components if one.variance > 0]
-    total = sum(variance for variance, _ in parts)
-    satterthwaite = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-    howe = float(np.sqrt(sum(variance * _t(freedom) ** 2 for variance, freedom in parts) / total))
-    wanted = np.log(_t(satterthwaite)) * (1 - CAUTION) + np.log(howe) * CAUTION
-    return float(np.exp(np.interp(-wanted, -_LOG_T, _LOG_FREEDOM)))
+    total = sum(one.variance for one in components)
+    half = _half_width(components)
+    if others:
+        other = _half_width(others)
+        half = math.sqrt(other * (max(half, other) if others[0].freedom < 2 else half))
+    return float(np.exp(np.interp(-math.log(max(half / math.sqrt(total), 1.0)), -_LOG_T, _LOG_FREEDOM)))
+
+
+def _half_width(components: Sequence[Component]) -> float:
+    return math.sqrt(sum(one.variance * _t(one.freedom) ** 2 for one in components if one.variance > 0))
 
 
 def _t(freedom: float) -> float:
@@ -178,6 +231,26 @@ def _effects(values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     ac = values.mean(axis=1, keepdims=True) - mean - a - c
     bc = values.mean(axis=0, keepdims=True) - mean - b - c
     return {"a": a, "b": b, "c": c, "ab": ab, "ac": ac, "bc": bc, "abc": values - mean - a - b - c - ab - ac - bc}
+
+
+def _nested_squares(values: NDArray[np.float64], pretraining: NDArray[np.int64]) -> tuple[dict[str, float], float]:
+    """Mean squares of a diagonal table, and the factor of the pretraining's component for unequal numbers of draws."""
+    S, n = values.shape
+    _, group, sizes = np.unique(pretraining, return_inverse=True, return_counts=True)
+    P, shared = len(sizes), float((sizes**2).sum()) / S
+    of_group, images, mean = _group_means(values, group), values.mean(axis=0), float(values.mean())
+    within = values - of_group
+    squares = {
+        "a": float(((of_group.mean(axis=1) - mean) ** 2).sum()) / (P - 1) / S,
+        "b": float((within.mean(axis=1) ** 2).sum()) / (S - P) / S,
+    }
+    if n > 1:
+        crossing = of_group - of_group.mean(axis=1, keepdims=True) - images + mean
+        alone = within - within.mean(axis=1, keepdims=True)
+        squares["c"] = float(((images - mean) ** 2).sum()) / (n - 1) / n
+        squares["ac"] = float((crossing**2).sum()) / ((P - 1) * (n - 1)) / (S * n)
+        squares["abc"] = float((alone**2).sum()) / ((S - P) * (n - 1)) / (S * n)
+    return squares, shared * (P - 1) / (S - shared)
 
 
 def _group_means(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:

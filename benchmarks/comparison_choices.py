@@ -1,0 +1,157 @@
+"""Rows of benchmarks/comparison_statistics.py on choices: baselines, recommendations, and when to stop.
+
+Tables of single images are drawn here, and go through the functions that real ones go through.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from comparison_rows import DRAW_IMAGE, IMAGE, REST, SPREADS, Array, Row, rates_of, student
+
+from unmask.inference.baseline import rank_on_validation
+from unmask.inference.estimate import Estimate, interval_of
+from unmask.inference.hierarchy import Key, estimate_over
+from unmask.inference.looks import look_draws, look_levels
+from unmask.inference.recommend import compared_with
+from unmask.inference.verdict import Contest
+
+# -- baseline and recommendation ---------------------------------------------------------------------------------------
+
+GAPS = {"equal": (0.0, 0.0, 0.0, 0.0), "apart": (0.0, -1.0, -2.0, -4.0)}
+
+
+def _accuracies(rng: np.random.Generator, levels: Array, draws: int, images: int) -> Array:
+    """Values per image, shape (arms, draws, images), around `levels`, as real ones: sd in shares.
+
+    Two arms differ on an image persistently by 12 points (sd), from draw to draw by 3.5, in a single training by 35.
+    """
+    arms = len(levels)
+    values = levels[:, None, None] / 100 + rng.normal(0, 0.12 / 2**0.5, (arms, 1, images))
+    values = values + rng.normal(0, 0.035 / 2**0.5, (arms, draws, 1))
+    return values + rng.normal(0, 0.35 / 2**0.5, (arms, draws, images))
+
+
+def _estimate(difference: Array) -> Estimate:
+    """Of the mean over draws and images, shape (draws, images)."""
+    rows: dict[Key, Array] = {(None, draw): row for draw, row in enumerate(difference)}
+    return estimate_over({key: float(row.mean()) for key, row in rows.items()}, rows)
+
+
+def _old_interval(values: Array) -> tuple[float, float]:
+    half = float(student(values.size - 1)) * values.std(ddof=1) / np.sqrt(values.size)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def baseline_row(name: str, validation: int, draws: int, nulls: int, effect: float) -> Row:
+    """1d: the judged arm is as good as the best of four scratch arms, which validation images choose."""
+    rng = np.random.default_rng([validation, draws, *map(ord, name)])
+    gaps, test = np.array(GAPS[name]), 300
+    ends = {"old": np.empty((nulls, 2)), "new": np.empty((nulls, 2))}
+    for i in range(nulls):
+        tuning = _accuracies(rng, gaps, 3, validation)
+        ranking = rank_on_validation({str(arm): tuning[arm] for arm in range(4)})
+        reported = _accuracies(rng, np.array([0.0, *gaps]), draws, test)
+        found = [_estimate(reported[0] - reported[1 + int(arm)]) for arm in (ranking.best, *ranking.rivals)]
+        interval = Contest(found[0], tuple(found[1:])).interval(0.95)
+        ends["new"][i] = interval.low or 0.0, interval.high or 0.0
+        # the same networks' validation images: they share the draws' luck with the test
+        luck = reported[1:].mean(axis=2, keepdims=True) - gaps[:, None, None] / 100
+        seen = _accuracies(rng, gaps, draws, validation) + luck
+        chosen = int(seen.mean(axis=(1, 2)).argmax())
+        ends["old"][i] = _old_interval((reported[0] - reported[1 + chosen]).mean(axis=1))
+    rates = [rates_of(100 * one[:, 0], 100 * one[:, 1], effect) for one in ends.values()]
+    width = float(np.median(ends["new"][:, 1] - ends["new"][:, 0])) * 50
+    setting = f"{name}, {validation} validation images, {draws} draws"
+    return Row("baseline", setting, nulls, rates[0], rates[1], width)
+
+
+def baseline_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
+    """1d."""
+    for name in GAPS:
+        for validation in (30, 100, 300, 3000):
+            for draws in (5, 10):
+                yield lambda g=name, v=validation, d=draws: baseline_row(g, v, d, nulls, effect)
+
+
+def recommend_row(arms: int, validation: int, draws: int, nulls: int, effect: float) -> Row:
+    """1f: several equally good alternatives; "better than every other" and "worse" are both false."""
+    rng = np.random.default_rng([arms, validation, draws, 1])
+    test = 300
+    ends = {"old": np.empty((nulls, 2)), "new": np.empty((nulls, 2))}
+    for i in range(nulls):
+        tuning = _accuracies(rng, np.zeros(arms), 3, validation)
+        ranking = rank_on_validation({str(arm): tuning[arm] for arm in range(arms)})
+        reported = _accuracies(rng, np.zeros(arms), draws, test)
+        first = reported[int(ranking.best)]
+        against, *others = [_estimate(first - reported[int(arm)]) for arm in compared_with(ranking)]
+        interval = Contest(against, tuple(others)).interval(0.95)
+        ends["new"][i] = interval.low or 0.0, interval.high or 0.0
+        order = reported.mean(axis=(1, 2)).argsort()
+        ends["old"][i] = _old_interval((reported[order[-1]] - reported[order[0]]).mean(axis=1))
+    rates = [rates_of(100 * one[:, 0], 100 * one[:, 1], effect) for one in ends.values()]
+    width = float(np.median(ends["new"][:, 1] - ends["new"][:, 0])) * 50
+    setting = f"{arms} alternatives, {validation} validation images, {draws} draws"
+    return Row("recommend", setting, nulls, rates[0], rates[1], width)
+
+
+def recommend_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
+    """1f."""
+    for arms in (3, 5, 8):
+        for validation in (30, 300, 3000):
+            yield lambda a=arms, v=validation: recommend_row(a, v, 6, nulls, effect)
+
+
+# -- looks -------------------------------------------------------------------------------------------------------------
+
+
+def looks_row(most: int, pretrainings: int, images: int, nulls: int, effect: float) -> Row:
+    """Stop at the first look that decides; `old` takes the interval of 95 % at every look."""
+    rng = np.random.default_rng([most, pretrainings, images, 2])
+    draws = look_draws(6, most)
+    levels = look_levels(draws, [most])
+    stops: dict[str, list[tuple[float, float]]] = {"old": [], "new": []}
+    power, taken = {"old": 0, "new": 0}, 0
+    for _ in range(nulls):
+        rows = _table(rng, most, pretrainings, images)
+        found = [_first(rows, count) for count in draws]
+        for name, at in (("old", [0.05] * len(draws)), ("new", levels)):
+            ends = [interval_of(one, 1 - level) for one, level in zip(found, at, strict=True)]
+            ends = [one for one in ends if one.low is not None]
+            stop = next((one for one in ends if one.low > 0 or one.high < 0), ends[-1])
+            stops[name].append((100 * stop.low, 100 * stop.high))
+            power[name] += any(100 * one.low + effect > 0 for one in ends)
+            if name == "new":
+                taken += next((n for n, one in zip(draws, ends, strict=True) if 100 * one.low + effect > 0), most)
+    ends = {name: np.array(values) for name, values in stops.items()}
+    rates = {name: (*rates_of(one[:, 0], one[:, 1], effect)[:3], power[name] / nulls) for name, one in ends.items()}
+    setting = f"up to {most} draws, {pretrainings} pretrainings, {images} images ({taken / nulls:.1f} draws)"
+    width = float(np.median(ends["new"][:, 1] - ends["new"][:, 0])) / 2
+    return Row("looks", setting, nulls, rates["old"], rates["new"], width)
+
+
+def _table(rng: np.random.Generator, draws: int, pretrainings: int, images: int) -> dict[Key, Array]:
+    """Differences per image in shares, draw s with pretraining s mod P: the spreads of `fashion`."""
+    a, b, ab = (sd / 100 for sd in SPREADS["fashion"])
+    of_encoder = rng.normal(0, a if pretrainings > 1 else 0.0, pretrainings)
+    common = rng.normal(0, IMAGE / 100, images)
+    noise = np.hypot(DRAW_IMAGE, REST) / 100
+    return {
+        (s % pretrainings, s): of_encoder[s % pretrainings]
+        + rng.normal(0, np.hypot(b, ab))
+        + common
+        + rng.normal(0, noise, images)
+        for s in range(draws)
+    }
+
+
+def _first(rows: dict[Key, Array], draws: int) -> Estimate:
+    part = {key: row for key, row in rows.items() if key[1] < draws}
+    return estimate_over({key: float(row.mean()) for key, row in part.items()}, part)
+
+
+def looks_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
+    """Deciding while draws come in."""
+    for most in (12, 24):
+        for pretrainings in (1, 3):
+            for images in (200, 1000):
+                yield lambda m=most, p=pretrainings, n=images: looks_row(m, p, n, nulls, effect)
