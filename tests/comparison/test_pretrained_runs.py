@@ -94,8 +94,10 @@ def test_of_several_runs_the_first_recipe_and_the_longest_compute_count(config: 
     assert str(second) in note
     assert images_seen(found, 60) == 1600
     assert compute_notes(found) == ["the given runs saw 320 to 1600 images: MRP's compute is that of the longest one"]
-    alike = replace(config, pretrained=(first, first))
+    alike = replace(config, pretrained=(first, first), pretrain=found.pretrain)
     assert as_pretrained(alike, DATA)[1] == compute_notes(alike) == []
+    (unused,) = as_pretrained(replace(alike, pretrain=RECIPE), DATA)[1]
+    assert "has no effect" in unused
 
 
 def test_what_is_not_recorded_is_said(config: CompareConfig, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from unmask.config import (
     OptimiserConfig,
     PretrainConfig,
     PretrainRecipe,
+    TargetConfig,
     from_json,
     to_json,
 )
@@ -168,3 +170,25 @@ def test_frozen() -> None:
     """A configuration cannot be changed after it was validated."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         MaskConfig().mask_ratio = 2.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: CompareConfig(pretrained=(Path("a"),), pretrainings=3), "pretrainings = 3 has no effect"),
+        (lambda: CompareConfig(arms=("mrp", "scratch_same"), compute_cap=9.0), "compute_cap = 9 has no effect"),
+        (lambda: TargetConfig(teacher_stages=3), "teacher_stages has no effect: the target is normalized_pixels"),
+        (lambda: TargetConfig(target="pixels", teacher_momentum=(0.9, 0.99)), "teacher_momentum has no effect"),
+    ],
+)
+def test_what_has_no_effect_says_so(make: Any, said: str) -> None:
+    """A setting of something that is not run is no silent setting."""
+    with pytest.raises(UserError, match=f"^{said}"):
+        make()
+
+
+def test_settings_that_have_an_effect_are_taken() -> None:
+    """The same, where what they set is run."""
+    assert CompareConfig(pretrained=(Path("a"),), pretrainings=1).pretrainings == 1
+    assert CompareConfig(arms=("mrp", "scratch_compute"), compute_cap=9.0).compute_cap == 9
+    assert TargetConfig(target="ema_teacher", teacher_stages=3).teacher_stages == 3

@@ -212,7 +212,7 @@ def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterato
     fine, pre = config.finetune.optimizer, plan_steps(config.pretrain.optimizer, len(work.data.pretrain)).total
     fewer = max(2, config.draws // 2)
     changes = {
-        f"budgets=({config.budgets[0]})": replace(config, budgets=config.budgets[:1]),
+        f"budgets=({config.budgets[0]},)": replace(config, budgets=config.budgets[:1]),
         f"draws={fewer}": replace(config, draws=fewer),
         f"pretrain.steps={max(1, pre // 2)}": replace(
             config, pretrain=replace(config.pretrain, optimizer=config.pretrain.optimizer.for_steps(pre // 2 or 1))

@@ -35,6 +35,11 @@ def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, 
             f"the recipe of {', '.join(others)} is not that of {first}: mask cells, and pretraining continued from "
             "given weights, follow the latter"
         )
+    if config.pretrain not in recipes.values():
+        notes.append(
+            "the recipe of pretraining given here has no effect: the encoders are given (`pretrained`), and theirs is "
+            f"that of {first}"
+        )
     return replace(config, pretrain=recipe), notes
 
 

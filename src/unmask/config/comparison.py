@@ -26,6 +26,7 @@ class Schedule(NamedTuple):
 
 
 DEFAULT_BUDGETS = (10, 50, 100)
+_COMPUTE_CAP = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class CompareConfig:
     hf:USER/NAME. auto: timm's of this encoder, where they lie on this disk already. none: no weights."""
     normalization: Literal["weights", "data"] = "weights"
     """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
-    compute_cap: float = 4.0
+    compute_cap: float = _COMPUTE_CAP
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
     metric: Metric = "accuracy"
     """What recipes, probes, the baseline and the answer are chosen by on validation images, and what verdicts are about
@@ -122,7 +123,16 @@ class CompareConfig:
         if self.given not in (None, AUTO) and self.arms and not needs:
             users = ", ".join(name for name, arm in ARMS.items() if arm.needs_given)
             raise UserError(f"`given` has no effect: none of the arms that start from given weights is run ({users})")
+        if self.pretrained and self.pretrainings not in (None, len(self.pretrained)):
+            raise UserError(
+                f"pretrainings = {self.pretrainings} has no effect: `pretrained` gives {len(self.pretrained)} of them; "
+                "leave it out"
+            )
         require_at_least("compute_cap", self.compute_cap, 1)
+        if self.compute_cap != _COMPUTE_CAP and self.arms and all(ARMS[a].schedule != "compute" for a in self.arms):
+            raise UserError(
+                f"compute_cap = {self.compute_cap:g} has no effect: scratch_compute is not run; leave it out"
+            )
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)
         require_choice("metric", self.metric, tuple(METRIC_NAMES))

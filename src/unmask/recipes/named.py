@@ -91,9 +91,9 @@ def photo_cnn() -> Recipe:
     dilated, not strided. What it gains was not measured when it was chosen.
     """
     small = small_cnn()
-    finetune = replace(small.finetune, optimizer=replace(small.finetune.optimizer, steps=400))
+    finetune = replace(small.finetune, optimizer=replace(small.finetune.optimizer, steps=250))
     scratch = replace(finetune, head_steps=0)
-    longer = replace(scratch, optimizer=replace(scratch.optimizer, steps=800))
+    longer = replace(scratch, optimizer=replace(scratch.optimizer, steps=500))
     slower = replace(longer, optimizer=replace(longer.optimizer, lr=1e-3))
     return replace(
         small,
@@ -110,7 +110,7 @@ def photo_cnn() -> Recipe:
         pretrain=replace(
             small.pretrain,
             mask=MaskConfig(cell=16, mask_ratio=0.6),
-            optimizer=replace(small.pretrain.optimizer, batch_size=64, lr=1e-3),
+            optimizer=replace(small.pretrain.optimizer, min_steps=1000, batch_size=64, lr=1e-3),
         ),
         finetune=finetune,
         scratch_candidates=(scratch, longer, slower),
