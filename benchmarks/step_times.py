@@ -14,7 +14,7 @@ from unmask.comparison.step_times import measure_steps
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.data.load import load_data
 
-COLUMNS = ("recipe", "encoder", "pixels", "pretraining step", "fine-tuning step", "image evaluated", "memory of a step")
+COLUMNS = ("recipe", "encoder", "pixels", "pretraining step", "fine-tuning step", "image evaluated")
 
 
 def row(name: str, data: str, repeats: int) -> str:
@@ -31,7 +31,6 @@ def row(name: str, data: str, repeats: int) -> str:
         return statistics.median(getattr(one, field) for one in found)
 
     batch, labeled = recipe.pretrain.optimizer.batch_size, recipe.finetune.optimizer.batch_size
-    mib = max(median("pretraining_mib"), median("training_mib"))
     cells = (
         f"`{name}`",
         recipe.encoder.encoder,
@@ -39,7 +38,6 @@ def row(name: str, data: str, repeats: int) -> str:
         f"{median('pretraining') * batch:.2g} s ({batch} images)",
         f"{median('training') * labeled:.2g} s ({labeled} images)",
         f"{median('inference') * 1000:.2g} ms",
-        f"{mib / 1024:.1f} GiB",
     )
     return f"| {' | '.join(cells)} |"
 
