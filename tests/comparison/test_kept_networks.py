@@ -27,6 +27,8 @@ from unmask.runs.layout import COMPARISON, GALLERY_FILE, LOGITS, NETWORKS, TRIAL
 from unmask.runs.read import read_record
 from unmask.runs.records import ClassScores, Scores
 from unmask.training.checkpoint import load_tensors
+from unmask.weights.card import load_weights, save_weights
+from unmask.weights.network import load_model
 
 CONFIG = CompareConfig(
     data=tiny.DATA,
@@ -74,6 +76,26 @@ def test_the_gallery_is_of_its_trainings(answer: Path) -> None:
     right = [one.image.truth == one.image.predicted for one in gallery.map.points]
     assert np.mean(right) == pytest.approx(chosen.trial.metrics["test"].accuracy)
     assert gallery.map.network.endswith("5 labels per class")
+
+
+def test_the_map_has_images_as_its_network_has_them(answer: Path, tmp_path: Path) -> None:
+    """Normalized by the mean and deviation on the network's own card."""
+    folder = Path(shutil.copytree(answer, tmp_path / "copy"))
+    file = choose_network(folder).file
+    tensors, card = load_weights(file)
+    assert card is not None
+    own = replace(card.format, mean=(0.9,), std=(0.05,))
+    save_weights(file, tensors, replace(card, format=own))
+    (folder / GALLERY_FILE).unlink()
+    compare(CONFIG, folder, resume=True, progress=False)
+    found = read_record(Gallery, folder / GALLERY_FILE).map
+    assert found is not None
+    pixels, model = (
+        tiny.load_data(tiny.DATA, labels=True, progress=False).tests["test"].raw(range(30)),
+        load_model(file),
+    )
+    predicted = [model.module(one.normalize(pixels)).argmax(1).tolist() for one in (own, card.format)]
+    assert [one.image.predicted for one in found.points] == predicted[0] != predicted[1]
 
 
 def test_a_gallery_is_made_anew_after_a_trial(answer: Path, tmp_path: Path) -> None:
