@@ -40,12 +40,21 @@ def list_images(root: Path) -> Listing:
     """Everything below a folder. Links that lead out of it are followed, those to a folder within it are left aside.
 
     Raises:
-        UserError: a folder cannot be listed: what it holds must not be missing without a word.
+        UserError: a folder cannot be listed: what it holds must not be missing without a word; or the folder is one of
+            those in which the system shows itself.
     """
+    _require_files(root)
     found = _Found()
     _walk(root, root, os.path.realpath(root), found)
     images, folders = (tuple(sorted(paths, key=path_key)) for paths in (found.images, found.folders))
     return Listing(images, folders, dict(found.others), tuple(found.aside))
+
+
+def _require_files(folder: Path) -> None:
+    """Raise `UserError` for the folders in which Linux shows itself: they hold no images, and links to everything."""
+    shown = folder.resolve()
+    if any(shown.is_relative_to(root) for root in ("/proc", "/sys", "/dev")) and not shown.is_relative_to("/dev/shm"):
+        raise UserError(f"data: {folder} is a folder of the system, not of images; give one of images")
 
 
 def path_key(path: Path) -> list[object]:

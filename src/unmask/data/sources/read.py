@@ -65,7 +65,6 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         return read_huggingface(where, labels=labels, fields=fields)
     shards = expand(name) if is_shards(name) else []
     if path.is_dir():
-        _require_files(path)
         listing = list_images(path)
         shards = [] if listing.images else find_shards(path)
         if not shards:
@@ -81,10 +80,3 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
         f"({', '.join(BUILT_IN)}){place}"
     )
-
-
-def _require_files(folder: Path) -> None:
-    """Raise `UserError` for the folders in which Linux shows itself: they hold no images, and links to everything."""
-    shown = folder.resolve()
-    if any(shown.is_relative_to(root) for root in ("/proc", "/sys", "/dev")) and not shown.is_relative_to("/dev/shm"):
-        raise UserError(f"data: {folder} is a folder of the system, not of images; give one of images")
