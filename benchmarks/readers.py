@@ -1,8 +1,9 @@
 """Claim: TIFF files that GDAL writes are read as GDAL reads them, or refused with a reason; none is read wrongly.
 
 rasterio writes random values of 1 to 13 bands, eight number types, four compressions, pixel- and band-interleaved, in
-strips and tiles, as BigTIFF and as cloud-optimized files; our reader's values, size, channels and number type are held
-against them. Signed 8- and 16-bit and 64-bit float values are wanted as float32.
+strips and tiles, as BigTIFF and as cloud-optimized files, with a no-data value and with masks of validity; our reader's
+values, size, channels and number type are held against them. Signed 8- and 16-bit and 64-bit float values are wanted as
+float32, and NaN where a pixel is missing.
 
 Run: python benchmarks/readers.py      (needs rasterio and imagecodecs, which the dev extra installs)
 
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -63,6 +65,32 @@ def write_files(folder: Path) -> Iterator[tuple[Path, NDArray[np.generic], str]]
             yield path, values, dtype
         copy(folder / f"{bands}-{dtype}-0.tif", path := folder / f"{bands}-{dtype}-cog.tif", driver="COG")
         yield path, values, dtype
+        yield from write_holes(folder, values, profile)
+
+
+def write_holes(
+    folder: Path, values: NDArray[np.generic], profile: dict[str, Any]
+) -> Iterator[tuple[Path, NDArray[np.generic], str]]:
+    """A file with a no-data value, one with a mask within it and one with a mask beside it, and NaN where they lie."""
+    bands, dtype = len(values), str(values.dtype)
+    top = {"uint8": 255, "uint16": 65535, "uint32": 65535}.get(dtype, 1)
+    valid = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    valid[4:9, 3:20] = 0
+    wanted = np.where(valid > 0, values.astype(np.float32) / np.float32(top), np.float32(np.nan))
+    nodata = {"uint8": 7, "int8": -7}.get(dtype, 777)
+    stored = np.where(values == nodata, nodata + 1, values).astype(dtype)
+    holes = np.where(valid > 0, stored, nodata).astype(dtype)
+    with rasterio.open(path := folder / f"{bands}-{dtype}-nodata.tif", "w", nodata=nodata, **profile) as file:
+        file.write(holes)
+    yield path, np.where(valid > 0, stored.astype(np.float32) / np.float32(top), np.float32(np.nan)), "missing"
+    for internal in (True, False):
+        path = folder / f"{bands}-{dtype}-mask{internal}.tif"
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
+            with rasterio.open(path, "w", **profile) as file:
+                file.write(values)
+            with rasterio.open(path, "r+") as file:
+                file.write_mask(valid)
+        yield path, wanted, "missing"
 
 
 def outcome(path: Path, values: NDArray[np.generic], dtype: str) -> str:
@@ -71,8 +99,12 @@ def outcome(path: Path, values: NDArray[np.generic], dtype: str) -> str:
         found, header = decode(path), read_header(path)
     except UserError as error:
         return f"refused: {str(error).partition(': ')[2]}"
-    wanted = values.astype(np.float32 if dtype in FLOAT else np.uint16 if dtype == "uint32" else values.dtype)
-    same = found.dtype == wanted.dtype and np.array_equal(found, wanted)
+    wanted = (
+        values
+        if dtype == "missing"
+        else values.astype(np.float32 if dtype in FLOAT else np.uint16 if dtype == "uint32" else values.dtype)
+    )
+    same = found.dtype == wanted.dtype and np.array_equal(found, wanted, equal_nan=dtype == "missing")
     told = (header.channels, *header.size, header.kind) == (*found.shape, found.dtype.name)
     return "right" if same and told else "wrong"
 
