@@ -78,4 +78,4 @@ def test_the_reference_shows_values_as_they_are_typed() -> None:
     assert [value_text(v) for v in (0.1, (0.6, 1.0), None, True, 3e-3)] == ["0.1", "0.6 1", "none", "on", "0.003"]
     page = render()
     assert "| `--mask-ratio` | float | 0.6 |" in page
-    assert re.search(r"\| `--mask-ratio` \| 0\.5 \| 0\.6 \| 0\.6 \| 0\.75 \|", page)
+    assert re.search(r"\| `--mask-ratio` \| 0\.5 \| 0\.6 \| 0\.6 \| 0\.6 \| 0\.75 \|", page)
