@@ -3,13 +3,16 @@
 from pathlib import Path
 
 from unmask.comparison.run import compare
-from unmask.config import CompareConfig
+from unmask.config import ARMS, CompareConfig
 from unmask.recipes import multiview
 
 
 def demo_config() -> CompareConfig:
-    """`multiview` with one budget and three label draws, all arms and controls."""
-    return multiview().compare_config(budgets=(30,), draws=3, compute_cap=5.0)
+    """`multiview` with one budget, three label draws and one of tuning, one pretraining, all arms and controls."""
+    arms = tuple(arm.name for arm in ARMS.values() if arm.default)
+    return multiview().compare_config(
+        budgets=(30,), draws=3, tuning_draws=1, pretrainings=1, arms=arms, compute_cap=5.0
+    )
 
 
 def demo(out: Path, *, progress: bool = True) -> Path:

@@ -17,6 +17,7 @@ from unmask.comparison.forecast import Forecast, forecast, time_steps
 from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
+from unmask.comparison.looks import Timer, in_looks, look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
 from unmask.comparison.plan import audited_trials
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
@@ -33,7 +34,7 @@ from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.report.page import write_report
-from unmask.runs.comparison_records import WallTime
+from unmask.runs.comparison_records import LookRow, WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
@@ -83,14 +84,20 @@ def compare(
         _refuse_fewer_draws(config, out, resume=resume)
         times = None if approve is None else time_steps(work, jobs)
         if approve is not None and times is not None:
+            refuse_too_little_time(work, jobs, times)
             approve(forecast(work, jobs, times))
         if opened.claim():
             _extend(config, out)
         opened.tell(of_runs)
         with _clock(out, started) as spent, closing(Progress(work, jobs, times, show=progress)) as line:
-            work, choice, notes = _fill(work, jobs, of_runs, line)
+            work, choice, notes = _tuned(work, jobs, of_runs, line)
+            work, looks = _fill(work, choice, jobs, line, started)
+            notes += notes_of(work.config, data, choice)
+            if looks:
+                notes += look_notes(looks, config.confidence)
+                work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
             summary = build_summary(work.config, out, data, choice, notes=notes, jobs=jobs)
-            write_json(out / SUMMARY_FILE, replace(summary, wall_seconds=spent()))
+            write_json(out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
             show_work(work, summary)
     write_report([out])
     return out
@@ -153,27 +160,48 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
         write_json(out / WALL_FILE, WallTime(wall_seconds=spent()))
 
 
-def _fill(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[Work, Choice, list[str]]:
-    """Pretrain, tune, train every trial and audit, as far as it is not done.
+def _tuned(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[Work, Choice, list[str]]:
+    """Pretrain and tune, as far as it is not done.
 
-    Returns the work on the arms that were reported, what was chosen, and what the reader must know.
+    Returns the work on the arms that are reported, what was chosen, and notes on data and pretrainings.
     """
     data = work.data
     _pretrain_all(work, jobs, line)
     choice = _tune(work, jobs, line)
     learnt = learning_notes(work.encoders)
     work = replace(work, config=replace(work.config, arms=choice.reported(work.config)))
-    notes = [*data.notes, *of_runs, *learnt, *notes_of(work.config, data, choice)]
+    notes = [*data.notes, *of_runs, *learnt]
     facts = describe_environment(
-        jobs=jobs, data=DataFacts(fingerprint=data.fingerprint), notes=tuple(notes), bad_files=data.bad_files
+        jobs=jobs,
+        data=DataFacts(fingerprint=data.fingerprint),
+        notes=(*notes, *notes_of(work.config, data, choice)),
+        bad_files=data.bad_files,
     )
     write_json(work.out / ENVIRONMENT_FILE, facts)
-    trials = work.trials(choice.recipes)
-    _run("trials", trials, data, jobs, line)
+    return work, choice, notes
+
+
+def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
+    """Train every trial, at once or in looks, and audit; returns the work on the draws that were trained."""
+    trained = 0
+
+    def train(ahead: Work) -> None:
+        nonlocal trained
+        trials = ahead.trials(choice.recipes)
+        trained += len(trials)
+        _run("trials", trials, work.data, jobs, line, final=not in_looks(work.config))
+
+    looks: tuple[LookRow, ...] = ()
+    if in_looks(work.config):
+        seconds = work.config.seconds_within
+        timer = None if seconds is None else Timer(seconds, time.monotonic, started)
+        work, looks = take_looks(work, choice, train, jobs, timer)
+    else:
+        train(work)
     if work.config.audit:
         line.close()
-        _audit(work, again=bool(trials), progress=line.shown)
-    return work, choice, notes
+        _audit(work, again=trained > 0, progress=line.shown)
+    return work, looks
 
 
 def _tune(work: Work, jobs: int, line: Progress) -> Choice:

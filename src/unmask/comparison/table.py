@@ -15,12 +15,14 @@ from unmask.config import CompareConfig
 from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.data.load import Dataset
+from unmask.inference.answers import contest_of
 from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, PerImage
 from unmask.inference.image_scores import image_scores
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize, with_class_shares
-from unmask.inference.table import scores_of
+from unmask.inference.table import scored_splits, scores_of, table_of
+from unmask.inference.verdict import Contest
 from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.layout import LOGITS, PREDICTED, TRIALS
 from unmask.runs.read import read_record
@@ -40,18 +42,32 @@ def build_summary(
         notes: what the reader must know besides.
         jobs: trainings at once, for the time that more draws would take.
     """
-    keys = all_trials(config)
-    trials = [read_record(TrialResult, TRIALS.path(out, key.name)) for key in keys]
+    keys, trials = all_trials(config), _trials(config, out)
     scores = [score for trial in trials for score in scores_of(trial)]
-    evidence = Evidence(
-        images=values_per_image(keys, out, data, config.metric),
+    ensembles = ensemble_accuracies(keys, out, data)
+    evidence = _evidence(config, out, data, choice)
+    summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence)
+    return with_answer(with_class_shares(summary, trials), data, jobs)
+
+
+def read_contest(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Contest | None:
+    """The question of a comparison at its primary budget, from the finished trials; None where there is no choice."""
+    table = table_of(score for trial in _trials(config, out) for score in scores_of(trial))
+    where = (config.budgets[0], scored_splits(table)[0], config.metric)
+    return contest_of(table, where, _evidence(config, out, data, choice))
+
+
+def _trials(config: CompareConfig, out: Path) -> list[TrialResult]:
+    return [read_record(TrialResult, TRIALS.path(out, key.name)) for key in all_trials(config)]
+
+
+def _evidence(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Evidence:
+    return Evidence(
+        images=values_per_image(all_trials(config), out, data, config.metric),
         metric=config.metric,
         tuning=choice.correct,
         overlap=draw_overlaps(config, data),
     )
-    ensembles = ensemble_accuracies(keys, out, data)
-    summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence)
-    return with_answer(with_class_shares(summary, trials), data, jobs)
 
 
 def values_per_image(

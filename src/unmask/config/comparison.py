@@ -1,5 +1,6 @@
 """The configuration of a comparison: arms × budgets × label draws."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -51,6 +52,11 @@ class CompareConfig:
     budgets must be possible."""
     draws: int = 8
     """Label draws per budget, each with a training seed of its own; all arms share them."""
+    until: Literal["draws", "decided"] = "draws"
+    """draws: all draws are trained. decided: they come in looks, and it stops when the answer is decided, or out of
+    reach within four times `draws`; all looks together keep the level."""
+    within: str | None = None
+    """Time for the whole command, as 90s, 40m or 2h: draws come in looks as well, none is begun that has no time."""
     pretrainings: int | None = None
     """Pretrainings, each from a seed of its own. Default: two where they cost less than a third of the comparison (in
     images, at the default number of draws), else one."""
@@ -107,6 +113,8 @@ class CompareConfig:
             parse_budget(budget, "budgets")
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.draws, 1)
+        require_choice("until", self.until, ("draws", "decided"))
+        assert self.seconds_within != 0  # reads, and so checks, it
         if self.pretrainings is not None:
             require_at_least("pretrainings", self.pretrainings, 1)
         require_choice("design", self.design, ("diagonal", "crossed"))
@@ -142,6 +150,16 @@ class CompareConfig:
         if self.jobs is not None:
             require_at_least("jobs", self.jobs, 1)
         assert self.schedules is not None  # reads, and so checks, every one
+
+    @property
+    def seconds_within(self) -> float | None:
+        """`within` in seconds."""
+        if self.within is None:
+            return None
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", self.within)
+        if found is None or float(found[1]) == 0:
+            raise UserError(f"within = {self.within!r}: expected a time such as 90s, 40m or 2h")
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:

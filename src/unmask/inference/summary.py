@@ -74,6 +74,7 @@ def summarize(
             confidence=config.confidence,
             best_scratch=tuple(BestScratch(budget=budget, arm=arm) for budget, arm in best.items()),
         ),
+        looks=(),
         notes=(*notes, *_own_notes(table, ranked, verdicts)),
     )
 

@@ -1,6 +1,7 @@
 """What is in the JSON files of a comparison: its trials, and the summary drawn from them. Scores are in [0, 1]."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from unmask.config import ClassifyRecipe
 from unmask.config.budget import Budget
@@ -48,6 +49,28 @@ class TuningResult:
     val_score: float
     """By the comparison's metric."""
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRow:
+    """One look at a comparison whose draws come in looks."""
+
+    draws: int
+    """Label draws that it is over."""
+    plan: int
+    """The largest number of draws, as it was planned then."""
+    level: float
+    """Two-sided level of this look."""
+    word: Literal["gain", "loss", "equivalent", "out of reach", "continue"]
+    needs: int | None
+    """Draws that would probably decide; None where it is decided, or no number would."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRows:
+    """looks.json."""
+
+    looks: tuple[LookRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +296,8 @@ class Summary:
     """Of all trials of an arm; pretraining and the tuning of recipes are not in them."""
     settings: Settings
     """What the summary was drawn with."""
+    looks: tuple[LookRow, ...]
+    """Looks at draws that came in looks, in order; empty where all draws came at once."""
     notes: tuple[str, ...]
     """What a reader must know besides: caps, conditional intervals, labels spent on validation."""
     wall_seconds: float | None = None

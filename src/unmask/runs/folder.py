@@ -18,7 +18,17 @@ from unmask.runs.read import parse_config, read_config, read_environment, write_
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
 _PLACE = "data.data"
 """Where the images are; whether they are the same is asked of their fingerprint."""
-_FREE_ON_RESUME = _SPEED | {"save_every", "save_steps", "picture_every", "keep", "tracker", "audit", "draws"}
+_FREE_ON_RESUME = _SPEED | {
+    "save_every",
+    "save_steps",
+    "picture_every",
+    "keep",
+    "tracker",
+    "audit",
+    "draws",
+    "until",
+    "within",
+}
 _FREE_ON_RESUME |= {"chosen", "recipe_name", "because"}
 
 

@@ -18,7 +18,7 @@ ENCODER_FILE = "encoder.safetensors"
 """The trained network as a plain state_dict with its card."""
 RESULT_FILE = "result.json"
 """Scores of a classifier. Written last: it means "finished"."""
-SUMMARY_FILE, WALL_FILE = "summary.json", "wall.json"
+SUMMARY_FILE, WALL_FILE, LOOKS_FILE = "summary.json", "wall.json", "looks.json"
 REPORT_FILE = "report.html"
 AUDIT_FILE, AUDIT_PAGE, AUDIT_PICTURES = "audit.json", "audit.html", "pictures"
 AUDIT_FOLDER = "audit"
@@ -96,7 +96,7 @@ COMPARISON = RunKind(
     CompareConfig,
     (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, LOGITS.pattern),
     (
-        *(NETWORKS.pattern, TUNING.pattern, TUNING_PREDICTIONS.pattern, *_SHOWN),
+        *(NETWORKS.pattern, LOOKS_FILE, TUNING.pattern, TUNING_PREDICTIONS.pattern, *_SHOWN),
         *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),

@@ -1,0 +1,165 @@
+"""Draws that come in looks: stopped by a decision or by the clock, gone on with later, and always the same trials."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from unmask.comparison import looks as module
+from unmask.comparison.looks import FACTOR, FIRST, Timer, look_notes, take_looks
+from unmask.comparison.plan import all_trials
+from unmask.comparison.run import compare
+from unmask.comparison.tasks import Work
+from unmask.comparison.tuning import Choice
+from unmask.config import ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.data.load import Dataset, load_data
+from unmask.errors import UserError
+from unmask.inference.estimate import estimate_mean
+from unmask.inference.looks import look_levels
+from unmask.inference.verdict import Contest
+from unmask.runs.comparison_records import Summary, TrialResult
+from unmask.runs.files import read_json, write_json
+from unmask.runs.layout import TRIALS
+from unmask.runs.read import read_record
+
+RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=2, batch_size=8, lr=3e-3))
+CONFIG = CompareConfig(
+    data=tiny.DATA,
+    encoder=tiny.OVERLAPPING_PATCHNET,
+    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+    finetune=RECIPE,
+    budgets=(3,),
+    draws=3,
+    tuning_draws=1,
+    pretrainings=1,
+    arms=("mrp", "scratch_same"),
+    until="decided",
+    keep="none",
+    jobs=1,
+)
+SECONDS = 10.0
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_data(tiny.DATA, labels=True, progress=False)
+
+
+class _Table:
+    """Trials that take ten seconds by the clock, and a difference between two arms with some spread."""
+
+    def __init__(
+        self, data: Dataset, out: Path, monkeypatch: pytest.MonkeyPatch, gain: float, slow: float = 1.0
+    ) -> None:
+        self.clock, self.data, self.out, self.slow, self.trained = _Clock(), data, out, slow, []
+        self.spread = np.random.default_rng(0).normal(0, 0.05, 50)
+        contest = lambda config, *_: Contest(estimate_mean(gain + self.spread[: config.draws]))  # noqa: E731
+        monkeypatch.setattr(module, "read_contest", contest)
+
+    def take(self, within: str | None = None, **changes: object) -> tuple[int, list[str]]:
+        """Draws that were trained, and the words of the looks."""
+        config = replace(CONFIG, within=within, **changes)
+        seconds = config.seconds_within
+        timer = None if seconds is None else Timer(seconds, self.clock, self.clock.now)
+        found, rows = take_looks(Work(config, self.out, self.data), Choice({}, {}), self.train, 1, timer)
+        assert rows[-1].draws == found.config.draws
+        return found.config.draws, [row.word for row in rows]
+
+    def train(self, work: Work) -> None:
+        for key in all_trials(work.config):
+            file = TRIALS.path(self.out, key.name)
+            if not file.exists():
+                self.clock.now += SECONDS * self.slow
+                self.trained.append(key.name)
+                write_json(file, _trial(key.arm, key.draw))
+
+
+def _trial(arm: str, draw: int) -> TrialResult:
+    place = {"arm": arm, "budget": 3, "draw": draw, "pretraining": None}
+    return TrialResult(**place, metrics={}, labeled_images=9, seconds=SECONDS, history=(), probe_strength=None)
+
+
+def test_a_clear_gain_stops_at_the_first_look(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _Table(data, tmp_path, monkeypatch, gain=0.6)
+    assert table.take() == (FIRST, ["gain"])
+    assert table.take() == (FIRST, ["gain"])  # resumed: it is decided, and stays so
+    assert len(table.trained) == len(set(table.trained)) == 2 * FIRST
+
+
+def test_what_cannot_be_decided_stops_early(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _Table(data, tmp_path, monkeypatch, gain=-float(np.random.default_rng(0).normal(0, 0.05, 50)[:4].mean()))
+    draws, words = table.take(smallest_effect=0.0001)
+    assert (draws, words) == (FIRST, ["out of reach"])
+    assert "out of reach" in " ".join(look_notes(read_looks(tmp_path), 0.95))
+
+
+def test_looks_go_on_where_they_ended_and_spend_what_is_left(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More draws extend the plan; nothing is trained twice; levels are those of all looks together."""
+    monkeypatch.setattr(module, "look", lambda contest, level, plan, smallest: _Continue())
+    table = _Table(data, tmp_path, monkeypatch, gain=0.02)
+    first, _ = table.take()
+    assert first == FACTOR * 3
+    before = list(table.trained)
+    second, words = table.take(draws=5)
+    assert second == FACTOR * 5
+    assert set(words) == {"continue"}
+    assert len(table.trained) == len(set(table.trained)) == 2 * second
+    assert table.trained[: len(before)] == before
+    rows = read_looks(tmp_path)
+    assert [row.level for row in rows] == pytest.approx(look_levels([row.draws for row in rows], [12, 20]))
+
+
+@pytest.mark.parametrize("slow", [1.0, 2.5])
+def test_the_time_is_kept_on_a_loaded_machine(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
+) -> None:
+    """Trials may take two and a half times their own seconds: never more than 10 % over the time that was given."""
+    monkeypatch.setattr(module, "look", lambda contest, level, plan, smallest: _Continue())
+    table = _Table(data, tmp_path, monkeypatch, gain=0.02, slow=slow)
+    for key in all_trials(replace(CONFIG, draws=1)):
+        write_json(TRIALS.path(tmp_path, key.name), _trial(key.arm, key.draw))
+    table.take(within="600s", draws=20)
+    assert 300 <= table.clock.now <= 660
+
+
+def test_a_time_that_is_over_is_said(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = _Table(data, tmp_path, monkeypatch, gain=0.02)
+    write_json(TRIALS.path(tmp_path, "mrp-b3-d0-p0"), _trial("mrp", 0))
+    with pytest.raises(UserError, match="within = 1s: it is over before the first look"):
+        table.take(within="1s")
+    for text in ("40", "m", "0m", "soon"):
+        with pytest.raises(UserError, match="expected a time such as 90s, 40m or 2h"):
+            replace(CONFIG, within=text)
+    assert replace(CONFIG, within="1.5h").seconds_within == 5400
+
+
+@pytest.mark.slow
+def test_a_whole_comparison_in_looks(tmp_path: Path) -> None:
+    """Its intervals are at the level of its last look, and its trials are those of the fixed design."""
+    folder = compare(CONFIG, tmp_path / "looks", progress=False)
+    summary = read_record(Summary, folder / "summary.json")
+    assert summary.looks[0].draws == FIRST
+    assert summary.settings.confidence == 1 - summary.looks[-1].level > 0.95
+    assert any("label draws came in looks" in note for note in summary.notes)
+    fixed = compare(replace(CONFIG, until="draws", draws=1), tmp_path / "fixed", progress=False)
+    for file in (fixed / "trials").glob("*.json"):
+        assert read_json(file)["metrics"] == read_json(folder / "trials" / file.name)["metrics"]
+
+
+class _Continue:
+    word, needs = "continue", None
+
+
+def read_looks(out: Path) -> list[module.LookRow]:
+    return list(read_record(module.LookRows, out / "looks.json").looks)
