@@ -12,7 +12,7 @@ __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
     from unmask import config, recipes, theory
-    from unmask.api import audit_runs, compare, demo, finetune, pretrain, scratch
+    from unmask.api import audit_runs, compare, demo, finetune, forecast, pretrain, scratch
     from unmask.data.load import load_data
     from unmask.deploy.embed import embed
     from unmask.deploy.export import export
