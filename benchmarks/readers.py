@@ -49,7 +49,7 @@ def write_files(folder: Path) -> Iterator[tuple[Path, NDArray[np.generic], str]]
     shape = {"height": HEIGHT, "width": WIDTH, "transform": rasterio.Affine(2.0, 0.0, 5.0, 0.0, -2.0, 5.0)}
     for bands, dtype in product(BANDS, TYPES):
         values = pixels(bands, dtype)
-        profile = {"driver": "GTiff", "count": bands, "dtype": dtype, **shape}
+        profile: dict[str, Any] = {"driver": "GTiff", "count": bands, "dtype": dtype, **shape}
         forms = [
             {"compress": compression, "interleave": interleave, **tiles}
             for compression, interleave, tiles in product(
