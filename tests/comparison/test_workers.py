@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from scripts import descendants, script_environment, wait_while_it_works
+from tiny import draw
 from unmask.comparison.workers import run_tasks
 from unmask.errors import UserError
 
@@ -61,6 +62,32 @@ def test_a_script_without_a_main_guard(guard: str, tmp_path: Path) -> None:
     assert ("main guard" in done.stdout) == (not guard)
     assert len(done.stdout.splitlines()) == (0 if guard else 1)
     assert sorted(path.name for path in tmp_path.glob("run.*")) == (["run.0", "run.1"] if guard else [])
+
+
+READER = """
+import multiprocessing, sys
+import unmask
+
+multiprocessing.set_start_method(sys.argv[2], force=True)
+try:
+    settings = {"steps": 1, "workers": 1, "cache_mib": 0, "image_size": (16, 16), "progress": False}
+    unmask.pretrain("images", sys.argv[1], encoder="patchnet", **settings)
+except unmask.UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_a_script_whose_readers_find_no_main_guard(method: str, tmp_path: Path) -> None:
+    """Python 3.14 starts the processes that read images from a fork server."""
+    draw(tmp_path / "images", *(f"{i}.png" for i in range(6)), size=(16, 16))
+    (tmp_path / "script.py").write_text(READER, encoding="utf-8")
+    command = [sys.executable, "script.py", "run", method]
+    done = subprocess.run(command, capture_output=True, text=True, env=script_environment(), cwd=tmp_path, check=True)
+    assert "main guard" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_a_data_set_that_cannot_be_sent() -> None:

@@ -16,16 +16,12 @@ import torch.multiprocessing as mp
 
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
-from unmask.training.launch import UNGUARDED
+from unmask.main_guard import NO_GUARD, left_for_want_of_guard
 
 _KILLED = (
     "a worker process was killed, possibly because memory ran out: use fewer `jobs` or a smaller batch; "
     "what was finished "
     "is kept, run again with `resume=True`"
-)
-_NO_GUARD = (
-    "the script has no main guard: worker processes import it, and would run it again. Put what it does under "
-    'if __name__ == "__main__": (jobs=1 needs no workers)'
 )
 Task = tuple[Callable[..., None], tuple[Any, ...]]
 _DATA: list[Dataset] = []  # of a worker process, set once when it starts
@@ -123,9 +119,7 @@ def _submit(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> list[Future[Non
 
 
 def _why_broken(workers: Sequence[BaseProcess]) -> str:
-    for worker in workers:
-        worker.join(timeout=5)
-    return _NO_GUARD if any(worker.exitcode == UNGUARDED for worker in workers) else _KILLED
+    return NO_GUARD if left_for_want_of_guard(workers) else _KILLED
 
 
 def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:

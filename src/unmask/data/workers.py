@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, UserError
+from unmask.main_guard import NO_GUARD, left_for_want_of_guard
 
 T = TypeVar("T", covariant=True)
 
@@ -40,12 +41,16 @@ def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Ite
     except RuntimeError as error:
         if KILLED_WORKER not in str(error):
             raise
-        raise UserError(WORKER_MESSAGE) from None
+        raise UserError(NO_GUARD if left_for_want_of_guard(_processes(ahead)) else WORKER_MESSAGE) from None
     except (ConnectionError, EOFError):
         # It died between announcing a batch and handing over the batch's memory.
         raise UserError(WORKER_MESSAGE) from None
     finally:
         _end(ahead)
+
+
+def _processes(ahead: Any) -> list[Any]:
+    return list(getattr(ahead, "_workers", ()))
 
 
 def _end(ahead: Any) -> None:

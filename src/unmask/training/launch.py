@@ -1,7 +1,6 @@
 """How the processes that a launcher (`accelerate launch`, `torchrun`) started meet, and how they leave each other."""
 
 import gc
-import multiprocessing
 import os
 import sys
 import time
@@ -16,17 +15,6 @@ from unmask.errors import UserError
 
 _SILENT = 30.0
 """Seconds between two lines of a process that waits for others; the first comes after 10."""
-UNGUARDED = 77
-"""Exit code of a worker process that came to a run while it imported the script that started it."""
-
-
-def require_main_guard() -> None:
-    """Leave a worker process whose import of the main script comes to a run: the script has no main guard.
-
-    Its parent reads the exit code and tells; the worker itself would run everything again, and print a traceback.
-    """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise SystemExit(UNGUARDED)
 
 
 def meet(backend: str, patience: timedelta) -> None:

@@ -14,10 +14,11 @@ from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.read import absolute_name
 from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
+from unmask.main_guard import require_main_guard
 from unmask.runs.environment import changed_versions
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.lock import holding, remove_cut_off
-from unmask.training.launch import peers_may_end, require_main_guard
+from unmask.training.launch import peers_may_end
 from unmask.wording import printable
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
