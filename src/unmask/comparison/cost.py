@@ -10,8 +10,10 @@ from unmask.config import ARMS, Arm, CompareConfig
 from unmask.config.budget import Budget, labeled_count
 from unmask.training.plan import plan_steps
 
+SEVERAL = 3
+"""The default number of pretrainings where they cost less than `SHARE` of the whole comparison: with two, whose spread
+has one degree of freedom, intervals over pretrainings in general are two to three times as wide."""
 SHARE = 1 / 3
-"""Share of the whole comparison below which two pretrainings are the default."""
 
 
 def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, labeled: int) -> int:
@@ -73,5 +75,5 @@ def with_pretrainings(config: CompareConfig, *, pretrain_images: int, sizes: Seq
     tuning = sum(images(arm, one) for arm, ways in tried for one in ways)
     once = sum(images(ARMS[name], recipes[config.budgets[0], name]) for name in reported)
     trials = config.tuning_draws * tuning + CompareConfig.draws * once
-    both = 2 * len(starts) * seen
-    return replace(config, pretrainings=2 if both < SHARE * (both + trials) else 1)
+    all_of_them = SEVERAL * len(starts) * seen
+    return replace(config, pretrainings=SEVERAL if all_of_them < SHARE * (all_of_them + trials) else 1)

@@ -50,7 +50,7 @@ class CompareConfig:
     """Labeled training images: numbers per class, total:200 in all, shares such as 10% of each class, or all. The first
     is the primary budget, declared beforehand. Of 10 50 100, the default, those that the smallest class has; other
     budgets must be possible."""
-    draws: int = 8
+    draws: int = 9
     """Label draws per budget, each with a training seed of its own; all arms share them."""
     until: Literal["draws", "decided"] = "draws"
     """draws: all draws are trained. decided: they come in looks, and it stops when the answer is decided, or out of
@@ -58,7 +58,7 @@ class CompareConfig:
     within: str | None = None
     """Time for the whole command, as 90s, 40m or 2h: draws come in looks as well, none is begun that has no time."""
     pretrainings: int | None = None
-    """Pretrainings, each from a seed of its own. Default: two where they cost less than a third of the comparison (in
+    """Pretrainings, each from a seed of its own. Default: three where they cost less than a third of the comparison (in
     images, at the default number of draws), else one."""
     design: Literal["diagonal", "crossed"] = "diagonal"
     """diagonal: every arm is trained once per draw, from the pretrainings in turn. crossed: every pretraining meets
