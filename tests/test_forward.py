@@ -26,6 +26,7 @@ from unmask.training.checkpoint import save_tensors
 SCRIPT = """
 import json, sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 import torch
 import torch.distributed as dist
@@ -37,6 +38,11 @@ folder, index = sys.argv[1], int(sys.argv[2])
 config = DataConfig(data=f"{folder}/images", image_size=(8, 8), cache_mib=0, on_bad_file="skip")
 images = load_data(config, labels=True, progress=False).readable
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=index, world_size=2)
+dist.barrier()
+for name in json.loads(sys.argv[3]) if index == 0 else ():
+    file = Path(folder, "images", name)
+    file.write_bytes(file.read_bytes()[:60])
+dist.barrier()
 engine = SimpleNamespace(process_index=index, num_processes=2, device=torch.device("cpu"), autocast=nullcontext)
 found = [map_images(lambda batch: batch.mean((1, 2, 3)), one, engine) for one in (images, images.select([1]))]
 with open(f"{folder}/{index}.json", "w") as stream:
@@ -53,18 +59,19 @@ def brightness(batch: Tensor) -> Tensor:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve images of two classes in a folder `images`; of two there is a header and no pixel."""
+    """Twelve images of two classes in a folder `images`."""
     tiny.draw(tmp_path / "images", *tiny.numbered("a", "b"))
-    for name in CUT:
-        file = tmp_path / "images" / name
-        file.write_bytes(file.read_bytes()[:60])
     return tmp_path
 
 
 def streamed(folder: Path, on_bad_file: str = "skip") -> ImageSet:
-    """All images of the folder, none of which is decoded yet."""
+    """All images of the folder, streamed; of two there is a header and no pixel since they were listed."""
+    tiny.draw(folder / "images", *tiny.numbered("a", "b"))
     data = tiny.load(folder / "images", image_size=(8, 8), cache_mib=0, on_bad_file=on_bad_file)
     assert len(data.readable) == 12
+    for name in CUT:
+        file = folder / "images" / name
+        file.write_bytes(file.read_bytes()[:60])
     return data.readable
 
 
@@ -95,8 +102,9 @@ def test_an_error_under_the_policy_error_and_if_nothing_is_left(folder: Path) ->
 def test_two_processes_pair_outputs_with_the_right_images(folder: Path) -> None:
     """A file that one of them cannot read shifts no row, and one may have nothing to do."""
     words = [sys.executable, "-c", SCRIPT, str(folder)]
+    cut = json.dumps(CUT)
     running = [
-        subprocess.Popen([*words, str(rank)], env=script_environment(), stderr=subprocess.PIPE, text=True)
+        subprocess.Popen([*words, str(rank), cut], env=script_environment(), stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
     said = [process.communicate(timeout=300)[1] for process in running]

@@ -14,9 +14,9 @@ from unmask.cli.main import main
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
 SHORTER = {
-    "pretrain": "--steps 2 --batch-size 8 --quiet",
-    "finetune": "--steps 2 --head-steps 1 --batch-size 8 --quiet",
-    "scratch": "--steps 2 --head-steps 0 --batch-size 8 --quiet",
+    "pretrain": "--epochs None --steps 2 --batch-size 8 --quiet",
+    "finetune": "--epochs None --steps 2 --head-steps 1 --batch-size 8 --quiet",
+    "scratch": "--epochs None --steps 2 --head-steps 0 --batch-size 8 --quiet",
     "compare": "--arms mrp scratch_same --draws 2 --jobs 1 --pretrain.steps 2 --finetune.steps 2 "
     "--finetune.head-steps 1 --quiet",
     "audit": "--images 4 --evaluations 8 --pictures 1 --quiet",

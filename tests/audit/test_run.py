@@ -191,7 +191,7 @@ def test_mistakes_end_with_one_line_and_code_2(
     mistakes: list[tuple[list[str], str]] = [
         ([str(tmp_path / "nowhere")], "is neither a run folder nor a weights file"),
         ([str(tmp_path / "empty")], "holds no encoder.safetensors"),
-        ([str(tmp_path / "table")], "a comparison keeps no fine-tuned networks"),
+        ([str(tmp_path / "table")], "is a comparison that is not finished"),
         ([str(headless)], "without a head"),
         ([run, run], "given twice"),
         ([run, str(others)], "classes"),

@@ -64,7 +64,8 @@ class Forecast:
         steps = ", ".join(f"{name} {seconds:.2g} s" for name, seconds in self.step_seconds.items())
         height, width = self.image_size
         network = f"{self.encoder} at {height}x{width} on {self.device}"
-        told = [
+        told = [f"plan: recipe {self.recipe}: {self.reason}"] if self.recipe else []
+        told += [
             f"plan: {network}, {self.jobs} at once: {counts or 'nothing is left to train'}",
             f"plan: {in_words(self.seconds)}, up to {self.peak_mib / 1024:.1f} GiB of memory (measured: {steps})",
         ]

@@ -44,11 +44,11 @@ class OpenRun(Generic[C]):
         _tell([f"note: {note}" for note in notes], show=self.show)
 
     def claim(self) -> bool:
-        """Make the folder ready. Returns whether an earlier run, of the same data, is continued.
+        """Make the folder ready, and say which recipe fills it. Returns whether an earlier run is continued.
 
         Raises:
-            UserError: see `claim_folder`; another command is running in the folder; or the data set has changed since
-                the run began.
+            UserError: see `claim_folder`; another command is running in the folder; or the data set is not the one that
+                the run began with.
         """
 
         def claim() -> bool:
@@ -60,6 +60,9 @@ class OpenRun(Generic[C]):
                 self.tell(require_same_data(self.out, self.config, self.data.fingerprint))
             return resumed
 
+        choice = self.config.chosen
+        if choice is not None and not isinstance(self.config, CompareConfig):  # whose plan has said it
+            _tell([f"recipe {choice.recipe_name}: {choice.because}"], show=self.show)
         return on_main(claim)
 
 
@@ -93,8 +96,6 @@ def open_run(
     stored = replace(config, data=replace(config.data, data=absolute_name(config.data.data)))
     with peers_may_end():
         on_main(lambda: check_folder(out, stored, resume=resume, overwrite=overwrite))
-        choice = config.chosen
-        _tell([f"recipe {choice.recipe_name}: {choice.because}"] if choice else [], show=show)
         with fail_together():
             found: Dataset = load_data(config.data, labels=labels, progress=show, given=dataset)
         changed: list[str] = on_main(lambda: changed_versions(out)) if resume else []
