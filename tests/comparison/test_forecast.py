@@ -149,13 +149,14 @@ FORECAST = Forecast(
 )
 
 
-def test_a_plan_is_two_lines_and_says_what_is_shorter_only_where_it_is_long() -> None:
-    """Counts, time and memory; how much a flag saves."""
-    said = FORECAST.lines()
+def test_a_plan_is_three_lines_and_says_what_is_shorter_only_where_it_is_long() -> None:
+    """Recipe, counts, time and memory; how much a flag saves."""
+    first, *said = FORECAST.lines()
+    assert first == "plan: recipe small-cnn: x"
     assert "1 pretrainings, 12 trials" in said[0]
     assert "about 3.0 h, up to 2.0 GiB" in said[1]
     assert said[2] == "plan: with `draws=2` about 60 min"
-    assert len(replace(FORECAST, seconds=7000.0).lines()) == 2
+    assert len(replace(FORECAST, seconds=7000.0).lines()) == 3
     assert [in_words(t) for t in (0.2, 80, 100, 5300, 6000)] == [
         "about 1 s", "about 80 s", "about 2 min", "about 88 min", "about 1.7 h",
     ]  # fmt: skip
@@ -180,7 +181,7 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison_run, "time_steps", lambda work, jobs: TIMES)
     monkeypatch.setattr(comparison_run, "forecast", lambda work, jobs, times: FORECAST)
-    monkeypatch.setattr(comparison_run, "_fill", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(comparison_run, "_tuned", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     typed = StringIO(answer or "")
     monkeypatch.setattr(typed, "isatty", lambda: answer is not None, raising=False)
     monkeypatch.setattr(sys, "stdin", typed)
