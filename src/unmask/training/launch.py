@@ -2,6 +2,7 @@
 
 import gc
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,14 +44,20 @@ def meet(backend: str, patience: timedelta) -> None:
 def _store(rank: int, world: int, end: float) -> dist.TCPStore:
     """Where the processes meet: kept by the launcher, or else by the first of them."""
     keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    host, port, often = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=2)
+    host, port, soon = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=30)
     for _ in _waiting(end, lambda: "nothing answers"):
-        try:
-            return dist.TCPStore(host, port, world, keeps, timeout=often, wait_for_workers=False, multi_tenant=True)
-        except dist.DistError:
-            if keeps:
-                raise
-    raise AssertionError("unreachable: waiting ends in an error")
+        if keeps or _answers(host, port):
+            break
+    return dist.TCPStore(host, port, world, keeps, timeout=soon, wait_for_workers=False, multi_tenant=True)
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens there; asked here, for torch prints its stack while it tries, and hears no signal."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _waiting(end: float, state: Callable[[], str]) -> Iterator[None]:
