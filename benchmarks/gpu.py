@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimizerConfig, PretrainConfig, PretrainRecipe
 from unmask.config.model import TargetConfig
 from unmask.data.load import load_data
 from unmask.encoders.build import build_model
@@ -61,7 +61,7 @@ def synchronize(device: torch.device) -> None:
 
 def training_step(network: nn.Module, device: torch.device, bf16: bool) -> Callable[[Callable[[], Tensor]], None]:
     """One optimizer step on what a loss gives, with the package's optimizer."""
-    config = OptimiserConfig(lr=1e-4)
+    config = OptimizerConfig(lr=1e-4)
     optimizer = build_optimizer(config, parameter_groups(network, weight_decay=config.weight_decay))
 
     def step(loss: Callable[[], Tensor]) -> None:

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from unmask import pretrain
-from unmask.config import DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.config import DataConfig, EncoderConfig, OptimizerConfig, PretrainConfig, PretrainRecipe
 from unmask.data.load import load_data
 
 MIB = 2**20
@@ -136,7 +136,7 @@ def measure(folder: Path, wanted: argparse.Namespace) -> dict[str, object]:
     """List, train, and look."""
     data = DataConfig(data=str(folder), cache_mib=0, workers=wanted.workers)
     encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
-    optimizer = OptimiserConfig(steps=wanted.steps, batch_size=wanted.batch, lr=1e-3)
+    optimizer = OptimizerConfig(steps=wanted.steps, batch_size=wanted.batch, lr=1e-3)
     config = PretrainConfig(
         data=data, encoder=encoder, recipe=PretrainRecipe(optimizer=optimizer), save_every=1e4, picture_every=1e4
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from unmask.config import DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.config import DataConfig, EncoderConfig, OptimizerConfig, PretrainConfig, PretrainRecipe
 from unmask.data.load import load_data
 from unmask.stages.pretrain import Pretraining
 from unmask.training.engine import build_engine
@@ -44,7 +44,7 @@ def main() -> None:
     data = DataConfig(data="multiview", options={"images": 4 * given.batch, "size": given.size, "part_size": 8})
     engine = build_engine(given.precision, several=True)
     dataset = load_data(data, labels=False, progress=False)
-    recipe = PretrainRecipe(optimizer=OptimiserConfig(steps=100, batch_size=given.batch, precision=given.precision))
+    recipe = PretrainRecipe(optimizer=OptimizerConfig(steps=100, batch_size=given.batch, precision=given.precision))
     config = PretrainConfig(data=data, encoder=EncoderConfig(encoder=given.encoder), recipe=recipe)
     stages, peak = {}, {}
     phase = Phase("pretrain", recipe.optimizer, recipe.augment, seed=0, save_every=math.inf)

@@ -26,7 +26,7 @@ from unmask.config import (
     ClassifyRecipe,
     DataConfig,
     EncoderConfig,
-    OptimiserConfig,
+    OptimizerConfig,
 )
 from unmask.report.blocks import Section, Table
 from unmask.runs.files import read_json
@@ -57,7 +57,7 @@ def measure_confidence(networks: Sequence[Audited], data: AuditData, config: Aud
 
 def main(folder: Path) -> None:
     """Train, measure, write the page."""
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=60, batch_size=20, lr=5e-3))
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=60, batch_size=20, lr=5e-3))
     folders = [
         unmask.scratch(
             ClassifyConfig(data=DATA, encoder=ENCODER, recipe=recipe, budget=budget),

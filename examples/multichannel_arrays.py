@@ -18,7 +18,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
     TargetConfig,
@@ -53,13 +53,13 @@ def main(folder: Path) -> None:
             recipe=PretrainRecipe(
                 mask=MaskConfig(cell=4, mask_ratio=0.5),
                 target=TargetConfig(target="pixels", decoder="linear", decoder_width=32),
-                optimizer=OptimiserConfig(epochs=10, batch_size=32, lr=5e-3),
+                optimizer=OptimizerConfig(epochs=10, batch_size=32, lr=5e-3),
             ),
         ),
         folder / "pretrained",
         progress=False,
     )
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=60, batch_size=32, lr=5e-3), head_steps=20)
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=60, batch_size=32, lr=5e-3), head_steps=20)
     tuned = unmask.finetune(
         ClassifyConfig(data=data, encoder=encoder, recipe=recipe, init=str(run)), folder / "tuned", progress=False
     )

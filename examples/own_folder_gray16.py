@@ -21,7 +21,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
     TargetConfig,
@@ -65,10 +65,10 @@ def main(folder: Path) -> None:
         recipe=PretrainRecipe(
             mask=MaskConfig(cell=8, mask_ratio=0.5),
             target=TargetConfig(decoder_width=16),
-            optimizer=OptimiserConfig(epochs=4, batch_size=32, lr=3e-3),
+            optimizer=OptimizerConfig(epochs=4, batch_size=32, lr=3e-3),
         ),
     )
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=30, batch_size=15, lr=3e-3), head_steps=10)
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=30, batch_size=15, lr=3e-3), head_steps=10)
     run = unmask.pretrain(pretraining, folder / "pretrained", progress=False)
     labels = ClassifyConfig(data=data, encoder=encoder, recipe=recipe, budget=5)
     alone = unmask.scratch(labels, folder / "scratch", progress=False)

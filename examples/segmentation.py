@@ -21,7 +21,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
     TargetConfig,
@@ -82,7 +82,7 @@ def main(folder: Path) -> None:
             recipe=PretrainRecipe(
                 mask=MaskConfig(cell=4, mask_ratio=0.5),
                 target=TargetConfig(decoder_width=32),
-                optimizer=OptimiserConfig(epochs=6, batch_size=25, lr=3e-3),
+                optimizer=OptimizerConfig(epochs=6, batch_size=25, lr=3e-3),
             ),
         ),
         folder / "pretrained",

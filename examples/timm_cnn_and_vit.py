@@ -17,7 +17,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
     TargetConfig,
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
                 recipe=PretrainRecipe(
                     mask=MaskConfig(cell=4, mask_ratio=0.5),
                     target=TargetConfig(decoder_width=32),
-                    optimizer=OptimiserConfig(steps=steps, batch_size=64, lr=lr),
+                    optimizer=OptimizerConfig(steps=steps, batch_size=64, lr=lr),
                 ),
             )
             run = unmask.pretrain(config, folder / name / kind, progress=False)

@@ -14,7 +14,7 @@ from scripts import script_environment
 from unmask import scratch
 from unmask.comparison.plan import TrialKey
 from unmask.comparison.table import _ensemble_accuracy
-from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimiserConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerConfig
 from unmask.data.imageset import ImageSet
 from unmask.data.load import load_data
 from unmask.errors import UserError
@@ -125,7 +125,7 @@ def test_a_training_scores_the_images_that_can_be_read(tmp_path: Path) -> None:
         file = tmp_path / "images" / cut
         file.write_bytes(file.read_bytes()[:60])
     data = DataConfig(data=str(tmp_path / "images"), image_size=(16, 16), cache_mib=0, on_bad_file="skip", workers=0)
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=2, batch_size=8), evaluations=2)
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8), evaluations=2)
     run = scratch(ClassifyConfig(data=data, encoder=tiny.RESNET, recipe=recipe), tmp_path / "run", progress=False)
     metrics = read_json(Path(run) / "result.json")["metrics"]
     for split in ("val", "test"):

@@ -13,7 +13,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainRecipe,
     TargetConfig,
 )
@@ -65,7 +65,7 @@ def pretrain_recipe(
         mask=mask or MaskConfig(cell=4, mask_ratio=0.5),
         target=target,
         augment=augment or AugmentConfig(),
-        optimizer=OptimiserConfig(**optimizer),
+        optimizer=OptimizerConfig(**optimizer),
     )
 
 

@@ -26,7 +26,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     TargetConfig,
 )
 from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
@@ -43,7 +43,7 @@ SECTIONS: dict[type[Any], str] = {
     AugmentConfig: "Augmentation",
     MaskConfig: "Mask",
     TargetConfig: "Target and decoder",
-    OptimiserConfig: "Optimizer",
+    OptimizerConfig: "Optimizer",
     ClassifyRecipe: "Training on labels",
 }
 BY_RECIPE = (Pretrain, Finetune, Scratch, Compare)

@@ -21,7 +21,7 @@ from unmask.config import (
     CompareConfig,
     DataConfig,
     EncoderConfig,
-    OptimiserConfig,
+    OptimizerConfig,
 )
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset, load_data
@@ -54,7 +54,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two trainings from scratch, one of them short."""
     folder = tmp_path_factory.mktemp("runs")
     for name, steps in (("long", 120), ("short", 20)):
-        optimizer = OptimiserConfig(steps=steps, batch_size=32, lr=1e-2, weight_decay=0.0)
+        optimizer = OptimizerConfig(steps=steps, batch_size=32, lr=1e-2, weight_decay=0.0)
         recipe = ClassifyRecipe(optimizer=optimizer, label_smoothing=0.0)
         scratch(ClassifyConfig(data=DATA, encoder=ENCODER, recipe=recipe), folder / name, progress=False)
     return folder / "long", folder / "short"

@@ -7,7 +7,7 @@ import torch
 
 from tiny import draw, load, numbered
 from unmask.batchnorm import reestimate_batchnorm
-from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimiserConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimizerConfig
 from unmask.data.load import load_data
 from unmask.errors import UserError
 from unmask.stages.classifier import build_classifier
@@ -20,7 +20,7 @@ from unmask.weights.network import head_names
 def test_a_frozen_encoder_does_not_move(tmp_path: Path) -> None:
     """Weights and BatchNorm's statistics are bit-equal after a linear probe."""
     data_config = DataConfig(data="digits", image_size=(32, 32))
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=3, batch_size=8), encoder_lr_scale=0.0)
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=3, batch_size=8), encoder_lr_scale=0.0)
     config = ClassifyConfig(data=data_config, encoder=EncoderConfig(encoder="test_resnet"), recipe=recipe, budget=2)
     data = load_data(data_config, labels=True, progress=False)
     start = fast_layout(build_classifier(config, data))

@@ -14,7 +14,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
 )
@@ -26,7 +26,7 @@ from unmask.stages.pretrain import pretrain
 
 BASE = PretrainConfig(
     encoder=EncoderConfig(encoder="test_resnet"),
-    recipe=PretrainRecipe(mask=MaskConfig(cell=32), optimizer=OptimiserConfig(epochs=2, batch_size=4)),
+    recipe=PretrainRecipe(mask=MaskConfig(cell=32), optimizer=OptimizerConfig(epochs=2, batch_size=4)),
 )
 
 
@@ -64,7 +64,7 @@ def test_one_image_has_no_variance(batch_size: int, images: int, tmp_path: Path)
     config = ClassifyConfig(
         data=DataConfig(data=str(tmp_path / "x"), image_size=(16, 16)),
         encoder=resnet(unstrided=1),
-        recipe=ClassifyRecipe(optimizer=OptimiserConfig(steps=2, batch_size=batch_size)),
+        recipe=ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=batch_size)),
     )
     with pytest.raises(UserError, match="no variance: give batch_size = 3 or more"):
         scratch(config, tmp_path / "run", progress=False)

@@ -19,7 +19,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
 )
@@ -41,7 +41,7 @@ from unmask.weights.start import initialize
 CONFIG = PretrainConfig(
     data=DataConfig(data="digits", image_size=(8, 8)),
     encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4}),
-    recipe=PretrainRecipe(optimizer=OptimiserConfig(steps=2, batch_size=64)),
+    recipe=PretrainRecipe(optimizer=OptimizerConfig(steps=2, batch_size=64)),
 )
 
 

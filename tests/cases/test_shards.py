@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from unmask.cli.main import main
-from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimiserConfig, PretrainConfig, PretrainRecipe
+from unmask.config import AugmentConfig, DataConfig, EncoderConfig, OptimizerConfig, PretrainConfig, PretrainRecipe
 from unmask.data.load import Dataset, load_data
 from unmask.errors import PreemptionError
 from unmask.randomness import permutation
@@ -51,7 +51,7 @@ def config_of(folder: Path, workers: int) -> PretrainConfig:
     return PretrainConfig(
         data=DataConfig(data=str(folder), cache_mib=0, workers=workers),
         encoder=EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4}),
-        recipe=PretrainRecipe(optimizer=OptimiserConfig(steps=7, batch_size=10)),
+        recipe=PretrainRecipe(optimizer=OptimizerConfig(steps=7, batch_size=10)),
         save_every=100.0,
         picture_every=100.0,
     )

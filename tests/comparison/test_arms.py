@@ -8,7 +8,7 @@ import pytest
 import tiny
 from unmask.comparison.plan import Materials, TrialKey, audited_trials, trial_config
 from unmask.comparison.run import compare
-from unmask.config import ARMS, JUDGED, Arm, ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ARMS, JUDGED, Arm, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.errors import UserError
 from unmask.inference.baseline import comparisons, rank_scratch
 from unmask.inference.table import Table
@@ -24,7 +24,7 @@ PROBE = Arm(
     baseline_of=("probe_mrp",),
     default=False,
 )
-RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
+RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from unmask.comparison.plan import (
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.run import compare
 from unmask.comparison.workers import Task, meanwhile, run_tasks
-from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimiserConfig
+from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimizerConfig
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import stopping_at_once
 from unmask.runs.comparison_records import Summary
@@ -40,7 +40,7 @@ from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import COMPARISON, foreign_files
 from unmask.runs.read import read_record
 
-RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
 
 
 @pytest.fixture

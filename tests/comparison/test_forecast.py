@@ -20,12 +20,12 @@ from unmask.comparison.forecast import Ahead, Forecast, Shorter, seconds_of, tim
 from unmask.comparison.memory import Peak, held_mib, peak_mib
 from unmask.comparison.step_times import StepTimes, measure_steps
 from unmask.comparison.tasks import Work
-from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimiserConfig, PretrainConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.stages.supervised import fit
 from unmask.wording import in_words
 
-RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
 CONFIG = CompareConfig(
     data=tiny.DATA,
     encoder=tiny.OVERLAPPING_PATCHNET,

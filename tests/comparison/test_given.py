@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 import tiny
 from unmask.comparison.run import compare
-from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, MaskConfig, OptimiserConfig
+from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, MaskConfig, OptimizerConfig
 from unmask.errors import UserError
 from unmask.runs.files import read_json
 
@@ -35,7 +35,7 @@ class Stripes(Dataset[tuple[torch.Tensor, int]]):
 @pytest.mark.slow
 def test_jobs_and_resume_give_the_same_trials(tmp_path: Path) -> None:
     given = {"train": Stripes(40, 0), "val": Stripes(20, 1), "test": Stripes(20, 2)}
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
     config = CompareConfig(
         data=DataConfig(),
         encoder=tiny.OVERLAPPING_PATCHNET,

@@ -14,7 +14,7 @@ from unmask.comparison import tasks as comparison_tasks
 from unmask.comparison.kept_networks import drop_outranked, lacking, network_files
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.run import compare
-from unmask.config import ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.deploy.embed import embed
 from unmask.deploy.export import export
 from unmask.deploy.predict import predict
@@ -33,7 +33,7 @@ from unmask.weights.network import load_model
 CONFIG = CompareConfig(
     data=tiny.DATA,
     encoder=tiny.RESNET,
-    finetune=ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3)),
+    finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3)),
     budgets=(3, 5),
     draws=2,
     arms=("scratch_same", "probe_random"),

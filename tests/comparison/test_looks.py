@@ -13,7 +13,7 @@ from unmask.comparison.plan import all_trials
 from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice
-from unmask.config import ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.inference.estimate import estimate_mean
@@ -24,7 +24,7 @@ from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TRIALS
 from unmask.runs.read import read_record
 
-RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=2, batch_size=8, lr=3e-3))
+RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8, lr=3e-3))
 CONFIG = CompareConfig(
     data=tiny.DATA,
     encoder=tiny.OVERLAPPING_PATCHNET,

@@ -17,7 +17,7 @@ from unmask.config import (
     ClassifyRecipe,
     CompareConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
 )
@@ -38,7 +38,7 @@ def config() -> CompareConfig:
         data=tiny.DATA,
         encoder=tiny.OVERLAPPING_PATCHNET,
         pretrain=RECIPE,
-        finetune=ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8, lr=3e-3)),
+        finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3)),
         arms=("scratch_masked", "scratch_compute", "mrp"),
         compute_cap=100.0,
         budgets=(3,),
@@ -61,7 +61,7 @@ def test_a_given_run_brings_its_cells_and_its_compute(
     config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cells of 8, five epochs of 120 images: not the cells of 4 and the epoch of 60 images of the comparison's own."""
-    own = replace(RECIPE, mask=MaskConfig(cell=8), optimizer=OptimiserConfig(epochs=5, batch_size=24))
+    own = replace(RECIPE, mask=MaskConfig(cell=8), optimizer=OptimizerConfig(epochs=5, batch_size=24))
     data = tiny.multiview(120)
     run = pretrain(PretrainConfig(data=data, encoder=config.encoder, recipe=own), tmp_path / "run", progress=False)
     facts = read_json(run / "environment.json")

@@ -11,14 +11,14 @@ from unmask.comparison.progress import Progress
 from unmask.comparison.run import compare
 from unmask.comparison.step_times import StepTimes
 from unmask.comparison.tasks import Work
-from unmask.config import ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import load_data
 
 CONFIG = CompareConfig(
     data=tiny.DATA,
     encoder=tiny.OVERLAPPING_PATCHNET,
     pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=10, batch_size=20),
-    finetune=ClassifyRecipe(optimizer=OptimiserConfig(steps=6, batch_size=8), head_steps=2),
+    finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8), head_steps=2),
     budgets=(3,),
     draws=2,
     tuning_draws=1,

@@ -13,14 +13,14 @@ from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Materials, TuningKey, all_trials, trial_config, tuning_config
 from unmask.comparison.run import compare
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct, tuned_arms
-from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.errors import UserError
 from unmask.runs.comparison_records import TuningResult
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TUNING, TUNING_PREDICTIONS
 from unmask.training.checkpoint import save_tensors
 
-RECIPE = ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
+RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
 
 
 @pytest.fixture

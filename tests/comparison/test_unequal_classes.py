@@ -8,7 +8,7 @@ import torch
 
 import tiny
 from unmask.comparison.run import compare
-from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.results import Comparison
 from unmask.runs.comparison_records import TrialResult
@@ -29,7 +29,7 @@ def data() -> Dataset:
 CONFIG = CompareConfig(
     data=tiny.DATA,
     encoder=tiny.OVERLAPPING_PATCHNET,
-    finetune=ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8, lr=3e-3), class_weights="balanced"),
+    finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3), class_weights="balanced"),
     budgets=("total:12", 3, "50%", "all"),
     draws=2,
     tuning_draws=1,

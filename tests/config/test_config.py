@@ -17,7 +17,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
     TargetConfig,
@@ -36,7 +36,7 @@ masks = st.builds(
     mask_pattern=st.sampled_from(["random", "block", "grid"]),
 )
 optimizers = st.builds(
-    OptimiserConfig,
+    OptimizerConfig,
     lr=st.floats(1e-6, 1),
     batch_size=st.integers(1, 4096),
     steps=st.none() | st.integers(1, 10**6),
@@ -130,8 +130,8 @@ def test_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
 def test_epochs_and_steps_exclude_each_other() -> None:
     """Neither is ignored: the message has both values. Schedules of given steps drop epochs."""
     with pytest.raises(UserError, match="epochs = 3 has no effect beside steps = 5"):
-        OptimiserConfig(epochs=3, steps=5)
-    assert OptimiserConfig(epochs=3).for_steps(5) == OptimiserConfig(steps=5)
+        OptimizerConfig(epochs=3, steps=5)
+    assert OptimizerConfig(epochs=3).for_steps(5) == OptimizerConfig(steps=5)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_epochs_and_steps_exclude_each_other() -> None:
     [
         (lambda: DataConfig(val_share=0.0), "val_share"),
         (lambda: DataConfig(data=""), "data"),
-        (lambda: OptimiserConfig(batch_size=10, accumulate=3), "accumulate"),
-        (lambda: OptimiserConfig(lr=0.0), "lr"),
+        (lambda: OptimizerConfig(batch_size=10, accumulate=3), "accumulate"),
+        (lambda: OptimizerConfig(lr=0.0), "lr"),
         (lambda: CompareConfig(budgets=()), "budgets"),
         (lambda: CompareConfig(budgets=(10, 10)), "budgets"),
         (lambda: ClassifyConfig(budget=0), "budget"),

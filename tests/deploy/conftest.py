@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from unmask.config import ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, OptimizerConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.stages.classify import scratch
 from unmask.stages.pretrain import pretrain
@@ -24,7 +24,7 @@ def data() -> Dataset:
 @pytest.fixture(scope="session")
 def training() -> ClassifyConfig:
     """Ten steps of the CNN from random weights."""
-    optimizer = OptimiserConfig(steps=10, batch_size=10, lr=1e-2)
+    optimizer = OptimizerConfig(steps=10, batch_size=10, lr=1e-2)
     return ClassifyConfig(data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimizer=optimizer))
 
 

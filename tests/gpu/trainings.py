@@ -11,7 +11,7 @@ from unmask.config import (
     ClassifyRecipe,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     TargetConfig,
 )
@@ -56,7 +56,7 @@ def pretraining(name: str, precision: Precision = "no") -> PretrainConfig:
 
 def training(precision: Precision = "no") -> ClassifyConfig:
     """Three steps of the head alone and six of everything."""
-    optimizer = OptimiserConfig(steps=STEPS, batch_size=16, lr=1e-3, precision=precision)
+    optimizer = OptimizerConfig(steps=STEPS, batch_size=16, lr=1e-3, precision=precision)
     return ClassifyConfig(
         data=DATA, encoder=CNN, recipe=ClassifyRecipe(optimizer=optimizer, head_steps=3, evaluations=2)
     )

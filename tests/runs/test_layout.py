@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from unmask.config import ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, OptimizerConfig, PretrainConfig
 from unmask.runs.layout import (
     CHECKPOINTS,
     FINETUNING,
@@ -19,7 +19,7 @@ from unmask.runs.layout import (
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 
-STEP = OptimiserConfig(steps=1, batch_size=8)
+STEP = OptimizerConfig(steps=1, batch_size=8)
 
 
 def require_declared(folder: Path, kind: RunKind) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tiny
-from unmask.config import AugmentConfig, ClassifyConfig, ClassifyRecipe, OptimiserConfig, PretrainConfig
+from unmask.config import AugmentConfig, ClassifyConfig, ClassifyRecipe, OptimizerConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 
 CNN = tiny.resnet(drop_path_rate=0.2)
@@ -36,7 +36,7 @@ def training() -> ClassifyConfig:
     return ClassifyConfig(
         data=tiny.DATA,
         encoder=CNN,
-        recipe=ClassifyRecipe(optimizer=OptimiserConfig(steps=12, batch_size=8, lr=3e-3), head_steps=4),
+        recipe=ClassifyRecipe(optimizer=OptimizerConfig(steps=12, batch_size=8, lr=3e-3), head_steps=4),
         budget=5,
     )
 

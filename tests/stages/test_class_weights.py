@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import tiny
 from unmask.comparison.candidates import candidates
-from unmask.config import ARMS, ClassifyConfig, ClassifyRecipe, CompareConfig, OptimiserConfig
+from unmask.config import ARMS, ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.stages.supervised import Supervised
 from unmask.stages.supervised_loss import class_weights, soft_cross_entropy
@@ -46,7 +46,7 @@ def test_the_loss_counts_an_image_by_its_class() -> None:
 
 
 def _config(**fields: object) -> ClassifyConfig:
-    recipe = ClassifyRecipe(optimizer=OptimiserConfig(steps=60, batch_size=12, lr=3e-3), evaluations=6, patience=6)
+    recipe = ClassifyRecipe(optimizer=OptimizerConfig(steps=60, batch_size=12, lr=3e-3), evaluations=6, patience=6)
     return ClassifyConfig(data=tiny.DATA, encoder=tiny.OVERLAPPING_PATCHNET, recipe=recipe, **fields)  # type: ignore[arg-type]
 
 

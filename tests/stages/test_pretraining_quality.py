@@ -8,7 +8,7 @@ import pytest
 
 import tiny
 from unmask.comparison.pretrained_runs import learning_notes
-from unmask.config import MaskConfig, OptimiserConfig, PretrainConfig
+from unmask.config import MaskConfig, OptimizerConfig, PretrainConfig
 from unmask.data.load import load_data
 from unmask.runs.metrics import Row, TrainingRow, ValidationRow, append_metrics
 from unmask.runs.read import read_environment
@@ -79,7 +79,7 @@ def test_notes_reach_the_run_and_its_comparison(tmp_path: Path) -> None:
 @pytest.mark.case("ten epochs of 484 images were 40 steps")
 def test_few_images_are_seen_more_often() -> None:
     """At least so many steps, unless epochs or steps are given."""
-    usual = OptimiserConfig(batch_size=10, min_epochs=3, min_steps=50)
+    usual = OptimizerConfig(batch_size=10, min_epochs=3, min_steps=50)
     assert plan_steps(usual, 40).total == 50
     assert plan_steps(usual, 400).total == 120
     assert plan_steps(replace(usual, epochs=2), 40).total == 8

@@ -18,7 +18,7 @@ from unmask.config import (
     ClassifyRecipe,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     TargetConfig,
 )
@@ -65,14 +65,14 @@ def pretraining(encoder: EncoderConfig, target: str = "normalized_pixels", accum
 
 def training() -> ClassifyConfig:
     """A head phase and five steps of everything, on 41 images in batches of 14."""
-    optimizer = OptimiserConfig(steps=5, batch_size=14, lr=1e-3)
+    optimizer = OptimizerConfig(steps=5, batch_size=14, lr=1e-3)
     recipe = ClassifyRecipe(optimizer=optimizer, head_steps=3, evaluations=2, label_smoothing=0.1)
     return ClassifyConfig(data=DATA, encoder=CNN, recipe=recipe)
 
 
 def averaged() -> ClassifyConfig:
     """A ViT's average and its best state by validation are kept; cells are hidden in training."""
-    optimizer = OptimiserConfig(steps=6, batch_size=14, lr=1e-3, ema=0.5)
+    optimizer = OptimizerConfig(steps=6, batch_size=14, lr=1e-3, ema=0.5)
     recipe = ClassifyRecipe(optimizer=optimizer, evaluations=3, patience=3, layer_decay=0.7)
     return ClassifyConfig(data=DATA, encoder=VIT, recipe=recipe, hide_cells=0.5)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from unmask.config import EncoderConfig, OptimiserConfig
+from unmask.config import EncoderConfig, OptimizerConfig
 from unmask.encoders.build import build_model
 from unmask.training.optimizer import is_decayed, layer_scales, parameter_groups, schedule
 from unmask.training.plan import effective_lr, plan_steps
@@ -31,7 +31,7 @@ def test_schedule_rises_to_one_and_falls_to_zero(total: int, warmup: float) -> N
 @given(st.integers(1, 5000), st.integers(1, 600))
 def test_every_image_is_seen_and_no_batch_is_single(images: int, batch_size: int) -> None:
     """ceil(N / B') batches of at most B; the last one holds one image only where the batch size or the set is tiny."""
-    config = OptimiserConfig(batch_size=batch_size, epochs=3)
+    config = OptimizerConfig(batch_size=batch_size, epochs=3)
     total, per_epoch, batch = plan_steps(config, images)
     assert batch <= batch_size
     assert (per_epoch - 1) * batch < images <= per_epoch * batch
@@ -42,7 +42,7 @@ def test_every_image_is_seen_and_no_batch_is_single(images: int, batch_size: int
 
 def test_fewer_images_than_the_batch_still_train() -> None:
     """3 images, batch 8: one step an epoch."""
-    assert plan_steps(OptimiserConfig(batch_size=8, epochs=5), 3) == (5, 1, 3)
+    assert plan_steps(OptimizerConfig(batch_size=8, epochs=5), 3) == (5, 1, 3)
 
 
 @pytest.mark.case("tokens were decayed, or in the wrong group of learning rates")
@@ -93,6 +93,6 @@ def test_layer_decay_falls_towards_the_stem() -> None:
 
 def test_effective_rate_is_told() -> None:
     """lr at a batch of 32 in the convention of 256 images."""
-    assert effective_lr(OptimiserConfig(lr=1.25e-4, batch_size=32)) == (
+    assert effective_lr(OptimizerConfig(lr=1.25e-4, batch_size=32)) == (
         "lr 0.000125 at batch 32 (base lr 0.001 per 256 images)"
     )

@@ -12,7 +12,7 @@ from accelerate.tracking import TensorBoardTracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tiny
-from unmask.config import ClassifyConfig, ClassifyRecipe, MaskConfig, OptimiserConfig, PretrainConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, MaskConfig, OptimizerConfig, PretrainConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.runs.layout import TRACKERS
@@ -31,7 +31,7 @@ PRETRAINING = PretrainConfig(
 TRAINING = ClassifyConfig(
     data=DATA,
     encoder=tiny.PATCHNET,
-    recipe=ClassifyRecipe(optimizer=OptimiserConfig(steps=4, batch_size=8), head_steps=2, evaluations=2),
+    recipe=ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8), head_steps=2, evaluations=2),
     tracker="tensorboard",
 )
 

@@ -9,7 +9,7 @@ from unmask.config.serialize import from_json, to_json
 from unmask.config.stages import (
     ClassifyConfig,
     ClassifyRecipe,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
     RecipeChoice,
@@ -28,7 +28,7 @@ __all__ = [
     "DataConfig",
     "EncoderConfig",
     "MaskConfig",
-    "OptimiserConfig",
+    "OptimizerConfig",
     "PretrainConfig",
     "PretrainRecipe",
     "RecipeChoice",

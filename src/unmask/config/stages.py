@@ -24,7 +24,7 @@ class RecipeChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserConfig:
+class OptimizerConfig:
     """AdamW with linear warm-up and cosine decay to zero."""
 
     # What changes the result
@@ -86,7 +86,7 @@ class OptimiserConfig:
             f"a divisor of batch_size = {self.batch_size}",
         )
 
-    def for_steps(self, steps: int) -> "OptimiserConfig":
+    def for_steps(self, steps: int) -> "OptimizerConfig":
         """The same for so many steps, whatever epochs were asked for."""
         return replace(self, steps=steps, epochs=None)
 
@@ -98,7 +98,7 @@ class PretrainRecipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
-    optimizer: OptimiserConfig = field(default_factory=OptimiserConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +152,8 @@ class ClassifyRecipe:
     """How an encoder with a head is trained on labeled images, whatever the data, the encoder and the start."""
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    optimizer: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(steps=300, batch_size=32, lr=3e-3, betas=(0.9, 0.999))
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(steps=300, batch_size=32, lr=3e-3, betas=(0.9, 0.999))
     )
     head_steps: int = 0
     """Steps in which only the head is trained, before all weights are."""

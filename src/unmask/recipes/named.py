@@ -12,7 +12,7 @@ from unmask.config import (
     DataConfig,
     EncoderConfig,
     MaskConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainRecipe,
     TargetConfig,
 )
@@ -29,7 +29,7 @@ def multiview() -> Recipe:
     still = AugmentConfig(crop_scale=(1.0, 1.0), flip_horizontal=0.0)
     finetune = ClassifyRecipe(
         augment=still,
-        optimizer=OptimiserConfig(steps=300, batch_size=64, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999)),
+        optimizer=OptimizerConfig(steps=300, batch_size=64, lr=1e-3, weight_decay=0.0, betas=(0.9, 0.999)),
         head_steps=150,
         head_lr=3e-3,
         encoder_lr_scale=0.1,
@@ -43,7 +43,7 @@ def multiview() -> Recipe:
             augment=still,
             mask=MaskConfig(cell=4, mask_ratio=0.5),
             target=TargetConfig(target="pixels", decoder="linear", decoder_width=128),
-            optimizer=OptimiserConfig(min_epochs=12, batch_size=32, lr=6e-3, weight_decay=0.0),
+            optimizer=OptimizerConfig(min_epochs=12, batch_size=32, lr=6e-3, weight_decay=0.0),
         ),
         finetune=finetune,
         scratch_candidates=(scratch, longer),
@@ -59,7 +59,7 @@ def small_cnn() -> Recipe:
     crop = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
     finetune = ClassifyRecipe(
         augment=crop,
-        optimizer=OptimiserConfig(steps=600, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
+        optimizer=OptimizerConfig(steps=600, batch_size=32, lr=3e-3, betas=(0.9, 0.999)),
         head_steps=100,
         head_lr=3e-3,
     )
@@ -76,7 +76,7 @@ def small_cnn() -> Recipe:
             augment=crop,
             mask=MaskConfig(cell=4, mask_ratio=0.6),
             target=TargetConfig(target="normalized_pixels", decoder_width=64, decoder_depth=1),
-            optimizer=OptimiserConfig(min_epochs=10, min_steps=1500, batch_size=128, lr=2e-3),
+            optimizer=OptimizerConfig(min_epochs=10, min_steps=1500, batch_size=128, lr=2e-3),
         ),
         finetune=finetune,
         scratch_candidates=(scratch, longer, slower),
@@ -127,7 +127,7 @@ def masked_resnet50() -> Recipe:
             augment=crop,
             mask=MaskConfig(mask_ratio=0.6),
             target=TargetConfig(decoder_width=256, decoder_depth=2),
-            optimizer=OptimiserConfig(min_epochs=300, min_steps=1500, batch_size=1024, lr=8e-4, precision="bf16"),
+            optimizer=OptimizerConfig(min_epochs=300, min_steps=1500, batch_size=1024, lr=8e-4, precision="bf16"),
         ),
         layer_decay=0.75,
     )
@@ -142,7 +142,7 @@ def mae_vit_small() -> Recipe:
             augment=crop,
             mask=MaskConfig(mask_ratio=0.75),
             target=TargetConfig(decoder="transformer", decoder_width=256, decoder_depth=4),
-            optimizer=OptimiserConfig(min_epochs=300, min_steps=1500, batch_size=1024, lr=6e-4, precision="bf16"),
+            optimizer=OptimizerConfig(min_epochs=300, min_steps=1500, batch_size=1024, lr=6e-4, precision="bf16"),
         ),
         layer_decay=0.75,
     )
@@ -151,7 +151,7 @@ def mae_vit_small() -> Recipe:
 def _large(encoder: EncoderConfig, pretrain: PretrainRecipe, layer_decay: float) -> Recipe:
     finetune = ClassifyRecipe(
         augment=replace(pretrain.augment, crop_scale=(0.2, 1.0)),
-        optimizer=OptimiserConfig(steps=5000, batch_size=128, lr=1e-3, betas=(0.9, 0.999), precision="bf16"),
+        optimizer=OptimizerConfig(steps=5000, batch_size=128, lr=1e-3, betas=(0.9, 0.999), precision="bf16"),
         head_steps=200,
         layer_decay=layer_decay,
         mixup=0.2,

@@ -13,7 +13,7 @@ from unmask.report.svg import blank, style
 from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
 
 R = TypeVar("R", TrainingRow, ValidationRow)
-_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
+_COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 _POINTS = 300
 
 
@@ -106,7 +106,7 @@ def colors_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def _cycle(n: int) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(n)]
+    return [_COLORS[i % len(_COLORS)] for i in range(n)]
 
 
 def _thin(curve: Curve) -> Curve:

@@ -9,7 +9,7 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
-from unmask.config import OptimiserConfig
+from unmask.config import OptimizerConfig
 
 _UNDECAYED_TOKENS = (
     "cls_token",
@@ -86,7 +86,7 @@ def parameter_groups(
     return list(groups.values())
 
 
-def build_optimizer(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+def build_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
     """AdamW; `set_lr` gives every group lr · lr_scale · schedule. The parameters are where they will be trained."""
     bare = [{key: value for key, value in group.items() if key != "names"} for group in groups]
     on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from unmask.config import OptimiserConfig
+from unmask.config import OptimizerConfig
 from unmask.errors import UserError
 
 
@@ -19,7 +19,7 @@ class Plan(NamedTuple):
         return step // self.per_epoch
 
 
-def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> Plan:
+def plan_steps(config: OptimizerConfig, images: int, processes: int = 1) -> Plan:
     """The plan for so many images.
 
     The batch is shrunk so that an epoch's batches are near equal, and so that none holds a single image, on which
@@ -44,7 +44,7 @@ def plan_steps(config: OptimiserConfig, images: int, processes: int = 1) -> Plan
     return Plan(_total(config, per_epoch), per_epoch, batch)
 
 
-def _total(config: OptimiserConfig, per_epoch: int) -> int:
+def _total(config: OptimizerConfig, per_epoch: int) -> int:
     """Steps: those given, those of the epochs given, or what the configuration has for neither."""
     if config.steps is not None:
         return config.steps
@@ -53,7 +53,7 @@ def _total(config: OptimiserConfig, per_epoch: int) -> int:
     return max(1, config.min_steps, round(config.min_epochs * per_epoch))
 
 
-def effective_lr(config: OptimiserConfig, *, batch: int | None = None, processes: int = 1) -> str:
+def effective_lr(config: OptimizerConfig, *, batch: int | None = None, processes: int = 1) -> str:
     """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
     size = batch or config.batch_size
     factors = [f"{size / (processes * config.accumulate):g} a micro-batch"]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from unmask.config import OptimiserConfig
+from unmask.config import OptimizerConfig
 from unmask.data.imageset import Batch, ImageSet
 from unmask.distributed import any_process, fail_together
 from unmask.errors import PreemptionError, UserError
@@ -47,7 +47,7 @@ class TrainingRun(Generic[N]):
         network: N,
         forward: Callable[[], Tensor],
         *,
-        optimizer: OptimiserConfig,
+        optimizer: OptimizerConfig,
         images: int,
         followers: Mapping[str, nn.Module] | None = None,
     ) -> None:

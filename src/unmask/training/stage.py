@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from accelerate import Accelerator
 
-from unmask.config import AugmentConfig, ClassifyConfig, OptimiserConfig, PretrainConfig
+from unmask.config import AugmentConfig, ClassifyConfig, OptimizerConfig, PretrainConfig
 from unmask.data.imageset import Batch
 from unmask.distributed import fail_together, is_main
 from unmask.runs.metrics import TrainingRow
@@ -61,7 +61,7 @@ class Phase:
     """A schedule for some or all parameters of a network."""
 
     name: str
-    optimizer: OptimiserConfig
+    optimizer: OptimizerConfig
     augment: AugmentConfig
     seed: int
     """Of the order of the images, their augmentation and the noise of stochastic layers."""

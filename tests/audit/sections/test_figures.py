@@ -8,7 +8,7 @@ import torch
 from matplotlib.colors import to_rgb
 
 from unmask.audit.measures.occlusion import Grid
-from unmask.audit.sections.image_figures import COLOURS, Row, display, map_tiles, overlay, view_bars, view_tiles
+from unmask.audit.sections.image_figures import COLORS, Row, display, map_tiles, overlay, view_bars, view_tiles
 from unmask.audit.sections.maps import cover
 from unmask.report.audit_story import headline
 from unmask.runs.records import AuditDifference, Interval
@@ -48,7 +48,7 @@ def test_sets_are_drawn_where_they_are() -> None:
     tile = figure.axes[3]
     drawn = tile.images[0].get_array()
     assert drawn.shape == (10, 14, 3)
-    np.testing.assert_allclose(drawn[0, 4], 0.25 + 0.5 * np.array(to_rgb(COLOURS[0])))
+    np.testing.assert_allclose(drawn[0, 4], 0.25 + 0.5 * np.array(to_rgb(COLORS[0])))
     assert np.ptp(drawn[0, 0]) < 1e-6
     assert sorted(int(text.get_text()) for text in tile.texts) == list(range(1, grid.cells))
     assert [axes.get_title() for axes in figure.axes[3:]] == [f"{grid.cells - 1} views", "left out", "0 views"]
@@ -60,7 +60,7 @@ def test_bars_are_shares_and_tell_controls() -> None:
     figure = view_bars({"net": [1, 1, 2, 4], "random weights": [1], "none": []}, {"random weights"})
     containers = figure.axes[0].containers
     assert [bar.get_height() for bar in containers[0]] == [50, 25, 0, 25]
-    assert containers[0][0].get_facecolor()[:3] == to_rgb(COLOURS[0])
+    assert containers[0][0].get_facecolor()[:3] == to_rgb(COLORS[0])
     assert np.ptp(containers[1][0].get_facecolor()[:3]) == 0
     assert containers[2][0].get_height() == 0
     assert figure.axes[0].get_legend().get_texts()[0].get_text() == "net (n = 4)"

@@ -18,7 +18,7 @@ from unmask.config import (
     ClassifyRecipe,
     DataConfig,
     EncoderConfig,
-    OptimiserConfig,
+    OptimizerConfig,
     PretrainConfig,
     PretrainRecipe,
 )
@@ -169,7 +169,7 @@ def test_bad_images_can_be_left_out(at: int) -> None:
 def test_a_run_of_handed_over_data_resumes_and_says_where_its_data_came_from(tmp_path: Path) -> None:
     given = {"train": Squares(40), "test": Squares(10, 1)}
     encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
-    optimizer = OptimiserConfig(steps=2, batch_size=16)
+    optimizer = OptimizerConfig(steps=2, batch_size=16)
     config = PretrainConfig(encoder=encoder, recipe=PretrainRecipe(optimizer=optimizer))
     run = pretrain(config, tmp_path / "run", progress=False, dataset=given)
     assert read_json(run / "config.json")["data"]["data"] == "given:Squares"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unmask.audit.measures.agreement import EnsembleGap, ensemble_gap, linear_cka
 from unmask.audit.measures.stage_features import pooled_stages
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.sections.part_figures import COLOURS
+from unmask.audit.sections.part_figures import COLORS
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
 from unmask.report.blocks import Plate, Section, Table
@@ -139,7 +139,7 @@ def similarity(names: Sequence[str], table: Floats) -> Figure:
         side = 60 + 54 * len(names)
         figure = blank(side + 90, side + 40)
         axes = figure.add_subplot()
-        axes.imshow(table, vmin=0, vmax=1, cmap=COLOURS, interpolation="nearest")
+        axes.imshow(table, vmin=0, vmax=1, cmap=COLORS, interpolation="nearest")
         ticks = [shorten(name, 30) for name in names]
         axes.set_xticks(range(len(names)), ticks, rotation=40, ha="right")
         axes.set_yticks(range(len(names)), ticks)

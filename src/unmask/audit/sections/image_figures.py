@@ -21,7 +21,7 @@ from unmask.report.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, V
 from unmask.report.svg import blank, style
 from unmask.wording import plural
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 _HATCHES = ("", "//", "..", "\\\\", "xx", "--")
 _TILE = 118
 """Side of a picture's tile in pixels."""
@@ -108,7 +108,7 @@ def _draw_sets(axes: Axes, picture: Floats, cells: NDArray[np.int64] | None, gri
         axes.set_title("left out", fontsize=10)
         return
     wide = np.kron(cells, np.ones((grid.side, grid.side), int))[:height, :width]
-    colors = np.array([to_rgb(COLOURS[(i - 1) % len(COLOURS)]) for i in range(1, int(cells.max(initial=0)) + 1)])
+    colors = np.array([to_rgb(COLORS[(i - 1) % len(COLORS)]) for i in range(1, int(cells.max(initial=0)) + 1)])
     colors = colors.reshape(-1, 3)  # also without any set
     tinted = 0.7 + 0.3 * picture.mean(axis=2, keepdims=True).repeat(3, axis=2)
     inside = wide > 0
@@ -137,7 +137,7 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
             x = np.arange(1, highest + 1) + (i - (len(counts) - 1) / 2) * width
             heights = [100 * shares[value] / max(len(values), 1) for value in range(1, highest + 1)]
             at = plain.index(name) if name in plain else 0
-            color = GRAY if name in controls else COLOURS[at % len(COLOURS)]
+            color = GRAY if name in controls else COLORS[at % len(COLORS)]
             hatch = "" if name in controls else _HATCHES[at % len(_HATCHES)]
             label = f"{shorten(name, 24)} (n = {len(values)})"
             axes.bar(x, heights, 0.92 * width, color=color, hatch=hatch, edgecolor="#ffffff", linewidth=0, label=label)

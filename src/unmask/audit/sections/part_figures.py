@@ -18,7 +18,7 @@ from unmask.report.svg import blank, style
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-COLOURS = "cividis"
+COLORS = "cividis"
 _MOST_UNITS = 64
 _MOST_LABELS = 24
 _ROW = 14
@@ -46,7 +46,7 @@ def unit_heatmap(auroc: Floats, captured: Bools, names: Sequence[str], classes: 
     with style():
         figure = blank(max(300, 110 + 5.5 * len(shown)), 84 + _height(len(names)))
         axes = figure.add_subplot()
-        image = axes.imshow(auroc[shown].T, vmin=0.5, vmax=1, cmap=COLOURS, aspect="auto", interpolation="nearest")
+        image = axes.imshow(auroc[shown].T, vmin=0.5, vmax=1, cmap=COLORS, aspect="auto", interpolation="nearest")
         _parts_axis(axes, names, classes, captured)
         axes.set_xlabel("units")
         axes.set_xticks([])
@@ -67,7 +67,7 @@ def part_grid(
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, values, low, title in ((left, scores, 0.5, "AUROC"), (right, alone, 0.0, "accuracy")):
             table = np.stack(list(values.values()), 1)
-            image = axes.imshow(table, vmin=low, vmax=1, cmap=COLOURS, aspect="auto", interpolation="nearest")
+            image = axes.imshow(table, vmin=low, vmax=1, cmap=COLORS, aspect="auto", interpolation="nearest")
             axes.set_xticks(range(len(values)), [shorten(name, 30) for name in values], rotation=40, ha="right")
             _bar(figure, axes, image, title, [low, (low + 1) / 2, 1])
         _parts_axis(left, names, classes)
