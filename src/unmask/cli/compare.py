@@ -1,6 +1,5 @@
 """`unmask compare`, `unmask demo` and `unmask report`."""
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 import unmask
-from unmask.cli.flags import RUNS, with_flags
+from unmask.cli.flags import RUNS, print_json, with_flags
 from unmask.cli.train import RunFlags, carry_out, default_config
 from unmask.config import CompareConfig, to_json
 from unmask.config.names import names_of
@@ -50,7 +49,7 @@ class Compare:
     def run(self) -> int:
         """Say what will be done, compare, and print the verdicts."""
         if self.plan:
-            print(json.dumps(to_json(unmask.forecast(self.config, self.flags.out)), indent=1, ensure_ascii=False))
+            print_json(to_json(unmask.forecast(self.config, self.flags.out)))
             return 0
         stage = unmask.compare if self.yes and self.flags.quiet else partial(unmask.compare, approve=self._approve)
         _print_verdicts(carry_out(stage, self.config, self.flags), as_json=self.json)

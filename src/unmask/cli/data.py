@@ -1,9 +1,8 @@
 """`unmask data check`."""
 
-import json
 from dataclasses import asdict, dataclass, field
 
-from unmask.cli.flags import with_flags
+from unmask.cli.flags import print_json, with_flags
 from unmask.config import DataConfig
 from unmask.config.names import names_of
 
@@ -29,7 +28,7 @@ class CheckData:
 
         report = check_data(self.config, progress=not self.quiet)
         if self.json:
-            print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
+            print_json(asdict(report))
         else:
             print(with_flags(as_text(report), set(names_of(CheckData))))
         return 1 if report.errors else 0

@@ -10,6 +10,7 @@ import inspect
 import itertools
 import json
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Collection, Sequence
@@ -153,3 +154,9 @@ _OBJECT = PrimitiveConstructorSpec[Any](
     is_instance=lambda value: value is None or isinstance(value, dict),
     str_from_instance=lambda value: ["none" if value is None else json.dumps(value)],
 )
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON that the terminal's encoding holds: beyond UTF-8 other characters are escaped."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    print(json.dumps(value, indent=1, ensure_ascii=encoding != "utf8"))
