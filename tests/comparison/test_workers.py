@@ -37,7 +37,7 @@ GUARD work()
 """
 
 SLEEPERS = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from unmask.comparison.workers import run_tasks
 
@@ -46,6 +46,7 @@ def sleep(name, data):
     time.sleep(3600)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, which may have started the tests, ignores it
     list(run_tasks([(sleep, (f"{sys.argv[1]}/{i}",)) for i in range(2)], None, 2))
 """
 
