@@ -96,8 +96,8 @@ _TABLE = (
     ),
     Arm(
         name="scratch_compute",
-        title="Scratch, equal compute",
-        meaning="random weights, the total compute of pretraining",
+        title="Scratch, long schedule",
+        meaning="random weights, for the compute of pretraining and fine-tuning, up to the cap",
         advice="train from scratch, for longer",
         controls_for="longer training",
         schedule="compute",

@@ -129,7 +129,7 @@ def _efficiency(summary: Summary) -> Section:
         plates.append(Plate(figure, alt, caption))
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
     level = f"{summary.settings.confidence:.0%}"
-    intro = f"Mean over label draws with {level} intervals, which end at 0 and 100 % and hold for these test images. "
+    intro = f"Mean over label draws with {level} intervals over label draws and test images, which end at 0 and 100 %. "
     intro += "The spread of a line says how much the draw matters."
     intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
     what = _capital(_NAMES[summary.settings.metric])

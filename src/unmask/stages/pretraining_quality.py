@@ -28,7 +28,7 @@ def quality_notes(rows: Iterable[Row]) -> list[str]:
     if loss > BARELY * baseline:
         return [
             f"the pretraining barely beat its baseline: its loss is {loss / baseline:.0%} of that of the constant "
-            f"prediction after {taken}, so that its encoder knows little of these images; give it more steps"
+            f"prediction after {taken}: most of these pixels cannot be predicted, or it needs more steps"
         ]
     late = late_share(steps)
     if late is not None and late > STEEP:
