@@ -16,7 +16,7 @@ from unmask.config import ClassifyConfig, CompareConfig
 from unmask.data.load import Dataset
 from unmask.deploy.embed import embed
 from unmask.deploy.images import load_as_trained
-from unmask.deploy.predict import logits, predict
+from unmask.deploy.predict import Predicted, logits, predict
 from unmask.deploy.trained import Trained, read_trained
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
@@ -112,12 +112,12 @@ def test_image_files_by_name(cnn_run: Path, pictures: Path, tmp_path: Path, caps
     with pytest.raises(SystemExit) as end:
         main(["predict", str(cnn_run), "--data", *names, "--out", str(tmp_path / "two.csv"), "--quiet"])
     assert end.value.code == 0
-    assert "two.csv: 2 images\n" in capsys.readouterr().out
+    assert "two.csv: 2 images; no label is known\n" in capsys.readouterr().out
     rows = _rows(tmp_path / "two.csv")
     assert [row["path"] for row in rows] == names
     assert [float(row["p_0"]) for row in rows] == pytest.approx([float(expected[i]) for i in (4, 1)], abs=1e-6)
     written = predict(cnn_run, tmp_path / "one.csv", data=names[1], progress=False)
-    assert str(written) == f"{tmp_path / 'one.csv'}: 1 image"
+    assert str(written) == f"{tmp_path / 'one.csv'}: 1 image; no label is known"
     assert "label" not in _rows(tmp_path / "one.csv")[0]
     embed(cnn_run, tmp_path / "one.npz", data=names[:1], progress=False)
     with np.load(tmp_path / "one.npz") as found:
@@ -263,3 +263,12 @@ def test_an_arm_is_of_a_comparison(cnn_run: Path, tmp_path: Path) -> None:
         read_trained(tmp_path)
     with pytest.raises(UserError, match=r"arm = 'mrp': .* has one network only"):
         read_trained(cnn_run, "mrp")
+
+
+def test_what_is_said_of_labels() -> None:
+    """Right ones among the known, labels that are no class of the run, or none at all."""
+    found = Predicted(out=Path("p.csv"), images=4, right=0, labeled=0, left_out=0)
+    assert str(found) == "p.csv: 4 images; no label is known"
+    assert str(replace(found, right=1, labeled=2)) == "p.csv: 4 images; right on 1 of 2 labeled (50.0%)"
+    foreign = str(replace(found, unknown={"x": 4}))
+    assert foreign.startswith("p.csv: 4 images; 4 have a label that is no class of this run")

@@ -44,7 +44,8 @@ class Predicted:
     def __str__(self) -> str:
         beside = f", {self.beside_accuracy}" if self.beside_accuracy else ""
         known = f"; right on {self.right} of {self.labeled} labeled"
-        score = f"{known} ({self.accuracy:.1%}{beside})" if self.labeled else ""
+        none = "" if self.unknown else "; no label is known"
+        score = f"{known} ({self.accuracy:.1%}{beside})" if self.labeled else none
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}{told(self.network)}"
 
