@@ -46,7 +46,8 @@ def sleep(name, data):
     time.sleep(3600)
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, which may have started the tests, ignores it
+    for number in (signal.SIGHUP, signal.SIGQUIT):  # ignored where nohup or a shell's & has started the tests
+        signal.signal(number, signal.SIG_DFL)
     list(run_tasks([(sleep, (f"{sys.argv[1]}/{i}",)) for i in range(2)], None, 2))
 """
 
