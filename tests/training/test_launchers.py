@@ -22,6 +22,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]  # They may take as long
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 SMALL = ("--encoder", "patchnet", "--encoder-options", '{"width": 8, "patch": 4}', "--batch-size", "4", "--quiet")
 
+INTERRUPTIBLE = """
+import signal
+from unmask.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The command, obeying Ctrl-C also where a shell has started the tests with &, which makes their children ignore it."""
+
 
 def _commands() -> list[list[str]]:
     """The launcher's lines for one machine, with two processes."""
@@ -141,7 +149,7 @@ def test_who_waits_for_the_others_says_so_and_can_be_ended(
     """A process whose peer never comes: a line after seconds, and both signals end it at once, the folder untouched."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    command = [sys.executable, "-m", "unmask", "pretrain", "--data", "my/images", "--out", "waits", *SMALL]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "pretrain", "--data", "my/images", "--out", "waits", *SMALL]
     facts = {"WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     alone = Program(command, place, **facts)
     alone.until(lambda: True if "waiting for the other processes" in alone.err else None)
