@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
-import torch
-
 from unmask.comparison.plan import TrialKey, all_trials
+from unmask.comparison.table import mean_probabilities
 from unmask.comparison.tasks import Work
 from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
 from unmask.errors import UserError
 from unmask.runs.comparison_records import Summary
 from unmask.runs.kept import choose_network
-from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, LOGITS, TRIALS
+from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, TRIALS
 from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
-from unmask.training.checkpoint import load_tensors
 from unmask.training.engine import build_engine
 from unmask.weights.network import load_model
 
@@ -27,7 +25,9 @@ def show_work(work: Work, summary: Summary) -> None:
     for key in all_trials(work.config):
         if key.budget == summary.settings.primary_budget:
             groups.setdefault(key.arm, []).append(key)
-    predictions = ((arm, _mean_prediction(work.out, keys, split)) for arm, keys in groups.items())
+    predictions = (
+        (arm, Predictions(mean_probabilities(keys, work.out, split), len(keys))) for arm, keys in groups.items()
+    )
     embedded, seed = _embedded(work, split), work.config.seed
     write_gallery(work.out, work.data, split, predictions=predictions, embedded=embedded, seed=seed)
 
@@ -35,14 +35,6 @@ def show_work(work: Work, summary: Summary) -> None:
 def _is_due(out: Path) -> bool:
     gallery = out / GALLERY_FILE
     return not gallery.exists() or any(file.stat().st_mtime > gallery.stat().st_mtime for file in TRIALS.found(out))
-
-
-def _mean_prediction(out: Path, keys: list[TrialKey], split: str) -> Predictions:
-    """The mean of the probabilities of an arm's trainings."""
-    total = torch.zeros(())
-    for key in keys:
-        total = total + load_tensors(LOGITS.path(out, key.name))[0][split].float().softmax(dim=1)
-    return Predictions(total / len(keys), len(keys))
 
 
 def _embedded(work: Work, split: str) -> Embedded | None:

@@ -104,8 +104,13 @@ def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensem
     return found
 
 
-def _ensemble_accuracy(members: list[TrialKey], out: Path, split: str, labels: Tensor) -> float:
+def mean_probabilities(members: list[TrialKey], out: Path, split: str) -> Tensor:
+    """The mean over trials of their probabilities for the images of a test set, [N, K]; NaN where unreadable."""
     scores = [load_tensors(LOGITS.path(out, key.name))[0][split] for key in members]
-    mean = torch.stack([one.float().softmax(1) for one in scores]).mean(0)
+    return torch.stack([one.float().softmax(1) for one in scores]).mean(0)
+
+
+def _ensemble_accuracy(members: list[TrialKey], out: Path, split: str, labels: Tensor) -> float:
+    mean = mean_probabilities(members, out, split)
     readable = ~mean.isnan().any(1)  # as by every member
     return float((mean.argmax(1) == labels)[readable].float().mean())
