@@ -13,7 +13,7 @@ import tiny
 from scripts import script_environment
 from unmask import scratch
 from unmask.comparison.plan import TrialKey
-from unmask.comparison.table import _ensemble_accuracy
+from unmask.comparison.table import _ensemble_accuracy, mean_probabilities
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerConfig
 from unmask.data.imageset import ImageSet
 from unmask.data.load import load_data
@@ -167,4 +167,7 @@ def test_an_ensemble_is_scored_on_what_all_its_members_could_read(tmp_path: Path
         scores = right.clone()
         scores[gone] = torch.nan
         save_tensors(LOGITS.path(tmp_path, key.name), {"test": scores.half()}, {})
+    mean = mean_probabilities(members, tmp_path, "test")
+    assert mean.isnan().any(1).tolist() == [True, True, False, False]
+    torch.testing.assert_close(mean[2:], right[2:].softmax(1))
     assert _ensemble_accuracy(members, tmp_path, "test", torch.tensor([0, 0, 1, 0])) == 0.5
