@@ -17,6 +17,7 @@ from unmask.comparison.run import compare as run_comparison
 from unmask.comparison.run import forecast_comparison
 from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.config.audit import AuditRun
+from unmask.config.effects import require_effect
 from unmask.config.names import change
 from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
@@ -230,7 +231,8 @@ def _configuration(
     """The configuration that arguments ask for.
 
     Raises:
-        UserError: a setting is unknown, or its value is not allowed; a recipe beside a complete configuration.
+        UserError: a setting is unknown or without effect, or its value is not allowed; a recipe beside a complete
+            configuration.
     """
     pretrained = settings.get("pretrained") or (None,)
     start = settings.get("init") or next(iter(pretrained))
@@ -243,4 +245,6 @@ def _configuration(
         config = configured(kind, data, Wish(name=recipe, start=start, encoder=encoder))
     else:
         raise UserError(f"data: expected a path, a name, or a {kind.__name__}, found a {type(data).__name__}")
-    return change(config, settings)
+    changed = change(config, settings)
+    require_effect(changed, config)
+    return changed

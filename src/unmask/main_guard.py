@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Iterable
 from multiprocessing.process import BaseProcess
 
@@ -14,7 +15,9 @@ _EXIT_CODE = 77
 """Of a worker process that came to a run while it imported the script that started it."""
 
 _SERVER_GONE = 255
-"""What `multiprocessing` reports where its fork server, which imports the script first, has left."""
+"""What `multiprocessing` reports of a worker whose fork server has gone before it."""
+_PATIENCE = 5.0
+"""Seconds in which what is dying is dead."""
 
 
 def require_main_guard() -> None:
@@ -28,8 +31,31 @@ def require_main_guard() -> None:
 
 
 def left_for_want_of_guard(workers: Iterable[BaseProcess]) -> bool:
-    """Whether one of these dead or dying workers left by `require_main_guard`."""
+    """Whether one of these dead or dying workers, or the fork server before it, left by `require_main_guard`.
+
+    A fork server imports the script before it starts anything. One that was killed is told apart by its exit code.
+    """
     found = list(workers)
     for worker in found:
-        worker.join(timeout=5)
-    return any(worker.exitcode in (_EXIT_CODE, _SERVER_GONE) for worker in found)
+        worker.join(timeout=_PATIENCE)
+    codes = {worker.exitcode for worker in found}
+    return _EXIT_CODE in codes or (_SERVER_GONE in codes and _code_of_fork_server() == _EXIT_CODE)
+
+
+def _code_of_fork_server() -> int | None:
+    """Exit code of the newest fork server, which can still be waited for; None where it lives, or was killed."""
+    from multiprocessing import forkserver  # not on Windows
+
+    server = getattr(forkserver, "_forkserver")  # noqa: B009, which only its module is meant to know
+    if server._forkserver_pid is None:
+        return None
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        try:
+            ended = os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if ended is not None:
+            return ended.si_status if ended.si_code == os.CLD_EXITED else None
+        time.sleep(0.01)
+    return None

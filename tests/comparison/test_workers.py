@@ -92,6 +92,29 @@ def test_a_script_whose_readers_find_no_main_guard(method: str, tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
+KILLED_SERVER = """
+import multiprocessing, os, signal, time
+from multiprocessing import forkserver
+from unmask.main_guard import left_for_want_of_guard
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
+    worker.start()
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    print(left_for_want_of_guard([worker]), worker.exitcode)
+    os.kill(worker.pid, signal.SIGKILL)
+"""
+
+
+@pytest.mark.case("a fork server that was killed was taken for a missing main guard")
+def test_a_killed_fork_server_is_no_missing_guard(tmp_path: Path) -> None:
+    """Its worker's exit code is the same; the server's own is not."""
+    (tmp_path / "script.py").write_text(KILLED_SERVER, encoding="utf-8")
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, capture_output=True, text=True, env=script_environment(), cwd=tmp_path, check=True)
+    assert done.stdout.split() == ["False", "255"]
+
+
 def test_a_data_set_that_cannot_be_sent() -> None:
     """It is named, and what to do; no traceback of pickle."""
     with pytest.raises(UserError, match=r"dataset: it cannot be sent to worker processes .*lambda.*jobs=1"):

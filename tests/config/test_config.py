@@ -176,9 +176,6 @@ def test_frozen() -> None:
     ("make", "said"),
     [
         (lambda: CompareConfig(pretrained=(Path("a"),), pretrainings=3), "pretrainings = 3 has no effect"),
-        (lambda: CompareConfig(arms=("mrp", "scratch_same"), compute_cap=9.0), "compute_cap = 9 has no effect"),
-        (lambda: TargetConfig(teacher_stages=3), "teacher_stages has no effect: the target is normalized_pixels"),
-        (lambda: TargetConfig(target="pixels", teacher_momentum=(0.9, 0.99)), "teacher_momentum has no effect"),
     ],
 )
 def test_what_has_no_effect_says_so(make: Any, said: str) -> None:

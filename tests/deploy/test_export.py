@@ -204,6 +204,27 @@ def test_a_window_travels_in_the_graph(
     assert np.allclose(outputs[0], expected.numpy(), atol=1e-4)
 
 
+@pytest.mark.case("a missing pixel (NaN) made every output of an exported graph NaN")
+@pytest.mark.parametrize("to", ["onnx", "torch-export"])
+def test_missing_pixels_are_filled_in_the_graph(to: Any, patchnet_run: Path, tmp_path: Path) -> None:
+    """As predict fills them, within 1e-4; the card says what becomes of them."""
+    folder = export(patchnet_run, to, tmp_path / "out").folder
+    assert "missing (NaN in the file" in (folder / "README.md").read_text(encoding="utf-8")
+    images = _images(3).astype(np.float32)
+    images[0, 0, :5, 2:9] = images[2, 0, 7] = np.nan
+    np.save(tmp_path / "images.npy", images / 255)
+    trained = read_trained(patchnet_run)
+    chosen = load_as_trained(trained, str(tmp_path / "images.npy")).readable
+    with torch.no_grad():
+        expected = trained.model(next(iter(chosen.batches(torch.arange(3), 3))).images)
+    if to == "onnx":
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(None, {"images": images})[0])
+    else:
+        found = torch.export.load(folder / "model.pt2").module()(torch.from_numpy(images)).detach()
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(("name", "text"), [("unstrided_run", "unstrided"), ("patchnet_run", "patchnet")])
 def test_what_timm_cannot_build_is_said(name: str, text: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """One line that offers the other formats; nothing is written."""

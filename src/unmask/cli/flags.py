@@ -17,6 +17,7 @@ from collections.abc import Collection, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from itertools import dropwhile, takewhile
+from types import SimpleNamespace
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -129,6 +130,14 @@ def _default(field: "dataclasses.Field[Any]", instance: Any) -> Any:
     if field.default is not dataclasses.MISSING:
         return field.default
     return tyro.MISSING if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def defaults_of(kind: type[Any]) -> SimpleNamespace:
+    """The fields of a dataclass that have defaults, with these."""
+    missing = dataclasses.MISSING
+    found = {f.name: f.default for f in dataclasses.fields(kind) if f.default is not missing}
+    made = {f.name: f.default_factory() for f in dataclasses.fields(kind) if f.default_factory is not missing}
+    return SimpleNamespace(**found, **made)
 
 
 RUNS = tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")

@@ -14,9 +14,10 @@ from unmask.cli.compare import Compare, Demo, Report
 from unmask.cli.data import CheckData
 from unmask.cli.deploy import Embed, Export, Predict
 from unmask.cli.encoders import Encoders
-from unmask.cli.flags import parse_flags, with_flags
+from unmask.cli.flags import defaults_of, parse_flags, with_flags
 from unmask.cli.theory import Sweep, TheoryReport, Verify
 from unmask.cli.train import Finetune, Pretrain, Scratch
+from unmask.config.effects import TABLE, Idle, Table, require_effect
 from unmask.config.names import names_of
 from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError, is_out_of_memory, memory_line
 from unmask.preemption import stopping_at_once
@@ -48,6 +49,21 @@ COMMANDS: dict[str, type[Command]] = {
     "theory sweep": Sweep,
     "theory report": TheoryReport,
 }
+
+
+FLAGS_WITHOUT_EFFECT: Table = {
+    **TABLE,
+    Compare: (Idle(("yes", "json", "flags.resume", "flags.overwrite"), "`plan` does none of it", lambda c: c.plan),),
+    CheckData: (
+        Idle(("config.workers", "config.cache_mib"), "a check decodes every image once, in threads, and keeps none"),
+    ),
+    Audit: (Idle(("data.image_size", "data.channels"), "images get the size and channels that the networks want"),),
+    Export: (
+        Idle(("public",), "nothing is uploaded (`push_to_hub`)", lambda c: c.push_to_hub is None),
+        Idle(("inputs",), "{to} holds the network alone", lambda c: c.to in ("timm", "safetensors")),
+    ),
+}
+"""Those of configurations, and of the commands themselves."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,8 +121,11 @@ def parse(words: Sequence[str]) -> Command:
     if name == "data check" and rest and not rest[0].startswith("-"):
         rest = ["--data", *rest]
     kind = COMMANDS[name]
-    default = getattr(kind, "default", None)
-    return parse_flags(kind, program, rest, None if default is None else default(program, rest))
+    make = getattr(kind, "default", None)
+    usual = None if make is None else make(program, rest)
+    command = parse_flags(kind, program, rest, usual)
+    require_effect(command, usual or defaults_of(kind), FLAGS_WITHOUT_EFFECT)
+    return command
 
 
 def _explain(words: Sequence[str]) -> NoReturn:

@@ -27,7 +27,6 @@ class Schedule(NamedTuple):
 
 
 DEFAULT_BUDGETS = (10, 50, 100)
-_COMPUTE_CAP = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class CompareConfig:
     hf:USER/NAME. auto: timm's of this encoder, where they lie on this disk already. none: no weights."""
     normalization: Literal["weights", "data"] = "weights"
     """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
-    compute_cap: float = _COMPUTE_CAP
+    compute_cap: float = 4.0
     """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
     metric: Metric = "accuracy"
     """What recipes, probes, the baseline and the answer are chosen by on validation images, and what verdicts are about
@@ -137,10 +136,6 @@ class CompareConfig:
                 "leave it out"
             )
         require_at_least("compute_cap", self.compute_cap, 1)
-        if self.compute_cap != _COMPUTE_CAP and self.arms and all(ARMS[a].schedule != "compute" for a in self.arms):
-            raise UserError(
-                f"compute_cap = {self.compute_cap:g} has no effect: scratch_compute is not run; leave it out"
-            )
         require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
         require_between("confidence", self.confidence, 0.5, 1, open_high=True)
         require_choice("metric", self.metric, tuple(METRIC_NAMES))

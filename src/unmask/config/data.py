@@ -13,6 +13,8 @@ from unmask.config.validation import (
 )
 
 Layout = Literal["gray", "channels-first", "channels-last"]
+BUILT_IN = ("multiview", "digits", "fashion-mnist")
+"""Data sets that come with the package."""
 
 
 @dataclass(frozen=True, kw_only=True)

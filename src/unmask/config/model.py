@@ -7,7 +7,6 @@ from typing import Literal
 from unmask.config.architecture import require_architecture, require_encoder_name
 from unmask.config.serialize import freeze
 from unmask.config.validation import require, require_at_least, require_between, require_choice
-from unmask.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +92,6 @@ class TargetConfig:
             self.teacher,
             "given exactly when target is frozen_teacher",
         )
-        usual = {name: getattr(TargetConfig, name) for name in ("teacher_stages", "teacher_momentum", "teacher_mode")}
-        for name, value in usual.items() if self.target.endswith("pixels") else ():
-            if getattr(self, name) != value:
-                raise UserError(
-                    f"{name} has no effect: the target is {self.target}, which has no teacher; leave it out"
-                )
         require_at_least("teacher_stages", self.teacher_stages, 1)
         for momentum in self.teacher_momentum:
             require(

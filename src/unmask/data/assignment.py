@@ -5,12 +5,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.data import DataConfig
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.wording import plural
 
 PRETRAIN = "pretrain"
 COPY = "copy"
 """Fate of an image that another split keeps, the one nearer to the test."""
+
+
+def idle_shares(config: DataConfig, source: Source) -> tuple[str, ...]:
+    """A note for each setting of drawn splits that differs from its default where the source gives these splits."""
+    given = set(source.splits.tolist())
+    needs = {"val_share": {VAL}, "test_share": {TEST}, "split_seed": {VAL, TEST}}
+    return tuple(
+        f"`{name}={getattr(config, name)}` has no effect: the data have {' and '.join(sorted(splits))} images already"
+        for name, splits in needs.items()
+        if splits <= given and getattr(config, name) != getattr(DataConfig, name)
+    )
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class Plan:
     twins: dict[int, int]
     """Row → row of the same image in a split nearer to the test."""
     transductive: bool
+    idle: tuple[str, ...] = ()
+    """What to say of shares and seeds of splits that are not drawn."""
 
     def rows(self, *names: str) -> NDArray[np.int64]:
         """Readable rows of these splits that are no twins."""
@@ -49,7 +63,7 @@ class Plan:
 
     def notes(self, *, labels_wanted: bool) -> tuple[str, ...]:
         """What was left out, what could not be drawn, and what pretraining sees."""
-        notes = list(self.not_drawn())
+        notes = [*self.idle, *self.not_drawn()]
         held_out = len(self.rows(VAL, TEST))
         if not labels_wanted and held_out and not self.transductive:
             notes.append(f"{held_out} validation and test images are kept from pretraining")

@@ -11,6 +11,7 @@ from torch.nn.functional import grid_sample
 from unmask.config.data import AugmentConfig
 from unmask.data.decoding.image_format import LUMA
 from unmask.randomness import uniform
+from unmask.wording import plural
 
 
 def augment_images(images: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch: int) -> Tensor:
@@ -42,6 +43,13 @@ def moved(valid: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch
         epoch: as theirs.
     """
     return geometry(valid.float(), config, seed, epoch, ids.numpy()) > 0.999 if moves(config) else valid
+
+
+def saturation_note(config: AugmentConfig, channels: int) -> list[str]:
+    """A line where images have no color whose saturation could vary."""
+    if config.saturation == 0 or channels == 3:
+        return []
+    return [f"saturation = {config.saturation:g} has no effect: images have {plural(channels, 'channel')}, not three"]
 
 
 def moves(config: AugmentConfig) -> bool:

@@ -119,6 +119,8 @@ class Scanned:
     """Height and width of the images, where all agree."""
     headers: Counter[Header]
     """How many images have each header."""
+    background: int = 255
+    """Gray level that was asked for behind transparent pixels."""
 
     def notes(self) -> tuple[str, ...]:
         """What is done to all images, or to some, that a user may not expect."""
@@ -141,6 +143,8 @@ class Scanned:
             count = sum(number for header, number in self.headers.items() if concerns(header))
             if count:
                 yield f"{count} of {self.headers.total()} images are {what}"
+        if self.background != DataConfig.background and not any(header.transparent for header in self.headers):
+            yield f"`background={self.background}` has no effect: no image is transparent, or transparency is a channel"
 
     def _resized(self) -> tuple[str, ...]:
         """That all images are resized, where they need not be."""
@@ -206,4 +210,5 @@ def summarize(headers: Counter[Header], bad: dict[int, str], config: DataConfig)
     height, width = config.image_size or own or DEFAULT_SIZE
     channels = config.channels or max((header.channels for header in headers), default=1)
     kind = widest({header.kind for header in headers})
-    return Scanned(ImageFormat.plain((height, width), channels, kind), bad, own, headers)
+    wanted = ImageFormat.plain((height, width), channels, kind)
+    return Scanned(wanted, bad, own, headers, config.background)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
-from unmask.data.assignment import PRETRAIN, Plan
+from unmask.data.assignment import PRETRAIN, Plan, idle_shares
 from unmask.data.bad_files import bad_file_errors, require_readable
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.decoding.image_format import ImageFormat
@@ -198,7 +198,7 @@ def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: 
         seed=config.split_seed,
     )
     twins = twins_to_leave_out(digests, np.where(good, splits, UNREADABLE))
-    return Plan(source, splits, good, twins, config.transductive)
+    return Plan(source, splits, good, twins, config.transductive, idle_shares(config, source))
 
 
 def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, progress: bool) -> Source:
@@ -280,7 +280,7 @@ def _measure(
     mean, std = channel_statistics(values, rows, scale, clip=clipped)
     odd = value_notes(values, rows, scale, clipped=clipped)
     format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
-    return format, (*missing_notes(values, rows), *odd)
+    return format, (*missing_notes(values, rows, config.nodata), *odd)
 
 
 def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64], lost: Lost) -> ImageSet:

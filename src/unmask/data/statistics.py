@@ -85,19 +85,24 @@ def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tup
     return ()
 
 
-def missing_notes(values: Tensor, rows: Tensor) -> tuple[str, ...]:
-    """How many of some images miss pixels, and what becomes of these."""
-    if not values.dtype.is_floating_point:
-        return ()
-    missing = torch.stack([values[row].isnan().float().mean() for row in rows.tolist()])
-    count = int((missing > 0).sum())
+def missing_notes(values: Tensor, rows: Tensor, nodata: float | None) -> tuple[str, ...]:
+    """How many of some images miss pixels, and what becomes of these; or that none has the value for them."""
+    count = 0
+    if values.dtype.is_floating_point:
+        missing = torch.stack([values[row].isnan().float().mean() for row in rows.tolist()])
+        count = int((missing > 0).sum())
     if not count:
-        return ()
+        return () if nodata is None else (idle_nodata(nodata),)
     share = 100 * float(missing.mean())
     return (
         f"{count} of {len(rows)} pretraining images miss pixels (NaN, no-data or masked), {share:.2g} % of all values: "
         "they leave statistics and reconstruction, and reach the encoder as the channel's mean",
     )
+
+
+def idle_nodata(nodata: float) -> str:
+    """What to say where no pixel is missing."""
+    return f"`nodata={nodata:.9g}` has no effect: no pixel of the images looked at has this value"
 
 
 def known(values: Tensor) -> Tensor:

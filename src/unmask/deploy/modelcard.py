@@ -117,9 +117,11 @@ def _input(trained: Trained, to: Format, normalized: bool) -> str:
         f"- stored pixel values ({wanted.kind}) from {low:g} to {high:g} count as 0 to 1"
         + (", those beyond are clipped" if wanted.clipped else ""),
         f"- then (x - mean) / std with mean {list(wanted.mean)} and std {list(wanted.std)}",
+        "- values that are missing (NaN in the file, or what its no-data tag or mask leaves out) are then 0, the "
+        "channel's mean",
     ]
     if to in ("onnx", "torch-export"):
-        inside = "the caller does all of this" if normalized else "the graph does the last two steps itself"
+        inside = "the caller does all of this" if normalized else "the graph does the last three steps itself"
         lines.append(f"- {inside}: it takes float32 [batch, {channels}, {height}, {width}], any batch")
     return "\n".join(lines)
 

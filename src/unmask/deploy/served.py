@@ -9,8 +9,8 @@ from unmask.data.decoding.image_format import ImageFormat
 class Served(nn.Module):
     """y = model((clip((x - low) / (high - low)) - mean) / std), for pixel values x as stored in files, (B, C, H, W).
 
-    (low, high) is the format's value range, (0, 255) for 8 bits; clipping only where the run clipped. With
-    `normalized`, x is what the encoder sees, and y = model(x).
+    (low, high) is the format's value range, (0, 255) for 8 bits; clipping only where the run clipped. Missing values
+    (NaN) become the channel's mean, as in the run. With `normalized`, x is what the encoder sees, and y = model(x).
     """
 
     low: Tensor
@@ -36,4 +36,5 @@ class Served(nn.Module):
             return self.model(images)
         shares = (images - self.low) / self.span
         shares = shares.clamp(0.0, 1.0) if self.format.clipped else shares
-        return self.model((shares - self.mean) / self.std)
+        # masked by the input: runtimes differ in what they make of a NaN that they clip
+        return self.model(((shares - self.mean) / self.std).masked_fill(images.isnan(), 0.0))

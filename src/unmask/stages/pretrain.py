@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import PretrainConfig
+from unmask.data.augment import saturation_note
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
@@ -98,7 +99,8 @@ class Pretraining:
             network, self.target = build_reconstructor(config, channels=channels, image_size=size)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
-            self.notes = [*data.notes, execution, *cells_note(network.encoder.grid)]
+            odd = [*cells_note(network.encoder.grid), *saturation_note(config.recipe.augment, data.format.channels)]
+            self.notes = [*data.notes, execution, *odd]
             start = initialize(
                 network.model, config.init, config.encoder, data.format, normalization=config.normalization
             )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig
+from unmask.data.augment import saturation_note
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
@@ -82,7 +83,8 @@ class Supervised:
             model = build_classifier(config, data)
             self.start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)
             self.data = data = data.normalized_as(self.start.format)
-            self.notes = [*self.start.notes, *_decay_note(config, model)]
+            colors = saturation_note(config.recipe.augment, data.format.channels)
+            self.notes = [*self.start.notes, *_decay_note(config, model), *colors]
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         balanced = config.recipe.class_weights == "balanced"

@@ -11,7 +11,7 @@ from unmask.data.cache import fill_cache
 from unmask.data.check.image_facts import Looked
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.sources.source import TEST, TRAIN, VAL
-from unmask.data.statistics import sample_rows, value_notes, value_range
+from unmask.data.statistics import idle_nodata, sample_rows, value_notes, value_range
 from unmask.wording import plural
 
 SAMPLE = 256
@@ -62,12 +62,12 @@ def groups_by_split(plan: Plan) -> dict[str, int]:
     }
 
 
-def missing_pixels(found: Sequence[Looked]) -> list[str]:
-    """How many images miss pixels."""
+def missing_pixels(found: Sequence[Looked], nodata: float | None) -> list[str]:
+    """How many images miss pixels, or that none has the value that stands for these."""
     shares = [1 - sum(one.counts) / float(np.prod(one.shape)) for one in found]
     count = sum(share > 0 for share in shares)
     if not count:
-        return []
+        return [] if nodata is None else [idle_nodata(nodata)]
     share = 100 * float(np.mean(shares))
     return [f"{count} of {len(found)} images miss pixels (NaN, no-data or masked), {share:.2g} % of all values"]
 

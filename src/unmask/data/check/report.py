@@ -86,9 +86,9 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     errors = bad_file_errors(config, source.damaged, len(source.names), failed)
     errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
     seen = summarize(Counter(found.header for found in good.values()), failed, config)
-    warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()))]
+    warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()), config.nodata)]
     warnings += [] if errors else odd_values(config, plan, seen.format)
-    warnings += [*plan.not_drawn(), *small_splits(plan), *two_labels(plan, groups)]
+    warnings += [*plan.idle, *plan.not_drawn(), *small_splits(plan), *two_labels(plan, groups)]
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
         data=config.data,

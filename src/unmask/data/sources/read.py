@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from unmask.config.data import DataConfig
+from unmask.config.data import BUILT_IN, DataConfig
 from unmask.data.decoding.reading import reading_of
 from unmask.data.sources.arrays import read_arrays
 from unmask.data.sources.digits import digits
@@ -21,8 +21,6 @@ from unmask.data.sources.shards import read_shards
 from unmask.data.sources.source import Source
 from unmask.data.sources.torch_dataset import PREFIX as GIVEN
 from unmask.errors import UserError
-
-BUILT_IN = ("multiview", "digits", "fashion-mnist")
 
 
 def absolute_name(name: str) -> str:
@@ -68,9 +66,11 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         listing = list_images(path)
         shards = [] if listing.images else find_shards(path)
         if not shards:
+            _require_no_fields(config)
             return read_folder(path, labels=labels, listing=listing)
     if shards:
         return read_shards(shards, labels=labels, fields=fields, progress=progress)
+    _require_no_fields(config)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         return read_manifest(path, labels=labels)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
@@ -80,3 +80,12 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
         f"({', '.join(BUILT_IN)}){place}"
     )
+
+
+def _require_no_fields(config: DataConfig) -> None:
+    """Raise `UserError` where fields are named of data that have none."""
+    for name in ("image_field", "label_field"):
+        if (value := getattr(config, name)) is not None:
+            raise UserError(
+                f'`{name}="{value}"` has no effect: {config.data} is neither shards nor hf:PATH; leave it out'
+            )
