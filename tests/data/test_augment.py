@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
 from unmask.config import AugmentConfig
-from unmask.data.augment import augment_images, axis_grid, crop_boxes, sample_means
+from unmask.data.augment import augment_images, axis_grid, crop_boxes, move_masks, sample_means
 from unmask.randomness import uniform
 
 OFF = {"crop_scale": (1.0, 1.0), "flip_horizontal": 0.0}
@@ -122,3 +122,36 @@ def test_the_mean_of_an_image_does_not_depend_on_its_batch() -> None:
     images = pictures(height=37, width=41)
     alone = torch.cat([sample_means(image[None]) for image in images])
     assert torch.equal(sample_means(images), alone)
+
+
+CONFIGS = st.builds(
+    AugmentConfig,
+    crop_scale=st.floats(0.05, 1).map(lambda low: (low, 1.0)),
+    crop_ratio=st.floats(0.3, 1).map(lambda low: (low, 1 / low)),
+    flip_horizontal=st.sampled_from([0.0, 0.5, 1.0]),
+    flip_vertical=st.sampled_from([0.0, 0.5, 1.0]),
+    shift=st.floats(0, 0.5),
+    brightness=st.just(0.0),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONFIGS, st.integers(0, 2**31), st.integers(0, 5), st.integers(5, 17), st.integers(5, 17))
+def test_masks_stay_on_their_images_under_every_augmentation(
+    config: AugmentConfig, seed: int, epoch: int, height: int, width: int
+) -> None:
+    """Of one image a class, moved as images are, the nearest pixel has a quarter of the weight at least: where a class
+    has more than three quarters, the mask must name it."""
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.randint(0, 3, (4, height // 3 + 1, width // 3 + 1), generator=generator)
+    masks = masks.repeat_interleave(3, 1).repeat_interleave(3, 2)[:, :height, :width].to(torch.uint8)
+    masks[masks == 2] = 255
+    shown = torch.stack([masks == value for value in (0, 1, 255)], 1).float()
+    ids, keys = torch.arange(4) + seed, {"seed": seed, "epoch": epoch}
+    moved_images = augment_images(shown, ids, config, **keys)
+    moved_masks = move_masks(masks, ids, config, **keys)
+    assert moved_masks.dtype == torch.uint8
+    sure, which = moved_images.max(1)
+    clear = sure > 0.751
+    assert clear.float().mean() > 0.3
+    torch.testing.assert_close(moved_masks[clear], torch.tensor([0, 1, 255], dtype=torch.uint8)[which][clear])

@@ -52,6 +52,24 @@ def saturation_note(config: AugmentConfig, channels: int) -> list[str]:
     return [f"saturation = {config.saturation:g} has no effect: images have {plural(channels, 'channel')}, not three"]
 
 
+def move_masks(masks: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch: int) -> Tensor:
+    """Masks cropped, flipped and shifted just as `augment_images` does with their images, by the nearest pixel.
+
+    Args:
+        masks: a class for each pixel, integers (B, H, W), at most 2^24.
+        ids: as those of the images.
+        config: as theirs.
+        seed: as theirs.
+        epoch: as theirs.
+    """
+    if not moves(config):
+        return masks
+    grid = sampling_grid((masks.shape[1], masks.shape[2]), config, seed, epoch, ids.numpy())
+    planes = masks.unsqueeze(1).float()
+    out = grid_sample(planes, grid, mode="nearest", padding_mode="border", align_corners=False)
+    return out.squeeze(1).to(masks.dtype)
+
+
 def moves(config: AugmentConfig) -> bool:
     """Whether any geometric change is switched on."""
     return config.crop_scale != (1.0, 1.0) or bool(config.flip_horizontal or config.flip_vertical or config.shift)
@@ -77,15 +95,21 @@ def geometry(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: 
 
     Crops only enlarge, so bilinear sampling needs no antialiasing; flips and shifts (by whole pixels) are exact.
     """
+    grid = sampling_grid((images.shape[2], images.shape[3]), config, seed, epoch, ids)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def sampling_grid(size: tuple[int, int], config: AugmentConfig, seed: int, epoch: int, ids: np.ndarray) -> Tensor:
+    """Where the pixels of images of `size`, and of all that is laid over them, are read: (B, H, W, 2) of x and y."""
     boxes = crop_boxes(config, seed, epoch, ids)
     u = uniform(seed, "flip and shift", epoch, ids, 4)
-    height, width = images.shape[-2:]
+    height, width = size
     y = axis_grid(height, boxes[:, 0], boxes[:, 2], u[:, 0] < config.flip_vertical, config.shift * (2 * u[:, 2] - 1))
     x = axis_grid(width, boxes[:, 1], boxes[:, 3], u[:, 1] < config.flip_horizontal, config.shift * (2 * u[:, 3] - 1))
-    grid = torch.empty(len(images), height, width, 2)
+    grid = torch.empty(len(ids), height, width, 2)
     grid[..., 0] = x[:, None, :]
     grid[..., 1] = y[:, :, None]
-    return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return grid
 
 
 def axis_grid(size: int, start: np.ndarray, length: np.ndarray, flip: np.ndarray, shift: np.ndarray) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unmask.config.data import AugmentConfig
-from unmask.data.augment import augment_images, moved
+from unmask.data.augment import augment_images, move_masks, moved
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.pixels import Pixels
 from unmask.data.string_table import take
@@ -32,7 +32,7 @@ class Batch:
     images: Tensor
     """float32 (B, C, H, W), normalized by the data set's mean and standard deviation."""
     labels: Tensor
-    """int64 (B,); -1 where unlabeled."""
+    """As those of the image set; masks moved with their images."""
     ids: Tensor
     """int64 (B,): stable sample ids, the key of all randomness of a sample."""
     valid: Tensor | None = None
@@ -75,7 +75,8 @@ class ImageSet:
     rows: Tensor
     """Where the images are in `pixels`: int64 (N,)."""
     labels: Tensor
-    """int64 (N,); -1 where unlabeled."""
+    """What the task makes of them: classes, int64 (N,), -1 where unlabeled; masks of the images' size, uint8 (N, H, W),
+    255 where unlabeled."""
     ids: Tensor
     """int64 (N,): row in the whole data set as listed, the same in every split and subset."""
     names: Sequence[str]
@@ -187,7 +188,14 @@ class _Prepare:
         if failures:
             out, chunk, valid = out[good], chunk[good], None if valid is None else valid[good]
         complete = valid is None or bool(valid.all())
-        return Batch(out, self.images.labels[chunk], self.images.ids[chunk], None if complete else valid), failures
+        return Batch(out, self._labels(chunk), self.images.ids[chunk], None if complete else valid), failures
+
+    def _labels(self, chunk: Tensor) -> Tensor:
+        """Labels of the images, masks moved as their images are."""
+        labels = self.images.labels[chunk]
+        if labels.ndim < 3 or self.augment is None:
+            return labels
+        return move_masks(labels, self.images.ids[chunk], self.augment, seed=self.seed, epoch=self.epoch)
 
     def _part(self, chunk: Tensor, out: Tensor, good: Tensor) -> tuple[list[str], Tensor | None]:
         """Fill `out` and mark what could be read: a few images at a time, which stay in the processor's cache.
