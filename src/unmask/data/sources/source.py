@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.decoding.file import File
+from unmask.data.decoding.mask import MaskCode
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.known_parts import ImageParts
 from unmask.data.string_table import take
@@ -106,6 +107,17 @@ class Arrays:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """The masks of some of the images, one file or array each."""
+
+    files: Images
+    of: NDArray[np.int64]
+    """Which mask each image has, a row of `files`; -1 without one, (N,)."""
+    code: MaskCode = field(default_factory=MaskCode)
+    """How what they hold becomes classes."""
+
+
+@dataclass(frozen=True)
 class Source:
     """A listed, not yet decoded data set. Row i of every field is image i, in an order that no file system changes."""
 
@@ -125,6 +137,8 @@ class Source:
     """Named parts of the test split: rows."""
     parts: ImageParts | None = None
     """The parts that images show, by their rows, where that is known."""
+    masks: Masks | None = None
+    """Where images have masks."""
     notes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     """One message for each container of images (shard) that could not be listed to its end."""
@@ -140,6 +154,7 @@ class Source:
             splits=self.splits[rows],
             groups=None if self.groups is None else self.groups[rows],
             images=self.images.take(rows),
+            masks=None if self.masks is None else replace(self.masks, of=self.masks.of[rows]),
             extra_tests={},
             parts=None,
         )

@@ -1,0 +1,145 @@
+"""All masks of a source, decoded once to the size of the encoder's images: one byte a pixel, with what they hold.
+
+Letters: N images, H x W pixels, K classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.data.decoding.decode import quiet
+from unmask.data.decoding.mask import IGNORED, indices_of, read_mask
+from unmask.data.headers import header_of
+from unmask.data.sources.source import Masks, Source
+from unmask.data.threads import mapped
+from unmask.errors import UserError
+
+
+@dataclass(frozen=True)
+class MaskTable:
+    """The masks of all images."""
+
+    masks: NDArray[np.uint8]
+    """(N, H, W); `IGNORED` everywhere where an image has none."""
+    classes: tuple[str, ...]
+    """The K names."""
+    pixels: NDArray[np.int64]
+    """Pixels of every class in the files' own size, (N, K)."""
+    ignored: NDArray[np.int64]
+    """Pixels to be ignored, (N,); 0 of images without a mask."""
+    bad: dict[int, str]
+    """A message for each row whose mask cannot be read, or does not fit its image."""
+
+
+def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False) -> MaskTable:
+    """Decode the masks of a source and bring them to a size by the nearest pixel.
+
+    Raises:
+        UserError: without names of the classes, masks whose values are plainly no indices of classes.
+    """
+    assert source.masks is not None
+    masks = source.masks
+    rows = np.flatnonzero(masks.of >= 0)
+    values = np.full((len(masks.of), *size), IGNORED, np.uint8)
+    counts = np.zeros((len(masks.of), IGNORED + 1), np.int64)
+    bad: dict[int, str] = {}
+
+    def read(at: int) -> None:
+        row = int(rows[at])
+        try:
+            mask = _mask_of(masks, int(masks.of[row]))
+            _require_size(mask, source, row)
+        except UserError as error:
+            bad[row] = str(error)
+            return
+        values[row] = nearest(mask, size)
+        counts[row] = np.bincount(mask.reshape(-1), minlength=IGNORED + 1)
+
+    with quiet():
+        for _ in mapped(read, len(rows), threads=masks.files.threads, bar="masks" if progress else None):
+            pass
+    classes = masks.code.names or _unnamed(counts.sum(0))
+    return MaskTable(values, classes, counts[:, : len(classes)], counts[:, IGNORED], dict(sorted(bad.items())))
+
+
+def nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) at another size: each new pixel takes the class of the pixel at its center."""
+    rows, columns = (
+        np.floor((np.arange(new) + 0.5) * (old / new)).astype(np.int64).clip(max=old - 1)
+        for new, old in zip(size, mask.shape, strict=True)
+    )
+    return mask[rows[:, None], columns]
+
+
+def presence(masks: NDArray[np.uint8], classes: int) -> NDArray[np.bool_]:
+    """Which classes every mask shows, (N, K)."""
+    found = np.zeros((len(masks), IGNORED + 1), bool)
+    for row, mask in enumerate(masks):
+        found[row, np.unique(mask)] = True
+    return found[:, :classes]
+
+
+def strata_of(shown: NDArray[np.bool_], most: int | None = None) -> NDArray[np.int64]:
+    """The rarest class that each image shows, by the number of images that show it; -1 for none, (N,).
+
+    Args:
+        shown: which classes an image shows, (N, K).
+        most: so many strata at most, of the classes that most images show; images of others go to the rarest of these.
+    """
+    images = shown.sum(0)
+    allowed = images > 0
+    while True:
+        rarity = np.where(shown & allowed, images, np.iinfo(np.int64).max)
+        strata = np.where((shown & allowed).any(1), rarity.argmin(1), -1)
+        strata[(strata < 0) & shown.any(1)] = _largest(strata, images)
+        kept = np.unique(strata[strata >= 0])
+        if most is None or len(kept) <= most:
+            return strata.astype(np.int64)
+        allowed[kept[images[kept].argmin()]] = False
+
+
+def _largest(strata: NDArray[np.int64], images: NDArray[np.int64]) -> int:
+    kept, sizes = np.unique(strata[strata >= 0], return_counts=True)
+    return int(kept[sizes.argmax()]) if len(kept) else int(images.argmax())
+
+
+def _mask_of(masks: Masks, row: int) -> NDArray[np.uint8]:
+    stored = masks.files.stored(row)
+    if isinstance(stored, np.ndarray):
+        return indices_of(stored[0], masks.code)
+    return read_mask(stored, masks.code)
+
+
+def _require_size(mask: NDArray[np.uint8], source: Source, row: int) -> None:
+    """Raise `UserError` where a mask is not of its image's size. An image that cannot be read is bad for itself."""
+    try:
+        size = header_of(source.images.stored(row), source.reading).size
+    except UserError:
+        return
+    if mask.shape != size:
+        (height, width), (rows, columns) = size, mask.shape
+        raise UserError(
+            f"{source.names[row]} is {height}x{width} (height x width), its mask {rows}x{columns}: they must agree"
+        )
+
+
+def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
+    """Names of classes that no file names: background, 1, 2, ... up to the largest value.
+
+    Raises:
+        UserError: most values below the largest one never occur, so that they are hardly indices.
+    """
+    found = np.flatnonzero(counts[:IGNORED])
+    if counts[IGNORED] and set(found.tolist()) <= {0}:
+        raise UserError(
+            f"masks: hold 0 and {IGNORED} alone, and {IGNORED} means ignored: if it is an object, name it in "
+            f"classes.csv (name,value), e.g. background,0 and object,{IGNORED}"
+        )
+    count = int(found[-1]) + 1 if len(found) else 0
+    if len(found) * 2 < count:
+        listed = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
+        raise UserError(
+            f"masks: hold the values {listed}, hardly indices of {count} classes: name them in classes.csv (name,value)"
+        )
+    return ("background", *map(str, range(1, count)))[:count]
