@@ -1,8 +1,11 @@
 """Worker processes: what a script without a main guard, unpicklable data and a killed parent lead to."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -11,7 +14,8 @@ import pytest
 from scripts import descendants, script_environment, wait_while_it_works
 from tiny import draw
 from unmask.comparison.workers import run_tasks
-from unmask.errors import UserError
+from unmask.errors import PreemptionError, UserError
+from unmask.preemption import STOPPED, noticing, stopping_at_once
 
 UNGUARDED = """
 import sys
@@ -134,3 +138,27 @@ def test_a_killed_parent_leaves_no_worker(number: signal.Signals, tmp_path: Path
     parent.send_signal(number)
     parent.wait()
     assert psutil.wait_procs(workers, timeout=60)[1] == []
+
+
+def _until_sigterm(path: Path, data: None) -> None:
+    """As a training: SIGTERM is noticed, and ends it after a step."""
+    with noticing() as asked:
+        path.touch()
+        while not asked():
+            time.sleep(0.02)
+    raise PreemptionError(STOPPED)
+
+
+def test_sigterm_begins_no_task_that_waits(tmp_path: Path) -> None:
+    """A pool hands its workers more tasks than they work on: after SIGTERM those are not begun either."""
+    tasks = [(_until_sigterm, (tmp_path / str(number),)) for number in range(6)]
+
+    def terminate() -> None:
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    with stopping_at_once(), pytest.raises(PreemptionError):
+        list(run_tasks(tasks, None, 2))  # type: ignore[arg-type]
+    assert len(list(tmp_path.iterdir())) == 2

@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
+from unmask.preemption import STOPPED
 
 _KILLED = (
     "a worker process was killed, possibly because memory ran out: use fewer `jobs` or a smaller batch; "
@@ -25,6 +26,7 @@ _KILLED = (
 )
 Task = tuple[Callable[..., None], tuple[Any, ...]]
 _DATA: list[Dataset] = []  # of a worker process, set once when it starts
+_ENDING = threading.Event()  # of a worker process: SIGTERM has ended a task, and the pool still holds others for it
 
 
 def default_jobs() -> int:
@@ -50,7 +52,13 @@ def _end_with_parent() -> None:
 
 
 def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    function(*arguments, _DATA[0])
+    if _ENDING.is_set():
+        raise PreemptionError(STOPPED)
+    try:
+        function(*arguments, _DATA[0])
+    except PreemptionError:
+        _ENDING.set()
+        raise
 
 
 def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
