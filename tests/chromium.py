@@ -17,7 +17,7 @@ import pytest
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium: apt-get install chromium")
 
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -128,5 +128,5 @@ def download(page: Path, folder: Path, selector: str) -> bytes:
 def _run(page: Path, folder: Path, width: int, *more: str) -> subprocess.CompletedProcess[str]:
     assert PROGRAM is not None
     profile = f"--user-data-dir={folder / 'profile'}"
-    command = [PROGRAM, *_FLAGS, profile, f"--window-size={width},2000", *more, f"file://{page}"]
+    command = [PROGRAM, *FLAGS, profile, f"--window-size={width},2000", *more, f"file://{page}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

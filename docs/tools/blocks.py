@@ -21,6 +21,7 @@ SHORTER = {
     "--finetune.head-steps 1 --quiet",
     "audit": "--images 4 --evaluations 8 --pictures 1 --quiet",
     "data": "--quiet",
+    "choose": "--quiet",
     "predict": "--quiet",
     "embed": "--quiet",
 }

@@ -13,6 +13,8 @@ __version__ = "0.2.0.dev0"
 if TYPE_CHECKING:
     from unmask import config, recipes, theory
     from unmask.api import audit_runs, compare, demo, finetune, forecast, pretrain, scratch
+    from unmask.choosing.choose_images import choose
+    from unmask.choosing.label_page import label
     from unmask.data.load import load_data
     from unmask.deploy.embed import embed
     from unmask.deploy.export import export
@@ -34,6 +36,7 @@ __all__ = [
     "UserError",
     "audit_runs",
     "build_model",
+    "choose",
     "compare",
     "config",
     "demo",
@@ -42,6 +45,7 @@ __all__ = [
     "export",
     "finetune",
     "forecast",
+    "label",
     "load_data",
     "load_model",
     "load_weights",
@@ -62,9 +66,11 @@ __getattr__, __dir__ = lazy_names(
         **dict.fromkeys(("Audit", "Classification", "Comparison", "Pretraining"), "unmask.results"),
         **dict.fromkeys(("config", "recipes", "theory"), ""),
         "build_model": "unmask.encoders.build",
+        "choose": "unmask.choosing.choose_images",
         "draw_masks": "unmask.masking",
         "embed": "unmask.deploy.embed",
         "export": "unmask.deploy.export",
+        "label": "unmask.choosing.label_page",
         "load_data": "unmask.data.load",
         "load_model": "unmask.weights.network",
         "load_weights": "unmask.weights.card",

@@ -20,6 +20,7 @@ from unmask.config.budget import (
 from unmask.errors import UserError
 
 SIZES = st.lists(st.integers(0, 60), min_size=2, max_size=6).filter(lambda sizes: sum(size > 0 for size in sizes) > 1)
+_BALANCED = "40 labels in all balanced by class"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,14 @@ SIZES = st.lists(st.integers(0, 60), min_size=2, max_size=6).filter(lambda sizes
         ("10%", [8, 1, 0, 2], "10percent", "10% of each class", "10% of the labels"),
         ("0.5%", [1, 1, 0, 1], "0.5percent", "0.5% of each class", "0.5% of the labels"),
         ("all", [80, 10, 0, 20], "all", "all labels", "all labels"),
+        ("random:110", [80, 10, 0, 20], "random110", "110 in all at random", "110 labels in all at random"),
+        (
+            "balanced:40",
+            [15, 10, 0, 15],
+            "balanced40",
+            "40 in all balanced by class",
+            "40 labels in all balanced by class",
+        ),
     ],
 )
 def test_every_form(budget: Budget, counts: list[int], name: str, short: str, words: str) -> None:

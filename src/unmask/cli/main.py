@@ -10,6 +10,7 @@ from typing import NoReturn, Protocol
 
 import unmask
 from unmask.cli.audit import Audit
+from unmask.cli.choose import Choose, Label
 from unmask.cli.compare import Compare, Demo, Report
 from unmask.cli.data import CheckData
 from unmask.cli.deploy import Embed, Export, Predict
@@ -40,6 +41,8 @@ COMMANDS: dict[str, type[Command]] = {
     "compare": Compare,
     "audit": Audit,
     "report": Report,
+    "choose": Choose,
+    "label": Label,
     "predict": Predict,
     "embed": Embed,
     "export": Export,

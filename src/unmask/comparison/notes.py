@@ -1,26 +1,27 @@
 """What the reader of a comparison must know besides its numbers."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from unmask.comparison.candidates import arms_of, candidates, compute_steps
-from unmask.comparison.plan import labeled_images
+from unmask.comparison.chosen_labels import labeled_rows
 from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.comparison.tuning import Choice
 from unmask.config import ARMS, Arm, CompareConfig
-from unmask.config.budget import Budget, labeled_count, labels_in_words, short_words
+from unmask.config.budget import Budget, is_chosen, labeled_count, labels_in_words, short_words
 from unmask.data.load import Dataset
-from unmask.data.subsets import mean_overlap, nested_subsets
+from unmask.data.subsets import mean_overlap
 from unmask.wording import plural
 
 
-def notes_of(config: CompareConfig, data: Dataset, choice: Choice) -> list[str]:
+def notes_of(config: CompareConfig, data: Dataset, choice: Choice, out: Path) -> list[str]:
     """Notes on what was chosen, on compute, and on what the draws share; `config` with the arms that are reported."""
     assert data.val is not None
     notes = [f"{len(data.val)} labeled validation images were used to choose recipes and probes' strength"]
     notes += _choices(config, choice)
     if longer := [arm for arm in arms_of(config) if arm.schedule == "compute"]:
         notes += _compute(config, data, choice, longer)
-    notes += overlap_notes(draw_overlaps(config, data))
+    notes += overlap_notes(draw_overlaps(config, data, out))
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
     if config.evaluate_on == "val":
@@ -60,15 +61,9 @@ def _compute(config: CompareConfig, data: Dataset, choice: Choice, arms: list[Ar
     return [trained, *compute_notes(config)]
 
 
-def draw_overlaps(config: CompareConfig, data: Dataset) -> dict[Budget, float]:
+def draw_overlaps(config: CompareConfig, data: Dataset, out: Path) -> dict[Budget, float]:
     """For each budget the share of its labeled images that a reported draw has in common with another, in the mean."""
-    assert data.train is not None
-    drawn = [
-        nested_subsets(
-            data.train.labels, config.budgets, one["subset_seed"], data.groups, data.classes, one["subset_index"]
-        )
-        for one in (labeled_images(config, config.tuning_draws + draw) for draw in range(config.draws))
-    ]
+    drawn = [labeled_rows(config, data, out, draw) for draw in range(config.draws)]
     return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
 
 
@@ -83,7 +78,14 @@ def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:
             )
         elif share > 0:
             notes.append(
-                f"With {labels_in_words(budget)} there are too few training images for draws without common ones: two "
-                f"label draws share about {share:.0%} of their images in the mean"
+                f"With {labels_in_words(budget)} {_why(budget)}: two label draws share about {share:.0%} of their "
+                "images in the mean"
             )
     return notes
+
+
+def _why(budget: Budget) -> str:
+    """What makes draws share images."""
+    if is_chosen(budget):
+        return "every draw chooses from another half of the training images, by features that agree much"
+    return "there are too few training images for draws without common ones"

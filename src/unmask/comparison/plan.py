@@ -8,8 +8,10 @@ from typing import TypedDict
 from unmask.comparison.candidates import arms_of, recipe_of
 from unmask.config import ARMS, Arm, ClassifyConfig, CompareConfig
 from unmask.config.arms import Start
-from unmask.config.budget import Budget, budget_name, in_order, labeled_count
+from unmask.config.budget import Budget, budget_name, in_order, is_chosen, labeled_count
+from unmask.config.stages import ChosenImages
 from unmask.randomness import derive_seed
+from unmask.runs.layout import CHOSEN
 
 HIDDEN = 0.75
 """Largest share of cells that an arm with hidden cells hides."""
@@ -56,8 +58,13 @@ def count_pretrainings(config: CompareConfig) -> int:
 
 def trial_of(config: CompareConfig, budget: Budget, draw: int, arm: Arm, repeat: int = 0) -> TrialKey:
     """A training of an arm on a draw: from the pretraining whose turn it is, or, in the crossed design, from each."""
-    turn = repeat if config.design == "crossed" else draw % count_pretrainings(config)
+    turn = turn_of(config, draw, repeat)
     return TrialKey(budget, draw, arm.name, turn if arm.is_pretrained else None, repeat)
+
+
+def turn_of(config: CompareConfig, draw: int, repeat: int = 0) -> int:
+    """The pretraining that belongs to a draw, or in the crossed design to one of the trainings on it."""
+    return repeat if config.design == "crossed" else draw % count_pretrainings(config)
 
 
 def all_trials(config: CompareConfig) -> list[TrialKey]:
@@ -106,6 +113,8 @@ class Materials:
     """Images that one pretraining goes through."""
     sizes: Sequence[int]
     """Labeled training images of each class."""
+    out: Path | None = None
+    """Folder of the comparison, in which chosen images are listed; None where none are."""
 
 
 def trial_config(config: CompareConfig, key: TrialKey, candidate: int, materials: Materials) -> ClassifyConfig:
@@ -129,6 +138,8 @@ def _training(
     if key.pretraining is not None:
         init = str(materials.encoders[arm.start][key.pretraining])
     labeled = labeled_count(key.budget, materials.sizes)
+    turn = turn_of(config, key.draw, key.repeat)
+    chosen = None if materials.out is None else ChosenImages(file=choice_file(materials.out, index, turn))
     return ClassifyConfig(
         data=config.data,
         encoder=config.encoder,
@@ -139,9 +150,15 @@ def _training(
         metric=config.metric,
         seed=seed,
         **labeled_images(config, index),
+        chosen_images=chosen if is_chosen(key.budget) else None,
         hide_cells=HIDDEN if arm.hides_cells else 0.0,
         hide_cell=config.pretrain.mask.cell,
     )
+
+
+def choice_file(out: Path, index: int, pretraining: int) -> Path:
+    """Where the images are listed that a pretraining chooses for a label draw; tuning draws come first."""
+    return CHOSEN.path(out, f"{index}-p{pretraining}")
 
 
 class _Subset(TypedDict):

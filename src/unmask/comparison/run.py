@@ -12,6 +12,7 @@ import torch
 from unmask.audit.run import audit_draws
 from unmask.comparison.budgets import fitting_budgets, with_earlier_budgets
 from unmask.comparison.candidates import arms_of
+from unmask.comparison.chosen_labels import require_encoder, write_choices
 from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.forecast import Forecast, forecast, time_steps
 from unmask.comparison.gallery import show_work
@@ -92,7 +93,7 @@ def compare(
         with _clock(out, started) as spent, closing(Progress(work, jobs, times, show=progress)) as line:
             work, choice, notes = _tuned(work, jobs, of_runs, line)
             work, looks = _fill(work, choice, jobs, line, started)
-            notes += notes_of(work.config, data, choice)
+            notes += notes_of(work.config, data, choice, out)
             if looks:
                 notes += look_notes(looks, config.confidence)
                 work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
@@ -167,6 +168,7 @@ def _tuned(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[W
     """
     data = work.data
     _pretrain_all(work, jobs, line)
+    write_choices(work)
     choice = _tune(work, jobs, line)
     learnt = learning_notes(work.encoders)
     work = replace(work, config=replace(work.config, arms=choice.reported(work.config)))
@@ -174,7 +176,7 @@ def _tuned(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[W
     facts = describe_environment(
         jobs=jobs,
         data=DataFacts(fingerprint=data.fingerprint),
-        notes=(*notes, *notes_of(work.config, data, choice)),
+        notes=(*notes, *notes_of(work.config, data, choice, work.out)),
         bad_files=data.bad_files,
     )
     write_json(work.out / ENVIRONMENT_FILE, facts)
@@ -187,6 +189,7 @@ def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float)
 
     def train(ahead: Work) -> None:
         nonlocal trained
+        write_choices(ahead)
         trials = ahead.trials(choice.recipes)
         trained += len(trials)
         _run("trials", trials, work.data, jobs, line, final=not in_looks(work.config))
@@ -233,6 +236,7 @@ def _check_data(config: CompareConfig, data: Dataset) -> None:
             f"data: {config.data.data} has {why}; a comparison needs labeled training, validation and test images"
         )
     nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
+    require_encoder(config)
     if config.audit and not audited_trials(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
     if config.finetune.optimizer.steps is None:

@@ -17,6 +17,7 @@ import torch
 
 from unmask.comparison.memory import Peak, held_mib, own_mib
 from unmask.config import ClassifyConfig, PretrainConfig
+from unmask.config.budget import Budget, without_encoder
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.evaluate.probe import linear_probe
@@ -139,8 +140,13 @@ def _take_training(config: ClassifyConfig, data: Dataset, head_steps: int, clock
         Supervised(config, data, setup).train()
 
     recipe = replace(config.recipe, head_steps=head_steps, evaluations=1, patience=0)
-    unseen = replace(config, init=None, recipe=recipe)
-    return _take(unseen, len(labeled_subset(config, data)), take, clock)
+    unseen = replace(config, init=None, recipe=recipe, budget=_countable(config))
+    return _take(unseen, len(labeled_subset(unseen, data)), take, clock)
+
+
+def _countable(config: ClassifyConfig) -> Budget | None:
+    """As many labels, which no encoder has to choose first."""
+    return None if config.budget is None else without_encoder(config.budget)
 
 
 def _take(config: T, images: int, run: Callable[[T, Setup], None], clock: Clock) -> _Taken:
@@ -181,7 +187,7 @@ class _EnoughStepsError(Exception):
 def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[float, float]:
     """Seconds per image of evaluation, and per labeled image of fitting a probe."""
     model = build_classifier(config, data).to(build_engine("no").device)
-    train = labeled_subset(config, data)
+    train = labeled_subset(replace(config, budget=_countable(config)), data)
 
     def seconds_of(count: int) -> float:
         started = clock()

@@ -66,7 +66,7 @@ def _evidence(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -
         images=values_per_image(all_trials(config), out, data, config.metric),
         metric=config.metric,
         tuning=choice.correct,
-        overlap=draw_overlaps(config, data),
+        overlap=draw_overlaps(config, data, out),
     )
 
 

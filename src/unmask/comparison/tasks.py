@@ -23,6 +23,7 @@ from unmask.comparison.tuning import first_keys
 from unmask.comparison.workers import Task
 from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
+from unmask.config.budget import is_chosen
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
 from unmask.runs.layout import ENCODER_FILE, GIVEN_PRETRAININGS, NETWORKS, PRETRAININGS, TRIALS, TUNING, Files
@@ -68,7 +69,7 @@ class Work:
     def materials(self) -> Materials:
         """What its trainings share."""
         seen = images_seen(self.config, len(self.data.pretrain))
-        return Materials(encoders=self.encoders, seen=seen, sizes=self.data.class_sizes)
+        return Materials(encoders=self.encoders, seen=seen, sizes=self.data.class_sizes, out=self.out)
 
     def tuning_trials(self, keys: Sequence[TuningKey]) -> list[Task]:
         """Those of the tuning trials that are not done."""
@@ -80,7 +81,7 @@ class Work:
 
     def early_trials(self) -> list[Task]:
         """What can be trained before any pretraining is finished: it needs none, and nothing is chosen for it."""
-        keys = [key for key in first_keys(self.config) if not ARMS[key.arm].is_pretrained]
+        keys = [key for key in first_keys(self.config) if not ARMS[key.arm].is_pretrained and not is_chosen(key.budget)]
         sure = [arm.name for arm in arms_of(self.config) if arm.frozen and not arm.is_pretrained]
         return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
 
@@ -94,7 +95,7 @@ class Work:
         again = lacking(self.out, networks)
         for key in all_trials(self.config):
             done = TRIALS.path(self.out, key.name).exists() and key not in again
-            if done or (only is not None and key.arm not in only):
+            if done or (only is not None and (key.arm not in only or is_chosen(key.budget))):
                 continue
             one = trial_config(self.config, key, recipes.get((key.budget, key.arm), 0), self.materials)
             tasks.append((run_trial, (one, key, self.out, networks.get(key))))

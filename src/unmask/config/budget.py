@@ -4,23 +4,33 @@ import heapq
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from unmask.errors import UserError
 from unmask.wording import plural
 
 Budget = int | str
 """10: so many of each class. "total:200": so many in all, of each class in proportion to its images, at least one.
-"10%": this share of each class, at least one image. "all"."""
+"10%": this share of each class, at least one image. "all". Of a comparison that chooses labels in several ways also
+"random:200", "balanced:200" and "chosen:200": so many in all, see `Labels`."""
 _SYNTAX = "a number per class, total:NUMBER, a share such as 10%, or all"
+Labels = Literal["random", "balanced", "chosen"]
+"""How so many images in all are found: by lot; by lot, as many of each class as of any other; by the features of the
+pretrained encoder, as `unmask choose` does. Only the second needs to know the classes of unlabeled images."""
+LABELS: tuple[Labels, ...] = get_args(Labels)
 
 
 @dataclass(frozen=True)
 class Amount:
     """A budget, taken apart; the value is a number of images, or a share of each class."""
 
-    kind: Literal["class", "total", "share", "all"]
+    kind: Literal["class", "total", "share", "all"] | Labels
     value: float = 1.0
+
+    @property
+    def labels(self) -> Labels | None:
+        """How the images are found, where a comparison asks for that."""
+        return next((one for one in LABELS if one == self.kind), None)
 
 
 def parse_budget(budget: Budget, field: str = "budget") -> Amount:
@@ -34,19 +44,48 @@ def parse_budget(budget: Budget, field: str = "budget") -> Amount:
             return Amount("class", budget)
     elif budget == "all":
         return Amount("all")
-    elif (total := re.fullmatch(r"total:(\d{1,9})", budget)) and int(total[1]) >= 1:
-        return Amount("total", int(total[1]))
+    elif (total := re.fullmatch(r"(total|random|balanced|chosen):(\d{1,9})", budget)) and int(total[2]) >= 1:
+        return Amount(total[1], int(total[2]))  # type: ignore[arg-type]
     elif (share := re.fullmatch(r"(\d{1,2}(?:\.\d{1,6})?)%", budget)) and float(share[1]) > 0:
         return Amount("share", float(share[1]) / 100)
     raise UserError(f"{field} = {budget!r} is out of range: allowed is {_SYNTAX}")
+
+
+def in_ways(budgets: Sequence[Budget], labels: Sequence[Labels]) -> tuple[Budget, ...]:
+    """Each total in every way to find its images: ("total:50",) → ("random:50", "chosen:50"); what is one stays.
+
+    Raises:
+        UserError: a budget is no total.
+    """
+    found: list[Budget] = []
+    for budget in budgets:
+        amount = parse_budget(budget, "budgets")
+        if amount.kind != "total" and amount.labels is None:
+            raise UserError(
+                f"labels: {' '.join(labels)} need equal totals, but one of the budgets is {budget}: give totals, as in "
+                '`budgets=("total:50", "total:100")`'
+            )
+        found += [budget] if amount.labels else [f"{way}:{amount.value:.0f}" for way in labels]
+    return tuple(found)
+
+
+def is_chosen(budget: Budget) -> bool:
+    """Whether an encoder chooses the images of a budget."""
+    return parse_budget(budget).kind == "chosen"
+
+
+def without_encoder(budget: Budget) -> Budget:
+    """A budget whose images can be found before any encoder is pretrained: as many by lot in place of chosen ones."""
+    return f"random:{parse_budget(budget).value:.0f}" if is_chosen(budget) else budget
 
 
 def class_counts(budget: Budget, sizes: Sequence[int]) -> list[int]:
     """Labeled images of each class, of `sizes` images; 0 of a class that has none.
 
     A larger budget of the same kind takes as many or more of each class: totals are dealt out one by one, each to the
-    class with the largest images / (2 taken + 1) (Sainte-Laguë's rule), after one to each. A number per class may
-    exceed what a class has.
+    class with the largest images / (2 taken + 1) (Sainte-Laguë's rule), after one to each; balanced ones to the class
+    with the fewest taken that has more. A number per class may exceed what a class has. Of images found by lot or by
+    features it is what is expected.
     """
     amount = parse_budget(budget)
     if amount.kind == "class":
@@ -55,6 +94,8 @@ def class_counts(budget: Budget, sizes: Sequence[int]) -> list[int]:
         return list(sizes)
     if amount.kind == "share":
         return [max(1, round(amount.value * size)) if size else 0 for size in sizes]
+    if amount.kind == "balanced":
+        return _level(int(amount.value), sizes)
     taken = [min(1, size) for size in sizes]
     waiting = [(-size / 3, index) for index, size in enumerate(sizes) if size > 1]
     heapq.heapify(waiting)
@@ -63,6 +104,14 @@ def class_counts(budget: Budget, sizes: Sequence[int]) -> list[int]:
         taken[index] += 1
         if taken[index] < sizes[index]:
             heapq.heappush(waiting, (-sizes[index] / (2 * taken[index] + 1), index))
+    return taken
+
+
+def _level(total: int, sizes: Sequence[int]) -> list[int]:
+    """The total dealt out to classes of so many images, each as level with the others as its images allow."""
+    taken = [0] * len(sizes)
+    for _ in range(min(total, sum(sizes))):
+        taken[min((n, i) for i, n in enumerate(taken) if n < sizes[i])[1]] += 1
     return taken
 
 
@@ -81,8 +130,8 @@ def short_words(budget: Budget) -> str:
     amount = parse_budget(budget)
     if amount.kind == "class":
         return f"{budget} per class"
-    if amount.kind == "total":
-        return f"{amount.value:.0f} in all"
+    if amount.kind == "total" or amount.labels:
+        return f"{amount.value:.0f} in all{_found(amount)}"
     return "all labels" if amount.kind == "all" else f"{budget} of each class"
 
 
@@ -91,12 +140,21 @@ def labels_in_words(budget: Budget) -> str:
     amount = parse_budget(budget)
     if amount.kind == "class":
         return f"{plural(int(amount.value), 'label')} per class"
-    if amount.kind == "total":
-        return f"{plural(int(amount.value), 'label')} in all"
+    if amount.kind == "total" or amount.labels:
+        return f"{plural(int(amount.value), 'label')} in all{_found(amount)}"
     return "all labels" if amount.kind == "all" else f"{budget} of the labels"
 
 
+def _found(amount: Amount) -> str:
+    """How the images are found, in words."""
+    words = {None: "", "random": " at random", "balanced": " balanced by class", "chosen": " chosen by features"}
+    return words[amount.labels]
+
+
 def in_order(budgets: Sequence[Budget]) -> list[Budget]:
-    """Numbers per class in rising order; where other budgets are among them, as they are given."""
+    """Numbers per class in rising order; labels found in several ways way by way; others as they are given."""
+    places = [(LABELS.index(one.labels), one.value) for one in map(parse_budget, budgets) if one.labels is not None]
+    if places and len(places) == len(budgets):
+        return [budget for _, budget in sorted(zip(places, budgets, strict=True), key=lambda pair: pair[0])]
     numbers = [one for one in budgets if isinstance(one, int)]
     return [*sorted(numbers)] if len(numbers) == len(budgets) else list(budgets)

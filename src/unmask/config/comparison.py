@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from unmask.config.arms import ARMS
-from unmask.config.budget import Budget, parse_budget
+from unmask.config.budget import LABELS, Budget, Labels, in_ways, parse_budget
 from unmask.config.data import DataConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig
@@ -49,6 +49,10 @@ class CompareConfig:
     """Labeled training images: numbers per class, total:200 in all, shares such as 10% of each class, or all. The first
     is the primary budget, declared beforehand. Of 10 50 100, the default, those that the smallest class has; other
     budgets must be possible."""
+    labels: Annotated[tuple[Labels, ...], OneOf(LABELS)] = ()
+    """How labeled images are found, one way or several side by side at equal totals (budgets total:50 ...): random: by
+    lot. balanced: by lot, as many of each class. chosen: by the features of the pretrained encoder, as unmask choose
+    does, from a random half of the training images in each draw. Default: as the budgets say, by lot within classes."""
     draws: int = 9
     """Label draws per budget, each with a training seed of its own; all arms share them."""
     until: Literal["draws", "decided"] = "draws"
@@ -110,6 +114,11 @@ class CompareConfig:
         require(bool(self.budgets), "budgets", self.budgets, "at least one budget")
         for budget in self.budgets:
             parse_budget(budget, "budgets")
+        for way in self.labels:
+            require_choice("labels", way, LABELS)
+        require(len(set(self.labels)) == len(self.labels), "labels", self.labels, "different ways")
+        if self.labels:
+            object.__setattr__(self, "budgets", in_ways(self.budgets, self.labels))
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.draws, 1)
         require_choice("until", self.until, ("draws", "decided"))

@@ -1,9 +1,10 @@
 """The configuration of a stage: pretraining, classification. A recipe is the part that does not name data or seeds."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
-from unmask.config.budget import Budget, parse_budget
+from unmask.config.budget import Budget, is_chosen, parse_budget
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
@@ -21,6 +22,14 @@ class RecipeChoice:
 
     recipe_name: str
     because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenImages:
+    """The labeled images of a training in a comparison that chooses them by features."""
+
+    file: Path
+    """A record of the comparison: ids of images, in the order of choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +233,8 @@ class ClassifyConfig:
     """Which of the subsets of that seed; they have no image in common while the images last."""
     nested_budgets: tuple[Budget, ...] = ()
     """Other budgets whose subsets are to contain this one, or to lie within it, as in a comparison."""
+    chosen_images: ChosenImages | None = None
+    """Where the images of a budget chosen:NUMBER are listed."""
 
     # What does not change the result
     shard: bool = False
@@ -249,8 +260,11 @@ class ClassifyConfig:
         require_at_least("keep", self.keep, 1)
         if self.tracker is not None:
             require_choice("tracker", self.tracker, TRACKERS)
-        if self.budget is not None:
-            parse_budget(self.budget)
+        if self.budget is not None and is_chosen(self.budget) and self.chosen_images is None:
+            raise UserError(
+                f"budget = {self.budget!r}: only a comparison chooses labels by itself (`labels`); for a training "
+                "`unmask choose` says which images to label"
+            )
         require_between("hide_cells", self.hide_cells, 0, 1, open_high=True)
         if self.hide_cell is not None:
             require_at_least("hide_cell", self.hide_cell, 1)

@@ -64,6 +64,8 @@ class Dataset:
     """Group of each image of `train`, int64; None where the source has no groups."""
     val_groups: torch.Tensor | None = None
     """The same of `val`."""
+    listed_groups: torch.Tensor | None = None
+    """The same of every image as listed, by its id, readable or not."""
     parts: ImageParts | None = None
     """The parts that images show, by their ids, where that is known."""
 
@@ -173,6 +175,7 @@ def load_data(
         lost=lost,
         groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(TRAIN)]),
         val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(VAL)]),
+        listed_groups=None if source.groups is None else torch.from_numpy(source.groups),
         parts=source.parts,
     )
 

@@ -1,6 +1,6 @@
 """Subsets of the images of a set: labeled ones for label-efficiency curves, and a few of all classes to be shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ def nested_subsets(
     When even the smallest budget finds no free part, the class is shuffled anew.
 
     With groups, whole groups are taken one after the other and the images beyond the budget left out of the last
-    one, so that as few groups as possible are touched and nesting still holds.
+    one, so that as few groups as possible are touched and nesting still holds. Images by lot ("random:50") come from
+    all classes together, so that a class may get none. What an encoder is to choose ("chosen:50") is left out.
 
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
@@ -47,17 +48,51 @@ def nested_subsets(
     sizes = [int((values == label).sum()) for label in present]
     for budget in budgets:
         _require_possible(budget, dict(zip(present.tolist(), sizes, strict=True)), classes)
-    counts = {budget: class_counts(budget, sizes) for budget in budgets}
     members = None if groups is None else groups.numpy()
+    lots = {budget: int(parse_budget(budget).value) for budget in budgets if parse_budget(budget).kind == "random"}
+    drawn = {budget: torch.from_numpy(np.sort(rows)) for budget, rows in _by_lot(values, lots, seed, members, index)}
+    budgets = [budget for budget in budgets if parse_budget(budget).kind not in ("random", "chosen")]
+    if not budgets:
+        return drawn
+    counts = {budget: class_counts(budget, sizes) for budget in budgets}
     chosen: dict[Budget, list[np.ndarray]] = {budget: [] for budget in budgets}
     for at, label in enumerate(present):
         starts = _starts(sizes[at], [counts[budget][at] for budget in budgets])
-        cycle, place = divmod(index, len(starts))
-        shuffled = _shuffled(len(values), seed if cycle == 0 else derive_seed(seed, "labeled cycle", cycle), members)
-        rows = np.roll(shuffled[values[shuffled] == label], -starts[place])
+        rows = _of_turn(values == label, starts, seed, members, index)
         for budget, parts in chosen.items():
             parts.append(rows[: counts[budget][at]])
-    return {budget: torch.from_numpy(np.sort(np.concatenate(parts))) for budget, parts in chosen.items()}
+    return drawn | {budget: torch.from_numpy(np.sort(np.concatenate(parts))) for budget, parts in chosen.items()}
+
+
+def _by_lot(
+    values: np.ndarray, lots: Mapping[Budget, int], seed: int, groups: np.ndarray | None, index: int
+) -> Iterator[tuple[Budget, np.ndarray]]:
+    """So many labeled images of all classes together, by budget."""
+    if lots:
+        starts = _starts(int((values >= 0).sum()), list(lots.values()))
+        rows = _of_turn(values >= 0, starts, seed, groups, index)
+        yield from ((budget, rows[:count]) for budget, count in lots.items())
+
+
+def _of_turn(wanted: np.ndarray, starts: Sequence[int], seed: int, groups: np.ndarray | None, index: int) -> np.ndarray:
+    """The wanted images in random order, from where the subset of this index begins."""
+    cycle, place = divmod(index, len(starts))
+    shuffled = _shuffled(len(wanted), seed if cycle == 0 else derive_seed(seed, "labeled cycle", cycle), groups)
+    return np.roll(shuffled[wanted[shuffled]], -starts[place])
+
+
+def half_of(labels: Tensor, seed: int, groups: Tensor | None = None, index: int = 0) -> Tensor:
+    """Half of the labeled images, by lot, whole groups as far as can be: a pool to choose from. Sorted, int64.
+
+    Args:
+        labels: class of each image, -1 where unlabeled, int64 (N,).
+        seed: seed of the draw.
+        groups: group of each image, int64 (N,).
+        index: which of the halves of this seed.
+    """
+    order = _shuffled(len(labels), derive_seed(seed, "pool half", index), None if groups is None else groups.numpy())
+    known = order[labels.numpy()[order] >= 0]
+    return torch.from_numpy(np.sort(known[: (len(known) + 1) // 2]))
 
 
 def mean_overlap(subsets: Sequence[Tensor]) -> float:
@@ -132,7 +167,10 @@ def _require_possible(budget: Budget, sizes: Mapping[int, int], classes: Sequenc
             f"the largest possible budget is {count}; total:NUMBER, a share such as 10% and all take what there is"
         )
     amount = parse_budget(budget)
-    if amount.kind == "total" and not len(sizes) <= amount.value <= sum(sizes.values()):
+    if amount.kind == "chosen" and amount.value > (there := (sum(sizes.values()) + 1) // 2):
+        raise UserError(f"budgets: {budget} is out of range: a draw chooses from half of the training images, {there}")
+    in_all = amount.kind in ("total", "balanced", "random")
+    if in_all and not len(sizes) <= amount.value <= sum(sizes.values()):
         raise UserError(
             f"budgets: {budget} is out of range: there are {sum(sizes.values())} labeled training images of "
             f"{len(sizes)} classes, each of which gets one at least"

@@ -9,6 +9,7 @@ from unmask.inference.answers import labels_worths, recommendations
 from unmask.inference.baseline import Ranking, competes, rank_scratch
 from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
+from unmask.inference.label_ways import labels_gains
 from unmask.inference.planning import advice, variance_rows
 from unmask.inference.rows import (
     Ensembles,
@@ -61,6 +62,7 @@ def summarize(
         answer=None,
         recommendations=tuple(recommendations(table, splits[0], config, evidence) if splits else ()),
         labels_worth=tuple(labels_worths(table, splits[0], best, config, evidence) if splits else ()),
+        labels_gains=tuple(labels_gains(table, splits[0], best, config, evidence) if splits else ()),
         variance=() if headline is None else variance_rows(headline),
         advice="" if headline is None else advice(headline, config.confidence),
         ensembles=tuple(ensemble_gap_rows(table, ensembles or {}, names, budgets, splits)),

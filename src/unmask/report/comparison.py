@@ -15,6 +15,7 @@ from unmask.report.costs import cost_section
 from unmask.report.curves import finetuning, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.galleries import showcases
+from unmask.report.label_ways import label_ways_section
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
@@ -37,6 +38,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         _efficiency(summary),
         _arms(summary),
         _differences(summary),
+        label_ways_section(summary),
         class_section(run, summary),
         confusion_section(run, summary),
         *showcases(run.gallery, run.folder, first=advised),

@@ -1,12 +1,13 @@
 """Figures of a comparison: rows of its summary → matplotlib figures."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unmask.config import JUDGED
-from unmask.config.budget import Budget, in_order, labels_in_words
+from unmask.config.budget import Budget, in_order, labels_in_words, parse_budget
 from unmask.config.metric import METRIC_NAMES
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
@@ -32,15 +33,21 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
             shift = (position - (len(arms) - 1) / 2) * min(0.07, 0.5 / max(len(arms), 1))
             rows = {row.budget: row for row in means if row.arm == arm}
             shown = [budget for budget in ordered if budget in rows]
-            x = [ordered.index(budget) + shift for budget in shown]
-            _line_with_intervals(axes, x, [rows[budget] for budget in shown], arm)
-        axes.set_xticks(range(len(ordered)), [str(budget) for budget in ordered])
+            for _, line in groupby(shown, key=lambda budget: parse_budget(budget).labels):
+                own = list(line)
+                x = [ordered.index(budget) + shift for budget in own]
+                _line_with_intervals(axes, x, [rows[budget] for budget in own], arm)
+        axes.set_xticks(range(len(ordered)), [_tick(budget) for budget in ordered])
         axes.set_xlim(-0.5, len(ordered) - 0.5)
         axes.set_xlabel("labels per class" if all(isinstance(one, int) for one in ordered) else "labels")
         axes.set_ylabel(f"{_metric(means)}, %")
         axes.set_ylim(*_per_cent(axes.get_ylim()))
         axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
+
+
+def _tick(budget: Budget) -> str:
+    return str(budget).replace(":", "\n") if parse_budget(budget).labels else str(budget)
 
 
 def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:

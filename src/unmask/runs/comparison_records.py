@@ -52,6 +52,14 @@ class TuningResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChosenIds:
+    """chosen/NAME.json: the images that the encoder of a pretraining chooses from the pool of a label draw."""
+
+    ids: tuple[int, ...]
+    """Of images as listed, in the order of choice: the first so many are a budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LookRow:
     """One look at a comparison whose draws come in looks."""
 
@@ -187,6 +195,25 @@ class LabelsWorth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelsGain(Interval):
+    """What another way to find so many labels gives, what pretraining gives, or both: a paired difference."""
+
+    what: Literal["labels", "pretraining", "both"]
+    split: str
+    arm: str
+    budget: Budget
+    """With its way, as chosen:100."""
+    sd: float | None
+    """Standard deviation of the scores of this arm over its trials; None for one."""
+    against_arm: str
+    against_budget: Budget
+    against_sd: float | None
+    verdict: Word
+    p: float
+    """Of no difference, adjusted for all rows of a split."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """The headline: what to do, and what to do next. Its interval and arms are those of the first recommendation."""
 
@@ -286,6 +313,8 @@ class Summary:
     """What to do, per budget, on the primary split; empty where tuning draws did not measure the alternatives."""
     labels_worth: tuple[LabelsWorth, ...]
     """Per budget, on the primary split; empty with one budget."""
+    labels_gains: tuple[LabelsGain, ...]
+    """What choosing labels gives, on the primary split; empty where labels were found in one way."""
     variance: tuple[VarianceRow, ...]
     """Where the uncertainty of the headline comes from, the largest source first."""
     advice: str

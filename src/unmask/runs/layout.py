@@ -59,6 +59,8 @@ TRIALS, LOGITS = Files("trials/*.json"), Files("trials/*.safetensors")
 NETWORKS = Files("networks/*.safetensors")
 PREDICTED = ".predicted"
 """What stands after the name of a split in the logits' file for the classes that its images were taken for."""
+CHOSEN = Files("chosen/*.json")
+"""The images that a pretrained encoder chooses from the pool of a label draw."""
 TUNING, TUNING_PREDICTIONS = Files("tuning/*.json"), Files("tuning/*.safetensors")
 SHEETS = Files("gallery/*.jpg")
 """The pictures of a gallery."""
@@ -96,7 +98,7 @@ COMPARISON = RunKind(
     CompareConfig,
     (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, LOGITS.pattern),
     (
-        *(NETWORKS.pattern, LOOKS_FILE, TUNING.pattern, TUNING_PREDICTIONS.pattern, *_SHOWN),
+        *(NETWORKS.pattern, LOOKS_FILE, CHOSEN.pattern, TUNING.pattern, TUNING_PREDICTIONS.pattern, *_SHOWN),
         *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),

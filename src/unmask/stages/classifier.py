@@ -4,11 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from unmask.config import ClassifyConfig
+from unmask.config.budget import is_chosen, parse_budget
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.data.subsets import nested_subsets
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
+from unmask.runs.comparison_records import ChosenIds
+from unmask.runs.read import read_record
 from unmask.weights.network import head_names
 
 
@@ -75,6 +78,9 @@ def labeled_subset(config: ClassifyConfig, data: Dataset) -> ImageSet:
         raise UserError(f"data: {config.data.data} has {len(data.classes)} labeled classes; training needs at least 2")
     if config.budget is None:
         return data.train
+    if config.chosen_images is not None and is_chosen(config.budget):
+        ids = read_record(ChosenIds, config.chosen_images.file).ids[: int(parse_budget(config.budget).value)]
+        return data.train.select(torch.isin(data.train.ids, torch.tensor(ids)).nonzero().flatten())
     budgets = list(dict.fromkeys((config.budget, *config.nested_budgets)))
     drawn = nested_subsets(
         data.train.labels, budgets, config.subset_seed, data.groups, data.classes, config.subset_index

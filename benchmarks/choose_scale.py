@@ -1,0 +1,61 @@
+"""How long it takes to choose 100 images, and how much memory, beyond the features: 50,000 and 1,000,000 images.
+
+Features are made up: 200 clusters of unequal size in 64 dimensions, which is what is kept of larger ones from 200,000
+images on, or in 512 dimensions below. Also the share of the clusters that the choice hits.
+
+Run: python benchmarks/choose_scale.py [--images 50000 1000000] [--strategies typical farthest facility]
+"""
+
+import argparse
+import resource
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.choosing.clusters import part_into
+from unmask.choosing.features import LARGE, WIDTH
+from unmask.choosing.strategies import STRATEGIES, choose_rows, nearest_taken
+from unmask.choosing.typicality import typicality
+
+CLUSTERS, COUNT = 200, 100
+
+
+def pool(images: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features, and the cluster of each image."""
+    random = np.random.default_rng(seed)
+    width = WIDTH if images > LARGE else 512
+    member = random.choice(CLUSTERS, images, p=random.dirichlet(np.ones(CLUSTERS)))
+    features = random.normal(size=(images, width)).astype(np.float32)
+    features += 3 * random.normal(size=(CLUSTERS, width)).astype(np.float32)[member]
+    return features, member
+
+
+def main() -> None:
+    """Print a line per strategy and number of images."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, nargs="+", default=[50_000, 1_000_000])
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=["typical", "farthest", "facility"])
+    wanted = parser.parse_args()
+    for images in wanted.images:
+        features, member = pool(images)
+        for strategy in wanted.strategies:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            started = time.perf_counter()
+            rows = choose_rows(features, COUNT, strategy=strategy)
+            chosen = time.perf_counter() - started
+            part_into(features, 10)
+            typicality(features, np.asarray(rows))
+            nearest_taken(features, rows)
+            whole = time.perf_counter() - started
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(
+                f"{images} x {features.shape[1]} {strategy}: chosen in {chosen:.1f} s, with clusters and shares "
+                f"{whole:.1f} s; memory {before:.0f} -> {peak:.0f} MiB, features {features.nbytes / 2**20:.0f} MiB; "
+                f"{len(set(member[rows].tolist()))} of {COUNT} in clusters of their own",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

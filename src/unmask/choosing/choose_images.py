@@ -1,0 +1,183 @@
+"""`unmask choose`: which images of a pool to label next, as a table and as a page."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unmask.choosing.clusters import part_into
+from unmask.choosing.encoder import Seen, see
+from unmask.choosing.features import Features, features_of
+from unmask.choosing.files import file_of, write_image
+from unmask.choosing.known_labels import labeled_ids, require_enough
+from unmask.choosing.page import write_choice_page
+from unmask.choosing.record import CHOICE_FILE, CHOICE_PAGE, CHOICE_TABLE, Choice, ChosenImage, write_table
+from unmask.choosing.repeats import SavedAgain
+from unmask.choosing.strategies import DEFAULT, STRATEGIES, Strategy, choose_rows, nearest_taken
+from unmask.choosing.typicality import typicality
+from unmask.choosing.uncertainty import uncertainty
+from unmask.config.validation import require_choice
+from unmask.data.imageset import ImageSet
+from unmask.errors import UserError
+from unmask.runs.files import write_json
+from unmask.wording import plural
+
+SHOWN_CLUSTERS = 10
+"""Most clusters into which the pool is parted for the reader."""
+REASONS: dict[Strategy, str] = {
+    "typical": "the most typical image of a cluster that had no label",
+    "farthest": "farthest from every image with a label",
+    "facility": "shortens the distances to the nearest label most",
+    "random": "at random",
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What `choose` wrote."""
+
+    out: Path
+    choice: Choice
+    images: tuple[ChosenImage, ...]
+    """In the order in which to label them."""
+    told: str = ""
+
+    def __str__(self) -> str:
+        one = self.choice
+        out = [f"{plural(one.copies, 'exact copy', 'exact copies')}"] if one.copies else []
+        out += [plural(one.unreadable, "unreadable file")] if one.unreadable else []
+        left = f"; left out: {' and '.join(out)}" if out else ""
+        told = f"\n{self.told}" if self.told else ""
+        table, page = self.out / CHOICE_TABLE, self.out / CHOICE_PAGE
+        return f"{table}: {len(self.images)} of {plural(one.pool, 'image')}{left}\n{page}{told}"
+
+
+def choose(
+    run: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    data: str | None = None,
+    count: int = 100,
+    strategy: Strategy = DEFAULT,
+    labeled: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
+    arm: str | None = None,
+    split: str = "pretrain",
+    image_size: tuple[int, int] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Chosen:
+    """Choose the images to label, in the order in which to label them: the first 50 of 100 are the choice of 50.
+
+    Writes choose.csv (path, rank, cluster, typicality, share, reason), choose.html with the pictures, and choose.json.
+    Of each group one image is chosen before any gets a second. Exact copies, images saved again, unreadable files and
+    labeled images are never chosen; labeled ones count as covered.
+
+    Args:
+        run: whose encoder: a pretraining, any training, a comparison, a .safetensors file of unmask, or timm:NAME.
+        out: folder to write.
+        data: what `DataConfig.data` takes. Default: the data of the run.
+        count: images to choose.
+        strategy: see `choose_rows`.
+        labeled: a table (path, label) of images that have labels, as `unmask label` saves it. Labels in the data count
+            where only some images have one.
+        model: a trained classifier: images of which it is unsure count more.
+        arm: of a comparison: whose network. Default: the arm with the best validation score.
+        split: the pool: pretrain is all but validation and test images; all; or another set of the data.
+        image_size: height and width at which public weights see the images. Default: 224 x 224.
+        seed: of samples, of the starts of k-means, and of the strategy random.
+        overwrite: replace the choice in `out`.
+        progress: show bars.
+
+    Raises:
+        UserError: bad input, before the features are computed.
+    """
+    out = Path(out)
+    require_choice("strategy", strategy, STRATEGIES)
+    if (out / CHOICE_TABLE).exists() and not overwrite:
+        raise UserError(f"out: {out} holds a choice already; `overwrite=True` replaces it")
+    seen = see(str(run), data, arm=arm, image_size=image_size, progress=progress)
+    pool = seen.images.images(split)
+    known = labeled_ids(seen.images.readable, seen.data.data, None if labeled is None else Path(labeled))
+    require_enough(count, pool, torch.isin(pool.ids, torch.tensor(sorted(known), dtype=torch.int64)))
+    found = features_of(seen.network, pool, show=progress)
+    distinct, copies = _without_copies(found, known)
+    weights = None
+    if model is not None:
+        weights = uncertainty(Path(model), seen.data.data, distinct.images, progress=progress)
+    groups = seen.images.listed_groups
+    labels = np.flatnonzero(np.isin(distinct.images.ids.numpy(), sorted(known))).tolist()
+    rows = choose_rows(
+        distinct.values,
+        count,
+        strategy=strategy,
+        labeled=labels,
+        groups=None if groups is None else groups[distinct.images.ids].numpy(),
+        weights=weights,
+        repeats=SavedAgain(distinct.images),
+        seed=seed,
+    )
+    choice = Choice(
+        run=str(run),
+        data=seen.data,
+        format=seen.images.format,
+        classes=seen.images.classes or seen.classes,
+        strategy=strategy,
+        model=None if model is None else str(model),
+        seed=seed,
+        pool=len(pool),
+        labeled=len(labels),
+        copies=copies,
+        unreadable=len(seen.images.bad_files) + len(pool) - len(found.images),
+    )
+    return _write(out, seen, choice, distinct, rows, labels, weights)
+
+
+def _without_copies(found: Features, known: set[int]) -> tuple[Features, int]:
+    """Of images of the same pixels one, a labeled one if there is; and how many were left out."""
+    labeled = np.isin(found.images.ids.numpy(), sorted(known))
+    order = np.lexsort((np.arange(len(labeled)), ~labeled))
+    _, first = np.unique(found.digests[order], return_index=True)
+    rows = np.sort(order[first])
+    kept = Features(found.images.select(rows.tolist()), found.values[rows], found.digests[rows])
+    return kept, len(labeled) - len(rows)
+
+
+def _write(
+    out: Path,
+    seen: Seen,
+    choice: Choice,
+    pool: Features,
+    rows: list[int],
+    labels: list[int],
+    weights: NDArray[np.float64] | None,
+) -> Chosen:
+    """Table, record and page of a choice; `labels` are the rows that were labeled before."""
+    clusters = part_into(pool.values, SHOWN_CLUSTERS, seed=choice.seed)
+    density = typicality(pool.values, np.asarray(rows), seed=choice.seed)
+    stands_for = np.bincount(nearest_taken(pool.values, [*rows, *labels]), minlength=len(rows)) / len(pool.values)
+    doubt = [""] * len(rows) if weights is None else [f"; {weights[row]:.0%} unsure" for row in rows]
+    images = tuple(
+        ChosenImage(
+            path=_path(out, seen.data.data, pool.images, row, rank),
+            rank=rank,
+            cluster=int(clusters[row]),
+            typicality=float(density[rank - 1]),
+            share=float(stands_for[rank - 1]),
+            reason=REASONS[choice.strategy] + doubt[rank - 1],
+        )
+        for rank, row in enumerate(rows, 1)
+    )
+    write_table(out / CHOICE_TABLE, images)
+    write_json(out / CHOICE_FILE, choice)
+    write_choice_page(out, choice, images, pool.images.select(rows))
+    return Chosen(out, choice, images, seen.told)
+
+
+def _path(out: Path, data: str, pool: ImageSet, row: int, rank: int) -> str:
+    found = file_of(data, pool.names[row])
+    return str(found or write_image(pool, row, out / "images" / f"{rank:05d}"))

@@ -1,0 +1,91 @@
+"""The network whose features are looked at, and the images brought to what it takes."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from unmask.config import DataConfig, EncoderConfig
+from unmask.data.load import Dataset, load_data
+from unmask.deploy.images import load_as_trained
+from unmask.deploy.trained import read_trained
+from unmask.encoders.build import build_model
+from unmask.errors import UserError
+from unmask.weights.network import load_model
+from unmask.weights.public import OF_THE_ENCODER, TIMM, is_public_id
+from unmask.weights.start import initialize
+
+PUBLIC_SIZE = (224, 224)
+"""At which public weights see images, where no size is given."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Images, and a network that takes them."""
+
+    network: nn.Module
+    """Of the package's kind: `forward_features`, `forward_head`."""
+    images: Dataset
+    data: DataConfig
+    """How they were read."""
+    classes: tuple[str, ...]
+    """Of the network's head; empty without one."""
+    told: str = ""
+    """Which network of a comparison it is; empty where there is no choice."""
+
+
+def see(
+    run: str,
+    data: str | None,
+    *,
+    arm: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    on_bad_file: Literal["error", "skip"] = "skip",
+    progress: bool = False,
+) -> Seen:
+    """A network and the images that it shall look at.
+
+    Args:
+        run: folder of a pretraining, a training or a comparison; a .safetensors file that this package wrote; or public
+            weights, timm:NAME.
+        data: what `DataConfig.data` takes. Default: the data of the run.
+        arm: of a comparison: whose network.
+        image_size: height and width, for public weights only. Default: 224 x 224.
+        on_bad_file: stop at an unreadable file, or leave it out.
+        progress: show a bar while files are decoded.
+
+    Raises:
+        UserError: no such network, or images that it cannot take.
+    """
+    if is_public_id(run):
+        return _public(run, data, image_size or PUBLIC_SIZE, on_bad_file, progress=progress)
+    if image_size is not None:
+        raise UserError(f"image_size = {image_size} has no effect: {run} says itself in which size it takes images")
+    if Path(run).is_dir():
+        trained = read_trained(Path(run), arm)
+        images = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
+        config = trained.data if data in (None, trained.data.data) else replace(trained.data, data=data, options=None)
+        return Seen(trained.model, images, config, trained.card.classes, trained.network)
+    if data is None:
+        raise UserError(f"data: give it: {run} does not say on which images it was trained")
+    model = load_model(run, field="run")
+    wanted = DataConfig(data=data, on_bad_file=on_bad_file)
+    images = load_data(wanted, labels=False, progress=progress, format=model.card.format)
+    return Seen(model.module, images, wanted, model.card.classes)
+
+
+def _public(
+    run: str, data: str | None, size: tuple[int, int], on_bad_file: Literal["error", "skip"], *, progress: bool
+) -> Seen:
+    """A network with public weights, without its head."""
+    if not run.startswith(TIMM) or run == OF_THE_ENCODER:
+        raise UserError(f"run = {run!r}: name the weights as timm:NAME, e.g. timm:resnet18.a1_in1k")
+    if data is None:
+        raise UserError(f"data: give it: {run} does not say on which images it was trained")
+    wanted = DataConfig(data=data, image_size=size, on_bad_file=on_bad_file)
+    encoder = EncoderConfig(encoder=run.removeprefix(TIMM))
+    images = load_data(wanted, labels=False, progress=progress)
+    model = build_model(encoder, in_chans=images.format.channels, image_size=size)
+    start = initialize(model, run, encoder, images.format, field="run")
+    return Seen(model.eval(), images.normalized_as(start.format), wanted, ())

@@ -1,0 +1,111 @@
+"""The ways to choose images by their features, as one pure function."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.choosing.candidates import Candidates, Repeats
+from unmask.choosing.coverage import FarthestFirst, SmallestDistances
+from unmask.choosing.typical_in_clusters import TypicalInClusters
+from unmask.errors import UserError
+from unmask.randomness import permutation
+
+Strategy = Literal["typical", "farthest", "facility", "random"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+DEFAULT: Strategy = "typical"
+
+
+class Order(Protocol):
+    """A way to choose: asked for one image after the other, told which ones have labels."""
+
+    def next(self, candidates: NDArray[np.bool_]) -> int:
+        """The image to label next, of those that are candidates, bool (N,), at least one."""
+        ...
+
+    def add(self, row: int) -> None:
+        """An image has been labeled, or chosen."""
+        ...
+
+
+class AtRandom:
+    """Every image is as likely as any other."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._rank = np.argsort(permutation(seed, "labels at random", 0, count))
+
+    def next(self, candidates: NDArray[np.bool_]) -> int:
+        """See `Order`."""
+        rows = np.flatnonzero(candidates)
+        return int(rows[np.argmin(self._rank[rows])])
+
+    def add(self, row: int) -> None:
+        """Nothing depends on it."""
+
+
+def order_by(
+    strategy: Strategy, features: NDArray[np.float32], weights: NDArray[np.float64] | None = None, *, seed: int = 0
+) -> Order:
+    """A strategy on the features (N, D) of a pool; `weights` (N,) say how much each image counts, positive."""
+    weights = np.ones(len(features)) if weights is None else weights
+    match strategy:
+        case "typical":
+            return TypicalInClusters(features, weights, seed=seed)
+        case "farthest":
+            return FarthestFirst(features, weights, seed=seed)
+        case "facility":
+            return SmallestDistances(features, weights, seed=seed)
+        case "random":
+            return AtRandom(len(features), seed)
+
+
+def choose_rows(
+    features: NDArray[np.float32],
+    count: int,
+    *,
+    strategy: Strategy = DEFAULT,
+    labeled: Sequence[int] = (),
+    groups: NDArray[np.int64] | None = None,
+    weights: NDArray[np.float64] | None = None,
+    repeats: Repeats | None = None,
+    seed: int = 0,
+) -> list[int]:
+    """Rows of the images to label, the most useful first; the first k of them are the choice of k.
+
+    Args:
+        features: of the pool, (N, D). A rotation, a shift, and a common factor change nothing.
+        count: images wanted.
+        strategy: typical: the most typical image of each cluster. farthest: that farthest from all labeled ones.
+            facility: that which shortens the distances of all images to the nearest labeled one most.
+        labeled: rows that have labels already: they count, and are never chosen.
+        groups: group of each image, (N,): groups take turns, so that of each one image is chosen first.
+        weights: how much each image counts, (N,), positive; default: all alike.
+        repeats: tells whether a row shows again what one of the taken rows shows; such rows are left out.
+        seed: of samples, of the starts of k-means, and of the strategy random.
+
+    Raises:
+        UserError: so many images cannot be chosen.
+    """
+    candidates = Candidates(len(features), labeled=labeled, groups=groups, repeats=repeats)
+    order = order_by(strategy, features, weights, seed=seed)
+    for row in labeled:
+        order.add(row)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        left = candidates.open()
+        if not left.any():
+            raise UserError(f"count = {count} is larger than the pool: {len(chosen)} images can be chosen")
+        row = order.next(left)
+        if not candidates.refuse(row):
+            order.add(row)
+            candidates.take(row)
+            chosen.append(row)
+    return chosen
+
+
+def nearest_taken(features: NDArray[np.float32], taken: Sequence[int]) -> NDArray[np.int64]:
+    """For each image the position in `taken` of the row whose features are nearest to its own, int64 (N,)."""
+    from sklearn.metrics import pairwise_distances_argmin
+
+    return pairwise_distances_argmin(features, features[list(taken)]).astype(np.int64)

@@ -1,0 +1,88 @@
+"""The labeled images that pretrained encoders choose, draw by draw: each from its own half of the training images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unmask.choosing.features import Features, features_of
+from unmask.choosing.strategies import choose_rows
+from unmask.comparison.candidates import arms_of
+from unmask.comparison.plan import choice_file, count_pretrainings, labeled_images, turn_of
+from unmask.comparison.tasks import Work
+from unmask.config import CompareConfig
+from unmask.config.budget import Budget, is_chosen, parse_budget
+from unmask.data.load import Dataset
+from unmask.data.subsets import half_of, nested_subsets
+from unmask.errors import UserError
+from unmask.randomness import derive_seed
+from unmask.runs.comparison_records import ChosenIds
+from unmask.runs.files import write_json
+from unmask.runs.read import read_record
+from unmask.weights.network import load_model
+
+
+def require_encoder(config: CompareConfig) -> None:
+    """Raise `UserError` where labels are to be chosen and no arm starts from a pretraining."""
+    if any(map(is_chosen, config.budgets)) and not any(arm.is_pretrained for arm in arms_of(config)):
+        raise UserError("labels: chosen needs a pretrained encoder: add the arm mrp, or leave chosen out")
+
+
+def write_choices(work: Work) -> None:
+    """Let every pretraining choose for its draws, as far as that is not done; nothing where no budget asks for it.
+
+    The pretrainings must be finished.
+    """
+    config = work.config
+    most = max((int(parse_budget(one).value) for one in config.budgets if is_chosen(one)), default=0)
+    if most == 0:
+        return
+    encoders = next(iter(work.encoders.values()))
+    waiting: dict[int, list[int]] = {}
+    for index, turn in _choices(config):
+        if not choice_file(work.out, index, turn).exists():
+            waiting.setdefault(turn, []).append(index)
+    for turn, indices in waiting.items():
+        model = load_model(encoders[turn])
+        assert work.data.train is not None
+        found = features_of(model.module, work.data.normalized_as(model.card.format).train)  # type: ignore[arg-type]
+        for index in indices:
+            ids = _choose(config, work.data, found, index, most)
+            write_json(choice_file(work.out, index, turn), ChosenIds(ids=ids))
+
+
+def _choices(config: CompareConfig) -> Iterator[tuple[int, int]]:
+    """(label draw, tuning draws first; pretraining) of all that is chosen."""
+    repeats = range(count_pretrainings(config)) if config.design == "crossed" else range(1)
+    for draw in range(config.tuning_draws):
+        yield draw, turn_of(config, draw, draw % len(repeats))
+    for draw in range(config.draws):
+        yield from ((config.tuning_draws + draw, turn_of(config, draw, repeat)) for repeat in repeats)
+
+
+def _choose(config: CompareConfig, data: Dataset, found: Features, index: int, count: int) -> tuple[int, ...]:
+    """Ids of the images that are chosen from the half of a draw, in order."""
+    assert data.train is not None
+    seed, known = labeled_images(config, index)["subset_seed"], found.images.ids
+    half = half_of(data.train.labels, seed, data.groups, index)
+    half = half[torch.isin(data.train.ids[half], known)]
+    at = torch.searchsorted(known, data.train.ids[half])
+    groups = None if data.groups is None else data.groups[half].numpy()
+    rows = choose_rows(found.values[at.numpy()], count, groups=groups, seed=derive_seed(seed, "choice", index))
+    return tuple(known[at][rows].tolist())
+
+
+def labeled_rows(config: CompareConfig, data: Dataset, out: Path, draw: int) -> dict[Budget, Tensor]:
+    """Rows of the training set that a reported draw labels, by budget; of several pretrainings the first one's."""
+    assert data.train is not None
+    index = config.tuning_draws + draw
+    one = labeled_images(config, index)
+    rows = nested_subsets(
+        data.train.labels, config.budgets, one["subset_seed"], data.groups, data.classes, one["subset_index"]
+    )
+    for budget in (budget for budget in config.budgets if is_chosen(budget)):
+        file = choice_file(out, index, turn_of(config, draw))
+        ids = read_record(ChosenIds, file).ids[: int(parse_budget(budget).value)]
+        rows[budget] = torch.isin(data.train.ids, torch.tensor(ids)).nonzero().flatten()
+    return rows

@@ -1,0 +1,63 @@
+"""What choosing which images get the labels gave, as a part of a comparison's page."""
+
+from collections.abc import Sequence
+
+from unmask.config.budget import short_words
+from unmask.config.metric import METRIC_NAMES
+from unmask.inference.verdict import describe_split
+from unmask.report.blocks import Section, Table
+from unmask.report.palette import look
+from unmask.report.words import interval_text, percent, points
+from unmask.runs.comparison_records import LabelsGain, Summary
+
+_WHAT = {
+    "labels": "What the way to find labels gave",
+    "pretraining": "What pretraining gave, with labels found alike",
+    "both": "What both gave together",
+}
+
+
+def label_ways_section(summary: Summary) -> Section:
+    """A table for each question; empty where labels were found in one way."""
+    rows = summary.labels_gains
+    if not rows:
+        return Section("Which images get the labels")
+    metric = METRIC_NAMES[summary.settings.metric]
+    where = describe_split(rows[0].split)
+    intro = (
+        f"As many labels in all, found in different ways; {metric} on {where}. At random: by lot. Balanced: by lot, as "
+        "many of each class, which needs the labels beforehand. Chosen: by the features of the pretrained encoder, "
+        f"from another half of the training images in each draw. {_where_it_pays(rows)}"
+    )
+    tables = [_table(_WHAT[what], [row for row in rows if row.what == what]) for what in _WHAT]
+    return Section("Which images get the labels", intro, tables=[one for one in tables if one.rows])
+
+
+def _table(caption: str, rows: Sequence[LabelsGain]) -> Table:
+    cells = [
+        (
+            f"{look(row.arm).title}, {short_words(row.budget)}",
+            f"{look(row.against_arm).title}, {short_words(row.against_budget)}",
+            interval_text(row, points),
+            row.verdict,
+            f"{percent(row.sd)} / {percent(row.against_sd)}",
+        )
+        for row in rows
+    ]
+    columns = ("first", "second", "difference, points [interval]", "verdict", "deviation over draws, points")
+    return Table(f"{caption}: the first minus the second", columns, cells, numeric=True)
+
+
+def _where_it_pays(rows: Sequence[LabelsGain]) -> str:
+    """Where choosing is no gain over the plainest way, said outright."""
+    asked = [row for row in rows if row.what == "labels" and str(row.budget).startswith("chosen")]
+    words = {"loss": "cost", "equivalent": "changed nothing that matters", "undecided": "shows no gain yet"}
+    told = [
+        f"{look(row.arm).title.lower()}, {short_words(row.budget)}, against {short_words(row.against_budget)}: "
+        f"{words[row.verdict]}"
+        for row in asked
+        if row.verdict != "gain"
+    ]
+    if not asked:
+        return ""
+    return f"Choosing does not pay everywhere: {'; '.join(told)}." if told else "Choosing paid wherever it was tried."

@@ -1,0 +1,184 @@
+"""From a run and a folder to a table of images to label, and its page."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiny
+from unmask.choosing.choose_images import choose
+from unmask.choosing.features import features_of
+from unmask.choosing.record import read_choice
+from unmask.deploy.trained import read_trained
+from unmask.errors import UserError
+from unmask.forward import pooled_features
+from unmask.weights.card import Card, save_weights
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """The rows of choose.csv."""
+    with (folder / "choose.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def paths(folder: Path) -> list[str]:
+    """Names of the chosen files, in order."""
+    return [Path(row["path"]).name for row in table(folder)]
+
+
+def chosen(run: Path, data: Path, out: Path, **settings: Any) -> list[str]:
+    """Names of the files that a choice of five names, in order."""
+    choose(run, out, data=str(data), **{"count": 5, "progress": False, **settings})
+    return paths(out)
+
+
+def test_a_choice(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Columns, ranks, shares of the pool that add up to all of it, files that are there, and a page that names them."""
+    said = str(choose(run, tmp_path / "c", count=8, progress=False))
+    rows = table(tmp_path / "c")
+    assert list(rows[0]) == ["path", "rank", "cluster", "typicality", "share", "reason"]
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 9)]
+    assert sum(float(row["share"]) for row in rows) == pytest.approx(1)
+    assert all(Path(row["path"]).parent == photos and Path(row["path"]).is_file() for row in rows)
+    page = (tmp_path / "c" / "choose.html").read_text(encoding="utf-8")
+    assert all(row["path"] in page for row in rows)
+    assert "default-src 'none'" in page
+    assert "8 of 30 images" in said
+    choice, images = read_choice(tmp_path / "c")
+    assert (choice.pool, choice.labeled, choice.copies, choice.unreadable) == (30, 0, 0, 0)
+    assert images == [row["path"] for row in rows]
+
+
+def test_a_shorter_choice_is_the_beginning_of_a_longer_one(run: Path, photos: Path, tmp_path: Path) -> None:
+    """The same files in the same order."""
+    assert chosen(run, photos, tmp_path / "a", count=9)[:5] == chosen(run, photos, tmp_path / "b")
+
+
+def test_copies_and_what_cannot_be_read_are_left_out(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Of 20 exact copies of an image one may be chosen; of one saved again as JPEG, one; a broken file never."""
+    pool = tmp_path / "pool"
+    shutil.copytree(photos, pool)
+    for index in range(20):
+        shutil.copy(pool / "00.png", pool / f"copy{index}.png")
+    for name in ("01", "02", "03"):
+        Image.open(pool / f"{name}.png").save(pool / f"again{name}.jpg", quality=98, subsampling=0)
+    (pool / "broken.png").write_bytes(b"no image")
+    said = str(choose(run, tmp_path / "c", data=str(pool), count=30, progress=False))
+    assert "left out: 20 exact copies and 1 unreadable file" in said
+    shown = [Path(name).stem.removeprefix("again") for name in paths(tmp_path / "c")]
+    assert len({"00" if name.startswith("copy") else name for name in shown}) == 30
+
+
+def test_groups_take_turns(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Five patients of six images: five images, one of each."""
+    files = sorted(photos.iterdir())
+    manifest = tmp_path / "pool.csv"
+    lines = [f"{file},p{index // 6}" for index, file in enumerate(files)]
+    manifest.write_text("\n".join(["path,group", *lines]), encoding="utf-8")
+    found = chosen(run, manifest, tmp_path / "c")
+    assert sorted(int(Path(name).stem) // 6 for name in found) == list(range(5))
+
+
+@pytest.mark.parametrize("form", ["absolute", "relative", "in the data"])
+def test_what_is_labeled_counts_and_is_not_proposed(run: Path, photos: Path, tmp_path: Path, form: str) -> None:
+    """Paths of the table are absolute, relative to it, or the images' own names; unlabeled rows do not count."""
+    first = chosen(run, photos, tmp_path / "a", count=4)
+    where = photos if form == "relative" else tmp_path
+    given = where / "labels.csv"
+    prefix = f"{photos}/" if form == "absolute" else ""
+    given.write_text("path,label\n" + "".join(f"{prefix}{name},x\n" for name in first[:3]) + f"{prefix}{first[3]},\n")
+    again = chosen(run, photos, tmp_path / "b", count=27, labeled=given)
+    given.unlink()
+    assert not set(again) & set(first[:3])
+    assert first[3] in again
+    assert read_choice(tmp_path / "b")[0].labeled == 3
+
+
+def test_labels_of_a_manifest_count_where_some_images_have_none(run: Path, photos: Path, tmp_path: Path) -> None:
+    """All images that have a label are training images here, by their split."""
+    manifest = tmp_path / "some.csv"
+    lines = [f"{photos / f'{i:02d}.png'},{'ab'[i % 2] if i < 10 else ''},train" for i in range(30)]
+    manifest.write_text("\n".join(["path,label,split", *lines]), encoding="utf-8")
+    found = chosen(run, manifest, tmp_path / "c", count=20)
+    assert sorted(found) == [f"{i:02d}.png" for i in range(10, 30)]
+
+
+def test_images_that_lie_in_no_file_get_one(run: Path, tmp_path: Path) -> None:
+    """An array of images: the chosen ones are written as PNG with their own pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    np.save(tmp_path / "pool.npy", pixels)
+    choose(run, tmp_path / "c", data=str(tmp_path / "pool.npy"), count=3, progress=False)
+    for row in table(tmp_path / "c"):
+        stored = np.asarray(Image.open(row["path"]))
+        assert any(np.array_equal(stored, one) for one in pixels)
+
+
+def test_a_classifier_draws_the_choice_to_what_it_is_unsure_of(
+    run: Path, classifier: Path, photos: Path, tmp_path: Path
+) -> None:
+    """The reason says how unsure it is, and the choice is another one."""
+    plain = chosen(run, photos, tmp_path / "a")
+    doubted = chosen(run, photos, tmp_path / "b", model=classifier)
+    assert all("% unsure" in row["reason"] for row in table(tmp_path / "b"))
+    assert plain != doubted
+
+
+def test_weights_files_and_features(run: Path, photos: Path, tmp_path: Path) -> None:
+    """A weights file of the run gives the choice of the run; features are those of probes, centered."""
+    trained = read_trained(run)
+    save_weights(tmp_path / "w.safetensors", trained.model.state_dict(), Card(tiny.RESNET, trained.card.format))
+    assert chosen(tmp_path / "w.safetensors", photos, tmp_path / "a") == chosen(run, photos, tmp_path / "b")
+    images = tiny.load(photos, labels=False, image_size=(16, 16)).pretrain
+    expected = pooled_features(trained.model, images).values
+    found = features_of(trained.model, images)
+    assert np.allclose(found.values, expected - expected.mean(0), atol=1e-6)
+    assert len(set(found.digests.tolist())) == 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"count": 31}, "count = 31 is out of range: the pool has 30 images: 1 to 30"),
+        ({"count": 0}, "count = 0 is out of range"),
+        ({"strategy": "best"}, "strategy"),
+        ({"split": "val"}, "split = 'val': the data have"),
+        ({"labeled": "labels.csv"}, "the labeled image nowhere.png is not among the images of"),
+        ({"labeled": "empty.csv"}, "no column label"),
+        ({"image_size": (8, 8)}, "image_size = (8, 8) has no effect"),
+        ({"model": "RUN"}, "is a pretraining and has no classifier"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(
+    run: Path, photos: Path, tmp_path: Path, settings: dict[str, Any], line: str
+) -> None:
+    """Field or file, value and fix."""
+    (tmp_path / "labels.csv").write_text("path,label\nnowhere.png,cat\n")
+    (tmp_path / "empty.csv").write_text("path\n00.png\n")
+    given = {name: run if value == "RUN" else value for name, value in settings.items()}
+    if "labeled" in given:
+        given["labeled"] = tmp_path / given["labeled"]
+    with pytest.raises(UserError) as raised:
+        choose(run, tmp_path / "c", data=str(photos), progress=False, **{"count": 5, **given})
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_run_of_other_channels(run: Path, tmp_path: Path) -> None:
+    """Five channels for an encoder of three: one line."""
+    np.save(tmp_path / "five.npy", np.zeros((6, 16, 16, 5), np.uint8))
+    with pytest.raises(UserError, match="5 channels cannot become one with 3"):
+        choose(run, tmp_path / "c", data=str(tmp_path / "five.npy"), count=2, progress=False)
+
+
+def test_a_choice_is_not_replaced_unasked(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Nor without its run's data where a weights file does not know any."""
+    chosen(run, photos, tmp_path / "c")
+    with pytest.raises(UserError, match="holds a choice already"):
+        chosen(run, photos, tmp_path / "c")
+    chosen(run, photos, tmp_path / "c", overwrite=True)
+    with pytest.raises(UserError, match="data: give it"):
+        choose("timm:resnet18.a1_in1k", tmp_path / "d", progress=False)
