@@ -12,9 +12,10 @@ from unmask.choosing.typical_in_clusters import TypicalInClusters
 from unmask.errors import UserError
 from unmask.randomness import permutation
 
-Strategy = Literal["typical", "farthest", "facility", "random"]
+Strategy = Literal["facility", "typical", "farthest", "random"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-DEFAULT: Strategy = "typical"
+DEFAULT: Strategy = "facility"
+"""The best on validation images of Fashion-MNIST, at 50, 100 and 300 labels: benchmarks/choosing.py."""
 
 
 class Order(Protocol):
@@ -76,8 +77,8 @@ def choose_rows(
     Args:
         features: of the pool, (N, D). A rotation, a shift, and a common factor change nothing.
         count: images wanted.
-        strategy: typical: the most typical image of each cluster. farthest: that farthest from all labeled ones.
-            facility: that which shortens the distances of all images to the nearest labeled one most.
+        strategy: facility: the image that shortens the distances of all images to the nearest labeled one most.
+            typical: the most typical image of each cluster. farthest: that farthest from all labeled ones.
         labeled: rows that have labels already: they count, and are never chosen.
         groups: group of each image, (N,): groups take turns, so that of each one image is chosen first.
         weights: how much each image counts, (N,), positive; default: all alike.

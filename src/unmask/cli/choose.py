@@ -27,10 +27,10 @@ class Choose:
     """Images: folder, manifest, .npy or .npz file, shards, or a built-in. Default: the run's own data."""
     count: int = 100
     """Images to choose."""
-    strategy: Literal["typical", "farthest", "facility", "random"] = "typical"
-    """typical: the most typical image of each cluster. farthest: that farthest from all labeled ones (k-centre).
-    facility: that which shortens the distances to the nearest labeled image most. random: by lot, as images for a test
-    must be."""
+    strategy: Literal["facility", "typical", "farthest", "random"] = "facility"
+    """facility: the image that shortens the distances of all images to the nearest labeled one most (facility
+    location). typical: the most typical one of each cluster. farthest: that farthest from all labeled ones (k-centre).
+    random: by lot, as images for a test must be."""
     labeled: Path | None = None
     """Table of path and label of images that have labels, such as an earlier labels.csv: they count as covered."""
     model: Path | None = None
