@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from unmask.theory.jobs import Tally, threads
+from unmask.theory.jobs import Memo, Tally, threads
 
 
 def test_every_job_of_several_pools_is_counted_once() -> None:
@@ -18,6 +18,33 @@ def test_every_job_of_several_pools_is_counted_once() -> None:
     with threads(2) as pool:
         assert list(pool.map(tally.counted(abs), (-1, -2, -3, -4))) == [1, 2, 3, 4]
     assert told == [(i, 10) for i in range(11)]
+
+
+def test_what_several_jobs_need_is_made_once_and_its_error_told_to_all() -> None:
+    memo, made = Memo(), []
+
+    def make(number: int) -> int:
+        time.sleep(0.05)
+        made.append(number)
+        if number == 7:
+            raise ValueError("seven")
+        return 10 * number
+
+    with threads(4) as pool:
+        assert list(pool.map(lambda i: memo.get(i % 2, lambda: make(i % 2)), range(8))) == [0, 10] * 4
+    assert sorted(made) == [0, 1]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="seven"):
+            memo.get("x", lambda: make(7))
+    assert made.count(7) == 1
+
+
+def test_a_job_counts_as_much_as_it_takes() -> None:
+    told: list[tuple[int, int]] = []
+    tally = Tally(7, lambda done, total: told.append((done, total)))
+    tally.counted(abs, 5)(-1)
+    tally.counted(abs, 2)(-1)
+    assert told == [(0, 7), (5, 7), (7, 7)]
 
 
 def test_waiting_jobs_are_dropped_when_the_body_is_left() -> None:

@@ -1,6 +1,7 @@
 """Sweeps: axes, measures, downstream tasks, tables, pictures, and what is refused."""
 
 from dataclasses import replace
+from functools import partial
 from math import isnan
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from unmask.errors import UserError
 from unmask.report.theory.sweep_figure import sweep_figure
 from unmask.theory.axes import parse_axes, parse_axis, vary
 from unmask.theory.capture import captured, purity
+from unmask.theory.jobs import Memo
 from unmask.theory.laws import OneFeature, kernel_law, one_feature
 from unmask.theory.learner_errors import LEARNERS, downstream_rows, learner_rows
 from unmask.theory.presets import paper_small
@@ -128,7 +130,7 @@ def test_where_nothing_grows_rows_keep_their_columns(tiny: Setting) -> None:
 
 def test_correlations_are_those_of_the_weights(tiny: Setting) -> None:
     w = world(tiny, 0)
-    rows = correlation_rows(w)
+    rows = correlation_rows(w, Memo())
     start = torch.tensor([float(row["start"]) for row in rows]).view(tiny.kernels, tiny.data.features)
     assert torch.allclose(start, w.start @ w.v.T)
     after = torch.tensor([float(row["mrp"]) for row in rows]).view_as(start)
@@ -149,7 +151,7 @@ def test_a_downstream_task_shows_only_its_features(tiny: Setting) -> None:
 
 def test_learners_on_features_seen_and_unseen(tiny: Setting) -> None:
     """Pretraining helps on single-view data where it has seen the features, and not where it has not."""
-    (row,) = downstream_rows(world(replace(tiny, missing=4), 0))
+    (row,) = downstream_rows(world(replace(tiny, missing=4), 0), Memo())
     assert (row["seen_features"], row["unseen_features"]) == (4, 4)
     assert row["fine_tuned_single_seen"] == 0.0
     assert float(row["fine_tuned_single_unseen"]) > 0.3
@@ -160,7 +162,9 @@ def test_learners_on_features_seen_and_unseen(tiny: Setting) -> None:
 @pytest.mark.slow
 def test_learners_over_mu_and_labels(tiny: Setting) -> None:
     few, taught = (
-        sweep(replace(tiny, labels_per_class=n), [("labeled_single_share", [mu])], [0], learner_rows)[0]
+        sweep(
+            replace(tiny, labels_per_class=n), [("labeled_single_share", [mu])], [0], partial(learner_rows, memo=Memo())
+        )[0]
         for n, mu in ((2, 0.0), (5, 0.2))
     )
     assert float(few["scratch_single"]) > 0.3 > float(taught["scratch_single"])

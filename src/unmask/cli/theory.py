@@ -18,7 +18,7 @@ from unmask.wording import printable
 
 @dataclass(frozen=True, kw_only=True)
 class Verify:
-    """Check every claim of the theory. Exit code 1 if one that is proven fails.
+    """Check every claim of the theory. Exit code 1 if an identity or a law fails.
 
     Example: unmask theory verify --preset paper-small --seeds 10
     """
@@ -26,7 +26,9 @@ class Verify:
     preset: str = "paper-small"
     """paper-small, paper, or asymptotic-K (the schedules at k = K classes)."""
     seeds: int = 10
-    """Number of seeds; they are 0, 1, 2, ..."""
+    """Number of seeds, beginning with the first seed."""
+    first_seed: int = 0
+    """The first seed."""
     json: bool = False
     """Print a JSON list of verdicts instead of a table."""
     break_: Annotated[str | None, tyro.conf.arg(name="break")] = None
@@ -39,12 +41,12 @@ class Verify:
     """Threads; each works on one seed at a time. Changes the speed only."""
 
     def run(self) -> int:
-        """Print the verdicts; 1 if a proven claim fails."""
+        """Print the verdicts; 1 if an identity or a law fails."""
         from unmask.theory.verdict import as_text, failed
         from unmask.theory.verify import verify
 
         with _bar("verify") as told:
-            verdicts = verify(self.preset, self.seeds, self.break_, self.workers, self.float64, told)
+            verdicts = verify(self.preset, self.seeds, self.break_, self.workers, self.float64, told, self.first_seed)
         print(json.dumps([v.as_dict() for v in verdicts], indent=1) if self.json else as_text(verdicts))
         return 1 if failed(verdicts) else 0
 

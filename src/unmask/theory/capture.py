@@ -13,13 +13,22 @@ from unmask.theory.setting import Setting
 
 
 def own_strength(setting: Setting) -> float:
-    """z̄: mean strength of an own view on one of its patches."""
+    """z̄: mean strength of an own view on one of its patches (of the first view, where views differ)."""
     return 0.5 * sum(setting.data.own) / setting.data.patches_per_feature
 
 
 def capture_level(setting: Setting) -> float:
     """⟨w, v⟩ from which a feature counts as captured."""
     return 0.5 * setting.threshold / (max(setting.teacher_scale, 1.0) * own_strength(setting))
+
+
+def levels(setting: Setting, directions: int) -> Tensor:
+    """(directions,) float64: ⟨w, v⟩ from which each direction counts as captured, by its own mean strength."""
+    data = setting.data
+    relative = (data.fade ** torch.arange(data.views, dtype=torch.float64)).repeat(data.classes)
+    if data.background:
+        relative = torch.cat([relative, torch.tensor([data.background / own_strength(setting)])])
+    return capture_level(setting) / relative[:directions]
 
 
 def clock(correlation: Tensor, setting: Setting) -> Tensor:
@@ -36,7 +45,7 @@ def clock(correlation: Tensor, setting: Setting) -> Tensor:
 
 def captured(correlation: Tensor, setting: Setting) -> Tensor:
     """(..., K, F) bool: feature captured by kernel."""
-    return correlation >= capture_level(setting)
+    return correlation >= levels(setting, correlation.shape[-1]).to(correlation.dtype)
 
 
 def coverage(held: Tensor) -> Tensor:

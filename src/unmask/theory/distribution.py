@@ -42,6 +42,11 @@ class Distribution:
     """γ: every patch also carries α_v v for all features v, α_v uniform on [0, γ]."""
     noise: float = 0.002
     """σ_p: standard deviation of the Gaussian noise of a patch, per coordinate."""
+    fade: float = 1.0
+    """View l of a class is fade^l times as strong as its first, wherever it appears: features of unequal strength."""
+    background: float = 0.0
+    """Strength of a feature that every sample shows on a patch of its own, whatever its class; 0: there is none. Its
+    direction is row F of the basis."""
     equal_patches: bool = False
     """Split a sum equally over its C_p patches; otherwise at random (uniform weights in [0.5, 1.5], normalized)."""
 
@@ -49,6 +54,11 @@ class Distribution:
     def features(self) -> int:
         """F = L·k."""
         return self.views * self.classes
+
+    @property
+    def directions(self) -> int:
+        """Directions that a kernel can capture: F, and the background's."""
+        return self.features + (self.background > 0)
 
     @property
     def classes_that_fit(self) -> int:
@@ -59,7 +69,7 @@ class Distribution:
         for field in ("classes", "views", "patches", "patches_per_feature"):
             _require(getattr(self, field) >= 1, field, getattr(self, field), "at least 1")
         _require(0 <= self.others <= self.classes, "others", self.others, f"between 0 and classes = {self.classes}")
-        _require(self.dim >= self.features, "dim", self.dim, f"at least views x classes = {self.features}")
+        _require(self.dim >= self.directions, "dim", self.dim, f"at least {self.directions}, one for each feature")
         _require(
             self.classes_that_fit >= 1 and self.classes_that_fit >= min(self.classes, 1 + self.others),
             "patches",
@@ -72,6 +82,8 @@ class Distribution:
             _require(0 <= low <= high, field, (low, high), "a pair 0 <= low <= high")
         _require(self.feature_noise >= 0, "feature_noise", self.feature_noise, "at least 0")
         _require(self.noise >= 0, "noise", self.noise, "at least 0")
+        _require(0 < self.fade <= 1, "fade", self.fade, "above 0, at most 1")
+        _require(self.background >= 0, "background", self.background, "at least 0")
 
     def _patches_needed(self) -> int:
         return self.views * self.patches_per_feature * min(self.classes, int(-(-(1 + self.others) // 1)))

@@ -15,6 +15,9 @@ from unmask.theory.setting import Setting
 from unmask.theory.supervision import Supervised, error, fine_tune, train_from_scratch
 from unmask.theory.teacher_student_flow import Pretraining, pretrain
 
+SIZES = (1, 6, 8)
+"""Work of a seed, in units of half a second of `paper-small`: its law, pretraining and fine-tuning, from scratch."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -64,11 +67,11 @@ def run_experiment(
         workers: threads, one seed each at a time.
         points: common times between 5 % and 99.9 % predicted coverage at which kernels are read.
         dtype: number type of all runs; the draws do not depend on it.
-        tally: counts three jobs a seed.
+        tally: counts a law, a pretraining and a training from scratch of every seed, by `SIZES`.
     """
     worlds = [world(setting, seed, dtype) for seed in seeds]
-    counted = (tally or Tally(3 * len(worlds))).counted
-    laws = parallel(counted(lambda w: one_feature(w.unlabeled(), w.v, setting)), worlds, workers)
+    counted = (tally or Tally(sum(SIZES) * len(worlds))).counted
+    laws = parallel(counted(lambda w: one_feature(w.unlabeled(), w.v, setting), SIZES[0]), worlds, workers)
     full = reading_time(laws, setting)
     early = min(reading_time(laws, setting, 0.05), 0.01 * full)
     times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early
@@ -80,8 +83,8 @@ def run_experiment(
 
     # The longest jobs come first, so that workers end together.
     with threads(workers) as pool:
-        scratched = pool.map(counted(lambda w: train_from_scratch([w])), worlds)
-        first, through, tuned = zip(*pool.map(counted(pretrained), worlds), strict=True)
+        scratched = pool.map(counted(lambda w: train_from_scratch([w]), SIZES[2]), worlds)
+        first, through, tuned = zip(*pool.map(counted(pretrained, SIZES[1]), worlds), strict=True)
         scratch = list(scratched)
     return Experiment(
         setting, worlds, laws, full, join(first), join(through), join_supervised(tuned), join_supervised(scratch)

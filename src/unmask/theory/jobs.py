@@ -1,10 +1,10 @@
 """Independent jobs on worker threads: counted as they finish, and not begun any more once the caller is interrupted."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,7 +12,7 @@ from unmask.theory.problem import World
 
 T = TypeVar("T")
 Told = Callable[[int, int], None]
-"""Called with (jobs done, jobs in all) before the first job and after every one."""
+"""Called with (work done, work in all) before the first job and after every one."""
 
 
 def silent(done: int, total: int) -> None:
@@ -20,23 +20,44 @@ def silent(done: int, total: int) -> None:
 
 
 class Tally:
-    """How many of the jobs of several pools are done."""
+    """How much of the work of several pools is done; a job counts as much as it takes, in units of its caller."""
 
     def __init__(self, total: int, told: Told = silent) -> None:
         self.total, self.told, self.done, self._lock = total, told, 0, Lock()
         told(0, total)
 
-    def counted(self, function: Callable[..., T]) -> Callable[..., T]:
-        """The function, counted as a job each time it returns."""
+    def counted(self, function: Callable[..., T], size: int = 1) -> Callable[..., T]:
+        """The function, counted as `size` units of work each time it returns."""
 
         def job(*given: object) -> T:
             result = function(*given)
             with self._lock:
-                self.done += 1
+                self.done += size
                 self.told(self.done, self.total)
             return result
 
         return job
+
+
+class Memo:
+    """Results that several jobs need, each computed once: the first to ask computes, the others wait."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Future[Any]] = {}
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made for the key, else make() now; an error is raised to all who ask."""
+        with self._lock:
+            mine = key not in self._found
+            future = self._found.setdefault(key, Future())
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+        result: T = future.result()
+        return result
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from math import erfc, sqrt
 import torch
 from torch import Tensor
 
-from unmask.theory.capture import capture_level
+from unmask.theory.capture import levels
 from unmask.theory.sampling import Samples
 from unmask.theory.setting import Setting
 from unmask.theory.teacher_student_loss import Objective, force
@@ -137,13 +137,13 @@ def one_feature(samples: Samples, v: Tensor, setting: Setting, points: int = 200
 
     Args:
         samples: the samples of pretraining.
-        v: features (F, d).
+        v: features (F, d), and the background's direction after them where it counts.
         setting: the setting.
         points: grid of starts, logarithmic from σ0/50 to the capture level.
     """
-    obj, level = Objective.of(setting), capture_level(setting)
+    obj, ends = Objective.of(setting), levels(setting, len(v))
     low = setting.init_scale / 50
-    grid = torch.logspace(0, 1, points, base=level / low, dtype=torch.float64) * low
+    grid = torch.logspace(0, 1, points, base=float(ends.max()) / low, dtype=torch.float64) * low
     x = samples.x.double()
     directions = v.double()
     weights = (grid[:, None, None] * directions).flatten(0, 1)
@@ -157,6 +157,8 @@ def one_feature(samples: Samples, v: Tensor, setting: Setting, points: int = 200
     ratio = (integrand[:, :-1] / integrand[:, 1:]).log().nan_to_num(0.0, posinf=0.0, neginf=0.0)
     mean = torch.where(ratio.abs() < 1e-6, integrand[:, 1:], integrand[:, 1:] * torch.expm1(ratio) / ratio)
     pieces = torch.where(integrand[:, :-1].isinf(), torch.inf, mean * step)
+    short = (ends[:, None] / grid[:-1]).log() / step  # of the piece in which a stronger feature's level lies
+    pieces = torch.where(short >= 1 - 1e-9, pieces, torch.where(short <= 0, 0.0, pieces * short))
     time = torch.zeros_like(rate)
     time[:, :-1] = pieces.flip(1).cumsum(1).flip(1)
     return OneFeature(grid, time)

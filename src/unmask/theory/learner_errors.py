@@ -10,18 +10,19 @@ from math import nan
 from torch import Tensor
 
 from unmask.theory.capture import captured, own_held, views_per_class
+from unmask.theory.jobs import Memo
 from unmask.theory.problem import World, downstream, task_features
 from unmask.theory.supervision import Supervised, fine_tune, linear_probe, logits, train_from_scratch
-from unmask.theory.sweep_measures import Row, encoder
+from unmask.theory.sweep_measures import Row, encoder, from_scratch
 
 LEARNERS = ("scratch", "scratch_few", "fine_tuned", "probe")
 KINDS = ("multi", "single", "mixed")
 """Test data: multi-view, single-view, and both with the share test_single_share of single-view ones."""
 
 
-def learner_rows(w: World) -> list[Row]:
+def learner_rows(w: World, memo: Memo) -> list[Row]:
     """Errors of all learners on all kinds of test data, and views per class that SL has learned."""
-    task, _, trained = _train(w)
+    task, _, trained = _train(w, memo)
     row: Row = {}
     for name, learner in trained.items():
         multi, single = (float(_wrong(task, learner, kind)[0].mean()) for kind in (False, True))
@@ -34,13 +35,13 @@ def learner_rows(w: World) -> list[Row]:
     return [row]
 
 
-def downstream_rows(w: World) -> list[Row]:
+def downstream_rows(w: World, memo: Memo) -> list[Row]:
     """Errors of all learners, over all classes and apart: those whose features pretraining has all seen, and the rest.
 
     Also how many features of the task pretraining has seen and has not, and the share of either that the encoder holds
     before and after fine-tuning.
     """
-    task, pretrained, trained = _train(w)
+    task, pretrained, trained = _train(w, memo)
     unseen = task_features(w.setting) < w.setting.missing
     foreign = unseen.unflatten(0, (task.setting.data.classes, -1)).any(1)
     row: Row = {"seen_features": int((~unseen).sum()), "unseen_features": int(unseen.sum())}
@@ -56,12 +57,12 @@ def downstream_rows(w: World) -> list[Row]:
     return [row]
 
 
-def _train(w: World) -> tuple[World, Tensor, dict[str, Supervised]]:
+def _train(w: World, memo: Memo) -> tuple[World, Tensor, dict[str, Supervised]]:
     """The task, the pretrained encoder (1, K, d), and the learners."""
-    task, weights = downstream(w), encoder(w)
+    task, weights = downstream(w), encoder(w, memo)
     few = [task.few()]
     learners = (
-        train_from_scratch([task]),
+        from_scratch(w, task, memo),
         train_from_scratch([task], data=few),
         fine_tune([task], weights, few),
         linear_probe([task], weights, few),

@@ -25,9 +25,7 @@ class Bands:
     low: Tensor
     high: Tensor
     critical: float
-    """95 % quantile, under the law, of the largest standardized deviation over the whole curve."""
-    typical: float
-    """Its median under the law."""
+    """99 % quantile, under the law, of the largest standardized deviation over the whole curve."""
     spread: Tensor
 
     def deviation(self, measured: Tensor) -> float:
@@ -80,8 +78,8 @@ def coverage_bands(
     grain = 1 / (len(laws) * f)
     mean, spread = curves.mean(0), curves.std(0).clamp_min(grain)
     largest = ((curves - mean).abs() / spread).flatten(1).amax(1)
-    critical = float(largest.quantile(0.95))
-    return Bands(mean, mean - critical * spread, mean + critical * spread, critical, float(largest.median()), spread)
+    critical = float(largest.quantile(0.99))
+    return Bands(mean, mean - critical * spread, mean + critical * spread, critical, spread)
 
 
 def reading_time(laws: Sequence[OneFeature], setting: Setting, share: float = 0.999) -> float:

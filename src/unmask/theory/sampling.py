@@ -14,7 +14,7 @@ class Samples:
     """N drawn samples. Everything but `x` and `labels` is ground truth that no learner sees."""
 
     x: Tensor
-    """Patches, (N, P, d)."""
+    """Patches, (N, P, d); one more where there is a background."""
     labels: Tensor
     """y, (N,) int64."""
     single: Tensor
@@ -53,7 +53,7 @@ def sample(dist: Distribution, n: int, basis: Tensor, gen: torch.Generator, dtyp
     Args:
         dist: the distribution.
         n: number of samples.
-        basis: (d, d) or (F, d) orthonormal rows, the first F are the features.
+        basis: (d, d) or (F, d) orthonormal rows, the first F are the features, the next is the background's.
         gen: source of all randomness; drawn in a fixed order in float64, so dtype does not change the draw.
         dtype: type of the returned patches and strengths.
     """
@@ -73,7 +73,9 @@ def sample(dist: Distribution, n: int, basis: Tensor, gen: torch.Generator, dtyp
     if dist.feature_noise:
         coefficients += dist.feature_noise * _uniform((n, f, p), gen)
     x = (coefficients.transpose(1, 2) @ basis[:f].double()).to(dtype)
-    x += dist.noise * torch.randn(n, p, dist.dim, generator=gen, dtype=torch.float64).to(dtype)
+    if dist.background:
+        x = torch.cat([x, (dist.background * basis[f]).to(dtype).expand(n, 1, -1)], 1)
+    x += dist.noise * torch.randn(x.shape, generator=gen, dtype=torch.float64).to(dtype)
     return Samples(x, labels, single, view, position, strength.to(dtype))
 
 
@@ -93,7 +95,8 @@ def _sums(dist: Distribution, labels: Tensor, single: Tensor, view: Tensor, gen:
     u = _uniform(shape, gen)
     others = torch.where(single[:, None, None], _between(u, dist.single_other), _between(u, dist.other))
     own = torch.where(shown[:, None, :], _between(u, dist.own), _between(u, dist.weak))
-    return torch.where(own_class, own, others).flatten(1)
+    fade = dist.fade ** torch.arange(dist.views, dtype=torch.float64)
+    return (fade * torch.where(own_class, own, others)).flatten(1)
 
 
 def _split(dist: Distribution, n: int, gen: torch.Generator) -> Tensor:

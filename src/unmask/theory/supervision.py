@@ -45,7 +45,8 @@ def supervised_force(weights: Tensor, head: Tensor, data: Samples, q: int, thres
 def _force(
     weights: Tensor, head: Tensor, data: Samples, q: int, threshold: float
 ) -> tuple[Tensor, Tensor, float, bool]:
-    """The force in row blocks, and what the same pass tells of the state: mean cross-entropy, all labels right."""
+    """The force in row blocks, and what the same pass tells of the state: mean cross-entropy above its least value (0
+    for hard labels), all labels right."""
     n, p, d = data.x.shape
     k = weights.shape[0]
     scaled = (weights / threshold).T.contiguous()
@@ -61,9 +62,14 @@ def _force(
         h = branches(alpha, q, m, s).view(-1, p, k).sum(1).mul_(threshold)
         f = h @ head.T
         total += float(torch.nn.functional.cross_entropy(f, labels, reduction="sum"))
-        right &= bool((f.argmax(1) == labels).all())
         e = -torch.softmax(f, 1)
-        e[torch.arange(len(labels)), labels] += 1.0
+        if labels.ndim == 2:
+            total -= float(torch.special.entr(labels).sum())
+            right &= bool((f.argmax(1) == labels.argmax(1)).all())
+            e += labels
+        else:
+            right &= bool((f.argmax(1) == labels).all())
+            e[torch.arange(len(labels)), labels] += 1.0
         out_u.addmm_(e.T, h)
         s.view(-1, p, k).mul_((e @ head)[:, None, :])
         out_w.addmm_(s.T, flat)
@@ -84,7 +90,8 @@ def train_from_scratch(
 ) -> Supervised:
     """SL from the scratch start on the labeled samples (or on `data`) until the stopping rule.
 
-    observe and rtol are those of `chebyshev`.
+    observe and rtol are those of `chebyshev`. Labels of `data` may be soft, (N, k): then the cross-entropy above that
+    of the labels themselves counts, and a largest logit is right where it is the label's.
     """
     setting = worlds[0].setting
     head = block_head(setting.data.classes, setting.kernels_per_class, worlds[0].dtype).expand(len(worlds), -1, -1)

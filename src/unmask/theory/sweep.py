@@ -3,6 +3,8 @@
 import csv
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 from pathlib import Path
 
 import torch
@@ -10,7 +12,7 @@ import torch
 from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
-from unmask.theory.jobs import Tally, Told, parallel, silent, torch_threads
+from unmask.theory.jobs import Memo, Tally, Told, parallel, silent, torch_threads
 from unmask.theory.learner_errors import downstream_rows, learner_rows
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
@@ -20,15 +22,16 @@ Measure = Callable[[World], list[Row]]
 ENDINGS = (".csv", ".parquet")
 
 
-def measure_of(name: str) -> tuple[Measure, tuple[str, ...]]:
-    """The measure called `name`, and the axes it is swept over where none are given."""
+def measure_of(name: str, memo: Memo | None = None) -> tuple[Measure, tuple[str, ...]]:
+    """The measure called `name`, and the axes it is swept over where none are given; `memo` holds what points share."""
+    memo = memo or Memo()
     measures: dict[str, tuple[Measure, tuple[str, ...]]] = {
         "phases": (phase_rows, ("mask_ratio=0:0.9:16", "teacher_scale=1.2:1.8:9")),
         "capture": (capture_rows, ()),
         "purity": (purity_rows, ("kernels_per_class=8,16,32,64",)),
-        "learners": (learner_rows, ("labeled_single_share=0,0.01,0.05,0.2",)),
-        "downstream": (downstream_rows, ("missing=0,4,10",)),
-        "correlations": (correlation_rows, ()),
+        "learners": (partial(learner_rows, memo=memo), ("labeled_single_share=0,0.01,0.05,0.2",)),
+        "downstream": (partial(downstream_rows, memo=memo), ("missing=0,4,10",)),
+        "correlations": (partial(correlation_rows, memo=memo), ()),
     }
     if name not in measures:
         raise UserError(f"measure = {name!r} is unknown: allowed is one of {', '.join(measures)}")
@@ -38,6 +41,11 @@ def measure_of(name: str) -> tuple[Measure, tuple[str, ...]]:
 def axes_of(measure: str, over: Sequence[str] = ()) -> list[Axis]:
     """The axes that are asked for, else those of the measure."""
     return parse_axes(over or measure_of(measure)[1])
+
+
+def points_of(axes: Sequence[Axis]) -> int:
+    """Grid points of axes."""
+    return prod(len(values) for _, values in axes)
 
 
 def run_sweep(
@@ -54,7 +62,7 @@ def run_sweep(
     require_at_least("seeds", seeds, 1)
     require_at_least("workers", workers, 1)
     kind = torch.float64 if float64 else torch.float32
-    return sweep(setting, axes, range(seeds), measure_of(measure)[0], workers, kind, told)
+    return sweep(setting, axes, range(seeds), measure_of(measure)[0], workers, kind, told=told)
 
 
 def sweep(
@@ -64,14 +72,17 @@ def sweep(
     measure: Measure,
     workers: int = 1,
     dtype: torch.dtype = torch.float32,
+    tally: Tally | None = None,
+    size: int = 1,
     told: Told = silent,
 ) -> list[Row]:
     """measure(world) at every grid point for every seed; impossible points are refused before the first run."""
     names = [name for name, _ in axes]
     points = [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in axes))]
     jobs = [(point, world(vary(setting, point), seed, dtype)) for point in points for seed in seeds]
+    counted = (tally or Tally(size * len(jobs), told)).counted(measure, size)
     with torch_threads(1):
-        found = parallel(Tally(len(jobs), told).counted(measure), [w for _, w in jobs], workers)
+        found = parallel(counted, [w for _, w in jobs], workers)
     return [{**point, "seed": w.seed, **row} for (point, w), rows in zip(jobs, found, strict=True) for row in rows]
 
 

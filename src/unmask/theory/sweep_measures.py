@@ -3,6 +3,7 @@ same columns; what does not exist at a point is NaN.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf, nan
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from unmask.theory.capture import captured, coverage, features_per_kernel, purity
 from unmask.theory.checks_exact import grows
+from unmask.theory.jobs import Memo
 from unmask.theory.laws import OneFeature, critical_mask_ratio, kernel_law, one_feature, support_of
 from unmask.theory.occupancy import reading_time, time_of_full_coverage
 from unmask.theory.problem import World
 from unmask.theory.setting import Setting
-from unmask.theory.supervision import train_from_scratch
+from unmask.theory.supervision import Supervised, train_from_scratch
 from unmask.theory.teacher_student_flow import pretrain
 
 Row = dict[str, float | int | str]
@@ -83,10 +85,10 @@ def _read(w: World, law: OneFeature, times: Sequence[float]) -> list[Row]:
     return rows
 
 
-def correlation_rows(w: World) -> list[Row]:
+def correlation_rows(w: World, memo: Memo) -> list[Row]:
     """⟨w_r, v_f⟩ of every kernel and feature: at the start and after MRP, at the start and after SL."""
-    scratch = train_from_scratch([w]).weights[0]
-    columns = (("start", w.start), ("mrp", encoder(w)[0]), ("scratch_start", w.scratch_start), ("scratch", scratch))
+    mrp, scratch = encoder(w, memo)[0], from_scratch(w, w, memo).weights[0]
+    columns = (("start", w.start), ("mrp", mrp), ("scratch_start", w.scratch_start), ("scratch", scratch))
     matrices = {name: (weights @ w.v.T).tolist() for name, weights in columns}
     return [
         {"kernel": r, "feature": f, **{name: matrix[r][f] for name, matrix in matrices.items()}}
@@ -95,7 +97,26 @@ def correlation_rows(w: World) -> list[Row]:
     ]
 
 
-def encoder(w: World) -> Tensor:
+def encoder(w: World, memo: Memo) -> Tensor:
     """The encoder that sweeps fine-tune: all kernels at their common reading time; (1, K, d)."""
-    when = reading_time([one_feature(w.unlabeled(), w.v, w.setting)], w.setting)
-    return pretrain([w], torch.tensor([when], dtype=torch.float64)).weights[-1]
+
+    def make() -> Tensor:
+        when = reading_time([one_feature(w.unlabeled(), w.v, w.setting)], w.setting)
+        return pretrain([w], torch.tensor([when], dtype=torch.float64)).weights[-1]
+
+    same = replace(
+        w.setting, labeled=1, labeled_single_share=0.0, labels_per_class=1, scratch_init_scale=1.0, stop_loss=1.0,
+        task_classes=0, task_views=0,
+    )  # fmt: skip
+    return memo.get(("encoder", _tested(same), w.seed, w.dtype), make)
+
+
+def from_scratch(w: World, task: World, memo: Memo) -> Supervised:
+    """SL on the labeled samples of `task`, the downstream world of w; points that differ in pretraining share it."""
+    same = replace(w.setting, labels_per_class=1, missing=0, mask_ratio=0.0, teacher_scale=1.0, gain=1.0, samples=1)
+    return memo.get(("scratch", _tested(same), w.seed, w.dtype), lambda: train_from_scratch([task]))
+
+
+def _tested(setting: Setting) -> Setting:
+    """The setting without what only tests depend on."""
+    return replace(setting, test_samples=1, test_single_share=0.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unmask.theory.capture import capture_level, clock, own_strength
+from unmask.theory.capture import capture_level, clock, levels, own_strength
 from unmask.theory.integrate import Field, Growth, grow, rosenbrock
 from unmask.theory.jacobian import mrp_jacobian
 from unmask.theory.laws import fixed_point
@@ -36,7 +36,7 @@ class Pretraining:
     capture_time: Tensor
     """(S, K) float64: first time at which some feature is captured, inf if not by the last time."""
     leader: Tensor
-    """(S, K) int64: the feature captured first, -1 if none."""
+    """(S, K) int64: the feature captured first, -1 if none; F is the background."""
     steps: tuple[int, int]
     """Steps of the batch while growing and after capture."""
 
@@ -56,19 +56,22 @@ def pretrain(
         stiff_rtol: step error after capture.
     """
     setting, dtype = worlds[0].setting, worlds[0].dtype
-    count, d, f = len(worlds[0].start), setting.data.dim, setting.data.features
+    count, d, f = len(worlds[0].start), setting.data.dim, setting.data.directions
     bases = [w.basis.to(dtype) for w in worlds]
     start = torch.cat([w.start @ q.T for w, q in zip(worlds, bases, strict=True)])
     data = [w.unlabeled().x @ q.T for w, q in zip(worlds, bases, strict=True)]
-    obj, level, settle = Objective.of(setting), capture_level(setting), _settled(setting)
+    obj, lowest = Objective.of(setting), capture_level(setting)
+    ends = levels(setting, f)
+    level = ends.to(dtype)
+    settle = (_settled(setting) * (ends / lowest)).to(dtype) if through_capture else level
     field = _per_seed(force, data, obj, count)
     times = times.double()
     saved = start.new_full((len(times), len(start), d), float("nan"))
     grown = grow(
         field,
         lambda w: clock(w[:, :f], setting),
-        lambda w: w[:, :f].amax(1) - (settle if through_capture else level),
-        lambda w: w[:, :f].amax(1) - level,
+        lambda w: (w[:, :f] - settle).amax(1),
+        lambda w: (w[:, :f] - level).amax(1),
         start,
         times,
         saved,
@@ -88,7 +91,7 @@ def pretrain(
             saved,
             rows,
             rtol=stiff_rtol,
-            floor=0.5 * level,
+            floor=0.5 * lowest,
         )
     assert not through_capture or not saved.isnan().any(), "a kernel has not reached a time it is read at"
     return _read_out(worlds, times, saved, start, grown, steps)
@@ -99,8 +102,8 @@ def _read_out(
 ) -> Pretraining:
     """The result in ambient coordinates, from rows (seed, kernel) in the feature bases."""
     setting, d, f = worlds[0].setting, worlds[0].setting.data.dim, worlds[0].setting.data.features
-    marked = grown.mark_time.isfinite()
-    leader = grown.mark_state[:, :f].argmax(1)
+    marked, all_ = grown.mark_time.isfinite(), setting.data.directions
+    leader = (grown.mark_state[:, :all_] / levels(setting, all_)).argmax(1)
     shape = (len(worlds), len(worlds[0].start))
     split = saved.view(len(times), *shape, d)
     ambient = torch.stack([split[:, i] @ w.basis.to(w.dtype) for i, w in enumerate(worlds)], 1)

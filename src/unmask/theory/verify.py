@@ -1,19 +1,27 @@
 """All verdicts of a setting."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from unmask.errors import UserError
+from unmask.theory import checks_downstream, experiment
 from unmask.theory.broken_assumptions import broken
-from unmask.theory.checks_coverage import binding_checks, coverage_checks
+from unmask.theory.checks_binding import binding_checks
+from unmask.theory.checks_coverage import coverage_checks, unbound_check
+from unmask.theory.checks_data import data_checks
 from unmask.theory.checks_downstream import downstream_checks
 from unmask.theory.checks_exact import exact_checks
+from unmask.theory.checks_learners import learner_checks
+from unmask.theory.checks_objectives import objective_checks
 from unmask.theory.experiment import Experiment, run_experiment
 from unmask.theory.jobs import Tally, Told, silent, threads, torch_threads
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
-from unmask.theory.verdict import Verdict
+from unmask.theory.verdict import Verdict, attempt, failed, impossible
+
+PARTS = (6, 2, 5, 14, 24)
+"""Work of the parts that need no run, in the units of `experiment.SIZES`."""
 
 
 def verify(
@@ -23,8 +31,9 @@ def verify(
     workers: int = 1,
     float64: bool = False,
     told: Told = silent,
+    first: int = 0,
 ) -> list[Verdict]:
-    """Verdicts of a preset over seeds 0..seeds-1, with one assumption switched off if `break_` names it.
+    """Verdicts of a preset over seeds first..first+seeds-1, with one assumption switched off if `break_` names it.
 
     Workers share torch's threads: with as many workers as threads each seed has one thread, best where its matrices are
     small; with one worker (`paper`) each seed has all. The checks of gradients, decoupling and fixed points are in
@@ -39,8 +48,14 @@ def verify(
         require_growth_window(setting)
     else:
         setting = broken(setting, break_)
+    numbers, tally = range(first, first + seeds), Tally(work_of(seeds), told)
     with torch_threads(max(1, torch.get_num_threads() // workers)):
-        return all_checks(setting, range(seeds), workers, torch.float64 if float64 else torch.float32, told)[1]
+        return all_checks(setting, numbers, workers, torch.float64 if float64 else torch.float32, tally)[1]
+
+
+def work_of(seeds: int) -> int:
+    """The work that `all_checks` counts."""
+    return sum(experiment.SIZES) * seeds + sum(checks_downstream.SIZES) * min(3, seeds) + sum(PARTS)
 
 
 def all_checks(
@@ -48,13 +63,31 @@ def all_checks(
     seeds: Sequence[int],
     workers: int = 1,
     dtype: torch.dtype = torch.float32,
-    told: Told = silent,
-) -> tuple[Experiment, list[Verdict]]:
-    """The shared runs and every verdict. What needs no run is computed beside them, on a thread of its own."""
-    tally = Tally(3 * len(seeds) + min(3, len(seeds)) + 2, told)
-    with threads(1) as beside:
-        exact = beside.submit(tally.counted(exact_checks), setting, dtype)
-        binding = beside.submit(tally.counted(binding_checks), setting, dtype)
+    tally: Tally | None = None,
+) -> tuple[Experiment | None, list[Verdict]]:
+    """The shared runs and every verdict. What needs no run is computed first, a part a worker.
+
+    Where an identity fails, or the data are not those of the definition, the system is not the one of the theory: runs
+    of it may never end and would say nothing, so none are made and a failing row says so.
+    """
+    tally = tally or Tally(work_of(len(seeds)))
+    parts: tuple[Callable[[], list[Verdict]], ...] = (
+        lambda: exact_checks(setting, dtype),
+        lambda: data_checks(setting, seeds[0]),
+        lambda: attempt("binding", lambda: [unbound_check(setting, dtype), *binding_checks(setting, dtype)]),
+        objective_checks,
+        learner_checks,
+    )
+    with threads(workers) as pool:
+        begun = [pool.submit(tally.counted(part, size)) for part, size in zip(parts, PARTS, strict=True)]
+        exact, data, binding, objectives, learners = (one.result() for one in begun)
+    if failed([*exact, *data]):
+        stop = impossible("the runs follow the system of the theory", "an identity or the data failed: no runs made")
+        return None, [*exact, *data, *binding, *objectives, *learners, stop]
+    try:
         run = run_experiment(setting, seeds, workers, dtype=dtype, tally=tally)
-        coverage = [*coverage_checks(run), *binding.result()]
-        return run, [*exact.result(), *coverage, *downstream_checks(run, workers, tally)]
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, UserError) as error:
+        stop = impossible("the runs can be followed to their end", f"{type(error).__name__}: {error}")
+        return None, [*exact, *data, *binding, *objectives, *learners, stop]
+    after = [*coverage_checks(run), *binding, *downstream_checks(run, workers, tally)]
+    return run, [*exact, *data, *after, *objectives, *learners]

@@ -7,13 +7,13 @@ import torch
 
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.checks_coverage import measured_coverage
-from unmask.theory.jobs import Told, silent, torch_threads
+from unmask.theory.jobs import Memo, Tally, Told, silent, torch_threads
 from unmask.theory.occupancy import Bands
 from unmask.theory.setting import Setting
-from unmask.theory.sweep import measure_of, sweep
+from unmask.theory.sweep import measure_of, points_of, sweep
 from unmask.theory.sweep_measures import Row
 from unmask.theory.verdict import Verdict
-from unmask.theory.verify import all_checks
+from unmask.theory.verify import all_checks, work_of
 
 Asked = tuple[str, tuple[str, ...]]
 """A measure and its axes."""
@@ -35,20 +35,40 @@ class Findings:
 
     setting: Setting
     verdicts: Sequence[Verdict]
-    coverage: Curve
-    """Coverage over T and K with the bands of the law."""
+    coverage: Curve | None
+    """Coverage over T and K with the bands of the law; None where no run could be made."""
     sweeps: Sequence[Swept]
+
+
+WORK = {
+    "phases": 1, "capture": 6, "purity": 8, "correlations": 12, "learners": 16, "downstream": 16,
+}  # fmt: skip
+"""Work of one point and seed of a measure, in the units of `unmask.theory.experiment.SIZES`."""
 
 
 def gather(
     setting: Setting, seeds: int, workers: int = 1, sweeps: Sequence[Asked] | None = None, told: Told = silent
 ) -> Findings:
-    """Everything on the page, computed: all verdicts over the seeds, and the sweeps, `plan(setting)` if not given."""
+    """Everything on the page, computed: all verdicts over the seeds, and the sweeps, `plan(setting)` if not given.
+
+    `told` hears of all of it as one count. Sweeps share pretrained encoders and networks trained from scratch.
+    """
+    asked = [
+        (measure, [parse_axis(axis) for axis in over])
+        for measure, over in (plan(setting) if sweeps is None else sweeps)
+    ]
+    numbers = [1 if measure in ("phases", "correlations") else seeds for measure, _ in asked]
+    work = [WORK[measure] * points_of(axes) * n for (measure, axes), n in zip(asked, numbers, strict=True)]
+    tally, memo = Tally(work_of(seeds) + sum(work), told), Memo()
     with torch_threads(1):
-        run, verdicts = all_checks(setting, range(seeds), workers, told=told)
-        curve = measured_coverage(run)
-    asked = plan(setting) if sweeps is None else sweeps
-    return Findings(setting, verdicts, curve, [_sweep(setting, *one, seeds, workers, told) for one in asked])
+        run, verdicts = all_checks(setting, range(seeds), workers, tally=tally)
+        curve = measured_coverage(run) if run else None
+    swept = []
+    for (measure, axes), number in zip(asked, numbers, strict=True):
+        function = measure_of(measure, memo)[0]
+        rows = sweep(setting, axes, range(number), function, workers, tally=tally, size=WORK[measure])
+        swept.append(Swept(measure, axes, rows))
+    return Findings(setting, verdicts, curve, swept)
 
 
 def plan(setting: Setting) -> list[Asked]:
@@ -67,9 +87,3 @@ def plan(setting: Setting) -> list[Asked]:
         ("downstream", ("task_classes=" + ",".join(map(str, classes)),)),
         ("downstream", ("missing=" + ",".join(map(str, missing)),)),
     ]
-
-
-def _sweep(setting: Setting, measure: str, over: Sequence[str], seeds: int, workers: int, told: Told) -> Swept:
-    axes = [parse_axis(axis) for axis in over]
-    number = 1 if measure in ("phases", "correlations") else seeds
-    return Swept(measure, axes, sweep(setting, axes, range(number), measure_of(measure)[0], workers, told=told))

@@ -1,6 +1,5 @@
 """The page of the theory laboratory, one HTML file, in words for a reader who knows the paper but not the code."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +16,11 @@ from unmask.report.theory.panels import Panel, panels_of, time_axis
 from unmask.theory.jobs import Told, silent
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
-from unmask.theory.verdict import Verdict
+from unmask.theory.verdict import tally
 
 KINDS = {
-    "proven": "Proven: follows from the equations and must hold",
+    "identity": "Identities: two computations of one thing, equal up to rounding",
+    "law": "Laws: closed forms, within their stated error",
     "paper": "Paper: claimed by the papers, with their asymptotics; reported as measured in this regime",
     "ours": "Ours: goes beyond the papers",
 }
@@ -81,7 +81,8 @@ def write_report(out: Path, name: str, seeds: int, workers: int = 1, told: Told 
 
 def page(name: str, seeds: int, found: Findings) -> str:
     """The whole page."""
-    sections = [_coverage(found.coverage), *(_section(one, found.setting) for one in found.sweeps)]
+    first = [_coverage(found.coverage)] if found.coverage else []
+    sections = [*first, *(_section(one, found.setting) for one in found.sweeps)]
     groups = [(text, [v for v in found.verdicts if v.kind == kind]) for kind, text in KINDS.items()]
     return render_template(
         "theory.html.j2",
@@ -92,15 +93,6 @@ def page(name: str, seeds: int, found: Findings) -> str:
         groups=groups,
         sections=sections,
     )
-
-
-def tally(verdicts: Sequence[Verdict]) -> str:
-    """One sentence on how many claims of each kind hold."""
-    parts = []
-    for kind in KINDS:
-        mine = [v for v in verdicts if v.kind == kind]
-        parts.append(f"{sum(v.holds for v in mine)} of {len(mine)} {kind}")
-    return "Claims that hold here: " + ", ".join(parts) + "."
 
 
 def letters(setting: Setting) -> Table:
@@ -157,7 +149,7 @@ def _plate(panel: Panel) -> Plate:
 def _coverage(curve: Curve) -> Section:
     title = "Coverage over T and K inside the bands of the law"
     intro = "Features that lead some kernel by time T, in the mean of the seeds, for the first K kernels. "
-    intro += "The band: 95 % of the occupancy law, for all T and K at once."
+    intro += "The band: 99 % of the occupancy law, for all T and K at once."
     panels = [Panel(f"K = {count}", partial(_band, curve=curve, column=i)) for i, count in enumerate(curve[1])]
     return Section(title=title, intro=intro, plates=[_plate(panel) for panel in panels])
 

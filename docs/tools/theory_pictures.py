@@ -1,0 +1,159 @@
+"""Draw the pictures of docs/theory.md with the laboratory's own code.
+
+python docs/tools/theory_pictures.py               (about two minutes on one core; writes docs/images)
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unmask.theory.binding import binding_time, mask_range
+from unmask.theory.capture import capture_level
+from unmask.theory.laws import critical_mask_ratio, fixed_point
+from unmask.theory.presets import paper_small
+from unmask.theory.problem import world
+from unmask.theory.setting import Setting
+from unmask.theory.sweep_measures import capture_rows, purity_rows
+from unmask.theory.unequal_strengths import leader_shares, rates, useful_coverage
+
+IMAGES = Path(__file__).resolve().parents[1] / "images"
+STYLE = {"figure.dpi": 110, "font.size": 9, "axes.titlesize": 9, "svg.hashsalt": "unmask", "svg.fonttype": "path"}
+
+
+def data() -> Figure:
+    """Strengths of all features in four multi-view and four single-view samples."""
+    w = world(paper_small(), 0)
+    rows = [w.test(kind).subset(torch.arange(4)) for kind in (False, True)]
+    strength = torch.cat([one.strength.sum(-1) for one in rows]).numpy()
+    labels = torch.cat([one.labels for one in rows]).tolist()
+    figure, axes = plt.subplots(figsize=(8, 3.1))
+    image = axes.imshow(strength, cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
+    for i, label in enumerate(labels):
+        axes.add_patch(plt.Rectangle((2 * label - 0.5, i - 0.5), 2, 1, fill=False, edgecolor="#d55e00", linewidth=1.8))
+    for edge in range(1, 10):
+        axes.axvline(2 * edge - 0.5, color="0.8", linewidth=0.6)
+    axes.axhline(3.5, color="0.3", linewidth=1.0)
+    axes.set_xticks(np.arange(20), [f"{i}.{v}" for i in range(10) for v in (1, 2)], fontsize=7)
+    axes.set_yticks(range(8), ["multi-view"] * 4 + ["single-view"] * 4, fontsize=8)
+    axes.set_xlabel("feature: class.view; framed: the views of the sample's own class")
+    figure.colorbar(image, ax=axes, label="strength z")
+    figure.tight_layout()
+    return figure
+
+
+def phases() -> Figure:
+    """Strength at the fixed point over the mask ratio, for features alone and together, and the three phases."""
+    s = paper_small()
+    q, rho, tau, gain = s.power, s.threshold, s.teacher_scale, s.gain
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
+    alone, pair = (critical_mask_ratio(q, tau, gain, m) for m in (1, 2))
+    ratios = np.linspace(0, 0.8, 500)
+    for members, color, name in ((1, "#0072b2", "one view alone"), (2, "#e69f00", "both views together")):
+        reach = [fixed_point(q, rho, tau, gain * (1 + r / (1 - r) / members)) for r in ratios]
+        left.plot(ratios, reach, color=color, label=name)
+    for low, high, name in ((0, alone, "alone"), (alone, pair, "only\ntogether"), (pair, 0.8, "dead")):
+        left.text(0.5 * (low + high), 0.06, name, ha="center", fontsize=8)
+    left.axvline(alone, color="0.5", linestyle="--", linewidth=0.8)
+    left.axvline(pair, color="0.5", linestyle="--", linewidth=0.8)
+    left.set(xlabel="mask ratio", ylabel="strength at the fixed point a*", ylim=(0, None))
+    left.legend(fontsize=7)
+    for patches, block, color in ((1, 1, "#0072b2"), (4, 1, "#009e73"), (4, 4, "#d55e00")):
+        ends(right, s, patches, block, color)
+    right.set(xlabel="mask ratio", ylabel="time T after the first capture", yscale="log", xlim=(0, 1), ylim=(10, 1e5))
+    right.legend(fontsize=7, loc="lower left")
+    figure.tight_layout()
+    return figure
+
+
+def ends(axes: Axes, s: Setting, patches: int, block: int, color: str) -> None:
+    """The time from which a partner view is bound, over the mask ratio, and the upper end."""
+    numbers = {"q": s.power, "threshold": s.threshold, "tau": s.teacher_scale, "gain": s.gain}
+    more = {"together": 1 / s.data.classes, "patches": patches, "block": block}
+    end = capture_level(s)
+    _, upper = mask_range(1e6, 0.05, end, **numbers, **more)
+    ratios = np.linspace(0.002, upper - 1e-4, 300)
+    times = [binding_time(0.05, end, excess=r / (1 - r), **numbers, **more) for r in ratios]
+    name = f"$C_p$ = {patches}, blocks of {block}"
+    axes.plot(ratios, times, color=color, label=name)
+    axes.plot([upper, upper], [times[-1], 1e5], color=color, linestyle="--")
+
+
+def findings() -> Figure:
+    """Binding over time, memorized noise, and why tiny starts and purity exclude each other."""
+    figure, axes = plt.subplots(1, 3, figsize=(9, 2.9))
+    rows = capture_rows(world(paper_small(), 0), 10)
+    times = [float(row["time"]) for row in rows]
+    axes[0].plot(times, [row["features_per_kernel"] for row in rows], "o-", color="#0072b2", label="measured")
+    axes[0].plot(times, [row["features_per_kernel_law"] for row in rows], "--", color="0.3", label="law alone")
+    axes[0].set(
+        xscale="log", xlabel="time T", ylabel="features of a captured kernel", title="binding", ylim=(0.8, None)
+    )
+    noises = (0.0, 0.002, 0.01, 0.02, 0.05)
+    found = [_last(replace(paper_small(), data=replace(paper_small().data, noise=noise))) for noise in noises]
+    axes[1].plot(range(len(noises)), [row["features_per_kernel"] for row in found], "o-", color="#d55e00")
+    axes[1].set_xticks(range(len(noises)), [f"{noise:g}" for noise in noises])
+    axes[1].set(xlabel="noise $\\sigma_p$", title="memorized noise, at full coverage", ylim=(0, 21))
+    starts = (0.02, 0.03, 0.04, 0.05, 0.06)
+    found = [_last(replace(paper_small(), init_scale=start)) for start in starts]
+    axes[2].plot(starts, [row["purity"] for row in found], "o-", color="#009e73", label="measured")
+    axes[2].plot(starts, [row["purity_law"] for row in found], "--", color="0.3", label="law alone")
+    axes[2].set(xlabel="start $\\sigma_0$", title="purity at full coverage", ylim=(-0.03, 1))
+    for axis in (axes[0], axes[2]):
+        axis.legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+def _last(setting: Setting) -> dict[str, float | int | str]:
+    return purity_rows(world(setting, 0), (0.5, 0.9, 0.999))[-1]
+
+
+def useless() -> Figure:
+    """What a useless background takes: its share of the kernels, and the useful features that are left."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8))
+    strengths = np.linspace(0.05, 2.5, 60)
+    base = paper_small().data
+    with_it = [replace(base, background=float(zeta)) for zeta in strengths]
+    shares = [leader_shares(rates(one, 4), 4) for one in with_it]
+    left.plot(strengths, [float(share[-1] / share.sum()) for share in shares], color="#d55e00")
+    left.set(xlabel="strength of the background", ylabel="share of kernels it leads", ylim=(0, 1))
+    for m, color in ((2, "#d55e00"), (4, "#e69f00"), (16, "#009e73"), (64, "#0072b2")):
+        right.plot(strengths, [useful_coverage(one, 4, 10 * m) for one in with_it], color=color, label=f"m = {m}")
+    right.set(xlabel="strength of the background", ylabel="useful features that lead a kernel", ylim=(0, 1.03))
+    right.legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "theory-data.svg": data,
+    "theory-phases.svg": phases,
+    "theory-findings.svg": findings,
+    "theory-useless.svg": useless,
+}
+
+
+def main() -> None:
+    """Write all of them."""
+    torch.set_num_threads(1)
+    with plt.rc_context(STYLE):
+        for name, draw in FIGURES.items():
+            figure = draw()
+            for axis in figure.axes:
+                axis.spines[["top", "right"]].set_visible(False)
+            figure.savefig(IMAGES / name, metadata={"Date": None})
+            plt.close(figure)
+            print(IMAGES / name)
+
+
+if __name__ == "__main__":
+    main()
