@@ -231,7 +231,7 @@ def test_a_strong_background_takes_the_kernels_and_the_coverage() -> None:
     shares = []
     for zeta in (0.3, 1.0, 2.0):
         data = replace(LAB.data, background=zeta)
-        leaders = first_leaders(replace(LAB, data=data, samples=120, kernels_per_class=8))
+        leaders = first_leaders(replace(LAB, data=data, samples=120, kernels_per_class=8), 0)
         shares.append(float((leaders == data.features).double().mean()))
         assert 0 <= useful_coverage(data, 4, 12) <= useful_coverage(LAB.data, 4, 12)
     assert shares == sorted(shares)

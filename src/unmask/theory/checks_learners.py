@@ -30,23 +30,23 @@ DISTILLATION = "Allen-Zhu & Li 2020 (arXiv 2012.09816); ensembles.py"
 STRENGTHS = "unequal_strengths.py; compare Balestriero and LeCun 2024 (arXiv 2402.11337)"
 
 
-def learner_checks() -> list[Verdict]:
-    """All checks of this file; they need no preset."""
+def learner_checks(seed: int = 0) -> list[Verdict]:
+    """All checks of this file, on one seed; they need no preset."""
     return [
-        *attempt("features of unequal strength", lambda: [leaders_check(), *useless_checks()]),
-        *attempt("more than two views", more_views_checks),
-        *attempt("ensembles and distillation", ensemble_checks),
-        *attempt("fused kernels", fusing_checks),
+        *attempt("features of unequal strength", lambda: [leaders_check(seed), *useless_checks(seed)]),
+        *attempt("more than two views", lambda: more_views_checks(seed)),
+        *attempt("ensembles and distillation", lambda: ensemble_checks(seed)),
+        *attempt("fused kernels", lambda: fusing_checks(seed)),
     ]
 
 
-def first_leaders(setting: Setting, seed: int = 0) -> torch.Tensor:
+def first_leaders(setting: Setting, seed: int) -> torch.Tensor:
     """(K,) the direction that each kernel captures first, of those that capture one; F is the background."""
     found = pretrain([world(setting, seed)], torch.tensor([1e12]), through_capture=False).leader[0]
     return found[found >= 0]
 
 
-def leaders_check() -> Verdict:
+def leaders_check(seed: int) -> Verdict:
     """Shares of kernels led by the weaker views where these are fade times as strong, against the closed form.
 
     Allowed: 3.5 binomial standard deviations and 0.03, since starts near the capture level are not in the power law.
@@ -54,7 +54,7 @@ def leaders_check() -> Verdict:
     worst, n = 0.0, 0
     for fade in (0.9, 0.75):
         s = replace(LAB, data=replace(LAB.data, fade=fade), kernels_per_class=40)
-        leaders = first_leaders(s)
+        leaders = first_leaders(s, seed)
         faint = torch.arange(s.data.features) % s.data.views == 1
         share = leader_shares(rates(s.data, s.power), s.power)
         expected = float(share[faint].sum() / share.sum())
@@ -65,7 +65,7 @@ def leaders_check() -> Verdict:
     return law(claim, worst, 1.0, n, STRENGTHS)
 
 
-def useless_checks() -> list[Verdict]:
+def useless_checks(seed: int) -> list[Verdict]:
     """A background of strength ζ in every sample: the share of kernels it takes, and what is left for the classes.
 
     Kernels that the background leads and the useful coverage of K = F kernels, over ζ.
@@ -74,7 +74,7 @@ def useless_checks() -> list[Verdict]:
     strengths = (0.5, 0.8, 1.2)
     for zeta in strengths:
         s = replace(LAB, data=replace(LAB.data, background=zeta), kernels_per_class=40)
-        leaders, f = first_leaders(s), LAB.data.features
+        leaders, f = first_leaders(s, seed), LAB.data.features
         share = leader_shares(rates(s.data, s.power), s.power)
         expected = float(share[f] / share.sum())
         found = float((leaders == f).double().mean())
@@ -96,10 +96,10 @@ def useless_checks() -> list[Verdict]:
     ]  # fmt: skip
 
 
-def more_views_checks() -> list[Verdict]:
+def more_views_checks(seed: int) -> list[Verdict]:
     """L = 3: MRP captures all views, fine-tuning reads single-view data; SL learns about one view of three."""
     data = replace(LAB.data, views=3, dim=22, patches=12)
-    w = world(replace(LAB, data=data, labeled=200), 0)
+    w = world(replace(LAB, data=data, labeled=200), seed)
     s = w.setting
     when = reading_time([one_feature(w.unlabeled(), w.v, s)], s)
     encoder = pretrain([w], torch.tensor([when], dtype=torch.float64))
@@ -117,9 +117,9 @@ def more_views_checks() -> list[Verdict]:
     ]  # fmt: skip
 
 
-def ensemble_checks(members: int = 8) -> list[Verdict]:
+def ensemble_checks(seed: int, members: int = 8) -> list[Verdict]:
     """Ensembles of R networks from scratch: error on single-view data over R, and a student of all of them."""
-    w = world(LAB, 0)
+    w = world(LAB, seed)
     one = train_ensemble(w, members)
     counts = (1, 2, 4, 8)
     errors, missing = [one.error(c, True) for c in counts], [one.missing(c) for c in counts]
@@ -141,9 +141,9 @@ def ensemble_checks(members: int = 8) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def fusing_checks() -> list[Verdict]:
+def fusing_checks(seed: int) -> list[Verdict]:
     """Kernels that hold two classes each: fused alike, mixed, and what fine-tuning makes of the former."""
-    w = world(LAB, 0)
+    w = world(LAB, seed)
     s = w.setting
     same, crossed = fused_encoder(w, alike(s, 2)), fused_encoder(w, mixed(s, 2))
     probes = [_error_of(w, linear_probe([w], encoder)) for encoder in (same, crossed)]

@@ -76,7 +76,7 @@ def all_checks(
         lambda: data_checks(setting, seeds[0]),
         lambda: attempt("binding", lambda: [unbound_check(setting, dtype), *binding_checks(setting, dtype)]),
         objective_checks,
-        learner_checks,
+        lambda: learner_checks(seeds[0]),
     )
     with threads(workers) as pool:
         begun = [pool.submit(tally.counted(part, size)) for part, size in zip(parts, PARTS, strict=True)]
