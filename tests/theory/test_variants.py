@@ -41,7 +41,7 @@ def randn(seed: int, *shape: int) -> torch.Tensor:
 @pytest.mark.slow
 def test_every_law_of_the_variants_holds() -> None:
     verdicts = objective_checks()
-    assert len(verdicts) == 12
+    assert len(verdicts) == 11
     assert failed(verdicts) == []
 
 
@@ -132,9 +132,9 @@ def test_a_lagging_teacher_in_the_full_system() -> None:
         return torch.cat([-gradient, rate * (teacher * -1 + student.detach())]).flatten().numpy()
 
     start = np.zeros(8)
-    start[[0, 4]] = 0.15
+    start[[0, 4]] = 0.2
     numbers = {"q": 4, "threshold": 0.5, "tau": 1.4, "gain": s.effective_gain, "lag_rate": rate}
-    path = list(follow(0.15, **numbers, end=600.0, kappa=share * s.gain))
+    path = list(follow(0.2, **numbers, end=600.0, kappa=share * s.gain))
     times = np.array([t for t, _, _ in path])
     middle = times[np.searchsorted([a for _, a, _ in path], 0.4)]
     truth = solve_ivp(field, (0, 600.0), start, method="LSODA", t_eval=[middle, 600.0], rtol=1e-8, atol=1e-10)
@@ -195,12 +195,12 @@ def test_where_a_contrastive_kernel_rests_is_a_root_of_the_loss() -> None:
 def test_contrastive_learning_fuses_views_where_reconstruction_need_not() -> None:
     """Complementary masks, each feature on one patch: what is learned are the views of a class together."""
     s = replace(LAB, data=replace(LAB.data, others=0.0, noise=0.0, own=(1.0, 1.0)), samples=60, kernels_per_class=4)
-    w = world(replace(s, init_scale=0.15, mask_ratio=0.5), 0)
-    held = captured(pretrain_contrastive([w], 3e3, apart=True)[0] @ w.v.T, s)
-    both = held.unflatten(1, (-1, 2)).all(2)
-    assert both.any()
-    some = held.unflatten(1, (-1, 2)).any(2)
-    assert float(both.sum() / some.sum()) > 0.9
+    w = world(replace(s, init_scale=0.12, mask_ratio=0.5), 0)
+    held = captured(pretrain_contrastive([w], 3e4, apart=True)[0] @ w.v.T, s)
+    grown = (held & ~captured(w.start @ w.v.T, s)).unflatten(1, (-1, 2))
+    assert grown.any()
+    partner = held.unflatten(1, (-1, 2)).flip(2)
+    assert float((grown & partner).sum() / grown.sum()) > 0.9
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -236,7 +236,7 @@ def test_a_strong_background_takes_the_kernels_and_the_coverage() -> None:
         assert 0 <= useful_coverage(data, 4, 12) <= useful_coverage(LAB.data, 4, 12)
     assert shares == sorted(shares)
     assert shares[0] < 0.1
-    assert shares[-1] > 0.5
+    assert 0.2 < shares[-1] <= 0.5 + 0.1, "half of the kernels start with a negative correlation"
 
 
 def test_faint_views_are_captured_at_their_own_level() -> None:
@@ -266,4 +266,6 @@ def test_fused_groups() -> None:
 def test_lottery_and_smoothed_relu() -> None:
     assert [lottery(2, r) for r in (1, 2, 3)] == [0.5, 0.25, 0.125]
     for a in (-0.1, 0.2, 0.5, 0.9):
-        assert smoothed(a, 4, 0.5) == pytest.approx(float(activation(torch.tensor(a).double(), 4, 0.5)), rel=1e-12)
+        assert smoothed(a, 4, 0.5) == pytest.approx(
+            float(activation(torch.tensor(a, dtype=torch.float64), 4, 0.5)), rel=1e-12
+        )

@@ -9,12 +9,13 @@ w_f(0) ~ N(0, σ0²) the share of kernels that f leads is
 
     S_f = ∫ φ(y) Π_{g≠f} Φ(y (ρ_f/ρ_g)^(1/(2q-2))) dy    over y > 0 (nothing grows from a negative start).
 
-A strength enters as z^(2q/(2q-2)) and a frequency as its (2q-2)-th root: **what is twice as strong leads far more
-kernels, what is twice as frequent hardly more**. A background of strength ζ that every sample shows takes a share
-S_b(ζ) of the kernels; the features that tell classes apart have K (1 - S_b) kernels left, and by the occupancy law a
-share 1 - (1 - (1 - S_b)/F)^K of them leads one. Reconstruction learns the wrong thing where that is well below 1: few
-kernels per feature and a strong background (compare Balestriero and LeCun, arXiv 2402.11337, who find that
-reconstruction spends capacity on what has the largest variance first).
+A strength enters as z^(2q/(2q-2)) and a frequency as its (2q-2)-th root: **strength counts for far more than
+frequency**. A background of strength ζ that every sample shows takes a share S_b(ζ) of the kernels; the features that
+tell classes apart have K (1 - S_b) kernels left, and by the occupancy law a share 1 - (1 - (1 - S_b)/F)^K of them
+leads one. S_b is at most 1/2, however strong it is: half of the kernels start with a negative correlation.
+Reconstruction learns the wrong thing where that is well below 1: few kernels per feature, or many useless features
+(compare Balestriero and LeCun, arXiv 2402.11337, who find that reconstruction spends capacity on what has the largest
+variance first).
 """
 
 from math import pi, sqrt
