@@ -23,10 +23,11 @@ from scipy.stats import t as student
 
 import unmask
 from unmask.theory.jobs import Memo
-from unmask.theory.learner_errors import learner_rows
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import world
 from unmask.theory.setting import Setting
+from unmask.theory.supervision import error, fine_tune, train_from_scratch
+from unmask.theory.sweep_measures import encoder
 
 DRAWS, LAB_SEEDS = 5, 3
 PICTURES = {
@@ -67,8 +68,17 @@ def predicted(condition: Condition) -> float:
     """Gain of the laboratory: error of SL on the same few labels minus that of fine-tuned MRP, the kinds mixed."""
     gains = []
     for seed in range(LAB_SEEDS):
-        (row,) = learner_rows(world(replace(condition.laboratory, test_single_share=2 / 3), seed), Memo())
-        gains.append(float(row["scratch_few_mixed"]) - float(row["fine_tuned_mixed"]))
+        w = world(condition.laboratory, seed)
+        few = [w.few()]
+        learners = train_from_scratch([w], data=few), fine_tune([w], encoder(w, Memo()), few)
+        wrong = [
+            sum(
+                error(one.weights[0], one.head[0], w.test(single), w.setting) * (1 + single) / 3
+                for single in (False, True)
+            )
+            for one in learners
+        ]
+        gains.append(wrong[0] - wrong[1])
     return 100 * float(np.mean(gains))
 
 
