@@ -164,7 +164,7 @@ def test_growth_exponent_is_the_mean_over_batches(h, share, batch) -> None:
 
 
 def test_large_batches_are_whole_data() -> None:
-    assert largest_step(0.7, 0.5, 400) == pytest.approx(2 / 0.7, rel=0.02)
+    assert largest_step(0.7, 0.5, 60) == pytest.approx(2 / 0.7, rel=0.05)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -216,14 +216,14 @@ def test_leader_shares_by_monte_carlo(fade, background, q, k) -> None:
     assert float(shares.sum()) == pytest.approx(1 - 2.0 ** -len(rate), abs=1e-3)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(fade=st.floats(0.5, 1.0), mu=st.sampled_from([0.0, 0.3]), others=st.sampled_from([0.0, 2.0]))
 def test_rates_are_moments_of_the_drawn_strengths(fade, mu, others) -> None:
     dist = Distribution(classes=4, dim=10, patches=8, fade=fade, single_share=mu, others=others, background=0.8)
-    drawn = sample(dist, 20_000, features(dist, generator(0, "v")), generator(1, "x"), torch.float64)
+    drawn = sample(dist, 8000, features(dist, generator(0, "v")), generator(1, "x"), torch.float64)
     moment = drawn.strength.squeeze(2).pow(8).mean(0)
-    assert torch.allclose(rates(dist, 4)[:8], moment, rtol=0.15)
-    assert drawn.x.shape == (20_000, 9, 10)
+    assert torch.allclose(rates(dist, 4)[:8], moment, rtol=0.2)
+    assert drawn.x.shape == (8000, 9, 10)
     assert float(rates(dist, 4)[8]) == pytest.approx(0.8**8)
 
 
