@@ -54,7 +54,7 @@ def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
             data.labels,
             len(dataset.classes),
         )
-        save_weights(file, model.state_dict(), card_of(ENCODER, dataset, dataset.classes))
+        save_weights(file, model.state_dict(), card_of(ENCODER, dataset, dataset.task))
     return files
 
 

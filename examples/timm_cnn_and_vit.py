@@ -38,7 +38,7 @@ def probe(run: Path, folder: Path) -> float:
         with np.load(folder / f"{split}.npz") as file:
             parts[split] = torch.from_numpy(file["features"]), torch.from_numpy(file["label"].astype(np.int64))
     found = linear_probe(*parts["train"], parts["test"][0], classes=10)
-    return float((found.logits.argmax(1) == parts["test"][1]).double().mean())
+    return float((found.outputs.argmax(1) == parts["test"][1]).double().mean())
 
 
 def main(folder: Path) -> None:

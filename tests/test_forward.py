@@ -13,14 +13,15 @@ import tiny
 from scripts import script_environment
 from unmask import scratch
 from unmask.comparison.plan import TrialKey
-from unmask.comparison.table import _ensemble_accuracy, mean_probabilities
+from unmask.comparison.table import mean_predictions
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerConfig
 from unmask.data.imageset import ImageSet
 from unmask.data.load import load_data
 from unmask.errors import UserError
 from unmask.forward import Outputs, map_images, pooled_features
 from unmask.runs.files import read_json
-from unmask.runs.layout import LOGITS
+from unmask.runs.layout import OUTPUTS
+from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 
 SCRIPT = """
@@ -166,8 +167,9 @@ def test_an_ensemble_is_scored_on_what_all_its_members_could_read(tmp_path: Path
     for gone, key in enumerate(members):
         scores = right.clone()
         scores[gone] = torch.nan
-        save_tensors(LOGITS.path(tmp_path, key.name), {"test": scores.half()}, {})
-    mean = mean_probabilities(members, tmp_path, "test")
+        save_tensors(OUTPUTS.path(tmp_path, key.name), {"test": scores.half()}, {})
+    task = Classification(classes=("a", "b"))
+    mean = mean_predictions(members, tmp_path, task, "test")
     assert mean.isnan().any(1).tolist() == [True, True, False, False]
     torch.testing.assert_close(mean[2:], right[2:].softmax(1))
-    assert _ensemble_accuracy(members, tmp_path, "test", torch.tensor([0, 0, 1, 0])) == 0.5
+    assert task.score_of(mean, torch.tensor([0, 0, 1, 0])) == 0.5

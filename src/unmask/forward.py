@@ -43,6 +43,7 @@ def map_images(
     images: ImageSet,
     engine: Accelerator | None = None,
     *,
+    readout: Callable[[Tensor], Tensor] | None = None,
     description: str = "",
     show: bool = False,
 ) -> Outputs:
@@ -56,6 +57,7 @@ def map_images(
         network: images [B, C, H, W] to [B, ...]; on the engine's device, else given batches on the CPU.
         images: the set.
         engine: gives device, precision and processes.
+        readout: what is kept of a batch of outputs. Default: all of it.
         description: of the progress bar.
         show: show a progress bar.
 
@@ -76,7 +78,8 @@ def map_images(
         bar = stack.enter_context(tqdm(total=len(order), desc=description, unit="image", disable=not show))
         for batch in numbered.batches(order, images.at_once, allow_empty=True):
             if len(batch.ids):
-                parts.append(_run(network, batch.images, engine).float().cpu())
+                given = _run(network, batch.images, engine).float().cpu()
+                parts.append(given if readout is None else readout(given))
                 rows.append(batch.ids)
             bar.update(len(batch.ids))
     pieces = all_gather_objects((torch.cat(rows), torch.cat(parts)) if parts else None)

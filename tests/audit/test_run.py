@@ -31,6 +31,7 @@ from unmask.report.blocks import Section
 from unmask.runs.layout import ENCODER_FILE
 from unmask.runs.read import write_config
 from unmask.stages.classify import scratch
+from unmask.tasks.classification import Classification
 from unmask.weights.card import Card, save_weights
 
 DATA = DataConfig(
@@ -165,9 +166,10 @@ def _fails(words: Sequence[str], message: str, capsys: pytest.CaptureFixture[str
 
 def _card(**changes: object) -> Card:
     """Of a network for one channel of 16 x 16 pixels; `changes` are of the card or of its format."""
-    card = Card(ENCODER, ImageFormat((16, 16), 1, "uint8", (0.0, 255.0), False, (0.5,), (0.2,)), ("0", "1", "2"))
-    classes = changes.pop("classes", card.classes)
-    return replace(card, classes=classes, format=replace(card.format, **changes))  # type: ignore[arg-type]
+    card = Card(ENCODER, ImageFormat((16, 16), 1, "uint8", (0.0, 255.0), False, (0.5,), (0.2,)))
+    classes = changes.pop("classes", ("0", "1", "2"))
+    task = Classification(classes=classes) if classes else None  # type: ignore[arg-type]
+    return replace(card, task=task, format=replace(card.format, **changes))  # type: ignore[arg-type]
 
 
 def _file(path: Path, card: Card, classes: int = 3) -> Path:

@@ -9,11 +9,11 @@ from tiny import draw, load, numbered
 from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, EncoderConfig, OptimizerConfig
 from unmask.data.load import load_data
+from unmask.encoders.heads import head_names
 from unmask.errors import UserError
 from unmask.stages.classifier import build_classifier
 from unmask.stages.supervised import fit
 from unmask.training.engine import fast_layout
-from unmask.weights.network import head_names
 
 
 @pytest.mark.case("statistics of frozen BatchNorm layers moved in a linear probe")

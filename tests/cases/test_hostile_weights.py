@@ -64,7 +64,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     card = {
         **to_json(Card(EncoderConfig(encoder="resnet10t"), ImageFormat.plain((16, 16), 1, "uint8"))),
         "encoder": described,
-        "classes": ["a", "b"],
+        "task": {"name": "classification", "classes": ["a", "b"]},
     }
     save_tensors(folder / "encoder.safetensors", {"x": torch.zeros(1)}, {"card": card})
     write_config(folder, PretrainConfig())

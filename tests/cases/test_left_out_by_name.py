@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch:
 @pytest.mark.case("--out within the data folder made the run's pictures a class")
 def test_a_run_folder_within_the_data_is_no_class(tmp_path: Path) -> None:
     draw(tmp_path, *numbered("a", "b", "run/pictures"))
-    (tmp_path / "run" / "config.json").write_text(json.dumps({"format": 3, "kind": "pretrain"}))
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"format": 4, "kind": "pretrain"}))
     data = load(tmp_path)
     assert data.classes == ("a", "b")
     assert "run is the folder of a run: left aside" in data.notes

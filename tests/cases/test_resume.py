@@ -26,6 +26,7 @@ from unmask.config import (
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import load_data
 from unmask.encoders.build import build_model
+from unmask.encoders.heads import head_names
 from unmask.errors import UserError
 from unmask.randomness import permutation
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE
@@ -35,7 +36,6 @@ from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
 from unmask.training.order import training_batches
 from unmask.training.plan import Plan
-from unmask.weights.network import head_names
 from unmask.weights.start import initialize
 
 CONFIG = PretrainConfig(

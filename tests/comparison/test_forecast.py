@@ -114,12 +114,12 @@ def test_a_forecast_changes_no_number_and_leaves_no_file(
     """The same training before and after, every random state and the threads as they were."""
     monkeypatch.chdir(tmp_path)
     training = ClassifyConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=RECIPE, budget=3)
-    before = fit(training, data).logits["test"]
+    before = fit(training, data).outputs["test"]
     states = torch.get_rng_state(), np.random.mtrand._rand.get_state()[1].tolist(), torch.get_num_threads()
     assert time_steps(_work(data, tmp_path / "out"), 1).training > 0
     assert torch.equal(states[0], torch.get_rng_state())
     assert (states[1], states[2]) == (np.random.mtrand._rand.get_state()[1].tolist(), torch.get_num_threads())
-    assert torch.equal(before, fit(training, data).logits["test"])
+    assert torch.equal(before, fit(training, data).outputs["test"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -23,9 +23,9 @@ from unmask.runs.comparison_records import TrialResult
 from unmask.runs.files import write_json
 from unmask.runs.gallery import Gallery
 from unmask.runs.kept import choose_network
-from unmask.runs.layout import COMPARISON, GALLERY_FILE, LOGITS, NETWORKS, TRIALS, foreign_files
+from unmask.runs.layout import COMPARISON, GALLERY_FILE, NETWORKS, OUTPUTS, TRIALS, foreign_files
 from unmask.runs.read import read_record
-from unmask.runs.records import ClassScores, Scores
+from unmask.runs.records import ClassificationScores, ClassScores
 from unmask.training.checkpoint import load_tensors
 from unmask.weights.card import load_weights, save_weights
 from unmask.weights.network import load_model
@@ -68,7 +68,7 @@ def test_the_gallery_is_of_its_trainings(answer: Path) -> None:
     labels = tiny.load_data(tiny.DATA, labels=True, progress=False).tests["test"].labels
     assert [(one.arm, one.trainings, one.images) for one in gallery.mistakes] == [(arm, 2, 30) for arm in CONFIG.arms]
     for one in gallery.mistakes:
-        files = [LOGITS.path(answer, f"{one.arm}-b3-d{draw}") for draw in range(2)]
+        files = [OUTPUTS.path(answer, f"{one.arm}-b3-d{draw}") for draw in range(2)]
         mean = sum(load_tensors(file)[0]["test"].float().softmax(1) for file in files) / 2
         assert one.wrong == int((mean.argmax(1) != labels).sum())
     chosen = choose_network(answer)
@@ -185,7 +185,7 @@ def test_networks_may_come_later(answer: Path, tmp_path: Path, monkeypatch: pyte
 
 def _finish(out: Path, key: TrialKey, accuracy: float) -> None:
     """A finished trial with its network."""
-    scores = Scores(
+    scores = ClassificationScores(
         accuracy=accuracy,
         balanced_accuracy=accuracy,
         macro_f1=accuracy,

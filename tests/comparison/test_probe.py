@@ -18,7 +18,7 @@ from unmask.encoders.build import build_model
 from unmask.evaluate.knn import knn_predict
 from unmask.forward import Outputs
 from unmask.runs.files import read_json
-from unmask.runs.layout import LOGITS, TRIALS
+from unmask.runs.layout import OUTPUTS, TRIALS
 from unmask.stages.classifier import build_classifier, labeled_subset
 from unmask.training.checkpoint import load_tensors
 
@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_encoders_features(data: Dataset, tmp_path: Path
     (tmp_path / "trials").mkdir()
     train_trial.run_trial(CONFIG, KEY, tmp_path, None, data)
     found = read_json(TRIALS.path(tmp_path, KEY.name))["metrics"]
-    logits = load_tensors(LOGITS.path(tmp_path, KEY.name))[0]
+    logits = load_tensors(OUTPUTS.path(tmp_path, KEY.name))[0]
     encoder = build_classifier(CONFIG, data).eval()
 
     @torch.no_grad()

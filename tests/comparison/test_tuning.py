@@ -17,9 +17,11 @@ from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.errors import UserError
 from unmask.runs.comparison_records import TuningResult
 from unmask.runs.files import read_json, write_json
-from unmask.runs.layout import TUNING, TUNING_PREDICTIONS
+from unmask.runs.layout import TUNING, TUNING_OUTPUTS
+from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 
+TASK = Classification(classes=("a", "b"))
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
 
 
@@ -90,7 +92,7 @@ def _write(config: CompareConfig, out: Path, keys: list[TuningKey], shares: dict
     for key in keys:
         share = shares.get((key.arm, key.candidate), 0.3)
         right = np.random.default_rng(zlib.crc32(key.name.encode())).permutation(400) < 400 * share
-        save_tensors(TUNING_PREDICTIONS.path(out, key.name), {"val": torch.from_numpy(~right).int()}, {})
+        save_tensors(TUNING_OUTPUTS.path(out, key.name), {"val": torch.from_numpy(~right).int()}, {})
         result = TuningResult(
             arm=key.arm, budget=key.budget, draw=key.draw, candidate=key.candidate, val_score=share, seconds=1.0
         )
@@ -109,7 +111,7 @@ def test_validation_chooses_recipes_baseline_and_answer(config: CompareConfig, t
         "scratch_compute": 2,
     }
     _write(config, tmp_path, following_keys(config, recipes), shares)
-    correct = read_correct(config, tmp_path, recipes, torch.zeros(400, dtype=torch.int64))
+    correct = read_correct(config, tmp_path, recipes, TASK, torch.zeros(400, dtype=torch.int64))
     assert {arm: float(values.mean()) for arm, values in correct[5].items()} == pytest.approx(
         {"mrp": 0.4, "scratch_compute": 0.9, "scratch_best": 0.6, "scratch_same": 0.3, "probe_mrp": 0.8}
         | {"scratch_masked": 0.3}
@@ -124,8 +126,8 @@ def test_images_that_could_not_be_read_are_unknown(config: CompareConfig, tmp_pa
     one = replace(config, arms=("mrp", "probe_mrp"), budgets=(3,), tuning_draws=1)
     recipes = {(3, "mrp"): 0, (3, "probe_mrp"): 0}
     for key in first_keys(one):
-        save_tensors(TUNING_PREDICTIONS.path(tmp_path, key.name), {"val": torch.tensor([0, 1, -1]).int()}, {})
-    right = read_correct(one, tmp_path, recipes, torch.zeros(3, dtype=torch.int64))[3]["mrp"]
+        save_tensors(TUNING_OUTPUTS.path(tmp_path, key.name), {"val": torch.tensor([0, 1, -1]).int()}, {})
+    right = read_correct(one, tmp_path, recipes, TASK, torch.zeros(3, dtype=torch.int64))[3]["mrp"]
     np.testing.assert_array_equal(right, [[1.0, 0.0, float("nan")]])
 
 

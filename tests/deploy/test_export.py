@@ -36,6 +36,7 @@ from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import read_json
 from unmask.stages.pretrain import pretrain
+from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 from unmask.weights.card import load_weights, save_weights
 from unmask.weights.network import load_model
@@ -175,7 +176,7 @@ def test_what_is_no_model_is_named(cnn_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bare\.safetensors: has no card"):
         load_model(tmp_path / "bare.safetensors")
     assert card is not None
-    save_weights(tmp_path / "other.safetensors", weights, replace(card, classes=("a", "b")))
+    save_weights(tmp_path / "other.safetensors", weights, replace(card, task=Classification(classes=("a", "b"))))
     with pytest.raises(UserError, match=r"other\.safetensors: does not hold the weights of its encoder resnet10t"):
         load_model(tmp_path / "other.safetensors")
 

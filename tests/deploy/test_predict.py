@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_run(name: str, split: str, request: pytest.Fixt
 @pytest.mark.case("another normalization in the exported file halved the accuracy")
 def test_logits_are_bit_equal_to_evaluation(training: ClassifyConfig, data: Dataset, cnn_run: Path) -> None:
     """Weights through the file, images read anew, cached or streamed by workers: the same bits."""
-    expected = fit(training, data).logits["test"]
+    expected = fit(training, data).outputs["test"]
     trained = read_trained(cnn_run)
     chosen = load_as_trained(trained, None).images("test")
     outputs = logits(trained, chosen)
@@ -81,7 +81,7 @@ def test_logits_are_bit_equal_in_bf16(training: ClassifyConfig, data: Dataset, p
     """A run evaluated in mixed precision predicts in it: float32 would give other numbers."""
     recipe = replace(training.recipe, optimizer=replace(training.recipe.optimizer, precision="bf16"))
     trained = read_trained(patchnet_run)
-    expected = fit(replace(training, encoder=trained.card.encoder, recipe=recipe), data).logits["test"]
+    expected = fit(replace(training, encoder=trained.card.encoder, recipe=recipe), data).outputs["test"]
     chosen = load_as_trained(trained, None).images("test")
     assert torch.equal(logits(trained, chosen).values, expected)
     assert not torch.equal(logits(replace(trained, precision="no"), chosen).values, expected)

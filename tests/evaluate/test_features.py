@@ -76,8 +76,8 @@ def test_probe_separates_blobs_whatever_the_scale_of_the_features() -> None:
     scale = torch.tensor([1e4, 1.0, 1e-4])
     plain = linear_probe(x, y, test, classes=3)
     scaled = linear_probe(x * scale + 7, y, test * scale + 7, classes=3)
-    assert classification_metrics(plain.logits, truth, "abc").accuracy > 0.95
-    torch.testing.assert_close(plain.logits.exp(), scaled.logits.exp(), atol=2e-3, rtol=0)
+    assert classification_metrics(plain.outputs, truth, "abc").accuracy > 0.95
+    torch.testing.assert_close(plain.outputs.exp(), scaled.outputs.exp(), atol=2e-3, rtol=0)
 
 
 def test_validation_chooses_the_penalty() -> None:
@@ -88,7 +88,7 @@ def test_validation_chooses_the_penalty() -> None:
     assert probe.val_score is not None
     for strength in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
         alone = linear_probe(x, torch.arange(30) % 3, v, classes=3, strengths=(strength,))
-        accuracy = classification_metrics(alone.logits, torch.arange(150) % 3, "abc").accuracy
+        accuracy = classification_metrics(alone.outputs, torch.arange(150) % 3, "abc").accuracy
         assert accuracy <= probe.val_score + 1e-9
         assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_score)
 
@@ -102,7 +102,7 @@ def test_the_penalty_is_chosen_by_the_metric(metric: Any) -> None:
     x[:, 0] += y
     v[:, 0] += truth
     probe = linear_probe(x, y, v, classes=2, val_features=v, val_labels=truth, metric=metric)
-    every = [linear_probe(x, y, v, classes=2, strengths=(one,)).logits for one in STRENGTHS]
+    every = [linear_probe(x, y, v, classes=2, strengths=(one,)).outputs for one in STRENGTHS]
     scores = [getattr(classification_metrics(logits, truth, "ab"), metric) for logits in every]
     assert probe.val_score == pytest.approx(max(scores))
     assert probe.strength == STRENGTHS[int(np.argmax(scores))]
@@ -113,14 +113,14 @@ def test_balanced_weights_raise_the_rare_class() -> None:
     generator = torch.Generator().manual_seed(0)
     y = (torch.arange(100) % 10 == 0).long()
     x = torch.randn(100, 2, generator=generator) + y[:, None]
-    plain, balanced = (linear_probe(x, y, x, classes=2, balanced=one).logits.argmax(1).sum() for one in (False, True))
+    plain, balanced = (linear_probe(x, y, x, classes=2, balanced=one).outputs.argmax(1).sum() for one in (False, True))
     assert balanced > plain + 10
 
 
 def test_a_class_without_training_image_is_never_predicted() -> None:
     x, y = _blobs(30, 0)
     keep = y != 1
-    logits = linear_probe(x[keep], y[keep], x, classes=3).logits
+    logits = linear_probe(x[keep], y[keep], x, classes=3).outputs
     assert logits[:, 1].eq(-torch.inf).all()
     with pytest.raises(UserError, match="two classes"):
         linear_probe(x[y == 0], y[y == 0], x, classes=3)

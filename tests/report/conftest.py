@@ -37,7 +37,7 @@ from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighbor
 from unmask.runs.layout import ENVIRONMENT_FILE, GALLERY_FILE, RESULT_FILE, SHEETS, SUMMARY_FILE, TRIALS
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.read import write_config
-from unmask.runs.records import ClassificationResult, ClassScores, Scores
+from unmask.runs.records import ClassificationResult, ClassificationScores, ClassScores
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 BUDGETS = (10, 50, 100)
@@ -91,13 +91,13 @@ def _write_environment(folder: Path, **facts: Any) -> None:
     write_json(folder / ENVIRONMENT_FILE, environment)
 
 
-def _scores(accuracy: float, rng: np.random.Generator) -> Scores:
+def _scores(accuracy: float, rng: np.random.Generator) -> ClassificationScores:
     recalls = np.clip(accuracy + rng.normal(0, 0.05, len(CLASSES)), 0, 1)
     k = len(CLASSES)
     confusion = [
         [round(40 * r) if i == j else round(40 * (1 - r) / (k - 1)) for j in range(k)] for i, r in enumerate(recalls)
     ]
-    return Scores(
+    return ClassificationScores(
         accuracy=accuracy,
         balanced_accuracy=accuracy,
         macro_f1=0.99 * accuracy,

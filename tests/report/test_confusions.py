@@ -10,11 +10,11 @@ import pytest
 from tiny import confusion_entries
 from unmask.report.confusions import DRAWN, Confusion
 from unmask.report.page import write_report
-from unmask.runs.records import ClassScores, Scores
+from unmask.runs.records import ClassificationScores, ClassScores
 
 
-def _scores(confusion: list[list[int]], names: str) -> Scores:
-    return Scores(
+def _scores(confusion: list[list[int]], names: str) -> ClassificationScores:
+    return ClassificationScores(
         accuracy=0.5,
         balanced_accuracy=0.5,
         macro_f1=0.5,

@@ -21,7 +21,7 @@ from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.contents import read_runs
 from unmask.runs.files import write_json
 from unmask.runs.read import read_record, write_config
-from unmask.runs.records import ClassScores, DataFacts, Environment, Scores
+from unmask.runs.records import ClassificationScores, ClassScores, DataFacts, Environment
 
 Writer = Callable[..., Path]
 
@@ -151,7 +151,7 @@ def test_the_numbers_of_the_summary_are_on_the_page(page: Path, comparison: Path
 def test_recall_of_a_class_is_paired_and_signed() -> None:
     def trial(arm: str, draw: int, recall: float) -> TrialResult:
         classes = (("a", recall), ("b", None))
-        scores = Scores(
+        scores = ClassificationScores(
             accuracy=0.5,
             balanced_accuracy=0.5,
             macro_f1=0.5,

@@ -25,15 +25,15 @@ from unmask.runs.read import FORMAT, read_config, read_record, write_config
 from unmask.runs.records import (
     AuditDifference,
     ClassificationResult,
+    ClassificationScores,
     ClassScores,
     DataFacts,
     Environment,
     Interval,
-    Scores,
 )
 
 RECORDS = (Environment, ClassificationResult, TrainingRow, ValidationRow, TrialResult, TuningResult, WallTime, Summary)
-SCORES = Scores(
+SCORES = ClassificationScores(
     accuracy=0.5,
     balanced_accuracy=0.5,
     macro_f1=1 / 3,
@@ -182,7 +182,11 @@ def test_the_line_names_file_and_field(change: dict[str, Any], line: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("found", "line"), [(None, "an earlier version of unmask (format 1,"), (4, "a newer version of unmask (format 4,")]
+    ("found", "line"),
+    [
+        (None, "an earlier version of unmask (format 1,"),
+        (FORMAT + 1, f"a newer version of unmask (format {FORMAT + 1},"),
+    ],
 )
 def test_a_run_of_another_format_is_said(found: int | None, line: str, tmp_path: Path) -> None:
     """Before its fields are looked at, which may be other ones."""

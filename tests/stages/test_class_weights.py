@@ -13,7 +13,7 @@ from unmask.comparison.candidates import candidates
 from unmask.config import ARMS, ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.stages.supervised import Supervised
-from unmask.stages.supervised_loss import class_weights, soft_cross_entropy
+from unmask.tasks.classification import Classification
 from unmask.training.stage import Setup
 
 
@@ -29,7 +29,7 @@ def data() -> Dataset:
 def test_weights_are_those_of_scikit_learn() -> None:
     """And 0 for a class without labels; their mean over the images is 1."""
     labels = torch.tensor([0] * 7 + [1] * 2 + [3])
-    weights = class_weights(labels, 4)
+    weights = Classification(classes=tuple("abcd")).balance(labels)
     expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels.numpy())
     assert weights[[0, 1, 3]].numpy() == pytest.approx(expected)
     assert weights[2] == 0
@@ -40,7 +40,8 @@ def test_the_loss_counts_an_image_by_its_class() -> None:
     """Without softening: the weight of the class times the cross-entropy."""
     logits, labels = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 2, 0])
     weights = torch.tensor([0.5, 2.0, 3.0])
-    total = soft_cross_entropy(logits, F.one_hot(labels, 3).float(), 0.0, weights)
+    task = Classification(classes=tuple("abc"))
+    total = task.loss(logits, task.target(labels), smoothing=0.0, balance=weights)
     each = F.cross_entropy(logits, labels, reduction="none")
     assert float(total) == pytest.approx(float((weights[labels] * each).sum()))
 
@@ -57,7 +58,7 @@ def test_balanced_weights_find_the_rare_classes(data: Dataset) -> None:
     often = []
     for config in (plain, balanced):
         outcome = Supervised(config, data, Setup.alone("no")).train(splits=("test",))
-        often.append(int((outcome.logits["test"].argmax(1) == 0).sum()))
+        often.append(int((outcome.outputs["test"].argmax(1) == 0).sum()))
     assert often[1] < often[0], often
 
 

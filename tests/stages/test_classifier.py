@@ -16,6 +16,7 @@ from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
+from unmask.encoders.heads import head_names
 from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
 from unmask.stages.classifier import build_classifier, labeled_subset
@@ -27,7 +28,7 @@ from unmask.stages.supervised_loss import mixup
 from unmask.training.engine import fast_layout
 from unmask.training.stage import Setup
 from unmask.weights.card import Card, card_of, save_weights
-from unmask.weights.network import head_names, load_model
+from unmask.weights.network import load_model
 from unmask.weights.start import initialize
 
 
@@ -35,8 +36,8 @@ def test_same_seed_same_bits(training: ClassifyConfig, data: Dataset) -> None:
     """Metrics and logits of two trainings are bit-equal; another seed gives others."""
     one, two, other = (fit(replace(training, seed=seed), data) for seed in (0, 0, 1))
     assert one.metrics == two.metrics
-    assert all(torch.equal(one.logits[name], two.logits[name]) for name in one.logits)
-    assert not torch.equal(one.logits["test"], other.logits["test"])
+    assert all(torch.equal(one.outputs[name], two.outputs[name]) for name in one.outputs)
+    assert not torch.equal(one.outputs["test"], other.outputs["test"])
 
 
 def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, 
     save_weights(tmp_path / "start.safetensors", start.state_dict(), card)
     tuned = fit(replace(training, init=str(tmp_path / "start.safetensors")), data)
     fresh = fit(training, data)
-    assert torch.equal(tuned.logits["test"], fresh.logits["test"])
+    assert torch.equal(tuned.outputs["test"], fresh.outputs["test"])
 
 
 @pytest.mark.case("fine-tuning started silently from random weights")
@@ -228,7 +229,7 @@ def test_hidden_cells_are_for_training_only(training: ClassifyConfig, data: Data
     assert not any(torch.equal(one, other) for one, other in weights if one.ndim > 1)
     (batch,) = data.tests["test"].batches(torch.arange(30), 30)
     with torch.no_grad():
-        torch.testing.assert_close(masked.model.eval()(batch.images), masked.logits["test"])
+        torch.testing.assert_close(masked.model.eval()(batch.images), masked.outputs["test"])
 
 
 def test_runs_have_results_and_weights(
@@ -285,14 +286,14 @@ def test_a_network_carries_the_normalization_of_its_start(
     config = replace(training, init=str(tmp_path / "start.safetensors"))
     outcome = fit(config, data)
     assert outcome.format == own
-    assert outcome.logits["test"].equal(fit(config, data.normalized_as(own)).logits["test"])
-    assert not outcome.logits["test"].equal(fit(replace(config, normalization="data"), data).logits["test"])
+    assert outcome.outputs["test"].equal(fit(config, data.normalized_as(own)).outputs["test"])
+    assert not outcome.outputs["test"].equal(fit(replace(config, normalization="data"), data).outputs["test"])
     tuned = finetune(config, tmp_path / "run", progress=False, dataset=data)
     model = load_model(tuned)
     assert model.card.format == own
     with torch.no_grad():
         logits = model.module(own.normalize(data.tests["test"].raw(range(4))))
-    torch.testing.assert_close(logits, outcome.logits["test"][:4], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits, outcome.outputs["test"][:4], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ["efficientnet_lite0", "test_resnet"])

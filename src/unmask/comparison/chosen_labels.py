@@ -13,8 +13,9 @@ from unmask.comparison.plan import choice_file, count_pretrainings, labeled_imag
 from unmask.comparison.tasks import Work
 from unmask.config import CompareConfig
 from unmask.config.budget import Budget, is_chosen, parse_budget
+from unmask.data.labeled import draw_labeled, strata_of
 from unmask.data.load import Dataset
-from unmask.data.subsets import half_of, nested_subsets
+from unmask.data.subsets import half_of
 from unmask.errors import UserError
 from unmask.randomness import derive_seed
 from unmask.runs.comparison_records import ChosenIds
@@ -65,7 +66,7 @@ def _choose(config: CompareConfig, data: Dataset, found: Features, index: int, c
     """Ids of the images that are chosen from the half of a draw, in order."""
     assert data.train is not None
     seed, known = labeled_images(config, index)["subset_seed"], found.images.ids
-    half = half_of(data.train.labels, seed, data.groups, index)
+    half = half_of(strata_of(data), seed, data.groups, index)
     half = half[torch.isin(data.train.ids[half], known)]
     at = torch.searchsorted(known, data.train.ids[half])
     groups = None if data.groups is None else data.groups[half].numpy()
@@ -78,9 +79,7 @@ def labeled_rows(config: CompareConfig, data: Dataset, out: Path, draw: int) -> 
     assert data.train is not None
     index = config.tuning_draws + draw
     one = labeled_images(config, index)
-    rows = nested_subsets(
-        data.train.labels, config.budgets, one["subset_seed"], data.groups, data.classes, one["subset_index"]
-    )
+    rows = draw_labeled(data, config.budgets, one["subset_seed"], one["subset_index"])
     for budget in (budget for budget in config.budgets if is_chosen(budget)):
         file = choice_file(out, index, turn_of(config, draw))
         ids = read_record(ChosenIds, file).ids[: int(parse_budget(budget).value)]

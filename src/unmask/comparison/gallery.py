@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unmask.comparison.plan import TrialKey, all_trials
-from unmask.comparison.table import mean_probabilities
+from unmask.comparison.table import mean_predictions
 from unmask.comparison.tasks import Work
 from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
@@ -21,12 +21,13 @@ def show_work(work: Work, summary: Summary) -> None:
     split = summary.settings.primary_split
     if split not in work.data.tests or not _is_due(work.out):
         return
-    groups: dict[str, list[TrialKey]] = {}
+    task, groups = work.data.task, dict[str, list[TrialKey]]()
+    assert task is not None
     for key in all_trials(work.config):
         if key.budget == summary.settings.primary_budget:
             groups.setdefault(key.arm, []).append(key)
     predictions = (
-        (arm, Predictions(mean_probabilities(keys, work.out, split), len(keys))) for arm, keys in groups.items()
+        (arm, Predictions(mean_predictions(keys, work.out, task, split), len(keys))) for arm, keys in groups.items()
     )
     embedded, seed = _embedded(work, split), work.config.seed
     write_gallery(work.out, work.data, split, predictions=predictions, embedded=embedded, seed=seed)
@@ -50,5 +51,5 @@ def _embedded(work: Work, split: str) -> Embedded | None:
         return None
     found, engine = load_model(file), build_engine("no")
     images = work.data.normalized_as(found.card.format).tests[split]
-    model, classes = found.module.to(engine.device), len(found.card.classes)
-    return embed_images(model, images, engine, classes=classes, network=name)
+    model, outputs = found.module.to(engine.device), 0 if found.card.task is None else len(found.card.task.names)
+    return embed_images(model, images, engine, outputs=outputs, network=name)

@@ -28,10 +28,10 @@ from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
+from unmask.data.labeled import draw_labeled
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
-from unmask.data.subsets import nested_subsets
-from unmask.encoders.build import build_model
+from unmask.encoders.heads import linear_heads
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.report.page import write_report
@@ -41,7 +41,6 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
 from unmask.runs.read import is_run, read_config, read_optional, write_config
 from unmask.runs.records import DataFacts
-from unmask.stages.classifier import linear_heads
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretrain import pretrain
 from unmask.stages.pretraining_quality import cells_note
@@ -211,10 +210,11 @@ def _tune(work: Work, jobs: int, line: Progress) -> Choice:
     """Try every alternative on the tuning draws, and choose on validation images."""
     config, out, data = work.config, work.out, work.data
     assert data.val is not None
+    assert data.task is not None
     _run("tuning", work.tuning_trials(first_keys(config)), data, jobs, line, final=False)
     recipes = choose_recipes(config, out)
     _run("tuning", work.tuning_trials(following_keys(config, recipes)), data, jobs, line)
-    return Choice(recipes, read_correct(config, out, recipes, data.val.labels))
+    return Choice(recipes, read_correct(config, out, recipes, data.task, data.val.labels))
 
 
 def _check_before_reading(config: CompareConfig) -> None:
@@ -235,7 +235,7 @@ def _check_data(config: CompareConfig, data: Dataset) -> None:
         raise UserError(
             f"data: {config.data.data} has {why}; a comparison needs labeled training, validation and test images"
         )
-    nested_subsets(data.train.labels, list(config.budgets), config.seed, data.groups, data.classes)
+    draw_labeled(data, config.budgets, config.seed)
     require_encoder(config)
     if config.audit and not audited_trials(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
@@ -246,7 +246,8 @@ def _check_data(config: CompareConfig, data: Dataset) -> None:
 def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
     """Notes on the weights. Raises UserError where they do not fit, or cells that some arm hides cannot be hidden."""
     channels, size = data.format.channels, data.format.size
-    model = build_model(config.encoder, in_chans=channels, image_size=size, num_classes=len(data.classes), seed=0)
+    assert data.task is not None
+    model = data.task.network(config.encoder, channels=channels, size=size, seed=0, plain=True)
     notes: list[str] = []
     starts = [("pretrained", str(run)) for run in config.pretrained] + [("given", config.given)]
     for name, init in starts:

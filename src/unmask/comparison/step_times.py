@@ -20,9 +20,8 @@ from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.config.budget import Budget, without_encoder
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
-from unmask.evaluate.probe import linear_probe
 from unmask.forward import pooled_features
-from unmask.stages.classifier import build_classifier, labeled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.pretrain import Pretraining
 from unmask.stages.supervised import Supervised
 from unmask.training.engine import build_engine
@@ -187,7 +186,7 @@ class _EnoughStepsError(Exception):
 def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[float, float]:
     """Seconds per image of evaluation, and per labeled image of fitting a probe."""
     model = build_classifier(config, data).to(build_engine("no").device)
-    train = labeled_subset(replace(config, budget=_countable(config)), data)
+    train, task = labeled_subset(replace(config, budget=_countable(config)), data), require_task(config, data)
 
     def seconds_of(count: int) -> float:
         started = clock()
@@ -202,12 +201,12 @@ def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[fl
     labels, started = known.images.labels, clock()
     if len(labels.unique()) < 2:
         return inference, 0.0
-    linear_probe(
+    task.probe(
         known.values,
         labels,
         known.values,
-        classes=len(data.classes),
         val_features=known.values,
         val_labels=labels,
+        metric=config.metric,
     )
     return inference, (clock() - started) / len(labels)

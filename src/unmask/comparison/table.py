@@ -18,14 +18,14 @@ from unmask.data.load import Dataset
 from unmask.inference.answers import contest_of
 from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, PerImage
-from unmask.inference.image_scores import image_scores
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize, with_class_shares
 from unmask.inference.table import scored_splits, scores_of, table_of
 from unmask.inference.verdict import Contest
 from unmask.runs.comparison_records import Summary, TrialResult
-from unmask.runs.layout import LOGITS, PREDICTED, TRIALS
+from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS
 from unmask.runs.read import read_record
+from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
 
@@ -44,7 +44,7 @@ def build_summary(
     """
     keys, trials = all_trials(config), _trials(config, out)
     scores = [score for trial in trials for score in scores_of(trial)]
-    ensembles = ensemble_accuracies(keys, out, data)
+    ensembles = ensemble_scores(keys, out, data)
     evidence = _evidence(config, out, data, choice)
     summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence)
     return with_answer(with_class_shares(summary, trials), data, jobs)
@@ -73,24 +73,27 @@ def _evidence(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -
 def values_per_image(
     keys: list[TrialKey], out: Path, data: Dataset, metric: Metric = "accuracy"
 ) -> dict[tuple[str, Budget, str], PerImage]:
-    """By (arm, budget, split) and (pretraining, draw): `image_scores` of the test images, the mean over repetitions."""
+    """By (arm, budget, split) and (pretraining, draw): values per test image, the mean over repetitions."""
+    assert data.task is not None
+    task = data.task
     repeated: dict[tuple[str, Budget, str], dict[Key, list[NDArray[np.float64]]]] = {}
     for key in keys:
-        found = load_tensors(LOGITS.path(out, key.name))[0]
+        found = load_tensors(OUTPUTS.path(out, key.name))[0]
         for split, images in data.tests.items():
-            predicted = found[f"{split}{PREDICTED}"].numpy().astype(np.int64)
             own = repeated.setdefault((key.arm, key.budget, split), {})
-            values = image_scores(predicted, images.labels.numpy(), metric)
+            values = task.contributions(found[f"{split}{JUDGED}"].numpy(), images.labels.numpy(), metric)
             own.setdefault((key.pretraining, key.draw), []).append(values)
     return {place: {key: np.mean(rows, axis=0) for key, rows in own.items()} for place, own in repeated.items()}
 
 
-def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles:
-    """Accuracy of the averaged probabilities of the label draws of an (arm, budget), for the ensemble gap.
+def ensemble_scores(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles:
+    """The task's first score of the averaged predictions of the label draws of an (arm, budget), for the ensemble gap.
 
-    Where every draw has several trainings of an arm, each of them has an ensemble, and the mean of their accuracies
+    Where every draw has several trainings of an arm, each of them has an ensemble, and the mean of their scores
     counts: all arms average equally many members. Only comparisons with at least two draws have ensembles.
     """
+    assert data.task is not None
+    task = data.task
     groups: dict[tuple[str, Budget], dict[int, list[TrialKey]]] = {}
     for key in keys:
         groups.setdefault((key.arm, key.budget), {}).setdefault(key.repeat, []).append(key)
@@ -99,18 +102,13 @@ def ensemble_accuracies(keys: list[TrialKey], out: Path, data: Dataset) -> Ensem
         if min(map(len, ensembles.values())) < 2:
             continue
         for split, images in data.tests.items():
-            accuracies = [_ensemble_accuracy(members, out, split, images.labels) for members in ensembles.values()]
-            found[arm, budget, split] = sum(accuracies) / len(accuracies)
+            means = (mean_predictions(members, out, task, split) for members in ensembles.values())
+            scores = [task.score_of(mean, images.labels) for mean in means]
+            found[arm, budget, split] = sum(scores) / len(scores)
     return found
 
 
-def mean_probabilities(members: list[TrialKey], out: Path, split: str) -> Tensor:
-    """The mean over trials of their probabilities for the images of a test set, [N, K]; NaN where unreadable."""
-    scores = [load_tensors(LOGITS.path(out, key.name))[0][split] for key in members]
-    return torch.stack([one.float().softmax(1) for one in scores]).mean(0)
-
-
-def _ensemble_accuracy(members: list[TrialKey], out: Path, split: str, labels: Tensor) -> float:
-    mean = mean_probabilities(members, out, split)
-    readable = ~mean.isnan().any(1)  # as by every member
-    return float((mean.argmax(1) == labels)[readable].float().mean())
+def mean_predictions(members: list[TrialKey], out: Path, task: AnyTask, split: str) -> Tensor:
+    """The mean over trials of their predictions for the images of a test set, [N, ...]; NaN where unreadable."""
+    kept = [load_tensors(OUTPUTS.path(out, key.name))[0][split] for key in members]
+    return torch.stack([task.predictions(one) for one in kept]).mean(0)

@@ -12,18 +12,18 @@ from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Chosen, TuningKey
 from unmask.config import ARMS, JUDGED, Arm, CompareConfig
 from unmask.config.budget import Budget
-from unmask.config.metric import Metric
+from unmask.config.metric import SCORES, Metric
 from unmask.inference.baseline import competes, rank_on_validation
-from unmask.inference.image_scores import image_scores
 from unmask.inference.recommend import compared_with, other_ways
 from unmask.runs.comparison_records import TuningResult
-from unmask.runs.layout import TUNING, TUNING_PREDICTIONS
+from unmask.runs.layout import TUNING, TUNING_OUTPUTS
 from unmask.runs.read import read_record
+from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
 Correct = Mapping[str, NDArray[np.float64]]
-"""By arm: the metric's value per validation image (`image_scores`), NaN where it could not be read, shape (tuning
-draws, images)."""
+"""By arm: the metric's value per validation image (`Task.contributions`), more is better, NaN where it could not be
+read, shape (tuning draws, images)."""
 
 
 def tuned_arms(config: CompareConfig) -> list[Arm]:
@@ -64,7 +64,8 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
     for key in first_keys(config):
         found = read_record(TuningResult, TUNING.path(out, key.name)).val_score
         scores.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(found)
-    sums = {place: {one: sum(values) for one, values in found.items()} for place, found in scores.items()}
+    sign = SCORES[config.metric].sign
+    sums = {place: {one: sign * sum(values) for one, values in found.items()} for place, found in scores.items()}
     best = {place: max(found, key=found.__getitem__) for place, found in sums.items()}
     return {
         (budget, arm.name): best.get((budget, leader(config, arm).name), 0)
@@ -73,19 +74,21 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
     }
 
 
-def read_correct(config: CompareConfig, out: Path, chosen: Chosen, labels: Tensor) -> Mapping[Budget, Correct]:
-    """By budget: what every alternative, with the recipe chosen for it, got right on validation images."""
+def read_correct(
+    config: CompareConfig, out: Path, chosen: Chosen, task: AnyTask, labels: Tensor
+) -> Mapping[Budget, Correct]:
+    """By budget: how well every alternative, with the recipe chosen for it, did on validation images."""
     found: dict[Budget, dict[str, NDArray[np.float64]]] = {}
     for budget in config.budgets:
         for arm in tuned_arms(config):
             keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
-            rows = [_correct(TUNING_PREDICTIONS.path(out, key.name), labels, config.metric) for key in keys]
+            rows = [_correct(TUNING_OUTPUTS.path(out, key.name), task, labels, config.metric) for key in keys]
             found.setdefault(budget, {})[arm.name] = np.stack(rows)
     return found
 
 
-def _correct(file: Path, labels: Tensor, metric: Metric) -> NDArray[np.float64]:
-    return image_scores(load_tensors(file)[0]["val"].numpy().astype(np.int64), labels.numpy(), metric)
+def _correct(file: Path, task: AnyTask, labels: Tensor, metric: Metric) -> NDArray[np.float64]:
+    return SCORES[metric].sign * task.contributions(load_tensors(file)[0]["val"].numpy(), labels.numpy(), metric)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ from unmask.data.splits import assign_splits
 from unmask.data.statistics import channel_statistics, missing_notes, sample_rows, value_notes, value_range
 from unmask.data.string_table import take
 from unmask.errors import UserError
+from unmask.tasks.classification import Classification
+from unmask.tasks.kinds import AnyTask
 
 ALL = "all"
 """Name of the set of every readable image."""
@@ -51,7 +53,8 @@ class Dataset:
     """Validation images; None where there are none."""
     tests: dict[str, ImageSet]
     """Test sets by name: "test" where there are labels; multiview adds "multi", "single_1", ..."""
-    classes: tuple[str, ...]
+    task: AnyTask | None
+    """What is learnt of the images; None where they have no labels."""
     format: ImageFormat
     """Of all images; range, mean and standard deviation are those of the pretraining images."""
     fingerprint: str
@@ -94,6 +97,11 @@ class Dataset:
             tests={name: of(images) for name, images in self.tests.items()},
             format=format,
         )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes; empty where there are none."""
+        return self.task.classes if isinstance(self.task, Classification) else ()
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
@@ -167,7 +175,7 @@ def load_data(
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
         tests=sets,
-        classes=source.classes,
+        task=Classification(classes=source.classes) if source.classes else None,
         format=own,
         fingerprint=fingerprint(stored, source.labels, plan.splits, *seen_as),
         notes=source.notes + notes + plan.notes(labels_wanted=labels),

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.decoding.decode import quiet
-from unmask.data.decoding.mask import IGNORED, indices_of, read_mask
+from unmask.data.decoding.mask import indices_of, read_mask
 from unmask.data.headers import header_of
 from unmask.data.sources.source import Masks, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
+from unmask.evaluate.overlap import IGNORED
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from scipy.stats import rankdata
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from unmask.errors import UserError
-from unmask.runs.records import ClassScores, Scores
+from unmask.runs.records import ClassificationScores, ClassScores
 
 _AT_ONCE = 64
 """Classes whose scores are ranked together."""
 
 
-def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> Scores:
+def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> ClassificationScores:
     """Accuracy, balanced accuracy, macro-F1, AUROC, a table of classes and the confusion matrix.
 
     Classes without a labeled image have no recall (None) and do not count in the balanced accuracy. Macro-F1 is over
@@ -37,7 +37,7 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
     precision, recall, _, support = precision_recall_fscore_support(
         truth, predicted, labels=everything, zero_division=np.nan
     )
-    return Scores(
+    return ClassificationScores(
         accuracy=float(np.mean(predicted == truth)),
         balanced_accuracy=float(np.mean(recall[support > 0])),
         macro_f1=float(f1_score(truth, predicted, average="macro", zero_division=0.0)),

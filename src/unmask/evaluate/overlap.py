@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
-from unmask.data.decoding.mask import IGNORED
-
+IGNORED = 255
+"""Class of pixels that count neither in training nor in evaluation, and of all pixels of an image without a mask."""
 _AT_ONCE = 2**22
 """Numbers that are counted at once."""
 BOUNDARY = 0.02

@@ -24,7 +24,7 @@ class Probe:
     """Scores of the probe on the test images, the C that validation chose, its score there (None without), and the
     linear layer from features to logits that gives the same probabilities."""
 
-    logits: torch.Tensor
+    outputs: torch.Tensor
     strength: float
     val_score: float | None
     weight: torch.Tensor

@@ -55,13 +55,13 @@ CHECKPOINTS = Files("checkpoints/step_*.safetensors")
 PICTURES = Files("pictures/step_*.png")
 PRETRAININGS, GIVEN_PRETRAININGS = Files("pretrain/seed_*"), Files("pretrain_given/seed_*")
 """Runs inside a comparison: from random weights, and continued from given ones."""
-TRIALS, LOGITS = Files("trials/*.json"), Files("trials/*.safetensors")
+TRIALS, OUTPUTS = Files("trials/*.json"), Files("trials/*.safetensors")
 NETWORKS = Files("networks/*.safetensors")
-PREDICTED = ".predicted"
-"""What stands after the name of a split in the logits' file for the classes that its images were taken for."""
+JUDGED = ".judged"
+"""What stands after the name of a split in the outputs' file for what scores per image are computed from."""
 CHOSEN = Files("chosen/*.json")
 """The images that a pretrained encoder chooses from the pool of a label draw."""
-TUNING, TUNING_PREDICTIONS = Files("tuning/*.json"), Files("tuning/*.safetensors")
+TUNING, TUNING_OUTPUTS = Files("tuning/*.json"), Files("tuning/*.safetensors")
 SHEETS = Files("gallery/*.jpg")
 """The pictures of a gallery."""
 
@@ -96,9 +96,9 @@ AUDIT = RunKind("audit", AuditRun, (CONFIG_FILE, ENVIRONMENT_FILE, AUDIT_FILE, A
 COMPARISON = RunKind(
     "comparison",
     CompareConfig,
-    (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, LOGITS.pattern),
+    (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, OUTPUTS.pattern),
     (
-        *(NETWORKS.pattern, LOOKS_FILE, CHOSEN.pattern, TUNING.pattern, TUNING_PREDICTIONS.pattern, *_SHOWN),
+        *(NETWORKS.pattern, LOOKS_FILE, CHOSEN.pattern, TUNING.pattern, TUNING_OUTPUTS.pattern, *_SHOWN),
         *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),

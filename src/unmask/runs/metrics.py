@@ -28,6 +28,8 @@ class TrainingRow:
     grad_norm: float | None = None
     """Before clipping; None where it was not finite, as fp16's loss scaling lets it be now and then."""
     val_accuracy: float | None = None
+    val_score: float | None = None
+    """Of another task than classification: its first metric on the validation images."""
 
 
 @dataclass(frozen=True, kw_only=True)

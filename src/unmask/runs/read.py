@@ -18,7 +18,7 @@ from unmask.runs.layout import (
 )
 from unmask.runs.records import Environment
 
-FORMAT = 3
+FORMAT = 4
 """Of the files that this version writes and reads; config.json carries it."""
 T = TypeVar("T")
 EncoderRun = PretrainConfig | ClassifyConfig | CompareConfig

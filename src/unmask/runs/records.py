@@ -87,7 +87,7 @@ UNEQUAL = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
+class ClassificationScores:
     """Scores of a classifier on one set of images; shares in [0, 1]."""
 
     accuracy: float
@@ -115,6 +115,10 @@ class Scores:
     def unequal(self) -> bool:
         """Whether accuracy must not stand alone."""
         return self.majority > UNEQUAL
+
+
+Scores = ClassificationScores
+"""Of any task on one set of images."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ def _classify(
         on_main(lambda: _describe(opened, notes))
         with stage.run.tracked(opened.config):
             outcome = stage.train(resume=resumed)
-        state, card = stage.run.state_of(outcome.model), Card(config.encoder, outcome.format, opened.data.classes)
+        state, card = stage.run.state_of(outcome.model), Card(config.encoder, outcome.format, outcome.task)
         on_main(lambda: save_weights(out / ENCODER_FILE, state, card))
         embedded = stage.embed(outcome.model)
         on_main(lambda: _write(opened, outcome, embedded))
@@ -110,7 +110,7 @@ def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, embedded: Embedded
     """What the network does in pictures, and then result.json: it means "finished"."""
     data = opened.data
     for split in list(data.tests)[:1]:
-        found = [("", Predictions(outcome.logits[split].softmax(dim=1)))]
+        found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
         write_gallery(opened.out, data, split, predictions=found, embedded=embedded, seed=opened.config.seed)
     result = ClassificationResult(
         metrics=outcome.metrics,

@@ -54,26 +54,26 @@ class Embedded:
     """In words; empty for a single training."""
 
 
-def embed_images(model: Any, images: ImageSet, engine: Accelerator, *, classes: int, network: str = "") -> Embedded:
+def embed_images(model: Any, images: ImageSet, engine: Accelerator, *, outputs: int, network: str = "") -> Embedded:
     """What a network makes of up to 1,000 images, evenly spread over a set. All processes of the engine call it.
 
     Args:
         model: on the engine's device.
         images: the set, normalized as the network has it.
         engine: gives device, precision and processes.
-        classes: of its head; 0 without one.
+        outputs: of its head; 0 without one.
         network: what it is, in words.
     """
 
     def outputs_of(batch: Tensor) -> Tensor:
         maps = model.forward_features(batch)
         pooled = model.forward_head(maps, pre_logits=True).flatten(1)
-        return torch.cat([pooled, model.forward_head(maps)], dim=1) if classes else pooled
+        return torch.cat([pooled, model.forward_head(maps)], dim=1) if outputs else pooled
 
     with evaluating(model), whole(model):
-        outputs = map_images(outputs_of, images.select(images.evenly(MAPPED)), engine)
-    width = outputs.values.shape[1] - classes
-    return Embedded(outputs.images, outputs.values[:, :width], outputs.values[:, width:], network)
+        found = map_images(outputs_of, images.select(images.evenly(MAPPED)), engine)
+    width = found.values.shape[1] - outputs
+    return Embedded(found.images, found.values[:, :width], found.values[:, width:], network)
 
 
 def write_gallery(

@@ -7,47 +7,50 @@ from inspect import signature
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig
+from unmask.config.metric import SCORES, TASK_METRICS
 from unmask.data.augment import saturation_note
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.distributed import fail_together, on_main, world_size
 from unmask.encoders.dense.joint import JointStatistics
-from unmask.evaluate.metrics import classification_metrics
+from unmask.encoders.heads import head_names
 from unmask.forward import map_images
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
-from unmask.stages.classifier import build_classifier, labeled_subset
+from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.gallery import Embedded, embed_images
-from unmask.stages.supervised_loss import class_weights, hide_cells, hiding_grid, mixup, soft_cross_entropy
+from unmask.stages.supervised_loss import hide_cells, hiding_grid, mixup
+from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import CheckpointHeader
 from unmask.training.optimizer import has_layers, layer_scales
 from unmask.training.run import TrainingRun
 from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import Terms
-from unmask.weights.network import head_names
 from unmask.weights.start import initialize
 
 
 @dataclass
 class Outcome:
-    """What a training gave: metrics and logits per split, the history of loss and validation accuracy, the model.
+    """What a training gave: metrics and outputs per split, the history of loss and validation accuracy, the model.
 
-    A row of logits is NaN where the image could not be read; metrics are over the others.
+    A row of outputs is NaN where the image could not be read; metrics are over the others.
     """
 
     model: nn.Module
+    task: AnyTask
+    """As it was fitted to the labeled images."""
     format: ImageFormat
     """In which images reach the model."""
     metrics: dict[str, Scores] = field(default_factory=dict)
-    logits: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+    """See `Task.readout`."""
     history: list[TrainingRow] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     labeled: int = 0
@@ -87,8 +90,9 @@ class Supervised:
             self.notes = [*self.start.notes, *_decay_note(config, model), *colors]
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
+        self.task = require_task(config, data).fitted(self.images.labels)
         balanced = config.recipe.class_weights == "balanced"
-        self.weights = class_weights(self.images.labels, len(data.classes)) if balanced else None
+        self.balance = self.task.balance(self.images.labels) if balanced else None
         two = torch.arange(2)
         self.run = TrainingRun(
             setup,
@@ -115,14 +119,16 @@ class Supervised:
         best = run.best()
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
-        outcome = Outcome(best, self.data.format, history=self.history, notes=self.notes, labeled=len(self.images))
+        outcome = Outcome(
+            best, self.task, self.data.format, history=self.history, notes=self.notes, labeled=len(self.images)
+        )
         wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
         if self.data.val is not None:
             wanted = {"val": self.data.val} | wanted
         for name, images in wanted.items():
-            outputs = map_images(best, images, run.engine)
-            outcome.logits[name] = outputs.padded(len(images))
-            outcome.metrics[name] = classification_metrics(outputs.values, outputs.images.labels, self.data.classes)
+            outputs = map_images(best, images, run.engine, readout=self.task.readout)
+            outcome.outputs[name] = outputs.padded(len(images))
+            outcome.metrics[name] = self.task.scores(outputs.values, outputs.images.labels)
         outcome.seconds = run.seconds
         return outcome
 
@@ -133,7 +139,7 @@ class Supervised:
         head: Any = getattr(network, "forward_head", None)
         if images is None or head is None or "pre_logits" not in signature(head).parameters:
             return None
-        return embed_images(network, images, self.run.engine, classes=len(self.data.classes))
+        return embed_images(network, images, self.run.engine, outputs=len(self.task.names))
 
     def _phases(self) -> list[Phase]:
         """The head alone, where it has steps of its own, and everything."""
@@ -178,35 +184,35 @@ class Supervised:
             on_main(lambda: rewrite_metrics(folder, self.history))
 
     def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
-        """Cross-entropy of a batch, with cells hidden and images mixed where the recipe says so."""
+        """The task's loss of a batch, with cells hidden and images mixed where the recipe says so."""
         recipe, images = self.config.recipe, batch.images
         if self.grid is not None:
             images = hide_cells(images, batch.ids, self.grid, self.config.hide_cells, seed=at.seed, step=at.step)
-        target = F.one_hot(batch.labels, len(self.data.classes)).float()
+        target = self.task.target(batch.labels)
         if recipe.mixup > 0:
             images, target = mixup(images, target, recipe.mixup, derive_seed(at.seed, "mixup", at.step))
         with JointStatistics() if world_size() > 1 else nullcontext():
-            logits = network(images)
-        weights = None if self.weights is None else self.weights.to(logits.device)
-        total = soft_cross_entropy(logits, target, recipe.label_smoothing, weights)
+            outputs = network(images)
+        balance = None if self.balance is None else self.balance.to(outputs.device)
+        total = self.task.loss(outputs, target, smoothing=recipe.label_smoothing, balance=balance)
         return Terms(total, torch.tensor(float(len(batch.ids)), device=total.device), {})
 
     def follow(self, done: int, total: int) -> None:
         """Nothing follows the network."""
 
     def report(self, reached: Reached) -> bool:
-        """Log the last step's row, with the validation accuracy where a look is due; whether to go on."""
+        """Log the last step's row, with the validation score where a look is due; whether to go on."""
         if not reached.log:
             return True
         row, go_on = replace(reached.rows[-1], phase=reached.phase.name), True
         if reached.look and self.data.val is not None:
-            outputs = map_images(self.run.evaluated, self.data.val, self.run.engine)
-            labels = outputs.images.labels
-            accuracy = float((outputs.values.argmax(1) == labels).float().mean())
-            row, score = replace(row, val_accuracy=accuracy), accuracy
-            if self.config.metric != "accuracy":
-                score = getattr(classification_metrics(outputs.values, labels, self.data.classes), self.config.metric)
-            if self.stopping.improves(score):
+            outputs = map_images(self.run.evaluated, self.data.val, self.run.engine, readout=self.task.readout)
+            labels, first = outputs.images.labels, TASK_METRICS[self.task.name][0]
+            score = self.task.score_of(outputs.values, labels)
+            row = replace(row, val_accuracy=score) if first == "accuracy" else replace(row, val_score=score)
+            if self.config.metric != first:
+                score = getattr(self.task.scores(outputs.values, labels), self.config.metric)
+            if self.stopping.improves(SCORES[self.config.metric].sign * score):
                 self.run.remember_best()
             go_on = reached.last or not self.stopping.over
         self.history.append(row)
@@ -231,7 +237,7 @@ class EarlyStopping:
     """Ends a training whose validation score has not improved in the last `patience` looks; never with 0."""
 
     patience: int
-    best: float = -1.0
+    best: float | None = None
     waited: int = 0
     """Looks since the best one."""
 
@@ -239,7 +245,7 @@ class EarlyStopping:
         """Whether a score is the best so far; False throughout without patience."""
         if self.patience == 0:
             return False
-        better = score > self.best
+        better = self.best is None or score > self.best
         self.best, self.waited = (score, 0) if better else (self.best, self.waited + 1)
         return better
 

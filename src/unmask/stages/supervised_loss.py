@@ -1,8 +1,7 @@
-"""The loss of supervised training: softened targets, mixup, and cells hidden for the control."""
+"""What supervised training makes of a batch: mixup, and cells hidden for the control."""
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.config import ClassifyConfig
@@ -10,23 +9,6 @@ from unmask.data.load import Dataset
 from unmask.encoders.masked import masked_encoder
 from unmask.masking import expand
 from unmask.randomness import uniform
-
-
-def soft_cross_entropy(logits: Tensor, target: Tensor, smoothing: float, weights: Tensor | None = None) -> Tensor:
-    """Sum over the batch of the cross-entropy between softened targets [B, K] and logits [B, K], in float32.
-
-    With weights [K] it is - Σ_c w_c t_c log p_c of each image.
-    """
-    return F.cross_entropy(logits.float(), target, weights, label_smoothing=smoothing, reduction="sum")
-
-
-def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """w_c = N / (K n_c) for N labels of K classes that occur, n_c of class c; 0 for a class that does not. float32 [K].
-
-    Their mean over the images is 1.
-    """
-    counts = torch.bincount(labels, minlength=classes).float()
-    return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
 
 
 def hiding_grid(config: ClassifyConfig, data: Dataset, model: nn.Module) -> tuple[int, int] | None:

@@ -47,8 +47,8 @@ class CheckpointHeader:
     """State of the loss scaling of fp16."""
     history: tuple[TrainingRow, ...] = ()
     """Of a classifier."""
-    best: tuple[float, int] = (-1.0, 0)
-    """Best validation accuracy, and looks since."""
+    best: tuple[float | None, int] = (None, 0)
+    """Best validation score, more being better, and looks since."""
 
     def __post_init__(self) -> None:
         for name in ("step", "phase_step"):

@@ -12,23 +12,30 @@ from unmask.config import EncoderConfig, from_json, to_json
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.errors import UserError
+from unmask.tasks.classification import Classification
+from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import save_tensors
 from unmask.weights.files import read_file
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What travels with weights: the encoder, the format of the images it takes, and the classes of its head."""
+    """What travels with weights: the encoder, the format of the images it takes, and what its head gives."""
 
     encoder: EncoderConfig
     format: ImageFormat
-    classes: tuple[str, ...] = ()
-    """Empty without a head."""
+    task: AnyTask | None = None
+    """None without a head."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of a classifier; empty without one."""
+        return self.task.classes if isinstance(self.task, Classification) else ()
 
 
-def card_of(encoder: EncoderConfig, data: Dataset, classes: tuple[str, ...] = ()) -> Card:
+def card_of(encoder: EncoderConfig, data: Dataset, task: AnyTask | None = None) -> Card:
     """The card of an encoder trained on a data set."""
-    return Card(encoder, data.format, classes)
+    return Card(encoder, data.format, task)
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
@@ -50,7 +57,7 @@ def card_in(header: Mapping[str, Any], path: Path) -> Card | None:
     """The card in the header of a file; None where another program wrote it. Raises UserError for one that is bad."""
     if "card" not in header:
         return None
-    if isinstance(header["card"], Mapping) and "image_size" in header["card"]:
+    if isinstance(header["card"], Mapping) and {"image_size", "classes"} & set(header["card"]):
         raise UserError(f"{path}: was written by an unmask from before this version, whose card says less: train again")
     try:
         return from_json(Card, header["card"])

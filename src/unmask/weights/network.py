@@ -2,7 +2,6 @@
 
 import dataclasses
 from os import PathLike
-from typing import Any
 
 from torch import nn
 
@@ -17,7 +16,7 @@ class Model:
     """A network with its trained weights, and the card that says what it takes and gives."""
 
     module: nn.Module
-    """In evaluation mode; gives the logits of `card.classes`, or pooled features if there are none."""
+    """In evaluation mode; gives the outputs of `card.task`, or pooled features without one."""
     card: Card
 
 
@@ -49,16 +48,7 @@ def load_model(path: str | PathLike[str], *, field: str = "path") -> Model:
 
 def build_from_card(card: Card, *, seed: int = 0) -> nn.Module:
     """The network that a card describes, with random weights."""
-    wanted = card.format
-    return build_model(
-        card.encoder, in_chans=wanted.channels, image_size=wanted.size, num_classes=len(card.classes), seed=seed
-    )
-
-
-def head_names(model: nn.Module) -> set[str]:
-    """Names of the classification head's own parameters in a timm-like model; some have several heads."""
-    classifier: Any = getattr(model, "get_classifier", None)
-    found = classifier() if classifier is not None else None
-    heads = found if isinstance(found, tuple | list) else [found]
-    members = {id(p) for head in heads if isinstance(head, nn.Module) for p in head.parameters()}
-    return {name for name, p in model.named_parameters() if id(p) in members}
+    channels, size = card.format.channels, card.format.size
+    if card.task is None:
+        return build_model(card.encoder, in_chans=channels, image_size=size, seed=seed)
+    return card.task.network(card.encoder, channels=channels, size=size, seed=seed, plain=True)

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from unmask.config import EncoderConfig, to_json
 from unmask.data.decoding.image_format import ImageFormat
+from unmask.encoders.heads import head_names
 from unmask.errors import UserError
 from unmask.weights.adapt import Source, adapt
 from unmask.weights.card import Card, card_in
 from unmask.weights.files import WeightsFile, read_file, resolve_weights
 from unmask.weights.keys import KeyMap, match_names, match_order
-from unmask.weights.network import build_from_card, head_names
+from unmask.weights.network import build_from_card
 from unmask.weights.normalization import as_trained, told
 from unmask.weights.public import fetch_public, is_public_id
 

@@ -14,9 +14,8 @@ from unmask.data.decoding.high_depth import loses_depth
 from unmask.data.decoding.npy import read_array
 from unmask.data.decoding.tiff_tags import full_pages, open_tiff
 from unmask.errors import UserError
+from unmask.evaluate.overlap import IGNORED
 
-IGNORED = 255
-"""Class of pixels that count neither in training nor in evaluation, and of all pixels of an image without a mask."""
 Color = tuple[int, int, int]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from unmask.inference.image_scores import Metric, image_scores
+from unmask.config.metric import Metric
+from unmask.evaluate.image_scores import image_scores
 
 
 def _guesses(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

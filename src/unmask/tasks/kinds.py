@@ -1,0 +1,5 @@
+"""Every task there is, as the type of what JSON files hold."""
+
+from unmask.tasks.classification import Classification
+
+AnyTask = Classification
