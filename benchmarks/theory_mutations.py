@@ -125,18 +125,40 @@ def verdicts_in_stages() -> None:
     import torch
 
     from unmask.theory.checks_binding import binding_checks
-    from unmask.theory.checks_coverage import coverage_checks, unbound_check
+    from unmask.theory.checks_coverage import (
+        capture_tilt_check,
+        capture_time_check,
+        chance_check,
+        coverage_checks,
+        coverage_over_time,
+        leaders,
+        leaders_by_law,
+        unbound_check,
+    )
     from unmask.theory.checks_data import data_checks
     from unmask.theory.checks_downstream import downstream_checks
     from unmask.theory.checks_exact import exact_checks
     from unmask.theory.checks_learners import learner_checks
     from unmask.theory.checks_objectives import objective_checks
-    from unmask.theory.experiment import run_experiment
+    from unmask.theory.experiment import Experiment, run_experiment
+    from unmask.theory.laws import one_feature
+    from unmask.theory.occupancy import reading_time
     from unmask.theory.presets import paper_small
+    from unmask.theory.problem import world
+    from unmask.theory.teacher_student_flow import pretrain
     from unmask.theory.verdict import Verdict, attempt
 
     torch.set_num_threads(1)
     setting = paper_small()
+
+    def captures() -> Sequence[Verdict]:
+        worlds = [world(setting, seed) for seed in range(SEEDS)]
+        laws = [one_feature(w.unlabeled(), w.v, setting) for w in worlds]
+        full = reading_time(laws, setting)
+        first = pretrain(worlds, torch.tensor([1e6 * full]), through_capture=False)
+        run = Experiment(setting, worlds, laws, full, first, first, None, None)  # type: ignore[arg-type]
+        checks = (capture_time_check, capture_tilt_check, chance_check, coverage_over_time, leaders, leaders_by_law)
+        return [check(run) for check in checks]
 
     def runs() -> Sequence[Verdict]:
         run = run_experiment(setting, range(SEEDS))
@@ -147,8 +169,9 @@ def verdicts_in_stages() -> None:
         lambda: data_checks(setting),
         objective_checks,
         lambda: attempt("binding", lambda: [unbound_check(setting), *binding_checks(setting)]),
-        lambda: attempt("the runs", runs),
+        lambda: attempt("first captures", captures),
         learner_checks,
+        lambda: attempt("the runs", runs),
     )
     for stage in stages:
         failing = [f"{v.claim} ({v.measured:.3g})" for v in stage() if v.outcome in ("fails", "empty")]

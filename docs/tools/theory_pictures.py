@@ -69,7 +69,7 @@ def phases() -> Figure:
     for patches, block, color in ((1, 1, "#0072b2"), (4, 1, "#009e73"), (4, 4, "#d55e00")):
         ends(right, s, patches, block, color)
     right.set(xlabel="mask ratio", ylabel="time T after the first capture", yscale="log", xlim=(0, 1), ylim=(10, 1e5))
-    right.legend(fontsize=7, loc="lower left")
+    right.legend(fontsize=7, loc="upper center")
     figure.tight_layout()
     return figure
 
