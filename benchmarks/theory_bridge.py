@@ -3,7 +3,7 @@
 Pictures are `multiview`, the laboratory's distribution drawn, with other textures in every draw; the network is
 that of the recipe `multiview`. Per condition and draw: a pretraining, a fine-tuning and a training from scratch on
 the same labels. Prediction: the laboratory's own gain under the matching change of `paper-small`. A row changes one
-thing of the base; its gain is compared with the base's, draw by draw, with a 95 % interval (Student's t over draws).
+thing of the base. 95 % intervals are Student's t over draws.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/theory_bridge.py FOLDER [SECONDS] > table.md
 Finished trainings lie in FOLDER and are not repeated; after SECONDS no new one is begun.
@@ -29,7 +29,9 @@ from unmask.theory.setting import Setting
 from unmask.theory.supervision import error, fine_tune, train_from_scratch
 from unmask.theory.sweep_measures import encoder
 
-DRAWS, LAB_SEEDS = 5, 3
+DRAWS, LAB_SEEDS, STEPS = 5, 3, 900
+KINDS = ("both parts", "part 1 alone", "part 2 alone")
+Gains = dict[str, float]
 PICTURES = {
     "images": 1500, "val_images": 150, "test_images": 900, "classes": 6, "step": 4, "noise": 0.4, "clutter": 0.2,
     "distractor_strength": 0.25,
@@ -64,60 +66,56 @@ CONDITIONS = (
 )  # fmt: skip
 
 
-def predicted(condition: Condition) -> float:
-    """Gain of the laboratory: error of SL on the same few labels minus that of fine-tuned MRP, the kinds mixed."""
-    gains = []
+def predicted(condition: Condition) -> Gains:
+    """The laboratory's gains: error of SL on the same few labels minus that of fine-tuned MRP."""
+    total = dict.fromkeys(KINDS, 0.0)
     for seed in range(LAB_SEEDS):
         w = world(condition.laboratory, seed)
-        few = [w.few()]
-        learners = train_from_scratch([w], data=few), fine_tune([w], encoder(w, Memo()), few)
-        wrong = [
-            sum(
-                error(one.weights[0], one.head[0], w.test(single), w.setting) * (1 + single) / 3
-                for single in (False, True)
-            )
-            for one in learners
-        ]
-        gains.append(wrong[0] - wrong[1])
-    return 100 * float(np.mean(gains))
+        few, single = [w.few()], w.test(True)
+        sets = w.test(False), single.subset(single.view == 0), single.subset(single.view == 1)
+        scratch, tuned = (
+            [error(one.weights[0], one.head[0], data, w.setting) for data in sets]
+            for one in (train_from_scratch([w], data=few), fine_tune([w], encoder(w, Memo()), few))
+        )
+        for kind, before, after in zip(KINDS, scratch, tuned, strict=True):
+            total[kind] += 100 * (before - after) / LAB_SEEDS
+    return total
 
 
-def measured(condition: Condition, draw: int, folder: Path) -> float:
-    """Accuracy of the fine-tuned network minus that from scratch, in points, over all test images."""
+def measured(condition: Condition, draw: int, folder: Path) -> Gains:
+    """Accuracy of the fine-tuned network minus that from scratch, in points, for each kind of test images."""
     options = {**PICTURES, **condition.options, "seed": draw}
     same = {"options": options, "progress": False, "overwrite": True, "recipe": "multiview"}
-    start = unmask.pretrain("multiview", folder / "pretrained", seed=draw, steps=900, mask_ratio=condition.mask_ratio,
-                            **same)  # fmt: skip
+    start = unmask.pretrain(
+        "multiview", folder / "pretrained", seed=draw, steps=STEPS, mask_ratio=condition.mask_ratio, **same
+    )
     few = {"budget": condition.budget, "seed": draw, "subset_seed": draw}
     tuned = unmask.finetune("multiview", folder / "tuned", init=str(start), **few, **same)
     scratch = unmask.scratch("multiview", folder / "scratch", **few, **same)
-    return 100 * (accuracy(tuned) - accuracy(scratch))
+    ends = dict(zip(KINDS, ("multi", "single_1", "single_2"), strict=True))
+    names = {kind: next(name for name in tuned.scores if name.endswith(end)) for kind, end in ends.items()}
+    return {kind: 100 * (tuned.scores[name].accuracy - scratch.scores[name].accuracy) for kind, name in names.items()}
 
 
-def accuracy(run: Any) -> float:
-    """Mean over the test sets."""
-    scores = [one.accuracy for name, one in run.scores.items() if name != "val"]
-    return float(np.mean(scores))
-
-
-def kept(path: Path, key: str, make: partial[float], until: float) -> float | None:
-    """The stored number, else a new one, stored; None after the time given."""
-    store = json.loads(path.read_text()) if path.exists() else {}
+def kept(path: Path, key: str, make: partial[Gains], until: float) -> Gains | None:
+    """The stored gains, else new ones, stored; None after the time given."""
+    store: dict[str, Gains] = json.loads(path.read_text()) if path.exists() else {}
     if key not in store:
         if time.monotonic() > until:
             return None
         store = {**store, key: make()}
         path.write_text(json.dumps(store, indent=1))
-    return float(store[key])
+    return store[key]
 
 
 def interval(values: np.ndarray) -> str:
     """Mean and 95 % interval over draws."""
-    mean = values.mean()
+    if not len(values):
+        return "not measured"
     if len(values) < 2:
-        return f"{mean:+.1f} (n = {len(values)})"
+        return f"{values.mean():+.0f} (n = {len(values)})"
     half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
+    return f"{values.mean():+.0f} [{values.mean() - half:+.0f}, {values.mean() + half:+.0f}]"
 
 
 def main(folder: Path, seconds: float) -> None:
@@ -126,22 +124,22 @@ def main(folder: Path, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     until, store = time.monotonic() + seconds, folder / "results.json"
     lab = [kept(store, f"lab {c.name}", partial(predicted, c), until) for c in CONDITIONS]
-    gains: list[list[float]] = [[] for _ in CONDITIONS]
+    gains: list[list[Gains]] = [[] for _ in CONDITIONS]
     for draw in range(DRAWS):
-        row = [kept(store, f"{draw} {c.name}", partial(measured, c, draw, folder), until) for c in CONDITIONS]
-        if None in row:
-            break
-        for gain, value in zip(gains, row, strict=True):
-            gain.append(float(value or 0.0))
-    print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, n = {len(gains[0])} draws, points of accuracy.\n")
-    print("| condition | laboratory: gain | pictures: gain | change against the base: laboratory | pictures |")
-    print("|---|---|---|---|---|")
+        for gain, c in zip(gains, CONDITIONS, strict=True):
+            found = kept(store, f"{draw} {c.name}", partial(measured, c, draw, folder), until)
+            gain += [found] if found else []
+    print(
+        f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}; gains in points of accuracy, fine-tuned - scratch.\n"
+    )
+    print("| condition | n | " + " | ".join(f"{kind}: laboratory | pictures" for kind in KINDS) + " |")
+    print("|---|---|" + "---|---|" * len(KINDS))
     for condition, law, gain in zip(CONDITIONS, lab, gains, strict=True):
-        if law is None or lab[0] is None or not gain:
-            continue
-        found, base = np.array(gain), np.array(gains[0])
-        change = "" if condition is CONDITIONS[0] else interval(found - base)
-        print(f"| {condition.name} | {law:+.1f} | {interval(found)} | {law - lab[0]:+.1f} | {change} |")
+        cells = [
+            f"{law[kind]:+.0f} | {interval(np.array([one[kind] for one in gain]))}" if law else "not run | not run"
+            for kind in KINDS
+        ]
+        print(f"| {condition.name} | {len(gain)} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
