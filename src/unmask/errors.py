@@ -18,8 +18,10 @@ class PreemptionError(Exception):
     """SIGTERM came. The command line prints the message, which says how to go on, and exits with code 143."""
 
 
-_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED")
-"""In the messages of RuntimeErrors of torch's CPU allocator, of CUDA, and of its libraries."""
+_NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED", "failed to map segment")
+"""In the messages of RuntimeErrors of torch's CPU allocator, of CUDA, and of its libraries; of ImportErrors."""
+NO_THREAD = "can't start new thread"
+"""In the message of the RuntimeError that Python raises where the system gives no further thread."""
 KILLED_WORKER = "DataLoader worker"
 """In the message of the RuntimeError that torch raises, at any moment, when a process that decodes has been killed."""
 WORKER_MESSAGE = (

@@ -20,7 +20,15 @@ from unmask.cli.theory import Sweep, TheoryReport, Verify
 from unmask.cli.train import Finetune, Pretrain, Scratch
 from unmask.config.effects import TABLE, Idle, Table, require_effect
 from unmask.config.names import names_of
-from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, PreemptionError, UserError, is_out_of_memory, memory_line
+from unmask.errors import (
+    KILLED_WORKER,
+    NO_THREAD,
+    WORKER_MESSAGE,
+    PreemptionError,
+    UserError,
+    is_out_of_memory,
+    memory_line,
+)
 from unmask.preemption import stopping_at_once
 from unmask.wording import printable
 
@@ -83,7 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(2, str(error))
     except PreemptionError as error:
         _leave(143, str(error))
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if NO_THREAD in str(error):
+            _leave(2, "the system starts no further thread: end other programs, or raise the limit (ulimit -u)")
         if is_out_of_memory(error):
             _leave(2, f"{memory_line(error)}: give less at once (smaller images or batches, or `cache_mib=0`)")
         if KILLED_WORKER not in str(error):

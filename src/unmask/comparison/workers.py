@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
+from unmask.open_files import require_open_files
 from unmask.preemption import STOPPED
 
 _KILLED = (
@@ -139,6 +140,7 @@ def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:
 
 
 def _pool(tasks: Sequence[Task], data: Dataset, jobs: int) -> ProcessPoolExecutor:
+    require_open_files(min(jobs, len(tasks)), "`jobs=1`")
     context = mp.get_context("spawn")
     return ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(data,))
 

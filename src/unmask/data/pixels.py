@@ -10,6 +10,7 @@ from torch import Tensor
 from unmask.data.decoding.decode import decode, named, quiet
 from unmask.data.decoding.image_format import ImageFormat, to_format
 from unmask.data.decoding.missing import without_nodata
+from unmask.data.decoding.pixel_budget import BUDGET
 from unmask.data.decoding.reading import Reading
 from unmask.data.sources.source import Images
 from unmask.errors import UserError
@@ -89,6 +90,7 @@ def read_one(images: Images, row: int, wanted: ImageFormat, reading: Reading) ->
     stored = images.stored(row)
     if isinstance(stored, np.ndarray):
         return to_format(without_nodata(stored, reading.nodata), wanted)
-    array = decode(stored, reading, target=wanted.size)
-    with named(stored):
-        return to_format(array, wanted)
+    with BUDGET.giving_back():
+        array = decode(stored, reading, target=wanted.size)
+        with named(stored):
+            return to_format(array, wanted)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unmask.errors import KILLED_WORKER, WORKER_MESSAGE, UserError
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
+from unmask.open_files import require_open_files
 
 T = TypeVar("T", covariant=True)
 
@@ -26,11 +27,12 @@ def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Ite
     """`prepare[chunk]` of every chunk in turn, by some processes ahead of time.
 
     Raises:
-        UserError: what a worker met; or one was killed.
+        UserError: what a worker met; one was killed; or too few files may be open for them.
     """
     # Arrays, not tensors: a tensor goes through shared memory, which may be full.
     rows = [chunk.numpy() for chunk in chunks]
     number = min(workers, len(rows))
+    require_open_files(number, "`workers=0`")
     ahead = iter(DataLoader(_Sent(prepare), batch_size=None, sampler=rows, num_workers=number, collate_fn=_as_it_is))
     try:
         for sent in ahead:

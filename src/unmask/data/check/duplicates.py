@@ -23,11 +23,19 @@ CHUNK = 2048
 
 def thumbnail(image: NDArray[np.generic], top: float) -> NDArray[np.float32]:
     """Gray, 16 x 16, as 256 values, of which `top` becomes 1. Other than gray and RGB: the mean over channels."""
-    floats = image.astype(np.float32) / top
-    if np.isnan(floats).any():
-        floats = np.where(np.isnan(floats), np.nanmean(floats), floats)
-    gray = floats if len(image) in (1, 3) else floats.mean(0, keepdims=True)
+    partial = image.dtype.kind == "f" and bool(np.isnan(image).any())
+    fill = np.float32(np.nanmean(image.astype(np.float32)) if partial else 0)
+    small = np.concatenate([_small(plane[None], top, fill) for plane in image])
+    gray = small if len(image) in (1, 3) else small.mean(0, keepdims=True)
     return to_format(gray, ImageFormat.plain((SIDE, SIDE), 1, "float32")).numpy().reshape(-1)
+
+
+def _small(plane: NDArray[np.generic], top: float, fill: np.float32) -> NDArray[np.float32]:
+    """A channel, (1, H, W), at 16 x 16; an image is made small channel by channel, for it may be large."""
+    floats = plane.astype(np.float32)
+    floats[np.isnan(floats)] = fill
+    floats /= np.float32(top)
+    return to_format(floats, ImageFormat.plain((SIDE, SIDE), 1, "float32")).numpy()
 
 
 def same_pixels(digests: Sequence[bytes | None]) -> list[list[int]]:

@@ -54,11 +54,11 @@ def largest_budget(plan: Plan) -> int | None:
 
 
 def groups_by_split(plan: Plan) -> dict[str, int]:
-    """Split → groups in it; empty where the source has no groups."""
+    """Split → groups of its labeled images; empty where the source has no groups."""
     if plan.source.groups is None:
         return {}
     return {
-        name: len(np.unique(plan.source.groups[plan.rows(name)])) for name in (TRAIN, VAL, TEST) if len(plan.rows(name))
+        name: len(np.unique(plan.source.groups[rows])) for name in (TRAIN, VAL, TEST) if len(rows := plan.labeled(name))
     }
 
 

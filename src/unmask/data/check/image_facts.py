@@ -1,6 +1,7 @@
 """Decode every image of a source once, in parallel, and keep what a check wants to know of it."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,15 @@ from unmask.data.decoding.decode import decode, named, quiet
 from unmask.data.decoding.file import File
 from unmask.data.decoding.image_format import TOP, Kind, kind_of
 from unmask.data.decoding.missing import require_pixels, without_nodata
+from unmask.data.decoding.pixel_budget import BUDGET
 from unmask.data.decoding.reading import Reading
 from unmask.data.headers import Header, header_of
 from unmask.data.sources.source import Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
+
+PIECE = 2**20
+"""Values of a channel that are converted at once."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,10 @@ def look(source: Source, *, progress: bool) -> list[Looked | str]:
         try:
             stored = source.images.stored(row)
             header = header_of(stored, source.reading)
-            image = _read(stored, source.reading)
-            with named(source.names[row]):
-                return look_at(image, header)
+            with BUDGET.giving_back():
+                image = _read(stored, source.reading)
+                with named(source.names[row]):
+                    return look_at(image, header)
         except UserError as error:
             return str(error)
 
@@ -64,21 +70,38 @@ def look_at(image: NDArray[np.generic], header: Header) -> Looked:
         UserError: a number type that is not supported, or values that are not finite.
     """
     kind = kind_of(require_pixels(image).dtype)
-    values = image.astype(np.float64).reshape(len(image), -1) / TOP[kind]
-    counts = (~np.isnan(values)).sum(1)
-    content = hashlib.blake2b(repr((image.shape, kind)).encode() + image.tobytes(), digest_size=16)
+    content = hashlib.blake2b(repr((image.shape, kind)).encode(), digest_size=16)
+    for plane in image:
+        content.update(np.ascontiguousarray(plane).data)
+    sums = [_sums(plane.reshape(-1), TOP[kind]) for plane in image]
+    low, high, total, square, counts = (tuple(values) for values in zip(*sums, strict=True))
     return Looked(
         header=header,
         shape=(image.shape[0], image.shape[1], image.shape[2]),
         kind=kind,
         digest=content.digest(),
         thumbnail=thumbnail(image, TOP[kind]),
-        low=float(np.nanmin(values)),
-        high=float(np.nanmax(values)),
-        mean=tuple((np.nansum(values, 1) / np.maximum(counts, 1)).tolist()),
-        square=tuple((np.nansum(np.square(values), 1) / np.maximum(counts, 1)).tolist()),
-        counts=tuple(counts.tolist()),
+        low=min(low),
+        high=max(high),
+        mean=tuple(value / max(count, 1) for value, count in zip(total, counts, strict=True)),
+        square=tuple(value / max(count, 1) for value, count in zip(square, counts, strict=True)),
+        counts=counts,
     )
+
+
+def _sums(plane: NDArray[np.generic], top: float) -> tuple[float, float, float, float, int]:
+    """Minimum, maximum, sum, sum of squares and number of a channel's values in units of `top`; NaN does not count.
+
+    A few megabytes at a time.
+    """
+    found = []
+    for at in range(0, len(plane), PIECE):
+        values = plane[at : at + PIECE].astype(np.float64) / top
+        there = values[~np.isnan(values)]
+        ends = (float(there.min()), float(there.max())) if len(there) else (math.inf, -math.inf)
+        found.append((*ends, float(there.sum()), float(np.square(there).sum()), len(there)))
+    lows, highs, totals, squares, counts = zip(*found, strict=True)
+    return min(lows), max(highs), sum(totals), sum(squares), sum(counts)
 
 
 def _read(stored: File | NDArray[np.generic], reading: Reading) -> NDArray[np.generic]:

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,10 +22,11 @@ from unmask.data.decoding.missing import require_pixels, without, without_nodata
 from unmask.data.decoding.npy import read_array
 from unmask.data.decoding.orientation import upright
 from unmask.data.decoding.pil_modes import to_array
+from unmask.data.decoding.pixel_budget import BUDGET
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.decoding.tiff import read_tiff_page
 from unmask.data.decoding.tiff_missing import pillow_missing
-from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek
+from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek, stored_size
 from unmask.data.file_names import one_line
 from unmask.errors import UserError
 
@@ -79,6 +81,7 @@ def _read_pages(
     wanted = pages_of(image, path) if reading.pages_are_channels else [_position(image, path, reading.page)]
     if target is not None and image.format == "JPEG" and reading.nodata is None:
         image.draft(None, (2 * max(target), 2 * max(target)))
+    BUDGET.take(len(wanted) * math.prod(stored_size(image)))
     return [read_page(image, path, position, reading) for position in wanted]
 
 
@@ -88,6 +91,7 @@ def _read_by_tifffile(path: File, reading: Reading) -> list[NDArray[np.generic]]
         pages = full_pages(file)
         require_page(reading.page, len(pages))
         wanted = pages if reading.pages_are_channels else [pages[reading.page]]
+        BUDGET.take(sum(math.prod(page.shape) for page in wanted))
         return [read_tiff_page(page, path, reading) for page in wanted]
 
 

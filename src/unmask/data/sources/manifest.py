@@ -22,6 +22,8 @@ from unmask.wording import plural, printable
 NO_LABEL = frozenset({"", "-1", "-1.0"})
 """Texts of a label that stand for none, in every source."""
 COLUMNS = ("path", "label", "group", "split")
+MOST_ROWS = 10_000_000
+"""Rows of a parquet file: a few kilobytes of it may stand for any number of rows, and each takes memory here."""
 _NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
 
 
@@ -117,9 +119,13 @@ def _read_parquet(file: Path) -> dict[str, list[str]]:
     import pyarrow.parquet as parquet
 
     with named(file):
-        table = parquet.read_table(file)
-    wanted = [name for name in table.column_names if name.lower() in COLUMNS]
-    others = {name: list[str]() for name in table.column_names if name not in wanted}
+        opened = parquet.ParquetFile(file)
+        rows, names = opened.metadata.num_rows, opened.schema_arrow.names
+        if rows > MOST_ROWS:
+            raise UserError(f"lists {rows:,} images, more than {MOST_ROWS:,}: use a part of it, or tar shards")
+        wanted = [name for name in names if name.lower() in COLUMNS]
+        table = opened.read(columns=wanted)
+    others = {name: list[str]() for name in names if name not in wanted}
     return {name.lower(): [text_of(v) for v in table[name].to_pylist()] for name in wanted} | others
 
 

@@ -1,0 +1,39 @@
+"""How many files, pipes and sockets this process may still open: too few of them hang processes that share memory."""
+
+import os
+from pathlib import Path
+
+from unmask.errors import UserError
+from unmask.wording import plural
+
+PER_PROCESS, OWN = 12, 24
+"""Open files that a worker process takes here (pipes, memory of batches on the way), and that come on top."""
+_OPEN = Path("/proc/self/fd")
+
+
+def require_open_files(processes: int, fix: str) -> None:
+    """Raise `UserError` where too few files may be open for so many worker processes.
+
+    Args:
+        processes: that will be started.
+        fix: what does without them, for the message.
+    """
+    limit = open_file_limit()
+    if limit is None or not _OPEN.exists():
+        return
+    needed = len(os.listdir(_OPEN)) + OWN + PER_PROCESS * processes
+    if needed > limit:
+        raise UserError(
+            f"only {limit} files may be open at once, and {plural(processes, 'worker')} would need {needed}: raise it "
+            f"(ulimit -n {max(1024, needed)}), or give {fix}"
+        )
+
+
+def open_file_limit() -> int | None:
+    """Files that this process may have open; None where there is no limit, or the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
