@@ -7,6 +7,7 @@ from math import sqrt
 import torch
 
 from unmask.theory.capture import captured, own_held, views_per_class
+from unmask.theory.contrastive import pretrain_contrastive
 from unmask.theory.distribution import Distribution
 from unmask.theory.ensembles import distill, lottery, train_ensemble, unlabeled_like_paper
 from unmask.theory.fusing import alike, fused_encoder, mixed
@@ -37,6 +38,7 @@ def learner_checks(seed: int = 0) -> list[Verdict]:
         *attempt("more than two views", lambda: more_views_checks(seed)),
         *attempt("ensembles and distillation", lambda: ensemble_checks(seed)),
         *attempt("fused kernels", lambda: fusing_checks(seed)),
+        *attempt("contrastive encoders", lambda: [contrastive_check(seed)]),
     ]
 
 
@@ -157,6 +159,30 @@ def fusing_checks(seed: int) -> list[Verdict]:
         Verdict(claim="fine-tuning takes alike fused kernels apart (error left of 1 - 1/c)", kind="ours",
                 measured=tuned, predicted=0.0, low=0.0, high=0.45, n=s.test_samples, source=source),
     ]  # fmt: skip
+
+
+def partners(seed: int) -> tuple[float, int]:
+    """Of the features that contrastive kernels grew, the share whose partner view the same kernel holds; their number.
+
+    Complementary masks, one patch a feature, no other class in a sample: alone none of them is asked for.
+    """
+    data = replace(LAB.data, others=0.0, noise=0.0, own=(1.0, 1.0))
+    s = replace(LAB, data=data, samples=60, kernels_per_class=4, init_scale=0.12, mask_ratio=0.5)
+    w = world(s, seed)
+    held = captured(pretrain_contrastive([w], 3e4, apart=True)[0] @ w.v.T, s)
+    grown = (held & ~captured(w.start @ w.v.T, s)).unflatten(1, (-1, 2))
+    beside = held.unflatten(1, (-1, 2)).flip(2)
+    return float((grown & beside).sum() / grown.sum()), int(grown.sum())
+
+
+def contrastive_check(seed: int) -> Verdict:
+    """What contrastive learning makes of the data on which reconstruction with nothing hidden learns views apart."""
+    share, n = partners(seed)
+    return Verdict(
+        claim="contrastive kernels learn the views of a class together (share of grown features with their partner)",
+        kind="ours", measured=share, predicted=1.0, low=0.9, high=1.0, n=n, regime="complementary masks, one patch a view",
+        source="contrastive.py; arXiv 2210.08344",
+    )  # fmt: skip
 
 
 def _error_of(w: World, learner: Supervised) -> float:
