@@ -180,8 +180,8 @@ def contrastive_check(seed: int) -> Verdict:
     share, n = partners(seed)
     return Verdict(
         claim="contrastive kernels learn the views of a class together (share of grown features with their partner)",
-        kind="ours", measured=share, predicted=1.0, low=0.9, high=1.0, n=n, regime="complementary masks, one patch a view",
-        source="contrastive.py; arXiv 2210.08344",
+        kind="ours", measured=share, predicted=1.0, low=0.9, high=1.0, n=n,
+        regime="complementary masks, one patch a view", source="contrastive.py; arXiv 2210.08344",
     )  # fmt: skip
 
 
