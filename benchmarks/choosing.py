@@ -5,7 +5,7 @@ images, and a logistic regression on the frozen features says how good the choic
 the default strategy was chosen by. compare: labels at random, balanced by class and chosen, at equal totals, fine-tuned
 and from scratch, on test images: `unmask compare --labels random balanced chosen`. Both go on where they were stopped.
 
-Run: python benchmarks/choosing.py strategies fashion-mnist FOLDER [--epochs 1]
+Run: python benchmarks/choosing.py strategies fashion-mnist FOLDER [--totals 50 100 300] [--epochs 3]
      python benchmarks/choosing.py compare fashion-mnist FOLDER [--totals 50 100 300] [--draws 8] [--epochs 3]
 Time on one core, Fashion-MNIST: a pretraining takes 1 min per epoch, a training of 300 steps 15 s; 2 pretrainings of 3
 epochs, 3 ways, 3 totals, 2 arms and 8 draws are 144 trainings and 45 min.
@@ -36,17 +36,16 @@ from unmask.weights.network import load_model
 APART = 1000
 """Seed of what strategies are chosen by; the comparison has seed 0."""
 HALVES = 6
-COUNTS = (50, 100, 300)
 
 
-def strategies(data: str, folder: Path, epochs: float) -> None:
+def strategies(data: str, folder: Path, wanted: argparse.Namespace) -> None:
     """Print validation accuracy by strategy, form of the features and number of labels: mean (deviation over halves).
 
     What is measured stands in strategies.json and is not measured again.
     """
     run = folder / "pretrained"
-    config = configured(PretrainConfig, None, Wish(data=DataConfig(data=data)))
-    config = change(config, {"epochs": epochs, "seed": APART})
+    config = configured(PretrainConfig, None, Wish(name=wanted.recipe, data=DataConfig(data=data)))
+    config = change(config, {"epochs": wanted.epochs, "seed": APART})
     if not (run / ENCODER_FILE).exists():
         unmask.pretrain(config, run, resume=run.exists(), progress=False)
     images = load_data(config.data, labels=True, progress=False)
@@ -56,8 +55,8 @@ def strategies(data: str, folder: Path, epochs: float) -> None:
     train, val = (features_of(model.module, one).values for one in (images.train, images.val))
     file = folder / "strategies.json"
     found = read_json(file) if file.exists() else {}
-    for form, half, name, rows in choices(images, train, found):
-        scores = [probe(train, images.train.labels, rows[:count], val, images) for count in COUNTS]
+    for form, half, name, rows in choices(images, train, found, wanted.totals):
+        scores = [probe(train, images.train.labels, rows[:count], val, images) for count in wanted.totals]
         found[f"{form} {name} {half}"] = scores
         write_json(file, found)
     for way in dict.fromkeys(key.rpartition(" ")[0] for key in found):
@@ -67,7 +66,7 @@ def strategies(data: str, folder: Path, epochs: float) -> None:
 
 
 def choices(
-    images: Dataset, features: NDArray[np.float32], known: dict[str, list[float]]
+    images: Dataset, features: NDArray[np.float32], known: dict[str, list[float]], totals: list[int]
 ) -> Iterator[tuple[str, int, str, NDArray[np.int64]]]:
     """(form of the features, half, way to find labels, rows of the training images in order) of what is not known."""
     assert images.train is not None
@@ -78,21 +77,21 @@ def choices(
     for half in range(HALVES):
         pool = half_of(images.train.labels, APART, images.groups, half).numpy()
         if f"labels balanced {half}" not in known:
-            order = balanced(images.train.labels[pool], half)
+            order = balanced(images.train.labels[pool], half, totals)
             yield "labels", half, "balanced", pool[order]
         for form, values in forms.items():
             groups = None if images.groups is None else images.groups[pool].numpy()
             for name in STRATEGIES:
                 if f"{form} {name} {half}" not in known and (name != "random" or form == "plain"):
-                    chosen = choose_rows(values[pool], max(COUNTS), strategy=name, groups=groups, seed=half)
+                    chosen = choose_rows(values[pool], max(totals), strategy=name, groups=groups, seed=half)
                     yield form, half, name, pool[chosen]
 
 
-def balanced(labels: Tensor, half: int) -> NDArray[np.int64]:
+def balanced(labels: Tensor, half: int, totals: list[int]) -> NDArray[np.int64]:
     """Rows in an order of which every beginning has as many of each class as can be."""
-    drawn = nested_subsets(labels, [f"balanced:{count}" for count in COUNTS], APART + half)
+    drawn = nested_subsets(labels, [f"balanced:{count}" for count in totals], APART + half)
     order: dict[int, None] = {}
-    for count in COUNTS:
+    for count in sorted(totals):
         order.update(dict.fromkeys(drawn[f"balanced:{count}"].tolist()))
     return np.asarray(list(order))
 
@@ -114,7 +113,7 @@ def probe(
 def compare(data: str, folder: Path, wanted: argparse.Namespace) -> None:
     """The comparison; prints the path of its page."""
     config = change(
-        configured(CompareConfig, None, Wish(data=DataConfig(data=data))),
+        configured(CompareConfig, None, Wish(name=wanted.recipe, data=DataConfig(data=data))),
         {
             "budgets": tuple(f"total:{total}" for total in wanted.totals),
             "labels": ("random", "balanced", "chosen"),
@@ -141,14 +140,15 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--totals", type=int, nargs="+", default=[100, 50, 300])
+    parser.add_argument("--totals", type=int, nargs="+", default=[50, 100, 300])
+    parser.add_argument("--recipe")
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--pretrainings", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=1)
     wanted = parser.parse_args()
     if wanted.what == "strategies":
-        strategies(wanted.data, wanted.folder, wanted.epochs)
+        strategies(wanted.data, wanted.folder, wanted)
     else:
         compare(wanted.data, wanted.folder, wanted)
 
