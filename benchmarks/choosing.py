@@ -1,14 +1,17 @@
-"""Which images should get the labels? The evidence on one data set: strategies on validation images, then a comparison.
+"""Which images should get the labels? The evidence on one data set: strategies on validation images, then on the test.
 
 strategies: a pretraining of a seed that is reported nowhere; every strategy chooses from halves of the training
 images, and a logistic regression on the frozen features says how good the choice is on validation images. This is what
-the default strategy was chosen by. compare: labels at random, balanced by class and chosen, at equal totals, fine-tuned
-and from scratch, on test images: `unmask compare --labels random balanced chosen`. Both go on where they were stopped.
+the default strategy was chosen by. probe: the default strategy, labels by lot and balanced ones on test images: each of
+some pretrainings of other seeds meets every draw; the strength of the regression is chosen on validation images.
+compare: the same fine-tuned and from scratch, `unmask compare --labels random balanced chosen`. All go on where they
+were stopped.
 
 Run: python benchmarks/choosing.py strategies fashion-mnist FOLDER [--totals 50 100 300] [--epochs 3]
+     python benchmarks/choosing.py probe fashion-mnist FOLDER --runs RUN RUN [--totals 50 100 300] [--draws 8]
      python benchmarks/choosing.py compare fashion-mnist FOLDER [--totals 50 100 300] [--draws 8] [--epochs 3]
-Time on one core, Fashion-MNIST: a pretraining takes 1 min per epoch, a training of 300 steps 15 s; 2 pretrainings of 3
-epochs, 3 ways, 3 totals, 2 arms and 8 draws are 144 trainings and 45 min.
+Time of compare on Fashion-MNIST by its own forecast, on one shared core: 45 min for one total, two pretrainings
+and 8 draws (57 trainings of 300 steps); three totals take three times as long.
 """
 
 import argparse
@@ -22,12 +25,14 @@ from torch import Tensor
 
 import unmask
 from unmask.choosing.features import features_of
-from unmask.choosing.strategies import STRATEGIES, choose_rows
+from unmask.choosing.strategies import DEFAULT, STRATEGIES, choose_rows
 from unmask.config import CompareConfig, DataConfig, PretrainConfig
 from unmask.config.names import change
 from unmask.data.load import Dataset, load_data
 from unmask.data.subsets import half_of, nested_subsets
 from unmask.evaluate.probe import linear_probe
+from unmask.inference.estimate import interval_of
+from unmask.inference.hierarchy import estimate_over, paired_differences
 from unmask.recipes import Wish, configured
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import ENCODER_FILE
@@ -110,6 +115,69 @@ def probe(
     return float((fitted.logits.argmax(1) == images.val.labels).float().mean())
 
 
+def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
+    """Print test accuracy by way and number of labels, and paired differences with intervals over all that varies.
+
+    What is measured stands in probe.json and is not measured again.
+    """
+    images = load_data(configured(PretrainConfig, None, Wish(data=DataConfig(data=data))).data, labels=True)
+    assert images.train is not None
+    assert images.val is not None
+    file = folder / "probe.json"
+    found = read_json(file) if file.exists() else {}
+    for number, run in enumerate(wanted.runs):
+        if sum(key.startswith(f"{number} ") for key in found) == 3 * wanted.draws:
+            continue
+        model, sets = load_model(run), (images.train, images.val, images.tests["test"])
+        train, val, test = (torch.from_numpy(features_of(model.module, one).values) for one in sets)
+        for draw in range(wanted.draws):
+            for way, rows in ways(images, train.numpy(), draw, wanted.totals):
+                scores = [
+                    linear_probe(
+                        train[rows[:total]],
+                        images.train.labels[rows[:total]],
+                        test,
+                        classes=len(images.classes),
+                        val_features=val,
+                        val_labels=images.val.labels,
+                    ).logits.argmax(1)
+                    for total in wanted.totals
+                ]
+                truth = images.tests["test"].labels
+                found[f"{number} {draw} {way}"] = [float((one == truth).float().mean()) for one in scores]
+                write_json(file, found)
+    _print_probes(found, wanted.totals)
+
+
+def ways(
+    images: Dataset, features: NDArray[np.float32], draw: int, totals: list[int]
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Rows of the training images of a draw in order, by each way to find labels."""
+    assert images.train is not None
+    pool = half_of(images.train.labels, 0, images.groups, draw).numpy()
+    groups = None if images.groups is None else images.groups[pool].numpy()
+    for way in ("random", "chosen"):
+        strategy = "random" if way == "random" else DEFAULT
+        yield way, pool[choose_rows(features[pool], max(totals), strategy=strategy, groups=groups, seed=draw)]
+    yield "balanced", pool[balanced(images.train.labels[pool], draw, totals)]
+
+
+def _print_probes(found: dict[str, list[float]], totals: list[int]) -> None:
+    def column(way: str, at: int) -> dict[tuple[int | None, int], float]:
+        keys = [key.split() for key in found if key.endswith(f" {way}")]
+        return {(int(number), int(draw)): found[f"{number} {draw} {way}"][at] for number, draw, _ in keys}
+
+    for at, total in enumerate(totals):
+        columns = {way: column(way, at) for way in ("random", "balanced", "chosen")}
+        for way, values in columns.items():
+            numbers = list(values.values())
+            print(f"{total} {way:9s} {100 * np.mean(numbers):5.1f} (sd {100 * np.std(numbers, ddof=1):.1f})")
+        for other in ("random", "balanced"):
+            one = interval_of(estimate_over(paired_differences(columns["chosen"], columns[other])), 0.95)
+            ends = "" if one.low is None or one.high is None else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
+            print(f"{total} chosen - {other}: {100 * one.mean:+.1f}{ends}, {one.method}")
+
+
 def compare(data: str, folder: Path, wanted: argparse.Namespace) -> None:
     """The comparison; prints the path of its page."""
     config = change(
@@ -134,14 +202,15 @@ def compare(data: str, folder: Path, wanted: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """One of the two."""
+    """One of the three."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("strategies", "compare"))
+    parser.add_argument("what", choices=("strategies", "probe", "compare"))
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--totals", type=int, nargs="+", default=[50, 100, 300])
     parser.add_argument("--recipe")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[])
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--pretrainings", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300)
@@ -149,6 +218,8 @@ def main() -> None:
     wanted = parser.parse_args()
     if wanted.what == "strategies":
         strategies(wanted.data, wanted.folder, wanted)
+    elif wanted.what == "probe":
+        probes(wanted.data, wanted.folder, wanted)
     else:
         compare(wanted.data, wanted.folder, wanted)
 
