@@ -14,9 +14,10 @@ from unmask.masking import draw_masks
 
 
 def encode(execution: str, ids: list[int]) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Features, gradients and buffers after one training pass over some of four images."""
+    """Features, gradients and buffers after one training pass over some of four images; cells are finer than the last
+    stages."""
     model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=1, image_size=(64, 64)).double().train()
-    encoder = masked_encoder(model, image_size=(64, 64), execution=execution)
+    encoder = masked_encoder(model, image_size=(64, 64), cell=16, execution=execution)
     config = MaskConfig(mask_ratio=0.25, mask_ratio_max=0.75)
     hidden = draw_masks(config, encoder.grid, seed=0, epoch=0, ids=ids)
     images = torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(0)).double()[ids]

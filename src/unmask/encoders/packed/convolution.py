@@ -1,4 +1,4 @@
-"""Convolution of tiles: rows for 1x1, columns of a window for small tiles, tiles with a halo for larger ones.
+"""Convolution of tiles: rows for 1x1, pairs or columns for small tiles, tiles with a halo for larger ones.
 
 Columns and halos are built again in the backward pass instead of being stored.
 """
@@ -13,9 +13,12 @@ from torch.nn import functional as F
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.depthwise import Depthwise
 from unmask.encoders.packed.gather import Take, add_back, as_rows, as_tiles, take
+from unmask.encoders.packed.pairs import ByPairs, pairs_of
 from unmask.encoders.packed.tiled_map import Packed, require_tiles
-from unmask.encoders.packed.tiles import Rows
+from unmask.encoders.packed.tiles import Rows, Window
 
+PAIRS_UP_TO = 2
+"""Largest tile side for which products over pairs of visible tiles beat a window's columns."""
 COLUMNS_UP_TO = 4
 """Largest tile side for which a window's columns and one matrix product beat a halo and a small convolution."""
 COLUMNS_FROM = 16
@@ -32,30 +35,55 @@ def convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Packed:
-    """Square kernels, strides that divide the tile, zero padding that keeps size / stride; any dilation and groups."""
+    """Square kernels with zero padding that keeps size / stride; any dilation and groups.
+
+    Where the stride does not divide the tile, positions become tiles of their own, and any padding is honored.
+    """
     side = require_tiles(x)
     x, weight, bias = _autocast(x, weight, bias)
-    kernel, stride, padding, dilation = (_one(v) for v in (tuple(weight.shape[2:]), stride, padding, dilation))
-    reach = dilation * (kernel - 1)
-    if side % stride or reach - 2 * padding >= stride or reach - 2 * padding < 0:
-        raise UnsupportedError(f"kernel {kernel}, stride {stride}, padding {padding} do not map tiles to tiles")
-    out = side // stride
-    if kernel == 1:
-        rows = as_rows(x.values)
-        if stride > 1:
-            rows = Take.apply(rows, x.tiles.taps(side, 1, stride, 0, 1), 0.0)
+    window = Window(*(_one(v) for v in (tuple(weight.shape[2:]), stride, padding, dilation)))
+    if side % window.stride:
+        return _coarser(x.one_by_one(), weight, bias, window, groups)
+    if not window.keeps_borders:
+        raise UnsupportedError(f"{window} does not map tiles to tiles")
+    rows, out = as_rows(x.values), side // window.stride
+    if window.kernel == 1:
+        if window.stride > 1:
+            rows = Take.apply(rows, x.tiles.taps(side, window), 0.0)
         return x.with_values(_pointwise(rows, weight, bias, groups, out))
-    size = (out - 1) * stride + reach + 1
-    if padding == 0 and size <= side:
-        return x.with_values(func(x.values, weight, bias, stride, 0, dilation, groups))
-    rows = as_rows(x.values)
+    size = (out - 1) * window.stride + window.reach + 1
+    if window.padding == 0 and size <= side:
+        return x.with_values(func(x.values, weight, bias, window.stride, 0, window.dilation, groups))
+    if groups == 1 and _by_pairs(rows, side):
+        found = ByPairs.apply(rows, weight, bias, pairs_of(x.tiles, x.tiles, side, window))
+        return x.with_values(as_tiles(found, out))
     if groups == 1 and side <= COLUMNS_UP_TO and rows.shape[1] >= COLUMNS_FROM:
-        columns = x.tiles.taps(side, kernel, stride, padding, dilation)
-        return x.with_values(as_tiles(ByColumns.apply(rows, weight, bias, columns), out))
-    if groups == len(weight) == rows.shape[1] and stride == dilation == 1 and kernel % 2:
+        return x.with_values(as_tiles(ByColumns.apply(rows, weight, bias, x.tiles.taps(side, window)), out))
+    if groups == len(weight) == rows.shape[1] and window.stride == window.dilation == 1 and window.kernel % 2:
         return x.with_values(as_tiles(Depthwise.apply(rows, weight, bias, x.tiles, side), out))
-    halo = x.tiles.window(side, padding, size)
-    return x.with_values(ByHalo.apply(rows, weight, bias, halo, size, (stride, dilation, groups)))
+    how = (window.stride, window.dilation, groups)
+    return x.with_values(ByHalo.apply(rows, weight, bias, x.tiles.halo(side, window), size, how))
+
+
+def _coarser(x: Packed, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Packed:
+    """From single positions to those of a coarser map, of which one may cover several cells."""
+    rows, outputs = as_rows(x.values), x.coarser(window)
+    if window.kernel == 1:
+        values = _pointwise(Take.apply(rows, x.tiles.taps_of(outputs, window), 0.0), weight, bias, groups, 1)
+    elif groups > 1:
+        taps = x.tiles.taps_of(outputs, window)
+        values = ByHalo.apply(rows, weight, bias, taps, window.kernel, (1, 1, groups))
+    elif _by_pairs(rows, 1):
+        values = as_tiles(ByPairs.apply(rows, weight, bias, pairs_of(x.tiles, outputs, 1, window)), 1)
+    else:
+        values = as_tiles(ByColumns.apply(rows, weight, bias, x.tiles.taps_of(outputs, window)), 1)
+    return Packed(values, outputs)
+
+
+def _by_pairs(rows: Tensor, side: int) -> bool:
+    """Whether to multiply pair by pair: many small products, which a GPU would wait for, summed in the rows' type."""
+    small = side <= PAIRS_UP_TO or (side <= COLUMNS_UP_TO and rows.shape[1] < COLUMNS_FROM)
+    return small and rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64)
 
 
 def _autocast(x: Packed, weight: Tensor, bias: Tensor | None) -> tuple[Packed, Tensor, Tensor | None]:

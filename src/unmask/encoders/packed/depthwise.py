@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.encoders.packed.gather import add_back, as_rows, as_tiles, take
-from unmask.encoders.packed.tiles import Tiles
+from unmask.encoders.packed.tiles import Tiles, Window
 
 DENSE_UP_TO = 2
 """Largest tile side convolved through a dense map."""
@@ -51,7 +51,7 @@ def _of_rows(gradient: Tensor, weight: Tensor, tiles: Tiles, side: int) -> Tenso
     size = side + kernel - 1
     like = gradient.new_empty(1).expand(len(tiles.place), weight.shape[0], size, size)
     of_halo = _library(as_tiles(gradient, side), like, weight, [True, False, False])[0]
-    return add_back(as_rows(of_halo), tiles.window(side, kernel // 2, size))
+    return add_back(as_rows(of_halo), tiles.halo(side, Window(kernel, 1, kernel // 2)))
 
 
 def _of_weight(rows: Tensor, gradient: Tensor, weight: Tensor, tiles: Tiles, side: int) -> Tensor:
@@ -77,7 +77,7 @@ def _library(gradient: Tensor, halo: Tensor, weight: Tensor, needs: list[bool]) 
 def _halo(rows: Tensor, tiles: Tiles, side: int, weight: Tensor) -> Tensor:
     kernel = weight.shape[2]
     size = side + kernel - 1
-    return as_tiles(take(rows, tiles.window(side, kernel // 2, size)), size)
+    return as_tiles(take(rows, tiles.halo(side, Window(kernel, 1, kernel // 2))), size)
 
 
 def _dense(rows: Tensor, tiles: Tiles, side: int) -> Tensor:

@@ -21,8 +21,11 @@ from unmask.masking import expand
 class PackedEncoder(nn.Module):
     """Equal to the dense reference, with work and memory proportional to the visible cells.
 
+    Down to the stage where a position covers a cell, maps are kept as tiles of visible cells; from there on as visible
+    positions, of which the deepest maps of small cells have few hidden ones.
+
     Raises:
-        UserError: a cell is smaller than a stage's stride, or an operation is not on the whitelist.
+        UserError: a cell that is no multiple of the first stride, or an operation that is not on the whitelist.
     """
 
     execution = "packed"
@@ -33,9 +36,11 @@ class PackedEncoder(nn.Module):
         self.cell, self.grid = dense.cell, dense.grid
         self.channels, self.strides = dense.channels, dense.strides
         self._stages = dense.stages
-        if any(self.cell % stride for stride in self.strides):
+        if self.cell % self.strides[0]:
             name = type(self.model).__name__
-            raise UserError(f"cell = {self.cell} is no multiple of the strides {self.strides} of {name}: use dense")
+            raise UserError(
+                f"cell = {self.cell} is no multiple of the first stride {self.strides[0]} of {name}: use dense"
+            )
         self._probe()
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
@@ -53,17 +58,20 @@ class PackedEncoder(nn.Module):
         except UnsupportedError as error:
             raise UserError(explain(self.model, error, done="packed", fix="use dense execution")) from None
         maps = [stage for stage in stages if stage is not None]
-        if final is not None and final.side == maps[-1].side:
+        if final is not None and final.shape[2:] == maps[-1].shape[2:]:
             maps[-1] = final
         return maps
 
     @torch.no_grad()
     def _probe(self) -> None:
-        """One pass over one small image: an operation that is not on the whitelist is found before training."""
-        like = first_kernel(self.model)
+        """One pass over one image: an operation that is not on the whitelist is found before training.
+
+        A single cell shows all there is to see, unless positions come to cover several.
+        """
+        like, grid = first_kernel(self.model), self.grid if any(self.cell % s for s in self.strides) else (1, 1)
         with evaluating(self.model):
-            images = torch.zeros(1, like.shape[1], self.cell, self.cell, device=like.device, dtype=like.dtype)
-            self._run(images, torch.zeros(1, 1, 1, dtype=torch.bool, device=like.device))
+            images = torch.zeros(1, like.shape[1], grid[0] * self.cell, grid[1] * self.cell)
+            self._run(images.to(like), torch.zeros(1, *grid, dtype=torch.bool, device=like.device))
 
 
 class _Unpacked(Sequence[Tensor]):

@@ -11,8 +11,7 @@ from unmask.encoders.packed.tiles import Rows
 
 def take(rows: Tensor, index: Rows, fill: float = 0.0) -> Tensor:
     """[m, C] to [n, C]; `fill` where there is no source. Not differentiable."""
-    taken = rows.index_select(0, index.source)
-    return taken.index_fill_(0, index.missing, fill)
+    return torch.cat([rows, rows.new_full((1, rows.shape[1]), fill)]).index_select(0, index.source)
 
 
 def add_back(gradient: Tensor, index: Rows) -> Tensor:

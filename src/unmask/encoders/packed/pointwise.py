@@ -9,6 +9,7 @@ from torch import Tensor
 from unmask.distributed import world_size
 from unmask.encoders.dense import norms
 from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError, normal_dims
+from unmask.encoders.packed.batch_norm import NARROW, narrow_batch_norm
 from unmask.encoders.packed.tiled_map import Packed, require_tiles
 
 
@@ -41,7 +42,7 @@ def unary(func: Callable[..., Tensor], x: Packed, *args: Any, **kwargs: Any) -> 
 
 
 def batch_norm(func: Callable[..., Tensor], x: Packed, *args: Any, **kwargs: Any) -> Packed:
-    """The library's own BatchNorm: all rows are visible positions.
+    """The library's own BatchNorm, or one for few channels: all rows are visible positions.
 
     Over several processes, and for a single row, the dense rule's statistics are taken.
     """
@@ -50,6 +51,8 @@ def batch_norm(func: Callable[..., Tensor], x: Packed, *args: Any, **kwargs: Any
         cells = Cells(torch.zeros(len(x.values), side, side, dtype=torch.bool, device=x.values.device))
         whole = Masked(x.values, Layout(cells, cells.hidden, (0, 2, 3)))
         return x.with_values(norms.batch_norm(func, whole, *args, **kwargs).values)
+    if x.values.shape[1] < NARROW and x.values.device.type == "cpu":
+        return x.with_values(narrow_batch_norm(func, x.values, *args, **kwargs))
     return x.with_values(func(x.values, *args, **kwargs))
 
 

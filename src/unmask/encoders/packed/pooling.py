@@ -10,6 +10,7 @@ from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.convolution import _one
 from unmask.encoders.packed.gather import Take, as_rows, as_tiles
 from unmask.encoders.packed.tiled_map import Packed, require_tiles
+from unmask.encoders.packed.tiles import Window
 
 
 def max_pool(
@@ -24,15 +25,26 @@ def max_pool(
 ) -> Packed:
     """Windows over a tile and its surroundings, -inf where hidden or outside."""
     side = require_tiles(x)
-    kernel, padding, dilation = _one(kernel_size), _one(padding), _one(dilation)
-    stride = kernel if stride in (None, []) else _one(stride)
-    size = (side // stride - 1) * stride + dilation * (kernel - 1) + 1
-    if side % stride or return_indices or not 0 <= dilation * (kernel - 1) - 2 * padding < stride:
-        raise UnsupportedError(f"kernel {kernel}, stride {stride}, padding {padding} do not map tiles to tiles")
-    if padding == 0 and size <= side:
-        return x.with_values(F.max_pool2d(x.values, kernel, stride, 0, dilation))
-    window = Take.apply(as_rows(x.values), x.tiles.window(side, padding, size), float("-inf"))
-    return x.with_values(F.max_pool2d(as_tiles(window, size), kernel, stride, 0, dilation))
+    window = Window(_one(kernel_size), _stride(stride, kernel_size), _one(padding), _one(dilation))
+    if return_indices:
+        raise UnsupportedError("indices of maxima are not those of the map")
+    if side % window.stride:
+        return _coarser_maximum(x.one_by_one(), window, ceil_mode)
+    size = (side // window.stride - 1) * window.stride + window.reach + 1
+    if not window.keeps_borders:
+        raise UnsupportedError(f"{window} does not map tiles to tiles")
+    if window.padding == 0 and size <= side:
+        return x.with_values(F.max_pool2d(x.values, window.kernel, window.stride, 0, window.dilation))
+    halo = Take.apply(as_rows(x.values), x.tiles.halo(side, window), float("-inf"))
+    return x.with_values(F.max_pool2d(as_tiles(halo, size), window.kernel, window.stride, 0, window.dilation))
+
+
+def _coarser_maximum(x: Packed, window: Window, ceil: bool) -> Packed:
+    """Of single positions; a window that reads no visible one gives 0."""
+    outputs = x.coarser(window, ceil=ceil)
+    read = Take.apply(as_rows(x.values), x.tiles.taps_of(outputs, window), float("-inf"))
+    values = read.view(-1, window.kernel**2, x.values.shape[1]).amax(1)
+    return Packed(as_tiles(values.masked_fill(values == float("-inf"), 0.0), 1), outputs)
 
 
 def average_pool(
@@ -45,12 +57,28 @@ def average_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Packed:
-    """Windows that lie inside a tile."""
+    """Windows that lie inside a tile, or of single positions any without padding: means over the visible ones."""
     side = require_tiles(x)
-    kernel = _one(kernel_size)
-    stride = kernel if stride in (None, []) else _one(stride)
-    if kernel == 1 and stride == 1:
+    window = Window(_one(kernel_size), _stride(stride, kernel_size), _one(padding))
+    if window.kernel == 1 and window.stride == 1:
         return x
-    if kernel != stride or side % stride or _one(padding) or divisor_override is not None:
+    if window.padding or divisor_override is not None:
+        raise UnsupportedError("averages over padding are not those of visible positions")
+    if side % window.stride:
+        return _coarser_average(x.one_by_one(), window, ceil_mode)
+    if window.kernel != window.stride:
         raise UnsupportedError("averaging windows cross the borders of cells")
-    return x.with_values(F.avg_pool2d(x.values, kernel, stride))
+    return x.with_values(F.avg_pool2d(x.values, window.kernel, window.stride))
+
+
+def _coarser_average(x: Packed, window: Window, ceil: bool) -> Packed:
+    """Of single positions; a window that reads no visible one gives 0."""
+    outputs = x.coarser(window, ceil=ceil)
+    taps = x.tiles.taps_of(outputs, window)
+    read = Take.apply(as_rows(x.values), taps, 0.0).view(-1, window.kernel**2, x.values.shape[1])
+    visible = (taps.numbers >= 0).view(-1, window.kernel**2, 1).sum(1).clamp(min=1)
+    return Packed(as_tiles(read.sum(1) / visible.to(read.dtype), 1), outputs)
+
+
+def _stride(stride: Any, kernel_size: Any) -> int:
+    return _one(kernel_size if stride in (None, []) else stride)

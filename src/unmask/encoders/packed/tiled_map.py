@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from unmask.encoders.dense.layout import UnsupportedError
-from unmask.encoders.packed.tiles import Tiles
+from unmask.encoders.packed.gather import Take, as_rows, as_tiles
+from unmask.encoders.packed.tiles import Tiles, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,19 @@ class Packed:
     def with_values(self, values: Tensor) -> "Packed":
         """Other values on the same cells."""
         return replace(self, values=values)
+
+    def one_by_one(self) -> "Packed":
+        """The same map with every visible position as a tile of its own."""
+        if self.side == 1:
+            return self
+        tiles = self.tiles.positions(*self.shape[2:])
+        rows = Take.apply(as_rows(self.values), self.tiles.one_by_one(self.side, tiles), 0.0)
+        return Packed(as_tiles(rows, 1), tiles)
+
+    def coarser(self, window: Window, *, ceil: bool = False) -> Tiles:
+        """The positions of the map that a strided window leaves."""
+        _, _, height, width = self.shape
+        return self.tiles.positions(window.outputs(height, ceil=ceil), window.outputs(width, ceil=ceil))
 
 
 def require_tiles(x: Packed) -> int:

@@ -1,13 +1,19 @@
-"""Where the visible cells of a batch are, and which rows a window around each of them reads.
+"""Where the visible squares of a batch are, and which rows a window around each of them reads.
 
-A row is the channels of one position. Rows of tiles are ordered by visible cell, then y, then x inside the cell.
+A row is the channels of one position. Rows of tiles are ordered by visible square, then y, then x inside it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from unmask.masking import expand
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,9 +21,7 @@ class Rows:
     """A gather from rows to rows, and its transpose."""
 
     source: Tensor
-    """[n]: row to copy from; 0 where there is none."""
-    missing: Tensor
-    """Positions in `source` that have no source: outside the image or in a hidden cell."""
+    """[n]: row to copy from; one past the last where there is none: outside the image or in a hidden cell."""
     numbers: Tensor
     """[n]: row to copy from; -1 where there is none."""
     rows: int
@@ -27,12 +31,12 @@ class Rows:
     def of(cls, numbers: Tensor, rows: int) -> "Rows":
         """From row numbers with -1 where there is no source."""
         numbers = numbers.flatten()
-        return cls(numbers.clamp(min=0), (numbers < 0).nonzero()[:, 0], numbers, rows)
+        return cls(torch.where(numbers < 0, rows, numbers), numbers, rows)
 
     @cached_property
     def order(self) -> Tensor:
         """Positions that have a source, sorted by it. Needed by gradients only."""
-        return torch.argsort(self.numbers, stable=True)[len(self.missing) :]
+        return torch.argsort(self.source, stable=True)[: int((self.numbers >= 0).sum())]
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -41,74 +45,135 @@ class Rows:
         return counts.cumsum(0) - counts
 
 
-@dataclass(frozen=True, eq=False)
-class Window:
-    """A square window of positions relative to a tile, sampled with a stride."""
+class Window(NamedTuple):
+    """What each output of a convolution or pool reads, along height and width alike."""
 
-    before: int
-    """Rows above (and columns left of) the tile that the first output reads."""
-    size: int
-    """Positions a side of what is read."""
+    kernel: int
+    stride: int
+    padding: int
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Positions from the first to the last that one output reads."""
+        return self.dilation * (self.kernel - 1)
+
+    @property
+    def keeps_borders(self) -> bool:
+        """Whether outputs are aligned with what they read: a map of H positions, a multiple of the stride, gives
+        H / stride."""
+        return 0 <= self.reach - 2 * self.padding < self.stride
+
+    def outputs(self, size: int, *, ceil: bool = False) -> int:
+        """Outputs along a side of so many positions, as the library counts them."""
+        room = size + 2 * self.padding - self.reach - 1
+        number = (-(-room // self.stride) if ceil else room // self.stride) + 1
+        begins_outside = ceil and (number - 1) * self.stride >= size + self.padding
+        return number - begins_outside
 
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """The visible cells of bool[B, Hc, Wc], with index maps cached by side and window."""
+    """Visible squares of a map: the visible cells, or the visible positions where one covers several cells.
+
+    Index maps are cached by side and window, tiles of other grids by their size, so that all layers of a resolution
+    share them.
+    """
 
     hidden: Tensor
+    """bool[B, rows, columns] of squares."""
     number: Tensor
-    """[B, Hc, Wc]: ordinal of a visible cell, -1 for hidden ones."""
+    """[B, rows, columns]: ordinal of a visible square, -1 for hidden ones."""
     place: Tensor
-    """[V, 3]: image, row and column of each visible cell."""
-    _windows: dict[tuple[int, ...], Rows] = field(default_factory=dict)
+    """[V, 3]: image, row and column of each visible square."""
+    cells: Tensor
+    """bool[B, Hc, Wc]: the mask's own cells."""
+    _grids: dict[tuple[int, ...], "Tiles"]
+    _indices: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, hidden: Tensor) -> "Tiles":
-        """Number the visible cells in reading order."""
+    def of(cls, cells: Tensor) -> "Tiles":
+        """The visible cells, numbered in reading order."""
+        return cls._numbered(cells, cells, {})
+
+    @classmethod
+    def _numbered(cls, hidden: Tensor, cells: Tensor, grids: dict[tuple[int, ...], "Tiles"]) -> "Tiles":
         visible = ~hidden
         number = visible.flatten().cumsum(0).reshape(hidden.shape) - 1
-        return cls(hidden, torch.where(visible, number, -1), visible.nonzero())
+        grids[hidden.shape[1:]] = result = cls(
+            hidden, torch.where(visible, number, -1), visible.nonzero(), cells, grids
+        )
+        return result
+
+    def positions(self, height: int, width: int) -> "Tiles":
+        """The visible positions of a map of the whole image: those that cover a visible cell, a tile each."""
+        found = self._grids.get((height, width))
+        return found or Tiles._numbered(expand(self.cells, height, width), self.cells, self._grids)
 
     @property
     def image(self) -> Tensor:
-        """[V]: which image each visible cell belongs to."""
+        """[V]: which image each visible square belongs to."""
         return self.place[:, 0]
 
-    def window(self, side: int, before: int, size: int) -> Rows:
-        """Rows of a size x size window that starts `before` positions above and left of each tile."""
-        key = (side, before, size)
-        if key not in self._windows:
-            span = torch.arange(size, device=self.hidden.device) - before
-            y = self.place[:, 1, None] * side + span
-            x = self.place[:, 2, None] * side + span
-            self._windows[key] = self._rows(side, y[:, :, None], x[:, None, :])
-        return self._windows[key]
+    def cached(self, key: tuple[object, ...], make: Callable[[], K]) -> K:
+        """What `make` gives, made once."""
+        if key not in self._indices:
+            self._indices[key] = make()
+        found: K = self._indices[key]
+        return found
 
-    def taps(self, side: int, kernel: int, stride: int, padding: int, dilation: int) -> Rows:
-        """Rows that each output of a convolution reads, in the order (cell, y, x, kernel y, kernel x)."""
-        key = (side, kernel, stride, padding, dilation)
-        if key not in self._windows:
-            device = self.hidden.device
-            output = torch.arange(side // stride, device=device) * stride - padding
-            span = (output[:, None] + torch.arange(kernel, device=device) * dilation).flatten()
-            y = (self.place[:, 1, None] * side + span).reshape(-1, side // stride, 1, kernel, 1)
-            x = (self.place[:, 2, None] * side + span).reshape(-1, 1, side // stride, 1, kernel)
-            self._windows[key] = self._rows(side, y, x)
-        return self._windows[key]
+    def halo(self, side: int, window: Window) -> Rows:
+        """Rows that the outputs of a tile read together: a square that starts `padding` above and left of it."""
+        size = (side // window.stride - 1) * window.stride + window.reach + 1
+
+        def make() -> Rows:
+            span = torch.arange(size, device=self.hidden.device) - window.padding
+            y, x = (self.place[:, axis, None] * side + span for axis in (1, 2))
+            return self._rows(side, y[:, :, None], x[:, None, :])
+
+        return self.cached(("halo", side, window.padding, size), make)
+
+    def taps(self, side: int, window: Window) -> Rows:
+        """Rows that each output of a convolution reads, in the order (square, y, x, kernel y, kernel x)."""
+
+        def make() -> Rows:
+            out, device = side // window.stride, self.hidden.device
+            output = torch.arange(out, device=device) * window.stride - window.padding
+            span = (output[:, None] + torch.arange(window.kernel, device=device) * window.dilation).flatten()
+            y = (self.place[:, 1, None] * side + span).reshape(-1, out, 1, window.kernel, 1)
+            x = (self.place[:, 2, None] * side + span).reshape(-1, 1, out, 1, window.kernel)
+            return self._rows(side, y, x)
+
+        return self.cached(("taps", side, window), make)
+
+    def taps_of(self, outputs: "Tiles", window: Window) -> Rows:
+        """Of single positions: rows that each position of a coarser map reads, in the order (square, kernel y, x)."""
+
+        def make() -> Rows:
+            span = torch.arange(window.kernel, device=self.hidden.device) * window.dilation - window.padding
+            y, x = (outputs.place[:, axis, None] * window.stride + span for axis in (1, 2))
+            return self._rows(1, y[:, :, None], x[:, None, :], outputs.image[:, None, None])
+
+        return self.cached(("taps of", outputs.hidden.shape, window), make)
+
+    def one_by_one(self, side: int, positions: "Tiles") -> Rows:
+        """Rows in the order of `positions`, the positions of the same map as tiles of their own."""
+        image, y, x = positions.place.unbind(1)
+        return self.cached(("one by one", side), lambda: self._rows(side, y, x, image))
 
     def scatter(self, side: int) -> Rows:
         """Rows of the dense map [B, H, W]."""
-        key = (side,)
-        if key not in self._windows:
+
+        def make() -> Rows:
             height, width = self.hidden.shape[1] * side, self.hidden.shape[2] * side
             y = torch.arange(height, device=self.hidden.device)[None, :, None]
             x = torch.arange(width, device=self.hidden.device)[None, None, :]
-            images = torch.arange(len(self.hidden), device=self.hidden.device)[:, None, None]
-            self._windows[key] = self._rows(side, y, x, images)
-        return self._windows[key]
+            return self._rows(side, y, x, torch.arange(len(self.hidden), device=self.hidden.device)[:, None, None])
+
+        return self.cached(("scatter", side), make)
 
     def _rows(self, side: int, y: Tensor, x: Tensor, image: Tensor | None = None) -> Rows:
-        """Row numbers at global positions y and x (broadcast together) of each visible cell's image."""
+        """Row numbers at global positions y and x (broadcast together) of each visible square's image."""
         _, rows, columns = self.hidden.shape
         image = self.image.reshape(-1, *[1] * (y.ndim - 1)) if image is None else image
         inside = (y >= 0) & (y < rows * side) & (x >= 0) & (x < columns * side)

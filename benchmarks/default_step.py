@@ -1,0 +1,141 @@
+"""What a step of the default recipe for small images costs: its masked encoder against the plain one, and the whole.
+
+Claims (aims): the masked encoder's step of `small-cnn` (forward, sum of squares, backward) takes at most 0.75 of the
+plain encoder's on whole images; a whole pretraining step (augmentation, masks, encoder, decoder, target, optimizer) is
+at least 1.8 times as fast as it was with dense execution, which is kept here. CPU seconds of this process, one thread,
+all ways in turn, each repetition with images and masks of its own. Exits with 1 short of an aim.
+
+    OMP_NUM_THREADS=1 python benchmarks/default_step.py --n 20
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import timm
+import torch
+
+from unmask.config import DataConfig, PretrainConfig
+from unmask.data.imageset import Batch
+from unmask.data.load import Dataset, load_data
+from unmask.encoders.build import build_model
+from unmask.encoders.masked import masked_encoder
+from unmask.masking import draw_masks
+from unmask.recipes.named import RECIPES
+from unmask.stages.pretrain import Pretraining
+from unmask.training.stage import Setup
+
+ENCODER_AIM, STEP_AIM = 0.75, 1.8
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def encoder_steps(name: str, channels: int) -> Iterator[dict[str, Callable[[], object]]]:
+    """For each repetition one step of the plain encoder and one of the masked one, on the same images."""
+    recipe = RECIPES[name]()
+    size, batch = recipe.data.image_size, recipe.pretrain.optimizer.batch_size
+    model = build_model(recipe.encoder, in_chans=channels, image_size=size).train()
+    plain = model.to(memory_format=torch.channels_last)
+    masked = masked_encoder(deepcopy(plain), image_size=size, cell=recipe.pretrain.mask.cell)
+    generator = torch.Generator().manual_seed(0)
+    repetition = 0
+    while True:
+        images = torch.randn(batch, channels, *size, generator=generator).to(memory_format=torch.channels_last)
+        hidden = draw_masks(recipe.pretrain.mask, masked.grid, seed=0, epoch=repetition, ids=range(batch))
+
+        def whole(images: torch.Tensor = images) -> None:
+            plain.zero_grad(set_to_none=True)
+            plain.forward_features(images).square().sum().backward()
+
+        def visible(images: torch.Tensor = images, hidden: torch.Tensor = hidden) -> None:
+            masked.model.zero_grad(set_to_none=True)
+            masked(images, hidden).maps[-1].square().sum().backward()
+
+        yield {"plain": whole, "masked": visible}
+        repetition += 1
+
+
+def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
+    """For each repetition one step of pretraining as it was, and one as it is, each with a network of its own."""
+    recipe = RECIPES[name]()
+    size = recipe.data.image_size[0]
+    options = {"images": 1024, "val_images": 32, "test_images": 32, "classes": 4, "size": size, "part_size": size // 4}
+    data = DataConfig(data="multiview", options=options)
+    images = load_data(data, labels=False, progress=False)
+    now = PretrainConfig(data=data, encoder=recipe.encoder, recipe=recipe.pretrain)
+    ways = {"before": take_steps(replace(now, execution="dense"), images), "now": take_steps(now, images)}
+    while True:
+        yield {way: (lambda steps=steps: next(steps)) for way, steps in ways.items()}
+
+
+def take_steps(config: PretrainConfig, data: Dataset) -> Iterator[int]:
+    """Steps of a pretraining, one for each `next`, reading and augmenting included."""
+    optimizer = config.recipe.optimizer.for_steps(10**6)
+    config = replace(config, recipe=replace(config.recipe, optimizer=optimizer))
+    stage = Pretraining(config, Path(), data, Setup.alone("no"))
+    stage.run.begin(stage.phase(), len(data.pretrain))
+    for step, batch in enumerate(endless_batches(config, data)):
+        stage.run.take_step(batch, step, stage.phase(), stage)
+        yield step
+
+
+def endless_batches(config: PretrainConfig, data: Dataset) -> Iterator[Batch]:
+    """Augmented batches, epoch after epoch."""
+    epoch = 0
+    while True:
+        order = torch.randperm(len(data.pretrain), generator=torch.Generator().manual_seed(epoch))
+        size, augment = config.recipe.optimizer.batch_size, config.recipe.augment
+        yield from data.pretrain.batches(order, size, augment=augment, epoch=epoch)
+        epoch += 1
+
+
+def measure(steps: Iterator[dict[str, Callable[[], object]]], n: int) -> dict[str, list[float]]:
+    """CPU seconds of each way, n repetitions after two to warm up."""
+    taken: dict[str, list[float]] = {}
+    for repetition in range(n + 2):
+        for way, run in next(steps).items():
+            spent = seconds(run)
+            if repetition >= 2:
+                taken.setdefault(way, []).append(spent)
+    return taken
+
+
+def ratio(taken: dict[str, list[float]], one: str, other: str) -> tuple[float, str]:
+    """Median of one / other over the repetitions, and a line with its quartiles and both ways' medians."""
+    low, middle, high = statistics.quantiles([a / b for a, b in zip(taken[one], taken[other], strict=True)], n=4)
+    medians = ", ".join(f"{way} {1000 * statistics.median(values):.1f} ms" for way, values in taken.items())
+    return middle, f"{one} / {other}: {middle:.2f} (quartiles {low:.2f} to {high:.2f}); {medians} a batch"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", default="small-cnn")
+    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--n", type=int, default=20)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, timm {timm.__version__}, {options}")
+    encoder, line = ratio(measure(encoder_steps(options.recipe, options.channels), options.n), "masked", "plain")
+    print(f"encoder step, {line}", flush=True)
+    faster, line = ratio(measure(training_steps(options.recipe), options.n), "before", "now")
+    print(f"pretraining step, {line}")
+    reached = encoder <= ENCODER_AIM and faster >= STEP_AIM
+    print(
+        f"{'reached' if reached else 'short'}: masked / plain encoder {encoder:.2f} (aim {ENCODER_AIM}), whole step "
+        f"{faster:.2f} times as fast as before (aim {STEP_AIM})"
+    )
+    sys.exit(not reached)
+
+
+if __name__ == "__main__":
+    main()
