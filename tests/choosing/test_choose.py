@@ -13,6 +13,7 @@ import tiny
 from unmask.choosing.choose_images import choose
 from unmask.choosing.features import features_of
 from unmask.choosing.record import read_choice
+from unmask.deploy.predict import predict
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.forward import pooled_features
@@ -85,17 +86,18 @@ def test_groups_take_turns(run: Path, photos: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["absolute", "relative", "in the data"])
 def test_what_is_labeled_counts_and_is_not_proposed(run: Path, photos: Path, tmp_path: Path, form: str) -> None:
-    """Paths of the table are absolute, relative to it, or the images' own names; unlabeled rows do not count."""
+    """Paths of the table are absolute, relative to it, or the images' own names; of no class counts, too."""
     first = chosen(run, photos, tmp_path / "a", count=4)
     where = photos if form == "relative" else tmp_path
     given = where / "labels.csv"
     prefix = f"{photos}/" if form == "absolute" else ""
     given.write_text("path,label\n" + "".join(f"{prefix}{name},x\n" for name in first[:3]) + f"{prefix}{first[3]},\n")
-    again = chosen(run, photos, tmp_path / "b", count=27, labeled=given)
+    again = chosen(run, photos, tmp_path / "b", count=26, labeled=given)
+    assert not set(again) & set(first)
+    assert read_choice(tmp_path / "b")[0].labeled == 4
+    with pytest.raises(UserError, match="the pool has 30 images, 4 of them looked at already: 1 to 26"):
+        chosen(run, photos, tmp_path / "c", count=27, labeled=given)
     given.unlink()
-    assert not set(again) & set(first[:3])
-    assert first[3] in again
-    assert read_choice(tmp_path / "b")[0].labeled == 3
 
 
 def test_labels_of_a_manifest_count_where_some_images_have_none(run: Path, photos: Path, tmp_path: Path) -> None:
@@ -117,14 +119,16 @@ def test_images_that_lie_in_no_file_get_one(run: Path, tmp_path: Path) -> None:
         assert any(np.array_equal(stored, one) for one in pixels)
 
 
-def test_a_classifier_draws_the_choice_to_what_it_is_unsure_of(
-    run: Path, classifier: Path, photos: Path, tmp_path: Path
-) -> None:
-    """The reason says how unsure it is, and the choice is another one."""
-    plain = chosen(run, photos, tmp_path / "a")
-    doubted = chosen(run, photos, tmp_path / "b", model=classifier)
-    assert all("% unsure" in row["reason"] for row in table(tmp_path / "b"))
-    assert plain != doubted
+def test_a_classifier_says_how_unsure_it_is(run: Path, classifier: Path, photos: Path, tmp_path: Path) -> None:
+    """1 minus the margin between its two best classes, as `predict` gives them, stands in the reason of each image."""
+    chosen(run, photos, tmp_path / "c", model=classifier, count=30)
+    predict(classifier, tmp_path / "p.csv", data=str(photos), progress=False)
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {
+            Path(row["path"]).name: abs(float(row["p_cat"]) - float(row["p_dog"])) for row in csv.DictReader(stream)
+        }
+    said = {Path(row["path"]).name: row["reason"].rpartition("; ")[2] for row in table(tmp_path / "c")}
+    assert said == {name: f"{max(0.05, 1 - margin):.0%} unsure" for name, margin in rows.items()}
 
 
 def test_weights_files_and_features(run: Path, photos: Path, tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ def test_weights_files_and_features(run: Path, photos: Path, tmp_path: Path) -> 
         ({"count": 0}, "count = 0 is out of range"),
         ({"strategy": "best"}, "strategy"),
         ({"split": "val"}, "split = 'val': the data have"),
-        ({"labeled": "labels.csv"}, "the labeled image nowhere.png is not among the images of"),
+        ({"labeled": "labels.csv"}, "the image nowhere.png is not among the images of"),
         ({"labeled": "empty.csv"}, "no column label"),
         ({"image_size": (8, 8)}, "image_size = (8, 8) has no effect"),
         ({"model": "RUN"}, "is a pretraining and has no classifier"),

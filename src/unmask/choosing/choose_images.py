@@ -83,8 +83,8 @@ def choose(
         data: what `DataConfig.data` takes. Default: the data of the run.
         count: images to choose.
         strategy: see `choose_rows`.
-        labeled: a table (path, label) of images that have labels, as `unmask label` saves it. Labels in the data count
-            where only some images have one.
+        labeled: a table (path, label) of images that have been looked at, as `unmask label` saves it; without a label
+            they are of none of the classes. Labels in the data count where only some images have one.
         model: a trained classifier: images of which it is unsure count more.
         arm: of a comparison: whose network. Default: the arm with the best validation score.
         split: the pool: pretrain is all but validation and test images; all; or another set of the data.

@@ -1,4 +1,4 @@
-"""Which images of a pool have labels already."""
+"""Which images of a pool have been looked at: those with labels, and those that are of none of the classes."""
 
 from pathlib import Path
 
@@ -7,21 +7,22 @@ import torch
 from unmask.choosing.files import file_of
 from unmask.data.file_names import in_line
 from unmask.data.imageset import ImageSet
-from unmask.data.sources.manifest import NO_LABEL, found_path, read_table
+from unmask.data.sources.manifest import found_path, read_table
 from unmask.errors import UserError
 
 
 def labeled_ids(images: ImageSet, data: str, file: Path | None) -> set[int]:
-    """Ids of images that have a label: in a table, or in the data themselves where these label some and not others.
+    """Ids of images that a table lists, or that have a label in the data where these label some and not others.
 
     Args:
         images: every readable image of the data.
         data: where they are, as `DataConfig.data`.
         file: a table with the columns path and label, such as what `unmask label` saves; paths are absolute, relative
-            to the table, or the images' names in the data.
+            to the table, or the images' names in the data. A row without a label is an image of none of the classes:
+            it has been looked at, too.
 
     Raises:
-        UserError: a labeled image of the table is not among the data; the table has no labels.
+        UserError: an image of the table is not among the data; the table has no column of labels.
     """
     labeled = images.labels >= 0
     known = set() if bool(labeled.all()) else set(images.ids[labeled].tolist())
@@ -35,9 +36,7 @@ def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:
     by_name = dict(zip(images.names, images.ids.tolist(), strict=True))
     by_file: dict[Path, int] = {}
     found = set()
-    for path, label in zip(table.path, table.label, strict=True):
-        if label in NO_LABEL:
-            continue
+    for path in table.path:
         if path in by_name:
             found.add(by_name[path])
             continue
@@ -46,7 +45,7 @@ def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:
             by_file = {place.resolve(): number for place, number in places if place is not None}
         number = by_file.get((file.parent / found_path(file.parent, path)).resolve())
         if number is None:
-            raise UserError(f"{file}: the labeled image {in_line(path)} is not among the images of {data}")
+            raise UserError(f"{file}: the image {in_line(path)} is not among the images of {data}")
         found.add(number)
     return found
 
@@ -55,5 +54,5 @@ def require_enough(count: int, images: ImageSet, labeled: torch.Tensor) -> None:
     """Raise `UserError` where more images are wanted than have no label."""
     left = len(images) - int(labeled.sum())
     if not 1 <= count <= left:
-        given = f", {int(labeled.sum())} of them labeled already" if bool(labeled.any()) else ""
+        given = f", {int(labeled.sum())} of them looked at already" if bool(labeled.any()) else ""
         raise UserError(f"count = {count} is out of range: the pool has {len(images)} images{given}: 1 to {left}")

@@ -32,7 +32,8 @@ class Choose:
     location). typical: the most typical one of each cluster. farthest: that farthest from all labeled ones (k-centre).
     random: by lot, as images for a test must be."""
     labeled: Path | None = None
-    """Table of path and label of images that have labels, such as an earlier labels.csv: they count as covered."""
+    """Table of path and label of images that have been looked at, such as an earlier labels.csv: they count as
+    covered. A row without a label is an image of none of the classes."""
     model: Path | None = None
     """Run of a trained classifier, for later rounds: images of which it is unsure count more."""
     arm: str | None = None
