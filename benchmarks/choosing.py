@@ -28,9 +28,11 @@ from unmask.choosing.features import features_of
 from unmask.choosing.strategies import DEFAULT, STRATEGIES, choose_rows
 from unmask.config import CompareConfig, DataConfig, PretrainConfig
 from unmask.config.names import change
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data
 from unmask.data.subsets import half_of, nested_subsets
 from unmask.evaluate.probe import linear_probe
+from unmask.forward import pooled_features
 from unmask.inference.estimate import interval_of
 from unmask.inference.hierarchy import estimate_over, paired_differences
 from unmask.recipes import Wish, configured
@@ -128,8 +130,8 @@ def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
     for number, run in enumerate(wanted.runs):
         if sum(key.startswith(f"{number} ") for key in found) == 3 * wanted.draws:
             continue
-        model, sets = load_model(run), (images.train, images.val, images.tests["test"])
-        train, val, test = (torch.from_numpy(features_of(model.module, one).values) for one in sets)
+        sets = {"train": images.train, "val": images.val, "test": images.tests["test"]}
+        train, val, test = (embedded(run, one, folder / f"{number}-{name}.npy") for name, one in sets.items())
         for draw in range(wanted.draws):
             for way, rows in ways(images, train.numpy(), draw, wanted.totals):
                 scores = [
@@ -147,6 +149,13 @@ def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
                 found[f"{number} {draw} {way}"] = [float((one == truth).float().mean()) for one in scores]
                 write_json(file, found)
     _print_probes(found, wanted.totals)
+
+
+def embedded(run: Path, images: ImageSet, file: Path) -> Tensor:
+    """Features of a set, kept in a file; not centered, for every set has a mean of its own."""
+    if not file.exists():
+        np.save(file, pooled_features(load_model(run).module, images).values.numpy())
+    return torch.from_numpy(np.load(file))
 
 
 def ways(
