@@ -21,6 +21,7 @@ from unmask.choosing.typicality import typicality
 from unmask.choosing.uncertainty import uncertainty
 from unmask.config.validation import require_choice
 from unmask.data.imageset import ImageSet
+from unmask.deploy.trained import read_trained, require_classifier
 from unmask.errors import UserError
 from unmask.runs.files import write_json
 from unmask.wording import plural
@@ -100,15 +101,15 @@ def choose(
     require_choice("strategy", strategy, STRATEGIES)
     if (out / CHOICE_TABLE).exists() and not overwrite:
         raise UserError(f"out: {out} holds a choice already; `overwrite=True` replaces it")
+    if model is not None:
+        require_classifier(read_trained(Path(model)))
     seen = see(str(run), data, arm=arm, image_size=image_size, progress=progress)
     pool = seen.images.images(split)
     known = labeled_ids(seen.images.readable, seen.data.data, None if labeled is None else Path(labeled))
     require_enough(count, pool, torch.isin(pool.ids, torch.tensor(sorted(known), dtype=torch.int64)))
     found = features_of(seen.network, pool, show=progress)
     distinct, copies = _without_copies(found, known)
-    weights = None
-    if model is not None:
-        weights = uncertainty(Path(model), seen.data.data, distinct.images, progress=progress)
+    doubts = None if model is None else uncertainty(Path(model), seen.data.data, distinct.images, progress=progress)
     groups = seen.images.listed_groups
     labels = np.flatnonzero(np.isin(distinct.images.ids.numpy(), sorted(known))).tolist()
     rows = choose_rows(
@@ -117,7 +118,7 @@ def choose(
         strategy=strategy,
         labeled=labels,
         groups=None if groups is None else groups[distinct.images.ids].numpy(),
-        weights=weights,
+        weights=doubts,
         repeats=SavedAgain(distinct.images),
         seed=seed,
     )
@@ -134,7 +135,7 @@ def choose(
         copies=copies,
         unreadable=len(seen.images.bad_files) + len(pool) - len(found.images),
     )
-    return _write(out, seen, choice, distinct, rows, labels, weights)
+    return _write(out, seen, choice, distinct, rows, labels, doubts)
 
 
 def _without_copies(found: Features, known: set[int]) -> tuple[Features, int]:
