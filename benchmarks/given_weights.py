@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from unmask import recipe
-from unmask.comparison.plan import TrialKey, trial_config
+from unmask.comparison.plan import Materials, TrialKey, trial_config
 from unmask.comparison.train_trial import run_trial
 from unmask.config import CompareConfig
 from unmask.data.imageset import ImageSet
@@ -76,7 +76,7 @@ class ByHand:
 
 def product(config: CompareConfig, key: TrialKey, data: Dataset, *, frozen: bool) -> float:
     """Test accuracy of the arm's trial, or of its fine-tuning with a frozen encoder."""
-    one = trial_config(config, key, encoders={}, chosen={}, seen=0, classes=len(data.classes))
+    one = trial_config(config, key, 0, Materials(encoders={}, seen=0, sizes=data.class_sizes))
     if frozen:
         return fit(replace(one, recipe=replace(one.recipe, encoder_lr_scale=0.0)), data).metrics["test"].accuracy
     with TemporaryDirectory() as folder:
@@ -108,9 +108,8 @@ def main() -> None:
     rows: dict[str, list[float]] = {}
     for draw in range(wanted.draws):
         key = TrialKey(wanted.budget, draw, "probe_given", None)
-        train = labeled_subset(
-            trial_config(config, key, encoders={}, chosen={}, seen=0, classes=len(data.classes)), data
-        )
+        one = trial_config(config, key, 0, Materials(encoders={}, seen=0, sizes=data.class_sizes))
+        train = labeled_subset(one, data)
         found = {
             "by hand": hand.accuracy(train, data.val, data.tests["test"]),
             "probe_given": product(config, key, data, frozen=False),

@@ -10,9 +10,9 @@ import statistics
 import time
 
 import unmask
-from unmask.comparison.step_times import measure_steps
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.data.load import load_data
+from unmask.profiling.step_times import measure_steps
 
 COLUMNS = ("recipe", "encoder", "pixels", "pretraining step", "fine-tuning step", "image evaluated")
 

@@ -23,10 +23,10 @@ from unmask.config import ClassifyRecipe, EncoderConfig
 from unmask.config.names import change
 from unmask.inference.estimate import paired_interval
 from unmask.recipes import Recipe
-from unmask.runs.comparison_records import TrialResult
 from unmask.runs.layout import TRIALS
 from unmask.runs.metrics import ValidationRow, read_metrics, rows_of
 from unmask.runs.read import read_record
+from unmask.runs.trial_records import TrialResult
 
 BUDGET, TARGETS, SEEDS = 10, ("normalized_pixels", "ema_teacher"), (0, 1, 2)
 VIT = {"patch_size": 8, "embed_dim": 96, "depth": 6, "num_heads": 3}

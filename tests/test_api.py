@@ -17,9 +17,9 @@ from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig
 from unmask.config.names import change, names_of
 from unmask.errors import UserError
 from unmask.recipes import small_cnn
-from unmask.runs.comparison_records import Summary
 from unmask.runs.files import write_json
 from unmask.runs.read import write_config
+from unmask.runs.summary_records import Summary
 
 TINY: dict[str, Any] = {
     "options": {"images": 60, "val_images": 30, "test_images": 30, "classes": 3, "size": 16, "part_size": 4},

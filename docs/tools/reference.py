@@ -32,7 +32,7 @@ from unmask.config import (
 from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
 from unmask.data.sources.multiview import MultiViewConfig
 from unmask.recipes import RECIPES
-from unmask.runs.comparison_records import Summary
+from unmask.runs.summary_records import Summary
 from unmask.theory.distribution import Distribution
 from unmask.theory.setting import Setting
 

@@ -5,28 +5,30 @@ Further keyword arguments are settings named like the flags, with underscores: `
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
 from unmask.audit.run import audit_runs as run_audit
 from unmask.comparison import demo as demonstration
-from unmask.comparison.forecast import Forecast
 from unmask.comparison.run import compare as run_comparison
 from unmask.comparison.run import forecast_comparison
 from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.config.audit import AuditRun
 from unmask.config.effects import require_effect
 from unmask.config.names import change
-from unmask.data.load import Dataset
+from unmask.data.load import Dataset, load_data
 from unmask.data.sources.torch_dataset import Given
 from unmask.errors import UserError
+from unmask.profiling.forecast import Approve, Forecast, forecast_training
 from unmask.recipes import Wish, configured, data_for_audit
 from unmask.results import Audit, Classification, Comparison, Pretraining
 from unmask.runs.kept import choose_network, is_comparison
 from unmask.stages import classify
 from unmask.stages.pretrain import pretrain as run_pretraining
+from unmask.training.launch import started_processes
+from unmask.training.open_run import BeforeWork
 from unmask.training.step import OnStep
 from unmask.wording import printable
 
@@ -45,6 +47,7 @@ def pretrain(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
+    approve: Approve | None = None,
     **settings: Any,
 ) -> Pretraining:
     """Pretrain an encoder on unlabeled images: `unmask pretrain`.
@@ -64,6 +67,8 @@ def pretrain(
         dataset: in place of what `data` names: a torch Dataset, several by split, or what `load_data` gave.
         on_step: called in every process after each optimizer step, when that is logged and saved; what it raises ends
             the run, which `resume` continues from its newest checkpoint.
+        approve: called with the plan, for which a few steps are timed, before the run folder is touched; what it raises
+            ends the run. Of several processes nothing is foreseen.
         **settings: fields that differ from the recipe or the configuration, named like the flags: `epochs=50`.
 
     Raises:
@@ -71,7 +76,8 @@ def pretrain(
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
     config = _configuration(PretrainConfig, data, recipe, encoder, dataset, settings)
-    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    flags["before"] = _foreseeing(approve, Path(out) if resume else None)
     return Pretraining(run_pretraining(config, Path(out), dataset=dataset, on_step=on_step, **flags))
 
 
@@ -86,6 +92,7 @@ def finetune(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
+    approve: Approve | None = None,
     **settings: Any,
 ) -> Classification:
     """Train a pretrained encoder with a new head on labeled images: `unmask finetune`.
@@ -98,7 +105,10 @@ def finetune(
     """
     config = _configuration(ClassifyConfig, data, recipe, encoder, dataset, settings)
     flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    return Classification(classify.finetune(config, Path(out), dataset=dataset, on_step=on_step, **flags))
+    before = _foreseeing(approve, Path(out) if resume else None)
+    return Classification(
+        classify.finetune(config, Path(out), dataset=dataset, on_step=on_step, before=before, **flags)
+    )
 
 
 def scratch(
@@ -112,11 +122,13 @@ def scratch(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
+    approve: Approve | None = None,
     **settings: Any,
 ) -> Classification:
     """The same training from random weights: `unmask scratch`. Arguments as in `pretrain`."""
     config = _configuration(ClassifyConfig, data, recipe, encoder, dataset, settings)
-    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    flags["before"] = _foreseeing(approve, Path(out) if resume else None)
     return Classification(classify.scratch(config, Path(out), dataset=dataset, on_step=on_step, **flags))
 
 
@@ -130,7 +142,7 @@ def compare(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
-    approve: Callable[[Forecast], None] | None = None,
+    approve: Approve | None = None,
     **settings: Any,
 ) -> Comparison:
     """Does pretraining help on these images? `unmask compare`: fine-tuned against scratch, intervals and a verdict.
@@ -149,7 +161,7 @@ def compare(
 
 
 def forecast(
-    data: StrPath | CompareConfig,
+    data: StrPath | PretrainConfig | ClassifyConfig | CompareConfig,
     out: StrPath = "runs/answer",
     *,
     recipe: str | None = None,
@@ -159,11 +171,17 @@ def forecast(
 ) -> Forecast:
     """What `compare` would do with these arguments, how long that takes and how much memory: `unmask compare --plan`.
 
-    A few real steps are timed, in seconds; nothing is written. What is finished in `out` counts as done.
+    A few real steps are timed, in seconds; nothing is written. What is finished in `out` counts as done. Of a
+    configuration of another kind the plan is that of the one training from its start.
 
     Raises:
         UserError: any bad input.
     """
+    if isinstance(data, PretrainConfig | ClassifyConfig):
+        kind: Any = type(data)
+        one = _configuration(kind, data, recipe, encoder, dataset, settings)
+        labels = isinstance(data, ClassifyConfig)
+        return forecast_training(one, load_data(one.data, labels=labels, progress=False, given=dataset))
     config = _configuration(CompareConfig, data, recipe, encoder, dataset, settings)
     return forecast_comparison(config, Path(out), dataset=dataset)
 
@@ -208,6 +226,13 @@ def audit_runs(
     asked = change(AuditRun(networks=networks, data=found, audit=config or AuditConfig()), settings)
     folder = run_audit(asked.networks, asked.data, Path(out), asked.audit, overwrite=overwrite, progress=progress)
     return Audit(folder)
+
+
+def _foreseeing(approve: Approve | None, begun: Path | None) -> BeforeWork[Any] | None:
+    """What asks for approval of a training, before its folder is touched; nothing where several processes train it."""
+    if approve is None or started_processes() > 1:
+        return None
+    return lambda config, data: approve(forecast_training(config, data, begun))
 
 
 def _network(run: Path, arm: str | None, *, tell: bool) -> Path:

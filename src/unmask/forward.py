@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import torch
@@ -82,6 +83,11 @@ def map_images(
                 parts.append(given if readout is None else readout(given))
                 rows.append(batch.ids)
             bar.update(len(batch.ids))
+    return _gathered(images, rows, parts)
+
+
+def _gathered(images: ImageSet, rows: list[Tensor], parts: list[Tensor]) -> Outputs:
+    """The outputs of all processes in the order of the set."""
     pieces = all_gather_objects((torch.cat(rows), torch.cat(parts)) if parts else None)
     known = [piece for piece in pieces if piece is not None]
     if not known:
@@ -102,6 +108,24 @@ def pooled_features(model: Any, images: ImageSet, *, description: str = "", show
 
     with evaluating(model):
         return map_images(features, images, description=description, show=show)
+
+
+def pooled_and_outputs(model: Any, images: ImageSet, engine: Accelerator, *, outputs: int) -> Outputs | None:
+    """Pooled features and the head's raw outputs side by side, [N, D + outputs]; run on the engine's device.
+
+    None where a network gives no pooled features, as few architectures do. All processes of the engine call it.
+    """
+    head = getattr(model, "forward_head", None)
+    if head is None or "pre_logits" not in signature(head).parameters:
+        return None
+
+    def outputs_of(batch: Tensor) -> Tensor:
+        maps = model.forward_features(batch)
+        pooled = head(maps, pre_logits=True).flatten(1)
+        return torch.cat([pooled, head(maps)], dim=1) if outputs else pooled
+
+    with evaluating(model), whole(model):
+        return map_images(outputs_of, images, engine)
 
 
 def _run(network: Callable[[Tensor], Tensor], images: Tensor, engine: Accelerator | None) -> Tensor:

@@ -8,12 +8,12 @@ from typing import cast
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.audit import AuditRun
 from unmask.report.audit_story import AuditReport
-from unmask.runs.comparison_records import Summary, Verdict
 from unmask.runs.contents import read_training
 from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, REPORT_FILE, RESULT_FILE, SUMMARY_FILE
 from unmask.runs.metrics import Row
 from unmask.runs.read import read_config, read_environment, read_record
 from unmask.runs.records import ClassificationResult, Environment, Scores
+from unmask.runs.summary_records import Summary, Verdict
 
 
 @dataclass(frozen=True, init=False)

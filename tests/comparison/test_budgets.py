@@ -10,6 +10,7 @@ from unmask.comparison import run as comparison_run
 from unmask.comparison.budgets import fitting_budgets
 from unmask.comparison.run import compare
 from unmask.config import CompareConfig
+from unmask.config.comparison import DEFAULT_BUDGETS
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.runs.read import read_config
@@ -49,11 +50,12 @@ def test_default_budgets_shrink(fewest: int, expected: tuple[int, ...], data: Da
 
 def test_what_was_asked_for_stays(data: Dataset) -> None:
     """So do default budgets that are possible, and data without labels for others to refuse."""
-    asked = replace(CONFIG, budgets=(10, 50))
-    assert fitting_budgets(asked, data) == (asked, [])
+    for budgets in ((10, 50), DEFAULT_BUDGETS):
+        asked = replace(CONFIG, budgets=budgets)
+        assert fitting_budgets(asked, data) == (asked, [])
     assert fitting_budgets(CONFIG, replace(data, train=None)) == (CONFIG, [])
     many = load_data(tiny.multiview(images=330), labels=True, progress=False)
-    assert fitting_budgets(CONFIG, many) == (CONFIG, [])
+    assert fitting_budgets(CONFIG, many) == (replace(CONFIG, budgets=DEFAULT_BUDGETS), [])
 
 
 def test_the_run_has_the_budgets_it_could_have_and_goes_on_with_them(
@@ -71,6 +73,7 @@ def test_the_run_has_the_budgets_it_could_have_and_goes_on_with_them(
         config = read_config(tmp_path / "run")
         assert isinstance(config, CompareConfig)
         assert config.budgets == (10, 20)
-    with pytest.raises(UserError, match="50 labeled images per class are wanted"):
-        compare(replace(CONFIG, budgets=(10, 50)), tmp_path / "other", progress=False)
+    for budgets in ((10, 50), DEFAULT_BUDGETS):
+        with pytest.raises(UserError, match="50 labeled images per class are wanted"):
+            compare(replace(CONFIG, budgets=budgets), tmp_path / "other", progress=False)
     assert not (tmp_path / "other").exists()

@@ -35,10 +35,10 @@ from unmask.comparison.workers import Task, meanwhile, run_tasks
 from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimizerConfig
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import stopping_at_once
-from unmask.runs.comparison_records import Summary
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import COMPARISON, foreign_files
 from unmask.runs.read import read_record
+from unmask.runs.summary_records import Summary
 
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2)
 

@@ -15,13 +15,12 @@ import unmask
 from unmask.cli.main import main
 from unmask.comparison import forecast as forecasts
 from unmask.comparison import run as comparison_run
-from unmask.comparison import step_times
-from unmask.comparison.forecast import Ahead, Forecast, Shorter, seconds_of, time_steps
-from unmask.comparison.memory import Peak, held_mib, peak_mib
-from unmask.comparison.step_times import StepTimes, measure_steps
+from unmask.comparison.forecast import Ahead, answers_of, forecast, seconds_of, time_steps
 from unmask.comparison.tasks import Work
-from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig, PretrainConfig
+from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
+from unmask.profiling.forecast import Forecast, Shorter
+from unmask.profiling.step_times import StepTimes
 from unmask.stages.supervised import fit
 from unmask.wording import in_words
 
@@ -78,35 +77,6 @@ def test_the_whole_follows_from_the_tasks(data: Dataset, tmp_path: Path) -> None
     assert len(Ahead.of(_work(data, tmp_path)).trials) == len(ahead.trials) - 2
 
 
-class _Ticks:
-    """A clock that goes on a second whenever it is looked at."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 1.0
-        return self.now
-
-
-def test_steps_are_timed_per_image(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tick a step: the whole batch where patience lasts, else as many images as it lasts for."""
-    pretraining = PretrainConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=CONFIG.pretrain)
-    training = ClassifyConfig(data=tiny.DATA, encoder=CONFIG.encoder, recipe=RECIPE, budget=3)
-    parts = {"pretraining": pretraining, "training": training, "probe": training, "threads": 1}
-    monkeypatch.setattr(step_times, "PATIENCE", 1e9)
-    times = measure_steps(data, **parts, clock=_Ticks())
-    assert (times.pretraining, times.training, times.head) == (1 / 20, 1 / 5, 1 / 5)
-    assert times.inference > 0
-    assert times.probe > 0
-    monkeypatch.setattr(step_times, "PATIENCE", 0.0)
-    assert measure_steps(data, **parts, clock=_Ticks()).pretraining == 1 / 8  # 60 images in batches of eight
-    nothing = {"pretraining": None, "training": None, "probe": None, "threads": 1}
-    idle = measure_steps(data, **nothing)
-    assert idle == StepTimes(held_mib=idle.held_mib, worker_mib=idle.worker_mib)
-    assert 0 < idle.worker_mib < idle.held_mib
-
-
 @pytest.mark.case("numbers changed because something had been measured before")
 def test_a_forecast_changes_no_number_and_leaves_no_file(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -123,15 +93,22 @@ def test_a_forecast_changes_no_number_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_memory_grows_by_what_is_held() -> None:
-    """As the system counts it, also where more was held before."""
-    del_me = torch.ones(2**24)
-    del del_me
-    peak = Peak()
-    held = torch.ones(2**24)  # 64 MiB
-    assert 50 < peak.grown_mib() < 200
-    assert held_mib() <= peak_mib() + 1
-    assert held.sum() > 0
+def test_the_audit_is_part_of_the_plan(data: Dataset, tmp_path: Path) -> None:
+    """One network of an arm and draw, and a random one, each asked about every test image; none once it is there."""
+    work = _work(data, tmp_path, audit=True)
+    plain, ahead = Ahead.of(_work(data, tmp_path)), Ahead.of(work)
+    assert (plain.audited, ahead.audited) == (0, 2 * 2 + 1)  # mrp and scratch_same, of two draws
+    times = replace(TIMES, audited=0.5)
+    more = ahead.seconds(times, data, 1) - plain.seconds(times, data, 1)
+    assert more == pytest.approx(5 * answers_of(data) * 0.5)
+    assert answers_of(data) == 30 * 256
+    assert forecast(work, 1, times).trainings["networks to audit"] == 5
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.json").touch()
+    fewer = replace(work, config=replace(work.config, draws=1))
+    assert Ahead.of(fewer).audited == 3  # trials are ahead, so it is looked at again
+    assert not work.needs_audit(again=False)
+    assert time_steps(work, 1).audited > 0
 
 
 FORECAST = Forecast(

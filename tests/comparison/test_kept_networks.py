@@ -19,13 +19,13 @@ from unmask.deploy.embed import embed
 from unmask.deploy.export import export
 from unmask.deploy.predict import predict
 from unmask.errors import UserError
-from unmask.runs.comparison_records import TrialResult
 from unmask.runs.files import write_json
 from unmask.runs.gallery import Gallery
 from unmask.runs.kept import choose_network
 from unmask.runs.layout import COMPARISON, GALLERY_FILE, NETWORKS, OUTPUTS, TRIALS, foreign_files
 from unmask.runs.read import read_record
 from unmask.runs.records import ClassificationScores, ClassScores
+from unmask.runs.trial_records import TrialResult
 from unmask.training.checkpoint import load_tensors
 from unmask.weights.card import load_weights, save_weights
 from unmask.weights.network import load_model

@@ -20,9 +20,10 @@ from unmask.errors import UserError
 from unmask.inference.evidence import Evidence
 from unmask.inference.label_ways import labels_gains
 from unmask.inference.table import Table
-from unmask.runs.comparison_records import ChosenIds, Summary, TrialResult
 from unmask.runs.layout import TRIALS
 from unmask.runs.read import read_record
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import ChosenIds, TrialResult
 from unmask.stages.classifier import labeled_subset
 
 CONFIG = CompareConfig(
@@ -138,7 +139,7 @@ def test_a_comparison_says_what_choosing_gave(out: Path) -> None:
     assert ("both", "mrp", "chosen:6", "scratch_same", "random:6") in asked
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Which images get the labels" in page
-    assert "6 in all chosen by features" in page
+    assert "6 labels in all chosen by features" in page
     before = {file: file.stat().st_mtime_ns for folder in ("trials", "chosen") for file in (out / folder).iterdir()}
     compare(CONFIG, out, resume=True, progress=False)
     assert {file: file.stat().st_mtime_ns for file in before} == before

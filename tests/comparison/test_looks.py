@@ -19,10 +19,11 @@ from unmask.errors import UserError
 from unmask.inference.estimate import estimate_mean
 from unmask.inference.looks import look_levels
 from unmask.inference.verdict import Contest
-from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TRIALS
 from unmask.runs.read import read_record
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult
 
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8, lr=3e-3))
 CONFIG = CompareConfig(

@@ -1,5 +1,6 @@
 """The one line of a comparison: time left over all of it, from the forecast and then from what was measured."""
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import tiny
 from unmask.comparison.forecast import Ahead, seconds_of
 from unmask.comparison.progress import Progress
 from unmask.comparison.run import compare
-from unmask.comparison.step_times import StepTimes
 from unmask.comparison.tasks import Work
 from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import load_data
+from unmask.profiling.step_times import StepTimes
 
 CONFIG = CompareConfig(
     data=tiny.DATA,
@@ -94,6 +95,25 @@ def test_without_a_forecast_the_first_durations_count(work: Work) -> None:
     clock.now = 100.0
     line.finished(1)
     assert line.seconds_left() == pytest.approx(100.0 * (1 - line.share) / line.share)
+
+
+@pytest.mark.case("a comparison was at 100%, and its audit took twenty minutes more")
+def test_the_audit_counts(work: Work) -> None:
+    """The share is not one before it; its networks move the line as trainings do."""
+    work = replace(work, config=replace(work.config, audit=True))
+    times = replace(TIMES, audited=0.01)
+    ahead, line = Ahead.of(work), Progress(work, 1, times, show=False, clock=_Clock())
+    for phase, tasks in (("pretraining", ahead.pretrainings), ("tuning", ahead.tuning), ("trials", ahead.trials)):
+        line.begin(phase, tasks)
+        line.finished(len(tasks))
+    trained = sum(_seconds(work).values())
+    assert line.share == pytest.approx(trained / (trained + ahead.audit_seconds(times)))
+    line.begin_audit(ahead.audited)
+    line.finished(ahead.audited / 2)
+    assert line.seconds_left() is not None
+    assert line.share == pytest.approx(1 - ahead.audit_seconds(times) / 2 / (trained + ahead.audit_seconds(times)))
+    line.finished(ahead.audited)
+    assert line.share == 1
 
 
 def test_tasks_that_follow_within_a_phase_are_counted_once(work: Work) -> None:

@@ -15,9 +15,9 @@ from unmask.comparison.run import compare
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct, tuned_arms
 from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.errors import UserError
-from unmask.runs.comparison_records import TuningResult
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
+from unmask.runs.trial_records import TuningResult
 from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 

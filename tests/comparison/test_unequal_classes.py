@@ -11,9 +11,9 @@ from unmask.comparison.run import compare
 from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.results import Comparison
-from unmask.runs.comparison_records import TrialResult
 from unmask.runs.layout import NETWORKS, TRIALS
 from unmask.runs.read import read_record
+from unmask.runs.trial_records import TrialResult
 from unmask.stages.classify import scratch
 
 
@@ -56,7 +56,7 @@ def test_a_comparison_with_every_kind_of_budget(data: Dataset, tmp_path: Path) -
     assert (settings.metric, settings.primary_budget) == ("balanced_accuracy", "total:12")
     assert settings.majority == pytest.approx(1 / 3)
     page = answer.report.read_text(encoding="utf-8")
-    for text in ("Balanced accuracy on", "12 in all", "50% of each class", "all labels", "3 per class"):
+    for text in ("Balanced accuracy on", "12 labels in all", "50% of the labels", "all labels", "3 labels per class"):
         assert text in page
 
 

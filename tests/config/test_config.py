@@ -141,7 +141,6 @@ def test_epochs_and_steps_exclude_each_other() -> None:
         (lambda: DataConfig(data=""), "data"),
         (lambda: OptimizerConfig(batch_size=10, accumulate=3), "accumulate"),
         (lambda: OptimizerConfig(lr=0.0), "lr"),
-        (lambda: CompareConfig(budgets=()), "budgets"),
         (lambda: CompareConfig(budgets=(10, 10)), "budgets"),
         (lambda: ClassifyConfig(budget=0), "budget"),
     ],

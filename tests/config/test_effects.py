@@ -52,6 +52,7 @@ CASES = {
     f"{COMPARE} --given none --normalization data": "--normalization data has no effect: no weights are given",
     f"{COMPARE} --finetune.head-steps 0 --finetune.head-lr 0.1": "--finetune.head-lr 0.1 has no effect",
     f"{COMPARE} --plan --yes": "--yes has no effect: --plan does none of it",
+    f"{PRETRAIN} --plan --yes": "--yes has no effect: --plan does none of it",
     f"{COMPARE} --plan --json": "--json has no effect: --plan does none of it",
     f"{COMPARE} --plan --resume": "--resume has no effect: --plan does none of it",
     f"{COMPARE} --plan --overwrite": "--overwrite has no effect: --plan does none of it",

@@ -13,6 +13,8 @@ from PIL import Image
 
 from unmask.cli.main import main
 from unmask.config import ClassifyConfig, CompareConfig
+from unmask.data import load
+from unmask.data.fingerprint import digest_streamed
 from unmask.data.load import Dataset
 from unmask.deploy.embed import embed
 from unmask.deploy.images import load_as_trained
@@ -205,6 +207,25 @@ def test_an_unreadable_file(cache_mib: int, cnn_run: Path, pictures: Path, tmp_p
     left = [i for i in whole.readable.ids.tolist() if i != 1]
     assert rest.images.ids.tolist() == left
     assert torch.allclose(rest.values, scores[left], atol=1e-6)
+
+
+@pytest.mark.case("every image of a large folder was decoded twice, once to look for copies in other splits")
+def test_streamed_images_are_decoded_once(
+    cnn_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a split whose copies are left out needs a look before; a file that cannot be read is counted once."""
+    broken = pictures / "0" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    decoded: list[int] = []
+    monkeypatch.setattr(load, "stored_bytes", lambda *_: 2**62)
+    monkeypatch.setattr(load, "digest_streamed", lambda *_, **__: decoded.append(1) or digest_streamed(*_, **__))
+    written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), on_bad_file="skip", progress=False)
+    features = embed(cnn_run, tmp_path / "e.csv", data=str(pictures), on_bad_file="skip", progress=False)
+    assert (written.images, written.left_out, features.images, features.left_out) == (4, 1, 4, 1)
+    assert predict(cnn_run, tmp_path / "test.csv", split="test", progress=False).images > 0
+    assert not decoded
+    predict(cnn_run, tmp_path / "train.csv", split="train", progress=False)
+    assert decoded
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import estimate_mean
 from unmask.inference.recommend import compared_with, other_ways, recommend
 from unmask.inference.verdict import Place
-from unmask.runs.comparison_records import Recommendation
+from unmask.runs.summary_records import Recommendation
 
 CLEAR = np.array([0.050, 0.052, 0.047, 0.051])
 

@@ -16,7 +16,8 @@ from unmask.inference.evidence import Evidence
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize, summarize_so_far
 from unmask.inference.table import scores_of
-from unmask.runs.comparison_records import ArmSeconds, Score, Summary, TrialResult
+from unmask.runs.summary_records import ArmSeconds, Score, Summary
+from unmask.runs.trial_records import TrialResult
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "probe_mrp", "probe_random")
 
@@ -44,7 +45,9 @@ def _scores(
 
 def _summary(scores: list[Score], budgets: tuple[int, ...] = (10, 50), ensembles: Ensembles | None = None) -> Summary:
     config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95)
-    return summarize(config, scores, ensembles=ensembles)
+    return summarize(
+        config, scores, ensembles=ensembles, evidence=Evidence(labeled={10: 30.0, 50: 150.0, "all": 300.0})
+    )
 
 
 def _noise(arm: str, draw: int) -> float:
@@ -138,7 +141,7 @@ def test_without_validation_there_is_no_verdict_and_a_note() -> None:
     scores = [score for score in _scores(_gain(0.1)) if score.split != "val"]
     summary = _summary(scores)
     assert summary.verdicts == ()
-    assert any("validation accuracies are missing" in note for note in summary.notes)
+    assert any("validation scores are missing" in note for note in summary.notes)
     assert any(row.baseline == "scratch_same" for row in summary.differences)
 
 
@@ -261,6 +264,9 @@ def test_the_summary_answers_what_to_do_what_it_is_worth_and_what_to_add() -> No
     assert bare.recommendations == ()
     assert [round(row.times, 1) for row in bare.labels_worth if row.times is not None] == []
     assert "worth more than 5 times the labels" in bare.labels_worth[0].sentence
+    mixed = [replace(score, budget="all") if score.budget == 50 else score for score in scores]
+    whole = _summary(mixed, (10, "all"))  # type: ignore[arg-type]
+    assert "worth more than 10 times the labels" in whole.labels_worth[0].sentence
     assert sum(row.share for row in bare.variance) == pytest.approx(1.0)
     assert bare.advice.startswith("Add label draws: with 10 label draws instead of 5")
     rng = np.random.default_rng(0)

@@ -30,7 +30,6 @@ from unmask.config import (
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.report.blocks import Photograph, Plate, Section
-from unmask.runs.comparison_records import TrialResult
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Point, Sheet, Shown
@@ -38,6 +37,7 @@ from unmask.runs.layout import ENVIRONMENT_FILE, GALLERY_FILE, RESULT_FILE, SHEE
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.read import write_config
 from unmask.runs.records import ClassificationResult, ClassificationScores, ClassScores
+from unmask.runs.trial_records import TrialResult
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 BUDGETS = (10, 50, 100)

@@ -73,7 +73,7 @@ def test_no_console_message_and_no_request(page: Path, tmp_path: Path) -> None:
 def test_a_table_is_saved_as_csv(page: Path, tmp_path: Path) -> None:
     """By its link, which the page's policy allows."""
     saved = download(page, tmp_path, "article a.csv").decode("utf-8-sig")
-    assert saved.splitlines()[0] == "images,10 per class (primary),50 per class,100 per class"
+    assert saved.splitlines()[0] == "images,10 labels per class (primary),50 labels per class,100 labels per class"
 
 
 def test_what_is_wrong_with_a_page_is_seen(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from unmask.report.costs import cost_bars, cost_section, costs_of
-from unmask.runs.comparison_records import TuningResult
 from unmask.runs.contents import ComparisonRun, read_run
 from unmask.runs.files import write_json
 from unmask.runs.layout import TUNING
 from unmask.runs.read import read_record
 from unmask.runs.records import Environment
+from unmask.runs.trial_records import TuningResult
 
 
 @pytest.fixture(scope="module")

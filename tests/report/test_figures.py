@@ -18,9 +18,9 @@ from unmask.report.curves import (
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.palette import INK
 from unmask.report.svg import blank, inline_svg, style, to_svg
-from unmask.runs.comparison_records import Difference, Mean
 from unmask.runs.metrics import TrainingRow, ValidationRow
 from unmask.runs.records import Interval
+from unmask.runs.summary_records import Difference, Mean
 
 
 def _mean(arm: str, budget: int, mean: float, low: float | None = None, high: float | None = None) -> Mean:

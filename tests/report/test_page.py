@@ -17,11 +17,12 @@ from unmask.report.page import write_report
 from unmask.report.png import data_uri
 from unmask.report.recalls import class_intervals
 from unmask.report.words import interval_text, points
-from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.contents import read_runs
 from unmask.runs.files import write_json
 from unmask.runs.read import read_record, write_config
 from unmask.runs.records import ClassificationScores, ClassScores, DataFacts, Environment
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult
 
 Writer = Callable[..., Path]
 

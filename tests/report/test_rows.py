@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from unmask.report.page import write_report
-from unmask.runs.comparison_records import Summary
 from unmask.runs.files import write_json
 from unmask.runs.read import read_record
+from unmask.runs.summary_records import Summary
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.report.audit_story import AuditReport
 from unmask.report.blocks import Plate, Section, Table
-from unmask.runs.comparison_records import Summary, TrialResult, TuningResult, WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import read_json, write_json
 from unmask.runs.metrics import TrainingRow, ValidationRow, append_metrics, read_metrics
@@ -31,6 +30,8 @@ from unmask.runs.records import (
     Environment,
     Interval,
 )
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult, TuningResult, WallTime
 
 RECORDS = (Environment, ClassificationResult, TrainingRow, ValidationRow, TrialResult, TuningResult, WallTime, Summary)
 SCORES = ClassificationScores(

@@ -11,12 +11,14 @@ from PIL import Image
 import tiny
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset
+from unmask.encoders.build import build_model
 from unmask.runs.gallery import Gallery
 from unmask.runs.layout import FINETUNING, GALLERY_FILE, SHEETS, foreign_files
 from unmask.runs.read import read_record
 from unmask.stages.classify import scratch
 from unmask.stages.contact_sheet import write_sheet
-from unmask.stages.gallery import Predictions, write_gallery
+from unmask.stages.gallery import Predictions, embed_images, write_gallery
+from unmask.training.engine import build_engine
 
 
 def test_a_training_leaves_its_gallery(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
@@ -91,3 +93,23 @@ def test_names_are_one_line(data: Dataset, tmp_path: Path) -> None:
     )
     (found,) = read_record(Gallery, tmp_path / GALLERY_FILE).mistakes
     assert found.worst[0].image.name == r"a\n\xff\x1b[31m"
+
+
+@pytest.mark.case("the gallery of a comparison of mobilenetv5 ended in a TypeError")
+def test_a_network_without_pooled_features_has_no_map(data: Dataset) -> None:
+    """Its head takes maps alone, or it has none; the same images in another network's features have one."""
+
+    class _NoPooled(torch.nn.Module):
+        def forward_features(self, images: torch.Tensor) -> torch.Tensor:
+            return images
+
+        def forward_head(self, maps: torch.Tensor) -> torch.Tensor:
+            return maps.mean((2, 3))
+
+    images, engine = data.tests["test"], build_engine("no")
+    assert embed_images(_NoPooled(), images, engine, outputs=1) is None
+    assert embed_images(torch.nn.Flatten(), images, engine, outputs=0) is None
+    encoder = build_model(tiny.OVERLAPPING_PATCHNET, in_chans=1, image_size=(16, 16), num_classes=3)
+    found = embed_images(encoder, images, engine, outputs=3)
+    assert found is not None
+    assert (len(found.features), found.logits.shape) == (30, (30, 3))

@@ -1,7 +1,7 @@
 """The audit as a run: read networks and data, measure, write audit.json, the pictures and the page."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,7 @@ def audit_draws(
     data: DataConfig,
     out: Path,
     config: AuditConfig,
-    *,
-    progress: bool = True,
+    tell: Callable[[float], None] | None = None,
 ) -> Path:
     """Audit the networks of a comparison: the arms over the label draws, and those of the first draw side by side.
 
@@ -91,7 +90,7 @@ def audit_draws(
         data: its configuration.
         out: folder to write; an audit in it is replaced.
         config: what is looked at, and how.
-        progress: show a progress bar.
+        tell: called with the share that is done, 0 to 1.
     """
     weights = [
         [replace(one, name=arm) for arm, one in zip(draw, read_weights(list(draw.values())), strict=True)]
@@ -100,7 +99,7 @@ def audit_draws(
     chosen = choose_images(dataset, config)
     first = build_networks(weights[0], dataset, config.seed)
     networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]
-    found = audit_arms(networks, first[len(weights[0]) :], chosen, config, progress=progress)
+    found = audit_arms(networks, first[len(weights[0]) :], chosen, config, tell)
     asked = AuditRun(networks=tuple(draws[0].values()), data=data, audit=config)
     described = describe_networks(first, weights[0], chosen, config.split)
     return write_audit(out, asked, [described, *found], fingerprint=dataset.fingerprint, overwrite=True)

@@ -1,26 +1,19 @@
 """`unmask compare`, `unmask demo` and `unmask report`."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 import unmask
-from unmask.cli.flags import RUNS, print_json, with_flags
+from unmask.cli.flags import RUNS, print_json
 from unmask.cli.train import RunFlags, carry_out, default_config
 from unmask.config import CompareConfig, to_json
-from unmask.config.names import names_of
-from unmask.errors import UserError
 from unmask.runs.layout import CONFIG_FILE, SUMMARY_FILE
-from unmask.wording import in_words, printable
-
-if TYPE_CHECKING:  # torch comes with it, which --help does without
-    from unmask.comparison.forecast import Forecast
+from unmask.wording import printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +27,6 @@ class Compare:
 
     config: CompareConfig = field(default_factory=CompareConfig)
     flags: RunFlags
-    plan: bool = False
-    """Time a few steps, print as JSON what would be done, in how many seconds and how much memory, and stop."""
-    yes: bool = False
-    """Begin without being asked, also where the plan takes more than two hours."""
     json: bool = False
     """Print summary.json instead of the verdicts."""
 
@@ -48,27 +37,11 @@ class Compare:
 
     def run(self) -> int:
         """Say what will be done, compare, and print the verdicts."""
-        if self.plan:
+        if self.flags.plan:
             print_json(to_json(unmask.forecast(self.config, self.flags.out)))
             return 0
-        stage = unmask.compare if self.yes and self.flags.quiet else partial(unmask.compare, approve=self._approve)
-        _print_verdicts(carry_out(stage, self.config, self.flags), as_json=self.json)
+        _print_verdicts(carry_out(unmask.compare, self.config, self.flags), as_json=self.json)
         return 0
-
-    def _approve(self, plan: "Forecast") -> None:
-        """Print the plan. Where it is long, ask, or refuse where nobody can answer."""
-        names = {name.rpartition(".")[2] for name in names_of(CompareConfig)}
-        for line in plan.lines() if not self.flags.quiet else ():
-            print(printable(with_flags(line, names)), file=sys.stderr)
-        if self.yes or not plan.is_long:
-            return
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            settings = ", ".join(f"`{one.setting}` ({in_words(one.seconds)})" for one in plan.shorter)
-            less = f"; shorter: {settings}" if settings else ""
-            raise UserError(f"this takes {in_words(plan.seconds)}: begin it with `yes=True`{less}")
-        print(f"This takes {in_words(plan.seconds)}. Begin? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise UserError("not begun")
 
 
 @dataclass(frozen=True, kw_only=True)

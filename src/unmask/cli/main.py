@@ -64,7 +64,14 @@ COMMANDS: dict[str, type[Command]] = {
 
 FLAGS_WITHOUT_EFFECT: Table = {
     **TABLE,
-    Compare: (Idle(("yes", "json", "flags.resume", "flags.overwrite"), "`plan` does none of it", lambda c: c.plan),),
+    Compare: (
+        Idle(
+            ("flags.yes", "json", "flags.resume", "flags.overwrite"), "`plan` does none of it", lambda c: c.flags.plan
+        ),
+    ),
+    **dict.fromkeys(
+        (Pretrain, Finetune, Scratch), (Idle(("flags.yes",), "`plan` does none of it", lambda c: c.flags.plan),)
+    ),
     CheckData: (
         Idle(("config.workers", "config.cache_mib"), "a check decodes every image once, in threads, and keeps none"),
     ),

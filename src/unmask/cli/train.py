@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 import unmask
+from unmask.cli.approval import Approval
 from unmask.cli.flags import parse_some
 from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.errors import UserError
@@ -36,6 +37,10 @@ class RunFlags:
     """Continue the run in --out."""
     overwrite: bool = False
     """Replace the run in --out. Refused where the folder holds another kind of run, or files that no run writes."""
+    plan: bool = False
+    """Time a few steps, print as JSON what would be done, in how many seconds and how much memory, and stop."""
+    yes: bool = False
+    """Begin without being asked, also where the plan takes more than two hours."""
     quiet: bool = False
     """No progress bars."""
 
@@ -78,13 +83,18 @@ def stored_config(kind: type[R], file: Path) -> R:
 
 
 def carry_out(stage: Callable[..., R], config: Any, flags: RunFlags) -> R:
-    """Run a stage and return its result."""
-    return stage(config, flags.out, resume=flags.resume, overwrite=flags.overwrite, progress=not flags.quiet)
+    """Tell the plan of a stage, run it once that is approved, and return its result."""
+    approval = Approval(kind=type(config), stop=flags.plan, yes=flags.yes, quiet=flags.quiet)
+    approve = None if flags.yes and flags.quiet and not flags.plan else approval
+    more = {"resume": flags.resume, "overwrite": flags.overwrite, "progress": not flags.quiet}
+    return stage(config, flags.out, approve=approve, **more)
 
 
 def _train(stage: Callable[..., PathLike[str]], config: Any, flags: RunFlags) -> int:
-    from unmask.training.launch import is_speaker
+    from unmask.training.launch import is_speaker, require_one_process
 
+    if flags.plan:
+        require_one_process("a plan")
     run = carry_out(stage, config, flags)
     if is_speaker():
         print(printable(run))

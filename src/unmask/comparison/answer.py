@@ -1,13 +1,16 @@
 """The headline of a comparison: what a user should do of all that they could, and what next, without names of arms."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from unmask.config import ARMS
-from unmask.config.budget import Budget
+from unmask.config.budget import Budget, labeled_count, labels_in_words
+from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.data.load import Dataset
-from unmask.runs.comparison_records import Answer, Recommendation, Summary
+from unmask.runs.summary_records import Answer, Recommendation, Summary
 from unmask.wording import in_words, plural
 
 
@@ -19,20 +22,26 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
         return summary
     first = found[0]
     best = first.against if first.verdict == "loss" else first.arm
-    accuracy = _accuracy(summary, best, first.budget, first.split)
-    assert accuracy is not None
+    score, metric = _score(summary, best, first.budget), settings.metric
+    assert score is not None
     labels = data.tests[first.split].labels
-    chance, majority = 1 / len(data.classes), float(torch.bincount(labels).max()) / len(labels)
-    steps, draws, seconds = _next_steps(summary, first, best, jobs)
+    chance, majority = without_skill(labels, len(data.classes), metric)
+    images, name = plural(len(labels), "test image"), METRIC_NAMES[metric]
+    labeled = {budget: labeled_count(budget, data.class_sizes) for budget in settings.budgets}
+    steps, draws, seconds = _next_steps(summary, first, jobs)
+    steps += _more_labels(summary, first, best, labeled)
     answer = Answer(
         sentence=first.sentence,
-        accuracy=accuracy,
+        score=score,
         chance=chance,
         majority=majority,
         test_images=len(labels),
         context=(
-            f"It is right on {accuracy:.1%} of {plural(len(labels), 'test image')}; a guess would be on {chance:.1%}, "
-            f"and always the most frequent class on {majority:.1%}."
+            f"It is right on {score:.1%} of {images}; a guess would be on {chance:.1%}, and always the most frequent "
+            f"class on {majority:.1%}."
+            if metric == "accuracy"
+            else f"Its {name} on {images} is {score:.1%}; that of a guess is {chance:.1%}, and that of always naming "
+            f"the most frequent class {majority:.1%}."
         ),
         next_step=" ".join(steps),
         draws=draws,
@@ -41,39 +50,58 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
     return replace(summary, answer=answer)
 
 
-def _accuracy(summary: Summary, arm: str, budget: Budget, split: str) -> float | None:
-    wanted = (arm, budget, split, "accuracy")
+def without_skill(labels: Tensor, classes: int, metric: Metric) -> tuple[float, float]:
+    """The score of a guess, as it would be on very many images, and that of always naming the most frequent class.
+
+    Args:
+        labels: classes 0 to classes - 1 of the test images, (N,).
+        classes: among which is guessed; balanced accuracy and macro-F1 count those that have images or are named.
+        metric: of the score.
+    """
+    shares = torch.bincount(labels, minlength=classes).double() / len(labels)
+    most, present = float(shares.max()), int((shares > 0).sum())
+    if metric == "accuracy":
+        return 1 / classes, most
+    if metric == "balanced_accuracy":
+        return 1 / classes, 1 / present
+    guessed = 2 * shares / classes / (shares + 1 / classes)  # 2 precision recall / (precision + recall)
+    return float(guessed.mean()), 2 * most / (1 + most) / present
+
+
+def _score(summary: Summary, arm: str, budget: Budget) -> float | None:
+    """The mean score of an arm on the primary split."""
+    wanted = (arm, budget, summary.settings.primary_split, summary.settings.metric)
     return next((row.mean for row in summary.means if (row.arm, row.budget, row.split, row.metric) == wanted), None)
 
 
-def _next_steps(
-    summary: Summary, first: Recommendation, best: str, jobs: int
-) -> tuple[list[str], int | None, float | None]:
-    """What to do next in words; the draws with which to go on, and the seconds that they take."""
+def _next_steps(summary: Summary, first: Recommendation, jobs: int) -> tuple[list[str], int | None, float | None]:
+    """What would decide an open question, in words; the draws with which to go on, and the seconds that they take."""
     done = 1 + max(score.draw for score in summary.scores)
     if first.verdict == "undecided" and first.draws_needed is not None:
         more = max(1, first.draws_needed - done)
         seconds = more * sum(arm.seconds for arm in summary.seconds) / done / jobs
         step = f"{plural(more, 'more label draw')} would probably decide it, {in_words(seconds)}."
-        return [step, *_more_labels(summary, first, best)], done + more, seconds
+        return [step], done + more, seconds
     steps = ["No number of label draws would probably decide it."] if first.verdict == "undecided" else []
     if steps and not summary.advice.startswith("Add label draws"):
         steps.append(summary.advice)
-    return [*steps, *_more_labels(summary, first, best)], None, None
+    return steps, None, None
 
 
-def _more_labels(summary: Summary, first: Recommendation, best: str) -> list[str]:
+def _more_labels(summary: Summary, first: Recommendation, best: str, labeled: Mapping[Budget, int]) -> list[str]:
     """What more labels bring, as far as it was measured."""
-    now = _accuracy(summary, best, first.budget, first.split)
-    numbers = [one for one in summary.settings.budgets if isinstance(one, int)]
-    if not isinstance(first.budget, int):
-        return []
-    for budget in sorted(one for one in numbers if one > first.budget):
-        then = _accuracy(summary, best, budget, first.split)
-        if now is not None and then is not None and then - now >= summary.settings.smallest_effect:
-            added = budget - first.budget
+    now, metric = _score(summary, best, first.budget), summary.settings.metric
+    for budget in sorted(labeled, key=labeled.__getitem__):
+        then = _score(summary, best, budget)
+        if labeled[budget] <= labeled[first.budget] or now is None or then is None:
+            continue
+        if then - now >= summary.settings.smallest_effect:
+            added = f"{labeled[budget] - labeled[first.budget]} more images"
+            if isinstance(budget, int) and isinstance(first.budget, int):
+                added = f"{budget - first.budget} more images per class"
+            is_so = "is right on" if metric == "accuracy" else f"has a {METRIC_NAMES[metric]} of"
             return [
-                f"Label about {added} more images per class: with {budget} the same choice, to {ARMS[best].advice}, is "
-                f"right on {then:.1%}."
+                f"Label about {added}: with {labels_in_words(budget)} the same choice, to {ARMS[best].advice}, "
+                f"{is_so} {then:.1%}."
             ]
     return []

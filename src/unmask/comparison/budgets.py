@@ -1,4 +1,4 @@
-"""The default budgets as far as the data have so many labels; budgets that were asked for stay as they are."""
+"""The budgets where none are given: the default ones, as far as the data have so many labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +11,19 @@ from unmask.runs.read import read_config
 
 
 def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
-    """The comparison with budgets that its smallest class has, where they are the default ones; and a note on it.
+    """The comparison with budgets, where none are given; and a note where the smallest class lacks some of the default.
 
-    Those that are possible stay. Where the class has twice as many images as the largest of them, or there is none, all
-    of its images are a budget, too.
+    Of the default budgets those that are possible. Where the class has twice as many images as the largest of them, or
+    there is none, all of its images are a budget, too.
     """
-    if config.budgets != DEFAULT_BUDGETS or data.train is None:
+    if config.budgets or data.train is None:
         return config, []
     labels = data.train.labels
     sizes = labels[labels >= 0].unique(return_counts=True)[1]
     fewest = int(sizes.min()) if len(sizes) else 0
     possible = tuple(budget for budget in DEFAULT_BUDGETS if budget <= fewest)
-    if possible == config.budgets or fewest < 1:
-        return config, []
+    if possible == DEFAULT_BUDGETS or fewest < 1:
+        return replace(config, budgets=DEFAULT_BUDGETS), []
     if not possible or fewest >= 2 * possible[-1]:
         possible = (*possible, fewest)
     told = " ".join(map(str, possible))
@@ -33,8 +33,8 @@ def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig
 
 
 def with_earlier_budgets(config: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:
-    """The comparison with the budgets that its beginning found to be possible, where it is resumed by default ones."""
-    if not resume or config.budgets != DEFAULT_BUDGETS or not (out / CONFIG_FILE).exists():
+    """The comparison with the budgets of its beginning, where it is resumed and none are given."""
+    if not resume or config.budgets or not (out / CONFIG_FILE).exists():
         return config
     before = read_config(out)
     return replace(config, budgets=before.budgets) if isinstance(before, CompareConfig) else config

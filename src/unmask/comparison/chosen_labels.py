@@ -18,9 +18,9 @@ from unmask.data.load import Dataset
 from unmask.data.subsets import half_of
 from unmask.errors import UserError
 from unmask.randomness import derive_seed
-from unmask.runs.comparison_records import ChosenIds
 from unmask.runs.files import write_json
 from unmask.runs.read import read_record
+from unmask.runs.trial_records import ChosenIds
 from unmask.weights.network import load_model
 
 

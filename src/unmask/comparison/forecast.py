@@ -6,70 +6,28 @@ from dataclasses import dataclass, replace
 import torch
 
 from unmask.comparison.cost import foreseen
-from unmask.comparison.memory import peak_mib
-from unmask.comparison.step_times import StepTimes, measure_steps
+from unmask.comparison.plan import all_trials, trial_config
 from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import first_keys, following_keys
 from unmask.comparison.workers import Task
-from unmask.config import ARMS, ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import ARMS, AuditConfig, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.budget import labeled_count
 from unmask.data.load import Dataset
+from unmask.profiling.forecast import (
+    Forecast,
+    Shorter,
+    device_name,
+    evaluated_images,
+    labeled_images,
+    rounded,
+    seconds_of_training,
+)
+from unmask.profiling.memory import peak_mib
+from unmask.profiling.step_times import StepTimes, measure_steps
 from unmask.training.plan import plan_steps
-from unmask.wording import in_words
 
-LONG = 2 * 3600
-"""Seconds beyond which a comparison is not begun without being asked for twice."""
 START = 5.0
 """Seconds in which worker processes come up, about."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shorter:
-    """A setting that shortens a comparison, and what it takes with that alone."""
-
-    setting: str
-    """As a keyword argument: draws=2, pretrain.steps=750."""
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """The plan of a comparison, before it begins: `unmask compare --plan` prints it as JSON."""
-
-    recipe: str | None
-    """The recipe that gave the defaults; None for a configuration made by hand."""
-    reason: str
-    encoder: str
-    image_size: tuple[int, int]
-    device: str
-    jobs: int
-    trainings: dict[str, int]
-    """How many pretrainings, tuning trials and trials are still to do."""
-    step_seconds: dict[str, float]
-    """Measured: of a step of pretraining and of training on labels, and of a probe."""
-    seconds: float
-    """Of everything, about."""
-    peak_mib: int
-    """Memory at the highest point, of all processes, about."""
-    shorter: tuple[Shorter, ...]
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it is to be asked for twice."""
-        return self.seconds > LONG
-
-    def lines(self) -> list[str]:
-        """What a user is told before the work begins."""
-        counts = ", ".join(f"{count} {name}" for name, count in self.trainings.items() if count)
-        steps = ", ".join(f"{name} {seconds:.2g} s" for name, seconds in self.step_seconds.items())
-        height, width = self.image_size
-        network = f"{self.encoder} at {height}x{width} on {self.device}"
-        told = [f"plan: recipe {self.recipe}: {self.reason}"] if self.recipe else []
-        told += [
-            f"plan: {network}, {self.jobs} at once: {counts or 'nothing is left to train'}",
-            f"plan: {in_words(self.seconds)}, up to {self.peak_mib / 1024:.1f} GiB of memory (measured: {steps})",
-        ]
-        return told + [f"plan: with `{one.setting}` {in_words(one.seconds)}" for one in self.shorter if self.is_long]
 
 
 @dataclass(frozen=True)
@@ -81,6 +39,10 @@ class Ahead:
     """Those of the others that may run beside a pretraining."""
     tuning: list[Task]
     trials: list[Task]
+    audited: int
+    """Networks that the audit will look at, its random one among them; 0 without an audit, or where it is done."""
+    answers: int
+    """Images times forward passes, of each of them."""
 
     @classmethod
     def of(cls, work: Work) -> "Ahead":
@@ -88,14 +50,23 @@ class Ahead:
         arms, recipes = foreseen(work.config)
         tuning = work.tuning_trials([*first_keys(work.config), *following_keys(work.config, recipes)])
         reported = replace(work, config=replace(work.config, arms=arms))
-        return cls(work.pretrainings(), work.early_trials(), tuning, reported.trials(recipes))
+        trials = reported.trials(recipes)
+        audited = sum(map(len, reported.audited())) + 1 if reported.needs_audit(again=bool(trials)) else 0
+        return cls(work.pretrainings(), work.early_trials(), tuning, trials, audited, answers_of(work.data))
 
     def pretrains_in_workers(self, jobs: int) -> bool:
         """Whether pretrainings are so many that each has a process, and one thread."""
         return len(self.pretrainings) >= max(jobs, 2)
 
+    def audit_seconds(self, times: StepTimes) -> float:
+        """How long the audit takes."""
+        return self.audited * self.answers * times.audited
+
     def seconds(self, times: StepTimes, data: Dataset, jobs: int) -> float:
-        """How long they take together."""
+        """How long everything takes together."""
+        return self._training_seconds(times, data, jobs) + self.audit_seconds(times)
+
+    def _training_seconds(self, times: StepTimes, data: Dataset, jobs: int) -> float:
         pretraining = [seconds_of(task, times, data) for task in self.pretrainings]
         others = [seconds_of(task, times, data) for task in (*self.tuning, *self.trials)]
         if self.pretrains_in_workers(jobs):
@@ -111,13 +82,15 @@ def time_steps(work: Work, jobs: int) -> StepTimes:
     pretraining = [one for one in map(_config_of, ahead.pretrainings) if isinstance(one, PretrainConfig)]
     on_labels = [*ahead.tuning, *ahead.trials]
     any_trial = [one for one in map(_config_of, on_labels) if isinstance(one, ClassifyConfig)]
+    evaluated = any_trial or [trial_config(work.config, key, 0, work.materials) for key in all_trials(work.config)]
     training = [one for one, task in zip(any_trial, on_labels, strict=True) if not _is_probe(task)]
     return measure_steps(
         work.data,
         pretraining=next(iter(pretraining), None),
         training=max(training, key=lambda one: one.recipe.head_steps, default=None),
-        probe=next(iter(any_trial), None),
+        probe=evaluated[0] if any_trial or ahead.audited else None,
         threads=1 if ahead.pretrains_in_workers(jobs) else max(1, torch.get_num_threads() - jobs // 2),
+        audit=ahead.audited > 0,
     )
 
 
@@ -136,12 +109,13 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         reason=config.chosen.because if config.chosen else "",
         encoder=config.encoder.encoder,
         image_size=data.format.size,
-        device=_device(),
+        device=device_name(),
         jobs=jobs,
         trainings={
             "pretrainings": len(ahead.pretrainings),
             "tuning trials": len(ahead.tuning),
             "trials": len(ahead.trials),
+            "networks to audit": ahead.audited,
         },
         step_seconds=_step_seconds(config, data, times),
         seconds=round(seconds, 1),
@@ -153,15 +127,21 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
 def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
     """How long a task takes, alone."""
     config = _config_of(task)
-    if isinstance(config, PretrainConfig):
-        total, _, batch = plan_steps(config.recipe.optimizer, len(data.pretrain))
-        return total * batch * times.pretraining
-    labeled = _labeled(config, data)
-    looked_at = sum(len(images) for images in (data.val, *data.tests.values()) if images is not None)
-    if _is_probe(task):
-        return (labeled + looked_at + min(2048, len(data.pretrain))) * times.inference + labeled * times.probe
-    total, _, batch = plan_steps(config.recipe.optimizer, labeled)
-    return batch * (total * times.training + config.recipe.head_steps * times.head) + looked_at * times.inference
+    if isinstance(config, PretrainConfig) or not _is_probe(task):
+        return seconds_of_training(config, data, times)
+    labeled = labeled_images(config, data)
+    seen = labeled + evaluated_images(data) + min(2048, len(data.pretrain))
+    return seen * times.inference + labeled * times.probe
+
+
+def answers_of(data: Dataset) -> int:
+    """Forward passes of single images that an audit takes of a network, about.
+
+    The search for sufficient views may take so many of every image, and takes about half of them; the other measures
+    take about the other half.
+    """
+    look = AuditConfig()
+    return min(look.images, len(data.tests.get(look.split, ()))) * look.evaluations
 
 
 def _config_of(task: Task) -> PretrainConfig | ClassifyConfig:
@@ -171,12 +151,6 @@ def _config_of(task: Task) -> PretrainConfig | ClassifyConfig:
 def _is_probe(task: Task) -> bool:
     """Whether a task fits a linear probe: the key of its trial says so."""
     return any(ARMS[arm].frozen for arm in (getattr(one, "arm", None) for one in task[1]) if arm is not None)
-
-
-def _labeled(config: ClassifyConfig, data: Dataset) -> int:
-    """Labeled images of a training."""
-    everything = len(data.train) if data.train is not None else 0
-    return everything if config.budget is None else min(everything, labeled_count(config.budget, data.class_sizes))
 
 
 def _side_by_side(seconds: Sequence[float], jobs: int) -> float:
@@ -193,7 +167,7 @@ def _step_seconds(config: CompareConfig, data: Dataset, times: StepTimes) -> dic
         "fine-tuning step": times.training * plan_steps(config.finetune.optimizer, labeled).batch_size,
         "evaluation of an image": times.inference,
     }
-    return {name: float(f"{seconds:.3g}") for name, seconds in batches.items() if seconds}
+    return rounded(batches)
 
 
 def _peak_mib(ahead: Ahead, times: StepTimes, jobs: int) -> int:
@@ -228,9 +202,3 @@ def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterato
         found = Ahead.of(replace(work, config=other)).seconds(times, work.data, jobs)
         if found < 0.9 * seconds:
             yield Shorter(setting=setting, seconds=round(found, 1))
-
-
-def _device() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return "an XPU" if torch.xpu.is_available() else "the CPU"

@@ -8,9 +8,9 @@ from unmask.comparison.tasks import Work
 from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
 from unmask.errors import UserError
-from unmask.runs.comparison_records import Summary
 from unmask.runs.kept import choose_network
 from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, TRIALS
+from unmask.runs.summary_records import Summary
 from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
 from unmask.training.engine import build_engine
 from unmask.weights.network import load_model

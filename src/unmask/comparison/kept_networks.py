@@ -8,10 +8,10 @@ from unmask.comparison.plan import TrialKey, all_trials, audited_trials
 from unmask.config import CompareConfig
 from unmask.config.budget import labeled_count
 from unmask.config.metric import Metric
-from unmask.runs.comparison_records import TrialResult
 from unmask.runs.kept import best_trial
 from unmask.runs.layout import NETWORKS, TRIALS
 from unmask.runs.read import read_record
+from unmask.runs.trial_records import TrialResult
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from unmask.comparison.forecast import forecast
 from unmask.comparison.plan import all_trials
-from unmask.comparison.step_times import StepTimes
 from unmask.comparison.table import read_contest
 from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice
@@ -14,10 +13,12 @@ from unmask.config import CompareConfig
 from unmask.config.budget import Budget
 from unmask.errors import UserError
 from unmask.inference.looks import look, look_draws, look_levels
-from unmask.runs.comparison_records import LookRow, LookRows, TrialResult, TuningResult
+from unmask.profiling.step_times import StepTimes
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOOKS_FILE, TRIALS, TUNING
 from unmask.runs.read import read_optional, read_record
+from unmask.runs.summary_records import LookRow, LookRows
+from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.wording import in_words
 
 FIRST = 4

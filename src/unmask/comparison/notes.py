@@ -8,7 +8,7 @@ from unmask.comparison.chosen_labels import labeled_rows
 from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.comparison.tuning import Choice
 from unmask.config import ARMS, Arm, CompareConfig
-from unmask.config.budget import Budget, is_chosen, labeled_count, labels_in_words, short_words
+from unmask.config.budget import Budget, is_chosen, labeled_count, labels_in_words
 from unmask.data.load import Dataset
 from unmask.data.subsets import mean_overlap
 from unmask.wording import plural
@@ -35,8 +35,8 @@ def _choices(config: CompareConfig, choice: Choice) -> list[str]:
     for arm in arms_of(config):
         count = len(candidates(config, arm))
         if count > 1:
-            picks = ", ".join(f"{short_words(b)}: candidate {choice.recipes[b, arm.name] + 1}" for b in config.budgets)
-            notes.append(f"{arm.name} chose among {count} recipes on validation data: {picks}")
+            picks = ", ".join(f"{choice.recipes[b, arm.name] + 1} with {labels_in_words(b)}" for b in config.budgets)
+            notes.append(f"{arm.name} chose among {count} recipes on validation data: number {picks}")
     tried = {name for correct in choice.correct.values() for name in correct}
     if dropped := ", ".join(arm.name for arm in ARMS.values() if arm.name in tried - set(config.arms)):
         notes.append(

@@ -3,19 +3,20 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from tqdm import tqdm
 
 from unmask.comparison.forecast import Ahead, seconds_of
-from unmask.comparison.step_times import StepTimes
 from unmask.comparison.tasks import Work
 from unmask.comparison.workers import Task
+from unmask.profiling.step_times import StepTimes
 from unmask.wording import in_words
 
 Clock = Callable[[], float]
 
-RELATIVE = StepTimes(pretraining=1.0, training=1.0, head=0.3, inference=0.3, probe=0.3)
+RELATIVE = StepTimes(pretraining=1.0, training=1.0, head=0.3, inference=0.3, probe=0.3, audited=0.2)
 """How long the parts of trainings take relative to each other, where nothing was measured."""
 _PRIOR = 0.1
 """Share of everything after which measured durations count as much as the forecast."""
@@ -51,9 +52,10 @@ class Progress:
         self._data, self._times, self._clock, self._show = work.data, times or RELATIVE, clock, show
         self._stream = stream or sys.stderr
         self._lively = show and self._stream.isatty()
-        ahead = Ahead.of(work)
+        self._ahead = ahead = Ahead.of(work)
         parts = {"pretraining": ahead.pretrainings, "tuning": ahead.tuning, "trials": ahead.trials}
         self._weights = {name: self._weigh(tasks) for name, tasks in parts.items()}
+        self._weights["audit"] = ahead.audit_seconds(self._times)
         total = sum(self._weights.values())
         self._rate = ahead.seconds(times, work.data, jobs) / total if times is not None and total else None
         self._forecast = total
@@ -72,8 +74,16 @@ class Progress:
             tasks: those that it really has now.
             final: whether no others of the phase follow.
         """
-        self._phase, self._count = phase, len(tasks)
-        self._before, self._now = self._done.get(phase, 0.0), self._weigh(tasks)
+        self._enter(phase, len(tasks), self._weigh(tasks), final=final)
+
+    def begin_audit(self, networks: int) -> None:
+        """The audit of so many networks begins."""
+        weight = replace(self._ahead, audited=networks).audit_seconds(self._times)
+        self._enter("audit", networks, weight, final=True)
+
+    def _enter(self, phase: str, count: int, weight: float, *, final: bool) -> None:
+        self._phase, self._count = phase, count
+        self._before, self._now = self._done.get(phase, 0.0), weight
         known = self._before + self._now
         self._weights[phase] = known if final else max(known, self._weights.get(phase, 0.0))
         self.finished(0)
@@ -89,11 +99,6 @@ class Progress:
     def close(self) -> None:
         """Leave the last state of the line where it is."""
         self._line.close()
-
-    @property
-    def shown(self) -> bool:
-        """Whether there is a line."""
-        return self._show
 
     @property
     def share(self) -> float:

@@ -11,16 +11,15 @@ import torch
 
 from unmask.audit.run import audit_draws
 from unmask.comparison.budgets import fitting_budgets, with_earlier_budgets
-from unmask.comparison.candidates import arms_of
-from unmask.comparison.chosen_labels import require_encoder, write_choices
+from unmask.comparison.checks import check_before_reading, check_data, check_networks, refuse_fewer_draws
+from unmask.comparison.chosen_labels import write_choices
 from unmask.comparison.cost import with_pretrainings
-from unmask.comparison.forecast import Forecast, forecast, time_steps
+from unmask.comparison.forecast import forecast, time_steps
 from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.looks import Timer, in_looks, look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
-from unmask.comparison.plan import audited_trials
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
@@ -28,26 +27,21 @@ from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
-from unmask.data.labeled import draw_labeled
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
-from unmask.encoders.heads import linear_heads
-from unmask.encoders.masked import masked_encoder
-from unmask.errors import UserError
+from unmask.profiling.forecast import Approve, Forecast
 from unmask.report.page import write_report
-from unmask.runs.comparison_records import LookRow, WallTime
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
-from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
-from unmask.runs.read import is_run, read_config, read_optional, write_config
+from unmask.runs.layout import AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.read import read_config, read_optional, write_config
 from unmask.runs.records import DataFacts
-from unmask.stages.early_checks import check_encoder, check_start
+from unmask.runs.summary_records import LookRow
+from unmask.runs.trial_records import WallTime
 from unmask.stages.pretrain import pretrain
-from unmask.stages.pretraining_quality import cells_note
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import open_run
 from unmask.training.step import Step
-from unmask.weights.start import initialize
 
 
 def compare(
@@ -58,7 +52,7 @@ def compare(
     overwrite: bool = False,
     progress: bool = True,
     dataset: Dataset | Given | None = None,
-    approve: Callable[[Forecast], None] | None = None,
+    approve: Approve | None = None,
 ) -> Path:
     """Run the comparison and return its folder, with summary.json and report.html in it.
 
@@ -73,15 +67,15 @@ def compare(
     require_one_process("compare")
     started = time.monotonic()
     config, found = with_given_weights(config, out, resume=resume)
-    _check_before_reading(config)
+    check_before_reading(config)
     config = with_earlier_budgets(config, out, resume=resume)
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
         opened = replace(opened, config=fitting)
         work, of_runs = _prepare(fitting, opened.data, out)
         of_runs = [*found, *shrunk, *of_runs]
-        config, data, jobs = work.config, work.data, work.config.jobs or default_jobs()
-        _refuse_fewer_draws(config, out, resume=resume)
+        config, jobs = work.config, work.config.jobs or default_jobs()
+        refuse_fewer_draws(config, out, resume=resume)
         times = None if approve is None else time_steps(work, jobs)
         if approve is not None and times is not None:
             refuse_too_little_time(work, jobs, times)
@@ -90,23 +84,25 @@ def compare(
             _extend(config, out)
         opened.tell(of_runs)
         with _clock(out, started) as spent, closing(Progress(work, jobs, times, show=progress)) as line:
-            work, choice, notes = _tuned(work, jobs, of_runs, line)
-            work, looks = _fill(work, choice, jobs, line, started)
-            notes += notes_of(work.config, data, choice, out)
-            if looks:
-                notes += look_notes(looks, config.confidence)
-                work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
-            summary = build_summary(work.config, out, data, choice, notes=notes, jobs=jobs)
-            write_json(out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
-            show_work(work, summary)
+            _work_through(work, jobs, of_runs, line, spent, started)
     write_report([out])
     return out
 
 
-def _refuse_fewer_draws(config: CompareConfig, out: Path, *, resume: bool) -> None:
-    before = read_config(out) if resume and is_run(out) else None
-    if isinstance(before, CompareConfig) and config.draws < before.draws:
-        raise UserError(f"draws = {config.draws}: the comparison in {out} has {before.draws}; give as many or more")
+def _work_through(
+    work: Work, jobs: int, of_runs: list[str], line: Progress, spent: Callable[[], float], started: float
+) -> None:
+    """Everything from the first pretraining to the summary and the gallery."""
+    confidence = work.config.confidence
+    work, choice, notes = _tuned(work, jobs, of_runs, line)
+    work, looks = _fill(work, choice, jobs, line, started)
+    notes += notes_of(work.config, work.data, choice, work.out)
+    if looks:
+        notes += look_notes(looks, confidence)
+        work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
+    summary = build_summary(work.config, work.out, work.data, choice, notes=notes, jobs=jobs)
+    write_json(work.out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
+    show_work(work, summary)
 
 
 def _extend(config: CompareConfig, out: Path) -> None:
@@ -136,9 +132,9 @@ def _prepare(config: CompareConfig, data: Dataset, out: Path) -> tuple[Work, lis
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
     config, notes = as_pretrained(config, data)
-    _check_data(config, data)
+    check_data(config, data)
     config = with_pretrainings(config, pretrain_images=len(data.pretrain), sizes=data.class_sizes)
-    notes += _check_encoder(config, data)
+    notes += check_networks(config, data)
     return Work(config, out, data), notes
 
 
@@ -200,9 +196,8 @@ def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float)
         work, looks = take_looks(work, choice, train, jobs, timer)
     else:
         train(work)
-    if work.config.audit:
-        line.close()
-        _audit(work, again=trained > 0, progress=line.shown)
+    if work.needs_audit(again=trained > 0):
+        _audit(work, line)
     return work, looks
 
 
@@ -217,56 +212,17 @@ def _tune(work: Work, jobs: int, line: Progress) -> Choice:
     return Choice(recipes, read_correct(config, out, recipes, data.task, data.val.labels))
 
 
-def _check_before_reading(config: CompareConfig) -> None:
-    """Raise UserError where encoder, cells or runs cannot do whatever the images are."""
-    for run in config.pretrained:
-        check_start(str(run), field="pretrained")
-    check_start(config.given, field="given")
-    masked = any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config))
-    check_encoder(config.encoder, config.data, masked=masked, cell=config.pretrain.mask.cell, execution="dense")
-
-
-def _check_data(config: CompareConfig, data: Dataset) -> None:
-    """Raise UserError where data, budgets or arms would fail later."""
-    parts = {"training": data.train, "validation": data.val, "test": next(iter(data.tests.values()), None)}
-    lacking = [name for name, images in parts.items() if images is None or not len(images)]
-    if data.train is None or lacking:
-        why = "no labels" if data.train is None else f"no {' and no '.join(lacking)} images"
-        raise UserError(
-            f"data: {config.data.data} has {why}; a comparison needs labeled training, validation and test images"
-        )
-    draw_labeled(data, config.budgets, config.seed)
-    require_encoder(config)
-    if config.audit and not audited_trials(config)[0]:
-        raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
-    if config.finetune.optimizer.steps is None:
-        raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
-
-
-def _check_encoder(config: CompareConfig, data: Dataset) -> list[str]:
-    """Notes on the weights. Raises UserError where they do not fit, or cells that some arm hides cannot be hidden."""
-    channels, size = data.format.channels, data.format.size
-    assert data.task is not None
-    model = data.task.network(config.encoder, channels=channels, size=size, seed=0, plain=True)
-    notes: list[str] = []
-    starts = [("pretrained", str(run)) for run in config.pretrained] + [("given", config.given)]
-    for name, init in starts:
-        rule = config.normalization
-        notes += initialize(model, init, config.encoder, data.format, normalization=rule, field=name).notes
-    if config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
-        linear_heads(model)
-    if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
-        encoder = masked_encoder(model, image_size=size, cell=config.pretrain.mask.cell, execution="dense")
-        notes += cells_note(encoder.grid)
-    return notes
-
-
-def _audit(work: Work, *, again: bool, progress: bool) -> None:
-    """Audit the kept networks; skipped if an audit exists and no trial was run."""
+def _audit(work: Work, line: Progress) -> None:
+    """Audit the kept networks."""
     draws = [{key.arm: file for key, file in draw.items()} for draw in work.audited()]
-    if again or not (work.out / AUDIT_FOLDER / AUDIT_FILE).exists():
-        look = AuditConfig(seed=work.config.seed)
-        audit_draws(draws, work.data, work.config.data, work.out / AUDIT_FOLDER, look, progress=progress)
+    look, networks = AuditConfig(seed=work.config.seed), sum(map(len, draws)) + 1
+    line.begin_audit(networks)
+    tell = partial(_audited, line, networks)
+    audit_draws(draws, work.data, work.config.data, work.out / AUDIT_FOLDER, look, tell)
+
+
+def _audited(line: Progress, networks: int, share: float) -> None:
+    line.finished(share * networks)
 
 
 def _pretrain_all(work: Work, jobs: int, line: Progress) -> None:

@@ -1,5 +1,6 @@
 """The scores of the finished trials, and the summary drawn from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, PerImage
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize, with_class_shares
-from unmask.inference.table import scored_splits, scores_of, table_of
+from unmask.inference.table import labels_of, scored_splits, scores_of, table_of
 from unmask.inference.verdict import Contest
-from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS
 from unmask.runs.read import read_record
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
@@ -45,28 +47,32 @@ def build_summary(
     keys, trials = all_trials(config), _trials(config, out)
     scores = [score for trial in trials for score in scores_of(trial)]
     ensembles = ensemble_scores(keys, out, data)
-    evidence = _evidence(config, out, data, choice)
+    evidence = _evidence(config, out, data, choice, trials)
     summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence)
     return with_answer(with_class_shares(summary, trials), data, jobs)
 
 
 def read_contest(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Contest | None:
     """The question of a comparison at its primary budget, from the finished trials; None where there is no choice."""
-    table = table_of(score for trial in _trials(config, out) for score in scores_of(trial))
+    trials = _trials(config, out)
+    table = table_of(score for trial in trials for score in scores_of(trial))
     where = (config.budgets[0], scored_splits(table)[0], config.metric)
-    return contest_of(table, where, _evidence(config, out, data, choice))
+    return contest_of(table, where, _evidence(config, out, data, choice, trials))
 
 
 def _trials(config: CompareConfig, out: Path) -> list[TrialResult]:
     return [read_record(TrialResult, TRIALS.path(out, key.name)) for key in all_trials(config)]
 
 
-def _evidence(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Evidence:
+def _evidence(
+    config: CompareConfig, out: Path, data: Dataset, choice: Choice, trials: Sequence[TrialResult]
+) -> Evidence:
     return Evidence(
         images=values_per_image(all_trials(config), out, data, config.metric),
         metric=config.metric,
         tuning=choice.correct,
         overlap=draw_overlaps(config, data, out),
+        labeled=labels_of(trials),
     )
 
 

@@ -26,7 +26,17 @@ from unmask.config.arms import Start
 from unmask.config.budget import is_chosen
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
-from unmask.runs.layout import ENCODER_FILE, GIVEN_PRETRAININGS, NETWORKS, PRETRAININGS, TRIALS, TUNING, Files
+from unmask.runs.layout import (
+    AUDIT_FILE,
+    AUDIT_FOLDER,
+    ENCODER_FILE,
+    GIVEN_PRETRAININGS,
+    NETWORKS,
+    PRETRAININGS,
+    TRIALS,
+    TUNING,
+    Files,
+)
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import is_whole
 
@@ -100,6 +110,10 @@ class Work:
             one = trial_config(self.config, key, recipes.get((key.budget, key.arm), 0), self.materials)
             tasks.append((run_trial, (one, key, self.out, networks.get(key))))
         return tasks
+
+    def needs_audit(self, *, again: bool) -> bool:
+        """Whether there is an audit to do: one is wanted, and none is there, or `again`: a trial was trained since."""
+        return self.config.audit and (again or not (self.out / AUDIT_FOLDER / AUDIT_FILE).exists())
 
     def audited(self) -> list[dict[TrialKey, Path]]:
         """Files of the networks that the audit looks at, by label draw."""

@@ -14,9 +14,9 @@ from unmask.data.load import Dataset
 from unmask.encoders.heads import set_head
 from unmask.evaluate.probe import Probe
 from unmask.forward import pooled_features
-from unmask.runs.comparison_records import TrialResult, TuningResult
 from unmask.runs.files import write_json
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS, TUNING, TUNING_OUTPUTS
+from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.supervised import Outcome, fit
 from unmask.training.checkpoint import save_tensors

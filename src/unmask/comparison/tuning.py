@@ -15,9 +15,9 @@ from unmask.config.budget import Budget
 from unmask.config.metric import SCORES, Metric
 from unmask.inference.baseline import competes, rank_on_validation
 from unmask.inference.recommend import compared_with, other_ways
-from unmask.runs.comparison_records import TuningResult
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
 from unmask.runs.read import read_record
+from unmask.runs.trial_records import TuningResult
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 

@@ -125,18 +125,8 @@ def budget_name(budget: Budget) -> str:
     return f"b{budget}" if isinstance(budget, int) else budget.replace(":", "").replace("%", "percent")
 
 
-def short_words(budget: Budget) -> str:
-    """The budget over a column: "10 per class", "200 in all", "10% of each class", "all labels"."""
-    amount = parse_budget(budget)
-    if amount.kind == "class":
-        return f"{budget} per class"
-    if amount.kind == "total" or amount.labels:
-        return f"{amount.value:.0f} in all{_found(amount)}"
-    return "all labels" if amount.kind == "all" else f"{budget} of each class"
-
-
 def labels_in_words(budget: Budget) -> str:
-    """The budget in a sentence: "10 labels per class", "200 labels in all", "10% of the labels", "all labels"."""
+    """The budget in words: "10 labels per class", "200 labels in all", "10% of the labels", "all labels"."""
     amount = parse_budget(budget)
     if amount.kind == "class":
         return f"{plural(int(amount.value), 'label')} per class"

@@ -45,10 +45,10 @@ class CompareConfig:
     tuning draws. Default: finetune without head warm-up."""
     scratch_schedules: tuple[str, ...] = ()
     """The same as steps, or steps@rate: 600 1200 1200@1e-3. They replace scratch_candidates."""
-    budgets: tuple[Budget, ...] = DEFAULT_BUDGETS
+    budgets: tuple[Budget, ...] = ()
     """Labeled training images: numbers per class, total:200 in all, shares such as 10% of each class, or all. The first
-    is the primary budget, declared beforehand. Of 10 50 100, the default, those that the smallest class has; other
-    budgets must be possible."""
+    is the primary budget, declared beforehand. Those that are given must be possible. Default: of 10 50 100 those that
+    the smallest class has."""
     labels: Annotated[tuple[Labels, ...], OneOf(LABELS)] = ()
     """How labeled images are found, one way or several side by side at equal totals (budgets total:50 ...): random: by
     lot. balanced: by lot, as many of each class. chosen: by the features of the pretrained encoder, as unmask choose
@@ -111,14 +111,13 @@ class CompareConfig:
     """Trainings at once, each in a process of its own with one thread. Default: the cores, or 1 with a GPU."""
 
     def __post_init__(self) -> None:
-        require(bool(self.budgets), "budgets", self.budgets, "at least one budget")
         for budget in self.budgets:
             parse_budget(budget, "budgets")
         for way in self.labels:
             require_choice("labels", way, LABELS)
         require(len(set(self.labels)) == len(self.labels), "labels", self.labels, "different ways")
         if self.labels:
-            object.__setattr__(self, "budgets", in_ways(self.budgets, self.labels))
+            object.__setattr__(self, "budgets", in_ways(self.budgets or DEFAULT_BUDGETS, self.labels))
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.draws, 1)
         require_choice("until", self.until, ("draws", "decided"))
@@ -128,6 +127,19 @@ class CompareConfig:
         require_choice("design", self.design, ("diagonal", "crossed"))
         require_at_least("tuning_draws", self.tuning_draws, 1)
         require_seed("seed", self.seed)
+        self._check_arms()
+        require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
+        require_between("confidence", self.confidence, 0.5, 1, open_high=True)
+        require_choice("metric", self.metric, tuple(METRIC_NAMES))
+        require_choice("keep", self.keep, ("none", "best", "all"))
+        require_choice("normalization", self.normalization, ("weights", "data"))
+        require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
+        if self.jobs is not None:
+            require_at_least("jobs", self.jobs, 1)
+        assert self.schedules is not None  # reads, and so checks, every one
+
+    def _check_arms(self) -> None:
+        """Arms, and what only some of them use."""
         for arm in self.arms:
             require_choice("arms", arm, tuple(ARMS))
         require(len(set(self.arms)) == len(self.arms), "arms", self.arms, "different arms")
@@ -145,15 +157,6 @@ class CompareConfig:
                 "leave it out"
             )
         require_at_least("compute_cap", self.compute_cap, 1)
-        require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
-        require_between("confidence", self.confidence, 0.5, 1, open_high=True)
-        require_choice("metric", self.metric, tuple(METRIC_NAMES))
-        require_choice("keep", self.keep, ("none", "best", "all"))
-        require_choice("normalization", self.normalization, ("weights", "data"))
-        require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
-        if self.jobs is not None:
-            require_at_least("jobs", self.jobs, 1)
-        assert self.schedules is not None  # reads, and so checks, every one
 
     @property
     def seconds_within(self) -> float | None:

@@ -68,7 +68,11 @@ TABLE: Table = {
             "all labels are used (`budget`)",
             lambda c: c.budget in (None, "all"),
         ),
-        Idle(("metric",), "training does not stop early (`patience`)", lambda c: c.recipe.patience == 0),
+        Idle(
+            ("metric",),
+            "training does not stop early (`patience`)",
+            lambda c: c.recipe.patience == 0 and c.recipe.encoder_lr_scale > 0,
+        ),
     ),
     CompareConfig: (
         Idle(

@@ -131,6 +131,7 @@ def load_data(
     given: Dataset | Given | Source | None = None,
     format: ImageFormat | None = None,
     limit: int | None = None,
+    wanted: str | None = None,
 ) -> Dataset:
     """Read, decode, split and measure a data set.
 
@@ -144,6 +145,8 @@ def load_data(
         format: the format that images are brought to, where it is known, as that of a trained network; nothing is
             measured then.
         limit: read at most so many images, spread evenly over the data.
+        wanted: the only set that will be taken of it. Where that is neither training nor validation images, copies in
+            other splits do not matter: images that do not fit the cache are then not decoded to find them.
 
     Raises:
         UserError: nothing there, unreadable (policy "error"), not of a supported layout, or not in the range of
@@ -156,7 +159,8 @@ def load_data(
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
     pixels, bad, notes = _pixels(config, source, format, progress=progress)
-    seen, failed = _digests(pixels, source, progress=progress)
+    copies_matter = wanted in (None, PRETRAIN, TRAIN, VAL)
+    seen, failed = _digests(pixels, source, progress=progress) if copies_matter else (_distinct(source), {})
     bad |= failed
     require_readable(config, source, bad)
     stored, plan = digest_stored(source.images), make_plan(config, source, bad, seen)
@@ -250,6 +254,11 @@ def _digests(
     if isinstance(pixels, CachedPixels):
         return digest_rows(pixels.values), {}
     return digest_streamed(source, pixels.format, progress=progress)
+
+
+def _distinct(source: Source) -> Digests:
+    """Another digest for every image: none has a twin."""
+    return np.arange(len(source.names)).astype("S16")
 
 
 def _require_same_range(

@@ -75,7 +75,7 @@ def embed(
         raise UserError("map: a map is one of a stage, in a .npz file: give `layer` and `out=FILE.npz`")
     trained = read_trained(run, arm)
     network = None if layer is None else stage(trained, layer, as_map=as_map)
-    dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
+    dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     if network is None:
         outputs = pooled_features(trained.model, images, description="embed", show=progress)
@@ -90,7 +90,7 @@ def embed(
         write_arrays(out, {name: np.asarray(texts) for name, texts in columns.items()} | {"features": features.numpy()})
     else:
         write_table(out, columns | {f"f{i}": features[:, i].tolist() for i in range(features.shape[1])})
-    left_out = len(dataset.bad_files) + len(images) - len(features)
+    left_out = len(dataset.bad_before) + len(images) - len(features)
     return Embedded(out, len(features), tuple(features.shape[1:]), left_out, trained.network)
 
 

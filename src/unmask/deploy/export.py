@@ -1,6 +1,8 @@
 """A run's network in a form that runs without this package; nothing is left behind that does not agree with the run."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -72,10 +74,7 @@ def export(
     require_choice("inputs", inputs, ("stored", "normalized"))
     run = Path(run)
     out = run / f"export-{to}" if out is None else Path(out)
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
-        raise UserError(
-            f"out: {out} is {'not empty; `overwrite=True` replaces it' if out.is_dir() else 'not a folder'}"
-        )
+    _require_room(out, overwrite=overwrite)
     if to == "onnx":
         require_onnx()
     if push_to_hub is not None:
@@ -84,20 +83,33 @@ def export(
     if to == "timm":
         require_timm_alone(trained.card)
     normalized = inputs == "normalized"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as name:
-        folder = Path(name)
+    with _filled(out) as folder:
         difference = _write(trained, to, folder, data, normalized=normalized)
         text = model_card(trained, to, normalized=normalized, license=license, difference=difference)
         (folder / README).write_text(text, encoding="utf-8")
-        out.mkdir(exist_ok=True)
         files = sorted(file.name for file in folder.iterdir())
-        for file in files:
-            (folder / file).replace(out / file)
     address = upload(out, files, push_to_hub, public=public) if push_to_hub is not None else None
     return Exported(
         out, tuple(files), difference, loading(trained, to, normalized=normalized), address, trained.network
     )
+
+
+def _require_room(out: Path, *, overwrite: bool) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
+        raise UserError(
+            f"out: {out} is {'not empty; `overwrite=True` replaces it' if out.is_dir() else 'not a folder'}"
+        )
+
+
+@contextmanager
+def _filled(out: Path) -> Iterator[Path]:
+    """Gives a folder, whose files move to `out` at the end of the body; `out` is untouched where that fails."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as name:
+        yield Path(name)
+        out.mkdir(exist_ok=True)
+        for file in Path(name).iterdir():
+            file.replace(out / file.name)
 
 
 def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalized: bool) -> float:

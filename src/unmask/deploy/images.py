@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from unmask.data.imageset import ImageSet
-from unmask.data.load import Dataset, load_data
+from unmask.data.load import ALL, Dataset, load_data
 from unmask.data.sources.image_files import is_image_file, read_image_files
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
@@ -23,6 +23,7 @@ def load_as_trained(
     trained: Trained,
     data: Named,
     *,
+    split: str = ALL,
     on_bad_file: Literal["error", "skip"] = "error",
     limit: int | None = None,
     progress: bool = False,
@@ -34,6 +35,7 @@ def load_as_trained(
     Args:
         trained: the run.
         data: where the images are.
+        split: the only set that is taken of it.
         on_bad_file: stop at an unreadable file, or leave it out.
         limit: read at most so many images, spread evenly over the data.
         progress: show a bar while files are decoded.
@@ -49,7 +51,9 @@ def load_as_trained(
         config = replace(config, data=names[0], options=None)
     files = [Path(name) for name in names]
     given = read_image_files(files, config) if len(files) > 1 or is_image_file(files[0]) else None
-    return load_data(config, labels=False, progress=progress, given=given, format=trained.card.format, limit=limit)
+    return load_data(
+        config, labels=False, progress=progress, given=given, format=trained.card.format, limit=limit, wanted=split
+    )
 
 
 def require_numbers(outputs: Outputs, what: str) -> None:

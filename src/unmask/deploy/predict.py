@@ -87,7 +87,7 @@ def predict(
     require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
     trained = read_trained(run, arm)
     require_classifier(trained)
-    dataset = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
+    dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)
     require_numbers(outputs, "the scores")
@@ -100,28 +100,35 @@ def predict(
     columns["predicted"] = predicted.tolist()
     probabilities = torch.softmax(outputs.values.double(), dim=1)
     write_table(out, columns | {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes.tolist())})
-    known = [i for i, name in enumerate(truth) if name in trained.card.classes]
-    unknown = Counter(name for name in truth if name and name not in trained.card.classes)
+    left_out = len(dataset.bad_before) + len(images) - len(outputs.rows)
+    return _counted(out, truth, predicted.tolist(), trained, left_out)
+
+
+def _counted(out: Path, truth: list[str], predicted: list[str], trained: Trained, left_out: int) -> Predicted:
+    """What was written, with what is right of the images whose label is a class of the run."""
+    classes = trained.card.classes
+    known = [(name, other) for name, other in zip(truth, predicted, strict=True) if name in classes]
+    unknown = Counter(name for name in truth if name and name not in classes)
     return Predicted(
         out=out,
-        images=len(outputs.rows),
-        right=sum(bool(truth[i] == predicted[i]) for i in known),
+        images=len(truth),
+        right=sum(name == other for name, other in known),
         labeled=len(known),
-        left_out=len(dataset.bad_files) + len(images) - len(outputs.rows),
+        left_out=left_out,
         unknown=dict(unknown.most_common()),
         network=trained.network,
-        beside_accuracy=_beside_accuracy([truth[i] for i in known], predicted[known].tolist()),
+        beside_accuracy=_beside_accuracy(known),
     )
 
 
-def _beside_accuracy(truth: list[str], predicted: list[str]) -> str:
-    """What stands beside accuracy where one class is frequent; else nothing."""
-    counts = Counter(truth)
-    if not truth or max(counts.values()) <= UNEQUAL * len(truth):
+def _beside_accuracy(known: list[tuple[str, str]]) -> str:
+    """What stands beside accuracy where one class is frequent; else nothing. `known`: true and predicted classes."""
+    counts = Counter(name for name, _ in known)
+    if not known or max(counts.values()) <= UNEQUAL * len(known):
         return ""
-    right = Counter(name for name, other in zip(truth, predicted, strict=True) if name == other)
+    right = Counter(name for name, other in known if name == other)
     balanced = sum(right[name] / count for name, count in counts.items()) / len(counts)
-    share = max(counts.values()) / len(truth)
+    share = max(counts.values()) / len(known)
     return f"balanced {balanced:.1%}; the most frequent class is {share:.1%}, chance {1 / len(counts):.1%}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from unmask.config import JUDGED, CompareConfig
-from unmask.config.budget import Budget
+from unmask.config.budget import Budget, parse_budget
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
@@ -12,7 +12,7 @@ from unmask.inference.recommend import compared_with, other_ways, recommend
 from unmask.inference.rows import paired, paired_between
 from unmask.inference.table import Table
 from unmask.inference.verdict import Contest, Place
-from unmask.runs.comparison_records import LabelsWorth, Recommendation
+from unmask.runs.summary_records import LabelsWorth, Recommendation
 
 
 def choice_of(
@@ -51,20 +51,24 @@ def recommendations(table: Table, split: str, config: CompareConfig, evidence: E
     return rows
 
 
+def _way(budget: Budget) -> str | None:
+    """How the images of a budget are found, where a comparison asks for that."""
+    return parse_budget(budget).labels
+
+
 def labels_worths(
     table: Table, split: str, best: Mapping[Budget, str | None], config: CompareConfig, evidence: Evidence
 ) -> list[LabelsWorth]:
-    """Per budget per class: how many times the labels the judged arm is worth, against the best scratch arm of each."""
+    """Per budget: how many times the labels the judged arm is worth, against the best scratch arm of each."""
     rows = []
-    for budget in (one for one in config.budgets if isinstance(one, int)):
+    for budget in config.budgets:
         found = {
             size: paired_between(table, (JUDGED, budget), (arm, size), (split, config.metric), evidence)
             for size, arm in best.items()
-            if arm is not None and isinstance(size, int)
+            if arm is not None and size in evidence.labeled and _way(size) == _way(budget)
         }
         differences = {size: estimate for size, estimate in found.items() if estimate is not None}
-        worth = (
-            labels_worth(differences, budget, split, confidence=config.confidence) if budget in differences else None
-        )
-        rows += [] if worth is None else [worth]
-    return rows
+        if budget in differences:
+            place = Place(budget, split, "", config.metric)
+            rows.append(labels_worth(differences, evidence.labeled, place, confidence=config.confidence))
+    return [row for row in rows if row is not None]

@@ -1,4 +1,4 @@
-"""What a comparison measured besides its table of scores: values per image, tuning draws, common images of draws."""
+"""What a comparison measured besides its table of scores: values per image, tuning draws, the images of budgets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +25,9 @@ class Evidence:
     baseline is chosen before the reported draws."""
     overlap: Mapping[Budget, float] = field(default_factory=dict)
     """By budget: the mean share of labeled images that two reported draws have in common."""
+
+    labeled: Mapping[Budget, float] = field(default_factory=dict)
+    """By budget: its labeled training images. With them budgets of every kind lie on one axis."""
 
     def of(self, arm: str, budget: Budget, split: str) -> PerImage | None:
         """Values per image of an arm, None where they are unknown."""

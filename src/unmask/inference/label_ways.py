@@ -12,7 +12,7 @@ from unmask.inference.evidence import Evidence
 from unmask.inference.rows import paired_between
 from unmask.inference.table import Table
 from unmask.inference.verdict import Contest, decide
-from unmask.runs.comparison_records import LabelsGain
+from unmask.runs.summary_records import LabelsGain
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
-"""How many times the labels training from scratch needs for the accuracy that pretraining reaches."""
+"""How many times the labels training from scratch needs for the score that pretraining reaches."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from unmask.config.budget import Budget, labels_in_words
+from unmask.config.metric import METRIC_NAMES
 from unmask.inference.estimate import Estimate, interval_of
-from unmask.inference.verdict import describe_split
-from unmask.runs.comparison_records import LabelsWorth
-from unmask.wording import plural
+from unmask.inference.verdict import Place, describe_split
+from unmask.runs.summary_records import LabelsWorth
 
 
 def labels_worth(
-    differences: Mapping[int, Estimate], budget: int, split: str, *, confidence: float
+    differences: Mapping[Budget, Estimate], labeled: Mapping[Budget, float], place: Place, *, confidence: float
 ) -> LabelsWorth | None:
-    """How many times the labels pretraining is worth at a budget; None without a second budget.
+    """How many times the labels pretraining is worth at a budget; None without a second number of labels.
 
     With N times the labels scratch is as accurate as pretraining with one: the difference, pretrained at `budget` minus
     scratch at N × `budget`, is zero there. It falls with the labels of scratch; its estimates are made monotone and
@@ -22,22 +23,23 @@ def labels_worth(
     test of "equally accurate" does not reject, so they hold for all that the differences vary over.
 
     Args:
-        differences: by the budget of scratch: pretrained at `budget` minus scratch at that budget, paired over draws.
-        budget: of the pretrained arm, labels per class; one of the keys.
-        split: of the test images.
+        differences: by the budget of scratch: pretrained at the place's budget minus scratch at that one, paired over
+            draws.
+        labeled: labeled images of each budget.
+        place: budget of the pretrained arm, one of the keys; split of the test images; metric.
         confidence: of the interval.
     """
-    budgets = sorted(differences)
-    if len(budgets) < 2:
+    budgets = sorted(differences, key=labeled.__getitem__)
+    ratios = [labeled[size] / labeled[place.budget] for size in budgets]
+    if ratios[0] == ratios[-1]:
         return None
     intervals = [interval_of(differences[size], confidence) for size in budgets]
-    ratios = [size / budget for size in budgets]
     times = _crossing(ratios, [one.mean for one in intervals])
     low = _crossing(ratios, [-1.0 if one.low is None else one.low for one in intervals])
     high = _crossing(ratios, [1.0 if one.high is None else one.high for one in intervals])
-    text = _sentence(budget, split, times, (low, high), (ratios[0], ratios[-1]), confidence)
+    text = _sentence(place, times, (low, high), (ratios[0], ratios[-1]), confidence)
     ends = [value if 0 < value < math.inf else None for value in (times, low, high)]
-    return LabelsWorth(budget=budget, split=split, times=ends[0], low=ends[1], high=ends[2], sentence=text)
+    return LabelsWorth(budget=place.budget, split=place.split, times=ends[0], low=ends[1], high=ends[2], sentence=text)
 
 
 def _crossing(ratios: Sequence[float], values: Sequence[float]) -> float:
@@ -55,12 +57,7 @@ def _crossing(ratios: Sequence[float], values: Sequence[float]) -> float:
 
 
 def _sentence(
-    budget: int,
-    split: str,
-    times: float,
-    ends: tuple[float, float],
-    measured: tuple[float, float],
-    confidence: float,
+    place: Place, times: float, ends: tuple[float, float], measured: tuple[float, float], confidence: float
 ) -> str:
     def words(value: float) -> str:
         if 0 < value < math.inf:
@@ -68,7 +65,8 @@ def _sentence(
         return f"less than {measured[0]:.2g}" if value == 0 else f"more than {measured[1]:.2g}"
 
     low, high = ends
-    start = f"With {plural(budget, 'label')} per class, on {describe_split(split)}, pretraining is worth"
+    score = "" if place.metric == "accuracy" else f"by {METRIC_NAMES[place.metric]}, "
+    start = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)}, {score}pretraining is worth"
     interval = f"{confidence:.0%} interval {words(low)} to {words(high)}"
     if low == 0 and high == math.inf:
         interval = f"the {confidence:.0%} interval goes beyond all that was measured"

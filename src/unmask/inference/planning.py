@@ -9,7 +9,7 @@ from scipy import special, stats
 from unmask.inference.estimate import Estimate
 from unmask.inference.variance import Component, Source, freedom_of
 from unmask.inference.verdict import Contest
-from unmask.runs.comparison_records import VarianceRow
+from unmask.runs.summary_records import VarianceRow
 from unmask.wording import plural
 
 MOST = 1000

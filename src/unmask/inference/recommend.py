@@ -9,7 +9,7 @@ from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
 from unmask.inference.planning import draws_to_decide
 from unmask.inference.verdict import Contest, Place, describe_split, points, word_of
-from unmask.runs.comparison_records import Recommendation
+from unmask.runs.summary_records import Recommendation
 
 
 def compared_with(ranking: Ranking) -> tuple[str, ...]:

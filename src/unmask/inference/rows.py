@@ -11,8 +11,8 @@ from unmask.inference.estimate import Estimate, interval_of, within
 from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, estimate_over, paired_differences
 from unmask.inference.table import METRICS, Column, Table, seconds_of
-from unmask.runs.comparison_records import ArmSeconds, Difference, EnsembleGap, Mean, Score
 from unmask.runs.records import Interval
+from unmask.runs.summary_records import ArmSeconds, Difference, EnsembleGap, Mean, Score
 
 Ensembles = Mapping[tuple[str, Budget, str], float]
 """Accuracy of the averaged probabilities of an arm's label draws, by arm, budget and split."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from unmask.config import ARMS, JUDGED, CompareConfig
-from unmask.config.budget import Budget
+from unmask.config.budget import Budget, labels_in_words
 from unmask.inference.answers import labels_worths, recommendations
 from unmask.inference.baseline import Ranking, competes, rank_scratch
 from unmask.inference.estimate import Estimate
@@ -19,9 +19,10 @@ from unmask.inference.rows import (
     paired,
     seconds_rows,
 )
-from unmask.inference.table import Table, arms_of, scored_splits, scores_of, table_of
+from unmask.inference.table import Table, arms_of, labels_of, scored_splits, scores_of, table_of
 from unmask.inference.verdict import Contest, Place, decide, sentence
-from unmask.runs.comparison_records import BestScratch, Score, Settings, Summary, TrialResult, Verdict
+from unmask.runs.summary_records import BestScratch, Score, Settings, Summary, Verdict
+from unmask.runs.trial_records import TrialResult
 from unmask.wording import plural
 
 
@@ -41,7 +42,7 @@ def summarize(
         scores: of the finished trials.
         ensembles: accuracies of the averaged draws, where they were measured.
         notes: what the reader must know besides.
-        evidence: values per image, tuning draws and what draws have in common, where they are known.
+        evidence: values per image, tuning draws, images of budgets and what draws have in common, where they are known.
 
     Raises:
         UserError: a score is given twice with different values, or a value is not finite.
@@ -67,24 +68,29 @@ def summarize(
         advice="" if headline is None else advice(headline, config.confidence),
         ensembles=tuple(ensemble_gap_rows(table, ensembles or {}, names, budgets, splits)),
         seconds=tuple(seconds_rows(scores, names)),
-        settings=Settings(
-            budgets=budgets,
-            primary_budget=budgets[0],
-            primary_split=splits[0] if splits else None,
-            metric=config.metric,
-            smallest_effect=config.smallest_effect,
-            confidence=config.confidence,
-            best_scratch=tuple(BestScratch(budget=budget, arm=arm) for budget, arm in best.items()),
-        ),
+        settings=_settings(config, splits[0] if splits else None, best),
         looks=(),
         notes=(*notes, *_own_notes(table, ranked, verdicts)),
+    )
+
+
+def _settings(config: CompareConfig, split: str | None, best: Mapping[Budget, str | None]) -> Settings:
+    return Settings(
+        budgets=config.budgets,
+        primary_budget=config.budgets[0],
+        primary_split=split,
+        metric=config.metric,
+        smallest_effect=config.smallest_effect,
+        confidence=config.confidence,
+        best_scratch=tuple(BestScratch(budget=budget, arm=arm) for budget, arm in best.items()),
     )
 
 
 def summarize_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Summary:
     """The summary of an unfinished comparison, which says so."""
     note = f"Unfinished: {plural(len(trials), 'trial')} so far. Every figure on this page is preliminary."
-    found = summarize(config, [score for trial in trials for score in scores_of(trial)], notes=[note])
+    scores = [score for trial in trials for score in scores_of(trial)]
+    found = summarize(config, scores, notes=[note], evidence=Evidence(labeled=labels_of(trials)))
     return with_class_shares(found, trials)
 
 
@@ -155,11 +161,14 @@ def _own_notes(table: Table, ranked: Mapping[Budget, Ranking | None], verdicts: 
         )
     for budget, ranking in ranked.items():
         if ranking is None and any(size == budget and competes(name) for name, size, *_ in table):
-            notes.append(f"Budget {budget}: no best scratch arm and no verdict, validation accuracies are missing.")
+            notes.append(
+                f"With {labels_in_words(budget)}: no best scratch arm and no verdict, validation scores are missing."
+            )
         elif ranking is not None and ranking.rivals:
             notes.append(
-                f"Budget {budget}: validation cannot tell {', '.join(ranking.rivals)} from {ranking.best}, so a gain "
-                "must hold against each of them; the interval of the verdict reaches down to the lowest of theirs."
+                f"With {labels_in_words(budget)}: validation cannot tell {', '.join(ranking.rivals)} from "
+                f"{ranking.best}, so a gain must hold against each of them; the interval of the verdict reaches down "
+                "to the lowest of theirs."
             )
     if any(not row.primary for row in verdicts):
         notes.append(

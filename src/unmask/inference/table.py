@@ -6,7 +6,8 @@ from unmask.config.budget import Budget
 from unmask.config.metric import Metric
 from unmask.errors import UserError
 from unmask.inference.hierarchy import Key
-from unmask.runs.comparison_records import Score, TrialResult
+from unmask.runs.summary_records import Score
+from unmask.runs.trial_records import TrialResult
 
 Column = tuple[str, Budget, str, str]
 """(arm, budget, split, metric)."""
@@ -56,6 +57,14 @@ def scores_of(trial: TrialResult) -> list[Score]:
         for metric in METRICS
         if (value := getattr(scores, metric)) is not None
     ]
+
+
+def labels_of(trials: Iterable[TrialResult]) -> dict[Budget, float]:
+    """Labeled training images of each budget, the mean over its trials."""
+    counts: dict[Budget, list[int]] = {}
+    for trial in trials:
+        counts.setdefault(trial.budget, []).append(trial.labeled_images)
+    return {budget: sum(found) / len(found) for budget, found in counts.items()}
 
 
 def arms_of(table: Table, order: Sequence[str]) -> list[str]:

@@ -132,7 +132,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Place:
-    """What was compared: labels per class, split, the arm that is the baseline, and by which score."""
+    """What was compared: budget, split, the arm that is the baseline, and by which score."""
 
     budget: Budget
     split: str

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from unmask.config import JUDGED
-from unmask.config.budget import Budget, labels_in_words, short_words
+from unmask.config.budget import Budget, labels_in_words
 from unmask.config.metric import METRIC_NAMES
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
@@ -21,9 +21,9 @@ from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import interval_text, percent, points
-from unmask.runs.comparison_records import Difference, Mean, Settings, Summary, Verdict
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
+from unmask.runs.summary_records import Difference, Mean, Settings, Summary, Verdict
 from unmask.wording import plural
 
 _NAMES: dict[str, str] = METRIC_NAMES | {"auroc": "AUROC"}
@@ -107,7 +107,7 @@ def verdict_board(verdicts: Sequence[Verdict], settings: Settings) -> Board:
         ]
         rows.append((describe_split(split), rulings))
     primary = {row.budget for row in verdicts if row.primary}
-    columns = [f"{short_words(budget)}{' (primary)' if budget in primary else ''}" for budget in budgets]
+    columns = [f"{labels_in_words(budget)}{' (primary)' if budget in primary else ''}" for budget in budgets]
     what = _capital(_NAMES[settings.metric])
     return Board(f"{what}, pretrained minus the best scratch arm, points [interval]", columns, rows)
 
@@ -144,10 +144,10 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]
     lookup = {(row.arm, row.budget): percent(row.mean) for row in rows}
     parts = []
     for arm in arms:
-        values = [f"{lookup[arm, b]} with {b}" for b in budgets if (arm, b) in lookup]
+        values = [f"{lookup[arm, b]} with {labels_in_words(b)}" for b in budgets if (arm, b) in lookup]
         if values:
             parts.append(f"{look(arm).title}: {', '.join(values)}")
-    return "; ".join(parts) + " labels per class."
+    return "; ".join(parts) + "."
 
 
 def _arms(summary: Summary) -> Section:
@@ -197,7 +197,7 @@ def _score_table(
             counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
     caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}, %: mean [interval]"
-    return Table(caption, ("arm", *(short_words(budget) for budget in budgets), "n"), rows, numeric=True)
+    return Table(caption, ("arm", *map(labels_in_words, budgets), "n"), rows, numeric=True)
 
 
 def _differences(summary: Summary) -> Section:
@@ -227,8 +227,8 @@ def _differences(summary: Summary) -> Section:
 def _difference_table(rows: Sequence[Difference], where: str, name: str) -> Table:
     lines = []
     for row in rows:
-        lines.append((_pair(row), str(row.budget), interval_text(row, points), str(row.n), row.method))
-    columns = ("first minus second", "labels per class", "difference [interval]", "n", "method")
+        lines.append((_pair(row), labels_in_words(row.budget), interval_text(row, points), str(row.n), row.method))
+    columns = ("first minus second", "labels", "difference [interval]", "n", "method")
     caption = f"{_capital(name)} of the first arm minus that of the second on {where}, points"
     return Table(caption, columns, lines, numeric=True)
 
@@ -269,7 +269,7 @@ def _ensembles(summary: Summary) -> Section:
     rows = [
         (
             look(row.arm).title,
-            str(row.budget),
+            labels_in_words(row.budget),
             describe_split(row.split),
             percent(row.mean),
             percent(row.ensemble),
@@ -281,6 +281,6 @@ def _ensembles(summary: Summary) -> Section:
         "Accuracy of the averaged predictions of an arm's trainings minus their mean accuracy. An encoder that "
         "captured every feature has little to gain from an ensemble."
     )
-    columns = ("arm", "labels per class", "images", "mean, %", "ensemble, %", "gap, points")
+    columns = ("arm", "labels", "images", "mean, %", "ensemble, %", "gap, points")
     table = Table("Single trainings and their average", columns, rows, numeric=True)
     return Section("Ensemble gap", intro, tables=[table] if rows else [])

@@ -12,9 +12,9 @@ from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import confusion_map
 from unmask.report.palette import look
 from unmask.report.words import percent
-from unmask.runs.comparison_records import Summary
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.records import Scores
+from unmask.runs.summary_records import Summary
 from unmask.wording import plural
 
 DRAWN = 200

@@ -10,9 +10,9 @@ from unmask.report.blocks import Plate, Section, Swatch, Table
 from unmask.report.palette import BLUE, GRAY, ORANGE, look
 from unmask.report.svg import blank, style
 from unmask.report.words import duration
-from unmask.runs.comparison_records import Summary
 from unmask.runs.contents import ComparisonRun, PretrainingRun
 from unmask.runs.layout import GIVEN_PRETRAININGS
+from unmask.runs.summary_records import Summary
 
 _PARTS = (("own trainings", BLUE), ("share of pretraining", ORANGE), ("tuning", GRAY))
 

@@ -12,8 +12,8 @@ from unmask.config.metric import METRIC_NAMES
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
-from unmask.runs.comparison_records import Difference, Mean
 from unmask.runs.records import Interval
+from unmask.runs.summary_records import Difference, Mean
 
 
 def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> Figure:

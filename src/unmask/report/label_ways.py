@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from unmask.config.budget import short_words
+from unmask.config.budget import labels_in_words
 from unmask.config.metric import METRIC_NAMES
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Section, Table
 from unmask.report.palette import look
 from unmask.report.words import interval_text, percent, points
-from unmask.runs.comparison_records import LabelsGain, Summary
+from unmask.runs.summary_records import LabelsGain, Summary
 
 _WHAT = {
     "labels": "What the way to find labels gave",
@@ -36,8 +36,8 @@ def label_ways_section(summary: Summary) -> Section:
 def _table(caption: str, rows: Sequence[LabelsGain]) -> Table:
     cells = [
         (
-            f"{look(row.arm).title}, {short_words(row.budget)}",
-            f"{look(row.against_arm).title}, {short_words(row.against_budget)}",
+            f"{look(row.arm).title}, {labels_in_words(row.budget)}",
+            f"{look(row.against_arm).title}, {labels_in_words(row.against_budget)}",
             interval_text(row, points),
             row.verdict,
             f"{percent(row.sd)} / {percent(row.against_sd)}",
@@ -53,7 +53,7 @@ def _where_it_pays(rows: Sequence[LabelsGain]) -> str:
     asked = [row for row in rows if row.what == "labels" and str(row.budget).startswith("chosen")]
     words = {"loss": "cost", "equivalent": "changed nothing that matters", "undecided": "shows no gain yet"}
     told = [
-        f"{look(row.arm).title.lower()}, {short_words(row.budget)}, against {short_words(row.against_budget)}: "
+        f"{look(row.arm).title.lower()}, {labels_in_words(row.budget)}, against {labels_in_words(row.against_budget)}: "
         f"{words[row.verdict]}"
         for row in asked
         if row.verdict != "gain"

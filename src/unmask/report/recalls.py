@@ -11,9 +11,10 @@ from unmask.report.blocks import Fold, Plate, Section, Table
 from unmask.report.classes import class_differences
 from unmask.report.palette import look
 from unmask.report.words import interval_text, points
-from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.records import Interval
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult
 
 
 def class_section(run: ComparisonRun, summary: Summary) -> Section:

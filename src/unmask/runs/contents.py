@@ -6,7 +6,6 @@ from pathlib import Path
 
 from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.errors import UserError
-from unmask.runs.comparison_records import Summary, TrialResult, TuningResult
 from unmask.runs.gallery import Gallery
 from unmask.runs.layout import (
     AUDIT_PAGE,
@@ -25,6 +24,8 @@ from unmask.runs.layout import (
 from unmask.runs.metrics import Row, read_metrics
 from unmask.runs.read import is_run, read_config, read_environment, read_optional, read_record
 from unmask.runs.records import ClassificationResult, Environment
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult, TuningResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ import numpy as np
 from unmask.config import ARMS, CompareConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.errors import UserError
-from unmask.runs.comparison_records import Summary, TrialResult
 from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
 from unmask.runs.read import is_run, read_config, read_record
+from unmask.runs.summary_records import Summary
+from unmask.runs.trial_records import TrialResult
 from unmask.wording import plural
 
 

@@ -9,8 +9,8 @@ from unmask.data.imageset import ImageSet
 from unmask.data.labeled import draw_labeled
 from unmask.data.load import Dataset
 from unmask.errors import UserError
-from unmask.runs.comparison_records import ChosenIds
 from unmask.runs.read import read_record
+from unmask.runs.trial_records import ChosenIds
 from unmask.tasks.kinds import AnyTask
 
 

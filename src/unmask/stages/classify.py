@@ -15,8 +15,7 @@ from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.gallery import Embedded, Predictions, write_gallery
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
-from unmask.training.checkpoint import is_whole
-from unmask.training.open_run import OpenRun, open_run
+from unmask.training.open_run import BeforeWork, OpenRun, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
 from unmask.weights.card import Card, save_weights
@@ -31,19 +30,20 @@ def finetune(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
+    before: BeforeWork[ClassifyConfig] | None = None,
 ) -> Path:
     """Fine-tune `config.init` on the labeled images and return the run folder with result.json.
 
-    `dataset` is taken in place of what `config.data` names, `on_step` is called after each step; see `pretrain`.
+    `dataset` is taken in place of what `config.data` names, `on_step` is called after each step, `before` before the
+    folder is touched; see `pretrain`.
 
     Raises:
         UserError: bad input, before training starts; `init` is missing (see `scratch`).
     """
     if config.init is None:
         raise UserError("init: fine-tuning starts from weights; give a run folder or a file, or use scratch")
-    return _classify(
-        config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset, on_step=on_step
-    )
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    return _classify(config, out, dataset=dataset, on_step=on_step, before=before, **flags)
 
 
 def scratch(
@@ -55,13 +55,13 @@ def scratch(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
+    before: BeforeWork[ClassifyConfig] | None = None,
 ) -> Path:
     """The same training from random weights."""
     if config.init is not None:
         raise UserError(f"init = {config.init!r}: scratch starts from random weights; use finetune")
-    return _classify(
-        config, out, resume=resume, overwrite=overwrite, progress=progress, dataset=dataset, on_step=on_step
-    )
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    return _classify(config, out, dataset=dataset, on_step=on_step, before=before, **flags)
 
 
 def _classify(
@@ -73,6 +73,7 @@ def _classify(
     progress: bool,
     dataset: Dataset | Given | None,
     on_step: OnStep | None,
+    before: BeforeWork[ClassifyConfig] | None,
 ) -> Path:
     check_start(config.init)
     check_encoder(config.encoder, config.data, masked=config.hide_cells > 0, cell=config.hide_cell, execution="dense")
@@ -80,8 +81,8 @@ def _classify(
     with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Supervised(opened.config, opened.data, setup)
         origin = on_main(lambda: origin_notes(config.init, opened.data))
-        resumed = opened.claim()
-        if resumed and on_main(lambda: (out / RESULT_FILE).exists() and is_whole(out / ENCODER_FILE)):
+        resumed = opened.claim(before)
+        if resumed and opened.is_finished:
             return out
         notes = [*opened.data.notes, *origin, *stage.notes, *stage.run.notes]
         opened.tell(notes)

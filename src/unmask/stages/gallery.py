@@ -12,15 +12,13 @@ from torch import Tensor
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.data.subsets import spread_over_classes
-from unmask.encoders.stages import evaluating
 from unmask.evaluate.feature_map import map_features, nearest_images
 from unmask.evaluate.mistakes import surest_mistakes
-from unmask.forward import map_images
+from unmask.forward import pooled_and_outputs
 from unmask.runs.files import write_json
 from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Point, Sheet, Shown
 from unmask.runs.layout import GALLERY_FILE, SHEETS
 from unmask.stages.contact_sheet import write_sheet
-from unmask.training.sharding import whole
 from unmask.wording import printable
 
 MAPPED = 1000
@@ -54,8 +52,12 @@ class Embedded:
     """In words; empty for a single training."""
 
 
-def embed_images(model: Any, images: ImageSet, engine: Accelerator, *, outputs: int, network: str = "") -> Embedded:
+def embed_images(
+    model: Any, images: ImageSet, engine: Accelerator, *, outputs: int, network: str = ""
+) -> Embedded | None:
     """What a network makes of up to 1,000 images, evenly spread over a set. All processes of the engine call it.
+
+    None where it gives no pooled features, as few architectures do.
 
     Args:
         model: on the engine's device.
@@ -64,14 +66,9 @@ def embed_images(model: Any, images: ImageSet, engine: Accelerator, *, outputs: 
         outputs: of its head; 0 without one.
         network: what it is, in words.
     """
-
-    def outputs_of(batch: Tensor) -> Tensor:
-        maps = model.forward_features(batch)
-        pooled = model.forward_head(maps, pre_logits=True).flatten(1)
-        return torch.cat([pooled, model.forward_head(maps)], dim=1) if outputs else pooled
-
-    with evaluating(model), whole(model):
-        found = map_images(outputs_of, images.select(images.evenly(MAPPED)), engine)
+    found = pooled_and_outputs(model, images.select(images.evenly(MAPPED)), engine, outputs=outputs)
+    if found is None:
+        return None
     width = found.values.shape[1] - outputs
     return Embedded(found.images, found.values[:, :width], found.values[:, width:], network)
 

@@ -29,10 +29,8 @@ from unmask.stages.pretraining_quality import cells_note, quality_notes
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.targets.pixels import paint
 from unmask.targets.target import PixelTarget, TeacherTarget
-from unmask.training.checkpoint import is_whole
-from unmask.training.open_run import open_run
+from unmask.training.open_run import BeforeWork, open_run
 from unmask.training.run import TrainingRun
-from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import OnStep, Terms
 from unmask.weights.card import card_of, save_weights
@@ -52,6 +50,7 @@ def pretrain(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
+    before: BeforeWork[PretrainConfig] | None = None,
 ) -> Path:
     """Pretrain an encoder and return its run folder.
 
@@ -68,6 +67,7 @@ def pretrain(
         dataset: in place of what `config.data` names: a torch Dataset, several by split, or what `load_data` gave.
         on_step: called in every process after each optimizer step, when that is logged and saved; what it raises ends
             the run, which `resume` continues from its newest checkpoint.
+        before: called with configuration and data before the folder is touched; what it raises ends the run.
 
     Raises:
         UserError: any bad input, before training starts; or a loss that is not finite.
@@ -78,8 +78,8 @@ def pretrain(
     setup = Setup.of_run(config, out, progress=progress, on_step=on_step)
     with open_run(config, out, dataset, labels=False, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Pretraining(opened.config, out, opened.data, setup)
-        resumed = opened.claim()
-        if resumed and on_main(lambda: is_whole(out / ENCODER_FILE)):
+        resumed = opened.claim(before)
+        if resumed and opened.is_finished:
             return out
         opened.tell(stage.notes)
         with stage.run.tracked(opened.config):
@@ -158,7 +158,7 @@ class Pretraining:
         hidden = draw_masks(recipe.mask, grid, seed=at.seed, epoch=at.epoch, ids=batch.ids.numpy())
         hidden = hidden.to(batch.images.device)
         prediction = network(batch.images, hidden)
-        with whole(*self.target.modules().values()):
+        with self.run.whole():
             loss = reconstruction_loss(prediction, self.target, batch.images, batch.valid, hidden, recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
@@ -205,7 +205,7 @@ class Pretraining:
         """
         batch, hidden = self.watched
         network, wanted = self.run.evaluated, self.config.recipe.target
-        with whole(network, *self.target.modules().values()):
+        with self.run.whole(network):
             seen = observe(network, self.target, batch, hidden, wanted=wanted, engine=self.run.engine)
         row = ValidationRow(step=done, epoch=done / self.run.plan.per_epoch, **seen.values)
         self.run.log(row)
@@ -228,7 +228,7 @@ class Pretraining:
 
     def _export(self) -> None:
         network = self.run.best()
-        with whole(network):
+        with self.run.whole(network):
             reestimate_batchnorm(network.model, self.data.pretrain)
         state, card = self.run.state_of(network.model), card_of(self.config.encoder, self.data)
         on_main(lambda: save_weights(self.out / ENCODER_FILE, state, card))

@@ -3,7 +3,6 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from inspect import signature
 from typing import Any
 
 import torch
@@ -24,13 +23,12 @@ from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
 from unmask.runs.records import Scores
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
+from unmask.stages.frozen_head import take_probe_where_better
 from unmask.stages.gallery import Embedded, embed_images
 from unmask.stages.supervised_loss import hide_cells, hiding_grid, mixup
 from unmask.tasks.kinds import AnyTask
-from unmask.training.checkpoint import CheckpointHeader
-from unmask.training.optimizer import has_layers, layer_scales
+from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun
-from unmask.training.sharding import whole
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import Terms
 from unmask.weights.start import initialize
@@ -109,7 +107,7 @@ class Supervised:
         run, frozen = self.run, self.config.recipe.encoder_lr_scale == 0
         if frozen and not self.start.keeps_statistics:
             self._reestimate(run.network, self.data.pretrain)
-        self._remember(run.resume() if resume else None)
+        self._remember(resume=resume)
         run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
         if self.config.recipe.freeze_batchnorm:
             for layer in batchnorm_layers(run.network):
@@ -119,8 +117,12 @@ class Supervised:
         best = run.best()
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
+        notes = self.notes
+        if frozen and self.data.val is not None and not run.setup.sharded:
+            val = self.data.val
+            notes = [*notes, *take_probe_where_better(best, self.task, self.config, self.images, val, run.engine)]
         outcome = Outcome(
-            best, self.task, self.data.format, history=self.history, notes=self.notes, labeled=len(self.images)
+            best, self.task, self.data.format, history=self.history, notes=notes, labeled=len(self.images)
         )
         wanted = {name: images for name, images in self.data.tests.items() if splits is None or name in splits}
         if self.data.val is not None:
@@ -133,11 +135,9 @@ class Supervised:
         return outcome
 
     def embed(self, network: nn.Module) -> Embedded | None:
-        """What the trained network makes of the first test set; None without one, or where it gives no pooled features,
-        as few architectures do. All processes call it."""
+        """What the trained network makes of the first test set, if there is one. All processes call it."""
         images = next(iter(self.data.tests.values()), None)
-        head: Any = getattr(network, "forward_head", None)
-        if images is None or head is None or "pre_logits" not in signature(head).parameters:
+        if images is None:
             return None
         return embed_images(network, images, self.run.engine, outputs=len(self.task.names))
 
@@ -171,11 +171,12 @@ class Supervised:
         return [head_alone, everything]
 
     def _reestimate(self, network: nn.Module, images: Any) -> None:
-        with whole(network), self.run.engine.autocast():
+        with self.run.whole(network), self.run.engine.autocast():
             reestimate_batchnorm(network, images)
 
-    def _remember(self, header: CheckpointHeader | None) -> None:
-        """Take over what a checkpoint tells of the training so far; metrics.jsonl then says the same."""
+    def _remember(self, *, resume: bool) -> None:
+        """Take over what the newest checkpoint tells of the training so far; metrics.jsonl then says the same."""
+        header = self.run.resume() if resume else None
         if header is not None:
             self.history = list(header.history)
             self.stopping.best, self.stopping.waited = header.best
@@ -227,7 +228,7 @@ class Supervised:
 def _decay_note(config: ClassifyConfig, model: nn.Module) -> list[str]:
     """A line where the layers, by which rates should decay, are not known."""
     decay = config.recipe.layer_decay
-    if decay == 1 or has_layers(model):
+    if decay == 1 or any(scale != 1 for scale in layer_scales(model, decay).values()):
         return []
     return [f"layer_decay = {decay:g} has no effect: timm does not tell the layers of {config.encoder.encoder}"]
 

@@ -194,6 +194,12 @@ def newest(folder: Path) -> Newest:
     return Newest(None, broken)
 
 
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint that is whole; 0 without any."""
+    steps = (int(path.stem.removeprefix("step_")) for path in CHECKPOINTS.found(folder) if _is_whole(path))
+    return max(steps, default=0)
+
+
 def _read_header(header: Mapping[str, Any], path: Path) -> CheckpointHeader:
     read = from_json(CheckpointHeader, header, f"{path}: ")
     require_complete(header, read, f"{path}: ")

@@ -1,7 +1,7 @@
 """What every run does before its work: check the folder, load the data, see that processes agree, claim the folder."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,9 @@ from unmask.distributed import fail_together, is_main, on_main, require_alike
 from unmask.main_guard import require_main_guard
 from unmask.runs.environment import changed_versions
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
+from unmask.runs.layout import ENCODER_FILE, RESULT_FILE, kind_of_config
 from unmask.runs.lock import holding, remove_cut_off
+from unmask.training.checkpoint import is_whole
 from unmask.training.launch import peers_may_end
 from unmask.wording import printable
 
@@ -39,12 +41,21 @@ class OpenRun(Generic[C]):
     show: bool
     """Show notes and progress."""
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether a training has written all that it writes; the same in every process."""
+
+        wanted = {ENCODER_FILE, RESULT_FILE} & set(kind_of_config(self.config).files)
+        return on_main(lambda: all((self.out / name).exists() for name in wanted) and is_whole(self.out / ENCODER_FILE))
+
     def tell(self, notes: Sequence[str]) -> None:
         """Print notes on standard error, where they are wanted."""
         _tell([f"note: {note}" for note in notes], show=self.show)
 
-    def claim(self) -> bool:
-        """Make the folder ready, and say which recipe fills it. Returns whether an earlier run is continued.
+    def claim(self, before: "BeforeWork[C] | None" = None) -> bool:
+        """Make the folder ready. Returns whether an earlier run is continued.
+
+        First `before` is called, which may raise; without it the recipe is said that fills the folder.
 
         Raises:
             UserError: see `claim_folder`; another command is running in the folder; or the data set is not the one that
@@ -61,9 +72,15 @@ class OpenRun(Generic[C]):
             return resumed
 
         choice = self.config.chosen
-        if choice is not None and not isinstance(self.config, CompareConfig):  # whose plan has said it
+        if before is not None:
+            before(self.config, self.data)
+        elif choice is not None and not isinstance(self.config, CompareConfig):  # whose plan has said it
             _tell([f"recipe {choice.recipe_name}: {choice.because}"], show=self.show)
         return on_main(claim)
+
+
+BeforeWork = Callable[[C, Dataset], None]
+"""Called with the configuration and the data of a run that was found in order, before its folder is touched."""
 
 
 @contextmanager

@@ -49,11 +49,6 @@ def undecayed(model: nn.Module) -> set[str]:
     return names
 
 
-def has_layers(model: nn.Module) -> bool:
-    """Whether timm tells which parameters make a layer."""
-    return hasattr(model, "group_matcher")
-
-
 def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
     """Factor of the learning rate of every parameter: decay^(depth of its layer below the top one), Clark et al. 2020.
 

@@ -30,7 +30,7 @@ from unmask.training.optimizer import build_optimizer, parameter_groups, schedul
 from unmask.training.order import training_batches
 from unmask.training.placement import freeze, long_average, place, require_variance
 from unmask.training.plan import effective_lr, plan_steps
-from unmask.training.sharding import gathered_by_main, note_of, placed_state, shard
+from unmask.training.sharding import gathered_by_main, note_of, placed_state, shard, whole
 from unmask.training.stage import LOG_EVERY, Moment, Phase, Reached, Setup, TrainingStage
 from unmask.training.step import Step, StepLog, accumulate_gradients, clip_gradients, memory_explained, seeded
 from unmask.training.tracking import tracked
@@ -125,6 +125,10 @@ class TrainingRun(Generic[N]):
     def state_of(self, module: nn.Module) -> dict[str, Tensor]:
         """A state_dict of whole tensors in the main process, empty in others. All processes call it."""
         return gathered_by_main(self.engine, module.state_dict().items())
+
+    def whole(self, *networks: nn.Module) -> AbstractContextManager[None]:
+        """In the body the followers and these networks are whole in every process, also where they are sharded."""
+        return whole(*networks, *self.followers.values())
 
     def log(self, row: Row, tracked: int | None = None) -> None:
         """A line of metrics.jsonl, and for the tracker, there under the step `tracked`; see `Keeper.log`."""

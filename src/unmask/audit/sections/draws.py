@@ -1,12 +1,12 @@
 """The audit of a comparison: the arms over all label draws, paired, and the networks of the first draw side by side."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from unmask.audit.protocol import AuditData, Audited, Finding, Measure
 from unmask.audit.sections.agreement import measure_agreement
@@ -59,8 +59,7 @@ def audit_arms(
     controls: Sequence[Audited],
     data: AuditData,
     config: AuditConfig,
-    *,
-    progress: bool = False,
+    tell: Callable[[float], None] | None = None,
 ) -> list[Finding[Any]]:
     """The findings of a comparison's audit.
 
@@ -69,22 +68,22 @@ def audit_arms(
         controls: networks that stand beside those of the first draw.
         data: the images, the same for all.
         config: how they are looked at.
-        progress: show a progress bar, a step a measure and draw.
+        tell: called with the share of measures and draws that are done, 0 to 1.
 
     Returns:
         First the arms over the draws, where there are several; then every measure of the networks of the first draw.
     """
-    count = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS)
-    with tqdm(total=count, desc="audit", disable=not progress) as bar:
+    count, done = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS), itertools.count(1)
 
-        def look(measure: Measure, networks: Sequence[Audited]) -> Any:
-            finding = measure(networks, data, config)
-            bar.update()
-            return finding
+    def look(measure: Measure, networks: Sequence[Audited]) -> Any:
+        finding = measure(networks, data, config)
+        if tell is not None:
+            tell(next(done) / count)
+        return finding
 
-        first = {measure: look(measure, [*draws[0], *controls]) for measure in MEASURES}
-        found = [DrawFindings(*(first[measure] for measure in OVER_DRAWS))]
-        found += [DrawFindings(*(look(measure, draw) for measure in OVER_DRAWS)) for draw in draws[1:]]
+    first = {measure: look(measure, [*draws[0], *controls]) for measure in MEASURES}
+    found = [DrawFindings(*(first[measure] for measure in OVER_DRAWS))]
+    found += [DrawFindings(*(look(measure, draw) for measure in OVER_DRAWS)) for draw in draws[1:]]
     findings = [finding for finding in first.values() if finding is not None]
     if len(draws) == 1:
         return findings

@@ -1,62 +1,11 @@
-"""What is in the JSON files of a comparison: its trials, and the summary drawn from them. Scores are in [0, 1]."""
+"""What a comparison draws from its trials: looks.json and summary.json. Scores are in [0, 1]."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.config import ClassifyRecipe
 from unmask.config.budget import Budget
-from unmask.config.metric import Metric
-from unmask.runs.metrics import TrainingRow
-from unmask.runs.records import UNEQUAL, Interval, Scores, Word
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialResult:
-    """trials/NAME.json: one training of the table."""
-
-    arm: str
-    budget: Budget
-    """Labeled images: a number per class, or "total:200", "10%", "all"."""
-    draw: int
-    """Index of the label draw."""
-    pretraining: int | None
-    """Index of the pretraining that it starts from; None for an arm that starts from none of the comparison's."""
-    repeat: int = 0
-    """Which of the trainings of this arm on this draw: each has a training seed of its own."""
-    metrics: dict[str, Scores]
-    """By split: "val" and the test sets."""
-    labeled_images: int
-    """Training images with their labels."""
-    recipe: ClassifyRecipe | None = None
-    """Of the training; None for a probe."""
-    seconds: float
-    history: tuple[TrainingRow, ...]
-    """Steps that were logged; empty for a probe."""
-    probe_strength: float | None
-    """The regularization of a probe, chosen on validation data."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuningResult:
-    """tuning/NAME.json: an arm with a candidate recipe, on a label draw that no trial uses."""
-
-    arm: str
-    budget: Budget
-    draw: int
-    """Index of the tuning draw."""
-    candidate: int
-    """Index of the recipe among those of the arm."""
-    val_score: float
-    """By the comparison's metric."""
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChosenIds:
-    """chosen/NAME.json: the images that the encoder of a pretraining chooses from the pool of a label draw."""
-
-    ids: tuple[int, ...]
-    """Of images as listed, in the order of choice: the first so many are a budget."""
+from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.runs.records import UNEQUAL, Interval, Word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +28,6 @@ class LookRows:
     """looks.json."""
 
     looks: tuple[LookRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WallTime:
-    """wall.json."""
-
-    wall_seconds: float
-    """From start to now: interrupted sessions count, one that was killed outright does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +125,7 @@ class Recommendation(Interval):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsWorth:
-    """How many times the labels give the same accuracy without pretraining; None beyond the measured budgets."""
+    """How many times the labels give the same score without pretraining; None beyond the measured budgets."""
 
     budget: Budget
     split: str
@@ -218,12 +159,12 @@ class Answer:
     """The headline: what to do, and what to do next. Its interval and arms are those of the first recommendation."""
 
     sentence: str
-    accuracy: float
-    """Of the recommended arm at the primary budget, on test images."""
+    score: float
+    """Of the recommended arm at the primary budget, on test images, by the comparison's metric, as are the next two."""
     chance: float
-    """Accuracy of a guess: 1 over the number of classes."""
+    """Of a guess among all classes."""
     majority: float
-    """Accuracy of always naming the most frequent class of the test images."""
+    """Of always naming the most frequent class of the test images."""
     test_images: int
     context: str
     """The three above, in words."""
@@ -260,7 +201,7 @@ class ArmSeconds:
 
 @dataclass(frozen=True, kw_only=True)
 class BestScratch:
-    """The arm that a verdict counts against; None where validation accuracies are missing."""
+    """The arm that a verdict counts against; None where validation scores are missing."""
 
     budget: Budget
     arm: str | None
@@ -285,10 +226,14 @@ class Settings:
     best_scratch: tuple[BestScratch, ...]
 
     @property
+    def unequal(self) -> bool:
+        """Whether one class is so frequent that accuracy must not stand alone."""
+        return self.majority is not None and self.majority > UNEQUAL
+
+    @property
     def in_the_open(self) -> tuple[Metric, ...]:
         """Metrics that a reader sees at once, the chosen one first; accuracy not alone where classes are unequal."""
-        unequal = self.majority is not None and self.majority > UNEQUAL
-        return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if unequal else ()))))
+        return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if self.unequal else ()))))
 
     def best(self, budget: Budget) -> str | None:
         """The best scratch arm of a budget."""
@@ -333,13 +278,18 @@ class Summary:
     """From start to summary, as in wall.json; None for a comparison that is not finished."""
 
     def beside_accuracy(self) -> str:
-        """Balanced accuracies at the primary budget in a line, where one class is frequent; else nothing."""
+        """Scores of all arms at the primary budget in a line, where one class is frequent; else nothing.
+
+        By the comparison's metric, or, where that is accuracy, by balanced accuracy.
+        """
         settings = self.settings
-        if settings.majority is None or settings.chance is None or "balanced_accuracy" not in settings.in_the_open:
+        if not settings.unequal:
             return ""
-        place = (settings.primary_budget, settings.primary_split, "balanced_accuracy")
+        metric: Metric = "balanced_accuracy" if settings.metric == "accuracy" else settings.metric
+        place = (settings.primary_budget, settings.primary_split, metric)
         rows = [one for one in self.means if (one.budget, one.split, one.metric) == place]
+        chance = f", chance {settings.chance:.1%}" if metric == "balanced_accuracy" else ""
         return (
-            f"balanced accuracy: {', '.join(f'{one.arm} {one.mean:.1%}' for one in rows)} (the most frequent class is "
-            f"{settings.majority:.1%} of the images, chance {settings.chance:.1%})"
+            f"{METRIC_NAMES[metric]}: {', '.join(f'{one.arm} {one.mean:.1%}' for one in rows)} (the most frequent "
+            f"class is {settings.majority:.1%} of the images{chance})"
         )

@@ -1,7 +1,7 @@
-"""How long the steps of a comparison's trainings take on this machine: a few real ones on its data, without a trace.
+"""How long the steps of trainings take on this machine: a few real ones on their data, without a trace.
 
-Weights, batches and noise are drawn from seeds, and every random state is left as it was: no number of the comparison
-depends on whether it was measured before. Nothing is written.
+Weights, batches and noise are drawn from seeds, and every random state is left as it was: no number of a run depends
+on whether it was measured before. Nothing is written.
 """
 
 import itertools
@@ -15,16 +15,15 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from unmask.comparison.memory import Peak, held_mib, own_mib
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.config.budget import Budget, without_encoder
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
-from unmask.forward import pooled_features
+from unmask.forward import Outputs, pooled_features
+from unmask.profiling.memory import Peak, held_mib, own_mib
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.pretrain import Pretraining
 from unmask.stages.supervised import Supervised
-from unmask.training.engine import build_engine
 from unmask.training.plan import plan_steps
 from unmask.training.stage import Setup
 from unmask.training.step import Step
@@ -48,7 +47,7 @@ ENDLESS = 10**9
 class StepTimes:
     """Seconds on this machine, and the MiB that a training needs beyond the program and its images.
 
-    What a comparison does not do takes 0.
+    What is not done takes 0.
     """
 
     pretraining: float = 0.0
@@ -59,6 +58,8 @@ class StepTimes:
     """Of an image of a step that trains the head alone."""
     inference: float = 0.0
     """Of an image in evaluation."""
+    audited: float = 0.0
+    """The same with all threads, as an audit has them."""
     probe: float = 0.0
     """Of a labeled image in fitting a probe, all its strengths together."""
     pretraining_mib: float = 0.0
@@ -76,16 +77,20 @@ def measure_steps(
     training: ClassifyConfig | None,
     probe: ClassifyConfig | None,
     threads: int,
+    threads_on_labels: int = 1,
+    audit: bool = False,
     clock: Clock = time.perf_counter,
 ) -> StepTimes:
     """Take a few steps of each kind.
 
     Args:
-        data: images of the comparison.
-        pretraining: one of its pretrainings; None where it has none.
+        data: images of the run.
+        pretraining: a pretraining; None where there is none.
         training: a training of all weights on labels, likewise.
         probe: any training on labels, for the time of evaluation and of fitting a probe.
-        threads: of a pretraining; where no GPU does the work, trainings on labels have one.
+        threads: of a pretraining, where no GPU does the work.
+        threads_on_labels: of a training on labels; the trainings of a comparison have one each.
+        audit: whether evaluation is timed with all threads, too.
         clock: gives seconds.
     """
     pixels = data.readable.pixels
@@ -95,7 +100,7 @@ def measure_steps(
         with _threads(threads):
             taken = _take_pretraining(pretraining, data, clock)
         times = replace(times, pretraining=taken.seconds, pretraining_mib=taken.mib)
-    with _threads(1):
+    with _threads(threads_on_labels):
         if training is not None:
             taken = _take_training(training, data, 0, clock)
             head = _take_training(training, data, ENDLESS, clock).seconds if training.recipe.head_steps else 0.0
@@ -103,12 +108,14 @@ def measure_steps(
         if probe is not None:
             inference, fitting = _time_probe(probe, data, clock)
             times = replace(times, inference=inference, probe=fitting)
+    if audit and probe is not None:
+        times = replace(times, audited=_Evaluation(probe, data, clock).seconds)
     return times
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """As many threads in the body as a comparison's trainings get."""
+    """As many threads in the body as trainings get."""
     before = torch.get_num_threads()
     if not torch.cuda.is_available():
         torch.set_num_threads(count)
@@ -183,30 +190,30 @@ class _EnoughStepsError(Exception):
     """Ends a training that is only timed."""
 
 
+class _Evaluation:
+    """Evaluation of some training images by a classifier, timed."""
+
+    def __init__(self, config: ClassifyConfig, data: Dataset, clock: Clock) -> None:
+        device = Setup.alone(config.recipe.optimizer.precision).engine.device
+        self.model, self.clock = build_classifier(config, data).to(device), clock
+        self.images = labeled_subset(replace(config, budget=_countable(config)), data)
+        self._evaluate(FEW)
+        few, _ = self._evaluate(FEW)
+        count = int(min(FITTED, max(FEW, PATIENCE / 2 / max(few, 1e-9))))
+        self.seconds, self.features = self._evaluate(count)
+        """Per image."""
+
+    def _evaluate(self, count: int) -> tuple[float, Outputs]:
+        started = self.clock()
+        features = pooled_features(self.model, self.images.select(self.images.evenly(count)))
+        return (self.clock() - started) / min(count, len(self.images)), features
+
+
 def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[float, float]:
     """Seconds per image of evaluation, and per labeled image of fitting a probe."""
-    model = build_classifier(config, data).to(build_engine("no").device)
-    train, task = labeled_subset(replace(config, budget=_countable(config)), data), require_task(config, data)
-
-    def seconds_of(count: int) -> float:
-        started = clock()
-        pooled_features(model, train.select(train.evenly(count)))
-        return (clock() - started) / min(count, len(train))
-
-    seconds_of(FEW)
-    few = seconds_of(FEW)
-    count = int(min(FITTED, max(FEW, PATIENCE / 2 / max(few, 1e-9))))
-    inference = seconds_of(count)
-    known = pooled_features(model, train.select(train.evenly(count)))
-    labels, started = known.images.labels, clock()
+    found, task = _Evaluation(config, data, clock), require_task(config, data)
+    known, labels, started = found.features.values, found.features.images.labels, clock()
     if len(labels.unique()) < 2:
-        return inference, 0.0
-    task.probe(
-        known.values,
-        labels,
-        known.values,
-        val_features=known.values,
-        val_labels=labels,
-        metric=config.metric,
-    )
-    return inference, (clock() - started) / len(labels)
+        return found.seconds, 0.0
+    task.probe(known, labels, known, val_features=known, val_labels=labels, metric=config.metric)
+    return found.seconds, (clock() - started) / len(labels)

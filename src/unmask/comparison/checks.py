@@ -1,0 +1,68 @@
+"""What of a comparison can be wrong: looked at before its folder is touched."""
+
+from pathlib import Path
+
+from unmask.comparison.candidates import arms_of
+from unmask.comparison.chosen_labels import require_encoder
+from unmask.comparison.plan import audited_trials
+from unmask.config import CompareConfig
+from unmask.data.labeled import draw_labeled
+from unmask.data.load import Dataset
+from unmask.encoders.heads import linear_heads
+from unmask.encoders.masked import masked_encoder
+from unmask.errors import UserError
+from unmask.runs.read import is_run, read_config
+from unmask.stages.early_checks import check_encoder, check_start
+from unmask.stages.pretraining_quality import cells_note
+from unmask.weights.start import initialize
+
+
+def check_before_reading(config: CompareConfig) -> None:
+    """Raise UserError where encoder, cells or runs cannot do whatever the images are."""
+    for run in config.pretrained:
+        check_start(str(run), field="pretrained")
+    check_start(config.given, field="given")
+    masked = any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config))
+    check_encoder(config.encoder, config.data, masked=masked, cell=config.pretrain.mask.cell, execution="dense")
+
+
+def check_data(config: CompareConfig, data: Dataset) -> None:
+    """Raise UserError where data, budgets or arms would fail later."""
+    parts = {"training": data.train, "validation": data.val, "test": next(iter(data.tests.values()), None)}
+    lacking = [name for name, images in parts.items() if images is None or not len(images)]
+    if data.train is None or lacking:
+        why = "no labels" if data.train is None else f"no {' and no '.join(lacking)} images"
+        raise UserError(
+            f"data: {config.data.data} has {why}; a comparison needs labeled training, validation and test images"
+        )
+    draw_labeled(data, config.budgets, config.seed)
+    require_encoder(config)
+    if config.audit and not audited_trials(config)[0]:
+        raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
+    if config.finetune.optimizer.steps is None:
+        raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
+
+
+def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
+    """Notes on the weights. Raises UserError where they do not fit, or cells that some arm hides cannot be hidden."""
+    channels, size = data.format.channels, data.format.size
+    assert data.task is not None
+    model = data.task.network(config.encoder, channels=channels, size=size, seed=0, plain=True)
+    notes: list[str] = []
+    starts = [("pretrained", str(run)) for run in config.pretrained] + [("given", config.given)]
+    for name, init in starts:
+        rule = config.normalization
+        notes += initialize(model, init, config.encoder, data.format, normalization=rule, field=name).notes
+    if config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
+        linear_heads(model)
+    if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
+        encoder = masked_encoder(model, image_size=size, cell=config.pretrain.mask.cell, execution="dense")
+        notes += cells_note(encoder.grid)
+    return notes
+
+
+def refuse_fewer_draws(config: CompareConfig, out: Path, *, resume: bool) -> None:
+    """Raise UserError where a resumed comparison has more draws than are asked for."""
+    before = read_config(out) if resume and is_run(out) else None
+    if isinstance(before, CompareConfig) and config.draws < before.draws:
+        raise UserError(f"draws = {config.draws}: the comparison in {out} has {before.draws}; give as many or more")

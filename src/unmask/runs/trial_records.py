@@ -1,0 +1,65 @@
+"""What the trainings of a comparison leave in its JSON files, and its wall time. Scores are in [0, 1]."""
+
+from dataclasses import dataclass
+
+from unmask.config import ClassifyRecipe
+from unmask.config.budget import Budget
+from unmask.runs.metrics import TrainingRow
+from unmask.runs.records import Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """trials/NAME.json: one training of the table."""
+
+    arm: str
+    budget: Budget
+    """Labeled images: a number per class, or "total:200", "10%", "all"."""
+    draw: int
+    """Index of the label draw."""
+    pretraining: int | None
+    """Index of the pretraining that it starts from; None for an arm that starts from none of the comparison's."""
+    repeat: int = 0
+    """Which of the trainings of this arm on this draw: each has a training seed of its own."""
+    metrics: dict[str, Scores]
+    """By split: "val" and the test sets."""
+    labeled_images: int
+    """Training images with their labels."""
+    recipe: ClassifyRecipe | None = None
+    """Of the training; None for a probe."""
+    seconds: float
+    history: tuple[TrainingRow, ...]
+    """Steps that were logged; empty for a probe."""
+    probe_strength: float | None
+    """The regularization of a probe, chosen on validation data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningResult:
+    """tuning/NAME.json: an arm with a candidate recipe, on a label draw that no trial uses."""
+
+    arm: str
+    budget: Budget
+    draw: int
+    """Index of the tuning draw."""
+    candidate: int
+    """Index of the recipe among those of the arm."""
+    val_score: float
+    """By the comparison's metric."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenIds:
+    """chosen/NAME.json: the images that the encoder of a pretraining chooses from the pool of a label draw."""
+
+    ids: tuple[int, ...]
+    """Of images as listed, in the order of choice: the first so many are a budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallTime:
+    """wall.json."""
+
+    wall_seconds: float
+    """From start to now: interrupted sessions count, one that was killed outright does not."""

@@ -1,0 +1,56 @@
+"""The head of a frozen encoder: trained by steps, or fitted in closed form, whichever validation images prefer."""
+
+from accelerate import Accelerator
+from torch import nn
+
+from unmask.config import ClassifyConfig
+from unmask.data.imageset import ImageSet
+from unmask.encoders.heads import linear_heads, set_head
+from unmask.errors import UserError
+from unmask.forward import pooled_and_outputs
+from unmask.tasks.kinds import AnyTask
+
+
+def take_probe_where_better(
+    model: nn.Module, task: AnyTask, config: ClassifyConfig, labeled: ImageSet, val: ImageSet, engine: Accelerator
+) -> list[str]:
+    """Put a linear probe in the place of the head that was trained, where it scores higher on validation images.
+
+    Steps have one strength of regularization, too little for few labels; a probe's is chosen on validation images.
+    Returns a note where it was taken. A head that is not one linear layer of pooled features stays. All processes call
+    it, on a network that is not sharded.
+
+    Args:
+        model: the trained network; changed in place.
+        task: what it learns.
+        config: of the training.
+        labeled: its images, which the probe sees as they are.
+        val: the validation images.
+        engine: gives device, precision and processes.
+    """
+    try:
+        linear_heads(model)
+    except UserError:
+        return []
+    number = len(task.names)
+    known, seen = (pooled_and_outputs(model, images, engine, outputs=number) for images in (labeled, val))
+    if known is None or seen is None or len(known.images.labels.unique()) < 2:
+        return []
+    truth, features = seen.images.labels, seen.values[:, :-number]
+    probe = task.probe(
+        known.values[:, :-number],
+        known.images.labels,
+        features,
+        val_features=features,
+        val_labels=truth,
+        metric=config.metric,
+        balanced=config.recipe.class_weights == "balanced",
+    )
+    trained = getattr(task.scores(task.readout(seen.values[:, -number:]), truth), config.metric)
+    if probe.val_score is None or probe.val_score <= trained:
+        return []
+    set_head(model, probe.weight, probe.bias)
+    return [
+        f"the head is that of a linear probe (strength {probe.strength:g}), better on validation images than the one "
+        f"that was trained: {probe.val_score:.1%} against {trained:.1%}"
+    ]

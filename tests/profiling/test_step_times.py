@@ -1,0 +1,68 @@
+"""Steps that are timed, and the memory that they take."""
+
+import pytest
+import torch
+
+import tiny
+from unmask.config import ClassifyConfig, ClassifyRecipe, OptimizerConfig, PretrainConfig
+from unmask.data.load import Dataset, load_data
+from unmask.profiling import step_times
+from unmask.profiling.memory import Peak, held_mib, peak_mib
+from unmask.profiling.step_times import StepTimes, measure_steps
+
+PRETRAINING = PretrainConfig(
+    data=tiny.DATA,
+    encoder=tiny.OVERLAPPING_PATCHNET,
+    recipe=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=10, batch_size=20),
+)
+TRAINING = ClassifyConfig(
+    data=tiny.DATA,
+    encoder=tiny.OVERLAPPING_PATCHNET,
+    recipe=ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3), head_steps=2),
+    budget=3,
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """60 training images, 30 of validation, 30 of the test set."""
+    return load_data(tiny.DATA, labels=True, progress=False)
+
+
+class _Ticks:
+    """A clock that goes on a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_steps_are_timed_per_image(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick a step: the whole batch where patience lasts, else as many images as it lasts for."""
+    parts = {"pretraining": PRETRAINING, "training": TRAINING, "probe": TRAINING, "threads": 1, "audit": True}
+    monkeypatch.setattr(step_times, "PATIENCE", 1e9)
+    times = measure_steps(data, **parts, clock=_Ticks())
+    assert (times.pretraining, times.training, times.head) == (1 / 20, 1 / 5, 1 / 5)
+    assert times.inference > 0
+    assert times.probe > 0
+    assert times.audited > 0
+    monkeypatch.setattr(step_times, "PATIENCE", 0.0)
+    assert measure_steps(data, **parts, clock=_Ticks()).pretraining == 1 / 8  # 60 images in batches of eight
+    nothing = {"pretraining": None, "training": None, "probe": None, "threads": 1}
+    idle = measure_steps(data, **nothing)
+    assert idle == StepTimes(held_mib=idle.held_mib, worker_mib=idle.worker_mib)
+    assert 0 < idle.worker_mib < idle.held_mib
+
+
+def test_memory_grows_by_what_is_held() -> None:
+    """As the system counts it, also where more was held before."""
+    del_me = torch.ones(2**24)
+    del del_me
+    peak = Peak()
+    held = torch.ones(2**24)  # 64 MiB
+    assert 50 < peak.grown_mib() < 200
+    assert held_mib() <= peak_mib() + 1
+    assert held.sum() > 0

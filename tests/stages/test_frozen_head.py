@@ -1,0 +1,61 @@
+"""The head of a frozen encoder: the probe where validation images prefer it, the trained one where not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import tiny
+from unmask.config import ClassifyConfig, ClassifyRecipe, OptimizerConfig
+from unmask.data.load import Dataset, load_data
+from unmask.encoders.heads import set_head
+from unmask.evaluate.probe import linear_probe
+from unmask.forward import pooled_features
+from unmask.stages.classifier import build_classifier
+from unmask.stages.frozen_head import take_probe_where_better
+from unmask.stages.supervised import fit
+from unmask.training.engine import build_engine
+
+CONFIG = ClassifyConfig(
+    data=tiny.DATA,
+    encoder=tiny.OVERLAPPING_PATCHNET,
+    recipe=ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8, lr=1e-5), encoder_lr_scale=0.0),
+    budget=8,
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """60 training images, 90 of validation, 30 of the test set."""
+    return load_data(tiny.multiview(val=90), labels=True, progress=False)
+
+
+@pytest.mark.case("a frozen encoder's head stayed nine points below a probe of the same features")
+def test_a_head_that_learnt_nothing_gives_way(data: Dataset) -> None:
+    """Two tiny steps: the network has the probe's scores, on the test images too; a note says so."""
+    outcome = fit(CONFIG, data)
+    (note,) = [note for note in outcome.notes if "linear probe" in note]
+    assert f"{outcome.metrics['val'].accuracy:.1%} against" in note
+    trained = fit(replace(CONFIG, recipe=replace(CONFIG.recipe, encoder_lr_scale=1e-9)), data)
+    assert not [note for note in trained.notes if "linear probe" in note]
+    assert outcome.metrics["val"].accuracy > trained.metrics["val"].accuracy
+
+
+def test_the_probe_is_that_of_the_labeled_images(data: Dataset) -> None:
+    """Its logits are those that scikit-learn's layer gives on the same features; a better head stays to the bit."""
+    model, engine = build_classifier(CONFIG, data), build_engine("no")
+    model.to(engine.device)
+    labeled, val = data.train, data.val
+    assert labeled is not None
+    assert val is not None
+    set_head(model, torch.zeros(3, 8), torch.zeros(3))
+    assert take_probe_where_better(model, data.task, CONFIG, labeled, val, engine)
+    known, seen = pooled_features(model, labeled), pooled_features(model, val)
+    truth = {"val_features": seen.values, "val_labels": val.labels}
+    probe = linear_probe(known.values, labeled.labels, seen.values, classes=3, **truth)
+    with torch.no_grad():
+        logits = model.eval()(next(iter(val.batches(torch.arange(len(val)), len(val)))).images.to(engine.device)).cpu()
+    assert torch.equal(logits.argmax(1), probe.logits.argmax(1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert take_probe_where_better(model, data.task, CONFIG, labeled, val, engine) == []
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
