@@ -8,10 +8,11 @@ import pytest
 
 import tiny
 from unmask.comparison import looks as module
-from unmask.comparison.looks import FACTOR, FIRST, Timer, look_notes, take_looks
+from unmask.comparison.looks import FACTOR, FIRST, look_notes, take_looks
 from unmask.comparison.plan import all_trials
 from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
+from unmask.comparison.timed_draws import LEAST, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice
 from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
@@ -74,6 +75,12 @@ class _Table:
         found, rows = take_looks(Work(config, self.out, self.data), Choice({}, {}), self.train, 1, timer)
         assert rows[-1].draws == found.config.draws
         return found.config.draws, [row.word for row in rows]
+
+    def take_for(self, seconds: float, draws: int | None = None) -> int:
+        """Draws that were trained without looks, in so many seconds."""
+        config = replace(CONFIG, until="draws", draws=draws)
+        timer = Timer(seconds, self.clock, self.clock.now)
+        return train_for_an_hour(Work(config, self.out, self.data), self.train, 1, timer).config.planned_draws
 
     def train(self, work: Work) -> None:
         for key in all_trials(work.config):
@@ -164,3 +171,28 @@ class _Continue:
 
 def read_looks(out: Path) -> list[module.LookRow]:
     return list(read_record(module.LookRows, out / "looks.json").looks)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slow", "draws"), [(1000.0, 1.0, 9), (150.0, 1.0, 7), (150.0, 2.0, LEAST), (1.0, 1.0, LEAST)]
+)
+def test_the_clock_alone_ends_the_draws_of_an_hour(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, slow: float, draws: int
+) -> None:
+    """All nine where there is time, else those that fit (20 s each, doubled), at least five; and nobody looks."""
+    monkeypatch.setattr(module, "look", None)
+    table = _Table(data, tmp_path, monkeypatch, gain=0.6, slow=slow)
+    assert table.take_for(seconds) == draws
+    assert len(table.trained) == len(set(table.trained)) == 2 * draws
+    assert table.clock.now < max(seconds, LEAST * 20 * slow + 1)
+    assert table.take_for(1000.0) == 9  # resumed: the others, and nothing twice
+    assert len(table.trained) == len(set(table.trained)) == 18
+
+
+def test_fewer_draws_than_planned_are_said() -> None:
+    asked = replace(CONFIG, until="draws", draws=None)
+    notes = hour_notes(asked, replace(asked, draws=5))
+    assert [note.split(":")[0] for note in notes] == ["5 of 9 label draws"]
+    assert hour_notes(asked, replace(asked, draws=9)) == []
+    assert hour_notes(replace(asked, within="40m"), replace(asked, draws=5)) == []
+    assert hour_notes(replace(asked, draws=12), replace(asked, draws=12)) == []

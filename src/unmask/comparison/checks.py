@@ -64,5 +64,7 @@ def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
 def refuse_fewer_draws(config: CompareConfig, out: Path, *, resume: bool) -> None:
     """Raise UserError where a resumed comparison has more draws than are asked for."""
     before = read_config(out) if resume and is_run(out) else None
-    if isinstance(before, CompareConfig) and config.draws < before.draws:
-        raise UserError(f"draws = {config.draws}: the comparison in {out} has {before.draws}; give as many or more")
+    if isinstance(before, CompareConfig) and config.planned_draws < before.planned_draws:
+        raise UserError(
+            f"draws = {config.planned_draws}: the comparison in {out} has {before.planned_draws}; give as many or more"
+        )

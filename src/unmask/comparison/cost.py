@@ -8,6 +8,7 @@ from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.tuning import tuned_arms
 from unmask.config import ARMS, Arm, CompareConfig
 from unmask.config.budget import Budget, labeled_count
+from unmask.config.comparison import DEFAULT_DRAWS
 from unmask.training.plan import plan_steps
 
 SEVERAL = 3
@@ -33,10 +34,11 @@ def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, 
     return (steps + recipe.head_steps) * batch
 
 
-def foreseen(config: CompareConfig) -> tuple[tuple[str, ...], dict[tuple[Budget, str], int]]:
+def foreseen(config: CompareConfig, *, rivals: bool = False) -> tuple[tuple[str, ...], dict[tuple[Budget, str], int]]:
     """The arms that will be reported and their recipes, as far as can be said before the tuning.
 
-    The longest recipes; of the scratch arms the longest one, and all others that the tuning may leave.
+    The longest recipes, and all arms that the tuning may leave; of the scratch arms the longest one alone, or with
+    `rivals` all of them, as where validation images cannot tell which one is best.
     """
 
     arms, longest, cost = arms_of(config), {}, {}
@@ -45,7 +47,7 @@ def foreseen(config: CompareConfig) -> tuple[tuple[str, ...], dict[tuple[Budget,
         longest[arm.name] = steps.index(max(steps))
         cost[arm.name] = max(steps) * (config.compute_cap if arm.schedule == "compute" else 1)
     scratch = [arm.name for arm in arms if arm.competes]
-    if scratch and not config.arms:
+    if scratch and not config.arms and not rivals:
         dropped = set(scratch) - {max(scratch, key=cost.__getitem__)}
         arms = [arm for arm in arms if arm.name not in dropped]
     recipes = {(budget, name): candidate for budget in config.budgets for name, candidate in longest.items()}
@@ -74,6 +76,6 @@ def with_pretrainings(config: CompareConfig, *, pretrain_images: int, sizes: Seq
     ]
     tuning = sum(images(arm, one) for arm, ways in tried for one in ways)
     once = sum(images(ARMS[name], recipes[config.budgets[0], name]) for name in reported)
-    trials = config.tuning_draws * tuning + CompareConfig.draws * once
+    trials = config.tuning_draws * tuning + DEFAULT_DRAWS * once
     all_of_them = SEVERAL * len(starts) * seen
     return replace(config, pretrainings=SEVERAL if all_of_them < SHARE * (all_of_them + trials) else 1)

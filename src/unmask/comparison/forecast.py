@@ -8,6 +8,7 @@ import torch
 from unmask.comparison.cost import foreseen
 from unmask.comparison.plan import all_trials, trial_config
 from unmask.comparison.tasks import Work
+from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.comparison.tuning import first_keys, following_keys
 from unmask.comparison.workers import Task
 from unmask.config import ARMS, AuditConfig, ClassifyConfig, CompareConfig, PretrainConfig
@@ -45,9 +46,9 @@ class Ahead:
     """Images times forward passes, of each of them."""
 
     @classmethod
-    def of(cls, work: Work) -> "Ahead":
+    def of(cls, work: Work, *, rivals: bool = False) -> "Ahead":
         """Trials count for the arms of `foreseen`, with the longest of the recipes among which they choose."""
-        arms, recipes = foreseen(work.config)
+        arms, recipes = foreseen(work.config, rivals=rivals)
         tuning = work.tuning_trials([*first_keys(work.config), *following_keys(work.config, recipes)])
         reported = replace(work, config=replace(work.config, arms=arms))
         trials = reported.trials(recipes)
@@ -103,7 +104,7 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         times: measured by `time_steps`.
     """
     config, data, ahead = work.config, work.data, Ahead.of(work)
-    seconds = ahead.seconds(times, data, jobs)
+    seconds, longest = (_in_an_hour(work, times, jobs, rivals=rivals) for rivals in (False, True))
     return Forecast(
         recipe=config.chosen.recipe_name if config.chosen else None,
         reason=config.chosen.because if config.chosen else "",
@@ -119,9 +120,23 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         },
         step_seconds=_step_seconds(config, data, times),
         seconds=round(seconds, 1),
+        seconds_with_rivals=round(longest, 1),
         peak_mib=_peak_mib(ahead, times, jobs),
         shorter=tuple(_shorter(work, times, jobs, seconds)),
     )
+
+
+def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> float:
+    """Seconds of a comparison that ends with the draw in which an hour is over, where nobody says how many it has."""
+
+    def seconds(draws: int | None) -> float:
+        asked = replace(work, config=replace(work.config, draws=draws))
+        return Ahead.of(asked, rivals=rivals).seconds(times, work.data, jobs)
+
+    whole = seconds(work.config.draws)
+    if not work.config.in_an_hour or whole <= HOUR:
+        return whole
+    return min(whole, max(HOUR, seconds(LEAST)))
 
 
 def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
@@ -185,7 +200,7 @@ def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterato
     """What a user may change, each alone, where it saves a tenth or more."""
     config = work.config
     fine, pre = config.finetune.optimizer, plan_steps(config.pretrain.optimizer, len(work.data.pretrain)).total
-    fewer = max(2, config.draws // 2)
+    fewer = max(2, config.planned_draws // 2)
     changes = {
         f"budgets=({config.budgets[0]},)": replace(config, budgets=config.budgets[:1]),
         f"draws={fewer}": replace(config, draws=fewer),

@@ -1,59 +1,26 @@
 """Label draws that come in looks: trained and judged until it is decided, out of reach, or the time is up."""
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from unmask.comparison.forecast import forecast
-from unmask.comparison.plan import all_trials
 from unmask.comparison.table import read_contest
 from unmask.comparison.tasks import Work
+from unmask.comparison.timed_draws import Timer, expected_seconds, fitting_draws
 from unmask.comparison.tuning import Choice
-from unmask.config import CompareConfig
-from unmask.config.budget import Budget
 from unmask.errors import UserError
 from unmask.inference.looks import look, look_draws, look_levels
 from unmask.profiling.step_times import StepTimes
 from unmask.runs.files import write_json
-from unmask.runs.layout import LOOKS_FILE, TRIALS, TUNING
-from unmask.runs.read import read_optional, read_record
+from unmask.runs.layout import LOOKS_FILE
+from unmask.runs.read import read_optional
 from unmask.runs.summary_records import LookRow, LookRows
-from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.wording import in_words
 
 FIRST = 4
 """Draws before the first look."""
 FACTOR = 4
 """Looks go on up to so many times the draws of the fixed design."""
-RESERVE = 0.95
-"""Share of the time that trainings may take; the rest is for the page."""
-CAUTION = 1.3
-"""How much longer trainings may take than their own seconds say, before anything was measured."""
-
-
-@dataclass
-class Timer:
-    """How much of the time that was given is left, and how long draws will take."""
-
-    seconds: float
-    clock: Callable[[], float]
-    started: float
-    slowness: float = field(default=CAUTION)
-    """Seconds that pass for a second of training divided by the jobs, as measured in the last look."""
-
-    def fits(self, expected: float) -> bool:
-        """Whether trainings of so many seconds, divided by the jobs, will be over in time."""
-        return self.clock() - self.started + self.slowness * expected <= RESERVE * self.seconds
-
-    def learn(self, expected: float, passed: float) -> None:
-        """Take over how long a look really took."""
-        if expected > 0:
-            self.slowness = max(0.5, 1.1 * passed / expected)
-
-
-def in_looks(config: CompareConfig) -> bool:
-    """Whether draws come in looks, or all at once."""
-    return config.until == "decided" or config.seconds_within is not None
 
 
 def refuse_too_little_time(work: Work, jobs: int, times: StepTimes) -> None:
@@ -86,15 +53,15 @@ def take_looks(
     """
     config, out = work.config, work.out
     rows = _earlier(work)
-    most = max(FACTOR * config.draws, rows[-1].plan if rows else 0)
+    most = max(FACTOR * config.planned_draws, rows[-1].plan if rows else 0)
     while not rows or (rows[-1].word not in ("gain", "loss", "equivalent") and rows[-1].draws < most):
         done = rows[-1].draws if rows else 0
         wanted = next((draws for draws in look_draws(FIRST, most) if draws > done), most)
-        count = _fitting(work, done, wanted, jobs, timer)
+        count = fitting_draws(work, done, wanted, jobs, timer)
         if count is None:
             break
         ahead = replace(work, config=replace(config, draws=count))
-        expected, before = _expected(ahead, jobs), 0.0 if timer is None else timer.clock()
+        expected, before = expected_seconds(ahead, jobs), 0.0 if timer is None else timer.clock()
         run(ahead)
         if timer is not None and count > done:
             timer.learn(expected, timer.clock() - before)
@@ -119,36 +86,12 @@ def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> Loo
     """What the draws of `work` say, at the level that is left for them."""
     config = work.config
     plans = sorted({*(row.plan for row in rows), most})
-    level = look_levels([*(row.draws for row in rows), config.draws], plans, 1 - config.confidence)[-1]
+    level = look_levels([*(row.draws for row in rows), config.planned_draws], plans, 1 - config.confidence)[-1]
     contest = read_contest(config, work.out, work.data, choice)
     if contest is None:
-        return LookRow(draws=config.draws, plan=most, level=level, word="continue", needs=None)
+        return LookRow(draws=config.planned_draws, plan=most, level=level, word="continue", needs=None)
     found = look(contest, level, most, config.smallest_effect)
-    return LookRow(draws=config.draws, plan=most, level=level, word=found.word, needs=found.needs)
-
-
-def _fitting(work: Work, done: int, wanted: int, jobs: int, timer: Timer | None) -> int | None:
-    """The draws of the next look: as many as wanted, or those that there is time for; None where there is for none."""
-    for count in range(wanted, max(done, 1), -1):
-        ahead = replace(work, config=replace(work.config, draws=count))
-        if timer is None or timer.fits(_expected(ahead, jobs)):
-            return count
-    return None
-
-
-def _expected(work: Work, jobs: int) -> float:
-    """Seconds of training, divided by the jobs, of the trials that are not done, by those of the same arm that are."""
-    finished: list[TuningResult | TrialResult] = [
-        *(read_record(TuningResult, file) for file in TUNING.found(work.out)),
-        *(read_record(TrialResult, file) for file in TRIALS.found(work.out)),
-    ]
-    known: dict[tuple[str, Budget], list[float]] = {}
-    for one in finished:
-        known.setdefault((one.arm, one.budget), []).append(one.seconds)
-    means = {place: sum(seconds) / len(seconds) for place, seconds in known.items()}
-    ahead = [key for key in all_trials(work.config) if not TRIALS.path(work.out, key.name).exists()]
-    each = [means.get((key.arm, key.budget), 0.0) for key in ahead]
-    return max(sum(each) / jobs, math.ceil(len(each) / jobs) * (sum(each) / len(each))) if each else 0.0
+    return LookRow(draws=config.planned_draws, plan=most, level=level, word=found.word, needs=found.needs)
 
 
 def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:

@@ -63,7 +63,7 @@ def _compute(config: CompareConfig, data: Dataset, choice: Choice, arms: list[Ar
 
 def draw_overlaps(config: CompareConfig, data: Dataset, out: Path) -> dict[Budget, float]:
     """For each budget the share of its labeled images that a reported draw has in common with another, in the mean."""
-    drawn = [labeled_rows(config, data, out, draw) for draw in range(config.draws)]
+    drawn = [labeled_rows(config, data, out, draw) for draw in range(config.planned_draws)]
     return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
 
 

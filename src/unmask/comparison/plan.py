@@ -71,7 +71,7 @@ def all_trials(config: CompareConfig) -> list[TrialKey]:
     """Every trial, in the order of work: draw by draw, so that an interrupted table is balanced over arms."""
     return [
         trial_of(config, budget, draw, arm, repeat)
-        for draw in range(config.draws)
+        for draw in range(config.planned_draws)
         for budget in config.budgets
         for arm in arms_of(config)
         for repeat in range(_repeats(config))
@@ -89,7 +89,9 @@ def audited_trials(config: CompareConfig) -> list[list[TrialKey]]:
     Of several pretrainings draw d takes number d modulo their count.
     """
     arms, budget, repeats = _audited_arms(config), config.budgets[0], _repeats(config)
-    return [[trial_of(config, budget, draw, arm, draw % repeats) for arm in arms] for draw in range(config.draws)]
+    return [
+        [trial_of(config, budget, draw, arm, draw % repeats) for arm in arms] for draw in range(config.planned_draws)
+    ]
 
 
 def _audited_arms(config: CompareConfig) -> list[Arm]:

@@ -18,12 +18,13 @@ from unmask.comparison.forecast import forecast, time_steps
 from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
-from unmask.comparison.looks import Timer, in_looks, look_notes, refuse_too_little_time, take_looks
+from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
+from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
@@ -93,12 +94,13 @@ def _work_through(
     work: Work, jobs: int, of_runs: list[str], line: Progress, spent: Callable[[], float], started: float
 ) -> None:
     """Everything from the first pretraining to the summary and the gallery."""
-    confidence = work.config.confidence
+    asked = work.config
     work, choice, notes = _tuned(work, jobs, of_runs, line)
     work, looks = _fill(work, choice, jobs, line, started)
     notes += notes_of(work.config, work.data, choice, work.out)
+    notes += hour_notes(asked, work.config)
     if looks:
-        notes += look_notes(looks, confidence)
+        notes += look_notes(looks, asked.confidence)
         work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
     summary = build_summary(work.config, work.out, work.data, choice, notes=notes, jobs=jobs)
     write_json(work.out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
@@ -180,20 +182,22 @@ def _tuned(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[W
 
 def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
     """Train every trial, at once or in looks, and audit; returns the work on the draws that were trained."""
-    trained = 0
+    config, trained = work.config, 0
 
     def train(ahead: Work) -> None:
         nonlocal trained
         write_choices(ahead)
         trials = ahead.trials(choice.recipes)
         trained += len(trials)
-        _run("trials", trials, work.data, jobs, line, final=not in_looks(work.config))
+        _run("trials", trials, work.data, jobs, line, final=not (config.in_looks or config.in_an_hour))
 
     looks: tuple[LookRow, ...] = ()
-    if in_looks(work.config):
-        seconds = work.config.seconds_within
+    if config.in_looks:
+        seconds = config.seconds_within
         timer = None if seconds is None else Timer(seconds, time.monotonic, started)
         work, looks = take_looks(work, choice, train, jobs, timer)
+    elif config.in_an_hour:
+        work = train_for_an_hour(work, train, jobs, Timer(HOUR, time.monotonic, started))
     else:
         train(work)
     if work.needs_audit(again=trained > 0):

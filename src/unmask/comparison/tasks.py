@@ -70,7 +70,9 @@ class Work:
                 continue
             init = self.config.given if start == "given_mrp" else None
             for index, folder in enumerate(folders):
-                used = self.config.design == "crossed" or index < max(self.config.draws, self.config.tuning_draws)
+                used = self.config.design == "crossed" or index < max(
+                    self.config.planned_draws, self.config.tuning_draws
+                )
                 if used and not is_whole(folder / ENCODER_FILE):
                     tasks.append((_pretrain, (_pretraining(self.config, index, init), folder)))
         return tasks

@@ -26,7 +26,8 @@ class Schedule(NamedTuple):
     lr: float | None
 
 
-DEFAULT_BUDGETS = (10, 50, 100)
+DEFAULT_BUDGETS: tuple[Budget, ...] = (10, 50, 100)
+DEFAULT_DRAWS = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +54,12 @@ class CompareConfig:
     """How labeled images are found, one way or several side by side at equal totals (budgets total:50 ...): random: by
     lot. balanced: by lot, as many of each class. chosen: by the features of the pretrained encoder, as unmask choose
     does, from a random half of the training images in each draw. Default: as the budgets say, by lot within classes."""
-    draws: int = 9
-    """Label draws per budget, each with a training seed of its own; all arms share them."""
+    draws: int | None = None
+    """Label draws per budget, each with a training seed of its own; all arms share them. Default: nine, but no more
+    than the first hour of the command has time for, and at least five."""
     until: Literal["draws", "decided"] = "draws"
     """draws: all draws are trained. decided: they come in looks, and it stops when the answer is decided, or out of
-    reach within four times `draws`; all looks together keep the level."""
+    reach within four times `draws` (default: nine); all looks together keep the level."""
     within: str | None = None
     """Time for the whole command, as 90s, 40m or 2h: draws come in looks as well, none is begun that has no time."""
     pretrainings: int | None = None
@@ -119,7 +121,7 @@ class CompareConfig:
         if self.labels:
             object.__setattr__(self, "budgets", in_ways(self.budgets or DEFAULT_BUDGETS, self.labels))
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
-        require_at_least("draws", self.draws, 1)
+        require_at_least("draws", self.planned_draws, 1)
         require_choice("until", self.until, ("draws", "decided"))
         assert self.seconds_within != 0  # reads, and so checks, it
         if self.pretrainings is not None:
@@ -157,6 +159,21 @@ class CompareConfig:
                 "leave it out"
             )
         require_at_least("compute_cap", self.compute_cap, 1)
+
+    @property
+    def planned_draws(self) -> int:
+        """Label draws that there are unless time or a decision ends them earlier, or looks go beyond them."""
+        return DEFAULT_DRAWS if self.draws is None else self.draws
+
+    @property
+    def in_looks(self) -> bool:
+        """Whether draws come in looks, or all at once."""
+        return self.until == "decided" or self.within is not None
+
+    @property
+    def in_an_hour(self) -> bool:
+        """Whether the clock says how many draws there are: nobody else does."""
+        return self.draws is None and not self.in_looks
 
     @property
     def seconds_within(self) -> float | None:

@@ -47,6 +47,9 @@ class Forecast:
     """Measured: of a step of each kind, and of the evaluation of an image."""
     seconds: float
     """Of everything, about."""
+    seconds_with_rivals: float | None = None
+    """The same where validation images cannot tell which baseline is the best, so that all of them are trained; None
+    where there is no choice among baselines."""
     peak_mib: int
     """Memory at the highest point, of all processes, about."""
     shorter: tuple[Shorter, ...]
@@ -64,11 +67,17 @@ class Forecast:
         at_once = f", {self.jobs} at once" if self.jobs > 1 else ""
         network = f"{self.encoder} at {height}x{width} on {self.device}{at_once}"
         told = [f"plan: recipe {self.recipe}: {self.reason}"] if self.recipe else []
+        how_long, memory = in_words(self.seconds) + self._with_rivals(), f"{self.peak_mib / 1024:.1f} GiB of memory"
         told += [
             f"plan: {network}: {counts or 'nothing is left to train'}",
-            f"plan: {in_words(self.seconds)}, up to {self.peak_mib / 1024:.1f} GiB of memory (measured: {steps})",
+            f"plan: {how_long}, up to {memory} (measured: {steps})",
         ]
         return told + [f"plan: with `{one.setting}` {in_words(one.seconds)}" for one in self.shorter if self.is_long]
+
+    def _with_rivals(self) -> str:
+        if self.seconds_with_rivals is None or self.seconds_with_rivals < 1.1 * self.seconds:
+            return ""
+        return f" ({in_words(self.seconds_with_rivals)} where validation images cannot tell which baseline is best)"
 
 
 T = TypeVar("T", PretrainConfig, ClassifyConfig)
