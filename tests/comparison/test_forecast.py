@@ -17,7 +17,9 @@ from unmask.comparison import forecast as forecasts
 from unmask.comparison import run as comparison_run
 from unmask.comparison.forecast import Ahead, answers_of, forecast, seconds_of, time_steps
 from unmask.comparison.tasks import Work
+from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.config.comparison import DEFAULT_DRAWS
 from unmask.data.load import Dataset, load_data
 from unmask.profiling.forecast import Forecast, Shorter
 from unmask.profiling.step_times import StepTimes
@@ -140,6 +142,26 @@ def test_a_plan_is_three_lines_and_says_what_is_shorter_only_where_it_is_long() 
 
 
 WORDS = ["compare", "--data", "digits", "--out", "x"]
+
+
+def test_the_plan_of_an_hour_counts_every_baseline_that_may_be_left(data: Dataset, tmp_path: Path) -> None:
+    """Nine draws where they fit, else an hour, or what five take; with rivals every scratch arm is trained."""
+    arms = replace(CONFIG, draws=None, arms=(), compute_cap=4.0)
+    work = Work(arms, tmp_path, data)
+    of = {draws: Work(replace(arms, draws=draws), tmp_path, data) for draws in (LEAST, DEFAULT_DRAWS)}
+    fast = StepTimes(pretraining=1e-6, training=1e-6, head=1e-6, inference=1e-6, probe=1e-6)
+    slow = StepTimes(pretraining=30.0, training=30.0, head=30.0, inference=0.0, probe=0.0)
+    for times, draws in ((fast, DEFAULT_DRAWS), (slow, LEAST)):
+        found = forecast(work, 1, times)
+        assert found.seconds_with_rivals is not None
+        assert found.seconds == pytest.approx(forecast(of[draws], 1, times).seconds)
+        assert found.seconds_with_rivals == pytest.approx(forecast(of[draws], 1, times).seconds_with_rivals)
+    assert found.seconds_with_rivals > 1.1 * found.seconds > HOUR
+    assert "cannot tell which baseline" in found.lines()[-1 - len(found.shorter)]
+    whole = forecast(of[DEFAULT_DRAWS], 1, slow).seconds
+    share = 1.05 * HOUR / whole
+    medium = replace(slow, training=share * slow.training, pretraining=share * slow.pretraining, head=share * slow.head)
+    assert forecast(work, 1, medium).seconds == pytest.approx(HOUR)
 
 
 @pytest.mark.parametrize(
