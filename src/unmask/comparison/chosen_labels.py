@@ -58,7 +58,7 @@ def _choices(config: CompareConfig) -> Iterator[tuple[int, int]]:
     repeats = range(count_pretrainings(config)) if config.design == "crossed" else range(1)
     for draw in range(config.tuning_draws):
         yield draw, turn_of(config, draw, draw % len(repeats))
-    for draw in range(config.draws):
+    for draw in range(config.planned_draws):
         yield from ((config.tuning_draws + draw, turn_of(config, draw, repeat)) for repeat in repeats)
 
 

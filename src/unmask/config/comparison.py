@@ -26,7 +26,7 @@ class Schedule(NamedTuple):
     lr: float | None
 
 
-DEFAULT_BUDGETS: tuple[Budget, ...] = (10, 50, 100)
+DEFAULT_BUDGETS = (10, 50, 100)
 DEFAULT_DRAWS = 9
 
 
