@@ -73,7 +73,7 @@ def test_trials_cover_the_design_once(config: CompareConfig) -> None:
 @settings(max_examples=30, deadline=None)
 def test_pretrainings_take_turns(pretrainings: int, draws: int) -> None:
     """No encoder has two draws more than another, the crossed design gives all to each, and scratch has as many."""
-    config = CompareConfig(arms=("mrp", "scratch_same"), pretrainings=pretrainings, draws=draws)
+    config = CompareConfig(arms=("mrp", "scratch_same"), pretrainings=pretrainings, draws=draws, budgets=(10,))
     even = draws // pretrainings
     for design, allowed in (("diagonal", {even, even + (draws % pretrainings > 0)}), ("crossed", {draws})):
         trials = [key for key in all_trials(replace(config, design=design)) if key.budget == 10]
