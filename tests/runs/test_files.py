@@ -35,6 +35,24 @@ def test_a_mount_that_cannot_flush_is_written_to(tmp_path: Path, monkeypatch: py
     assert read_json(tmp_path / "x.json") == {"a": 1}
 
 
+@pytest.mark.case("a mount, or Windows, on which no folder can be opened ended the first write")
+def test_a_mount_that_opens_no_folder_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a flush of the folder, and without its lock; one that is not there is still an error."""
+    plain = os.open
+
+    def refuse(path: object, *rest: int) -> int:
+        if Path(str(path)).is_dir():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return plain(str(path), *rest)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with holding(tmp_path):
+        write_json(tmp_path / "x.json", {"a": 1})
+    assert read_json(tmp_path / "x.json") == {"a": 1}
+    with pytest.raises(FileNotFoundError), holding(tmp_path / "gone"):
+        pass
+
+
 def test_a_disk_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))

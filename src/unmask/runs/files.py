@@ -35,9 +35,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows and some mounts open no folder: the file in it is written all the same
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
         _flush(descriptor)
     finally:

@@ -48,7 +48,12 @@ def _locked(folder: Path) -> _Lock | None:
     """The open folder that holds the lock; None where there are no locks."""
     if fcntl is None:
         return None
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a mount that opens no folder
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

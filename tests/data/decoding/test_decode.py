@@ -174,6 +174,36 @@ def test_jpeg_has_the_same_bits_with_and_without_simplejpeg(
     assert all(np.array_equal(a, b) for a, b in zip(fast, plain, strict=True))
 
 
+@pytest.mark.skipif(jpeg.simplejpeg() is None, reason="simplejpeg is not installed")
+@pytest.mark.case("the fast decoder refused 162 of 600 JPEGs that Pillow reads")
+def test_the_real_simplejpeg_reads_what_pillow_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole files, files with bytes after and between, broken and cut ones: the same pixels or the same line."""
+    refused = 0
+    for i in range(60):
+        image = Image.fromarray(RNG.integers(0, 256, (24 + i % 3, 32, 3), dtype=np.uint8))
+        image.convert("L" if i % 4 == 0 else "RGB").save(tmp_path / "x.jpg", quality=50 + i % 45, subsampling=i % 3)
+        content = bytearray((tmp_path / "x.jpg").read_bytes())
+        content += b"more" * (i % 2)
+        if i % 5 == 1:
+            content[len(content) // 2 + i] ^= 0xFF
+        if i % 5 == 2:
+            content = content[: len(content) * (20 + i % 70) // 100]
+        if i % 5 == 3:
+            content[-6:-6] = b"\xff\x00\xff\x00"
+        (tmp_path / "x.jpg").write_bytes(content)
+        found = []
+        for package in (jpeg.simplejpeg, lambda: None):
+            monkeypatch.setattr(jpeg, "simplejpeg", package)
+            try:
+                found.append(decode(tmp_path / "x.jpg").tobytes())
+            except UserError as error:
+                refused += 1
+                found.append(str(error).encode())
+        monkeypatch.undo()
+        assert found[0] == found[1], i
+    assert 0 < refused < 60
+
+
 def test_a_large_jpeg_is_decoded_small_and_comes_out_the_same_within_two_levels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
