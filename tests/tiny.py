@@ -102,3 +102,22 @@ def image_names(data: Dataset) -> list[str]:
 def confusion_entries(counts: list[list[int]]) -> tuple[tuple[int, int, int], ...]:
     """A confusion matrix as results hold it: true class, predicted class, images."""
     return tuple((i, j, n) for i, row in enumerate(counts) for j, n in enumerate(row) if n)
+
+
+def mask_folder(root: Path, counts: dict[str, int] | None = None, *, size: int = 16) -> Path:
+    """Gray images with a bright and a dark square on noise, and their masks: classes 1 and 2; of each split so many."""
+    rng = np.random.default_rng(0)
+    for split, count in (counts or {"train": 12, "val": 6, "test": 6}).items():
+        for index in range(count):
+            image, mask = rng.normal(128, 12, (size, size)), np.zeros((size, size), np.uint8)
+            for label, level in ((1, 220), (2, 30)):
+                top, left = rng.integers(0, size - size // 3, 2)
+                square = slice(top, top + size // 3), slice(left, left + size // 3)
+                image[square], mask[square] = level, label
+            mask[0, 0] = 255
+            for kind, values in (("images", image.clip(0, 255).astype(np.uint8)), ("masks", mask)):
+                file = root / split / kind / f"{index}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values).save(file)
+    (root / "classes.csv").write_text("name\nbackground\nbright\ndark\n")
+    return root

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from unmask.config.data import IGNORED
 from unmask.evaluate.dense_features import features_at, pixels_each, sample_pixels, sampled
-from unmask.evaluate.overlap import IGNORED
 
 SIZE = (8, 12)
 

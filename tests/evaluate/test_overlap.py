@@ -6,8 +6,8 @@ import torch
 from scipy.ndimage import binary_erosion
 from sklearn.metrics import f1_score, jaccard_score
 
+from unmask.config.data import IGNORED
 from unmask.evaluate.overlap import (
-    IGNORED,
     Overlap,
     boundary_overlap,
     dice,

@@ -66,6 +66,8 @@ def _facts(card: Card) -> dict[str, object]:
 def _read(path: Path, name: str) -> Weights:
     file = resolve_weights(path, field="audit")
     model = load_model(path, field="audit")
+    if model.card.task is not None and not model.card.classes:
+        raise UserError(f"{file}: an audit asks about an image's one class, which {model.card.task.name} does not have")
     if len(model.card.classes) < 2:
         raise UserError(f'{file}: an encoder without a head; fine-tune it first, with `init="{path}"`')
     run = path if path.is_dir() else path.parent.parent if path.parent.name == NETWORKS.folder else None

@@ -49,17 +49,21 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Images):
-    """Predict the class of images with a comparison's best network, a fine-tuned run or one from scratch.
+    """Predict the class of images, or their masks, with a comparison's best network or another run's.
 
     Writes a row per image: path, label (where the data have any), predicted class, and the probability of each class
-    (softmax, 0..1). Endings: .csv, .parquet.
+    (softmax, 0..1). Endings: .csv, .parquet. A segmentation run writes a mask for each image, an indexed PNG, into the
+    folder --out.
 
     Example: unmask predict runs/answer --data my/new_images --out predictions.csv
     """
 
+    windows: bool = False
+    """Of a segmentation run: look at images larger than those of the training in overlapping windows of that size."""
+
     def run(self) -> int:
-        """Predict, write the table, print what is in it."""
-        print(printable(unmask.predict(**self.arguments())))
+        """Predict, write table or masks, print what is in them."""
+        print(printable(unmask.predict(**self.arguments(), windows=self.windows)))
         return 0
 
 

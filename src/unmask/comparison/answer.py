@@ -24,9 +24,9 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
     best = first.against if first.verdict == "loss" else first.arm
     score, metric = _score(summary, best, first.budget), settings.metric
     assert score is not None
-    labels = data.tests[first.split].labels
-    chance, majority = without_skill(labels, len(data.classes), metric)
-    images, name = plural(len(labels), "test image"), METRIC_NAMES[metric]
+    count = len(data.tests[first.split])
+    chance, majority, beside = _beside(data, first.split, metric)
+    images, name = plural(count, "test image"), METRIC_NAMES[metric]
     labeled = {budget: labeled_count(budget, data.class_sizes) for budget in settings.budgets}
     steps, draws, seconds = _next_steps(summary, first, jobs)
     steps += _more_labels(summary, first, best, labeled)
@@ -35,19 +35,35 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
         score=score,
         chance=chance,
         majority=majority,
-        test_images=len(labels),
+        test_images=count,
         context=(
-            f"It is right on {score:.1%} of {images}; a guess would be on {chance:.1%}, and always the most frequent "
-            f"class on {majority:.1%}."
+            f"It is right on {score:.1%} of {images}{beside}."
             if metric == "accuracy"
-            else f"Its {name} on {images} is {score:.1%}; that of a guess is {chance:.1%}, and that of always naming "
-            f"the most frequent class {majority:.1%}."
+            else f"Its {name} on {images} is {score:.1%}{beside}."
         ),
         next_step=" ".join(steps),
         draws=draws,
         seconds=seconds,
     )
     return replace(summary, answer=answer)
+
+
+def _beside(data: Dataset, split: str, metric: Metric) -> tuple[float | None, float | None, str]:
+    """What a guess scores, and always the most frequent class, and both in words; nothing without classes of images."""
+    if not data.classes:
+        return None, None, ""
+    chance, majority = without_skill(data.tests[split].labels, len(data.classes), metric)
+    if metric == "accuracy":
+        return (
+            chance,
+            majority,
+            f"; a guess would be on {chance:.1%}, and always the most frequent class on {majority:.1%}",
+        )
+    return (
+        chance,
+        majority,
+        f"; that of a guess is {chance:.1%}, and that of always naming the most frequent class {majority:.1%}",
+    )
 
 
 def without_skill(labels: Tensor, classes: int, metric: Metric) -> tuple[float, float]:

@@ -18,6 +18,8 @@ def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig
     """
     if config.budgets or data.train is None:
         return config, []
+    if data.task is not None and data.task.name != "classification":
+        return _of_images(config, len(data.train))
     labels = data.train.labels
     sizes = labels[labels >= 0].unique(return_counts=True)[1]
     fewest = int(sizes.min()) if len(sizes) else 0
@@ -30,6 +32,14 @@ def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig
     return replace(config, budgets=possible), [
         f"budgets are {told}: the smallest class has {fewest} training images, fewer than the default budgets take"
     ]
+
+
+def _of_images(config: CompareConfig, images: int) -> tuple[CompareConfig, list[str]]:
+    """The default budgets as numbers of images in all, as far as so many are labeled."""
+    possible = tuple(f"total:{budget}" for budget in DEFAULT_BUDGETS if budget <= images) or (f"total:{images}",)
+    told = " ".join(possible)
+    notes = [f"budgets are {told}: {images} training images are labeled"] * (len(possible) < len(DEFAULT_BUDGETS))
+    return replace(config, budgets=possible), notes
 
 
 def with_earlier_budgets(config: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:

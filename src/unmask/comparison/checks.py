@@ -8,7 +8,7 @@ from unmask.comparison.plan import audited_trials
 from unmask.config import CompareConfig
 from unmask.data.labeled import draw_labeled
 from unmask.data.load import Dataset
-from unmask.encoders.heads import linear_heads
+from unmask.encoders.heads import encoder_of, linear_heads
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.runs.read import is_run, read_config
@@ -37,6 +37,10 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
         )
     draw_labeled(data, config.budgets, config.seed)
     require_encoder(config)
+    if config.audit and data.task is not None and data.task.name == "segmentation":
+        raise UserError(
+            "audit: asks what a network sees of an image's one class, which masks do not have; leave it out"
+        )
     if config.audit and not audited_trials(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
     if config.finetune.optimizer.steps is None:
@@ -47,13 +51,13 @@ def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
     """Notes on the weights. Raises UserError where they do not fit, or cells that some arm hides cannot be hidden."""
     channels, size = data.format.channels, data.format.size
     assert data.task is not None
-    model = data.task.network(config.encoder, channels=channels, size=size, seed=0, plain=True)
+    model = encoder_of(data.task.network(config.encoder, channels=channels, size=size, seed=0, plain=True))
     notes: list[str] = []
     starts = [("pretrained", str(run)) for run in config.pretrained] + [("given", config.given)]
     for name, init in starts:
         rule = config.normalization
         notes += initialize(model, init, config.encoder, data.format, normalization=rule, field=name).notes
-    if config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
+    if data.task.name != "segmentation" and config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
         linear_heads(model)
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         encoder = masked_encoder(model, image_size=size, cell=config.pretrain.mask.cell, execution="dense")

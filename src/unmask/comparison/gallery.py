@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.table import mean_predictions
 from unmask.comparison.tasks import Work
@@ -9,9 +11,12 @@ from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
 from unmask.errors import UserError
 from unmask.runs.kept import choose_network
-from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, TRIALS
+from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, OUTPUTS, TRIALS
 from unmask.runs.summary_records import Summary
 from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
+from unmask.stages.mask_gallery import write_mask_gallery
+from unmask.tasks.segmentation import Segmentation
+from unmask.training.checkpoint import load_tensors
 from unmask.training.engine import build_engine
 from unmask.weights.network import load_model
 
@@ -26,11 +31,20 @@ def show_work(work: Work, summary: Summary) -> None:
     for key in all_trials(work.config):
         if key.budget == summary.settings.primary_budget:
             groups.setdefault(key.arm, []).append(key)
+    if isinstance(task, Segmentation):
+        first = ((arm, task.predictions(_kept(keys[0], work.out, split))) for arm, keys in groups.items())
+        write_mask_gallery(work.out, work.data, split, first)
+        return
     predictions = (
         (arm, Predictions(mean_predictions(keys, work.out, task, split), len(keys))) for arm, keys in groups.items()
     )
     embedded, seed = _embedded(work, split), work.config.seed
     write_gallery(work.out, work.data, split, predictions=predictions, embedded=embedded, seed=seed)
+
+
+def _kept(key: TrialKey, out: Path, split: str) -> Tensor:
+    """What a trial has kept of its outputs."""
+    return load_tensors(OUTPUTS.path(out, key.name))[0][split]
 
 
 def _is_due(out: Path) -> bool:

@@ -22,7 +22,8 @@ def halve_validation(data: Dataset, seed: int) -> Dataset:
         raise UserError("evaluate_on = 'val': the data has no validation images")
     every = np.arange(len(data.val))
     groups = None if data.val_groups is None else data.val_groups.numpy()
-    drawn = draw(every, data.val.labels.numpy(), groups, 0.5, 1, seed, "halves")
+    assert data.task is not None
+    drawn = draw(every, data.task.strata(data.val.labels.numpy()), groups, 0.5, 1, seed, "halves")
     if not len(drawn):
         raise UserError("evaluate_on = 'val': no class has two validation images (or groups) to part: give more")
     kept, taken = torch.from_numpy(np.setdiff1d(every, drawn)), torch.from_numpy(drawn)

@@ -100,6 +100,8 @@ def ensemble_scores(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles
     """
     assert data.task is not None
     task = data.task
+    if task.name == "segmentation":  # classes of pixels cannot be averaged
+        return {}
     groups: dict[tuple[str, Budget], dict[int, list[TrialKey]]] = {}
     for key in keys:
         groups.setdefault((key.arm, key.budget), {}).setdefault(key.repeat, []).append(key)

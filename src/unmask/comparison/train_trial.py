@@ -18,7 +18,9 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS, TUNING, TUNING_OUTPUTS
 from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
+from unmask.stages.dense_probe import fit_dense_probe
 from unmask.stages.supervised import Outcome, fit
+from unmask.tasks.segmentation import Segmentation
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
 from unmask.weights.card import Card, save_weights
@@ -35,7 +37,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
     if ARMS[key.arm].frozen:
         outcome, probe = _probe(config, data)
         strength = probe.strength
-        if network is not None:
+        if network is not None and not isinstance(outcome.task, Segmentation):
             set_head(outcome.model, probe.weight, probe.bias)
     else:
         outcome = fit(config, data)
@@ -90,6 +92,8 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
     Scores of nearest neighbors on the same features stand beside it: they have nothing to choose. Public weights
     keep their BatchNorm statistics; those of others are re-estimated.
     """
+    if isinstance(require_task(config, data), Segmentation):
+        return fit_dense_probe(config, data)
     model = build_classifier(config, data)
     start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)
     data = data.normalized_as(start.format)

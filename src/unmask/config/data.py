@@ -17,6 +17,10 @@ BUILT_IN = ("multiview", "digits", "fashion-mnist")
 """Data sets that come with the package."""
 
 
+IGNORED = 255
+"""Class of pixels of masks that count neither in training nor in evaluation, and of all where there is no mask."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """A data set: where it is, how it is split, and the form in which images reach the encoder."""

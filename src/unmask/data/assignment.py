@@ -80,7 +80,7 @@ class Plan:
     def not_drawn(self) -> tuple[str, ...]:
         """What a drawn test or validation split lacks, for a class has too few images or groups to spare one."""
         labeled = {name: set(self.source.labels[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
-        known = set.union(*labeled.values()) - {-1}
+        known = set.union(*labeled.values()) - {-1} if self.source.masks is None else set[int]()
         given = set(self.source.splits.tolist())
         unit, fix = ("images", "label more") if self.source.groups is None else ("groups", "use smaller ones")
         notes = []
@@ -102,7 +102,7 @@ class Plan:
 
     def missing_classes(self) -> list[str]:
         """What to say of classes with images in validation or test, but none in training."""
-        if not self.source.classes:
+        if not self.source.classes or self.source.masks is not None:  # whose images have more than one class
             return []
         trained = set(self.source.labels[self.labeled(TRAIN)].tolist())
         asked = {label for name in (VAL, TEST) for label in self.source.labels[self.labeled(name)].tolist()}

@@ -23,7 +23,7 @@ PIECE, PIECES = 4096, 8
 
 def digest_rows(values: Tensor) -> Digests:
     """A digest of every image of (N, C, H, W): equal iff the pixels at the encoder's size are."""
-    return np.asarray([_digest(image.numpy().tobytes()) for image in values], "S16")
+    return np.asarray([digest(image.numpy().tobytes()) for image in values], "S16")
 
 
 def digest_stored(images: Images) -> Digests:
@@ -42,15 +42,15 @@ def digest_stored(images: Images) -> Digests:
         except UserError:
             return
         if isinstance(stored, np.ndarray):
-            digests[row], whole[row] = _digest(np.ascontiguousarray(stored).tobytes()), True
+            digests[row], whole[row] = digest(np.ascontiguousarray(stored).tobytes()), True
         else:
             length, content = _pieces(stored)
-            digests[row], whole[row] = _digest(b"%d " % length + content), length <= PIECE * PIECES
+            digests[row], whole[row] = digest(b"%d " % length + content), length <= PIECE * PIECES
 
     def all_of(index: int) -> None:
         stored = images.stored(int(doubtful[index]))
         assert not isinstance(stored, np.ndarray)
-        digests[doubtful[index]] = _digest(_content(stored))
+        digests[doubtful[index]] = digest(_content(stored))
 
     for _ in mapped(look, len(images), threads=images.threads):
         pass
@@ -74,7 +74,7 @@ def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> t
         except UserError as error:
             bad[row] = str(error)
             return
-        digests[row] = _digest(image.numpy().tobytes())
+        digests[row] = digest(image.numpy().tobytes())
 
     with quiet():
         for _ in mapped(look, len(digests), threads=source.images.threads, bar="looking" if progress else None):
@@ -82,7 +82,8 @@ def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> t
     return digests, dict(sorted(bad.items()))
 
 
-def _digest(content: bytes) -> bytes:
+def digest(content: bytes) -> bytes:
+    """16 bytes that change with any other."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 

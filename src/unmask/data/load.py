@@ -15,6 +15,7 @@ from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.decoding.reading import reading_of
 from unmask.data.fingerprint import (
     Digests,
+    digest,
     digest_rows,
     digest_stored,
     digest_streamed,
@@ -24,6 +25,7 @@ from unmask.data.fingerprint import (
 from unmask.data.headers import scan
 from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
+from unmask.data.mask_table import MaskTable, read_masks
 from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TRAIN, UNREADABLE, VAL, Source
@@ -34,6 +36,7 @@ from unmask.data.string_table import take
 from unmask.errors import UserError
 from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
+from unmask.tasks.segmentation import Segmentation
 
 ALL = "all"
 """Name of the set of every readable image."""
@@ -105,7 +108,9 @@ class Dataset:
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
-        """Labeled training images of each class."""
+        """Labeled training images of each class; all of them where an image has more than a class."""
+        if self.task is not None and not self.classes:
+            return () if self.train is None else (len(self.train),)
         labels = torch.zeros(0, dtype=torch.int64) if self.train is None else self.train.labels
         return tuple(torch.bincount(labels[labels >= 0], minlength=len(self.classes)).tolist())
 
@@ -159,6 +164,8 @@ def load_data(
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
     pixels, bad, notes = _pixels(config, source, format, progress=progress)
+    source, masks = _with_masks(source, pixels.format.size, progress=progress)
+    bad |= {} if masks is None else masks.bad
     copies_matter = wanted in (None, PRETRAIN, TRAIN, VAL)
     seen, failed = _digests(pixels, source, progress=progress) if copies_matter else (_distinct(source), {})
     bad |= failed
@@ -170,16 +177,18 @@ def load_data(
         measured, found = _measure(config, plan, pixels)
         pixels, notes = replace(pixels, format=measured), notes + found
     lost = Lost()
-    sets = {name: _image_set(config, source, pixels, rows, lost) for name, rows in plan.sets().items()}
+    labels_of = torch.from_numpy(source.labels if masks is None else masks.masks)
+    sets = {name: _image_set(config, source, pixels, labels_of, rows, lost) for name, rows in plan.sets().items()}
     own = pixels.format
-    seen_as = (own.size, own.channels, own.kind, config.window, source.reading, tuple(plan.twins))
+    of_masks = () if masks is None else (masks.classes, digest(masks.masks.tobytes()))
+    seen_as = (own.size, own.channels, own.kind, config.window, source.reading, tuple(plan.twins), *of_masks)
     return Dataset(
-        readable=_image_set(config, source, pixels, np.flatnonzero(plan.good), lost),
+        readable=_image_set(config, source, pixels, labels_of, np.flatnonzero(plan.good), lost),
         pretrain=sets.pop(PRETRAIN),
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
         tests=sets,
-        task=Classification(classes=source.classes) if source.classes else None,
+        task=_task(source),
         format=own,
         fingerprint=fingerprint(stored, source.labels, plan.splits, *seen_as),
         notes=source.notes + notes + plan.notes(labels_wanted=labels),
@@ -190,6 +199,22 @@ def load_data(
         listed_groups=None if source.groups is None else torch.from_numpy(source.groups),
         parts=source.parts,
     )
+
+
+def _task(source: Source) -> AnyTask | None:
+    """What is learnt of the images of a source."""
+    if not source.classes:
+        return None
+    return Classification(classes=source.classes) if source.masks is None else Segmentation(classes=source.classes)
+
+
+def _with_masks(source: Source, size: tuple[int, int], *, progress: bool) -> tuple[Source, MaskTable | None]:
+    """The source with a class for each image, the rarest that its mask shows, by which splits are drawn; the masks."""
+    if source.masks is None:
+        return source, None
+    table = read_masks(source, size, progress=progress)
+    strata = Segmentation(classes=table.classes).strata(table.masks)
+    return replace(source, labels=strata, classes=table.classes), table
 
 
 def name_given(config: DataConfig, given: Dataset | Given | None) -> DataConfig:
@@ -303,13 +328,15 @@ def _measure(
     return format, (*missing_notes(values, rows, config.nodata), *odd)
 
 
-def _image_set(config: DataConfig, source: Source, pixels: Pixels, rows: NDArray[np.int64], lost: Lost) -> ImageSet:
-    """The images of some rows of a source, with their labels and names."""
+def _image_set(
+    config: DataConfig, source: Source, pixels: Pixels, labels: torch.Tensor, rows: NDArray[np.int64], lost: Lost
+) -> ImageSet:
+    """The images of some rows of a source, with their labels (of all rows) and names."""
     at = torch.from_numpy(rows)
     return ImageSet(
         pixels=pixels,
         rows=at,
-        labels=torch.from_numpy(source.labels)[at],
+        labels=labels[at],
         ids=at,
         names=take(source.names, rows),
         workers=config.workers,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.data import IGNORED
 from unmask.data.decoding.decode import quiet
 from unmask.data.decoding.mask import indices_of, read_mask
 from unmask.data.headers import header_of
 from unmask.data.sources.source import Masks, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
-from unmask.evaluate.overlap import IGNORED
 
 
 @dataclass(frozen=True)
@@ -71,38 +71,6 @@ def nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
         for new, old in zip(size, mask.shape, strict=True)
     )
     return mask[rows[:, None], columns]
-
-
-def presence(masks: NDArray[np.uint8], classes: int) -> NDArray[np.bool_]:
-    """Which classes every mask shows, (N, K)."""
-    found = np.zeros((len(masks), IGNORED + 1), bool)
-    for row, mask in enumerate(masks):
-        found[row, np.unique(mask)] = True
-    return found[:, :classes]
-
-
-def strata_of(shown: NDArray[np.bool_], most: int | None = None) -> NDArray[np.int64]:
-    """The rarest class that each image shows, by the number of images that show it; -1 for none, (N,).
-
-    Args:
-        shown: which classes an image shows, (N, K).
-        most: so many strata at most, of the classes that most images show; images of others go to the rarest of these.
-    """
-    images = shown.sum(0)
-    allowed = images > 0
-    while True:
-        rarity = np.where(shown & allowed, images, np.iinfo(np.int64).max)
-        strata = np.where((shown & allowed).any(1), rarity.argmin(1), -1)
-        strata[(strata < 0) & shown.any(1)] = _largest(strata, images)
-        kept = np.unique(strata[strata >= 0])
-        if most is None or len(kept) <= most:
-            return strata.astype(np.int64)
-        allowed[kept[images[kept].argmin()]] = False
-
-
-def _largest(strata: NDArray[np.int64], images: NDArray[np.int64]) -> int:
-    kept, sizes = np.unique(strata[strata >= 0], return_counts=True)
-    return int(kept[sizes.argmax()]) if len(kept) else int(images.argmax())
 
 
 def _mask_of(masks: Masks, row: int) -> NDArray[np.uint8]:

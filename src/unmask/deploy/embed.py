@@ -14,6 +14,7 @@ from unmask.data.load import ALL
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.tables import require_writable, write_arrays, write_table
 from unmask.deploy.trained import Trained, read_trained, told
+from unmask.encoders.heads import encoder_of
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.tokens import TOKEN_MODELS
 from unmask.errors import UserError
@@ -78,7 +79,7 @@ def embed(
     dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     if network is None:
-        outputs = pooled_features(trained.model, images, description="embed", show=progress)
+        outputs = pooled_features(encoder_of(trained.model), images, description="embed", show=progress)
     else:
         outputs = map_images(network, images, description="embed", show=progress)
     require_numbers(outputs, "the features")
@@ -101,8 +102,9 @@ def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], T
         UserError: the encoder has no such stage, or no stages at all.
     """
     # With nothing hidden, a filled encoder is the plain model with its maps read.
-    execution = "auto" if isinstance(trained.model, TOKEN_MODELS) else "filled"
-    encoder = masked_encoder(trained.model, image_size=trained.card.format.size, execution=execution)
+    model = encoder_of(trained.model)
+    execution = "auto" if isinstance(model, TOKEN_MODELS) else "filled"
+    encoder = masked_encoder(model, image_size=trained.card.format.size, execution=execution)
     trained.model.eval()
     count = len(encoder.channels)
     if not -count <= layer < count:

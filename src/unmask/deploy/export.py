@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,9 @@ from unmask.deploy.hub import require_login, upload
 from unmask.deploy.modelcard import README, loading, model_card
 from unmask.deploy.trained import Trained, read_trained, told
 from unmask.deploy.with_timm import require_timm_alone, write_safetensors, write_timm
+from unmask.encoders.heads import encoder_of
 from unmask.errors import UserError
+from unmask.tasks.segmentation import Segmentation
 from unmask.wording import printable
 
 
@@ -80,6 +82,7 @@ def export(
     if push_to_hub is not None:
         require_login(push_to_hub)
     trained = read_trained(run, arm)
+    trained = _encoder_alone(trained) if to in ("timm", "safetensors") else trained
     if to == "timm":
         require_timm_alone(trained.card)
     normalized = inputs == "normalized"
@@ -110,6 +113,13 @@ def _filled(out: Path) -> Iterator[Path]:
         out.mkdir(exist_ok=True)
         for file in Path(name).iterdir():
             file.replace(out / file.name)
+
+
+def _encoder_alone(trained: Trained) -> Trained:
+    """Of a segmenter the encoder, which other programs know; other networks as they are."""
+    if not isinstance(trained.card.task, Segmentation):
+        return trained
+    return replace(trained, model=encoder_of(trained.model), card=replace(trained.card, task=None))
 
 
 def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalized: bool) -> float:

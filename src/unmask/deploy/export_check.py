@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from unmask.deploy.images import load_as_trained
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
+from unmask.segmenters import Segmenter
 
 SIZES = (1, 2, 5)
 """Batch sizes at which a graph with a free batch is compared."""
+UNIT = 32
+"""Pixels that free sides are a multiple of."""
 TOLERANCE = 1e-4
 """Largest difference, absolute, or relative to the largest output where that is above 1."""
 
@@ -26,6 +30,21 @@ class Reference:
     """What the encoder sees, as evaluation prepares it."""
     outputs: Tensor
     """Logits, or pooled features, in float32."""
+
+    @torch.no_grad()
+    def enlarged(self, trained: Trained) -> "Reference":
+        """The same images larger by `UNIT` pixels along both sides, as stored values that are no whole numbers."""
+        height, width = self.stored.shape[2:]
+        stored = interpolate(self.stored, (height + UNIT, width + UNIT), mode="bilinear")
+        normalized = trained.card.format.prepare(stored)
+        return Reference(stored, normalized, trained.model.cpu()(normalized))
+
+
+def takes_any_size(trained: Trained) -> bool:
+    """Whether a network is a segmenter of a CNN, and its images have sides that a free size covers."""
+    model = trained.model
+    free = isinstance(model, Segmenter) and not hasattr(model.encoder, "num_prefix_tokens")
+    return free and all(side % UNIT == 0 and side >= 2 * UNIT for side in trained.card.format.size)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.config import to_json
-from unmask.deploy.export_check import Reference, require_agreement
+from unmask.deploy.export_check import UNIT, Reference, require_agreement, takes_any_size
 from unmask.deploy.served import Served
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
@@ -39,7 +39,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalize
     import onnxruntime
 
     served, inputs = _served(trained, expected, normalized)
-    output = "logits" if trained.card.classes else "features"
+    output = "logits" if trained.card.task is not None else "features"
     with _explained(trained, "ONNX"):
         program: Any = torch.onnx.export(
             served,
@@ -48,7 +48,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalize
             verbose=False,
             input_names=[INPUT],
             output_names=[output],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=(_free(trained),),
         )
         graph = program.model_proto
     _forget_sources(graph)
@@ -62,7 +62,8 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalize
     def network(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
 
-    return require_agreement(network, inputs, expected.outputs, what=ONNX)
+    worst = require_agreement(network, inputs, expected.outputs, what=ONNX)
+    return max([worst, *_at_other_size(trained, network, expected, normalized, ONNX)])
 
 
 def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, normalized: bool) -> float:
@@ -73,12 +74,36 @@ def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, n
     """
     served, inputs = _served(trained, expected, normalized)
     with _explained(trained, "torch.export"):
-        program = torch.export.export(served, (inputs[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        program = torch.export.export(served, (inputs[:2],), dynamic_shapes=(_free(trained),))
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # paths of this machine
         torch.export.save(program, folder / PT2)
         loaded = torch.export.load(folder / PT2).module()
-    return require_agreement(loaded, inputs, expected.outputs, what=PT2)  # as users call it: no torch.no_grad around
+    # as users call it: no torch.no_grad around
+    worst = require_agreement(loaded, inputs, expected.outputs, what=PT2)
+    return max([worst, *_at_other_size(trained, loaded, expected, normalized, PT2)])
+
+
+def _at_other_size(
+    trained: Trained, network: Callable[[Tensor], Tensor], expected: Reference, normalized: bool, what: str
+) -> list[float]:
+    """The largest difference on larger images, for a graph that takes any size; nothing for others."""
+    if not takes_any_size(trained):
+        return []
+    larger = expected.enlarged(trained)
+    inputs = larger.normalized if normalized else larger.stored
+    return [require_agreement(network, inputs, larger.outputs, what=what)]
+
+
+def _free(trained: Trained) -> dict[int, Any]:
+    """Which axes of the images are free: the batch and, of a segmenter that takes images of any size, their sides."""
+    free: dict[int, Any] = {0: torch.export.Dim("batch")}
+    if takes_any_size(trained):
+        free |= {
+            2: UNIT * torch.export.Dim("rows", min=2, max=256),
+            3: UNIT * torch.export.Dim("columns", min=2, max=256),
+        }
+    return free
 
 
 def _forget_sources(graph: Any) -> None:

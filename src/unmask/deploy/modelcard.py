@@ -3,12 +3,14 @@
 import json
 from typing import Any
 
+from unmask.config.metric import SCORES
 from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2
 from unmask.deploy.trained import Trained, bare_name
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
+from unmask.runs.records import ClassificationScores, Scores, values_of
 from unmask.wording import plural
 
 README = "README.md"
@@ -16,8 +18,9 @@ README = "README.md"
 
 def model_card(trained: Trained, to: Format, *, normalized: bool, license: str | None, difference: float) -> str:
     """The page as Markdown, with the header that the Hugging Face hub reads."""
-    classifier = bool(trained.card.classes)
-    kind = "Image classifier" if classifier else "Image encoder (pooled features)"
+    kinds = {"classification": "Image classifier", "segmentation": "Segmentation network"}
+    task = trained.card.task
+    kind = "Image encoder (pooled features)" if task is None else kinds[task.name]
     parts = [
         _header(trained, to, license),
         f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
@@ -38,7 +41,7 @@ def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
     card = trained.card
     shape = (1, *card.format.shape)
     images = "what the encoder sees, see Input" if normalized else "pixel values as stored"
-    output = "logits" if card.classes else "features"
+    output = "logits" if card.task is not None else "features"
     if to == "timm":
         return (
             f"import timm\n\nmodel = {call_of_timm(card, WEIGHTS)}.eval()\n"
@@ -65,7 +68,8 @@ def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
 
 
 def _header(trained: Trained, to: Format, license: str | None) -> str:
-    task = "image-classification" if trained.card.classes else "image-feature-extraction"
+    tags = {"classification": "image-classification", "segmentation": "image-segmentation"}
+    task = "image-feature-extraction" if trained.card.task is None else tags[trained.card.task.name]
     lines = [f"license: {license or 'other'}", f"pipeline_tag: {task}"]
     if to == "timm":
         lines.append("library_name: timm")
@@ -79,18 +83,18 @@ def _data(trained: Trained) -> str:
     lines = [f"- data set: {bare_name(trained.data.data)} (fingerprint {fingerprint})"]
     lines += [f"- pretrained on {facts.images} images without labels"] if facts is not None and facts.images else []
     lines += [f"- {labeled} labeled training images"] if labeled is not None else []
-    lines += [f"- classes: {', '.join(trained.card.classes)}"] if trained.card.classes else []
+    lines += [f"- classes: {', '.join(trained.card.task.names)}"] if trained.card.task is not None else []
     return "\n".join(lines)
 
 
 def _measured(trained: Trained) -> str:
     if not trained.scores:
         return _pretraining(trained.pretraining)
-    rows = ["| images | n | accuracy | balanced accuracy | macro-F1 | AUROC |", "|---|---|---|---|---|---|"]
+    names = [SCORES[name].title for name in values_of(next(iter(trained.scores.values())))]
+    rows = [f"| images | n | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for split, scores in trained.scores.items():
-        n = sum(row.images for row in scores.per_class)
-        shares = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1, scores.auroc)
-        rows.append(f"| {split} | {n} | " + " | ".join(map(_percent, shares)) + " |")
+        shares = map(_percent, values_of(scores).values())
+        rows.append(f"| {split} | {_images(scores)} | {' | '.join(shares)} |")
     return "\n".join(
         [*rows, "", "In %, from a single training run; `unmask compare` estimates the run-to-run variation."]
     )
@@ -137,6 +141,11 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_folders(item) for item in value]
     return bare_name(value) if isinstance(value, str) else value
+
+
+def _images(scores: Scores) -> str:
+    """Images, where each has one class and can be counted by them."""
+    return str(sum(row.images for row in scores.per_class)) if isinstance(scores, ClassificationScores) else "–"
 
 
 def _percent(value: float | None) -> str:

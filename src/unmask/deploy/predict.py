@@ -1,7 +1,7 @@
 """Predictions of a run for any images, with the preprocessing and the numbers of its own evaluation."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -12,10 +12,13 @@ import torch
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
+from unmask.deploy.predict_masks import PredictedMasks, predict_masks, require_folder
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained, require_classifier, told
+from unmask.errors import UserError
 from unmask.forward import Outputs, map_images
 from unmask.runs.records import UNEQUAL
+from unmask.tasks.segmentation import Segmentation
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
 
@@ -64,18 +67,23 @@ def predict(
     arm: str | None = None,
     data: Named = None,
     split: str = ALL,
+    windows: bool = False,
     on_bad_file: Literal["error", "skip"] = "error",
     overwrite: bool = False,
     progress: bool = True,
-) -> Predicted:
+) -> Predicted | PredictedMasks:
     """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row per image.
+
+    A segmentation run writes a mask for each image instead, an indexed PNG in its file's size.
 
     Args:
         run: folder of a fine-tuned run, one from scratch, or a comparison.
-        out: .csv or .parquet.
+        out: .csv or .parquet; of a segmentation run a folder.
         arm: of a comparison: whose network is used. Default: the arm with the best validation score.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
-        split: "all", or a set as the run drew it, e.g. "test"; then the accuracy is that of the run's result.json.
+        split: "all", or a set as the run drew it, e.g. "test"; then the score is that of the run's result.json.
+        windows: of a segmentation run: look at images larger than those of the training in overlapping windows of that
+            size, instead of bringing them to it.
         on_bad_file: stop at an unreadable file, or leave it out.
         overwrite: replace an existing file.
         progress: show a bar.
@@ -84,9 +92,17 @@ def predict(
         UserError: bad input, or a score that is not a number, before a file is written.
     """
     run, out = Path(run), Path(out)
-    require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
     trained = read_trained(run, arm)
     require_classifier(trained)
+    if isinstance(trained.card.task, Segmentation):
+        require_folder(out, overwrite=overwrite)
+        streamed = replace(trained, data=replace(trained.data, cache_mib=0))  # files tell the sizes of their images
+        dataset = load_as_trained(streamed, data, split=split, on_bad_file=on_bad_file, progress=progress)
+        images, bad = dataset.images(split), len(dataset.bad_files)
+        return predict_masks(trained, images, out, left_out=bad, windows=windows, show=progress)
+    if windows:
+        raise UserError("`windows=True` has no effect: it is for segmentation; leave it out")
+    require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
     dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)

@@ -95,7 +95,7 @@ def bare_name(path: str) -> str:
 
 def require_classifier(trained: Trained) -> None:
     """Raise `UserError` for a network without a head; the message says where there is one."""
-    if trained.card.classes:
+    if trained.card.task is not None:
         return
     above = trained.folder.resolve().parent.parent
     fix = f"the classifiers are those of its comparison, {above}" if is_comparison(above) else "fine-tune it first"

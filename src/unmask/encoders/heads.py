@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from unmask.errors import UserError
 
 
+def encoder_of(model: nn.Module) -> Any:
+    """The part of a network that weights of encoders fit: the timm-like model itself, or the one within a segmenter."""
+    inner = getattr(model, "encoder", None)
+    return inner if isinstance(inner, nn.Module) and hasattr(model, "head") else model
+
+
 def head_names(model: nn.Module) -> set[str]:
     """Names of the classification head's own parameters in a timm-like model; some have several heads."""
     classifier: Any = getattr(model, "get_classifier", None)

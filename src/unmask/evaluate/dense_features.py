@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from unmask.evaluate.overlap import IGNORED
+from unmask.config.data import IGNORED
 from unmask.randomness import uniform
 
 PIXELS = 8_000

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
-IGNORED = 255
-"""Class of pixels that count neither in training nor in evaluation, and of all pixels of an image without a mask."""
+from unmask.config.data import IGNORED
+
 _AT_ONCE = 2**22
 """Numbers that are counted at once."""
 BOUNDARY = 0.02
@@ -58,7 +58,7 @@ def overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:
         *(_confusions(predicted[part], truth[part], classes) for part in _parts(predicted, classes)),
     ]
     counts = np.concatenate(confusions)
-    return Overlap(np.diagonal(counts, axis1=1, axis2=2), counts.sum(1), counts.sum(2))
+    return Overlap(np.diagonal(counts, axis1=1, axis2=2).copy(), counts.sum(1), counts.sum(2))
 
 
 def boundary_overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:

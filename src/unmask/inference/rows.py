@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from unmask.config.budget import Budget
+from unmask.config.metric import SCORES
 from unmask.inference.baseline import comparisons
 from unmask.inference.estimate import Estimate, interval_of, within
 from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, estimate_over, paired_differences
-from unmask.inference.table import METRICS, Column, Table, seconds_of
+from unmask.inference.table import Column, Table, seconds_of
 from unmask.runs.records import Interval
 from unmask.runs.summary_records import ArmSeconds, Difference, EnsembleGap, Mean, Score
 
@@ -27,7 +28,7 @@ def mean_rows(
     evidence: Evidence,
 ) -> list[Mean]:
     """Mean score of every arm, budget, split and metric, with its interval; scores are shares: it ends at 0 and 1."""
-    columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in METRICS]
+    columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in SCORES]
     return [
         Mean(arm=a, budget=b, split=s, metric=m, **vars(_share(_mean(values, evidence, (a, b, s, m)), confidence)))
         for a, b, s, m in columns
@@ -55,7 +56,7 @@ def difference_rows(
             baseline_arm=baseline,
             **vars(difference_interval(estimate, confidence)),
         )
-        for split, budget, metric in ((s, b, m) for s in splits for b in budgets for m in METRICS)
+        for split, budget, metric in ((s, b, m) for s in splits for b in budgets for m in SCORES)
         for arm, name, baseline in comparisons(arms, best[budget])
         if (estimate := paired(table, arm, baseline, (budget, split, metric), evidence)) is not None
     ]

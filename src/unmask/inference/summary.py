@@ -21,6 +21,7 @@ from unmask.inference.rows import (
 )
 from unmask.inference.table import Table, arms_of, labels_of, scored_splits, scores_of, table_of
 from unmask.inference.verdict import Contest, Place, decide, sentence
+from unmask.runs.records import ClassificationScores
 from unmask.runs.summary_records import BestScratch, Score, Settings, Summary, Verdict
 from unmask.runs.trial_records import TrialResult
 from unmask.wording import plural
@@ -98,7 +99,7 @@ def with_class_shares(summary: Summary, trials: Sequence[TrialResult]) -> Summar
     """The summary with what naming the most frequent class, and guessing, would score on the primary split."""
     split = summary.settings.primary_split
     scores = next((trial.metrics[split] for trial in trials if split in trial.metrics), None)
-    if scores is None or not any(one.images for one in scores.per_class):
+    if not isinstance(scores, ClassificationScores) or not any(one.images for one in scores.per_class):
         return summary
     return replace(summary, settings=replace(summary.settings, majority=scores.majority, chance=scores.chance))
 

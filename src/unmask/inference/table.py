@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from unmask.config.budget import Budget
-from unmask.config.metric import Metric
+from unmask.config.metric import SCORES, Metric
 from unmask.errors import UserError
 from unmask.inference.hierarchy import Key
 from unmask.runs.summary_records import Score
@@ -13,9 +13,6 @@ Column = tuple[str, Budget, str, str]
 """(arm, budget, split, metric)."""
 
 Table = dict[Column, dict[Key, float]]
-
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "knn_accuracy")
-"""What a trial is scored by. Only probes have the last: the accuracy of nearest neighbors on the probe's features."""
 
 
 def table_of(scores: Iterable[Score]) -> Table:
@@ -54,8 +51,8 @@ def scores_of(trial: TrialResult) -> list[Score]:
             seconds=trial.seconds,
         )
         for split, scores in trial.metrics.items()
-        for metric in METRICS
-        if (value := getattr(scores, metric)) is not None
+        for metric in SCORES
+        if (value := getattr(scores, metric, None)) is not None
     ]
 
 

@@ -19,11 +19,14 @@ from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.config.budget import Budget, without_encoder
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
-from unmask.forward import Outputs, pooled_features
+from unmask.forward import Outputs, map_images, pooled_features
 from unmask.profiling.memory import Peak, held_mib, own_mib
+from unmask.segmenters import Segmenter
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
+from unmask.stages.dense_probe import fit_dense_probe
 from unmask.stages.pretrain import Pretraining
 from unmask.stages.supervised import Supervised
+from unmask.tasks.segmentation import Segmentation
 from unmask.training.plan import plan_steps
 from unmask.training.stage import Setup
 from unmask.training.step import Step
@@ -205,13 +208,30 @@ class _Evaluation:
 
     def _evaluate(self, count: int) -> tuple[float, Outputs]:
         started = self.clock()
-        features = pooled_features(self.model, self.images.select(self.images.evenly(count)))
+        images = self.images.select(self.images.evenly(count))
+        whole = isinstance(self.model, Segmenter)  # which has no pooled features
+        features = map_images(self.model, images) if whole else pooled_features(self.model, images)
         return (self.clock() - started) / min(count, len(self.images)), features
+
+
+def _time_dense_fit(config: ClassifyConfig, data: Dataset, clock: Clock) -> float:
+    """Seconds per image of a dense probe of a few."""
+    assert data.train is not None
+    assert data.val is not None
+    few, held_out = (images.select(images.evenly(FEW)) for images in (data.train, data.val))
+    started = clock()
+    fit_dense_probe(
+        replace(config, budget=None, nested_budgets=()),
+        replace(data, train=few, val=held_out, tests={}, pretrain=few),
+    )
+    return (clock() - started) / len(few)
 
 
 def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[float, float]:
     """Seconds per image of evaluation, and per labeled image of fitting a probe."""
     found, task = _Evaluation(config, data, clock), require_task(config, data)
+    if isinstance(task, Segmentation):
+        return found.seconds, _time_dense_fit(config, data, clock)
     known, labels, started = found.features.values, found.features.images.labels, clock()
     if len(labels.unique()) < 2:
         return found.seconds, 0.0

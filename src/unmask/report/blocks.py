@@ -173,6 +173,8 @@ class Showcase:
     """Stands before the albums."""
     about: str = ""
     """Of the albums, after a map."""
+    legend: Sequence[Swatch] = ()
+    """What colors in the pictures mean."""
     folds: Sequence[Fold] = ()
     small: bool = False
     """Small cards, many beside each other."""

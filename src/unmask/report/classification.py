@@ -1,15 +1,17 @@
 """The story of one fine-tuning or one training from scratch."""
 
+from unmask.config.metric import SCORES
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Fold, Plate, Section, Showcase, Story, Table
 from unmask.report.confusions import Confusion
 from unmask.report.curves import monitor, one_after_the_other, series, training_loss
 from unmask.report.galleries import showcases
+from unmask.report.mask_classes import mask_classes
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, percent
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import TrainingRow, rows_of
-from unmask.runs.records import Scores
+from unmask.runs.records import ClassificationScores, Scores, values_of
 from unmask.wording import plural
 
 
@@ -18,6 +20,7 @@ def classification_story(run: ClassificationRun) -> Story:
     sections: list[Section | Showcase] = [
         _scores(run),
         _confusions(run),
+        mask_classes(run),
         *showcases(run.gallery, run.folder),
         _training(run),
         notes_section(run, after=run.result.notes if run.result is not None else ()),
@@ -35,13 +38,22 @@ def classification_headline(run: ClassificationRun) -> str:
     if not metrics:
         return "Finished, but nothing was measured: the data have neither validation nor test images."
     names = [name for name in metrics if name != "val"] or list(metrics)
-    parts = [
-        f"{percent(metrics[name].accuracy)} % of {describe_split(name)}{_unequal(metrics[name])}" for name in names
-    ]
-    return f"Right on {', '.join(parts)}, learnt from {plural(run.result.labeled_images, 'labeled image')}."
+    learnt = f"learnt from {plural(run.result.labeled_images, 'labeled image')}."
+    right = {name: one for name in names if isinstance(one := metrics[name], ClassificationScores)}
+    if not right:
+        parts = [f"{_first(metrics[name])} on {describe_split(name)}" for name in names]
+        return f"{', '.join(parts)}, {learnt}"
+    parts = [f"{percent(one.accuracy)} % of {describe_split(name)}{_unequal(one)}" for name, one in right.items()]
+    return f"Right on {', '.join(parts)}, {learnt}"
 
 
-def _unequal(scores: Scores) -> str:
+def _first(scores: Scores) -> str:
+    """The first score of a task in words."""
+    name, value = next(iter(values_of(scores).items()))
+    return f"{SCORES[name].title} {percent(value)} %"
+
+
+def _unequal(scores: ClassificationScores) -> str:
     """What stands beside accuracy where one class is frequent."""
     if not scores.unequal:
         return ""
@@ -52,17 +64,15 @@ def _unequal(scores: Scores) -> str:
 
 
 def score_rows(run: ClassificationRun) -> list[tuple[str, ...]]:
-    """A row per split: its name and the four scores in per cent."""
+    """A row per split: its name and the scores in per cent."""
     metrics = run.result.metrics if run.result is not None else {}
-    return [
-        (describe_split(split), *map(percent, (one.accuracy, one.balanced_accuracy, one.macro_f1, one.auroc)))
-        for split, one in metrics.items()
-    ]
+    return [(describe_split(split), *map(percent, values_of(one).values())) for split, one in metrics.items()]
 
 
 def _scores(run: ClassificationRun) -> Section:
-    columns = ("images", "accuracy", "balanced accuracy", "macro-F1", "AUROC")
-    rows = score_rows(run)
+    rows, metrics = score_rows(run), run.result.metrics if run.result is not None else {}
+    names = [SCORES[name].title for one in list(metrics.values())[:1] for name in values_of(one)]
+    columns = ("images", *names)
     intro = f"Trained in {duration(run.result.seconds)}." if run.result is not None else ""
     return Section("Scores", intro, tables=[Table("Scores, %", columns, rows)] if rows else [])
 
@@ -71,6 +81,8 @@ def _confusions(run: ClassificationRun) -> Section:
     plates: list[Plate] = []
     tables: list[Table] = []
     for split, scores in run.result.metrics.items() if run.result is not None else ():
+        if not isinstance(scores, ClassificationScores):
+            continue
         where = describe_split(split)
         lines = [(one.name, percent(one.recall), percent(one.precision), str(one.images)) for one in scores.per_class]
         confusion = Confusion.of(f"on {where}", [scores])

@@ -16,6 +16,7 @@ from unmask.report.curves import finetuning, series
 from unmask.report.figures import arm_dots, forest, label_efficiency
 from unmask.report.galleries import showcases
 from unmask.report.label_ways import label_ways_section
+from unmask.report.mask_classes import mask_classes_by_arm
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
@@ -41,6 +42,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         label_ways_section(summary),
         class_section(run, summary),
         confusion_section(run, summary),
+        mask_classes_by_arm(summary, run.trials),
         *showcases(run.gallery, run.folder, first=advised),
         reconstruction_section(run.pretrainings),
         _training(run, summary),

@@ -13,7 +13,7 @@ from unmask.report.classes import confusion_map
 from unmask.report.palette import look
 from unmask.report.words import percent
 from unmask.runs.contents import ComparisonRun
-from unmask.runs.records import Scores
+from unmask.runs.records import ClassificationScores
 from unmask.runs.summary_records import Summary
 from unmask.wording import plural
 
@@ -36,7 +36,7 @@ class Confusion:
     """By (true, predicted), where there are any; means over trainings."""
 
     @classmethod
-    def of(cls, title: str, scores: Sequence[Scores]) -> "Confusion":
+    def of(cls, title: str, scores: Sequence[ClassificationScores]) -> "Confusion":
         """The mean over trainings that were scored on the same images."""
         images: dict[tuple[int, int], float] = {}
         for true, predicted, count in (entry for one in scores for entry in one.confusion):
@@ -100,7 +100,9 @@ def confusion_section(run: ComparisonRun, summary: Summary) -> Section:
         own = [one for one in run.trials if (one.arm, one.budget) == (arm, budget) and str(split) in one.metrics]
         if own:
             title = f"{look(arm).title}, mean of {plural(len(own), 'training')}"
-            found.append(Confusion.of(title, [one.metrics[str(split)] for one in own]))
+            scores = [one.metrics[str(split)] for one in own]
+            classified = [one for one in scores if isinstance(one, ClassificationScores)]
+            found += [Confusion.of(title, classified)] if classified else []
     intro = (
         f"On {describe_split(str(split))}, {labels_in_words(budget)}. Rows are true classes, columns "
         "predictions; color is the share of the true class, numbers are images, in the mean over label draws."

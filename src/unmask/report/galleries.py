@@ -3,11 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
+from unmask.data.mask_colors import class_colors
 from unmask.inference.verdict import describe_split
-from unmask.report.blocks import Album, Card, Fold, Look, MapPoint, Pictures, PointMap, Showcase, Table
+from unmask.report.blocks import Album, Card, Fold, Look, MapPoint, Pictures, PointMap, Showcase, Swatch, Table
 from unmask.report.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION, look
 from unmask.report.words import percent
-from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Shown
+from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Panel, Shown
 from unmask.runs.layout import SHEETS
 from unmask.wording import plural
 
@@ -21,7 +22,32 @@ def showcases(gallery: Gallery | None, folder: Path, first: str = "") -> list[Sh
     """The parts that a gallery in a run folder gives, none without it; the mistakes of the arm `first` come first."""
     if gallery is None:
         return []
-    return [*_mistakes(gallery, folder, first), *_map(gallery, folder)]
+    return [*_mistakes(gallery, folder, first), *_map(gallery, folder), *_panels(gallery, folder, first)]
+
+
+def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
+    """Image, truth and prediction of a few images of every arm."""
+    if gallery.panel_sheet is None:
+        return []
+    colors = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in class_colors(len(gallery.classes))]
+    legend = [Swatch(name, color) for name, color in zip(gallery.classes, colors, strict=True)]
+    albums = []
+    for position, one in enumerate(sorted(gallery.panels, key=lambda one: one.arm != first)):
+        cards = [
+            Card(panel.picture, f"{_short(panel.name)}: image, truth and prediction", _under(panel))
+            for panel in one.shown
+        ]
+        albums.append(Album(look(one.arm).title if one.arm else "", cards, shown=position == 0))
+    intro = (
+        f"Images of the {describe_split(gallery.split)}, the worst, some of the middle and the best: image, true mask, "
+        f"predicted mask. Gray pixels count nowhere.{_channel(gallery)}"
+    )
+    pictures = Pictures(SHEETS.path(folder, "panels"), gallery.panel_sheet)
+    return [Showcase("What is segmented how", intro, pictures, albums, legend=[*legend, Swatch("ignored", "#808080")])]
+
+
+def _under(panel: Panel) -> list[str]:
+    return [f"IoU {percent(panel.iou)} %", _short(panel.name)]
 
 
 def _mistakes(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:

@@ -12,7 +12,7 @@ from unmask.report.classes import class_differences
 from unmask.report.palette import look
 from unmask.report.words import interval_text, points
 from unmask.runs.contents import ComparisonRun
-from unmask.runs.records import Interval
+from unmask.runs.records import ClassificationScores, Interval
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 
@@ -59,7 +59,8 @@ def _recalls(trials: Sequence[TrialResult], arm: str, budget: Budget, split: str
     recalls: dict[str, dict[Key, float]] = {}
     for trial in trials:
         if (trial.arm, trial.budget) == (arm, budget) and split in trial.metrics:
-            for row in trial.metrics[split].per_class:
+            scores = trial.metrics[split]
+            for row in scores.per_class if isinstance(scores, ClassificationScores) else ():
                 if row.recall is not None:
                     recalls.setdefault(row.name, {})[(trial.pretraining, trial.draw)] = row.recall
     return recalls

@@ -104,6 +104,26 @@ class FeatureMap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Panel:
+    """An image, its true mask and the predicted one, in one picture."""
+
+    picture: int
+    """Which one of the sheet of panels."""
+    name: str
+    iou: float
+    """Of this image, the mean over the classes that either mask shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panels:
+    """Some images as a training of an arm segments them, the worst first."""
+
+    arm: str
+    """Empty for a single training."""
+    shown: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
     """All of it, on one test set."""
 
@@ -117,11 +137,15 @@ class Gallery:
     map: FeatureMap | None
     """None where there is no network, or too few images."""
     map_sheet: Sheet | None
+    panels: tuple[Panels, ...] = ()
+    """Of masks; empty of other tasks."""
+    panel_sheet: Sheet | None = None
 
     def __post_init__(self) -> None:
         """What counts classes, pictures and points must count some that are there."""
         worst = [one for arm in self.mistakes for one in arm.worst]
         points = () if self.map is None else self.map.points
+        _require_within("panels", [one.picture for arm in self.panels for one in arm.shown], _count(self.panel_sheet))
         shown = [*(one.image for one in worst), *(one.image for one in points)]
         _require_within("truth", [one.truth for one in shown], len(self.classes))
         _require_within("predicted", [one.predicted or 0 for one in shown], len(self.classes))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unmask.config.metric import SCORES
+
 Word = Literal["gain", "loss", "equivalent", "undecided"]
 """A verdict."""
 
@@ -117,8 +119,43 @@ class ClassificationScores:
         return self.majority > UNEQUAL
 
 
-Scores = ClassificationScores
+@dataclass(frozen=True, kw_only=True)
+class MaskClassScores:
+    """Scores of one class of masks over all images; None where neither truth nor prediction shows it."""
+
+    name: str
+    iou: float | None
+    dice: float | None
+    boundary_iou: float | None
+    images: int
+    """That show the class."""
+    pixels: int
+    """Of the class in all true masks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationScores:
+    """Scores of predicted masks on one set of images, in [0, 1]; over all pixels of the set, not a mean of batches."""
+
+    miou: float
+    """Intersection over union, mean over the classes that truth or prediction shows."""
+    dice: float
+    """The same of Dice, 2 |A ∩ B| / (|A| + |B|)."""
+    boundary_iou: float
+    """The same of the pixels within 2 % of the image's diagonal from an edge of their class (Cheng et al. 2021)."""
+    pixel_accuracy: float
+    """Share of the pixels with the right class."""
+    per_class: tuple[MaskClassScores, ...]
+
+
+Scores = ClassificationScores | SegmentationScores
 """Of any task on one set of images."""
+
+
+def values_of(scores: Scores) -> dict[str, float | None]:
+    """The scores by their names, in the order of tables; those that only some networks have, where there are any."""
+    found = {name: getattr(scores, name) for name in SCORES if hasattr(scores, name)}
+    return {name: value for name, value in found.items() if name != "knn_accuracy" or value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

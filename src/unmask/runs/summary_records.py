@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unmask.config.budget import Budget
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import METRIC_NAMES, Metric, task_of
 from unmask.runs.records import UNEQUAL, Interval, Word
 
 
@@ -161,10 +161,10 @@ class Answer:
     sentence: str
     score: float
     """Of the recommended arm at the primary budget, on test images, by the comparison's metric, as are the next two."""
-    chance: float
-    """Of a guess among all classes."""
-    majority: float
-    """Of always naming the most frequent class of the test images."""
+    chance: float | None
+    """Of a guess among all classes; None where an image has no class."""
+    majority: float | None
+    """Of always naming the most frequent class of the test images; None where they have none."""
     test_images: int
     context: str
     """The three above, in words."""
@@ -233,6 +233,8 @@ class Settings:
     @property
     def in_the_open(self) -> tuple[Metric, ...]:
         """Metrics that a reader sees at once, the chosen one first; accuracy not alone where classes are unequal."""
+        if task_of(self.metric) != "classification":
+            return (self.metric,)
         return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if self.unequal else ()))))
 
     def best(self, budget: Budget) -> str | None:

@@ -13,8 +13,10 @@ from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.gallery import Embedded, Predictions, write_gallery
+from unmask.stages.mask_gallery import write_mask_gallery
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
+from unmask.tasks.segmentation import Segmentation
 from unmask.training.open_run import BeforeWork, OpenRun, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
@@ -111,6 +113,9 @@ def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, embedded: Embedded
     """What the network does in pictures, and then result.json: it means "finished"."""
     data = opened.data
     for split in list(data.tests)[:1]:
+        if isinstance(outcome.task, Segmentation):
+            write_mask_gallery(opened.out, data, split, [("", outcome.outputs[split])])
+            continue
         found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
         write_gallery(opened.out, data, split, predictions=found, embedded=embedded, seed=opened.config.seed)
     result = ClassificationResult(

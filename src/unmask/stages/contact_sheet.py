@@ -25,15 +25,26 @@ def write_sheet(path: Path, images: ImageSet, indices: Tensor, *, side: int, mos
     Raises:
         UserError: an image cannot be read any more.
     """
-    height, width = _size(images.format.size, side)
+    return write_pictures(path, pictures_of(images, indices, side=side), most_bytes=most_bytes)
+
+
+def pictures_of(images: ImageSet, indices: Tensor, *, side: int) -> Tensor:
+    """The images at `indices` in color, at most `side` pixels and in whole blocks of a JPEG, (n, 3, h, w) in 0..1."""
+    size = _size(images.format.size, side)
     pictures = [
-        interpolate(to_color(images.raw(chunk)), (height, width), mode="bilinear", antialias=True)
+        interpolate(to_color(images.raw(chunk)), size, mode="bilinear", antialias=True)
         for chunk in indices.split(_AT_ONCE)
     ]
-    columns = math.ceil(math.sqrt(len(indices)))
-    sheet = Sheet(columns=columns, count=len(indices), width=width, height=height)
+    return torch.cat(pictures).clamp(0, 1)
+
+
+def write_pictures(path: Path, pictures: Tensor, *, most_bytes: int) -> Sheet:
+    """Write pictures (n, 3, h, w) in 0..1 as one file, as sharp as `most_bytes` allow."""
+    count, _, height, width = pictures.shape
+    columns = math.ceil(math.sqrt(count))
+    sheet = Sheet(columns=columns, count=count, width=width, height=height)
     canvas = torch.zeros(sheet.rows * columns, 3, height, width)
-    canvas[: len(indices)] = torch.cat(pictures).clamp(0, 1)
+    canvas[:count] = pictures
     grid = canvas.view(sheet.rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
     pixels = (255 * grid.reshape(sheet.rows * height, columns * width, 3)).round().to(torch.uint8)
     with atomic_path(path) as temporary:

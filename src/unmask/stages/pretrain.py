@@ -119,7 +119,9 @@ class Pretraining:
             followers=self.target.modules(),
         )
         self.watched = batch.to(setup.engine.device), hidden.to(setup.engine.device)
-        self.pictured = spread_over_classes(batch.labels, _PICTURED).sort().values
+        self.pictured = (
+            spread_over_classes(batch.labels if batch.labels.ndim == 1 else batch.ids * 0, _PICTURED).sort().values
+        )
         self.notes += self.run.notes
         self.verdict: list[str] = []
 

@@ -17,7 +17,7 @@ from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
 from unmask.distributed import fail_together, on_main, world_size
 from unmask.encoders.dense.joint import JointStatistics
-from unmask.encoders.heads import head_names
+from unmask.encoders.heads import encoder_of, head_names
 from unmask.forward import map_images
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
@@ -82,7 +82,9 @@ class Supervised:
         self.config, self.data = config, data
         with fail_together():
             model = build_classifier(config, data)
-            self.start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)
+            self.start = initialize(
+                encoder_of(model), config.init, config.encoder, data.format, normalization=config.normalization
+            )
             self.data = data = data.normalized_as(self.start.format)
             colors = saturation_note(config.recipe.augment, data.format.channels)
             self.notes = [*self.start.notes, *_decay_note(config, model), *colors]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset
+from unmask.encoders.heads import encoder_of
 from unmask.encoders.masked import masked_encoder
 from unmask.masking import expand
 from unmask.randomness import uniform
@@ -15,7 +16,7 @@ def hiding_grid(config: ClassifyConfig, data: Dataset, model: nn.Module) -> tupl
     """The grid of cells that are hidden in training; None where none are."""
     if config.hide_cells == 0:
         return None
-    return masked_encoder(model, image_size=data.format.size, cell=config.hide_cell, execution="dense").grid
+    return masked_encoder(encoder_of(model), image_size=data.format.size, cell=config.hide_cell, execution="dense").grid
 
 
 def hide_cells(images: Tensor, ids: Tensor, grid: tuple[int, int], most: float, *, seed: int, step: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Every task there is, as the type of what JSON files hold."""
 
 from unmask.tasks.classification import Classification
+from unmask.tasks.segmentation import Segmentation
 
-AnyTask = Classification
+AnyTask = Classification | Segmentation

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from tqdm import tqdm
 
 from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config.for_task import for_task
+from unmask.config.metric import task_of
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.read import absolute_name
 from unmask.data.sources.torch_dataset import Given
@@ -19,6 +21,7 @@ from unmask.runs.environment import changed_versions
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
 from unmask.runs.layout import ENCODER_FILE, RESULT_FILE, kind_of_config
 from unmask.runs.lock import holding, remove_cut_off
+from unmask.runs.read import is_run, read_config
 from unmask.training.checkpoint import is_whole
 from unmask.training.launch import peers_may_end
 from unmask.wording import printable
@@ -111,6 +114,9 @@ def open_run(
     require_main_guard()
     config, show = replace(config, data=name_given(config.data, dataset)), progress and is_main()
     stored = replace(config, data=replace(config.data, data=absolute_name(config.data.data)))
+    before = on_main(lambda: read_config(out) if resume and is_run(out) else None)
+    if isinstance(before, ClassifyConfig | CompareConfig):
+        stored = for_task(stored, task_of(before.metric))
     with peers_may_end():
         on_main(lambda: check_folder(out, stored, resume=resume, overwrite=overwrite))
         with fail_together():
@@ -118,6 +124,7 @@ def open_run(
         changed: list[str] = on_main(lambda: changed_versions(out)) if resume else []
         data = replace(found, notes=(*found.notes, *changed))
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
+        stored = for_task(stored, data.task.name) if data.task is not None else stored
         with ExitStack() as held:
             yield OpenRun(stored, out, data, resume, overwrite, held, show)
 

@@ -10,6 +10,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from unmask.config import OptimizerConfig
+from unmask.encoders.heads import encoder_of
 
 _UNDECAYED_TOKENS = (
     "cls_token",
@@ -55,12 +56,15 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
     Layers are those of timm's own `group_matcher`; a model without one is a single layer.
     """
     names = [name for name, _ in model.named_parameters()]
-    matcher = getattr(model, "group_matcher", None)
+    encoder = encoder_of(model)
+    matcher = getattr(encoder, "group_matcher", None)
     if decay == 1.0 or matcher is None:
         return dict.fromkeys(names, 1.0)
-    layers: Mapping[str, int] = group_parameters(model, matcher(coarse=False), reverse=True)
+    layers: Mapping[str, int] = group_parameters(encoder, matcher(coarse=False), reverse=True)
     top = max(layers.values())
-    return {name: decay ** (top - layers[name]) for name in names}
+    prefix = "" if encoder is model else "encoder."
+    scales = {f"{prefix}{name}": decay ** (top - layer) for name, layer in layers.items()}
+    return {name: scales.get(name, 1.0) for name in names}
 
 
 def parameter_groups(

@@ -7,9 +7,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from unmask.config.data import IGNORED
 from unmask.data.decoding.mask import MaskCode, read_mask
 from unmask.errors import UserError
-from unmask.evaluate.overlap import IGNORED
 
 MASK = np.array([[0, 1, 2], [3, 0, IGNORED]], np.uint8)
 COLORS = {0: (0, 0, 0), 1: (255, 0, 0), 2: (0, 128, 0), 3: (7, 8, 9), IGNORED: (224, 224, 192)}

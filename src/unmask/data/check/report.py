@@ -20,6 +20,7 @@ from unmask.data.check.findings import (
     two_labels,
 )
 from unmask.data.check.image_facts import Looked, look
+from unmask.data.check.masks import mask_warnings, pixels_by_split, with_mask_classes
 from unmask.data.headers import summarize
 from unmask.data.load import make_plan
 from unmask.data.sources.read import read_source
@@ -47,11 +48,13 @@ class Report:
     """"480x640" (height x width) → images; the ten most frequent."""
     different_sizes: int
     classes: dict[str, dict[str, int]]
-    """Class → split → images, as in `splits`."""
+    """Class → split → images, as in `splits`; of masks the images that show the class."""
     splits: dict[str, int]
     """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
     largest_budget: int | None
     """Labels per class that every class has in training; None without labels."""
+    mask_pixels: dict[str, dict[str, int]]
+    """Of masks: class → split → pixels of the class; empty without masks."""
     groups: dict[str, int]
     """Split → groups in it; empty where there are none."""
     exact_duplicates: tuple[tuple[str, ...], ...]
@@ -71,8 +74,10 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         UserError: there is nothing to check.
     """
     source, notes = _source(config)
+    source, masks = with_mask_classes(source, progress=progress)
     looked = look(source, progress=progress)
-    failed = {row: found for row, found in enumerate(looked) if isinstance(found, str)}
+    failed = {} if masks is None else dict(masks.bad)
+    failed |= {row: found for row, found in enumerate(looked) if isinstance(found, str)}
     good = {row: found for row, found in enumerate(looked) if isinstance(found, Looked)}
     digests = [found.digest if isinstance(found, Looked) else b"" for found in looked]
     plan = make_plan(config, source, failed, np.asarray(digests, "S16"))
@@ -88,7 +93,8 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     seen = summarize(Counter(found.header for found in good.values()), failed, config)
     warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()), config.nodata)]
     warnings += [] if errors else odd_values(config, plan, seen.format)
-    warnings += [*plan.idle, *plan.not_drawn(), *small_splits(plan), *two_labels(plan, groups)]
+    warnings += [*plan.idle, *plan.not_drawn(), *small_splits(plan), *mask_warnings(plan, masks)]
+    warnings += two_labels(plan, groups) if masks is None else []
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
         data=config.data,
@@ -99,9 +105,13 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         forms=dict(forms.most_common()),
         sizes=dict(shapes.most_common(10)),
         different_sizes=len(shapes),
-        classes={name: _counted(fates[source.labels == label]) for label, name in enumerate(source.classes)},
+        classes={
+            name: _counted(fates[source.labels == label] if masks is None else fates[masks.pixels[:, label] > 0])
+            for label, name in enumerate(source.classes)
+        },
         splits=_counted(fates),
-        largest_budget=largest_budget(plan),
+        largest_budget=largest_budget(plan) if masks is None else None,
+        mask_pixels=pixels_by_split(plan, masks),
         groups=groups_by_split(plan),
         exact_duplicates=tuple(tuple(names[row] for row in group) for group in across),
         saved_again=tuple((names[i], names[j]) for i, j in pairs),
@@ -199,6 +209,10 @@ def as_text(report: Report) -> str:
     if report.largest_budget is not None:
         lines.append(f"largest budget: {plural(report.largest_budget, 'label')} per class")
     lines += [f"class {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
+    lines += [
+        f"pixels of {name}: " + ", ".join(f"{s} {n}" for s, n in found.items())
+        for name, found in report.mask_pixels.items()
+    ]
     for i, channel in enumerate(report.channels):
         lines.append(f"channel {i}: " + ", ".join(f"{name} {value:.4g}" for name, value in channel.items()))
     if report.duplicates_within_splits:

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from unmask.config.data import IGNORED
 from unmask.data.decoding.decode import PNG_END, named, open_image
 from unmask.data.decoding.file import File
 from unmask.data.decoding.high_depth import loses_depth
 from unmask.data.decoding.npy import read_array
 from unmask.data.decoding.tiff_tags import full_pages, open_tiff
 from unmask.errors import UserError
-from unmask.evaluate.overlap import IGNORED
 
 Color = tuple[int, int, int]
 

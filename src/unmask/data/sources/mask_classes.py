@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unmask.config.data import IGNORED
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.mask import Color, MaskCode
 from unmask.errors import UserError
-from unmask.evaluate.overlap import IGNORED
 
 FILES = ("classes.csv", "classes.json")
 _COLOR = re.compile(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")

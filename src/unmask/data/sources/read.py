@@ -14,6 +14,7 @@ from unmask.data.sources.huggingface import PREFIX as HUGGING_FACE
 from unmask.data.sources.huggingface import read_huggingface
 from unmask.data.sources.listing import list_images
 from unmask.data.sources.manifest import read_manifest
+from unmask.data.sources.mask_folder import has_masks, read_mask_folder
 from unmask.data.sources.multiview_source import read_multiview
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.shard_files import expand, find_shards, is_shards
@@ -67,7 +68,8 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         shards = [] if listing.images else find_shards(path)
         if not shards:
             _require_no_fields(config)
-            return read_folder(path, labels=labels, listing=listing)
+            masked = has_masks(listing)
+            return read_mask_folder(path, listing) if masked else read_folder(path, labels=labels, listing=listing)
     if shards:
         return read_shards(shards, labels=labels, fields=fields, progress=progress)
     _require_no_fields(config)

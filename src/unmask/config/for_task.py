@@ -1,0 +1,31 @@
+"""A configuration as a task understands it: its metric, and budgets of images where "per class" has no meaning."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from unmask.config.budget import Budget
+from unmask.config.comparison import CompareConfig
+from unmask.config.metric import TaskName, metric_of
+from unmask.config.stages import ClassifyConfig, PretrainConfig
+
+C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
+
+
+def for_task(config: C, task: TaskName) -> C:
+    """The configuration of a run on this task; that of a classification is as it was.
+
+    A number is so many labeled images in all. Raises UserError for a metric of other tasks.
+    """
+    if isinstance(config, PretrainConfig):
+        return config
+    config = replace(config, metric=metric_of(task, config.metric))
+    if task == "classification":
+        return config
+    if isinstance(config, ClassifyConfig):
+        budget = None if config.budget is None else _in_all(config.budget)
+        return replace(config, budget=budget, nested_budgets=tuple(map(_in_all, config.nested_budgets)))
+    return replace(config, budgets=tuple(map(_in_all, config.budgets)))
+
+
+def _in_all(budget: Budget) -> Budget:
+    return f"total:{budget}" if isinstance(budget, int) else budget

@@ -1,0 +1,143 @@
+"""Masks that a segmentation run predicts, as PNG files with a palette, in the size of each image."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.headers import header_of
+from unmask.data.imageset import ImageSet
+from unmask.data.mask_colors import class_colors
+from unmask.data.pixels import StreamedPixels, read_one
+from unmask.deploy.images import require_numbers
+from unmask.deploy.trained import Trained, told
+from unmask.deploy.windows import windowed
+from unmask.errors import UserError
+from unmask.evaluate.overlap import iou, mean_of_classes, overlap
+from unmask.forward import map_images
+from unmask.runs.files import atomic_path
+from unmask.tasks.segmentation import Segmentation
+from unmask.training.engine import build_engine, fast_layout
+from unmask.wording import plural
+
+
+@dataclass(frozen=True)
+class PredictedMasks:
+    """What `predict` wrote for a segmentation run: the folder, its masks, and their mean IoU where truth is known."""
+
+    out: Path
+    images: int
+    labeled: int
+    left_out: int
+    miou: float | None
+    """Over all pixels of the images that have a mask; None without any."""
+    network: str = ""
+
+    def __str__(self) -> str:
+        known = f"; mIoU {self.miou:.1%} on {self.labeled} with a mask" if self.miou is not None else ""
+        skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
+        none = "" if self.labeled else "; no mask is known"
+        return f"{self.out}: {plural(self.images, 'mask')}{known}{none}{skipped}{told(self.network)}"
+
+
+def require_folder(out: Path, *, overwrite: bool) -> None:
+    """Raise `UserError` unless masks can be written to a folder without replacing others unasked."""
+    if out.suffix.lower() in (".csv", ".parquet") or (out.exists() and not out.is_dir()):
+        raise UserError(f"out: {out}: masks go to a folder, one PNG an image; name a folder")
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise UserError(f"out: {out} is not empty; `overwrite=True` writes into it")
+
+
+def predict_masks(
+    trained: Trained, images: ImageSet, out: Path, *, left_out: int, windows: bool, show: bool
+) -> PredictedMasks:
+    """Write OUT/NAME.png for every image; the classes are the values of its pixels, its palette their colors.
+
+    The mean IoU is that of the run's own evaluation: of images brought to the network's size. The masks are of the size
+    of the images' files: logits are up-sampled to it, or, with `windows`, computed there in overlapping windows.
+
+    Raises:
+        UserError: outputs that are not numbers, before a file is written.
+    """
+    task = trained.card.task
+    assert isinstance(task, Segmentation)
+    engine = build_engine(trained.precision)
+    model = fast_layout(trained.model).to(engine.device)
+    outputs = map_images(model, images, engine, readout=task.readout, description="predict", show=show)
+    require_numbers(outputs, "the outputs")
+    known = torch.from_numpy(task.known(outputs.images.labels.numpy())) if outputs.images.labels.ndim == 3 else None
+    count = 0 if known is None else int(known.sum())
+    miou = None
+    if known is not None and count:
+        truth, predicted = outputs.images.labels[known], outputs.values[known].to(torch.uint8)
+        miou = mean_of_classes(iou(overlap(predicted, truth, len(task.classes))))
+
+    def network(batch: Tensor) -> Tensor:
+        with engine.autocast(), torch.no_grad():
+            return model(batch.to(engine.device))
+
+    for index, name in enumerate(mask_names(outputs.images.names)):
+        mask = _mask(network, outputs.images, index, outputs.values[index], windows=windows)
+        write_mask(out / name, mask, len(task.classes))
+    missing = left_out + len(images) - len(outputs.rows)
+    return PredictedMasks(out, len(outputs.rows), count, missing, miou, trained.network)
+
+
+def mask_names(names: Sequence[str]) -> list[Path]:
+    """Where masks lie below the output folder: as the images do below their common folder, with the ending .png.
+
+    Of images that differ in their ending alone it stays: a.jpg.png, a.tif.png.
+    """
+    paths = [Path(os.path.abspath(name)) if os.path.isabs(name) else Path(name) for name in names]
+    absolute = [path for path in paths if path.is_absolute()]
+    root = os.path.commonpath([path.parent for path in absolute]) if absolute else ""
+    inside = [path.relative_to(root) if path.is_absolute() else path for path in paths]
+    inside = [Path(*(part for part in path.parts if part != "..")) for path in inside]
+    times = Counter(path.with_suffix("") for path in inside)
+    return [
+        path.with_suffix(".png") if times[path.with_suffix("")] == 1 else path.with_name(f"{path.name}.png")
+        for path in inside
+    ]
+
+
+def write_mask(path: Path, mask: Tensor, classes: int) -> None:
+    """A mask (H, W) as an indexed PNG with the colors of its classes."""
+    image = Image.fromarray(mask.to(torch.uint8).numpy())
+    image.putpalette([channel for color in class_colors(classes) for channel in color])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def _mask(network: Callable[[Tensor], Tensor], images: ImageSet, index: int, small: Tensor, *, windows: bool) -> Tensor:
+    """The classes of an image's own pixels, (H, W); `small` are those at the network's size."""
+    own, wanted = _own_size(images, index), images.format
+    if own is None or own == wanted.size:
+        return small
+    if windows and (own[0] > wanted.size[0] or own[1] > wanted.size[1]):
+        return windowed(network, _at(images, index, replace(wanted, size=own)), wanted.size).argmax(0)
+    batch = next(iter(images.batches(torch.tensor([index]), 1)))
+    logits = network(batch.images).float().cpu()
+    return interpolate(logits, size=own, mode="bilinear", align_corners=False)[0].argmax(0)
+
+
+def _own_size(images: ImageSet, index: int) -> tuple[int, int] | None:
+    """Height and width of an image as it is stored; None where that is not known any more."""
+    pixels = images.pixels
+    if not isinstance(pixels, StreamedPixels):
+        return None
+    return header_of(pixels.images.stored(int(images.rows[index])), pixels.reading).size
+
+
+def _at(images: ImageSet, index: int, wanted: ImageFormat) -> Tensor:
+    """An image as the network would get it, at another size."""
+    pixels = images.pixels
+    assert isinstance(pixels, StreamedPixels)
+    return wanted.prepare(read_one(pixels.images, int(images.rows[index]), wanted, pixels.reading))

@@ -1,0 +1,99 @@
+"""What a reader wants to see of a segmentation: image, truth and prediction side by side, the worst images first."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from unmask.config.data import IGNORED
+from unmask.data.imageset import ImageSet
+from unmask.data.load import Dataset
+from unmask.data.mask_colors import class_colors
+from unmask.evaluate.overlap import overlap
+from unmask.runs.files import write_json
+from unmask.runs.gallery import Gallery, Panel, Panels
+from unmask.runs.layout import GALLERY_FILE, SHEETS
+from unmask.stages.contact_sheet import pictures_of, write_pictures
+from unmask.tasks.segmentation import Segmentation
+from unmask.wording import printable
+
+_WORST, _MIDDLE, _BEST = 4, 2, 2
+_SIDE, _GAP = 96, 8
+PANEL_BYTES = 700_000
+_WHITE, _GRAY = 1.0, 0.5
+
+
+def write_mask_gallery(out: Path, data: Dataset, split: str, predictions: Iterable[tuple[str, Tensor]]) -> None:
+    """Write gallery.json and the pictures beside it.
+
+    Args:
+        out: the run folder.
+        data: the data set.
+        split: the test set to look at.
+        predictions: each with its arm, "" for a single training: classes (N, H, W), NaN where unreadable.
+    """
+    task, images = data.task, data.tests[split]
+    assert isinstance(task, Segmentation)
+    panels, pictures = [], list[Tensor]()
+    count = 0
+    for arm, maps in predictions:
+        score = image_ious(maps, images.labels, len(task.classes))
+        chosen = telling(score)
+        if len(chosen):
+            pictures.append(_pictures(images, maps, chosen, len(task.classes)))
+        shown = tuple(
+            Panel(picture=count + place, name=printable(images.names[row]), iou=round(float(score[row]), 4))
+            for place, row in enumerate(chosen.tolist())
+        )
+        panels.append(Panels(arm=arm, shown=shown))
+        count += len(chosen)
+    sheet = None
+    if pictures:
+        sheet = write_pictures(SHEETS.path(out, "panels"), torch.cat(pictures), most_bytes=PANEL_BYTES)
+    gallery = Gallery(
+        split=split,
+        classes=task.classes,
+        channels=data.format.channels,
+        mistakes=(),
+        mistake_sheet=None,
+        map=None,
+        map_sheet=None,
+        panels=tuple(panels),
+        panel_sheet=sheet,
+    )
+    write_json(out / GALLERY_FILE, gallery)
+
+
+def image_ious(maps: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """IoU of every image, the mean over the classes that either mask shows; NaN where unreadable, (N,)."""
+    counts = overlap(maps.nan_to_num(0.0).to(torch.uint8), truth, classes)
+    both, union = torch.from_numpy(counts.both).double(), torch.from_numpy(counts.union)
+    found = torch.where(union > 0, both / union.clamp(min=1), torch.nan).nanmean(1)
+    return torch.where(maps.flatten(1).isnan().any(1), torch.nan, found)
+
+
+def telling(scores: Tensor) -> Tensor:
+    """Rows of a few images: the worst, some in the middle, the best; each once, in rising order of their score."""
+    order = scores.argsort()[: int((~scores.isnan()).sum())]
+    places = [*range(_WORST), *(len(order) // 2 + i for i in range(_MIDDLE)), *range(len(order) - _BEST, len(order))]
+    kept = sorted({place for place in places if 0 <= place < len(order)})
+    return order[torch.tensor(kept, dtype=torch.int64)]
+
+
+def _pictures(images: ImageSet, maps: Tensor, rows: Tensor, classes: int) -> Tensor:
+    """Image, truth and prediction side by side, (n, 3, h, 3 w + gaps)."""
+    shown = pictures_of(images, rows, side=_SIDE)
+    size = (shown.shape[2], shown.shape[3])
+    gap = torch.full((len(rows), 3, size[0], _GAP), _WHITE)
+    truth, found = (_colored(masks[rows], classes, size) for masks in (images.labels, maps.nan_to_num(0.0)))
+    return torch.cat([shown, gap, truth, gap, found], 3)
+
+
+def _colored(masks: Tensor, classes: int, size: tuple[int, int]) -> Tensor:
+    """Masks (n, H, W) in the colors of their classes, gray where ignored, (n, 3, *size)."""
+    colors = torch.full((IGNORED + 1, 3), _GRAY)
+    colors[:classes] = torch.tensor(class_colors(classes)) / 255
+    planes = interpolate(masks.float().unsqueeze(1), size, mode="nearest-exact").squeeze(1).long()
+    return colors[planes].movedim(-1, 1)

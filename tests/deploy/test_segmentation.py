@@ -1,0 +1,117 @@
+"""A segmentation run from folder to masks, graphs and features: one training, everything that follows from it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tiny
+import unmask
+from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerConfig
+from unmask.deploy.predict_masks import PredictedMasks, mask_names
+from unmask.errors import UserError
+from unmask.results import Classification
+from unmask.runs.records import SegmentationScores
+
+RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=4, lr=3e-3), label_smoothing=0.0)
+
+
+def config(folder: Path, **fields: object) -> ClassifyConfig:
+    data = DataConfig(data=str(folder), image_size=(64, 64))
+    return ClassifyConfig(data=data, encoder=tiny.resnet(unstrided=0), recipe=RECIPE, budget=8, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Classification:
+    folder = tmp_path_factory.mktemp("segmentation")
+    data = tiny.mask_folder(folder / "data", size=64)
+    return unmask.scratch(config(data), folder / "run", progress=False)
+
+
+def miou(run: Classification) -> float:
+    scores = run.result.metrics["test"]
+    assert isinstance(scores, SegmentationScores)
+    return scores.miou
+
+
+def test_the_run_knows_its_task_and_counts_masks_in_all(trained: Classification) -> None:
+    assert trained.config.metric == "miou"
+    assert trained.config.budget == "total:8"
+    assert trained.result.labeled_images == 8
+    assert 0 < miou(trained) < 1
+    assert [one.name for one in trained.result.metrics["val"].per_class] == ["background", "bright", "dark"]
+
+
+def test_predict_gives_the_runs_score_to_the_bit_and_writes_what_it_scored(
+    trained: Classification, tmp_path: Path
+) -> None:
+    found = unmask.predict(trained, tmp_path / "masks", split="test", progress=False)
+    assert isinstance(found, PredictedMasks)
+    assert found.miou == miou(trained)
+    assert found.images == found.labeled == 6
+    with Image.open(tmp_path / "masks/test/images/0.png") as mask:
+        assert mask.mode == "P"
+        assert mask.size == (64, 64)
+        assert mask.getpalette()[:3] == [0, 0, 0]  # type: ignore[index]
+        assert np.asarray(mask).max() <= 2
+
+
+def test_masks_have_the_size_of_their_images_also_in_windows(trained: Classification, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (100, 150), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    for windows in (False, True):
+        out = tmp_path / f"masks {windows}"
+        found = unmask.predict(trained, out, data=str(tmp_path / "large.png"), windows=windows, progress=False)
+        assert isinstance(found, PredictedMasks)
+        assert found.miou is None
+        with Image.open(out / "large.png") as mask:
+            assert mask.size == (150, 100)
+
+
+def test_masks_lie_as_their_images_do_and_none_replaces_another() -> None:
+    assert mask_names(["/a/b/x.jpg", "/a/c/x.jpg"]) == [Path("b/x.png"), Path("c/x.png")]
+    assert mask_names(["s/x.jpg", "s/x.tif"]) == [Path("s/x.jpg.png"), Path("s/x.tif.png")]
+    assert mask_names(["../x.jpg"]) == [Path("x.png")]
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_read(trained: Classification, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="masks go to a folder"):
+        unmask.predict(trained, tmp_path / "a.csv", progress=False)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(UserError, match="not empty"):
+        unmask.predict(trained, tmp_path / "full", progress=False)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch-export", "timm", "safetensors"])
+def test_every_export_agrees_with_the_run(trained: Classification, tmp_path: Path, to: str) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnxruntime")
+    exported = unmask.export(trained, to, tmp_path / to)  # type: ignore[arg-type]
+    assert exported.difference <= 1e-4
+    assert "background, bright, dark" in (tmp_path / to / "README.md").read_text() or to in ("timm", "safetensors")
+
+
+def test_embed_gives_the_encoders_pooled_features(trained: Classification, tmp_path: Path) -> None:
+    found = unmask.embed(trained, tmp_path / "features.npz", split="test", progress=False)
+    assert found.shape == (8,)
+
+
+def test_a_finished_run_is_resumed_as_it_is(trained: Classification) -> None:
+    again = unmask.scratch(
+        replace(trained.config, budget=8, metric="accuracy"), trained.folder, resume=True, progress=False
+    )
+    assert miou(again) == miou(trained)
+
+
+def test_an_audit_says_that_masks_have_no_one_class(trained: Classification, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="which segmentation does not have"):
+        unmask.audit_runs([trained], tmp_path / "audit", progress=False)
+
+
+def test_a_metric_of_other_tasks_is_refused(trained: Classification, tmp_path: Path) -> None:
+    wrong = replace(trained.config, metric="macro_f1")
+    with pytest.raises(UserError, match="segmentation is judged by miou, dice"):
+        unmask.scratch(wrong, tmp_path / "run", progress=False)
