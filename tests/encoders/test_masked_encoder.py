@@ -5,6 +5,7 @@ import torch
 
 from unmask.config import EncoderConfig, MaskConfig
 from unmask.encoders.build import build_model
+from unmask.encoders.laws import leak, parity
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
 from unmask.masking import draw_masks, expand
@@ -70,20 +71,20 @@ def test_strides_of_unpadded_convolutions_are_the_declared_ones() -> None:
 def test_a_model_without_feature_maps_is_refused() -> None:
     model = build_model(EncoderConfig(encoder="mixer_s32_224"), in_chans=3, image_size=(224, 224))
     with pytest.raises(UserError, match="MlpMixer"):
-        masked_encoder(model, image_size=(224, 224))
+        masked_encoder(model, image_size=(224, 224), execution="dense")
 
 
 @pytest.mark.case("hybrids, pit, volo, visformer and csatv2 ended in a traceback")
 @pytest.mark.parametrize(
     ("name", "execution", "line"),
     [
-        ("vit_tiny_r_s16_p8_224", "auto", "makes its tokens with a CNN"),
+        ("vit_tiny_r_s16_p8_224", "auto", ""),
         ("vit_tiny_r_s16_p8_224", "filled", ""),
-        ("pit_ti_224", "auto", "cannot be masked: cat"),
-        ("pit_ti_224", "filled", ""),
+        ("pit_ti_224", "auto", ""),
+        ("pit_ti_224", "packed", "cannot be masked: cat"),
         ("volo_d1_224", "auto", "cannot be masked: unfold"),
         ("volo_d1_224", "filled", "cannot be masked"),
-        ("visformer_tiny", "auto", "two dimensions"),
+        ("visformer_tiny", "dense", "two dimensions"),
         ("visformer_tiny", "filled", ""),
         ("csatv2", "auto", "cannot be masked"),
     ],
@@ -97,9 +98,29 @@ def test_what_cannot_be_masked_is_one_line(name: str, execution: str, line: str)
         assert len(str(error.value).splitlines()) == 1
         return
     encoder = masked_encoder(model, image_size=(64, 64), execution=execution)
+    assert encoder.execution == "filled"
+    assert bool(encoder.note) == (execution == "auto")
     hidden = torch.zeros(1, *encoder.grid, dtype=torch.bool)
     hidden[:, 0, 0] = True
     with torch.no_grad():
         maps = encoder(torch.rand(1, 3, 64, 64), hidden).maps[-1]
     assert bool((maps[:, :, 0, 0] == 0).all())
     assert bool((maps[:, :, -1, -1] != 0).any())
+
+
+@pytest.mark.parametrize("ratio_max", [None, 0.8])
+def test_hiera_encodes_its_visible_mask_units(ratio_max: float | None) -> None:
+    """Its own forward drops hidden units, as many of each image."""
+    options = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 1, 1)}
+    config = EncoderConfig(encoder="hiera_tiny_224", encoder_options=options)
+    encoder = masked_encoder(build_model(config, in_chans=3, image_size=(128, 128)), image_size=(128, 128))
+    assert (encoder.execution, encoder.cell, encoder.strides) == ("tokens", 32, (4, 8, 16, 32))
+    mask = MaskConfig(mask_ratio=0.5, mask_ratio_max=ratio_max)
+    hidden = draw_masks(mask, encoder.grid, seed=0, epoch=0, ids=range(2))
+    images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    if ratio_max is not None:
+        with pytest.raises(UserError, match="mask_ratio_max"):
+            encoder(images, hidden)
+        return
+    assert leak(encoder, images, hidden) == 0.0
+    assert parity(encoder.double(), images.double(), training=True) < 1e-10

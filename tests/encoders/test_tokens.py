@@ -107,8 +107,9 @@ def test_cells_of_several_patches_hide_whole_cells() -> None:
         masked_encoder(model, image_size=(64, 64), cell=24)
 
 
-def test_patches_that_overlap_are_refused() -> None:
+def test_patches_that_overlap_are_filled() -> None:
     model = build_model(EncoderConfig(encoder="test_vit"), in_chans=3, image_size=(64, 64))
     model.patch_embed.proj = torch.nn.Conv2d(3, 64, 32, 16, 8)
-    with pytest.raises(UserError, match="neighboring patches"):
-        masked_encoder(model, image_size=(64, 64))
+    encoder = masked_encoder(model, image_size=(64, 64))
+    assert encoder.execution == "filled"
+    assert "neighboring patches" in encoder.note

@@ -43,6 +43,7 @@ FAMILIES = {  # name: (options that make it small, whether one visible cell equa
     "beit_base_patch16_224": ({"depth": 2, "embed_dim": 48, "num_heads": 3}, False),
     "beitv2_base_patch16_224": ({"depth": 2, "embed_dim": 48, "num_heads": 3}, False),
     "eva02_tiny_patch14_224": ({"depth": 2, "embed_dim": 48, "num_heads": 3, "patch_size": 16}, False),
+    "pvt_v2_b0": ({"depths": (1, 1, 1, 1), "embed_dims": (8, 16, 24, 32), "num_heads": (1, 1, 1, 1)}, False),
     "swin_tiny_patch4_window7_224": ({"depths": (1, 1, 1, 1), "embed_dim": 24}, False),
 }
 LARGE = {"cspresnet50", "vgg11_bn", "darknet17", "repvgg_a0", "resnest14d", "wide_resnet50_2", "regnety_002"}
@@ -54,7 +55,7 @@ LARGE |= {"resnext50_32x4d", "seresnet50"}
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in FAMILIES])
 def test_the_laws_hold(name: str) -> None:
     options, isolated = FAMILIES[name]
-    execution = "auto" if name.startswith("swin") else "dense"  # packed: test_packed.py, against dense
+    execution = "auto" if name.startswith(("swin", "pvt")) else "dense"  # packed: test_packed.py, against dense
     row = check_encoder(name, options=options, execution=execution)
     assert row.error == ""
     assert row.leak == 0.0

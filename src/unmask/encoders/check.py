@@ -66,7 +66,7 @@ def check_encoder(
             row = _check(EncoderConfig(encoder=name, encoder_options=options), size, channels, execution)
         except UserError as error:
             row = _refused(name, str(error))
-        except (RuntimeError, ValueError, AssertionError) as error:
+        except (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
             row = _refused(name, f"{type(error).__name__}: {error}".splitlines()[0])
         if not row.error:
             return row
@@ -99,7 +99,14 @@ def _check(config: EncoderConfig, size: int, channels: int, execution: str) -> C
 def _or_nan(measure: Callable[[], float]) -> float:
     try:
         return measure()
-    except (RuntimeError, ValueError, AssertionError):  # the plain model does not take an image of one cell
+    except (
+        RuntimeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        AssertionError,
+    ):  # the plain model does not take an image of one cell
         return float("nan")
 
 

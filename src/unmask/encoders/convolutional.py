@@ -10,6 +10,7 @@ from unmask.encoders.dense.tensor import MaskedTensor, masked_images
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
 from unmask.encoders.stages import (
+    CannotMaskError,
     captured,
     evaluating,
     explain,
@@ -59,12 +60,12 @@ class DenseEncoder(nn.Module):
             with captured(self.model, self.stages, _snapshot) as stages:
                 final = _snapshot(self.model.forward_features(pixels))  # type: ignore[operator]
         except UnsupportedError as error:
-            raise UserError(explain(self.model, error)) from None
+            raise CannotMaskError(explain(self.model, error)) from None
         maps = [stage for stage in stages if stage is not None]
         if final is not None and maps and final.layout.sizes == maps[-1].layout.sizes:
             maps[-1] = final
         if not maps:
-            raise UserError(f"encoder = {type(self.model).__name__} has no spatial features to reconstruct from")
+            raise CannotMaskError(f"encoder = {type(self.model).__name__} has no spatial features to reconstruct from")
         return maps
 
     @torch.no_grad()

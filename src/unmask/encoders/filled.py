@@ -20,6 +20,8 @@ class FilledEncoder(nn.Module):
     """Any model with `forward_intermediates`; `fill` is a parameter of pretraining, not of the model."""
 
     execution = "filled"
+    note = ""
+    """Why hidden cells are not left out, for the log."""
 
     def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
         super().__init__()

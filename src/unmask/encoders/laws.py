@@ -95,6 +95,8 @@ def plain_stages(model: nn.Module, images: Tensor) -> list[Tensor]:
     with captured(model, stages, lambda x: x) as taken:
         final = model.forward_features(images)  # type: ignore[operator]
     maps = [_channels_first(stage, model) for stage in taken if stage is not None and stage.ndim == 4]
+    if final.ndim == 3 and not hasattr(model, "num_prefix_tokens"):  # tokens in an order of the model's own (Hiera)
+        return list(model.forward_intermediates(images)[1])  # type: ignore[operator]
     if final.ndim == 3:
         side = final.shape[1] - int(model.num_prefix_tokens)  # type: ignore[arg-type]
         patch = round((images.shape[2] * images.shape[3] / side) ** 0.5)

@@ -1,17 +1,22 @@
 """From a plain network to an encoder that sees visible cells only."""
 
+from timm.models.hiera import Hiera
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import nn
 
 from unmask.encoders.convolutional import DenseEncoder
 from unmask.encoders.filled import FilledEncoder
+from unmask.encoders.hiera import HieraEncoder
 from unmask.encoders.packed.encoder import PackedEncoder
 from unmask.encoders.protocol import Encoder
+from unmask.encoders.stages import CannotMaskError
 from unmask.encoders.tokens import TOKEN_MODELS, TokenEncoder
 from unmask.errors import UserError, is_out_of_memory
 
 EXECUTIONS = ("auto", "dense", "packed", "filled")
+_REASONS = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
+"""What models raise that were not made for what is asked of them; `UserError` is a ValueError."""
 
 
 def masked_encoder(
@@ -19,16 +24,17 @@ def masked_encoder(
 ) -> Encoder:
     """Wrap a model; parameters and buffers are shared with it.
 
-    A ViT encodes visible tokens only, a CNN runs by masked convolution, a Swin transformer has its hidden cells filled
-    with a learnt token; `execution` of the result says how.
+    A ViT encodes visible tokens only, a CNN runs by masked convolution, a Swin transformer, and any model with an
+    operation that cannot honor a mask, has its hidden cells filled with a learnt token; `execution` of the result says
+    how, and its `note` why.
 
     Args:
         model: from `build_model`, or any timm model.
         image_size: (height, width) in pixels.
         cell: side of a mask cell in pixels; default: the patch size, or the total stride.
-        execution: "auto": packed where the model allows it, else dense; "dense" for the reference of a CNN; "packed" to
-            insist; "filled" for a learnt token in hidden cells, which suits
-            any model with intermediate maps.
+        execution: "auto": packed where the model allows it, else dense, else filled; "dense" for a CNN's reference;
+            "packed" to insist; "filled" for a learnt token in hidden cells, which suits any model with intermediate
+            maps.
 
     Raises:
         UserError: image size not divisible by the cell (nearest sizes are proposed), a cell finer than the first
@@ -39,16 +45,38 @@ def masked_encoder(
         raise UserError(f"execution = {execution!r} is out of range: allowed is one of {', '.join(EXECUTIONS)}")
     try:
         return _masked(model, image_size, cell, execution)
-    except (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
+    except _REASONS as error:
         if isinstance(error, UserError) or is_out_of_memory(error):
             raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = _one_line(error)
         raise UserError(f"encoder = {type(model).__name__} cannot be masked ({reason}): choose another") from error
 
 
 def _masked(model: nn.Module, image_size: tuple[int, int], cell: int | None, execution: str) -> Encoder:
     if execution == "filled" or (execution == "auto" and isinstance(model, (SwinTransformer, SwinTransformerV2))):
         return FilledEncoder(model, image_size=image_size, cell=cell)
+    try:
+        return _exact(model, image_size, cell, execution)
+    except _REASONS as error:
+        if execution != "auto" or _is_final(error) or not hasattr(model, "forward_intermediates"):
+            raise
+        try:
+            filled = FilledEncoder(model, image_size=image_size, cell=cell)
+        except _REASONS:
+            raise error from None
+        filled.note = _one_line(error)
+        return filled
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether another execution would not help: what is wrong is a size, a cell or an option, or memory."""
+    return is_out_of_memory(error) or (isinstance(error, UserError) and not isinstance(error, CannotMaskError))
+
+
+def _exact(model: nn.Module, image_size: tuple[int, int], cell: int | None, execution: str) -> Encoder:
+    """An encoder that computes, or at least sees, nothing of hidden cells."""
+    if isinstance(model, Hiera):
+        return HieraEncoder(model, image_size=image_size, cell=cell)
     if isinstance(model, TOKEN_MODELS):
         return TokenEncoder(model, image_size=image_size, cell=cell)
     dense = DenseEncoder(model, image_size=image_size, cell=cell)
@@ -61,3 +89,9 @@ def _masked(model: nn.Module, image_size: tuple[int, int], cell: int | None, exe
             raise
         dense.note = str(error)
         return dense
+
+
+def _one_line(error: Exception) -> str:
+    """What it says; of errors that are not ours the start."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, UserError) else said[:200] or type(error).__name__

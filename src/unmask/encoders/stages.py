@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from unmask.errors import UserError
 
 
+class CannotMaskError(UserError):
+    """The model has an operation that cannot honor a mask, whatever the image; filled cells may do."""
+
+
 def stage_modules(model: nn.Module) -> list[tuple[str, bool]]:
     """(module path, read its input instead of its output) of each stage, shallow to deep, from `feature_info`.
 
@@ -20,7 +24,7 @@ def stage_modules(model: nn.Module) -> list[tuple[str, bool]]:
     infos = _infos(model)
     stages = [(str(i["module"]), i.get("hook_type", "") == "forward_pre") for i in infos if i.get("module") in names]
     if not stages:
-        raise UserError(f"encoder = {type(model).__name__} declares no feature maps: choose a model with stages")
+        raise CannotMaskError(f"encoder = {type(model).__name__} declares no feature maps: choose a model with stages")
     return stages
 
 

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from unmask.encoders.protocol import Encoding
 from unmask.encoders.sizes import require_divisible
-from unmask.encoders.stages import captured
+from unmask.encoders.stages import CannotMaskError, captured
 from unmask.errors import UserError
 from unmask.masking import expand
 
@@ -174,11 +174,11 @@ def _patch_side(model: nn.Module, image_size: tuple[int, int]) -> int:
     embed: Any = model.patch_embed
     proj = getattr(embed, "proj", None)
     if hasattr(embed, "backbone"):
-        raise UserError(
+        raise CannotMaskError(
             f"encoder = {_name(model)} makes its tokens with a CNN: choose another, or `execution` = filled"
         )
     if not isinstance(proj, nn.Conv2d) or proj.kernel_size != proj.stride or proj.kernel_size[0] != proj.kernel_size[1]:
-        raise UserError(
+        raise CannotMaskError(
             f"encoder = {_name(model)} mixes pixels of neighboring patches before its tokens: choose another"
         )
     if isinstance(getattr(model, "patch_drop", None), nn.Module) and getattr(model.patch_drop, "prob", False):
