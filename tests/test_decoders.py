@@ -66,3 +66,35 @@ def test_weights_are_of_the_seed_alone() -> None:
     weights = [torch.cat([p.flatten() for p in decoder.parameters()]) for decoder in made]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("kind", ["convolution", "linear", "transformer"])
+def test_wanted_cells_alone_get_the_same_prediction_and_gradients(kind: str) -> None:
+    """Convolutions: as if all were decoded; a transformer: equal where all hidden cells are wanted."""
+    config = TargetConfig(decoder=kind, decoder_width=16, decoder_depth=2)  # type: ignore[arg-type]
+    decoder = build_decoder(config, channels=5, size=(4, 6), dimension=7, grid=(4, 6), seed=0).double()
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 5, 4, 6, generator=generator, dtype=torch.float64)
+    hidden = torch.rand(3, 4, 6, generator=generator) < 0.6
+    wanted = hidden if kind == "transformer" else hidden & (torch.rand(3, 4, 6, generator=generator) < 0.5)
+    found = []
+    for some in (None, wanted):
+        decoder.zero_grad()
+        out = decoder(features, hidden, some) * wanted[:, None]
+        out.square().sum().backward()
+        found.append([out, *(parameter.grad for parameter in decoder.parameters())])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9)
+
+
+def test_a_transformer_leaves_out_what_is_not_wanted() -> None:
+    """Its prediction there is 0, and what stood there does not matter."""
+    config = TargetConfig(decoder="transformer", decoder_width=16)
+    decoder = build_decoder(config, channels=5, size=(4, 4), dimension=7, grid=(4, 4), seed=0)
+    hidden = torch.zeros(2, 4, 4, dtype=torch.bool)
+    hidden[:, 1:] = True
+    wanted = torch.zeros_like(hidden)
+    wanted[:, 2] = True
+    out = decoder(torch.randn(2, 5, 4, 4, generator=torch.Generator().manual_seed(0)), hidden, wanted)
+    assert bool(out.permute(0, 2, 3, 1)[wanted].all())
+    assert not out.permute(0, 2, 3, 1)[hidden & ~wanted].any()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from unmask.config import MaskConfig
 from unmask.errors import UserError
-from unmask.masking import draw_masks, expand
+from unmask.masking import draw_masks, draw_predicted, expand
 
 PATTERNS = ("random", "block", "grid")
 
@@ -84,3 +84,14 @@ def test_a_position_is_visible_iff_a_cell_it_overlaps_is_visible(cells: tuple[in
     fine = hidden.repeat_interleave(size[0], 1).repeat_interleave(size[1], 2)  # common refinement of both grids
     expected = fine.reshape(3, size[0], cells[0], size[1], cells[1]).all(4).all(2)
     assert torch.equal(expand(hidden, *size), expected)
+
+
+@given(share=st.floats(0.01, 1.0), ratio=st.floats(0.1, 0.9), epoch=st.integers(0, 9))
+def test_predicted_cells_are_a_share_of_the_hidden_ones(share: float, ratio: float, epoch: int) -> None:
+    """Exactly so many of each image, at least one, whatever other images are beside it."""
+    hidden = draw_masks(MaskConfig(mask_ratio=ratio, mask_ratio_max=0.9), (4, 5), seed=0, epoch=0, ids=range(6))
+    chosen = draw_predicted(hidden, share, seed=1, epoch=epoch, ids=range(6))
+    assert not (chosen & ~hidden).any()
+    for mine, cells in zip(chosen, hidden, strict=True):
+        assert mine.sum() == max(1, round(share * int(cells.sum())))
+    assert torch.equal(draw_predicted(hidden[2:3], share, seed=1, epoch=epoch, ids=[2])[0], chosen[2])

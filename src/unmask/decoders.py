@@ -4,12 +4,16 @@ A decoder sees the last map only. Skips from earlier stages would let it paint f
 nothing to learn (measured in prototypes); a heavy decoder hides the time that masked execution saves.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from unmask.config import TargetConfig
+from unmask.encoders.packed.convolution import convolve_at
+from unmask.masking import expand
 
 
 class Fill(nn.Module):
@@ -54,12 +58,32 @@ class ConvolutionDecoder(nn.Module):
         )
         self.head = nn.Conv2d(width, dimension, 1 if depth else 3, padding=0 if depth else 1)
 
-    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]."""
+    def forward(self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; 0 at cells that are not wanted."""
         x = self.fill(features, hidden)
+        if wanted is not None:
+            return self._at(x, wanted)
         for block in self.blocks:
             x = x + block(F.gelu(x))
         return self.head(x)
+
+    def _at(self, x: Tensor, wanted: Tensor) -> Tensor:
+        """The last convolution and all that follows it at the wanted cells alone."""
+        if not self.blocks:
+            return _scattered(convolve_at(x, self.head.weight, self.head.bias, wanted), wanted)
+        for block in self.blocks[:-1]:
+            x = x + block(F.gelu(x))
+        last: Any = self.blocks[-1]
+        widen, narrow = last[0], last[2]
+        rows = convolve_at(F.gelu(widen(F.gelu(x))), narrow.weight, narrow.bias, wanted)
+        rows = x.permute(0, 2, 3, 1)[wanted] + rows
+        return _scattered(F.linear(rows, self.head.weight[:, :, 0, 0], self.head.bias), wanted)
+
+
+def _scattered(rows: Tensor, wanted: Tensor) -> Tensor:
+    """[n, D] at the n wanted cells of bool [B, Hc, Wc] to [B, D, Hc, Wc]."""
+    out = rows.new_zeros(*wanted.shape, rows.shape[1])
+    return out.index_put(wanted.nonzero().unbind(1), rows).permute(0, 3, 1, 2)
 
 
 class TransformerDecoder(nn.Module):
@@ -75,12 +99,26 @@ class TransformerDecoder(nn.Module):
         self.head = nn.Linear(width, dimension)
         nn.init.normal_(self.positions, std=0.02)
 
-    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]."""
+    def forward(self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; hidden cells that are not wanted are left out
+        of the tokens, and 0."""
         tokens = self.fill(features, hidden).flatten(2).transpose(1, 2) + self.positions
+        kept = None if wanted is None else self._kept(hidden, wanted)
+        if kept is not None:
+            tokens = tokens.gather(1, kept.expand(-1, -1, tokens.shape[2]))
         for block in self.blocks:
             tokens = block(tokens)
-        return self.head(self.norm(tokens)).transpose(1, 2).unflatten(2, self.fill.grid)
+        out = self.head(self.norm(tokens))
+        if kept is not None:
+            blank = out.new_zeros(len(out), self.positions.shape[1], out.shape[2])
+            out = blank.scatter(1, kept.expand(-1, -1, out.shape[2]), out)
+        return out.transpose(1, 2).unflatten(2, self.fill.grid)
+
+    def _kept(self, hidden: Tensor, wanted: Tensor) -> Tensor:
+        """[B, n, 1]: visible and wanted cells in reading order; images with fewer keep some other cells too."""
+        left_out = expand(hidden, *self.fill.grid) & ~wanted
+        flat = left_out.flatten(1)
+        return torch.argsort(flat.byte(), dim=1, stable=True)[:, : int((~flat).sum(1).max()), None]
 
 
 def build_decoder(

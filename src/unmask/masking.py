@@ -47,6 +47,14 @@ def draw_masks(config: MaskConfig, grid: tuple[int, int], *, seed: int, epoch: i
     return torch.from_numpy(_lowest(priority, counts).reshape(-1, *grid))
 
 
+def draw_predicted(hidden: Tensor, share: float, *, seed: int, epoch: int, ids: ArrayLike) -> Tensor:
+    """A share of the hidden cells of each image, at least one: bool[B, Hc, Wc]. Keyed as the masks are."""
+    cells = hidden.flatten(1).cpu().numpy()
+    priority = uniform(seed, "predict", epoch, np.atleast_1d(np.asarray(ids)), cells.shape[1]) + ~cells
+    counts = np.maximum(np.round(share * cells.sum(1)).astype(np.int64), 1)
+    return torch.from_numpy(_lowest(priority, counts)).view(hidden.shape).to(hidden.device)
+
+
 def expand(hidden: Tensor, height: int, width: int) -> Tensor:
     """Project a mask of cells to another grid over the same image, e.g. pixels or a stage of an encoder.
 

@@ -61,6 +61,9 @@ class TargetConfig:
     """Channels of the decoder."""
     decoder_depth: int = 1
     """Blocks of the decoder."""
+    predict: float = 1.0
+    """Share of the hidden cells that a training step predicts, drawn anew in every epoch: the decoder works for these
+    alone, and the loss is over them."""
     teacher: str | None = None
     """For frozen_teacher: a run folder, a weights file, or a timm name with its pretrained weights."""
     teacher_stages: int = 2
@@ -86,6 +89,7 @@ class TargetConfig:
         require_choice("decoder", self.decoder, ("convolution", "transformer", "linear"))
         require_at_least("decoder_width", self.decoder_width, 1)
         require_at_least("decoder_depth", self.decoder_depth, 0)
+        require_between("predict", self.predict, 0, 1, open_low=True)
         require(
             (self.teacher is not None) == (self.target == "frozen_teacher"),
             "teacher",

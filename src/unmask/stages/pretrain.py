@@ -16,7 +16,7 @@ from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
 from unmask.data.subsets import spread_over_classes
 from unmask.distributed import fail_together, is_main, on_main, world_size
-from unmask.masking import draw_masks
+from unmask.masking import draw_masks, draw_predicted
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
@@ -155,13 +155,17 @@ class Pretraining:
         )
 
     def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
-        """The reconstruction of hidden cells, drawn anew in every epoch, beside that of its baseline."""
+        """The reconstruction of hidden cells, or a share of them, drawn anew in every epoch, beside its baseline's."""
         recipe, grid = self.config.recipe, self.run.network.encoder.grid
         hidden = draw_masks(recipe.mask, grid, seed=at.seed, epoch=at.epoch, ids=batch.ids.numpy())
-        hidden = hidden.to(batch.images.device)
-        prediction = network(batch.images, hidden)
+        hidden, wanted = hidden.to(batch.images.device), None
+        if recipe.target.predict < 1:
+            share, ids = recipe.target.predict, batch.ids.numpy()
+            wanted = draw_predicted(hidden, share, seed=at.seed, epoch=at.epoch, ids=ids)
+        prediction = network(batch.images, hidden, wanted)
+        scored = hidden if wanted is None else wanted
         with self.run.whole():
-            loss = reconstruction_loss(prediction, self.target, batch.images, batch.valid, hidden, recipe.target.loss)
+            loss = reconstruction_loss(prediction, self.target, batch.images, batch.valid, scored, recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
     def follow(self, done: int, total: int) -> None:

@@ -24,7 +24,7 @@ from unmask.weights.start import initialize
 
 
 class Reconstructor(nn.Module):
-    """images [B, C, H, W], hidden bool [B, Hc, Wc] → prediction [B, D, Hc, Wc] for every cell."""
+    """images [B, C, H, W], hidden bool [B, Hc, Wc] → prediction [B, D, Hc, Wc] for every cell, or for those wanted."""
 
     def __init__(self, encoder: Encoder, decoder: nn.Module) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class Reconstructor(nn.Module):
         """The masked encoder around `model`."""
         return self._encoder[0]
 
-    def forward(self, images: Tensor, hidden: Tensor) -> Tensor:
-        """Encode what is visible, decode every cell."""
+    def forward(self, images: Tensor, hidden: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Encode what is visible, decode every cell, or at least those that `wanted`, bool [B, Hc, Wc], marks."""
         encoding = self.encoder(images, hidden)
-        return self.decoder(encoding.maps[-1], encoding.hidden[-1])
+        return self.decoder(encoding.maps[-1], encoding.hidden[-1], wanted)
 
 
 def build_reconstructor(

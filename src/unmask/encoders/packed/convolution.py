@@ -15,7 +15,7 @@ from unmask.encoders.packed.depthwise import Depthwise
 from unmask.encoders.packed.gather import Take, add_back, as_rows, as_tiles, take
 from unmask.encoders.packed.pairs import ByPairs, pairs_of
 from unmask.encoders.packed.tiled_map import Packed, require_tiles
-from unmask.encoders.packed.tiles import Rows, Window
+from unmask.encoders.packed.tiles import Rows, Tiles, Window
 
 PAIRS_UP_TO = 2
 """Largest tile side for which products over pairs of visible tiles beat a window's columns."""
@@ -73,11 +73,25 @@ def _coarser(x: Packed, weight: Tensor, bias: Tensor | None, window: Window, gro
     elif groups > 1:
         taps = x.tiles.taps_of(outputs, window)
         values = ByHalo.apply(rows, weight, bias, taps, window.kernel, (1, 1, groups))
-    elif _by_pairs(rows, 1):
-        values = as_tiles(ByPairs.apply(rows, weight, bias, pairs_of(x.tiles, outputs, 1, window)), 1)
     else:
-        values = as_tiles(ByColumns.apply(rows, weight, bias, x.tiles.taps_of(outputs, window)), 1)
+        values = as_tiles(_at(rows, weight, bias, x.tiles, outputs, window), 1)
     return Packed(values, outputs)
+
+
+def _at(rows: Tensor, weight: Tensor, bias: Tensor | None, tiles: Tiles, outputs: Tiles, window: Window) -> Tensor:
+    """A convolution of single positions at others, [m, C] to [n, K]."""
+    if _by_pairs(rows, 1):
+        return ByPairs.apply(rows, weight, bias, pairs_of(tiles, outputs, 1, window))
+    return ByColumns.apply(rows, weight, bias, tiles.taps_of(outputs, window))
+
+
+def convolve_at(x: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor) -> Tensor:
+    """A convolution that keeps the size of a map [B, C, H, W], at its `wanted` positions alone: [n, K]."""
+    everywhere = Packed(as_tiles(as_rows(x), 1), Tiles.of(torch.zeros_like(wanted)))
+    everywhere, weight, bias = _autocast(everywhere, weight, bias)
+    kernel = weight.shape[2]
+    window = Window(kernel, 1, kernel // 2)
+    return _at(as_rows(everywhere.values), weight, bias, everywhere.tiles, Tiles.of(~wanted), window)
 
 
 def _by_pairs(rows: Tensor, side: int) -> bool:
