@@ -2,7 +2,7 @@
 
 Pictures are `multiview`, the laboratory's distribution drawn, with other textures in every draw; the network is
 that of the recipe `multiview`. Per condition and draw: a pretraining, a fine-tuning and a training from scratch on
-the same labels. Prediction: the laboratory's own gain under the matching change of `paper-small`. A row changes one
+the same labels. Prediction: the laboratory's own gain under the matching change of its own six classes. A row changes one
 thing of the base. 95 % intervals are Student's t over draws.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/theory_bridge.py FOLDER [SECONDS] > table.md
@@ -22,8 +22,8 @@ import torch
 from scipy.stats import t as student
 
 import unmask
+from unmask.theory.checks_learners import LAB
 from unmask.theory.jobs import Memo
-from unmask.theory.presets import paper_small
 from unmask.theory.problem import world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import error, fine_tune, train_from_scratch
@@ -50,7 +50,7 @@ class Condition:
 
 
 def _lab(**changes: Any) -> Setting:
-    base = replace(paper_small(), labels_per_class=10, data=replace(paper_small().data, fade=0.6))
+    base = replace(LAB, labels_per_class=10, data=replace(LAB.data, fade=0.6))
     data = changes.pop("data", {})
     return replace(base, data=replace(base.data, **data), **changes)
 
