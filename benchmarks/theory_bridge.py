@@ -2,8 +2,8 @@
 
 Pictures are `multiview`, the laboratory's distribution drawn, with other textures in every draw; the network is
 that of the recipe `multiview`. Per condition and draw: a pretraining, a fine-tuning and a training from scratch on
-the same labels. Prediction: the laboratory's own gain under the matching change of its own six classes. A row changes one
-thing of the base. 95 % intervals are Student's t over draws.
+the same labels. Prediction: the laboratory's own gain under the matching change of its own six classes. A row changes
+one thing of the base. 95 % intervals are Student's t over draws.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/theory_bridge.py FOLDER [SECONDS] > table.md
 Finished trainings lie in FOLDER and are not repeated; after SECONDS no new one is begun.

@@ -38,6 +38,7 @@ from unmask.theory.problem import world
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.verdict import Verdict, as_text, attempt, failed, tally
+from unmask.theory.verify import all_checks
 
 SMALL = paper_small()
 _PATH = Path(__file__).parents[2] / "benchmarks" / "theory_mutations.py"
@@ -112,6 +113,20 @@ def test_every_break_is_a_possible_setting_that_differs() -> None:
         assert broken(SMALL, name) != SMALL
     with pytest.raises(UserError, match="break"):
         broken(SMALL, "nothing")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quadratic", "window", "mask", "missing", "few_kernels"])
+def test_a_broken_assumption_ends_in_verdicts_and_breaks_no_law(
+    tiny: Setting, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Laws are claimed where they hold: elsewhere they are outside their regime, or hold still."""
+    monkeypatch.setattr("unmask.theory.verify.objective_checks", list)
+    monkeypatch.setattr("unmask.theory.verify.learner_checks", lambda seed: [])
+    run, verdicts = all_checks(broken(replace(tiny, samples=80, labeled=80), name), [0])
+    assert run is not None
+    assert failed(verdicts) == []
+    assert any(v.outcome == "fails" for v in verdicts)
 
 
 def test_breaking_the_window_is_refused_without_break_and_changes_growth() -> None:

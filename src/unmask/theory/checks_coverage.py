@@ -43,16 +43,18 @@ def _law_times(run: Experiment) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def capture_time_check(run: Experiment) -> Verdict:
-    """Median of measured over predicted capture time. Single kernels scatter more: others help or hinder."""
+    """Median of measured over predicted capture time. Allowed: 4 %, and 3.5 standard errors of a median over kernels
+    that scatter by a tenth, since other features help or hinder."""
     measured, predicted = _law_times(run)
     off = float((measured / predicted).median()) if len(measured) else float("nan")
+    allowed = 0.04 + 0.4 / max(len(measured), 1) ** 0.5
     return Verdict(
         claim="time of first capture over that of the one-feature equation (median over kernels captured by T)",
         kind="law",
         measured=off,
         predicted=1.0,
-        low=0.94,
-        high=1.06,
+        low=1 - allowed,
+        high=1 + allowed,
         n=len(measured),
         source="laws.py, t(w0) = ∫ dw/φ(w)",
         applies=_grows(run.setting) and run.setting.init_scale <= 0.2 * run.setting.threshold,
@@ -68,14 +70,15 @@ def capture_tilt_check(run: Experiment) -> Verdict:
     measured, predicted = (times.log() for times in _law_times(run))
     order, half = predicted.argsort(), len(predicted) // 2
     low, high = order[:half], order[len(order) - half :]
+    allowed = 0.04 + 0.4 / max(len(measured), 1) ** 0.5
     slopes = (measured[high] - measured[low]) / (predicted[high] - predicted[low]).clamp_min(1e-12)
     return Verdict(
         claim="exponent 2q-2 of capture time in the start: slope of measured against predicted (median over pairs)",
         kind="law",
         measured=float(slopes.median()) if half else float("nan"),
         predicted=1.0,
-        low=0.93,
-        high=1.07,
+        low=1 - allowed,
+        high=1 + allowed,
         n=len(measured),
         source="laws.py, t ~ w(0)^-(2q-2)",
         applies=_grows(run.setting) and run.setting.init_scale <= 0.2 * run.setting.threshold,

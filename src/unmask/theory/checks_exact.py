@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from unmask.errors import UserError
 from unmask.theory.capture import capture_level, own_strength
 from unmask.theory.distribution import Distribution
 from unmask.theory.laws import critical_mask_ratio, fixed_point, support_of
@@ -29,6 +30,10 @@ FIXED_POINTS = (
     (5, 1.3, 2.2, 0.3, 2),
     (4, 1.8, 2.0, 0.0, 1),  # far up on the linear branch, a* = 3.75 ϱ
 )
+
+
+HIGHEST = 0.97
+"""Critical mask ratios above this are not bisected: nearly everything is hidden, and b is near τ or below it."""
 
 
 def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[Verdict]:
@@ -183,19 +188,29 @@ def phase_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[V
     verdicts = []
     q, tau, b = setting.power, setting.teacher_scale, setting.gain
     for members, name in ((1, "alone"), (setting.data.views, "together")):
-        off, n = 0.0, 0
+        off, n, highest = 0.0, 0, 0.0
         for patches in (1, 2):
             s = plain(patches, power=q, teacher_scale=tau, gain=b)
             predicted = critical_mask_ratio(q, tau, b, members * patches)
             off, n = max(off, abs(bisect_mask_ratio(s, members, dtype) - predicted)), n + 1
-        verdicts.append(_phase(f"critical mask ratio, features grow {name}, equal patches, C_p = 1, 2", off, n, "law"))
+            highest = max(highest, predicted)
+        claim = f"critical mask ratio, features grow {name}, equal patches, C_p = 1, 2"
+        verdicts.append(replace(_phase(claim, off, n, "law"), applies=highest < HIGHEST))
+    return [*verdicts, moment_check(setting, dtype)]
+
+
+def moment_check(setting: Setting, dtype: torch.dtype) -> Verdict:
+    """The critical mask ratio of the preset's own random strengths; empty where noise grows without end meanwhile."""
+    q, tau, b = setting.power, setting.teacher_scale, setting.gain
     random = replace(setting, missing=0)
     support = support_of(world(random, 0).unlabeled(), torch.arange(setting.data.views), q)
-    off = abs(bisect_mask_ratio(random, setting.data.views, dtype) - critical_mask_ratio(q, tau, b, support))
-    verdicts.append(
-        _phase("critical mask ratio, views together, the preset's random strengths (moment formula)", off, 1, "ours")
-    )
-    return verdicts
+    predicted = critical_mask_ratio(q, tau, b, support)
+    try:
+        off = abs(bisect_mask_ratio(random, setting.data.views, dtype) - predicted)
+    except UserError:
+        off = float("nan")
+    name = "critical mask ratio, views together, the preset's random strengths (moment formula)"
+    return replace(_phase(name, off, 1, "ours"), applies=predicted < HIGHEST)
 
 
 def bisect_mask_ratio(setting: Setting, members: int, dtype: torch.dtype = torch.float32, rounds: int = 8) -> float:
