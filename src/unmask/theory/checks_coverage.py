@@ -29,8 +29,9 @@ def coverage_checks(run: Experiment) -> list[Verdict]:
 
 
 def _grows(setting: Setting) -> bool:
-    """Whether the laws of capture are claimed: features grow alone, and the data show all of them."""
-    return setting.effective_gain < setting.teacher_scale**setting.power and not setting.missing
+    """Whether the laws of capture are claimed: features grow alone, as a power above that of noise (q > 2), and the data
+    show all of them."""
+    return setting.effective_gain < setting.teacher_scale**setting.power and setting.power > 2 and not setting.missing
 
 
 def _law_times(run: Experiment) -> tuple[torch.Tensor, torch.Tensor]:
