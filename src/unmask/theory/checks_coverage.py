@@ -29,8 +29,8 @@ def coverage_checks(run: Experiment) -> list[Verdict]:
 
 
 def _grows(setting: Setting) -> bool:
-    """Whether the laws of capture are claimed: features grow alone, as a power above that of noise (q > 2), and the data
-    show all of them."""
+    """Whether the laws of capture are claimed: features grow alone, by a power above that of noise (q > 2), and the
+    data show all of them."""
     return setting.effective_gain < setting.teacher_scale**setting.power and setting.power > 2 and not setting.missing
 
 
@@ -284,5 +284,5 @@ def unbound_check(setting: Setting, dtype: torch.dtype = torch.float32) -> Verdi
         s.kernels,
         "laws.py, law of a kernel",
         "mask ratio 0, equal strengths, no noise, no other class",
-        applies=s.gain > s.teacher_scale and s.effective_gain < s.teacher_scale**s.power,
+        applies=s.gain > s.teacher_scale and s.effective_gain < s.teacher_scale**s.power and s.power > 2,
     )
