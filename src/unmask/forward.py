@@ -25,7 +25,7 @@ class Outputs:
     images: ImageSet
     """The images, in the order of the set: their labels, ids and names are those of `values`."""
     values: Tensor
-    """float32 [n, ...], on the CPU."""
+    """float32, or what the readout gives, [n, ...], on the CPU."""
     rows: Tensor
     """Where the images stand in the set that was asked for: int64 [n], increasing."""
 
@@ -33,7 +33,7 @@ class Outputs:
         """[number, ...] with one row for each image of the set, NaN where an image is missing."""
         if len(self.rows) == number:
             return self.values
-        out = torch.full((number, *self.values.shape[1:]), torch.nan)
+        out = torch.full((number, *self.values.shape[1:]), torch.nan, dtype=self.values.dtype)
         out[self.rows] = self.values
         return out
 

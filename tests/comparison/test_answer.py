@@ -10,7 +10,7 @@ import tiny
 from unmask.comparison.answer import with_answer, without_skill
 from unmask.config import ARMS, CompareConfig
 from unmask.config.budget import Budget
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import TASK_METRICS, Metric
 from unmask.data.load import Dataset, load_data
 from unmask.evaluate.metrics import classification_metrics
 from unmask.inference.evidence import Evidence
@@ -88,7 +88,7 @@ def test_everything_is_said_in_the_metric_that_was_chosen(data: Dataset) -> None
     assert answer.next_step.endswith("has a balanced accuracy of 80.0%.")
 
 
-@pytest.mark.parametrize("metric", METRIC_NAMES)
+@pytest.mark.parametrize("metric", TASK_METRICS["classification"])
 def test_what_needs_no_skill_scores_as_the_metric_says(metric: Metric) -> None:
     """Guesses of many images, and one class named throughout; a class without images is among the guesses alone."""
     labels = torch.tensor([0] * 6000 + [1] * 3000 + [2] * 1000)

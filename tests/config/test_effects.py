@@ -114,7 +114,9 @@ def test_what_the_data_make_idle_is_a_note(tmp_path: Path) -> None:
         assert f"`{name}=" in told
         assert f"`{name}=" in checked
     assert "no effect" not in " ".join(load(tmp_path / "x").notes)
-    with pytest.raises(UserError, match=r'`label_field="cls"` has no effect: .* is neither shards nor hf:PATH'):
+    with pytest.raises(
+        UserError, match=r'`label_field="cls"` has no effect: .* is neither a table, shards nor hf:PATH'
+    ):
         load(tmp_path / "x", label_field="cls")
     drawn = draw(tmp_path / "y", *(f"{name}/{i}.png" for name in "ab" for i in range(9)))
     assert "no effect" not in " ".join(load(drawn, val_share=0.3, test_share=0.3, split_seed=4).notes)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from unmask.config.metric import METRIC_NAMES
+from unmask.config.metric import TASK_METRICS
 from unmask.errors import UserError
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
@@ -93,7 +93,7 @@ def test_validation_chooses_the_penalty() -> None:
         assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_score)
 
 
-@pytest.mark.parametrize("metric", METRIC_NAMES)
+@pytest.mark.parametrize("metric", TASK_METRICS["classification"])
 def test_the_penalty_is_chosen_by_the_metric(metric: Any) -> None:
     """On unequal classes: the score beside the choice is the metric's, and no candidate has a better one."""
     generator = torch.Generator().manual_seed(0)

@@ -31,7 +31,7 @@ def labeled_ids(images: ImageSet, data: str, file: Path | None) -> set[int]:
 
 def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:
     table = read_table(file)
-    if table.label is None:
+    if "label" not in table.labels:
         raise UserError(f"{file}: no column label; `labeled` takes a table of path and label")
     by_name = dict(zip(images.names, images.ids.tolist(), strict=True))
     by_file: dict[Path, int] = {}

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from unmask.config import ARMS
 from unmask.config.budget import Budget, labeled_count, labels_in_words
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.data.load import Dataset
 from unmask.runs.summary_records import Answer, Recommendation, Summary
+from unmask.tasks.regression import Regression
 from unmask.wording import in_words, plural
 
 
@@ -39,7 +40,7 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
         context=(
             f"It is right on {score:.1%} of {images}{beside}."
             if metric == "accuracy"
-            else f"Its {name} on {images} is {score:.1%}{beside}."
+            else f"Its {name} on {images} is {SCORES[metric].text(score)}{beside}."
         ),
         next_step=" ".join(steps),
         draws=draws,
@@ -51,7 +52,7 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
 def _beside(data: Dataset, split: str, metric: Metric) -> tuple[float | None, float | None, str]:
     """What a guess scores, and always the most frequent class, and both in words; nothing without classes of images."""
     if not data.classes:
-        return None, None, ""
+        return None, None, _of_numbers(data, split, metric)
     chance, majority = without_skill(data.tests[split].labels, len(data.classes), metric)
     if metric == "accuracy":
         return (
@@ -64,6 +65,17 @@ def _beside(data: Dataset, split: str, metric: Metric) -> tuple[float | None, fl
         majority,
         f"; that of a guess is {chance:.1%}, and that of always naming the most frequent class {majority:.1%}",
     )
+
+
+def _of_numbers(data: Dataset, split: str, metric: Metric) -> str:
+    """What always naming the mean scores, where labels are numbers; nothing for other tasks."""
+    facts = SCORES[metric]
+    if not isinstance(data.task, Regression) or not facts.lower_is_better or data.train is None:
+        return ""
+    labels = data.tests[split].labels
+    constant = data.train.labels.nanmean(dim=0).expand_as(labels)
+    known = getattr(data.task.scores(constant, labels), metric)
+    return f" (lower is better); that of always naming the mean is {facts.text(known)}"
 
 
 def without_skill(labels: Tensor, classes: int, metric: Metric) -> tuple[float, float]:
@@ -111,13 +123,13 @@ def _more_labels(summary: Summary, first: Recommendation, best: str, labeled: Ma
         then = _score(summary, best, budget)
         if labeled[budget] <= labeled[first.budget] or now is None or then is None:
             continue
-        if then - now >= summary.settings.smallest_effect:
+        if SCORES[metric].sign * (then - now) >= summary.settings.smallest_effect:
             added = f"{labeled[budget] - labeled[first.budget]} more images"
             if isinstance(budget, int) and isinstance(first.budget, int):
                 added = f"{budget - first.budget} more images per class"
             is_so = "is right on" if metric == "accuracy" else f"has a {METRIC_NAMES[metric]} of"
             return [
                 f"Label about {added}: with {labels_in_words(budget)} the same choice, to {ARMS[best].advice}, "
-                f"{is_so} {then:.1%}."
+                f"{is_so} {SCORES[metric].text(then)}."
             ]
     return []

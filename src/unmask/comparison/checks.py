@@ -37,9 +37,9 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
         )
     draw_labeled(data, config.budgets, config.seed)
     require_encoder(config)
-    if config.audit and data.task is not None and data.task.name == "segmentation":
+    if config.audit and not data.classes:
         raise UserError(
-            "audit: asks what a network sees of an image's one class, which masks do not have; leave it out"
+            f"audit: asks what a network sees of an image's one class, and the task is {config.data.task}; leave it out"
         )
     if config.audit and not audited_trials(config)[0]:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")

@@ -24,7 +24,7 @@ from unmask.weights.network import load_model
 def show_work(work: Work, summary: Summary) -> None:
     """Write the gallery of a finished comparison, unless there is one that is newer than every trial."""
     split = summary.settings.primary_split
-    if split not in work.data.tests or not _is_due(work.out):
+    if not work.data.classes or split not in work.data.tests or not _is_due(work.out):
         return
     task, groups = work.data.task, dict[str, list[TrialKey]]()
     assert task is not None

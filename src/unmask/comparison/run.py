@@ -28,7 +28,6 @@ from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
 from unmask.config import AuditConfig, CompareConfig
-from unmask.config.for_task import for_task
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
 from unmask.profiling.forecast import Approve, Forecast
@@ -42,7 +41,7 @@ from unmask.runs.summary_records import LookRow
 from unmask.runs.trial_records import WallTime
 from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
-from unmask.training.open_run import open_run
+from unmask.training.open_run import decided, open_run
 from unmask.training.step import Step
 
 
@@ -125,7 +124,7 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
     config, _ = with_given_weights(config, out, resume=False)
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
-    config = config if data.task is None else for_task(config, data.task.name)
+    config = decided(config, data)
     work, _ = _prepare(fitting_budgets(config, data)[0], data, out)
     jobs = work.config.jobs or default_jobs()
     return forecast(work, jobs, time_steps(work, jobs))

@@ -47,8 +47,10 @@ def build_summary(
     keys, trials = all_trials(config), _trials(config, out)
     scores = [score for trial in trials for score in scores_of(trial)]
     ensembles = ensemble_scores(keys, out, data)
+    assert data.task is not None
+    metric = data.task.metric
     evidence = _evidence(config, out, data, choice, trials)
-    summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence)
+    summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence, ensemble_metric=metric)
     return with_answer(with_class_shares(summary, trials), data, jobs)
 
 

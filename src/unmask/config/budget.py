@@ -148,3 +148,8 @@ def in_order(budgets: Sequence[Budget]) -> list[Budget]:
         return [budget for _, budget in sorted(zip(places, budgets, strict=True), key=lambda pair: pair[0])]
     numbers = [one for one in budgets if isinstance(one, int)]
     return [*sorted(numbers)] if len(numbers) == len(budgets) else list(budgets)
+
+
+def totals(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    """Budgets where there are no classes: a number is one of images in all."""
+    return tuple(f"total:{one}" if isinstance(one, int) else one for one in budgets)

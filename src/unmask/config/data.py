@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unmask.config.metric import TASK_METRICS, TaskName
 from unmask.config.validation import (
     require,
     require_at_least,
@@ -65,6 +66,9 @@ class DataConfig:
     """What holds the image: a member of a sample of shards, as "jpg", a column of hf:PATH. Default: the only one."""
     label_field: str | None = None
     """What holds the label: a member such as "cls", a key of a shard's .json, a column. Default: found by kind."""
+    task: Literal["auto", "classification", "multilabel", "regression", "segmentation"] = "auto"
+    """What is learnt of an image: its class, which of several labels apply, or numbers. auto: what the labels show;
+    where they may mean two things, it is asked for."""
     options: dict[str, float | int | str | bool] | None = None
     """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
 
@@ -73,6 +77,11 @@ class DataConfig:
     """Images are decoded once into memory when they need at most so many MiB; else they stream through workers. MiB."""
     workers: int = 2
     """Worker processes that decode streamed images."""
+
+    @property
+    def asked_task(self) -> TaskName | None:
+        """The task, where it is told."""
+        return None if self.task == "auto" else self.task
 
     def __post_init__(self) -> None:
         require(bool(self.data), "data", self.data, "a path or the name of a built-in")
@@ -85,6 +94,7 @@ class DataConfig:
         require_between("val_share", self.val_share, 0, 1, open_low=True, open_high=True)
         require_between("test_share", self.test_share, 0, 1, open_low=True, open_high=True)
         require_seed("split_seed", self.split_seed)
+        require_choice("task", self.task, ("auto", *TASK_METRICS))
         require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
         require_at_least("page", self.page, 0)
         if self.layout is not None:

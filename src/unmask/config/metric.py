@@ -1,14 +1,29 @@
 """The tasks, and the scores by which networks are chosen and judged: names, units and directions."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from unmask.errors import UserError
 
-TaskName = Literal["classification", "segmentation"]
-"""What is learnt of an image."""
+TaskName = Literal["classification", "multilabel", "regression", "segmentation"]
+"""What is learnt of an image: its class, which of several labels apply, one or several numbers, a class per pixel."""
 
-Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "miou", "dice"]
+Metric = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mean_average_precision",
+    "macro_auroc",
+    "micro_auroc",
+    "micro_f1",
+    "mae",
+    "rmse",
+    "r2",
+    "spearman",
+    "miou",
+    "dice",
+]
 """What choices and verdicts can be about."""
 
 
@@ -19,11 +34,30 @@ class Score:
     title: str
     """What it is called."""
     lower_is_better: bool = False
+    share: bool = True
+    """Shown in per cent, differences in points; else in its own unit."""
+    low: float = 0.0
+    high: float = 1.0
 
     @property
     def sign(self) -> int:
         """1 where more is better, else -1: times this, more is better for every score."""
         return -1 if self.lower_is_better else 1
+
+    @property
+    def span(self) -> float:
+        """The largest difference that there can be; may be infinite."""
+        return self.high - self.low
+
+    def text(self, value: float) -> str:
+        """A value in words: "73.3%", "3.21"."""
+        return f"{value:.1%}" if self.share else f"{value:.3g}"
+
+    def number(self, value: float, *, signed: bool = False) -> str:
+        """A value in per cent, or a difference in points, without its unit; or in the score's own unit."""
+        if self.share:
+            return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
+        return f"{value:+.3g}" if signed else f"{value:.3g}"
 
 
 SCORES: dict[str, Score] = {
@@ -36,14 +70,25 @@ SCORES: dict[str, Score] = {
     "dice": Score("Dice"),
     "boundary_iou": Score("boundary IoU"),
     "pixel_accuracy": Score("pixel accuracy"),
+    "mean_average_precision": Score("mean average precision"),
+    "macro_auroc": Score("macro AUROC"),
+    "micro_auroc": Score("micro AUROC"),
+    "micro_f1": Score("micro-F1"),
+    "mae": Score("MAE", lower_is_better=True, share=False, high=math.inf),
+    "rmse": Score("RMSE", lower_is_better=True, share=False, high=math.inf),
+    "r2": Score("R²", share=False, low=-math.inf),
+    "spearman": Score("Spearman's ρ", share=False, low=-1.0),
 }
 """Every score of every task, in the order of tables."""
 
 TASK_METRICS: dict[TaskName, tuple[Metric, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "macro_f1"),
+    "multilabel": ("mean_average_precision", "macro_auroc", "micro_auroc", "macro_f1", "micro_f1"),
+    "regression": ("mae", "rmse", "r2", "spearman"),
     "segmentation": ("miou", "dice"),
 }
-"""What choices and verdicts of a task can be about; the first is what they are about by default."""
+"""What choices and verdicts of a task can be about."""
+
 
 _DEFAULT: Metric = "accuracy"
 

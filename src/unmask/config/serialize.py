@@ -148,6 +148,8 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
     if value is None and type(None) in args:
         return None
     candidates = [arg for arg in args if arg is not type(None)]
+    if isinstance(value, Mapping) and (kinds := [arg for arg in candidates if dataclasses.is_dataclass(arg)]):
+        return convert(_kind_of(kinds, value), value, path)
     if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
         return convert(type(value), value, path)
     for arg in candidates[:-1]:
@@ -156,6 +158,18 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
         except UserError:
             continue
     return convert(candidates[-1], value, path)
+
+
+def _kind_of(kinds: Sequence[Any], value: Mapping[str, Any]) -> Any:
+    """Which of several dataclasses an object is: the first that has all its fields and names it as it does."""
+
+    def fits(kind: Any) -> bool:
+        known = {one.name: one for one in dataclasses.fields(kind)}
+        name = known.get("name")
+        named = name is None or name.default is dataclasses.MISSING or value.get("name", name.default) == name.default
+        return named and set(value) <= set(known)
+
+    return next((kind for kind in kinds if fits(kind)), kinds[0])
 
 
 def _expect(condition: bool, value: Any, path: str, wanted: str) -> Any:

@@ -49,12 +49,12 @@ class Plan:
     def labeled(self, name: str) -> NDArray[np.int64]:
         """Those of a split with a label; all, where the source has no labels."""
         rows = self.rows(name)
-        return rows[self.source.labels[rows] >= 0] if self.source.classes else rows
+        return rows if self.source.task is None else rows[self.source.task.known(self.source.labels[rows])]
 
     def sets(self) -> dict[str, NDArray[np.int64]]:
         """Rows of every set by its name; empty ones are left out, except pretrain."""
         sets = {VAL: self.labeled(VAL), TEST: self.labeled(TEST)}
-        if self.source.classes:
+        if self.source.task is not None:
             sets[TRAIN] = self.labeled(TRAIN)
         for name, rows in self.source.extra_tests.items():
             sets[name] = rows[np.isin(rows, sets[TEST])]
@@ -79,17 +79,19 @@ class Plan:
 
     def not_drawn(self) -> tuple[str, ...]:
         """What a drawn test or validation split lacks, for a class has too few images or groups to spare one."""
-        labeled = {name: set(self.source.labels[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
+        strata, named = self.source.strata, bool(self.source.classes)
+        labeled = {name: set(strata[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
         known = set.union(*labeled.values()) - {-1} if self.source.masks is None else set[int]()
         given = set(self.source.splits.tolist())
         unit, fix = ("images", "label more") if self.source.groups is None else ("groups", "use smaller ones")
         notes = []
         for name, word in ((TEST, "test"), (VAL, "validation")):
             lacking = sorted(known - labeled[name])
-            if name in given or not lacking:
+            if name in given or not lacking or not (named or len(lacking) == len(known)):
                 continue
             needed = 3 if name == TEST and VAL not in given else 2
-            first, more = self.source.classes[lacking[0]], f" and of {len(lacking) - 1} more" if lacking[1:] else ""
+            first = self.source.classes[lacking[0]] if named else ""
+            more = f" and of {len(lacking) - 1} more" if lacking[1:] else ""
             what = f"{word} images of class {first}{more}" if len(lacking) < len(known) else f"{word} images"
             notes.append(f"no {what} could be drawn: a class needs {needed} {unit} for that; {fix}, or give a split")
         return tuple(notes)

@@ -132,9 +132,13 @@ def twins_to_leave_out(digests: Digests, splits: NDArray[np.str_]) -> dict[int, 
     return dict(sorted(twins.items()))
 
 
-def fingerprint(digests: Digests, labels: NDArray[np.int64], splits: NDArray[np.str_], *more: object) -> str:
+def fingerprint(digests: Digests, labels: NDArray[np.generic], splits: NDArray[np.str_], *more: object) -> str:
     """16 hexadecimal digits that change with any image, label or split, and with what else is given."""
     total = hashlib.blake2b(repr(more).encode(), digest_size=8)
-    for column in (digests.astype("S16"), labels.astype("<i8"), splits.astype("S10")):
+    for column in (
+        digests.astype("S16"),
+        labels.astype("<f8" if labels.dtype.kind == "f" else "<i8"),
+        splits.astype("S10"),
+    ):
         total.update(column.tobytes())
     return total.hexdigest()

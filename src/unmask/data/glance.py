@@ -62,7 +62,7 @@ def _listed(config: DataConfig, given: Given | None) -> tuple[Source, int]:
         return source, len(source.names)
     shards = _shards(config.data)
     if len(shards) <= SHARDS:
-        source = read_source(config, labels=False)
+        source = read_source(replace(config, task="classification", label_field=None), labels=False)
         return source, len(source.names)
     chosen = [shards[at] for at in np.linspace(0, len(shards) - 1, SHARDS).round().astype(int)]
     source = read_shards(chosen, labels=False, fields=Fields(config.image_field, config.label_field))

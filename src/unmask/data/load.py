@@ -108,10 +108,10 @@ class Dataset:
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
-        """Labeled training images of each class; all of them where an image has more than a class."""
-        if self.task is not None and not self.classes:
+        """Labeled training images of each class; of another task all of them."""
+        if self.train is None or not self.classes:
             return () if self.train is None else (len(self.train),)
-        labels = torch.zeros(0, dtype=torch.int64) if self.train is None else self.train.labels
+        labels = self.train.labels
         return tuple(torch.bincount(labels[labels >= 0], minlength=len(self.classes)).tolist())
 
     def images(self, name: str) -> ImageSet:
@@ -203,9 +203,9 @@ def load_data(
 
 def _task(source: Source) -> AnyTask | None:
     """What is learnt of the images of a source."""
-    if not source.classes:
-        return None
-    return Classification(classes=source.classes) if source.masks is None else Segmentation(classes=source.classes)
+    if source.masks is None or not source.classes:
+        return source.task
+    return Segmentation(classes=source.classes)
 
 
 def _with_masks(source: Source, size: tuple[int, int], *, progress: bool) -> tuple[Source, MaskTable | None]:
@@ -230,7 +230,7 @@ def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: 
     good = np.ones(len(source.names), bool)
     good[list(bad)] = False
     splits = assign_splits(
-        source.labels,
+        source.strata,
         source.splits,
         source.groups,
         val_share=config.val_share,

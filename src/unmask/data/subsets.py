@@ -125,7 +125,7 @@ def spread_over_classes(labels: Tensor, count: int) -> Tensor:
     """Up to `count` images of as many classes as possible: the first of each class, then the second, and so on.
 
     Of more classes than `count`, as many are taken, evenly spread. Images that all have one label, as where none is
-    labeled, are spread evenly over the set.
+    labeled, and those whose labels are no classes are spread evenly over the set.
 
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
@@ -134,7 +134,7 @@ def spread_over_classes(labels: Tensor, count: int) -> Tensor:
     Returns:
         Indices in the order of choice, int64 (n,).
     """
-    classes = labels.unique()
+    classes = labels.unique() if labels.ndim == 1 else labels[:0]
     if len(classes) < 2:
         return torch.linspace(0, len(labels) - 1, min(count, len(labels))).round().long()
     chosen = classes[torch.linspace(0, len(classes) - 1, min(count, len(classes))).round().long()]

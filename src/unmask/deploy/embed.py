@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unmask.data.load import ALL
+from unmask.deploy.columns import label_columns
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.tables import require_writable, write_arrays, write_table
 from unmask.deploy.trained import Trained, read_trained, told
@@ -87,6 +88,7 @@ def embed(
     columns: dict[str, Any] = {"path": list(outputs.images.names)}
     if dataset.classes:
         columns["label"] = label_names(outputs.images, dataset.classes)
+    columns |= label_columns(outputs.images.labels, dataset.task)
     if out.suffix.lower() == ".npz":
         write_arrays(out, {name: np.asarray(texts) for name, texts in columns.items()} | {"features": features.numpy()})
     else:

@@ -16,10 +16,19 @@ from unmask.deploy.export_check import UNIT, Reference, require_agreement, takes
 from unmask.deploy.served import Served
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
+from unmask.tasks.regression import Regression
+from unmask.weights.card import Card
 
 ONNX = "model.onnx"
 PT2 = "model.pt2"
 INPUT = "images"
+
+
+def output_name(card: Card) -> str:
+    """What the output of a graph is called."""
+    if card.task is None:
+        return "features"
+    return "numbers" if isinstance(card.task, Regression) else "logits"
 
 
 def require_onnx() -> None:
@@ -39,7 +48,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalize
     import onnxruntime
 
     served, inputs = _served(trained, expected, normalized)
-    output = "logits" if trained.card.task is not None else "features"
+    output = output_name(trained.card)
     with _explained(trained, "ONNX"):
         program: Any = torch.onnx.export(
             served,
@@ -62,7 +71,7 @@ def write_onnx(trained: Trained, folder: Path, expected: Reference, *, normalize
     def network(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
 
-    worst = require_agreement(network, inputs, expected.outputs, what=ONNX)
+    worst = require_agreement(network, inputs, _in_units(trained, expected.outputs), what=ONNX)
     return max([worst, *_at_other_size(trained, network, expected, normalized, ONNX)])
 
 
@@ -80,7 +89,7 @@ def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, n
         torch.export.save(program, folder / PT2)
         loaded = torch.export.load(folder / PT2).module()
     # as users call it: no torch.no_grad around
-    worst = require_agreement(loaded, inputs, expected.outputs, what=PT2)
+    worst = require_agreement(loaded, inputs, _in_units(trained, expected.outputs), what=PT2)
     return max([worst, *_at_other_size(trained, loaded, expected, normalized, PT2)])
 
 
@@ -92,7 +101,7 @@ def _at_other_size(
         return []
     larger = expected.enlarged(trained)
     inputs = larger.normalized if normalized else larger.stored
-    return [require_agreement(network, inputs, larger.outputs, what=what)]
+    return [require_agreement(network, inputs, _in_units(trained, larger.outputs), what=what)]
 
 
 def _free(trained: Trained) -> dict[int, Any]:
@@ -117,10 +126,17 @@ def _forget_sources(graph: Any) -> None:
             node.metadata_props.add(key=key, value=value)
 
 
+def _in_units(trained: Trained, outputs: Tensor) -> Tensor:
+    """The run's outputs as a graph gives them: numbers in their own unit."""
+    task = trained.card.task
+    return task.readout(outputs).float() if isinstance(task, Regression) else outputs
+
+
 def _served(trained: Trained, expected: Reference, normalized: bool) -> tuple[nn.Module, Tensor]:
     model = trained.model.to(memory_format=torch.contiguous_format)
     # For use, not for training: PatchNet's activation writes in place, which a graph that wants gradients refuses.
-    served = Served(model, trained.card.format, normalized=normalized).eval().requires_grad_(False)
+    task = trained.card.task if isinstance(trained.card.task, Regression) else None
+    served = Served(model, trained.card.format, normalized=normalized, task=task).eval().requires_grad_(False)
     return served, expected.normalized if normalized else expected.stored
 
 

@@ -5,22 +5,30 @@ from typing import Any
 
 from unmask.config.metric import SCORES
 from unmask.deploy.formats import Format
-from unmask.deploy.graphs import INPUT, ONNX, PT2
+from unmask.deploy.graphs import INPUT, ONNX, PT2, output_name
 from unmask.deploy.trained import Trained, bare_name
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
-from unmask.runs.records import ClassificationScores, Scores, values_of
+from unmask.runs.records import values_of
+from unmask.tasks.multilabel import Multilabel
+from unmask.tasks.regression import Regression
+from unmask.weights.card import Card
 from unmask.wording import plural
 
 README = "README.md"
+_KINDS = {
+    "": "Image encoder (pooled features)",
+    "classification": "Image classifier",
+    "multilabel": "Image classifier of several labels",
+    "regression": "Regression of images",
+    "segmentation": "Segmentation network",
+}
 
 
 def model_card(trained: Trained, to: Format, *, normalized: bool, license: str | None, difference: float) -> str:
     """The page as Markdown, with the header that the Hugging Face hub reads."""
-    kinds = {"classification": "Image classifier", "segmentation": "Segmentation network"}
-    task = trained.card.task
-    kind = "Image encoder (pooled features)" if task is None else kinds[task.name]
+    kind = _KINDS["" if trained.card.task is None else trained.card.task.name]
     parts = [
         _header(trained, to, license),
         f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
@@ -41,7 +49,7 @@ def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
     card = trained.card
     shape = (1, *card.format.shape)
     images = "what the encoder sees, see Input" if normalized else "pixel values as stored"
-    output = "logits" if card.task is not None else "features"
+    output = output_name(card)
     if to == "timm":
         return (
             f"import timm\n\nmodel = {call_of_timm(card, WEIGHTS)}.eval()\n"
@@ -68,8 +76,10 @@ def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
 
 
 def _header(trained: Trained, to: Format, license: str | None) -> str:
-    tags = {"classification": "image-classification", "segmentation": "image-segmentation"}
-    task = "image-feature-extraction" if trained.card.task is None else tags[trained.card.task.name]
+    tags = {"classification": "image-classification", "multilabel": "image-classification"}
+    tags["segmentation"] = "image-segmentation"
+    name = None if trained.card.task is None else trained.card.task.name
+    task = tags.get(name or "", "image-feature-extraction")
     lines = [f"license: {license or 'other'}", f"pipeline_tag: {task}"]
     if to == "timm":
         lines.append("library_name: timm")
@@ -83,20 +93,36 @@ def _data(trained: Trained) -> str:
     lines = [f"- data set: {bare_name(trained.data.data)} (fingerprint {fingerprint})"]
     lines += [f"- pretrained on {facts.images} images without labels"] if facts is not None and facts.images else []
     lines += [f"- {labeled} labeled training images"] if labeled is not None else []
-    lines += [f"- classes: {', '.join(trained.card.task.names)}"] if trained.card.task is not None else []
+    task = trained.card.task
+    if isinstance(task, Multilabel | Regression):
+        lines += _outputs(trained.card)
+    elif task is not None:
+        lines += [f"- classes: {', '.join(task.names)}"]
     return "\n".join(lines)
+
+
+def _outputs(card: Card) -> list[str]:
+    """What the outputs are, of another task than classification."""
+    if isinstance(card.task, Multilabel):
+        return [f"- labels: {', '.join(card.task.labels)}; a sigmoid makes probabilities of the logits"]
+    if isinstance(card.task, Regression):
+        scales = zip(card.task.targets, card.task.std, card.task.mean, strict=True)
+        numbers = ", ".join(f"{name} = {std:.9g} x output + {mean:.9g}" for name, std, mean in scales)
+        return [f"- numbers of the weights' outputs: {numbers}; graphs give the numbers themselves"]
+    return []
 
 
 def _measured(trained: Trained) -> str:
     if not trained.scores:
         return _pretraining(trained.pretraining)
-    names = [SCORES[name].title for name in values_of(next(iter(trained.scores.values())))]
-    rows = [f"| images | n | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    names = list(values_of(next(iter(trained.scores.values()))))
+    rows = [f"| images | n | {' | '.join(SCORES[name].title for name in names)} |", "|---" * (len(names) + 2) + "|"]
     for split, scores in trained.scores.items():
-        shares = map(_percent, values_of(scores).values())
-        rows.append(f"| {split} | {_images(scores)} | {' | '.join(shares)} |")
+        cells = " | ".join(_cell(name, value) for name, value in values_of(scores).items())
+        rows.append(f"| {split} | {getattr(scores, 'images', '–')} | {cells} |")
+    shares = "In %, from" if all(SCORES[name].share for name in names) else "From"
     return "\n".join(
-        [*rows, "", "In %, from a single training run; `unmask compare` estimates the run-to-run variation."]
+        [*rows, "", f"{shares} a single training run; `unmask compare` estimates the run-to-run variation."]
     )
 
 
@@ -143,13 +169,8 @@ def _without_folders(value: Any) -> Any:
     return bare_name(value) if isinstance(value, str) else value
 
 
-def _images(scores: Scores) -> str:
-    """Images, where each has one class and can be counted by them."""
-    return str(sum(row.images for row in scores.per_class)) if isinstance(scores, ClassificationScores) else "–"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
+def _cell(metric: str, value: float | None) -> str:
+    return "–" if value is None else SCORES[metric].number(value)
 
 
 def _version(trained: Trained) -> str:

@@ -1,23 +1,28 @@
 """Predictions of a run for any images, with the preprocessing and the numbers of its own evaluation."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from unmask.config.metric import SCORES, Metric
 from unmask.data.imageset import ImageSet
-from unmask.data.load import ALL
+from unmask.data.load import ALL, Dataset
+from unmask.deploy.columns import output_columns
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.predict_masks import PredictedMasks, predict_masks, require_folder
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained, require_classifier, told
 from unmask.errors import UserError
 from unmask.forward import Outputs, map_images
-from unmask.runs.records import UNEQUAL
+from unmask.runs.records import UNEQUAL, Scores
+from unmask.tasks.classification import Classification
+from unmask.tasks.kinds import AnyTask
 from unmask.tasks.segmentation import Segmentation
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
@@ -36,19 +41,31 @@ class Predicted:
     """How many images have each label that is not a class of the run; the most frequent first."""
     network: str = ""
     """Which network of a comparison it was."""
+    metric: Metric = "accuracy"
+    """What `score` is."""
+    scores: Scores | None = None
+    """Of another task than classification, as in the run's result; None where no label is known."""
     beside_accuracy: str = ""
     """Balanced accuracy, share of the most frequent class and chance, where that class is frequent."""
 
     @property
     def accuracy(self) -> float | None:
         """Share of right predictions among the labeled images; None without any."""
-        return self.right / self.labeled if self.labeled else None
+        return self.right / self.labeled if self.labeled and self.scores is None else None
+
+    @property
+    def score(self) -> float | None:
+        """The task's first metric on the labeled images; None without any."""
+        return self.accuracy if self.scores is None else getattr(self.scores, self.metric)
 
     def __str__(self) -> str:
         beside = f", {self.beside_accuracy}" if self.beside_accuracy else ""
         known = f"; right on {self.right} of {self.labeled} labeled"
         none = "" if self.unknown else "; no label is known"
-        score = f"{known} ({self.accuracy:.1%}{beside})" if self.labeled else none
+        score = f"{known} ({self.accuracy:.1%}{beside})" if self.labeled and self.scores is None else none
+        if self.scores is not None and self.score is not None:
+            facts = SCORES[self.metric]
+            score = f"; {facts.title} {facts.text(self.score)} on {self.labeled} labeled"
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}{told(self.network)}"
 
@@ -74,6 +91,8 @@ def predict(
 ) -> Predicted | PredictedMasks:
     """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row per image.
 
+    Of several labels: those that apply, as "a;b", and the probability of each; of numbers: the columns label_NAME and
+    predicted_NAME.
     A segmentation run writes a mask for each image instead, an indexed PNG in its file's size.
 
     Args:
@@ -107,6 +126,16 @@ def predict(
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)
     require_numbers(outputs, "the scores")
+    assert trained.card.task is not None
+    facts = {
+        "out": out,
+        "images": len(outputs.rows),
+        "left_out": len(dataset.bad_before) + len(images) - len(outputs.rows),
+        "network": trained.network,
+    }
+    if not isinstance(trained.card.task, Classification):
+        write_table(out, {"path": list(outputs.images.names)} | output_columns(trained.card.task, dataset, outputs))
+        return _scored(trained.card.task, dataset, outputs, facts)
     truth = label_names(outputs.images, dataset.classes)
     classes = np.asarray(trained.card.classes)
     predicted = classes[outputs.values.argmax(1).numpy()]
@@ -116,25 +145,32 @@ def predict(
     columns["predicted"] = predicted.tolist()
     probabilities = torch.softmax(outputs.values.double(), dim=1)
     write_table(out, columns | {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes.tolist())})
-    left_out = len(dataset.bad_before) + len(images) - len(outputs.rows)
-    return _counted(out, truth, predicted.tolist(), trained, left_out)
+    return _counted(truth, predicted.tolist(), trained.card.classes, facts)
 
 
-def _counted(out: Path, truth: list[str], predicted: list[str], trained: Trained, left_out: int) -> Predicted:
+def _counted(truth: list[str], predicted: list[str], classes: Sequence[str], facts: dict[str, Any]) -> Predicted:
     """What was written, with what is right of the images whose label is a class of the run."""
-    classes = trained.card.classes
     known = [(name, other) for name, other in zip(truth, predicted, strict=True) if name in classes]
     unknown = Counter(name for name in truth if name and name not in classes)
     return Predicted(
-        out=out,
-        images=len(truth),
         right=sum(name == other for name, other in known),
         labeled=len(known),
-        left_out=left_out,
         unknown=dict(unknown.most_common()),
-        network=trained.network,
         beside_accuracy=_beside_accuracy(known),
+        **facts,
     )
+
+
+def _scored(task: AnyTask, dataset: Dataset, outputs: Outputs, facts: dict[str, Any]) -> Predicted:
+    """What `predict` says of another task than classification: its first score, where the data have its labels."""
+    if dataset.task is None or (dataset.task.name, dataset.task.names) != (task.name, task.names):
+        return Predicted(right=0, labeled=0, **facts)
+    labels = outputs.images.labels
+    known = torch.from_numpy(task.known(labels.numpy()))
+    if not bool(known.any()):
+        return Predicted(right=0, labeled=0, **facts)
+    scores = task.scores(outputs.values[known], labels[known])
+    return Predicted(right=0, labeled=int(known.sum()), metric=task.metric, scores=scores, **facts)
 
 
 def _beside_accuracy(known: list[tuple[str, str]]) -> str:
@@ -149,7 +185,8 @@ def _beside_accuracy(known: list[tuple[str, str]]) -> str:
 
 
 def logits(trained: Trained, images: ImageSet, *, show: bool = False) -> Outputs:
-    """Logits [N, K], bit-equal to those of the run's evaluation on the same images."""
+    """Outputs [N, K], see `Task.readout`, bit-equal to those of the run's evaluation on the same images."""
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
-    return map_images(model, images, engine, description="predict", show=show)
+    readout = None if trained.card.task is None else trained.card.task.readout
+    return map_images(model, images, engine, readout=readout, description="predict", show=show)

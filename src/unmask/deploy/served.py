@@ -4,22 +4,29 @@ import torch
 from torch import Tensor, nn
 
 from unmask.data.decoding.image_format import ImageFormat
+from unmask.tasks.regression import Regression
 
 
 class Served(nn.Module):
     """y = model((clip((x - low) / (high - low)) - mean) / std), for pixel values x as stored in files, (B, C, H, W).
 
     (low, high) is the format's value range, (0, 255) for 8 bits; clipping only where the run clipped. Missing values
-    (NaN) become the channel's mean, as in the run. With `normalized`, x is what the encoder sees, and y = model(x).
+    (NaN) become the channel's mean, as in the run. With `normalized`, x is what the encoder sees, and y = model(x). The
+    outputs of a regression are numbers in their own unit, std y + mean.
     """
 
     low: Tensor
     span: Tensor
     mean: Tensor
     std: Tensor
+    numbers: Tensor | None
 
-    def __init__(self, model: nn.Module, wanted: ImageFormat, *, normalized: bool) -> None:
+    def __init__(
+        self, model: nn.Module, wanted: ImageFormat, *, normalized: bool, task: Regression | None = None
+    ) -> None:
         super().__init__()
+        numbers = None if task is None else torch.tensor([task.std, task.mean])
+        self.register_buffer("numbers", numbers)
         self.model = model
         self.normalized = normalized
         self.format = wanted
@@ -32,6 +39,10 @@ class Served(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) to (B, classes), or (B, features) without a classifier."""
+        found = self._outputs(images)
+        return found if self.numbers is None else found * self.numbers[0] + self.numbers[1]
+
+    def _outputs(self, images: Tensor) -> Tensor:
         if self.normalized:
             return self.model(images)
         shares = (images - self.low) / self.span

@@ -27,7 +27,7 @@ class Trained:
     folder: Path
     """Of the run."""
     model: nn.Module
-    """In evaluation mode; with a classifier if `card.classes` is not empty, else it gives pooled features."""
+    """In evaluation mode; with a head if the card has a task, else it gives pooled features."""
     card: Card
     data: DataConfig
     """The data it was trained on."""

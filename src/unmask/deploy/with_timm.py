@@ -61,7 +61,7 @@ def write_timm(trained: Trained, folder: Path, expected: Reference) -> float:
 
 def timm_arguments(card: Card) -> dict[str, Any]:
     """Keyword arguments of `timm.create_model` for this network, in plain JSON values."""
-    arguments: dict[str, Any] = {"num_classes": len(card.classes), "in_chans": card.format.channels}
+    arguments: dict[str, Any] = {"num_classes": outputs_of(card), "in_chans": card.format.channels}
     arguments |= to_json(dict(card.encoder.encoder_options or {}))
     try:
         timm.create_model(card.encoder.encoder, img_size=card.format.size, **arguments)
@@ -70,15 +70,20 @@ def timm_arguments(card: Card) -> dict[str, Any]:
     return {**arguments, "img_size": list(card.format.size)}
 
 
+def outputs_of(card: Card) -> int:
+    """Outputs of the head; 0 without one."""
+    return 0 if card.task is None else len(card.task.names)
+
+
 def settings(trained: Trained) -> dict[str, Any]:
     """config.json as timm's `load_model_config_from_hf` and local-dir read it; ours is under "unmask"."""
     card = trained.card
     own: Mapping[str, Any] = getattr(trained.model, "pretrained_cfg", {})
     return {
         "architecture": card.encoder.encoder,
-        "num_classes": len(card.classes),
+        "num_classes": outputs_of(card),
         "num_features": int(trained.model.num_features),  # type: ignore[arg-type]
-        **({"label_names": list(card.classes)} if card.classes else {}),
+        **({"label_names": list(card.task.names)} if card.task is not None else {}),
         "model_args": timm_arguments(card),
         "pretrained_cfg": {
             "tag": "unmask",
@@ -90,7 +95,7 @@ def settings(trained: Trained) -> dict[str, Any]:
             "crop_mode": "squash",
             "mean": list(card.format.mean),
             "std": list(card.format.std),
-            "num_classes": len(card.classes),
+            "num_classes": outputs_of(card),
             "pool_size": None,
             "first_conv": own.get("first_conv"),
             "classifier": own.get("classifier"),
@@ -101,7 +106,12 @@ def settings(trained: Trained) -> dict[str, Any]:
 
 def input_facts(card: Card) -> dict[str, Any]:
     """What must be known of the input beyond timm's settings."""
-    return {"value_range": list(card.format.value_range), "clipped": card.format.clipped, "kind": card.format.kind}
+    return {
+        "value_range": list(card.format.value_range),
+        "clipped": card.format.clipped,
+        "kind": card.format.kind,
+        "task": to_json(card.task),
+    }
 
 
 def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> float:

@@ -66,16 +66,16 @@ def linear_probe(
     Raises:
         UserError: fewer than two classes have a training image, or features are not finite.
     """
-    x, y = _numpy(train_features), train_labels.cpu().numpy()
+    x, y = finite_features(train_features), train_labels.cpu().numpy()
     if len(np.unique(y)) < 2:
         raise UserError("a linear probe needs training images of at least two classes")
     scaler = StandardScaler().fit(x)
-    x, test = scaler.transform(x), scaler.transform(_numpy(test_features))
+    x, test = scaler.transform(x), scaler.transform(finite_features(test_features))
     if val_features is None or val_labels is None:
         strength = strengths[len(strengths) // 2]
         model = _fit(x, y, strength, balanced)
         return Probe(_scores(model, test, classes), strength, None, *_layer(model, scaler, classes))
-    val, truth = scaler.transform(_numpy(val_features)), val_labels.cpu().numpy()
+    val, truth = scaler.transform(finite_features(val_features)), val_labels.cpu().numpy()
     models = [_fit(x, y, strength, balanced) for strength in strengths]
     scores = [_score(truth, model.predict(val), metric) for model in models]
     best = int(np.argmax(scores))
@@ -115,7 +115,8 @@ def _layer(model: LogisticRegression, scaler: StandardScaler, classes: int) -> t
     return torch.from_numpy(weight), torch.from_numpy(bias)
 
 
-def _numpy(features: torch.Tensor) -> NDArray[np.float64]:
+def finite_features(features: torch.Tensor) -> NDArray[np.float64]:
+    """Features as an array; raises UserError where one is not finite."""
     x: NDArray[np.float64] = features.detach().cpu().double().numpy()
     if not np.isfinite(x).all():
         raise UserError("the encoder's features are not finite: pretraining diverged, lower its learning rate")

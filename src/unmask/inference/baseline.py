@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unmask.config import ARMS, JUDGED
 from unmask.config.budget import Budget
-from unmask.config.metric import Metric
+from unmask.config.metric import SCORES, Metric
 from unmask.inference.estimate import p_at_most
 from unmask.inference.hierarchy import Key, estimate_over
 from unmask.inference.table import Table, validation_scores
@@ -88,7 +88,8 @@ def rank_scratch(
     common = set.intersection(*(set(values) for values in scores.values()))
     if not common:
         return None
-    means = {arm: float(np.mean([scores[arm][key] for key in sorted(common, key=str)])) for arm in candidates}
+    sign = SCORES[metric].sign
+    means = {arm: sign * float(np.mean([scores[arm][key] for key in sorted(common, key=str)])) for arm in candidates}
     best, *rivals = sorted(candidates, key=lambda arm: -means[arm])
     return Ranking(best, tuple(rivals))
 

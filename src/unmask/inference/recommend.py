@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
+from unmask.config.metric import SCORES
 from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
 from unmask.inference.planning import draws_to_decide
-from unmask.inference.verdict import Contest, Place, describe_split, points, word_of
+from unmask.inference.rows import in_its_direction
+from unmask.inference.verdict import Contest, Place, amount, describe_split, points, word_of
 from unmask.runs.summary_records import Recommendation
 
 
@@ -61,7 +63,7 @@ def recommend(
         p=p,
         draws_needed=draws_to_decide(contest, 1 - confidence, smallest) if word == "undecided" else None,
         sentence="",
-        **vars(contest.interval(confidence)),
+        **vars(in_its_direction(contest.interval(confidence, place.metric), place.metric)),
     )
     return replace(found, sentence=_sentence(found, place, smallest, confidence))
 
@@ -71,10 +73,14 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
     this, other = ARMS[found.arm].advice, ARMS[found.against].advice
     where = f"With {labels_in_words(found.budget)}"
     images = describe_split(found.split)
-    size = f"{points(abs(found.mean), place.metric)} {'better' if found.mean >= 0 else 'worse'} on {images}"
+    score = SCORES[place.metric]
+    named = points(abs(found.mean), place.metric) if score.share else amount(abs(found.mean), place.metric)
+    size = f"{named} {'better' if score.sign * found.mean >= 0 else 'worse'} on {images}"
     if found.low is None or found.high is None:
         return f"{where}, perhaps: {this}. It is {size} than the next best choice, to {other}; the spread is unknown."
-    bounds = f"{confidence:.0%} interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    bounds = (
+        f"{confidence:.0%} interval {score.number(found.low, signed=True)} to {score.number(found.high, signed=True)}"
+    )
     if found.verdict == "gain":
         return f"{where}: {this}. It is {size} than the next best choice, to {other} ({bounds})."
     if found.verdict == "loss":
@@ -83,6 +89,8 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
             f"(difference {bounds})."
         )
     if found.verdict == "equivalent":
-        band = f"within ±{points(smallest, place.metric)} on {images}"
+        band = (
+            f"within ±{points(smallest, place.metric) if score.share else amount(smallest, place.metric)} on {images}"
+        )
         return f"{where}, take the cheaper: {this}; or {other}. They differ by nothing that matters ({bounds}; {band})."
     return f"{where}, probably: {this}. It is {size} than the next best choice, to {other}, but not surely ({bounds})."

@@ -27,10 +27,10 @@ def mean_rows(
     confidence: float,
     evidence: Evidence,
 ) -> list[Mean]:
-    """Mean score of every arm, budget, split and metric, with its interval; scores are shares: it ends at 0 and 1."""
+    """Mean score of every arm, budget, split and metric, with its interval; it ends where the score does."""
     columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in SCORES]
     return [
-        Mean(arm=a, budget=b, split=s, metric=m, **vars(_share(_mean(values, evidence, (a, b, s, m)), confidence)))
+        Mean(arm=a, budget=b, split=s, metric=m, **vars(_score(_mean(values, evidence, (a, b, s, m)), confidence, m)))
         for a, b, s, m in columns
         if (values := table.get((a, b, s, m)))
     ]
@@ -54,7 +54,7 @@ def difference_rows(
             split=split,
             metric=metric,
             baseline_arm=baseline,
-            **vars(difference_interval(estimate, confidence)),
+            **vars(in_its_direction(difference_interval(estimate, confidence, metric), metric)),
         )
         for split, budget, metric in ((s, b, m) for s in splits for b in budgets for m in SCORES)
         for arm, name, baseline in comparisons(arms, best[budget])
@@ -63,17 +63,29 @@ def difference_rows(
 
 
 def ensemble_gap_rows(
-    table: Table, ensembles: Ensembles, arms: Sequence[str], budgets: Sequence[Budget], splits: Sequence[str]
+    table: Table,
+    ensembles: Ensembles,
+    arms: Sequence[str],
+    budgets: Sequence[Budget],
+    splits: Sequence[str],
+    metric: str = "accuracy",
 ) -> list[EnsembleGap]:
-    """Ensemble gap: accuracy of the averaged draws minus the mean accuracy of the single ones."""
+    """Ensemble gap: the score of the averaged draws minus the mean score of the single ones."""
     rows = []
     for split, budget, arm in ((s, b, a) for s in splits for b in budgets for a in arms):
         ensemble = ensembles.get((arm, budget, split))
-        alone = table.get((arm, budget, split, "accuracy"))
+        alone = table.get((arm, budget, split, metric))
         if ensemble is not None and alone:
             mean = float(np.mean(list(alone.values())))
             gap = EnsembleGap(
-                arm=arm, budget=budget, split=split, n=len(alone), ensemble=ensemble, mean=mean, gap=ensemble - mean
+                arm=arm,
+                budget=budget,
+                split=split,
+                n=len(alone),
+                metric=metric,
+                ensemble=ensemble,
+                mean=mean,
+                gap=ensemble - mean,
             )
             rows.append(gap)
     return rows
@@ -85,20 +97,28 @@ def seconds_rows(scores: Sequence[Score], arms: Sequence[str]) -> list[ArmSecond
     return [ArmSeconds(arm=arm, seconds=seconds, trials=count) for arm, (seconds, count) in totals.items()]
 
 
-def difference_interval(estimate: Estimate, confidence: float) -> Interval:
-    """Of a difference of shares: it ends at -1 and 1."""
-    return within(interval_of(estimate, confidence), -1.0, 1.0)
+def in_its_direction(interval: Interval, metric: str) -> Interval:
+    """The interval of "by how much better" as one of "first minus second": turned round where lower is better."""
+    if not SCORES[metric].lower_is_better:
+        return interval
+    low, high = (None if end is None else -end for end in (interval.high, interval.low))
+    return replace(interval, mean=-interval.mean, low=low, high=high)
 
 
-def _share(estimate: Estimate, confidence: float) -> Interval:
-    interval = within(interval_of(estimate, confidence), 0.0, 1.0)
+def difference_interval(estimate: Estimate, confidence: float, metric: str = "accuracy") -> Interval:
+    """Of a difference of scores: one of shares ends at -1 and 1."""
+    return within(interval_of(estimate, confidence), -SCORES[metric].span, SCORES[metric].span)
+
+
+def _score(estimate: Estimate, confidence: float, metric: str) -> Interval:
+    interval = within(interval_of(estimate, confidence), SCORES[metric].low, SCORES[metric].high)
     return replace(interval, method=interval.method.removeprefix("paired "))  # the scores of one arm are not pairs
 
 
 def paired(
     table: Table, arm: str, baseline: str, where: tuple[Budget, str, str], evidence: Evidence
 ) -> Estimate | None:
-    """The paired difference of two arms at (budget, split, metric), None if they share no draw."""
+    """By how much an arm is better than another at (budget, split, metric), None if they share no draw."""
     budget, *rest = where
     return paired_between(table, (arm, budget), (baseline, budget), (rest[0], rest[1]), evidence)
 
@@ -106,12 +126,15 @@ def paired(
 def paired_between(
     table: Table, first: tuple[str, Budget], second: tuple[str, Budget], where: tuple[str, str], evidence: Evidence
 ) -> Estimate | None:
-    """The paired difference of two (arm, budget) on (split, metric), None if they share no draw."""
+    """By how much the first (arm, budget) is better than the second on (split, metric), None if they share no draw."""
     (split, metric), overlaps = where, [evidence.overlap.get(budget, 0.0) for _, budget in (first, second)]
     differences = paired_differences(table.get((*first, *where), {}), table.get((*second, *where), {}))
     if not differences:
         return None
     images = evidence.of_pair(first, second, split) if metric == evidence.metric else None
+    if SCORES[metric].lower_is_better:
+        differences = {key: -value for key, value in differences.items()}
+        images = None if images is None else {key: -values for key, values in images.items()}
     return estimate_over(differences, images, max(overlaps))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from unmask.config import ARMS, JUDGED, CompareConfig
 from unmask.config.budget import Budget, labels_in_words
+from unmask.config.metric import task_of
 from unmask.inference.answers import labels_worths, recommendations
 from unmask.inference.baseline import Ranking, competes, rank_scratch
 from unmask.inference.estimate import Estimate
@@ -15,6 +16,7 @@ from unmask.inference.rows import (
     Ensembles,
     difference_rows,
     ensemble_gap_rows,
+    in_its_direction,
     mean_rows,
     paired,
     seconds_rows,
@@ -34,6 +36,7 @@ def summarize(
     ensembles: Ensembles | None = None,
     notes: Sequence[str] = (),
     evidence: Evidence | None = None,
+    ensemble_metric: str = "accuracy",
 ) -> Summary:
     """Summarize the finished trials of a comparison. A pure function; unfinished comparisons are fine.
 
@@ -44,6 +47,7 @@ def summarize(
         ensembles: accuracies of the averaged draws, where they were measured.
         notes: what the reader must know besides.
         evidence: values per image, tuning draws, images of budgets and what draws have in common, where they are known.
+        ensemble_metric: the score of the ensembles.
 
     Raises:
         UserError: a score is given twice with different values, or a value is not finite.
@@ -56,7 +60,9 @@ def summarize(
     best = {budget: None if ranking is None else ranking.best for budget, ranking in ranked.items()}
     verdicts = [row for split in splits for row in _verdicts(table, split, ranked, config, evidence)]
     headline = _headline(table, splits, best.get(budgets[0]), config, evidence)
+    settings = _settings(config, splits[0] if splits else None, best)
     return Summary(
+        task=settings.task,
         scores=tuple(scores),
         means=tuple(mean_rows(table, names, budgets, splits, config.confidence, evidence)),
         differences=tuple(difference_rows(table, names, budgets, splits, best, config.confidence, evidence)),
@@ -67,9 +73,9 @@ def summarize(
         labels_gains=tuple(labels_gains(table, splits[0], best, config, evidence) if splits else ()),
         variance=() if headline is None else variance_rows(headline),
         advice="" if headline is None else advice(headline, config.confidence),
-        ensembles=tuple(ensemble_gap_rows(table, ensembles or {}, names, budgets, splits)),
+        ensembles=tuple(ensemble_gap_rows(table, ensembles or {}, names, budgets, splits, ensemble_metric)),
         seconds=tuple(seconds_rows(scores, names)),
-        settings=_settings(config, splits[0] if splits else None, best),
+        settings=settings,
         looks=(),
         notes=(*notes, *_own_notes(table, ranked, verdicts)),
     )
@@ -77,6 +83,7 @@ def summarize(
 
 def _settings(config: CompareConfig, split: str | None, best: Mapping[Budget, str | None]) -> Settings:
     return Settings(
+        task=task_of(config.metric) if config.data.task == "auto" else config.data.task,
         budgets=config.budgets,
         primary_budget=config.budgets[0],
         primary_split=split,
@@ -139,7 +146,7 @@ def _verdicts(
             ),
             p=one.p,
             p_equivalent=one.p_equivalent,
-            **vars(contest.interval(confidence)),
+            **vars(in_its_direction(contest.interval(confidence, config.metric), config.metric)),
         )
         for (budget, (baseline, contest)), one in zip(found.items(), decisions, strict=True)
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unmask.config.budget import Budget, labels_in_words
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.inference.estimate import (
     Estimate,
     Units,
@@ -57,8 +57,8 @@ class Contest:
         units = self.estimate.units
         return "for this encoder" if units is not None and units.pretrainings == 1 else ""
 
-    def interval(self, confidence: float) -> Interval:
-        """Of a difference of shares: the lowest end of all, the highest of the chosen one; within -1 and 1.
+    def interval(self, confidence: float, metric: str = "accuracy") -> Interval:
+        """The lowest end of all, the highest of the chosen one; of a difference of shares within -1 and 1.
 
         It agrees with the verdict: its low end is above zero where a gain holds against every rival.
         """
@@ -66,7 +66,8 @@ class Contest:
         ends = [interval_of(one, confidence).low for one in (self.estimate, *self.rivals)]
         if chosen.high is None or any(end is None for end in ends):
             return replace(chosen, low=None, high=None)
-        return within(replace(chosen, low=min(end for end in ends if end is not None)), -1.0, 1.0)
+        span = SCORES[metric].span
+        return within(replace(chosen, low=min(end for end in ends if end is not None)), -span, span)
 
     def detectable(self, confidence: float) -> float | None:
         """The true difference that would be found four times in five; None where some difference has no spread."""
@@ -143,30 +144,30 @@ class Place:
 def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict for a reader who knows none of the symbols; differences in percentage points."""
     where = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)},"
-    estimate, interval = contest.estimate, contest.interval(confidence)
+    estimate, metric = contest.estimate, place.metric
+    interval = contest.interval(confidence, metric)
     units = estimate.units
     where = f"{where} {contest.scope}," if contest.scope else where
-    change = (
-        f"{100 * estimate.mean:+.1f} points{of_metric(place.metric)} against the best scratch arm, {place.baseline}"
-    )
+    change = f"{change_of(estimate.mean, metric)} against the best scratch arm, {place.baseline}"
     if interval.low is None or interval.high is None:
         reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"
         return f"{where} nothing is decided: {change}, but {reason}."
     over = f"n = {estimate.n}" if units is None else f"over {count_units(units)}"
-    bounds = f"{confidence:.0%} interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f}, {over}"
+    bounds = f"{confidence:.0%} interval {bounds_of(interval, metric)}, {over}"
     if verdict.word in ("gain", "loss"):
         word = "helps" if verdict.word == "gain" else "hurts"
-        small = f", yet less than the {points(smallest)} that would matter"
+        small = f", yet less than the {amount(smallest, metric)} that would matter"
         return (
             f"{where} pretraining {word}: {change} ({bounds}){small if verdict.p_equivalent < 1 - confidence else ''}."
         )
     if verdict.word == "equivalent":
-        band = f"within ±{points(smallest)}"
+        band = f"within ±{amount(smallest, metric)}"
         return f"{where} pretraining makes no difference that matters: {change} ({bounds}), {band}."
-    if verdict.detectable is not None and verdict.detectable > 1:
+    if verdict.detectable is not None and verdict.detectable > SCORES[metric].span:
         missed = "; with so few pairs that differ so much even the largest difference is often missed"
     else:
-        missed = f"; a true difference of {points(verdict.detectable or 0.0)} would have been found four times in five"
+        found = amount(verdict.detectable or 0.0, metric)
+        missed = f"; a true difference of {found} would have been found four times in five"
     return f"{where} nothing is decided: {change} ({bounds}){missed}."
 
 
@@ -183,6 +184,31 @@ def describe_split(split: str) -> str:
     if split.startswith("single_"):
         return f"images of part {split.removeprefix('single_')} alone"
     return {"multi": "images that show all parts", "test": "test images", "val": "validation images"}.get(split, split)
+
+
+def change_of(better: float, metric: Metric) -> str:
+    """By how much better, as a change of the metric in its unit and direction: "+2.2 points", "-0.31 of MAE"."""
+    score = SCORES[metric]
+    if score.share:
+        return f"{100 * better:+.1f} points{of_metric(metric)}"
+    return f"{score.number(score.sign * better, signed=True)} of {score.title}{_direction(metric)}"
+
+
+def amount(size: float, metric: Metric) -> str:
+    """The size of a difference in words; of shares in points, without the metric."""
+    return points(size) if SCORES[metric].share else f"{size:.3g} of {SCORES[metric].title}"
+
+
+def bounds_of(better: Interval, metric: Metric) -> str:
+    """The ends of "by how much better" as those of the change, the lower one first: "+0.2 to +4.1"."""
+    assert better.low is not None
+    assert better.high is not None
+    ends = sorted(SCORES[metric].sign * end for end in (better.low, better.high))
+    return " to ".join(SCORES[metric].number(end, signed=True) for end in ends)
+
+
+def _direction(metric: Metric) -> str:
+    return " (lower is better)" if SCORES[metric].lower_is_better else ""
 
 
 def points(share: float, metric: Metric = "accuracy") -> str:

@@ -83,7 +83,11 @@ class Recipe:
 
 def other_data(config: DataConfig, data: str | None) -> DataConfig:
     """The same form of other data, where `data` names any; options are of one data set."""
-    return config if data in (None, config.data) else replace(config, data=data, options=None)
+    return (
+        config
+        if data in (None, config.data)
+        else replace(config, data=data, options=None, task="auto", label_field=None)
+    )
 
 
 def recipe_of(config: PretrainConfig | ClassifyConfig | CompareConfig) -> Recipe:

@@ -8,10 +8,10 @@ from unmask.report.curves import monitor, one_after_the_other, series, training_
 from unmask.report.galleries import showcases
 from unmask.report.mask_classes import mask_classes
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import duration, percent
+from unmask.report.words import duration, percent, significant, value_writer
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import TrainingRow, rows_of
-from unmask.runs.records import ClassificationScores, Scores, values_of
+from unmask.runs.records import ClassificationScores, MultilabelScores, RegressionScores, Scores, values_of
 from unmask.wording import plural
 
 
@@ -19,6 +19,7 @@ def classification_story(run: ClassificationRun) -> Story:
     """Scores, classes and confusions, training curves."""
     sections: list[Section | Showcase] = [
         _scores(run),
+        _outputs(run),
         _confusions(run),
         mask_classes(run),
         *showcases(run.gallery, run.folder),
@@ -50,7 +51,7 @@ def classification_headline(run: ClassificationRun) -> str:
 def _first(scores: Scores) -> str:
     """The first score of a task in words."""
     name, value = next(iter(values_of(scores).items()))
-    return f"{SCORES[name].title} {percent(value)} %"
+    return f"{SCORES[name].title} {SCORES[name].text(value or 0.0)}"
 
 
 def _unequal(scores: ClassificationScores) -> str:
@@ -64,17 +65,58 @@ def _unequal(scores: ClassificationScores) -> str:
 
 
 def score_rows(run: ClassificationRun) -> list[tuple[str, ...]]:
-    """A row per split: its name and the scores in per cent."""
+    """A row per split: its name and the scores of its task, shares in per cent."""
     metrics = run.result.metrics if run.result is not None else {}
-    return [(describe_split(split), *map(percent, values_of(one).values())) for split, one in metrics.items()]
+    return [
+        (describe_split(split), *(value_writer(name)(value) for name, value in values_of(one).items()))
+        for split, one in metrics.items()
+    ]
+
+
+def score_columns(scores: Scores) -> tuple[str, ...]:
+    """Headers of `score_rows`."""
+    return ("images", *(SCORES[name].title for name in values_of(scores)))
 
 
 def _scores(run: ClassificationRun) -> Section:
-    rows, metrics = score_rows(run), run.result.metrics if run.result is not None else {}
-    names = [SCORES[name].title for one in list(metrics.values())[:1] for name in values_of(one)]
-    columns = ("images", *names)
+    rows = score_rows(run)
     intro = f"Trained in {duration(run.result.seconds)}." if run.result is not None else ""
-    return Section("Scores", intro, tables=[Table("Scores, %", columns, rows)] if rows else [])
+    if run.result is None or not rows:
+        return Section("Scores", intro)
+    first = next(iter(run.result.metrics.values()))
+    shares = all(SCORES[name].share for name in values_of(first))
+    return Section("Scores", intro, tables=[Table(f"Scores{', %' * shares}", score_columns(first), rows)])
+
+
+def _outputs(run: ClassificationRun) -> Section:
+    """A table per set of images with a row for each label or number; nothing for classes."""
+    tables = []
+    for split, scores in run.result.metrics.items() if run.result is not None else ():
+        where = describe_split(split)
+        if isinstance(scores, MultilabelScores):
+            rows = [
+                (
+                    one.name,
+                    *map(percent, (one.average_precision, one.auroc, one.f1)),
+                    str(one.positives),
+                    str(one.images),
+                )
+                for one in scores.per_label
+            ]
+            columns = ("label", "average precision, %", "AUROC, %", "F1, %", "images with it", "images")
+            tables.append(Table(f"Labels on {where}", columns, rows))
+        elif isinstance(scores, RegressionScores):
+            numbers = [
+                (
+                    one.name,
+                    *map(significant, (one.mae, one.rmse, one.r2, one.spearman, one.mean, one.std)),
+                    str(one.images),
+                )
+                for one in scores.per_target
+            ]
+            heads = ("number", "MAE", "RMSE", "R²", "Spearman's ρ", "true mean", "true deviation", "images")
+            tables.append(Table(f"Numbers on {where}", heads, numbers))
+    return Section("Every output", tables=tables)
 
 
 def _confusions(run: ClassificationRun) -> Section:
@@ -103,6 +145,7 @@ def _training(run: ClassificationRun) -> Section:
     for title, curve in (
         ("training loss", training_loss(rows)),
         ("validation accuracy, share of images", series(rows, lambda row: row.val_accuracy)),
+        ("validation score", series(rows, lambda row: row.val_score)),
     ):
         if len(curve.steps):
             alt = f"{title} over steps, from {curve.values[0]:.3g} to {curve.values[-1]:.3g}{phases}"

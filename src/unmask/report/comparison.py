@@ -6,7 +6,7 @@ from itertools import product
 
 from unmask.config import JUDGED
 from unmask.config.budget import Budget, labels_in_words
-from unmask.config.metric import METRIC_NAMES
+from unmask.config.metric import SCORES
 from unmask.inference.summary import summarize_so_far
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Showcase, Story, Swatch, Table
@@ -21,13 +21,13 @@ from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import interval_text, percent, points
+from unmask.report.words import change_writer, interval_text, percent, unit, value_writer
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.summary_records import Difference, Mean, Settings, Summary, Verdict
 from unmask.wording import plural
 
-_NAMES: dict[str, str] = METRIC_NAMES | {"auroc": "AUROC"}
+_NAMES: dict[str, str] = {name: score.title for name, score in SCORES.items() if name != "knn_accuracy"}
 
 
 def comparison_story(run: ComparisonRun) -> Story:
@@ -105,13 +105,18 @@ def verdict_board(verdicts: Sequence[Verdict], settings: Settings) -> Board:
     for split in dict.fromkeys(row.split for row in verdicts):
         places = [found.get((split, budget)) for budget in budgets]
         rulings = [
-            None if row is None else Ruling(row.verdict, interval_text(row, points), row.sentence) for row in places
+            None
+            if row is None
+            else Ruling(row.verdict, interval_text(row, change_writer(settings.metric)), row.sentence)
+            for row in places
         ]
         rows.append((describe_split(split), rulings))
     primary = {row.budget for row in verdicts if row.primary}
     columns = [f"{labels_in_words(budget)}{' (primary)' if budget in primary else ''}" for budget in budgets]
     what = _capital(_NAMES[settings.metric])
-    return Board(f"{what}, pretrained minus the best scratch arm, points [interval]", columns, rows)
+    return Board(
+        f"{what}, pretrained minus the best scratch arm{unit(settings.metric, 'points')} [interval]", columns, rows
+    )
 
 
 def _capital(text: str) -> str:
@@ -143,7 +148,7 @@ def _efficiency(summary: Summary) -> Section:
 
 def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> str:
     """The means of a figure as a sentence, for those who do not see it."""
-    lookup = {(row.arm, row.budget): percent(row.mean) for row in rows}
+    lookup = {(row.arm, row.budget): value_writer(row.metric)(row.mean) for row in rows}
     parts = []
     for arm in arms:
         values = [f"{lookup[arm, b]} with {labels_in_words(b)}" for b in budgets if (arm, b) in lookup]
@@ -195,10 +200,10 @@ def _score_table(
     for arm, (one, suffix) in product(arms, shown.items()):
         cells = [found.get((arm, one, budget)) for budget in budgets]
         if any(cells):
-            scores = [interval_text(cell, percent) for cell in cells]
+            scores = [interval_text(cell, value_writer(metric)) for cell in cells]
             counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
-    caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}, %: mean [interval]"
+    caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}{unit(metric, '%')}: mean [interval]"
     return Table(caption, ("arm", *map(labels_in_words, budgets), "n"), rows, numeric=True)
 
 
@@ -211,27 +216,34 @@ def _differences(summary: Summary) -> Section:
             continue
         where, name = describe_split(split), _NAMES[metric]
         alt = f"Paired differences of {name} on {where}: " + "; ".join(
-            f"{_pair(row)} with {labels_in_words(row.budget)} {interval_text(row, points)}" for row in rows
+            f"{_pair(row)} with {labels_in_words(row.budget)} {interval_text(row, change_writer(metric))}"
+            for row in rows
         )
         figure = forest(rows, settings.budgets, settings.smallest_effect)
         caption = (
             f"{_capital(name)} on {where}: {look(JUDGED).title} minus the arm named; other pairs are named in full"
         )
         plates.append(Plate(figure, alt, caption))
-        tables.append(_difference_table(rows, where, name))
+        tables.append(_difference_table(rows, where, metric))
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
-        f"The gray band, ±{100 * settings.smallest_effect:g}, is the smallest effect that was said to matter."
+        f"The gray band, ±{_plain(settings)}, is the smallest effect that was said to matter."
     )
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
 
 
-def _difference_table(rows: Sequence[Difference], where: str, name: str) -> Table:
+def _plain(settings: Settings) -> str:
+    """The smallest effect that matters, in points or in the metric's own unit."""
+    return f"{(100 if SCORES[settings.metric].share else 1) * settings.smallest_effect:g}"
+
+
+def _difference_table(rows: Sequence[Difference], where: str, metric: str) -> Table:
     lines = []
     for row in rows:
-        lines.append((_pair(row), labels_in_words(row.budget), interval_text(row, points), str(row.n), row.method))
+        change = interval_text(row, change_writer(metric))
+        lines.append((_pair(row), labels_in_words(row.budget), change, str(row.n), row.method))
     columns = ("first minus second", "labels", "difference [interval]", "n", "method")
-    caption = f"{_capital(name)} of the first arm minus that of the second on {where}, points"
+    caption = f"{_capital(_NAMES[metric])} of the first arm minus that of the second on {where}{unit(metric, 'points')}"
     return Table(caption, columns, lines, numeric=True)
 
 
@@ -268,21 +280,29 @@ def _training(run: ComparisonRun, summary: Summary) -> Section:
 
 
 def _ensembles(summary: Summary) -> Section:
+    metric = next((row.metric for row in summary.ensembles), "accuracy")
     rows = [
         (
             look(row.arm).title,
             labels_in_words(row.budget),
             describe_split(row.split),
-            percent(row.mean),
-            percent(row.ensemble),
-            points(row.gap),
+            value_writer(metric)(row.mean),
+            value_writer(metric)(row.ensemble),
+            change_writer(metric)(row.gap),
         )
         for row in summary.ensembles
     ]
     intro = (
-        "Accuracy of the averaged predictions of an arm's trainings minus their mean accuracy. An encoder that "
-        "captured every feature has little to gain from an ensemble."
+        f"{_capital(_NAMES[metric])} of the averaged predictions of an arm's trainings minus their mean. An encoder "
+        "that captured every feature has little to gain from an ensemble."
     )
-    columns = ("arm", "labels", "images", "mean, %", "ensemble, %", "gap, points")
+    columns = (
+        "arm",
+        "labels",
+        "images",
+        f"mean{unit(metric, '%')}",
+        f"ensemble{unit(metric, '%')}",
+        f"gap{unit(metric, 'points')}",
+    )
     table = Table("Single trainings and their average", columns, rows, numeric=True)
     return Section("Ensemble gap", intro, tables=[table] if rows else [])

@@ -97,12 +97,12 @@ def confusion_section(run: ComparisonRun, summary: Summary) -> Section:
     split, budget = summary.settings.primary_split, summary.settings.primary_budget
     found = []
     for arm in (row.arm for row in summary.seconds):
-        own = [one for one in run.trials if (one.arm, one.budget) == (arm, budget) and str(split) in one.metrics]
+        trials = [one for one in run.trials if (one.arm, one.budget) == (arm, budget)]
+        scored = (one.metrics.get(str(split)) for one in trials)
+        own = [one for one in scored if isinstance(one, ClassificationScores)]
         if own:
             title = f"{look(arm).title}, mean of {plural(len(own), 'training')}"
-            scores = [one.metrics[str(split)] for one in own]
-            classified = [one for one in scores if isinstance(one, ClassificationScores)]
-            found += [Confusion.of(title, classified)] if classified else []
+            found.append(Confusion.of(title, own))
     intro = (
         f"On {describe_split(str(split))}, {labels_in_words(budget)}. Rows are true classes, columns "
         "predictions; color is the share of the true class, numbers are images, in the mean over label draws."
@@ -110,7 +110,7 @@ def confusion_section(run: ComparisonRun, summary: Summary) -> Section:
     plates = [plate for one in found for plate in one.plates()]
     tables = [table for one in found for table in one.tables()]
     folds = [Fold("Confusions of every arm as tables", tables)] if tables else []
-    return Section("What is taken for what", intro, plates=plates, folds=folds)
+    return Section("What is taken for what", intro if found else "", plates=plates, folds=folds)
 
 
 def _count(images: float) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from unmask.config import JUDGED
 from unmask.config.budget import Budget, in_order, labels_in_words, parse_budget
-from unmask.config.metric import METRIC_NAMES
+from unmask.config.metric import METRIC_NAMES, SCORES
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
@@ -36,12 +36,12 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
             for _, line in groupby(shown, key=lambda budget: parse_budget(budget).labels):
                 own = list(line)
                 x = [ordered.index(budget) + shift for budget in own]
-                _line_with_intervals(axes, x, [rows[budget] for budget in own], arm)
+                _line_with_intervals(axes, x, [rows[budget] for budget in own], arm, _scale(means))
         axes.set_xticks(range(len(ordered)), [_tick(budget) for budget in ordered])
         axes.set_xlim(-0.5, len(ordered) - 0.5)
         axes.set_xlabel("labels per class" if all(isinstance(one, int) for one in ordered) else "labels")
-        axes.set_ylabel(f"{_metric(means)}, %")
-        axes.set_ylim(*_per_cent(axes.get_ylim()))
+        axes.set_ylabel(_axis(means))
+        axes.set_ylim(*_allowed(axes.get_ylim(), means))
         axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
@@ -58,11 +58,11 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
         figure = blank(height=70 + 26 * len(shown))
         axes = figure.add_subplot()
         for y, arm in enumerate(shown):
-            _dot(axes, y, rows[arm], look(arm).color, look(arm).marker)
+            _dot(axes, y, rows[arm], look(arm).color, look(arm).marker, _scale(means))
         axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.set_xlabel(f"{_metric(means)}, %")
-        axes.set_xlim(*_per_cent(axes.get_xlim()))
+        axes.set_xlabel(_axis(means))
+        axes.set_xlim(*_allowed(axes.get_xlim(), means))
         axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
@@ -84,14 +84,15 @@ def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smalles
             groups.append((y, f"{labels_in_words(budget)}"))
             places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
             y += len(rows) + 1.4
+    scale = _scale(differences)
     with style():
         figure = blank(height=64 + 21 * y)
         axes = figure.add_subplot()
-        axes.axvspan(-100 * smallest_effect, 100 * smallest_effect, color=GRAY, alpha=0.18, linewidth=0)
+        axes.axvspan(-scale * smallest_effect, scale * smallest_effect, color=GRAY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=INK, linewidth=0.9)
         for position, _, row in places:
             best = row.baseline == BEST
-            _dot(axes, position, row, BLUE if best else look(row.baseline).color, "D" if best else "o")
+            _dot(axes, position, row, BLUE if best else look(row.baseline).color, "D" if best else "o", scale)
         axes.set_yticks(
             [position for position, _, _ in places] + [position for position, _ in groups],
             [name for _, name, _ in places] + [name for _, name in groups],
@@ -100,7 +101,7 @@ def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smalles
             label.set_fontweight("bold")
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(y - 0.7, -0.7)
-        axes.set_xlabel(f"difference of {_metric(differences)}, points")
+        axes.set_xlabel(f"difference of {_metric(differences)}{_unit(differences, 'points')}")
     return figure
 
 
@@ -109,9 +110,26 @@ def _metric(rows: Sequence[Mean] | Sequence[Difference]) -> str:
     return METRIC_NAMES.get(rows[0].metric, rows[0].metric) if rows else METRIC_NAMES["accuracy"]
 
 
-def _per_cent(limits: tuple[float, float]) -> tuple[float, float]:
-    """Limits of an axis that has nothing below 0 and above 100."""
-    return max(limits[0], 0.0), min(limits[1], 100.0)
+def _axis(means: Sequence[Mean]) -> str:
+    """The metric with its unit."""
+    return f"{_metric(means)}{_unit(means, '%')}"
+
+
+def _unit(rows: Sequence[Mean] | Sequence[Difference], of_shares: str) -> str:
+    """What follows the metric: the unit of shares; of a metric with a unit of its own, its direction."""
+    score = SCORES[rows[0].metric] if rows else SCORES["accuracy"]
+    return f", {of_shares}" if score.share else " (lower is better)" * score.lower_is_better
+
+
+def _scale(rows: Sequence[Mean] | Sequence[Difference]) -> float:
+    """100 for shares, which are drawn in per cent."""
+    return 100.0 if not rows or SCORES[rows[0].metric].share else 1.0
+
+
+def _allowed(limits: tuple[float, float], rows: Sequence[Mean]) -> tuple[float, float]:
+    """Limits of an axis that has nothing below and above what the metric can be: 0 and 100 per cent."""
+    score, scale = SCORES[rows[0].metric] if rows else SCORES["accuracy"], _scale(rows)
+    return max(limits[0], scale * score.low), min(limits[1], scale * score.high)
 
 
 def _against(row: Difference) -> str:
@@ -121,17 +139,17 @@ def _against(row: Difference) -> str:
     return look(row.baseline).title if row.arm == JUDGED else f"{row.arm} minus {row.baseline}"
 
 
-def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Interval], arm: str) -> None:
+def _line_with_intervals(axes: Axes, x: Sequence[float], rows: Sequence[Interval], arm: str, scale: float) -> None:
     seen = look(arm)
     # Not clipped: a marker on the border of the axes, at 100 %, is drawn whole.
-    means = [100 * row.mean for row in rows]
+    means = [scale * row.mean for row in rows]
     axes.plot(x, means, color=seen.color, marker=seen.marker, linestyle=seen.line, zorder=3, clip_on=False)
     for place, row in zip(x, rows, strict=True):
         if row.low is not None and row.high is not None:
-            axes.plot([place] * 2, [100 * row.low, 100 * row.high], color=seen.color, linewidth=1.2, alpha=0.8)
+            axes.plot([place] * 2, [scale * row.low, scale * row.high], color=seen.color, linewidth=1.2, alpha=0.8)
 
 
-def _dot(axes: Axes, y: float, row: Interval, color: str, marker: str) -> None:
+def _dot(axes: Axes, y: float, row: Interval, color: str, marker: str, scale: float) -> None:
     if row.low is not None and row.high is not None:
-        axes.plot([100 * row.low, 100 * row.high], [y, y], color=color, linewidth=2)
-    axes.plot([100 * row.mean], [y], color=color, marker=marker, markersize=6, linestyle="none", clip_on=False)
+        axes.plot([scale * row.low, scale * row.high], [y, y], color=color, linewidth=2)
+    axes.plot([scale * row.mean], [y], color=color, marker=marker, markersize=6, linestyle="none", clip_on=False)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from unmask.config import to_json
 from unmask.report.blocks import Plate, Section, Story, Swatch, Table
-from unmask.report.classification import score_rows
+from unmask.report.classification import score_columns, score_rows
 from unmask.report.curves import colors_of, pretraining_loss, training_loss
 from unmask.report.pretraining import loss_caption
 from unmask.report.words import flatten
@@ -26,10 +26,14 @@ def overview(runs: Sequence[Run], stories: Sequence[Story]) -> list[Section]:
 
 
 def _scores(runs: Sequence[Run]) -> Section:
-    rows = [(run.name, *row) for run in runs if isinstance(run, ClassificationRun) for row in score_rows(run)]
-    columns = ("run", "images", "accuracy", "balanced accuracy", "macro-F1", "AUROC")
+    tables: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for run in runs:
+        if isinstance(run, ClassificationRun) and run.result is not None and run.result.metrics:
+            columns = score_columns(next(iter(run.result.metrics.values())))
+            tables.setdefault(columns, []).extend((run.name, *row) for row in score_rows(run))
     intro = "Single runs: a difference between two of them says little. A comparison over several label draws does."
-    return Section("Scores side by side", intro, tables=[Table("Scores, %", columns, rows)] if rows else [])
+    found = [Table("Scores, shares in %", ("run", *columns), rows) for columns, rows in tables.items()]
+    return Section("Scores side by side", intro, tables=found)
 
 
 def _losses(runs: Sequence[Run]) -> Section:

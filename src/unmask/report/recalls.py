@@ -58,9 +58,9 @@ def class_intervals(
 def _recalls(trials: Sequence[TrialResult], arm: str, budget: Budget, split: str) -> dict[str, dict[Key, float]]:
     recalls: dict[str, dict[Key, float]] = {}
     for trial in trials:
-        if (trial.arm, trial.budget) == (arm, budget) and split in trial.metrics:
-            scores = trial.metrics[split]
-            for row in scores.per_class if isinstance(scores, ClassificationScores) else ():
+        scores = trial.metrics.get(split)
+        if (trial.arm, trial.budget) == (arm, budget) and isinstance(scores, ClassificationScores):
+            for row in scores.per_class:
                 if row.recall is not None:
                     recalls.setdefault(row.name, {})[(trial.pretraining, trial.draw)] = row.recall
     return recalls

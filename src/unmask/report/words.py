@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from unmask.config.metric import SCORES
 from unmask.runs.records import AuditDifference, Interval
 
 
@@ -40,6 +41,31 @@ def interval_text(row: Interval | AuditDifference | None, text: Callable[[float 
     if row is None or row.low is None:
         return text(None if row is None else row.mean)
     return f"{text(row.mean)} [{text(row.low)}, {text(row.high)}]"
+
+
+def value_writer(metric: str) -> Callable[[float | None], str]:
+    """How values of a metric are written: in per cent, or as numbers."""
+    return percent if SCORES[metric].share else significant
+
+
+def change_writer(metric: str) -> Callable[[float | None], str]:
+    """How differences of a metric are written: in points, or as numbers with a sign."""
+    return points if SCORES[metric].share else _signed_number
+
+
+def unit(metric: str, of_shares: str) -> str:
+    """What follows a metric's name: ", %" or ", points" of shares; of others their direction, where lower is better."""
+    score = SCORES[metric]
+    return f", {of_shares}" if score.share else ", lower is better" * score.lower_is_better
+
+
+def significant(value: float | None) -> str:
+    """Three significant digits, with a true minus sign; a dash for None."""
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+
+
+def _signed_number(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3g}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:

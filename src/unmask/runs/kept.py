@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unmask.config import ARMS, CompareConfig
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.errors import UserError
 from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
 from unmask.runs.read import is_run, read_config, read_record
@@ -28,10 +28,10 @@ class KeptNetwork:
 
     def __str__(self) -> str:
         one, metric = self.trial, self.config.metric
-        score = validation_score(one, metric)
+        score = SCORES[metric].text(SCORES[metric].sign * validation_score(one, metric))
         return (
             f"network of arm {one.arm} ({ARMS[one.arm].meaning}), trained on {plural(one.labeled_images, 'label')} "
-            f"(draw {one.draw + 1}), {METRIC_NAMES[metric]} on validation images {score:.1%}; {self.why}"
+            f"(draw {one.draw + 1}), {METRIC_NAMES[metric]} on validation images {score}; {self.why}"
         )
 
 
@@ -41,8 +41,8 @@ def is_comparison(folder: Path) -> bool:
 
 
 def validation_score(trial: TrialResult, metric: Metric) -> float:
-    """What networks are chosen by: the comparison's metric on validation images."""
-    return float(getattr(trial.metrics["val"], metric))
+    """What networks are chosen by: the comparison's metric on validation images, more being better."""
+    return SCORES[metric].sign * float(getattr(trial.metrics["val"], metric))
 
 
 def best_trial(trials: Mapping[str, TrialResult], metric: Metric) -> str:

@@ -104,6 +104,11 @@ class ClassificationScores:
     """Of a probe: nearest neighbors on the same features."""
 
     @property
+    def images(self) -> int:
+        """How many were scored."""
+        return sum(one.images for one in self.per_class)
+
+    @property
     def majority(self) -> float:
         """Share of the most frequent class: the accuracy of always naming it."""
         return max(one.images for one in self.per_class) / sum(one.images for one in self.per_class)
@@ -148,7 +153,62 @@ class SegmentationScores:
     per_class: tuple[MaskClassScores, ...]
 
 
-Scores = ClassificationScores | SegmentationScores
+@dataclass(frozen=True, kw_only=True)
+class LabelScores:
+    """Scores of one of several labels, over the images where it is known."""
+
+    name: str
+    images: int
+    positives: int
+    """Images to which it applies."""
+    auroc: float | None
+    """None without images of both kinds, as the next one."""
+    average_precision: float | None
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultilabelScores:
+    """Scores of several labels on one set of images; shares in [0, 1]."""
+
+    images: int
+    mean_average_precision: float | None
+    macro_auroc: float | None
+    micro_auroc: float | None
+    macro_f1: float
+    micro_f1: float
+    per_label: tuple[LabelScores, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetScores:
+    """Scores of one number, over the images where it is known; errors are in its own unit."""
+
+    name: str
+    images: int
+    mae: float | None
+    rmse: float | None
+    r2: float | None
+    """None where all images have the same number."""
+    spearman: float | None
+    mean: float | None
+    """Of the true numbers, as is the next one."""
+    std: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionScores:
+    """Scores of numbers on one set of images: of several, the mean over them."""
+
+    images: int
+    mae: float | None
+    rmse: float | None
+    r2: float | None
+    spearman: float | None
+    per_target: tuple[TargetScores, ...]
+
+
+Scores = ClassificationScores | MultilabelScores | RegressionScores | SegmentationScores
 """Of any task on one set of images."""
 
 

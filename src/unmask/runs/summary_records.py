@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unmask.config.budget import Budget
-from unmask.config.metric import METRIC_NAMES, Metric, task_of
+from unmask.config.metric import METRIC_NAMES, Metric, TaskName
 from unmask.runs.records import UNEQUAL, Interval, Word
 
 
@@ -184,6 +184,8 @@ class EnsembleGap:
     split: str
     n: int
     """Trials."""
+    metric: str = "accuracy"
+    """Of which the next three are."""
     ensemble: float
     mean: float
     gap: float
@@ -215,6 +217,8 @@ class Settings:
     primary_budget: Budget
     primary_split: str | None
     """None where nothing is scored."""
+    task: TaskName = "classification"
+    """What is learnt of the images."""
     metric: Metric = "accuracy"
     """What choices, verdicts and recommendations are about."""
     majority: float | None = None
@@ -233,7 +237,7 @@ class Settings:
     @property
     def in_the_open(self) -> tuple[Metric, ...]:
         """Metrics that a reader sees at once, the chosen one first; accuracy not alone where classes are unequal."""
-        if task_of(self.metric) != "classification":
+        if self.task != "classification":
             return (self.metric,)
         return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if self.unequal else ()))))
 
@@ -246,6 +250,8 @@ class Settings:
 class Summary:
     """summary.json."""
 
+    task: TaskName = "classification"
+    """What is learnt of the images."""
     scores: tuple[Score, ...]
     """Every value of every finished trial."""
     means: tuple[Mean, ...]

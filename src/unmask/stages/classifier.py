@@ -20,7 +20,7 @@ def require_task(config: ClassifyConfig, data: Dataset) -> AnyTask:
     Raises:
         UserError: they have no labels, or too few different ones.
     """
-    if data.train is None or data.task is None or len(data.task.names) < 2:
+    if data.train is None or data.task is None or (data.task.name == "classification" and len(data.task.names) < 2):
         found = 0 if data.task is None else len(data.task.names)
         raise UserError(f"data: {config.data.data} has {found} labeled classes; training needs at least 2")
     return data.task

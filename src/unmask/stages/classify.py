@@ -116,6 +116,8 @@ def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, embedded: Embedded
         if isinstance(outcome.task, Segmentation):
             write_mask_gallery(opened.out, data, split, [("", outcome.outputs[split])])
             continue
+        if not data.classes:  # pictures of mistakes need classes
+            continue
         found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
         write_gallery(opened.out, data, split, predictions=found, embedded=embedded, seed=opened.config.seed)
     result = ClassificationResult(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig
-from unmask.config.metric import SCORES, TASK_METRICS
+from unmask.config.metric import SCORES
 from unmask.data.augment import saturation_note
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import Batch
@@ -210,7 +210,7 @@ class Supervised:
         row, go_on = replace(reached.rows[-1], phase=reached.phase.name), True
         if reached.look and self.data.val is not None:
             outputs = map_images(self.run.evaluated, self.data.val, self.run.engine, readout=self.task.readout)
-            labels, first = outputs.images.labels, TASK_METRICS[self.task.name][0]
+            labels, first = outputs.images.labels, self.task.metric
             score = self.task.score_of(outputs.values, labels)
             row = replace(row, val_accuracy=score) if first == "accuracy" else replace(row, val_score=score)
             if self.config.metric != first:

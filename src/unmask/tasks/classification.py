@@ -31,6 +31,15 @@ class Classification:
         """The classes."""
         return self.classes
 
+    @property
+    def metric(self) -> Metric:
+        """Accuracy."""
+        return "accuracy"
+
+    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
+        """A point."""
+        return 0.01
+
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """See `Task`."""
         return labels.astype(np.int64) >= 0

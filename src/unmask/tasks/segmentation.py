@@ -1,8 +1,7 @@
 """A class for every pixel."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,6 +43,15 @@ class Segmentation:
     def names(self) -> tuple[str, ...]:
         """The classes."""
         return self.classes
+
+    @property
+    def metric(self) -> Metric:
+        """Mean IoU."""
+        return "miou"
+
+    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
+        """A point."""
+        return 0.01
 
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Which masks have a pixel with a class."""
@@ -158,7 +166,7 @@ class Segmentation:
         """Raises: a mask has no label to fit pooled features on; `fit_dense_probe` fits those of pixels."""
         raise NotImplementedError("masks have a dense probe")
 
-    def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> Mapping[str, float]:
+    def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
         """None."""
         return {}
 

@@ -29,6 +29,15 @@ class Task(Protocol):
         """What the network's outputs are: classes, labels, quantities."""
         ...
 
+    @property
+    def metric(self) -> Metric:
+        """What choices and verdicts are about unless told otherwise."""
+        ...
+
+    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
+        """The smallest difference of a metric that matters unless told otherwise; labels are those of training."""
+        ...
+
     # Labels: which are known, and how images are dealt out
 
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:

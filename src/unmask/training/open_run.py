@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
-from unmask.config import ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.for_task import for_task
-from unmask.config.metric import task_of
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.read import absolute_name
 from unmask.data.sources.torch_dataset import Given
 from unmask.distributed import fail_together, is_main, on_main, require_alike
+from unmask.errors import UserError
 from unmask.main_guard import require_main_guard
 from unmask.runs.environment import changed_versions
 from unmask.runs.folder import check_folder, claim_folder, require_same_data
@@ -26,6 +26,7 @@ from unmask.training.checkpoint import is_whole
 from unmask.training.launch import peers_may_end
 from unmask.wording import printable
 
+_EFFECT = CompareConfig.smallest_effect
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 
@@ -112,21 +113,53 @@ def open_run(
         UserError: the folder or the data will not do, or another process has ended in the body.
     """
     require_main_guard()
+    config = on_main(lambda: as_begun(config, out)) if resume else config
     config, show = replace(config, data=name_given(config.data, dataset)), progress and is_main()
     stored = replace(config, data=replace(config.data, data=absolute_name(config.data.data)))
-    before = on_main(lambda: read_config(out) if resume and is_run(out) else None)
-    if isinstance(before, ClassifyConfig | CompareConfig):
-        stored = for_task(stored, task_of(before.metric))
     with peers_may_end():
         on_main(lambda: check_folder(out, stored, resume=resume, overwrite=overwrite))
         with fail_together():
             found: Dataset = load_data(config.data, labels=labels, progress=show, given=dataset)
+        stored = decided(stored, found)
         changed: list[str] = on_main(lambda: changed_versions(out)) if resume else []
         data = replace(found, notes=(*found.notes, *changed))
         require_alike(f"data: what {config.data.data} holds", data.fingerprint)
-        stored = for_task(stored, data.task.name) if data.task is not None else stored
         with ExitStack() as held:
             yield OpenRun(stored, out, data, resume, overwrite, held, show)
+
+
+def decided(config: C, data: Dataset) -> C:
+    """The configuration with the task that the labels show, and the metric and effect that are its default.
+
+    Raises:
+        UserError: the metric is not one of the task, or class weights are asked for where there are no classes.
+    """
+    if data.task is None:
+        return config
+    config, task = replace(config, data=replace(config.data, task=data.task.name)), data.task
+    if isinstance(config, PretrainConfig):
+        return config
+    recipe = config.recipe if isinstance(config, ClassifyConfig) else config.finetune
+    if recipe.class_weights != "none" and task.name == "regression":
+        raise UserError(f"class_weights = {recipe.class_weights!r}: numbers have no classes; leave it out")
+    config = for_task(replace(config, metric=task.metric) if config.metric == "accuracy" else config, task.name)
+    if isinstance(config, CompareConfig) and data.train is not None and config.smallest_effect == _EFFECT:
+        return replace(config, smallest_effect=task.smallest_effect(config.metric, data.train.labels.numpy()))
+    return config
+
+
+def as_begun(config: C, out: Path) -> C:
+    """The configuration with what the run in a folder found out for itself, where nothing else is asked for."""
+    before = read_config(out) if is_run(out) else None
+    if type(before) is not type(config) or before is None:
+        return config
+    if config.data.task == "auto":
+        config = replace(config, data=replace(config.data, task=before.data.task))
+    if not isinstance(config, PretrainConfig) and not isinstance(before, PretrainConfig | AuditRun):
+        config = replace(config, metric=before.metric if config.metric == "accuracy" else config.metric)
+    if isinstance(config, CompareConfig) and isinstance(before, CompareConfig) and config.smallest_effect == _EFFECT:
+        config = replace(config, smallest_effect=before.smallest_effect)
+    return config if config.data.task == "auto" else for_task(config, config.data.task)
 
 
 def _tell(lines: Sequence[str], *, show: bool) -> None:

@@ -28,6 +28,7 @@ from unmask.errors import UserError
 from unmask.runs.files import read_json
 from unmask.stages.classify import finetune
 from unmask.stages.pretrain import pretrain
+from unmask.tasks.classification import Classification
 
 RNG = np.random.default_rng(0)
 
@@ -74,7 +75,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_imagefolder_is_the_folder(folder: Path) -> None:
     theirs = load_data(DataConfig(data=str(folder)), labels=True, progress=False)
     assert same(load(ImageFolder(str(folder))), theirs)
-    assert same(load(Subset(ImageFolder(str(folder)), range(12))), replace(theirs, classes=("0", "1")))
+    assert same(
+        load(Subset(ImageFolder(str(folder)), range(12))), replace(theirs, task=Classification(classes=("0", "1")))
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])

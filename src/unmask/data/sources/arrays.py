@@ -12,14 +12,8 @@ from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import images_of
 from unmask.data.decoding.npy import read_member
 from unmask.data.file_names import in_line
-from unmask.data.sources.manifest import (
-    encode_groups,
-    encode_labels,
-    one_class,
-    require_whole_groups,
-    text_of,
-    unlabeled_note,
-)
+from unmask.data.sources.manifest import encode_groups, one_class, require_whole_groups, text_of, unlabeled_note
+from unmask.data.sources.manifest_texts import encode_labels
 from unmask.data.sources.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
@@ -46,7 +40,9 @@ def read_arrays(file: Path, *, labels: bool, layout: Layout | None = None, gray:
     source = _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray)
     if labels and len(source.classes) < 2:
         fix = "store them as np.savez(file, images=..., labels=...)"
-        raise UserError(f"{file}: labels of two or more classes are needed: {one_class(source.labels) or fix}")
+        raise UserError(
+            f"{file}: labels of two or more classes are needed: {one_class(source.labels.astype(np.int64)) or fix}"
+        )
     return source
 
 

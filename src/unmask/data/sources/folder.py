@@ -7,7 +7,7 @@ from typing import Literal
 
 from unmask.data.decoding.decode import SUFFIXES
 from unmask.data.sources.listing import Listing, list_images
-from unmask.data.sources.manifest import NO_LABEL, encode_labels
+from unmask.data.sources.manifest_texts import NO_LABEL, encode_labels
 from unmask.data.sources.source import (
     SPLIT_NAMES,
     TEST,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from unmask.data.decoding.file import Encoded, File
 from unmask.data.file_names import one_line
-from unmask.data.sources.manifest import encode_labels, unlabeled_note
+from unmask.data.sources.manifest import unlabeled_note
+from unmask.data.sources.manifest_texts import encode_labels
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts

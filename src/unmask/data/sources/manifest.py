@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -12,19 +12,24 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.metric import TaskName
 from unmask.data.decoding.decode import named
-from unmask.data.file_names import in_line, natural_key
+from unmask.data.file_names import in_line
+from unmask.data.sources.labels import Labels, read_labels
 from unmask.data.sources.source import SPLIT_NAMES, Files, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
+from unmask.tasks.classification import Classification
 from unmask.wording import plural, printable
 
-NO_LABEL = frozenset({"", "-1", "-1.0"})
-"""Texts of a label that stand for none, in every source."""
 COLUMNS = ("path", "label", "group", "split")
 MOST_ROWS = 10_000_000
 """Rows of a parquet file: a few kilobytes of it may stand for any number of rows, and each takes memory here."""
 _NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
+
+
+_LABEL = re.compile(r"(labels?|targets?)([ _.:-].*)?")
+"""Names of columns that are taken for labels where there is no column label and none is named."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,15 @@ class Table:
     """Columns of text, all of one length; a missing column is None. Missing values are ""."""
 
     path: list[str]
-    label: list[str] | None
+    labels: dict[str, list[str]]
+    """Columns of labels by their names; empty without any."""
     group: list[str] | None
     split: list[str] | None
     ignored: tuple[str, ...] = ()
     """Names of further columns."""
 
 
-def read_manifest(file: Path, *, labels: bool) -> Source:
+def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, task: TaskName | None = None) -> Source:
     """A manifest as a source.
 
     Paths are relative to the manifest's folder, or absolute. An empty label is an unlabeled image, an empty group a
@@ -47,32 +53,39 @@ def read_manifest(file: Path, *, labels: bool) -> Source:
 
     Args:
         file: .csv, .tsv or .parquet.
-        labels: whether class labels are needed.
+        labels: whether labels are needed.
+        label_field: the columns of labels, separated by commas. Default: label, else those whose names begin with
+            label or target.
+        task: what is to be learnt. Default: what the labels show.
 
     Raises:
         UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file
             listed twice, or a group in two splits. The message names column, line or group.
     """
-    table = read_table(file)
+    table = read_table(file, label_field)
     table = replace(table, path=[found_path(file.parent, path) for path in table.path])
     if not table.path:
         raise UserError(f"{file}: the manifest lists no image")
-    if labels and (table.label is None or len(set(table.label) - NO_LABEL) < 2):
-        found = "no column label" if table.label is None else f"the labels {sorted(set(table.label))}"
-        raise UserError(f"{file}: labels of two or more classes are needed, found {found}")
     _require_distinct(file, table.path)
-    classes, codes = encode_labels(table.label or [""] * len(table.path))
+    found = read_labels(table.labels or {"label": [""] * len(table.path)}, task, str(file))
+    if labels and (found.task is None or (len(found.task.names) < 2 and found.task.name == "classification")):
+        seen = (
+            "no column label"
+            if not table.labels
+            else f"the labels {[] if found.task is None else list(found.task.names)}"
+        )
+        raise UserError(f"{file}: labels of two or more classes are needed, found {seen}")
     splits = _splits(file, table.split or [""] * len(table.path))
     groups = None if table.group is None else encode_groups(table.group)
     require_whole_groups(str(file), groups, splits, table.group or [])
     return Source(
         names=Texts.of(printable(Path(path)) for path in table.path),
-        labels=codes,
-        classes=classes,
+        labels=found.values,
+        task=found.task,
         splits=splits,
         images=Files(file.parent, Texts.of(table.path)),
         groups=groups,
-        notes=(*(unlabeled_note(codes) if classes else ()), *_ignored_note(table.ignored)),
+        notes=(*_unlabeled(found), *found.notes, *_ignored_note(table.ignored)),
     )
 
 
@@ -85,13 +98,34 @@ def found_path(folder: Path, path: str) -> str:
     return next((form for form in forms if (folder / form).exists()), path)
 
 
-def read_table(file: Path) -> Table:
+def _unlabeled(found: Labels) -> tuple[str, ...]:
+    return unlabeled_note(found.values.astype(np.int64)) if isinstance(found.task, Classification) else ()
+
+
+def read_table(file: Path, label_field: str | None = None) -> Table:
     """The columns of a CSV (comma, semicolon or tab), TSV or parquet file as text."""
-    columns = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    columns = _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file)
     if "path" not in columns:
         raise UserError(f"{file}: no column path; found {', '.join(columns) or 'nothing'}, wanted {', '.join(COLUMNS)}")
-    ignored = tuple(printable(name) for name in columns if name not in COLUMNS)
-    return Table(columns["path"], columns.get("label"), columns.get("group"), columns.get("split"), ignored)
+    named = _label_columns(file, columns, label_field)
+    ignored = tuple(printable(name) for name in columns if name not in {"path", "group", "split", *named})
+    labels = {name: columns[name] for name in named}
+    return Table(columns["path"], labels, columns.get("group"), columns.get("split"), ignored)
+
+
+def _asked_names(asked: str) -> list[str]:
+    """The columns that `label_field` names, as headers are read."""
+    return [" ".join(name.lower().split()) for name in asked.split(",")]
+
+
+def _label_columns(file: Path, columns: Mapping[str, Sequence[str]], asked: str | None) -> list[str]:
+    """The columns of labels: those asked for, or label, or those whose names begin with label or target."""
+    if asked is not None:
+        names = _asked_names(asked)
+        if lacking := [name for name in names if name not in columns]:
+            raise UserError(f"label_field = {asked!r}: {file} has no column {lacking[0]}; it has {', '.join(columns)}")
+        return names
+    return ["label"] if "label" in columns else [name for name in columns if _LABEL.fullmatch(name)]
 
 
 def _read_csv(file: Path) -> dict[str, list[str]]:
@@ -115,7 +149,7 @@ def _require_utf_8(file: Path, number: int, row: dict[str, str]) -> None:
             raise UserError(f"{file}: row {number}: {in_line(cell)} is not UTF-8: save the table as UTF-8")
 
 
-def _read_parquet(file: Path) -> dict[str, list[str]]:
+def _read_parquet(file: Path, label_field: str | None) -> dict[str, list[str]]:
     import pyarrow.parquet as parquet
 
     with named(file):
@@ -123,10 +157,12 @@ def _read_parquet(file: Path) -> dict[str, list[str]]:
         rows, names = opened.metadata.num_rows, opened.schema_arrow.names
         if rows > MOST_ROWS:
             raise UserError(f"lists {rows:,} images, more than {MOST_ROWS:,}: use a part of it, or tar shards")
-        wanted = [name for name in names if name.lower() in COLUMNS]
+        clean = {name: " ".join(name.lower().split()) for name in names}
+        asked = () if label_field is None else _asked_names(label_field)
+        wanted = [name for name in names if clean[name] in {*COLUMNS, *asked} or _LABEL.fullmatch(clean[name])]
         table = opened.read(columns=wanted)
     others = {name: list[str]() for name in names if name not in wanted}
-    return {name.lower(): [text_of(v) for v in table[name].to_pylist()] for name in wanted} | others
+    return {clean[name]: [text_of(v) for v in table[name].to_pylist()] for name in wanted} | others
 
 
 def text_of(value: object) -> str:
@@ -147,18 +183,6 @@ def one_class(codes: NDArray[np.int64]) -> str:
     """What to say where labels are there but tell nothing apart; "" where there are none."""
     count = int((codes >= 0).sum())
     return f"all {count} labels are of one class" if count else ""
-
-
-def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names in natural order, as text that can be printed, and the index of each label; -1 for "" and "-1".
-
-    Letters with accents are the same composed and decomposed (as macOS and Linux write them).
-    """
-    names = {label: "" if label in NO_LABEL else printable(normalize("NFC", label)) for label in set(labels)}
-    classes = tuple(sorted(set(names.values()) - {""}, key=natural_key))
-    index = {name: i for i, name in enumerate(classes)} | {"": -1}
-    codes = {label: index[name] for label, name in names.items()}
-    return classes, np.asarray([codes[label] for label in labels], np.int64)
 
 
 def encode_groups(groups: Sequence[str]) -> NDArray[np.int64]:

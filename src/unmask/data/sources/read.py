@@ -72,9 +72,9 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
             return read_mask_folder(path, listing) if masked else read_folder(path, labels=labels, listing=listing)
     if shards:
         return read_shards(shards, labels=labels, fields=fields, progress=progress)
-    _require_no_fields(config)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
-        return read_manifest(path, labels=labels)
+        return read_manifest(path, labels=labels, label_field=config.label_field, task=config.asked_task)
+    _require_no_fields(config)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return read_arrays(path, labels=labels, layout=config.layout, gray=config.channels == 1)
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
@@ -89,5 +89,5 @@ def _require_no_fields(config: DataConfig) -> None:
     for name in ("image_field", "label_field"):
         if (value := getattr(config, name)) is not None:
             raise UserError(
-                f'`{name}="{value}"` has no effect: {config.data} is neither shards nor hf:PATH; leave it out'
+                f'`{name}="{value}"` has no effect: {config.data} is neither a table, shards nor hf:PATH; leave it out'
             )

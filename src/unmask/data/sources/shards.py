@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from unmask.data.decoding.file import Member
 from unmask.data.file_names import one_line
-from unmask.data.sources.manifest import encode_labels, unlabeled_note
+from unmask.data.sources.manifest import unlabeled_note
+from unmask.data.sources.manifest_texts import encode_labels
 from unmask.data.sources.samples import Fields, samples
 from unmask.data.sources.shard_files import split_of
 from unmask.data.sources.source import Source, split_array

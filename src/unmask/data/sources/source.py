@@ -15,6 +15,8 @@ from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.known_parts import ImageParts
 from unmask.data.string_table import take
 from unmask.data.threads import THREADS
+from unmask.tasks.classification import Classification
+from unmask.tasks.kinds import AnyTask
 
 UNASSIGNED, TRAIN, VAL, TEST, UNLABELED, UNREADABLE = "", "train", "val", "test", "unlabeled", "unreadable"
 SPLIT_NAMES = {
@@ -123,12 +125,15 @@ class Source:
 
     names: Sequence[str]
     """A relative path, or "train[17]"."""
-    labels: NDArray[np.int64]
-    """Index into classes; -1 where unlabeled. Shape (N,)."""
-    classes: tuple[str, ...]
+    labels: NDArray[np.generic]
+    """As the task has them, (N, ...); classes are indices, -1 where unlabeled, (N,)."""
     splits: NDArray[np.str_]
     """One of train, val, test, unlabeled, or "" where the split is to be drawn. Shape (N,)."""
     images: Images
+    classes: tuple[str, ...] = ()
+    """Of a classification; empty without one."""
+    task: AnyTask | None = None
+    """What is learnt of the images; None where they have no labels. Default: the classes, if there are any."""
     reading: Reading = DEFAULT
     """What is to be read of files."""
     groups: NDArray[np.int64] | None = None
@@ -142,6 +147,17 @@ class Source:
     notes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     """One message for each container of images (shard) that could not be listed to its end."""
+
+    def __post_init__(self) -> None:
+        if self.task is None and self.classes:
+            object.__setattr__(self, "task", Classification(classes=self.classes))
+        elif isinstance(self.task, Classification):
+            object.__setattr__(self, "classes", self.task.classes)
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """The stratum of each image, -1 without a label, (N,); see `Task.strata`."""
+        return np.full(len(self.names), -1, np.int64) if self.task is None else self.task.strata(self.labels)
 
     def evenly(self, limit: int) -> "Source":
         """At most `limit` of the images, spread evenly; parts of the test split are dropped."""

@@ -15,7 +15,8 @@ from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.pil_modes import to_array
-from unmask.data.sources.manifest import encode_labels, one_class, unlabeled_note
+from unmask.data.sources.manifest import one_class, unlabeled_note
+from unmask.data.sources.manifest_texts import encode_labels
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError

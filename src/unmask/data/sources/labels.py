@@ -1,0 +1,197 @@
+"""Which task the columns of labels are for, and the labels as it has them. Nothing is silently taken for classes."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unmask.config.metric import TaskName
+from unmask.data.file_names import in_line
+from unmask.data.sources.manifest_texts import NO_LABEL, encode_labels
+from unmask.errors import UserError
+from unmask.evaluate.labels import UNKNOWN
+from unmask.tasks.classification import Classification
+from unmask.tasks.kinds import AnyTask
+from unmask.tasks.multilabel import Multilabel
+from unmask.tasks.regression import Regression
+from unmask.wording import plural, printable
+
+FEW = 20
+"""Different whole numbers up to which they count as classes."""
+_SEPARATORS = re.compile(r"[;|]")
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
+_YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_FIX = "say which with `task`"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of all images of a source."""
+
+    task: AnyTask | None
+    """None where no image has a label."""
+    values: NDArray[np.generic]
+    """(N,) or (N, K), as the task has them; -1 without a task."""
+    notes: tuple[str, ...] = ()
+
+
+def read_labels(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str) -> Labels:
+    """Labels from columns of text.
+
+    Args:
+        columns: by name, each with a text per image, "" where there is none.
+        asked: the task, where it is told; else the labels decide.
+        where: begins messages.
+
+    Raises:
+        UserError: the labels fit no task, or several; or not the one that was asked for.
+    """
+    if asked == "segmentation":
+        raise UserError(f"{where}: masks lie in a folder masks beside images; a table has none: leave `task` out")
+    task, why = (asked, "") if asked is not None else _suggested(columns, where)
+    if task == "classification":
+        return _classes(columns, where)
+    found = _numbers(columns, where) if task == "regression" else _several(columns, where)
+    missing = _missing_note(found)
+    return Labels(found.task, found.values, (*((f"task {task}: {why}",) if why else ()), *missing))
+
+
+def _suggested(columns: Mapping[str, Sequence[str]], where: str) -> tuple[TaskName, str]:
+    """The task that the labels show, and why."""
+    kinds = {name: _kind(column) for name, column in columns.items()}
+    known = {name: kind for name, kind in kinds.items() if kind != "empty"}
+    if len(columns) > 1:
+        names = f"the columns {in_line(', '.join(columns))}"
+        if known and all(kind == "yes or no" for kind in known.values()):
+            return "multilabel", f"{names} hold 0 and 1"
+        if known and all(kind in ("yes or no", "integer", "decimal") for kind in known.values()):
+            return "regression", f"{names} hold numbers"
+        texts = ", ".join(f"{in_line(name)} ({kind})" for name, kind in kinds.items())
+        raise UserError(
+            f"{where}: several label columns of mixed kinds, {texts}: name those to learn with `label_field`"
+        )
+    name, column = next(iter(columns.items()))
+    kind = kinds[name]
+    if kind == "decimal":
+        return "regression", f"the column {in_line(name)} holds numbers with decimals"
+    if kind == "mixed":
+        text = next(one for one in column if one.lower() not in _MISSING and _number(one) is None)
+        raise UserError(
+            f"{where}: column {in_line(name)} holds numbers with decimals and text ({in_line(text)}): {_FIX}"
+        )
+    if kind == "separated":
+        return "multilabel", f"labels in the column {in_line(name)} are separated by ; or |"
+    distinct = len({one for one in column if one not in NO_LABEL})
+    if kind == "integer" and distinct > FEW:
+        raise UserError(
+            f"{where}: column {in_line(name)} holds {distinct} different whole numbers, classes or quantities: {_FIX}, "
+            "classification or regression"
+        )
+    commas = Counter(part.strip() for one in set(column) if "," in one for part in one.split(","))
+    if kind == "text" and commas and max(commas.values()) > 1:
+        raise UserError(
+            f"{where}: labels in the column {in_line(name)} hold commas, as {in_line(commas.most_common(1)[0][0])} in "
+            f"{max(commas.values())} of them: {_FIX}, classification or multilabel"
+        )
+    return "classification", ""
+
+
+def _kind(column: Sequence[str]) -> str:
+    """What a column holds: "empty", "yes or no", "integer", "decimal", "separated", "text", or "mixed"."""
+    known = {one for one in column if one.lower() not in _MISSING}
+    if not known:
+        return "empty"
+    numbers = {one: _number(one) for one in known}
+    if any(number is not None and not number.is_integer() for number in numbers.values()):
+        return "decimal" if all(number is not None for number in numbers.values()) else "mixed"
+    if all(number is not None for number in numbers.values()):
+        return "yes or no" if set(numbers.values()) <= {0.0, 1.0} else "integer"
+    if {one.lower() for one in known} <= _YES | _NO:
+        return "yes or no"
+    return "separated" if any(map(_SEPARATORS.search, known)) else "text"
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _classes(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
+    if len(columns) > 1:
+        raise UserError(f"{where}: classes stand in one column: name it with `label_field`")
+    classes, codes = encode_labels(next(iter(columns.values())))
+    return Labels(Classification(classes=classes) if classes else None, codes)
+
+
+def _numbers(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
+    values = np.full((len(next(iter(columns.values()))), len(columns)), np.nan)
+    for at, (name, column) in enumerate(columns.items()):
+        for row, text in enumerate(column):
+            if text.lower() in _MISSING:
+                continue
+            value = _number(text)
+            if value is None:
+                raise UserError(
+                    f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} is not a finite number"
+                )
+            values[row, at] = value
+        own = values[~np.isnan(values[:, at]), at]
+        if len(own) and np.ptp(own) == 0:
+            raise UserError(
+                f"{where}: column {in_line(name)}: all {len(own)} numbers are {own[0]:g}; nothing can be learnt"
+            )
+        if not len(own):
+            raise UserError(f"{where}: column {in_line(name)} holds no number")
+    return Labels(Regression(targets=tuple(printable(name) for name in columns)), values)
+
+
+def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
+    if len(columns) > 1:
+        names, values = tuple(printable(name) for name in columns), _flags(columns, where)
+    else:
+        cells = next(iter(columns.values()))
+        sets = [{part.strip() for part in _SEPARATORS.split(cell)} - {""} for cell in cells]
+        names, _ = encode_labels(sorted(set().union(*sets)))
+        index = {name: at for at, name in enumerate(names)}
+        values = np.full((len(cells), len(names)), UNKNOWN, np.uint8)
+        for row, (cell, own) in enumerate(zip(cells, sets, strict=True)):
+            if cell.lower() not in _MISSING:
+                values[row] = 0
+                values[row, [index[printable(one)] for one in own]] = 1
+    if len(names) < 2:
+        raise UserError(f"{where}: {plural(len(names), 'label')} to tell apart; several labels are needed")
+    for name, column in zip(names, values.T, strict=True):
+        known = column[column != UNKNOWN]
+        if len(known) and (known == known[0]).all():
+            applies = "all" if known[0] else "none"
+            raise UserError(f"{where}: label {in_line(name)} applies to {applies} of {len(known)} images: leave it out")
+    return Labels(Multilabel(labels=names), values)
+
+
+def _flags(columns: Mapping[str, Sequence[str]], where: str) -> NDArray[np.uint8]:
+    values = np.full((len(next(iter(columns.values()))), len(columns)), UNKNOWN, np.uint8)
+    for at, (name, column) in enumerate(columns.items()):
+        for row, text in enumerate(column):
+            if text.lower() in _YES | _NO:
+                values[row, at] = text.lower() in _YES
+            elif text.lower() not in _MISSING:
+                raise UserError(f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} is neither 0 nor 1")
+    return values
+
+
+def _missing_note(found: Labels) -> tuple[str, ...]:
+    """How many images lack some of their labels, and how many all."""
+    missing = np.isnan(found.values) if found.values.dtype.kind == "f" else found.values == UNKNOWN
+    none, some = int(missing.all(axis=1).sum()), int((missing.any(axis=1) & ~missing.all(axis=1)).sum())
+    notes = [f"{none} images without a label are seen by pretraining only"] * bool(none)
+    return (
+        *notes,
+        *([f"{some} images lack some of their labels, which count neither in training nor in scores"] * bool(some)),
+    )

@@ -1,0 +1,43 @@
+"""Labels and outputs of other tasks than classification as columns of a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from unmask.data.load import Dataset
+from unmask.evaluate.labels import UNKNOWN
+from unmask.forward import Outputs
+from unmask.tasks.kinds import AnyTask
+from unmask.tasks.multilabel import Multilabel
+from unmask.tasks.regression import Regression
+
+
+def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
+    """What the data say: label, "a;b" of several, or label_NAME of each of several numbers; "" where unknown."""
+    if isinstance(task, Multilabel):
+        return {"label": [_names(row, task.labels) if row.count(UNKNOWN) < len(row) else "" for row in labels.tolist()]}
+    if isinstance(task, Regression):
+        cells = [["" if value != value else value for value in column] for column in labels.T.tolist()]
+        return {_column("label", name, task): column for name, column in zip(task.targets, cells, strict=True)}
+    return {}
+
+
+def output_columns(task: AnyTask, dataset: Dataset, outputs: Outputs) -> dict[str, list[Any]]:
+    """Labels of the images, predictions, and probabilities."""
+    columns = label_columns(outputs.images.labels, dataset.task)
+    if isinstance(task, Regression):
+        found = {_column("predicted", name, task): outputs.values[:, i].tolist() for i, name in enumerate(task.targets)}
+        return columns | found
+    shares = task.predictions(outputs.values)
+    columns["predicted"] = [_names((row > 0).int().tolist(), task.names) for row in outputs.values]
+    return columns | {f"p_{name}": shares[:, i].tolist() for i, name in enumerate(task.names)}
+
+
+def _column(what: str, name: str, task: Regression) -> str:
+    return what if len(task.targets) == 1 else f"{what}_{name}"
+
+
+def _names(row: Sequence[int], names: Sequence[str]) -> str:
+    """The labels that apply, separated by ";"; ";" alone for none."""
+    return ";".join(name for name, one in zip(names, row, strict=True) if one == 1) or ";"

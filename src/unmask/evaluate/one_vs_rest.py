@@ -1,0 +1,82 @@
+"""Linear probe for several labels: a logistic regression each on frozen features."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from unmask.errors import UserError
+from unmask.evaluate.labels import UNKNOWN
+from unmask.evaluate.probe import ABSENT, STRENGTHS, Probe, finite_features
+
+
+def one_vs_rest_probe(
+    train_features: torch.Tensor,
+    labels: torch.Tensor,
+    test_features: torch.Tensor,
+    *,
+    val_features: torch.Tensor | None = None,
+    score: Callable[[torch.Tensor], float] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    balanced: bool = False,
+) -> Probe:
+    """Fit each label by logistic regression (L2) on features standardized with the training images' statistics.
+
+    C, the same for all labels, is the candidate with the highest validation score, the smallest of equals; without
+    validation data it is the middle candidate. A label that all training images have, or none, gets that as its
+    constant prediction.
+
+    Args:
+        train_features: (M, D).
+        labels: 1, 0 or `UNKNOWN`, (M, L).
+        test_features: (N, D).
+        val_features: (V, D), with `score`.
+        score: of logits (V, L) for the validation images, more is better.
+        strengths: candidates of C, in rising order.
+        balanced: weigh images in inverse proportion to how often a label applies.
+
+    Returns:
+        Logits (N, L); see `Probe`.
+
+    Raises:
+        UserError: no label is known both to apply and not to, or features are not finite.
+    """
+    x, y = finite_features(train_features), labels.cpu().numpy()
+    if not any(len(np.unique(column[column != UNKNOWN])) == 2 for column in y.T):
+        raise UserError("a linear probe needs a label that some training images have and others have not")
+    scaler = StandardScaler().fit(x)
+    layers = [_fit(scaler, x, y, strength, balanced) for strength in strengths]
+
+    def outputs(features: torch.Tensor, at: int) -> torch.Tensor:
+        weight, bias = layers[at]
+        return torch.from_numpy(finite_features(features) @ weight.T + bias)
+
+    best, found = len(strengths) // 2, None
+    if val_features is not None and score is not None:
+        scores = [score(outputs(val_features, at)) for at in range(len(strengths))]
+        best = int(np.argmax(scores))
+        found = scores[best]
+    weight, bias = layers[best]
+    return Probe(outputs(test_features, best), strengths[best], found, torch.from_numpy(weight), torch.from_numpy(bias))
+
+
+def _fit(
+    scaler: StandardScaler, x: NDArray[np.float64], y: NDArray[np.uint8], strength: float, balanced: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (L, D) and biases (L,) on features as they are."""
+    weight, bias = np.zeros((y.shape[1], x.shape[1])), np.full(y.shape[1], ABSENT)
+    standard = scaler.transform(x)
+    for at, column in enumerate(y.T):
+        known = column != UNKNOWN
+        kinds = np.unique(column[known])
+        if len(kinds) == 2:
+            model = LogisticRegression(C=strength, max_iter=5000, class_weight="balanced" if balanced else None)
+            model.fit(standard[known], column[known])
+            weight[at] = model.coef_[0] / scaler.scale_
+            bias[at] = model.intercept_[0] - weight[at] @ scaler.mean_
+        elif len(kinds) and kinds[0] == 1:
+            bias[at] = -ABSENT
+    return weight, bias

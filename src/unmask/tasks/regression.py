@@ -1,0 +1,188 @@
+"""One or several numbers per image."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unmask.config import EncoderConfig
+from unmask.config.metric import SCORES, Metric
+from unmask.evaluate.influence import explained_share, mean_square_root, rank_correlation
+from unmask.evaluate.numbers import regression_scores
+from unmask.evaluate.probe import Probe
+from unmask.evaluate.ridge import ridge_probe
+from unmask.runs.records import RegressionScores
+from unmask.tasks.linear_head import encoder_with_head
+
+_STRATA, _PER_STRATUM = 10, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression:
+    """Labels are numbers, float64 (N, K), NaN where unknown; so are outputs. See `Task`."""
+
+    name: Literal["regression"] = "regression"
+    targets: tuple[str, ...]
+    """What the numbers are."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    """Of the labels of the training images: the network gives (number - mean) / std. Empty before training."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets."""
+        return self.targets
+
+    @property
+    def metric(self) -> Metric:
+        """MAE of one number; of several, whose units may differ, R²."""
+        return "mae" if len(self.targets) == 1 else "r2"
+
+    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
+        """A point of R² and of a correlation; of an error a fiftieth of the labels' standard deviation."""
+        if not SCORES[metric].lower_is_better:
+            return 0.01
+        return float(np.nanstd(labels.astype(np.float64), axis=0).mean()) / 50 or 0.01
+
+    def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """See `Task`: one of the numbers is enough."""
+        return np.asarray(~np.isnan(labels.astype(np.float64)).all(axis=1))
+
+    def strata(self, labels: NDArray[np.generic], most: int | None = None) -> NDArray[np.int64]:
+        """Up to ten quantiles of the mean of the standardized numbers, of ten images or more each."""
+        values, known = labels.astype(np.float64), self.known(labels)
+        strata = np.full(len(values), -1, np.int64)
+        if not known.any():
+            return strata
+        own = values[known]
+        spread = np.nanstd(own, axis=0)
+        level = np.nanmean((own - np.nanmean(own, axis=0)) / np.where(spread > 0, spread, 1.0), axis=1)
+        count = max(1, min(_STRATA, len(level) // _PER_STRATUM, most or _STRATA))
+        edges = np.unique(np.quantile(level, np.arange(1, count) / count))
+        _, strata[known] = np.unique(np.searchsorted(edges, level, side="right"), return_inverse=True)
+        return strata
+
+    def network(
+        self, encoder: EncoderConfig, *, channels: int, size: tuple[int, int], seed: int, plain: bool = False
+    ) -> nn.Module:
+        """With a linear head."""
+        return encoder_with_head(encoder, len(self.targets), channels=channels, size=size, seed=seed, plain=plain)
+
+    def fitted(self, labels: Tensor) -> "Regression":
+        """With mean and deviation of the labels; the deviation of equal ones counts as 1."""
+        values = labels.double().numpy()
+        known = ~np.isnan(values)
+        mean = [float(column[own].mean()) if own.any() else 0.0 for column, own in zip(values.T, known.T, strict=True)]
+        std = [float(column[own].std()) if own.any() else 0.0 for column, own in zip(values.T, known.T, strict=True)]
+        return replace(self, mean=tuple(mean), std=tuple(one or 1.0 for one in std))
+
+    def target(self, labels: Tensor) -> Tensor:
+        """Standardized numbers."""
+        mean, std = self._scale(labels.device)
+        return ((labels.double() - mean) / std).float()
+
+    def balance(self, labels: Tensor) -> None:
+        """Numbers are not classes."""
+        return
+
+    def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
+        """Smooth L1 (Girshick 2015) of standardized numbers, the mean over an image's known ones."""
+        known = ~target.isnan()
+        each = F.smooth_l1_loss(outputs.float(), target.nan_to_num(), reduction="none")
+        return (each.masked_fill(~known, 0.0).sum(1) / known.sum(1).clamp(min=1)).sum()
+
+    def readout(self, raw: Tensor) -> Tensor:
+        """Numbers in their own unit, float64."""
+        mean, std = self._scale(raw.device)
+        return raw.double() * std + mean
+
+    def scores(self, outputs: Tensor, labels: Tensor) -> RegressionScores:
+        """See `regression_scores`."""
+        return regression_scores(outputs, labels, self.targets)
+
+    def judged(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """The numbers."""
+        return outputs
+
+    def contributions(
+        self, judged: NDArray[np.generic], labels: NDArray[np.generic], metric: Metric
+    ) -> NDArray[np.float64]:
+        """Of several numbers the mean over them, each over the images where it is known."""
+        outputs, truth = judged.astype(np.float64), labels.astype(np.float64)
+        values = np.full(len(outputs), np.nan)
+        read = ~np.isnan(outputs).any(axis=1)
+        columns = [_influences(o, t, metric) for o, t in zip(outputs[read].T, truth[read].T, strict=True)]
+        values[read] = np.mean([one for one in columns if one is not None], axis=0)
+        return values
+
+    def kept(self, outputs: Tensor) -> Tensor:
+        """The numbers."""
+        return outputs
+
+    def predictions(self, kept: Tensor) -> Tensor:
+        """The numbers."""
+        return kept
+
+    def score_of(self, predictions: Tensor, labels: Tensor) -> float:
+        """MAE, or R² of several numbers."""
+        readable = ~predictions.isnan().any(1)
+        return float(getattr(self.scores(predictions[readable], labels[readable]), self.metric))
+
+    def probe(
+        self,
+        known: Tensor,
+        labels: Tensor,
+        features: Tensor,
+        *,
+        val_features: Tensor | None = None,
+        val_labels: Tensor | None = None,
+        metric: Metric,
+        balanced: bool = False,
+    ) -> Probe:
+        """Ridge regression, see `ridge_probe`."""
+
+        def score(raw: Tensor) -> float:
+            assert val_labels is not None
+            return SCORES[metric].sign * float(getattr(self.scores(self.readout(raw), val_labels), metric))
+
+        return ridge_probe(
+            known,
+            self.target(labels),
+            features,
+            val_features=val_features,
+            score=score if val_features is not None else None,
+        )
+
+    def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def _scale(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        count = len(self.targets)
+        mean, std = self.mean or (0.0,) * count, self.std or (1.0,) * count
+        return torch.tensor(mean, dtype=torch.float64, device=device), torch.tensor(
+            std, dtype=torch.float64, device=device
+        )
+
+
+def _influences(outputs: NDArray[np.float64], truth: NDArray[np.float64], metric: Metric) -> NDArray[np.float64] | None:
+    """One value per image of one number, whose mean over all images is the metric over those where it is known."""
+    known = ~np.isnan(truth)
+    errors = outputs[known] - truth[known]
+    if metric == "mae":
+        own = np.abs(errors)
+    elif metric == "rmse":
+        own = mean_square_root(errors)
+    else:
+        own = (
+            explained_share(truth[known], errors) if metric == "r2" else rank_correlation(truth[known], outputs[known])
+        )
+    if not len(own) or np.isnan(own).any():
+        return None
+    values = np.full(len(truth), own.mean())
+    values[known] += (own - own.mean()) * len(truth) / len(own)
+    return values
