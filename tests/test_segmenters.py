@@ -7,9 +7,9 @@ from torch import Tensor
 import tiny
 from unmask.config import EncoderConfig
 from unmask.encoders.build import build_model
+from unmask.encoders.heads import head_names
 from unmask.encoders.maps import feature_maps, map_shapes, maps_read
 from unmask.segmenters import LinearHead, Segmenter, UNetHead, build_segmenter
-from unmask.weights.network import head_names
 
 SIZE = (32, 32)
 

@@ -149,7 +149,7 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
         return None
     candidates = [arg for arg in args if arg is not type(None)]
     if isinstance(value, Mapping) and (kinds := [arg for arg in candidates if dataclasses.is_dataclass(arg)]):
-        return convert(_kind_of(kinds, value), value, path)
+        return convert(_likest(kinds, value), value, path)
     if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
         return convert(type(value), value, path)
     for arg in candidates[:-1]:
@@ -160,16 +160,14 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
     return convert(candidates[-1], value, path)
 
 
-def _kind_of(kinds: Sequence[Any], value: Mapping[str, Any]) -> Any:
-    """Which of several dataclasses an object is: the first that has all its fields and names it as it does."""
+def _likest(kinds: Sequence[Any], value: Mapping[str, Any]) -> Any:
+    """The dataclass that an object is meant to be: the first that it has the name of, else with most of its fields."""
 
-    def fits(kind: Any) -> bool:
-        known = {one.name: one for one in dataclasses.fields(kind)}
-        name = known.get("name")
-        named = name is None or name.default is dataclasses.MISSING or value.get("name", name.default) == name.default
-        return named and set(value) <= set(known)
+    def fields_of(kind: Any) -> dict[str, Any]:
+        return {one.name: one.default for one in dataclasses.fields(kind)}
 
-    return next((kind for kind in kinds if fits(kind)), kinds[0])
+    named = [kind for kind in kinds if "name" in value and fields_of(kind).get("name") == value["name"]]
+    return max(named or kinds, key=lambda kind: len(set(fields_of(kind)) & set(value)))
 
 
 def _expect(condition: bool, value: Any, path: str, wanted: str) -> Any:
