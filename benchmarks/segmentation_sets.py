@@ -10,7 +10,7 @@ Each is a folder with train, val and test, images and masks in each, and classes
 
 Run: python benchmarks/segmentation_sets.py stamps FOLDER
      python benchmarks/segmentation_sets.py multiview FOLDER
-Then: unmask compare --data FOLDER --task segmentation --budgets 5 10 40
+Then: unmask compare --data FOLDER --budgets 5 10 40
 """
 
 import argparse

@@ -7,6 +7,7 @@ import pytest
 import tiny
 import unmask
 from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, MaskConfig, OptimizerConfig, PretrainRecipe
+from unmask.profiling.forecast import Forecast
 from unmask.results import Comparison
 
 ARMS = ("mrp", "scratch_same", "scratch_masked", "probe_mrp", "probe_random")
@@ -30,7 +31,10 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         given="none",
         jobs=1,
     )
-    return unmask.compare(config, folder / "run", progress=False)
+    plans: list[Forecast] = []
+    run = unmask.compare(config, folder / "run", progress=False, approve=plans.append)
+    assert plans[0].seconds > 0
+    return run
 
 
 def test_every_row_and_the_verdict_are_about_mean_iou(compared: Comparison) -> None:

@@ -221,7 +221,7 @@ def _time_dense_fit(config: ClassifyConfig, data: Dataset, clock: Clock) -> floa
     few, held_out = (images.select(images.evenly(FEW)) for images in (data.train, data.val))
     started = clock()
     fit_dense_probe(
-        replace(config, budget=None, nested_budgets=()),
+        replace(config, init=None, budget=None, nested_budgets=()),  # of weights that there may not be yet
         replace(data, train=few, val=held_out, tests={}, pretrain=few),
     )
     return (clock() - started) / len(few)
