@@ -26,6 +26,7 @@ from unmask.theory.checks_exact import (
     gradient_check,
     growth_window_check,
     mask_integral_check,
+    pixel_gradient_check,
     plain,
     supervised_gradient_check,
 )
@@ -60,7 +61,7 @@ def test_exact_on_the_preset(check) -> None:
     assert check(SMALL).holds
 
 
-@pytest.mark.parametrize("check", [activation_check, fixed_point_check, growth_window_check])
+@pytest.mark.parametrize("check", [activation_check, fixed_point_check, growth_window_check, pixel_gradient_check])
 def test_exact_in_general(check) -> None:
     assert check().holds
 

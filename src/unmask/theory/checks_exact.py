@@ -10,6 +10,7 @@ from unmask.theory.capture import capture_level, own_strength
 from unmask.theory.distribution import Distribution
 from unmask.theory.laws import critical_mask_ratio, fixed_point, support_of
 from unmask.theory.network import activation, slope
+from unmask.theory.pixel_form import pixel_force, pixel_loss
 from unmask.theory.problem import World, world
 from unmask.theory.sampling import generator
 from unmask.theory.setting import Setting
@@ -43,6 +44,7 @@ def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[V
         *attempt("the capture level", lambda: [capture_level_check(setting)]),
         *attempt("the gradient of pretraining", lambda: [gradient_check(setting)]),
         *attempt("the gradient of supervised training", lambda: [supervised_gradient_check(setting)]),
+        *attempt("the gradient of the pixel form", lambda: [pixel_gradient_check()]),
         *attempt("the mask's integral", lambda: [mask_integral_check(setting)]),
         *attempt("the path of one kernel", lambda: [decoupling_check(setting)]),
         *attempt("the fixed point", lambda: [fixed_point_check()]),
@@ -104,6 +106,26 @@ def gradient_check(setting: Setting) -> Verdict:
     off = float((force(weights.detach(), x, obj) + gradient).norm() / gradient.norm())
     claim = "closed-form MRP gradient equals autograd (relative error, float64)"
     return identity(claim, off, 1e-10, setting.kernels, "teacher_student_loss.py")
+
+
+def pixel_gradient_check() -> Verdict:
+    """Loss of the pixel form against the mean over all 2^P masks, its force against autograd, encoder and decoder."""
+    gen, keep = generator(0, "pixels"), 0.6
+    x = torch.randn(3, 4, 5, generator=gen, dtype=torch.float64)
+    w = torch.randn(6, 5, generator=gen, dtype=torch.float64).requires_grad_()
+    decoder = torch.randn(5, 6, generator=gen, dtype=torch.float64).requires_grad_()
+    s, mean = activation(x @ w.T, 4, 0.5), torch.zeros((), dtype=torch.float64)
+    for seen in itertools.product((0.0, 1.0), repeat=4):
+        shown = torch.tensor(seen, dtype=torch.float64)[:, None]
+        rest = (x - (shown * s).sum(1, keepdim=True) @ decoder.T).square() * (1 - shown)
+        chance = keep ** sum(seen) * (1 - keep) ** (4 - sum(seen))
+        mean = mean + 0.5 * chance * rest.sum((1, 2)).mean()
+    expected = torch.autograd.grad(mean, (w, decoder))
+    found = pixel_force(w.detach(), decoder.detach(), x, 4, 0.5, keep)
+    off = max(float((f + e).norm() / e.norm()) for f, e in zip(found, expected, strict=True))
+    off = max(off, abs(float((pixel_loss(w, decoder, x, 4, 0.5, keep) - mean).detach() / mean.detach())))
+    claim = "pixel form: loss and force with the mask integrated out against all masks (relative error, float64)"
+    return identity(claim, off, 1e-10, 16, "pixel_form.py")
 
 
 def mask_integral_check(setting: Setting, draws: int = 400, blocks: int = 16) -> Verdict:
