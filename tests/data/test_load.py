@@ -10,7 +10,7 @@ import torch
 from unmask.config import DataConfig
 from unmask.data.decoding.image_format import ImageFormat, to_format
 from unmask.data.load import Dataset, load_data
-from unmask.data.statistics import channel_statistics, value_range
+from unmask.data.statistics import channel_ranges, channel_statistics, value_range
 from unmask.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -210,3 +210,47 @@ def test_channels_of_different_magnitudes_reach_the_encoder_at_one_scale(
     seen = next(data.pretrain.batches(torch.arange(40), 40)).images
     torch.testing.assert_close(seen.std((0, 2, 3), correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=2e-3, rtol=0)
     assert seen.mean((0, 2, 3)).abs().max() < 1e-2
+
+
+def _unlike_channels() -> np.ndarray:
+    """Elevation in meters beside reflectance: (60, 2, 8, 8), magnitudes apart by three orders."""
+    rng = np.random.default_rng(0)
+    return np.stack([rng.uniform(200, 3000, (60, 8, 8)), rng.uniform(0.1, 0.9, (60, 8, 8))], 1).astype(np.float32)
+
+
+@pytest.mark.case("channels of unlike magnitude shared one value range: a window cut one of them alone")
+@pytest.mark.parametrize("window", [None, (5.0, 95.0)])
+def test_channels_of_unlike_magnitude_have_ranges_of_their_own(
+    tmp_path: Path, window: tuple[float, float] | None
+) -> None:
+    """Of floats, and under a window, which clips every channel at its own percentiles."""
+    images = _unlike_channels()
+    np.savez(tmp_path / "x.npz", images=images)
+    config = DataConfig(data=str(tmp_path / "x.npz"), window=window, layout="channels-first")
+    for cache in (4096, 0):
+        data = load_data(replace(config, cache_mib=cache), labels=False, progress=False)
+        (low, high), (small, large) = data.format.channel_ranges
+        assert 200 <= low < high <= 3000
+        assert 0 <= small < large <= 1
+        values = data.pretrain.raw(range(60))
+        assert [float(values[:, i].min()) for i in (0, 1)] == pytest.approx([0, 0.1 if window is None else 0], abs=0.02)
+        assert [float(values[:, i].max()) for i in (0, 1)] == pytest.approx([1, 0.9 if window is None else 1], abs=0.02)
+        seen = next(iter(data.pretrain.batches(torch.arange(60), 60))).images
+        assert torch.allclose(seen.std(dim=(0, 2, 3)), torch.ones(2), atol=0.01)
+    share = [(images[:, i] <= end).mean() for i, end in ((0, high), (1, large))]
+    assert share == pytest.approx([1, 1] if window is None else [0.95, 0.95], abs=0.01)
+
+
+def test_channels_of_like_magnitude_share_a_range() -> None:
+    """So that colors stay what they are; floats in 0..1 and integers without a window, too."""
+    values = torch.from_numpy(_unlike_channels())
+    like = values.clone()
+    like[:, 1] = like[:, 1] * 1000
+    joint = value_range(like, torch.arange(60), "float32", None)
+    assert channel_ranges(like, torch.arange(60), "float32", None, joint) == ()
+    assert channel_ranges(values / 3000, torch.arange(60), "float32", None, (0.0, 1.0)) == ()
+    whole = (0.0, 65535.0)
+    assert channel_ranges(values.to(torch.uint16), torch.arange(60), "uint16", None, whole) == ()
+    values[:, 1] = torch.nan
+    joint = value_range(values, torch.arange(60), "float32", None)
+    assert channel_ranges(values, torch.arange(60), "float32", None, joint) == ()

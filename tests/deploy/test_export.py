@@ -258,6 +258,18 @@ def test_the_graph_scales_as_the_data_room_does(kind: Kind, scale: tuple[float, 
     assert torch.allclose(served(values.float()), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_the_graph_scales_each_channel_by_its_own_range() -> None:
+    """As the data room does, clipped and in 8-bit units of 16 bits, too."""
+    values = torch.rand(3, 2, 4, 5) * torch.tensor([3000.0, 1.0])[:, None, None]
+    own = ((200.0, 2000.0), (0.1, 0.8))
+    wanted = ImageFormat((4, 5), 2, "float32", (0.0, 3000.0), True, (0.2, 0.6), (0.1, 0.3), own)
+    shares, _ = CachedPixels(values, wanted).read(torch.arange(3))
+    for i, (low, high) in enumerate(own):
+        assert torch.allclose(shares[:, i], ((values[:, i] - low) / (high - low)).clamp(0, 1), atol=1e-6)
+    assert torch.allclose(Served(nn.Identity(), wanted, normalized=False)(values), wanted.prepare(values), atol=1e-5)
+    assert replace(wanted, kind="uint8").holding("uint16").channel_ranges[1] == pytest.approx((0.1 * 257, 0.8 * 257))
+
+
 def test_the_card_tells_what_was_measured(cnn_run: Path, tmp_path: Path) -> None:
     """Scores of result.json, data, license; no path of this machine."""
     export(cnn_run, "safetensors", tmp_path / "out", license="cc-by-4.0")

@@ -127,9 +127,9 @@ def preparation(trained: ImageFormat, data: ImageFormat) -> Callable[[Tensor], T
     8 and 16 bits both count from 0 to 1. Where the data's range was measured (floats, a window), values are first
     brought to the range that the network was trained with.
     """
-    low, high = data.value_range
-    own_low, own_high = trained.value_range
-    ranges = {data.value_range, trained.value_range}
+    low, high = data.ends()
+    own_low, own_high = trained.ends()
+    ranges = {data.channel_ranges or data.value_range, trained.channel_ranges or trained.value_range}
     alike = len(ranges) == 1 or ranges <= set(_INTEGER_RANGES)
 
     def prepare(pixels: Tensor) -> Tensor:

@@ -31,7 +31,14 @@ from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TRAIN, UNREADABLE, VAL, Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
 from unmask.data.splits import assign_splits
-from unmask.data.statistics import channel_statistics, missing_notes, sample_rows, value_notes, value_range
+from unmask.data.statistics import (
+    channel_ranges,
+    channel_statistics,
+    missing_notes,
+    sample_rows,
+    value_notes,
+    value_range,
+)
 from unmask.data.string_table import take
 from unmask.errors import UserError
 from unmask.tasks.classification import Classification
@@ -322,9 +329,10 @@ def _measure(
         rows = torch.as_tensor([row for row in range(len(values)) if row not in failed])
     scale = value_range(values, rows, plain.kind, config.window)
     clipped = config.window is not None
-    mean, std = channel_statistics(values, rows, scale, clip=clipped)
-    odd = value_notes(values, rows, scale, clipped=clipped)
-    format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std)
+    own = channel_ranges(values, rows, plain.kind, config.window, scale)
+    mean, std = channel_statistics(values, rows, scale, own, clip=clipped)
+    odd = value_notes(values, rows, scale, own, clipped=clipped)
+    format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std, channel_ranges=own)
     return format, (*missing_notes(values, rows, config.nodata), *odd)
 
 

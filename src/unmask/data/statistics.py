@@ -11,6 +11,8 @@ from unmask.randomness import permutation
 
 SMALLEST_STD = 1e-4
 """Floor of a channel's standard deviation as a share of a range, so that a constant channel stays finite."""
+ORDER = 10.0
+"""Channels have ranges of their own where the widest of all is so many times one of them."""
 CHUNK = 1024
 LOOKED_AT = 2**22
 """Values on which a suspicious range is judged."""
@@ -42,11 +44,37 @@ def value_range(values: Tensor, rows: Tensor, kind: Kind, window: tuple[float, f
     return (float(low), float(high)) if high > low else (float(low), low + 1.0)
 
 
-def value_notes(values: Tensor, rows: Tensor, scale: tuple[float, float], *, clipped: bool) -> tuple[str, ...]:
+def channel_ranges(
+    values: Tensor, rows: Tensor, kind: Kind, window: tuple[float, float] | None, joint: tuple[float, float]
+) -> tuple[tuple[float, float], ...]:
+    """The value range of every channel; empty where the joint one, which `value_range` measured, suits all of them.
+
+    It does not where a channel's own spans less than a tenth of it: reflectance beside elevation.
+    """
+    if values.shape[1] == 1 or (window is None and (kind != "float32" or joint == (0.0, 1.0))):
+        return ()
+    planes = [values[:, i : i + 1] for i in range(values.shape[1])]
+    empty = [kind == "float32" and bool(plane[rows].isnan().all()) for plane in planes]
+    own = [joint if no else value_range(one, rows, kind, window) for one, no in zip(planes, empty, strict=True)]
+    narrowest = min(high - low for low, high in own)
+    return tuple(own) if narrowest * ORDER < joint[1] - joint[0] else ()
+
+
+def value_notes(
+    values: Tensor,
+    rows: Tensor,
+    scale: tuple[float, float],
+    own: tuple[tuple[float, float], ...] = (),
+    *,
+    clipped: bool,
+) -> tuple[str, ...]:
     """What is odd about the values of some images: a range that few stretch, or 16 bits of which few are used."""
     if clipped:
         return ()
-    if values.dtype.is_floating_point:
+    if own:
+        parts = (value_notes(values[:, i : i + 1], rows, one, clipped=False) for i, one in enumerate(own))
+        return tuple(f"channel {i}: {note}" for i, notes in enumerate(parts) for note in notes)
+    if values.dtype.is_floating_point and not bool(values[rows].isnan().all()):
         return range_notes(values, rows, scale)
     top = int(values[sample_rows(rows)].numpy().max()) if values.dtype == torch.uint16 else 2**15
     if top >= 2**15:
@@ -113,7 +141,12 @@ def known(values: Tensor) -> Tensor:
 
 
 def channel_statistics(
-    values: Tensor, rows: Tensor, scale: tuple[float, float], *, clip: bool = False
+    values: Tensor,
+    rows: Tensor,
+    scale: tuple[float, float],
+    own: tuple[tuple[float, float], ...] = (),
+    *,
+    clip: bool = False,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of every channel over all pixels of the chosen images, in 0..1 units.
 
@@ -124,18 +157,17 @@ def channel_statistics(
         values: stored images, (N, C, H, W).
         rows: the images that count, int64 (n,).
         scale: stored values that count as 0 and 1.
+        own: the same per channel, where each has a range of its own.
         clip: whether values beyond count as 0 and 1, too.
     """
-    low, high = scale
     moments = _float_moments if values.dtype.is_floating_point else _integer_moments
-    bounds = scale if clip else (-math.inf, math.inf)
-    pairs = [moments(values[:, channel], rows, bounds) for channel in range(values.shape[1])]
-    means = tuple((mean - low) / (high - low) for mean, _ in pairs)
-    stds = tuple(
-        _floored(math.sqrt(variance) / (high - low), values[:, channel], rows, high - low)
-        for channel, (_, variance) in enumerate(pairs)
-    )
-    return means, stds
+    means, stds = [], []
+    for channel, (low, high) in enumerate(own or [scale] * values.shape[1]):
+        plane = values[:, channel]
+        mean, variance = moments(plane, rows, (low, high) if clip else (-math.inf, math.inf))
+        means.append((mean - low) / (high - low))
+        stds.append(_floored(math.sqrt(variance) / (high - low), plane, rows, high - low))
+    return tuple(means), tuple(stds)
 
 
 def _floored(std: float, plane: Tensor, rows: Tensor, span: float) -> float:

@@ -60,7 +60,7 @@ def reference(trained: Trained, data: str | None) -> Reference:
         raise UserError(f"no images to check the export with: {error}; `data` names others") from None
     order = torch.arange(max(SIZES)) % len(images)
     normalized = next(iter(images.batches(order, len(order)))).images
-    low, high = trained.card.format.value_range
+    low, high = trained.card.format.ends()
     stored = images.raw(order) * (high - low) + low
     stored = stored if trained.card.format.kind == "float32" else stored.round()
     return Reference(stored, normalized, trained.model.cpu()(normalized))

@@ -140,11 +140,12 @@ def _pretraining(run: PretrainingRun | None) -> str:
 def _input(trained: Trained, to: Format, normalized: bool) -> str:
     wanted = trained.card.format
     channels, height, width = wanted.shape
-    low, high = wanted.value_range
+    ranges = ", ".join(f"{low:g} to {high:g}" for low, high in wanted.channel_ranges or (wanted.value_range,))
+    ranges += ", channel by channel," if wanted.channel_ranges else ""
     lines = [
         f"- {plural(channels, 'channel')}, {height} x {width} pixels (height x width); other "
         "sizes are stretched to it, bilinear with antialiasing",
-        f"- stored pixel values ({wanted.kind}) from {low:g} to {high:g} count as 0 to 1"
+        f"- stored pixel values ({wanted.kind}) from {ranges} count as 0 to 1"
         + (", those beyond are clipped" if wanted.clipped else ""),
         f"- then (x - mean) / std with mean {list(wanted.mean)} and std {list(wanted.std)}",
         "- values that are missing (NaN in the file, or what its no-data tag or mask leaves out) are then 0, the "

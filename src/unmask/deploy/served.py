@@ -10,9 +10,9 @@ from unmask.tasks.regression import Regression
 class Served(nn.Module):
     """y = model((clip((x - low) / (high - low)) - mean) / std), for pixel values x as stored in files, (B, C, H, W).
 
-    (low, high) is the format's value range, (0, 255) for 8 bits; clipping only where the run clipped. Missing values
-    (NaN) become the channel's mean, as in the run. With `normalized`, x is what the encoder sees, and y = model(x). The
-    outputs of a regression are numbers in their own unit, std y + mean.
+    (low, high) is the format's value range, (0, 255) for 8 bits, per channel where each has its own; clipping only
+    where the run clipped. Missing values (NaN) become the channel's mean, as in the run. With `normalized`, x is what
+    the encoder sees, and y = model(x). The outputs of a regression are numbers in their own unit, std y + mean.
     """
 
     low: Tensor
@@ -30,9 +30,9 @@ class Served(nn.Module):
         self.model = model
         self.normalized = normalized
         self.format = wanted
-        low, high = wanted.value_range
-        self.register_buffer("low", torch.tensor(low))
-        self.register_buffer("span", torch.tensor(high - low))
+        low, high = wanted.ends()
+        self.register_buffer("low", torch.as_tensor(low))
+        self.register_buffer("span", torch.as_tensor(high - low))
         mean, std = wanted.statistics()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)

@@ -106,12 +106,10 @@ def settings(trained: Trained) -> dict[str, Any]:
 
 def input_facts(card: Card) -> dict[str, Any]:
     """What must be known of the input beyond timm's settings."""
-    return {
-        "value_range": list(card.format.value_range),
-        "clipped": card.format.clipped,
-        "kind": card.format.kind,
-        "task": to_json(card.task),
-    }
+    wanted = card.format
+    ranges: list[Any] = [list(one) for one in wanted.channel_ranges] or [*wanted.value_range]
+    facts = {"value_range": ranges, "clipped": wanted.clipped, "kind": wanted.kind}
+    return {**facts, "task": to_json(card.task)}
 
 
 def write_safetensors(trained: Trained, folder: Path, expected: Reference) -> float:

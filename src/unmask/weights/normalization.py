@@ -25,7 +25,8 @@ def as_trained(format: ImageFormat, init: str, encoder: str, card: Card | None) 
     """
     if card is not None:
         own = card.format
-        known = own.channels == format.channels and own.kind == format.kind and own.value_range == format.value_range
+        known = own.channels == format.channels and own.kind == format.kind
+        known = known and (own.value_range, own.channel_ranges) == (format.value_range, format.channel_ranges)
         return replace(format, mean=own.mean, std=own.std) if known else format
     if format.kind != "uint8" or format.channels not in (1, 3) or init.startswith(HUB):
         return format

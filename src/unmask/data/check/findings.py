@@ -11,7 +11,7 @@ from unmask.data.cache import fill_cache
 from unmask.data.check.image_facts import Looked
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.sources.source import TEST, TRAIN, VAL
-from unmask.data.statistics import idle_nodata, sample_rows, value_notes, value_range
+from unmask.data.statistics import channel_ranges, idle_nodata, sample_rows, value_notes, value_range
 from unmask.wording import plural
 
 SAMPLE = 256
@@ -82,4 +82,5 @@ def odd_values(config: DataConfig, plan: Plan, wanted: ImageFormat) -> list[str]
     if not len(good):
         return []
     scale = value_range(values, good, wanted.kind, config.window)
-    return list(value_notes(values, good, scale, clipped=config.window is not None))
+    own = channel_ranges(values, good, wanted.kind, config.window, scale)
+    return list(value_notes(values, good, scale, own, clipped=config.window is not None))

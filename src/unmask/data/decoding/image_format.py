@@ -35,6 +35,8 @@ class ImageFormat:
     """Per channel, in 0..1 units."""
     std: tuple[float, ...]
     """Per channel, in 0..1 units."""
+    channel_ranges: tuple[tuple[float, float], ...] = ()
+    """In place of `value_range`, which holds all of them: one per channel, where magnitudes differ by orders."""
 
     @classmethod
     def plain(cls, size: tuple[int, int], channels: int, kind: Kind) -> "ImageFormat":
@@ -53,12 +55,22 @@ class ImageFormat:
         """
         kind = widest({self.kind, kind})
         unit = TOP[kind] / TOP[self.kind]
-        return replace(self, kind=kind, value_range=(self.value_range[0] * unit, self.value_range[1] * unit))
+        joint = (self.value_range[0] * unit, self.value_range[1] * unit)
+        own = tuple((low * unit, high * unit) for low, high in self.channel_ranges)
+        return replace(self, kind=kind, value_range=joint, channel_ranges=own)
+
+    def ends(self) -> tuple[float, float] | tuple[Tensor, Tensor]:
+        """Stored values that count as 0 and as 1: numbers, or per channel, float32 (C, 1, 1)."""
+        if not self.channel_ranges:
+            return self.value_range
+        low, high = torch.tensor(self.channel_ranges, dtype=torch.float32).T[..., None, None]
+        return low, high
 
     def rescale(self, values: Tensor) -> Tensor:
         """Stored values as float32 in 0..1 units, in place: (s - low) / (high - low), clipped if the format clips."""
-        low, high = self.value_range
-        out = values.sub_(low).div_(high - low) if low else values.div_(high)
+        low, high = self.ends()
+        shifted = bool(self.channel_ranges) or low != 0
+        out = values.sub_(low).div_(high - low) if shifted else values.div_(high)
         return out.clamp_(0, 1) if self.clipped else out
 
     def normalize(self, values: Tensor, out: Tensor | None = None) -> Tensor:
