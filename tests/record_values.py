@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ from unmask.config import ClassifyRecipe
 
 _SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 9),
-    float: st.floats(-9, 9),
+    float: st.floats(-9, 9) | st.floats(0, 1),
     bool: st.booleans(),
     str: st.text(max_size=3),
     type(None): st.none(),
@@ -24,6 +24,8 @@ _OTHER_VALUES = (None, True, 3, -0.5, float("nan"), float("inf"), "x", [], {}, [
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
     """Values of a type as records use them."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return values_of(args[0]).filter(lambda value: all(mark.holds(value) for mark in args[1:]))
     if origin in (typing.Union, types.UnionType):
         return st.one_of([values_of(arg) for arg in args])
     if origin is Literal:
@@ -35,9 +37,22 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     if origin is tuple:
         return st.lists(values_of(args[0]), max_size=2).map(tuple)
     if dataclasses.is_dataclass(hint) and hint not in _SCALARS:
-        hints = typing.get_type_hints(hint)
-        return st.builds(hint, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)})
+        hints = typing.get_type_hints(hint, include_extras=True)
+        fields = {field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)}
+        return st.fixed_dictionaries(fields).map(lambda values: hint(**_consistent(values)))
     return _SCALARS[hint]
+
+
+def _consistent(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a record of which some depend on each other."""
+    if "method" in fields:
+        low, high = fields["low"], fields["high"]
+        both = None not in (low, high)
+        fields |= {"low": min(low, high) if both else None, "high": max(low, high) if both else None}
+    if "confusion" in fields:
+        count = len(fields["per_class"])
+        fields["confusion"] = tuple((i % count, j % count, n) for i, j, n in fields["confusion"] if count)
+    return fields
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -7,9 +7,14 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-
 reading direction."""
 
 
+_HALF = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of surrogate pairs, but for those that stand for a byte of a file's name."""
+
+
 def printable(text: object) -> str:
     """A text on one line, with what a terminal would act on, and bytes that are not UTF-8, written as escapes."""
-    readable = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    whole = _HALF.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
+    readable = whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), readable)
 
 

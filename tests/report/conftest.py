@@ -38,6 +38,7 @@ from unmask.runs.metrics import TrainingRow
 from unmask.runs.read import write_config
 from unmask.runs.records import ClassificationResult, ClassificationScores, ClassScores
 from unmask.runs.trial_records import TrialResult
+from unmask.runs.trials import trial_name
 
 ARMS = ("mrp", "scratch_same", "scratch_best", "scratch_compute", "scratch_masked", "probe_mrp", "probe_random")
 BUDGETS = (10, 50, 100)
@@ -143,7 +144,7 @@ def write_comparison(
                         ),
                         probe_strength=None,
                     )
-                    write_json(TRIALS.path(folder, f"{arm}-b{budget}-d{draw}-{pretraining}"), trial)
+                    write_json(TRIALS.path(folder, trial_name(arm, budget, draw, pretraining, 0)), trial)
                     trials.append(trial)
     folder.mkdir(parents=True, exist_ok=True)
     config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95)

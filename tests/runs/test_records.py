@@ -40,7 +40,7 @@ SCORES = ClassificationScores(
     macro_f1=1 / 3,
     auroc=None,
     per_class=(ClassScores(name="a", recall=1.0, precision=0.5, images=1),),
-    confusion=((0, 0, 1), (1, 0, 1)),
+    confusion=((0, 0, 1),),
 )
 TRIALS = [
     TrialResult(

@@ -24,6 +24,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, StructConstructorSpec, StructFieldSpec
 
 from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
+from unmask.config.serialize import parse_json
 from unmask.errors import UserError
 
 T = TypeVar("T")
@@ -147,8 +148,8 @@ RUNS = tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
 def parse_object(text: str) -> dict[str, Any] | None:
     """A JSON object from the command line; "none" for no object."""
     try:
-        value = None if text.lower() == "none" else json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        value = None if text.lower() == "none" else parse_json(text)
+    except ValueError as error:
         found = text if len(text) <= 200 else f"{text[:200]} …"
         raise UserError(f"expected a JSON object such as '{{\"name\": 1}}', found {found!r} ({error})") from None
     if value is not None and not isinstance(value, dict):

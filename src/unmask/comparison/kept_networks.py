@@ -10,8 +10,8 @@ from unmask.config.budget import labeled_count
 from unmask.config.metric import Metric
 from unmask.runs.kept import best_trial
 from unmask.runs.layout import NETWORKS, TRIALS
-from unmask.runs.read import read_record
 from unmask.runs.trial_records import TrialResult
+from unmask.runs.trials import read_trial
 
 
 @dataclass(frozen=True)
@@ -74,4 +74,4 @@ def lacking(out: Path, files: Mapping[TrialKey, NetworkFile]) -> set[TrialKey]:
 
 def _finished(out: Path, names: tuple[str, ...]) -> dict[str, TrialResult]:
     files = {name: TRIALS.path(out, name) for name in names}
-    return {name: read_record(TrialResult, file) for name, file in files.items() if file.exists()}
+    return {name: read_trial(file) for name, file in files.items() if file.exists()}

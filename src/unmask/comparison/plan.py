@@ -8,10 +8,11 @@ from typing import TypedDict
 from unmask.comparison.candidates import arms_of, recipe_of
 from unmask.config import ARMS, Arm, ClassifyConfig, CompareConfig
 from unmask.config.arms import Start
-from unmask.config.budget import Budget, budget_name, in_order, is_chosen, labeled_count
+from unmask.config.budget import Budget, in_order, is_chosen, labeled_count
 from unmask.config.stages import ChosenImages
 from unmask.randomness import derive_seed
 from unmask.runs.layout import CHOSEN
+from unmask.runs.trials import trial_name, tuning_name
 
 HIDDEN = 0.75
 """Largest share of cells that an arm with hidden cells hides."""
@@ -31,9 +32,7 @@ class TrialKey:
     @property
     def name(self) -> str:
         """The trial's file name without its ending."""
-        suffix = "" if self.pretraining is None else f"-p{self.pretraining}"
-        repeated = f"-r{self.repeat}" if self.pretraining is None and self.repeat else ""
-        return f"{self.arm}-{budget_name(self.budget)}-d{self.draw}{suffix}{repeated}"
+        return trial_name(self.arm, self.budget, self.draw, self.pretraining, self.repeat)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class TuningKey:
     @property
     def name(self) -> str:
         """Its file name without the ending."""
-        return f"{self.arm}-{budget_name(self.budget)}-c{self.candidate}-d{self.draw}"
+        return tuning_name(self.arm, self.budget, self.candidate, self.draw)
 
 
 def count_pretrainings(config: CompareConfig) -> int:

@@ -24,9 +24,9 @@ from unmask.inference.summary import summarize, with_class_shares
 from unmask.inference.table import labels_of, scored_splits, scores_of, table_of
 from unmask.inference.verdict import Contest
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS
-from unmask.runs.read import read_record
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
+from unmask.runs.trials import read_trial
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
@@ -63,7 +63,7 @@ def read_contest(config: CompareConfig, out: Path, data: Dataset, choice: Choice
 
 
 def _trials(config: CompareConfig, out: Path) -> list[TrialResult]:
-    return [read_record(TrialResult, TRIALS.path(out, key.name)) for key in all_trials(config)]
+    return [read_trial(TRIALS.path(out, key.name)) for key in all_trials(config)]
 
 
 def _evidence(

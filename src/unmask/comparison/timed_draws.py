@@ -8,9 +8,9 @@ from unmask.comparison.plan import all_trials
 from unmask.comparison.tasks import Work
 from unmask.config import CompareConfig
 from unmask.config.budget import Budget
-from unmask.runs.layout import TRIALS, TUNING
-from unmask.runs.read import read_record
+from unmask.runs.layout import TRIALS
 from unmask.runs.trial_records import TrialResult, TuningResult
+from unmask.runs.trials import read_trials, read_tunings
 
 HOUR = 3600.0
 """Seconds that a comparison takes, about, where nobody says how many label draws it has."""
@@ -107,8 +107,8 @@ def _is_timed(work: Work) -> bool:
 def _mean_seconds(work: Work) -> dict[tuple[str, Budget], float]:
     """Of a finished training, by arm and budget."""
     finished: list[TuningResult | TrialResult] = [
-        *(read_record(TuningResult, file) for file in TUNING.found(work.out)),
-        *(read_record(TrialResult, file) for file in TRIALS.found(work.out)),
+        *read_tunings(work.out),
+        *read_trials(work.out).values(),
     ]
     known: dict[tuple[str, Budget], list[float]] = {}
     for one in finished:

@@ -16,8 +16,7 @@ from unmask.config.metric import SCORES, Metric
 from unmask.inference.baseline import competes, rank_on_validation
 from unmask.inference.recommend import compared_with, other_ways
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
-from unmask.runs.read import read_record
-from unmask.runs.trial_records import TuningResult
+from unmask.runs.trials import read_tuning
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
@@ -62,7 +61,7 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
     """
     scores: dict[tuple[Budget, str], dict[int, list[float]]] = {}
     for key in first_keys(config):
-        found = read_record(TuningResult, TUNING.path(out, key.name)).val_score
+        found = read_tuning(TUNING.path(out, key.name)).val_score
         scores.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(found)
     sign = SCORES[config.metric].sign
     sums = {place: {one: sign * sum(values) for one, values in found.items()} for place, found in scores.items()}

@@ -1,18 +1,76 @@
 """Dataclasses to and from plain JSON values. Unknown, missing and mistyped fields are user errors with a path."""
 
 import dataclasses
+import json
 import math
+import re
 import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from unmask.errors import UserError
 
 T = TypeVar("T")
+DEEPEST = 64
+"""Lists and objects within each other, in JSON that is read."""
+_TOO_DEEP = f"lists and objects lie more than {DEEPEST} deep within each other"
+_HALF = re.compile(r"[\ud800-\udfff]")
+_ROUNDING = 1e-6
+"""How far a number may be beyond its range, which rounding does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """Marks a number of a record that has a range, as `Annotated[float, Between(0, 1)]`; `from_json` sees to it."""
+
+    low: float
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}" if self.high < math.inf else f"{self.low:g} or more"
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is in the range, but for rounding."""
+        return self.low - _ROUNDING <= value <= self.high + _ROUNDING
+
+
+def parse_json(text: str) -> Any:
+    """JSON text as plain values, of which none is lost and all can be written again.
+
+    Raises:
+        ValueError: it is not JSON, an object has a key twice, a text is not Unicode (half of a surrogate pair), or
+            lists and objects lie too deep within each other. The message says which.
+    """
+    try:
+        values = json.loads(text, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _require_plain(values, DEEPEST)
+    return values
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"an object has the key {_shown(next(n for n in names if names.count(n) > 1))} twice")
+    for name in found:
+        _require_plain(name, 0)
+    return found
+
+
+def _require_plain(value: Any, deepest: int) -> None:
+    if isinstance(value, str) and _HALF.search(value):
+        raise ValueError(f"the text {_shown(value)} is not Unicode")
+    if isinstance(value, dict | list):
+        if deepest == 0:
+            raise ValueError(_TOO_DEEP)
+        for item in value.values() if isinstance(value, dict) else value:
+            _require_plain(item, deepest - 1)
 
 
 def to_json(config: Any) -> Any:
@@ -42,10 +100,10 @@ def from_json(kind: type[T], value: Any, path: str = "") -> T:
     here = path or kind.__name__
     if not isinstance(value, Mapping):
         raise UserError(f"{_begin(here)}expected an object with the fields of {kind.__name__}, found {_shown(value)}")
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     known = {f.name: f for f in dataclasses.fields(typing.cast(Any, kind))}
     if unknown := sorted(set(value) - set(known)):
-        raise UserError(f"{_begin(here)}unknown field {unknown[0]!r}; the fields are {', '.join(sorted(known))}")
+        raise UserError(f"{_begin(here)}unknown field {_shown(unknown[0])}; the fields are {', '.join(sorted(known))}")
     fields = {name: convert(hints[name], item, _below(here, name)) for name, item in value.items()}
     nothing = dataclasses.MISSING
     for name, one in known.items():
@@ -97,6 +155,8 @@ def freeze(value: Any) -> Any:
 def convert(hint: Any, value: Any, path: str) -> Any:
     """A plain JSON value as one of the type `hint`. Raises UserError that begins with `path`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _convert_marked(args, value, path)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(args, value, path)
     if dataclasses.is_dataclass(hint):
@@ -114,6 +174,14 @@ def convert(hint: Any, value: Any, path: str) -> Any:
         _require_finite(value, path)
         return value
     return _convert_scalar(hint, value, path)
+
+
+def _convert_marked(args: tuple[Any, ...], value: Any, path: str) -> Any:
+    found = convert(args[0], value, path)
+    for mark in args[1:]:
+        if isinstance(mark, Between):
+            _expect(mark.holds(found), value, path, str(mark))
+    return found
 
 
 def _require_finite(value: Any, path: str) -> None:
@@ -152,6 +220,8 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
         return convert(_likest(kinds, value), value, path)
     if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
         return convert(type(value), value, path)
+    if isinstance(value, Mapping) and all(dataclasses.is_dataclass(arg) for arg in candidates):
+        return convert(max(candidates, key=lambda arg: len(value.keys() & arg.__dataclass_fields__)), value, path)
     for arg in candidates[:-1]:
         try:
             return convert(arg, value, path)

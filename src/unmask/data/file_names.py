@@ -8,6 +8,10 @@ JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """What operating systems leave behind, beside hidden files."""
 
 
+LONGEST = 400
+"""Characters of a text that a message shows."""
+
+
 def natural_key(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
     """A key that sorts 1, 2, 10 as numbers, of any length, and everything else as text, the same on every machine."""
     parts = re.split(r"([0-9]+)", text)
@@ -26,8 +30,9 @@ def is_junk(name: str) -> bool:
 
 
 def in_line(text: str) -> str:
-    """A text as a part of a message: printable, on one line."""
-    return " ".join(printable(text).split())
+    """A text as a part of a message: printable, on one line, the middle of a long one left out."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 def one_line(error: BaseException) -> str:

@@ -15,17 +15,16 @@ from unmask.runs.layout import (
     PRETRAININGS,
     RESULT_FILE,
     SUMMARY_FILE,
-    TRIALS,
-    TUNING,
     RunKind,
     distinct_names,
     kind_of_config,
 )
 from unmask.runs.metrics import Row, read_metrics
-from unmask.runs.read import is_run, read_config, read_environment, read_optional, read_record
+from unmask.runs.read import is_run, read_config, read_environment, read_optional
 from unmask.runs.records import ClassificationResult, Environment
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult, TuningResult
+from unmask.runs.trials import read_trials, read_tunings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +103,8 @@ def read_run(folder: Path) -> Run:
             name=name,
             environment=environment,
             config=config,
-            trials=[read_record(TrialResult, file) for file in TRIALS.found(folder)],
-            tuning=[read_record(TuningResult, file) for file in TUNING.found(folder)],
+            trials=[*read_trials(folder).values()],
+            tuning=read_tunings(folder),
             summary=read_optional(Summary, folder / SUMMARY_FILE),
             gallery=read_optional(Gallery, folder / GALLERY_FILE),
             pretrainings=_pretrainings(folder, config),

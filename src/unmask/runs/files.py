@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.config import to_json
+from unmask.config.serialize import parse_json
 from unmask.errors import UserError
 
 
@@ -62,10 +63,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises UserError that names the file if it is missing or not JSON."""
+    """Read a JSON file. Raises UserError that names the file if it is missing or not JSON (see `parse_json`)."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such file; is {path.parent} a run folder?") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from unmask.errors import UserError
+from unmask.runs.records import Count, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Mistake:
     picture: int
     """Which one of the sheet of mistakes."""
     image: Shown
-    probability: float
+    probability: Share
     """Of the class it was taken for; of several trainings the mean of the probabilities."""
 
 
@@ -54,11 +55,11 @@ class Mistakes:
 
     arm: str
     """Empty for a single training."""
-    trainings: int
+    trainings: Count
     """Whose probabilities were averaged."""
-    wrong: int
+    wrong: Count
     """Images that the mean predicts wrongly."""
-    images: int
+    images: Count
     """All that were looked at."""
     worst: tuple[Mistake, ...]
 
@@ -67,15 +68,11 @@ class Mistakes:
 class Point:
     """An image on the map; its picture has the same index in the sheet of the map."""
 
-    x: float
+    x: Share
     """From 0 at the left to 1 at the right."""
-    y: float
+    y: Share
     """From 0 at the top to 1 at the bottom."""
     image: Shown
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
-            raise UserError(f"x, y = {self.x}, {self.y}: expected 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +84,10 @@ class Neighborhood:
     similarity: tuple[float, ...]
     """Cosine of the angle between the features."""
 
+    def __post_init__(self) -> None:
+        if len(self.nearest) != len(self.similarity):
+            raise UserError(f"similarity: {len(self.similarity)} numbers for {len(self.nearest)} nearest images")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMap:
@@ -95,9 +96,9 @@ class FeatureMap:
     network: str
     """Whose features, in words; an arm, or empty for a single training."""
     method: str
-    neighbors: int
+    neighbors: Count
     """As many nearest images as the trustworthiness is about."""
-    trustworthiness: float
+    trustworthiness: Share
     """1 where all neighbors on the map are neighbors in the features (Venna and Kaski 2001)."""
     points: tuple[Point, ...]
     neighborhoods: tuple[Neighborhood, ...]
@@ -129,7 +130,7 @@ class Gallery:
 
     split: str
     classes: tuple[str, ...]
-    channels: int
+    channels: Count
     """Of the images; of two or more than three the pictures show the first."""
     mistakes: tuple[Mistakes, ...]
     mistake_sheet: Sheet | None

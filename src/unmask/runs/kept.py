@@ -13,6 +13,7 @@ from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
 from unmask.runs.read import is_run, read_config, read_record
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
+from unmask.runs.trials import read_trials
 from unmask.wording import plural
 
 
@@ -63,7 +64,9 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
     assert isinstance(config, CompareConfig)
     if not (folder / SUMMARY_FILE).exists():
         raise UserError(f"{folder}: is a comparison that is not finished; continue it with `resume=True`")
-    trials = {file.stem: read_record(TrialResult, file) for file in TRIALS.found(folder)}
+    trials = read_trials(folder)
+    for name in (name for name, one in trials.items() if "val" not in one.metrics):
+        raise UserError(f"{TRIALS.path(folder, name)}: metrics: has no scores on validation images (val)")
     found: dict[str, str] = {}
     arms = config.arms or tuple(name for name in ARMS if any(one.arm == name for one in trials.values()))
     for name in (name for name in arms if arm in (None, name)):

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from unmask.config import from_json, to_json
+from unmask.config.serialize import parse_json
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import METRICS_FILE
+from unmask.runs.records import Count, NotNegative, Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,17 +20,17 @@ class TrainingRow:
     """A logged step of training."""
 
     kind: Literal["train"] = "train"
-    step: int
+    step: Count
     """Steps done."""
-    epoch: float | None = None
+    epoch: NotNegative | None = None
     phase: str | None = None
     """Of a classifier: "head" or "all"."""
     loss: float
     baseline: float | None = None
     """Of pretraining: the loss of the constant prediction on the same cells."""
-    grad_norm: float | None = None
+    grad_norm: NotNegative | None = None
     """Before clipping; None where it was not finite, as fp16's loss scaling lets it be now and then."""
-    val_accuracy: float | None = None
+    val_accuracy: Share | None = None
     val_score: float | None = None
     """Of another task than classification: its first metric on the validation images."""
 
@@ -37,12 +40,12 @@ class ValidationRow:
     """A look at a pretraining on its fixed batch with fixed masks."""
 
     kind: Literal["val"] = "val"
-    step: int
-    epoch: float
+    step: Count
+    epoch: NotNegative
     val_loss: float
     baseline: float
-    effective_rank: float
-    feature_std: float
+    effective_rank: NotNegative
+    feature_std: NotNegative
     collapsed: bool
 
 
@@ -74,7 +77,7 @@ def read_metrics(folder: Path) -> list[Row]:
 def _row(values: Any, where: str) -> Row:
     kind = values.get("kind") if isinstance(values, Mapping) else None
     if kind not in ("train", "val"):
-        raise UserError(f"{where}kind: expected 'train' or 'val', found {kind!r}")
+        raise UserError(f"{where}kind: expected 'train' or 'val', found {str(kind)[:80]!r}")
     return from_json(ValidationRow, values, where) if kind == "val" else from_json(TrainingRow, values, where)
 
 
@@ -95,12 +98,13 @@ def rewrite_metrics(folder: Path, rows: Iterable[Row]) -> None:
 
 
 def _lines(path: Path) -> list[tuple[int, Any]]:
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    *lines, cut = path.read_bytes().split(b"\n") if path.exists() else [b""]
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append((number, json.loads(line)))
-        except (ValueError, RecursionError):
-            if number < len(lines):
-                raise UserError(f"{path}: line {number} is not valid JSON") from None
+            found.append((number, parse_json(line.decode())))
+        except ValueError as error:
+            raise UserError(f"{path}: line {number} is not valid JSON ({error})") from None
+    with suppress(ValueError):  # the line that a kill may have cut has no end
+        found.append((len(lines) + 1, parse_json(cut.decode())))
     return found

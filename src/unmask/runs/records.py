@@ -1,10 +1,16 @@
 """What is in a run's JSON files, as typed values; `read` has their inverse, which names file and field of an error."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from unmask.config.metric import SCORES
+from unmask.config.serialize import Between
+from unmask.errors import UserError
 
+Share = Annotated[float, Between(0, 1)]
+NotNegative = Annotated[float, Between(0)]
+Count = Annotated[int, Between(0, 2**53)]
+"""Ranges of numbers, which files are held to when they are read."""
 Word = Literal["gain", "loss", "equivalent", "undecided"]
 """A verdict."""
 
@@ -16,8 +22,16 @@ class Interval:
     mean: float
     low: float | None
     high: float | None
-    n: int
+    n: Count
     method: str
+
+    def __post_init__(self) -> None:
+        _require_order(self.low, self.high)
+
+
+def _require_order(low: float | None, high: float | None) -> None:
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        raise UserError(f"low, high = {low}, {high}: expected two numbers in order, or none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +49,9 @@ class DataFacts:
 
     fingerprint: str
     """Of images, labels and splits."""
-    images: int | None = None
+    images: Count | None = None
     """Images without labels, of a pretraining."""
-    channels: int | None = None
+    channels: Count | None = None
     """Of the images as the encoder gets them, of a pretraining."""
     classes: tuple[str, ...] = ()
 
@@ -49,8 +63,8 @@ class Environment:
     python: str
     platform: str
     processor: str
-    cores: int | None
-    threads: int
+    cores: Count | None
+    threads: Count
     """Of PyTorch, in one process."""
     devices: tuple[str, ...]
     """GPUs by name."""
@@ -62,14 +76,14 @@ class Environment:
     notes: tuple[str, ...] = ()
     bad_files: tuple[str, ...] = ()
     """Unreadable files that were left out, each with its reason."""
-    steps: int | None = None
+    steps: Count | None = None
     """Of a pretraining, whole."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Images per step of a pretraining, over all processes."""
-    processes: int | None = None
-    jobs: int | None = None
+    processes: Count | None = None
+    jobs: Count | None = None
     """Trainings at once, of a comparison."""
-    seconds: float | None = None
+    seconds: NotNegative | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +91,11 @@ class ClassScores:
     """Scores of one class."""
 
     name: str
-    recall: float | None
+    recall: Share | None
     """None without a labeled image."""
-    precision: float | None
+    precision: Share | None
     """None where the class is never predicted."""
-    images: int
+    images: Count
 
 
 UNEQUAL = 0.3
@@ -92,16 +106,20 @@ UNEQUAL = 0.3
 class ClassificationScores:
     """Scores of a classifier on one set of images; shares in [0, 1]."""
 
-    accuracy: float
-    balanced_accuracy: float
-    macro_f1: float
-    auroc: float | None
+    accuracy: Share
+    balanced_accuracy: Share
+    macro_f1: Share
+    auroc: Share | None
     """One class against the rest, mean over the classes that have both kinds of images; None if there is none."""
     per_class: tuple[ClassScores, ...]
-    confusion: tuple[tuple[int, int, int], ...]
+    confusion: tuple[tuple[Count, Count, Count], ...]
     """What was taken for what: true class, predicted class (indices) and number of images, where that is not 0."""
-    knn_accuracy: float | None = None
+    knn_accuracy: Share | None = None
     """Of a probe: nearest neighbors on the same features."""
+
+    def __post_init__(self) -> None:
+        if any(max(place) >= len(self.per_class) for *place, _ in self.confusion):
+            raise UserError(f"confusion: names a class that is none of the {len(self.per_class)} of per_class")
 
     @property
     def images(self) -> int:
@@ -129,12 +147,12 @@ class MaskClassScores:
     """Scores of one class of masks over all images; None where neither truth nor prediction shows it."""
 
     name: str
-    iou: float | None
-    dice: float | None
-    boundary_iou: float | None
-    images: int
+    iou: Share | None
+    dice: Share | None
+    boundary_iou: Share | None
+    images: Count
     """That show the class."""
-    pixels: int
+    pixels: Count
     """Of the class in all true masks."""
 
 
@@ -142,13 +160,13 @@ class MaskClassScores:
 class SegmentationScores:
     """Scores of predicted masks on one set of images, in [0, 1]; over all pixels of the set, not a mean of batches."""
 
-    miou: float
+    miou: Share
     """Intersection over union, mean over the classes that truth or prediction shows."""
-    dice: float
+    dice: Share
     """The same of Dice, 2 |A ∩ B| / (|A| + |B|)."""
-    boundary_iou: float
+    boundary_iou: Share
     """The same of the pixels within 2 % of the image's diagonal from an edge of their class (Cheng et al. 2021)."""
-    pixel_accuracy: float
+    pixel_accuracy: Share
     """Share of the pixels with the right class."""
     per_class: tuple[MaskClassScores, ...]
 
@@ -224,10 +242,10 @@ class ClassificationResult:
 
     metrics: dict[str, Scores]
     """By split: "val" and the test sets."""
-    seconds: float
-    labeled_images: int
+    seconds: NotNegative
+    labeled_images: Count
     """Training images."""
-    validation_labels: int
+    validation_labels: Count
     notes: tuple[str, ...]
 
 
@@ -244,8 +262,11 @@ class AuditDifference:
     """None where nothing could be measured of both."""
     low: float | None
     high: float | None
-    n: int
+    n: Count
     method: str
+
+    def __post_init__(self) -> None:
+        _require_order(self.low, self.high)
 
     @classmethod
     def of(cls, quantity: str, model: str, baseline: str, interval: Interval | None) -> "AuditDifference":

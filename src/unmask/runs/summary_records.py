@@ -5,21 +5,21 @@ from typing import Literal
 
 from unmask.config.budget import Budget
 from unmask.config.metric import METRIC_NAMES, Metric, TaskName
-from unmask.runs.records import UNEQUAL, Interval, Word
+from unmask.runs.records import UNEQUAL, Count, Interval, NotNegative, Share, Word
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookRow:
     """One look at a comparison whose draws come in looks."""
 
-    draws: int
+    draws: Count
     """Label draws that it is over."""
-    plan: int
+    plan: Count
     """The largest number of draws, as it was planned then."""
-    level: float
+    level: Share
     """Two-sided level of this look."""
     word: Literal["gain", "loss", "equivalent", "out of reach", "continue"]
-    needs: int | None
+    needs: Count | None
     """Draws that would probably decide; None where it is decided, or no number would."""
 
 
@@ -36,14 +36,14 @@ class Score:
 
     arm: str
     budget: Budget
-    draw: int
-    pretraining: int | None
-    repeat: int = 0
+    draw: Count
+    pretraining: Count | None
+    repeat: Count = 0
     """Which of the trainings of this arm on this draw."""
     split: str
     metric: str
     value: float
-    seconds: float
+    seconds: NotNegative
     """Of the trial."""
 
 
@@ -86,9 +86,9 @@ class Verdict(Interval):
     primary: bool
     """Whether it is of the budget that was declared beforehand."""
     sentence: str
-    p: float
+    p: Share
     """Of no difference; adjusted where the verdict is not primary."""
-    p_equivalent: float
+    p_equivalent: Share
     """Of a difference that matters; adjusted where the verdict is not primary."""
 
 
@@ -97,11 +97,11 @@ class VarianceRow:
     """One source of the uncertainty of a mean difference."""
 
     source: str
-    sd: float
+    sd: NotNegative
     """Standard deviation of a single unit's effect, in shares."""
-    count: int
+    count: Count
     """Units that the mean is over."""
-    share: float
+    share: Share
     """Of the variance of the mean."""
 
 
@@ -116,8 +116,8 @@ class Recommendation(Interval):
     """The best other arm by validation."""
     verdict: Word
     """gain: the recommended arm is better than every other. loss: the other arm is better."""
-    p: float
-    draws_needed: int | None
+    p: Share
+    draws_needed: Count | None
     """Label draws, in all, that would probably decide (four times in five); None where it is decided, or where draws
     alone would not."""
     sentence: str
@@ -144,13 +144,13 @@ class LabelsGain(Interval):
     arm: str
     budget: Budget
     """With its way, as chosen:100."""
-    sd: float | None
+    sd: NotNegative | None
     """Standard deviation of the scores of this arm over its trials; None for one."""
     against_arm: str
     against_budget: Budget
-    against_sd: float | None
+    against_sd: NotNegative | None
     verdict: Word
-    p: float
+    p: Share
     """Of no difference, adjusted for all rows of a split."""
 
 
@@ -165,13 +165,13 @@ class Answer:
     """Of a guess among all classes; None where an image has no class."""
     majority: float | None
     """Of always naming the most frequent class of the test images; None where they have none."""
-    test_images: int
+    test_images: Count
     context: str
     """The three above, in words."""
     next_step: str
-    draws: int | None
+    draws: Count | None
     """Label draws, in all, with which the comparison should go on; None where it need not."""
-    seconds: float | None
+    seconds: NotNegative | None
     """What these draws take besides those that are done, about."""
 
 
@@ -182,7 +182,7 @@ class EnsembleGap:
     arm: str
     budget: Budget
     split: str
-    n: int
+    n: Count
     """Trials."""
     metric: str = "accuracy"
     """Of which the next three are."""
@@ -197,8 +197,8 @@ class ArmSeconds:
     """The time of all trials of an arm; pretraining and the tuning of recipes are not in it."""
 
     arm: str
-    seconds: float
-    trials: int
+    seconds: NotNegative
+    trials: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,12 +221,12 @@ class Settings:
     """What is learnt of the images."""
     metric: Metric = "accuracy"
     """What choices, verdicts and recommendations are about."""
-    majority: float | None = None
+    majority: Share | None = None
     """Share of the most frequent class among the images of the primary split; None where nothing is scored."""
-    chance: float | None = None
+    chance: Share | None = None
     """Balanced accuracy of guessing there."""
-    smallest_effect: float
-    confidence: float
+    smallest_effect: NotNegative
+    confidence: Share
     best_scratch: tuple[BestScratch, ...]
 
     @property
@@ -282,7 +282,7 @@ class Summary:
     """Looks at draws that came in looks, in order; empty where all draws came at once."""
     notes: tuple[str, ...]
     """What a reader must know besides: caps, conditional intervals, labels spent on validation."""
-    wall_seconds: float | None = None
+    wall_seconds: NotNegative | None = None
     """From start to summary, as in wall.json; None for a comparison that is not finished."""
 
     def beside_accuracy(self) -> str:

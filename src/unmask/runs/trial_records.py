@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from unmask.config import ClassifyRecipe
 from unmask.config.budget import Budget
 from unmask.runs.metrics import TrainingRow
-from unmask.runs.records import Scores
+from unmask.runs.records import Count, NotNegative, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,19 +15,19 @@ class TrialResult:
     arm: str
     budget: Budget
     """Labeled images: a number per class, or "total:200", "10%", "all"."""
-    draw: int
+    draw: Count
     """Index of the label draw."""
-    pretraining: int | None
+    pretraining: Count | None
     """Index of the pretraining that it starts from; None for an arm that starts from none of the comparison's."""
-    repeat: int = 0
+    repeat: Count = 0
     """Which of the trainings of this arm on this draw: each has a training seed of its own."""
     metrics: dict[str, Scores]
     """By split: "val" and the test sets."""
-    labeled_images: int
+    labeled_images: Count
     """Training images with their labels."""
     recipe: ClassifyRecipe | None = None
     """Of the training; None for a probe."""
-    seconds: float
+    seconds: NotNegative
     history: tuple[TrainingRow, ...]
     """Steps that were logged; empty for a probe."""
     probe_strength: float | None
@@ -40,20 +40,20 @@ class TuningResult:
 
     arm: str
     budget: Budget
-    draw: int
+    draw: Count
     """Index of the tuning draw."""
-    candidate: int
+    candidate: Count
     """Index of the recipe among those of the arm."""
     val_score: float
     """By the comparison's metric."""
-    seconds: float
+    seconds: NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenIds:
     """chosen/NAME.json: the images that the encoder of a pretraining chooses from the pool of a label draw."""
 
-    ids: tuple[int, ...]
+    ids: tuple[Count, ...]
     """Of images as listed, in the order of choice: the first so many are a budget."""
 
 
@@ -61,5 +61,5 @@ class ChosenIds:
 class WallTime:
     """wall.json."""
 
-    wall_seconds: float
+    wall_seconds: NotNegative
     """From start to now: interrupted sessions count, one that was killed outright does not."""

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unmask.config import from_json
-from unmask.config.serialize import require_complete
+from unmask.config.serialize import parse_json, require_complete
 from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
@@ -51,9 +51,10 @@ class CheckpointHeader:
     """Best validation score, more being better, and looks since."""
 
     def __post_init__(self) -> None:
-        for name in ("step", "phase_step"):
+        for name in ("step", "phase_step", "seconds"):
             require_at_least(name, getattr(self, name), 0)
-        require_at_least("processes", self.processes, 1)
+        for name in ("processes", "batch_size"):
+            require_at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(str(path), framework="pt") as stream:
-            header = json.loads((stream.metadata() or {}).get("unmask", "{}"))
+            header = parse_json((stream.metadata() or {}).get("unmask", "{}"))
             if not isinstance(header, dict):
                 raise ValueError("its header is not an object")
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
@@ -107,7 +108,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return tensors, header
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
 
 
@@ -203,4 +204,6 @@ def newest_step(folder: Path) -> int:
 def _read_header(header: Mapping[str, Any], path: Path) -> CheckpointHeader:
     read = from_json(CheckpointHeader, header, f"{path}: ")
     require_complete(header, read, f"{path}: ")
+    if path.stem != f"step_{read.step:08d}":
+        raise UserError(f"{path}: step = {read.step} is not the one that the file is called after")
     return read

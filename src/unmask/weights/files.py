@@ -71,7 +71,7 @@ def read_file(path: Path) -> WeightsFile:
 def _of_torch(path: Path) -> WeightsFile:
     """What torch.save wrote, read without running its pickle."""
     try:
-        _require_uncompressed(path)
+        _require_whole(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old kinds of storages
             found = torch.load(path, map_location="cpu", weights_only=True)
@@ -99,10 +99,15 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized and not value.is_meta
 
 
-def _require_uncompressed(path: Path) -> None:
-    """torch.save stores without compression: an archive with it may hold more than memory does."""
+def _require_whole(path: Path) -> None:
+    """Look at an archive's checksums, as torch.load does not.
+
+    torch.save stores without compression: an archive with it may hold more than memory does.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("a compressed archive, which torch.save does not write")
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"damaged: the checksum of {damaged} is wrong")

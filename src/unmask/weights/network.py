@@ -9,6 +9,7 @@ from unmask.encoders.build import build_model
 from unmask.errors import UserError
 from unmask.weights.card import Card, load_weights
 from unmask.weights.files import resolve_weights
+from unmask.weights.numbers import require_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +37,17 @@ def load_model(path: str | PathLike[str], *, field: str = "path") -> Model:
     tensors, card = load_weights(file)
     if card is None:
         raise UserError(f"{file}: has no card, so that nothing says how to build and feed it; is it a run of unmask?")
-    module = build_from_card(card)
+    try:
+        module = build_from_card(card)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         name = card.encoder.encoder
         raise UserError(f"{file}: does not hold the weights of its encoder {name}: {first[0].strip()}") from None
+    require_numbers(tensors, module.state_dict(), f"{file}:")
     return Model(module.eval(), card)
 
 

@@ -17,9 +17,9 @@ from unmask.weights.files import WeightsFile, read_file, resolve_weights
 from unmask.weights.keys import KeyMap, match_names, match_order
 from unmask.weights.network import build_from_card
 from unmask.weights.normalization import as_trained, told
+from unmask.weights.numbers import SHOWN, refuse, require_numbers
 from unmask.weights.public import fetch_public, is_public_id
 
-_SHOWN = 3
 Normalization = Literal["weights", "data"]
 
 
@@ -67,8 +67,8 @@ def initialize(
     if card is not None:
         _require_same_encoder(card, config, f"{field}: {init}")
     keys = _match(file, model)
-    _refuse(f"{field}: {init} lacks", keys.missing)
-    _refuse(f"{field}: {init} has the unexpected", keys.unexpected)
+    refuse(f"{field}: {init} lacks", keys.missing)
+    refuse(f"{field}: {init} has the unexpected", keys.unexpected)
     source = Source() if card is None else Source(card.format.size, lambda: build_from_card(card))
     try:
         fitted = adapt(keys.matched, model, format.size, source)
@@ -117,25 +117,17 @@ def _require_same_encoder(card: Card, config: EncoderConfig, whose: str) -> None
         raise UserError(f"{whose} holds another encoder than the one asked for: {'; '.join(other)}; {fix}")
 
 
-def _refuse(what: str, names: tuple[str, ...] | list[str], more: str = "") -> None:
-    if names:
-        raise UserError(f"{what} {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}{more}")
-
-
 def _same_shapes(tensors: Mapping[str, Tensor], model: nn.Module) -> bool:
     wanted = model.state_dict()
     return all(tensor.shape == wanted[name].shape for name, tensor in tensors.items())
 
 
 def _require_shapes(tensors: Mapping[str, Tensor], model: nn.Module, whose: str, card: Card | None) -> None:
-    """Raise UserError unless shapes and kinds of numbers are the network's, and all numbers are finite."""
+    """Raise UserError unless shapes are the network's, and numbers can be (`require_numbers`)."""
     wanted = model.state_dict()
     size = "; it was trained at {} x {} pixels".format(*card.format.size) if card is not None else ""
-    _refuse(f"{whose} has another shape for", [k for k, v in tensors.items() if v.shape != wanted[k].shape], size)
-    kinds = [k for k, v in tensors.items() if v.is_floating_point() != wanted[k].is_floating_point()]
-    _refuse(f"{whose} has another kind of numbers for", kinds)
-    broken = [k for k, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
-    _refuse(f"{whose} has numbers that are not finite in", broken)
+    refuse(f"{whose} has another shape for", [k for k, v in tensors.items() if v.shape != wanted[k].shape], size)
+    require_numbers(tensors, wanted, whose)
 
 
 def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
@@ -144,8 +136,8 @@ def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
     parts += [f"of its {' / '.join(map(repr, file.levels))}"] if file.levels else []
     parts += [keys.renamed] if keys.renamed else []
     if keys.unused:
-        more = f" and {len(keys.unused) - _SHOWN} more" if len(keys.unused) > _SHOWN else ""
-        parts.append(f"unused: {', '.join(keys.unused[:_SHOWN])}{more}")
+        more = f" and {len(keys.unused) - SHOWN} more" if len(keys.unused) > SHOWN else ""
+        parts.append(f"unused: {', '.join(keys.unused[:SHOWN])}{more}")
     parts += [f"head new ({', '.join(sorted({name.rpartition('.')[0] for name in head}))})"] if head else []
     return "; ".join(parts)
 

@@ -16,17 +16,20 @@ from PIL import Image, ImageOps, features
 from unmask.config.data import Layout
 from unmask.data.decoding.file import File, readable, require_regular
 from unmask.data.decoding.high_depth import loses_depth, read_deep_png
+from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.jpeg import is_plain, read_jpeg
 from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.missing import require_pixels, without, without_nodata
-from unmask.data.decoding.npy import read_array
+from unmask.data.decoding.npy import map_array, read_array
 from unmask.data.decoding.orientation import upright
 from unmask.data.decoding.pil_modes import to_array
 from unmask.data.decoding.pixel_budget import BUDGET
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.decoding.tiff import read_tiff_page
 from unmask.data.decoding.tiff_missing import pillow_missing
+from unmask.data.decoding.tiff_strips import require_strips
 from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek, stored_size
+from unmask.data.decoding.whole import require_whole
 from unmask.data.file_names import one_line
 from unmask.errors import UserError
 
@@ -41,7 +44,6 @@ SUFFIXES = frozenset(
 """Names of files that are taken for images, in any case."""
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP", *HAVE)
 """What files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
-PNG_END = b"IEND\xaeB`\x82"
 
 
 def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
@@ -198,6 +200,7 @@ def read_page(image: Image.Image, path: File, position: int, reading: Reading = 
     if not seek(image, position):
         with open_tiff(path) as file:
             return read_tiff_page(file.pages[position].aspage(), path, reading)
+    require_whole(image, path)
     if loses_depth(image):
         return without_nodata(read_deep_png(path, reading), reading.nodata)
     if is_plain(image) and (plain := read_jpeg(image)) is not None:
@@ -205,28 +208,20 @@ def read_page(image: Image.Image, path: File, position: int, reading: Reading = 
     if image.format == "TIFF":
         image.filename = ""  # type: ignore[attr-defined]  # or Pillow maps the file, and garbles a turned gray image
     image.load()
-    if image.format == "PNG":
-        require_whole_png(path)
+    if image.format == "TIFF":
+        require_strips(image, path)
     ImageOps.exif_transpose(image, in_place=True)
     values = to_array(image, reading)
     return without(values, pillow_missing(image, path, position, values, reading))
-
-
-def require_whole_png(path: File) -> None:
-    """Raise `UserError` unless the closing chunk is there: PIL does not mind where all pixels came before the cut.
-
-    Harmless bytes may follow it.
-    """
-    if PNG_END not in path.read_bytes():
-        raise UserError("image file is truncated (no end chunk)")
 
 
 def read_npy(path: File, layout: Layout | None = None, *, mapped: bool = False) -> NDArray[np.generic]:
     """One image from a .npy file, (H, W), (H, W, C) or (C, H, W), as (C, H, W); `mapped` where it is on disk."""
     require_regular(path)
     if mapped and isinstance(path, Path):
-        values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+        values = map_array(path)
     else:
         with path.open("rb") as file:
             values = read_array(file)
+    kind_of(values.dtype)
     return image_of(values, layout)

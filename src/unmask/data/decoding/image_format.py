@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from unmask.config.validation import require, require_between
 from unmask.errors import UserError
 
 Kind = Literal["uint8", "uint16", "float32"]
 TOP: dict[Kind, float] = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """The value that counts as 1."""
+LONGEST = 2**20
+"""Largest height, width and number of channels."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in gray (ITU-R BT.601, as in PIL)."""
 
@@ -37,6 +40,16 @@ class ImageFormat:
     """Per channel, in 0..1 units."""
     channel_ranges: tuple[tuple[float, float], ...] = ()
     """In place of `value_range`, which holds all of them: one per channel, where magnitudes differ by orders."""
+
+    def __post_init__(self) -> None:
+        for name, number in (("size", min(self.size)), ("size", max(self.size)), ("channels", self.channels)):
+            require_between(name, number, 1, LONGEST)
+        low, high = self.value_range
+        require(low < high, "value_range", self.value_range, "two numbers in rising order")
+        for name in ("mean", "std"):
+            count = len(getattr(self, name))
+            require(count == self.channels, name, getattr(self, name), f"a number for each of {self.channels} channels")
+        require(min(self.std) > 0, "std", self.std, "numbers above 0")
 
     @classmethod
     def plain(cls, size: tuple[int, int], channels: int, kind: Kind) -> "ImageFormat":

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from unmask.config.data import IGNORED
-from unmask.data.decoding.decode import PNG_END, named, open_image
+from unmask.data.decoding.decode import named, open_image
 from unmask.data.decoding.file import File
 from unmask.data.decoding.high_depth import loses_depth
 from unmask.data.decoding.npy import read_array
+from unmask.data.decoding.tiff_strips import require_strips
 from unmask.data.decoding.tiff_tags import full_pages, open_tiff
+from unmask.data.decoding.whole import require_whole
 from unmask.errors import UserError
 
 Color = tuple[int, int, int]
@@ -104,9 +106,10 @@ def _stored(file: File) -> NDArray[Any]:
             raise UserError("is a JPEG, which blurs the values of a mask: store it as PNG")
         if loses_depth(image) and image.mode.startswith("RGB"):
             raise UserError("has 16 bits a color: store indices, or 8 bits a color")
-        if image.format == "PNG" and PNG_END not in file.read_bytes():
-            raise UserError("image file is truncated (no end chunk)")
+        require_whole(image, file)
         image.load()
+        if image.format == "TIFF":
+            require_strips(image, file)
         return _numbers(ImageOps.exif_transpose(image))
 
 

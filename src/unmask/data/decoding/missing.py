@@ -68,8 +68,10 @@ def require_pixels(image: NDArray[Any]) -> NDArray[Any]:
     """An image, (C, H, W), of which some values are there and none is infinite.
 
     Raises:
-        UserError: infinite, too large for float32, or missing altogether.
+        UserError: no pixel, infinite, too large for float32, or missing altogether.
     """
+    if not image.size:
+        raise UserError(f"an image of shape {image.shape} has no pixel")
     if flaw := flaws(image[None])[0]:
         raise UserError(flaw)
     return image

@@ -26,18 +26,33 @@ def read_array(file: BinaryIO) -> NDArray[np.generic]:
     return cast(NDArray[np.generic], np.lib.format.read_array(file, allow_pickle=False))
 
 
+def map_array(path: Path) -> NDArray[np.generic]:
+    """The array of a .npy file, which stays on disk until it is used.
+
+    Raises:
+        UserError: as `read_array`, of whatever size.
+    """
+    with path.open("rb") as file:
+        _require_length(file, path.stat().st_size)
+    return np.lib.format.open_memmap(path, mode="r")
+
+
 def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     """An array of an open .npz file; the other ones are not read.
 
     Raises:
-        UserError: as `read_array`.
+        UserError: as `read_array`; the file holds several of this name.
     """
+    if archive.namelist().count(f"{name}.npy") > 1:
+        raise UserError(f"holds several arrays called {name}")
     info = archive.getinfo(f"{name}.npy")
     try:
         with archive.open(info) as file:
             _require_fit(cast(BinaryIO, file), info.file_size)
         with archive.open(info) as file:
-            return cast(NDArray[np.generic], np.lib.format.read_array(file, allow_pickle=False))
+            values = np.lib.format.read_array(cast(BinaryIO, file), allow_pickle=False)
+            file.read(1)  # at the end of the member its checksum is looked at
+            return cast(NDArray[np.generic], values)
     except UserError as error:
         raise UserError(f"array {name}: {error}") from None
 
@@ -49,6 +64,13 @@ def _require_fit(file: BinaryIO, size: int) -> None:
         file: at its first byte; it is read up to the array.
         size: bytes of the file, header included.
     """
+    claimed, free = _require_length(file, size), free_memory()
+    if free is not None and claimed > free:
+        raise UserError(f"takes {claimed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")
+
+
+def _require_length(file: BinaryIO, size: int) -> int:
+    """Bytes of the array, which are just those that follow the header. Arguments and errors as of `_require_fit`."""
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -61,9 +83,7 @@ def _require_fit(file: BinaryIO, size: int) -> None:
     claimed, there = count * kind.itemsize, size - file.tell()
     if claimed != there or (kind.itemsize == 0 and count):
         raise UserError(f"damaged: its header says {shape} of {kind}, {claimed} bytes, and {there} bytes follow")
-    free = free_memory()
-    if free is not None and claimed > free:
-        raise UserError(f"takes {claimed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")
+    return claimed
 
 
 def free_memory() -> int | None:

@@ -13,6 +13,7 @@ from unmask.data.decoding.orientation import upright
 from unmask.data.decoding.pil_modes import as_16_bit, require_transparency
 from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.decoding.tiff_missing import declared
+from unmask.data.decoding.tiff_strips import require_segments
 from unmask.data.decoding.tiff_tags import (
     ASSOCIATED,
     BLACK_IS_ZERO,
@@ -21,6 +22,7 @@ from unmask.data.decoding.tiff_tags import (
     PALETTE,
     has_alpha,
     orientation_of,
+    require_tags,
 )
 from unmask.errors import UserError
 
@@ -82,6 +84,8 @@ def over_background(
 
 def _require_readable(page: Any, reading: Reading) -> None:
     """Raise `UserError` for what would be read as something else, or not at all."""
+    require_tags(page.tags, page.samplesperpixel, page.planarconfig)
+    require_segments(page)
     if page.axes not in ("YX", "YXS", "SYX"):
         raise UserError(f"a TIFF page with axes {page.axes} is not one image: store height, width and channels")
     if page.photometric not in (INVERTED, BLACK_IS_ZERO, COLOR, PALETTE):

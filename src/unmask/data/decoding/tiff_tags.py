@@ -13,6 +13,8 @@ from unmask.errors import UserError
 WIDTH, HEIGHT = 256, 257
 SAMPLES, BITS, FORMAT, PLANAR, PHOTOMETRIC, EXTRA, ORIENTATION = 277, 258, 339, 284, 262, 338, 274
 """Tags of TIFF 6.0."""
+CONTIGUOUS, SEPARATE = 1, 2
+"""Whether the samples of a pixel lie together, or each band on its own."""
 NODATA = 42113
 """GDAL's tag: the value of missing pixels, as text."""
 REDUCED, MASK = 0b001, 0b100
@@ -28,11 +30,20 @@ def pillow_agrees(image: Image.Image) -> bool:
     """Whether Pillow decodes the current page of an open TIFF to the samples, bits and alpha that its tags declare.
 
     It reads the first band of band-separate files, takes a fourth sample for alpha and 16-bit colors as 8 bits.
+
+    Raises:
+        UserError: tags that every TIFF must have are missing.
     """
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    require_tags(tags, tags.get(SAMPLES, 1), tags.get(PLANAR, CONTIGUOUS))
     bits, formats = tags.get(BITS, (1,)), tags.get(FORMAT, (1,))
     samples = tags.get(SAMPLES, 1)
-    if tags.get(PLANAR, 1) != 1 or samples != len(image.getbands()) or len({*bits}) > 1 or len({*formats}) > 1:
+    if (
+        tags.get(PLANAR, CONTIGUOUS) != CONTIGUOUS
+        or samples != len(image.getbands())
+        or len({*bits}) > 1
+        or len({*formats}) > 1
+    ):
         return False
     if has_alpha(samples, tags.get(EXTRA, ())) != (image.mode in TRANSPARENT):
         return False
@@ -40,6 +51,19 @@ def pillow_agrees(image: Image.Image) -> bool:
         return bool(formats[0] == 1 and (NODATA not in tags or tags.get(PHOTOMETRIC) not in (INVERTED, PALETTE)))
     kept = image.mode.startswith("I;16") if formats[0] == 1 else image.mode == "F" and formats[0] == 3
     return bool(kept and tags.get(PHOTOMETRIC) == BLACK_IS_ZERO)
+
+
+def require_tags(tags: Any, samples: int, planar: int) -> None:
+    """Raise `UserError` where a damaged tag, which libraries pass over, would be taken for its default.
+
+    The default is gray of one bit, of which 0 is white: of colors it is none.
+    """
+    if planar not in (CONTIGUOUS, SEPARATE):
+        raise UserError(f"damaged TIFF (its planar configuration, tag 284, is {planar})")
+    if PHOTOMETRIC not in tags:
+        raise UserError("damaged TIFF (its color space, tag 262, is missing)")
+    if BITS not in tags and samples > 1:
+        raise UserError("damaged TIFF (its bits per sample, tag 258, are missing)")
 
 
 def stored_size(image: Image.Image) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from unmask.config.data import Layout
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import images_of
-from unmask.data.decoding.npy import read_member
+from unmask.data.decoding.npy import map_array, read_member
 from unmask.data.file_names import in_line
 from unmask.data.sources.manifest import encode_groups, one_class, require_whole_groups, text_of, unlabeled_note
 from unmask.data.sources.manifest_texts import encode_labels
@@ -58,7 +58,7 @@ def supported(images: NDArray[Any], where: str, layout: Layout | None = None, *,
 
 def _from_npy(file: Path, layout: Layout | None, gray: bool) -> Source:
     with named(file):
-        values = np.lib.format.open_memmap(file, mode="r")
+        values = map_array(file)
     images = supported(values, str(file), layout, gray=gray)
     count = len(images)
     return Source(
@@ -150,4 +150,5 @@ def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
         one_hot = values.shape[:1] == (count,) and where.endswith("labels")
         rows = "; of one-hot rows store the argmax" if one_hot else ""
         raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},){rows}")
-    return [text_of(value) for value in values.reshape(-1).tolist()]
+    with named(where):  # not every number of a text array is a letter
+        return [text_of(value) for value in values.reshape(-1).tolist()]

@@ -91,11 +91,19 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
 
 def found_path(folder: Path, path: str) -> str:
     """A path as the file is called: with slashes for backslashes, or its accents in the other form."""
-    if ("\\" not in path and path.isascii()) or (folder / path).exists():
+    if ("\\" not in path and path.isascii()) or _exists(folder / path):
         return path
     slashed = path.replace("\\", "/")
     forms = [slashed, *(normalize(form, slashed) for form in ("NFC", "NFD"))]
-    return next((form for form in forms if (folder / form).exists()), path)
+    return next((form for form in forms if _exists(folder / form)), path)
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have, too long for instance, is of none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _unlabeled(found: Labels) -> tuple[str, ...]:
@@ -130,10 +138,11 @@ def _label_columns(file: Path, columns: Mapping[str, Sequence[str]], asked: str 
 
 def _read_csv(file: Path) -> dict[str, list[str]]:
     with named(file):
-        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter) if row]
-    names = [" ".join(name.lower().split()) for name in rows[0]] if rows else []
+        rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
+        names = [" ".join(name.lower().split()) for name in rows[0]] if rows else []
+        _require_once(names)
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UserError(f"{file}: row {number} has {len(row)} fields, the header {len(names)}")
@@ -145,7 +154,7 @@ def _require_utf_8(file: Path, number: int, row: dict[str, str]) -> None:
     """Raise `UserError` where a cell that is read is no UTF-8; the path of a file that has such a name may be."""
     for name in COLUMNS:
         cell = row.get(name, "")
-        if _NO_UTF_8.search(cell) and not (name == "path" and (file.parent / cell.strip()).exists()):
+        if _NO_UTF_8.search(cell) and not (name == "path" and _exists(file.parent / cell.strip())):
             raise UserError(f"{file}: row {number}: {in_line(cell)} is not UTF-8: save the table as UTF-8")
 
 
@@ -153,16 +162,23 @@ def _read_parquet(file: Path, label_field: str | None) -> dict[str, list[str]]:
     import pyarrow.parquet as parquet
 
     with named(file):
-        opened = parquet.ParquetFile(file)
-        rows, names = opened.metadata.num_rows, opened.schema_arrow.names
+        opened = parquet.ParquetFile(file, page_checksum_verification=True)
+        rows, stored = opened.metadata.num_rows, opened.schema_arrow.names
         if rows > MOST_ROWS:
             raise UserError(f"lists {rows:,} images, more than {MOST_ROWS:,}: use a part of it, or tar shards")
-        clean = {name: " ".join(name.lower().split()) for name in names}
+        clean = {name: " ".join(name.lower().split()) for name in stored}
         asked = () if label_field is None else _asked_names(label_field)
-        wanted = [name for name in names if clean[name] in {*COLUMNS, *asked} or _LABEL.fullmatch(clean[name])]
+        wanted = [name for name in stored if clean[name] in {*COLUMNS, *asked} or _LABEL.fullmatch(clean[name])]
+        _require_once([clean[name] for name in stored])
         table = opened.read(columns=wanted)
-    others = {name: list[str]() for name in names if name not in wanted}
-    return {clean[name]: [text_of(v) for v in table[name].to_pylist()] for name in wanted} | others
+        columns = {clean[name]: [text_of(value) for value in table[name].to_pylist()] for name in wanted}
+    return columns | {name: list[str]() for name in stored if name not in wanted}
+
+
+def _require_once(names: Sequence[str]) -> None:
+    for name in COLUMNS:
+        if names.count(name) > 1:
+            raise UserError(f"{names.count(name)} columns are called {name}: keep one")
 
 
 def text_of(value: object) -> str:

@@ -87,7 +87,7 @@ def _label(tar: BinaryIO, key: str, members: dict[str, Place], wanted: str | Non
         return ""
     try:
         facts = json.loads(_text(tar, members["json"]))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{key}.json: {error}") from None
     keys = LABEL_KEYS if wanted is None else (wanted,)
     found = [facts[name] for name in keys if name in facts] if isinstance(facts, dict) else []

@@ -47,6 +47,8 @@ def places(tar: BinaryIO) -> Iterator[Place]:
             long[b"path"] = _read(tar, start, size).rstrip(b"\0")
         elif kind == PAX:
             long |= _records(_read(tar, start, size))
+        elif kind == SPARSE:
+            raise UserError(f"{_text(name)} is stored with holes (sparse), which is not read: pack it anew")
         elif kind not in GNU_LINK + PAX_GLOBAL:
             if kind in FILE and not name.endswith(b"/"):
                 yield Place(_text(name), start, size)
@@ -93,9 +95,14 @@ def _number(field: bytes, at: int, base: int = 8) -> int:
     if field[:1] >= b"\x80":
         return int.from_bytes(field, "big") & ((1 << 88) - 1)
     text = field.strip(b" \0") or b"0"
-    if not text.isdigit() or (base == 8 and text.strip(b"01234567")):
+    if not _is_short(text) or (base == 8 and text.strip(b"01234567")):
         raise UserError(f"damaged at byte {at}: {field!r} is no length")
     return int(text, base)
+
+
+def _is_short(text: bytes) -> bool:
+    """Whether it is a whole number that Python reads."""
+    return text.isdigit() and len(text) <= 20
 
 
 def _name(header: bytes) -> bytes:
@@ -109,7 +116,7 @@ def _records(content: bytes) -> dict[bytes, bytes]:
     records = {}
     while content:
         number, _, _ = content.partition(b" ")
-        if not number.isdigit() or not len(number) < int(number) <= len(content):
+        if not _is_short(number) or not len(number) < int(number) <= len(content):
             raise UserError("damaged: a pax header cannot be read")
         key, _, value = content[len(number) + 1 : int(number) - 1].partition(b"=")
         records[key], content = value, content[int(number) :]

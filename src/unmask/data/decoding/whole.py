@@ -1,0 +1,29 @@
+"""Whether an open image is whole, as far as its format lets that be told and Pillow does not look."""
+
+import numpy as np
+from PIL import Image
+
+from unmask.data.decoding.file import File
+from unmask.data.decoding.gif import require_blocks
+from unmask.data.decoding.high_depth import loses_depth
+from unmask.data.decoding.png import require_all_rows, require_whole_png
+
+
+def require_whole(image: Image.Image, path: File) -> None:
+    """Raise `UserError` where an open PNG or GIF is damaged or cut off; of a TIFF, `require_strips` says so.
+
+    The rows of a PNG are counted, which takes as long as decoding, where the last one is of one color, as missing ones
+    are.
+    """
+    if image.format == "GIF":
+        require_blocks(path.read_bytes())
+    if image.format != "PNG":
+        return
+    content = path.read_bytes()
+    require_whole_png(content)
+    if not (loses_depth(image) or image.info.get("interlace")):
+        image.load()
+        last = np.asarray(image.crop((0, image.height - 1, image.width, image.height)))
+        if (last != last[:, :1]).any():
+            return
+    require_all_rows(content)

@@ -1,0 +1,9 @@
+"""All kinds of files."""
+
+from fuzz.pictures import IMAGES
+from fuzz.records import PAGES, RECORDS
+from fuzz.shards import SHARDS
+from fuzz.tables import TABLES
+from fuzz.tensors import WEIGHTS
+
+KINDS = (*RECORDS, *PAGES, *WEIGHTS, *TABLES, *IMAGES, *SHARDS)
