@@ -1,6 +1,6 @@
 """Draws that come in looks: stopped by a decision or by the clock, gone on with later, and always the same trials."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 import tiny
 from unmask.comparison import looks as module
 from unmask.comparison.looks import FACTOR, FIRST, look_notes, take_looks
-from unmask.comparison.plan import all_trials
+from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import LEAST, Timer, hour_notes, train_for_an_hour
@@ -88,12 +88,11 @@ class _Table:
             if not file.exists():
                 self.clock.now += SECONDS * self.slow
                 self.trained.append(key.name)
-                write_json(file, _trial(key.arm, key.draw))
+                write_json(file, _trial(key))
 
 
-def _trial(arm: str, draw: int) -> TrialResult:
-    place = {"arm": arm, "budget": 3, "draw": draw, "pretraining": None}
-    return TrialResult(**place, metrics={}, labeled_images=9, seconds=SECONDS, history=(), probe_strength=None)
+def _trial(key: TrialKey) -> TrialResult:
+    return TrialResult(**asdict(key), metrics={}, labeled_images=9, seconds=SECONDS, history=(), probe_strength=None)
 
 
 def test_a_clear_gain_stops_at_the_first_look(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,14 +135,15 @@ def test_the_time_is_kept_on_a_loaded_machine(
     monkeypatch.setattr(module, "look", lambda contest, level, plan, smallest: _Continue())
     table = _Table(data, tmp_path, monkeypatch, gain=0.02, slow=slow)
     for key in all_trials(replace(CONFIG, draws=1)):
-        write_json(TRIALS.path(tmp_path, key.name), _trial(key.arm, key.draw))
+        write_json(TRIALS.path(tmp_path, key.name), _trial(key))
     table.take(within="600s", draws=20)
     assert 300 <= table.clock.now <= 660
 
 
 def test_a_time_that_is_over_is_said(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = _Table(data, tmp_path, monkeypatch, gain=0.02)
-    write_json(TRIALS.path(tmp_path, "mrp-b3-d0-p0"), _trial("mrp", 0))
+    key = TrialKey(budget=3, draw=0, arm="mrp", pretraining=0)
+    write_json(TRIALS.path(tmp_path, key.name), _trial(key))
     with pytest.raises(UserError, match="within = 1s: it is over before the first look"):
         table.take(within="1s")
     for text in ("40", "m", "0m", "soon"):

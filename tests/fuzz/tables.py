@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -20,9 +22,11 @@ from fuzz.records import is_text
 from unmask.data.decoding.decode import decode
 from unmask.data.headers import read_header
 from unmask.data.sources.arrays import read_arrays
-from unmask.data.sources.manifest import read_manifest, read_table
+from unmask.data.sources.manifest import Table, read_manifest, read_table
+from unmask.evaluate.labels import UNKNOWN
 from unmask.wording import printable
 
+MISSING = ("", "nan", "na", "n/a", "null", "none")
 READ = ("path", "label", "group", "split")
 CELLS = st.sampled_from(
     [
@@ -120,14 +124,40 @@ def table_says(value: Any, content: bytes, columns: Callable[[bytes], Columns | 
     """Whether a source lists the paths of the table with its labels."""
     table, source = value
     wanted = columns(content)
-    if wanted is None or {name: getattr(table, name) for name in READ if getattr(table, name) is not None} != wanted:
+    if wanted is None or _read(table) != wanted:
         return False
+    texts = wanted.get("label", [""] * len(wanted["path"]))
+    if source.task is not None and source.task.name == "regression":
+        return _are_numbers(source.labels, texts)
+    if source.task is not None and source.task.name == "multilabel":
+        return _are_sets(source.labels, source.task.names, texts)
     labels = ["" if code < 0 else source.classes[code] for code in source.labels.tolist()]
-    texts = wanted.get("label", [""] * len(labels))
     plain = all(text.isascii() and text.isprintable() for text in texts)
     return len(source.names) == len(wanted["path"]) and (
         not plain or labels == ["" if text in ("", "-1", "-1.0") else printable(text) for text in texts]
     )
+
+
+def _read(table: Table) -> Columns:
+    """The columns that were read, by their names."""
+    columns = {"path": table.path, **table.labels, "group": table.group, "split": table.split}
+    return {name: column for name, column in columns.items() if column is not None}
+
+
+def _are_numbers(values: NDArray[Any], texts: list[str]) -> bool:
+    """Whether the numbers are those of the texts; without a number where a text says that there is none."""
+    wanted = [[math.nan if text.lower() in MISSING else float(text)] for text in texts]
+    return np.array_equal(values, np.array(wanted).reshape(-1, 1), equal_nan=True)
+
+
+def _are_sets(values: NDArray[Any], names: Sequence[str], texts: list[str]) -> bool:
+    """Whether the labels of each image are the parts of its text, and none is known where the text is empty."""
+    for row, text in zip(values, texts, strict=True):
+        parts = {printable(part.strip()) for part in re.split("[;|]", text)} - {""}
+        wanted = [UNKNOWN] * len(names) if text.lower() in MISSING else [name in parts for name in names]
+        if row.tolist() != wanted:
+            return False
+    return True
 
 
 def _manifest(path: Path) -> Any:
