@@ -65,10 +65,11 @@ class DataConfig:
     image_field: str | None = None
     """What holds the image: a member of a sample of shards, as "jpg", a column of hf:PATH. Default: the only one."""
     label_field: str | None = None
-    """What holds the label: a member such as "cls", a key of a shard's .json, a column. Default: found by kind."""
+    """What holds the label: a member such as "cls", a key of a shard's .json, a column (of a segmentation that of the
+    masks). Default: found by kind."""
     task: Literal["auto", "classification", "multilabel", "regression", "segmentation"] = "auto"
-    """What is learnt of an image: its class, which of several labels apply, or numbers. auto: what the labels show;
-    where they may mean two things, it is asked for."""
+    """What is learnt of an image: its class, which of several labels apply, numbers, or a class for each pixel. auto:
+    what the labels show; where they may mean two things, it is asked for."""
     options: dict[str, float | int | str | bool] | None = None
     """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
 

@@ -62,11 +62,18 @@ def _listed(config: DataConfig, given: Given | None) -> tuple[Source, int]:
         return source, len(source.names)
     shards = _shards(config.data)
     if len(shards) <= SHARDS:
-        source = read_source(replace(config, task="classification", label_field=None), labels=False)
+        source = read_source(_as_classes(config), labels=False)
         return source, len(source.names)
     chosen = [shards[at] for at in np.linspace(0, len(shards) - 1, SHARDS).round().astype(int)]
     source = read_shards(chosen, labels=False, fields=Fields(config.image_field, config.label_field))
     return source, round(len(source.names) * _bytes(shards) / max(1, _bytes(chosen)))
+
+
+def _as_classes(config: DataConfig) -> DataConfig:
+    """What a table's labels are for does not matter here, nor whether they can be told; a folder's masks are none of
+    its images."""
+    is_folder = Path(config.data).is_dir()
+    return config if is_folder else replace(config, task="classification", label_field=None)
 
 
 def _shards(name: str) -> list[Path]:

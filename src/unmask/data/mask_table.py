@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.data import IGNORED
-from unmask.data.decoding.decode import quiet
+from unmask.data.decoding.decode import named, quiet
 from unmask.data.decoding.mask import indices_of, read_mask
 from unmask.data.headers import header_of
 from unmask.data.sources.source import Masks, Source
@@ -49,7 +49,7 @@ def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False)
     def read(at: int) -> None:
         row = int(rows[at])
         try:
-            mask = _mask_of(masks, int(masks.of[row]))
+            mask = _mask_of(masks, source.names[row], int(masks.of[row]))
             _require_size(mask, source, row)
         except UserError as error:
             bad[row] = str(error)
@@ -73,10 +73,11 @@ def nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return mask[rows[:, None], columns]
 
 
-def _mask_of(masks: Masks, row: int) -> NDArray[np.uint8]:
+def _mask_of(masks: Masks, name: str, row: int) -> NDArray[np.uint8]:
     stored = masks.files.stored(row)
     if isinstance(stored, np.ndarray):
-        return indices_of(stored[0], masks.code)
+        with named(f"mask of {name}"):
+            return indices_of(stored[0], masks.code)
     return read_mask(stored, masks.code)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from unmask.data.mask_table import nearest, read_masks
 from unmask.data.sources.listing import list_images
 from unmask.data.sources.mask_classes import find_classes
-from unmask.data.sources.mask_folder import has_masks, read_mask_folder
+from unmask.data.sources.mask_folder import find_masks, read_mask_folder
 from unmask.data.sources.source import Source
 from unmask.errors import UserError
 
@@ -24,7 +24,7 @@ def source_of(root: Path, files: Sequence[str]) -> Source:
     for name in files:
         save(root / name)
     listing = list_images(root)
-    assert has_masks(listing)
+    assert find_masks(root, listing) == "masks"
     return read_mask_folder(root, listing)
 
 
@@ -81,7 +81,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, files: list[st
 def test_two_class_folders_called_otherwise_are_none(tmp_path: Path) -> None:
     for name in ("images/a.png", "cats/b.png"):
         save(tmp_path / name)
-    assert not has_masks(list_images(tmp_path))
+    assert find_masks(tmp_path, list_images(tmp_path)) is None
 
 
 def test_a_file_beside_names_the_classes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.data import Layout
+from unmask.config.metric import TaskName
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import images_of
@@ -14,31 +15,41 @@ from unmask.data.decoding.npy import map_array, read_member
 from unmask.data.file_names import in_line
 from unmask.data.sources.manifest import encode_groups, one_class, require_whole_groups, text_of, unlabeled_note
 from unmask.data.sources.manifest_texts import encode_labels
-from unmask.data.sources.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Source, split_array
+from unmask.data.sources.mask_arrays import mask_arrays
+from unmask.data.sources.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Masks, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 
 Any = np.generic
 
 
-def read_arrays(file: Path, *, labels: bool, layout: Layout | None = None, gray: bool = False) -> Source:
+def read_arrays(
+    file: Path,
+    *,
+    labels: bool,
+    layout: Layout | None = None,
+    gray: bool = False,
+    task: TaskName | None = None,
+) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
-    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabeled), `groups` and
-    `split`; or `train_images`, `train_labels`, and the same with val and test.
+    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabeled) or `masks`,
+    `groups` and `split`; or `train_images`, `train_labels` or `train_masks`, and the same with val and test. Masks are
+    (N, H, W), 255 everywhere where an image has none; `classes` names what their values are the index of.
 
     Args:
         file: .npy or .npz.
         labels: whether class labels are needed.
         layout: which axis holds the channels, where the shape leaves a doubt.
         gray: one channel is wanted: three axes are gray images.
+        task: what is to be learnt. Default: a segmentation where there are masks and no labels.
 
     Raises:
         UserError: unreadable, no images, arrays of different lengths, a doubtful layout, or no labels where they are
             needed.
     """
-    source = _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray)
-    if labels and len(source.classes) < 2:
+    source = _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray, task)
+    if labels and source.masks is None and len(source.classes) < 2:
         fix = "store them as np.savez(file, images=..., labels=...)"
         raise UserError(
             f"{file}: labels of two or more classes are needed: {one_class(source.labels.astype(np.int64)) or fix}"
@@ -70,13 +81,11 @@ def _from_npy(file: Path, layout: Layout | None, gray: bool) -> Source:
     )
 
 
-def _from_npz(file: Path, layout: Layout | None, gray: bool) -> Source:
+def _from_npz(file: Path, layout: Layout | None, gray: bool, task: TaskName | None) -> Source:
     parts = _load_npz(file)
-    if "images" in parts:
-        named = {"": (parts["images"], parts.get("labels"))}
-    else:
-        found = [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
-        named = {split: (parts[f"{split}_images"], parts.get(f"{split}_labels")) for split in found}
+    found = [""] if "images" in parts else [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
+    known = _known(file, parts, found, task)
+    named = {split: (parts[_name(split, "images")], parts.get(_name(split, known))) for split in found}
     images = [
         supported(values, _part(file, split), layout, gray=gray or labels is not None)
         for split, (values, labels) in named.items()
@@ -84,7 +93,7 @@ def _from_npz(file: Path, layout: Layout | None, gray: bool) -> Source:
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
     counts = [len(values) for values in images]
-    texts = [text for split, n in zip(named, counts, strict=True) for text in _labels(file, split, named[split][1], n)]
+    masks, texts = _learnt(file, parts, known, named, images)
     classes, codes = encode_labels(texts)
     splits = _splits(file, parts, named, counts)
     groups = _texts(f"{file}: groups", parts["groups"], sum(counts)) if "groups" in parts else None
@@ -97,8 +106,40 @@ def _from_npz(file: Path, layout: Layout | None, gray: bool) -> Source:
         splits=splits,
         images=Arrays(np.concatenate(images) if len(images) > 1 else images[0]),
         groups=group_codes,
-        notes=unlabeled_note(codes) if classes else (),
+        masks=masks,
+        notes=unlabeled_note(codes) if classes else () if masks is None else masks.notes,
     )
+
+
+def _learnt(
+    file: Path,
+    parts: dict[str, NDArray[Any]],
+    known: str,
+    named: dict[str, tuple[NDArray[Any], NDArray[Any] | None]],
+    images: list[NDArray[Any]],
+) -> tuple[Masks | None, list[str]]:
+    """The masks, if `known` says so, and a label for each image, "" for none."""
+    if known == "masks":
+        names = _texts(f"{file}: classes", parts["classes"], len(parts["classes"])) if "classes" in parts else None
+        pairs = [(_part(file, split, "masks"), values) for split, (_, values) in named.items()]
+        return mask_arrays(pairs, [one.shape for one in images], names, str(file)), [""] * sum(map(len, images))
+    counts = map(len, images)
+    labels = [_labels(file, split, values, n) for (split, (_, values)), n in zip(named.items(), counts, strict=True)]
+    return None, [text for one in labels for text in one]
+
+
+def _known(file: Path, parts: dict[str, NDArray[Any]], splits: list[str], task: TaskName | None) -> str:
+    """What is known of the images and wanted: "masks" or "labels".
+
+    Raises:
+        UserError: both are there and no task is asked for.
+    """
+    there = [what for what in ("masks", "labels") if any(_name(split, what) in parts for split in splits)]
+    if task is None and len(there) > 1:
+        raise UserError(
+            f"{file}: holds masks and labels: say with `task` which to learn, segmentation or classification"
+        )
+    return "masks" if "masks" in there and task in (None, "segmentation") else "labels"
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
@@ -109,7 +150,8 @@ def _load_npz(file: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(handle) as archive:
             there = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             prefixes = ("",) if "images" in there else (f"{TRAIN}_", f"{VAL}_", f"{TEST}_")
-            used = ["groups", "split", *(f"{prefix}{what}" for prefix in prefixes for what in ("images", "labels"))]
+            arrays = ("images", "labels", "masks")
+            used = ["groups", "split", "classes", *(f"{prefix}{what}" for prefix in prefixes for what in arrays)]
             if not any(name.endswith("images") for name in used if name in there):
                 listed = in_line(", ".join(there[:10])) or "nothing"
                 raise UserError(f"no array images or train_images; found {listed}{' ...' if len(there) > 10 else ''}")
@@ -130,9 +172,14 @@ def _splits(
     return split_array([SPLIT_NAMES[text] for text in texts])
 
 
+def _name(split: str, what: str) -> str:
+    """An array of a .npz."""
+    return f"{split}_{what}" if split else what
+
+
 def _part(file: Path, split: str, what: str = "images") -> str:
     """What messages call an array of a .npz."""
-    return f"{file}: {split}_{what}" if split else f"{file}: {what}"
+    return f"{file}: {_name(split, what)}"
 
 
 def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> list[str]:

@@ -44,15 +44,15 @@ def read_labels(columns: Mapping[str, Sequence[str]], asked: TaskName | None, wh
 
     Args:
         columns: by name, each with a text per image, "" where there is none.
-        asked: the task, where it is told; else the labels decide.
+        asked: the task, where it is told; else the labels decide. Labels say nothing to a segmentation.
         where: begins messages.
 
     Raises:
         UserError: the labels fit no task, or several; or not the one that was asked for.
     """
-    if asked == "segmentation":
-        raise UserError(f"{where}: masks lie in a folder masks beside images; a table has none: leave `task` out")
     task, why = (asked, "") if asked is not None else _suggested(columns, where)
+    if task == "segmentation":
+        return Labels(None, np.full(len(next(iter(columns.values()))), -1, np.int64))
     if task == "classification":
         return _classes(columns, where)
     found = _numbers(columns, where) if task == "regression" else _several(columns, where)

@@ -1,4 +1,4 @@
-"""A table of images: CSV or parquet with the columns path and, as far as wanted, label, group and split."""
+"""A table of images: CSV or parquet with the columns path and, as far as wanted, label or mask, group and split."""
 
 import csv
 import math
@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 from unmask.config.metric import TaskName
 from unmask.data.decoding.decode import named
+from unmask.data.decoding.mask import MaskCode
 from unmask.data.file_names import in_line
 from unmask.data.sources.labels import Labels, read_labels
-from unmask.data.sources.source import SPLIT_NAMES, Files, Source, split_array
+from unmask.data.sources.mask_classes import find_classes
+from unmask.data.sources.source import SPLIT_NAMES, Files, Masks, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.tasks.classification import Classification
 from unmask.wording import plural, printable
 
-COLUMNS = ("path", "label", "group", "split")
+COLUMNS = ("path", "label", "mask", "group", "split")
 MOST_ROWS = 10_000_000
 """Rows of a parquet file: a few kilobytes of it may stand for any number of rows, and each takes memory here."""
 _NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
@@ -39,6 +41,8 @@ class Table:
     path: list[str]
     labels: dict[str, list[str]]
     """Columns of labels by their names; empty without any."""
+    masks: list[str] | None
+    """Paths of masks; None where no masks are to be learnt."""
     group: list[str] | None
     split: list[str] | None
     ignored: tuple[str, ...] = ()
@@ -48,27 +52,33 @@ class Table:
 def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, task: TaskName | None = None) -> Source:
     """A manifest as a source.
 
-    Paths are relative to the manifest's folder, or absolute. An empty label is an unlabeled image, an empty group a
-    group of its own, an empty split one that is to be drawn. Columns of other names are ignored.
+    Paths are relative to the manifest's folder, or absolute. An empty label or mask is an unlabeled image, an empty
+    group a group of its own, an empty split one that is to be drawn. Columns of other names are ignored. classes.csv or
+    classes.json beside the manifest names the classes of masks.
 
     Args:
         file: .csv, .tsv or .parquet.
         labels: whether labels are needed.
         label_field: the columns of labels, separated by commas. Default: label, else those whose names begin with
-            label or target.
-        task: what is to be learnt. Default: what the labels show.
+            label or target. Of a segmentation the column of masks, mask by default.
+        task: what is to be learnt. Default: what the labels show, or a segmentation where there is a column mask.
 
     Raises:
         UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file
             listed twice, or a group in two splits. The message names column, line or group.
     """
-    table = read_table(file, label_field)
+    table = read_table(file, label_field, task)
     table = replace(table, path=[found_path(file.parent, path) for path in table.path])
     if not table.path:
         raise UserError(f"{file}: the manifest lists no image")
     _require_distinct(file, table.path)
     found = read_labels(table.labels or {"label": [""] * len(table.path)}, task, str(file))
-    if labels and (found.task is None or (len(found.task.names) < 2 and found.task.name == "classification")):
+    masks = None if table.masks is None else _masks(file, table.masks)
+    if (
+        labels
+        and masks is None
+        and (found.task is None or (len(found.task.names) < 2 and found.task.name == "classification"))
+    ):
         seen = (
             "no column label"
             if not table.labels
@@ -85,8 +95,22 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
         splits=splits,
         images=Files(file.parent, Texts.of(table.path)),
         groups=groups,
-        notes=(*_unlabeled(found), *found.notes, *_ignored_note(table.ignored)),
+        masks=masks,
+        notes=(
+            *_unlabeled(found),
+            *found.notes,
+            *(masks.notes if masks is not None else ()),
+            *_ignored_note(table.ignored),
+        ),
     )
+
+
+def _masks(file: Path, paths: Sequence[str]) -> Masks | None:
+    """The masks of a column of paths, "" where an image has none; None without any."""
+    has = np.asarray([bool(path) for path in paths])
+    files = Files(file.parent, Texts.of(found_path(file.parent, path) for path in paths if path))
+    code = find_classes(file.parent) if has.any() else MaskCode()
+    return Masks(files, np.where(has, np.cumsum(has) - 1, -1), code) if has.any() else None
 
 
 def found_path(folder: Path, path: str) -> str:
@@ -110,15 +134,35 @@ def _unlabeled(found: Labels) -> tuple[str, ...]:
     return unlabeled_note(found.values.astype(np.int64)) if isinstance(found.task, Classification) else ()
 
 
-def read_table(file: Path, label_field: str | None = None) -> Table:
+def read_table(file: Path, label_field: str | None = None, task: TaskName | None = None) -> Table:
     """The columns of a CSV (comma, semicolon or tab), TSV or parquet file as text."""
     columns = _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file)
     if "path" not in columns:
         raise UserError(f"{file}: no column path; found {', '.join(columns) or 'nothing'}, wanted {', '.join(COLUMNS)}")
-    named = _label_columns(file, columns, label_field)
-    ignored = tuple(printable(name) for name in columns if name not in {"path", "group", "split", *named})
-    labels = {name: columns[name] for name in named}
-    return Table(columns["path"], labels, columns.get("group"), columns.get("split"), ignored)
+    mask = _mask_column(file, columns, label_field, task)
+    named = [] if mask is not None else _label_columns(file, columns, label_field)
+    ignored = tuple(printable(name) for name in columns if name not in {"path", "group", "split", mask, *named})
+    labels, masks = {name: columns[name] for name in named}, None if mask is None else columns[mask]
+    return Table(columns["path"], labels, masks, columns.get("group"), columns.get("split"), ignored)
+
+
+def _mask_column(
+    file: Path, columns: Mapping[str, Sequence[str]], asked: str | None, task: TaskName | None
+) -> str | None:
+    """The column of masks; None where labels are to be learnt, or there are no masks."""
+    if task == "segmentation":
+        names = [name for name in columns if name == "mask"] if asked is None else _label_columns(file, columns, asked)
+        if names[1:]:
+            raise UserError(f"label_field = {asked!r}: the paths of masks stand in one column")
+        return names[0] if names else None
+    if task is not None or "mask" not in columns:
+        return None
+    if asked is None and (labels := _label_columns(file, columns, None)):
+        raise UserError(
+            f"{file}: has the columns mask and {in_line(labels[0])}: say with `task` which to learn, segmentation or "
+            "the labels' task"
+        )
+    return "mask" if asked is None or _asked_names(asked) == ["mask"] else None
 
 
 def _asked_names(asked: str) -> list[str]:

@@ -1,11 +1,11 @@
-"""A folder with images/ and masks/ in it: the mask of an image has its path and stem below masks/."""
+"""A folder of images and masks: images/ beside masks/, in which the mask of an image has its path and stem."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from unmask.config.metric import TaskName
 from unmask.data.decoding.mask import MaskCode
 from unmask.data.sources.listing import Listing
 from unmask.data.sources.mask_classes import find_classes
@@ -15,41 +15,66 @@ from unmask.errors import UserError
 from unmask.wording import plural, printable
 
 IMAGES, MASKS = "images", "masks"
+MAYBE_MASKS = ("mask", "labels", "annotations", "segmentation", "segmentations", "ground_truth", "gt")
+"""Names under which masks lie as well, and under which something else may lie beside images."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a file lies: in images/ or masks/ (or neither), and what it must share with its partner."""
+    """Where a file lies: among images or masks (or neither), and what it must share with its partner."""
 
     kind: str
     key: tuple[str, ...]
-    """Folders without images or masks, and the stem."""
+    """The folders but that of images or masks, and the stem."""
     split: str
 
 
-def has_masks(listing: Listing) -> bool:
-    """Whether a folder called masks lies beside one called images, with files in both."""
-    kinds: dict[tuple[str, ...], set[str]] = {}
+def find_masks(root: Path, listing: Listing, asked: TaskName | None = None) -> str | None:
+    """What the folders of masks beside images/ are called; None where there are none.
+
+    masks/ is one unless another task is asked for; a folder of one of the names `MAYBE_MASKS` if segmentation is.
+
+    Raises:
+        UserError: no task is asked for, and a folder beside images/ may hold masks or a class; or several may.
+    """
+    if asked not in (None, "segmentation") or not any(one.name.lower() == IMAGES for one in listing.folders):
+        return None
+    beside: dict[tuple[str, ...], set[str]] = {}
     for path in listing.images:
         for depth, part in enumerate(path.parts[:-1]):
-            if part.lower() in (IMAGES, MASKS):
-                kinds.setdefault(path.parts[:depth], set()).add(part.lower())
-    return any(len(found) == 2 for found in kinds.values())
+            beside.setdefault(path.parts[:depth], set()).add(part.lower())
+    found = {name for names in beside.values() if IMAGES in names for name in names}
+    if MASKS in found:
+        return MASKS
+    maybe = [name for name in MAYBE_MASKS if name in found]
+    if maybe and asked is None:
+        raise UserError(
+            f"{root}: {IMAGES}/ and {maybe[0]}/ may be images with masks or two classes: say which with `task`, "
+            "segmentation or classification"
+        )
+    if maybe[1:]:
+        raise UserError(f"{root}: {maybe[0]}/ and {maybe[1]}/ lie beside {IMAGES}/: rename that of masks to {MASKS}")
+    return maybe[0] if maybe else None
 
 
-def read_mask_folder(root: Path, listing: Listing) -> Source:
+def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Source:
     """A folder of images and masks as a source.
 
     Layouts: images/ and masks/; with folders in both alike, such as images/train and masks/train; or split folders
     (train, with val, test) that hold the two. Images without a mask, and those in a folder `unlabeled`, are unlabeled.
     classes.csv or classes.json in `root`, or in masks/, names the classes.
 
+    Args:
+        root: the folder.
+        listing: what lies below it.
+        masks_in: what folders of masks are called.
+
     Raises:
         UserError: a mask without its image, two files of one stem, or images in neither folder.
     """
-    places = {path: _place(path) for path in listing.images}
+    places = {path: _place(path, masks_in) for path in listing.images}
     images = [path for path, place in places.items() if place.kind == IMAGES]
-    _require_places(root, places)
+    _require_places(root, places, masks_in)
     masks = _by_key(root, {path: place for path, place in places.items() if place.kind == MASKS}, "masks")
     known = _by_key(root, {path: places[path] for path in images if places[path].key in masks}, "images")
     for key, mask in masks.items():
@@ -60,48 +85,50 @@ def read_mask_folder(root: Path, listing: Listing) -> Source:
     files = [str(masks[places[path].key]) for path in images if places[path].key in masks]
     of = np.cumsum([places[path].key in masks for path in images]) - 1
     of[[places[path].key not in masks for path in images]] = -1
+    found = Masks(Files(root, Texts.of(files)), of.astype(np.int64), _classes(root, places, masks_in))
     return Source(
         names=Texts.of(printable(path) for path in images),
         labels=np.full(len(images), -1, np.int64),
         classes=(),
         splits=split_array([places[path].split for path in images]),
         images=Files(root, Texts.of(map(str, images))),
-        masks=Masks(Files(root, Texts.of(files)), of.astype(np.int64), _classes(root, places)),
-        notes=(*listing.aside, *_notes(of)),
+        masks=found,
+        notes=(*listing.aside, *found.notes),
     )
 
 
-def _classes(root: Path, places: dict[Path, _Place]) -> MaskCode:
+def _classes(root: Path, places: dict[Path, _Place], masks_in: str) -> MaskCode:
     """What a file in `root`, or else in the topmost folder of masks, says."""
     code = find_classes(root)
     if code.names:
         return code
-    tops = dict.fromkeys(_above(path) for path, place in places.items() if place.kind == MASKS)
+    tops = dict.fromkeys(_above(path, masks_in) for path, place in places.items() if place.kind == MASKS)
     codes = (find_classes(root / top) for top in tops)
     return next((code for code in codes if code.names), MaskCode())
 
 
-def _above(path: Path) -> Path:
-    """The path of the folder called masks in it."""
-    depth = next(depth for depth, part in enumerate(path.parts) if part.lower() == MASKS)
+def _above(path: Path, masks_in: str) -> Path:
+    """The path of the folder of masks in it."""
+    depth = next(depth for depth, part in enumerate(path.parts) if part.lower() == masks_in)
     return Path(*path.parts[: depth + 1])
 
 
-def _place(path: Path) -> _Place:
+def _place(path: Path, masks_in: str) -> _Place:
+    known = {IMAGES: IMAGES, masks_in: MASKS}
     folders = [part.lower() for part in path.parts[:-1]]
-    kind = next((part for part in folders if part in (IMAGES, MASKS)), "")
-    others = [part for part in path.parts[:-1] if part.lower() not in (IMAGES, MASKS)]
+    kind = next((known[part] for part in folders if part in known), "")
+    others = [part for part in path.parts[:-1] if part.lower() not in known]
     split = next((SPLIT_NAMES[part.lower()] for part in others if part.lower() in SPLIT_NAMES), UNASSIGNED)
     kind = IMAGES if not kind and split == UNLABELED else kind
     return _Place(kind, (*others, path.stem), split)
 
 
-def _require_places(root: Path, places: dict[Path, _Place]) -> None:
+def _require_places(root: Path, places: dict[Path, _Place], masks_in: str) -> None:
     lost = [path for path, place in places.items() if not place.kind]
     if lost:
         raise UserError(
-            f"{root}: {plural(len(lost), 'image')} in neither {IMAGES}/ nor {MASKS}/, e.g. {printable(lost[0])}: move "
-            f"images without a mask to {IMAGES}/ or unlabeled/"
+            f"{root}: {plural(len(lost), 'image')} in neither {IMAGES}/ nor {masks_in}/, e.g. {printable(lost[0])}: "
+            f'move images without a mask to {IMAGES}/ or unlabeled/; where folders are classes: `task="classification"`'
         )
 
 
@@ -113,8 +140,3 @@ def _by_key(root: Path, places: dict[Path, _Place], what: str) -> dict[tuple[str
             raise UserError(f"{root}: {what} {pair} have one stem: which belong together is not told")
         found[place.key] = path
     return found
-
-
-def _notes(of: Iterable[int]) -> tuple[str, ...]:
-    count = sum(row < 0 for row in of)
-    return (f"{count} images without a mask are seen by pretraining only",) if count else ()

@@ -14,7 +14,7 @@ from unmask.data.sources.huggingface import PREFIX as HUGGING_FACE
 from unmask.data.sources.huggingface import read_huggingface
 from unmask.data.sources.listing import list_images
 from unmask.data.sources.manifest import read_manifest
-from unmask.data.sources.mask_folder import has_masks, read_mask_folder
+from unmask.data.sources.mask_folder import find_masks, read_mask_folder
 from unmask.data.sources.multiview_source import read_multiview
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.shard_files import expand, find_shards, is_shards
@@ -40,7 +40,13 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
     Raises:
         UserError: no such thing, not of a supported layout, or options where there are none.
     """
-    source = _read(config, labels=labels, progress=progress)
+    masked = config.asked_task == "segmentation"
+    source = _read(config, labels=labels and not masked, progress=progress)
+    if labels and masked and source.masks is None:
+        raise UserError(
+            f"task = 'segmentation': {config.data} has no masks: folders hold them in masks/ beside images/, a table "
+            "in the column mask (or that of `label_field`), a .npz in the array masks"
+        )
     return replace(source, reading=reading_of(config))
 
 
@@ -68,15 +74,16 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         shards = [] if listing.images else find_shards(path)
         if not shards:
             _require_no_fields(config)
-            masked = has_masks(listing)
-            return read_mask_folder(path, listing) if masked else read_folder(path, labels=labels, listing=listing)
+            if masks := find_masks(path, listing, config.asked_task):
+                return read_mask_folder(path, listing, masks)
+            return read_folder(path, labels=labels, listing=listing)
     if shards:
         return read_shards(shards, labels=labels, fields=fields, progress=progress)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         return read_manifest(path, labels=labels, label_field=config.label_field, task=config.asked_task)
     _require_no_fields(config)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
-        return read_arrays(path, labels=labels, layout=config.layout, gray=config.channels == 1)
+        return read_arrays(path, labels=labels, layout=config.layout, gray=config.channels == 1, task=config.asked_task)
     place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
     raise UserError(
         f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "

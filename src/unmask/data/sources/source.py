@@ -118,6 +118,12 @@ class Masks:
     code: MaskCode = field(default_factory=MaskCode)
     """How what they hold becomes classes."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many images have none."""
+        count = int((self.of < 0).sum())
+        return (f"{count} images without a mask are seen by pretraining only",) if count else ()
+
 
 @dataclass(frozen=True)
 class Source:
