@@ -20,6 +20,7 @@ import tiny
 from unmask.comparison import tasks as comparison_tasks
 from unmask.comparison.candidates import arms_of, candidates, compute_steps
 from unmask.comparison.cost import with_pretrainings
+from unmask.comparison.pieces import Task
 from unmask.comparison.plan import (
     Materials,
     TrialKey,
@@ -31,7 +32,7 @@ from unmask.comparison.plan import (
 )
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.run import compare
-from unmask.comparison.workers import Task, meanwhile, run_tasks
+from unmask.comparison.workers import meanwhile, run_tasks
 from unmask.config import ARMS, AugmentConfig, ClassifyRecipe, CompareConfig, DataConfig, EncoderConfig, OptimizerConfig
 from unmask.errors import PreemptionError, UserError
 from unmask.preemption import stopping_at_once

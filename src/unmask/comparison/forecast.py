@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from unmask.comparison.cost import foreseen
+from unmask.comparison.pieces import Task, config_of
 from unmask.comparison.plan import all_trials, trial_config
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.comparison.tuning import first_keys, following_keys
-from unmask.comparison.workers import Task
 from unmask.config import ARMS, AuditConfig, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.budget import labeled_count
 from unmask.data.load import Dataset
@@ -44,6 +44,8 @@ class Ahead:
     """Networks that the audit will look at, its random one among them; 0 without an audit, or where it is done."""
     answers: int
     """Images times forward passes, of each of them."""
+    apart: bool
+    """Whether every pretraining is a piece for a worker."""
 
     @classmethod
     def of(cls, work: Work, *, rivals: bool = False) -> "Ahead":
@@ -53,11 +55,12 @@ class Ahead:
         reported = replace(work, config=replace(work.config, arms=arms))
         trials = reported.trials(recipes)
         audited = sum(map(len, reported.audited())) + 1 if reported.needs_audit(again=bool(trials)) else 0
-        return cls(work.pretrainings(), work.early_trials(), tuning, trials, audited, answers_of(work.data))
+        answers, apart = answers_of(work.data), work.pretrains_in_workers
+        return cls(work.pretrainings(), work.early_trials(), tuning, trials, audited, answers, apart)
 
     def pretrains_in_workers(self, jobs: int) -> bool:
-        """Whether pretrainings are so many that each has a process, and one thread."""
-        return len(self.pretrainings) >= max(jobs, 2)
+        """Whether each pretraining has a process, and one thread: they are many, or trainings run elsewhere."""
+        return self.apart or len(self.pretrainings) >= max(jobs, 2)
 
     def audit_seconds(self, times: StepTimes) -> float:
         """How long the audit takes."""
@@ -80,9 +83,9 @@ class Ahead:
 def time_steps(work: Work, jobs: int) -> StepTimes:
     """Take a few steps of each kind that is ahead, with the threads that it will have."""
     ahead = Ahead.of(work)
-    pretraining = [one for one in map(_config_of, ahead.pretrainings) if isinstance(one, PretrainConfig)]
+    pretraining = [one for one in map(config_of, ahead.pretrainings) if isinstance(one, PretrainConfig)]
     on_labels = [*ahead.tuning, *ahead.trials]
-    any_trial = [one for one in map(_config_of, on_labels) if isinstance(one, ClassifyConfig)]
+    any_trial = [one for one in map(config_of, on_labels) if isinstance(one, ClassifyConfig)]
     evaluated = any_trial or [trial_config(work.config, key, 0, work.materials) for key in all_trials(work.config)]
     training = [one for one, task in zip(any_trial, on_labels, strict=True) if not _is_probe(task)]
     return measure_steps(
@@ -141,7 +144,8 @@ def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> flo
 
 def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
     """How long a task takes, alone."""
-    config = _config_of(task)
+    config = config_of(task)
+    assert config is not None
     if isinstance(config, PretrainConfig) or not _is_probe(task):
         return seconds_of_training(config, data, times)
     labeled = labeled_images(config, data)
@@ -157,10 +161,6 @@ def answers_of(data: Dataset) -> int:
     """
     look = AuditConfig()
     return min(look.images, len(data.tests.get(look.split, ()))) * look.evaluations
-
-
-def _config_of(task: Task) -> PretrainConfig | ClassifyConfig:
-    return next(one for one in task[1] if isinstance(one, PretrainConfig | ClassifyConfig))
 
 
 def _is_probe(task: Task) -> bool:

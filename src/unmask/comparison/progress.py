@@ -9,8 +9,8 @@ from typing import TextIO
 from tqdm import tqdm
 
 from unmask.comparison.forecast import Ahead, seconds_of
+from unmask.comparison.pieces import Task
 from unmask.comparison.tasks import Work
-from unmask.comparison.workers import Task
 from unmask.profiling.step_times import StepTimes
 from unmask.wording import in_words
 

@@ -20,13 +20,15 @@ from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
+from unmask.comparison.pieces import Task
+from unmask.comparison.place import Place, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
-from unmask.comparison.workers import Task, default_jobs, meanwhile, run_tasks
+from unmask.comparison.workers import meanwhile
 from unmask.config import AuditConfig, CompareConfig
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
@@ -70,39 +72,40 @@ def compare(
     config, found = with_given_weights(config, out, resume=resume)
     check_before_reading(config)
     config = with_earlier_budgets(config, out, resume=resume)
-    with open_run(config, out, dataset, labels=True, resume=resume, overwrite=overwrite, progress=progress) as opened:
+    how = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    with open_place(config, out) as place, open_run(config, out, dataset, labels=True, **how) as opened:
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
         opened = replace(opened, config=fitting)
-        work, of_runs = _prepare(fitting, opened.data, out)
+        work, of_runs = _prepare(fitting, opened.data, out, place)
         of_runs = [*found, *shrunk, *of_runs]
-        config, jobs = work.config, work.config.jobs or default_jobs()
+        config = work.config
         refuse_fewer_draws(config, out, resume=resume)
-        times = None if approve is None else time_steps(work, jobs)
+        times = None if approve is None else time_steps(work, place.jobs)
         if approve is not None and times is not None:
-            refuse_too_little_time(work, jobs, times)
-            approve(forecast(work, jobs, times))
+            refuse_too_little_time(work, place.jobs, times)
+            approve(forecast(work, place.jobs, times))
         if opened.claim():
             _extend(config, out)
         opened.tell(of_runs)
-        with _clock(out, started) as spent, closing(Progress(work, jobs, times, show=progress)) as line:
-            _work_through(work, jobs, of_runs, line, spent, started)
+        with _clock(out, started) as spent, closing(Progress(work, place.jobs, times, show=progress)) as line:
+            _work_through(work, place, of_runs, line, spent, started)
     write_report([out])
     return out
 
 
 def _work_through(
-    work: Work, jobs: int, of_runs: list[str], line: Progress, spent: Callable[[], float], started: float
+    work: Work, place: Place, of_runs: list[str], line: Progress, spent: Callable[[], float], started: float
 ) -> None:
     """Everything from the first pretraining to the summary and the gallery."""
     asked = work.config
-    work, choice, notes = _tuned(work, jobs, of_runs, line)
-    work, looks = _fill(work, choice, jobs, line, started)
+    work, choice, notes = _tuned(work, place, of_runs, line)
+    work, looks = _fill(work, choice, place, line, started)
     notes += notes_of(work.config, work.data, choice, work.out)
     notes += hour_notes(asked, work.config)
     if looks:
         notes += look_notes(looks, asked.confidence)
         work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
-    summary = build_summary(work.config, work.out, work.data, choice, notes=notes, jobs=jobs)
+    summary = build_summary(work.config, work.out, work.data, choice, notes=notes, jobs=place.jobs)
     write_json(work.out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
     show_work(work, summary)
 
@@ -125,12 +128,12 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
     config = decided(config, data)
-    work, _ = _prepare(fitting_budgets(config, data)[0], data, out)
-    jobs = work.config.jobs or default_jobs()
-    return forecast(work, jobs, time_steps(work, jobs))
+    with open_place(config, out) as place:
+        work, _ = _prepare(fitting_budgets(config, data)[0], data, out, place)
+        return forecast(work, place.jobs, time_steps(work, place.jobs))
 
 
-def _prepare(config: CompareConfig, data: Dataset, out: Path) -> tuple[Work, list[str]]:
+def _prepare(config: CompareConfig, data: Dataset, out: Path, place: Place) -> tuple[Work, list[str]]:
     """The work of a comparison that is found in order, and what must be said of the weights it was given."""
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
@@ -138,7 +141,7 @@ def _prepare(config: CompareConfig, data: Dataset, out: Path) -> tuple[Work, lis
     check_data(config, data)
     config = with_pretrainings(config, pretrain_images=len(data.pretrain), sizes=data.class_sizes)
     notes += check_networks(config, data)
-    return Work(config, out, data), notes
+    return Work(config, out, data, place.pretrains_in_workers), notes
 
 
 @contextmanager
@@ -159,20 +162,20 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
         write_json(out / WALL_FILE, WallTime(wall_seconds=spent()))
 
 
-def _tuned(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[Work, Choice, list[str]]:
+def _tuned(work: Work, place: Place, of_runs: list[str], line: Progress) -> tuple[Work, Choice, list[str]]:
     """Pretrain and tune, as far as it is not done.
 
     Returns the work on the arms that are reported, what was chosen, and notes on data and pretrainings.
     """
     data = work.data
-    _pretrain_all(work, jobs, line)
+    _pretrain_all(work, place, line)
     write_choices(work)
-    choice = _tune(work, jobs, line)
+    choice = _tune(work, place, line)
     learnt = learning_notes(work.encoders)
     work = replace(work, config=replace(work.config, arms=choice.reported(work.config)))
-    notes = [*data.notes, *of_runs, *learnt]
+    notes = [*data.notes, *of_runs, *place.notes(), *learnt]
     facts = describe_environment(
-        jobs=jobs,
+        jobs=place.jobs,
         data=DataFacts(fingerprint=data.fingerprint),
         notes=(*notes, *notes_of(work.config, data, choice, work.out)),
         bad_files=data.bad_files,
@@ -181,7 +184,7 @@ def _tuned(work: Work, jobs: int, of_runs: list[str], line: Progress) -> tuple[W
     return work, choice, notes
 
 
-def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
+def _fill(work: Work, choice: Choice, place: Place, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
     """Train every trial, at once or in looks, and audit; returns the work on the draws that were trained."""
     config, trained = work.config, 0
 
@@ -190,15 +193,15 @@ def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float)
         write_choices(ahead)
         trials = ahead.trials(choice.recipes)
         trained += len(trials)
-        _run("trials", trials, work.data, jobs, line, final=not (config.in_looks or config.in_an_hour))
+        _run("trials", trials, work.data, place, line, final=not (config.in_looks or config.in_an_hour))
 
     looks: tuple[LookRow, ...] = ()
     if config.in_looks:
         seconds = config.seconds_within
         timer = None if seconds is None else Timer(seconds, time.monotonic, started)
-        work, looks = take_looks(work, choice, train, jobs, timer)
+        work, looks = take_looks(work, choice, train, place.jobs, timer)
     elif config.in_an_hour:
-        work = train_for_an_hour(work, train, jobs, Timer(HOUR, time.monotonic, started))
+        work = train_for_an_hour(work, train, place.jobs, Timer(HOUR, time.monotonic, started))
     else:
         train(work)
     if work.needs_audit(again=trained > 0):
@@ -206,14 +209,14 @@ def _fill(work: Work, choice: Choice, jobs: int, line: Progress, started: float)
     return work, looks
 
 
-def _tune(work: Work, jobs: int, line: Progress) -> Choice:
+def _tune(work: Work, place: Place, line: Progress) -> Choice:
     """Try every alternative on the tuning draws, and choose on validation images."""
     config, out, data = work.config, work.out, work.data
     assert data.val is not None
     assert data.task is not None
-    _run("tuning", work.tuning_trials(first_keys(config)), data, jobs, line, final=False)
+    _run("tuning", work.tuning_trials(first_keys(config)), data, place, line, final=False)
     recipes = choose_recipes(config, out)
-    _run("tuning", work.tuning_trials(following_keys(config, recipes)), data, jobs, line)
+    _run("tuning", work.tuning_trials(following_keys(config, recipes)), data, place, line)
     return Choice(recipes, read_correct(config, out, recipes, data.task, data.val.labels))
 
 
@@ -230,14 +233,16 @@ def _audited(line: Progress, networks: int, share: float) -> None:
     line.finished(share * networks)
 
 
-def _pretrain_all(work: Work, jobs: int, line: Progress) -> None:
+def _pretrain_all(work: Work, place: Place, line: Progress) -> None:
     """Every pretraining, and beside it, where cores are free, the trials that need none.
 
     A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
+    Where every pretraining is a piece for a worker, trials that start from it follow it at once.
     """
-    tasks, others = work.pretrainings(), work.early_trials()
-    if len(tasks) >= max(jobs, 2):
-        _run("pretraining", [*tasks, *others], work.data, jobs, line)
+    tasks, others, jobs = work.pretrainings(), work.early_trials(), place.jobs
+    if work.pretrains_in_workers or len(tasks) >= max(jobs, 2):
+        following = work.following_trials() if work.pretrains_in_workers else []
+        _run("pretraining", [*tasks, *others, *following] if tasks else [], work.data, place, line)
         return
     threads = torch.get_num_threads()
     helpers = jobs // 2 if tasks and others else 0
@@ -256,7 +261,7 @@ def _moved(line: Progress, done: int, step: Step) -> None:
     line.finished(done + step.step / step.total)
 
 
-def _run(phase: str, tasks: Sequence[Task], data: Dataset, jobs: int, line: Progress, *, final: bool = True) -> None:
+def _run(phase: str, tasks: Sequence[Task], data: Dataset, place: Place, line: Progress, *, final: bool = True) -> None:
     line.begin(phase, tasks, final=final)
-    for done in run_tasks(tasks, data, jobs) if tasks else ():
+    for done in place.run(tasks, data) if tasks else ():
         line.finished(done)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.kept_networks import lacking, network_files
+from unmask.comparison.pieces import Task
 from unmask.comparison.plan import (
     Chosen,
     Materials,
@@ -20,7 +21,6 @@ from unmask.comparison.plan import (
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.train_trial import run_trial, run_tuning_trial
 from unmask.comparison.tuning import first_keys
-from unmask.comparison.workers import Task
 from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.config.budget import is_chosen
@@ -51,6 +51,8 @@ class Work:
     config: CompareConfig
     out: Path
     data: Dataset
+    pretrains_in_workers: bool = False
+    """Whether every pretraining is a piece for a worker, however few there are."""
 
     @property
     def encoders(self) -> dict[Start, list[Path]]:
@@ -95,6 +97,12 @@ class Work:
         """What can be trained before any pretraining is finished: it needs none, and nothing is chosen for it."""
         keys = [key for key in first_keys(self.config) if not ARMS[key.arm].is_pretrained and not is_chosen(key.budget)]
         sure = [arm.name for arm in arms_of(self.config) if arm.frozen and not arm.is_pretrained]
+        return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
+
+    def following_trials(self) -> list[Task]:
+        """What can be trained once its own pretraining is finished, and nothing else need be known."""
+        keys = [key for key in first_keys(self.config) if ARMS[key.arm].is_pretrained and not is_chosen(key.budget)]
+        sure = [arm.name for arm in arms_of(self.config) if arm.frozen and arm.is_pretrained]
         return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
 
     def trials(self, recipes: Chosen) -> list[Task]:

@@ -1,19 +1,22 @@
-"""Trials side by side: worker processes of one thread each, fed with the data set through shared memory."""
+"""Trials side by side on this machine: worker processes of one thread each, fed with the data through shared memory."""
 
 import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
 import torch.multiprocessing as mp
 
+from unmask.comparison.pieces import Task, encoders_awaited, in_turn
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
@@ -25,19 +28,51 @@ _KILLED = (
     "what was finished "
     "is kept, run again with `resume=True`"
 )
-Task = tuple[Callable[..., None], tuple[Any, ...]]
+_MASK = "CUDA_VISIBLE_DEVICES"
 _DATA: list[Dataset] = []  # of a worker process, set once when it starts
 _ENDING = threading.Event()  # of a worker process: SIGTERM has ended a task, and the pool still holds others for it
 
 
 def default_jobs() -> int:
-    """As many trials at once as there are cores; one where a GPU does the work."""
+    """As many trials at once as there are cores; one for each GPU where GPUs do the work."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return 1 if torch.cuda.is_available() else max(1, cores)
+    return max(1, torch.cuda.device_count() if torch.cuda.is_available() else cores)
 
 
-def _start(data: Dataset) -> None:
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES gives them."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    named = os.environ.get(_MASK)
+    return tuple(named.split(",") if named else map(str, range(count)))[:count]
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """This machine as the place where trainings run. With several GPUs every worker process sees one of them."""
+
+    jobs: int
+    """Trainings at once."""
+    gpus: tuple[str, ...] = ()
+    """Names of the GPUs; worker processes take them in turn where there are several."""
+
+    @property
+    def pretrains_in_workers(self) -> bool:
+        """Whether every pretraining is a piece for a worker: one process would use one of several GPUs."""
+        return len(self.gpus) > 1 and self.jobs > 1
+
+    def run(self, tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
+        """See `run_tasks`."""
+        return run_tasks(tasks, data, self.jobs, self.gpus)
+
+    def notes(self) -> list[str]:
+        """Nothing to say of one machine."""
+        return []
+
+
+def _start(data: Dataset, gpus: Any) -> None:
+    if gpus is not None:
+        os.environ[_MASK] = gpus.get()  # before CUDA is first used here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: what runs is let finish
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -52,9 +87,10 @@ def _end_with_parent() -> None:
         os._exit(143)
 
 
-def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _call(task: Task) -> None:
     if _ENDING.is_set():
         raise PreemptionError(STOPPED)
+    function, arguments = task
     try:
         function(*arguments, _DATA[0])
     except PreemptionError:
@@ -62,28 +98,30 @@ def _call(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         raise
 
 
-def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[int]:
+def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[str] = ()) -> Iterator[int]:
     """Run every task as function(*arguments, data); yields the number finished each time one finishes.
 
-    Every task runs with one thread, so that its numbers do not depend on `jobs`. The first failure, or Ctrl-C, is
-    raised here after what is running has ended; waiting tasks are dropped, finished ones keep their files.
+    Every task runs with one thread, so that its numbers do not depend on `jobs`; of several `gpus` a process sees one.
+    A trial whose pretraining is among the tasks begins after it. The first failure, or Ctrl-C, is raised here after
+    what is running has ended; waiting tasks are dropped, finished ones keep their files.
     """
     if jobs == 1 or len(tasks) == 1:
         yield from _run_here(tasks, data)
         return
-    with _pool(tasks, data, jobs) as pool:
-        futures = set(_submit(pool, tasks))
-        workers = mp.active_children()
-        done = 0
+    with _pool(tasks, data, jobs, gpus) as pool:
+        workers: set[BaseProcess] = set()
+
+        def submit(task: Task) -> Future[None]:
+            future = _submit(pool, task)
+            workers.update(mp.active_children())
+            return future
+
         try:
-            while futures:
-                finished, futures = wait(futures, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                    done += 1
-                    yield done
+            for done, (_, future) in enumerate(in_turn(submit, tasks, encoders_awaited(tasks)), 1):
+                future.result()
+                yield done
         except BrokenProcessPool as error:
-            raise UserError(_why_broken(workers)) from error
+            raise UserError(_why_broken(list(workers))) from error
         except BaseException as error:  # a failed task, Ctrl-C, SIGTERM, or a caller that stops listening
             _stop(pool, error)
             raise
@@ -100,7 +138,7 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
         yield
         return
     with _pool(tasks, data, jobs) as pool:
-        futures = _submit(pool, tasks)
+        futures = [_submit(pool, task) for task in tasks]
         workers = mp.active_children()
         try:
             yield
@@ -116,10 +154,10 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
                 raise UserError(_why_broken(workers)) from error
 
 
-def _submit(pool: ProcessPoolExecutor, tasks: Sequence[Task]) -> list[Future[None]]:
-    """Hand the tasks over; the first of them starts the workers, to which the data set is sent."""
+def _submit(pool: ProcessPoolExecutor, task: Task) -> Future[None]:
+    """Hand a task over; the first ones start the workers, to which the data set is sent."""
     try:
-        return [pool.submit(_call, function, arguments) for function, arguments in tasks]
+        return pool.submit(_call, task)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise UserError(
             f"dataset: it cannot be sent to worker processes ({error}): define its class at the top of a module, or "
@@ -139,10 +177,16 @@ def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:
     pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(tasks: Sequence[Task], data: Dataset, jobs: int) -> ProcessPoolExecutor:
-    require_open_files(min(jobs, len(tasks)), "`jobs=1`")
+def _pool(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[str] = ()) -> ProcessPoolExecutor:
+    count = min(jobs, len(tasks))
+    require_open_files(count, "`jobs=1`")
     context = mp.get_context("spawn")
-    return ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(data,))
+    masks = None
+    if len(gpus) > 1:
+        masks = context.SimpleQueue()
+        for gpu in islice(cycle(gpus), count):
+            masks.put(gpu)
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(data, masks))
 
 
 def _run_here(tasks: Sequence[Task], data: Dataset) -> Iterator[int]:

@@ -1,0 +1,60 @@
+"""Pieces of a comparison: trainings as tasks, which of them wait for which, and in which order they are handed out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from unmask.config import ClassifyConfig, PretrainConfig
+
+Task = tuple[Callable[..., None], tuple[Any, ...]]
+"""A function and its arguments, but for the last one, the data. One argument is the training's configuration."""
+_LOOK = 1.0
+"""Seconds after which room is asked for again though nothing has finished."""
+
+
+def config_of(task: Task) -> PretrainConfig | ClassifyConfig | None:
+    """The configuration of the training that a task is; None of a task that trains nothing."""
+    return next((one for one in task[1] if isinstance(one, PretrainConfig | ClassifyConfig)), None)
+
+
+def encoders_awaited(tasks: Sequence[Task]) -> list[int | None]:
+    """For each task the index of the pretraining among them from which it starts; None where it can begin at once."""
+    configs = [config_of(task) for task in tasks]
+    made = {
+        str(tasks[index][1][1]): index for index, config in enumerate(configs) if isinstance(config, PretrainConfig)
+    }
+    return [made.get(config.init or "") if isinstance(config, ClassifyConfig) else None for config in configs]
+
+
+def in_turn(
+    submit: Callable[[Task], Future[Any]],
+    tasks: Sequence[Task],
+    awaited: Sequence[int | None],
+    room: Callable[[], int] | None = None,
+) -> Iterator[tuple[int, Future[Any]]]:
+    """Hand out tasks in their order, each once the one it waits for is done; yields index and future of what has ended.
+
+    Tasks that wait for a failed one are left out.
+
+    Args:
+        submit: hands a task to a worker.
+        tasks: in the order in which they are wanted.
+        awaited: for each the index of the task that must be done before; None for none.
+        room: how many may be handed out at a time, asked again every second; what it raises ends the work. Default:
+            all.
+    """
+    waiting, running = dict(enumerate(tasks)), dict[Future[Any], int]()
+    done: set[int | None] = {None}
+    while waiting or running:
+        ready = [index for index in waiting if awaited[index] in done]
+        free = len(tasks) if room is None else max(0, room() - len(running))
+        for index in ready[:free]:
+            running[submit(waiting.pop(index))] = index
+        if not running and not ready:
+            return
+        ended, _ = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
+        for future in ended:
+            index = running.pop(future)
+            if not future.cancelled() and future.exception() is None:
+                done.add(index)
+            yield index, future
