@@ -27,7 +27,7 @@ from unmask.theory.jobs import Memo
 from unmask.theory.problem import world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import error, fine_tune, train_from_scratch
-from unmask.theory.sweep_measures import encoder
+from unmask.theory.sweep_measures import encoders
 
 DRAWS, LAB_SEEDS, STEPS = 5, 3, 900
 KINDS = ("both parts", "part 1 alone", "part 2 alone")
@@ -75,7 +75,7 @@ def predicted(condition: Condition) -> Gains:
         sets = w.test(False), single.subset(single.view == 0), single.subset(single.view == 1)
         scratch, tuned = (
             [error(one.weights[0], one.head[0], data, w.setting) for data in sets]
-            for one in (train_from_scratch([w], data=few), fine_tune([w], encoder(w, Memo()), few))
+            for one in (train_from_scratch([w], data=few), fine_tune([w], encoders([w], Memo()), few))
         )
         for kind, before, after in zip(KINDS, scratch, tuned, strict=True):
             total[kind] += 100 * (before - after) / LAB_SEEDS

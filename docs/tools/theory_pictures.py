@@ -91,7 +91,7 @@ def ends(axes: Axes, s: Setting, patches: int, block: int, color: str) -> None:
 def findings() -> Figure:
     """Features of a kernel over time, and the two times that decide its purity, over the start."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
-    rows = capture_rows(world(paper_small(), 0), 8)
+    (rows,) = capture_rows([world(paper_small(), 0)], 8)
     times = [float(row["time"]) for row in rows]
     left.plot(times, [row["features_per_kernel"] for row in rows], "o-", color="#0072b2", label="measured")
     left.plot(times, [row["features_per_kernel_law"] for row in rows], "--", color="0.3", label="law without binding")

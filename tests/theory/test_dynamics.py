@@ -172,6 +172,17 @@ def test_chebyshev_has_order_two_and_is_stable() -> None:
     assert np.log(rough / fine) / np.log(many / few) > 1.6
 
 
+def test_chebyshev_rows_of_a_batch_go_as_they_go_alone() -> None:
+    """A stiff row asks for more stages than a soft one: neither sees the other."""
+    rates = torch.tensor([[0.1, 1.0, 300.0], [0.2, 0.5, 1.0]], dtype=torch.float64)
+
+    def run(rows: list[int]) -> torch.Tensor:
+        field = lambda w, index: -rates[rows][index] * w * (1 + w.square())  # noqa: E731
+        return chebyshev(field, torch.ones(len(rows), 3).double(), 5.0, never).state
+
+    assert torch.equal(run([0, 1]), torch.cat([run([0]), run([1])]))
+
+
 def never(states: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(states), dtype=torch.bool)
 

@@ -19,12 +19,21 @@ from unmask.theory.capture import captured, purity
 from unmask.theory.jobs import Memo
 from unmask.theory.laws import OneFeature, kernel_law, one_feature
 from unmask.theory.learner_errors import LEARNERS, downstream_rows, learner_rows
+from unmask.theory.occupancy import reading_time
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import downstream, world
 from unmask.theory.setting import Setting
-from unmask.theory.supervision import fine_tune, linear_probe
+from unmask.theory.supervision import fine_tune, linear_probe, train_from_scratch
 from unmask.theory.sweep import axes_of, measure_of, sweep, write_table
-from unmask.theory.sweep_measures import capture_rows, correlation_rows, phase_rows, purity_rows
+from unmask.theory.sweep_measures import (
+    capture_rows,
+    correlation_rows,
+    encoders,
+    from_scratch,
+    phase_rows,
+    purity_rows,
+)
+from unmask.theory.teacher_student_flow import pretrain
 
 
 def test_axes_and_changes() -> None:
@@ -68,7 +77,7 @@ def test_axes_are_repeated_flags_and_default_to_those_of_the_measure() -> None:
 def test_bad_input_is_one_line_before_any_work(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unmask.theory.sweep.parallel", None)
+    monkeypatch.setattr("unmask.theory.sweep.world", None)
     with pytest.raises(SystemExit) as end:
         main(["theory", *arguments])
     assert end.value.code == 2
@@ -97,7 +106,7 @@ def test_phases_fall_at_the_predicted_ratios(tiny: Setting) -> None:
 
 
 def test_capture_over_time_beside_its_law(tiny: Setting) -> None:
-    rows = capture_rows(world(tiny, 0), 4)
+    (rows,) = capture_rows([world(tiny, 0)], 4)
     assert [float(row["coverage_law"]) for row in rows][::3] == pytest.approx([0.05, 0.999], abs=1e-3)
     times, covered = ([float(row[name]) for row in rows] for name in ("time", "coverage"))
     assert times == sorted(times)
@@ -105,11 +114,23 @@ def test_capture_over_time_beside_its_law(tiny: Setting) -> None:
     assert covered[-1] == 1.0
 
 
+def test_all_seeds_of_a_point_are_one_batch_read_at_common_times(tiny: Setting) -> None:
+    """SL goes as it goes alone; encoders are read at one time, that of the mean of the laws, and so are rows."""
+    worlds = [world(replace(tiny, kernels_per_class=4, labeled=40, samples=60, stop_loss=1.2), seed) for seed in (0, 1)]
+    both = from_scratch(worlds, worlds, Memo()).weights
+    assert torch.equal(both, torch.cat([train_from_scratch([w]).weights for w in worlds]))
+    when = reading_time([one_feature(w.unlabeled(), w.v, w.setting) for w in worlds], worlds[0].setting)
+    alone = pretrain(worlds[1:], torch.tensor([when], dtype=torch.float64)).weights[0, 0]
+    assert torch.allclose(encoders(worlds, Memo())[1], alone, rtol=1e-3, atol=1e-4)
+    first, second = purity_rows(worlds, [0.3])
+    assert first[0]["time"] == second[0]["time"]
+
+
 def test_pure_kernels_follow_the_law_where_nothing_binds(tiny: Setting) -> None:
     """One view per class and no other class: features never meet in a sample, so no kernel binds a second one."""
     alone = replace(tiny.data, views=1, classes=8, others=0.0, noise=0.0, own=(1.0, 1.0))
     w = world(replace(tiny, data=alone, kernels_per_class=60), 0)
-    (row,) = purity_rows(w, [0.999])
+    ((row,),) = purity_rows([w], [0.999])
     assert abs(float(row["purity"]) - float(row["purity_law"])) < 0.08
     assert abs(float(row["features_per_kernel"]) / float(row["features_per_kernel_law"]) - 1) < 0.08
     assert float(row["purity_law"]) < 0.95
@@ -130,7 +151,7 @@ def test_where_nothing_grows_rows_keep_their_columns(tiny: Setting) -> None:
 
 def test_correlations_are_those_of_the_weights(tiny: Setting) -> None:
     w = world(tiny, 0)
-    rows = correlation_rows(w, Memo())
+    (rows,) = correlation_rows([w], Memo())
     start = torch.tensor([float(row["start"]) for row in rows]).view(tiny.kernels, tiny.data.features)
     assert torch.allclose(start, w.start @ w.v.T)
     after = torch.tensor([float(row["mrp"]) for row in rows]).view_as(start)
@@ -151,7 +172,7 @@ def test_a_downstream_task_shows_only_its_features(tiny: Setting) -> None:
 
 def test_learners_on_features_seen_and_unseen(tiny: Setting) -> None:
     """Pretraining helps on single-view data where it has seen the features, and not where it has not."""
-    (row,) = downstream_rows(world(replace(tiny, missing=4), 0), Memo())
+    ((row,),) = downstream_rows([world(replace(tiny, missing=4), 0)], Memo())
     assert (row["seen_features"], row["unseen_features"]) == (4, 4)
     assert row["fine_tuned_single_seen"] == 0.0
     assert float(row["fine_tuned_single_unseen"]) > 0.3

@@ -1,9 +1,11 @@
 """Verdicts on what follows from the equations alone: gradients, decoupling, fixed points, windows and phases."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from unmask.errors import UserError
 from unmask.theory.capture import capture_level, own_strength
@@ -241,15 +243,17 @@ def bisect_mask_ratio(setting: Setting, members: int, dtype: torch.dtype = torch
     low, high = 0.0, 0.98
     for _ in range(rounds):
         ratio = 0.5 * (low + high)
-        low, high = (ratio, high) if grows(replace(setting, mask_ratio=ratio), base, members) else (low, ratio)
+        alive = grows([replace(base, setting=replace(setting, mask_ratio=ratio))], [members])
+        low, high = (ratio, high) if bool(alive[0, 0]) else (low, ratio)
     return 0.5 * (low + high)
 
 
-def grows(setting: Setting, base: World, members: int) -> bool:
-    """Whether a kernel on `members` views of class 0 with correlation 0.1 ϱ each is captured rather than dies."""
-    start = 0.1 * setting.threshold * base.v[:members].sum(0, keepdim=True)
-    followed = pretrain([replace(base, setting=setting, start=start)], torch.tensor([1e12]), through_capture=False)
-    return bool(followed.capture_time.isfinite().all())
+def grows(worlds: Sequence[World], groups: Sequence[int]) -> Tensor:
+    """(S, len(groups)) bool: whether a kernel on the first M views of class 0, for M in groups, with correlation 0.1 ϱ
+    each, is captured rather than dies; all worlds as one batch."""
+    size = 0.1 * worlds[0].setting.threshold
+    begun = [replace(w, start=size * torch.stack([w.v[:m].sum(0) for m in groups])) for w in worlds]
+    return pretrain(begun, torch.tensor([1e12]), through_capture=False).capture_time.isfinite()
 
 
 def _phase(claim: str, off: float, n: int, kind: Kind) -> Verdict:

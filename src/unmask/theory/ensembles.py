@@ -10,7 +10,6 @@ the R networks' probabilities, on samples that include single-view ones, is told
 learns all views that the ensemble holds. MRP holds all views after one pretraining.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -84,8 +83,3 @@ def unlabeled_like_paper(w: World, single_share: float = 0.2) -> Samples:
 def _start(w: World, number: int) -> Tensor:
     draw = torch.randn(w.start.shape, generator=generator(w.seed, "ensemble", number), dtype=torch.float64)
     return (w.setting.init_scale * draw).to(w.dtype)
-
-
-def errors_of(ensemble: Ensemble, counts: Sequence[int], single: bool = True) -> list[float]:
-    """Test error of the mean of the first members, for each of the counts."""
-    return [ensemble.error(count, single) for count in counts]

@@ -93,11 +93,6 @@ class Setting:
         return self.mask_ratio / (1.0 - self.mask_ratio)
 
     @property
-    def linear_offset(self) -> float:
-        """c = (1 - 1/q) ϱ, the offset of the linear branch of σ."""
-        return (1.0 - 1.0 / self.power) * self.threshold
-
-    @property
     def effective_gain(self) -> float:
         """B = b (1 + (1-θ)/(θ C_p)): the gain a feature alone on C_p equal patches feels."""
         return self.gain * (1.0 + self.mask_excess / self.data.patches_per_feature)

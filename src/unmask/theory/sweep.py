@@ -3,8 +3,8 @@
 import csv
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from math import prod
 from pathlib import Path
 
 import torch
@@ -12,13 +12,14 @@ import torch
 from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
-from unmask.theory.jobs import Memo, Tally, Told, parallel, silent, torch_threads
+from unmask.theory.jobs import Memo, Tally, Told, silent, threads, torch_threads
 from unmask.theory.learner_errors import downstream_rows, learner_rows
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 from unmask.theory.sweep_measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
 
-Measure = Callable[[World], list[Row]]
+Measure = Callable[[Sequence[World]], list[list[Row]]]
+"""The worlds of all seeds at one grid point → the rows of each."""
 ENDINGS = (".csv", ".parquet")
 
 
@@ -41,11 +42,6 @@ def measure_of(name: str, memo: Memo | None = None) -> tuple[Measure, tuple[str,
 def axes_of(measure: str, over: Sequence[str] = ()) -> list[Axis]:
     """The axes that are asked for, else those of the measure."""
     return parse_axes(over or measure_of(measure)[1])
-
-
-def points_of(axes: Sequence[Axis]) -> int:
-    """Grid points of axes."""
-    return prod(len(values) for _, values in axes)
 
 
 def run_sweep(
@@ -72,18 +68,57 @@ def sweep(
     measure: Measure,
     workers: int = 1,
     dtype: torch.dtype = torch.float32,
-    tally: Tally | None = None,
-    size: int = 1,
     told: Told = silent,
 ) -> list[Row]:
-    """measure(world) at every grid point for every seed; impossible points are refused before the first run."""
+    """A measure at every grid point, all seeds of a point as one batch; impossible points are refused before."""
+    points = grid_of(setting, axes)
+    tally = Tally(len(points) * len(seeds), told)
+    with torch_threads(1), threads(workers) as pool:
+        return begin_sweep(pool, points, seeds, measure, tally, dtype)()
+
+
+def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[tuple[dict[str, float], Setting]]:
+    """Every grid point and its setting; UserError names the first field that is out of range."""
     names = [name for name, _ in axes]
     points = [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in axes))]
-    jobs = [(point, world(vary(setting, point), seed, dtype)) for point in points for seed in seeds]
-    counted = (tally or Tally(size * len(jobs), told)).counted(measure, size)
-    with torch_threads(1):
-        found = parallel(counted, [w for _, w in jobs], workers)
-    return [{**point, "seed": w.seed, **row} for (point, w), rows in zip(jobs, found, strict=True) for row in rows]
+    return [(point, vary(setting, point)) for point in points]
+
+
+def begin_sweep(
+    pool: ThreadPoolExecutor,
+    points: Sequence[tuple[dict[str, float], Setting]],
+    seeds: Sequence[int],
+    measure: Measure,
+    tally: Tally,
+    dtype: torch.dtype = torch.float32,
+    size: int = 1,
+) -> Callable[[], list[Row]]:
+    """Submit a measure of every grid point, one job per point.
+
+    Args:
+        pool: where the jobs run.
+        points: the grid, see `grid_of`.
+        seeds: seeds of the worlds at every point.
+        measure: the worlds of a point → the rows of each.
+        tally: counts `size` a point and seed.
+        dtype: number type of the runs.
+        size: work of one point and seed.
+
+    Returns:
+        A function that waits for the jobs and gives the rows, each with the point and the seed first.
+    """
+    counted = tally.counted(lambda s: measure([world(s, seed, dtype) for seed in seeds]), size * len(seeds))
+    jobs = [pool.submit(counted, setting) for _, setting in points]
+
+    def rows() -> list[Row]:
+        return [
+            {**point, "seed": seed, **row}
+            for (point, _), job in zip(points, jobs, strict=True)
+            for seed, mine in zip(seeds, job.result(), strict=True)
+            for row in mine
+        ]
+
+    return rows
 
 
 def table_path(out: str) -> Path:

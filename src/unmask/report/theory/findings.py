@@ -7,10 +7,10 @@ import torch
 
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.checks_coverage import measured_coverage
-from unmask.theory.jobs import Memo, Tally, Told, silent, torch_threads
+from unmask.theory.jobs import Memo, Tally, Told, silent, threads, torch_threads
 from unmask.theory.occupancy import Bands
 from unmask.theory.setting import Setting
-from unmask.theory.sweep import measure_of, points_of, sweep
+from unmask.theory.sweep import begin_sweep, grid_of, measure_of
 from unmask.theory.sweep_measures import Row
 from unmask.theory.verdict import Verdict
 from unmask.theory.verify import all_checks, work_of
@@ -57,17 +57,18 @@ def gather(
         (measure, [parse_axis(axis) for axis in over])
         for measure, over in (plan(setting) if sweeps is None else sweeps)
     ]
-    numbers = [1 if measure in ("phases", "correlations") else seeds for measure, _ in asked]
-    work = [WORK[measure] * points_of(axes) * n for (measure, axes), n in zip(asked, numbers, strict=True)]
+    grids = [grid_of(setting, axes) for _, axes in asked]
+    numbers = [range(1 if measure in ("phases", "correlations") else seeds) for measure, _ in asked]
+    work = [WORK[measure] * len(grid) * len(n) for (measure, _), grid, n in zip(asked, grids, numbers, strict=True)]
     tally, memo = Tally(work_of(seeds) + sum(work), told), Memo()
-    with torch_threads(1):
+    with torch_threads(1), threads(workers) as pool:
         run, verdicts = all_checks(setting, range(seeds), workers, tally=tally)
+        begun = [
+            begin_sweep(pool, grid, n, measure_of(measure, memo)[0], tally, size=WORK[measure])
+            for (measure, _), grid, n in zip(asked, grids, numbers, strict=True)
+        ]
+        swept = [Swept(measure, axes, rows()) for (measure, axes), rows in zip(asked, begun, strict=True)]
         curve = measured_coverage(run) if run else None
-    swept = []
-    for (measure, axes), number in zip(asked, numbers, strict=True):
-        function = measure_of(measure, memo)[0]
-        rows = sweep(setting, axes, range(number), function, workers, tally=tally, size=WORK[measure])
-        swept.append(Swept(measure, axes, rows))
     return Findings(setting, verdicts, curve, swept)
 
 
