@@ -52,7 +52,7 @@ def baseline_row(name: str, validation: int, draws: int, nulls: int, effect: flo
         ranking = rank_on_validation({str(arm): tuning[arm] for arm in range(4)})
         reported = _accuracies(rng, np.array([0.0, *gaps]), draws, test)
         found = [_estimate(reported[0] - reported[1 + int(arm)]) for arm in (ranking.best, *ranking.rivals)]
-        interval = Contest(found[0], tuple(found[1:])).interval(0.95)
+        interval = Contest(found[0], tuple(found[1:])).interval(0.95, "accuracy")
         ends["new"][i] = interval.low or 0.0, interval.high or 0.0
         # the same networks' validation images: they share the draws' luck with the test
         luck = reported[1:].mean(axis=2, keepdims=True) - gaps[:, None, None] / 100
@@ -84,7 +84,7 @@ def recommend_row(arms: int, validation: int, draws: int, nulls: int, effect: fl
         reported = _accuracies(rng, np.zeros(arms), draws, test)
         first = reported[int(ranking.best)]
         against, *others = [_estimate(first - reported[int(arm)]) for arm in compared_with(ranking)]
-        interval = Contest(against, tuple(others)).interval(0.95)
+        interval = Contest(against, tuple(others)).interval(0.95, "accuracy")
         ends["new"][i] = interval.low or 0.0, interval.high or 0.0
         order = reported.mean(axis=(1, 2)).argsort()
         ends["old"][i] = _old_interval((reported[order[-1]] - reported[order[0]]).mean(axis=1))

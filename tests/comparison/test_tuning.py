@@ -122,6 +122,16 @@ def test_validation_chooses_recipes_baseline_and_answer(config: CompareConfig, t
     assert choice.reported(asked) == ("scratch_same", "mrp")
 
 
+def test_recipes_are_chosen_by_the_least_error(config: CompareConfig, tmp_path: Path) -> None:
+    """Where the metric is an error, the highest one is not taken for the best."""
+    one = replace(config, arms=("scratch_best",), budgets=("total:5",), metric="mae")
+    for key in first_keys(one):
+        error = {0: 0.9, 1: 0.2}.get(key.candidate, 0.5)
+        found = {"arm": key.arm, "budget": key.budget, "draw": key.draw, "candidate": key.candidate}
+        write_json(TUNING.path(tmp_path, key.name), TuningResult(val_score=error, seconds=1.0, **found))
+    assert choose_recipes(one, tmp_path)["total:5", "scratch_best"] == 1
+
+
 def test_images_that_could_not_be_read_are_unknown(config: CompareConfig, tmp_path: Path) -> None:
     one = replace(config, arms=("mrp", "probe_mrp"), budgets=(3,), tuning_draws=1)
     recipes = {(3, "mrp"): 0, (3, "probe_mrp"): 0}

@@ -85,12 +85,12 @@ def test_validation_chooses_the_penalty() -> None:
     x = torch.cat([_blobs(30, 0, 1.5)[0], torch.randn(30, 60, generator=generator)], dim=1)
     v = torch.cat([_blobs(150, 1, 1.5)[0], torch.randn(150, 60, generator=generator)], dim=1)
     probe = linear_probe(x, torch.arange(30) % 3, v, classes=3, val_features=v, val_labels=torch.arange(150) % 3)
-    assert probe.val_score is not None
+    assert probe.val_merit is not None
     for strength in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
         alone = linear_probe(x, torch.arange(30) % 3, v, classes=3, strengths=(strength,))
         accuracy = classification_metrics(alone.outputs, torch.arange(150) % 3, "abc").accuracy
-        assert accuracy <= probe.val_score + 1e-9
-        assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_score)
+        assert accuracy <= probe.val_merit + 1e-9
+        assert (strength != probe.strength) or accuracy == pytest.approx(probe.val_merit)
 
 
 @pytest.mark.parametrize("metric", TASK_METRICS["classification"])
@@ -104,7 +104,7 @@ def test_the_penalty_is_chosen_by_the_metric(metric: Any) -> None:
     probe = linear_probe(x, y, v, classes=2, val_features=v, val_labels=truth, metric=metric)
     every = [linear_probe(x, y, v, classes=2, strengths=(one,)).outputs for one in STRENGTHS]
     scores = [getattr(classification_metrics(logits, truth, "ab"), metric) for logits in every]
-    assert probe.val_score == pytest.approx(max(scores))
+    assert probe.val_merit == pytest.approx(max(scores))
     assert probe.strength == STRENGTHS[int(np.argmax(scores))]
 
 

@@ -58,7 +58,7 @@ def test_a_gain_must_hold_against_every_rival_and_a_loss_against_the_chosen_one(
     words = [one.word for one in decide([Contest(gain), Contest(gain, (doubt,))], None, 0.01, 0.90)]
     assert words == ["gain", "undecided"]
     assert decide([Contest(loss, (doubt,))], 0, 0.01, 0.95)[0].word == "loss"
-    found = Contest(gain, (doubt,)).interval(0.95)
+    found = Contest(gain, (doubt,)).interval(0.95, "accuracy")
     assert found.low is not None
     assert found.low < 0 < clear.mean() == found.mean
 

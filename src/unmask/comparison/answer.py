@@ -123,7 +123,7 @@ def _more_labels(summary: Summary, first: Recommendation, best: str, labeled: Ma
         then = _score(summary, best, budget)
         if labeled[budget] <= labeled[first.budget] or now is None or then is None:
             continue
-        if SCORES[metric].sign * (then - now) >= summary.settings.smallest_effect:
+        if SCORES[metric].merit(then) - SCORES[metric].merit(now) >= summary.settings.smallest_effect:
             added = f"{labeled[budget] - labeled[first.budget]} more images"
             if isinstance(budget, int) and isinstance(first.budget, int):
                 added = f"{budget - first.budget} more images per class"

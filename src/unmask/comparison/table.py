@@ -113,8 +113,9 @@ def ensemble_scores(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles
             continue
         for split, images in data.tests.items():
             means = (mean_predictions(members, out, task, split) for members in ensembles.values())
-            scores = [task.score_of(mean, images.labels) for mean in means]
-            found[arm, budget, split] = sum(scores) / len(scores)
+            scores = [one for mean in means if (one := task.score_of(mean, images.labels)) is not None]
+            if scores:
+                found[arm, budget, split] = sum(scores) / len(scores)
     return found
 
 

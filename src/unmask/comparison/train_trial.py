@@ -16,6 +16,7 @@ from unmask.evaluate.probe import Probe
 from unmask.forward import pooled_features
 from unmask.runs.files import write_json
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS, TUNING, TUNING_OUTPUTS
+from unmask.runs.records import value_of
 from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.dense_probe import fit_dense_probe
@@ -80,7 +81,7 @@ def run_tuning_trial(config: ClassifyConfig, key: TuningKey, out: Path, data: Da
         budget=key.budget,
         draw=key.draw,
         candidate=key.candidate,
-        val_score=getattr(outcome.metrics["val"], config.metric),
+        val_score=value_of(outcome.metrics["val"], config.metric),
         seconds=time.monotonic() - started,
     )
     write_json(TUNING.path(out, key.name), result)

@@ -59,12 +59,11 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
 
     The trials of `first_keys` must be done.
     """
-    scores: dict[tuple[Budget, str], dict[int, list[float]]] = {}
+    merits: dict[tuple[Budget, str], dict[int, list[float]]] = {}
     for key in first_keys(config):
-        found = read_tuning(TUNING.path(out, key.name)).val_score
-        scores.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(found)
-    sign = SCORES[config.metric].sign
-    sums = {place: {one: sign * sum(values) for one, values in found.items()} for place, found in scores.items()}
+        merit = SCORES[config.metric].merit(read_tuning(TUNING.path(out, key.name)).val_score)
+        merits.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(merit)
+    sums = {place: {one: sum(values) for one, values in found.items()} for place, found in merits.items()}
     best = {place: max(found, key=found.__getitem__) for place, found in sums.items()}
     return {
         (budget, arm.name): best.get((budget, leader(config, arm).name), 0)

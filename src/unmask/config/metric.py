@@ -44,6 +44,14 @@ class Score:
         """1 where more is better, else -1: times this, more is better for every score."""
         return -1 if self.lower_is_better else 1
 
+    def merit(self, value: float | None) -> float:
+        """A value as everything that compares values must take it: more is better, -inf where it is undefined."""
+        return -math.inf if value is None or math.isnan(value) else self.sign * value
+
+    def change(self, better: float) -> float:
+        """By how much better, a difference of merits, as a difference of values."""
+        return self.sign * better
+
     @property
     def span(self) -> float:
         """The largest difference that there can be; may be infinite."""

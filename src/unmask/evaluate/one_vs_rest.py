@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from unmask.errors import UserError
 from unmask.evaluate.labels import UNKNOWN
 from unmask.evaluate.probe import ABSENT, STRENGTHS, Probe, finite_features
 
@@ -34,7 +33,7 @@ def one_vs_rest_probe(
         labels: 1, 0 or `UNKNOWN`, (M, L).
         test_features: (N, D).
         val_features: (V, D), with `score`.
-        score: of logits (V, L) for the validation images, more is better.
+        score: of logits (V, L) for the validation images, more is better (`merit_of`).
         strengths: candidates of C, in rising order.
         balanced: weigh images in inverse proportion to how often a label applies.
 
@@ -42,11 +41,9 @@ def one_vs_rest_probe(
         Logits (N, L); see `Probe`.
 
     Raises:
-        UserError: no label is known both to apply and not to, or features are not finite.
+        UserError: features are not finite.
     """
     x, y = finite_features(train_features), labels.cpu().numpy()
-    if not any(len(np.unique(column[column != UNKNOWN])) == 2 for column in y.T):
-        raise UserError("a linear probe needs a label that some training images have and others have not")
     scaler = StandardScaler().fit(x)
     layers = [_fit(scaler, x, y, strength, balanced) for strength in strengths]
 

@@ -21,12 +21,12 @@ ABSENT = -1e4
 
 @dataclass(frozen=True)
 class Probe:
-    """Scores of the probe on the test images, the C that validation chose, its score there (None without), and the
-    linear layer from features to logits that gives the same probabilities."""
+    """Outputs of the probe for the test images, the C that validation chose, its score there (None without; turned so
+    that more is better, see `merit_of`), and the linear layer from features that gives the same outputs."""
 
     outputs: torch.Tensor
     strength: float
-    val_score: float | None
+    val_merit: float | None
     weight: torch.Tensor
     """float64 (K, D)."""
     bias: torch.Tensor

@@ -34,7 +34,7 @@ def ridge_probe(
         targets: standardized numbers, (M, K), NaN where unknown.
         test_features: (N, D).
         val_features: (V, D), with `score`.
-        score: of outputs (V, K) for the validation images, more is better.
+        score: of outputs (V, K) for the validation images, more is better (`merit_of`).
         penalties: candidates, in falling order.
 
     Returns:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from unmask.config import JUDGED, CompareConfig
 from unmask.config.budget import Budget, parse_budget
-from unmask.config.metric import SCORES
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
@@ -62,8 +61,6 @@ def labels_worths(
 ) -> list[LabelsWorth]:
     """Per budget: how many times the labels the judged arm is worth, against the best scratch arm of each."""
     rows: list[LabelsWorth | None] = []
-    if not SCORES[config.metric].share:
-        return []
     for budget in config.budgets:
         found = {
             size: paired_between(table, (JUDGED, budget), (arm, size), (split, config.metric), evidence)

@@ -88,9 +88,9 @@ def rank_scratch(
     common = set.intersection(*(set(values) for values in scores.values()))
     if not common:
         return None
-    sign = SCORES[metric].sign
-    means = {arm: sign * float(np.mean([scores[arm][key] for key in sorted(common, key=str)])) for arm in candidates}
-    best, *rivals = sorted(candidates, key=lambda arm: -means[arm])
+    means = {arm: float(np.mean([scores[arm][key] for key in sorted(common, key=str)])) for arm in candidates}
+    merits = {arm: SCORES[metric].merit(value) for arm, value in means.items()}
+    best, *rivals = sorted(candidates, key=lambda arm: -merits[arm])
     return Ranking(best, tuple(rivals))
 
 

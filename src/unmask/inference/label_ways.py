@@ -9,7 +9,7 @@ import numpy as np
 from unmask.config import JUDGED, CompareConfig
 from unmask.config.budget import Budget, Labels, parse_budget
 from unmask.inference.evidence import Evidence
-from unmask.inference.rows import paired_between
+from unmask.inference.rows import in_its_direction, paired_between
 from unmask.inference.table import Table
 from unmask.inference.verdict import Contest, decide
 from unmask.runs.summary_records import LabelsGain
@@ -58,7 +58,7 @@ def labels_gains(
             against_sd=_spread(table, one.second, split, config),
             verdict=decision.word,
             p=decision.p,
-            **vars(contest.interval(config.confidence)),
+            **vars(in_its_direction(contest.interval(config.confidence, config.metric), config.metric)),
         )
         for (one, contest), decision in zip(found, decisions, strict=True)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from unmask.config.budget import Budget, labels_in_words
-from unmask.config.metric import METRIC_NAMES
+from unmask.config.metric import METRIC_NAMES, SCORES
 from unmask.inference.estimate import Estimate, interval_of
 from unmask.inference.verdict import Place, describe_split
 from unmask.runs.summary_records import LabelsWorth
@@ -17,14 +17,14 @@ def labels_worth(
 ) -> LabelsWorth | None:
     """How many times the labels pretraining is worth at a budget; None without a second number of labels.
 
-    With N times the labels scratch is as accurate as pretraining with one: the difference, pretrained at `budget` minus
-    scratch at N × `budget`, is zero there. It falls with the labels of scratch; its estimates are made monotone and
+    With N times the labels scratch is as good as pretraining with one: by how much pretraining at `budget` is better
+    than scratch at N × `budget` is zero there. It falls with the labels of scratch; its estimates are made monotone and
     interpolated linearly in log labels. The ends are where the ends of its interval are zero: the values of N that a
-    test of "equally accurate" does not reject, so they hold for all that the differences vary over.
+    test of "equally good" does not reject, so they hold for all that the differences vary over.
 
     Args:
-        differences: by the budget of scratch: pretrained at the place's budget minus scratch at that one, paired over
-            draws.
+        differences: by the budget of scratch: by how much pretraining at the place's budget is better than scratch at
+            that one, paired over draws, in the metric's unit.
         labeled: labeled images of each budget.
         place: budget of the pretrained arm, one of the keys; split of the test images; metric.
         confidence: of the interval.
@@ -35,8 +35,9 @@ def labels_worth(
         return None
     intervals = [interval_of(differences[size], confidence) for size in budgets]
     times = _crossing(ratios, [one.mean for one in intervals])
-    low = _crossing(ratios, [-1.0 if one.low is None else one.low for one in intervals])
-    high = _crossing(ratios, [1.0 if one.high is None else one.high for one in intervals])
+    span = SCORES[place.metric].span  # as far as a difference goes whose interval is not known
+    low = _crossing(ratios, [-span if one.low is None else one.low for one in intervals])
+    high = _crossing(ratios, [span if one.high is None else one.high for one in intervals])
     text = _sentence(place, times, (low, high), (ratios[0], ratios[-1]), confidence)
     ends = [value if 0 < value < math.inf else None for value in (times, low, high)]
     return LabelsWorth(budget=place.budget, split=place.split, times=ends[0], low=ends[1], high=ends[2], sentence=text)
@@ -52,7 +53,8 @@ def _crossing(ratios: Sequence[float], values: Sequence[float]) -> float:
     after = int(np.argmax(falling <= 0))
     if after == 0:
         return float(ratios[0])
-    share = falling[after - 1] / (falling[after - 1] - falling[after])
+    above, below = float(falling[after - 1]), float(falling[after])
+    share = 1.0 if math.isinf(above) else above / (above - below)
     return float(np.exp(np.interp(share, [0, 1], np.log([ratios[after - 1], ratios[after]]))))
 
 

@@ -10,7 +10,7 @@ from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
 from unmask.inference.planning import draws_to_decide
 from unmask.inference.rows import in_its_direction
-from unmask.inference.verdict import Contest, Place, amount, describe_split, points, word_of
+from unmask.inference.verdict import Contest, Place, amount, describe_split, direction_of, points, word_of
 from unmask.runs.summary_records import Recommendation
 
 
@@ -75,11 +75,12 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
     images = describe_split(found.split)
     score = SCORES[place.metric]
     named = points(abs(found.mean), place.metric) if score.share else amount(abs(found.mean), place.metric)
-    size = f"{named} {'better' if score.sign * found.mean >= 0 else 'worse'} on {images}"
+    size = f"{named} {'better' if score.change(found.mean) >= 0 else 'worse'} on {images}"
     if found.low is None or found.high is None:
         return f"{where}, perhaps: {this}. It is {size} than the next best choice, to {other}; the spread is unknown."
     bounds = (
         f"{confidence:.0%} interval {score.number(found.low, signed=True)} to {score.number(found.high, signed=True)}"
+        f"{direction_of(place.metric)}"
     )
     if found.verdict == "gain":
         return f"{where}: {this}. It is {size} than the next best choice, to {other} ({bounds})."

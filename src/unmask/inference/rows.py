@@ -102,10 +102,10 @@ def in_its_direction(interval: Interval, metric: str) -> Interval:
     if not SCORES[metric].lower_is_better:
         return interval
     low, high = (None if end is None else -end for end in (interval.high, interval.low))
-    return replace(interval, mean=-interval.mean, low=low, high=high)
+    return replace(interval, mean=SCORES[metric].change(interval.mean), low=low, high=high)
 
 
-def difference_interval(estimate: Estimate, confidence: float, metric: str = "accuracy") -> Interval:
+def difference_interval(estimate: Estimate, confidence: float, metric: str) -> Interval:
     """Of a difference of scores: one of shares ends at -1 and 1."""
     return within(interval_of(estimate, confidence), -SCORES[metric].span, SCORES[metric].span)
 

@@ -57,7 +57,7 @@ class Contest:
         units = self.estimate.units
         return "for this encoder" if units is not None and units.pretrainings == 1 else ""
 
-    def interval(self, confidence: float, metric: str = "accuracy") -> Interval:
+    def interval(self, confidence: float, metric: str) -> Interval:
         """The lowest end of all, the highest of the chosen one; of a difference of shares within -1 and 1.
 
         It agrees with the verdict: its low end is above zero where a gain holds against every rival.
@@ -142,7 +142,7 @@ class Place:
 
 
 def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
-    """The verdict for a reader who knows none of the symbols; differences in percentage points."""
+    """The verdict for a reader who knows none of the symbols; differences in points or the metric's unit."""
     where = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)},"
     estimate, metric = contest.estimate, place.metric
     interval = contest.interval(confidence, metric)
@@ -187,27 +187,28 @@ def describe_split(split: str) -> str:
 
 
 def change_of(better: float, metric: Metric) -> str:
-    """By how much better, as a change of the metric in its unit and direction: "+2.2 points", "-0.31 of MAE"."""
+    """By how much better, as a change of the metric in its unit and direction: "+2.2 points", "-0.31 in MAE"."""
     score = SCORES[metric]
     if score.share:
         return f"{100 * better:+.1f} points{of_metric(metric)}"
-    return f"{score.number(score.sign * better, signed=True)} of {score.title}{_direction(metric)}"
+    return f"{score.number(score.change(better), signed=True)} in {score.title}{direction_of(metric)}"
 
 
 def amount(size: float, metric: Metric) -> str:
     """The size of a difference in words; of shares in points, without the metric."""
-    return points(size) if SCORES[metric].share else f"{size:.3g} of {SCORES[metric].title}"
+    return points(size) if SCORES[metric].share else f"{size:.3g} in {SCORES[metric].title}"
 
 
 def bounds_of(better: Interval, metric: Metric) -> str:
     """The ends of "by how much better" as those of the change, the lower one first: "+0.2 to +4.1"."""
     assert better.low is not None
     assert better.high is not None
-    ends = sorted(SCORES[metric].sign * end for end in (better.low, better.high))
+    ends = sorted(SCORES[metric].change(end) for end in (better.low, better.high))
     return " to ".join(SCORES[metric].number(end, signed=True) for end in ends)
 
 
-def _direction(metric: Metric) -> str:
+def direction_of(metric: str) -> str:
+    """What a reader must be told of a metric that falls with better networks."""
     return " (lower is better)" if SCORES[metric].lower_is_better else ""
 
 

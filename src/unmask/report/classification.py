@@ -1,7 +1,7 @@
 """The story of one fine-tuning or one training from scratch."""
 
 from unmask.config.metric import SCORES
-from unmask.inference.verdict import describe_split
+from unmask.inference.verdict import describe_split, direction_of
 from unmask.report.blocks import Fold, Plate, Section, Showcase, Story, Table
 from unmask.report.confusions import Confusion
 from unmask.report.curves import monitor, one_after_the_other, series, training_loss
@@ -11,7 +11,7 @@ from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import duration, percent, significant, value_writer
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import TrainingRow, rows_of
-from unmask.runs.records import ClassificationScores, MultilabelScores, RegressionScores, Scores, values_of
+from unmask.runs.records import ClassificationScores, MultilabelScores, RegressionScores, Scores, value_of, values_of
 from unmask.wording import plural
 
 
@@ -42,16 +42,17 @@ def classification_headline(run: ClassificationRun) -> str:
     learnt = f"learnt from {plural(run.result.labeled_images, 'labeled image')}."
     right = {name: one for name in names if isinstance(one := metrics[name], ClassificationScores)}
     if not right:
-        parts = [f"{_first(metrics[name])} on {describe_split(name)}" for name in names]
+        parts = [f"{_judged(metrics[name], run)} on {describe_split(name)}" for name in names]
         return f"{', '.join(parts)}, {learnt}"
     parts = [f"{percent(one.accuracy)} % of {describe_split(name)}{_unequal(one)}" for name, one in right.items()]
     return f"Right on {', '.join(parts)}, {learnt}"
 
 
-def _first(scores: Scores) -> str:
-    """The first score of a task in words."""
-    name, value = next(iter(values_of(scores).items()))
-    return f"{SCORES[name].title} {SCORES[name].text(value or 0.0)}"
+def _judged(scores: Scores, run: ClassificationRun) -> str:
+    """What the run was judged by, in words: its metric; where that is of another task, the task's first."""
+    metric = run.config.metric if run.config.metric in values_of(scores) else scores.first
+    score, value = SCORES[metric], value_of(scores, metric)
+    return f"{score.title} {'undefined' if value is None else score.text(value)}{direction_of(metric)}"
 
 
 def _unequal(scores: ClassificationScores) -> str:
@@ -75,7 +76,7 @@ def score_rows(run: ClassificationRun) -> list[tuple[str, ...]]:
 
 def score_columns(scores: Scores) -> tuple[str, ...]:
     """Headers of `score_rows`."""
-    return ("images", *(SCORES[name].title for name in values_of(scores)))
+    return ("images", *(f"{SCORES[name].title}{direction_of(name)}" for name in values_of(scores)))
 
 
 def _scores(run: ClassificationRun) -> Section:
@@ -136,6 +137,12 @@ def _confusions(run: ClassificationRun) -> Section:
     return Section("What is taken for what", intro if plates else "", plates=plates, folds=folds)
 
 
+def _first_title(run: ClassificationRun) -> str:
+    """What `val_score` is of."""
+    scores = run.result.metrics.get("val") if run.result is not None else None
+    return "score" if scores is None else f"{SCORES[scores.first].title}{direction_of(scores.first)}"
+
+
 def _training(run: ClassificationRun) -> Section:
     """Loss and validation accuracy, the head phase and the main phase one after the other on one axis."""
     plates = []
@@ -145,7 +152,7 @@ def _training(run: ClassificationRun) -> Section:
     for title, curve in (
         ("training loss", training_loss(rows)),
         ("validation accuracy, share of images", series(rows, lambda row: row.val_accuracy)),
-        ("validation score", series(rows, lambda row: row.val_score)),
+        (f"{_first_title(run)} on validation images", series(rows, lambda row: row.val_score)),
     ):
         if len(curve.steps):
             alt = f"{title} over steps, from {curve.values[0]:.3g} to {curve.values[-1]:.3g}{phases}"

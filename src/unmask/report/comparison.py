@@ -138,7 +138,8 @@ def _efficiency(summary: Summary) -> Section:
         plates.append(Plate(figure, alt, caption))
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
     level = f"{summary.settings.confidence:.0%}"
-    intro = f"Mean over label draws with {level} intervals over label draws and test images, which end at 0 and 100 %. "
+    ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
+    intro = f"Mean over label draws with {level} intervals over label draws and test images{ends}. "
     intro += "The spread of a line says how much the draw matters."
     intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
     what = _capital(_NAMES[summary.settings.metric])
@@ -255,16 +256,19 @@ def _pair(row: Difference) -> str:
 
 
 def _training(run: ComparisonRun, summary: Summary) -> Section:
-    """Loss and validation accuracy of the trials over steps, at the primary budget."""
+    """Loss and validation score of the trials over steps, at the primary budget."""
     budget = summary.settings.primary_budget
     histories: dict[str, list[list[TrainingRow]]] = {}
     for arm in _arm_names(summary):
         found = [trial.history for trial in run.trials if (trial.arm, trial.budget) == (arm, budget)]
         histories[arm] = [[row for row in history if row.phase != "head"] for history in found]
     plates = []
+    first = next((scores.first for one in run.trials if (scores := one.metrics.get("val"))), "accuracy")
+    of_first = 100.0 if SCORES[first].share else 1.0
     for title, scale, value in (
         ("training loss", 1.0, lambda row: row.loss),
         ("validation accuracy, %", 100.0, lambda row: row.val_accuracy),
+        (f"{SCORES[first].title} on validation images{unit(first, '%')}", of_first, lambda row: row.val_score),
     ):
         curves = {arm: [series(history, value) for history in trials] for arm, trials in histories.items()}
         shown = {arm: known for arm, trials in curves.items() if (known := [one for one in trials if len(one.steps)])}

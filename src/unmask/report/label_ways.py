@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from unmask.config.budget import labels_in_words
-from unmask.config.metric import METRIC_NAMES
+from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Section, Table
 from unmask.report.palette import look
-from unmask.report.words import interval_text, percent, points
+from unmask.report.words import change_writer, interval_text, unit, value_writer
 from unmask.runs.summary_records import LabelsGain, Summary
 
 _WHAT = {
@@ -29,22 +29,29 @@ def label_ways_section(summary: Summary) -> Section:
         "many of each class, which needs the labels beforehand. Chosen: by the features of the pretrained encoder, "
         f"from another half of the training images in each draw. {_where_it_pays(rows)}"
     )
-    tables = [_table(_WHAT[what], [row for row in rows if row.what == what]) for what in _WHAT]
+    tables = [_table(_WHAT[what], [row for row in rows if row.what == what], summary.settings.metric) for what in _WHAT]
     return Section("Which images get the labels", intro, tables=[one for one in tables if one.rows])
 
 
-def _table(caption: str, rows: Sequence[LabelsGain]) -> Table:
+def _table(caption: str, rows: Sequence[LabelsGain], metric: Metric) -> Table:
+    change, value, of = change_writer(metric), value_writer(metric), unit(metric, "points")
     cells = [
         (
             f"{look(row.arm).title}, {labels_in_words(row.budget)}",
             f"{look(row.against_arm).title}, {labels_in_words(row.against_budget)}",
-            interval_text(row, points),
+            interval_text(row, change),
             row.verdict,
-            f"{percent(row.sd)} / {percent(row.against_sd)}",
+            f"{value(row.sd)} / {value(row.against_sd)}",
         )
         for row in rows
     ]
-    columns = ("first", "second", "difference, points [interval]", "verdict", "deviation over draws, points")
+    columns = (
+        "first",
+        "second",
+        f"difference{of} [interval]",
+        "verdict",
+        f"deviation over draws{', points' * SCORES[metric].share}",
+    )
     return Table(f"{caption}: the first minus the second", columns, cells, numeric=True)
 
 

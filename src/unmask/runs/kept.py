@@ -11,6 +11,7 @@ from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.errors import UserError
 from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
 from unmask.runs.read import is_run, read_config, read_record
+from unmask.runs.records import merit_of
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 from unmask.runs.trials import read_trials
@@ -29,7 +30,7 @@ class KeptNetwork:
 
     def __str__(self) -> str:
         one, metric = self.trial, self.config.metric
-        score = SCORES[metric].text(SCORES[metric].sign * validation_score(one, metric))
+        score = SCORES[metric].text(SCORES[metric].change(validation_merit(one, metric)))
         return (
             f"network of arm {one.arm} ({ARMS[one.arm].meaning}), trained on {plural(one.labeled_images, 'label')} "
             f"(draw {one.draw + 1}), {METRIC_NAMES[metric]} on validation images {score}; {self.why}"
@@ -41,21 +42,21 @@ def is_comparison(folder: Path) -> bool:
     return is_run(folder) and isinstance(read_config(folder), CompareConfig)
 
 
-def validation_score(trial: TrialResult, metric: Metric) -> float:
+def validation_merit(trial: TrialResult, metric: Metric) -> float:
     """What networks are chosen by: the comparison's metric on validation images, more being better."""
-    return SCORES[metric].sign * float(getattr(trial.metrics["val"], metric))
+    return merit_of(trial.metrics["val"], metric)
 
 
 def best_trial(trials: Mapping[str, TrialResult], metric: Metric) -> str:
-    """Name of the trial with the highest validation score; of equals the first by name."""
-    return min(trials, key=lambda name: (-validation_score(trials[name], metric), name))
+    """Name of the trial that is best on validation images; of equals the first by name."""
+    return min(trials, key=lambda name: (-validation_merit(trials[name], metric), name))
 
 
 def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
     """The network of a finished comparison that is to be used: of an arm, the best one kept.
 
     Without `arm` it is the arm that the summary recommends at the primary budget; where it recommends none that was
-    kept, the arm with the highest mean validation score at its largest budget.
+    kept, the arm with the best mean validation score at its largest budget.
 
     Raises:
         UserError: the comparison is not finished, has kept no network, or none of this arm.
@@ -82,8 +83,8 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
     if arm is None:
         arm, why = _recommended(folder, found), "the arm that the comparison recommends"
         if arm is None:
-            arm = max(found, key=lambda name: _mean_score(trials, name, config.metric))
-            why = "the arm with the highest mean there"
+            arm = max(found, key=lambda name: _mean_merit(trials, name, config.metric))
+            why = "the arm with the best mean there"
         others = ", ".join(name for name in found if name != arm)
         why += f"; `arm` picks another: {others}" if others else ""
     else:
@@ -101,8 +102,8 @@ def _recommended(folder: Path, found: Collection[str]) -> str | None:
     return None
 
 
-def _mean_score(trials: Mapping[str, TrialResult], arm: str, metric: Metric) -> float:
+def _mean_merit(trials: Mapping[str, TrialResult], arm: str, metric: Metric) -> float:
     """Mean validation score of an arm over its trials at its largest budget."""
     own = [one for one in trials.values() if one.arm == arm]
     most = max(one.labeled_images for one in own)
-    return float(np.mean([validation_score(one, metric) for one in own if one.labeled_images == most]))
+    return float(np.mean([validation_merit(one, metric) for one in own if one.labeled_images == most]))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from unmask.config.metric import SCORES
+from unmask.config.metric import SCORES, Metric
 from unmask.config.serialize import Between
 from unmask.errors import UserError
 
@@ -122,6 +122,11 @@ class ClassificationScores:
             raise UserError(f"confusion: names a class that is none of the {len(self.per_class)} of per_class")
 
     @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "accuracy"
+
+    @property
     def images(self) -> int:
         """How many were scored."""
         return sum(one.images for one in self.per_class)
@@ -170,6 +175,11 @@ class SegmentationScores:
     """Share of the pixels with the right class."""
     per_class: tuple[MaskClassScores, ...]
 
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "miou"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScores:
@@ -196,6 +206,11 @@ class MultilabelScores:
     macro_f1: float
     micro_f1: float
     per_label: tuple[LabelScores, ...]
+
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "mean_average_precision"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,9 +240,25 @@ class RegressionScores:
     spearman: float | None
     per_target: tuple[TargetScores, ...]
 
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "mae" if len(self.per_target) == 1 else "r2"
+
 
 Scores = ClassificationScores | MultilabelScores | RegressionScores | SegmentationScores
 """Of any task on one set of images."""
+
+
+def value_of(scores: Scores, metric: Metric) -> float | None:
+    """A metric among scores, None where it is undefined."""
+    found: float | None = getattr(scores, metric)
+    return found
+
+
+def merit_of(scores: Scores, metric: Metric) -> float:
+    """A metric among scores, turned so that more is better; see `merit` in `unmask.config.metric`."""
+    return SCORES[metric].merit(value_of(scores, metric))
 
 
 def values_of(scores: Scores) -> dict[str, float | None]:

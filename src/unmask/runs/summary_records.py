@@ -98,7 +98,7 @@ class VarianceRow:
 
     source: str
     sd: NotNegative
-    """Standard deviation of a single unit's effect, in shares."""
+    """Standard deviation of a single unit's effect, in the metric's unit."""
     count: Count
     """Units that the mean is over."""
     share: Share

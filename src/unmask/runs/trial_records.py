@@ -44,8 +44,8 @@ class TuningResult:
     """Index of the tuning draw."""
     candidate: Count
     """Index of the recipe among those of the arm."""
-    val_score: float
-    """By the comparison's metric."""
+    val_score: float | None
+    """By the comparison's metric; None where it is undefined."""
     seconds: NotNegative
 
 

@@ -4,10 +4,12 @@ from accelerate import Accelerator
 from torch import nn
 
 from unmask.config import ClassifyConfig
+from unmask.config.metric import SCORES
 from unmask.data.imageset import ImageSet
 from unmask.encoders.heads import linear_heads, set_head
 from unmask.errors import UserError
 from unmask.forward import pooled_and_outputs
+from unmask.runs.records import merit_of
 from unmask.tasks.kinds import AnyTask
 
 
@@ -34,7 +36,7 @@ def take_probe_where_better(
         return []
     number = len(task.names)
     known, seen = (pooled_and_outputs(model, images, engine, outputs=number) for images in (labeled, val))
-    if known is None or seen is None or len(known.images.labels.unique()) < 2:
+    if known is None or seen is None or not task.can_probe(known.images.labels):
         return []
     truth, features = seen.images.labels, seen.values[:, :-number]
     probe = task.probe(
@@ -46,11 +48,14 @@ def take_probe_where_better(
         metric=config.metric,
         balanced=config.recipe.class_weights == "balanced",
     )
-    trained = getattr(task.scores(task.readout(seen.values[:, -number:]), truth), config.metric)
-    if probe.val_score is None or probe.val_score <= trained:
+    trained = merit_of(task.scores(task.readout(seen.values[:, -number:]), truth), config.metric)
+    if probe.val_merit is None or probe.val_merit <= trained:
         return []
     set_head(model, probe.weight, probe.bias)
+    score = SCORES[config.metric]
+    found, before = (score.text(score.change(one)) for one in (probe.val_merit, trained))
+    named = "" if config.metric == "accuracy" else f"{score.title} "
     return [
         f"the head is that of a linear probe (strength {probe.strength:g}), better on validation images than the one "
-        f"that was trained: {probe.val_score:.1%} against {trained:.1%}"
+        f"that was trained: {named}{found} against {before}"
     ]

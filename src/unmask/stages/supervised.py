@@ -21,7 +21,7 @@ from unmask.encoders.heads import encoder_of, head_names
 from unmask.forward import map_images
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
-from unmask.runs.records import Scores
+from unmask.runs.records import Scores, value_of
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.frozen_head import take_probe_where_better
 from unmask.stages.gallery import Embedded, embed_images
@@ -211,11 +211,11 @@ class Supervised:
         if reached.look and self.data.val is not None:
             outputs = map_images(self.run.evaluated, self.data.val, self.run.engine, readout=self.task.readout)
             labels, first = outputs.images.labels, self.task.metric
-            score = self.task.score_of(outputs.values, labels)
+            score, metric = self.task.score_of(outputs.values, labels), self.config.metric
             row = replace(row, val_accuracy=score) if first == "accuracy" else replace(row, val_score=score)
-            if self.config.metric != first:
-                score = getattr(self.task.scores(outputs.values, labels), self.config.metric)
-            if self.stopping.improves(SCORES[self.config.metric].sign * score):
+            if metric != first:
+                score = value_of(self.task.scores(outputs.values, labels), metric)
+            if self.stopping.improves(SCORES[metric].merit(score)):
                 self.run.remember_best()
             go_on = reached.last or not self.stopping.over
         self.history.append(row)
@@ -244,12 +244,12 @@ class EarlyStopping:
     waited: int = 0
     """Looks since the best one."""
 
-    def improves(self, score: float) -> bool:
-        """Whether a score is the best so far; False throughout without patience."""
+    def improves(self, merit: float) -> bool:
+        """Whether a score, turned so that more is better, is the best so far; False throughout without patience."""
         if self.patience == 0:
             return False
-        better = self.best is None or score > self.best
-        self.best, self.waited = (score, 0) if better else (self.best, self.waited + 1)
+        better = self.best is None or merit > self.best
+        self.best, self.waited = (merit, 0) if better else (self.best, self.waited + 1)
         return better
 
     @property

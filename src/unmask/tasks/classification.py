@@ -105,6 +105,10 @@ class Classification:
         readable = ~predictions.isnan().any(1)
         return float((predictions.argmax(1) == labels)[readable].float().mean())
 
+    def can_probe(self, labels: Tensor) -> bool:
+        """Two classes have an image."""
+        return len(labels.unique()) > 1
+
     def probe(
         self,
         known: Tensor,

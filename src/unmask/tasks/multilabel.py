@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig
-from unmask.config.metric import SCORES, Metric
+from unmask.config.metric import Metric
 from unmask.evaluate.influence import area, average_precision, f1_of
 from unmask.evaluate.labels import UNKNOWN, multilabel_scores
 from unmask.evaluate.one_vs_rest import one_vs_rest_probe
 from unmask.evaluate.probe import Probe
-from unmask.runs.records import MultilabelScores
+from unmask.runs.records import MultilabelScores, merit_of
 from unmask.tasks.linear_head import encoder_with_head
 
 
@@ -128,10 +128,14 @@ class Multilabel:
         """Probabilities of the labels."""
         return kept.double().sigmoid()
 
-    def score_of(self, predictions: Tensor, labels: Tensor) -> float:
+    def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
         """Mean average precision; of logits it is that of probabilities."""
         readable = ~predictions.isnan().any(1)
-        return float(self.scores(predictions[readable], labels[readable]).mean_average_precision or 0.0)
+        return self.scores(predictions[readable], labels[readable]).mean_average_precision
+
+    def can_probe(self, labels: Tensor) -> bool:
+        """Always: a label without both kinds of images gets a constant."""
+        return True
 
     def probe(
         self,
@@ -148,7 +152,7 @@ class Multilabel:
 
         def score(logits: Tensor) -> float:
             assert val_labels is not None
-            return SCORES[metric].sign * float(getattr(self.scores(logits, val_labels), metric) or 0.0)
+            return merit_of(self.scores(logits, val_labels), metric)
 
         return one_vs_rest_probe(
             known,

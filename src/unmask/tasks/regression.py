@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from unmask.config import EncoderConfig
 from unmask.config.metric import SCORES, Metric
+from unmask.errors import UserError
 from unmask.evaluate.influence import explained_share, mean_square_root, rank_correlation
 from unmask.evaluate.numbers import regression_scores
 from unmask.evaluate.probe import Probe
 from unmask.evaluate.ridge import ridge_probe
-from unmask.runs.records import RegressionScores
+from unmask.runs.records import RegressionScores, merit_of, value_of
 from unmask.tasks.linear_head import encoder_with_head
 
 _STRATA, _PER_STRATUM = 10, 10
@@ -73,11 +74,16 @@ class Regression:
         return encoder_with_head(encoder, len(self.targets), channels=channels, size=size, seed=seed, plain=plain)
 
     def fitted(self, labels: Tensor) -> "Regression":
-        """With mean and deviation of the labels; the deviation of equal ones counts as 1."""
+        """With mean and deviation of the labels; the deviation of equal ones counts as 1.
+
+        Raises:
+            UserError: one of the numbers is unknown for all images.
+        """
         values = labels.double().numpy()
-        known = ~np.isnan(values)
-        mean = [float(column[own].mean()) if own.any() else 0.0 for column, own in zip(values.T, known.T, strict=True)]
-        std = [float(column[own].std()) if own.any() else 0.0 for column, own in zip(values.T, known.T, strict=True)]
+        unknown = [name for name, none in zip(self.targets, np.isnan(values).all(axis=0), strict=True) if none]
+        if unknown:
+            raise UserError(f"data: {unknown[0]} is unknown for all {len(values)} labeled images; label more of them")
+        mean, std = ([float(one) for one in of(values, axis=0)] for of in (np.nanmean, np.nanstd))
         return replace(self, mean=tuple(mean), std=tuple(one or 1.0 for one in std))
 
     def target(self, labels: Tensor) -> Tensor:
@@ -127,10 +133,14 @@ class Regression:
         """The numbers."""
         return kept
 
-    def score_of(self, predictions: Tensor, labels: Tensor) -> float:
+    def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
         """MAE, or R² of several numbers."""
         readable = ~predictions.isnan().any(1)
-        return float(getattr(self.scores(predictions[readable], labels[readable]), self.metric))
+        return value_of(self.scores(predictions[readable], labels[readable]), self.metric)
+
+    def can_probe(self, labels: Tensor) -> bool:
+        """Each number is known for an image."""
+        return not bool(labels.isnan().all(0).any())
 
     def probe(
         self,
@@ -147,7 +157,7 @@ class Regression:
 
         def score(raw: Tensor) -> float:
             assert val_labels is not None
-            return SCORES[metric].sign * float(getattr(self.scores(self.readout(raw), val_labels), metric))
+            return merit_of(self.scores(self.readout(raw), val_labels), metric)
 
         return ridge_probe(
             known,

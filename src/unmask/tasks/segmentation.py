@@ -152,6 +152,10 @@ class Segmentation:
         read = ~predictions.flatten(1).isnan().any(1)
         return mean_of_classes(iou(overlap(predictions[read].to(torch.uint8), labels[read], len(self.classes))))
 
+    def can_probe(self, labels: Tensor) -> bool:
+        """Never, see `probe`."""
+        return False
+
     def probe(
         self,
         known: Tensor,

@@ -114,11 +114,15 @@ class Task(Protocol):
         """What may be averaged over networks: probabilities, numbers; NaN where unreadable, (N, ...)."""
         ...
 
-    def score_of(self, predictions: Tensor, labels: Tensor) -> float:
-        """The task's first metric of predictions, over the readable images."""
+    def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
+        """The task's first metric of predictions, over the readable images; None where it is undefined."""
         ...
 
     # Frozen encoders
+
+    def can_probe(self, labels: Tensor) -> bool:
+        """Whether `probe` can be fitted to these labels."""
+        ...
 
     def probe(
         self,
