@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unmask.config import MaskConfig
 from unmask.errors import UserError
-from unmask.randomness import uniform
+from unmask.randomness import derive_seed, uniform
 
 _ROUNDS = 64
 
@@ -45,6 +45,11 @@ def draw_masks(config: MaskConfig, grid: tuple[int, int], *, seed: int, epoch: i
     else:
         priority = _lattice(grid, uniform(seed, "mask", epoch, ids, 2))
     return torch.from_numpy(_lowest(priority, counts).reshape(-1, *grid))
+
+
+def mask_seed(seed: int, index: int) -> int:
+    """The seed of one of several masks of an image in a step; the first one has that of a single mask."""
+    return seed if index == 0 else derive_seed(seed, "masks", index)
 
 
 def draw_predicted(hidden: Tensor, share: float, *, seed: int, epoch: int, ids: ArrayLike) -> Tensor:

@@ -21,9 +21,8 @@ from unmask.data.decoding.reading import DEFAULT, Reading
 from unmask.data.headers import read_header
 from unmask.errors import UserError
 from unmask.runs.metrics import TrainingRow, read_metrics, rows_of
-from unmask.stages.monitor import reconstruction_loss
 from unmask.stages.pretrain import pretrain
-from unmask.targets.target import PixelTarget
+from unmask.targets.target import PixelTarget, truth_of
 
 RNG = np.random.default_rng(0)
 HOLE = np.s_[..., 2:5, 3:7]
@@ -204,7 +203,7 @@ def test_missing_pixels_leave_the_loss(normalized: bool) -> None:
     valid[0, :, :4, :4] = False
     guess = torch.randn(3, 32, 3, 4, requires_grad=True)
     images = torch.rand(3, 2, 12, 16)
-    found = [reconstruction_loss(guess, target, images.where(valid, hole), valid, hidden, "mse") for hole in (0.0, 1e4)]
+    found = [truth_of(target, images.where(valid, hole), valid).loss(guess, hidden, "mse") for hole in (0.0, 1e4)]
     assert found[0].total.item() == found[1].total.item()
     (gradient,) = torch.autograd.grad(found[0].total, guess)
     there = target.valid(valid)
@@ -219,8 +218,8 @@ def test_missing_pixels_leave_the_loss(normalized: bool) -> None:
 def test_a_whole_image_has_the_loss_it_always_had() -> None:
     target, hidden = PixelTarget(16, 4, True), torch.rand(3, 3, 4) > 0.5
     guess, images = torch.randn(3, 16, 3, 4), torch.rand(3, 1, 12, 16)
-    plain = reconstruction_loss(guess, target, images, None, hidden, "smooth_l1")
-    masked = reconstruction_loss(guess, target, images, torch.ones_like(images).bool(), hidden, "smooth_l1")
+    plain = truth_of(target, images, None).loss(guess, hidden, "smooth_l1")
+    masked = truth_of(target, images, torch.ones_like(images).bool()).loss(guess, hidden, "smooth_l1")
     for one, other in zip(plain, masked, strict=True):
         assert one.item() == pytest.approx(other.item(), rel=1e-5)
 

@@ -88,9 +88,10 @@ def test_resume_is_bit_equal(
 
     BatchNorm buffers, optimizer moments, the weight average and stochastic depth are all part of it.
     """
-    share = 0.5 if ema else 1.0
+    share, masks = (0.5, 1) if ema else (1.0, 2)
     wanted = TargetConfig(target=target, decoder_width=8, predict=share)  # type: ignore[arg-type]
-    config = with_optimizer(replace(pretraining, recipe=replace(pretraining.recipe, target=wanted)), ema=ema)
+    recipe = replace(pretraining.recipe, target=wanted, mask=replace(pretraining.recipe.mask, masks=masks))
+    config = with_optimizer(replace(pretraining, recipe=recipe), ema=ema)
     whole = pretrain(config, tmp_path / "whole", progress=False, dataset=data)
 
     def stopping(step: Step) -> None:
@@ -230,7 +231,8 @@ def test_gradients_reach_every_trainable_parameter(pretraining: PretrainConfig, 
 
     stage = _stage(pretraining, tmp_path, data)
     batch = next(iter(data.pretrain.batches(torch.arange(16), 16)))
-    stage.loss(stage.run.network, batch, Moment(step=0, epoch=0, seed=0)).total.backward()
+    (loss,) = stage.losses(stage.run.network, batch, Moment(step=0, epoch=0, seed=0))
+    loss().total.backward()
     missing = [name for name, p in stage.run.network.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
 

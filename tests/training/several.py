@@ -43,14 +43,16 @@ SWIN = EncoderConfig(
 )
 
 
-def pretraining(encoder: EncoderConfig, target: str = "normalized_pixels", accumulate: int = 1) -> PretrainConfig:
+def pretraining(
+    encoder: EncoderConfig, target: str = "normalized_pixels", *, accumulate: int = 1, masks: int = 1
+) -> PretrainConfig:
     """Five steps of 14 of 41 images (the last of an epoch has 13: shares are uneven), masks of varying size."""
     return PretrainConfig(
         data=DATA,
         encoder=encoder,
         recipe=tiny.pretrain_recipe(
             augment=AugmentConfig(shift=0.1),
-            mask=MaskConfig(cell=4, mask_ratio=0.5, mask_ratio_max=0.8),
+            mask=MaskConfig(cell=4, mask_ratio=0.5, mask_ratio_max=0.8, masks=masks),
             target=TargetConfig(target=target, decoder_width=8),  # type: ignore[arg-type]
             steps=5,
             batch_size=14,
@@ -79,9 +81,9 @@ def averaged() -> ClassifyConfig:
 
 PRETRAININGS = {
     "cnn": pretraining(CNN),
-    "teacher": pretraining(CNN, "ema_teacher"),
+    "teacher": pretraining(CNN, "ema_teacher", masks=2),
     "vit": pretraining(VIT),
-    "pieces": pretraining(VIT, accumulate=2),
+    "pieces": pretraining(VIT, accumulate=2, masks=2),
     "swin": pretraining(SWIN, "ema_teacher"),
 }
 TRAININGS = {"tuned": training(), "average": averaged()}

@@ -39,6 +39,8 @@ class MaskConfig:
     """Share of the cells that are hidden."""
     mask_ratio_max: float | None = None
     """When given, each image draws its ratio uniformly between mask_ratio and this."""
+    masks: int = 1
+    """Masks of each image in a step. They share the image, its augmentation and its target, with a teacher its pass."""
 
     def __post_init__(self) -> None:
         if self.cell is not None:
@@ -47,6 +49,7 @@ class MaskConfig:
         require_between("mask_ratio", self.mask_ratio, 0, 1, open_low=True, open_high=True)
         if self.mask_ratio_max is not None:
             require_between("mask_ratio_max", self.mask_ratio_max, self.mask_ratio, 1, open_high=True)
+        require_at_least("masks", self.masks, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What pretraining is followed by: loss, collapse and a picture on a fixed batch of images with fixed masks."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -12,8 +12,7 @@ from unmask.data.load import Dataset
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
 from unmask.stages.reconstructor import Reconstructor
-from unmask.targets.pixels import Loss, hidden_loss
-from unmask.targets.target import Target
+from unmask.targets.target import Target, truth_of
 
 _MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
 
@@ -34,21 +33,6 @@ def watched_batch(config: PretrainConfig, data: Dataset, grid: tuple[int, int]) 
     return batch, draw_masks(config.recipe.mask, grid, seed=config.seed, epoch=-1, ids=batch.ids.numpy())
 
 
-def reconstruction_loss(
-    prediction: Tensor,
-    target: Target,
-    images: Tensor,
-    valid: Tensor | None,
-    hidden: Tensor,
-    kind: Literal["mse", "smooth_l1"],
-) -> Loss:
-    """The loss over hidden cells against a target of the images, of which `valid` values are there (None: all)."""
-    partial = valid is not None
-    truth = target(images, valid) if partial else target(images)
-    flat = target.flat(truth, partial=True) if partial else target.flat(truth)
-    return hidden_loss(prediction, truth, flat, hidden, kind=kind, valid=target.valid(valid) if partial else None)
-
-
 @torch.no_grad()
 def observe(
     network: Reconstructor, target: Target, batch: Batch, hidden: Tensor, *, wanted: TargetConfig, engine: Accelerator
@@ -58,7 +42,7 @@ def observe(
     network.eval()
     with engine.autocast():
         prediction = network(images, hidden).float()
-    loss = reconstruction_loss(prediction, target, images, batch.valid, hidden, wanted.loss)
+    loss = truth_of(target, images, batch.valid).loss(prediction, hidden, wanted.loss)
     features = network.encoder(images, torch.zeros_like(hidden)).maps[-1].float().mean(dim=(2, 3))
     network.train(was_training)
     health: dict[str, Any] = {"effective_rank": effective_rank(features), "feature_std": feature_std(features)}

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,23 @@ from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
 from unmask.data.subsets import spread_over_classes
 from unmask.distributed import fail_together, is_main, on_main, world_size
-from unmask.masking import draw_masks, draw_predicted
+from unmask.masking import draw_masks, draw_predicted, mask_seed
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, PICTURES
 from unmask.runs.metrics import ValidationRow, read_metrics, rewind_metrics
 from unmask.runs.records import DataFacts
 from unmask.stages.early_checks import check_encoder, check_start
-from unmask.stages.monitor import observe, reconstruction_loss, watched_batch
+from unmask.stages.monitor import observe, watched_batch
 from unmask.stages.pictures import save_picture, to_display
 from unmask.stages.pretraining_quality import cells_note, quality_notes
 from unmask.stages.reconstructor import Reconstructor, build_reconstructor
 from unmask.targets.pixels import paint
-from unmask.targets.target import PixelTarget, TeacherTarget
+from unmask.targets.target import PixelTarget, TeacherTarget, Truth, truth_of
 from unmask.training.open_run import BeforeWork, open_run
 from unmask.training.run import TrainingRun
 from unmask.training.stage import Moment, Phase, Reached, Setup
-from unmask.training.step import OnStep, Terms
+from unmask.training.step import Forward, OnStep, Terms
 from unmask.weights.card import card_of, save_weights
 from unmask.weights.start import initialize
 
@@ -154,18 +155,22 @@ class Pretraining:
             look_every=usual if config.picture_every is None else config.picture_every * plan.per_epoch,
         )
 
-    def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
-        """The reconstruction of hidden cells, or a share of them, drawn anew in every epoch, beside its baseline's."""
-        recipe, grid = self.config.recipe, self.run.network.encoder.grid
-        hidden = draw_masks(recipe.mask, grid, seed=at.seed, epoch=at.epoch, ids=batch.ids.numpy())
-        hidden, wanted = hidden.to(batch.images.device), None
-        if recipe.target.predict < 1:
-            share, ids = recipe.target.predict, batch.ids.numpy()
-            wanted = draw_predicted(hidden, share, seed=at.seed, epoch=at.epoch, ids=ids)
-        prediction = network(batch.images, hidden, wanted)
-        scored = hidden if wanted is None else wanted
+    def losses(self, network: Any, batch: Batch, at: Moment) -> list[Forward]:
+        """The reconstruction of hidden cells, or a share of them, drawn anew in every epoch: one loss for each mask."""
         with self.run.whole():
-            loss = reconstruction_loss(prediction, self.target, batch.images, batch.valid, scored, recipe.target.loss)
+            truth = truth_of(self.target, batch.images, batch.valid)
+        seeds = [mask_seed(at.seed, index) for index in range(self.config.recipe.mask.masks)]
+        return [partial(self._loss, network, batch, truth, at._replace(seed=seed)) for seed in seeds]
+
+    def _loss(self, network: Any, batch: Batch, truth: Truth, at: Moment) -> Terms:
+        """The loss with one mask for each image, beside its baseline's."""
+        recipe, grid = self.config.recipe, self.run.network.encoder.grid
+        keys: dict[str, Any] = {"seed": at.seed, "epoch": at.epoch, "ids": batch.ids.numpy()}
+        hidden = draw_masks(recipe.mask, grid, **keys).to(batch.images.device)
+        some = recipe.target.predict < 1
+        wanted = draw_predicted(hidden, recipe.target.predict, **keys) if some else None
+        prediction = network(batch.images, hidden, wanted)
+        loss = truth.loss(prediction, hidden if wanted is None else wanted, recipe.target.loss)
         return Terms(loss.total, loss.number, {"baseline": loss.baseline})
 
     def follow(self, done: int, total: int) -> None:

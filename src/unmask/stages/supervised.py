@@ -30,7 +30,7 @@ from unmask.tasks.kinds import AnyTask
 from unmask.training.optimizer import layer_scales
 from unmask.training.run import TrainingRun
 from unmask.training.stage import Moment, Phase, Reached, Setup
-from unmask.training.step import Terms
+from unmask.training.step import Forward, Terms
 from unmask.weights.start import initialize
 
 
@@ -186,7 +186,11 @@ class Supervised:
         if folder is not None:
             on_main(lambda: rewrite_metrics(folder, self.history))
 
-    def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
+    def losses(self, network: Any, batch: Batch, at: Moment) -> list[Forward]:
+        """One: the task's."""
+        return [lambda: self._loss(network, batch, at)]
+
+    def _loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
         """The task's loss of a batch, with cells hidden and images mixed where the recipe says so."""
         recipe, images = self.config.recipe, batch.images
         if self.grid is not None:

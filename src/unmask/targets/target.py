@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoder
-from unmask.targets.pixels import patchify, pixel_target
+from unmask.targets.pixels import Loss, hidden_loss, patchify, pixel_target
 from unmask.targets.teacher import follow, momentum_at, teacher_features
 from unmask.wording import plural
 
@@ -44,6 +44,31 @@ class Target(Protocol):
     def modules(self) -> Mapping[str, nn.Module]:
         """Networks whose state belongs into checkpoints."""
         ...
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is to be reconstructed of some images, whatever is hidden of them."""
+
+    values: Tensor
+    """[B, D, Hc, Wc]; may be NaN where a value is missing."""
+    flat: Tensor
+    """What the baseline predicts, of the same shape."""
+    valid: Tensor | None
+    """bool [B, D or 1, Hc, Wc]: which numbers are not missing; None where none is."""
+
+    def loss(self, prediction: Tensor, hidden: Tensor, kind: Literal["mse", "smooth_l1"]) -> Loss:
+        """`hidden_loss` of a prediction [B, D, Hc, Wc] over cells bool [B, Hc, Wc]."""
+        return hidden_loss(prediction, self.values, self.flat, hidden, kind=kind, valid=self.valid)
+
+
+def truth_of(target: Target, images: Tensor, valid: Tensor | None) -> Truth:
+    """The target of images [B, C, H, W], of which `valid` values are there (None: all)."""
+    if valid is None:
+        values = target(images)
+        return Truth(values, target.flat(values), None)
+    values = target(images, valid)
+    return Truth(values, target.flat(values, partial=True), target.valid(valid))
 
 
 @dataclass(frozen=True)

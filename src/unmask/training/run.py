@@ -239,7 +239,7 @@ class TrainingRun(Generic[N]):
         at = Moment(step, self.plan.epoch_of(step), phase.seed)
         with memory_explained(len(batch.ids), config.accumulate), noise:
             values = accumulate_gradients(
-                self.engine, network, batch, config.accumulate, lambda piece: stage.loss(network, piece, at)
+                self.engine, network, batch, config.accumulate, lambda piece: stage.losses(network, piece, at)
             )
             norm = clip_gradients(self.engine, self.optimizer, config.clip)
             self.optimizer.step()

@@ -1,7 +1,7 @@
 """What the stages of a run say to the one training loop: where, on what schedule, and what to learn and to look at."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +15,7 @@ from unmask.runs.metrics import TrainingRow
 from unmask.training.engine import build_engine
 from unmask.training.launch import peers_may_end
 from unmask.training.sharding import wants_sharding
-from unmask.training.step import OnStep, Terms
+from unmask.training.step import Forward, OnStep
 
 Config = PretrainConfig | ClassifyConfig
 LOG_EVERY = 50
@@ -112,8 +112,9 @@ class Reached:
 class TrainingStage(Protocol):
     """What a stage adds to a network in training."""
 
-    def loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
-        """The terms of a (micro-)batch on the device; `network` is the one in training, as the engine calls it."""
+    def losses(self, network: Any, batch: Batch, at: Moment) -> Sequence[Forward]:
+        """The losses of a (micro-)batch on the device, whose terms are summed; `network` is the one in training, as the
+        engine calls it. Each is called when the gradient of the one before it has been taken."""
         ...
 
     def follow(self, done: int, total: int) -> None:

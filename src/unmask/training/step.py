@@ -1,6 +1,6 @@
 """One optimizer step: its gradients over micro-batches and processes, its noise, and the numbers it leaves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,6 +24,10 @@ class Terms(NamedTuple):
     total: Tensor
     number: Tensor
     logged: dict[str, Tensor]
+
+
+Forward = Callable[[], Terms]
+"""A forward pass and its loss."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,16 @@ class StepLog:
 
 
 def accumulate_gradients(
-    engine: Accelerator, network: Any, batch: Batch, accumulate: int, loss: Callable[[Batch], Terms]
+    engine: Accelerator, network: Any, batch: Batch, accumulate: int, losses: Callable[[Batch], Sequence[Forward]]
 ) -> dict[str, Tensor]:
-    """Gradients of one step, those of the global sum over the global count of all its micro-batches.
+    """Gradients of one step, those of the global sum over the global count of all its micro-batches and their losses.
 
     Args:
         engine: devices and processes.
-        network: what `loss` trains, as the engine wrapped it.
+        network: what the losses train, as the engine wrapped it.
         batch: this process's share of the step, on the CPU.
         accumulate: number of micro-batches.
-        loss: the terms of a micro-batch that lies on the device.
+        losses: of a micro-batch that lies on the device; equally many for each. One is held in memory at a time.
 
     Returns:
         The numbers to log, means over all processes, still on the device.
@@ -105,18 +109,22 @@ def accumulate_gradients(
     sums, unit = torch.zeros(0), torch.ones(())
     for index, piece in enumerate(pieces):
         moved = piece.to(engine.device, memory_format=torch.channels_last)
-        with nullcontext() if index + 1 == len(pieces) else engine.no_sync(network):
-            with engine.autocast():
-                terms = loss(moved)
-            if index == 0:
-                unit = global_count(terms.number)
-            engine.backward(terms.total * engine.num_processes / unit)
-        values = {"number": terms.number, "loss": terms.total, **terms.logged}
-        found = torch.stack([value.detach().float() for value in values.values()])
-        names, sums = list(values), found if index == 0 else sums + found
+        with engine.autocast():
+            of_piece = losses(moved)
+        for number, loss in enumerate(of_piece, 1):
+            last = index + 1 == len(pieces) and number == len(of_piece)
+            with nullcontext() if last else engine.no_sync(network):
+                with engine.autocast():
+                    terms = loss()
+                if not names:
+                    unit = global_count(terms.number)
+                engine.backward(terms.total * engine.num_processes / unit)
+            values = {"number": terms.number, "loss": terms.total, **terms.logged}
+            found = torch.stack([value.detach().float() for value in values.values()])
+            names, sums = list(values), sums + found if names else found
     sums = all_reduce_sum(sums)
     count = sums[0].clamp_min(1)
-    if len(pieces) > 1:  # all pieces were divided by the count of the first
+    if len(pieces) * len(of_piece) > 1:  # all were divided by the count of the first
         for parameter in network.parameters():
             if parameter.grad is not None:
                 part(parameter.grad).mul_(unit / count)
