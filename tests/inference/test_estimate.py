@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unmask.errors import UserError
-from unmask.inference.estimate import detectable_mean, estimate_mean, p_equivalent, p_zero, paired_interval
-from unmask.inference.verdict import holm
+from unmask.inference.estimate import detectable_mean, estimate_mean, paired_interval
+from unmask.inference.verdict import Contest, holm
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 FINITE = st.floats(-1, 1, allow_nan=False).map(lambda x: round(x, 4))
@@ -21,20 +21,20 @@ def test_paired_t_equals_scipy() -> None:
     found = paired_interval(a - b, 0.95)
     assert (found.low, found.high) == pytest.approx((low, high))
     assert (found.n, found.method) == (4, "paired t")
-    assert p_zero(estimate_mean(a - b)) == pytest.approx(expected.pvalue)
+    assert Contest(estimate_mean(a - b)).p_zero == pytest.approx(expected.pvalue)
 
 
 def test_one_pair_has_no_interval() -> None:
     found = paired_interval([0.1], 0.95)
     assert (found.mean, found.low, found.high, found.method) == (0.1, None, None, "single")
-    assert p_zero(estimate_mean([0.1])) == 1.0
+    assert Contest(estimate_mean([0.1])).p_zero == 1.0
     assert detectable_mean(estimate_mean([0.1]), 0.95) is None
 
 
 def test_equal_pairs_do_not_pretend_to_know_their_spread() -> None:
     found = paired_interval([0.85 - 0.84, 0.86 - 0.85, 0.87 - 0.86], 0.95)
     assert (found.low, found.high, found.method) == (None, None, "no spread")
-    assert p_zero(estimate_mean([0.01, 0.01])) == 1.0
+    assert Contest(estimate_mean([0.01, 0.01])).p_zero == 1.0
 
 
 def test_bootstrap_starts_at_ten_and_is_reproducible() -> None:
@@ -51,7 +51,7 @@ def test_bootstrap_agrees_with_student_on_many_normal_values() -> None:
     found, expected = paired_interval(values, 0.95), stats.ttest_1samp(values, 0)
     low, high = expected.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
-    assert p_zero(estimate_mean(values / 3)) == pytest.approx(stats.ttest_1samp(values / 3, 0).pvalue, abs=2e-3)
+    assert Contest(estimate_mean(values / 3)).p_zero == pytest.approx(stats.ttest_1samp(values / 3, 0).pvalue, abs=2e-3)
 
 
 def test_bootstrap_of_ten_is_as_wide_as_student() -> None:
@@ -76,7 +76,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(n: int) -> None:
 @STEADY
 @given(st.lists(FINITE, min_size=2, max_size=14))
 def test_the_interval_excludes_zero_exactly_where_p_is_small(values: list[float]) -> None:
-    found, p = paired_interval(values, 0.9), p_zero(estimate_mean(values))
+    found, p = paired_interval(values, 0.9), Contest(estimate_mean(values)).p_zero
     if found.low is None or found.high is None:
         assert p == 1.0
     elif abs(p - 0.1) > 5e-3:  # Quantiles of 10,000 resamples have steps of their own.
@@ -96,8 +96,8 @@ def test_equivalence_is_the_larger_of_two_one_sided_tests() -> None:
     values = np.array([0.001, -0.002, 0.003, 0.0])
     upper = stats.ttest_1samp(values, 0.01, alternative="less").pvalue
     lower = stats.ttest_1samp(values, -0.01, alternative="greater").pvalue
-    assert p_equivalent(estimate_mean(values), 0.01) == pytest.approx(max(upper, lower))
-    assert p_equivalent(estimate_mean(values + 0.01), 0.01) > 0.5
+    assert Contest(estimate_mean(values)).p_equivalent(0.01) == pytest.approx(max(upper, lower))
+    assert Contest(estimate_mean(values + 0.01)).p_equivalent(0.01) > 0.5
 
 
 def test_equivalence_means_that_the_ninety_per_cent_interval_is_inside() -> None:
@@ -106,7 +106,7 @@ def test_equivalence_means_that_the_ninety_per_cent_interval_is_inside() -> None
         found = paired_interval(values, 0.9)
         assert found.low is not None
         assert found.high is not None
-        assert (p_equivalent(estimate_mean(values), 0.01) < 0.05) == (found.low > -0.01 and found.high < 0.01)
+        assert (Contest(estimate_mean(values)).p_equivalent(0.01) < 0.05) == (found.low > -0.01 and found.high < 0.01)
 
 
 def test_detectable_effect_is_found_four_times_in_five() -> None:

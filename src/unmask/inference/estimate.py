@@ -129,16 +129,6 @@ def p_at_least(estimate: Estimate, threshold: float) -> float:
     return 1.0 if estimate.error is None else 1.0 - p_at_most(estimate, threshold)
 
 
-def p_zero(estimate: Estimate) -> float:
-    """Two-sided p-value of the hypothesis "the true mean is zero"."""
-    return min(1.0, 2.0 * min(p_at_most(estimate, 0.0), p_at_least(estimate, 0.0)))
-
-
-def p_equivalent(estimate: Estimate, smallest: float) -> float:
-    """P-value of two one-sided tests (Schuirmann 1987): small where the mean is clearly within ± `smallest`."""
-    return max(p_at_most(estimate, -smallest), p_at_least(estimate, smallest))
-
-
 def detectable_mean(estimate: Estimate, confidence: float, power: float = 0.8) -> float | None:
     """Smallest true mean that a two-sided t-test with this standard error finds with the given power.
 

@@ -15,9 +15,7 @@ from unmask.runs.layout import (
     PRETRAININGS,
     RESULT_FILE,
     SUMMARY_FILE,
-    RunKind,
     distinct_names,
-    kind_of_config,
 )
 from unmask.runs.metrics import Row, read_metrics
 from unmask.runs.read import is_run, read_config, read_environment, read_optional
@@ -77,11 +75,6 @@ class ComparisonRun(RunContents):
 
 TrainingRun = PretrainingRun | ClassificationRun
 Run = PretrainingRun | ClassificationRun | ComparisonRun
-
-
-def kind_of(run: Run) -> RunKind:
-    """The kind of a run."""
-    return kind_of_config(run.config)
 
 
 def read_run(folder: Path) -> Run:

@@ -12,7 +12,6 @@ changed after it. `paper` got its start and 1,000 instead of 2,000 labels before
 its start and at times of pretraining.
 """
 
-from dataclasses import replace
 from math import ceil, log, sqrt
 
 from unmask.errors import UserError
@@ -72,8 +71,3 @@ def preset(name: str) -> Setting:
     if head == "asymptotic" and k.isdecimal() and int(k) >= 3:
         return asymptotic(int(k))
     raise UserError(f"preset = {name!r} is unknown: allowed is paper-small, paper or asymptotic-K with K >= 3")
-
-
-def without_noise(setting: Setting) -> Setting:
-    """The same setting without Gaussian and feature noise."""
-    return replace(setting, data=replace(setting.data, noise=0.0, feature_noise=0.0))
