@@ -10,7 +10,7 @@ def effective_rank(features: torch.Tensor) -> float:
     """RankMe: exp of the entropy of the singular values, as shares of their sum.
 
     exp(-Σ_k p_k log p_k), p_k = σ_k / Σ_j σ_j (Garrido et al., "RankMe", ICML 2023, eq. 1, without the ε there, which
-    only guards log 0). The features are not centerd: constant features have rank 1, features that are all zero rank 0.
+    only guards log 0). The features are not centered: constant features have rank 1, features that are all zero rank 0.
 
     Args:
         features: shape (N, D).

@@ -16,7 +16,7 @@ def rotation(seed: int, d: int) -> np.ndarray:
 
 
 def kernel_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with centerd kernels: the definition, over images."""
+    """HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with centered kernels: the definition, over images."""
     h = np.eye(len(x)) - 1 / len(x)
     k, m = h @ x @ x.T @ h, h @ y @ y.T @ h
     return float(np.trace(k @ m) / np.sqrt(np.trace(k @ k) * np.trace(m @ m)))

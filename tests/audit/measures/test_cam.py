@@ -48,15 +48,15 @@ def _activations(shape: tuple[int, ...] = (3, 9, 4, 5), seed: int = 0) -> Tensor
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 4, 5), (3, 40, 4, 5), (2, 7, 1, 6)])
-@pytest.mark.parametrize("centerd", [True, False])
-def test_eigen_cam_is_the_projection_on_the_first_singular_vector(shape: tuple[int, ...], centerd: bool) -> None:
+@pytest.mark.parametrize("centered", [True, False])
+def test_eigen_cam_is_the_projection_on_the_first_singular_vector(shape: tuple[int, ...], centered: bool) -> None:
     """Also where there are fewer channels than positions; the sign makes it go with the mean activation."""
     activations = _activations(shape)
-    found = eigen_cam(activations, centerd=centerd)
+    found = eigen_cam(activations, centered=centered)
     for values, projection in zip(activations.double().numpy(), found.double().numpy(), strict=True):
         matrix = values.reshape(len(values), -1).T
         mean = matrix.mean(1)
-        if centerd:
+        if centered:
             matrix, mean = matrix - matrix.mean(0), mean - mean.mean()
         expected = matrix @ np.linalg.svd(matrix, full_matrices=False)[2][0]
         expected *= np.sign(expected @ mean)
@@ -100,7 +100,7 @@ def test_constant_activations_give_zeros() -> None:
     found = eigen_cam(activations)
     assert not found[0].any()
     assert found[1].any()
-    assert not eigen_cam(torch.zeros(1, 6, 3, 3), centerd=False).any()
+    assert not eigen_cam(torch.zeros(1, 6, 3, 3), centered=False).any()
 
 
 def test_values_that_are_not_finite_are_an_error() -> None:

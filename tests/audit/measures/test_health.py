@@ -26,18 +26,18 @@ def features(*sigma: float, n: int = 20, dimensions: int = 8) -> torch.Tensor:
 def test_the_spectrum_is_that_of_the_features_and_the_rank_its_entropy() -> None:
     found = health(features(5.0, 3.0, 2.0))
     assert found.spectrum[:4] == pytest.approx([0.5, 0.3, 0.2, 0], abs=1e-9)
-    assert found.centerd_rank == pytest.approx(0.5**-0.5 * 0.3**-0.3 * 0.2**-0.2)
-    assert found.effective_rank == pytest.approx(found.centerd_rank)
+    assert found.centered_rank == pytest.approx(0.5**-0.5 * 0.3**-0.3 * 0.2**-0.2)
+    assert found.effective_rank == pytest.approx(found.centered_rank)
     assert (found.images, found.features) == (20, 8)
 
 
-def test_rotation_and_scale_of_the_features_change_no_rank_and_a_shift_only_the_uncenterd_one() -> None:
+def test_rotation_and_scale_of_the_features_change_no_rank_and_a_shift_only_the_uncentered_one() -> None:
     x = features(5.0, 3.0, 2.0)
     turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).Q
     plain, turned, moved = health(x), health(3 * x @ turn), health(x + 100)
-    assert turned.centerd_rank == pytest.approx(plain.centerd_rank)
+    assert turned.centered_rank == pytest.approx(plain.centered_rank)
     assert turned.spectrum == pytest.approx(plain.spectrum)
-    assert moved.centerd_rank == pytest.approx(plain.centerd_rank)
+    assert moved.centered_rank == pytest.approx(plain.centered_rank)
     assert moved.feature_std == pytest.approx(plain.feature_std)
     assert moved.effective_rank < 1.2
 
@@ -49,7 +49,7 @@ def test_dead_units_are_those_that_never_change() -> None:
     assert dead_units(x).tolist() == [False, True, False, False, True, False]
     assert health(x).dead == pytest.approx(2 / 6)
     assert health(torch.ones(5, 3)).dead == 1
-    assert health(torch.ones(5, 3)).centerd_rank == 0
+    assert health(torch.ones(5, 3)).centered_rank == 0
 
 
 def tiny(name: str, **options: object) -> nn.Module:

@@ -45,7 +45,7 @@ def test_a_unit_of_a_class_captures_its_parts_but_is_not_pure() -> None:
     found = capture(classes.astype(float), parts, np.zeros((len(parts.labels), K)))
     assert found.captured.all()
     pure = purity(found.responds, K)
-    assert (pure.units, pure.one_part, pure.one_class, pure.parts_a_unit) == (K, 0.0, 1.0, L)
+    assert (pure.units, pure.one_part, pure.one_class, pure.parts_per_unit) == (K, 0.0, 1.0, L)
 
 
 def test_a_detector_of_the_other_part_of_a_class_is_no_detector_of_this_one() -> None:
@@ -104,4 +104,4 @@ def test_a_part_that_no_image_shows_alone_is_not_captured() -> None:
 ])  # fmt: skip
 def test_purity_by_hand(responds: list[list[int]], expected: tuple[float, ...]) -> None:
     pure = purity(np.array(responds, bool), 2)
-    assert (pure.units, pure.one_part, pure.one_class, pure.parts_a_unit) == expected
+    assert (pure.units, pure.one_part, pure.one_class, pure.parts_per_unit) == expected

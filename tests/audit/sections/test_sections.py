@@ -105,10 +105,10 @@ def test_health_counts_the_dead_kernel_and_draws_every_stage(data: AuditData) ->
     finding = measure_health([detecting("most", [0, 1, 2, 5])], data, CONFIG)
     (stage,) = finding.models["most"].stages.values()
     assert stage.dead == pytest.approx(1 / 5)
-    assert 3 < stage.centerd_rank <= 4
+    assert 3 < stage.centered_rank <= 4
     assert sum(stage.spectrum) == pytest.approx(1)
     json.dumps(to_json(finding.models), allow_nan=False)
-    assert f"({stage.centerd_rank:.1f} of 5)" in drawn(finding.section.plates[0])
+    assert f"({stage.centered_rank:.1f} of 5)" in drawn(finding.section.plates[0])
     assert len(spectra({name: {"last": health(torch.rand(5, 3))} for name in "abcd"}).axes) == 6
 
 

@@ -15,9 +15,9 @@ Ints = NDArray[np.int64]
 
 
 def linear_cka(x: Floats, y: Floats, *, debiased: bool = False) -> float:
-    """Linear centerd kernel alignment of two sets of features of the same images.
+    """Linear centered kernel alignment of two sets of features of the same images.
 
-    CKA = ‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F) with centerd columns (Kornblith et al., "Similarity of Neural Network
+    CKA = ‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F) with centered columns (Kornblith et al., "Similarity of Neural Network
     Representations Revisited", ICML 2019, section 3). 1 for features equal up to rotation, scale and shift. With few
     images for many features it is large even for unrelated features; `debiased` puts the unbiased estimate of
     HSIC (Song et al., JMLR 2012, eq. 5) in place of each of the three terms: about 0 for unrelated features,

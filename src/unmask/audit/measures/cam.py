@@ -88,7 +88,7 @@ def _read(model: nn.Module, images: Tensor, targets: Tensor | None, layer: Layer
     return eigen_cam(activations), grad_cam(activations, slopes), targets, logits.detach(), alive
 
 
-def eigen_cam(activations: Tensor, *, centerd: bool = True) -> Tensor:
+def eigen_cam(activations: Tensor, *, centered: bool = True) -> Tensor:
     """Projection of the activations on their first principal direction, one map an image.
 
     With A the P x D matrix of an image's activations and v the first right-singular vector of A: the map is ±A v
@@ -99,10 +99,10 @@ def eigen_cam(activations: Tensor, *, centerd: bool = True) -> Tensor:
 
     Args:
         activations: [B, D, h, w].
-        centerd: take the mean over positions away.
+        centered: take the mean over positions away.
 
     Returns:
-        [B, h, w], float32; zeros where the activations are the same at every position (centerd) or zero.
+        [B, h, w], float32; zeros where the activations are the same at every position (centered) or zero.
 
     Raises:
         UserError: an activation is not finite.
@@ -110,22 +110,22 @@ def eigen_cam(activations: Tensor, *, centerd: bool = True) -> Tensor:
     flat = activations.detach().flatten(2).double()
     if not torch.isfinite(flat).all():
         raise UserError("Eigen-CAM: the network gives values that are not finite; were its weights trained to the end?")
-    matrix = flat - flat.mean(2, keepdim=True) if centerd else flat
+    matrix = flat - flat.mean(2, keepdim=True) if centered else flat
     if matrix.shape[2] <= matrix.shape[1]:  # the smaller Gram matrix has the same first singular value
         values, vectors = torch.linalg.eigh(matrix.transpose(1, 2) @ matrix)
         projection = vectors[..., -1] * values[:, -1:].clamp(min=0).sqrt()
     else:
         vectors = torch.linalg.eigh(matrix @ matrix.transpose(1, 2))[1]
         projection = (vectors[:, None, :, -1] @ matrix)[:, 0]
-    sign = _agreement(projection, flat.mean(1), flat.norm(dim=1), centerd)
+    sign = _agreement(projection, flat.mean(1), flat.norm(dim=1), centered)
     level = flat.abs().amax((1, 2), keepdim=True)[..., 0]
     projection = torch.where(projection.abs().amax(1, keepdim=True) > 1e-6 * level, sign * projection, 0.0)
     return projection.unflatten(1, activations.shape[-2:]).float()
 
 
-def _agreement(projection: Tensor, mean: Tensor, norm: Tensor, centerd: bool) -> Tensor:
+def _agreement(projection: Tensor, mean: Tensor, norm: Tensor, centered: bool) -> Tensor:
     """+1 or -1 for each image, [B, 1]: whether the projection goes with the mean, else with the norm."""
-    if centerd:
+    if centered:
         mean, norm = mean - mean.mean(1, keepdim=True), norm - norm.mean(1, keepdim=True)
     by_mean, by_norm = (torch.cosine_similarity(projection, x, dim=1, eps=1e-30) for x in (mean, norm))
     told = torch.where((by_mean.abs() > 1e-3) & (mean.norm(dim=1) > 1e-6 * norm.norm(dim=1)), by_mean, by_norm)

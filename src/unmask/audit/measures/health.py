@@ -23,29 +23,29 @@ class Health:
     images: int
     """N."""
     effective_rank: float
-    """RankMe, not centerd: at most min(N, D)."""
-    centerd_rank: float
+    """RankMe, not centered: at most min(N, D)."""
+    centered_rank: float
     """The same after the mean over the images is taken away: the mean alone can hold most of the spectrum."""
     feature_std: float
     """Mean over the features of their standard deviation over the images."""
     dead: float
     """Share of units whose value is the same on all images."""
     spectrum: tuple[float, ...]
-    """Singular values of the centerd features as shares of their sum, largest first."""
+    """Singular values of the centered features as shares of their sum, largest first."""
 
 
 def health(pooled: Tensor) -> Health:
     """Health of features pooled over positions, (N, D)."""
     features = pooled.detach().double()
-    centerd = features - features.mean(0)
-    sigma = torch.linalg.svdvals(centerd)
+    centered = features - features.mean(0)
+    sigma = torch.linalg.svdvals(centered)
     total = float(sigma.sum())
     shares = sigma / total if total > 0 else sigma
     return Health(
         features=features.shape[1],
         images=features.shape[0],
         effective_rank=effective_rank(features),
-        centerd_rank=effective_rank(centerd),
+        centered_rank=effective_rank(centered),
         feature_std=feature_std(features),
         dead=float(dead_units(features).double().mean()),
         spectrum=tuple(float(share) for share in shares),

@@ -100,7 +100,7 @@ class Purity:
     """Share of them that respond to exactly one part."""
     one_class: float | None
     """Share of them that respond to parts of one class only."""
-    parts_a_unit: float | None
+    parts_per_unit: float | None
     """Mean number of parts they respond to."""
 
 

@@ -118,7 +118,7 @@ def quantities(found: DrawFindings, name: str) -> dict[str, float | None]:
         values["classes with all parts"] = parts.classes_whole
         for part, right in enumerate(parts.accuracy_alone, start=1):
             values[f"accuracy on part {part} alone"] = right
-    values["effective rank of the last stage"] = list(found.health.models[name].stages.values())[-1].centerd_rank
+    values["effective rank of the last stage"] = list(found.health.models[name].stages.values())[-1].centered_rank
     return values
 
 

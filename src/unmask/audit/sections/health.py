@@ -63,7 +63,7 @@ def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:
             stage,
             str(one.features),
             f"{one.effective_rank:.1f}",
-            f"{one.centerd_rank:.1f}",
+            f"{one.centered_rank:.1f}",
             f"{one.feature_std:.2g}",
             percent(one.dead),
         )
@@ -78,13 +78,13 @@ def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:
 
 def _plate(found: Mapping[str, Mapping[str, Health]]) -> Plate:
     told = "; ".join(
-        f"{name}: " + ", ".join(f"{stage} {one.centerd_rank:.1f} of {one.features}" for stage, one in stages.items())
+        f"{name}: " + ", ".join(f"{stage} {one.centered_rank:.1f} of {one.features}" for stage, one in stages.items())
         for name, stages in found.items()
     )
     return Plate(
         spectra(found),
-        f"Spectra of the centerd features of each stage. Effective ranks without the mean: {told}.",
-        "Singular values of the centerd features as shares of their sum, largest first; in brackets the effective rank "
+        f"Spectra of the centered features of each stage. Effective ranks without the mean: {told}.",
+        "Singular values of the centered features as shares of their sum, largest first; in brackets the effective rank "
         "that they make, and the number of features",
         "spectra",
     )
@@ -111,7 +111,7 @@ def _panel(axes: Axes, name: str, stages: Mapping[str, Health]) -> None:
     for (stage, one), (color, line) in zip(stages.items(), looks, strict=False):
         shares = np.array(one.spectrum)
         shares = shares[shares > 1e-5]
-        label = f"{stage} ({one.centerd_rank:.1f} of {one.features})"
+        label = f"{stage} ({one.centered_rank:.1f} of {one.features})"
         axes.plot(np.arange(1, len(shares) + 1), shares, color=color, linestyle=line, label=label)
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -64,8 +64,8 @@ def saved_again(thumbnails: NDArray[np.float32], splits: NDArray[np.str_]) -> li
     """
     rows = np.flatnonzero(np.nan_to_num(thumbnails.std(1)) > FLAT)
     values = torch.from_numpy(thumbnails[rows])
-    centerd = values - values.mean(0)
-    place, order = (centerd @ torch.linalg.eigh(centerd.T @ centerd)[1][:, -1]).sort()
+    centered = values - values.mean(0)
+    place, order = (centered @ torch.linalg.eigh(centered.T @ centered)[1][:, -1]).sort()
     values, rows = values[order], rows[order.numpy()]
     unit = values - values.mean(1, keepdim=True)
     unit /= unit.norm(dim=1, keepdim=True)

@@ -54,8 +54,8 @@ class VisibleBatchNorm(torch.autograd.Function):
         """x [B, C, H, W], 0 where hidden; visible [B, 1, H, W] of 0 and 1 → y, mean [C], Σ (x - m)² [C], count [1]."""
         count, total = _across_processes(visible.sum().reshape(1), x.sum((0, 2, 3)))
         mean = total / count
-        centerd = torch.addcmul(x, visible, mean[:, None, None], value=-1)
-        _, squares = _across_processes(count, centerd.square_().sum((0, 2, 3)))
+        centered = torch.addcmul(x, visible, mean[:, None, None], value=-1)
+        _, squares = _across_processes(count, centered.square_().sum((0, 2, 3)))
         rate = torch.rsqrt(squares / count + eps)
         scale = rate if weight is None else rate * weight
         shift = -mean * scale if bias is None else bias - mean * scale
@@ -97,9 +97,9 @@ def group_norm(
     values = x.values.to(visible.dtype).reshape(batch, num_groups, -1, height, width)
     count = visible.sum((2, 3)).clamp(min=1) * (channels // num_groups)
     mean = values.sum((2, 3, 4)) / count
-    centerd = (values - mean[..., None, None, None]) * visible[:, None]
-    variance = centerd.square().sum((2, 3, 4)) / count
-    result = (centerd * torch.rsqrt(variance + eps)[..., None, None, None]).reshape(batch, channels, height, width)
+    centered = (values - mean[..., None, None, None]) * visible[:, None]
+    variance = centered.square().sum((2, 3, 4)) / count
+    result = (centered * torch.rsqrt(variance + eps)[..., None, None, None]).reshape(batch, channels, height, width)
     if weight is not None:
         result = result * weight[:, None, None]
     if bias is not None:

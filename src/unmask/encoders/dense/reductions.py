@@ -44,8 +44,8 @@ def variance(
 
     def visible_variance() -> Tensor:
         visible, count = _count(x, dims, keepdim=True)
-        centerd = (x.values - x.values.sum(dims, keepdim=True) / count) * visible
-        result = centerd.square().sum(dims, keepdim=True) / (count - correction).clamp(min=1)
+        centered = (x.values - x.values.sum(dims, keepdim=True) / count) * visible
+        result = centered.square().sum(dims, keepdim=True) / (count - correction).clamp(min=1)
         result = result.to(x.values.dtype)
         return result if keepdim else result.squeeze(dims)
 

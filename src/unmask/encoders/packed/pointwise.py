@@ -78,9 +78,9 @@ def group_norm(
     positions = torch.bincount(x.tiles.image, minlength=len(x.tiles.hidden)) * side * side
     count = (positions * (x.values.shape[1] // num_groups))[:, None].to(values.dtype)
     mean = (_per_image(values.sum(2), x) / count)[x.tiles.image, :, None]
-    centerd = values - mean
-    variance = _per_image(centerd.square().sum(2), x) / count
-    result = (centerd * torch.rsqrt(variance + eps)[x.tiles.image, :, None]).reshape(x.values.shape)
+    centered = values - mean
+    variance = _per_image(centered.square().sum(2), x) / count
+    result = (centered * torch.rsqrt(variance + eps)[x.tiles.image, :, None]).reshape(x.values.shape)
     if weight is not None:
         result = result * weight[:, None, None]
     return x.with_values(result if bias is None else result + bias[:, None, None])
