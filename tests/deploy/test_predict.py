@@ -13,7 +13,7 @@ from PIL import Image
 
 from unmask.cli.main import main
 from unmask.config import ClassifyConfig, CompareConfig
-from unmask.data import load
+from unmask.data import source_pixels
 from unmask.data.fingerprint import digest_streamed
 from unmask.data.load import Dataset
 from unmask.deploy.embed import embed
@@ -217,8 +217,10 @@ def test_streamed_images_are_decoded_once(
     broken = pictures / "0" / "1.png"
     broken.write_bytes(broken.read_bytes()[:200])
     decoded: list[int] = []
-    monkeypatch.setattr(load, "stored_bytes", lambda *_: 2**62)
-    monkeypatch.setattr(load, "digest_streamed", lambda *_, **__: decoded.append(1) or digest_streamed(*_, **__))
+    monkeypatch.setattr(source_pixels, "stored_bytes", lambda *_: 2**62)
+    monkeypatch.setattr(
+        source_pixels, "digest_streamed", lambda *_, **__: decoded.append(1) or digest_streamed(*_, **__)
+    )
     written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), on_bad_file="skip", progress=False)
     features = embed(cnn_run, tmp_path / "e.csv", data=str(pictures), on_bad_file="skip", progress=False)
     assert (written.images, written.left_out, features.images, features.left_out) == (4, 1, 4, 1)

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
+from unmask.data.fingerprint import Digests, twins_to_leave_out
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
+from unmask.data.splits import assign_splits
 from unmask.wording import plural
 
 PRETRAIN = "pretrain"
@@ -117,3 +119,19 @@ class Plan:
             message = f"class {self.source.classes[label]} has validation or test images, but no training image"
             messages.append(message + (f" (of {len(of_class)}, {', '.join(lost)})" if lost else ""))
         return messages
+
+
+def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: Digests) -> Plan:
+    """Splits for all rows (readable or not, so that a bad file moves no other), and what is left out of them."""
+    good = np.ones(len(source.names), bool)
+    good[list(bad)] = False
+    splits = assign_splits(
+        source.strata,
+        source.splits,
+        source.groups,
+        val_share=config.val_share,
+        test_share=config.test_share,
+        seed=config.split_seed,
+    )
+    twins = twins_to_leave_out(digests, np.where(good, splits, UNREADABLE))
+    return Plan(source, splits, good, twins, config.transductive, idle_shares(config, source))

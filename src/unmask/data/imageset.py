@@ -14,7 +14,8 @@ from tqdm import tqdm
 from unmask.config.data import AugmentConfig
 from unmask.data.augment import augment_images, move_masks, moved
 from unmask.data.decoding.image_format import ImageFormat
-from unmask.data.pixels import Pixels
+from unmask.data.headers import header_of
+from unmask.data.pixels import Pixels, StreamedPixels, read_one
 from unmask.data.string_table import take
 from unmask.data.workers import prepared
 from unmask.errors import UserError
@@ -113,6 +114,27 @@ class ImageSet:
         if failures:
             raise UserError(failures[0])
         return torch.where(images.isnan(), self.format.statistics()[0], images)
+
+    def stored_size(self, index: int) -> tuple[int, int] | None:
+        """Height and width of an image as it is stored; None where it was decoded once for all and that is forgotten.
+
+        Raises:
+            UserError: a file cannot be read any more.
+        """
+        pixels = self.pixels
+        if not isinstance(pixels, StreamedPixels):
+            return None
+        return header_of(pixels.images.stored(int(self.rows[index])), pixels.reading).size
+
+    def prepared_at(self, index: int, size: tuple[int, int]) -> Tensor:
+        """A streamed image as `batches` gives it, but at another size, float32 (C, H, W).
+
+        Raises:
+            UserError: a file cannot be read any more.
+        """
+        pixels, wanted = self.pixels, replace(self.format, size=size)
+        assert isinstance(pixels, StreamedPixels)
+        return wanted.prepare(read_one(pixels.images, int(self.rows[index]), wanted, pixels.reading))
 
     def evenly(self, limit: int) -> Tensor:
         """Up to `limit` indices spread evenly over the set: the same ones every time."""

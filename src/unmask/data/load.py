@@ -1,44 +1,28 @@
 """From a configuration to a data set that is ready for training: read, split, deduplicated across splits, measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
-from unmask.data.assignment import PRETRAIN, Plan, idle_shares
-from unmask.data.bad_files import bad_file_errors, require_readable
-from unmask.data.cache import fill_cache, stored_bytes
+from unmask.data.assignment import PRETRAIN, Plan, make_plan
+from unmask.data.bad_files import require_readable
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.decoding.reading import reading_of
-from unmask.data.fingerprint import (
-    Digests,
-    digest,
-    digest_rows,
-    digest_stored,
-    digest_streamed,
-    fingerprint,
-    twins_to_leave_out,
-)
-from unmask.data.headers import scan
+from unmask.data.fingerprint import all_distinct, digest, digest_stored, fingerprint
 from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
 from unmask.data.mask_table import MaskTable, read_masks
-from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
+from unmask.data.pixels import Pixels
+from unmask.data.source_pixels import digests_of, measure_format, pixels_of
+from unmask.data.sources.image_files import is_image_file, read_image_files
 from unmask.data.sources.read import read_source
-from unmask.data.sources.source import TRAIN, UNREADABLE, VAL, Source
+from unmask.data.sources.source import TRAIN, VAL, Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
-from unmask.data.splits import assign_splits
-from unmask.data.statistics import (
-    channel_ranges,
-    channel_statistics,
-    missing_notes,
-    sample_rows,
-    value_notes,
-    value_range,
-)
 from unmask.data.string_table import take
 from unmask.errors import UserError
 from unmask.tasks.classification import Classification
@@ -170,40 +154,82 @@ def load_data(
         config = replace(config, image_size=format.size, channels=format.channels)
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
-    pixels, bad, notes = _pixels(config, source, format, progress=progress)
+    pixels, bad, notes = pixels_of(config, source, format, progress=progress)
     source, masks = _with_masks(source, pixels.format.size, progress=progress)
     bad |= {} if masks is None else masks.bad
     copies_matter = wanted in (None, PRETRAIN, TRAIN, VAL)
-    seen, failed = _digests(pixels, source, progress=progress) if copies_matter else (_distinct(source), {})
+    seen, failed = digests_of(pixels, source, progress=progress) if copies_matter else (all_distinct(source), {})
     bad |= failed
     require_readable(config, source, bad)
-    stored, plan = digest_stored(source.images), make_plan(config, source, bad, seen)
+    plan = make_plan(config, source, bad, seen)
     if labels and (missing := plan.missing_classes()):
         raise UserError(f"{config.data}: {missing[0]}")
     if format is None:
-        measured, found = _measure(config, plan, pixels)
+        measured, found = measure_format(config, plan, pixels)
         pixels, notes = replace(pixels, format=measured), notes + found
-    lost = Lost()
-    labels_of = torch.from_numpy(source.labels if masks is None else masks.masks)
-    sets = {name: _image_set(config, source, pixels, labels_of, rows, lost) for name, rows in plan.sets().items()}
-    own = pixels.format
+    notes = source.notes + notes + plan.notes(labels_wanted=labels)
+    return _dataset(config, plan, pixels, masks, notes=notes, bad=(*source.damaged, *bad.values()))
+
+
+def load_images(
+    config: DataConfig, names: Sequence[str], format: ImageFormat, *, wanted: str, limit: int | None, progress: bool
+) -> Dataset:
+    """Images by name in a given format: what `DataConfig.data` takes, or any number of image files.
+
+    Args:
+        config: how images are read and split; its options are those of its own data.
+        names: at least one.
+        format: as that of a trained network.
+        wanted: see `load_data`, as `limit` and `progress`.
+        limit: at most so many images.
+        progress: show a bar.
+
+    Raises:
+        UserError: see `load_data`.
+    """
+    if names[0] != config.data:
+        config = replace(config, data=names[0], options=None)
+    files = [Path(name) for name in names]
+    given = read_image_files(files, config) if len(files) > 1 or is_image_file(files[0]) else None
+    return load_data(config, labels=False, progress=progress, given=given, format=format, limit=limit, wanted=wanted)
+
+
+def _dataset(
+    config: DataConfig,
+    plan: Plan,
+    pixels: Pixels,
+    masks: MaskTable | None,
+    *,
+    notes: tuple[str, ...],
+    bad: tuple[str, ...],
+) -> Dataset:
+    """All sets of a plan, with labels, names and groups; and what identifies them."""
+    source, own, lost = plan.source, pixels.format, Lost()
+    labels = torch.from_numpy(source.labels if masks is None else masks.masks)
     of_masks = () if masks is None else (masks.classes, digest(masks.masks.tobytes()))
     seen_as = (own.size, own.channels, own.kind, config.window, source.reading, tuple(plan.twins), *of_masks)
+
+    def image_set(rows: NDArray[np.int64]) -> ImageSet:
+        at, names = torch.from_numpy(rows), take(source.names, rows)
+        return ImageSet(pixels, at, labels[at], at, names, config.workers, config.on_bad_file, lost)
+
+    sets = {name: image_set(rows) for name, rows in plan.sets().items()}
+    groups = None if source.groups is None else torch.from_numpy(source.groups)
     return Dataset(
-        readable=_image_set(config, source, pixels, labels_of, np.flatnonzero(plan.good), lost),
+        readable=image_set(np.flatnonzero(plan.good)),
         pretrain=sets.pop(PRETRAIN),
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
         tests=sets,
         task=_task(source),
         format=own,
-        fingerprint=fingerprint(stored, source.labels, plan.splits, *seen_as),
-        notes=source.notes + notes + plan.notes(labels_wanted=labels),
-        bad_before=(*source.damaged, *bad.values()),
+        fingerprint=fingerprint(digest_stored(source.images), source.labels, plan.splits, *seen_as),
+        notes=notes,
+        bad_before=bad,
         lost=lost,
-        groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(TRAIN)]),
-        val_groups=None if source.groups is None else torch.from_numpy(source.groups[plan.labeled(VAL)]),
-        listed_groups=None if source.groups is None else torch.from_numpy(source.groups),
+        groups=None if groups is None else groups[plan.labeled(TRAIN)],
+        val_groups=None if groups is None else groups[plan.labeled(VAL)],
+        listed_groups=groups,
         parts=source.parts,
     )
 
@@ -232,22 +258,6 @@ def name_given(config: DataConfig, given: Dataset | Given | None) -> DataConfig:
     return replace(config, data=PREFIX + type(first).__name__)
 
 
-def make_plan(config: DataConfig, source: Source, bad: dict[int, str], digests: Digests) -> Plan:
-    """Splits for all rows (readable or not, so that a bad file moves no other), and what is left out of them."""
-    good = np.ones(len(source.names), bool)
-    good[list(bad)] = False
-    splits = assign_splits(
-        source.strata,
-        source.splits,
-        source.groups,
-        val_share=config.val_share,
-        test_share=config.test_share,
-        seed=config.split_seed,
-    )
-    twins = twins_to_leave_out(digests, np.where(good, splits, UNREADABLE))
-    return Plan(source, splits, good, twins, config.transductive, idle_shares(config, source))
-
-
 def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, progress: bool) -> Source:
     if isinstance(given, Source):
         return given
@@ -255,99 +265,3 @@ def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, p
         source = read_given(given, name_given(config, given).data, labels=labels, layout=config.layout)
         return replace(source, reading=reading_of(config))
     return read_source(config, labels=labels, progress=progress)
-
-
-def _pixels(
-    config: DataConfig, source: Source, format: ImageFormat | None, *, progress: bool
-) -> tuple[CachedPixels | StreamedPixels, dict[int, str], tuple[str, ...]]:
-    """All images, decoded if they fit the cache; a message for each that cannot be read, by its row; and notes.
-
-    Their format is the given one, or else that of the images, not measured yet.
-    """
-    require_readable(config, source, {})
-    found = scan(source, config, progress=progress)
-    bad, wanted = found.bad, found.format if format is None else format.holding(found.format.kind)
-    require_readable(config, source, bad)
-    if stored_bytes(len(source.names), wanted) > config.cache_mib * 2**20:
-        pixels: CachedPixels | StreamedPixels = StreamedPixels(source.images, source.reading, wanted)
-    else:
-        values, failed = fill_cache(source, wanted, progress=progress)
-        bad, pixels = bad | failed, CachedPixels(values, wanted)
-        require_readable(config, source, bad)
-    if format is not None:
-        _require_same_range(config, format, pixels, np.setdiff1d(np.arange(len(source.names)), list(bad)))
-    return pixels, bad, found.notes() if format is None else ()
-
-
-def _digests(
-    pixels: CachedPixels | StreamedPixels, source: Source, *, progress: bool
-) -> tuple[Digests, dict[int, str]]:
-    """Of every image at the encoder's size; and a message for each row that cannot be decoded."""
-    if isinstance(pixels, CachedPixels):
-        return digest_rows(pixels.values), {}
-    return digest_streamed(source, pixels.format, progress=progress)
-
-
-def _distinct(source: Source) -> Digests:
-    """Another digest for every image: none has a twin."""
-    return np.arange(len(source.names)).astype("S16")
-
-
-def _require_same_range(
-    config: DataConfig, format: ImageFormat, pixels: CachedPixels | StreamedPixels, rows: NDArray[np.int64]
-) -> None:
-    """Raise `UserError` where floats are to be taken for 8- or 16-bit values and are not in 0..1."""
-    found = pixels.format
-    if found.kind != "float32" or format.kind == "float32":
-        return
-    plain = replace(pixels, format=ImageFormat.plain(found.size, found.channels, found.kind))
-    values, _ = plain.read(torch.from_numpy(rows[:32]))
-    low, high = float(values.nan_to_num(0).min()), float(values.nan_to_num(0).max())
-    if low < 0 or high > 1:
-        raise UserError(
-            f"{config.data}: pixel values from {low:g} to {high:g}, but the run was trained on {format.kind} images: "
-            f"give {format.kind}, or floats from 0 to 1"
-        )
-
-
-def _measure(
-    config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixels
-) -> tuple[ImageFormat, tuple[str, ...]]:
-    """The format with value range, mean and deviation of the pretraining images, and what is odd about their values.
-
-    Measured on a sample if they are streamed.
-    """
-    rows, plain = torch.from_numpy(plan.sets()[PRETRAIN]), pixels.format
-    if not len(rows):
-        raise UserError(f"{config.data}: no image is left for training")
-    if isinstance(pixels, CachedPixels):
-        values = pixels.values
-    else:
-        values, failed = fill_cache(plan.source, plain, progress=False, rows=sample_rows(rows))
-        for error in bad_file_errors(config, (), len(values), failed):
-            raise UserError(error)
-        rows = torch.as_tensor([row for row in range(len(values)) if row not in failed])
-    scale = value_range(values, rows, plain.kind, config.window)
-    clipped = config.window is not None
-    own = channel_ranges(values, rows, plain.kind, config.window, scale)
-    mean, std = channel_statistics(values, rows, scale, own, clip=clipped)
-    odd = value_notes(values, rows, scale, own, clipped=clipped)
-    format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std, channel_ranges=own)
-    return format, (*missing_notes(values, rows, config.nodata), *odd)
-
-
-def _image_set(
-    config: DataConfig, source: Source, pixels: Pixels, labels: torch.Tensor, rows: NDArray[np.int64], lost: Lost
-) -> ImageSet:
-    """The images of some rows of a source, with their labels (of all rows) and names."""
-    at = torch.from_numpy(rows)
-    return ImageSet(
-        pixels=pixels,
-        rows=at,
-        labels=labels[at],
-        ids=at,
-        names=take(source.names, rows),
-        workers=config.workers,
-        on_bad_file=config.on_bad_file,
-        lost=lost,
-    )

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from unmask.data.imageset import ImageSet
-from unmask.data.load import ALL, Dataset, load_data
-from unmask.data.sources.image_files import is_image_file, read_image_files
+from unmask.data.load import ALL, Dataset, load_images
 from unmask.deploy.trained import Trained
 from unmask.errors import UserError
 from unmask.forward import Outputs
@@ -47,13 +45,7 @@ def load_as_trained(
     names = [config.data] if data is None else [data] if isinstance(data, str) else list(data)
     if not names:
         raise UserError("data: no image is named; leave it out for the run's own data")
-    if names[0] != config.data:
-        config = replace(config, data=names[0], options=None)
-    files = [Path(name) for name in names]
-    given = read_image_files(files, config) if len(files) > 1 or is_image_file(files[0]) else None
-    return load_data(
-        config, labels=False, progress=progress, given=given, format=trained.card.format, limit=limit, wanted=split
-    )
+    return load_images(config, names, trained.card.format, wanted=split, limit=limit, progress=progress)
 
 
 def require_numbers(outputs: Outputs, what: str) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,11 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unmask.data.decoding.image_format import ImageFormat
-from unmask.data.headers import header_of
 from unmask.data.imageset import ImageSet
 from unmask.data.mask_colors import class_colors
-from unmask.data.pixels import StreamedPixels, read_one
 from unmask.deploy.images import require_numbers
 from unmask.deploy.trained import Trained, told
 from unmask.deploy.windows import windowed
@@ -118,26 +115,11 @@ def write_mask(path: Path, mask: Tensor, classes: int) -> None:
 
 def _mask(network: Callable[[Tensor], Tensor], images: ImageSet, index: int, small: Tensor, *, windows: bool) -> Tensor:
     """The classes of an image's own pixels, (H, W); `small` are those at the network's size."""
-    own, wanted = _own_size(images, index), images.format
-    if own is None or own == wanted.size:
+    own, wanted = images.stored_size(index), images.format.size
+    if own is None or own == wanted:
         return small
-    if windows and (own[0] > wanted.size[0] or own[1] > wanted.size[1]):
-        return windowed(network, _at(images, index, replace(wanted, size=own)), wanted.size).argmax(0)
+    if windows and (own[0] > wanted[0] or own[1] > wanted[1]):
+        return windowed(network, images.prepared_at(index, own), wanted).argmax(0)
     batch = next(iter(images.batches(torch.tensor([index]), 1)))
     logits = network(batch.images).float().cpu()
     return interpolate(logits, size=own, mode="bilinear", align_corners=False)[0].argmax(0)
-
-
-def _own_size(images: ImageSet, index: int) -> tuple[int, int] | None:
-    """Height and width of an image as it is stored; None where that is not known any more."""
-    pixels = images.pixels
-    if not isinstance(pixels, StreamedPixels):
-        return None
-    return header_of(pixels.images.stored(int(images.rows[index])), pixels.reading).size
-
-
-def _at(images: ImageSet, index: int, wanted: ImageFormat) -> Tensor:
-    """An image as the network would get it, at another size."""
-    pixels = images.pixels
-    assert isinstance(pixels, StreamedPixels)
-    return wanted.prepare(read_one(pixels.images, int(images.rows[index]), wanted, pixels.reading))

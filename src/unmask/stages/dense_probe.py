@@ -18,7 +18,7 @@ from unmask.segmenters import LinearHead, Segmenter
 from unmask.stages.classifier import labeled_subset, require_task
 from unmask.stages.supervised import Outcome
 from unmask.tasks.segmentation import Segmentation
-from unmask.training.engine import build_engine
+from unmask.training.stage import Setup
 from unmask.weights.start import initialize
 
 
@@ -35,7 +35,7 @@ def fit_dense_probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Pro
     assert isinstance(network, Segmenter)
     start = initialize(network.encoder, config.init, config.encoder, data.format, normalization=config.normalization)
     data = data.normalized_as(start.format)
-    engine = build_engine("no")
+    engine = Setup.alone("no").engine
     network.to(engine.device)
     if not start.keeps_statistics:
         reestimate_batchnorm(network, data.pretrain)

@@ -84,8 +84,8 @@ def _plate(found: Mapping[str, Mapping[str, Health]]) -> Plate:
     return Plate(
         spectra(found),
         f"Spectra of the centered features of each stage. Effective ranks without the mean: {told}.",
-        "Singular values of the centered features as shares of their sum, largest first; in brackets the effective rank "
-        "that they make, and the number of features",
+        "Singular values of the centered features as shares of their sum, largest first; in brackets the effective "
+        "rank that they make, and the number of features",
         "spectra",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unmask.config.data import DataConfig
-from unmask.data.assignment import COPY
+from unmask.data.assignment import COPY, make_plan
 from unmask.data.bad_files import bad_file_errors
 from unmask.data.check.duplicates import same_pixels, saved_again
 from unmask.data.check.findings import (
@@ -22,7 +22,6 @@ from unmask.data.check.findings import (
 from unmask.data.check.image_facts import Looked, look
 from unmask.data.check.masks import mask_warnings, pixels_by_split, with_mask_classes
 from unmask.data.headers import summarize
-from unmask.data.load import make_plan
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.errors import UserError

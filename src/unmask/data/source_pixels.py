@@ -1,0 +1,100 @@
+"""The images of a source as pixels of one format: decoded into the cache or streamed, compared, measured."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unmask.config.data import DataConfig
+from unmask.data.assignment import PRETRAIN, Plan
+from unmask.data.bad_files import bad_file_errors, require_readable
+from unmask.data.cache import fill_cache, stored_bytes
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.fingerprint import Digests, digest_rows, digest_streamed
+from unmask.data.headers import scan
+from unmask.data.pixels import CachedPixels, StreamedPixels
+from unmask.data.sources.source import Source
+from unmask.data.statistics import (
+    channel_ranges,
+    channel_statistics,
+    missing_notes,
+    sample_rows,
+    value_notes,
+    value_range,
+)
+from unmask.errors import UserError
+
+
+def pixels_of(
+    config: DataConfig, source: Source, format: ImageFormat | None, *, progress: bool
+) -> tuple[CachedPixels | StreamedPixels, dict[int, str], tuple[str, ...]]:
+    """All images, decoded if they fit the cache; a message for each that cannot be read, by its row; and notes.
+
+    Their format is the given one, or else that of the images, not measured yet.
+    """
+    require_readable(config, source, {})
+    found = scan(source, config, progress=progress)
+    bad, wanted = found.bad, found.format if format is None else format.holding(found.format.kind)
+    require_readable(config, source, bad)
+    if stored_bytes(len(source.names), wanted) > config.cache_mib * 2**20:
+        pixels: CachedPixels | StreamedPixels = StreamedPixels(source.images, source.reading, wanted)
+    else:
+        values, failed = fill_cache(source, wanted, progress=progress)
+        bad, pixels = bad | failed, CachedPixels(values, wanted)
+        require_readable(config, source, bad)
+    if format is not None:
+        _require_same_range(config, format, pixels, np.setdiff1d(np.arange(len(source.names)), list(bad)))
+    return pixels, bad, found.notes() if format is None else ()
+
+
+def digests_of(
+    pixels: CachedPixels | StreamedPixels, source: Source, *, progress: bool
+) -> tuple[Digests, dict[int, str]]:
+    """Of every image at the encoder's size; and a message for each row that cannot be decoded."""
+    if isinstance(pixels, CachedPixels):
+        return digest_rows(pixels.values), {}
+    return digest_streamed(source, pixels.format, progress=progress)
+
+
+def measure_format(
+    config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixels
+) -> tuple[ImageFormat, tuple[str, ...]]:
+    """The format with value range, mean and deviation of the pretraining images, and what is odd about their values.
+
+    Measured on a sample if they are streamed.
+    """
+    rows, plain = torch.from_numpy(plan.sets()[PRETRAIN]), pixels.format
+    if not len(rows):
+        raise UserError(f"{config.data}: no image is left for training")
+    if isinstance(pixels, CachedPixels):
+        values = pixels.values
+    else:
+        values, failed = fill_cache(plan.source, plain, progress=False, rows=sample_rows(rows))
+        for error in bad_file_errors(config, (), len(values), failed):
+            raise UserError(error)
+        rows = torch.as_tensor([row for row in range(len(values)) if row not in failed])
+    scale = value_range(values, rows, plain.kind, config.window)
+    clipped = config.window is not None
+    own = channel_ranges(values, rows, plain.kind, config.window, scale)
+    mean, std = channel_statistics(values, rows, scale, own, clip=clipped)
+    odd = value_notes(values, rows, scale, own, clipped=clipped)
+    format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std, channel_ranges=own)
+    return format, (*missing_notes(values, rows, config.nodata), *odd)
+
+
+def _require_same_range(
+    config: DataConfig, format: ImageFormat, pixels: CachedPixels | StreamedPixels, rows: NDArray[np.int64]
+) -> None:
+    """Raise `UserError` where floats are to be taken for 8- or 16-bit values and are not in 0..1."""
+    found = pixels.format
+    if found.kind != "float32" or format.kind == "float32":
+        return
+    plain = replace(pixels, format=ImageFormat.plain(found.size, found.channels, found.kind))
+    values, _ = plain.read(torch.from_numpy(rows[:32]))
+    low, high = float(values.nan_to_num(0).min()), float(values.nan_to_num(0).max())
+    if low < 0 or high > 1:
+        raise UserError(
+            f"{config.data}: pixel values from {low:g} to {high:g}, but the run was trained on {format.kind} images: "
+            f"give {format.kind}, or floats from 0 to 1"
+        )
