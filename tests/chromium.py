@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,36 @@ def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
     found = re.search(r'data-found="([^"]*)"', text)
     assert found is not None
     return dict(json.loads(html.unescape(found.group(1))))
+
+
+def reloads(page: Path, folder: Path, down: int, loads: int = 3) -> list[int]:
+    """Where a page that reloads itself stands at each of its first loads; at the first it is scrolled `down`.
+
+    It runs under its own policy but for the script that scrolls and tells.
+    """
+    assert PROGRAM is not None
+    script = """<script>
+    addEventListener("load", () => setTimeout(() => {
+      console.log(`stands at ${Math.round(scrollY)}.`);
+      if (scrollY === 0) { scrollTo({top: DOWN, behavior: "instant"}); }
+    }, 100));
+    </script></body>"""
+    text = page.read_text(encoding="utf-8").replace("</body>", script.replace("DOWN", str(down)))
+    copy = folder / "watched.html"
+    copy.write_text(text.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'", 1))
+    ours = (f"--user-data-dir={folder / 'profile'}", "--remote-debugging-port=0", "--window-size=1280,500")
+    found: list[int] = []
+    with subprocess.Popen([PROGRAM, *FLAGS, *ours, f"file://{copy}"], stderr=subprocess.PIPE, text=True) as browser:
+        watchdog = threading.Timer(120, browser.kill)
+        watchdog.start()
+        assert browser.stderr is not None
+        for line in browser.stderr:
+            found += [int(place) for place in re.findall(r"stands at (\d+)\.", line)]
+            if len(found) == loads:
+                break
+        watchdog.cancel()
+        browser.kill()
+    return found
 
 
 def download(page: Path, folder: Path, selector: str) -> bytes:

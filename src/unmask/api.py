@@ -143,6 +143,7 @@ def compare(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     approve: Approve | None = None,
+    watch: bool = False,
     **settings: Any,
 ) -> Comparison:
     """Does pretraining help on these images? `unmask compare`: fine-tuned against scratch, intervals and a verdict.
@@ -150,13 +151,14 @@ def compare(
     The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
     the last finished training. Arguments as in `pretrain`; fields of one of the recipes stand under its name:
     `pretrain={"epochs": 50}, finetune={"lr": 1e-3}`. `approve` is called with the forecast before the work begins
-    (a few steps are timed for it); what it raises ends the comparison.
+    (a few steps are timed for it); what it raises ends the comparison. With `watch` the report is written while the
+    comparison runs, too: open it in a browser, where it reloads itself.
 
     Raises:
         UserError: any bad input, before the first training.
     """
     config = _configuration(CompareConfig, data, recipe, encoder, dataset, settings)
-    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    flags = {"resume": resume, "overwrite": overwrite, "progress": progress, "watch": watch}
     return Comparison(run_comparison(config, Path(out), dataset=dataset, approve=approve, **flags))
 
 

@@ -26,7 +26,7 @@ from unmask.runs.metrics import read_metrics
 from unmask.runs.read import read_config_file, read_record
 from unmask.runs.records import ClassificationResult, Environment
 from unmask.runs.summary_records import LookRow, LookRows, Summary
-from unmask.runs.trial_records import TrialResult, TuningResult, WallTime
+from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
 
 SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "precision", "knn_accuracy", "probability"}
 SHARES |= {"val_score", "score", "chance", "majority", "miou", "iou", "dice", "boundary_iou", "pixel_accuracy"}
@@ -98,6 +98,8 @@ def templates() -> Path:
         network.touch()
     tuned = TuningResult(arm="mrp", budget=10, draw=0, candidate=0, val_score=0.5, seconds=1.0)
     write_json(TUNING.path(answer, "mrp-b10-c0-d0"), tuned)
+    done = PieceOfWork(kind="trial", name="mrp-b10-d0-p0", host="north", started=1.8e9, seconds=2.0)
+    write_json(answer / WORK_OF_TRIAL, done)
     writers.write_classification(root / "training")
     writers.write_pretraining(root / "pretraining", steps=60)
     writers.write_audit_folder(root / "audit")
@@ -185,6 +187,7 @@ def _chosen(path: Path) -> Any:
 
 
 TRIAL = "trials/mrp-b10-d0-p0.json"
+WORK_OF_TRIAL = "work/trial-mrp-b10-d0-p0.json"
 RECORDS = (
     _config(PretrainConfig(), "pretraining"),
     _config(ClassifyConfig(budget=3), "training from scratch"),
@@ -193,6 +196,7 @@ RECORDS = (
     _record("result.json", ClassificationResult, lambda: content_of("training/result.json")),
     _record("trial.json", TrialResult, lambda: content_of(f"answer/{TRIAL}")),
     _record("tuning.json", TuningResult, lambda: content_of("answer/tuning/mrp-b10-c0-d0.json")),
+    _record("work.json", PieceOfWork, lambda: content_of(f"answer/{WORK_OF_TRIAL}")),
     _record("wall.json", WallTime, lambda: json.dumps(to_json(WallTime(wall_seconds=1.0))).encode()),
     _record("looks.json", LookRows, _looks),
     _record("summary.json", Summary, lambda: content_of("answer/summary.json")),
@@ -211,6 +215,7 @@ RECORDS = (
 PAGES = (
     _in_run("page of a comparison, by trial", "answer", TRIAL, partial(_page, depth=2)),
     _in_run("page of a comparison, by summary.json", "answer", "summary.json", _page),
+    _in_run("page of a comparison, by its work", "answer", WORK_OF_TRIAL, _page),
     _in_run("page of a training, by result.json", "training", "result.json", _page),
     _in_run("page of a training, by gallery.json", "training", "gallery.json", _page),
     _in_run("page of a training, by metrics.jsonl", "training", "metrics.jsonl", _page),

@@ -31,9 +31,12 @@ from unmask.runs.records import (
     Interval,
 )
 from unmask.runs.summary_records import Summary
-from unmask.runs.trial_records import TrialResult, TuningResult, WallTime
+from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
 
-RECORDS = (Environment, ClassificationResult, TrainingRow, ValidationRow, TrialResult, TuningResult, WallTime, Summary)
+RECORDS = (
+    *(Environment, ClassificationResult, TrainingRow, ValidationRow, TrialResult, TuningResult, PieceOfWork, WallTime),
+    Summary,
+)
 SCORES = ClassificationScores(
     accuracy=0.5,
     balanced_accuracy=0.5,
@@ -64,6 +67,7 @@ EXAMPLES = {
     ),
     "trial.json": TRIALS[0],
     "tuning.json": TuningResult(arm="mrp", budget=10, draw=0, candidate=0, val_score=0.5, seconds=1.0),
+    "work.json": PieceOfWork(kind="trial", name="mrp-b10-d0-p0", host="north", started=1.8e9, seconds=2.0),
     "wall.json": WallTime(wall_seconds=1.0),
     "summary.json": summarize(
         CompareConfig(arms=("mrp", "scratch_same"), budgets=(3,)),

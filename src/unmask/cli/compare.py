@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,8 @@ class Compare:
     flags: RunFlags
     json: bool = False
     """Print summary.json instead of the verdicts."""
+    watch: bool = False
+    """Write report.html while the comparison runs, too: open it in a browser, where it reloads itself."""
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Compare":
@@ -40,7 +43,8 @@ class Compare:
         if self.flags.plan:
             print_json(to_json(unmask.forecast(self.config, self.flags.out)))
             return 0
-        _print_verdicts(carry_out(unmask.compare, self.config, self.flags), as_json=self.json)
+        stage = partial(unmask.compare, watch=self.watch)
+        _print_verdicts(carry_out(stage, self.config, self.flags), as_json=self.json)
         return 0
 
 

@@ -36,6 +36,7 @@ class Progress:
         times: StepTimes | None,
         *,
         show: bool,
+        listen: Callable[[str], None] | None = None,
         stream: TextIO | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -46,11 +47,12 @@ class Progress:
             jobs: trainings at once.
             times: measured; without, time is left unknown until something is finished.
             show: whether there is a line at all.
+            listen: is given the line whenever it has changed, shown or not.
             stream: where it goes: standard error by default. A terminal sees it change, anything else gets few lines.
             clock: gives seconds.
         """
         self._data, self._times, self._clock, self._show = work.data, times or RELATIVE, clock, show
-        self._stream = stream or sys.stderr
+        self._listen, self._stream = listen, stream or sys.stderr
         self._lively = show and self._stream.isatty()
         self._ahead = ahead = Ahead.of(work)
         parts = {"pretraining": ahead.pretrainings, "tuning": ahead.tuning, "trials": ahead.trials}
@@ -61,6 +63,7 @@ class Progress:
         self._forecast = total
         self._done: dict[str, float] = {}
         self._phase, self._state, self._count = "", "", 0
+        self._on = f" on {jobs} workers" if jobs > 1 else ""
         self._before = self._now = 0.0
         self._since = self._told = clock()
         self._shown = 0.0
@@ -93,7 +96,7 @@ class Progress:
         if not self._count:
             return
         self._done[self._phase] = self._before + self._now * number / self._count
-        self._state = f"{self._phase} {int(number)} of {self._count}"
+        self._state = f"{self._phase} {int(number)} of {self._count}{self._on}"
         self._tell()
 
     def close(self) -> None:
@@ -121,6 +124,8 @@ class Progress:
     def _tell(self) -> None:
         """Change the line, or print one, where it is time to."""
         now = self._clock()
+        if self._listen is not None:
+            self._listen(self._text())
         if self._lively and (now - self._told >= _REFRESH or self.share == 1):
             self._told = now
             self._line.set_description_str(self._text())

@@ -18,6 +18,7 @@ from unmask.comparison.forecast import forecast, time_steps
 from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
+from unmask.comparison.live_page import live_page
 from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
 from unmask.comparison.pieces import Task
@@ -25,7 +26,7 @@ from unmask.comparison.place import Place, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
-from unmask.comparison.tasks import Work
+from unmask.comparison.tasks import Work, run_pretraining
 from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import meanwhile
@@ -36,12 +37,11 @@ from unmask.profiling.forecast import Approve, Forecast
 from unmask.report.page import write_report
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
-from unmask.runs.layout import AUDIT_FOLDER, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.layout import AUDIT_FOLDER, ENVIRONMENT_FILE, REPORT_FILE, SUMMARY_FILE, WALL_FILE
 from unmask.runs.read import read_config, read_optional, write_config
 from unmask.runs.records import DataFacts
 from unmask.runs.summary_records import LookRow
 from unmask.runs.trial_records import WallTime
-from unmask.stages.pretrain import pretrain
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import decided, open_run
 from unmask.training.step import Step
@@ -56,13 +56,14 @@ def compare(
     progress: bool = True,
     dataset: Dataset | Given | None = None,
     approve: Approve | None = None,
+    watch: bool = False,
 ) -> Path:
     """Run the comparison and return its folder, with summary.json and report.html in it.
 
     The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
     the last finished trial; a finished trial is never trained again. `dataset` is taken in place of what `config.data`
     names; see `pretrain`. Before the folder is touched, `approve` is called with the forecast; what it raises ends the
-    comparison.
+    comparison. With `watch` report.html is written while the comparison runs, too, and reloads itself.
 
     Raises:
         UserError: any bad input, before the first training.
@@ -86,8 +87,12 @@ def compare(
             approve(forecast(work, place.jobs, times))
         if opened.claim():
             _extend(config, out)
-        opened.tell(of_runs)
-        with _clock(out, started) as spent, closing(Progress(work, place.jobs, times, show=progress)) as line:
+        opened.tell([*of_runs, *[f"open {out / REPORT_FILE} in a browser to watch"] * watch])
+        with (
+            live_page(out, wanted=watch) as listen,
+            _clock(out, started) as spent,
+            closing(Progress(work, place.jobs, times, show=progress, listen=listen)) as line,
+        ):
             _work_through(work, place, of_runs, line, spent, started)
     write_report([out])
     return out
@@ -252,7 +257,7 @@ def _pretrain_all(work: Work, place: Place, line: Progress) -> None:
         try:
             for done, (_, (one, folder)) in enumerate(tasks):
                 moved = partial(_moved, line, done)
-                pretrain(one, folder, resume=folder.exists(), progress=False, dataset=work.data, on_step=moved)
+                run_pretraining(one, folder, work.data, on_step=moved)
         finally:
             torch.set_num_threads(threads)
 

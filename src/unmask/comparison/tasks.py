@@ -1,6 +1,7 @@
 """What a comparison has yet to do, as tasks for worker processes. A task whose file exists is done."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,10 @@ from unmask.runs.layout import (
     TUNING,
     Files,
 )
+from unmask.runs.work import write_work
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import is_whole
+from unmask.training.step import Step
 
 _PRETRAININGS: dict[Start, Files] = {"mrp": PRETRAININGS, "given_mrp": GIVEN_PRETRAININGS}
 """The pretrainings of each start."""
@@ -76,7 +79,7 @@ class Work:
                     self.config.planned_draws, self.config.tuning_draws
                 )
                 if used and not is_whole(folder / ENCODER_FILE):
-                    tasks.append((_pretrain, (_pretraining(self.config, index, init), folder)))
+                    tasks.append((run_pretraining, (_pretraining(self.config, index, init), folder)))
         return tasks
 
     @property
@@ -141,5 +144,10 @@ def _pretraining(config: CompareConfig, index: int, init: str | None) -> Pretrai
     )
 
 
-def _pretrain(config: PretrainConfig, folder: Path, data: Dataset) -> None:
-    pretrain(config, folder, resume=folder.exists(), progress=False, dataset=data)
+def run_pretraining(
+    config: PretrainConfig, folder: Path, data: Dataset, *, on_step: Callable[[Step], None] | None = None
+) -> None:
+    """One pretraining of a comparison, or what is left of it."""
+    began = time.monotonic()
+    pretrain(config, folder, resume=folder.exists(), progress=False, dataset=data, on_step=on_step)
+    write_work(folder.parent.parent, "pretraining", f"{folder.parent.name}-{folder.name}", began)

@@ -18,6 +18,7 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS, TUNING, TUNING_OUTPUTS
 from unmask.runs.records import value_of
 from unmask.runs.trial_records import TrialResult, TuningResult
+from unmask.runs.work import write_work
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.dense_probe import fit_dense_probe
 from unmask.stages.supervised import Outcome, fit
@@ -61,6 +62,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
         history=tuple(outcome.history),
         probe_strength=strength,
     )
+    write_work(out, "trial", key.name, started)
     write_json(TRIALS.path(out, key.name), result)
     if network is not None:
         drop_outranked(out, network)
@@ -84,6 +86,7 @@ def run_tuning_trial(config: ClassifyConfig, key: TuningKey, out: Path, data: Da
         val_score=value_of(outcome.metrics["val"], config.metric),
         seconds=time.monotonic() - started,
     )
+    write_work(out, "tuning", key.name, started)
     write_json(TUNING.path(out, key.name), result)
 
 

@@ -22,6 +22,7 @@ from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import change_writer, interval_text, percent, unit, value_writer
+from unmask.report.work import work_section
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.summary_records import Difference, Mean, Settings, Summary, Verdict
@@ -49,6 +50,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         training_section(run.pretrainings),
         _ensembles(summary),
         cost_section(run, summary),
+        work_section(run.work),
         notes_section(run, summary.notes),
         settings_section(run),
     ]

@@ -9,7 +9,7 @@ from unmask.config import ARMS
 from unmask.report.blocks import Plate, Section, Swatch, Table
 from unmask.report.palette import BLUE, GRAY, ORANGE, look
 from unmask.report.svg import blank, style
-from unmask.report.words import duration
+from unmask.report.words import duration, time_unit
 from unmask.runs.contents import ComparisonRun, PretrainingRun
 from unmask.runs.layout import GIVEN_PRETRAININGS
 from unmask.runs.summary_records import Summary
@@ -71,7 +71,7 @@ def cost_section(run: ComparisonRun, summary: Summary) -> Section:
 
 def cost_bars(costs: Sequence[Cost]) -> Figure:
     """A bar per arm: own trainings, share of pretraining, tuning."""
-    unit, name = _unit(max((one.total for one in costs), default=0.0))
+    unit, name = time_unit(max((one.total for one in costs), default=0.0))
     with style():
         figure = blank(height=70 + 26 * len(costs))
         axes = figure.add_subplot()
@@ -97,8 +97,3 @@ def _seconds(pretrainings: Sequence[PretrainingRun], *, given: bool) -> float:
 
 def _time(seconds: float) -> str:
     return duration(seconds) if seconds else "–"
-
-
-def _unit(longest: float) -> tuple[float, str]:
-    """Seconds of the unit in which the longest time is easy to read, and its name."""
-    return (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 120 else (1.0, "seconds")

@@ -27,9 +27,20 @@ class Drawn(NamedTuple):
     """CSS pixels at which the figure's text has its own size."""
 
 
-def render_page(title: str, stories: Sequence[Story], sections: Sequence[Section]) -> str:
-    """A page of stories, with sections about all of them before."""
-    return render_template("page.html.j2", title=title, stories=stories, overview=sections)
+class Live(NamedTuple):
+    """What a page says of a run that is going on."""
+
+    line: str
+    """How far it is."""
+    written: str
+    """Time of day."""
+    seconds: int
+    """Between two loads of the page by the browser."""
+
+
+def render_page(title: str, stories: Sequence[Story], sections: Sequence[Section], live: Live | None = None) -> str:
+    """A page of stories, with sections about all of them before; one that is `live` reloads itself."""
+    return render_template("page.html.j2", title=title, stories=stories, overview=sections, live=live)
 
 
 def render_template(name: str, **values: Any) -> str:

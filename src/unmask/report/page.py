@@ -9,7 +9,7 @@ from unmask.report.audit_story import audit_story
 from unmask.report.blocks import Story
 from unmask.report.classification import classification_story
 from unmask.report.comparison import comparison_story
-from unmask.report.html import render_page
+from unmask.report.html import Live, render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
 from unmask.runs.contents import ComparisonRun, PretrainingRun, Run, read_runs
@@ -35,19 +35,27 @@ def write_report(
     folders = [Path(run) for run in ((runs,) if isinstance(runs, str | PathLike) else runs)]
     if not folders:
         raise UserError("report: give at least one run folder")
-    text = render(read_runs(folders))
     path = Path(out) if out is not None else folders[0] / REPORT_FILE
+    return _write(render(read_runs(folders)), path)
+
+
+def write_live_report(run: Path, live: Live) -> Path:
+    """Write the page of a run that is going on into its folder. Raises what `write_report` raises."""
+    return _write(render(read_runs([run]), live), run / REPORT_FILE)
+
+
+def _write(text: str, path: Path) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def render(runs: Sequence[Run]) -> str:
+def render(runs: Sequence[Run], live: Live | None = None) -> str:
     """The page as HTML."""
     stories = [_story(run) for run in runs]
     title = f"unmask: {runs[0].name}" if len(runs) == 1 else f"unmask: {len(runs)} runs side by side"
     told = [one for run, story in zip(runs, stories, strict=True) for one in (story, _audit(run)) if one is not None]
-    return render_page(title, told, overview(runs, stories))
+    return render_page(title, told, overview(runs, stories), live)
 
 
 def _story(run: Run) -> Story:

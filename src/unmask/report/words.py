@@ -77,6 +77,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def time_unit(longest: float) -> tuple[float, str]:
+    """Seconds of the unit in which times up to the longest one are easy to read, and its name."""
+    return (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 120 else (1.0, "seconds")
+
+
 def number(value: float) -> str:
     """A number with four significant digits."""
     return f"{value:.4g}"

@@ -21,8 +21,9 @@ from unmask.runs.metrics import Row, read_metrics
 from unmask.runs.read import is_run, read_config, read_environment, read_optional
 from unmask.runs.records import ClassificationResult, Environment
 from unmask.runs.summary_records import Summary
-from unmask.runs.trial_records import TrialResult, TuningResult
+from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult
 from unmask.runs.trials import read_trials, read_tunings
+from unmask.runs.work import read_work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,8 @@ class ComparisonRun(RunContents):
     """The same."""
     pretrainings: list[PretrainingRun]
     """Its own, and those it was given as folders."""
+    work: list[PieceOfWork]
+    """Who did which training, by beginning; empty for a comparison of an earlier version."""
 
 
 TrainingRun = PretrainingRun | ClassificationRun
@@ -101,6 +104,7 @@ def read_run(folder: Path) -> Run:
             summary=read_optional(Summary, folder / SUMMARY_FILE),
             gallery=read_optional(Gallery, folder / GALLERY_FILE),
             pretrainings=_pretrainings(folder, config),
+            work=read_work(folder),
         )
     metrics = read_metrics(folder)
     if isinstance(config, PretrainConfig):

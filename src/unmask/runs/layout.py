@@ -62,6 +62,8 @@ JUDGED = ".judged"
 CHOSEN = Files("chosen/*.json")
 """The images that a pretrained encoder chooses from the pool of a label draw."""
 TUNING, TUNING_OUTPUTS = Files("tuning/*.json"), Files("tuning/*.safetensors")
+WORK = Files("work/*.json")
+"""Where and when each training of a comparison was done."""
 SHEETS = Files("gallery/*.jpg")
 """The pictures of a gallery."""
 
@@ -96,7 +98,10 @@ AUDIT = RunKind("audit", AuditRun, (CONFIG_FILE, ENVIRONMENT_FILE, AUDIT_FILE, A
 COMPARISON = RunKind(
     "comparison",
     CompareConfig,
-    (CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE, TRIALS.pattern, OUTPUTS.pattern),
+    (
+        *(CONFIG_FILE, ENVIRONMENT_FILE, SUMMARY_FILE, WALL_FILE, REPORT_FILE),
+        *(TRIALS.pattern, OUTPUTS.pattern, WORK.pattern),
+    ),
     (
         *(NETWORKS.pattern, LOOKS_FILE, CHOSEN.pattern, TUNING.pattern, TUNING_OUTPUTS.pattern, *_SHOWN),
         *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),

@@ -1,11 +1,18 @@
 """What the trainings of a comparison leave in its JSON files, and its wall time. Scores are in [0, 1]."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from unmask.config import ClassifyRecipe
 from unmask.config.budget import Budget
+from unmask.config.serialize import Between
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.records import Count, NotNegative, Scores
+
+Seconds = Annotated[float, Between(0, 1e11)]
+"""Of a clock that may be plotted."""
+PieceKind = Literal["pretraining", "tuning", "trial"]
+"""The trainings of a comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +70,18 @@ class WallTime:
 
     wall_seconds: NotNegative
     """From start to now: interrupted sessions count, one that was killed outright does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceOfWork:
+    """work/NAME.json: where and when one training of a comparison was done."""
+
+    kind: PieceKind
+    name: str
+    """Of its file, or of its run folder."""
+    host: str
+    """The machine's name."""
+    started: Seconds
+    """Since 1970, by that machine's clock."""
+    seconds: Seconds
+    """Of a pretraining that was continued: the last part."""
