@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.config import (
@@ -18,6 +19,10 @@ from unmask.config import (
     TargetConfig,
 )
 from unmask.data.load import Dataset, load_data
+from unmask.data.sources.source import Arrays, Source, split_array
+from unmask.evaluate.labels import UNKNOWN
+from unmask.tasks.multilabel import Multilabel
+from unmask.tasks.regression import Regression
 
 
 def multiview(images: int = 60, val: int = 30, test: int = 30, *, size: int = 16, **options: Any) -> DataConfig:
@@ -121,3 +126,51 @@ def mask_folder(root: Path, counts: dict[str, int] | None = None, *, size: int =
                 Image.fromarray(values).save(file)
     (root / "classes.csv").write_text("name\nbackground\nbright\ndark\n")
     return root
+
+
+def labeled_source(task: str, counts: dict[str, int] | None = None, *, size: int = 16) -> Source:
+    """Gray noise with a bright and a dark square, each in about half of the images, and what is to be learnt of it.
+
+    `multilabel`: which squares are there; `regression`: how bright the noise is and how large the squares are, whole
+    hundreds apart. A few labels are unknown.
+    """
+    rng, splits = np.random.default_rng(0), []
+    for split, count in (counts or {"train": 24, "val": 10, "test": 11}).items():
+        splits += [split] * count
+    images = rng.normal(0, 12, (len(splits), 1, size, size))
+    shown, level = rng.random((len(splits), 2)) < 0.5, rng.random((len(splits), 2))
+    images += 90 + 60 * level[:, :1, None, None]
+    side = size // 3
+    images[:, 0, :side, :side] += 90 * shown[:, :1, None]
+    images[:, 0, -side:, -side:] -= 90 * shown[:, 1:, None]
+    labels: NDArray[np.generic] = shown.astype(np.uint8)
+    if task == "regression":
+        labels = np.stack([1000 + 100 * level[:, 0], -3 + 6.0 * shown.sum(1)], axis=1)
+    labels[1, 0] = UNKNOWN if task == "multilabel" else np.nan
+    kinds = {
+        "multilabel": Multilabel(labels=("bright", "dark")),
+        "regression": Regression(targets=("level", "squares")),
+    }
+    return Source(
+        names=[f"{split}/{i}.png" for i, split in enumerate(splits)],
+        labels=labels,
+        splits=split_array(splits),
+        images=Arrays(images.clip(0, 255).round().astype(np.uint8)),
+        task=kinds[task],
+    )
+
+
+def labeled_manifest(folder: Path, task: str, counts: dict[str, int] | None = None, *, size: int = 16) -> Path:
+    """The same as files: a manifest with a column for each label or number."""
+    source = labeled_source(task, counts, size=size)
+    assert source.task is not None
+    rows = [",".join(("path", "split", *(f"label {name}" for name in source.task.names)))]
+    unknown = [str(UNKNOWN), "nan"]
+    for row, (name, split, own) in enumerate(zip(source.names, source.splits, source.labels.tolist(), strict=True)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = source.images.stored(row)
+        assert isinstance(pixels, np.ndarray)
+        Image.fromarray(pixels[0]).save(folder / name)
+        rows.append(",".join((name, split, *("" if str(one) in unknown else str(one) for one in own))))
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder / "manifest.csv"

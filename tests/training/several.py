@@ -16,6 +16,7 @@ from unmask.config import (
     AugmentConfig,
     ClassifyConfig,
     ClassifyRecipe,
+    DataConfig,
     EncoderConfig,
     MaskConfig,
     OptimizerConfig,
@@ -86,13 +87,27 @@ PRETRAININGS = {
     "pieces": pretraining(VIT, accumulate=2, masks=2),
     "swin": pretraining(SWIN, "ema_teacher"),
 }
-TRAININGS = {"tuned": training(), "average": averaged()}
+
+
+def of_task(task: str) -> ClassifyConfig:
+    """Five steps on 41 images of several labels, or of numbers, some unknown, in batches of 14."""
+    optimizer = OptimizerConfig(steps=5, batch_size=14, lr=1e-3)
+    recipe = ClassifyRecipe(optimizer=optimizer, evaluations=3, patience=3)
+    return ClassifyConfig(data=DataConfig(data=task), encoder=CNN, recipe=recipe)
+
+
+TRAININGS = {"tuned": training(), "average": averaged()} | {
+    task: of_task(task) for task in ("multilabel", "regression")
+}
 
 
 @cache
-def data() -> Dataset:
-    """The images of every training."""
-    return load_data(DATA, labels=True, progress=False)
+def data(task: str = "") -> Dataset:
+    """The images of every training of classes, or of another task."""
+    if not task:
+        return load_data(DATA, labels=True, progress=False)
+    source = tiny.labeled_source(task, {"train": 41, "val": 15, "test": 30})
+    return load_data(DataConfig(data=task), labels=True, progress=False, given=source)
 
 
 def train(name: str, out: str, shard: bool = False) -> None:
@@ -100,7 +115,8 @@ def train(name: str, out: str, shard: bool = False) -> None:
     if name in PRETRAININGS:
         pretrain(replace(PRETRAININGS[name], shard=shard), Path(out), progress=False, dataset=data())
     else:
-        scratch(replace(TRAININGS[name], shard=shard), Path(out), progress=False, dataset=data())
+        dataset = data(name if name in ("multilabel", "regression") else "")
+        scratch(replace(TRAININGS[name], shard=shard), Path(out), progress=False, dataset=dataset)
 
 
 def fail(kind: str, folder: str) -> None:

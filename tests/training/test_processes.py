@@ -55,7 +55,9 @@ both_ways = pytest.mark.parametrize("way", ["plain", "sharded"])
 
 @pytest.mark.case("uneven batches hung")
 @both_ways
-@pytest.mark.parametrize("run", ["cnn", "teacher", "vit", "pieces", "swin", "tuned", "average"])
+@pytest.mark.parametrize(
+    "run", ["cnn", "teacher", "vit", "pieces", "swin", "tuned", "average", "multilabel", "regression"]
+)
 def test_two_processes_train_what_one_trains(train: Train, way: str, run: str) -> None:
     """Weights, BatchNorm's statistics and averages after all steps, and every logged number, up to rounding."""
     folders = train("one", run), train(way, run)

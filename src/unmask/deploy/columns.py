@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unmask.data.load import Dataset
@@ -21,6 +22,17 @@ def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
         cells = [["" if value != value else value for value in column] for column in labels.T.tolist()]
         return {_column("label", name, task): column for name, column in zip(task.targets, cells, strict=True)}
     return {}
+
+
+def labels_for(task: AnyTask, found: AnyTask | None, labels: Tensor) -> Tensor | None:
+    """Labels of data in the order of a run's, unknown where the data have none of a name; None where they have none."""
+    if found is None or found.name != task.name or not isinstance(task, Multilabel | Regression):
+        return None
+    places = {name: at for at, name in enumerate(found.names)}
+    if not set(places) & set(task.names):
+        return None
+    unknown = torch.full_like(labels[:, 0], UNKNOWN if isinstance(task, Multilabel) else torch.nan)
+    return torch.stack([labels[:, places[name]] if name in places else unknown for name in task.names], dim=1)
 
 
 def output_columns(task: AnyTask, dataset: Dataset, outputs: Outputs) -> dict[str, list[Any]]:

@@ -13,7 +13,7 @@ import torch
 from unmask.config.metric import SCORES, Metric
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL, Dataset
-from unmask.deploy.columns import output_columns
+from unmask.deploy.columns import labels_for, output_columns
 from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
 from unmask.deploy.predict_masks import PredictedMasks, predict_masks, require_folder
 from unmask.deploy.tables import require_writable, write_table
@@ -163,9 +163,9 @@ def _counted(truth: list[str], predicted: list[str], classes: Sequence[str], fac
 
 def _scored(task: AnyTask, dataset: Dataset, outputs: Outputs, facts: dict[str, Any]) -> Predicted:
     """What `predict` says of another task than classification: its first score, where the data have its labels."""
-    if dataset.task is None or (dataset.task.name, dataset.task.names) != (task.name, task.names):
+    labels = labels_for(task, dataset.task, outputs.images.labels)
+    if labels is None:
         return Predicted(right=0, labeled=0, **facts)
-    labels = outputs.images.labels
     known = torch.from_numpy(task.known(labels.numpy()))
     if not bool(known.any()):
         return Predicted(right=0, labeled=0, **facts)

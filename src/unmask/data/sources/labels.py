@@ -23,6 +23,7 @@ from unmask.wording import plural, printable
 FEW = 20
 """Different whole numbers up to which they count as classes."""
 _SEPARATORS = re.compile(r"[;|]")
+_PREFIX = re.compile(r"^(labels?|targets?)[ _.:-]+(?=.)")
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 _FIX = "say which with `task`"
@@ -39,20 +40,39 @@ class Labels:
     notes: tuple[str, ...] = ()
 
 
-def read_labels(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str) -> Labels:
+def read_labels(
+    columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, *, needed: bool = True
+) -> Labels:
     """Labels from columns of text.
 
     Args:
         columns: by name, each with a text per image, "" where there is none.
         asked: the task, where it is told; else the labels decide. Labels say nothing to a segmentation.
         where: begins messages.
+        needed: whether something is to be learnt of them. Else labels of which nothing can be learnt are fine, and
+            those that do not fit the task that was asked for are not read, with a note.
 
     Raises:
         UserError: the labels fit no task, or several; or not the one that was asked for.
     """
+    try:
+        found = _read(columns, asked, where)
+        if needed:
+            _require_kinds(found, where)
+    except UserError as error:
+        if needed or asked is None:
+            raise
+        found = Labels(None, np.zeros(0), (f"labels are not read: {error}",))
+    if found.task is None:
+        return Labels(None, np.full(len(next(iter(columns.values()))), -1, np.int64), found.notes)
+    return found
+
+
+def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str) -> Labels:
+    """The same, whether or not something can be learnt of them."""
     task, why = (asked, "") if asked is not None else _suggested(columns, where)
-    if task == "segmentation":
-        return Labels(None, np.full(len(next(iter(columns.values()))), -1, np.int64))
+    if task == "segmentation" or (task != "classification" and all(_kind(one) == "empty" for one in columns.values())):
+        return Labels(None, np.zeros(0))
     if task == "classification":
         return _classes(columns, where)
     found = _numbers(columns, where) if task == "regression" else _several(columns, where)
@@ -142,19 +162,12 @@ def _numbers(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
                     f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} is not a finite number"
                 )
             values[row, at] = value
-        own = values[~np.isnan(values[:, at]), at]
-        if len(own) and np.ptp(own) == 0:
-            raise UserError(
-                f"{where}: column {in_line(name)}: all {len(own)} numbers are {own[0]:g}; nothing can be learnt"
-            )
-        if not len(own):
-            raise UserError(f"{where}: column {in_line(name)} holds no number")
-    return Labels(Regression(targets=tuple(printable(name) for name in columns)), values)
+    return Labels(Regression(targets=_names_of(columns)), values)
 
 
 def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
     if len(columns) > 1:
-        names, values = tuple(printable(name) for name in columns), _flags(columns, where)
+        names, values = _names_of(columns), _flags(columns, where)
     else:
         cells = next(iter(columns.values()))
         sets = [{part.strip() for part in _SEPARATORS.split(cell)} - {""} for cell in cells]
@@ -165,14 +178,31 @@ def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
             if cell.lower() not in _MISSING:
                 values[row] = 0
                 values[row, [index[printable(one)] for one in own]] = 1
-    if len(names) < 2:
-        raise UserError(f"{where}: {plural(len(names), 'label')} to tell apart; several labels are needed")
-    for name, column in zip(names, values.T, strict=True):
-        known = column[column != UNKNOWN]
-        if len(known) and (known == known[0]).all():
-            applies = "all" if known[0] else "none"
-            raise UserError(f"{where}: label {in_line(name)} applies to {applies} of {len(known)} images: leave it out")
     return Labels(Multilabel(labels=names), values)
+
+
+def _require_kinds(found: Labels, where: str) -> None:
+    """Raise `UserError` where nothing can be learnt: a label that all images have, equal numbers, one label."""
+    if isinstance(found.task, Multilabel) and len(found.task.labels) < 2:
+        raise UserError(f"{where}: {plural(len(found.task.labels), 'label')} to tell apart; several labels are needed")
+    if not isinstance(found.task, Multilabel | Regression):
+        return
+    several, numbers = isinstance(found.task, Multilabel), found.values.astype(np.float64)
+    for name, column in zip(found.task.names, numbers.T, strict=True):
+        own = column[column != UNKNOWN] if several else column[~np.isnan(column)]
+        if not len(own):
+            raise UserError(f"{where}: {in_line(name)} is unknown for all images: leave it out")
+        if np.ptp(own) == 0:
+            applies = f"applies to {'all' if own[0] else 'none'} of {len(own)} images: leave it out"
+            same = f"is {own[0]:g} for all {len(own)} images; nothing can be learnt"
+            raise UserError(f"{where}: {'label ' * several}{in_line(name)} {applies if several else same}")
+
+
+def _names_of(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """What columns are of: of several, label_age is the age."""
+    names = tuple(printable(name) for name in columns)
+    short = tuple(_PREFIX.sub("", name) for name in names)
+    return short if len(names) > 1 and len(set(short)) == len(names) else names
 
 
 def _flags(columns: Mapping[str, Sequence[str]], where: str) -> NDArray[np.uint8]:

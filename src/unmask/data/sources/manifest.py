@@ -72,7 +72,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
     if not table.path:
         raise UserError(f"{file}: the manifest lists no image")
     _require_distinct(file, table.path)
-    found = read_labels(table.labels or {"label": [""] * len(table.path)}, task, str(file))
+    found = read_labels(table.labels or {"label": [""] * len(table.path)}, task, str(file), needed=labels)
     masks = None if table.masks is None else _masks(file, table.masks)
     if (
         labels
