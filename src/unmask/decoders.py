@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
@@ -33,13 +34,15 @@ class Fill(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(1, width, 1, 1))
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """features [B, C, h, w], hidden bool [B, h, w] at the same resolution → [B, width, Hc, Wc]."""
+    def forward(self, features: Tensor, hidden: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """features [B, C, h, w], hidden bool [B, h, w] at the same resolution → [B, width, Hc, Wc]; `grid` where the
+        images have other cells than it was built for."""
+        grid = grid or self.grid
         x = F.pixel_shuffle(self.project(features), self.coarser)
         where = F.max_pool2d((~hidden).float(), self.finer) == 0
         where = where.repeat_interleave(self.coarser, 1).repeat_interleave(self.coarser, 2).unsqueeze(1)
         x = torch.where(where, self.mask_token.to(x.dtype), x)
-        return x if tuple(x.shape[-2:]) == self.grid else F.interpolate(x, size=self.grid, mode="nearest")
+        return x if tuple(x.shape[-2:]) == grid else F.interpolate(x, size=grid, mode="nearest")
 
 
 class ConvolutionDecoder(nn.Module):
@@ -58,9 +61,11 @@ class ConvolutionDecoder(nn.Module):
         )
         self.head = nn.Conv2d(width, dimension, 1 if depth else 3, padding=0 if depth else 1)
 
-    def forward(self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> Tensor:
         """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; 0 at cells that are not wanted."""
-        x = self.fill(features, hidden)
+        x = self.fill(features, hidden, grid)
         if wanted is not None:
             return self._at(x, wanted)
         for block in self.blocks:
@@ -99,10 +104,14 @@ class TransformerDecoder(nn.Module):
         self.head = nn.Linear(width, dimension)
         nn.init.normal_(self.positions, std=0.02)
 
-    def forward(self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> Tensor:
         """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; hidden cells that are not wanted are left out
-        of the tokens, and 0."""
-        tokens = self.fill(features, hidden).flatten(2).transpose(1, 2) + self.positions
+        of the tokens, and 0. Positions are resampled where `grid` is not the one it was built for."""
+        grid = grid or self.fill.grid
+        positions = resample_abs_pos_embed(self.positions, list(grid), list(self.fill.grid), num_prefix_tokens=0)
+        tokens = self.fill(features, hidden, grid).flatten(2).transpose(1, 2) + positions
         kept = None if wanted is None else self._kept(hidden, wanted)
         if kept is not None:
             tokens = tokens.gather(1, kept.expand(-1, -1, tokens.shape[2]))
@@ -110,13 +119,13 @@ class TransformerDecoder(nn.Module):
             tokens = block(tokens)
         out = self.head(self.norm(tokens))
         if kept is not None:
-            blank = out.new_zeros(len(out), self.positions.shape[1], out.shape[2])
+            blank = out.new_zeros(len(out), grid[0] * grid[1], out.shape[2])
             out = blank.scatter(1, kept.expand(-1, -1, out.shape[2]), out)
-        return out.transpose(1, 2).unflatten(2, self.fill.grid)
+        return out.transpose(1, 2).unflatten(2, grid)
 
     def _kept(self, hidden: Tensor, wanted: Tensor) -> Tensor:
         """[B, n, 1]: visible and wanted cells in reading order; images with fewer keep some other cells too."""
-        left_out = expand(hidden, *self.fill.grid) & ~wanted
+        left_out = expand(hidden, *wanted.shape[1:]) & ~wanted
         flat = left_out.flatten(1)
         return torch.argsort(flat.byte(), dim=1, stable=True)[:, : int((~flat).sum(1).max()), None]
 

@@ -1,6 +1,8 @@
 """Steps that are timed, and the memory that they take."""
 
+from dataclasses import replace
 from mmap import mmap
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,6 +58,25 @@ def test_steps_are_timed_per_image(data: Dataset, monkeypatch: pytest.MonkeyPatc
     idle = measure_steps(data, **nothing)
     assert idle == StepTimes(held_mib=idle.held_mib, worker_mib=idle.worker_mib)
     assert 0 < idle.worker_mib < idle.held_mib
+
+
+def test_a_schedule_is_timed_in_all_its_parts(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at its size and ratio, and weighted by its share of the steps."""
+    mask = replace(PRETRAINING.recipe.mask, mask_ratio=0.75, mask_ratio_schedule="0.5:0.6,0.75:0.4")
+    recipe = replace(PRETRAINING.recipe, size_schedule="8:0.75,16:0.25", mask=mask)
+    seen: list[tuple[float, str | None, float]] = []
+
+    def take(config: PretrainConfig, *_: object) -> SimpleNamespace:
+        seen.append((config.recipe.mask.mask_ratio, config.recipe.size_schedule, len(seen) + 1.0))
+        return SimpleNamespace(seconds=float(len(seen)), mib=float(len(seen)))
+
+    monkeypatch.setattr(step_times, "_take", take)
+    config = replace(PRETRAINING, recipe=recipe)
+    times = measure_steps(data, pretraining=config, training=None, probe=None, threads=1)
+    small = "8x8:0.5,16x16:0.5"
+    assert [part[:2] for part in seen] == [(0.5, small), (0.75, small), (0.75, None)]
+    assert times.pretraining == pytest.approx(0.6 * 1 + 0.15 * 2 + 0.25 * 3)
+    assert times.pretraining_mib == 3
 
 
 def test_memory_grows_by_what_is_held() -> None:

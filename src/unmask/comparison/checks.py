@@ -23,7 +23,9 @@ def check_before_reading(config: CompareConfig) -> None:
         check_start(str(run), field="pretrained")
     check_start(config.given, field="given")
     masked = any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config))
-    check_encoder(config.encoder, config.data, masked=masked, cell=config.pretrain.mask.cell, execution="dense")
+    cell, pretrained_here = config.pretrain.mask.cell, any(arm.is_pretrained for arm in arms_of(config))
+    recipe = config.pretrain if pretrained_here and not config.pretrained else None
+    check_encoder(config.encoder, config.data, masked=masked, cell=cell, execution="dense", recipe=recipe)
 
 
 def check_data(config: CompareConfig, data: Dataset) -> None:

@@ -44,13 +44,14 @@ def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, 
 
 
 def images_seen(config: CompareConfig, pretrain_images: int) -> int:
-    """Images that one pretraining goes through, once for each of their masks; of several given runs the largest number.
+    """Images that one pretraining goes through, of its last size and once for each of their masks; of several given
+    runs the largest number.
 
     A given run counts with the steps and the batch that it records; one that does not, and a pretraining here, with
     what the recipe makes of `pretrain_images`.
     """
     steps, _, batch = plan_steps(config.pretrain.optimizer, pretrain_images)
-    planned = steps * batch * config.pretrain.mask.masks
+    planned = round(steps * batch * config.pretrain.passes)
     return max((_recorded(run) or planned for run in config.pretrained), default=planned)
 
 
@@ -69,13 +70,14 @@ def compute_notes(config: CompareConfig) -> list[str]:
 
 
 def _recorded(run: Path) -> int | None:
-    """Steps times batch of a run, as its environment.json says, times its masks; None where it does not."""
+    """Steps times batch of a run, as its environment.json says, times what the encoder does for each image; None where
+    it does not."""
     facts = read_environment(run)
     if facts is None or facts.steps is None or facts.batch_size is None:
         return None
     config = read_config(run) if is_run(run) else None
-    masks = config.recipe.mask.masks if isinstance(config, PretrainConfig) else 1
-    return facts.steps * facts.batch_size * masks
+    passes = config.recipe.passes if isinstance(config, PretrainConfig) else 1
+    return round(facts.steps * facts.batch_size * passes)
 
 
 def learning_notes(encoders: Mapping[Start, Sequence[Path]]) -> list[str]:

@@ -1,12 +1,14 @@
 """The encoder, the mask and the target of pretraining."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from unmask.config.architecture import require_architecture, require_encoder_name
+from unmask.config.schedule import Schedule, parse_schedule
 from unmask.config.serialize import freeze
 from unmask.config.validation import require, require_at_least, require_between, require_choice
+from unmask.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ class MaskConfig:
     """Share of the cells that are hidden."""
     mask_ratio_max: float | None = None
     """When given, each image draws its ratio uniformly between mask_ratio and this."""
+    mask_ratio_schedule: str | None = None
+    """Ratios by their share of the steps, e.g. 0.4:0.5,0.6:0.5; the last one is mask_ratio."""
     masks: int = 1
     """Masks of each image in a step. They share the image, its augmentation and its target, with a teacher its pass."""
 
@@ -50,6 +54,29 @@ class MaskConfig:
         if self.mask_ratio_max is not None:
             require_between("mask_ratio_max", self.mask_ratio_max, self.mask_ratio, 1, open_high=True)
         require_at_least("masks", self.masks, 1)
+        if self.mask_ratio_schedule is not None:
+            self._require_schedule()
+
+    @property
+    def ratios(self) -> Schedule[float]:
+        """The ratio in the course of a training."""
+        if self.mask_ratio_schedule is None:
+            return Schedule.constant(self.mask_ratio)
+        return parse_schedule("mask_ratio_schedule", self.mask_ratio_schedule, float)
+
+    def at_ratio(self, ratio: float) -> "MaskConfig":
+        """The same with one ratio throughout."""
+        return self if self.mask_ratio_schedule is None else replace(self, mask_ratio=ratio, mask_ratio_schedule=None)
+
+    def _require_schedule(self) -> None:
+        for ratio in self.ratios.values:
+            require_between("mask_ratio_schedule", ratio, 0, 1, open_low=True, open_high=True)
+        if self.mask_ratio_max is not None:
+            raise UserError("mask_ratio_schedule stands beside mask_ratio_max: give one of them")
+        if (last := self.ratios.last) != self.mask_ratio:
+            raise UserError(
+                f"mask_ratio_schedule ends at {last:g}, mask_ratio is {self.mask_ratio:g}: give `mask_ratio={last:g}`"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The configuration of a stage: pretraining, classification. A recipe is the part that does not name data or seeds."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,7 @@ from unmask.config.budget import Budget, is_chosen, parse_budget
 from unmask.config.data import AugmentConfig, DataConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
+from unmask.config.schedule import Schedule, parse_schedule, read_size
 from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
 from unmask.errors import UserError
 
@@ -108,6 +110,31 @@ class PretrainRecipe:
     mask: MaskConfig = field(default_factory=MaskConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    size_schedule: str | None = None
+    """Sides of the images by their share of the steps, e.g. 64:0.7,96:0.3, or 48x64:0.7,96x128:0.3; the last one is
+    image_size. Default: image_size throughout."""
+
+    def __post_init__(self) -> None:
+        if self.size_schedule is not None:
+            parse_schedule("size_schedule", self.size_schedule, read_size)
+
+    def sizes(self, last: tuple[int, int]) -> Schedule[tuple[int, int]]:
+        """Height and width of the images in the course of a pretraining that ends at `last`, their size in the data.
+
+        Raises:
+            UserError: the schedule ends at another size.
+        """
+        found = parse_schedule("size_schedule", self.size_schedule or f"{last[0]}x{last[1]}:1", read_size)
+        if (named := found.last) != tuple(last):
+            wrong = f"size_schedule ends at {named[0]}x{named[1]}, the images are {last[0]}x{last[1]}"
+            raise UserError(f"{wrong}: give `image_size={named}`")
+        return found
+
+    @property
+    def passes(self) -> float:
+        """What the encoder does for an image of a step, in passes over one mask of an image of the last size."""
+        sizes = parse_schedule("size_schedule", self.size_schedule or "1:1", read_size)
+        return self.mask.masks * sizes.mean(math.prod) / math.prod(sizes.last)
 
 
 @dataclass(frozen=True, kw_only=True)

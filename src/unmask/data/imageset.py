@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from unmask.config.data import AugmentConfig
@@ -50,6 +51,20 @@ class Batch:
         images = self.images.to(device, memory_format=memory_format)
         valid = None if self.valid is None else self.valid.to(device)
         return Batch(images, self.labels.to(device), self.ids, valid)
+
+    def resized(self, size: tuple[int, int]) -> "Batch":
+        """The images at another height and width, antialiased; a value is there where all are of which it is made.
+
+        Labels stay as they are.
+        """
+        if tuple(self.images.shape[2:]) == size:
+            return self
+        valid = None if self.valid is None else _resized(self.valid.float(), size) > 0.999
+        return Batch(_resized(self.images, size), self.labels, self.ids, valid)
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    return interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 @dataclass(frozen=True)

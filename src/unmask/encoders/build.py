@@ -14,7 +14,13 @@ from unmask.errors import UserError, is_out_of_memory
 
 
 def build_model(
-    config: EncoderConfig, *, in_chans: int, image_size: tuple[int, int], num_classes: int = 0, seed: int = 0
+    config: EncoderConfig,
+    *,
+    in_chans: int,
+    image_size: tuple[int, int],
+    num_classes: int = 0,
+    seed: int = 0,
+    several_sizes: bool = False,
 ) -> nn.Module:
     """A plain timm model (or PatchNet) with random weights.
 
@@ -26,6 +32,7 @@ def build_model(
         image_size: (height, width) in pixels.
         num_classes: outputs of the classifier; 0 leaves the pooled features.
         seed: seed of the weights.
+        several_sizes: whether images of other sizes come, too: a model that can resamples its position embeddings.
 
     Raises:
         UserError: unknown name (close matches are listed), an option the constructor refuses, or an image size that a
@@ -33,14 +40,16 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _create(config, in_chans, image_size, num_classes)
+        model = _create(config, in_chans, image_size, num_classes, several_sizes)
     _require_fit(model, image_size)
     if config.unstrided:
         unstride(model, config.unstrided, channels=in_chans, image_size=image_size)
     return model
 
 
-def _create(config: EncoderConfig, in_chans: int, image_size: tuple[int, int], num_classes: int) -> nn.Module:
+def _create(
+    config: EncoderConfig, in_chans: int, image_size: tuple[int, int], num_classes: int, several_sizes: bool
+) -> nn.Module:
     options = dict(config.encoder_options or {})
     if config.encoder == "patchnet":
         try:
@@ -51,15 +60,17 @@ def _create(config: EncoderConfig, in_chans: int, image_size: tuple[int, int], n
         raise UserError(f"encoder = {config.encoder!r} is not known: {_suggest(config.encoder)}")
     # What is fixed comes last: an option never asks for weights, nor for other channels or classes.
     arguments = {**options, "pretrained": False, "in_chans": in_chans, "num_classes": num_classes}
-    try:
-        return timm.create_model(config.encoder, img_size=image_size, **arguments)
-    except TypeError as error:
-        if "img_size" not in str(error):
+    sized: dict[str, object] = {"img_size": image_size}
+    for more in ([{**sized, "dynamic_img_size": True}] if several_sizes else []) + [sized]:
+        try:
+            return timm.create_model(config.encoder, **{**arguments, **more})
+        except TypeError as error:
+            if "img_size" not in str(error):
+                raise _refusal(config, error) from error
+        except AssertionError as error:
+            raise UserError(f"image_size = {image_size} is refused by {config.encoder}: {error}") from error
+        except (RuntimeError, ValueError, LookupError, AttributeError) as error:
             raise _refusal(config, error) from error
-    except AssertionError as error:
-        raise UserError(f"image_size = {image_size} is refused by {config.encoder}: {error}") from error
-    except (RuntimeError, ValueError, LookupError, AttributeError) as error:
-        raise _refusal(config, error) from error
     try:
         return timm.create_model(config.encoder, **arguments)
     except (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:

@@ -1,6 +1,13 @@
 """Image sizes that fit a grid."""
 
+from torch import Tensor
+
 from unmask.errors import UserError
+
+
+def grid_of(images: Tensor, cell: int) -> tuple[int, int]:
+    """Cells along height and width of images [B, C, H, W]."""
+    return images.shape[2] // cell, images.shape[3] // cell
 
 
 def require_divisible(image_size: tuple[int, int], unit: int, what: str) -> None:

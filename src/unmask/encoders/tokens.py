@@ -48,7 +48,6 @@ class TokenEncoder(nn.Module):
             raise UserError(f"cell = {cell} is not a multiple of the {self.patch}-pixel patches of {_name(model)}")
         require_divisible(image_size, self.cell, f"the mask cell of {self.cell} pixels")
         self.grid = (image_size[0] // self.cell, image_size[1] // self.cell)
-        self.patch_grid = (image_size[0] // self.patch, image_size[1] // self.patch)
         depth = len(model.blocks)  # type: ignore[arg-type]
         ends = sorted({round(depth * part / 4) - 1 for part in range(1, 5)} - {-1})
         self._stages = [(f"blocks.{index}", False) for index in ends]
@@ -57,21 +56,12 @@ class TokenEncoder(nn.Module):
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`."""
-        hidden = expand(hidden, *self.patch_grid)
+        hidden = expand(hidden, images.shape[2] // self.patch, images.shape[3] // self.patch)
         visible = Visible.of(hidden)
         with captured(self.model, self._stages, lambda x: x) as stages, _dropped(self.model, visible):
             final = self.model.forward_features(images)  # type: ignore[operator]
-        maps = tuple(self._scatter(tokens, visible) for tokens in (*stages[:-1], final))
+        maps = tuple(visible.scatter(tokens) for tokens in (*stages[:-1], final))
         return Encoding(maps, (hidden,) * len(maps))
-
-    def _scatter(self, tokens: Tensor, visible: "Visible") -> Tensor:
-        """[B, prefix + n, D] to [B, D, H/p, W/p], 0 at hidden patches."""
-        tokens = tokens[:, tokens.shape[1] - visible.index.shape[1] :]
-        if visible.padding is not None:
-            tokens = tokens.masked_fill(visible.padding[..., None], 0)
-        flat = tokens.new_zeros(tokens.shape[0], visible.patches, tokens.shape[2])
-        flat = flat.scatter_add(1, visible.index[..., None].expand_as(tokens), tokens)
-        return flat.transpose(1, 2).reshape(tokens.shape[0], -1, *self.patch_grid)
 
 
 @dataclass(frozen=True)
@@ -82,8 +72,8 @@ class Visible:
     """[B, n]: visible patches in reading order; rows with fewer than n are filled up with hidden ones."""
     padding: Tensor | None
     """bool[B, n]: entries of `index` that are filling; None if every image has n visible patches."""
-    patches: int
-    """Patches of the whole image."""
+    grid: tuple[int, int]
+    """Rows and columns of the patches of the whole image."""
 
     @classmethod
     def of(cls, hidden: Tensor) -> "Visible":
@@ -94,7 +84,21 @@ class Visible:
         order = torch.argsort(flat.to(torch.uint8), dim=1, stable=True)[:, :n]
         padded = bool((counts < n).any())
         padding = torch.arange(n, device=hidden.device)[None] >= counts[:, None] if padded else None
-        return cls(order, padding, flat.shape[1])
+        return cls(order, padding, (hidden.shape[1], hidden.shape[2]))
+
+    @property
+    def patches(self) -> int:
+        """Of the whole image."""
+        return self.grid[0] * self.grid[1]
+
+    def scatter(self, tokens: Tensor) -> Tensor:
+        """[B, prefix + n, D] to [B, D, H/p, W/p], 0 at hidden patches."""
+        tokens = tokens[:, tokens.shape[1] - self.index.shape[1] :]
+        if self.padding is not None:
+            tokens = tokens.masked_fill(self.padding[..., None], 0)
+        flat = tokens.new_zeros(tokens.shape[0], self.patches, tokens.shape[2])
+        flat = flat.scatter_add(1, self.index[..., None].expand_as(tokens), tokens)
+        return flat.transpose(1, 2).reshape(tokens.shape[0], -1, *self.grid)
 
     def gather(self, tokens: Tensor) -> Tensor:
         """Keep the prefix (what is in front of the patches) and the visible patches of [B, prefix + patches, D]."""

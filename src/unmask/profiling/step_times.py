@@ -15,8 +15,9 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from unmask.config import ClassifyConfig, PretrainConfig
+from unmask.config import ClassifyConfig, PretrainConfig, PretrainRecipe
 from unmask.config.budget import Budget, without_encoder
+from unmask.config.schedule import parts
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.forward import Outputs, map_images, pooled_features
@@ -141,7 +142,21 @@ def _take_pretraining(config: PretrainConfig, data: Dataset, clock: Clock) -> _T
         stage.run.fit(data.pretrain, stage.phase(), stage)
 
     unseen = replace(config, init=None, picture_every=ENDLESS)
-    return _take(unseen, len(data.pretrain), take, clock)
+    phases = [
+        (share, _take(replace(unseen, recipe=recipe), len(data.pretrain), take, clock))
+        for share, recipe in _phases(config.recipe, data.format.size)
+    ]
+    return _Taken(sum(share * taken.seconds for share, taken in phases), max(taken.mib for _, taken in phases))
+
+
+def _phases(recipe: PretrainRecipe, last: tuple[int, int]) -> Iterator[tuple[float, PretrainRecipe]]:
+    """The parts of a pretraining in which size and ratio stay, as shares of its steps; each as a recipe that begins so
+    and is left before it changes."""
+    sizes, ratios = recipe.sizes(last), recipe.mask.ratios
+    for begin, length in parts(sizes, ratios):
+        height, width = sizes.during(begin)
+        text = None if (height, width) == tuple(last) else f"{height}x{width}:0.5,{last[0]}x{last[1]}:0.5"
+        yield length, replace(recipe, size_schedule=text, mask=recipe.mask.at_ratio(ratios.during(begin)))
 
 
 def _take_training(config: ClassifyConfig, data: Dataset, head_steps: int, clock: Clock) -> _Taken:

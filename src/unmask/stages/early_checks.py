@@ -1,8 +1,10 @@
 """What of a configuration can be wrong whatever the images are: looked at before any of them is read."""
 
-from unmask.config import DataConfig, EncoderConfig
+from unmask.config import DataConfig, EncoderConfig, PretrainRecipe
+from unmask.config.schedule import Schedule
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
+from unmask.stages.size_schedule import require_sizes
 from unmask.weights.files import resolve_weights
 from unmask.weights.public import is_public_id
 
@@ -10,17 +12,26 @@ _RGB = 3
 
 
 def check_encoder(
-    encoder: EncoderConfig, data: DataConfig, *, masked: bool, cell: int | None = None, execution: str = "auto"
+    encoder: EncoderConfig,
+    data: DataConfig,
+    *,
+    masked: bool,
+    cell: int | None = None,
+    execution: str = "auto",
+    recipe: PretrainRecipe | None = None,
 ) -> None:
-    """Raise UserError where the encoder cannot be built at the image size that is asked for, or not with these cells.
+    """Raise UserError where the encoder cannot be built at the image size that is asked for, or not with these cells,
+    or cannot take the sizes of a pretraining's schedule.
 
     Without an image size nothing is looked at; without channels it is with three.
     """
     if data.image_size is None:
         return
-    model = build_model(encoder, in_chans=data.channels or _RGB, image_size=data.image_size)
+    sizes = Schedule.constant(data.image_size) if recipe is None else recipe.sizes(data.image_size)
+    channels = data.channels or _RGB
+    model = build_model(encoder, in_chans=channels, image_size=data.image_size, several_sizes=sizes.varies)
     if masked:
-        masked_encoder(model, image_size=data.image_size, cell=cell, execution=execution)
+        require_sizes(masked_encoder(model, image_size=data.image_size, cell=cell, execution=execution), sizes)
 
 
 def check_start(init: str | None, *, field: str = "init") -> None:

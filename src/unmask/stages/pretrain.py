@@ -17,6 +17,7 @@ from unmask.data.load import Dataset
 from unmask.data.sources.torch_dataset import Given
 from unmask.data.subsets import spread_over_classes
 from unmask.distributed import fail_together, is_main, on_main, world_size
+from unmask.encoders.sizes import grid_of
 from unmask.masking import draw_masks, draw_predicted, mask_seed
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
@@ -75,7 +76,8 @@ def pretrain(
         PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
     """
     check_start(config.init)
-    check_encoder(config.encoder, config.data, masked=True, cell=config.recipe.mask.cell, execution=config.execution)
+    cell, recipe = config.recipe.mask.cell, config.recipe
+    check_encoder(config.encoder, config.data, masked=True, cell=cell, execution=config.execution, recipe=recipe)
     setup = Setup.of_run(config, out, progress=progress, on_step=on_step)
     with open_run(config, out, dataset, labels=False, resume=resume, overwrite=overwrite, progress=progress) as opened:
         stage = Pretraining(opened.config, out, opened.data, setup)
@@ -97,6 +99,7 @@ class Pretraining:
         self.config, self.out, self.data = config, out, data
         with fail_together():
             channels, size = data.format.channels, data.format.size
+            self._sizes = config.recipe.sizes(size)
             network, self.target = build_reconstructor(config, channels=channels, image_size=size)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
@@ -157,6 +160,7 @@ class Pretraining:
 
     def losses(self, network: Any, batch: Batch, at: Moment) -> list[Forward]:
         """The reconstruction of hidden cells, or a share of them, drawn anew in every epoch: one loss for each mask."""
+        batch = batch.resized(self._sizes.at(at.step, self.run.plan.total))
         with self.run.whole():
             truth = truth_of(self.target, batch.images, batch.valid)
         seeds = [mask_seed(at.seed, index) for index in range(self.config.recipe.mask.masks)]
@@ -164,9 +168,10 @@ class Pretraining:
 
     def _loss(self, network: Any, batch: Batch, truth: Truth, at: Moment) -> Terms:
         """The loss with one mask for each image, beside its baseline's."""
-        recipe, grid = self.config.recipe, self.run.network.encoder.grid
+        recipe, grid = self.config.recipe, grid_of(batch.images, self.run.network.encoder.cell)
         keys: dict[str, Any] = {"seed": at.seed, "epoch": at.epoch, "ids": batch.ids.numpy()}
-        hidden = draw_masks(recipe.mask, grid, **keys).to(batch.images.device)
+        ratio = recipe.mask.ratios.at(at.step, self.run.plan.total)
+        hidden = draw_masks(recipe.mask.at_ratio(ratio), grid, **keys).to(batch.images.device)
         some = recipe.target.predict < 1
         wanted = draw_predicted(hidden, recipe.target.predict, **keys) if some else None
         prediction = network(batch.images, hidden, wanted)

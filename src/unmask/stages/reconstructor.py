@@ -14,8 +14,10 @@ from unmask.decoders import build_decoder
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.protocol import Encoder
+from unmask.encoders.sizes import grid_of
 from unmask.errors import UserError
 from unmask.randomness import derive_seed
+from unmask.stages.size_schedule import require_sizes
 from unmask.targets.target import PixelTarget, Target, TeacherTarget
 from unmask.weights.card import load_weights
 from unmask.weights.files import resolve_weights
@@ -47,7 +49,7 @@ class Reconstructor(nn.Module):
     def forward(self, images: Tensor, hidden: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Encode what is visible, decode every cell, or at least those that `wanted`, bool [B, Hc, Wc], marks."""
         encoding = self.encoder(images, hidden)
-        return self.decoder(encoding.maps[-1], encoding.hidden[-1], wanted)
+        return self.decoder(encoding.maps[-1], encoding.hidden[-1], wanted, grid_of(images, self.encoder.cell))
 
 
 def build_reconstructor(
@@ -58,9 +60,13 @@ def build_reconstructor(
     Raises:
         UserError: encoder, cell, image size or teacher do not fit.
     """
-    model = build_model(config.encoder, in_chans=channels, image_size=image_size, num_classes=0, seed=config.seed)
+    sizes = config.recipe.sizes(image_size)
+    model = build_model(
+        config.encoder, in_chans=channels, image_size=image_size, seed=config.seed, several_sizes=sizes.varies
+    )
     encoder = masked_encoder(model, image_size=image_size, cell=config.recipe.mask.cell, execution=config.execution)
     _require_cells(encoder, image_size)
+    require_sizes(encoder, sizes)
     target = build_target(config, encoder, channels=channels, image_size=image_size)
     shape = last_map_shape(encoder, channels, image_size)
     decoder = build_decoder(
@@ -90,9 +96,10 @@ def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, ima
     wanted = config.recipe.target
     if wanted.target in ("pixels", "normalized_pixels"):
         return PixelTarget(channels * encoder.cell**2, encoder.cell, wanted.target == "normalized_pixels")
-    frozen = wanted.target == "frozen_teacher"
+    frozen, sizes = wanted.target == "frozen_teacher", config.recipe.sizes(image_size)
     teacher = _frozen_teacher(config, channels, image_size) if frozen else deepcopy(encoder.model)
     whole = masked_encoder(teacher, image_size=image_size, execution="auto")
+    require_sizes(whole, sizes, teacher=True)
     return TeacherTarget(
         whole,
         encoder.grid,
@@ -105,16 +112,16 @@ def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, ima
 
 def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int, int]) -> nn.Module:
     """The teacher of a run or file, built as its card says; or a timm model with its pretrained weights."""
-    name = config.recipe.target.teacher
+    name, several = config.recipe.target.teacher, config.recipe.sizes(image_size).varies
     assert name is not None
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
-        model = build_model(encoder, in_chans=channels, image_size=image_size)
+        model = build_model(encoder, in_chans=channels, image_size=image_size, several_sizes=several)
         initialize(model, OF_THE_ENCODER, encoder, ImageFormat.plain(image_size, channels, "uint8"), field="teacher")
         return model
     _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
-    model = build_model(encoder, in_chans=channels, image_size=image_size)
+    model = build_model(encoder, in_chans=channels, image_size=image_size, several_sizes=several)
     initialize(model, name, encoder, ImageFormat.plain(image_size, channels, "uint8"), field="teacher")
     return model
 

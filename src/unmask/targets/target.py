@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoder
+from unmask.encoders.sizes import grid_of
 from unmask.targets.pixels import Loss, hidden_loss, patchify, pixel_target
 from unmask.targets.teacher import follow, momentum_at, teacher_features
 from unmask.wording import plural
@@ -116,7 +117,8 @@ class TeacherTarget:
         mode: str,
         shape: tuple[int, int, int],
     ) -> None:
-        self.encoder, self.grid, self.stages, self.momentum, self.mode = encoder, grid, stages, momentum, mode
+        self.encoder, self.stages, self.momentum, self.mode = encoder, stages, momentum, mode
+        self.cell = shape[1] // grid[0]
         have = len(encoder.channels)
         short = f"teacher_stages = {stages}: the teacher has {plural(have, 'stage')}, the target is made of all"
         self.notes = [short] if stages > have else []
@@ -144,14 +146,15 @@ class TeacherTarget:
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """[B, C, H, W] → [B, D, Hc, Wc]. The teacher sees missing values as the student does, as the mean."""
-        nothing = torch.zeros(len(images), *self.encoder.grid, dtype=torch.bool, device=images.device)
-        return teacher_features(self.encoder(images, nothing).maps[-self.stages :], self.grid)
+        grid = grid_of(images, self.encoder.cell)
+        nothing = torch.zeros(len(images), *grid, dtype=torch.bool, device=images.device)
+        return teacher_features(self.encoder(images, nothing).maps[-self.stages :], grid_of(images, self.cell))
 
     def valid(self, valid: Tensor | None) -> Tensor | None:
         """A cell is there where half of it is."""
         if valid is None:
             return None
-        return F.adaptive_avg_pool2d(valid.float().mean(dim=1, keepdim=True), self.grid) >= 0.5
+        return F.adaptive_avg_pool2d(valid.float().mean(dim=1, keepdim=True), grid_of(valid, self.cell)) >= 0.5
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
         """Zero: every channel's mean over the image."""
