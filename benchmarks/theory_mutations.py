@@ -8,7 +8,9 @@ Run: OMP_NUM_THREADS=1 python benchmarks/theory_mutations.py [NAME ...] > table.
 
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src"
 SEEDS = 3
-LIMIT = 500
+LIMIT = 300
+"""CPU seconds of one mutation."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ def verdicts_in_stages() -> None:
     from unmask.theory.teacher_student_flow import pretrain
     from unmask.theory.verdict import Verdict, attempt
 
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
     torch.set_num_threads(1)
     setting = paper_small()
 
@@ -185,12 +189,11 @@ def examine(mutation: Mutation) -> tuple[list[str], str]:
     with tempfile.TemporaryDirectory() as folder:
         path = {**os.environ, "PYTHONPATH": str(mutated(mutation, Path(folder))), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, __file__, "--stages"]
-        try:
-            done = subprocess.run(command, env=path, capture_output=True, text=True, timeout=LIMIT, check=False)
-        except subprocess.TimeoutExpired:
-            return [], f"no answer in {LIMIT} s"
+        done = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
+    if done.returncode == -signal.SIGXCPU:
+        return [], f"no answer in {LIMIT} s of CPU time"
     if done.returncode:
-        return [], done.stderr.strip().splitlines()[-1]
+        return [], (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found, ""
 

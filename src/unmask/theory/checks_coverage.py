@@ -256,7 +256,7 @@ def purity_checks(run: Experiment) -> list[Verdict]:
     ]
 
 
-def unbound_check(setting: Setting, dtype: torch.dtype = torch.float32) -> Verdict:
+def unbound_check(setting: Setting, dtype: torch.dtype = torch.float32, seed: int = 0) -> Verdict:
     """The law of a kernel where nothing binds: mask ratio 0, equal strengths, no noise, no other class in a sample.
 
     A captured feature then leaves no residual for another to grow on. Read at the T of 50, 90 and 99.9 % predicted
@@ -266,7 +266,7 @@ def unbound_check(setting: Setting, dtype: torch.dtype = torch.float32) -> Verdi
     data = replace(data, equal_patches=True, single_share=0.0, background=0.0)
     s = replace(setting, data=data, mask_ratio=0.0, missing=0, samples=min(setting.samples, 20 * data.classes))
     s = replace(s, kernels_per_class=max(16, min(s.kernels_per_class, 400 // data.classes)))
-    w = world(s, 0, dtype)
+    w = world(s, seed, dtype)
     one = one_feature(w.unlabeled(), w.v, s)
     times = [time_of_full_coverage([one], s.init_scale, s.kernels, share) for share in (0.5, 0.9, 0.999)]
     held = captured(pretrain([w], torch.tensor(times, dtype=torch.float64)).correlation[:, 0], s)

@@ -39,16 +39,16 @@ HIGHEST = 0.97
 """Critical mask ratios above this are not bisected: nearly everything is hidden, and b is near τ or below it."""
 
 
-def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[Verdict]:
-    """All checks of this file. Those on the preset's own data use its seed 0; dtype is that of the phases."""
+def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32, seed: int = 0) -> list[Verdict]:
+    """All checks of this file. `seed` draws data and masks of those that need some; dtype is that of the phases."""
     return [
         *attempt("the activation", lambda: [activation_check()]),
         *attempt("the capture level", lambda: [capture_level_check(setting)]),
-        *attempt("the gradient of pretraining", lambda: [gradient_check(setting)]),
-        *attempt("the gradient of supervised training", lambda: [supervised_gradient_check(setting)]),
-        *attempt("the gradient of the pixel form", lambda: [pixel_gradient_check()]),
-        *attempt("the mask's integral", lambda: [mask_integral_check(setting)]),
-        *attempt("the path of one kernel", lambda: [decoupling_check(setting)]),
+        *attempt("the gradient of pretraining", lambda: [gradient_check(setting, seed)]),
+        *attempt("the gradient of supervised training", lambda: [supervised_gradient_check(setting, seed)]),
+        *attempt("the gradient of the pixel form", lambda: [pixel_gradient_check(seed)]),
+        *attempt("the mask's integral", lambda: [mask_integral_check(setting, seed)]),
+        *attempt("the path of one kernel", lambda: [decoupling_check(setting, seed)]),
         *attempt("the fixed point", lambda: [fixed_point_check()]),
         *attempt("the growth window", lambda: [growth_window_check()]),
         *attempt("the critical mask ratio", lambda: phase_checks(setting, dtype)),
@@ -80,11 +80,11 @@ def capture_level_check(setting: Setting) -> Verdict:
     return identity(claim, off, 2e-3, 1, "laws.py, first order transition")
 
 
-def supervised_gradient_check(setting: Setting) -> Verdict:
+def supervised_gradient_check(setting: Setting, seed: int = 0) -> Verdict:
     """Closed-form force of supervised training against autograd of cross-entropy written out, encoder and head."""
-    w = world(setting, 0, torch.float64)
+    w = world(setting, seed, torch.float64)
     data, q, rho = w.few(), setting.power, setting.threshold
-    draw = torch.randn(setting.data.classes, setting.kernels, generator=generator(0, "head"), dtype=torch.float64)
+    draw = torch.randn(setting.data.classes, setting.kernels, generator=generator(seed, "head"), dtype=torch.float64)
     weights = (w.start * (setting.threshold / setting.init_scale)).requires_grad_()
     head = (0.1 * draw).requires_grad_()
     logits = activation(data.x @ weights.T, q, rho).sum(1) @ head.T
@@ -96,9 +96,9 @@ def supervised_gradient_check(setting: Setting) -> Verdict:
     return identity(claim, off, 1e-10, setting.kernels, "supervision.py")
 
 
-def gradient_check(setting: Setting) -> Verdict:
+def gradient_check(setting: Setting, seed: int = 0) -> Verdict:
     """Closed-form force against autograd of the loss, float64, weights on all branches of σ."""
-    w = world(setting, 0, torch.float64)
+    w = world(setting, seed, torch.float64)
     x, obj = w.unlabeled().x[:100], Objective.of(setting)
     scale = (
         torch.logspace(-1, 0.3, setting.kernels, dtype=torch.float64)[:, None] * setting.threshold / setting.init_scale
@@ -110,9 +110,9 @@ def gradient_check(setting: Setting) -> Verdict:
     return identity(claim, off, 1e-10, setting.kernels, "teacher_student_loss.py")
 
 
-def pixel_gradient_check() -> Verdict:
+def pixel_gradient_check(seed: int = 0) -> Verdict:
     """Loss of the pixel form against the mean over all 2^P masks, its force against autograd, encoder and decoder."""
-    gen, keep = generator(0, "pixels"), 0.6
+    gen, keep = generator(seed, "pixels"), 0.6
     x = torch.randn(3, 4, 5, generator=gen, dtype=torch.float64)
     w = torch.randn(6, 5, generator=gen, dtype=torch.float64).requires_grad_()
     decoder = torch.randn(5, 6, generator=gen, dtype=torch.float64).requires_grad_()
@@ -130,15 +130,15 @@ def pixel_gradient_check() -> Verdict:
     return identity(claim, off, 1e-10, 16, "pixel_form.py")
 
 
-def mask_integral_check(setting: Setting, draws: int = 400, blocks: int = 16) -> Verdict:
+def mask_integral_check(setting: Setting, seed: int = 0, draws: int = 400, blocks: int = 16) -> Verdict:
     """Mean force of drawn masks against the integrated one: root mean square z-score, 1 for an unbiased estimate.
 
     The coordinates of all kernels share the masks of a few strong patches: one block of samples adds a few degrees of
     freedom only. So there are several, each with 8 kernels, 20 samples and masks of its own.
     """
     s = replace(setting, mask_ratio=max(setting.mask_ratio, 0.3), samples=20 * blocks)
-    w = world(s, 0, torch.float64)
-    obj, gen = Objective.of(s), generator(0, "masks")
+    w = world(s, seed, torch.float64)
+    obj, gen = Objective.of(s), generator(seed, "masks")
     kernels = (w.start * (s.threshold / s.init_scale)).split(8)
     squares = []
     for i, x in enumerate(w.unlabeled().x.split(20)):
@@ -154,10 +154,10 @@ def mask_integral_check(setting: Setting, draws: int = 400, blocks: int = 16) ->
     )  # fmt: skip
 
 
-def decoupling_check(setting: Setting, kernels: int = 6) -> Verdict:
+def decoupling_check(setting: Setting, seed: int = 0, kernels: int = 6) -> Verdict:
     """Trajectories of a few kernels followed alone and among others."""
     s = replace(setting, kernels_per_class=1)
-    w = world(s, 0, torch.float64)
+    w = world(s, seed, torch.float64)
     w = replace(w, start=w.start * 2.0)
     times = torch.logspace(1, 3, 4, dtype=torch.float64)
     together = pretrain([w], times).weights[:, 0]

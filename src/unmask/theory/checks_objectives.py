@@ -29,20 +29,20 @@ from unmask.theory.verdict import Verdict, attempt, identity, law
 KONG = "block_masks.py; compare Kong et al. 2023, Bisulco et al. 2025 (arXiv 2508.15404)"
 
 
-def objective_checks() -> list[Verdict]:
-    """All checks of this file; they need no preset."""
+def objective_checks(seed: int = 0) -> list[Verdict]:
+    """All checks of this file; they need no preset. `seed` draws the data and batches of those that need some."""
     return [
-        *attempt("block masks", lambda: [block_integral_check(), block_ratio_check()]),
+        *attempt("block masks", lambda: [block_integral_check(seed), block_ratio_check()]),
         *attempt("binding", lambda: [binding_time_check(), lower_end_check()]),
         *attempt("the lagging teacher", lambda: lag_checks()),
-        *attempt("finite steps", lambda: [step_check(), minibatch_check()]),
-        *attempt("the contrastive objective", lambda: [contrastive_integral_check(), contrastive_rest_check()]),
+        *attempt("finite steps", lambda: [step_check(), minibatch_check(seed)]),
+        *attempt("the contrastive objective", lambda: [contrastive_integral_check(seed), contrastive_rest_check()]),
     ]
 
 
-def block_integral_check() -> Verdict:
+def block_integral_check(seed: int = 0) -> Verdict:
     """The loss with block masks against the mean over all 2^(P/g) masks, and its force against autograd."""
-    gen, off = generator(0, "blocks"), 0.0
+    gen, off = generator(seed, "blocks"), 0.0
     for block in (1, 2, 3):
         x = torch.randn(5, 6, 4, generator=gen, dtype=torch.float64)
         w = torch.randn(7, 4, generator=gen, dtype=torch.float64).requires_grad_()
@@ -195,13 +195,13 @@ def _at_rest(s: Setting) -> tuple[Tensor, Objective, float, float]:
     return data.x @ w.basis.T, Objective.of(s), reach, h
 
 
-def minibatch_check(steps: int = 1500) -> Verdict:
+def minibatch_check(seed: int = 0, steps: int = 1500) -> Verdict:
     """Mean logarithmic growth of a deviation in minibatch descent at 0.8 and 1.2 of the predicted largest step: its
     sign, for batches of 1, 4 and 16."""
     s = plain(1, mask_ratio=0.1)
     x, obj, reach, h = _at_rest(s)
     share = float((x[:, :, 0].abs().amax(1) > 0.5).double().mean())
-    gen, right, sizes = generator(0, "minibatches"), 0, (1, 4, 16)
+    gen, right, sizes = generator(seed, "minibatches"), 0, (1, 4, 16)
     for batch in sizes:
         top = largest_step(h, share, batch)
         for step, stays in ((0.8 * top, True), (1.2 * top, False)):
@@ -228,9 +228,9 @@ def minibatch_check(steps: int = 1500) -> Verdict:
     )
 
 
-def contrastive_integral_check() -> Verdict:
+def contrastive_integral_check(seed: int = 0) -> Verdict:
     """Loss of positive pairs, masks integrated out, against all pairs of masks, and its force against autograd."""
-    gen, off, keep = generator(0, "pairs"), 0.0, 0.5
+    gen, off, keep = generator(seed, "pairs"), 0.0, 0.5
     x = torch.randn(4, 3, 4, generator=gen, dtype=torch.float64)
     w = torch.randn(5, 4, generator=gen, dtype=torch.float64).requires_grad_()
     s = activation(x @ w.T, 4, 0.5)

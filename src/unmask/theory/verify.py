@@ -72,10 +72,10 @@ def all_checks(
     """
     tally = tally or Tally(work_of(len(seeds)))
     parts: tuple[Callable[[], list[Verdict]], ...] = (
-        lambda: exact_checks(setting, dtype),
+        lambda: exact_checks(setting, dtype, seeds[0]),
         lambda: data_checks(setting, seeds[0]),
-        lambda: attempt("binding", lambda: [unbound_check(setting, dtype), *binding_checks(setting, dtype)]),
-        objective_checks,
+        lambda: attempt("binding", lambda: [unbound_check(setting, dtype, seeds[0]), *binding_checks(setting, dtype)]),
+        lambda: objective_checks(seeds[0]),
         lambda: learner_checks(seeds[0]),
     )
     with threads(workers) as pool:
