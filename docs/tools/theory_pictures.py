@@ -1,8 +1,9 @@
 """Draw the pictures of docs/theory.md with the laboratory's own code.
 
-python docs/tools/theory_pictures.py               (half a minute on one core; writes docs/images)
+python docs/tools/theory_pictures.py [FILE ...]    (a minute on one core; writes docs/images)
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,17 @@ from matplotlib.figure import Figure
 
 from unmask.theory.binding import binding_time, mask_range
 from unmask.theory.capture import capture_level
+from unmask.theory.checks_learners import LAB
+from unmask.theory.ensembles import lottery, train_ensemble
+from unmask.theory.jobs import Memo
 from unmask.theory.laws import critical_mask_ratio, fixed_point, one_feature
-from unmask.theory.occupancy import time_of_full_coverage
+from unmask.theory.occupancy import coverage_bands, covered, reading_time, time_of_full_coverage
 from unmask.theory.presets import paper_small
 from unmask.theory.problem import world
 from unmask.theory.setting import Setting
-from unmask.theory.sweep_measures import capture_rows
+from unmask.theory.supervision import error, fine_tune
+from unmask.theory.sweep_measures import capture_rows, encoders
+from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.unequal_strengths import leader_shares, rates, useful_coverage
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
@@ -47,6 +53,36 @@ def data() -> Figure:
     axes.set_yticks(range(8), ["multi-view"] * 4 + ["single-view"] * 4, fontsize=8)
     axes.set_xlabel("feature: class.view; framed: the views of the sample's own class")
     figure.colorbar(image, ax=axes, label="strength z")
+    figure.tight_layout()
+    return figure
+
+
+def claims() -> Figure:
+    """Coverage over time for several K inside the bands of the law, and what a network from scratch lacks beside it."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
+    w = world(paper_small(), 0)
+    law, features = one_feature(w.unlabeled(), w.v, w.setting), w.setting.data.features
+    full = reading_time([law], w.setting)
+    times = torch.logspace(-3, 0, 16, dtype=torch.float64) * full
+    first = pretrain([w], full * torch.tensor([1e3]), through_capture=False)
+    counts = [features // 2, features, 2 * features, w.setting.kernels]
+    curves = covered(first.capture_time[0], first.leader[0], times, counts, features)
+    bands = coverage_bands([law], w.setting.init_scale, times, counts)
+    for i, (count, color) in enumerate(zip(counts, ("#d55e00", "#e69f00", "#009e73", "#0072b2"), strict=True)):
+        left.fill_between(times, bands.low[:, i], bands.high[:, i], color=color, alpha=0.15, linewidth=0)
+        left.plot(times, curves[:, i], "o-", markersize=3, color=color, label=f"K = {count}")
+    left.set(xscale="log", xlabel="time T", ylabel="share of features that lead a kernel", ylim=(-0.02, 1.03))
+    w = world(LAB, 0)
+    one, members = train_ensemble(w, 8), range(1, 9)
+    right.plot(members, [one.error(count, True) for count in members], "o-", color="#d55e00", label="R networks, mean")
+    right.plot(members, [one.missing(count) for count in members], "^:", color="#e69f00", label="views that they lack")
+    right.plot(members, [lottery(2, count) for count in members], "--", color="0.3", label="$(1 - 1/L)^R$")
+    tuned = fine_tune([w], encoders([w], Memo()))
+    wrong = error(tuned.weights[0], tuned.head[0], w.test(True), w.setting)
+    right.axhline(wrong, color="#0072b2", label="MRP, fine-tuned")
+    right.set(xlabel="networks from scratch, R", ylabel="error on single-view data", ylim=(-0.02, 0.6))
+    for axis in (left, right):
+        axis.legend(fontsize=7)
     figure.tight_layout()
     return figure
 
@@ -137,6 +173,7 @@ def useless() -> Figure:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "theory-data.svg": data,
+    "theory-claims.svg": claims,
     "theory-phases.svg": phases,
     "theory-findings.svg": findings,
     "theory-useless.svg": useless,
@@ -144,11 +181,11 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all of them, or those named."""
     torch.set_num_threads(1)
     with plt.rc_context(STYLE):
-        for name, draw in FIGURES.items():
-            figure = draw()
+        for name in sys.argv[1:] or FIGURES:
+            figure = FIGURES[name]()
             for axis in figure.axes:
                 axis.spines[["top", "right"]].set_visible(False)
             figure.savefig(IMAGES / name, metadata={"Date": None})
