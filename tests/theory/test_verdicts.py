@@ -225,7 +225,7 @@ def test_rounding_does_not_wake_what_a_kernel_has_nothing_of() -> None:
 def test_the_tally_counts_each_kind_where_it_is_claimed() -> None:
     good, bad = verdict(1.0, "paper"), verdict(2.0, "paper")
     outside = replace(bad, applies=False)
-    said = "Claims that hold: 0 of 0 identity, 0 of 0 law, 2 of 3 paper, 0 of 0 ours"
+    said = "Claims that hold: 0 of 0 identities, 0 of 0 laws, 2 of 3 of the papers, 0 of 0 of ours"
     assert tally([good, good, bad]) == f"{said}."
     assert tally([good, good, bad, outside]) == f"{said}; 1 not in their regime."
 

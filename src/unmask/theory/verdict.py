@@ -10,6 +10,7 @@ from unmask.errors import UserError
 Kind = Literal["identity", "law", "paper", "ours"]
 Outcome = Literal["holds", "fails", "empty", "not in its regime"]
 KINDS: tuple[Kind, ...] = ("identity", "law", "paper", "ours")
+COUNTED = {"identity": "identities", "law": "laws", "paper": "of the papers", "ours": "of ours"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def tally(verdicts: Sequence[Verdict]) -> str:
     parts = []
     for kind in KINDS:
         mine = [v for v in verdicts if v.kind == kind and v.applies]
-        parts.append(f"{sum(v.holds for v in mine)} of {len(mine)} {kind}")
+        parts.append(f"{sum(v.holds for v in mine)} of {len(mine)} {COUNTED[kind]}")
     outside = sum(not v.applies for v in verdicts)
     return "Claims that hold: " + ", ".join(parts) + (f"; {outside} not in their regime" if outside else "") + "."
 

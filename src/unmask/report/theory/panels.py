@@ -128,7 +128,7 @@ def _over_time(axes: Axes, rows: Sequence[Row], column: str) -> None:
     for seed in sorted({int(row["seed"]) for row in rows}):
         mine = [row for row in rows if row["seed"] == seed]
         times = [float(row["time"]) for row in mine]
-        label = ("measured", "law, p a feature") if seed == rows[0]["seed"] else ("", "")
+        label = ("measured", "law, p per feature") if seed == rows[0]["seed"] else ("", "")
         for key, color, dash, marker, name in (
             (f"{column}_law", INK, "--", "", label[1]),
             (column, BLUE, "-", "o", label[0]),
