@@ -1,13 +1,8 @@
 """What leaves the package gives the run's numbers without it; what does not is never written."""
 
-import contextlib
-import io
 import json
-import shutil
-import zipfile
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,26 +11,18 @@ import onnxruntime
 import pytest
 import timm
 import torch
-from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 from torch import nn
 
-import tiny
-import unmask
 from unmask.cli.main import main
-from unmask.config import PretrainConfig, TargetConfig, to_json
 from unmask.data.decoding.image_format import ImageFormat, Kind
-from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.deploy.export import export
-from unmask.deploy.formats import Format
 from unmask.deploy.images import load_as_trained
-from unmask.deploy.modelcard import model_card
 from unmask.deploy.served import Served
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import read_json
-from unmask.stages.pretrain import pretrain
 from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 from unmask.weights.card import load_weights, save_weights
@@ -270,36 +257,6 @@ def test_the_graph_scales_each_channel_by_its_own_range() -> None:
     assert replace(wanted, kind="uint8").holding("uint16").channel_ranges[1] == pytest.approx((0.1 * 257, 0.8 * 257))
 
 
-def test_the_card_tells_what_was_measured(cnn_run: Path, tmp_path: Path) -> None:
-    """Scores of result.json, data, license; no path of this machine."""
-    export(cnn_run, "safetensors", tmp_path / "out", license="cc-by-4.0")
-    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    scores = read_json(cnn_run / "result.json")["metrics"]["test"]
-    assert f"| test | 18 | {100 * scores['accuracy']:.1f} |" in text
-    assert text.startswith("---\nlicense: cc-by-4.0\npipeline_tag: image-classification\n")
-    assert "30 labeled training images" in text
-    assert str(cnn_run.parent) not in text
-
-
-def test_the_card_of_a_pretraining(vit_run: Path, tmp_path: Path) -> None:
-    """Its loss beside the loss of predicting the mean; without a license it says so."""
-    export(vit_run, "safetensors", tmp_path / "out")
-    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "predicting each cell's mean" in text
-    assert "None is stated yet" in text
-    assert "image-feature-extraction" in text
-
-
-def test_the_card_names_the_baseline_of_a_teacher(data: Dataset, tmp_path: Path) -> None:
-    """Zero is each channel's mean over the image, not the mean of a cell."""
-    recipe = replace(tiny.pretrain_recipe(steps=2, batch_size=10), target=TargetConfig(target="ema_teacher"))
-    config = PretrainConfig(data=tiny.multiview(30, 15, 18), encoder=tiny.VIT, recipe=recipe)
-    export(pretrain(config, tmp_path / "run", progress=False, dataset=data), "safetensors", tmp_path / "out")
-    text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "(predicting each teacher channel's mean over the image: " in text
-    assert "cell's mean" not in text
-
-
 def test_an_earlier_export_is_replaced_on_demand(
     cnn_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -330,102 +287,6 @@ def test_onnx_without_its_packages(cnn_run: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"onnx, onnxruntime, onnxscript: pip install 'unmask\[onnx\]'"):
         export(cnn_run, "onnx", tmp_path / "out")
-
-
-class _Hub:
-    """Stands for huggingface_hub.HfApi; remembers what it was asked."""
-
-    calls: list[tuple[str, dict[str, Any]]]
-
-    def __init__(self, **_: Any) -> None:
-        pass
-
-    def create_repo(self, repo_id: str, **options: Any) -> Any:
-        """As the hub: an address that knows its repository."""
-        if repo_id == "someone/else":
-            raise PermissionError("403 Forbidden:\n you may not write there")
-        _Hub.calls.append((repo_id, options))
-        return SimpleNamespace(repo_id=repo_id)
-
-    def upload_folder(self, **options: Any) -> None:
-        """Remember the files that are there to be uploaded, as the hub chooses them."""
-        files = sorted(path.name for path in Path(options["folder_path"]).iterdir())
-        files = list(filter_repo_objects(files, allow_patterns=options.get("allow_patterns")))
-        _Hub.calls.append((options["repo_id"], {"files": files}))
-
-
-def test_push_to_hub(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A private repository unless asked, the checked files; a refusal is one line and the export stays."""
-    _Hub.calls = []
-    monkeypatch.setattr("huggingface_hub.HfApi", _Hub)
-    monkeypatch.setattr("huggingface_hub.get_token", lambda: "token")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    (tmp_path / "out").mkdir()
-    for name in ("secret.txt", "README.md", "model.safetensors.bak"):
-        (tmp_path / "out" / name).write_text("mine")
-    export(cnn_run, "safetensors", tmp_path / "out", push_to_hub="me/encoder", overwrite=True)
-    assert (tmp_path / "out" / "secret.txt").read_text() == "mine"
-    assert _Hub.calls == [
-        ("me/encoder", {"private": True, "exist_ok": True}),
-        ("me/encoder", {"files": ["README.md", "card.json", "model.safetensors"]}),
-    ]
-    with pytest.raises(UserError, match=r"someone/else was not uploaded \(PermissionError: 403 Forbidden: you may"):
-        export(cnn_run, "safetensors", tmp_path / "two", push_to_hub="someone/else", public=True)
-    assert (tmp_path / "two" / "model.safetensors").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("to", ["timm", "safetensors", "onnx", "torch-export"])
-def test_no_path_of_this_machine_is_in_an_export(to: Format, cnn_run: Path, tmp_path: Path) -> None:
-    """Data, start, teacher and notes of the run are named by their last part, graphs by no source file at all."""
-    run = Path(shutil.copytree(cnn_run, tmp_path / "run"))
-    config = read_json(run / "config.json")
-    config["kind"], config["init"] = "fine-tuning", str(tmp_path / "secret" / "start")
-    config["data"]["data"] = str(tmp_path / "secret" / "images")
-    (run / "config.json").write_text(json.dumps(config))
-    export(run, to, tmp_path / "out", data="multiview")
-    here = [str(tmp_path), str(Path(torch.__file__).parent), str(Path(unmask.__file__).parent), str(Path.home()) + "/"]
-    for file in (tmp_path / "out").iterdir():
-        parts = zipfile.ZipFile(file) if zipfile.is_zipfile(file) else None
-        content = file.read_bytes() if parts is None else b"".join(map(parts.read, parts.namelist()))
-        assert not [path for path in here if path.encode() in content], file.name
-
-
-def test_the_card_names_a_teacher_by_its_last_part(cnn_run: Path) -> None:
-    """As the data: the folders above are nobody's business."""
-    trained = read_trained(cnn_run)
-    target = TargetConfig(target="frozen_teacher", teacher="/home/me/secret/teacher")
-    settings = {"recipe": to_json(replace(PretrainConfig().recipe, target=target))}
-    page = model_card(
-        replace(trained, settings=settings), "safetensors", normalized=False, license=None, difference=0.0
-    )
-    assert '"teacher": "teacher"' in page
-    assert "secret" not in page
-
-
-@pytest.mark.parametrize(
-    ("token", "offline", "name", "text"),
-    [
-        (None, "", "me/encoder", "hf auth login"),
-        ("token", "1", "me/encoder", "HF_HUB_OFFLINE"),
-        ("token", "", "me/en coder", "no name of a repository"),
-    ],
-)
-def test_what_cannot_be_uploaded_is_said_first(
-    token: str | None,
-    offline: str,
-    name: str,
-    text: str,
-    cnn_run: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Before anything is written."""
-    monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
-    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
-    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(UserError, match=text):
-        export(cnn_run, "safetensors", tmp_path / "out", push_to_hub=name)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_from_before_image_formats_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """From scores to verdicts: pairing, the choice of the baseline, the four words, and plain JSON."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,38 +8,16 @@ import pytest
 import torch
 from scipy import stats
 
+from comparison_scores import ARMS, gain, made_scores, noise
 from unmask.config import CompareConfig, from_json, to_json
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
 from unmask.inference.evidence import Evidence
 from unmask.inference.rows import Ensembles
-from unmask.inference.summary import summarize, summarize_so_far
+from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.runs.summary_records import ArmSeconds, Score, Summary
 from unmask.runs.trial_records import TrialResult
-
-ARMS = ("mrp", "scratch_same", "scratch_best", "probe_mrp", "probe_random")
-
-
-def _scores(
-    value: Callable[[str, int, int, str], float], *, budgets: tuple[int, ...] = (10, 50), draws: int = 5
-) -> list[Score]:
-    return [
-        Score(
-            arm=arm,
-            budget=budget,
-            draw=draw,
-            pretraining=0 if arm.endswith("mrp") else None,
-            split=split,
-            metric="accuracy",
-            value=value(arm, budget, draw, split),
-            seconds=2.0,
-        )
-        for arm in ARMS
-        for budget in budgets
-        for draw in range(draws)
-        for split in ("val", "test")
-    ]
 
 
 def _summary(scores: list[Score], budgets: tuple[int, ...] = (10, 50), ensembles: Ensembles | None = None) -> Summary:
@@ -50,20 +27,9 @@ def _summary(scores: list[Score], budgets: tuple[int, ...] = (10, 50), ensembles
     )
 
 
-def _noise(arm: str, draw: int) -> float:
-    return 0.001 * float(np.cos(7 * draw + len(arm)))
-
-
-def _gain(size: float) -> Callable[[str, int, int, str], float]:
-    def value(arm: str, budget: int, draw: int, split: str) -> float:
-        return 0.6 + 0.05 * draw + (size if arm == "mrp" else 0.0) + _noise(arm, draw)
-
-    return value
-
-
 def test_intervals_of_scores_end_at_0_and_1() -> None:
     """Student's t knows no bounds; what it has beyond them holds no true mean and is cut off."""
-    scores = _scores(
+    scores = made_scores(
         lambda arm, _budget, draw, _split: 1.0 - 0.05 * (draw == 0) if arm == "mrp" else 0.05 * (draw == 0)
     )
     for row in _summary(scores).means:
@@ -75,7 +41,7 @@ def test_intervals_of_scores_end_at_0_and_1() -> None:
 def test_a_difference_beyond_100_points_is_not_spoken_of() -> None:
     """Two pairs far apart: the interval ends at ±100 points, and nothing larger is promised to be found."""
     apart = {("mrp", 0): 0.9, ("mrp", 1): 0.3}
-    scores = _scores(lambda arm, _budget, draw, _split: apart.get((arm, draw), 0.5), draws=2)
+    scores = made_scores(lambda arm, _budget, draw, _split: apart.get((arm, draw), 0.5), draws=2)
     verdict = _summary(scores).verdicts[0]
     assert (verdict.low, verdict.high) == (-1.0, 1.0)
     assert "interval -100.0 to +100.0, over 2 label draws)" in verdict.sentence
@@ -85,13 +51,13 @@ def test_a_difference_beyond_100_points_is_not_spoken_of() -> None:
 def test_only_differences_are_paired() -> None:
     """The method of a mean of one arm is "t", that of a difference "paired t"; the bootstrap is called alike."""
     for draws, means, differences in ((5, "t over", "paired t over"), (12, "bootstrap over", "bootstrap over")):
-        summary = _summary(_scores(_gain(0.02), draws=draws))
+        summary = _summary(made_scores(gain(0.02), draws=draws))
         assert {row.method.split(" label")[0] for row in summary.means} == {means}
         assert {row.method.split(" label")[0] for row in summary.differences} == {differences}
 
 
 def test_pairing_takes_the_label_draw_out() -> None:
-    row = _summary(_scores(_gain(0.02))).differences[0]
+    row = _summary(made_scores(gain(0.02))).differences[0]
     assert row.baseline == "best scratch arm"
     assert row.high - row.low < 0.006  # The draws alone spread over 20 points.
     assert row.low < 0.02 < row.high
@@ -99,7 +65,7 @@ def test_pairing_takes_the_label_draw_out() -> None:
 
 @pytest.mark.parametrize(("size", "word"), [(0.02, "gain"), (-0.02, "loss"), (0.0, "equivalent")])
 def test_words(size: float, word: str) -> None:
-    verdicts = _summary(_scores(_gain(size))).verdicts
+    verdicts = _summary(made_scores(gain(size))).verdicts
     assert [row.verdict for row in verdicts] == [word, word]
 
 
@@ -107,14 +73,14 @@ def test_undecided_names_the_detectable_effect() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         return 0.6 + (0.03 * (-1) ** draw if arm == "mrp" else 0.0)
 
-    row = _summary(_scores(value)).verdicts[0]
+    row = _summary(made_scores(value)).verdicts[0]
     assert row.verdict == "undecided"
     assert row.detectable > 0.03
     assert f"{100 * row.detectable:.1f} points would have been found" in row.sentence
 
 
 def test_one_draw_decides_nothing() -> None:
-    row = _summary(_scores(_gain(0.3), draws=1)).verdicts[0]
+    row = _summary(made_scores(gain(0.3), draws=1)).verdicts[0]
     assert (row.verdict, row.low, row.detectable) == ("undecided", None, None)
     assert "one pair has no interval" in row.sentence
 
@@ -122,23 +88,23 @@ def test_one_draw_decides_nothing() -> None:
 def test_the_baseline_is_chosen_on_validation_even_where_it_is_worse_on_test() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         better_on = {"scratch_same": "val", "scratch_best": "test"}.get(arm)
-        return 0.5 + (0.1 if split == better_on else 0.0) + _noise(arm, draw)
+        return 0.5 + (0.1 if split == better_on else 0.0) + noise(arm, draw)
 
-    summary = _summary(_scores(value))
+    summary = _summary(made_scores(value))
     assert {row.baseline for row in summary.verdicts} == {"scratch_same"}
 
 
 def test_a_budget_chooses_its_own_baseline() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         favorite = {10: "scratch_same", 50: "scratch_best"}[budget]
-        return 0.5 + (0.1 if arm == favorite else 0.0) + _noise(arm, draw)
+        return 0.5 + (0.1 if arm == favorite else 0.0) + noise(arm, draw)
 
-    chosen = {row.budget: row.baseline for row in _summary(_scores(value)).verdicts}
+    chosen = {row.budget: row.baseline for row in _summary(made_scores(value)).verdicts}
     assert chosen == {10: "scratch_same", 50: "scratch_best"}
 
 
 def test_without_validation_there_is_no_verdict_and_a_note() -> None:
-    scores = [score for score in _scores(_gain(0.1)) if score.split != "val"]
+    scores = [score for score in made_scores(gain(0.1)) if score.split != "val"]
     summary = _summary(scores)
     assert summary.verdicts == ()
     assert any("validation scores are missing" in note for note in summary.notes)
@@ -146,7 +112,7 @@ def test_without_validation_there_is_no_verdict_and_a_note() -> None:
 
 
 def test_where_validation_is_all_there_is_it_is_scored() -> None:
-    scores = [score for score in _scores(_gain(0.1)) if score.split == "val"]
+    scores = [score for score in made_scores(gain(0.1)) if score.split == "val"]
     assert {row.split for row in _summary(scores).verdicts} == {"val"}
 
 
@@ -154,7 +120,7 @@ def test_holm_spares_the_primary_budget_and_binds_the_others() -> None:
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         return 0.5 + ([0.003, 0.019, 0.01, 0.012, 0.005][draw] if arm == "mrp" else 0.0)
 
-    rows = _summary(_scores(value, budgets=(10, 50, 100, 200)), budgets=(10, 50, 100, 200)).verdicts
+    rows = _summary(made_scores(value, budgets=(10, 50, 100, 200)), budgets=(10, 50, 100, 200)).verdicts
     assert [row.verdict for row in rows] == ["gain"] + ["undecided"] * 3
     assert rows[1].p == pytest.approx(3 * rows[0].p)
     assert rows[1].detectable > rows[0].detectable
@@ -163,7 +129,7 @@ def test_holm_spares_the_primary_budget_and_binds_the_others() -> None:
 
 
 def test_headline_is_the_primary_budget_on_the_primary_split() -> None:
-    scores = _scores(_gain(0.02))
+    scores = made_scores(gain(0.02))
     scores += [replace(score, split="single_2") for score in scores if score.split == "test"]
     assert _summary(scores).verdicts[0].split == "test"
     summary = _summary(scores, budgets=(50, 10))
@@ -172,7 +138,7 @@ def test_headline_is_the_primary_budget_on_the_primary_split() -> None:
 
 
 def test_unfinished_comparisons_pair_what_is_there() -> None:
-    scores = [c for c in _scores(_gain(0.02)) if not (c.arm == "mrp" and c.draw > 2)]
+    scores = [c for c in made_scores(gain(0.02)) if not (c.arm == "mrp" and c.draw > 2)]
     assert _summary(scores).verdicts[0].n == 3
     assert _summary([]).verdicts == ()
 
@@ -183,38 +149,38 @@ def test_undefined_scores_are_left_out_and_the_result_is_json() -> None:
     trial = TrialResult(**keys, metrics={"test": one}, history=(), probe_strength=None)
     assert one.auroc is None
     assert [score.metric for score in scores_of(trial)] == ["accuracy", "balanced_accuracy", "macro_f1"]
-    summary = _summary(_scores(_gain(0.02)))
+    summary = _summary(made_scores(gain(0.02)))
     assert from_json(Summary, json.loads(json.dumps(to_json(summary), allow_nan=False))) == summary
 
 
 def test_the_order_of_trials_does_not_matter() -> None:
-    scores = _scores(_gain(0.02))
+    scores = made_scores(gain(0.02))
     first, second = _summary(scores), _summary(scores[::-1])
     assert replace(first, scores=()) == replace(second, scores=())
 
 
 def test_seconds_count_once_a_trial() -> None:
-    scores = _scores(_gain(0.02))
+    scores = made_scores(gain(0.02))
     scores += [replace(score, metric="macro_f1") for score in scores]
     row = _summary(scores).seconds[0]
     assert row == ArmSeconds(arm="mrp", seconds=2.0 * 5 * 2, trials=10)
 
 
 def test_ensemble_gap() -> None:
-    (row,) = _summary(_scores(_gain(0.0)), ensembles={("scratch_same", 10, "test"): 0.9}).ensembles
+    (row,) = _summary(made_scores(gain(0.0)), ensembles={("scratch_same", 10, "test"): 0.9}).ensembles
     assert row.gap == pytest.approx(0.9 - row.mean)
     assert (row.arm, row.budget, row.split, row.n) == ("scratch_same", 10, "test", 5)
 
 
 def test_the_same_trial_twice_with_two_values_is_an_error() -> None:
-    scores = _scores(_gain(0.0))
+    scores = made_scores(gain(0.0))
     with pytest.raises(UserError, match="two values"):
         _summary([*scores, replace(scores[0], value=0.1)])
 
 
 def test_notes_say_that_the_interval_is_conditional() -> None:
     """With one pretraining the sentence and a note speak of this encoder; with two they do not."""
-    one = _summary(_scores(_gain(0.02)))
+    one = _summary(made_scores(gain(0.02)))
     assert any("hold for this encoder only" in note for note in one.notes)
     assert ", for this encoder, pretraining helps" in one.verdicts[0].sentence
     assert one.verdicts[0].scope == "for this encoder"
@@ -224,7 +190,7 @@ def test_notes_say_that_the_interval_is_conditional() -> None:
 
 
 def test_values_per_image_make_the_intervals_speak_about_test_images() -> None:
-    scores = _scores(_gain(0.02), budgets=(10,))
+    scores = made_scores(gain(0.02), budgets=(10,))
     rng = np.random.default_rng(0)
     images = {
         (arm, 10, "test"): {
@@ -246,9 +212,9 @@ def test_a_gain_does_not_depend_on_which_of_two_rivals_was_chosen() -> None:
 
     def value(arm: str, budget: int, draw: int, split: str) -> float:
         weak = arm == "scratch_same" and split == "test"
-        return 0.6 - 0.05 * weak + 0.001 * (arm == "scratch_same" and split == "val") + _noise(arm, draw)
+        return 0.6 - 0.05 * weak + 0.001 * (arm == "scratch_same" and split == "val") + noise(arm, draw)
 
-    scores = _scores(value)
+    scores = made_scores(value)
     assert summarize(CompareConfig(budgets=(10,), arms=ARMS), scores).verdicts[0].verdict != "gain"
     steady = np.tile([1.0, 0.0], (3, 50))
     tuning = {10: {"scratch_same": steady + 0.01 * np.arange(3)[:, None], "scratch_best": np.zeros((3, 100))}}
@@ -259,7 +225,7 @@ def test_a_gain_does_not_depend_on_which_of_two_rivals_was_chosen() -> None:
 
 def test_the_summary_answers_what_to_do_what_it_is_worth_and_what_to_add() -> None:
     """From tuning draws of the arms; without them there is no recommendation, but the rest."""
-    scores = _scores(lambda arm, budget, draw, split: _gain(0.05)(arm, budget, draw, split) + 0.001 * budget)
+    scores = made_scores(lambda arm, budget, draw, split: gain(0.05)(arm, budget, draw, split) + 0.001 * budget)
     bare = _summary(scores)
     assert bare.recommendations == ()
     assert [round(row.times, 1) for row in bare.labels_worth if row.times is not None] == []
@@ -279,55 +245,3 @@ def test_the_summary_answers_what_to_do_what_it_is_worth_and_what_to_add() -> No
     config = CompareConfig(budgets=(10, 50), arms=ARMS)
     (row,) = summarize(config, scores, evidence=Evidence(tuning=tuning)).recommendations
     assert (row.arm, row.against, row.budget, row.verdict) == ("mrp", "probe_mrp", 10, "gain")
-
-
-def test_the_metric_decides_choice_and_verdict() -> None:
-    """By accuracy pretraining gains over one arm, by balanced accuracy it loses to another; the words say of what."""
-
-    def value(arm: str, metric: str, draw: int) -> float:
-        levels = {"accuracy": {"mrp": 0.9, "scratch_same": 0.8}, "balanced_accuracy": {"mrp": 0.5, "scratch_best": 0.6}}
-        return levels[metric].get(arm, 0.4) + 0.01 * _noise(arm, draw)
-
-    plain = _scores(lambda *_: 0.0, budgets=(10,))
-    scores = [
-        replace(one, metric=metric, value=value(one.arm, metric, one.draw))
-        for one in plain
-        for metric in ("accuracy", "balanced_accuracy")
-    ]
-    found = {}
-    for metric in ("accuracy", "balanced_accuracy"):
-        config = CompareConfig(budgets=(10,), arms=ARMS, metric=metric)  # type: ignore[arg-type]
-        summary = summarize(config, scores)
-        assert summary.settings.metric == metric
-        found[metric] = summary.verdicts[0]
-    assert (found["accuracy"].baseline, found["balanced_accuracy"].baseline) == ("scratch_same", "scratch_best")
-    assert found["accuracy"].mean > 0 > found["balanced_accuracy"].mean
-    assert "points of balanced accuracy against" in found["balanced_accuracy"].sentence
-    assert "points against" in found["accuracy"].sentence
-
-
-@pytest.mark.parametrize(
-    ("metric", "majority", "shown"),
-    [
-        ("accuracy", 0.3, ("accuracy",)),
-        ("accuracy", 0.31, ("accuracy", "balanced_accuracy")),
-        ("macro_f1", 0.2, ("macro_f1", "accuracy")),
-        ("balanced_accuracy", 0.9, ("balanced_accuracy", "accuracy")),
-    ],
-)
-def test_accuracy_does_not_stand_alone(metric: str, majority: float, shown: tuple[str, ...]) -> None:
-    """Where one class is frequent; the chosen metric comes first."""
-    settings = replace(_summary(_scores(_gain(0.02))).settings, metric=metric, majority=majority, chance=0.1)  # type: ignore[arg-type]
-    assert settings.in_the_open == shown
-
-
-def test_what_no_skill_scores_is_taken_from_the_trials() -> None:
-    """Seven of ten images of one class of two."""
-    one = classification_metrics(torch.eye(2)[[0] * 10], torch.tensor([0] * 7 + [1] * 3), "ab")
-    keys = {"arm": "mrp", "budget": 10, "draw": 0, "pretraining": 0, "labeled_images": 20, "seconds": 2.0}
-    trial = TrialResult(**keys, metrics={"test": one}, history=(), probe_strength=None)  # type: ignore[arg-type]
-    summary = summarize_so_far(CompareConfig(budgets=(10,), arms=ARMS), [trial])
-    assert (summary.settings.majority, summary.settings.chance) == (0.7, 0.5)
-    assert summary.beside_accuracy() == (
-        "balanced accuracy: mrp 50.0% (the most frequent class is 70.0% of the images, chance 50.0%)"
-    )

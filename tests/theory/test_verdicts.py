@@ -1,11 +1,8 @@
 """The checks themselves: they hold where they must, and can fail."""
 
-import importlib.util
 import json
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -42,13 +39,6 @@ from unmask.theory.verdict import Verdict, as_text, attempt, failed, tally
 from unmask.theory.verify import all_checks
 
 SMALL = paper_small()
-_PATH = Path(__file__).parents[2] / "benchmarks" / "theory_mutations.py"
-_SPEC = importlib.util.spec_from_file_location("theory_mutations", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-theory_mutations = importlib.util.module_from_spec(_SPEC)
-sys.modules["theory_mutations"] = theory_mutations
-_SPEC.loader.exec_module(theory_mutations)
 
 
 def verdict(measured: float, kind: str = "law") -> Verdict:
@@ -284,20 +274,3 @@ def test_more_labels_than_asked_for_are_noticed(tiny: Setting, monkeypatch: pyte
     assert labels_check(w).holds
     monkeypatch.setattr(problem.World, "few", lambda self: self.labeled())
     assert not labels_check(w).holds
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["gain", "many_labels"])
-def test_mutations_of_the_source_are_noticed(name: str) -> None:
-    """A few of benchmarks/theory_mutations.py, which has them all."""
-    (mutation,) = [one for one in theory_mutations.MUTATIONS if one.name == name]
-    claims, end = theory_mutations.examine(mutation)
-    assert claims
-    assert end == ""
-
-
-def test_every_mutation_fits_the_source() -> None:
-    for mutation in theory_mutations.MUTATIONS:
-        for file, old, _ in mutation.changes:
-            text = (theory_mutations.SOURCE / "unmask" / "theory" / file).read_text(encoding="utf-8")
-            assert text.count(old) == 1, (mutation.name, file, old)
