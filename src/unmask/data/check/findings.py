@@ -34,7 +34,7 @@ def two_labels(plan: Plan, groups: Sequence[Sequence[int]]) -> list[str]:
 
 def small_splits(plan: Plan) -> list[str]:
     """Validation and test sets on which little can be told apart, with how well an accuracy is known on them."""
-    if not plan.source.classes:
+    if not plan.source.classes or plan.source.masks is not None:
         return []
     warnings = []
     for name, word in ((VAL, "validation"), (TEST, "test")):

@@ -1,16 +1,20 @@
 """What a check says of masks: pixels of every class, how much has no class, and classes that a split hardly shows."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unmask.data.assignment import Plan
+from unmask.data.check.findings import FEW
 from unmask.data.mask_table import MaskTable, read_masks
 from unmask.data.sources.source import TEST, TRAIN, VAL, Source
 from unmask.tasks.mask_strata import strata_of
+from unmask.wording import plural
 
 _SMALL = (8, 8)
 """Size at which masks are kept here; what they hold is counted in their own."""
+MUCH = 0.05
+"""Share of the pixels without a class above which it is a warning."""
 RARE = 3
 """Images of a split that show a class, below which little can be learnt or told of it."""
 
@@ -23,27 +27,64 @@ def with_mask_classes(source: Source, *, progress: bool) -> tuple[Source, MaskTa
     return replace(source, labels=strata_of(table.pixels > 0), classes=table.classes), table
 
 
-def pixels_by_split(plan: Plan, table: MaskTable | None) -> dict[str, dict[str, int]]:
-    """Class → split → its pixels in the masks of that split; empty without masks."""
+@dataclass(frozen=True)
+class MaskFacts:
+    """What masks hold, by the split of their images; splits without a mask are left out."""
+
+    images: dict[str, int]
+    """Images with a mask that shows a class."""
+    without: dict[str, int]
+    """Images of the split without one: pretraining alone sees those of training."""
+    pixels: dict[str, dict[str, int]]
+    """Class → split → its pixels."""
+    no_class: dict[str, int]
+    """Pixels without a class, 255, which count nowhere."""
+
+
+def mask_facts(plan: Plan, table: MaskTable | None) -> MaskFacts | None:
+    """Counts over the readable images; None without masks."""
     if table is None:
-        return {}
-    rows = {split: plan.labeled(split) for split in (TRAIN, VAL, TEST)}
-    return {
-        name: {split: int(table.pixels[own, k].sum()) for split, own in rows.items() if len(own)}
-        for k, name in enumerate(table.classes)
-    }
+        return None
+    every = {split: plan.labeled(split) for split in (TRAIN, VAL, TEST)}
+    rows = {split: own for split, own in every.items() if len(own)}
+    return MaskFacts(
+        images={split: len(own) for split, own in rows.items()},
+        without={split: len(plan.rows(split)) - len(own) for split, own in rows.items()},
+        pixels={
+            name: {split: int(table.pixels[own, k].sum()) for split, own in rows.items()}
+            for k, name in enumerate(table.classes)
+        },
+        no_class={split: int(table.ignored[own].sum()) for split, own in rows.items()},
+    )
+
+
+def mask_lines(facts: MaskFacts | None) -> list[str]:
+    """The facts for people; pixels with their share of those of the split."""
+    if facts is None:
+        return []
+    masked = (f"{split} {count} of {count + facts.without[split]}" for split, count in facts.images.items())
+    totals = {split: sum(own[split] for own in facts.pixels.values()) + facts.no_class[split] for split in facts.images}
+
+    def shares(found: dict[str, int]) -> str:
+        return ", ".join(f"{split} {n} ({100 * n / max(1, totals[split]):.2g} %)" for split, n in found.items())
+
+    lines = [f"images with a mask: {', '.join(masked)}"]
+    lines += [f"pixels of {name}: {shares(found)}" for name, found in facts.pixels.items()]
+    return lines + ([f"pixels without a class (255): {shares(facts.no_class)}"] if any(facts.no_class.values()) else [])
 
 
 def mask_warnings(plan: Plan, table: MaskTable | None) -> list[str]:
-    """The share of pixels without a class, and classes that few images of a split show."""
+    """Splits with few masks, a large share of pixels without a class, and classes that few images of a split show."""
     if table is None:
         return []
-    total = int(table.pixels.sum() + table.ignored.sum())
     warnings = []
-    if share := float(table.ignored.sum()) / max(1, total):
+    share = float(table.ignored.sum()) / max(1, int(table.pixels.sum() + table.ignored.sum()))
+    if share > MUCH:
         warnings.append(f"{100 * share:.2g} % of the masks' pixels have no class (255) and count nowhere")
-    for split in (TRAIN, VAL, TEST):
+    for split, word in ((TRAIN, "training"), (VAL, "validation"), (TEST, "test")):
         own = plan.labeled(split)
+        if split != TRAIN and 0 < len(own) < FEW:
+            warnings.append(f"the {word} set has {plural(len(own), 'mask')}: an mIoU on so few is uncertain")
         shown = (table.pixels[own] > 0).sum(0) if len(own) else np.zeros(0, np.int64)
         rare = [f"{table.classes[k]} ({n})" for k, n in enumerate(shown.tolist()) if n < RARE]
         if rare:

@@ -20,7 +20,7 @@ from unmask.data.check.findings import (
     two_labels,
 )
 from unmask.data.check.image_facts import Looked, look
-from unmask.data.check.masks import mask_warnings, pixels_by_split, with_mask_classes
+from unmask.data.check.masks import MaskFacts, mask_facts, mask_lines, mask_warnings, with_mask_classes
 from unmask.data.headers import summarize
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
@@ -52,8 +52,8 @@ class Report:
     """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
     largest_budget: int | None
     """Labels per class that every class has in training; None without labels."""
-    mask_pixels: dict[str, dict[str, int]]
-    """Of masks: class → split → pixels of the class; empty without masks."""
+    masks: MaskFacts | None
+    """What the masks hold; None without masks."""
     groups: dict[str, int]
     """Split → groups in it; empty where there are none."""
     exact_duplicates: tuple[tuple[str, ...], ...]
@@ -110,7 +110,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         },
         splits=_counted(fates),
         largest_budget=largest_budget(plan) if masks is None else None,
-        mask_pixels=pixels_by_split(plan, masks),
+        masks=mask_facts(plan, masks),
         groups=groups_by_split(plan),
         exact_duplicates=tuple(tuple(names[row] for row in group) for group in across),
         saved_again=tuple((names[i], names[j]) for i, j in pairs),
@@ -208,10 +208,7 @@ def as_text(report: Report) -> str:
     if report.largest_budget is not None:
         lines.append(f"largest budget: {plural(report.largest_budget, 'label')} per class")
     lines += [f"class {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
-    lines += [
-        f"pixels of {name}: " + ", ".join(f"{s} {n}" for s, n in found.items())
-        for name, found in report.mask_pixels.items()
-    ]
+    lines += mask_lines(report.masks)
     for i, channel in enumerate(report.channels):
         lines.append(f"channel {i}: " + ", ".join(f"{name} {value:.4g}" for name, value in channel.items()))
     if report.duplicates_within_splits:
