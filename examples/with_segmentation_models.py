@@ -1,11 +1,12 @@
-"""Beyond classification: a U-Net of segmentation-models-pytorch, its encoder from a run, against one from scratch.
+"""In another library: a U-Net of segmentation-models-pytorch, its encoder from a run, against one from scratch.
 
     pip install segmentation-models-pytorch
-    python examples/segmentation.py             (seconds on one core)
+    python examples/with_segmentation_models.py  (seconds on one core)
 
 Striped patches lie on noise of the same brightness and contrast; a mask marks their pixels. 200 images have no mask and
 serve for pretraining, 6 have one. The weights of a run are plain timm weights, so they load into any library that
-builds on timm. One training of each kind on toy images is no evidence of a gain.
+builds on timm. Nothing of this is needed for masks alone: see segmentation.py. One training of each kind on toy images
+is no evidence of a gain.
 """
 
 import tempfile

@@ -21,7 +21,17 @@ SAYS = {
         "random weights",
         "MB",
     ],
-    "segmentation.py": ["encoder of the run: intersection over union", "encoder from scratch: intersection over union"],
+    "segmentation.py": [
+        r"background, upright, lying",
+        r"tuned: mIoU \d+\.\d % .* from 6 masks",
+        r"scratch: mIoU",
+        r"masks: 8 masks; mIoU \d+\.\d%",
+        r"0\.png: 32 x 32 pixels of",
+    ],
+    "with_segmentation_models.py": [
+        "encoder of the run: intersection over union",
+        "encoder from scratch: intersection over union",
+    ],
 }
 
 
