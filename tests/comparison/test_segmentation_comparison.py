@@ -1,5 +1,7 @@
-"""A comparison on masks: every kind of arm, a verdict in mIoU, and what is kept."""
+"""A comparison on masks: every kind of arm, a verdict in mIoU, pictures, and what is kept."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,15 +9,26 @@ import pytest
 import tiny
 import unmask
 from unmask.config import ClassifyRecipe, CompareConfig, DataConfig, MaskConfig, OptimizerConfig, PretrainRecipe
+from unmask.data.decoding.image_format import ImageFormat
+from unmask.encoders.build import build_model
+from unmask.errors import UserError
 from unmask.profiling.forecast import Forecast
 from unmask.results import Comparison
+from unmask.runs.files import read_json
+from unmask.weights.card import Card, save_weights
 
-ARMS = ("mrp", "scratch_same", "scratch_masked", "probe_mrp", "probe_random")
+ARMS = (
+    *("mrp", "scratch_same", "scratch_best", "scratch_masked", "probe_mrp", "probe_random"),
+    *("given", "given_mrp", "probe_given", "probe_given_mrp"),
+)
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     folder = tmp_path_factory.mktemp("masks")
+    card = Card(tiny.RESNET, ImageFormat.plain((16, 16), 1, "uint8"), None)
+    weights = build_model(tiny.RESNET, in_chans=1, image_size=(16, 16), seed=7).state_dict()
+    save_weights(folder / "given.safetensors", weights, card)
     config = CompareConfig(
         data=DataConfig(data=str(tiny.mask_folder(folder / "data"))),
         encoder=tiny.RESNET,
@@ -28,7 +41,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         tuning_draws=1,
         pretrainings=1,
         arms=ARMS,
-        given="none",
+        given=str(folder / "given.safetensors"),
         jobs=1,
     )
     plans: list[Forecast] = []
@@ -52,11 +65,41 @@ def test_the_page_has_a_table_of_classes(compared: Comparison) -> None:
     assert "bright" in page
 
 
-def test_the_probe_that_is_kept_gives_its_own_score_to_the_bit(compared: Comparison, tmp_path: Path) -> None:
-    found = unmask.predict(compared, tmp_path / "masks", arm="probe_mrp", split="test", progress=False)
-    scores = [
-        one.value
-        for one in compared.summary.scores
-        if (one.arm, one.metric, one.split) == ("probe_mrp", "miou", "test")
-    ]
+def test_the_page_shows_what_every_arm_segments(compared: Comparison) -> None:
+    gallery = read_json(compared.folder / "gallery.json")
+    assert {one["arm"] for one in gallery["panels"]} == set(ARMS)
+    assert "What is segmented how" in (compared.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arm", ["mrp", "probe_mrp", "given_mrp", "probe_given"])
+def test_the_network_that_is_kept_gives_its_own_score_to_the_bit(
+    compared: Comparison, tmp_path: Path, arm: str
+) -> None:
+    found = unmask.predict(compared, tmp_path / "masks", arm=arm, split="test", progress=False)
+    scores = [one.value for one in compared.summary.scores if (one.arm, one.metric, one.split) == (arm, "miou", "test")]
     assert found.miou in scores  # type: ignore[union-attr]
+
+
+def test_a_probe_is_exported_and_embedded_as_any_network(compared: Comparison, tmp_path: Path) -> None:
+    found = unmask.export(compared, "torch-export", tmp_path / "probe", arm="probe_given")
+    assert found.difference <= 1e-4
+    assert "background, bright, dark" in (tmp_path / "probe/README.md").read_text()
+    assert unmask.embed(compared, tmp_path / "features.npz", arm="probe_mrp", split="test", progress=False).shape == (
+        8,
+    )
+
+
+def test_lost_trials_are_trained_again_to_the_bit(compared: Comparison, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(compared.folder, folder)
+    lost = [folder / "trials" / f"{arm}-total4-d1-p0.json" for arm in ("mrp", "probe_given_mrp")]
+    before = [read_json(file)["metrics"] for file in lost]
+    for file in lost:
+        file.unlink()
+    unmask.compare(compared.config, folder, resume=True, progress=False)
+    assert [read_json(file)["metrics"] for file in lost] == before
+
+
+def test_an_audit_of_masks_is_refused_before_work(compared: Comparison, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"audit: asks what a network sees of an image's one class.*segmentation"):
+        unmask.compare(replace(compared.config, audit=True), tmp_path / "run", progress=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import tiny
@@ -24,10 +25,13 @@ def config(folder: Path, **fields: object) -> ClassifyConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Classification:
-    folder = tmp_path_factory.mktemp("segmentation")
-    data = tiny.mask_folder(folder / "data", size=64)
-    return unmask.scratch(config(data), folder / "run", progress=False)
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.mask_folder(tmp_path_factory.mktemp("segmentation") / "data", size=64)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path) -> Classification:
+    return unmask.scratch(config(data), data.parent / "run", progress=False)
 
 
 def miou(run: Classification) -> float:
@@ -85,13 +89,53 @@ def test_what_cannot_be_written_is_said_before_anything_is_read(trained: Classif
         unmask.predict(trained, tmp_path / "full", progress=False)
 
 
-@pytest.mark.parametrize("to", ["onnx", "torch-export", "timm", "safetensors"])
-def test_every_export_agrees_with_the_run(trained: Classification, tmp_path: Path, to: str) -> None:
+@pytest.mark.parametrize("to", ["timm", "safetensors"])
+def test_the_encoder_is_exported_without_its_decoder(trained: Classification, tmp_path: Path, to: str) -> None:
+    exported = unmask.export(trained, to, tmp_path / to)  # type: ignore[arg-type]
+    assert exported.difference <= 1e-4
+    card = (tmp_path / to / "README.md").read_text()
+    assert "Image encoder (pooled features), of a segmentation network, whose decoder is left out" in card
+    assert f"| test | – | {100 * miou(trained):.1f}" in card
+
+
+def run_graph(folder: Path, images: torch.Tensor) -> torch.Tensor:
+    """What an exported graph gives, run as its card says."""
+    if (folder / "model.onnx").exists():
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+        return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    return torch.export.load(folder / "model.pt2").module()(images)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch-export"])
+def test_graphs_are_the_network_for_batches_and_sizes(trained: Classification, tmp_path: Path, to: str) -> None:
     if to == "onnx":
         pytest.importorskip("onnxruntime")
     exported = unmask.export(trained, to, tmp_path / to)  # type: ignore[arg-type]
     assert exported.difference <= 1e-4
-    assert "background, bright, dark" in (tmp_path / to / "README.md").read_text() or to in ("timm", "safetensors")
+    card = (tmp_path / to / "README.md").read_text()
+    assert "# run: resnet10t\n\nSegmentation network, started from random weights" in card
+    for line in ("classes: background, bright, dark", "pipeline_tag: image-segmentation", "of sides that 32 divides"):
+        assert line in card
+    model = unmask.load_model(trained.folder)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 1, 96, 128)).astype(np.float32))
+    for images in (pixels[:1, :, :64, :64], pixels[:2], pixels[:, :, :64, :64].contiguous()):
+        with torch.no_grad():
+            expected = model.module(model.card.format.prepare(images))
+        assert expected.shape == (len(images), 3, *images.shape[2:])
+        torch.testing.assert_close(run_graph(tmp_path / to, images), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch-export"])
+def test_the_graph_of_a_vit_has_the_size_of_its_images(data: Path, tmp_path: Path, to: str) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnxruntime")
+    short = replace(RECIPE, optimizer=replace(RECIPE.optimizer, steps=1))
+    vit = replace(config(data), data=DataConfig(data=str(data), image_size=(32, 32)), encoder=tiny.VIT, recipe=short)
+    run = unmask.scratch(vit, tmp_path / "run", progress=False)
+    assert unmask.export(run, to, tmp_path / to).difference <= 1e-4  # type: ignore[arg-type]
+    assert "of sides that" not in (tmp_path / to / "README.md").read_text()
 
 
 def test_embed_gives_the_encoders_pooled_features(trained: Classification, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, OUTPUTS, TRIALS
 from unmask.runs.summary_records import Summary
 from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
 from unmask.stages.mask_gallery import write_mask_gallery
+from unmask.tasks.classification import Classification
 from unmask.tasks.segmentation import Segmentation
 from unmask.training.checkpoint import load_tensors
 from unmask.training.engine import build_engine
@@ -23,11 +24,10 @@ from unmask.weights.network import load_model
 
 def show_work(work: Work, summary: Summary) -> None:
     """Write the gallery of a finished comparison, unless there is one that is newer than every trial."""
-    split = summary.settings.primary_split
-    if not work.data.classes or split not in work.data.tests or not _is_due(work.out):
-        return
-    task, groups = work.data.task, dict[str, list[TrialKey]]()
-    assert task is not None
+    split, task = summary.settings.primary_split, work.data.task
+    if not isinstance(task, Classification | Segmentation) or split not in work.data.tests or not _is_due(work.out):
+        return  # pictures of labels and numbers there are none
+    groups: dict[str, list[TrialKey]] = {}
     for key in all_trials(work.config):
         if key.budget == summary.settings.primary_budget:
             groups.setdefault(key.arm, []).append(key)

@@ -119,7 +119,8 @@ def _encoder_alone(trained: Trained) -> Trained:
     """Of a segmenter the encoder, which other programs know; other networks as they are."""
     if not isinstance(trained.card.task, Segmentation):
         return trained
-    return replace(trained, model=encoder_of(trained.model), card=replace(trained.card, task=None))
+    origin = f"of a segmentation network, whose decoder is left out and whose scores stand below, {trained.origin}"
+    return replace(trained, model=encoder_of(trained.model), card=replace(trained.card, task=None), origin=origin)
 
 
 def _write(trained: Trained, to: Format, folder: Path, data: str | None, *, normalized: bool) -> float:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from unmask.config.metric import SCORES
+from unmask.deploy.export_check import UNIT, takes_any_size
 from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2, output_name
 from unmask.deploy.trained import Trained, bare_name
@@ -14,6 +15,7 @@ from unmask.runs.metrics import ValidationRow, rows_of
 from unmask.runs.records import values_of
 from unmask.tasks.multilabel import Multilabel
 from unmask.tasks.regression import Regression
+from unmask.tasks.segmentation import Segmentation
 from unmask.weights.card import Card
 from unmask.wording import plural
 
@@ -99,6 +101,8 @@ def _data(trained: Trained) -> str:
         lines += _outputs(trained.card)
     elif task is not None:
         lines += [f"- classes: {', '.join(task.names)}"]
+    if isinstance(task, Segmentation):
+        lines += ["- the output holds a logit of every class for each pixel; the largest is the pixel's class"]
     return "\n".join(lines)
 
 
@@ -156,6 +160,8 @@ def _input(trained: Trained, to: Format, normalized: bool) -> str:
     if to in ("onnx", "torch-export"):
         inside = "the caller does all of this" if normalized else "the graph does the last three steps itself"
         lines.append(f"- {inside}: it takes float32 [batch, {channels}, {height}, {width}], any batch")
+        if takes_any_size(trained):
+            lines.append(f"- and larger images and smaller ones from {2 * UNIT} pixels, of sides that {UNIT} divides")
     return "\n".join(lines)
 
 
