@@ -22,8 +22,10 @@ from unmask.choosing.record import Choice
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerConfig
 from unmask.data.check.report import check_data
 from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.sources.labels import read_labels
 from unmask.errors import UserError
 from unmask.stages.classify import finetune
+from unmask.tasks.multilabel import Multilabel
 
 COUNT = 100
 CLASSES = ("cat", "dog", "</script>")
@@ -143,8 +145,12 @@ def test_undo_skip_none_and_several_labels(tmp_path: Path) -> None:
     ]
     found = press(page, tmp_path, keys, save=True)
     assert "5 answered" in found["after"]
-    expected = [("/x/0.png", "cat;</script>"), ("/x/2.png", ""), ("/x/3.png", "</script>"), ("/x/4.png", "dog")]
-    assert [(row["path"], row["label"]) for row in saved(tmp_path)] == expected
+    expected = [("/x/0.png", "cat;</script>"), ("/x/2.png", ";"), ("/x/3.png", "</script>;"), ("/x/4.png", "dog;")]
+    rows = saved(tmp_path)
+    assert [(row["path"], row["label"]) for row in rows] == expected
+    found = read_labels({"label": [row["label"] for row in rows]}, None, "labels.csv")
+    assert found.task == Multilabel(labels=("</script>", "cat", "dog"))
+    assert found.values.tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 1]]
 
 
 @pytest.mark.slow
@@ -178,8 +184,8 @@ def test_what_is_in_the_data_cannot_leave_it() -> None:
 def choice(kind: Any, value_range: tuple[float, float], *, clipped: bool) -> Choice:
     """A record of a choice whose encoder saw images of one format."""
     seen = ImageFormat((8, 8), 1, kind, value_range, clipped, (0.5,), (0.5,))
-    facts: dict[str, Any] = {"run": "r", "data": DataConfig(), "classes": (), "strategy": "typical", "model": None}
-    return Choice(format=seen, seed=0, pool=1, labeled=0, copies=0, unreadable=0, **facts)
+    facts: dict[str, Any] = {"run": "r", "data": DataConfig(), "task": None, "classes": (), "strategy": "typical"}
+    return Choice(format=seen, model=None, seed=0, pool=1, labeled=0, copies=0, unreadable=0, **facts)
 
 
 def test_deep_images_are_shown_in_the_window_of_the_run() -> None:
@@ -203,7 +209,8 @@ def test_deep_images_are_shown_in_the_window_of_the_run() -> None:
     [
         ({}, "classes: two or more are needed, found []; name them: `classes`"),
         ({"classes": ("a", "a")}, "classes: a name is given twice"),
-        ({"classes": ("a;b", "c"), "several": True}, "'a;b' holds ';'"),
+        ({"classes": ("a;b", "c"), "several": True}, "'a;b' would be read as several labels"),
+        ({"classes": ("a|b", "c")}, "'a|b' would be read as several labels"),
     ],
 )
 def test_bad_classes(run: Path, photos: Path, tmp_path: Path, settings: dict[str, Any], line: str) -> None:

@@ -18,12 +18,14 @@ from unmask.choosing.record import CHOICE_FILE, CHOICE_PAGE, CHOICE_TABLE, Choic
 from unmask.choosing.repeats import SavedAgain
 from unmask.choosing.strategies import DEFAULT, STRATEGIES, Strategy, choose_rows, nearest_taken
 from unmask.choosing.typicality import typicality
-from unmask.choosing.uncertainty import uncertainty
+from unmask.choosing.uncertainty import require_doubts, uncertainty
 from unmask.config.validation import require_choice
 from unmask.data.imageset import ImageSet
-from unmask.deploy.trained import read_trained, require_classifier
+from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import write_json
+from unmask.tasks.classification import Classification
+from unmask.tasks.multilabel import Multilabel
 from unmask.wording import plural
 
 SHOWN_CLUSTERS = 10
@@ -102,10 +104,10 @@ def choose(
     if (out / CHOICE_TABLE).exists() and not overwrite:
         raise UserError(f"out: {out} holds a choice already; `overwrite=True` replaces it")
     if model is not None:
-        require_classifier(read_trained(Path(model)))
+        require_doubts(read_trained(Path(model)))
     seen = see(str(run), data, arm=arm, image_size=image_size, progress=progress)
     pool = seen.images.images(split)
-    known = labeled_ids(seen.images.readable, seen.data.data, None if labeled is None else Path(labeled))
+    known = labeled_ids(seen.images, seen.data.data, None if labeled is None else Path(labeled))
     require_enough(count, pool, torch.isin(pool.ids, torch.tensor(sorted(known), dtype=torch.int64)))
     found = features_of(seen.network, pool, show=progress)
     distinct, copies = _without_copies(found, known)
@@ -126,7 +128,8 @@ def choose(
         run=str(run),
         data=seen.data,
         format=seen.images.format,
-        classes=seen.images.classes or seen.classes,
+        task=None if seen.task is None else seen.task.name,
+        classes=seen.task.names if isinstance(seen.task, Classification | Multilabel) else (),
         strategy=strategy,
         model=None if model is None else str(model),
         seed=seed,

@@ -11,7 +11,9 @@ from unmask.data.load import Dataset, load_data
 from unmask.deploy.images import load_as_trained
 from unmask.deploy.trained import read_trained
 from unmask.encoders.build import build_model
+from unmask.encoders.heads import encoder_of
 from unmask.errors import UserError
+from unmask.tasks.kinds import AnyTask
 from unmask.weights.network import load_model
 from unmask.weights.public import OF_THE_ENCODER, TIMM, is_public_id
 from unmask.weights.start import initialize
@@ -29,8 +31,8 @@ class Seen:
     images: Dataset
     data: DataConfig
     """How they were read."""
-    classes: tuple[str, ...]
-    """Of the network's head; empty without one."""
+    task: AnyTask | None
+    """Of the images where they show one, else of the network's head; None without either."""
     told: str = ""
     """Which network of a comparison it is; empty where there is no choice."""
 
@@ -66,13 +68,19 @@ def see(
         trained = read_trained(Path(run), arm)
         images = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
         config = trained.data if data in (None, trained.data.data) else replace(trained.data, data=data, options=None)
-        return Seen(trained.model, images, config, trained.card.classes, trained.network)
+        task = task_of(images) or trained.card.task
+        return Seen(encoder_of(trained.model), images, config, task, trained.network)
     if data is None:
         raise UserError(f"data: give it: {run} does not say on which images it was trained")
     model = load_model(run, field="run")
     wanted = DataConfig(data=data, on_bad_file=on_bad_file)
     images = load_data(wanted, labels=False, progress=progress, format=model.card.format)
-    return Seen(model.module, images, wanted, model.card.classes)
+    return Seen(encoder_of(model.module), images, wanted, task_of(images) or model.card.task)
+
+
+def task_of(images: Dataset) -> AnyTask | None:
+    """What can be learnt of the images; None where they have no labels."""
+    return images.task if images.task is not None and images.task.names else None
 
 
 def _public(
@@ -88,4 +96,4 @@ def _public(
     images = load_data(wanted, labels=False, progress=progress)
     model = build_model(encoder, in_chans=images.format.channels, image_size=size)
     start = initialize(model, run, encoder, images.format, field="run")
-    return Seen(model.eval(), images.normalized_as(start.format), wanted, ())
+    return Seen(model.eval(), images.normalized_as(start.format), wanted, task_of(images))

@@ -7,15 +7,16 @@ import torch
 from unmask.choosing.files import file_of
 from unmask.data.file_names import in_line
 from unmask.data.imageset import ImageSet
+from unmask.data.load import Dataset
 from unmask.data.sources.manifest import found_path, read_table
 from unmask.errors import UserError
 
 
-def labeled_ids(images: ImageSet, data: str, file: Path | None) -> set[int]:
+def labeled_ids(images: Dataset, data: str, file: Path | None) -> set[int]:
     """Ids of images that a table lists, or that have a label in the data where these label some and not others.
 
     Args:
-        images: every readable image of the data.
+        images: the data; what counts as a label is a matter of their task.
         data: where they are, as `DataConfig.data`.
         file: a table with the columns path and label, such as what `unmask label` saves; paths are absolute, relative
             to the table, or the images' names in the data. A row without a label is an image of none of the classes:
@@ -24,9 +25,11 @@ def labeled_ids(images: ImageSet, data: str, file: Path | None) -> set[int]:
     Raises:
         UserError: an image of the table is not among the data; the table has no column of labels.
     """
-    labeled = images.labels >= 0
-    known = set() if bool(labeled.all()) else set(images.ids[labeled].tolist())
-    return known if file is None else known | _in_table(images, data, file)
+    every, known = images.readable, set[int]()
+    if images.task is not None:
+        labeled = images.task.known(every.labels.numpy())
+        known = set() if labeled.all() else set(every.ids.numpy()[labeled].tolist())
+    return known if file is None else known | _in_table(every, data, file)
 
 
 def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:

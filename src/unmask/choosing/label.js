@@ -82,7 +82,9 @@ const DO = {
     const rows = data.images.flatMap((image, i) => {
       const own = state.answers[i];
       if (!answered(own) || own.kind === "skip") return [];
-      return [quoted(image.path) + "," + quoted(own.labels.map((one) => data.classes[one]).join(";"))];
+      const names = own.labels.map((one) => data.classes[one]);
+      // A separator in every row says that images may have several labels; alone it says that none applies.
+      return [quoted(image.path) + "," + quoted(names.join(";") + (data.several && names.length < 2 ? ";" : ""))];
     });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(["path,label\r\n" + rows.map((row) => row + "\r\n").join("")], { type: "text/csv" }));

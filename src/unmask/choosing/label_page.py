@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unmask.choosing.record import Choice, read_choice
+from unmask.choosing.record import CHOICE_TABLE, Choice, read_choice
 from unmask.data.decoding.decode import decode, quiet
 from unmask.data.decoding.image_format import resize, to_channels
 from unmask.data.decoding.reading import reading_of
@@ -29,8 +29,8 @@ SIDE = 1024
 """Longest side of a picture on the page; larger images are made smaller."""
 LOSSLESS = 200
 """Longest side up to which a picture is stored without loss."""
-SEPARATOR = ";"
-"""Between the labels of an image that has several."""
+SEPARATORS = ";|"
+"""What stands between the labels of an image that has several; the page writes the first."""
 STRETCH = (0.5, 99.5)
 """Percentiles of an image's values shown as black and white, where the run had no window for values beyond 8 bits."""
 
@@ -61,17 +61,25 @@ def label(
     Args:
         folder: what `choose` wrote.
         classes: their names, in the order of the keys 1 to 9 and a to z. Default: those that run or data know.
-        several: an image may have several labels, written as "cat;dog".
+        several: an image may have several labels, written as "cat;dog"; so it is where data or run are multilabel, too.
         out: the file to write. Default: label.html in the folder.
         overwrite: replace an existing file.
 
     Raises:
-        UserError: no choice there, an image that cannot be read, or classes that cannot be told apart.
+        UserError: no choice there, one for masks or numbers, an image that cannot be read, or classes that cannot be
+            told apart.
     """
     folder = Path(folder)
     out = Path(out) if out is not None else folder / LABEL_PAGE
     choice, paths = read_choice(folder)
-    names = _class_names(classes or choice.classes, several=several)
+    if choice.task in ("segmentation", "regression"):
+        wanted = "masks" if choice.task == "segmentation" else "numbers"
+        raise UserError(
+            f"{folder}: {choice.task} takes {wanted}, and this page gives names: use a program for {wanted} on the "
+            f"images of {CHOICE_TABLE}"
+        )
+    several = several or choice.task == "multilabel"
+    names = _class_names(classes or choice.classes)
     if out.exists() and not overwrite:
         raise UserError(f"out: {out} exists; `overwrite=True` replaces it, and keeps the labels given in the browser")
     with quiet():
@@ -82,14 +90,14 @@ def label(
     return Labeling(out, len(images), names)
 
 
-def _class_names(classes: Sequence[str], *, several: bool) -> tuple[str, ...]:
+def _class_names(classes: Sequence[str]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in classes)
     if len(names) < 2:
         raise UserError(f"classes: two or more are needed, found {list(names)}; name them: `classes`")
     if len(set(names)) < len(names) or "" in names:
         raise UserError("classes: a name is given twice, or is empty")
-    if several and (bad := [name for name in names if SEPARATOR in name]):
-        raise UserError(f"classes: {bad[0]!r} holds {SEPARATOR!r}, which stands between the labels of an image")
+    if bad := [name for name in names if set(SEPARATORS) & set(name)]:
+        raise UserError(f"classes: {bad[0]!r} would be read as several labels, for ; and | stand between them")
     return names
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unmask.choosing.strategies import Strategy
 from unmask.config import DataConfig, from_json, to_json
+from unmask.config.metric import TaskName
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.file_names import in_line
 from unmask.errors import UserError
@@ -40,8 +41,10 @@ class Choice:
     data: DataConfig
     format: ImageFormat
     """In which the encoder saw the images."""
+    task: TaskName | None
+    """What data or run learn of an image; None where neither says so."""
     classes: tuple[str, ...]
-    """Classes that data or run know; empty where neither does."""
+    """Classes or labels that data or run know; empty where neither does."""
     strategy: Strategy
     model: str | None
     """The classifier whose doubts counted."""

@@ -5,34 +5,63 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unmask.data.imageset import ImageSet
 from unmask.deploy.images import load_as_trained, require_numbers
 from unmask.deploy.predict import logits
-from unmask.deploy.trained import read_trained, require_classifier
+from unmask.deploy.trained import Trained, read_trained, require_classifier
+from unmask.errors import UserError
+from unmask.tasks.classification import Classification
+from unmask.tasks.multilabel import Multilabel
 
 LEAST = 0.05
 """What an image counts at least, however sure the classifier is of it: it may be wrong."""
 
 
 def uncertainty(run: Path, data: str, images: ImageSet, *, progress: bool = False) -> NDArray[np.float64]:
-    """1 - (largest - second largest probability) of each image, at least 0.05: (N,).
+    """How unsure a run is of each image, at least 0.05: (N,). See `doubts`.
 
     Args:
-        run: a fine-tuned run, one from scratch, or a comparison.
+        run: a fine-tuned run, one from scratch, or a comparison, of classes or of several labels.
         data: where the images are; they are read again, as this run takes them.
         images: the pool, by ids of that data.
         progress: show a bar.
 
     Raises:
-        UserError: a run without a classifier, or images that it cannot take.
+        UserError: a run of another kind, or images that it cannot take.
     """
     trained = read_trained(run)
-    require_classifier(trained)
+    task = require_doubts(trained)
     found = load_as_trained(trained, data, on_bad_file="skip", progress=progress).readable
     outputs = logits(trained, found.select(torch.searchsorted(found.ids, images.ids)), show=progress)
     require_numbers(outputs, "the scores")
-    best = outputs.values.double().softmax(1).topk(2).values
     unsure = torch.ones(len(images), dtype=torch.float64)
-    unsure[outputs.rows] = 1 - (best[:, 0] - best[:, 1])
+    unsure[outputs.rows] = doubts(task, outputs.values)
     return unsure.clamp_min(LEAST).numpy()
+
+
+def doubts(task: Classification | Multilabel, logits: Tensor) -> Tensor:
+    """1 - the margin between the two best classes; of several labels that between yes and no where it is smallest.
+
+    Args:
+        task: what the K outputs are.
+        logits: (N, K).
+
+    Returns:
+        float64 (N,), from 0, sure, to 1.
+    """
+    if isinstance(task, Multilabel):
+        return 1 - (2 * logits.double().sigmoid() - 1).abs().amin(1)
+    best = logits.double().softmax(1).topk(2).values
+    return 1 - (best[:, 0] - best[:, 1])
+
+
+def require_doubts(trained: Trained) -> Classification | Multilabel:
+    """The task of a run whose outputs say how unsure it is; raises `UserError` for one without."""
+    require_classifier(trained)
+    task = trained.card.task
+    if isinstance(task, Classification | Multilabel):
+        return task
+    name = "" if task is None else task.name
+    raise UserError(f"model: {trained.folder} is a run of {name}, which does not say how unsure it is: leave it out")

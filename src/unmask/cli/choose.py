@@ -88,7 +88,8 @@ class Label:
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the keys. Default: those that run or data know."""
     several: bool = False
-    """An image may have several labels; they are written as cat;dog."""
+    """An image may have several labels; they are written as cat;dog. So it is where data or run have the task
+    multilabel."""
     out: Path | None = None
     """File to write. Default: label.html in the folder."""
     overwrite: bool = False
