@@ -12,7 +12,8 @@ from unmask.runs.contents import read_training
 from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, REPORT_FILE, RESULT_FILE, SUMMARY_FILE
 from unmask.runs.metrics import Row
 from unmask.runs.read import read_config, read_environment, read_record
-from unmask.runs.records import ClassificationResult, Environment, Scores
+from unmask.runs.records import ClassificationResult, Environment
+from unmask.runs.scores import Scores
 from unmask.runs.summary_records import Summary, Verdict
 
 

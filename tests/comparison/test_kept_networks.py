@@ -24,7 +24,7 @@ from unmask.runs.gallery import Gallery
 from unmask.runs.kept import choose_network
 from unmask.runs.layout import COMPARISON, GALLERY_FILE, NETWORKS, OUTPUTS, TRIALS, foreign_files
 from unmask.runs.read import read_record
-from unmask.runs.records import ClassificationScores, ClassScores
+from unmask.runs.scores import ClassificationScores, ClassScores
 from unmask.runs.trial_records import TrialResult
 from unmask.training.checkpoint import load_tensors
 from unmask.weights.card import load_weights, save_weights

@@ -15,7 +15,7 @@ from unmask.deploy.export_check import SIZES
 from unmask.deploy.predict import Predicted
 from unmask.errors import UserError
 from unmask.results import Classification
-from unmask.runs.records import value_of
+from unmask.runs.scores import value_of
 from unmask.training.step import OnStep, Step
 
 KINDS = ("multilabel", "regression")

@@ -14,7 +14,7 @@ from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerC
 from unmask.deploy.predict_masks import PredictedMasks, mask_names
 from unmask.errors import UserError
 from unmask.results import Classification
-from unmask.runs.records import SegmentationScores
+from unmask.runs.scores import SegmentationScores
 
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=4, lr=3e-3), label_smoothing=0.0)
 

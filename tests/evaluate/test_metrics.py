@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from unmask.errors import UserError
 from unmask.evaluate.metrics import classification_metrics
-from unmask.runs.records import ClassScores
+from unmask.runs.scores import ClassScores
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 

@@ -22,10 +22,11 @@ from unmask.runs.files import write_json
 from unmask.runs.gallery import Gallery
 from unmask.runs.kept import choose_network
 from unmask.runs.layout import NETWORKS, TRIALS, TUNING
+from unmask.runs.look_records import LookRow, LookRows
 from unmask.runs.metrics import read_metrics
 from unmask.runs.read import read_config_file, read_record
 from unmask.runs.records import ClassificationResult, Environment
-from unmask.runs.summary_records import LookRow, LookRows, Summary
+from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
 
 SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "precision", "knn_accuracy", "probability"}

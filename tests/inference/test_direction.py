@@ -19,7 +19,7 @@ from unmask.inference.summary import summarize
 from unmask.inference.table import Table
 from unmask.inference.verdict import Place
 from unmask.runs.kept import best_trial
-from unmask.runs.records import RegressionScores, merit_of
+from unmask.runs.scores import RegressionScores, merit_of
 from unmask.runs.summary_records import Score, Summary
 from unmask.runs.trial_records import TrialResult
 

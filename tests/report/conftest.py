@@ -36,7 +36,8 @@ from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighbor
 from unmask.runs.layout import ENVIRONMENT_FILE, GALLERY_FILE, RESULT_FILE, SHEETS, SUMMARY_FILE, TRIALS
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.read import write_config
-from unmask.runs.records import ClassificationResult, ClassificationScores, ClassScores
+from unmask.runs.records import ClassificationResult
+from unmask.runs.scores import ClassificationScores, ClassScores
 from unmask.runs.trial_records import TrialResult
 from unmask.runs.trials import trial_name
 

@@ -10,7 +10,7 @@ import pytest
 from tiny import confusion_entries
 from unmask.report.confusions import DRAWN, Confusion
 from unmask.report.page import write_report
-from unmask.runs.records import ClassificationScores, ClassScores
+from unmask.runs.scores import ClassificationScores, ClassScores
 
 
 def _scores(confusion: list[list[int]], names: str) -> ClassificationScores:

@@ -12,7 +12,7 @@ from unmask.report.page import write_report
 from unmask.report.recalls import class_intervals
 from unmask.report.words import interval_text, points
 from unmask.runs.read import read_record
-from unmask.runs.records import ClassificationScores, ClassScores
+from unmask.runs.scores import ClassificationScores, ClassScores
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 

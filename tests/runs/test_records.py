@@ -21,15 +21,8 @@ from unmask.runs.environment import describe_environment
 from unmask.runs.files import read_json, write_json
 from unmask.runs.metrics import TrainingRow, ValidationRow, append_metrics, read_metrics
 from unmask.runs.read import FORMAT, read_config, read_record, write_config
-from unmask.runs.records import (
-    AuditDifference,
-    ClassificationResult,
-    ClassificationScores,
-    ClassScores,
-    DataFacts,
-    Environment,
-    Interval,
-)
+from unmask.runs.records import AuditDifference, ClassificationResult, DataFacts, Environment, Interval
+from unmask.runs.scores import ClassificationScores, ClassScores
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
 

@@ -13,8 +13,8 @@ from unmask.inference.looks import look, look_draws, look_levels
 from unmask.profiling.step_times import StepTimes
 from unmask.runs.files import write_json
 from unmask.runs.layout import LOOKS_FILE
+from unmask.runs.look_records import LookRow, LookRows
 from unmask.runs.read import read_optional
-from unmask.runs.summary_records import LookRow, LookRows
 from unmask.wording import in_words
 
 FIRST = 4

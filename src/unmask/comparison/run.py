@@ -38,9 +38,9 @@ from unmask.report.page import write_report
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FOLDER, ENVIRONMENT_FILE, REPORT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.look_records import LookRow
 from unmask.runs.read import read_config, read_optional, write_config
 from unmask.runs.records import DataFacts
-from unmask.runs.summary_records import LookRow
 from unmask.runs.trial_records import WallTime
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import decided, open_run

@@ -16,7 +16,7 @@ from unmask.evaluate.probe import Probe
 from unmask.forward import pooled_features
 from unmask.runs.files import write_json
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS, TUNING, TUNING_OUTPUTS
-from unmask.runs.records import value_of
+from unmask.runs.scores import value_of
 from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.runs.work import write_work
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task

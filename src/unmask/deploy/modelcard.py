@@ -12,7 +12,7 @@ from unmask.deploy.with_timm import WEIGHTS, call_of_timm
 from unmask.inference.verdict import direction_of
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
-from unmask.runs.records import values_of
+from unmask.runs.scores import values_of
 from unmask.tasks.multilabel import Multilabel
 from unmask.tasks.regression import Regression
 from unmask.tasks.segmentation import Segmentation

@@ -20,7 +20,7 @@ from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained, require_classifier, told
 from unmask.errors import UserError
 from unmask.forward import Outputs, map_images
-from unmask.runs.records import UNEQUAL, Scores
+from unmask.runs.scores import UNEQUAL, Scores
 from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
 from unmask.tasks.segmentation import Segmentation

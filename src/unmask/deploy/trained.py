@@ -12,7 +12,8 @@ from unmask.errors import UserError
 from unmask.runs.contents import ClassificationRun, PretrainingRun, read_training
 from unmask.runs.kept import choose_network, is_comparison
 from unmask.runs.read import read_environment
-from unmask.runs.records import Environment, Scores
+from unmask.runs.records import Environment
+from unmask.runs.scores import Scores
 from unmask.weights.card import Card
 from unmask.weights.network import load_model
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from unmask.errors import UserError
-from unmask.runs.records import LabelScores, MultilabelScores
+from unmask.runs.scores import LabelScores, MultilabelScores
 
 UNKNOWN = 255
 """In place of 0 or 1 where it is not known whether a label applies."""

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from unmask.errors import UserError
-from unmask.runs.records import ClassificationScores, ClassScores
+from unmask.runs.scores import ClassificationScores, ClassScores
 
 _AT_ONCE = 64
 """Classes whose scores are ranked together."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from unmask.errors import UserError
-from unmask.runs.records import RegressionScores, TargetScores
+from unmask.runs.scores import RegressionScores, TargetScores
 
 
 def regression_scores(outputs: torch.Tensor, labels: torch.Tensor, targets: Sequence[str]) -> RegressionScores:

@@ -23,7 +23,7 @@ from unmask.inference.rows import (
 )
 from unmask.inference.table import Table, arms_of, labels_of, scored_splits, scores_of, table_of
 from unmask.inference.verdict import Contest, Place, decide, sentence
-from unmask.runs.records import ClassificationScores
+from unmask.runs.scores import ClassificationScores
 from unmask.runs.summary_records import BestScratch, Score, Settings, Summary, Verdict
 from unmask.runs.trial_records import TrialResult
 from unmask.wording import plural

@@ -8,10 +8,10 @@ from unmask.report.curves import monitor, one_after_the_other, series, training_
 from unmask.report.galleries import showcases
 from unmask.report.mask_classes import mask_classes
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import duration, percent, significant, value_writer
+from unmask.report.words import capital, duration, percent, significant, value_writer
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import TrainingRow, rows_of
-from unmask.runs.records import ClassificationScores, MultilabelScores, RegressionScores, Scores, value_of, values_of
+from unmask.runs.scores import ClassificationScores, MultilabelScores, RegressionScores, Scores, value_of, values_of
 from unmask.wording import plural
 
 
@@ -157,5 +157,5 @@ def _training(run: ClassificationRun) -> Section:
         if len(curve.steps):
             alt = f"{title} over steps, from {curve.values[0]:.3g} to {curve.values[-1]:.3g}{phases}"
             figure = monitor({run.name: curve}, title, boundary=head_steps)
-            plates.append(Plate(figure, alt, f"{title[0].upper()}{title[1:]}{phases}"))
+            plates.append(Plate(figure, alt, f"{capital(title)}{phases}"))
     return Section("Training", plates=plates)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
-from unmask.config import JUDGED
 from unmask.config.budget import Budget, labels_in_words
 from unmask.config.metric import SCORES
 from unmask.inference.summary import summarize_so_far
@@ -13,19 +12,20 @@ from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Showcase, 
 from unmask.report.confusions import confusion_section
 from unmask.report.costs import cost_section
 from unmask.report.curves import finetuning, series
-from unmask.report.figures import arm_dots, forest, label_efficiency
+from unmask.report.figures import arm_dots, label_efficiency
 from unmask.report.galleries import showcases
 from unmask.report.label_ways import label_ways_section
 from unmask.report.mask_classes import mask_classes_by_arm
+from unmask.report.paired_differences import differences_section
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import change_writer, interval_text, percent, unit, value_writer
+from unmask.report.words import capital, change_writer, interval_text, percent, unit, value_writer
 from unmask.report.work import work_section
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
-from unmask.runs.summary_records import Difference, Mean, Settings, Summary, Verdict
+from unmask.runs.summary_records import Mean, Settings, Summary, Verdict
 from unmask.wording import plural
 
 _NAMES: dict[str, str] = {name: score.title for name, score in SCORES.items() if name != "knn_accuracy"}
@@ -39,7 +39,7 @@ def comparison_story(run: ComparisonRun) -> Story:
     sections: list[Section | Showcase] = [
         _efficiency(summary),
         _arms(summary),
-        _differences(summary),
+        differences_section(summary),
         label_ways_section(summary),
         class_section(run, summary),
         confusion_section(run, summary),
@@ -115,14 +115,10 @@ def verdict_board(verdicts: Sequence[Verdict], settings: Settings) -> Board:
         rows.append((describe_split(split), rulings))
     primary = {row.budget for row in verdicts if row.primary}
     columns = [f"{labels_in_words(budget)}{' (primary)' if budget in primary else ''}" for budget in budgets]
-    what = _capital(_NAMES[settings.metric])
+    what = capital(_NAMES[settings.metric])
     return Board(
         f"{what}, pretrained minus the best scratch arm{unit(settings.metric, 'points')} [interval]", columns, rows
     )
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _arm_names(summary: Summary) -> list[str]:
@@ -134,7 +130,7 @@ def _efficiency(summary: Summary) -> Section:
     plates = []
     for split, metric in product(splits_of(summary), summary.settings.in_the_open):
         rows = [row for row in summary.means if row.split == split and row.metric == metric]
-        caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}"
+        caption = f"{capital(_NAMES[metric])} on {describe_split(split)}"
         alt = f"{caption}. " + _spoken(rows, arms, budgets)
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
         plates.append(Plate(figure, alt, caption))
@@ -144,7 +140,7 @@ def _efficiency(summary: Summary) -> Section:
     intro = f"Mean over label draws with {level} intervals over label draws and test images{ends}. "
     intro += "The spread of a line says how much the draw matters."
     intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
-    what = _capital(_NAMES[summary.settings.metric])
+    what = capital(_NAMES[summary.settings.metric])
     title = f"{what} for few to many labels" if len(budgets) > 1 else f"{what} of every arm"
     return Section(title, intro, legend, plates)
 
@@ -169,7 +165,7 @@ def _arms(summary: Summary) -> Section:
         for metrics in (shown, hidden)
     )
     names = [_NAMES[metric] for metric in hidden]
-    folds = [Fold(_capital(" and ".join([", ".join(names[:-1]), names[-1]])), [one for one in others if one.rows])]
+    folds = [Fold(capital(" and ".join([", ".join(names[:-1]), names[-1]])), [one for one in others if one.rows])]
     return Section("Every arm", _without_skill(summary.settings), tables=[_arm_table(summary), *tables], folds=folds)
 
 
@@ -206,55 +202,8 @@ def _score_table(
             scores = [interval_text(cell, value_writer(metric)) for cell in cells]
             counts = sorted({str(cell.n) for cell in cells if cell is not None})
             rows.append((look(arm).title + suffix, *scores, ", ".join(counts)))
-    caption = f"{_capital(_NAMES[metric])} on {describe_split(split)}{unit(metric, '%')}: mean [interval]"
+    caption = f"{capital(_NAMES[metric])} on {describe_split(split)}{unit(metric, '%')}: mean [interval]"
     return Table(caption, ("arm", *map(labels_in_words, budgets), "n"), rows, numeric=True)
-
-
-def _differences(summary: Summary) -> Section:
-    settings = summary.settings
-    plates, tables = [], []
-    for split, metric in product(splits_of(summary), settings.in_the_open):
-        rows = [r for r in summary.differences if r.split == split and r.metric == metric]
-        if not rows:
-            continue
-        where, name = describe_split(split), _NAMES[metric]
-        alt = f"Paired differences of {name} on {where}: " + "; ".join(
-            f"{_pair(row)} with {labels_in_words(row.budget)} {interval_text(row, change_writer(metric))}"
-            for row in rows
-        )
-        figure = forest(rows, settings.budgets, settings.smallest_effect)
-        caption = (
-            f"{_capital(name)} on {where}: {look(JUDGED).title} minus the arm named; other pairs are named in full"
-        )
-        plates.append(Plate(figure, alt, caption))
-        tables.append(_difference_table(rows, where, metric))
-    intro = (
-        "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
-        f"The gray band, ±{_plain(settings)}, is the smallest effect that was said to matter."
-    )
-    return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
-
-
-def _plain(settings: Settings) -> str:
-    """The smallest effect that matters, in points or in the metric's own unit."""
-    return f"{(100 if SCORES[settings.metric].share else 1) * settings.smallest_effect:g}"
-
-
-def _difference_table(rows: Sequence[Difference], where: str, metric: str) -> Table:
-    lines = []
-    for row in rows:
-        change = interval_text(row, change_writer(metric))
-        lines.append((_pair(row), labels_in_words(row.budget), change, str(row.n), row.method))
-    columns = ("first minus second", "labels", "difference [interval]", "n", "method")
-    caption = f"{_capital(_NAMES[metric])} of the first arm minus that of the second on {where}{unit(metric, 'points')}"
-    return Table(caption, columns, lines, numeric=True)
-
-
-def _pair(row: Difference) -> str:
-    """Which arm minus which, in words."""
-    baseline = look(row.baseline_arm).title
-    named = baseline if row.baseline == row.baseline_arm else f"{row.baseline} ({baseline})"
-    return f"{look(row.arm).title} minus {named}"
 
 
 def _training(run: ComparisonRun, summary: Summary) -> Section:
@@ -278,7 +227,7 @@ def _training(run: ComparisonRun, summary: Summary) -> Section:
             alt = (
                 f"{title} over steps with {labels_in_words(budget)}, for {', '.join(look(arm).title for arm in shown)}"
             )
-            plates.append(Plate(finetuning(shown, title, scale=scale), alt, title[0].upper() + title[1:]))
+            plates.append(Plate(finetuning(shown, title, scale=scale), alt, capital(title)))
     trained = [arm for arm, trials in histories.items() if any(trials)]
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in trained]
     intro = f"Every training with {labels_in_words(budget)} (thin) and the mean of each arm (thick)."
@@ -299,7 +248,7 @@ def _ensembles(summary: Summary) -> Section:
         for row in summary.ensembles
     ]
     intro = (
-        f"{_capital(_NAMES[metric])} of the averaged predictions of an arm's trainings minus their mean. An encoder "
+        f"{capital(_NAMES[metric])} of the averaged predictions of an arm's trainings minus their mean. An encoder "
         "that captured every feature has little to gain from an ensemble."
     )
     columns = (

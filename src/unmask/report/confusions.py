@@ -13,7 +13,7 @@ from unmask.report.classes import confusion_map
 from unmask.report.palette import look
 from unmask.report.words import percent
 from unmask.runs.contents import ComparisonRun
-from unmask.runs.records import ClassificationScores
+from unmask.runs.scores import ClassificationScores
 from unmask.runs.summary_records import Summary
 from unmask.wording import plural
 

@@ -10,7 +10,7 @@ from unmask.report.blocks import Section, Table
 from unmask.report.palette import look
 from unmask.report.words import percent
 from unmask.runs.contents import ClassificationRun
-from unmask.runs.records import SegmentationScores
+from unmask.runs.scores import SegmentationScores
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 

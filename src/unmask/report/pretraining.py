@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from unmask.report.blocks import Photograph, Plate, Section, Story, Swatch
 from unmask.report.curves import colors_of, monitor, pretraining_loss, series, training_loss
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import number
+from unmask.report.words import capital, number
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import TrainingRow, ValidationRow, rows_of
 
@@ -81,7 +81,7 @@ def training_section(runs: Sequence[PretrainingRun]) -> Section:
         shown = {name: curve for name, curve in curves.items() if len(curve.steps)}
         if shown:
             last = ", ".join(f"{name} ends at {number(curve.values[-1])}" for name, curve in shown.items())
-            caption = f"{title[0].upper()}{title[1:]}: a fall towards zero would mean collapse"
+            caption = f"{capital(title)}: a fall towards zero would mean collapse"
             plates.append(Plate(monitor(shown, title), f"{title} over steps: {last}", caption))
     legend = [Swatch(name, color) for name, color in colors_of(list(rows)).items()]
     return Section("Pretraining", "", legend if len(rows) > 1 else [], plates)

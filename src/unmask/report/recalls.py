@@ -12,7 +12,8 @@ from unmask.report.classes import class_differences
 from unmask.report.palette import look
 from unmask.report.words import interval_text, points
 from unmask.runs.contents import ComparisonRun
-from unmask.runs.records import ClassificationScores, Interval
+from unmask.runs.records import Interval
+from unmask.runs.scores import ClassificationScores
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 

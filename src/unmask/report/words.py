@@ -8,6 +8,11 @@ from unmask.config.metric import SCORES
 from unmask.runs.records import AuditDifference, Interval
 
 
+def capital(text: str) -> str:
+    """The text with a capital at its beginning; the rest stays, as in names."""
+    return text[:1].upper() + text[1:]
+
+
 def percent(share: float | None) -> str:
     """0.7334 → 73.3."""
     return "–" if share is None else f"{100 * share:.1f}".replace("-0.0", "0.0").replace("-", "−")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from unmask.errors import UserError
-from unmask.runs.records import Count, Share
+from unmask.runs.ranges import Count, Share
 
 
 @dataclass(frozen=True, kw_only=True)

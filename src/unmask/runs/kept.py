@@ -11,7 +11,7 @@ from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.errors import UserError
 from unmask.runs.layout import NETWORKS, SUMMARY_FILE, TRIALS
 from unmask.runs.read import is_run, read_config, read_record
-from unmask.runs.records import merit_of
+from unmask.runs.scores import merit_of
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 from unmask.runs.trials import read_trials

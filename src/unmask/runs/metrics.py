@@ -12,7 +12,7 @@ from unmask.config.serialize import parse_json
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import METRICS_FILE
-from unmask.runs.records import Count, NotNegative, Share
+from unmask.runs.ranges import Count, NotNegative, Share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,33 +1,14 @@
-"""What a comparison draws from its trials: looks.json and summary.json. Scores are in [0, 1]."""
+"""What a comparison draws from its trials: summary.json. Scores are in [0, 1]."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from unmask.config.budget import Budget
 from unmask.config.metric import METRIC_NAMES, Metric, TaskName
-from unmask.runs.records import UNEQUAL, Count, Interval, NotNegative, Share, Word
-
-
-@dataclass(frozen=True, kw_only=True)
-class LookRow:
-    """One look at a comparison whose draws come in looks."""
-
-    draws: Count
-    """Label draws that it is over."""
-    plan: Count
-    """The largest number of draws, as it was planned then."""
-    level: Share
-    """Two-sided level of this look."""
-    word: Literal["gain", "loss", "equivalent", "out of reach", "continue"]
-    needs: Count | None
-    """Draws that would probably decide; None where it is decided, or no number would."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LookRows:
-    """looks.json."""
-
-    looks: tuple[LookRow, ...]
+from unmask.runs.look_records import LookRow
+from unmask.runs.ranges import Count, NotNegative, Share
+from unmask.runs.records import Interval, Word
+from unmask.runs.scores import UNEQUAL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from unmask.config import ClassifyRecipe
 from unmask.config.budget import Budget
 from unmask.config.serialize import Between
 from unmask.runs.metrics import TrainingRow
-from unmask.runs.records import Count, NotNegative, Scores
+from unmask.runs.ranges import Count, NotNegative
+from unmask.runs.scores import Scores
 
 Seconds = Annotated[float, Between(0, 1e11)]
 """Of a clock that may be plotted."""

@@ -17,7 +17,7 @@ from unmask.stages.mask_gallery import write_mask_gallery
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
 from unmask.tasks.segmentation import Segmentation
-from unmask.training.open_run import BeforeWork, OpenRun, open_run
+from unmask.training.open_run import BeforeWork, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
 from unmask.weights.card import Card, save_weights
@@ -88,38 +88,37 @@ def _classify(
             return out
         notes = [*opened.data.notes, *origin, *stage.notes, *stage.run.notes]
         opened.tell(notes)
-        on_main(lambda: _describe(opened, notes))
+        on_main(lambda: _describe(out, opened.data, notes))
         with stage.run.tracked(opened.config):
             outcome = stage.train(resume=resumed)
         state, card = stage.run.state_of(outcome.model), Card(config.encoder, outcome.format, outcome.task)
         on_main(lambda: save_weights(out / ENCODER_FILE, state, card))
         embedded = stage.embed(outcome.model)
-        on_main(lambda: _write(opened, outcome, embedded))
+        on_main(lambda: _write(out, opened.data, outcome, embedded, seed=opened.config.seed))
     return out
 
 
-def _describe(opened: OpenRun[ClassifyConfig], notes: list[str]) -> None:
+def _describe(out: Path, data: Dataset, notes: list[str]) -> None:
     """environment.json."""
     facts = describe_environment(
-        data=DataFacts(fingerprint=opened.data.fingerprint, classes=opened.data.classes),
+        data=DataFacts(fingerprint=data.fingerprint, classes=data.classes),
         processes=world_size(),
         notes=tuple(notes),
-        bad_files=opened.data.bad_files,
+        bad_files=data.bad_files,
     )
-    write_json(opened.out / ENVIRONMENT_FILE, facts)
+    write_json(out / ENVIRONMENT_FILE, facts)
 
 
-def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, embedded: Embedded | None) -> None:
+def _write(out: Path, data: Dataset, outcome: Outcome, embedded: Embedded | None, *, seed: int) -> None:
     """What the network does in pictures, and then result.json: it means "finished"."""
-    data = opened.data
     for split in list(data.tests)[:1]:
         if isinstance(outcome.task, Segmentation):
-            write_mask_gallery(opened.out, data, split, [("", outcome.outputs[split])])
+            write_mask_gallery(out, data, split, [("", outcome.outputs[split])])
             continue
         if not data.classes:  # pictures of mistakes need classes
             continue
         found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
-        write_gallery(opened.out, data, split, predictions=found, embedded=embedded, seed=opened.config.seed)
+        write_gallery(out, data, split, predictions=found, embedded=embedded, seed=seed)
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,
@@ -127,4 +126,4 @@ def _write(opened: OpenRun[ClassifyConfig], outcome: Outcome, embedded: Embedded
         validation_labels=len(data.val) if data.val is not None else 0,
         notes=tuple(outcome.notes),
     )
-    write_json(opened.out / RESULT_FILE, result)
+    write_json(out / RESULT_FILE, result)

@@ -9,7 +9,7 @@ from unmask.data.imageset import ImageSet
 from unmask.encoders.heads import linear_heads, set_head
 from unmask.errors import UserError
 from unmask.forward import pooled_and_outputs
-from unmask.runs.records import merit_of
+from unmask.runs.scores import merit_of
 from unmask.tasks.kinds import AnyTask
 
 

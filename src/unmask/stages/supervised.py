@@ -21,7 +21,7 @@ from unmask.encoders.heads import encoder_of, head_names
 from unmask.forward import map_images
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import TrainingRow, rewrite_metrics
-from unmask.runs.records import Scores, value_of
+from unmask.runs.scores import Scores, value_of
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.frozen_head import take_probe_where_better
 from unmask.stages.gallery import Embedded, embed_images

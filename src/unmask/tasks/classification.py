@@ -15,7 +15,7 @@ from unmask.evaluate.image_scores import image_scores
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import Probe, linear_probe
-from unmask.runs.records import ClassificationScores
+from unmask.runs.scores import ClassificationScores
 from unmask.tasks.linear_head import encoder_with_head
 
 

@@ -15,7 +15,7 @@ from unmask.evaluate.influence import area, average_precision, f1_of
 from unmask.evaluate.labels import UNKNOWN, multilabel_scores
 from unmask.evaluate.one_vs_rest import one_vs_rest_probe
 from unmask.evaluate.probe import Probe
-from unmask.runs.records import MultilabelScores, merit_of
+from unmask.runs.scores import MultilabelScores, merit_of
 from unmask.tasks.linear_head import encoder_with_head
 
 

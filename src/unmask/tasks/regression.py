@@ -16,7 +16,7 @@ from unmask.evaluate.influence import explained_share, mean_square_root, rank_co
 from unmask.evaluate.numbers import regression_scores
 from unmask.evaluate.probe import Probe
 from unmask.evaluate.ridge import ridge_probe
-from unmask.runs.records import RegressionScores, merit_of, value_of
+from unmask.runs.scores import RegressionScores, merit_of, value_of
 from unmask.tasks.linear_head import encoder_with_head
 
 _STRATA, _PER_STRATUM = 10, 10

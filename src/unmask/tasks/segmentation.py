@@ -23,7 +23,7 @@ from unmask.evaluate.overlap import (
     overlap,
 )
 from unmask.evaluate.probe import Probe
-from unmask.runs.records import MaskClassScores, SegmentationScores
+from unmask.runs.scores import MaskClassScores, SegmentationScores
 from unmask.tasks.mask_loss import mask_loss, mask_targets, pixel_weights
 from unmask.tasks.mask_strata import presence, strata_of
 

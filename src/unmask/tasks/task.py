@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unmask.config import EncoderConfig
 from unmask.config.metric import Metric, TaskName
 from unmask.evaluate.probe import Probe
-from unmask.runs.records import Scores
+from unmask.runs.scores import Scores
 
 
 class Task(Protocol):

@@ -1,0 +1,10 @@
+"""Ranges of numbers, which files are held to when they are read."""
+
+from typing import Annotated
+
+from unmask.config.serialize import Between
+
+Share = Annotated[float, Between(0, 1)]
+NotNegative = Annotated[float, Between(0)]
+Count = Annotated[int, Between(0, 2**53)]
+"""What can be counted exactly in JSON."""

@@ -1,0 +1,188 @@
+"""Scores of a network on one set of images, as a dataclass per task."""
+
+from dataclasses import dataclass
+
+from unmask.config.metric import SCORES, Metric
+from unmask.errors import UserError
+from unmask.runs.ranges import Count, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScores:
+    """Scores of one class."""
+
+    name: str
+    recall: Share | None
+    """None without a labeled image."""
+    precision: Share | None
+    """None where the class is never predicted."""
+    images: Count
+
+
+UNEQUAL = 0.3
+"""Share of the most frequent class above which accuracy does not stand alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationScores:
+    """Scores of a classifier on one set of images; shares in [0, 1]."""
+
+    accuracy: Share
+    balanced_accuracy: Share
+    macro_f1: Share
+    auroc: Share | None
+    """One class against the rest, mean over the classes that have both kinds of images; None if there is none."""
+    per_class: tuple[ClassScores, ...]
+    confusion: tuple[tuple[Count, Count, Count], ...]
+    """What was taken for what: true class, predicted class (indices) and number of images, where that is not 0."""
+    knn_accuracy: Share | None = None
+    """Of a probe: nearest neighbors on the same features."""
+
+    def __post_init__(self) -> None:
+        if any(max(place) >= len(self.per_class) for *place, _ in self.confusion):
+            raise UserError(f"confusion: names a class that is none of the {len(self.per_class)} of per_class")
+
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "accuracy"
+
+    @property
+    def images(self) -> int:
+        """How many were scored."""
+        return sum(one.images for one in self.per_class)
+
+    @property
+    def majority(self) -> float:
+        """Share of the most frequent class: the accuracy of always naming it."""
+        return max(one.images for one in self.per_class) / sum(one.images for one in self.per_class)
+
+    @property
+    def chance(self) -> float:
+        """Balanced accuracy of guessing among the classes that have images."""
+        return 1 / sum(one.images > 0 for one in self.per_class)
+
+    @property
+    def unequal(self) -> bool:
+        """Whether accuracy must not stand alone."""
+        return self.majority > UNEQUAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskClassScores:
+    """Scores of one class of masks over all images; None where neither truth nor prediction shows it."""
+
+    name: str
+    iou: Share | None
+    dice: Share | None
+    boundary_iou: Share | None
+    images: Count
+    """That show the class."""
+    pixels: Count
+    """Of the class in all true masks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationScores:
+    """Scores of predicted masks on one set of images, in [0, 1]; over all pixels of the set, not a mean of batches."""
+
+    miou: Share
+    """Intersection over union, mean over the classes that truth or prediction shows."""
+    dice: Share
+    """The same of Dice, 2 |A ∩ B| / (|A| + |B|)."""
+    boundary_iou: Share
+    """The same of the pixels within 2 % of the image's diagonal from an edge of their class (Cheng et al. 2021)."""
+    pixel_accuracy: Share
+    """Share of the pixels with the right class."""
+    per_class: tuple[MaskClassScores, ...]
+
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "miou"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelScores:
+    """Scores of one of several labels, over the images where it is known."""
+
+    name: str
+    images: int
+    positives: int
+    """Images to which it applies."""
+    auroc: float | None
+    """None without images of both kinds, as the next one."""
+    average_precision: float | None
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultilabelScores:
+    """Scores of several labels on one set of images; shares in [0, 1]."""
+
+    images: int
+    mean_average_precision: float | None
+    macro_auroc: float | None
+    micro_auroc: float | None
+    macro_f1: float
+    micro_f1: float
+    per_label: tuple[LabelScores, ...]
+
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "mean_average_precision"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetScores:
+    """Scores of one number, over the images where it is known; errors are in its own unit."""
+
+    name: str
+    images: int
+    mae: float | None
+    rmse: float | None
+    r2: float | None
+    """None where all images have the same number."""
+    spearman: float | None
+    mean: float | None
+    """Of the true numbers, as is the next one."""
+    std: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionScores:
+    """Scores of numbers on one set of images: of several, the mean over them."""
+
+    images: int
+    mae: float | None
+    rmse: float | None
+    r2: float | None
+    spearman: float | None
+    per_target: tuple[TargetScores, ...]
+
+    @property
+    def first(self) -> Metric:
+        """The task's first metric."""
+        return "mae" if len(self.per_target) == 1 else "r2"
+
+
+Scores = ClassificationScores | MultilabelScores | RegressionScores | SegmentationScores
+"""Of any task on one set of images."""
+
+
+def value_of(scores: Scores, metric: Metric) -> float | None:
+    """A metric among scores, None where it is undefined."""
+    found: float | None = getattr(scores, metric)
+    return found
+
+
+def merit_of(scores: Scores, metric: Metric) -> float:
+    """A metric among scores, turned so that more is better; see `merit` in `unmask.config.metric`."""
+    return SCORES[metric].merit(value_of(scores, metric))
+
+
+def values_of(scores: Scores) -> dict[str, float | None]:
+    """The scores by their names, in the order of tables; those that only some networks have, where there are any."""
+    found = {name: getattr(scores, name) for name in SCORES if hasattr(scores, name)}
+    return {name: value for name, value in found.items() if name != "knn_accuracy" or value is not None}
