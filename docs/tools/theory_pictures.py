@@ -69,7 +69,8 @@ def claims() -> Figure:
     curves = covered(first.capture_time[0], first.leader[0], times, counts, features)
     bands = coverage_bands([law], w.setting.init_scale, times, counts)
     for i, (count, color) in enumerate(zip(counts, ("#d55e00", "#e69f00", "#009e73", "#0072b2"), strict=True)):
-        left.fill_between(times, bands.low[:, i], bands.high[:, i], color=color, alpha=0.15, linewidth=0)
+        left.fill_between(times, bands.low[:, i], bands.high[:, i], color=color, alpha=0.1, linewidth=0)
+        left.plot(times, bands.mean[:, i], "--", color=color, linewidth=1.0)
         left.plot(times, curves[:, i], "o-", markersize=3, color=color, label=f"K = {count}")
     left.set(xscale="log", xlabel="time T", ylabel="share of features that lead a kernel", ylim=(-0.02, 1.03))
     w = world(LAB, 0)
