@@ -56,7 +56,7 @@ both_ways = pytest.mark.parametrize("way", ["plain", "sharded"])
 @pytest.mark.case("uneven batches hung")
 @both_ways
 @pytest.mark.parametrize(
-    "run", ["cnn", "teacher", "vit", "pieces", "swin", "tuned", "average", "multilabel", "regression"]
+    "run", ["cnn", "teacher", "vit", "pieces", "swin", "tuned", "average", "multilabel", "regression", "segmentation"]
 )
 def test_two_processes_train_what_one_trains(train: Train, way: str, run: str) -> None:
     """Weights, BatchNorm's statistics and averages after all steps, and every logged number, up to rounding."""
@@ -83,6 +83,15 @@ def test_metrics_are_over_exactly_the_data_set(train: Train, way: str) -> None:
     for metrics in (one, two):
         assert [sum(n for _, _, n in metrics[split]["confusion"]) for split in ("val", "test")] == [15, 30]
     assert one["test"]["confusion"] == two["test"]["confusion"]
+
+
+@both_ways
+def test_masks_are_scored_over_exactly_the_data_set(train: Train, way: str) -> None:
+    """Every pixel of 15 and 30 masks, and its class, once."""
+    for folder in (train("one", "segmentation"), train(way, "segmentation")):
+        metrics = read_json(folder / "result.json")["metrics"]
+        for split, images in (("val", 15), ("test", 30)):
+            assert sum(one["pixels"] for one in metrics[split]["per_class"]) == images * 16 * 16
 
 
 @both_ways
