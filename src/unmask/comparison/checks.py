@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.chosen_labels import require_encoder
 from unmask.comparison.plan import audited_trials
@@ -14,7 +16,10 @@ from unmask.errors import UserError
 from unmask.runs.read import is_run, read_config
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretraining_quality import cells_note
+from unmask.tasks.multilabel import Multilabel
+from unmask.tasks.regression import Regression
 from unmask.weights.start import initialize
+from unmask.wording import plural
 
 
 def check_before_reading(config: CompareConfig) -> None:
@@ -37,6 +42,7 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
         raise UserError(
             f"data: {config.data.data} has {why}; a comparison needs labeled training, validation and test images"
         )
+    _require_scores(config, data)
     draw_labeled(data, config.budgets, config.seed)
     require_encoder(config)
     if config.audit and not data.classes:
@@ -47,6 +53,20 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
         raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
     if config.finetune.optimizer.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
+
+
+def _require_scores(config: CompareConfig, data: Dataset) -> None:
+    """Raise UserError where the metric is undefined: it tells labels, or unequal numbers, apart, and there are none."""
+    if not isinstance(data.task, Multilabel | Regression) or config.metric in ("mae", "rmse", "macro_f1", "micro_f1"):
+        return
+    for name, images in {"validation": data.val, **data.tests}.items():
+        labels = torch.zeros(0, len(data.task.names)) if images is None else data.task.target(images.labels)
+        if all(len(column[~column.isnan()].unique()) < 2 for column in labels.T):
+            what = "label that some have and some lack" if isinstance(data.task, Multilabel) else "two unequal numbers"
+            raise UserError(
+                f"metric = {config.metric!r}: undefined on the {plural(len(labels), name + ' image')}, they show no "
+                f"{what}: label more of them, or draw the splits with another `split_seed`"
+            )
 
 
 def check_networks(config: CompareConfig, data: Dataset) -> list[str]:

@@ -22,14 +22,26 @@ FEW = 100
 
 def two_labels(plan: Plan, groups: Sequence[Sequence[int]]) -> list[str]:
     """Images of the same pixels that have different labels, within a split or across."""
-    names, labels = plan.source.names, plan.source.labels
-    torn = [group for group in groups if len({int(label) for label in labels[list(group)] if label >= 0}) > 1]
+    names, task, labels = plan.source.names, plan.source.task, plan.source.labels
+    if task is None:
+        return []
+    known = task.known(labels)
+    torn = [group for group in groups if len({labels[row].tobytes() for row in group if known[row]}) > 1]
     if not torn:
         return []
-    classes = plan.source.classes
-    shown = "; ".join(" = ".join(f"{names[row]} ({classes[labels[row]]})" for row in group) for group in torn[:5])
+    shown = "; ".join(" = ".join(f"{names[row]} ({_label(plan, row)})" for row in group) for group in torn[:5])
     count = plural(len(torn), "picture")
     return [f"{count} of the same pixels have different labels, of which all but one are wrong: {shown}"]
+
+
+def _label(plan: Plan, row: int) -> str:
+    """The label of an image in words."""
+    own, names = plan.source.labels[row], plan.source.task.names if plan.source.task is not None else ()
+    if own.ndim == 0:
+        return plan.source.classes[own] if own >= 0 else "no label"
+    if own.dtype.kind == "f":
+        return ", ".join(f"{value:g}" for value in own)
+    return ";".join(name for name, one in zip(names, own, strict=True) if one == 1) or ";"
 
 
 def small_splits(plan: Plan) -> list[str]:

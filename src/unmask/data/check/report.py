@@ -20,6 +20,7 @@ from unmask.data.check.findings import (
     two_labels,
 )
 from unmask.data.check.image_facts import Looked, look
+from unmask.data.check.labels import images_with_labels, label_warnings, ranges_by_split
 from unmask.data.check.masks import MaskFacts, mask_facts, mask_lines, mask_warnings, with_mask_classes
 from unmask.data.headers import summarize
 from unmask.data.sources.read import read_source
@@ -35,6 +36,8 @@ class Report:
     data: str
     images: int
     """Listed images, readable or not."""
+    task: str | None
+    """What is to be learnt of them; None where they have no labels."""
     errors: tuple[str, ...]
     """What would make training fail."""
     warnings: tuple[str, ...]
@@ -47,7 +50,10 @@ class Report:
     """"480x640" (height x width) → images; the ten most frequent."""
     different_sizes: int
     classes: dict[str, dict[str, int]]
-    """Class → split → images, as in `splits`; of masks the images that show the class."""
+    """Class → split → images, as in `splits`; of masks the images that show the class,
+    of several labels those that have the label."""
+    numbers: dict[str, dict[str, dict[str, float]]]
+    """Number to be learnt → split → "min", "max" and the share of labeled images where it is "missing"."""
     splits: dict[str, int]
     """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
     largest_budget: int | None
@@ -93,11 +99,13 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()), config.nodata)]
     warnings += [] if errors else odd_values(config, plan, seen.format)
     warnings += [*plan.idle, *plan.not_drawn(), *small_splits(plan), *mask_warnings(plan, masks)]
+    warnings += label_warnings(plan)
     warnings += two_labels(plan, groups) if masks is None else []
     warnings += _duplicate_warnings(names, plan.splits, across, pairs)
     return Report(
         data=config.data,
         images=len(names),
+        task=("segmentation" if masks is not None else None if source.task is None else source.task.name),
         errors=tuple(errors),
         warnings=tuple(warnings),
         unreadable=(*source.damaged, *failed.values()),
@@ -107,7 +115,9 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         classes={
             name: _counted(fates[source.labels == label] if masks is None else fates[masks.pixels[:, label] > 0])
             for label, name in enumerate(source.classes)
-        },
+        }
+        | {name: _counted(fates[rows]) for name, rows in images_with_labels(plan).items()},
+        numbers=ranges_by_split(plan),
         splits=_counted(fates),
         largest_budget=largest_budget(plan) if masks is None else None,
         masks=mask_facts(plan, masks),
@@ -192,13 +202,20 @@ def _channels(found: list[Looked]) -> tuple[dict[str, float], ...]:
     )
 
 
+def _what(report: Report) -> str:
+    """What is learnt of the images, counted."""
+    if report.numbers:
+        return f"{plural(len(report.numbers), 'number')} to learn"
+    return f"{len(report.classes)} {'labels' if report.task == 'multilabel' else 'classes'}"
+
+
 def as_text(report: Report) -> str:
     """The report for people: problems last, where they are seen."""
     sizes = ", ".join(f"{size}: {n}" for size, n in report.sizes.items())
     others = report.different_sizes - len(report.sizes)
     more = f", and {plural(others, 'other size')}" if others else ""
     lines = [
-        f"{report.data}: {report.images} images, {len(report.classes)} classes",
+        f"{report.data}: {report.images} images, {_what(report)}",
         "forms: " + ", ".join(f"{form}: {n}" for form, n in report.forms.items()),
         f"sizes (height x width): {sizes}{more}",
         "splits: " + ", ".join(f"{split} {n}" for split, n in report.splits.items()),
@@ -207,7 +224,13 @@ def as_text(report: Report) -> str:
         lines.append("groups: " + ", ".join(f"{split} {n}" for split, n in report.groups.items()))
     if report.largest_budget is not None:
         lines.append(f"largest budget: {plural(report.largest_budget, 'label')} per class")
-    lines += [f"class {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
+    kind = "label" if report.task == "multilabel" else "class"
+    lines += [f"{kind} {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
+    lines += [
+        f"{name} in {split}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items())
+        for name, splits in report.numbers.items()
+        for split, found in splits.items()
+    ]
     lines += mask_lines(report.masks)
     for i, channel in enumerate(report.channels):
         lines.append(f"channel {i}: " + ", ".join(f"{name} {value:.4g}" for name, value in channel.items()))
