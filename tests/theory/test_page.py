@@ -37,7 +37,13 @@ def found(tiny: Setting) -> Findings:
     with pytest.MonkeyPatch.context() as patch:  # they have settings and tests of their own
         patch.setattr("unmask.theory.verify.objective_checks", lambda seed: [])
         patch.setattr("unmask.theory.verify.learner_checks", lambda seed: [])
-        return gather(replace(tiny, samples=80, labeled=80), 1, sweeps=SWEEPS)
+        told: list[tuple[int, int]] = []
+        one = gather(
+            replace(tiny, samples=80, labeled=80), 1, 2, SWEEPS, lambda done, total: told.append((done, total))
+        )
+        assert len({total for _, total in told}) == 1, "one progress over all"
+        assert told[-1][0] == told[-1][1]
+        return one
 
 
 @pytest.fixture(scope="module")

@@ -121,15 +121,18 @@ class TheoryReport:
         return 0
 
 
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+
+
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over jobs, told how many of how many are done; none before the first word."""
+    """One progress bar with the time left, told how much of how much work is done; none before the first word."""
     bars: list[Any] = []
 
     def told(done: int, total: int) -> None:
         if not bars:
-            bars.append(tqdm(desc=name, unit="job"))
-        bars[0].total, bars[0].n = total, done
+            bars.append(tqdm(desc=name, total=total, bar_format=BAR))
+        bars[0].n = done
         bars[0].refresh()
 
     try:

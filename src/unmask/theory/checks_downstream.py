@@ -17,7 +17,7 @@ from unmask.theory.supervision import error, fine_tune, logits
 from unmask.theory.teacher_student_flow import Pretraining, pretrain
 from unmask.theory.verdict import Verdict, attempt
 
-SIZES = (6, 6)
+SIZES = (36, 30)
 """Work of a seed, in the units of `experiment.SIZES`: mixed pretraining data, the pixel form."""
 
 

@@ -20,7 +20,7 @@ from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import Verdict, attempt, failed, impossible
 
-PARTS = (6, 2, 5, 14, 24)
+PARTS = (30, 10, 25, 70, 130)
 """Work of the parts that need no run, in the units of `experiment.SIZES`."""
 
 

@@ -41,7 +41,7 @@ class Findings:
 
 
 WORK = {
-    "phases": 1, "capture": 6, "purity": 8, "correlations": 12, "learners": 16, "downstream": 16,
+    "phases": 1, "capture": 45, "purity": 50, "correlations": 75, "learners": 35, "downstream": 25,
 }  # fmt: skip
 """Work of one point and seed of a measure, in the units of `unmask.theory.experiment.SIZES`."""
 
