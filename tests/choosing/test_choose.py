@@ -72,6 +72,8 @@ def test_copies_and_what_cannot_be_read_are_left_out(run: Path, photos: Path, tm
     assert "left out: 20 exact copies and 1 unreadable file" in said
     shown = [Path(name).stem.removeprefix("again") for name in paths(tmp_path / "c")]
     assert len({"00" if name.startswith("copy") else name for name in shown}) == 30
+    with pytest.raises(UserError, match="count = 31 is larger than the pool: 30 images can be chosen"):
+        choose(run, tmp_path / "d", data=str(pool), count=31, progress=False)
 
 
 def test_groups_take_turns(run: Path, photos: Path, tmp_path: Path) -> None:
