@@ -10,7 +10,8 @@ or another line. A case hangs after 60 seconds. Some files of each kind also go 
 
     python benchmarks/fuzzing.py --number 200 --commands 2
 
-Prints a line per kind and one for all; exit code 1 where anything is wrong, a traceback or hangs.
+Prints a line per kind and one for all; exit code 1 where anything is wrong, a traceback or hangs, or where no case of
+a kind is read right.
 """
 
 import argparse
@@ -146,7 +147,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the files that were not read well")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/fuzzing.md")
     asked = parser.parse_args()
-    began, sums, rows = time.monotonic(), Counter[Any](), []
+    began, sums, rows, never = time.monotonic(), Counter[Any](), [], []
     for kind in (kind for kind in KINDS if any(part in kind.name for part in asked.kinds)):
         tally = survey_apart(kind, asked.number, asked.seed)
         commands = commands_of(kind, asked.commands, asked.seed)
@@ -158,13 +159,16 @@ def main() -> int:
                 place.mkdir(parents=True, exist_ok=True)
                 (place / Path(kind.file).name).write_bytes(content)
         sums += tally.counts + commands.counts
+        never += [] if tally.counts["right"] else [kind.name]
         rows.append(row(kind.name, tally.counts, commands.counts))
     seconds = time.monotonic() - began
     last = line(f"{len(rows)} kinds", sums)
     print(f"{last}; {seconds:.0f} s on {os.cpu_count()} cores ({processor()})")
     if asked.write:
         write_results(rows, last, seconds, " ".join(word for word in sys.argv[1:] if word != "--write"))
-    return 1 if any(sums[word] for word in BAD) else 0
+    if never:
+        print(f"never read right, so that nothing was judged: {', '.join(never)}")
+    return 1 if never or any(sums[word] for word in BAD) else 0
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from unmask.runs.kept import choose_network
 from unmask.runs.layout import NETWORKS, TRIALS, TUNING
 from unmask.runs.look_records import LookRow, LookRows
 from unmask.runs.metrics import read_metrics
-from unmask.runs.read import read_config_file, read_record
+from unmask.runs.read import FORMAT, read_config_file, read_record
 from unmask.runs.records import ClassificationResult, Environment
 from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
 
 SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "precision", "knn_accuracy", "probability"}
-SHARES |= {"val_score", "score", "chance", "majority", "miou", "iou", "dice", "boundary_iou", "pixel_accuracy"}
+SHARES |= {"score", "chance", "majority", "miou", "iou", "dice", "boundary_iou", "pixel_accuracy"}
 SHARES |= {"val_accuracy", "trustworthiness", "share", "p", "p_equivalent"}
 COUNTS = {"step", "images", "draw", "candidate", "repeat", "trainings", "wrong", "seconds", "wall_seconds", "n"}
 COUNTS |= {"labeled_images", "validation_labels", "test_images", "count", "trials", "picture", "truth", "sd"}
@@ -141,7 +141,7 @@ def _record(name: str, kind: type[Any], content: Callable[[], bytes]) -> Kind:
 
 
 def _config(config: Any, name: str) -> Kind:
-    content = {"format": 3, "kind": name, **to_json(config)}
+    content = {"format": FORMAT, "kind": name, **to_json(config)}
     return Kind(
         f"{name}'s config.json",
         "config.json",
