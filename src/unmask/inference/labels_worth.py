@@ -68,8 +68,12 @@ def _sentence(
 
     low, high = ends
     score = "" if place.metric == "accuracy" else f"by {METRIC_NAMES[place.metric]}, "
-    start = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)}, {score}pretraining is worth"
-    interval = f"{confidence:.0%} interval {words(low)} to {words(high)}"
+    start = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)}, {score}"
     if low == 0 and high == math.inf:
-        interval = f"the {confidence:.0%} interval goes beyond all that was measured"
-    return f"{start} {'about ' if 0 < times < math.inf else ''}{words(times)} times the labels ({interval})."
+        return (
+            f"{start}it is not known how many times the labels pretraining is worth: the {confidence:.0%} interval "
+            f"goes beyond all that was measured, {measured[0]:.2g} to {measured[1]:.2g} times."
+        )
+    interval = f"{confidence:.0%} interval {words(low)} to {words(high)}"
+    about = "about " if 0 < times < math.inf else ""
+    return f"{start}pretraining is worth {about}{words(times)} times the labels ({interval})."

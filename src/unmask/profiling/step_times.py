@@ -21,6 +21,7 @@ from unmask.config.schedule import parts
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
 from unmask.forward import Outputs, map_images, pooled_features
+from unmask.freed_memory import return_freed_memory
 from unmask.profiling.memory import Peak, held_mib, own_mib
 from unmask.segmenters import Segmenter
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
@@ -114,6 +115,7 @@ def measure_steps(
             times = replace(times, inference=inference, probe=fitting)
     if audit and probe is not None:
         times = replace(times, audited=_Evaluation(probe, data, clock).seconds)
+    return_freed_memory()
     return times
 
 

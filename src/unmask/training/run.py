@@ -21,6 +21,7 @@ from unmask.config import OptimizerConfig
 from unmask.data.imageset import Batch, ImageSet
 from unmask.distributed import any_process, fail_together
 from unmask.errors import PreemptionError, UserError
+from unmask.freed_memory import return_freed_memory
 from unmask.preemption import STOPPED, noticing
 from unmask.randomness import derive_seed
 from unmask.runs.metrics import Row
@@ -265,6 +266,7 @@ class TrainingRun(Generic[N]):
             return True
         with fail_together():
             rows = log.drain()
+        return_freed_memory()
         go_on = stage.report(Reached(phase, done, last, look, rows))
         if save:
             self._save(done, phase, stage, ended=not go_on)

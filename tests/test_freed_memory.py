@@ -1,0 +1,32 @@
+"""Freed memory goes back to the system."""
+
+import pytest
+import torch
+
+from unmask import freed_memory
+from unmask.freed_memory import return_freed_memory
+from unmask.profiling.memory import own_mib
+
+
+@pytest.mark.skipif(freed_memory._malloc_trim() is None, reason="the C library has no malloc_trim")
+def test_freed_blocks_between_small_ones_that_stay_are_given_back() -> None:
+    """100 MiB in blocks of 64 KiB, each beside a block that stays, so that the heap cannot shrink by itself."""
+    before = own_mib()
+    pairs = [(torch.ones(2**14), torch.ones(2**6)) for _ in range(1600)]
+    kept = [small for _, small in pairs]
+    grown = own_mib() - before
+    del pairs
+    return_freed_memory()
+    assert own_mib() - before < grown / 4
+    assert grown > 80
+    assert sum(float(small.sum()) for small in kept) == 1600 * 2**6
+
+
+def test_where_the_library_has_no_such_call_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freed_memory, "_malloc_trim", lambda: None)
+    return_freed_memory()
+    monkeypatch.undo()
+    freed_memory._malloc_trim.cache_clear()
+    monkeypatch.setattr(freed_memory.sys, "platform", "win32")
+    assert freed_memory._malloc_trim() is None
+    freed_memory._malloc_trim.cache_clear()
