@@ -27,6 +27,7 @@ from unmask.theory.checks_exact import (
     plain,
     supervised_gradient_check,
 )
+from unmask.theory.checks_objectives import block_integral_check, contrastive_integral_check
 from unmask.theory.distribution import Distribution
 from unmask.theory.experiment import Experiment, run_experiment
 from unmask.theory.laws import OneFeature, critical_mask_ratio, one_feature
@@ -54,6 +55,17 @@ def test_exact_on_the_preset(check) -> None:
 @pytest.mark.parametrize("check", [activation_check, fixed_point_check, growth_window_check, pixel_gradient_check])
 def test_exact_in_general(check) -> None:
     assert check().holds
+
+
+@pytest.mark.parametrize("first", range(1000, 1200, 10))
+def test_identities_hold_for_other_seeds(first: int) -> None:
+    """The seeds of benchmarks/theory_seed_ranges.py, which has the laws, too."""
+    drawn = [gradient_check(SMALL, first), supervised_gradient_check(SMALL, first), pixel_gradient_check(first)]
+    assert failed([*drawn, block_integral_check(first), contrastive_integral_check(first)]) == []
+
+
+def test_another_seed_draws_another_identity_check() -> None:
+    assert gradient_check(SMALL, 1000).measured != gradient_check(SMALL, 1010).measured
 
 
 @pytest.mark.parametrize("members", [1, 2])
