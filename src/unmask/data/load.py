@@ -262,6 +262,8 @@ def _source(config: DataConfig, given: Given | Source | None, *, labels: bool, p
     if isinstance(given, Source):
         return given
     if given is not None:
-        source = read_given(given, name_given(config, given).data, labels=labels, layout=config.layout)
+        source = read_given(
+            given, name_given(config, given).data, labels=labels, layout=config.layout, task=config.asked_task
+        )
         return replace(source, reading=reading_of(config))
     return read_source(config, labels=labels, progress=progress)

@@ -145,12 +145,11 @@ def test_npy_is_mapped_and_unlabeled(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"pictures": np.zeros((3, 8, 8), np.uint8)}, "no array images or train_images; found pictures"),
-        ({"images": GRAY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, wanted is \(3,\)$"),
+        ({"images": GRAY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, wanted is \(3,\) or"),
         (
             {"images": GRAY, "labels": np.eye(3)},
-            r"labels: shape \(3, 3\) for 3 images, wanted is \(3,\); of one-hot rows",
+            r"labels: each row of labels has one 1: of one-hot rows store the argmax",
         ),
-        ({"train_images": GRAY, "train_labels": np.array([0, 0.5, 1])}, "train_labels: 0.5 is not a class"),
         ({"images": GRAY, "labels": np.array([7, -1, 7])}, "needed: all 2 labels are of one class$"),
         ({"images": GRAY, "labels": np.array([-1, -1, -1])}, "needed: store them as np.savez"),
         ({"images": GRAY, "labels": np.arange(3), "split": np.arange(2)}, r"split: shape \(2,\) for 3 images"),

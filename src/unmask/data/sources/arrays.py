@@ -13,8 +13,9 @@ from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import images_of
 from unmask.data.decoding.npy import map_array, read_member
 from unmask.data.file_names import in_line
-from unmask.data.sources.manifest import encode_groups, one_class, require_whole_groups, text_of, unlabeled_note
-from unmask.data.sources.manifest_texts import encode_labels
+from unmask.data.sources.label_values import label_columns
+from unmask.data.sources.labels import Labels, read_labels
+from unmask.data.sources.manifest import encode_groups, require_whole_groups, text_of
 from unmask.data.sources.mask_arrays import mask_arrays
 from unmask.data.sources.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Masks, Source, split_array
 from unmask.data.string_table import Texts
@@ -33,7 +34,8 @@ def read_arrays(
 ) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
-    A .npz holds `images` and, as far as wanted, `labels` (numbers or text; "", -1 or NaN is unlabeled) or `masks`,
+    A .npz holds `images` and, as far as wanted, `labels` (numbers or text, one per image or a row for each; "", -1
+    of a class or NaN is unlabeled) or `masks`,
     `groups` and `split`; or `train_images`, `train_labels` or `train_masks`, and the same with val and test. Masks are
     (N, H, W), 255 everywhere where an image has none; `classes` names what their values are the index of.
 
@@ -48,12 +50,13 @@ def read_arrays(
         UserError: unreadable, no images, arrays of different lengths, a doubtful layout, or no labels where they are
             needed.
     """
-    source = _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray, task)
-    if labels and source.masks is None and len(source.classes) < 2:
+    source = (
+        _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray, task, labels)
+    )
+    found = Labels(source.task, source.labels)
+    if labels and source.masks is None and not found.can_be_learnt:
         fix = "store them as np.savez(file, images=..., labels=...)"
-        raise UserError(
-            f"{file}: labels of two or more classes are needed: {one_class(source.labels.astype(np.int64)) or fix}"
-        )
+        raise UserError(f"{file}: labels of two or more classes are needed: {found.seen or fix}")
     return source
 
 
@@ -81,7 +84,7 @@ def _from_npy(file: Path, layout: Layout | None, gray: bool) -> Source:
     )
 
 
-def _from_npz(file: Path, layout: Layout | None, gray: bool, task: TaskName | None) -> Source:
+def _from_npz(file: Path, layout: Layout | None, gray: bool, task: TaskName | None, needed: bool) -> Source:
     parts = _load_npz(file)
     found = [""] if "images" in parts else [split for split in (TRAIN, VAL, TEST) if f"{split}_images" in parts]
     known = _known(file, parts, found, task)
@@ -93,21 +96,23 @@ def _from_npz(file: Path, layout: Layout | None, gray: bool, task: TaskName | No
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
     counts = [len(values) for values in images]
-    masks, texts = _learnt(file, parts, known, named, images)
-    classes, codes = encode_labels(texts)
+    masks, values = _learnt(file, parts, known, named, images)
+    names = _class_names(file, parts) if masks is None else None
+    columns = label_columns(values, f"{file}: labels", names, asked=task)
+    learnt = read_labels(columns, task, str(file), needed=needed, codes="contiguous")
     splits = _splits(file, parts, named, counts)
     groups = _texts(f"{file}: groups", parts["groups"], sum(counts)) if "groups" in parts else None
     group_codes = None if groups is None else encode_groups(groups)
     require_whole_groups(str(file), group_codes, splits, groups or [])
     return Source(
         names=Texts.of(f"{split or file.stem}[{i}]" for split, n in zip(named, counts, strict=True) for i in range(n)),
-        labels=codes,
-        classes=classes,
+        labels=learnt.values,
+        task=learnt.task,
         splits=splits,
         images=Arrays(np.concatenate(images) if len(images) > 1 else images[0]),
         groups=group_codes,
         masks=masks,
-        notes=unlabeled_note(codes) if classes else () if masks is None else masks.notes,
+        notes=learnt.all_notes() if masks is None else masks.notes,
     )
 
 
@@ -117,15 +122,20 @@ def _learnt(
     known: str,
     named: dict[str, tuple[NDArray[Any], NDArray[Any] | None]],
     images: list[NDArray[Any]],
-) -> tuple[Masks | None, list[str]]:
+) -> tuple[Masks | None, list[object]]:
     """The masks, if `known` says so, and a label for each image, "" for none."""
     if known == "masks":
-        names = _texts(f"{file}: classes", parts["classes"], len(parts["classes"])) if "classes" in parts else None
+        names = _class_names(file, parts)
         pairs = [(_part(file, split, "masks"), values) for split, (_, values) in named.items()]
         return mask_arrays(pairs, [one.shape for one in images], names, str(file)), [""] * sum(map(len, images))
     counts = map(len, images)
     labels = [_labels(file, split, values, n) for (split, (_, values)), n in zip(named.items(), counts, strict=True)]
-    return None, [text for one in labels for text in one]
+    return None, [value for one in labels for value in one]
+
+
+def _class_names(file: Path, parts: dict[str, NDArray[np.generic]]) -> list[str] | None:
+    """Names of the classes of masks, or of the columns of labels."""
+    return _texts(f"{file}: classes", parts["classes"], len(parts["classes"])) if "classes" in parts else None
 
 
 def _known(file: Path, parts: dict[str, NDArray[Any]], splits: list[str], task: TaskName | None) -> str:
@@ -182,20 +192,21 @@ def _part(file: Path, split: str, what: str = "images") -> str:
     return f"{file}: {_name(split, what)}"
 
 
-def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> list[str]:
-    """One text per image; "" where there is no label."""
+def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> list[object]:
+    """One label per image, a row of several; "" where there is none."""
     if values is None:
         return [""] * count
-    if values.dtype.kind == "f" and (odd := values[np.isfinite(values) & (values != np.floor(values))]).size:
-        raise UserError(f"{_part(file, split, 'labels')}: {odd[0]} is not a class: store whole numbers or text")
-    return _texts(_part(file, split, "labels"), values, count)
+    where = _part(file, split, "labels")
+    if values.shape[:1] != (count,) or values.ndim > 2:
+        raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},) or ({count}, labels)")
+    with named(where):  # not every number of a text array is a letter
+        flat = values.reshape(count) if values.size == count else values
+        return [text_of(value) if isinstance(value, bytes) else value for value in flat.tolist()]
 
 
 def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
     """One text per image; "" for none."""
     if values.shape[:1] != (count,) or values.size != count:
-        one_hot = values.shape[:1] == (count,) and where.endswith("labels")
-        rows = "; of one-hot rows store the argmax" if one_hot else ""
-        raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},){rows}")
+        raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},)")
     with named(where):  # not every number of a text array is a letter
         return [text_of(value) for value in values.reshape(-1).tolist()]

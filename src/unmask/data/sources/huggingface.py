@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.metric import TaskName
 from unmask.data.decoding.file import Encoded, File
 from unmask.data.file_names import one_line
-from unmask.data.sources.manifest import unlabeled_note
-from unmask.data.sources.manifest_texts import encode_labels
+from unmask.data.sources.label_values import label_columns
+from unmask.data.sources.labels import Labels, read_labels
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
@@ -56,13 +57,14 @@ class Column:
         return replace(self, rows=self.rows[rows])
 
 
-def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
+def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName | None = None) -> Source:
     """A data set of the package `datasets` as a source. A DatasetDict's parts are splits by their names.
 
     Args:
         name: a folder written by `save_to_disk`; else a name on the hub, which is downloaded.
         labels: whether class labels are needed.
-        fields: the columns that hold image and label, where they are named.
+        fields: the columns that hold image and label, where they are named; several of labels separated by commas.
+        task: what is to be learnt. Default: what the labels show.
 
     Raises:
         UserError: the package is missing, nothing can be loaded, or which columns are meant is not clear.
@@ -71,16 +73,13 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
     parts = _load(package, name)
     first = next(iter(parts.values())).features
     column = _image_column(name, first, package, fields.image)
-    label = _label_column(name, first, package, fields.label)
-    texts = [text for part in parts.values() for text in _labels(name, part, label)]
-    classes, codes = encode_labels(texts)
-    if len(classes) < 2:
-        if labels:
-            found = f"column {label} holds {len(classes)}" if label else f"found the columns {', '.join(first)}"
-            raise UserError(
-                f"hf:{name}: labels of two or more classes are needed, {found}: name one with `label_field`"
-            )
-        classes, codes = (), codes * 0 - 1
+    label = _label_columns(name, first, package, fields.label)
+    learnt = _learnt(name, parts, label, task, needed=labels)
+    if labels and not learnt.can_be_learnt:
+        count = 0 if learnt.task is None else len(learnt.task.names)
+        found = f"column {label[0]} holds {count}" if label else f"found the columns {', '.join(first)}"
+        raise UserError(f"hf:{name}: labels of two or more classes are needed, {found}: name one with `label_field`")
+    learnt = learnt.unless_too_few()
     counts = [len(part) for part in parts.values()]
     names = Texts.of(f"{part or Path(name).name}[{i}]" for part, n in zip(parts, counts, strict=True) for i in range(n))
     images = Column(
@@ -91,10 +90,38 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields) -> Source:
         names=names,
     )
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
-    notes = (*_notes(parts), *(unlabeled_note(codes) if classes else ()))
     return Source(
-        names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=images, notes=notes
+        names=names,
+        labels=learnt.values,
+        task=learnt.task,
+        splits=np.repeat(splits, counts),
+        images=images,
+        notes=(*_notes(parts), *learnt.all_notes()),
     )
+
+
+def _learnt(name: str, parts: dict[str, Any], columns: Sequence[str], task: TaskName | None, *, needed: bool) -> Labels:
+    """The labels of all parts, part by part."""
+    where, found = f"hf:{name}", dict[str, list[str]]()
+    try:
+        for column in columns:
+            values = [value for part in parts.values() for value in _labels(part, column)]
+            read = label_columns(values, f"{where}: column {column}", asked=task)
+            own = list(read.values())
+            found |= {column: own[0]} if len(own) == 1 else {f"{column} {at + 1}": one for at, one in enumerate(own)}
+    except UserError as error:
+        if needed:
+            raise
+        return Labels(None, np.full(sum(map(len, parts.values())), -1, np.int64), (f"labels are not read: {error}",))
+    empty = {"label": [""] * sum(map(len, parts.values()))}
+    coded = all(hasattr(_kind_of(part, column), "names") for part in parts.values() for column in columns)
+    return read_labels(found or empty, task, where, needed=needed, codes="all" if coded else "contiguous")
+
+
+def _kind_of(part: Any, column: str) -> Any:
+    """The kind of a column's values; of a column of lists, that of what these hold."""
+    kind = part.features.get(column)
+    return getattr(kind, "feature", kind)
 
 
 def _package() -> Any:
@@ -132,30 +159,29 @@ def _image_column(name: str, features: Any, package: Any, wanted: str | None) ->
     return found[0]
 
 
-def _label_column(name: str, features: Any, package: Any, wanted: str | None) -> str | None:
+def _label_columns(name: str, features: Any, package: Any, wanted: str | None) -> list[str]:
     if wanted is not None:
-        if wanted not in features:
+        asked = [wanted] if wanted in features else [one.strip() for one in wanted.split(",")]
+        if not set(asked) <= set(features):
             raise UserError(f"label_field = {wanted!r}: hf:{name} has the columns {', '.join(features)}")
-        return wanted
+        return asked
     of_kind = [column for column, kind in features.items() if isinstance(kind, package.ClassLabel)]
     found = of_kind or [column for column in LABEL_COLUMNS if column in features]
     if len(found) > 1:
         raise UserError(f"hf:{name}: several columns hold labels ({', '.join(found)}): name one with `label_field`")
-    return found[0] if found else None
+    return found
 
 
-def _labels(name: str, part: Any, column: str | None) -> list[str]:
-    """A text per row, "" for none and for -1; equal ones are one string."""
-    if column is None or column not in part.features:
+def _labels(part: Any, column: str) -> list[Any]:
+    """A label per row; a class by its name, "" for none and for the class -1."""
+    if column not in part.features:
         return [""] * len(part)
     values = part.select_columns([column]).with_format("arrow")[:].column(column).to_pylist()
-    names = getattr(part.features[column], "names", None)
-    words: dict[Any, str] = {None: "", -1: ""}
-    if odd := [value for value in values if not isinstance(value, int | str | None)]:
-        raise UserError(f"hf:{name}: column {column} holds {odd[0]!r}, which is no label: name one with `label_field`")
-    for value in set(values) - {None, -1}:
-        words[value] = names[value] if names else str(value)
-    return [words[value] for value in values]
+    names = getattr(_kind_of(part, column), "names", None)
+    if names is None:
+        return ["" if value is None else value for value in values]
+    words: dict[Any, str] = {None: "", -1: ""} | dict(enumerate(names))
+    return [[words[one] for one in value] if isinstance(value, list) else words[value] for value in values]
 
 
 def _only(package: Any, name: str, part: Any, column: str) -> Any:

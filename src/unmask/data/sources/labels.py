@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,11 @@ _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "fals
 _FIX = "say which with `task`"
 
 
+Codes = Literal["ask", "contiguous", "all"]
+"""Which whole numbers are indices of classes where there are many: none, so that it is asked; 0 to K - 1 if all are
+there; all."""
+
+
 @dataclass(frozen=True)
 class Labels:
     """Labels of all images of a source."""
@@ -39,9 +45,42 @@ class Labels:
     """(N,) or (N, K), as the task has them; -1 without a task."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def can_be_learnt(self) -> bool:
+        """Whether there are labels, and of classes at least two."""
+        return self.task is not None and (self.task.name != "classification" or len(self.task.names) > 1)
+
+    @property
+    def seen(self) -> str:
+        """What to say where they cannot be learnt."""
+        if self.task is None or not self.task.names:
+            return ""
+        return f"all {int(self.task.known(self.values).sum())} labels are of one class"
+
+    def unless_too_few(self) -> "Labels":
+        """The labels; none where they cannot be learnt."""
+        return self if self.can_be_learnt else Labels(None, np.full(len(self.values), -1, np.int64), self.notes)
+
+    def all_notes(self) -> tuple[str, ...]:
+        """Those of the task, and how many images have no class."""
+        if self.task is None or self.task.name != "classification":
+            return self.notes
+        return (*unlabeled_note(self.values.astype(np.int64)), *self.notes)
+
+
+def unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
+    """How many images of a source with classes have no label."""
+    count = int((codes < 0).sum())
+    return (f"{count} images without a label are seen by pretraining only",) if count else ()
+
 
 def read_labels(
-    columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, *, needed: bool = True
+    columns: Mapping[str, Sequence[str]],
+    asked: TaskName | None,
+    where: str,
+    *,
+    needed: bool = True,
+    codes: Codes = "ask",
 ) -> Labels:
     """Labels from columns of text.
 
@@ -51,12 +90,13 @@ def read_labels(
         where: begins messages.
         needed: whether something is to be learnt of them. Else labels of which nothing can be learnt are fine, and
             those that do not fit the task that was asked for are not read, with a note.
+        codes: which whole numbers count as classes however many they are.
 
     Raises:
         UserError: the labels fit no task, or several; or not the one that was asked for.
     """
     try:
-        found = _read(columns, asked, where)
+        found = _read(columns, asked, where, codes)
         if needed:
             _require_kinds(found, where)
     except UserError as error:
@@ -68,9 +108,9 @@ def read_labels(
     return found
 
 
-def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str) -> Labels:
+def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
     """The same, whether or not something can be learnt of them."""
-    task, why = (asked, "") if asked is not None else _suggested(columns, where)
+    task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
     if task == "segmentation" or (task != "classification" and all(_kind(one) == "empty" for one in columns.values())):
         return Labels(None, np.zeros(0))
     if task == "classification":
@@ -80,7 +120,7 @@ def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: s
     return Labels(found.task, found.values, (*((f"task {task}: {why}",) if why else ()), *missing))
 
 
-def _suggested(columns: Mapping[str, Sequence[str]], where: str) -> tuple[TaskName, str]:
+def _suggested(columns: Mapping[str, Sequence[str]], where: str, codes: Codes) -> tuple[TaskName, str]:
     """The task that the labels show, and why."""
     kinds = {name: _kind(column) for name, column in columns.items()}
     known = {name: kind for name, kind in kinds.items() if kind != "empty"}
@@ -106,7 +146,7 @@ def _suggested(columns: Mapping[str, Sequence[str]], where: str) -> tuple[TaskNa
     if kind == "separated":
         return "multilabel", f"labels in the column {in_line(name)} are separated by ; or |"
     distinct = len({one for one in column if one not in NO_LABEL})
-    if kind == "integer" and distinct > FEW:
+    if kind == "integer" and distinct > FEW and not _are_codes(column, codes):
         raise UserError(
             f"{where}: column {in_line(name)} holds {distinct} different whole numbers, classes or quantities: {_FIX}, "
             "classification or regression"
@@ -118,6 +158,14 @@ def _suggested(columns: Mapping[str, Sequence[str]], where: str) -> tuple[TaskNa
             f"{max(commas.values())} of them: {_FIX}, classification or multilabel"
         )
     return "classification", ""
+
+
+def _are_codes(column: Sequence[str], codes: Codes) -> bool:
+    """Whether whole numbers are indices of classes."""
+    if codes == "contiguous":
+        found = {_number(one) for one in column if one not in NO_LABEL}
+        return found == set(map(float, range(len(found))))
+    return codes == "all"
 
 
 def _kind(column: Sequence[str]) -> str:

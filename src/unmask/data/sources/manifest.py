@@ -16,12 +16,11 @@ from unmask.config.metric import TaskName
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.mask import MaskCode
 from unmask.data.file_names import in_line
-from unmask.data.sources.labels import Labels, read_labels
+from unmask.data.sources.labels import read_labels
 from unmask.data.sources.mask_classes import find_classes
 from unmask.data.sources.source import SPLIT_NAMES, Files, Masks, Source, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
-from unmask.tasks.classification import Classification
 from unmask.wording import plural, printable
 
 COLUMNS = ("path", "label", "mask", "group", "split")
@@ -97,8 +96,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
         groups=groups,
         masks=masks,
         notes=(
-            *_unlabeled(found),
-            *found.notes,
+            *found.all_notes(),
             *(masks.notes if masks is not None else ()),
             *_ignored_note(table.ignored),
         ),
@@ -128,10 +126,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
-
-
-def _unlabeled(found: Labels) -> tuple[str, ...]:
-    return unlabeled_note(found.values.astype(np.int64)) if isinstance(found.task, Classification) else ()
 
 
 def read_table(file: Path, label_field: str | None = None, task: TaskName | None = None) -> Table:
@@ -277,9 +271,3 @@ def _require_distinct(file: Path, paths: Sequence[str]) -> None:
         seen: set[str] = set()
         twice = next(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value]
         raise UserError(f"{file}: {in_line(twice)} is listed twice")
-
-
-def unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
-    """How many images of a source with classes have no label."""
-    count = int((codes < 0).sum())
-    return (f"{count} images without a label are seen by pretraining only",) if count else ()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unmask.config.data import BUILT_IN, DataConfig
+from unmask.config.metric import TaskName
 from unmask.data.decoding.reading import reading_of
 from unmask.data.sources.arrays import read_arrays
 from unmask.data.sources.digits import digits
@@ -47,7 +48,18 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
             f"task = 'segmentation': {config.data} has no masks: folders hold them in masks/ beside images/, a table "
             "in the column mask (or that of `label_field`), a .npz in the array masks"
         )
+    if labels and config.asked_task not in (None, "segmentation") and source.task is not None:
+        _require_task(config, source.task.name)
     return replace(source, reading=reading_of(config))
+
+
+def _require_task(config: DataConfig, found: TaskName) -> None:
+    """Raise `UserError` where labels are of another task than the one asked for, as those of folders are classes."""
+    if found != config.asked_task:
+        raise UserError(
+            f"task = {config.task!r}: the labels of {config.data} are for {found}; several labels per image and "
+            "numbers stand in manifests, .npz, shards and hf:"
+        )
 
 
 def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
@@ -67,7 +79,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
         raise UserError(f"data: {name} was handed over in Python: hand it over again, or name a path with `data`")
     if name.startswith(HUGGING_FACE):
         where = name.removeprefix(HUGGING_FACE)
-        return read_huggingface(where, labels=labels, fields=fields)
+        return read_huggingface(where, labels=labels, fields=fields, task=config.asked_task)
     shards = expand(name) if is_shards(name) else []
     if path.is_dir():
         listing = list_images(path)
@@ -78,7 +90,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
                 return read_mask_folder(path, listing, masks)
             return read_folder(path, labels=labels, listing=listing)
     if shards:
-        return read_shards(shards, labels=labels, fields=fields, progress=progress)
+        return read_shards(shards, labels=labels, fields=fields, progress=progress, task=config.asked_task)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         return read_manifest(path, labels=labels, label_field=config.label_field, task=config.asked_task)
     _require_no_fields(config)

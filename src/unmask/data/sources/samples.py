@@ -16,10 +16,13 @@ LABEL_KEYS = ("label", "cls", "class")
 
 @dataclass(frozen=True)
 class Sample:
-    """An image in a tar and the text of its label, "" where it has none."""
+    """An image in a tar and its label, "" where it has none."""
 
     image: Place
     label: str
+    """Text; of several texts "a;b", of several numbers JSON's list."""
+    is_class: bool = False
+    """Whether the label is that of a class by WebDataset's convention, a .cls member."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ def samples(tar: BinaryIO, members: Iterable[Place], fields: Fields) -> Iterator
 
 def _sample(tar: BinaryIO, key: str, members: dict[str, Place], fields: Fields) -> Sample | None:
     image = _image(key, members, fields.image)
-    return None if image is None else Sample(image, _label(tar, key, members, fields.label))
+    if image is None:
+        return None
+    return Sample(image, _label(tar, key, members, fields.label), fields.label is None and "cls" in members)
 
 
 def _image(key: str, members: dict[str, Place], wanted: str | None) -> Place | None:
@@ -91,7 +96,9 @@ def _label(tar: BinaryIO, key: str, members: dict[str, Place], wanted: str | Non
         raise UserError(f"{key}.json: {error}") from None
     keys = LABEL_KEYS if wanted is None else (wanted,)
     found = [facts[name] for name in keys if name in facts] if isinstance(facts, dict) else []
-    return str(found[0]).strip() if found and isinstance(found[0], int | str) else ""
+    if not found or found[0] is None:
+        return ""
+    return found[0].strip() if isinstance(found[0], str) else json.dumps(found[0])
 
 
 def _text(tar: BinaryIO, place: Place) -> str:

@@ -1,5 +1,6 @@
 """Images in tar files, as WebDataset writes them: listed once, then read in any order, one by one, where they lie."""
 
+import json
 import os
 from array import array
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from unmask.config.metric import TaskName
 from unmask.data.decoding.file import Member
 from unmask.data.file_names import one_line
-from unmask.data.sources.manifest import unlabeled_note
-from unmask.data.sources.manifest_texts import encode_labels
+from unmask.data.sources.label_values import label_columns
+from unmask.data.sources.labels import Labels, read_labels
 from unmask.data.sources.samples import Fields, samples
 from unmask.data.sources.shard_files import split_of
 from unmask.data.sources.source import Source, split_array
@@ -61,6 +63,8 @@ class _Index:
     labels: list[str] = field(default_factory=list)
     """Each label is one string, however many samples have it."""
     words: dict[str, str] = field(default_factory=dict)
+    classes_only: bool = True
+    """Whether each label is that of a .cls member."""
     without_image: int = 0
     damaged: list[str] = field(default_factory=list)
 
@@ -76,6 +80,7 @@ class _Index:
                     names.append(f"{where}/{sample.image.name}")
                     self.offsets.append(sample.image.offset)
                     self.sizes.append(sample.image.size)
+                    self.classes_only &= sample.is_class or not sample.label
                     self.labels.append(self.words.setdefault(sample.label, sample.label))
         except (UserError, OSError) as error:
             self.damaged.append(f"{printable(file)}: {error if isinstance(error, UserError) else one_line(error)}")
@@ -90,6 +95,7 @@ def read_shards(
     labels: bool,
     fields: Fields | None = None,
     progress: bool = False,
+    task: TaskName | None = None,
 ) -> Source:
     """Shards as a source. Only headers and labels are read.
 
@@ -100,6 +106,7 @@ def read_shards(
         labels: whether class labels are needed.
         fields: what in a sample is the image and what the label.
         progress: show a bar over shards.
+        task: what is to be learnt. Default: what the labels show.
 
     Raises:
         UserError: no image in them, or no labels where they are needed.
@@ -111,16 +118,15 @@ def read_shards(
     names = Texts.of(name for file in bar for name in index.read(file, printable(file.relative_to(root)), wanted))
     if not len(names):
         raise UserError(_no_image(files, index))
-    classes, codes = encode_labels(index.labels)
-    if len(classes) < 2:
-        if labels:
-            raise UserError(_no_labels(root, classes))
-        classes, codes = (), codes * 0 - 1
+    learnt = _learnt(index, root, task, needed=labels)
+    if labels and not learnt.can_be_learnt:
+        raise UserError(_no_labels(root, () if learnt.task is None else learnt.task.names))
+    learnt = learnt.unless_too_few()
     each = np.repeat(np.arange(len(files), dtype=np.int32), index.counts)
     return Source(
         names=names,
-        labels=codes,
-        classes=classes,
+        labels=learnt.values,
+        task=learnt.task,
         splits=split_array([split_of(file.relative_to(root)) for file in files])[each],
         images=Shards(
             files=tuple(files),
@@ -129,7 +135,7 @@ def read_shards(
             offset=np.array(index.offsets, np.int64),
             size=np.array(index.sizes, np.int64),
         ),
-        notes=_notes(index, classes, codes),
+        notes=_notes(index, learnt),
         damaged=tuple(index.damaged),
     )
 
@@ -151,8 +157,28 @@ def _no_labels(root: Path, classes: tuple[str, ...]) -> str:
     )
 
 
-def _notes(index: _Index, classes: tuple[str, ...], codes: NDArray[np.int64]) -> tuple[str, ...]:
+def _learnt(index: _Index, root: Path, task: TaskName | None, *, needed: bool) -> Labels:
+    """The labels of all samples; lists of .json members are several."""
+    lists = {text: json.loads(text) for text in index.words if text[:1] in "[{" and _is_json(text)}
+    try:
+        columns = label_columns([lists.get(text, text) for text in index.labels], str(root), asked=task)
+    except UserError as error:
+        if needed:
+            raise
+        return Labels(None, np.full(len(index.labels), -1, np.int64), (f"labels are not read: {error}",))
+    return read_labels(columns, task, str(root), needed=needed, codes="all" if index.classes_only else "contiguous")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _notes(index: _Index, learnt: Labels) -> tuple[str, ...]:
     notes = []
     if index.without_image:
         notes.append(f"{index.without_image} samples without an image were left aside")
-    return (*notes, *(unlabeled_note(codes) if classes else ()))
+    return (*notes, *learnt.all_notes())

@@ -11,12 +11,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from unmask.config.data import Layout
+from unmask.config.metric import TaskName
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.pil_modes import to_array
-from unmask.data.sources.manifest import one_class, unlabeled_note
-from unmask.data.sources.manifest_texts import encode_labels
+from unmask.data.sources.label_values import label_columns
+from unmask.data.sources.labels import Labels, read_labels
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
@@ -77,7 +78,9 @@ class Items:
         return replace(self, rows=self.rows[rows])
 
 
-def read_given(given: Given, name: str, *, labels: bool, layout: Layout | None = None) -> Source:
+def read_given(
+    given: Given, name: str, *, labels: bool, layout: Layout | None = None, task: TaskName | None = None
+) -> Source:
     """Handed over data as a source.
 
     Args:
@@ -85,6 +88,7 @@ def read_given(given: Given, name: str, *, labels: bool, layout: Layout | None =
         name: what to call it in messages.
         labels: whether class labels are needed.
         layout: of images that are NumPy arrays.
+        task: what is to be learnt. Default: what the labels show.
 
     Raises:
         UserError: empty, no images, a different image on each access, or no labels where they are needed.
@@ -96,17 +100,36 @@ def read_given(given: Given, name: str, *, labels: bool, layout: Layout | None =
     names = Texts.of(f"{part or name}[{i}]" for part, n in zip(parts, counts, strict=True) for i in range(n))
     items = Items(tuple(parts.values()), np.cumsum(counts), np.arange(sum(counts)), names, layout)
     _require_constant(items)
-    classes, codes = encode_labels([text for part in range(len(parts)) for text in _labels(items, part)])
-    if len(classes) < 2:
-        if labels:
-            fix = one_class(codes) or "give (image, label) pairs, labels being whole numbers or text"
-            raise UserError(f"{name}: labels of two or more classes are needed: {fix}")
-        classes, codes = (), codes * 0 - 1
+    learnt = _learnt(items, name, task, needed=labels)
+    if labels and not learnt.can_be_learnt:
+        fix = learnt.seen or "give (image, label) pairs, labels being numbers, text or several of these"
+        raise UserError(f"{name}: labels of two or more classes are needed: {fix}")
+    learnt = learnt.unless_too_few()
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
-    notes = unlabeled_note(codes) if classes else ()
     return Source(
-        names=names, labels=codes, classes=classes, splits=np.repeat(splits, counts), images=items, notes=notes
+        names=names,
+        labels=learnt.values,
+        task=learnt.task,
+        splits=np.repeat(splits, counts),
+        images=items,
+        notes=learnt.all_notes(),
     )
+
+
+def _learnt(items: Items, name: str, task: TaskName | None, *, needed: bool) -> Labels:
+    """The labels of all items. Of what no task has, such as boxes, none are read where none are needed."""
+    try:
+        values = [value for part in range(len(items.parts)) for value in _labels(items, part)]
+        titles = getattr(items.parts[0], "attr_names", None)
+        width = next((len(value) for value in values if isinstance(value, list)), None)
+        names = [title for title in titles if title] if isinstance(titles, list | tuple) else None
+        columns = label_columns(values, name, names if names is not None and len(names) == width else None, asked=task)
+    except UserError as error:
+        if needed:
+            raise
+        return Labels(None, np.full(len(items), -1, np.int64), (f"labels are not read: {error}",))
+    named_classes = any(isinstance(getattr(part, "classes", None), list | tuple) for part in items.parts)
+    return read_labels(columns, task, name, needed=needed, codes="all" if named_classes else "contiguous")
 
 
 def to_pixels(image: object, layout: Layout | None = None) -> NDArray[np.generic]:
@@ -158,20 +181,18 @@ def _image(item: Any) -> Any:
     return item[0] if isinstance(item, tuple | list) else item
 
 
-def _labels(items: Items, part: int) -> list[str]:
-    """A text an item, "" where it has no label. torchvision's `targets` and `classes` are used where they are there."""
+def _labels(items: Items, part: int) -> list[Any]:
+    """A label an item, "" where it has none. torchvision's `targets` and `classes` are used where they are there."""
     data = items.parts[part]
     end = int(items.ends[part])
     known = getattr(data, "targets", None)
     if known is None or len(known) != len(data) or getattr(data, "target_transform", None) is not None:
         known = [_label_at(items, row) for row in range(end - len(data), end)]
     names = getattr(data, "classes", None)
-    words: dict[int | str, str] = {"": "", -1: ""}
-    values = [_plain(value) for value in known]
-    for value in set(values) - {"", -1}:
-        named_class = isinstance(value, int) and isinstance(names, list | tuple) and 0 <= value < len(names)
-        words[value] = str(names[value]) if named_class else str(value)  # type: ignore[index]
-    return [words[value] for value in values]
+    if not isinstance(names, list | tuple):
+        return [_plain(value) for value in known]
+    words = dict(enumerate(map(str, names)))
+    return [words.get(value, value) if isinstance(value, int) else value for value in map(_plain, known)]
 
 
 def _label_at(items: Items, row: int) -> Any:
@@ -184,10 +205,10 @@ def _label_at(items: Items, row: int) -> Any:
     return item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
 
 
-def _plain(label: Any) -> int | str:
-    """An integer (also stored as a float) or a text; "" for what is neither."""
-    if isinstance(label, Tensor | np.ndarray | np.generic) and label.ndim == 0:
-        label = label.item()
+def _plain(label: Any) -> Any:
+    """A label without NumPy and torch, a whole number as an integer; "" for none."""
+    if isinstance(label, Tensor | np.ndarray | np.generic):
+        label = label.tolist()
     if isinstance(label, float) and label.is_integer():
         return int(label)
-    return label if isinstance(label, int | str) else ""
+    return "" if label is None else label
