@@ -9,6 +9,7 @@ from types import FrameType
 from unmask.errors import PreemptionError
 
 STOPPED = "stopped by SIGTERM; what was finished is kept, run again with `resume=True`"
+_ASKED = threading.Event()  # of this process, where another one decides: that its training shall save and end
 _Handler = Callable[[int, FrameType | None], None]
 
 
@@ -25,14 +26,27 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextmanager
 def noticing() -> Iterator[Callable[[], bool]]:
-    """While the body runs SIGTERM is only noted, to be acted on between two steps; gives a function that tells."""
+    """While the body runs SIGTERM is only noted, to be acted on between two steps; gives a function that tells.
+
+    `request_stop` counts like it.
+    """
     came = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
         came.set()
 
     with _handling(note):
-        yield came.is_set
+        yield lambda: came.is_set() or _ASKED.is_set()
+
+
+def request_stop() -> None:
+    """End the training that runs in any thread of this process after its step, as SIGTERM would."""
+    _ASKED.set()
+
+
+def begin_again() -> None:
+    """Forget that request: another training begins."""
+    _ASKED.clear()
 
 
 @contextmanager

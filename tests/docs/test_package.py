@@ -20,8 +20,9 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "huggingface-hub": "huggingface_hub",
     "segmentation-models-pytorch": "segmentation_models_pytorch",
+    "dask-jobqueue": "dask_jobqueue",
 }
-OPTIONAL = {"onnx", "onnxruntime", "segmentation_models_pytorch"}
+OPTIONAL = {"onnx", "onnxruntime", "segmentation_models_pytorch", "distributed", "dask_jobqueue"}
 
 
 def _run(*words: str | Path, cwd: Path, timeout: int = 300) -> str:

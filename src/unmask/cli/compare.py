@@ -32,6 +32,8 @@ class Compare:
     """Print summary.json instead of the verdicts."""
     watch: bool = False
     """Write report.html while the comparison runs, too: open it in a browser, where it reloads itself."""
+    dry_run: bool = False
+    """Print the script of a job that --on would submit, and stop."""
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Compare":
@@ -40,6 +42,11 @@ class Compare:
 
     def run(self) -> int:
         """Say what will be done, compare, and print the verdicts."""
+        if self.dry_run:
+            from unmask.comparison.job_scripts import job_script
+
+            print(job_script(self.config.cluster), end="")
+            return 0
         if self.flags.plan:
             print_json(to_json(unmask.forecast(self.config, self.flags.out)))
             return 0

@@ -68,6 +68,7 @@ FLAGS_WITHOUT_EFFECT: Table = {
         Idle(
             ("flags.yes", "json", "flags.resume", "flags.overwrite"), "`plan` does none of it", lambda c: c.flags.plan
         ),
+        Idle(("dry_run",), "no jobs are submitted (`on`)", lambda c: not c.config.cluster.submits),
     ),
     **dict.fromkeys(
         (Pretrain, Finetune, Scratch), (Idle(("flags.yes",), "`plan` does none of it", lambda c: c.flags.plan),)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
 from typing import Any
 
+from unmask.comparison.plan import TrialKey, TuningKey
 from unmask.config import ClassifyConfig, PretrainConfig
+from unmask.runs.layout import ENCODER_FILE, TRIALS, TUNING
 
 Task = tuple[Callable[..., None], tuple[Any, ...]]
 """A function and its arguments, but for the last one, the data. One argument is the training's configuration."""
@@ -17,12 +20,34 @@ def config_of(task: Task) -> PretrainConfig | ClassifyConfig | None:
     return next((one for one in task[1] if isinstance(one, PretrainConfig | ClassifyConfig)), None)
 
 
+def folder_of(task: Task) -> Path | None:
+    """The run folder of a pretraining; None of another task."""
+    return task[1][1] if isinstance(config_of(task), PretrainConfig) else None
+
+
+def file_of(task: Task) -> Path | None:
+    """The file that is written last, and means that the training is finished; None of a task that trains nothing."""
+    if (folder := folder_of(task)) is not None:
+        return folder / ENCODER_FILE
+    key = next((one for one in task[1] if isinstance(one, TrialKey | TuningKey)), None)
+    if key is None:
+        return None
+    out = next(one for one in task[1] if isinstance(one, Path))
+    return (TRIALS if isinstance(key, TrialKey) else TUNING).path(out, key.name)
+
+
+def name_of(task: Task) -> str:
+    """What a message calls it."""
+    folder, file = folder_of(task), file_of(task)
+    if folder is not None:
+        return f"pretraining {folder.name}"
+    return task[0].__name__ if file is None else f"trial {file.stem}"
+
+
 def encoders_awaited(tasks: Sequence[Task]) -> list[int | None]:
     """For each task the index of the pretraining among them from which it starts; None where it can begin at once."""
     configs = [config_of(task) for task in tasks]
-    made = {
-        str(tasks[index][1][1]): index for index, config in enumerate(configs) if isinstance(config, PretrainConfig)
-    }
+    made = {str(folder): index for index, folder in enumerate(map(folder_of, tasks)) if folder is not None}
     return [made.get(config.init or "") if isinstance(config, ClassifyConfig) else None for config in configs]
 
 

@@ -22,7 +22,7 @@ from unmask.comparison.live_page import live_page
 from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
 from unmask.comparison.pieces import Task
-from unmask.comparison.place import Place, open_place
+from unmask.comparison.place import Place, foreseen_jobs, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
@@ -31,6 +31,7 @@ from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import meanwhile
 from unmask.config import AuditConfig, CompareConfig
+from unmask.config.cluster import LOCAL
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
 from unmask.profiling.forecast import Approve, Forecast
@@ -72,12 +73,13 @@ def compare(
     started = time.monotonic()
     config, found = with_given_weights(config, out, resume=resume)
     check_before_reading(config)
+    out = out if config.cluster.on == LOCAL else out.absolute()
     config = with_earlier_budgets(config, out, resume=resume)
     how = {"resume": resume, "overwrite": overwrite, "progress": progress}
     with open_place(config, out) as place, open_run(config, out, dataset, labels=True, **how) as opened:
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
         opened = replace(opened, config=fitting)
-        work, of_runs = _prepare(fitting, opened.data, out, place)
+        work, of_runs = _prepare(fitting, opened.data, out, place.pretrains_in_workers)
         of_runs = [*found, *shrunk, *of_runs]
         config = work.config
         refuse_fewer_draws(config, out, resume=resume)
@@ -133,12 +135,12 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
     config = decided(config, data)
-    with open_place(config, out) as place:
-        work, _ = _prepare(fitting_budgets(config, data)[0], data, out, place)
-        return forecast(work, place.jobs, time_steps(work, place.jobs))
+    jobs, apart = foreseen_jobs(config, out)
+    work, _ = _prepare(fitting_budgets(config, data)[0], data, out, apart)
+    return forecast(work, jobs, time_steps(work, jobs))
 
 
-def _prepare(config: CompareConfig, data: Dataset, out: Path, place: Place) -> tuple[Work, list[str]]:
+def _prepare(config: CompareConfig, data: Dataset, out: Path, apart: bool) -> tuple[Work, list[str]]:
     """The work of a comparison that is found in order, and what must be said of the weights it was given."""
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
@@ -146,7 +148,16 @@ def _prepare(config: CompareConfig, data: Dataset, out: Path, place: Place) -> t
     check_data(config, data)
     config = with_pretrainings(config, pretrain_images=len(data.pretrain), sizes=data.class_sizes)
     notes += check_networks(config, data)
-    return Work(config, out, data, place.pretrains_in_workers), notes
+    config = config if config.cluster.on == LOCAL else _absolute(config)
+    return Work(config, out, data, apart), notes
+
+
+def _absolute(config: CompareConfig) -> CompareConfig:
+    """With weights and runs by absolute paths, as workers in other folders and on other machines find them."""
+    given = config.given
+    if given is not None and Path(given).exists():
+        given = str(Path(given).absolute())
+    return replace(config, given=given, pretrained=tuple(run.absolute() for run in config.pretrained))
 
 
 @contextmanager

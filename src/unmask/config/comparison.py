@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from unmask.config.arms import ARMS
 from unmask.config.budget import LABELS, Budget, Labels, in_ways, parse_budget
+from unmask.config.cluster import ClusterConfig
 from unmask.config.data import DataConfig
 from unmask.config.metric import METRIC_NAMES, Metric
 from unmask.config.model import EncoderConfig
@@ -110,7 +111,9 @@ class CompareConfig:
 
     # What changes the speed
     jobs: int | None = None
-    """Trainings at once, each in a process of its own with one thread. Default: the cores, or 1 with a GPU."""
+    """Trainings at once, each in a process of its own with one thread. Default: the cores, or the GPUs."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    """Where trainings run."""
 
     def __post_init__(self) -> None:
         for budget in self.budgets:

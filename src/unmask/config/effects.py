@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from unmask.config.arms import ARMS
+from unmask.config.cluster import LOCAL, ClusterConfig
 from unmask.config.comparison import CompareConfig
 from unmask.config.data import BUILT_IN, AugmentConfig, DataConfig
 from unmask.config.model import TargetConfig
@@ -74,7 +75,18 @@ TABLE: Table = {
             lambda c: c.recipe.patience == 0 and c.recipe.encoder_lr_scale > 0,
         ),
     ),
+    ClusterConfig: (
+        Idle(
+            (
+                *("cluster_jobs", "partition", "account", "walltime"),
+                *("job_cores", "job_memory", "job_gpu", "job_lines", "job_setup"),
+            ),
+            "no jobs are submitted (`on` is {on})",
+            lambda c: not c.submits,
+        ),
+    ),
     CompareConfig: (
+        Idle(("jobs",), "the workers of `on` say how many trainings run at once", lambda c: c.cluster.on != LOCAL),
         Idle(
             ("compute_cap",), "scratch_compute is not run", lambda c: bool(c.arms) and "scratch_compute" not in c.arms
         ),

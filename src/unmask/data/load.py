@@ -1,6 +1,6 @@
 """From a configuration to a data set that is ready for training: read, split, deduplicated across splits, measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,6 +82,13 @@ class Dataset:
         def of(images: ImageSet) -> ImageSet:
             return replace(images, pixels=replace(images.pixels, format=format))  # type: ignore[type-var]
 
+        return replace(self._with_each(of), format=format)
+
+    def read_by(self, workers: int) -> "Dataset":
+        """The same images; where they are streamed, decoded by so many processes."""
+        return self._with_each(lambda images: replace(images, workers=workers))
+
+    def _with_each(self, of: Callable[[ImageSet], ImageSet]) -> "Dataset":
         return replace(
             self,
             readable=of(self.readable),
@@ -89,7 +96,6 @@ class Dataset:
             train=None if self.train is None else of(self.train),
             val=None if self.val is None else of(self.val),
             tests={name: of(images) for name, images in self.tests.items()},
-            format=format,
         )
 
     @property

@@ -33,11 +33,11 @@ def describe_environment(**facts: Any) -> Environment:
     return Environment(
         python=sys.version.split()[0],
         platform=platform.platform(),
-        processor=_processor(),
+        processor=processor_name(),
         cores=os.cpu_count(),
         threads=torch.get_num_threads(),
         devices=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())),
-        packages={name: _version(name) for name in _PACKAGES},
+        packages=package_versions(),
         git=_git_state(),
         **facts,
     )
@@ -51,7 +51,7 @@ def changed_versions(folder: Path) -> list[str]:
     before = read_environment(folder)
     if before is None:
         return []
-    now = {name: _version(name) for name in _PACKAGES}
+    now = package_versions()
     changed = [
         f"{name} {before.packages[name]} → {now[name]}"
         for name in _PACKAGES
@@ -68,7 +68,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def package_versions() -> dict[str, str | None]:
+    """Versions of the packages on which numbers depend; None where one is not installed."""
+    return {name: _version(name) for name in _PACKAGES}
+
+
+def processor_name() -> str:
+    """The type of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

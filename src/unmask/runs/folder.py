@@ -15,7 +15,7 @@ from unmask.runs.read import parse_config, read_config, read_environment, write_
 
 # Fields that may differ between a run and its continuation: they change the speed, the output, or how long it goes on,
 # not the numbers.
-_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard"}
+_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard", "cluster"}
 _PLACE = "data.data"
 """Where the images are; whether they are the same is asked of their fingerprint."""
 _FREE_ON_RESUME = _SPEED | {
@@ -156,7 +156,7 @@ def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[st
 
 def _require_same(old: Any, new: Any, folder: Path) -> None:
     free = {_PLACE, *_FREE_ON_RESUME}
-    differing = [name for name in _differences(old, new) if not {name, name.split(".")[-1]} & free]
+    differing = [name for name in _differences(old, new) if not {name, name.split(".")[0], name.split(".")[-1]} & free]
     if differing:
         raise UserError(
             f"{folder}: `resume=True` refused, these fields differ from the run's config.json: "

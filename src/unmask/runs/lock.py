@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,18 @@ def holding(folder: Path) -> Iterator[None]:
     finally:
         if lock is not None:
             lock.close()
+
+
+def wait_until_free(folder: Path) -> None:
+    """Wait until no other process holds a run folder; one that does not exist is free."""
+    while True:
+        try:
+            with holding(folder):
+                return
+        except FileNotFoundError:
+            return
+        except UserError:
+            time.sleep(1)
 
 
 def _locked(folder: Path) -> _Lock | None:

@@ -1,0 +1,96 @@
+"""Workers as jobs of SLURM, PBS, LSF or SGE: what dask-jobqueue is told, and the script that it submits."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unmask.comparison.dask_workers import DaskWorkers, open_dask
+from unmask.config.cluster import DIRECTIVES, ClusterConfig
+from unmask.errors import UserError
+
+_CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+_GPU = {"slurm": "--gres=gpu:1", "lsf": "-gpu num=1", "sge": "-l gpu=1"}
+"""How a job asks for a GPU; PBS has it in its line of resources."""
+_GRACE = 120
+"""Seconds before the end of a job's time at which its workers leave: a step and a save must fit into it."""
+_SETUP = ("export OMP_NUM_THREADS=1", "export DASK_DISTRIBUTED__WORKER__DAEMON=False")
+"""One thread in each worker; workers may start processes that decode images."""
+
+
+def job_script(config: ClusterConfig) -> str:
+    """The script of a job, as it is submitted but for the address of the scheduler and the worker's name."""
+    jobs = _cluster_class(config).job_cls
+    return str(jobs(scheduler="tcp://SCHEDULER:PORT", name="WORKER", **job_options(config)).job_script())
+
+
+def job_options(config: ClusterConfig) -> dict[str, Any]:
+    """What dask-jobqueue is told of a job."""
+    begin = DIRECTIVES[config.on]
+    lines = [line.removeprefix(begin).strip() for line in config.job_lines]
+    processes = 1 if config.job_gpu else config.job_cores
+    lifetime = ["--lifetime", f"{config.seconds - _GRACE}s"] if config.seconds > 5 * _GRACE else []
+    options = {
+        "cores": config.job_cores,
+        "processes": processes,
+        "memory": config.job_memory,
+        "walltime": config.walltime if config.on != "lsf" else config.walltime.rpartition(":")[0],
+        "queue": config.partition,
+        "account" if config.on in ("slurm", "pbs") else "project": config.account,
+        "job_extra_directives": [*([_GPU[config.on]] if config.job_gpu and config.on in _GPU else []), *lines],
+        "job_script_prologue": [*_SETUP, *config.job_setup],
+        "worker_extra_args": ["--nthreads", "1", *lifetime],
+        "job_name": "unmask",
+    }
+    if config.job_gpu and config.on == "pbs":
+        memory = config.job_memory.replace(" ", "").replace("i", "").lower()
+        options["resource_spec"] = f"select=1:ncpus={config.job_cores}:ngpus=1:mem={memory}"
+    return options
+
+
+@contextmanager
+def open_jobs(config: ClusterConfig, out: Path) -> Iterator[DaskWorkers]:
+    """Workers that come with jobs, while the body runs. A job that ends is replaced.
+
+    Raises:
+        UserError: dask-jobqueue or the scheduler's commands are not here, or the scheduler refuses the job.
+    """
+    jobs = _cluster_class(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a busy dashboard port is nobody's trouble
+        cluster = jobs(scheduler_options={"dashboard_address": ":0"}, **job_options(config))
+    try:
+        _submit(cluster, config)
+        cluster.adapt(minimum_jobs=config.cluster_jobs, maximum_jobs=config.cluster_jobs)
+        with open_dask(cluster.scheduler_address, out, config.workers) as workers:
+            yield workers
+    finally:
+        cluster.close()
+
+
+def _submit(cluster: Any, config: ClusterConfig) -> None:
+    """Submit the first jobs, and hear at once what the scheduler says to them."""
+
+    async def submitted() -> None:
+        cluster.scale(jobs=config.cluster_jobs)
+        await cluster._correct_state()  # which `scale` alone would leave to a task that nobody asks
+
+    try:
+        cluster.sync(submitted)
+    except (RuntimeError, OSError, ValueError) as error:
+        for job in cluster.workers.values():
+            if job.status.name == "created":  # or the cluster, which waits for it, cannot be closed
+                job.status = type(job.status).failed
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        after = said[said.index("stderr:") + 1 :] if "stderr:" in said else said
+        line = " ".join(after) or "no reason is given"
+        raise UserError(f"on = {config.on}: the job was not accepted ({line}); `dry_run` prints its script") from None
+
+
+def _cluster_class(config: ClusterConfig) -> Any:
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise UserError(f"on = {config.on}: dask-jobqueue is not installed: pip install 'unmask[cluster]'") from None
+    return getattr(dask_jobqueue, _CLUSTERS[config.on])
