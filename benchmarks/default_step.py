@@ -66,8 +66,8 @@ def encoder_steps(name: str, channels: int) -> Iterator[dict[str, Callable[[], o
 
 
 def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
-    """For each repetition one step of pretraining as it was, one as it is, and one that predicts half of the hidden
-    cells, each with a network of its own."""
+    """For each repetition one step of pretraining as it was, one as it is, one that predicts half of the hidden cells,
+    one with four masks of each image, and one with an EMA teacher and one or four masks; each with its own network."""
     recipe = RECIPES[name]()
     size = recipe.data.image_size[0]
     options = {"images": 1024, "val_images": 32, "test_images": 32, "classes": 4, "size": size, "part_size": size // 4}
@@ -75,10 +75,17 @@ def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
     images = load_data(data, labels=False, progress=False)
     now = PretrainConfig(data=data, encoder=recipe.encoder, recipe=recipe.pretrain)
     half = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, predict=0.5)))
-    configs = {"before": replace(now, execution="dense"), "now": now, "half": half}
+    ema = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, target="ema_teacher")))
+    configs = {"before": replace(now, execution="dense"), "now": now, "half": half, "four": four_masks(now)}
+    configs |= {"teacher": ema, "teacher-four": four_masks(ema)}
     ways = {way: take_steps(config, images) for way, config in configs.items()}
     while True:
         yield {way: (lambda steps=steps: next(steps)) for way, steps in ways.items()}
+
+
+def four_masks(config: PretrainConfig) -> PretrainConfig:
+    """The same with four masks of each image in a step."""
+    return replace(config, recipe=replace(config.recipe, mask=replace(config.recipe.mask, masks=4)))
 
 
 def take_steps(config: PretrainConfig, data: Dataset) -> Iterator[int]:
@@ -134,6 +141,9 @@ def main() -> None:
     faster, line = ratio(taken, "before", "now")
     print(f"pretraining step, {line}")
     print(f"with --predict 0.5, {ratio(taken, 'now', 'half')[1]}")
+    for one, four in (("now", "four"), ("teacher", "teacher-four")):
+        single = {one: [4 * value for value in taken[one]], four: taken[four]}
+        print(f"four steps of one mask against a step of four, {ratio(single, one, four)[1]}")
     reached = encoder <= ENCODER_AIM and faster >= STEP_AIM
     print(
         f"{'reached' if reached else 'short'}: masked / plain encoder {encoder:.2f} (aim {ENCODER_AIM}), whole step "

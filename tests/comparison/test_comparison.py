@@ -133,6 +133,8 @@ def test_compute_is_counted_in_images(config: CompareConfig) -> None:
     steps, matching, fine = compute_steps(config, recipe, seen=6000, labeled=800)
     assert (matching, fine) == (6 + 2 + 750, 6)
     assert steps == 24  # four times the fine-tuning
+    twice = replace(config.pretrain, mask=replace(config.pretrain.mask, masks=2))
+    assert images_seen(replace(config, pretrain=twice), 60) == 2 * seen
 
 
 @pytest.mark.parametrize(("batch", "labeled"), [(16, 800), (4, 800), (16, 12), (4, 12)])
