@@ -15,7 +15,9 @@ from unmask.deploy.export_check import SIZES
 from unmask.deploy.predict import Predicted
 from unmask.errors import UserError
 from unmask.results import Classification
-from unmask.runs.scores import value_of
+from unmask.runs.gallery import Gallery
+from unmask.runs.read import read_record
+from unmask.runs.scores import RegressionScores, value_of
 from unmask.training.step import OnStep, Step
 
 KINDS = ("multilabel", "regression")
@@ -173,3 +175,23 @@ def test_labels_that_do_not_fit_are_not_read(trained: Classification, tmp_path: 
     found = unmask.predict(trained, tmp_path / "table.csv", data=str(tmp_path / "m.csv"), progress=False)
     assert isinstance(found, Predicted)
     assert (found.images, found.score) == (2, None)
+
+
+def test_the_page_shows_every_output_and_the_worst_images(trained: Classification) -> None:
+    """Scatter and residuals of each number; prevalence of each label; of both the images that are most wrong."""
+    page = unmask.write_report([trained]).read_text(encoding="utf-8")
+    gallery = read_record(Gallery, trained.folder / "gallery.json")
+    (judged,) = gallery.judged
+    assert len(judged.worst) == 8
+    assert "The worst images" in page
+    if trained.config.data.task == "regression":
+        scores = trained.result.metrics["test"]
+        assert isinstance(scores, RegressionScores)
+        errors = [np.abs(np.subtract(one.truth, one.predicted)).mean() for one in judged.numbers]
+        assert errors == pytest.approx([one.mae for one in scores.per_target], rel=1e-3)
+        assert "squares: prediction minus truth" in page
+    else:
+        assert judged.numbers == ()
+        assert "prevalence, %" in page
+        gaps = [max(abs(a - b) for a, b in zip(one.truth, one.predicted, strict=True)) for one in judged.worst]  # type: ignore[operator]
+        assert gaps == sorted(gaps, reverse=True)

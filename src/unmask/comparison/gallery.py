@@ -15,6 +15,7 @@ from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, OUTPUTS, TRIALS
 from unmask.runs.summary_records import Summary
 from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
 from unmask.stages.mask_gallery import write_mask_gallery
+from unmask.stages.output_gallery import write_output_gallery
 from unmask.tasks.classification import Classification
 from unmask.tasks.segmentation import Segmentation
 from unmask.training.checkpoint import load_tensors
@@ -25,8 +26,8 @@ from unmask.weights.network import load_model
 def show_work(work: Work, summary: Summary) -> None:
     """Write the gallery of a finished comparison, unless there is one that is newer than every trial."""
     split, task = summary.settings.primary_split, work.data.task
-    if not isinstance(task, Classification | Segmentation) or split not in work.data.tests or not _is_due(work.out):
-        return  # pictures of labels and numbers there are none
+    if task is None or split not in work.data.tests or not _is_due(work.out):
+        return
     groups: dict[str, list[TrialKey]] = {}
     for key in all_trials(work.config):
         if key.budget == summary.settings.primary_budget:
@@ -38,6 +39,9 @@ def show_work(work: Work, summary: Summary) -> None:
     predictions = (
         (arm, Predictions(mean_predictions(keys, work.out, task, split), len(keys))) for arm, keys in groups.items()
     )
+    if not isinstance(task, Classification):
+        write_output_gallery(work.out, work.data, split, predictions)
+        return
     embedded, seed = _embedded(work, split), work.config.seed
     write_gallery(work.out, work.data, split, predictions=predictions, embedded=embedded, seed=seed)
 

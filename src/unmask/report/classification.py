@@ -7,11 +7,12 @@ from unmask.report.confusions import Confusion
 from unmask.report.curves import monitor, one_after_the_other, series, training_loss
 from unmask.report.galleries import showcases
 from unmask.report.mask_classes import mask_classes
+from unmask.report.outputs import output_section
 from unmask.report.setting import describe_data, notes_section, settings_section
-from unmask.report.words import capital, duration, percent, significant, value_writer
+from unmask.report.words import capital, duration, percent, value_writer
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.metrics import TrainingRow, rows_of
-from unmask.runs.scores import ClassificationScores, MultilabelScores, RegressionScores, Scores, value_of, values_of
+from unmask.runs.scores import ClassificationScores, Scores, value_of, values_of
 from unmask.wording import plural
 
 
@@ -19,7 +20,7 @@ def classification_story(run: ClassificationRun) -> Story:
     """Scores, classes and confusions, training curves."""
     sections: list[Section | Showcase] = [
         _scores(run),
-        _outputs(run),
+        output_section(run),
         _confusions(run),
         mask_classes(run),
         *showcases(run.gallery, run.folder),
@@ -87,37 +88,6 @@ def _scores(run: ClassificationRun) -> Section:
     first = next(iter(run.result.metrics.values()))
     shares = all(SCORES[name].share for name in values_of(first))
     return Section("Scores", intro, tables=[Table(f"Scores{', %' * shares}", score_columns(first), rows)])
-
-
-def _outputs(run: ClassificationRun) -> Section:
-    """A table per set of images with a row for each label or number; nothing for classes."""
-    tables = []
-    for split, scores in run.result.metrics.items() if run.result is not None else ():
-        where = describe_split(split)
-        if isinstance(scores, MultilabelScores):
-            rows = [
-                (
-                    one.name,
-                    *map(percent, (one.average_precision, one.auroc, one.f1)),
-                    str(one.positives),
-                    str(one.images),
-                )
-                for one in scores.per_label
-            ]
-            columns = ("label", "average precision, %", "AUROC, %", "F1, %", "images with it", "images")
-            tables.append(Table(f"Labels on {where}", columns, rows))
-        elif isinstance(scores, RegressionScores):
-            numbers = [
-                (
-                    one.name,
-                    *map(significant, (one.mae, one.rmse, one.r2, one.spearman, one.mean, one.std)),
-                    str(one.images),
-                )
-                for one in scores.per_target
-            ]
-            heads = ("number", "MAE", "RMSE", "R²", "Spearman's ρ", "true mean", "true deviation", "images")
-            tables.append(Table(f"Numbers on {where}", heads, numbers))
-    return Section("Every output", tables=tables)
 
 
 def _confusions(run: ClassificationRun) -> Section:

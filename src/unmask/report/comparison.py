@@ -16,6 +16,7 @@ from unmask.report.figures import arm_dots, label_efficiency
 from unmask.report.galleries import showcases
 from unmask.report.label_ways import label_ways_section
 from unmask.report.mask_classes import mask_classes_by_arm
+from unmask.report.outputs import outputs_by_arm
 from unmask.report.paired_differences import differences_section
 from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
@@ -44,6 +45,7 @@ def comparison_story(run: ComparisonRun) -> Story:
         class_section(run, summary),
         confusion_section(run, summary),
         mask_classes_by_arm(summary, run.trials),
+        outputs_by_arm(summary, run.trials, run.gallery, advised),
         *showcases(run.gallery, run.folder, first=advised),
         reconstruction_section(run.pretrainings),
         _training(run, summary),

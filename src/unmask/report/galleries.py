@@ -6,6 +6,7 @@ from pathlib import Path
 from unmask.data.mask_colors import class_colors
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Album, Card, Fold, Look, MapPoint, Pictures, PointMap, Showcase, Swatch, Table
+from unmask.report.outputs import worst_images
 from unmask.report.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION, look
 from unmask.report.words import percent
 from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Panel, Shown
@@ -22,7 +23,8 @@ def showcases(gallery: Gallery | None, folder: Path, first: str = "") -> list[Sh
     """The parts that a gallery in a run folder gives, none without it; the mistakes of the arm `first` come first."""
     if gallery is None:
         return []
-    return [*_mistakes(gallery, folder, first), *_map(gallery, folder), *_panels(gallery, folder, first)]
+    parts = _mistakes(gallery, folder, first), _map(gallery, folder), _panels(gallery, folder, first)
+    return [one for part in (*parts, worst_images(gallery, folder, first)) for one in part]
 
 
 def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:

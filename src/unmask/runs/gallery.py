@@ -125,6 +125,45 @@ class Panels:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judged:
+    """An image with its labels or numbers, one of each output."""
+
+    picture: int
+    """Which one of the sheet of judged images."""
+    name: str
+    truth: tuple[float | None, ...]
+    """Of labels 1 and 0; None where unknown."""
+    predicted: tuple[float, ...]
+    """Of labels probabilities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """A number of some images: what is true, and what was predicted."""
+
+    name: str
+    truth: tuple[float, ...]
+    predicted: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.truth) != len(self.predicted):
+            raise UserError(f"predicted: {len(self.predicted)} numbers for {len(self.truth)} images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedImages:
+    """What the trainings of an arm make of labels or numbers in the mean."""
+
+    arm: str
+    """Empty for a single training."""
+    trainings: Count
+    worst: tuple[Judged, ...]
+    """The images that are most wrong, worst first."""
+    numbers: tuple[Scatter, ...]
+    """Of numbers; empty of labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
     """All of it, on one test set."""
 
@@ -141,12 +180,20 @@ class Gallery:
     panels: tuple[Panels, ...] = ()
     """Of masks; empty of other tasks."""
     panel_sheet: Sheet | None = None
+    judged: tuple[JudgedImages, ...] = ()
+    """Of labels and numbers, which `classes` names; empty of other tasks."""
+    judged_sheet: Sheet | None = None
 
     def __post_init__(self) -> None:
         """What counts classes, pictures and points must count some that are there."""
         worst = [one for arm in self.mistakes for one in arm.worst]
         points = () if self.map is None else self.map.points
         _require_within("panels", [one.picture for arm in self.panels for one in arm.shown], _count(self.panel_sheet))
+        judged = [one for arm in self.judged for one in arm.worst]
+        _require_within("judged", [one.picture for one in judged], _count(self.judged_sheet))
+        for one in judged:
+            if not len(one.truth) == len(one.predicted) == len(self.classes):
+                raise UserError(f"judged: {one.name} has not one truth and one prediction for each output")
         shown = [*(one.image for one in worst), *(one.image for one in points)]
         _require_within("truth", [one.truth for one in shown], len(self.classes))
         _require_within("predicted", [one.predicted or 0 for one in shown], len(self.classes))

@@ -14,6 +14,7 @@ from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.gallery import Embedded, Predictions, write_gallery
 from unmask.stages.mask_gallery import write_mask_gallery
+from unmask.stages.output_gallery import write_output_gallery
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
 from unmask.tasks.segmentation import Segmentation
@@ -115,9 +116,10 @@ def _write(out: Path, data: Dataset, outcome: Outcome, embedded: Embedded | None
         if isinstance(outcome.task, Segmentation):
             write_mask_gallery(out, data, split, [("", outcome.outputs[split])])
             continue
-        if not data.classes:  # pictures of mistakes need classes
-            continue
         found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
+        if not data.classes:
+            write_output_gallery(out, data, split, found)
+            continue
         write_gallery(out, data, split, predictions=found, embedded=embedded, seed=seed)
     result = ClassificationResult(
         metrics=outcome.metrics,

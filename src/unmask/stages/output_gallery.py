@@ -1,0 +1,103 @@
+"""What a reader wants to see of labels and numbers: the worst images, and truth beside prediction."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unmask.data.imageset import ImageSet
+from unmask.data.load import Dataset
+from unmask.runs.files import write_json
+from unmask.runs.gallery import Gallery, Judged, JudgedImages, Scatter
+from unmask.runs.layout import GALLERY_FILE, SHEETS
+from unmask.stages.contact_sheet import write_sheet
+from unmask.stages.gallery import MAPPED, MISTAKE_BYTES, Predictions
+from unmask.tasks.multilabel import Multilabel
+from unmask.tasks.regression import Regression
+from unmask.wording import printable
+
+_WORST, _SIDE = 8, 128
+
+
+def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iterable[tuple[str, Predictions]]) -> None:
+    """Write gallery.json and the pictures beside it.
+
+    Args:
+        out: the run folder.
+        data: the data set.
+        split: the test set to look at.
+        predictions: each with its arm, "" for a single training: probabilities of labels, or numbers (N, K).
+    """
+    task, images = data.task, data.tests[split]
+    assert isinstance(task, Multilabel | Regression)
+    truth, place, found = task.target(images.labels).double(), dict[int, int](), []
+    if isinstance(task, Regression):
+        truth = images.labels.double()
+    for arm, one in predictions:
+        errors = image_errors(task, one.probabilities, truth)
+        order = errors.nan_to_num(-1.0).argsort(descending=True, stable=True)[:_WORST]
+        worst = [row for row in order.tolist() if not errors[row].isnan()]
+        found.append(
+            JudgedImages(
+                arm=arm,
+                trainings=one.trainings,
+                worst=tuple(
+                    _judged(images, row, place.setdefault(row, len(place)), truth, one.probabilities) for row in worst
+                ),
+                numbers=_scatters(task, truth, one.probabilities) if isinstance(task, Regression) else (),
+            )
+        )
+    sheet = None
+    if place:
+        rows = torch.tensor(list(place))
+        sheet = write_sheet(SHEETS.path(out, "mistakes"), images, rows, side=_SIDE, most_bytes=MISTAKE_BYTES)
+    gallery = Gallery(
+        split=split,
+        classes=task.names,
+        channels=data.format.channels,
+        mistakes=(),
+        mistake_sheet=None,
+        map=None,
+        map_sheet=None,
+        judged=tuple(found),
+        judged_sheet=sheet,
+    )
+    write_json(out / GALLERY_FILE, gallery)
+
+
+def image_errors(task: Multilabel | Regression, predicted: Tensor, truth: Tensor) -> Tensor:
+    """How wrong each image is, (N,): of labels the largest |probability - truth|, of numbers the mean error in their
+    deviations; over what is known, NaN where nothing is, or where the image is unreadable.
+
+    Args:
+        task: what is learnt.
+        predicted: probabilities or numbers, (N, K).
+        truth: 1 and 0, or numbers; NaN where unknown, (N, K).
+    """
+    errors = (predicted.double() - truth).abs()
+    unknown = truth.isnan().all(1) | predicted.isnan().any(1)
+    if isinstance(task, Multilabel):
+        return errors.nan_to_num(0.0).amax(1).masked_fill(unknown, torch.nan)
+    known = ~truth.isnan()
+    spread = torch.stack([column[own].std(correction=0) for column, own in zip(truth.T, known.T, strict=True)])
+    scaled = errors / torch.where(spread > 0, spread, 1.0)
+    return scaled.nanmean(1).masked_fill(unknown, torch.nan)
+
+
+def _judged(images: ImageSet, row: int, picture: int, truth: Tensor, predicted: Tensor) -> Judged:
+    own = [None if value != value else value for value in truth[row].tolist()]
+    guess = tuple(float(f"{value:.6g}") for value in predicted[row].tolist())
+    return Judged(picture=picture, name=printable(images.names[row]), truth=tuple(own), predicted=guess)
+
+
+def _scatters(task: Regression, truth: Tensor, predicted: Tensor) -> tuple[Scatter, ...]:
+    """Truth and prediction of up to 1,000 images of each number, evenly spread."""
+    found = []
+    for at, name in enumerate(task.targets):
+        rows = (~(truth[:, at].isnan() | predicted[:, at].isnan())).nonzero().flatten()
+        rows = rows[torch.linspace(0, len(rows) - 1, min(MAPPED, len(rows))).round().long()] if len(rows) else rows
+        pair = (tuple(float(f"{v:.6g}") for v in column[rows, at].tolist()) for column in (truth, predicted))
+        own, guess = pair
+        found.append(Scatter(name=name, truth=own, predicted=guess))
+    return tuple(found)
