@@ -119,7 +119,7 @@ def _commands(folder: Path, sbatch: str) -> str:
 
 
 REFUSING = "echo 'sbatch: error: invalid partition specified: no-such' >&2; exit 1"
-RUNNING = "setsid bash $1 >$(dirname $0)/log 2>&1 & echo Submitted batch job $!"
+RUNNING = 'cd "$(dirname "$0")"; cp "$1" job; setsid bash job >log 2>&1 & echo Submitted batch job $!'
 
 
 def test_a_partition_that_there_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

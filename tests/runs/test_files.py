@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path, read_json, write_json
-from unmask.runs.lock import holding, remove_cut_off
+from unmask.runs.lock import holding, remove_cut_off, wait_until_free
 
 HOLD = """
 import sys, time
@@ -85,6 +86,18 @@ def test_a_folder_belongs_to_one_command_until_it_dies(tmp_path: Path) -> None:
     for _ in range(2):
         with holding(tmp_path):
             pass
+
+
+def test_a_folder_that_is_held_is_waited_for(tmp_path: Path) -> None:
+    """Until its holder ends; one that nobody holds, or that is not there, not at all."""
+    wait_until_free(tmp_path)
+    wait_until_free(tmp_path / "not there")
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        threading.Timer(0.3, other.kill).start()
+        wait_until_free(tmp_path)
+        assert other.wait(timeout=10) == -signal.SIGKILL
 
 
 def test_a_forked_worker_does_not_keep_the_folder(tmp_path: Path) -> None:
