@@ -24,13 +24,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unmask.audit.audit_runs import audit_runs, choose_images
 from unmask.audit.measures.cam import class_maps
 from unmask.audit.measures.cam_layer import choose_layer
 from unmask.audit.measures.occlusion import asking, choose_grid, fill_images
 from unmask.audit.measures.sufficient_views import sufficient_views
 from unmask.audit.networks import load_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited
-from unmask.audit.run import audit_runs, choose_images
 from unmask.batchnorm import reestimate_batchnorm
 from unmask.config import AuditConfig, DataConfig, EncoderConfig
 from unmask.data.load import Dataset, load_data

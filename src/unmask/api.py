@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unmask.audit.run import audit_runs as run_audit
+from unmask.audit.audit_runs import audit_runs as run_audit
 from unmask.comparison import demo as demonstration
 from unmask.comparison.run import compare as run_comparison
 from unmask.comparison.run import forecast_comparison

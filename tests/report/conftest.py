@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from tiny import confusion_entries
+from unmask.audit.audit_runs import write_audit
 from unmask.audit.measures.health import Health
 from unmask.audit.protocol import Finding
-from unmask.audit.run import write_audit
 from unmask.audit.sections.health import spectra
 from unmask.audit.sections.image_figures import Row, map_tiles, view_bars
 from unmask.audit.sections.part_figures import part_grid, unit_heatmap

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unmask.choosing.choice_page import write_choice_page
 from unmask.choosing.clusters import part_into
 from unmask.choosing.encoder import Seen, see
 from unmask.choosing.features import Features, features_of
-from unmask.choosing.files import file_of, write_image
+from unmask.choosing.image_paths import file_of, write_image
 from unmask.choosing.known_labels import labeled_ids, require_enough
-from unmask.choosing.page import write_choice_page
 from unmask.choosing.record import CHOICE_FILE, CHOICE_PAGE, CHOICE_TABLE, Choice, ChosenImage, write_table
 from unmask.choosing.repeats import SavedAgain
 from unmask.choosing.strategies import DEFAULT, STRATEGIES, Strategy, choose_rows, nearest_taken

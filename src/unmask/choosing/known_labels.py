@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from unmask.choosing.files import file_of
+from unmask.choosing.image_paths import file_of
 from unmask.data.file_names import in_line
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset

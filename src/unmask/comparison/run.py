@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from unmask.audit.run import audit_draws
+from unmask.audit.audit_runs import audit_draws
+from unmask.comparison.arm_gallery import show_work
 from unmask.comparison.budgets import fitting_budgets, with_earlier_budgets
 from unmask.comparison.checks import check_before_reading, check_data, check_networks, refuse_fewer_draws
 from unmask.comparison.chosen_labels import write_choices
 from unmask.comparison.cost import with_pretrainings
 from unmask.comparison.forecast import forecast, time_steps
-from unmask.comparison.gallery import show_work
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.live_page import live_page

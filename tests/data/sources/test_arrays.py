@@ -9,7 +9,7 @@ import pytest
 
 from unmask.config import DataConfig
 from unmask.data.check.report import check_data
-from unmask.data.decoding.layout import image_of, images_of
+from unmask.data.decoding.channel_axis import image_of, images_of
 from unmask.data.load import load_data
 from unmask.data.sources.arrays import read_arrays
 from unmask.errors import UserError

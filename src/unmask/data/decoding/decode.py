@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 
 from unmask.config.data import Layout
+from unmask.data.decoding.channel_axis import image_of
 from unmask.data.decoding.file import File, readable, require_regular
 from unmask.data.decoding.high_depth import loses_depth, read_deep_png
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.jpeg import is_plain, read_jpeg
-from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.missing import require_pixels, without, without_nodata
 from unmask.data.decoding.npy import map_array, read_array
 from unmask.data.decoding.orientation import upright

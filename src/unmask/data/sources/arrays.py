@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from unmask.config.data import Layout
 from unmask.config.metric import TaskName
+from unmask.data.decoding.channel_axis import images_of
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
-from unmask.data.decoding.layout import images_of
 from unmask.data.decoding.npy import map_array, read_member
 from unmask.data.file_names import in_line
 from unmask.data.sources.label_values import label_columns

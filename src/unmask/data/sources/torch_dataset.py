@@ -12,9 +12,9 @@ from torch import Tensor
 
 from unmask.config.data import Layout
 from unmask.config.metric import TaskName
+from unmask.data.decoding.channel_axis import image_of
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
-from unmask.data.decoding.layout import image_of
 from unmask.data.decoding.pil_modes import to_array
 from unmask.data.sources.label_values import label_columns
 from unmask.data.sources.labels import Labels, read_labels

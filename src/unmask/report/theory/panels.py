@@ -12,7 +12,7 @@ from math import isnan, log10
 from matplotlib.axes import Axes
 
 from unmask.report.palette import BLUE, GRAY, INK, ORANGE, PURPLE, SKY, VERMILION
-from unmask.report.theory.maps import draw_correlations, draw_phases
+from unmask.report.theory.phase_maps import draw_correlations, draw_phases
 from unmask.theory.axes import Axis
 from unmask.theory.sweep_measures import Row
 

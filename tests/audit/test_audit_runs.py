@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unmask.audit.audit_runs import audit_runs, choose_images, write_audit
 from unmask.audit.networks import preparation, read_weights
 from unmask.audit.protocol import Finding
-from unmask.audit.run import audit_runs, choose_images, write_audit
 from unmask.cli.main import main, parse
 from unmask.config import (
     AuditConfig,
