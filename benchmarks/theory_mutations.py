@@ -18,6 +18,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unmask.theory.setting import Setting
+    from unmask.theory.verdict import Verdict
 
 SOURCE = Path(__file__).parent.parent / "src"
 SEEDS = 3
@@ -123,59 +128,67 @@ def mutated(mutation: Mutation, folder: Path) -> Path:
     return folder
 
 
+def _first_captures(setting: "Setting") -> "Sequence[Verdict]":
+    """Checks of what is captured first, of worlds that need no training beyond it."""
+    import torch
+
+    from unmask.theory.checks_coverage import (
+        capture_tilt_check,
+        capture_time_check,
+        chance_check,
+        coverage_over_time,
+        leaders,
+        leaders_by_law,
+    )
+    from unmask.theory.experiment import Experiment
+    from unmask.theory.laws import one_feature
+    from unmask.theory.occupancy import reading_time
+    from unmask.theory.problem import world
+    from unmask.theory.teacher_student_flow import pretrain
+
+    worlds = [world(setting, seed) for seed in range(SEEDS)]
+    laws = [one_feature(w.unlabeled(), w.v, setting) for w in worlds]
+    full = reading_time(laws, setting)
+    first = pretrain(worlds, torch.tensor([1e6 * full]), through_capture=False)
+    run = Experiment(setting, worlds, laws, full, first, first, None, None)  # type: ignore[arg-type]
+    checks = (capture_time_check, capture_tilt_check, chance_check, coverage_over_time, leaders, leaders_by_law)
+    return [check(run) for check in checks]
+
+
+def _runs(setting: "Setting") -> "Sequence[Verdict]":
+    """Checks of whole experiments."""
+    from unmask.theory.checks_coverage import coverage_checks
+    from unmask.theory.checks_downstream import downstream_checks
+    from unmask.theory.experiment import run_experiment
+
+    run = run_experiment(setting, range(SEEDS))
+    return [*coverage_checks(run), *downstream_checks(run)]
+
+
 def verdicts_in_stages() -> None:
     """In the copy: verdicts stage by stage; prints those that do not hold of the first stage in which some do not."""
     import torch
 
     from unmask.theory.checks_binding import binding_checks
-    from unmask.theory.checks_coverage import (
-        capture_tilt_check,
-        capture_time_check,
-        chance_check,
-        coverage_checks,
-        coverage_over_time,
-        leaders,
-        leaders_by_law,
-        unbound_check,
-    )
+    from unmask.theory.checks_coverage import unbound_check
     from unmask.theory.checks_data import data_checks
-    from unmask.theory.checks_downstream import downstream_checks
     from unmask.theory.checks_exact import exact_checks
     from unmask.theory.checks_learners import learner_checks
     from unmask.theory.checks_objectives import objective_checks
-    from unmask.theory.experiment import Experiment, run_experiment
-    from unmask.theory.laws import one_feature
-    from unmask.theory.occupancy import reading_time
     from unmask.theory.presets import paper_small
-    from unmask.theory.problem import world
-    from unmask.theory.teacher_student_flow import pretrain
-    from unmask.theory.verdict import Verdict, attempt
+    from unmask.theory.verdict import attempt
 
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
     torch.set_num_threads(1)
     setting = paper_small()
-
-    def captures() -> Sequence[Verdict]:
-        worlds = [world(setting, seed) for seed in range(SEEDS)]
-        laws = [one_feature(w.unlabeled(), w.v, setting) for w in worlds]
-        full = reading_time(laws, setting)
-        first = pretrain(worlds, torch.tensor([1e6 * full]), through_capture=False)
-        run = Experiment(setting, worlds, laws, full, first, first, None, None)  # type: ignore[arg-type]
-        checks = (capture_time_check, capture_tilt_check, chance_check, coverage_over_time, leaders, leaders_by_law)
-        return [check(run) for check in checks]
-
-    def runs() -> Sequence[Verdict]:
-        run = run_experiment(setting, range(SEEDS))
-        return [*coverage_checks(run), *downstream_checks(run)]
-
     stages: tuple[Callable[[], Sequence[Verdict]], ...] = (
         lambda: exact_checks(setting),
         lambda: data_checks(setting),
         objective_checks,
         lambda: attempt("binding", lambda: [unbound_check(setting), *binding_checks(setting)]),
-        lambda: attempt("first captures", captures),
+        lambda: attempt("first captures", lambda: _first_captures(setting)),
         learner_checks,
-        lambda: attempt("the runs", runs),
+        lambda: attempt("the runs", lambda: _runs(setting)),
     )
     for stage in stages:
         failing = [f"{v.claim} ({v.measured:.3g})" for v in stage() if v.outcome in ("fails", "empty")]

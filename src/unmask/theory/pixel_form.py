@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unmask.theory.integrate import chebyshev
+from unmask.theory.integrate import Field, chebyshev
 from unmask.theory.network import activation, branches, silence
 from unmask.theory.problem import World
 from unmask.theory.sampling import generator
@@ -69,13 +69,42 @@ def pretrain_pixels(worlds: Sequence[World], times: Tensor, decoder_scale: float
         A `Pretraining` without captures (capture_time inf, leader -1): kernels are coupled, no clock of their own
         exists.
     """
-    setting = worlds[0].setting
-    shape = worlds[0].start.shape
+    setting, shape = worlds[0].setting, worlds[0].start.shape
+    state = torch.stack([_start(w, decoder_scale) for w in worlds])
+    field = _joint_field(worlds)
+    kept, before = [], 0.0
+    for when in times.tolist():
+        state = chebyshev(
+            field, state, when - before, lambda states, _: torch.zeros(len(states), dtype=torch.bool), rtol=1e-2
+        ).state
+        before = when
+        kept.append(state[:, : shape.numel()].view(-1, *shape))
+    weights = torch.stack(kept)
+    v = torch.stack([w.v for w in worlds])
+    start = torch.stack([w.start for w in worlds])
+    return Pretraining(
+        setting,
+        times.double(),
+        weights,
+        weights @ v.transpose(1, 2),
+        start @ v.transpose(1, 2),
+        torch.full(start.shape[:2], torch.inf, dtype=torch.float64),
+        torch.full(start.shape[:2], -1),
+        (0, 0),
+    )
+
+
+def _start(w: World, decoder_scale: float) -> Tensor:
+    """Encoder and decoder of a world before pretraining, as one vector."""
+    kernels, d = w.start.shape
+    draw = torch.randn(d, kernels, generator=generator(w.seed, "decoder"), dtype=torch.float64)
+    return torch.cat([w.start.flatten(), (decoder_scale * draw).to(w.dtype).flatten()])
+
+
+def _joint_field(worlds: Sequence[World]) -> Field:
+    """The forces on encoder and decoder of several worlds, a row each, at the worlds of the given indices."""
+    setting, shape = worlds[0].setting, worlds[0].start.shape
     data = [w.unlabeled().x for w in worlds]
-    starts = []
-    for w in worlds:
-        draw = torch.randn(shape[1], shape[0], generator=generator(w.seed, "decoder"), dtype=torch.float64)
-        starts.append(torch.cat([w.start.flatten(), (decoder_scale * draw).to(w.dtype).flatten()]))
     size = shape.numel()
 
     def field(states: Tensor, index: Tensor) -> Tensor:
@@ -92,24 +121,4 @@ def pretrain_pixels(worlds: Sequence[World], times: Tensor, decoder_scale: float
             rows.append(torch.cat([part.flatten() for part in parts]))
         return torch.stack(rows)
 
-    state = torch.stack(starts)
-    kept, before = [], 0.0
-    for when in times.tolist():
-        state = chebyshev(
-            field, state, when - before, lambda states, _: torch.zeros(len(states), dtype=torch.bool), rtol=1e-2
-        ).state
-        before = when
-        kept.append(state[:, :size].view(-1, *shape))
-    weights = torch.stack(kept)
-    v = torch.stack([w.v for w in worlds])
-    start = torch.stack([w.start for w in worlds])
-    return Pretraining(
-        setting,
-        times.double(),
-        weights,
-        weights @ v.transpose(1, 2),
-        start @ v.transpose(1, 2),
-        torch.full(start.shape[:2], torch.inf, dtype=torch.float64),
-        torch.full(start.shape[:2], -1),
-        (0, 0),
-    )
+    return field

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unmask.config.data import DataConfig
-from unmask.data.assignment import COPY, make_plan
+from unmask.data.assignment import COPY, Plan, make_plan
 from unmask.data.bad_files import bad_file_errors
 from unmask.data.check.duplicates import same_pixels, saved_again
 from unmask.data.check.findings import (
@@ -23,6 +23,7 @@ from unmask.data.check.image_facts import Looked, look
 from unmask.data.check.labels import images_with_labels, label_warnings, ranges_by_split
 from unmask.data.check.masks import MaskFacts, mask_facts, mask_lines, mask_warnings, with_mask_classes
 from unmask.data.headers import summarize
+from unmask.data.mask_table import MaskTable
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
@@ -86,25 +87,21 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     good = {row: found for row, found in enumerate(looked) if isinstance(found, Looked)}
     digests = [found.digest if isinstance(found, Looked) else b"" for found in looked]
     plan = make_plan(config, source, failed, np.asarray(digests, "S16"))
-    fates = plan.fates()
     groups = same_pixels([digest or None for digest in digests])
     across = [group for group in groups if len(set(plan.splits[group].tolist())) > 1]
     pairs = _saved_again(len(looked), plan.splits, good)
-    names = source.names
     shapes = Counter(f"{found.shape[1]}x{found.shape[2]}" for found in good.values())
     forms = Counter(_form(found) for found in good.values())
+    seen = summarize(Counter(found.header for found in good.values()), failed, config)
     errors = bad_file_errors(config, source.damaged, len(source.names), failed)
     errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
-    seen = summarize(Counter(found.header for found in good.values()), failed, config)
     warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()), config.nodata)]
     warnings += [] if errors else odd_values(config, plan, seen.format)
-    warnings += [*plan.idle, *plan.not_drawn(), *small_splits(plan), *mask_warnings(plan, masks)]
-    warnings += label_warnings(plan)
-    warnings += two_labels(plan, groups) if masks is None else []
-    warnings += _duplicate_warnings(names, plan.splits, across, pairs)
+    warnings += _of_splits(plan, masks, groups)
+    warnings += _duplicate_warnings(source.names, plan.splits, across, pairs)
     return Report(
         data=config.data,
-        images=len(names),
+        images=len(source.names),
         task=("segmentation" if masks is not None else None if source.task is None else source.task.name),
         errors=tuple(errors),
         warnings=tuple(warnings),
@@ -112,18 +109,14 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         forms=dict(forms.most_common()),
         sizes=dict(shapes.most_common(10)),
         different_sizes=len(shapes),
-        classes={
-            name: _counted(fates[source.labels == label] if masks is None else fates[masks.pixels[:, label] > 0])
-            for label, name in enumerate(source.classes)
-        }
-        | {name: _counted(fates[rows]) for name, rows in images_with_labels(plan).items()},
+        classes=_classes(plan, masks),
         numbers=ranges_by_split(plan),
-        splits=_counted(fates),
+        splits=_counted(plan.fates()),
         largest_budget=largest_budget(plan) if masks is None else None,
         masks=mask_facts(plan, masks),
         groups=groups_by_split(plan),
-        exact_duplicates=tuple(tuple(names[row] for row in group) for group in across),
-        saved_again=tuple((names[i], names[j]) for i, j in pairs),
+        exact_duplicates=tuple(tuple(source.names[row] for row in group) for group in across),
+        saved_again=tuple((source.names[i], source.names[j]) for i, j in pairs),
         duplicates_within_splits=sum(len(group) - len(set(plan.splits[group].tolist())) for group in groups),
         channels=_channels(list(good.values())),
     )
@@ -135,6 +128,22 @@ def _source(config: DataConfig) -> tuple[Source, list[str]]:
         return read_source(config, labels=True), []
     except UserError as error:
         return read_source(config, labels=False), [f"for pretraining only: {error}"]
+
+
+def _of_splits(plan: Plan, masks: MaskTable | None, same: list[list[int]]) -> list[str]:
+    """Warnings about splits and labels; `same`: images of the same pixels."""
+    warnings = [*plan.idle, *plan.not_drawn(), *small_splits(plan), *mask_warnings(plan, masks), *label_warnings(plan)]
+    return warnings + (two_labels(plan, same) if masks is None else [])
+
+
+def _classes(plan: Plan, masks: MaskTable | None) -> dict[str, dict[str, int]]:
+    """Class or label → split → images of it, or, of masks, that show it."""
+    source, fates = plan.source, plan.fates()
+    rows = {
+        name: source.labels == label if masks is None else masks.pixels[:, label] > 0
+        for label, name in enumerate(source.classes)
+    }
+    return {name: _counted(fates[which]) for name, which in (rows | images_with_labels(plan)).items()}
 
 
 def _counted(fates: np.ndarray) -> dict[str, int]:
