@@ -82,8 +82,8 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     source, notes = _source(config)
     source, masks = with_mask_classes(source, progress=progress)
     looked = look(source, progress=progress)
-    failed = {} if masks is None else dict(masks.bad)
-    failed |= {row: found for row, found in enumerate(looked) if isinstance(found, str)}
+    unread = {row: found for row, found in enumerate(looked) if isinstance(found, str)}
+    failed = unread if masks is None else masks.bad | unread
     good = {row: found for row, found in enumerate(looked) if isinstance(found, Looked)}
     digests = [found.digest if isinstance(found, Looked) else b"" for found in looked]
     plan = make_plan(config, source, failed, np.asarray(digests, "S16"))
@@ -97,8 +97,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
     warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()), config.nodata)]
     warnings += [] if errors else odd_values(config, plan, seen.format)
-    warnings += _of_splits(plan, masks, groups)
-    warnings += _duplicate_warnings(source.names, plan.splits, across, pairs)
+    warnings += [*_of_splits(plan, masks, groups), *_duplicate_warnings(source.names, plan.splits, across, pairs)]
     return Report(
         data=config.data,
         images=len(source.names),
