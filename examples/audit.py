@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 import unmask
+from unmask.audit.audit_runs import choose_images, write_audit
 from unmask.audit.networks import build_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited, Finding
-from unmask.audit.audit_runs import choose_images, write_audit
 from unmask.audit.sections.parts import measure_parts
 from unmask.config import (
     AuditConfig,

@@ -152,4 +152,9 @@ def in_order(budgets: Sequence[Budget]) -> list[Budget]:
 
 def totals(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
     """Budgets where there are no classes: a number is one of images in all."""
-    return tuple(f"total:{one}" if isinstance(one, int) else one for one in budgets)
+    return tuple(map(in_all, budgets))
+
+
+def in_all(budget: Budget) -> Budget:
+    """A number as one of images in all; another budget as it is."""
+    return f"total:{budget}" if isinstance(budget, int) else budget

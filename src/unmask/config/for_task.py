@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TypeVar
 
-from unmask.config.budget import Budget
+from unmask.config.budget import in_all, totals
 from unmask.config.comparison import CompareConfig
 from unmask.config.metric import TaskName, metric_of
 from unmask.config.stages import ClassifyConfig, PretrainConfig
@@ -22,10 +22,6 @@ def for_task(config: C, task: TaskName) -> C:
     if task == "classification":
         return config
     if isinstance(config, ClassifyConfig):
-        budget = None if config.budget is None else _in_all(config.budget)
-        return replace(config, budget=budget, nested_budgets=tuple(map(_in_all, config.nested_budgets)))
-    return replace(config, budgets=tuple(map(_in_all, config.budgets)))
-
-
-def _in_all(budget: Budget) -> Budget:
-    return f"total:{budget}" if isinstance(budget, int) else budget
+        budget = None if config.budget is None else in_all(config.budget)
+        return replace(config, budget=budget, nested_budgets=totals(config.nested_budgets))
+    return replace(config, budgets=totals(config.budgets))
