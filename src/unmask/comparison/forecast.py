@@ -24,7 +24,7 @@ from unmask.profiling.forecast import (
     seconds_of_training,
 )
 from unmask.profiling.memory import peak_mib
-from unmask.profiling.step_times import StepTimes, measure_steps
+from unmask.profiling.step_times import StepTimes, fitted_images, measure_steps
 from unmask.training.plan import plan_steps
 
 START = 5.0
@@ -150,7 +150,7 @@ def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
         return seconds_of_training(config, data, times)
     labeled = labeled_images(config, data)
     seen = labeled + evaluated_images(data) + min(2048, len(data.pretrain))
-    return seen * times.inference + labeled * times.probe
+    return seen * times.inference + fitted_images(labeled, data) * times.probe
 
 
 def answers_of(data: Dataset) -> int:

@@ -231,6 +231,12 @@ class _Evaluation:
         return (self.clock() - started) / min(count, len(self.images)), features
 
 
+def fitted_images(labeled: int, data: Dataset) -> int:
+    """To how many labeled images the time of fitting a probe is proportional: that of masks takes a number of pixels
+    that few images reach."""
+    return min(labeled, FEW) if isinstance(data.task, Segmentation) else labeled
+
+
 def _time_dense_fit(config: ClassifyConfig, data: Dataset, clock: Clock) -> float:
     """Seconds per image of a dense probe of a few."""
     assert data.train is not None
