@@ -62,6 +62,8 @@ def test_every_row_and_the_verdict_are_about_mean_iou(compared: Comparison) -> N
 def test_the_page_has_a_table_of_classes(compared: Comparison) -> None:
     page = (compared.folder / "report.html").read_text(encoding="utf-8")
     assert "Which classes are found" in page
+    assert "mIoU for few to many labels" in page
+    assert "Spearman" not in page
     assert "bright" in page
 
 

@@ -178,6 +178,8 @@ class Showcase:
     folds: Sequence[Fold] = ()
     small: bool = False
     """Small cards, many beside each other."""
+    wide: bool = False
+    """Wide cards, for pictures that are several in one."""
 
 
 @dataclass(frozen=True)

@@ -161,13 +161,15 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]
 def _arms(summary: Summary) -> Section:
     arms, budgets, splits = _arm_names(summary), summary.settings.budgets, splits_of(summary)
     shown = summary.settings.in_the_open
-    hidden = [metric for metric in _NAMES if metric not in shown]
+    known = {one.metric for one in summary.means}
+    hidden = [metric for metric in _NAMES if metric not in shown and metric in known]
     tables, others = (
         [_score_table(summary, arms, budgets, split, metric) for split in splits for metric in metrics]
         for metrics in (shown, hidden)
     )
     names = [_NAMES[metric] for metric in hidden]
-    folds = [Fold(capital(" and ".join([", ".join(names[:-1]), names[-1]])), [one for one in others if one.rows])]
+    title = " and ".join([", ".join(names[:-1])] * bool(names[1:]) + names[-1:])
+    folds = [Fold(capital(title), [one for one in others if one.rows])] if names else []
     return Section("Every arm", _without_skill(summary.settings), tables=[_arm_table(summary), *tables], folds=folds)
 
 

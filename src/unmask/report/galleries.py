@@ -45,7 +45,11 @@ def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
         f"predicted mask. Gray pixels count nowhere.{_channel(gallery)}"
     )
     pictures = Pictures(SHEETS.path(folder, "panels"), gallery.panel_sheet)
-    return [Showcase("What is segmented how", intro, pictures, albums, legend=[*legend, Swatch("ignored", "#808080")])]
+    return [
+        Showcase(
+            "What is segmented how", intro, pictures, albums, legend=[*legend, Swatch("ignored", "#808080")], wide=True
+        )
+    ]
 
 
 def _under(panel: Panel) -> list[str]:

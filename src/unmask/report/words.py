@@ -9,8 +9,8 @@ from unmask.runs.records import AuditDifference, Interval
 
 
 def capital(text: str) -> str:
-    """The text with a capital at its beginning; the rest stays, as in names."""
-    return text[:1].upper() + text[1:]
+    """The text with a capital at its beginning, unless it begins like mIoU; the rest stays, as in names."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def percent(share: float | None) -> str:
