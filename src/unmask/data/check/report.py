@@ -20,7 +20,7 @@ from unmask.data.check.findings import (
     two_labels,
 )
 from unmask.data.check.image_facts import Looked, look
-from unmask.data.check.labels import images_with_labels, label_warnings, ranges_by_split
+from unmask.data.check.label_findings import images_with_labels, label_warnings, ranges_by_split
 from unmask.data.check.masks import MaskFacts, mask_facts, mask_lines, mask_warnings, with_mask_classes
 from unmask.data.headers import summarize
 from unmask.data.mask_table import MaskTable
