@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unmask.comparison.pieces import Task, encoders_awaited, in_turn
+from unmask.comparison.pieces import Task, encoders_awaited, in_order, in_turn
 from unmask.comparison.workers import LocalProcesses, run_tasks
 from unmask.config import ClassifyConfig, PretrainConfig
 
@@ -58,6 +58,31 @@ def test_tasks_are_handed_out_in_turn() -> None:
     assert begun[:2] == [0, 2]
     assert most == 2
     assert _finished((0,), awaited, 1)[0] == [0, 2, 3, 4]
+
+
+def test_tasks_that_join_are_handed_out() -> None:
+    """Whenever something has ended, at the very end too."""
+    tasks: list[Task] = [(_do, (0,))]
+    begun: list[int] = []
+
+    def submit(task: Task) -> Future[None]:
+        begun.append(task[1][0])
+        future: Future[None] = Future()
+        future.set_result(None)
+        return future
+
+    for index, _ in in_turn(submit, tasks, [None]):
+        if index < 3:
+            tasks.append((_do, (index + 1,)))
+    assert begun == [0, 1, 2, 3]
+
+
+def test_the_longest_chain_goes_first() -> None:
+    """A pretraining with what waits for it ahead of a longer trial; one worker keeps the order given."""
+    tasks = [FREE, AFTER, PRETRAINING]
+    seconds = {id(FREE): 5.0, id(AFTER): 3.0, id(PRETRAINING): 4.0}
+    assert in_order(tasks, lambda task: seconds[id(task)], 2) == [PRETRAINING, FREE, AFTER]
+    assert in_order(tasks, lambda task: seconds[id(task)], 1) == tasks
 
 
 def _write_mask(file: Path, data: None) -> None:

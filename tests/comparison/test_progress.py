@@ -136,6 +136,23 @@ def test_tasks_that_follow_within_a_phase_are_counted_once(work: Work) -> None:
     assert shares[-1] == 1
 
 
+def test_tasks_that_join_a_phase_are_counted(work: Work) -> None:
+    """They are more of it, and the share is one when they are done, too."""
+    ahead = Ahead.of(work)
+    heard: list[str] = []
+    line = Progress(work, 4, TIMES, show=False, listen=heard.append, clock=_Clock())
+    for phase, tasks in (("pretraining", ahead.pretrainings), ("trials", ahead.trials)):
+        line.begin(phase, tasks)
+        line.finished(len(tasks))
+    line.begin("tuning", ahead.tuning[:1])
+    line.join(ahead.tuning[1:])
+    line.finished(1)
+    assert heard[-1].startswith(f"{line.share:.0%}: tuning 1 of {len(ahead.tuning)} on 4 workers")
+    assert line.share < 1
+    line.finished(len(ahead.tuning))
+    assert line.share == pytest.approx(1)
+
+
 def test_a_terminal_sees_one_line_and_a_file_few(work: Work) -> None:
     """On a terminal the line changes at most twice a second; elsewhere there are about ten of them."""
     tasks = Ahead.of(work).pretrainings

@@ -12,8 +12,10 @@ import tiny
 from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Materials, TuningKey, all_trials, trial_config, tuning_config
 from unmask.comparison.run import compare
+from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct, tuned_arms
 from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.data.load import load_data
 from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
@@ -54,6 +56,32 @@ def test_every_alternative_is_tried_with_each_of_its_recipes(config: CompareConf
     assert all(key.candidate == chosen[key.budget, key.arm] for key in follow)
     assert {(key.budget, key.draw) for key in first} == {(b, t) for b in (3, 5) for t in (0, 1)}
     assert tuned_arms(replace(config, arms=("scratch_same",))) == []
+
+
+def test_an_arm_follows_as_soon_as_its_leader_has_chosen(config: CompareConfig, tmp_path: Path) -> None:
+    """At each budget by itself; the last missing trial of its leader holds it back, those of other arms do not."""
+    keys = [key for key in first_keys(config) if key.arm == "scratch_best"]
+    for key in keys[:-1]:
+        result = TuningResult(
+            arm=key.arm,
+            budget=key.budget,
+            draw=key.draw,
+            candidate=key.candidate,
+            val_score=key.candidate / 2,
+            seconds=1,
+        )
+        write_json(TUNING.path(tmp_path, key.name), result)
+    open_budget = keys[-1].budget
+    (decided,) = {key.budget for key in keys} - {open_budget}
+    chosen = choose_recipes(config, tmp_path)
+    assert chosen[decided, "scratch_compute"] == 2
+    assert (open_budget, "scratch_compute") not in chosen
+    assert (decided, "scratch_same") not in chosen, "mrp has not chosen"
+    follow = following_keys(config, chosen)
+    assert {(key.arm, key.budget, key.candidate) for key in follow} == {("scratch_compute", decided, 2)}
+    assert len(follow) == config.tuning_draws
+    work = Work(config, tmp_path, load_data(tiny.DATA, labels=True, progress=False))
+    assert [task[1][1] for task in work.decided_trials()] == follow
 
 
 def test_arms_that_follow_differ_from_their_leader_in_one_thing(config: CompareConfig) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
+from unmask.comparison.order import longest_chains, order_of_work
 from unmask.comparison.plan import TrialKey, TuningKey
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.runs.layout import ENCODER_FILE, TRIALS, TUNING
@@ -51,6 +52,13 @@ def encoders_awaited(tasks: Sequence[Task]) -> list[int | None]:
     return [made.get(config.init or "") if isinstance(config, ClassifyConfig) else None for config in configs]
 
 
+def in_order(tasks: Sequence[Task], seconds: Callable[[Task], float], workers: int) -> list[Task]:
+    """Tasks in the order of `order_of_work`; `seconds` says about how long one takes, alone."""
+    after = [() if one is None else (one,) for one in encoders_awaited(tasks)]
+    draws = [next((key.draw for key in task[1] if isinstance(key, TrialKey)), None) for task in tasks]
+    return [tasks[i] for i in order_of_work(longest_chains(list(map(seconds, tasks)), after), draws, workers)]
+
+
 def in_turn(
     submit: Callable[[Task], Future[Any]],
     tasks: Sequence[Task],
@@ -63,15 +71,17 @@ def in_turn(
 
     Args:
         submit: hands a task to a worker.
-        tasks: in the order in which they are wanted.
-        awaited: for each the index of the task that must be done before; None for none.
+        tasks: in the order in which they are wanted. Those that the caller appends meanwhile are handed out, too.
+        awaited: for each the index of the task that must be done before; None for none. Appended ones wait for none.
         room: how many may be handed out at a time, asked again every second; what it raises ends the work. Default:
             all.
     """
-    waiting, running = dict(enumerate(tasks)), dict[Future[Any], int]()
+    waiting, running, known = dict[int, Task](), dict[Future[Any], int](), 0
     done: set[int | None] = {None}
-    while waiting or running:
-        ready = [index for index in waiting if awaited[index] in done]
+    while len(tasks) > known or waiting or running:
+        waiting |= {index: tasks[index] for index in range(known, len(tasks))}
+        known = len(tasks)
+        ready = [index for index in waiting if index >= len(awaited) or awaited[index] in done]
         free = len(tasks) if room is None else max(0, room() - len(running))
         for index in ready[:free]:
             running[submit(waiting.pop(index))] = index

@@ -30,7 +30,8 @@ class Place(Protocol):
     def run(self, tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
         """Run every task as function(*arguments, data); yields the number finished each time one finishes.
 
-        A trial whose pretraining is among the tasks begins after it.
+        A trial whose pretraining is among the tasks begins after it. Tasks that the caller appends between two yields
+        are run as well.
 
         Raises:
             UserError: a task failed. What is finished keeps its files.

@@ -56,7 +56,7 @@ class Progress:
         self._lively = show and self._stream.isatty()
         self._ahead = ahead = Ahead.of(work)
         parts = {"pretraining": ahead.pretrainings, "tuning": ahead.tuning, "trials": ahead.trials}
-        self._weights = {name: self._weigh(tasks) for name, tasks in parts.items()}
+        self._weights = {name: sum(map(self.seconds, tasks)) for name, tasks in parts.items()}
         self._weights["audit"] = ahead.audit_seconds(self._times)
         total = sum(self._weights.values())
         self._rate = ahead.seconds(times, work.data, jobs) / total if times is not None and total else None
@@ -77,7 +77,7 @@ class Progress:
             tasks: those that it really has now.
             final: whether no others of the phase follow.
         """
-        self._enter(phase, len(tasks), self._weigh(tasks), final=final)
+        self._enter(phase, len(tasks), sum(map(self.seconds, tasks)), final=final)
 
     def begin_audit(self, networks: int) -> None:
         """The audit of so many networks begins."""
@@ -90,6 +90,12 @@ class Progress:
         known = self._before + self._now
         self._weights[phase] = known if final else max(known, self._weights.get(phase, 0.0))
         self.finished(0)
+
+    def join(self, tasks: Sequence[Task]) -> None:
+        """These tasks have joined the phase."""
+        self._count += len(tasks)
+        self._now += sum(map(self.seconds, tasks))
+        self._weights[self._phase] = max(self._before + self._now, self._weights[self._phase])
 
     def finished(self, number: float) -> None:
         """So many of the phase's tasks are finished; a part of one counts, too."""
@@ -118,8 +124,9 @@ class Progress:
         prior = _PRIOR * self._forecast
         return left * (self._rate * prior + elapsed) / (prior + done)
 
-    def _weigh(self, tasks: Sequence[Task]) -> float:
-        return sum(seconds_of(task, self._times, self._data) for task in tasks)
+    def seconds(self, task: Task) -> float:
+        """How long a task takes alone: measured, or relative to others."""
+        return seconds_of(task, self._times, self._data)
 
     def _tell(self) -> None:
         """Change the line, or print one, where it is time to."""

@@ -21,12 +21,12 @@ from unmask.comparison.half_split import halve_validation
 from unmask.comparison.live_page import live_page
 from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
-from unmask.comparison.pieces import Task
+from unmask.comparison.pieces import Task, in_order
 from unmask.comparison.place import Place, foreseen_jobs, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
-from unmask.comparison.tasks import Work, run_pretraining
+from unmask.comparison.tasks import Work, newly_decided, run_pretraining
 from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
 from unmask.comparison.workers import meanwhile
@@ -230,7 +230,8 @@ def _tune(work: Work, place: Place, line: Progress) -> Choice:
     config, out, data = work.config, work.out, work.data
     assert data.val is not None
     assert data.task is not None
-    _run("tuning", work.tuning_trials(first_keys(config)), data, place, line, final=False)
+    first = work.tuning_trials(first_keys(config))
+    _run("tuning", first, data, place, line, final=False, joining=newly_decided(work))
     recipes = choose_recipes(config, out)
     _run("tuning", work.tuning_trials(following_keys(config, recipes)), data, place, line)
     return Choice(recipes, read_correct(config, out, recipes, data.task, data.val.labels))
@@ -258,7 +259,8 @@ def _pretrain_all(work: Work, place: Place, line: Progress) -> None:
     tasks, others, jobs = work.pretrainings(), work.early_trials(), place.jobs
     if work.pretrains_in_workers or len(tasks) >= max(jobs, 2):
         following = work.following_trials() if work.pretrains_in_workers else []
-        _run("pretraining", [*tasks, *others, *following] if tasks else [], work.data, place, line)
+        together = [*tasks, *others, *following] if tasks else []
+        _run("pretraining", together, work.data, place, line, joining=newly_decided(work))
         return
     threads = torch.get_num_threads()
     helpers = jobs // 2 if tasks and others else 0
@@ -277,7 +279,21 @@ def _moved(line: Progress, done: int, step: Step) -> None:
     line.finished(done + step.step / step.total)
 
 
-def _run(phase: str, tasks: Sequence[Task], data: Dataset, place: Place, line: Progress, *, final: bool = True) -> None:
-    line.begin(phase, tasks, final=final)
-    for done in place.run(tasks, data) if tasks else ():
+def _run(
+    phase: str,
+    tasks: Sequence[Task],
+    data: Dataset,
+    place: Place,
+    line: Progress,
+    *,
+    final: bool = True,
+    joining: Callable[[], list[Task]] = list,
+) -> None:
+    """Run the tasks of a phase, and those that `joining` gives whenever one is finished."""
+    growing = in_order(tasks, line.seconds, place.jobs)
+    line.begin(phase, growing, final=final)
+    for done in place.run(growing, data) if growing else ():
         line.finished(done)
+        joined = joining()
+        growing += joined
+        line.join(joined)

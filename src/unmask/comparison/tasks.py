@@ -21,7 +21,7 @@ from unmask.comparison.plan import (
 )
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.train_trial import run_trial, run_tuning_trial
-from unmask.comparison.tuning import first_keys
+from unmask.comparison.tuning import choose_recipes, first_keys, following_keys
 from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.config.budget import is_chosen
@@ -108,6 +108,11 @@ class Work:
         sure = [arm.name for arm in arms_of(self.config) if arm.frozen and arm.is_pretrained]
         return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
 
+    def decided_trials(self) -> list[Task]:
+        """Tuning trials of arms that start from random weights, where another arm has chosen their recipe by now."""
+        keys = following_keys(self.config, choose_recipes(self.config, self.out))
+        return self.tuning_trials([k for k in keys if not ARMS[k.arm].is_pretrained and not is_chosen(k.budget)])
+
     def trials(self, recipes: Chosen) -> list[Task]:
         """Trials to train, with the recipes chosen for their arms."""
         return self._trials(recipes)
@@ -142,6 +147,18 @@ def _pretraining(config: CompareConfig, index: int, init: str | None) -> Pretrai
         normalization=config.normalization,
         seed=derive_seed(config.seed, "pretraining", index) % 2**31,
     )
+
+
+def newly_decided(work: Work) -> Callable[[], list[Task]]:
+    """Gives the `decided_trials` that there are since it was last asked."""
+    given: set[object] = set()
+
+    def joining() -> list[Task]:
+        found = [task for task in work.decided_trials() if task[1][1] not in given]
+        given.update(task[1][1] for task in found)
+        return found
+
+    return joining
 
 
 def run_pretraining(

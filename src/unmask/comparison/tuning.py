@@ -40,9 +40,10 @@ def first_keys(config: CompareConfig) -> list[TuningKey]:
 
 
 def following_keys(config: CompareConfig, chosen: Chosen) -> list[TuningKey]:
-    """The tuning trials of arms whose recipe another arm has chosen."""
+    """The tuning trials of arms whose recipe another arm has chosen, as far as it has."""
     arms = [arm for arm in tuned_arms(config) if leader(config, arm) is not arm]
-    return _keys(config, {(b, arm.name): [chosen[b, arm.name]] for arm in arms for b in config.budgets})
+    places = [(budget, arm.name) for arm in arms for budget in config.budgets]
+    return _keys(config, {place: [chosen[place]] for place in places if place in chosen})
 
 
 def _keys(config: CompareConfig, wanted: Mapping[tuple[Budget, str], Sequence[int]]) -> list[TuningKey]:
@@ -57,10 +58,14 @@ def _keys(config: CompareConfig, wanted: Mapping[tuple[Budget, str], Sequence[in
 def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str], int]:
     """The candidate of every arm per budget, by mean validation score over tuning draws; the first wins a tie.
 
-    The trials of `first_keys` must be done.
+    An arm has none before all trials of `first_keys` are done that choose for it.
     """
+    keys = first_keys(config)
+    undecided = {(key.budget, key.arm) for key in keys if not TUNING.path(out, key.name).exists()}
     merits: dict[tuple[Budget, str], dict[int, list[float]]] = {}
-    for key in first_keys(config):
+    for key in keys:
+        if (key.budget, key.arm) in undecided:
+            continue
         merit = SCORES[config.metric].merit(read_tuning(TUNING.path(out, key.name)).val_score)
         merits.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(merit)
     sums = {place: {one: sum(values) for one, values in found.items()} for place, found in merits.items()}
@@ -69,6 +74,7 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
         (budget, arm.name): best.get((budget, leader(config, arm).name), 0)
         for budget in config.budgets
         for arm in {**dict.fromkeys(arms_of(config)), **dict.fromkeys(leader(config, arm) for arm in arms_of(config))}
+        if (budget, leader(config, arm).name) not in undecided
     }
 
 
