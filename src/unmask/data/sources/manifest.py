@@ -233,12 +233,6 @@ def _ignored_note(ignored: Sequence[str]) -> tuple[str, ...]:
     return (f"the manifest's {plural(len(ignored), 'further column')} ({named}) are not read",) if ignored else ()
 
 
-def one_class(codes: NDArray[np.int64]) -> str:
-    """What to say where labels are there but tell nothing apart; "" where there are none."""
-    count = int((codes >= 0).sum())
-    return f"all {count} labels are of one class" if count else ""
-
-
 def encode_groups(groups: Sequence[str]) -> NDArray[np.int64]:
     """A number for each group; images with no group ("") get one of their own."""
     index: dict[str, int] = {}
