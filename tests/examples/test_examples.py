@@ -28,6 +28,16 @@ SAYS = {
         r"masks: 8 masks; mIoU \d+\.\d%",
         r"0\.png: 32 x 32 pixels of",
     ],
+    "several_labels.py": [
+        r"bright: average precision \d+%, \d+ of 20 images have it",
+        r"found.csv: 20 images; mean average precision \d+\.\d% on 20 labeled",
+        r"test0\.png: has .*, predicted .* \(bright \d\.\d\d, dark \d\.\d\d\)",
+    ],
+    "measurements.py": [
+        r"mean absolute error \d+\.\d micrometers",
+        r"found.csv: 20 images; MAE \d+\.?\d* on 20 labeled",
+        r"test0\.png: \d+\.\d micrometers, predicted",
+    ],
     "with_segmentation_models.py": [
         "encoder of the run: intersection over union",
         "encoder from scratch: intersection over union",

@@ -44,7 +44,7 @@ def classification_headline(run: ClassificationRun) -> str:
     right = {name: one for name in names if isinstance(one := metrics[name], ClassificationScores)}
     if not right:
         parts = [f"{_judged(metrics[name], run)} on {describe_split(name)}" for name in names]
-        return f"{', '.join(parts)}, {learnt}"
+        return f"{parts[0][0].upper()}{', '.join(parts)[1:]}, {learnt}"
     parts = [f"{percent(one.accuracy)} % of {describe_split(name)}{_unequal(one)}" for name, one in right.items()]
     return f"Right on {', '.join(parts)}, {learnt}"
 

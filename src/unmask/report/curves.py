@@ -71,7 +71,8 @@ def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figu
             axes.plot(*thin, color=color, marker="o" if len(thin.steps) < 30 else None, linewidth=1.3, label=name)
         axes.set_xlabel("step")
         axes.set_ylabel(title)
-        axes.set_ylim(bottom=0)
+        if all((curve.values >= 0).all() for curve in runs.values()):  # R² may be below
+            axes.set_ylim(bottom=0)
         axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 

@@ -166,7 +166,7 @@ def _card(gallery: Gallery, image: Judged, *, numbers: bool) -> Card:
     name = image.name if len(image.name) <= _LONGEST else "…" + image.name[1 - _LONGEST :]
     pairs = list(zip(gallery.classes, image.truth, image.predicted, strict=True))
     if numbers:
-        lines = [f"{shorten(one)}: {significant(own)}, predicted {significant(guess)}" for one, own, guess in pairs]
+        lines = [f"{shorten(one)}: {_plain(own)}, predicted {_plain(guess)}" for one, own, guess in pairs]
     else:
         known = [(one, own, guess) for one, own, guess in pairs if own is not None]
         worst = max(known, key=lambda pair: abs(pair[2] - pair[1]))
@@ -176,3 +176,8 @@ def _card(gallery: Gallery, image: Judged, *, numbers: bool) -> Card:
             f"has {', '.join(map(shorten, has))}" if has else "has none",
         ]
     return Card(image.picture, f"{name}: {'; '.join(lines)}", [*lines, name])
+
+
+def _plain(value: float | None) -> str:
+    """A number without an exponent where it is not very large: 1047 and 0.31."""
+    return "–" if value is None else f"{value:.4g}".replace("-", "−")
