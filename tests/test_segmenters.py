@@ -88,3 +88,14 @@ def test_the_seed_draws_the_head() -> None:
     one, two = segmenter(tiny.resnet(unstrided=0)), segmenter(tiny.resnet(unstrided=0))
     assert isinstance(one.head, UNetHead)
     torch.testing.assert_close(one(pictures(*SIZE)), two(pictures(*SIZE)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("unstrided", "blocks"), [(0, 5), (1, 4)])
+def test_a_unet_ends_at_the_images_size(unstrided: int, blocks: int) -> None:
+    """Where the finest map has it already no block comes after that of this map."""
+    model = segmenter(tiny.resnet(unstrided=unstrided, output_stride=8 if unstrided else 32))
+    assert isinstance(model.head, UNetHead)
+    shapes = map_shapes(model.encoder, model.read, SIZE)
+    assert (shapes[0][1:] == SIZE) == (blocks == 4)
+    assert len(model.head.decoder.blocks) == blocks
+    assert model(pictures(*SIZE)).shape == (2, 5, *SIZE)

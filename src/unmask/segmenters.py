@@ -68,14 +68,18 @@ class LinearHead(nn.Module):
 
 
 class UNetHead(nn.Module):
-    """The U-Net decoder: from the coarsest map up, with each finer one beside it, to the image's own size."""
+    """The U-Net decoder: from the coarsest map up, with each finer one beside it, to the image's own size.
 
-    def __init__(self, channels: list[int], in_chans: int, classes: int) -> None:
+    The last block, which has no map beside it, is left out where the finest map has the image's size already.
+    """
+
+    def __init__(self, channels: list[int], in_chans: int, classes: int, *, enlarges: bool) -> None:
         super().__init__()
         from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 
         widths = [min(_WIDEST, max(_NARROWEST, n)) for n in reversed(channels[:-1])]
-        widths.append(max(_NARROWEST, min(_WIDEST, channels[0]) // 2))
+        if enlarges:
+            widths.append(max(_NARROWEST, min(_WIDEST, channels[0]) // 2))
         self.decoder = UnetDecoder((in_chans, *channels), tuple(widths), n_blocks=len(widths))
         self.classify = nn.Conv2d(widths[-1], classes, 3, padding=1)
 
@@ -146,7 +150,8 @@ def build_segmenter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if chosen == "unet":
-            head: nn.Module = UNetHead(channels, in_chans, classes)
+            enlarges = shapes[0][1:] != tuple(image_size)
+            head: nn.Module = UNetHead(channels, in_chans, classes, enlarges=enlarges)
         elif chosen == "dpt":
             head = DPTHead(channels, stride, classes)
         else:
