@@ -216,7 +216,7 @@ RECORDS = (
 PAGES = (
     _in_run("page of a comparison, by trial", "answer", TRIAL, partial(_page, depth=2)),
     _in_run("page of a comparison, by summary.json", "answer", "summary.json", _page),
-    _in_run("page of a comparison, by its work", "answer", WORK_OF_TRIAL, _page),
+    _in_run("page of a comparison, by its work", "answer", WORK_OF_TRIAL, partial(_page, depth=2)),
     _in_run("page of a training, by result.json", "training", "result.json", _page),
     _in_run("page of a training, by gallery.json", "training", "gallery.json", _page),
     _in_run("page of a training, by metrics.jsonl", "training", "metrics.jsonl", _page),
