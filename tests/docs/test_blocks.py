@@ -27,8 +27,8 @@ from unmask.runs.read import write_config
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""
-FOREIGN = {"--standalone", "--rdzv-backend", "--shm-size", "--ipc", "--use_fsdp", "--fsdp_reshard_after_forward"}
-"""Flags of torchrun, accelerate and docker of which the pages speak."""
+FOREIGN = {"--standalone", "--rdzv-backend", "--shm-size", "--ipc", "--use_fsdp", "--fsdp_reshard_after_forward", "--nthreads"}
+"""Flags of torchrun, accelerate, docker and dask of which the pages speak."""
 INLINE = re.compile(r"`(--[a-z][\w.-]*)")
 
 
