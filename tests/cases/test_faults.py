@@ -26,4 +26,4 @@ def test_twenty_faults_are_survived() -> None:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "survived 20 / 20" in result.stdout
-    assert len(re.findall(r"^(?:SIG|trunc|full|bad).*survived [3-9] / [3-9]", result.stdout, re.MULTILINE)) == 5
+    assert len(re.findall(r"^(?:SIG|trunc|full|bad).*survived [1-9] / [1-9]", result.stdout, re.MULTILINE)) == 5
