@@ -27,7 +27,15 @@ from unmask.runs.read import write_config
 
 ALONE = {"README.md", "index.md"}
 """Pages that begin with an empty folder; the others go on where the README ends."""
-FOREIGN = {"--standalone", "--rdzv-backend", "--shm-size", "--ipc", "--use_fsdp", "--fsdp_reshard_after_forward", "--nthreads"}
+FOREIGN = {
+    "--standalone",
+    "--rdzv-backend",
+    "--shm-size",
+    "--ipc",
+    "--use_fsdp",
+    "--fsdp_reshard_after_forward",
+    "--nthreads",
+}
 """Flags of torchrun, accelerate, docker and dask of which the pages speak."""
 INLINE = re.compile(r"`(--[a-z][\w.-]*)")
 

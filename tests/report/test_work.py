@@ -9,6 +9,7 @@ import pytest
 
 from unmask.errors import UserError
 from unmask.report.page import write_report
+from unmask.report.svg import inline_svg, to_svg
 from unmask.report.work import lanes, work_section
 from unmask.runs.layout import WORK
 from unmask.runs.trial_records import PieceOfWork
@@ -53,6 +54,13 @@ def test_thousands_of_trainings_keep_the_page_small() -> None:
     assert len(section.folds[0].tables[0].rows) == 200
     assert section.folds[0].title == "The 200 longest trainings"
     assert "64 of 100 rows" in section.plates[0].caption
+
+
+def test_a_machine_may_have_any_name() -> None:
+    """A control character is no part of XML, and a dollar begins no formula."""
+    section = work_section([_piece("a", 0, 1, host="\x0cnor$th"), _piece("b", 0, 1, host="$x^$")])
+    assert inline_svg(to_svg(section.plates[0].figure), "a", "machines")
+    assert [row[0] for row in section.tables[0].rows] == ["\\x0cnor$th", "$x^$"]
 
 
 def test_what_was_done_is_written_and_read(tmp_path: Path) -> None:

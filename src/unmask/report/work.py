@@ -10,7 +10,7 @@ from unmask.report.palette import BLUE, GRAY, ORANGE
 from unmask.report.svg import blank, style
 from unmask.report.words import duration, time_unit
 from unmask.runs.trial_records import PieceKind, PieceOfWork
-from unmask.wording import plural
+from unmask.wording import plural, printable
 
 _COLORS: dict[PieceKind, str] = {"pretraining": ORANGE, "tuning": GRAY, "trial": BLUE}
 _ROWS = 64
@@ -69,7 +69,8 @@ def work_bars(places: Sequence[tuple[PieceOfWork, int]], rows: Sequence[tuple[st
             own = [one for one, lane in places if (one.host, lane) == row]
             spans = [((one.started - first) / unit, one.seconds / unit) for one in own]
             axes.broken_barh(spans, (y - 0.4, 0.8), facecolors=[_COLORS[one.kind] for one in own], edgecolors="none")
-        axes.set_yticks(range(len(rows)), [host if lane == 0 else "" for host, lane in rows])
+        names = [printable(host) if lane == 0 else "" for host, lane in rows]
+        axes.set_yticks(range(len(rows)), names, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(left=0)
@@ -85,7 +86,7 @@ def _machine_table(places: Sequence[tuple[PieceOfWork, int]]) -> Table:
         kinds, side = Counter(one.kind for one, _ in own), 1 + max(lane for _, lane in own)
         busy, span = sum(one.seconds for one, _ in own), _span([one for one, _ in own])
         share = f"{100 * min(1.0, busy / (side * span)):.0f} %" if span else "–"
-        rows.append((host, str(side), *(str(kinds[kind]) for kind in _COLORS), duration(busy), share))
+        rows.append((printable(host), str(side), *(str(kinds[kind]) for kind in _COLORS), duration(busy), share))
     columns = ("machine", "at once", "pretrainings", "tuning trials", "trials", "time in trainings", "busy")
     return Table("What every machine did", columns, rows, numeric=True)
 
@@ -94,7 +95,7 @@ def _listed(work: Sequence[PieceOfWork]) -> Table:
     first = work[0].started
     longest = sorted(work, key=lambda one: -one.seconds)[:_LISTED]
     rows = [
-        (one.name, one.kind, one.host, duration(one.started - first), duration(one.seconds))
+        (one.name, one.kind, printable(one.host), duration(one.started - first), duration(one.seconds))
         for one in sorted(longest, key=lambda one: one.started)
     ]
     return Table("Trainings by beginning", ("training", "kind", "machine", "began after", "took"), rows, numeric=True)
