@@ -10,11 +10,12 @@ Then: unmask compare --data FOLDER/manifest.csv ...
 """
 
 import argparse
-import csv
 import re
 import sys
 from collections import Counter
 from pathlib import Path
+
+from manifests import write_manifest
 
 SMALLEST, FEWEST = 100, 5
 """Images and lines of units of the smallest class that is kept."""
@@ -64,12 +65,7 @@ def main() -> None:
     rows = rows_of(wanted.wesnoth / "data" / "core")
     if not rows:
         sys.exit(f"{wanted.wesnoth} has no sprites: install Debian's wesnoth-1.16-data, or give --wesnoth")
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    with (wanted.folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "label", "group"), *rows])
-    print(f"{wanted.folder / 'manifest.csv'}: {len(rows)} images, {len({group for *_, group in rows})} groups")
-    for label, count in sorted(Counter(label for _, label, _ in rows).items()):
-        print(f"  {label}: {count}, {len({group for _, one, group in rows if one == label})} groups")
+    write_manifest(wanted.folder, rows)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ Then: unmask compare --data FOLDER/manifest.csv ...
 """
 
 import argparse
-import csv
 import re
 import shutil
 import sys
 from collections import Counter
 from pathlib import Path
+
+from manifests import write_manifest
 
 SMALLEST = 30
 """Images of the smallest theme that is kept."""
@@ -56,11 +57,7 @@ def main() -> None:
     rows = copy_stamps(wanted.stamps, wanted.folder)
     if not rows:
         sys.exit(f"{wanted.stamps} has no stamps: install Debian's tuxpaint-stamps-default, or give --stamps")
-    with (wanted.folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "label", "group"), *rows])
-    print(f"{wanted.folder / 'manifest.csv'}: {len(rows)} images, {len({group for *_, group in rows})} groups")
-    for label, count in sorted(Counter(label for _, label, _ in rows).items()):
-        print(f"  {label}: {count}, {len({group for _, theme, group in rows if theme == label})} groups")
+    write_manifest(wanted.folder, rows)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from PIL import Image
 
 from unmask.config import (
     AugmentConfig,
+    CompareConfig,
     DataConfig,
     EncoderConfig,
     MaskConfig,
@@ -72,6 +73,20 @@ def pretrain_recipe(
         augment=augment or AugmentConfig(),
         optimizer=OptimizerConfig(**optimizer),
     )
+
+
+def comparison(**changes: Any) -> CompareConfig:
+    """One pretraining, two label draws of three images per class and one of tuning; `changes` are any of its fields."""
+    fields = {
+        "data": DATA,
+        "encoder": OVERLAPPING_PATCHNET,
+        "pretrain": pretrain_recipe(target=LINEAR_PIXELS, epochs=1, batch_size=16),
+        "budgets": (3,),
+        "draws": 2,
+        "tuning_draws": 1,
+        "pretrainings": 1,
+    }
+    return CompareConfig(**{**fields, **changes})
 
 
 def numbered(*classes: str, count: int = 6) -> list[str]:

@@ -13,16 +13,10 @@ RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8, lr=3e-3
 @pytest.fixture
 def config() -> CompareConfig:
     """Two budgets, two draws, one of tuning, every arm that needs no given weights."""
-    return CompareConfig(
-        data=tiny.DATA,
-        encoder=tiny.OVERLAPPING_PATCHNET,
-        pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+    return tiny.comparison(
         finetune=RECIPE,
         scratch_candidates=(replace(RECIPE, head_steps=0), replace(RECIPE, head_steps=0, label_smoothing=0.0)),
         budgets=(3, 5),
-        draws=2,
-        pretrainings=1,
-        tuning_draws=1,
         arms=tuple(arm.name for arm in ARMS.values() if arm.default),
         jobs=1,
     )

@@ -31,17 +31,10 @@ RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3
 def config(monkeypatch: pytest.MonkeyPatch) -> CompareConfig:
     """A comparison of the judged arm, two probes and an arm that nothing but this file knows."""
     monkeypatch.setitem(ARMS, PROBE.name, PROBE)
-    return CompareConfig(
-        data=tiny.DATA,
-        encoder=tiny.OVERLAPPING_PATCHNET,
-        pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+    return tiny.comparison(
         finetune=RECIPE,
         arms=(JUDGED, "probe_mrp", PROBE.name),
         given="weights.safetensors",
-        budgets=(3,),
-        draws=2,
-        pretrainings=1,
-        tuning_draws=1,
         jobs=1,
     )
 

@@ -20,22 +20,16 @@ import tiny
 from unmask.comparison.dask_workers import DaskWorkers, mixed_notes, open_dask
 from unmask.comparison.run import compare
 from unmask.comparison.worker_side import WorkerFacts
-from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.config import ClassifyRecipe, OptimizerConfig
 from unmask.config.cluster import ClusterConfig
 from unmask.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own about ports, and sockets that it closes late
 
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=3, batch_size=8, lr=3e-3), head_steps=1)
-CONFIG = CompareConfig(
-    data=tiny.DATA,
-    encoder=tiny.OVERLAPPING_PATCHNET,
-    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+CONFIG = tiny.comparison(
     finetune=RECIPE,
-    budgets=(3,),
-    draws=2,
     pretrainings=2,
-    tuning_draws=1,
     arms=("mrp", "scratch_same", "probe_mrp"),
 )
 

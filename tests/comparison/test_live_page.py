@@ -10,21 +10,15 @@ from chromium import needs_chromium, open_page, reloads
 from unmask.comparison import live_page as module
 from unmask.comparison.live_page import COST, PACE, LivePage, live_page
 from unmask.comparison.run import compare
-from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.config import ClassifyRecipe, OptimizerConfig
 from unmask.report.html import Live
 from unmask.report.page import write_live_report, write_report
 from unmask.runs.layout import REPORT_FILE
 from unmask.runs.read import write_config
 
-CONFIG = CompareConfig(
-    data=tiny.DATA,
-    encoder=tiny.OVERLAPPING_PATCHNET,
+CONFIG = tiny.comparison(
     pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=4, batch_size=20),
     finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8)),
-    budgets=(3,),
-    draws=2,
-    tuning_draws=1,
-    pretrainings=1,
     arms=("mrp", "scratch_same"),
     given=None,
     keep="none",

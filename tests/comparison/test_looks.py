@@ -14,7 +14,7 @@ from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import LEAST, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice
-from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.config import ClassifyRecipe, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.inference.estimate import estimate_mean
@@ -27,15 +27,9 @@ from unmask.runs.summary_records import Summary
 from unmask.runs.trial_records import TrialResult
 
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8, lr=3e-3))
-CONFIG = CompareConfig(
-    data=tiny.DATA,
-    encoder=tiny.OVERLAPPING_PATCHNET,
-    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+CONFIG = tiny.comparison(
     finetune=RECIPE,
-    budgets=(3,),
     draws=3,
-    tuning_draws=1,
-    pretrainings=1,
     arms=("mrp", "scratch_same"),
     until="decided",
     keep="none",

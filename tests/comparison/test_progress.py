@@ -11,19 +11,13 @@ from unmask.comparison.forecast import Ahead, seconds_of
 from unmask.comparison.progress import Progress
 from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
-from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.config import ClassifyRecipe, OptimizerConfig
 from unmask.data.load import load_data
 from unmask.profiling.step_times import StepTimes
 
-CONFIG = CompareConfig(
-    data=tiny.DATA,
-    encoder=tiny.OVERLAPPING_PATCHNET,
+CONFIG = tiny.comparison(
     pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=10, batch_size=20),
     finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=6, batch_size=8), head_steps=2),
-    budgets=(3,),
-    draws=2,
-    tuning_draws=1,
-    pretrainings=1,
     arms=("mrp", "scratch_same"),
     given=None,
     keep="none",

@@ -30,16 +30,11 @@ RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3
 @pytest.fixture
 def config() -> CompareConfig:
     """Nothing asked for: all arms are tried."""
-    return CompareConfig(
-        data=tiny.DATA,
-        encoder=tiny.OVERLAPPING_PATCHNET,
-        pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=1, batch_size=16),
+    return tiny.comparison(
         finetune=RECIPE,
         scratch_schedules=("4", "6", "6@1e-3"),
         budgets=(3, 5),
-        draws=2,
         tuning_draws=2,
-        pretrainings=1,
         jobs=1,
     )
 

@@ -9,7 +9,7 @@ from unmask.choosing.record import CHOICE_PAGE, Choice, ChosenImage
 from unmask.data.imageset import ImageSet
 from unmask.report.blocks import Album, Card, Fold, Pictures, Showcase, Story, Table
 from unmask.report.html import render_page
-from unmask.report.words import percent
+from unmask.report.words import name_end, percent
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import SHEETS
 from unmask.stages.contact_sheet import write_sheet
@@ -18,7 +18,6 @@ from unmask.wording import plural, printable
 SHOWN = 300
 """Most images with a picture on the page."""
 SIDE, BYTES = 128, 2_000_000
-_LONGEST = 40
 
 
 def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], pictures: ImageSet) -> Path:
@@ -65,7 +64,7 @@ def _album(cluster: int, images: Sequence[ChosenImage]) -> Album:
 
 def _card(image: ChosenImage) -> Card:
     name = printable(Path(image.path).name)
-    short = name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
+    short = name_end(name)
     return Card(image.rank - 1, f"{image.rank}: {short}", [f"{image.rank}", f"{percent(image.share)} %", short])
 
 

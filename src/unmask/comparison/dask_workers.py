@@ -13,7 +13,6 @@ from typing import Any
 
 from unmask.comparison.pieces import Task, encoders_awaited, file_of, in_turn, name_of
 from unmask.comparison.worker_side import (
-    PieceError,
     WorkerFacts,
     ask_to_stop,
     describe_worker,
@@ -254,4 +253,4 @@ def _line_of(error: BaseException) -> str:
     if type(error).__name__ == "KilledWorker":
         return "every worker that began it was killed, possibly because memory ran out"
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return first if isinstance(error, PieceError) else first.strip()
+    return first.strip()

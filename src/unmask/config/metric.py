@@ -57,6 +57,11 @@ class Score:
         """The largest difference that there can be; may be infinite."""
         return self.high - self.low
 
+    @property
+    def scale(self) -> float:
+        """Times this, a value is as it is shown: shares in per cent, others in their own unit."""
+        return 100.0 if self.share else 1.0
+
     def text(self, value: float) -> str:
         """A value in words: "73.3%", "3.21"."""
         return f"{value:.1%}" if self.share else f"{value:.3g}"

@@ -220,8 +220,6 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
         return convert(_likest(kinds, value), value, path)
     if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
         return convert(type(value), value, path)
-    if isinstance(value, Mapping) and all(dataclasses.is_dataclass(arg) for arg in candidates):
-        return convert(max(candidates, key=lambda arg: len(value.keys() & arg.__dataclass_fields__)), value, path)
     for arg in candidates[:-1]:
         try:
             return convert(arg, value, path)

@@ -74,7 +74,7 @@ def value_notes(
     if own:
         parts = (value_notes(values[:, i : i + 1], rows, one, clipped=False) for i, one in enumerate(own))
         return tuple(f"channel {i}: {note}" for i, notes in enumerate(parts) for note in notes)
-    if values.dtype.is_floating_point and not bool(values[rows].isnan().all()):
+    if values.dtype.is_floating_point:
         return range_notes(values, rows, scale)
     top = int(values[sample_rows(rows)].numpy().max()) if values.dtype == torch.uint16 else 2**15
     if top >= 2**15:
@@ -99,6 +99,8 @@ def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tup
     low, high = scale
     every = known(values[sample_rows(rows)]).flatten()
     some = every[:: 1 + len(every) // LOOKED_AT].numpy()
+    if not some.size:
+        return ()
     first, last = np.percentile(some, (1, 99)).tolist()
     rest = f"the middle 98 % of the values lie between {first:.4g} and {last:.4g}, the range is {low:.6g} to {high:.6g}"
     for end in (low, high):

@@ -9,7 +9,7 @@ from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2, output_name
 from unmask.deploy.trained import Trained, bare_name
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
-from unmask.inference.verdict import direction_of
+from unmask.inference.verdict import titled
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
 from unmask.runs.scores import values_of
@@ -121,7 +121,7 @@ def _measured(trained: Trained) -> str:
     if not trained.scores:
         return _pretraining(trained.pretraining)
     names = list(values_of(next(iter(trained.scores.values()))))
-    titles = " | ".join(f"{SCORES[name].title}{direction_of(name)}" for name in names)
+    titles = " | ".join(map(titled, names))
     rows = [f"| images | n | {titles} |", "|---" * (len(names) + 2) + "|"]
     for split, scores in trained.scores.items():
         cells = " | ".join(_cell(name, value) for name, value in values_of(scores).items())

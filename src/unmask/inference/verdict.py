@@ -191,7 +191,7 @@ def change_of(better: float, metric: Metric) -> str:
     score = SCORES[metric]
     if score.share:
         return f"{100 * better:+.1f} points{of_metric(metric)}"
-    return f"{score.number(score.change(better), signed=True)} in {score.title}{direction_of(metric)}"
+    return f"{score.number(score.change(better), signed=True)} in {titled(metric)}"
 
 
 def amount(size: float, metric: Metric) -> str:
@@ -210,6 +210,11 @@ def bounds_of(better: Interval, metric: Metric) -> str:
 def direction_of(metric: str) -> str:
     """What a reader must be told of a metric that falls with better networks."""
     return " (lower is better)" if SCORES[metric].lower_is_better else ""
+
+
+def titled(metric: str) -> str:
+    """What a metric is called, with its direction where a reader must be told."""
+    return f"{SCORES[metric].title}{direction_of(metric)}"
 
 
 def points(share: float, metric: Metric = "accuracy") -> str:

@@ -1,7 +1,7 @@
 """The story of one fine-tuning or one training from scratch."""
 
 from unmask.config.metric import SCORES
-from unmask.inference.verdict import describe_split, direction_of
+from unmask.inference.verdict import describe_split, direction_of, titled
 from unmask.report.blocks import Fold, Plate, Section, Showcase, Story, Table
 from unmask.report.confusions import Confusion
 from unmask.report.curves import monitor, one_after_the_other, series, training_loss
@@ -44,7 +44,7 @@ def classification_headline(run: ClassificationRun) -> str:
     right = {name: one for name in names if isinstance(one := metrics[name], ClassificationScores)}
     if not right:
         parts = [f"{_judged(metrics[name], run)} on {describe_split(name)}" for name in names]
-        return f"{parts[0][0].upper()}{', '.join(parts)[1:]}, {learnt}"
+        return f"{capital(', '.join(parts))}, {learnt}"
     parts = [f"{percent(one.accuracy)} % of {describe_split(name)}{_unequal(one)}" for name, one in right.items()]
     return f"Right on {', '.join(parts)}, {learnt}"
 
@@ -77,7 +77,7 @@ def score_rows(run: ClassificationRun) -> list[tuple[str, ...]]:
 
 def score_columns(scores: Scores) -> tuple[str, ...]:
     """Headers of `score_rows`."""
-    return ("images", *(f"{SCORES[name].title}{direction_of(name)}" for name in values_of(scores)))
+    return ("images", *map(titled, values_of(scores)))
 
 
 def _scores(run: ClassificationRun) -> Section:
@@ -110,7 +110,7 @@ def _confusions(run: ClassificationRun) -> Section:
 def _first_title(run: ClassificationRun) -> str:
     """What `val_score` is of."""
     scores = run.result.metrics.get("val") if run.result is not None else None
-    return "score" if scores is None else f"{SCORES[scores.first].title}{direction_of(scores.first)}"
+    return "score" if scores is None else titled(scores.first)
 
 
 def _training(run: ClassificationRun) -> Section:

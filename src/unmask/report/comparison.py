@@ -219,11 +219,14 @@ def _training(run: ComparisonRun, summary: Summary) -> Section:
         histories[arm] = [[row for row in history if row.phase != "head"] for history in found]
     plates = []
     first = next((scores.first for one in run.trials if (scores := one.metrics.get("val"))), "accuracy")
-    of_first = 100.0 if SCORES[first].share else 1.0
     for title, scale, value in (
         ("training loss", 1.0, lambda row: row.loss),
         ("validation accuracy, %", 100.0, lambda row: row.val_accuracy),
-        (f"{SCORES[first].title} on validation images{unit(first, '%')}", of_first, lambda row: row.val_score),
+        (
+            f"{SCORES[first].title} on validation images{unit(first, '%')}",
+            SCORES[first].scale,
+            lambda row: row.val_score,
+        ),
     ):
         curves = {arm: [series(history, value) for history in trials] for arm, trials in histories.items()}
         shown = {arm: known for arm, trials in curves.items() if (known := [one for one in trials if len(one.steps)])}

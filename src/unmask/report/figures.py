@@ -123,7 +123,7 @@ def _unit(rows: Sequence[Mean] | Sequence[Difference], of_shares: str) -> str:
 
 def _scale(rows: Sequence[Mean] | Sequence[Difference]) -> float:
     """100 for shares, which are drawn in per cent."""
-    return 100.0 if not rows or SCORES[rows[0].metric].share else 1.0
+    return SCORES[rows[0].metric].scale if rows else 100.0
 
 
 def _allowed(limits: tuple[float, float], rows: Sequence[Mean]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Album, Card, Fold, Look, MapPoint, Pictures, PointMap, Showcase, Swatch, Table
 from unmask.report.outputs import worst_images
 from unmask.report.palette import BLUE, GRAY, GREEN, ORANGE, PURPLE, SKY, VERMILION, look
-from unmask.report.words import percent
+from unmask.report.words import name_end, percent
 from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Panel, Shown
 from unmask.runs.layout import SHEETS
 from unmask.wording import plural
@@ -16,7 +16,6 @@ from unmask.wording import plural
 _COLORS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, "#a08000")
 _LOOKS = [(color, shape) for shape in ("dot", "square", "diamond") for color in _COLORS]
 _OTHERS = Look("other classes", GRAY, "dot")
-_LONGEST = 40
 
 
 def showcases(gallery: Gallery | None, folder: Path, first: str = "") -> list[Showcase]:
@@ -36,7 +35,7 @@ def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
     albums = []
     for position, one in enumerate(sorted(gallery.panels, key=lambda one: one.arm != first)):
         cards = [
-            Card(panel.picture, f"{_short(panel.name)}: image, truth and prediction", _under(panel))
+            Card(panel.picture, f"{name_end(panel.name)}: image, truth and prediction", _under(panel))
             for panel in one.shown
         ]
         albums.append(Album(look(one.arm).title if one.arm else "", cards, shown=position == 0))
@@ -53,7 +52,7 @@ def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
 
 
 def _under(panel: Panel) -> list[str]:
-    return [f"IoU {percent(panel.iou)} %", _short(panel.name)]
+    return [f"IoU {percent(panel.iou)} %", name_end(panel.name)]
 
 
 def _mistakes(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
@@ -83,8 +82,8 @@ def _arm(one: Mistakes) -> str:
 def _mistaken(gallery: Gallery, mistake: Mistake) -> Card:
     image = mistake.image
     truth, taken = _class(gallery, image.truth), _class(gallery, image.predicted)
-    lines = [f"{truth}, taken for {taken}", f"{percent(mistake.probability)} % sure", _short(image.name)]
-    return Card(mistake.picture, f"{truth}: {_short(image.name)}", lines)
+    lines = [f"{truth}, taken for {taken}", f"{percent(mistake.probability)} % sure", name_end(image.name)]
+    return Card(mistake.picture, f"{truth}: {name_end(image.name)}", lines)
 
 
 def _row(gallery: Gallery, one: Mistakes, mistake: Mistake) -> tuple[str, ...]:
@@ -147,7 +146,9 @@ def _neighbors(gallery: Gallery, found: FeatureMap, one: Neighborhood) -> Album:
         lines = [f"{'✓' if right else '✗'} {_class(gallery, image.truth)}", f"{similarity:.2f}"]
         cards.append(Card(near, _spoken(gallery, image), lines, "right" if right else "wrong"))
     same = sum(found.points[near].image.truth == asked.truth for near in one.nearest)
-    title = f"{_class(gallery, asked.truth)}, {_short(asked.name)}: {same} of {len(one.nearest)} neighbors of its class"
+    title = (
+        f"{_class(gallery, asked.truth)}, {name_end(asked.name)}: {same} of {len(one.nearest)} neighbors of its class"
+    )
     return Album(title, cards)
 
 
@@ -155,16 +156,11 @@ def _spoken(gallery: Gallery, image: Shown) -> str:
     """Class, prediction and name of an image."""
     wrong = image.predicted not in (None, image.truth)
     taken = f", taken for {_class(gallery, image.predicted)}" if wrong else ""
-    return f"{_class(gallery, image.truth)}{taken}: {_short(image.name)}"
+    return f"{_class(gallery, image.truth)}{taken}: {name_end(image.name)}"
 
 
 def _class(gallery: Gallery, label: int | None) -> str:
     return "–" if label is None else gallery.classes[label]
-
-
-def _short(name: str) -> str:
-    """The end of a long name, which tells more than its beginning."""
-    return name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
 
 
 def _channel(gallery: Gallery) -> str:

@@ -12,7 +12,7 @@ from unmask.report.blocks import Album, Card, Pictures, Plate, Section, Showcase
 from unmask.report.classes import shorten
 from unmask.report.palette import BLUE, GRAY, INK, look
 from unmask.report.svg import blank, style
-from unmask.report.words import percent, significant
+from unmask.report.words import name_end, percent, significant
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.gallery import Gallery, Judged, JudgedImages, Scatter
 from unmask.runs.layout import SHEETS
@@ -23,7 +23,6 @@ from unmask.wording import plural
 
 _LABELS = ("label", "average precision, %", "AUROC, %", "F1, %", "prevalence, %", "images with it", "images")
 _NUMBERS = ("number", "MAE", "RMSE", "R²", "Spearman's ρ", "true mean", "true deviation", "images")
-_LONGEST = 40
 
 
 def output_section(run: ClassificationRun) -> Section:
@@ -163,7 +162,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _card(gallery: Gallery, image: Judged, *, numbers: bool) -> Card:
-    name = image.name if len(image.name) <= _LONGEST else "…" + image.name[1 - _LONGEST :]
+    name = name_end(image.name)
     pairs = list(zip(gallery.classes, image.truth, image.predicted, strict=True))
     if numbers:
         lines = [f"{shorten(one)}: {_plain(own)}, predicted {_plain(guess)}" for one, own, guess in pairs]

@@ -41,7 +41,7 @@ def differences_section(summary: Summary) -> Section:
 
 def _plain(settings: Settings) -> str:
     """The smallest effect that matters, in points or in the metric's own unit."""
-    return f"{(100 if SCORES[settings.metric].share else 1) * settings.smallest_effect:g}"
+    return f"{SCORES[settings.metric].scale * settings.smallest_effect:g}"
 
 
 def _difference_table(rows: Sequence[Difference], where: str, metric: str) -> Table:

@@ -7,6 +7,9 @@ from typing import Any
 from unmask.config.metric import SCORES
 from unmask.runs.records import AuditDifference, Interval
 
+_LONGEST = 40
+"""Letters of a name under a picture."""
+
 
 def capital(text: str) -> str:
     """The text with a capital at its beginning, unless it begins like mIoU; the rest stays, as in names."""
@@ -85,6 +88,11 @@ def duration(seconds: float) -> str:
 def time_unit(longest: float) -> tuple[float, str]:
     """Seconds of the unit in which times up to the longest one are easy to read, and its name."""
     return (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 120 else (1.0, "seconds")
+
+
+def name_end(name: str) -> str:
+    """The end of a long name, which tells more than its beginning."""
+    return name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
 
 
 def number(value: float) -> str:

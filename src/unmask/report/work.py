@@ -31,7 +31,7 @@ def work_section(work: Sequence[PieceOfWork]) -> Section:
     if not work:
         return Section(title)
     places = list(zip(work, lanes(work), strict=True))
-    rows = list(dict.fromkeys(sorted((one.host, lane) for one, lane in places)))
+    rows = sorted({(one.host, lane) for one, lane in places})
     alt = f"Trainings over time on {_machines(work)}: " + ", ".join(_counted(work))
     caption = "Every training from its beginning to its end; a row is one at a time on a machine"
     if len(rows) > _ROWS:

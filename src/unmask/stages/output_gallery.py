@@ -31,9 +31,8 @@ def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iter
     """
     task, images = data.task, data.tests[split]
     assert isinstance(task, Multilabel | Regression)
-    truth, place, found = task.target(images.labels).double(), dict[int, int](), []
-    if isinstance(task, Regression):
-        truth = images.labels.double()
+    truth = (images.labels if isinstance(task, Regression) else task.target(images.labels)).double()
+    place, found = dict[int, int](), []
     for arm, one in predictions:
         errors = image_errors(task, one.probabilities, truth)
         order = errors.nan_to_num(-1.0).argsort(descending=True, stable=True)[:_WORST]
@@ -87,8 +86,8 @@ def image_errors(task: Multilabel | Regression, predicted: Tensor, truth: Tensor
 
 def _judged(images: ImageSet, row: int, picture: int, truth: Tensor, predicted: Tensor) -> Judged:
     own = [None if value != value else value for value in truth[row].tolist()]
-    guess = tuple(float(f"{value:.6g}") for value in predicted[row].tolist())
-    return Judged(picture=picture, name=printable(images.names[row]), truth=tuple(own), predicted=guess)
+    name = printable(images.names[row])
+    return Judged(picture=picture, name=name, truth=tuple(own), predicted=_rounded(predicted[row]))
 
 
 def _scatters(task: Regression, truth: Tensor, predicted: Tensor) -> tuple[Scatter, ...]:
@@ -97,7 +96,9 @@ def _scatters(task: Regression, truth: Tensor, predicted: Tensor) -> tuple[Scatt
     for at, name in enumerate(task.targets):
         rows = (~(truth[:, at].isnan() | predicted[:, at].isnan())).nonzero().flatten()
         rows = rows[torch.linspace(0, len(rows) - 1, min(MAPPED, len(rows))).round().long()] if len(rows) else rows
-        pair = (tuple(float(f"{v:.6g}") for v in column[rows, at].tolist()) for column in (truth, predicted))
-        own, guess = pair
-        found.append(Scatter(name=name, truth=own, predicted=guess))
+        found.append(Scatter(name=name, truth=_rounded(truth[rows, at]), predicted=_rounded(predicted[rows, at])))
     return tuple(found)
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    return tuple(float(f"{value:.6g}") for value in values.tolist())

@@ -99,7 +99,7 @@ class Pretraining:
         self.config, self.out, self.data = config, out, data
         with fail_together():
             channels, size = data.format.channels, data.format.size
-            self._sizes = config.recipe.sizes(size)
+            self._sizes, self._ratios = config.recipe.sizes(size), config.recipe.mask.ratios
             network, self.target = build_reconstructor(config, channels=channels, image_size=size)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
@@ -170,7 +170,7 @@ class Pretraining:
         """The loss with one mask for each image, beside its baseline's."""
         recipe, grid = self.config.recipe, grid_of(batch.images, self.run.network.encoder.cell)
         keys: dict[str, Any] = {"seed": at.seed, "epoch": at.epoch, "ids": batch.ids.numpy()}
-        ratio = recipe.mask.ratios.at(at.step, self.run.plan.total)
+        ratio = self._ratios.at(at.step, self.run.plan.total)
         hidden = draw_masks(recipe.mask.at_ratio(ratio), grid, **keys).to(batch.images.device)
         some = recipe.target.predict < 1
         wanted = draw_predicted(hidden, recipe.target.predict, **keys) if some else None

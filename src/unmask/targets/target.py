@@ -27,8 +27,8 @@ class Target(Protocol):
         """The target of every cell, without a gradient; `valid`, bool [B, C, H, W]: which values are not missing."""
         ...
 
-    def valid(self, valid: Tensor | None) -> Tensor | None:
-        """Which numbers of the target are not missing, bool [B, D or 1, Hc, Wc]; None where none is."""
+    def valid(self, valid: Tensor) -> Tensor:
+        """Which numbers of the target are not missing, bool [B, D or 1, Hc, Wc]."""
         ...
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
@@ -84,9 +84,9 @@ class PixelTarget:
         """[B, C, H, W] → [B, C·cell², Hc, Wc]; NaN where a value is missing."""
         return pixel_target(images, self.cell, normalized=self.normalized, valid=valid)
 
-    def valid(self, valid: Tensor | None) -> Tensor | None:
+    def valid(self, valid: Tensor) -> Tensor:
         """Value by value."""
-        return None if valid is None else patchify(valid, self.cell)
+        return patchify(valid, self.cell)
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
         """The mean of each cell: what brightness alone tells."""
@@ -150,10 +150,8 @@ class TeacherTarget:
         nothing = torch.zeros(len(images), *grid, dtype=torch.bool, device=images.device)
         return teacher_features(self.encoder(images, nothing).maps[-self.stages :], grid_of(images, self.cell))
 
-    def valid(self, valid: Tensor | None) -> Tensor | None:
+    def valid(self, valid: Tensor) -> Tensor:
         """A cell is there where half of it is."""
-        if valid is None:
-            return None
         return F.adaptive_avg_pool2d(valid.float().mean(dim=1, keepdim=True), grid_of(valid, self.cell)) >= 0.5
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:

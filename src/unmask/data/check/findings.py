@@ -19,6 +19,13 @@ SAMPLE = 256
 FEW = 100
 """Images of a split with fewer of which an accuracy is known to ± 10 points or worse."""
 
+_SHOWN = 5
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    return ", ".join(names[:_SHOWN]) + (f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
 
 def two_labels(plan: Plan, groups: Sequence[Sequence[int]]) -> list[str]:
     """Images of the same pixels that have different labels, within a split or across."""

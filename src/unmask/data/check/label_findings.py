@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.data.assignment import Plan
+from unmask.data.check.findings import listed
 from unmask.data.check.masks import RARE
 from unmask.data.sources.source import TEST, TRAIN, VAL
 from unmask.evaluate.labels import UNKNOWN
 from unmask.tasks.multilabel import Multilabel
 from unmask.tasks.regression import Regression
-
-_SHOWN = 5
 
 
 def images_with_labels(plan: Plan) -> dict[str, NDArray[np.bool_]]:
@@ -54,9 +53,9 @@ def _rare_and_missing(plan: Plan, task: Multilabel, split: str) -> list[str]:
     warnings = []
     for verb, found in counts.items():
         if rare := [f"{name} ({n})" for name, n in zip(task.labels, found.tolist(), strict=True) if n < RARE]:
-            warnings.append(f"{split}: fewer than {RARE} images {verb} {_listed(rare)}")
+            warnings.append(f"{split}: fewer than {RARE} images {verb} {listed(rare)}")
     if some := [f"{name} ({share:.0%})" for name, share in zip(task.labels, missing.tolist(), strict=True) if share]:
-        warnings.append(f"{split}: unknown for some labeled images: {_listed(some)}")
+        warnings.append(f"{split}: unknown for some labeled images: {listed(some)}")
     return warnings
 
 
@@ -76,7 +75,3 @@ def _out_of_range(ranges: dict[str, dict[str, dict[str, float]]]) -> list[str]:
                     f"{high:.4g} of training"
                 )
     return warnings
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unmask.data.assignment import Plan
-from unmask.data.check.findings import FEW
+from unmask.data.check.findings import FEW, listed
 from unmask.data.mask_table import MaskTable, read_masks
 from unmask.data.sources.source import TEST, TRAIN, VAL, Source
 from unmask.tasks.mask_strata import strata_of
@@ -88,6 +88,5 @@ def mask_warnings(plan: Plan, table: MaskTable | None) -> list[str]:
         shown = (table.pixels[own] > 0).sum(0) if len(own) else np.zeros(0, np.int64)
         rare = [f"{table.classes[k]} ({n})" for k, n in enumerate(shown.tolist()) if n < RARE]
         if rare:
-            more = f", and {len(rare) - 5} more" if len(rare) > 5 else ""
-            warnings.append(f"{split}: fewer than {RARE} images show {', '.join(rare[:5])}{more}")
+            warnings.append(f"{split}: fewer than {RARE} images show {listed(rare)}")
     return warnings

@@ -56,9 +56,8 @@ def require_strips(image: Image.Image, path: File) -> None:
 
 def _strips_of(tags: Any) -> _Strips:
     width, height = int(tags[WIDTH]), int(tags[HEIGHT])
-    bits = (
-        sum(tags.get(BITS, (1,))) if len(tags.get(BITS, (1,))) > 1 else tags.get(BITS, (1,))[0] * tags.get(SAMPLES, 1)
-    )
+    stored = tags.get(BITS, (1,))
+    bits = sum(stored) if len(stored) > 1 else stored[0] * tags.get(SAMPLES, 1)
     if _TILE_OFFSETS in tags:
         across, down = (int(tags[tag]) for tag in _TILE_SIZE)
         count = -(-width // max(across, 1)) * -(-height // max(down, 1))

@@ -13,7 +13,7 @@ from unmask.config.metric import TaskName
 from unmask.data.decoding.file import Encoded, File
 from unmask.data.file_names import one_line
 from unmask.data.sources.label_values import label_columns
-from unmask.data.sources.labels import Labels, read_labels
+from unmask.data.sources.labels import Labels, not_read, read_labels
 from unmask.data.sources.samples import Fields
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
@@ -112,7 +112,7 @@ def _learnt(name: str, parts: dict[str, Any], columns: Sequence[str], task: Task
     except UserError as error:
         if needed:
             raise
-        return Labels(None, np.full(sum(map(len, parts.values())), -1, np.int64), (f"labels are not read: {error}",))
+        return not_read(sum(map(len, parts.values())), error)
     empty = {"label": [""] * sum(map(len, parts.values()))}
     coded = all(hasattr(_kind_of(part, column), "names") for part in parts.values() for column in columns)
     return read_labels(found or empty, task, where, needed=needed, codes="all" if coded else "contiguous")

@@ -1,6 +1,5 @@
 """Labels as Python and arrays hold them, one value per image, as columns of text: nothing is read as something else."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +8,9 @@ from torch import Tensor
 
 from unmask.config.metric import TaskName
 from unmask.data.file_names import in_line
+from unmask.data.sources.labels import SEPARATORS
 from unmask.data.sources.manifest import text_of
 from unmask.errors import UserError
-
-_SEPARATOR = re.compile(r"[;|]")
 
 
 def label_columns(
@@ -67,7 +65,7 @@ def _joined(value: Any, where: str) -> str:
     if not isinstance(value, list):
         return text_of(value)
     for name in value:
-        if _SEPARATOR.search(name):
+        if SEPARATORS.search(name):
             raise UserError(f"{where}: the label {in_line(name)} holds ; or |, which separate labels: rename it")
     return ";".join(value) or ";"
 

@@ -23,7 +23,7 @@ from unmask.wording import plural, printable
 
 FEW = 20
 """Different whole numbers up to which they count as classes."""
-_SEPARATORS = re.compile(r"[;|]")
+SEPARATORS = re.compile(r"[;|]")
 _PREFIX = re.compile(r"^(labels?|targets?)[ _.:-]+(?=.)")
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
@@ -59,13 +59,23 @@ class Labels:
 
     def unless_too_few(self) -> "Labels":
         """The labels; none where they cannot be learnt."""
-        return self if self.can_be_learnt else Labels(None, np.full(len(self.values), -1, np.int64), self.notes)
+        return self if self.can_be_learnt else no_labels(len(self.values), *self.notes)
 
     def all_notes(self) -> tuple[str, ...]:
         """Those of the task, and how many images have no class."""
         if self.task is None or self.task.name != "classification":
             return self.notes
         return (*unlabeled_note(self.values.astype(np.int64)), *self.notes)
+
+
+def no_labels(count: int, *notes: str) -> Labels:
+    """Of images of which nothing is to be learnt."""
+    return Labels(None, np.full(count, -1, np.int64), notes)
+
+
+def not_read(count: int, error: UserError) -> Labels:
+    """In place of labels that are not needed and cannot be read."""
+    return no_labels(count, f"labels are not read: {error}")
 
 
 def unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
@@ -95,6 +105,7 @@ def read_labels(
     Raises:
         UserError: the labels fit no task, or several; or not the one that was asked for.
     """
+    count = len(next(iter(columns.values())))
     try:
         found = _read(columns, asked, where, codes)
         if needed:
@@ -102,16 +113,15 @@ def read_labels(
     except UserError as error:
         if needed or asked is None:
             raise
-        found = Labels(None, np.zeros(0), (f"labels are not read: {error}",))
-    if found.task is None:
-        return Labels(None, np.full(len(next(iter(columns.values()))), -1, np.int64), found.notes)
-    return found
+        return not_read(count, error)
+    return found if found.task is not None else no_labels(count, *found.notes)
 
 
 def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
     """The same, whether or not something can be learnt of them."""
     task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
-    if task == "segmentation" or (task != "classification" and all(_kind(one) == "empty" for one in columns.values())):
+    nothing = asked not in (None, "classification") and all(_kind(one) == "empty" for one in columns.values())
+    if task == "segmentation" or nothing:
         return Labels(None, np.zeros(0))
     if task == "classification":
         return _classes(columns, where)
@@ -180,7 +190,7 @@ def _kind(column: Sequence[str]) -> str:
         return "yes or no" if set(numbers.values()) <= {0.0, 1.0} else "integer"
     if {one.lower() for one in known} <= _YES | _NO:
         return "yes or no"
-    return "separated" if any(map(_SEPARATORS.search, known)) else "text"
+    return "separated" if any(map(SEPARATORS.search, known)) else "text"
 
 
 def _number(text: str) -> float | None:
@@ -218,7 +228,7 @@ def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
         names, values = _names_of(columns), _flags(columns, where)
     else:
         cells = next(iter(columns.values()))
-        sets = [{part.strip() for part in _SEPARATORS.split(cell)} - {""} for cell in cells]
+        sets = [{part.strip() for part in SEPARATORS.split(cell)} - {""} for cell in cells]
         names, _ = encode_labels(sorted(set().union(*sets)))
         index = {name: at for at, name in enumerate(names)}
         values = np.full((len(cells), len(names)), UNKNOWN, np.uint8)

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from unmask.config.metric import TaskName
 from unmask.data.decoding.decode import named
-from unmask.data.decoding.mask import MaskCode
 from unmask.data.file_names import in_line
 from unmask.data.sources.labels import read_labels
 from unmask.data.sources.mask_classes import find_classes
-from unmask.data.sources.source import SPLIT_NAMES, Files, Masks, Source, split_array
+from unmask.data.sources.source import SPLIT_NAMES, Files, Masks, Source, mask_rows, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.wording import plural, printable
@@ -73,11 +72,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
     _require_distinct(file, table.path)
     found = read_labels(table.labels or {"label": [""] * len(table.path)}, task, str(file), needed=labels)
     masks = None if table.masks is None else _masks(file, table.masks)
-    if (
-        labels
-        and masks is None
-        and (found.task is None or (len(found.task.names) < 2 and found.task.name == "classification"))
-    ):
+    if labels and masks is None and not found.can_be_learnt:
         seen = (
             "no column label"
             if not table.labels
@@ -106,9 +101,10 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
 def _masks(file: Path, paths: Sequence[str]) -> Masks | None:
     """The masks of a column of paths, "" where an image has none; None without any."""
     has = np.asarray([bool(path) for path in paths])
+    if not has.any():
+        return None
     files = Files(file.parent, Texts.of(found_path(file.parent, path) for path in paths if path))
-    code = find_classes(file.parent) if has.any() else MaskCode()
-    return Masks(files, np.where(has, np.cumsum(has) - 1, -1), code) if has.any() else None
+    return Masks(files, mask_rows(has), find_classes(file.parent))
 
 
 def found_path(folder: Path, path: str) -> str:

@@ -9,7 +9,7 @@ from unmask.config.data import IGNORED
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.mask import MaskCode
 from unmask.data.sources.mask_classes import code_of
-from unmask.data.sources.source import Arrays, Masks
+from unmask.data.sources.source import Arrays, Masks, mask_rows
 from unmask.errors import UserError
 
 
@@ -31,12 +31,10 @@ def mask_arrays(
         UserError: masks of another number type or shape, or names that are empty or come twice.
     """
     values = np.concatenate([_fitting(*part, shape) for part, shape in zip(parts, shapes, strict=True)])
-    rows = np.flatnonzero((values != IGNORED).any((1, 2, 3)))
-    of = np.full(len(values), -1, np.int64)
-    of[rows] = np.arange(len(rows))
+    has = (values != IGNORED).any((1, 2, 3))
     with named(f"{where}: classes"):
         code = MaskCode() if classes is None else code_of([{"name": name} for name in classes])
-    return Masks(Arrays(values[rows]), of, code)
+    return Masks(Arrays(values[has]), mask_rows(has), code)
 
 
 def _fitting(where: str, values: NDArray[np.generic] | None, shape: tuple[int, ...]) -> NDArray[np.generic]:

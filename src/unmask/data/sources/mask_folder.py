@@ -9,7 +9,7 @@ from unmask.config.metric import TaskName
 from unmask.data.decoding.mask import MaskCode
 from unmask.data.sources.listing import Listing
 from unmask.data.sources.mask_classes import find_classes
-from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Files, Masks, Source, split_array
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Files, Masks, Source, mask_rows, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.wording import plural, printable
@@ -83,9 +83,8 @@ def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Sou
                 f"{root}: {printable(mask)} is a mask without its image: none called {key[-1]} in {IMAGES}/"
             )
     files = [str(masks[places[path].key]) for path in images if places[path].key in masks]
-    of = np.cumsum([places[path].key in masks for path in images]) - 1
-    of[[places[path].key not in masks for path in images]] = -1
-    found = Masks(Files(root, Texts.of(files)), of.astype(np.int64), _classes(root, places, masks_in))
+    of = mask_rows(np.asarray([places[path].key in masks for path in images], bool))
+    found = Masks(Files(root, Texts.of(files)), of, _classes(root, places, masks_in))
     return Source(
         names=Texts.of(printable(path) for path in images),
         labels=np.full(len(images), -1, np.int64),

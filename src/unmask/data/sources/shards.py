@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from unmask.config.metric import TaskName
 from unmask.data.decoding.file import Member
 from unmask.data.file_names import one_line
 from unmask.data.sources.label_values import label_columns
-from unmask.data.sources.labels import Labels, read_labels
+from unmask.data.sources.labels import Labels, not_read, read_labels
 from unmask.data.sources.samples import Fields, samples
 from unmask.data.sources.shard_files import split_of
 from unmask.data.sources.source import Source, split_array
@@ -159,22 +160,22 @@ def _no_labels(root: Path, classes: tuple[str, ...]) -> str:
 
 def _learnt(index: _Index, root: Path, task: TaskName | None, *, needed: bool) -> Labels:
     """The labels of all samples; lists of .json members are several."""
-    lists = {text: json.loads(text) for text in index.words if text[:1] in "[{" and _is_json(text)}
+    lists = {text: found for text in index.words if text[:1] in "[{" and (found := _parsed(text)) is not None}
     try:
         columns = label_columns([lists.get(text, text) for text in index.labels], str(root), asked=task)
     except UserError as error:
         if needed:
             raise
-        return Labels(None, np.full(len(index.labels), -1, np.int64), (f"labels are not read: {error}",))
+        return not_read(len(index.labels), error)
     return read_labels(columns, task, str(root), needed=needed, codes="all" if index.classes_only else "contiguous")
 
 
-def _is_json(text: str) -> bool:
+def _parsed(text: str) -> Any:
+    """A list or object of JSON; None where it is none."""
     try:
-        json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
 
 
 def _notes(index: _Index, learnt: Labels) -> tuple[str, ...]:

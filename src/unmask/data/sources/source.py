@@ -108,6 +108,11 @@ class Arrays:
         return replace(self, values=self.values[rows])
 
 
+def mask_rows(has: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """`Masks.of` where the images that have a mask have them in their own order, (N,)."""
+    return np.where(has, np.cumsum(has, dtype=np.int64) - 1, -1)
+
+
 @dataclass(frozen=True)
 class Masks:
     """The masks of some of the images, one file or array each."""

@@ -17,7 +17,7 @@ from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
 from unmask.data.decoding.pil_modes import to_array
 from unmask.data.sources.label_values import label_columns
-from unmask.data.sources.labels import Labels, read_labels
+from unmask.data.sources.labels import Labels, not_read, read_labels
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Source, held_out_name, place_in, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
@@ -127,7 +127,7 @@ def _learnt(items: Items, name: str, task: TaskName | None, *, needed: bool) -> 
     except UserError as error:
         if needed:
             raise
-        return Labels(None, np.full(len(items), -1, np.int64), (f"labels are not read: {error}",))
+        return not_read(len(items), error)
     named_classes = any(isinstance(getattr(part, "classes", None), list | tuple) for part in items.parts)
     return read_labels(columns, task, name, needed=needed, codes="all" if named_classes else "contiguous")
 
