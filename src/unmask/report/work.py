@@ -70,7 +70,7 @@ def work_bars(places: Sequence[tuple[PieceOfWork, int]], rows: Sequence[tuple[st
             spans = [((one.started - first) / unit, one.seconds / unit) for one in own]
             axes.broken_barh(spans, (y - 0.4, 0.8), facecolors=[_COLORS[one.kind] for one in own], edgecolors="none")
         names = [printable(host) if lane == 0 else "" for host, lane in rows]
-        axes.set_yticks(range(len(rows)), names, parse_math=False)
+        axes.set_yticks(range(len(rows)), names)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(left=0)
