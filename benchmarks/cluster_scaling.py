@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unmask.comparison.candidates import arms_of, candidates, leader
-from unmask.comparison.order import longest_chains, order_of_work
+from unmask.comparison.order_of_work import longest_chains, order_of_work
 from unmask.comparison.plan import all_trials, turn_of
 from unmask.comparison.tuning import first_keys, following_keys
 from unmask.config import ARMS, JUDGED, CompareConfig

@@ -15,7 +15,7 @@ from unmask.training import run
 from unmask.training.stage import LOG_EVERY
 
 
-@pytest.mark.skipif(freed_memory._malloc_trim() is None, reason="the C library has no malloc_trim")
+@pytest.mark.skipif(freed_memory.malloc_trim() is None, reason="the C library has no malloc_trim")
 def test_freed_blocks_between_small_ones_that_stay_are_given_back() -> None:
     """100 MiB in blocks of 64 KiB, each beside a block that stays, so that the heap cannot shrink by itself."""
     before = own_mib()
@@ -30,13 +30,13 @@ def test_freed_blocks_between_small_ones_that_stay_are_given_back() -> None:
 
 
 def test_where_the_library_has_no_such_call_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freed_memory, "_malloc_trim", lambda: None)
+    monkeypatch.setattr(freed_memory, "malloc_trim", lambda: None)
     return_freed_memory()
     monkeypatch.undo()
-    freed_memory._malloc_trim.cache_clear()
+    freed_memory.malloc_trim.cache_clear()
     monkeypatch.setattr(freed_memory.sys, "platform", "win32")
-    assert freed_memory._malloc_trim() is None
-    freed_memory._malloc_trim.cache_clear()
+    assert freed_memory.malloc_trim() is None
+    freed_memory.malloc_trim.cache_clear()
 
 
 def test_a_training_gives_memory_back_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,14 @@ def return_freed_memory() -> None:
     Tensors of some MiB are freed and allocated in every step, among small blocks that stay. glibc's heap grows over
     that: a pretraining of 1,000 steps held half as much again at its end as at its beginning, all of it free.
     """
-    trim = _malloc_trim()
+    trim = malloc_trim()
     if trim is not None:
         trim(0)
 
 
 @cache
-def _malloc_trim() -> Callable[[int], int] | None:
+def malloc_trim() -> Callable[[int], int] | None:
+    """The call of the C library that does it; None where there is none."""
     if sys.platform != "linux":
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -34,8 +34,8 @@ from unmask.runs.read import read_config, read_environment
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import newest, save_tensors
-from unmask.training.order import training_batches
 from unmask.training.plan import Plan
+from unmask.training.training_batches import training_batches
 from unmask.weights.start import initialize
 
 CONFIG = PretrainConfig(

@@ -26,8 +26,8 @@ from unmask.randomness import permutation
 from unmask.runs.metrics import read_metrics
 from unmask.stages.pretrain import pretrain
 from unmask.training.checkpoint import load_tensors
-from unmask.training.order import shares
 from unmask.training.step import Step
+from unmask.training.training_batches import shares
 
 
 @pytest.fixture(scope="module")

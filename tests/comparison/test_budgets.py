@@ -63,10 +63,10 @@ def test_the_run_has_the_budgets_it_could_have_and_goes_on_with_them(
 ) -> None:
     """config.json tells them; the same command resumes; one that was asked for and is impossible is one line."""
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison_run, "_fill", interrupt)
+    monkeypatch.setattr(comparison_run, "live_page", interrupt)
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
             compare(CONFIG, tmp_path / "run", resume=resume, progress=False)

@@ -180,7 +180,7 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(comparison_run, "time_steps", lambda work, jobs: TIMES)
     monkeypatch.setattr(comparison_run, "forecast", lambda work, jobs, times: FORECAST)
-    monkeypatch.setattr(comparison_run, "_tuned", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(comparison_run, "live_page", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     typed = StringIO(answer or "")
     monkeypatch.setattr(typed, "isatty", lambda: answer is not None, raising=False)
     monkeypatch.setattr(sys, "stdin", typed)

@@ -40,14 +40,14 @@ def test_the_median_size_decides_whatever_the_form_of_the_data(
     side: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a CPU; a large network is proposed on a GPU alone, and for many images alone."""
-    monkeypatch.setattr(choose, "_has_gpu", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     forms = _in_every_form(tmp_path, side)
     assert [_name(form) for form in forms] == [expected] * len(forms)
-    monkeypatch.setattr(choose, "_has_gpu", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert {_name(form) for form in forms} == {expected}
     monkeypatch.setattr(choose, "MANY", 3)
     assert {_name(form) for form in forms} == {"masked-resnet50" if side > choose.SMALL else "small-cnn"}
-    monkeypatch.setattr(choose, "_has_gpu", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert {_name(form) for form in forms} == {expected}
 
 

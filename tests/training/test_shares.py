@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from unmask.config import OptimizerConfig
 from unmask.errors import UserError
-from unmask.training.order import shares
 from unmask.training.plan import effective_lr, plan_steps
+from unmask.training.training_batches import shares
 
 
 @pytest.mark.case("uneven batches hung")

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from unmask.audit.networks import Weights, build_networks, load_networks, read_weights
 from unmask.audit.protocol import AuditData, Audited, Finding
+from unmask.audit.sections.all_measures import MEASURES
 from unmask.audit.sections.draws import audit_arms
-from unmask.audit.sections.order import MEASURES
 from unmask.config import AuditConfig, AuditRun, DataConfig, to_json
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset, load_data

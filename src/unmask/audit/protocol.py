@@ -1,7 +1,7 @@
 """What the measures of an audit share: networks and images go in, numbers and pictures come out.
 
 A measure is a function `(networks, data, config) -> Finding | None`; None where it does not apply to these data. All
-measures are listed in `unmask.audit.sections.order`. Numbers go to audit.json:
+measures are listed in `unmask.audit.sections.all_measures`. Numbers go to audit.json:
 
     {"models": {NAME: {KEY: numbers}}, "differences": [{"measure": KEY, ...}], "setting": {KEY: settings}}
 

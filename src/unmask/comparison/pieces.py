@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
-from unmask.comparison.order import longest_chains, order_of_work
+from unmask.comparison.order_of_work import longest_chains, order_of_work
 from unmask.comparison.plan import TrialKey, TuningKey
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.runs.layout import ENCODER_FILE, TRIALS, TUNING

@@ -144,14 +144,14 @@ def _take_pretraining(config: PretrainConfig, data: Dataset, clock: Clock) -> _T
         stage.run.fit(data.pretrain, stage.phase(), stage)
 
     unseen = replace(config, init=None, picture_every=ENDLESS)
-    phases = [
+    taken = [
         (share, _take(replace(unseen, recipe=recipe), len(data.pretrain), take, clock))
-        for share, recipe in _phases(config.recipe, data.format.size)
+        for share, recipe in phases(config.recipe, data.format.size)
     ]
-    return _Taken(sum(share * taken.seconds for share, taken in phases), max(taken.mib for _, taken in phases))
+    return _Taken(sum(share * one.seconds for share, one in taken), max(one.mib for _, one in taken))
 
 
-def _phases(recipe: PretrainRecipe, last: tuple[int, int]) -> Iterator[tuple[float, PretrainRecipe]]:
+def phases(recipe: PretrainRecipe, last: tuple[int, int]) -> Iterator[tuple[float, PretrainRecipe]]:
     """The parts of a pretraining in which size and ratio stay, as shares of its steps; each as a recipe that begins so
     and is left before it changes."""
     sizes, ratios = recipe.sizes(last), recipe.mask.ratios

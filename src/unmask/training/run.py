@@ -28,13 +28,13 @@ from unmask.runs.metrics import Row
 from unmask.training.checkpoint import Checkpoint, CheckpointHeader, restore_state
 from unmask.training.keeper import Keeper, due
 from unmask.training.optimizer import build_optimizer, parameter_groups, schedule, set_lr
-from unmask.training.order import training_batches
 from unmask.training.placement import freeze, long_average, place, require_variance
 from unmask.training.plan import effective_lr, plan_steps
 from unmask.training.sharding import gathered_by_main, note_of, placed_state, shard, whole
 from unmask.training.stage import LOG_EVERY, Moment, Phase, Reached, Setup, TrainingStage
 from unmask.training.step import Step, StepLog, accumulate_gradients, clip_gradients, memory_explained, seeded
 from unmask.training.tracking import tracked
+from unmask.training.training_batches import training_batches
 
 N = TypeVar("N", bound=nn.Module)
 

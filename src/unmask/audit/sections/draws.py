@@ -10,8 +10,8 @@ import numpy as np
 
 from unmask.audit.protocol import AuditData, Audited, Finding, Measure
 from unmask.audit.sections.agreement import measure_agreement
+from unmask.audit.sections.all_measures import MEASURES
 from unmask.audit.sections.health import HealthNumbers, measure_health
-from unmask.audit.sections.order import MEASURES
 from unmask.audit.sections.parts import PartNumbers, measure_parts
 from unmask.audit.sections.sufficient_views import ViewNumbers, interval, measure_views
 from unmask.config import AuditConfig

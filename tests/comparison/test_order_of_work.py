@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.comparison.order import PER_WORKER, longest_chains, order_of_work
+from unmask.comparison.order_of_work import PER_WORKER, longest_chains, order_of_work
 
 
 def test_a_chain_is_a_piece_and_the_longest_that_waits_for_it() -> None:
