@@ -12,7 +12,7 @@ import tiny
 from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Materials, TuningKey, all_trials, trial_config, tuning_config
 from unmask.comparison.run import compare
-from unmask.comparison.tasks import Work
+from unmask.comparison.tasks import Work, newly_decided
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct, tuned_arms
 from unmask.config import ARMS, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import load_data
@@ -20,6 +20,7 @@ from unmask.errors import UserError
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
 from unmask.runs.trial_records import TuningResult
+from unmask.runs.trials import read_tuning
 from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 
@@ -76,7 +77,31 @@ def test_an_arm_follows_as_soon_as_its_leader_has_chosen(config: CompareConfig, 
     assert {(key.arm, key.budget, key.candidate) for key in follow} == {("scratch_compute", decided, 2)}
     assert len(follow) == config.tuning_draws
     work = Work(config, tmp_path, load_data(tiny.DATA, labels=True, progress=False))
-    assert [task[1][1] for task in work.decided_trials()] == follow
+    assert [task[1][1] for task in work.decided_trials(chosen)] == follow
+
+
+def test_every_tuning_record_is_read_once(
+    config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often is asked what is decided; each decided trial joins once, and all of them do."""
+    read, joined = list[Path](), list[TuningKey]()
+
+    def noted(file: Path) -> TuningResult:
+        read.append(file)
+        return read_tuning(file)
+
+    monkeypatch.setattr("unmask.comparison.tuning.read_tuning", noted)
+    joining = newly_decided(Work(config, tmp_path, load_data(tiny.DATA, labels=True, progress=False)))
+    for key in first_keys(config):
+        value = 1 / (1 + key.candidate)
+        result = TuningResult(
+            arm=key.arm, budget=key.budget, draw=key.draw, candidate=key.candidate, val_score=value, seconds=1
+        )
+        write_json(TUNING.path(tmp_path, key.name), result)
+        joined += [task[1][1] for task in joining()]
+    assert len(read) == len(set(read)) == len(first_keys(config))
+    everything = following_keys(config, choose_recipes(config, tmp_path))
+    assert sorted(map(str, joined)) == sorted(str(key) for key in everything if not ARMS[key.arm].is_pretrained)
 
 
 def test_arms_that_follow_differ_from_their_leader_in_one_thing(config: CompareConfig) -> None:

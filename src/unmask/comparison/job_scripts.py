@@ -74,7 +74,7 @@ def _submit(cluster: Any, config: ClusterConfig) -> None:
 
     async def submitted() -> None:
         cluster.scale(jobs=config.cluster_jobs)
-        await cluster._correct_state()  # which `scale` alone would leave to a task that nobody asks
+        await cluster  # `scale` alone would leave submitting to a task that nobody asks
 
     try:
         cluster.sync(submitted)

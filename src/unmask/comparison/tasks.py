@@ -21,10 +21,10 @@ from unmask.comparison.plan import (
 )
 from unmask.comparison.pretrained_runs import images_seen
 from unmask.comparison.train_trial import run_trial, run_tuning_trial
-from unmask.comparison.tuning import choose_recipes, first_keys, following_keys
+from unmask.comparison.tuning import RecipeChoice, first_keys, following_keys
 from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
-from unmask.config.budget import is_chosen
+from unmask.config.budget import Budget, is_chosen
 from unmask.data.load import Dataset
 from unmask.randomness import derive_seed
 from unmask.runs.layout import (
@@ -108,9 +108,9 @@ class Work:
         sure = [arm.name for arm in arms_of(self.config) if arm.frozen and arm.is_pretrained]
         return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
 
-    def decided_trials(self) -> list[Task]:
-        """Tuning trials of arms that start from random weights, where another arm has chosen their recipe by now."""
-        keys = following_keys(self.config, choose_recipes(self.config, self.out))
+    def decided_trials(self, chosen: Chosen) -> list[Task]:
+        """Tuning trials of arms that start from random weights, and whose recipe another arm has chosen."""
+        keys = following_keys(self.config, chosen)
         return self.tuning_trials([k for k in keys if not ARMS[k.arm].is_pretrained and not is_chosen(k.budget)])
 
     def trials(self, recipes: Chosen) -> list[Task]:
@@ -150,13 +150,13 @@ def _pretraining(config: CompareConfig, index: int, init: str | None) -> Pretrai
 
 
 def newly_decided(work: Work) -> Callable[[], list[Task]]:
-    """Gives the `decided_trials` that there are since it was last asked."""
-    given: set[object] = set()
+    """Gives the `decided_trials` of the recipes that are chosen since it was last asked."""
+    choice, known = RecipeChoice(work.config, work.out), dict[tuple[Budget, str], int]()
 
     def joining() -> list[Task]:
-        found = [task for task in work.decided_trials() if task[1][1] not in given]
-        given.update(task[1][1] for task in found)
-        return found
+        new = {place: candidate for place, candidate in choice.look().items() if place not in known}
+        known.update(new)
+        return work.decided_trials(new)
 
     return joining
 

@@ -55,27 +55,41 @@ def _keys(config: CompareConfig, wanted: Mapping[tuple[Budget, str], Sequence[in
     ]
 
 
-def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str], int]:
+class RecipeChoice:
     """The candidate of every arm per budget, by mean validation score over tuning draws; the first wins a tie.
 
-    An arm has none before all trials of `first_keys` are done that choose for it.
+    It grows while trials are trained: every record is read once, however often it is looked at.
     """
-    keys = first_keys(config)
-    undecided = {(key.budget, key.arm) for key in keys if not TUNING.path(out, key.name).exists()}
-    merits: dict[tuple[Budget, str], dict[int, list[float]]] = {}
-    for key in keys:
-        if (key.budget, key.arm) in undecided:
-            continue
-        merit = SCORES[config.metric].merit(read_tuning(TUNING.path(out, key.name)).val_score)
-        merits.setdefault((key.budget, key.arm), {}).setdefault(key.candidate, []).append(merit)
-    sums = {place: {one: sum(values) for one, values in found.items()} for place, found in merits.items()}
-    best = {place: max(found, key=found.__getitem__) for place, found in sums.items()}
-    return {
-        (budget, arm.name): best.get((budget, leader(config, arm).name), 0)
-        for budget in config.budgets
-        for arm in {**dict.fromkeys(arms_of(config)), **dict.fromkeys(leader(config, arm) for arm in arms_of(config))}
-        if (budget, leader(config, arm).name) not in undecided
-    }
+
+    def __init__(self, config: CompareConfig, out: Path) -> None:
+        """Of the comparison in a folder."""
+        self._config, self._out = config, out
+        self._unread: dict[tuple[Budget, str], list[TuningKey]] = {}
+        for key in reversed(first_keys(config)):
+            self._unread.setdefault((key.budget, key.arm), []).append(key)
+        self._sums: dict[tuple[Budget, str], dict[int, float]] = {}
+
+    def look(self) -> dict[tuple[Budget, str], int]:
+        """What is chosen by now. An arm has nothing before all trials of `first_keys` are done that choose for it."""
+        for place, keys in self._unread.items():
+            sums = self._sums.setdefault(place, {})
+            while keys and (file := TUNING.path(self._out, keys[-1].name)).exists():
+                merit = SCORES[self._config.metric].merit(read_tuning(file).val_score)
+                candidate = keys.pop().candidate
+                sums[candidate] = sums.get(candidate, 0) + merit
+        best = {place: max(found, key=found.__getitem__) for place, found in self._sums.items() if found}
+        arms = arms_of(self._config)
+        return {
+            (budget, arm.name): best.get((budget, leader(self._config, arm).name), 0)
+            for budget in self._config.budgets
+            for arm in {**dict.fromkeys(arms), **dict.fromkeys(leader(self._config, arm) for arm in arms)}
+            if not self._unread.get((budget, leader(self._config, arm).name))
+        }
+
+
+def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str], int]:
+    """What `RecipeChoice` has chosen by now."""
+    return RecipeChoice(config, out).look()
 
 
 def read_correct(
