@@ -114,7 +114,7 @@ def probe(
         torch.from_numpy(val),
         classes=len(images.classes),
     )
-    return float((fitted.logits.argmax(1) == images.val.labels).float().mean())
+    return float((fitted.outputs.argmax(1) == images.val.labels).float().mean())
 
 
 def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
@@ -142,7 +142,7 @@ def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
                         classes=len(images.classes),
                         val_features=val,
                         val_labels=images.val.labels,
-                    ).logits.argmax(1)
+                    ).outputs.argmax(1)
                     for total in wanted.totals
                 ]
                 truth = images.tests["test"].labels

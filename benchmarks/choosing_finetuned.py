@@ -28,8 +28,9 @@ from choosing import embedded, ways
 from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.config.names import change
 from unmask.data.load import Dataset, load_data
-from unmask.inference.estimate import interval_of, p_zero
+from unmask.inference.estimate import interval_of
 from unmask.inference.hierarchy import Key, estimate_over, paired_differences, paired_images
+from unmask.inference.verdict import Contest
 from unmask.recipes import Wish, configured
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import ENCODER_FILE
@@ -212,7 +213,7 @@ def difference(one: Column, other: Column) -> str:
     interval = interval_of(found, 0.95)
     low, high = interval.low, interval.high
     ends = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{100 * found.mean:+.1f}{ends}, p = {p_zero(found):.3f}, n = {len(images)}, {found.method}"
+    return f"{100 * found.mean:+.1f}{ends}, p = {Contest(found).p_zero:.3f}, n = {len(images)}, {found.method}"
 
 
 def main() -> None:

@@ -122,10 +122,10 @@ def looks_row(most: int, pretrainings: int, images: int, nulls: int, effect: flo
             power[name] += any(100 * one.low + effect > 0 for one in ends)
             if name == "new":
                 taken += next((n for n, one in zip(draws, ends, strict=True) if 100 * one.low + effect > 0), most)
-    ends = {name: np.array(values) for name, values in stops.items()}
-    rates = {name: (*rates_of(one[:, 0], one[:, 1], effect)[:3], power[name] / nulls) for name, one in ends.items()}
+    stopped = {name: np.array(values) for name, values in stops.items()}
+    rates = {name: (*rates_of(one[:, 0], one[:, 1], effect)[:3], power[name] / nulls) for name, one in stopped.items()}
     setting = f"up to {most} draws, {pretrainings} pretrainings, {images} images ({taken / nulls:.1f} draws)"
-    width = float(np.median(ends["new"][:, 1] - ends["new"][:, 0])) / 2
+    width = float(np.median(stopped["new"][:, 1] - stopped["new"][:, 0])) / 2
     return Row("looks", setting, nulls, rates["old"], rates["new"], width)
 
 
