@@ -19,13 +19,12 @@ from unmask.choosing.repeats import SavedAgain
 from unmask.choosing.strategies import DEFAULT, STRATEGIES, Strategy, choose_rows, nearest_taken
 from unmask.choosing.typicality import typicality
 from unmask.choosing.uncertainty import require_doubts, uncertainty
+from unmask.config.metric import label_form
 from unmask.config.validation import require_choice
 from unmask.data.imageset import ImageSet
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import write_json
-from unmask.tasks.classification import Classification
-from unmask.tasks.multilabel import Multilabel
 from unmask.wording import plural
 
 SHOWN_CLUSTERS = 10
@@ -129,7 +128,7 @@ def choose(
         data=seen.data,
         format=seen.images.format,
         task=None if seen.task is None else seen.task.name,
-        classes=seen.task.names if isinstance(seen.task, Classification | Multilabel) else (),
+        classes=seen.task.names if seen.task is not None and label_form(seen.task.name) in ("class", "names") else (),
         strategy=strategy,
         model=None if model is None else str(model),
         seed=seed,

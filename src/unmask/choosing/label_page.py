@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.choosing.record import CHOICE_TABLE, Choice, read_choice
+from unmask.config.metric import label_form
 from unmask.data.decoding.decode import decode, quiet
 from unmask.data.decoding.image_format import resize, to_channels
 from unmask.data.decoding.reading import reading_of
@@ -72,13 +73,14 @@ def label(
     folder = Path(folder)
     out = Path(out) if out is not None else folder / LABEL_PAGE
     choice, paths = read_choice(folder)
-    if choice.task in ("segmentation", "regression"):
-        wanted = "masks" if choice.task == "segmentation" else "numbers"
+    form = label_form(choice.task)
+    if form in ("mask", "numbers"):
+        wanted = "masks" if form == "mask" else "numbers"
         raise UserError(
             f"{folder}: {choice.task} takes {wanted}, and this page gives names: use a program for {wanted} on the "
             f"images of {CHOICE_TABLE}"
         )
-    several = several or choice.task == "multilabel"
+    several = several or form == "names"
     names = _class_names(classes or choice.classes)
     if out.exists() and not overwrite:
         raise UserError(f"out: {out} exists; `overwrite=True` replaces it, and keeps the labels given in the browser")

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from unmask.config import ARMS
 from unmask.config.budget import Budget, labeled_count, labels_in_words
-from unmask.config.metric import METRIC_NAMES, SCORES, Metric
+from unmask.config.metric import METRIC_NAMES, SCORES, Metric, label_form
 from unmask.data.load import Dataset
 from unmask.runs.summary_records import Answer, Recommendation, Summary
-from unmask.tasks.regression import Regression
 from unmask.wording import in_words, plural
 
 
@@ -70,7 +69,7 @@ def _beside(data: Dataset, split: str, metric: Metric) -> tuple[float | None, fl
 def _of_numbers(data: Dataset, split: str, metric: Metric) -> str:
     """What always naming the mean scores, where labels are numbers; nothing for other tasks."""
     facts = SCORES[metric]
-    if not isinstance(data.task, Regression) or not facts.lower_is_better or data.train is None:
+    if data.task is None or label_form(data.task.name) != "numbers" or not facts.lower_is_better or data.train is None:
         return ""
     labels = data.tests[split].labels
     constant = data.train.labels.nanmean(dim=0).expand_as(labels)

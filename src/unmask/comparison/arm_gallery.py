@@ -1,8 +1,7 @@
 """What the arms of a comparison get wrong, and how images lie in the features of the network that is best."""
 
+from functools import partial
 from pathlib import Path
-
-from torch import Tensor
 
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.table import mean_predictions
@@ -11,14 +10,10 @@ from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
 from unmask.errors import UserError
 from unmask.runs.kept import choose_network
-from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, OUTPUTS, TRIALS
+from unmask.runs.layout import ENCODER_FILE, GALLERY_FILE, TRIALS
 from unmask.runs.summary_records import Summary
-from unmask.stages.gallery import Embedded, Predictions, embed_images, write_gallery
-from unmask.stages.mask_gallery import write_mask_gallery
-from unmask.stages.output_gallery import write_output_gallery
-from unmask.tasks.classification import Classification
-from unmask.tasks.segmentation import Segmentation
-from unmask.training.checkpoint import load_tensors
+from unmask.stages.gallery import Embedded, Predictions, embed_images
+from unmask.stages.task_gallery import write_task_gallery
 from unmask.training.engine import build_engine
 from unmask.weights.network import load_model
 
@@ -32,23 +27,12 @@ def show_work(work: Work, summary: Summary) -> None:
     for key in all_trials(work.config):
         if key.budget == summary.settings.primary_budget:
             groups.setdefault(key.arm, []).append(key)
-    if isinstance(task, Segmentation):
-        first = ((arm, task.predictions(_kept(keys[0], work.out, split))) for arm, keys in groups.items())
-        write_mask_gallery(work.out, work.data, split, first)
-        return
+    members = {arm: keys if task.averages else keys[:1] for arm, keys in groups.items()}
     predictions = (
-        (arm, Predictions(mean_predictions(keys, work.out, task, split), len(keys))) for arm, keys in groups.items()
+        (arm, Predictions(mean_predictions(keys, work.out, task, split), len(keys))) for arm, keys in members.items()
     )
-    if not isinstance(task, Classification):
-        write_output_gallery(work.out, work.data, split, predictions)
-        return
-    embedded, seed = _embedded(work, split), work.config.seed
-    write_gallery(work.out, work.data, split, predictions=predictions, embedded=embedded, seed=seed)
-
-
-def _kept(key: TrialKey, out: Path, split: str) -> Tensor:
-    """What a trial has kept of its outputs."""
-    return load_tensors(OUTPUTS.path(out, key.name))[0][split]
+    embed = partial(_embedded, work, split)
+    write_task_gallery(work.out, work.data, split, predictions, embed=embed, seed=work.config.seed)
 
 
 def _is_due(out: Path) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unmask.config import CompareConfig
 from unmask.config.comparison import DEFAULT_BUDGETS
+from unmask.config.metric import label_form
 from unmask.data.load import Dataset
 from unmask.runs.layout import CONFIG_FILE
 from unmask.runs.read import read_config
@@ -18,7 +19,7 @@ def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig
     """
     if config.budgets or data.train is None:
         return config, []
-    if data.task is not None and data.task.name != "classification":
+    if data.task is not None and label_form(data.task.name) != "class":
         return _of_images(config, len(data.train))
     labels = data.train.labels
     sizes = labels[labels >= 0].unique(return_counts=True)[1]

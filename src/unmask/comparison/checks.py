@@ -8,6 +8,7 @@ from unmask.comparison.candidates import arms_of
 from unmask.comparison.chosen_labels import require_encoder
 from unmask.comparison.plan import audited_trials
 from unmask.config import CompareConfig
+from unmask.config.metric import label_form
 from unmask.data.labeled import draw_labeled
 from unmask.data.load import Dataset
 from unmask.encoders.heads import encoder_of, linear_heads
@@ -79,7 +80,7 @@ def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
     for name, init in starts:
         rule = config.normalization
         notes += initialize(model, init, config.encoder, data.format, normalization=rule, field=name).notes
-    if data.task.name != "segmentation" and config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
+    if label_form(data.task.name) != "mask" and config.keep != "none" and any(arm.frozen for arm in arms_of(config)):
         linear_heads(model)
     if any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config)):
         encoder = masked_encoder(model, image_size=size, cell=config.pretrain.mask.cell, execution="dense")

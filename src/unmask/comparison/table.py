@@ -102,7 +102,7 @@ def ensemble_scores(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles
     """
     assert data.task is not None
     task = data.task
-    if task.name == "segmentation":  # classes of pixels cannot be averaged
+    if not task.averages:
         return {}
     groups: dict[tuple[str, Budget], dict[int, list[TrialKey]]] = {}
     for key in keys:

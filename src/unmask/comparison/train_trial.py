@@ -10,6 +10,7 @@ from unmask.batchnorm import reestimate_batchnorm
 from unmask.comparison.kept_networks import NetworkFile, drop_outranked
 from unmask.comparison.plan import TrialKey, TuningKey
 from unmask.config import ARMS, ClassifyConfig
+from unmask.config.metric import label_form
 from unmask.data.load import Dataset
 from unmask.encoders.heads import set_head
 from unmask.evaluate.probe import Probe
@@ -22,7 +23,6 @@ from unmask.runs.work import write_work
 from unmask.stages.classifier import build_classifier, labeled_subset, require_task
 from unmask.stages.dense_probe import fit_dense_probe
 from unmask.stages.supervised import Outcome, fit
-from unmask.tasks.segmentation import Segmentation
 from unmask.training.checkpoint import save_tensors
 from unmask.training.engine import build_engine
 from unmask.weights.card import Card, save_weights
@@ -39,7 +39,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
     if ARMS[key.arm].frozen:
         outcome, probe = _probe(config, data)
         strength = probe.strength
-        if network is not None and not isinstance(outcome.task, Segmentation):
+        if network is not None and label_form(outcome.task.name) != "mask":
             set_head(outcome.model, probe.weight, probe.bias)
     else:
         outcome = fit(config, data)
@@ -96,7 +96,7 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
     Scores of nearest neighbors on the same features stand beside it: they have nothing to choose. Public weights
     keep their BatchNorm statistics; those of others are re-estimated.
     """
-    if isinstance(require_task(config, data), Segmentation):
+    if label_form(require_task(config, data).name) == "mask":
         return fit_dense_probe(config, data)
     model = build_classifier(config, data)
     start = initialize(model, config.init, config.encoder, data.format, normalization=config.normalization)

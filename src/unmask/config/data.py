@@ -67,7 +67,7 @@ class DataConfig:
     label_field: str | None = None
     """What holds the label: a member such as "cls", a key of a shard's .json, a column (of a segmentation that of the
     masks). Default: found by kind."""
-    task: Literal["auto", "classification", "multilabel", "regression", "segmentation"] = "auto"
+    task: Literal["auto", TaskName] = "auto"
     """What is learnt of an image: its class, which of several labels apply, numbers, or a class for each pixel. auto:
     what the labels show; where they may mean two things, it is asked for."""
     options: dict[str, float | int | str | bool] | None = None

@@ -5,21 +5,21 @@ from typing import TypeVar
 
 from unmask.config.budget import in_all, totals
 from unmask.config.comparison import CompareConfig
-from unmask.config.metric import TaskName, metric_of
+from unmask.config.metric import TaskName, label_form, metric_of
 from unmask.config.stages import ClassifyConfig, PretrainConfig
 
 C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 
 def for_task(config: C, task: TaskName) -> C:
-    """The configuration of a run on this task; that of a classification is as it was.
+    """The configuration of a run on this task; that of one class per image is as it was.
 
-    A number is so many labeled images in all. Raises UserError for a metric of other tasks.
+    Of others a number is so many labeled images in all. Raises UserError for a metric of other tasks.
     """
     if isinstance(config, PretrainConfig):
         return config
     config = replace(config, metric=metric_of(task, config.metric))
-    if task == "classification":
+    if label_form(task) == "class":
         return config
     if isinstance(config, ClassifyConfig):
         budget = None if config.budget is None else in_all(config.budget)

@@ -8,6 +8,18 @@ from unmask.errors import UserError
 
 TaskName = Literal["classification", "multilabel", "regression", "segmentation"]
 """What is learnt of an image: its class, which of several labels apply, one or several numbers, a class per pixel."""
+DEFAULT_TASK: TaskName = "classification"
+"""Of labels that show no other."""
+
+LabelForm = Literal["class", "names", "numbers", "mask"]
+"""What a label is: one of K classes, the names that apply, numbers, or an image of classes. Readers and budgets know no
+more of a task."""
+_LABEL_FORMS: dict[TaskName, LabelForm] = {
+    "classification": "class",
+    "multilabel": "names",
+    "regression": "numbers",
+    "segmentation": "mask",
+}
 
 Metric = Literal[
     "accuracy",
@@ -104,6 +116,11 @@ TASK_METRICS: dict[TaskName, tuple[Metric, ...]] = {
 
 
 _DEFAULT: Metric = "accuracy"
+
+
+def label_form(task: TaskName | None) -> LabelForm | None:
+    """What the labels of a task are; None where the task is not told."""
+    return None if task is None else _LABEL_FORMS[task]
 
 
 def metric_of(task: TaskName, asked: Metric) -> Metric:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from unmask.config.data import DataConfig
+from unmask.config.metric import DEFAULT_TASK
 from unmask.data.headers import scan
 from unmask.data.load import Dataset
 from unmask.data.sources.listing import list_images
@@ -73,7 +74,7 @@ def _as_classes(config: DataConfig) -> DataConfig:
     """What a table's labels are for does not matter here, nor whether they can be told; a folder's masks are none of
     its images."""
     is_folder = Path(config.data).is_dir()
-    return config if is_folder else replace(config, task="classification", label_field=None)
+    return config if is_folder else replace(config, task=DEFAULT_TASK, label_field=None)
 
 
 def _shards(name: str) -> list[Path]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
+from unmask.config.metric import label_form
 from unmask.data.assignment import PRETRAIN, Plan, make_plan
 from unmask.data.bad_files import require_readable
 from unmask.data.decoding.image_format import ImageFormat
@@ -25,7 +26,6 @@ from unmask.data.sources.source import TRAIN, VAL, Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
 from unmask.data.string_table import take
 from unmask.errors import UserError
-from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
 from unmask.tasks.segmentation import Segmentation
 
@@ -101,7 +101,7 @@ class Dataset:
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes; empty where there are none."""
-        return self.task.classes if isinstance(self.task, Classification) else ()
+        return self.task.names if self.task is not None and label_form(self.task.name) == "class" else ()
 
     @property
     def class_sizes(self) -> tuple[int, ...]:

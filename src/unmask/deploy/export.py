@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from unmask.config.metric import label_form
 from unmask.config.validation import require_choice
 from unmask.deploy.export_check import reference
 from unmask.deploy.formats import FORMATS, Format
@@ -18,7 +19,6 @@ from unmask.deploy.trained import Trained, read_trained, told
 from unmask.deploy.with_timm import require_timm_alone, write_safetensors, write_timm
 from unmask.encoders.heads import encoder_of
 from unmask.errors import UserError
-from unmask.tasks.segmentation import Segmentation
 from unmask.wording import printable
 
 
@@ -117,7 +117,7 @@ def _filled(out: Path) -> Iterator[Path]:
 
 def _encoder_alone(trained: Trained) -> Trained:
     """Of a segmenter the encoder, which other programs know; other networks as they are."""
-    if not isinstance(trained.card.task, Segmentation):
+    if trained.card.task is None or label_form(trained.card.task.name) != "mask":
         return trained
     origin = f"of a segmentation network, whose decoder is left out and whose scores stand below, {trained.origin}"
     return replace(trained, model=encoder_of(trained.model), card=replace(trained.card, task=None), origin=origin)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.config import to_json
+from unmask.config.metric import label_form
 from unmask.deploy.export_check import UNIT, Reference, require_agreement, takes_any_size
 from unmask.deploy.served import Served
 from unmask.deploy.trained import Trained
@@ -28,7 +29,7 @@ def output_name(card: Card) -> str:
     """What the output of a graph is called."""
     if card.task is None:
         return "features"
-    return "numbers" if isinstance(card.task, Regression) else "logits"
+    return "numbers" if label_form(card.task.name) == "numbers" else "logits"
 
 
 def require_onnx() -> None:

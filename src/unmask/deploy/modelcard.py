@@ -13,25 +13,14 @@ from unmask.inference.verdict import titled
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
 from unmask.runs.scores import values_of
-from unmask.tasks.multilabel import Multilabel
-from unmask.tasks.regression import Regression
-from unmask.tasks.segmentation import Segmentation
-from unmask.weights.card import Card
 from unmask.wording import plural
 
 README = "README.md"
-_KINDS = {
-    "": "Image encoder (pooled features)",
-    "classification": "Image classifier",
-    "multilabel": "Image classifier of several labels",
-    "regression": "Regression of images",
-    "segmentation": "Segmentation network",
-}
 
 
 def model_card(trained: Trained, to: Format, *, normalized: bool, license: str | None, difference: float) -> str:
     """The page as Markdown, with the header that the Hugging Face hub reads."""
-    kind = _KINDS["" if trained.card.task is None else trained.card.task.name]
+    kind = "Image encoder (pooled features)" if trained.card.task is None else trained.card.task.title
     parts = [
         _header(trained, to, license),
         f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
@@ -79,11 +68,8 @@ def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
 
 
 def _header(trained: Trained, to: Format, license: str | None) -> str:
-    tags = {"classification": "image-classification", "multilabel": "image-classification"}
-    tags["segmentation"] = "image-segmentation"
-    name = None if trained.card.task is None else trained.card.task.name
-    task = tags.get(name or "", "image-feature-extraction")
-    lines = [f"license: {license or 'other'}", f"pipeline_tag: {task}"]
+    tag = None if trained.card.task is None else trained.card.task.hub_tag
+    lines = [f"license: {license or 'other'}", f"pipeline_tag: {tag or 'image-feature-extraction'}"]
     if to == "timm":
         lines.append("library_name: timm")
     return "---\n" + "\n".join([*lines, "tags:", "- unmask"]) + "\n---"
@@ -96,25 +82,9 @@ def _data(trained: Trained) -> str:
     lines = [f"- data set: {bare_name(trained.data.data)} (fingerprint {fingerprint})"]
     lines += [f"- pretrained on {facts.images} images without labels"] if facts is not None and facts.images else []
     lines += [f"- {labeled} labeled training images"] if labeled is not None else []
-    task = trained.card.task
-    if isinstance(task, Multilabel | Regression):
-        lines += _outputs(trained.card)
-    elif task is not None:
-        lines += [f"- classes: {', '.join(task.names)}"]
-    if isinstance(task, Segmentation):
-        lines += ["- the output holds a logit of every class for each pixel; the largest is the pixel's class"]
+    if trained.card.task is not None:
+        lines += [f"- {line}" for line in trained.card.task.about_outputs()]
     return "\n".join(lines)
-
-
-def _outputs(card: Card) -> list[str]:
-    """What the outputs are, of another task than classification."""
-    if isinstance(card.task, Multilabel):
-        return [f"- labels: {', '.join(card.task.labels)}; a sigmoid makes probabilities of the logits"]
-    if isinstance(card.task, Regression):
-        scales = zip(card.task.targets, card.task.std, card.task.mean, strict=True)
-        numbers = ", ".join(f"{name} = {std:.9g} x output + {mean:.9g}" for name, std, mean in scales)
-        return [f"- numbers of the weights' outputs: {numbers}; graphs give the numbers themselves"]
-    return []
 
 
 def _measured(trained: Trained) -> str:

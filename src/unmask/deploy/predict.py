@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from unmask.config.metric import SCORES, Metric
+from unmask.config.metric import SCORES, Metric, label_form
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL, Dataset
 from unmask.deploy.columns import labels_for, output_columns
@@ -21,9 +21,7 @@ from unmask.deploy.trained import Trained, read_trained, require_classifier, tol
 from unmask.errors import UserError
 from unmask.forward import Outputs, map_images
 from unmask.runs.scores import UNEQUAL, Scores
-from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
-from unmask.tasks.segmentation import Segmentation
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
 
@@ -113,7 +111,9 @@ def predict(
     run, out = Path(run), Path(out)
     trained = read_trained(run, arm)
     require_classifier(trained)
-    if isinstance(trained.card.task, Segmentation):
+    assert trained.card.task is not None
+    form = label_form(trained.card.task.name)
+    if form == "mask":
         require_folder(out, overwrite=overwrite)
         streamed = replace(trained, data=replace(trained.data, cache_mib=0))  # files tell the sizes of their images
         dataset = load_as_trained(streamed, data, split=split, on_bad_file=on_bad_file, progress=progress)
@@ -126,14 +126,13 @@ def predict(
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)
     require_numbers(outputs, "the scores")
-    assert trained.card.task is not None
     facts = {
         "out": out,
         "images": len(outputs.rows),
         "left_out": len(dataset.bad_before) + len(images) - len(outputs.rows),
         "network": trained.network,
     }
-    if not isinstance(trained.card.task, Classification):
+    if form != "class":
         write_table(out, {"path": list(outputs.images.names)} | output_columns(trained.card.task, dataset, outputs))
         return _scored(trained.card.task, dataset, outputs, facts)
     truth = label_names(outputs.images, dataset.classes)

@@ -20,7 +20,6 @@ from unmask.errors import UserError
 from unmask.evaluate.overlap import iou, mean_of_classes, overlap
 from unmask.forward import map_images
 from unmask.runs.files import atomic_path
-from unmask.tasks.segmentation import Segmentation
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
 
@@ -64,7 +63,7 @@ def predict_masks(
         UserError: outputs that are not numbers, before a file is written.
     """
     task = trained.card.task
-    assert isinstance(task, Segmentation)
+    assert task is not None
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
     outputs = map_images(model, images, engine, readout=task.readout, description="predict", show=show)
@@ -74,7 +73,7 @@ def predict_masks(
     miou = None
     if known is not None and count:
         truth, predicted = outputs.images.labels[known], outputs.values[known].to(torch.uint8)
-        miou = mean_of_classes(iou(overlap(predicted, truth, len(task.classes))))
+        miou = mean_of_classes(iou(overlap(predicted, truth, len(task.names))))
 
     def network(batch: Tensor) -> Tensor:
         with engine.autocast(), torch.no_grad():
@@ -82,7 +81,7 @@ def predict_masks(
 
     for index, name in enumerate(mask_names(outputs.images.names)):
         mask = _mask(network, outputs.images, index, outputs.values[index], windows=windows)
-        write_mask(out / name, mask, len(task.classes))
+        write_mask(out / name, mask, len(task.names))
     missing = left_out + len(images) - len(outputs.rows)
     return PredictedMasks(out, len(outputs.rows), count, missing, miou, trained.network)
 

@@ -17,6 +17,7 @@ import torch
 
 from unmask.config import ClassifyConfig, PretrainConfig, PretrainRecipe
 from unmask.config.budget import Budget, without_encoder
+from unmask.config.metric import label_form
 from unmask.config.schedule import parts
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
@@ -28,7 +29,6 @@ from unmask.stages.classifier import build_classifier, labeled_subset, require_t
 from unmask.stages.dense_probe import fit_dense_probe
 from unmask.stages.pretrain import Pretraining
 from unmask.stages.supervised import Supervised
-from unmask.tasks.segmentation import Segmentation
 from unmask.training.plan import plan_steps
 from unmask.training.stage import Setup
 from unmask.training.step import Step
@@ -234,7 +234,7 @@ class _Evaluation:
 def fitted_images(labeled: int, data: Dataset) -> int:
     """To how many labeled images the time of fitting a probe is proportional: that of masks takes a number of pixels
     that few images reach."""
-    return min(labeled, FEW) if isinstance(data.task, Segmentation) else labeled
+    return min(labeled, FEW) if data.task is not None and label_form(data.task.name) == "mask" else labeled
 
 
 def _time_dense_fit(config: ClassifyConfig, data: Dataset, clock: Clock) -> float:
@@ -253,7 +253,7 @@ def _time_dense_fit(config: ClassifyConfig, data: Dataset, clock: Clock) -> floa
 def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[float, float]:
     """Seconds per image of evaluation, and per labeled image of fitting a probe."""
     found, task = _Evaluation(config, data, clock), require_task(config, data)
-    if isinstance(task, Segmentation):
+    if label_form(task.name) == "mask":
         return found.seconds, _time_dense_fit(config, data, clock)
     known, labels, started = found.features.values, found.features.images.labels, clock()
     if len(labels.unique()) < 2:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unmask.config.budget import Budget
-from unmask.config.metric import METRIC_NAMES, Metric, TaskName
+from unmask.config.metric import DEFAULT_TASK, METRIC_NAMES, TASK_METRICS, Metric, TaskName
 from unmask.runs.look_records import LookRow
 from unmask.runs.ranges import Count, NotNegative, Share
 from unmask.runs.records import Interval, Word
@@ -198,7 +198,7 @@ class Settings:
     primary_budget: Budget
     primary_split: str | None
     """None where nothing is scored."""
-    task: TaskName = "classification"
+    task: TaskName = DEFAULT_TASK
     """What is learnt of the images."""
     metric: Metric = "accuracy"
     """What choices, verdicts and recommendations are about."""
@@ -218,7 +218,7 @@ class Settings:
     @property
     def in_the_open(self) -> tuple[Metric, ...]:
         """Metrics that a reader sees at once, the chosen one first; accuracy not alone where classes are unequal."""
-        if self.task != "classification":
+        if "accuracy" not in TASK_METRICS[self.task]:
             return (self.metric,)
         return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if self.unequal else ()))))
 
@@ -231,7 +231,7 @@ class Settings:
 class Summary:
     """summary.json."""
 
-    task: TaskName = "classification"
+    task: TaskName = DEFAULT_TASK
     """What is learnt of the images."""
     scores: tuple[Score, ...]
     """Every value of every finished trial."""

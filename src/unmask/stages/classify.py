@@ -12,12 +12,10 @@ from unmask.runs.files import write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE, RESULT_FILE
 from unmask.runs.records import ClassificationResult, DataFacts
 from unmask.stages.early_checks import check_encoder, check_start
-from unmask.stages.gallery import Embedded, Predictions, write_gallery
-from unmask.stages.mask_gallery import write_mask_gallery
-from unmask.stages.output_gallery import write_output_gallery
+from unmask.stages.gallery import Embedded, Predictions
 from unmask.stages.provenance import origin_notes
 from unmask.stages.supervised import Outcome, Supervised
-from unmask.tasks.segmentation import Segmentation
+from unmask.stages.task_gallery import write_task_gallery
 from unmask.training.open_run import BeforeWork, open_run
 from unmask.training.stage import Setup
 from unmask.training.step import OnStep
@@ -113,14 +111,8 @@ def _describe(out: Path, data: Dataset, notes: list[str]) -> None:
 def _write(out: Path, data: Dataset, outcome: Outcome, embedded: Embedded | None, *, seed: int) -> None:
     """What the network does in pictures, and then result.json: it means "finished"."""
     for split in list(data.tests)[:1]:
-        if isinstance(outcome.task, Segmentation):
-            write_mask_gallery(out, data, split, [("", outcome.outputs[split])])
-            continue
         found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
-        if not data.classes:
-            write_output_gallery(out, data, split, found)
-            continue
-        write_gallery(out, data, split, predictions=found, embedded=embedded, seed=seed)
+        write_task_gallery(out, data, split, found, embed=lambda: embedded, seed=seed)
     result = ClassificationResult(
         metrics=outcome.metrics,
         seconds=outcome.seconds,

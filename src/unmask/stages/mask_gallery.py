@@ -16,7 +16,6 @@ from unmask.runs.files import write_json
 from unmask.runs.gallery import Gallery, Panel, Panels
 from unmask.runs.layout import GALLERY_FILE, SHEETS
 from unmask.stages.contact_sheet import pictures_of, write_pictures
-from unmask.tasks.segmentation import Segmentation
 from unmask.wording import printable
 
 _WORST, _MIDDLE, _BEST = 4, 2, 2
@@ -35,14 +34,14 @@ def write_mask_gallery(out: Path, data: Dataset, split: str, predictions: Iterab
         predictions: each with its arm, "" for a single training: classes (N, H, W), NaN where unreadable.
     """
     task, images = data.task, data.tests[split]
-    assert isinstance(task, Segmentation)
+    assert task is not None
     panels, pictures = [], list[Tensor]()
     count = 0
     for arm, maps in predictions:
-        score = image_ious(maps, images.labels, len(task.classes))
+        score = image_ious(maps, images.labels, len(task.names))
         chosen = telling(score)
         if len(chosen):
-            pictures.append(_pictures(images, maps, chosen, len(task.classes)))
+            pictures.append(_pictures(images, maps, chosen, len(task.names)))
         shown = tuple(
             Panel(picture=count + place, name=printable(images.names[row]), iou=round(float(score[row]), 4))
             for place, row in enumerate(chosen.tolist())
@@ -54,7 +53,7 @@ def write_mask_gallery(out: Path, data: Dataset, split: str, predictions: Iterab
         sheet = write_pictures(SHEETS.path(out, "panels"), torch.cat(pictures), most_bytes=PANEL_BYTES)
     gallery = Gallery(
         split=split,
-        classes=task.classes,
+        classes=task.names,
         channels=data.format.channels,
         mistakes=(),
         mistake_sheet=None,

@@ -1,7 +1,7 @@
 """One class per image."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ class Classification:
     """Labels are class indices, int64 (N,), -1 where unknown; outputs are logits (N, K). See `Task`."""
 
     name: Literal["classification"] = "classification"
+    title: ClassVar = "Image classifier"
+    hub_tag: ClassVar = "image-classification"
+    averages: ClassVar = True
     classes: tuple[str, ...]
 
     @property
@@ -35,6 +38,10 @@ class Classification:
     def metric(self) -> Metric:
         """Accuracy."""
         return "accuracy"
+
+    def about_outputs(self) -> list[str]:
+        """The classes."""
+        return [f"classes: {', '.join(self.classes)}"]
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
         """A point."""

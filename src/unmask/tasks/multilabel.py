@@ -1,7 +1,7 @@
 """Several labels per image, each of which applies or does not."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ class Multilabel:
     """Labels are 1, 0 or `UNKNOWN`, uint8 (N, L); outputs are logits (N, L). See `Task`."""
 
     name: Literal["multilabel"] = "multilabel"
+    title: ClassVar = "Image classifier of several labels"
+    hub_tag: ClassVar = "image-classification"
+    averages: ClassVar = True
     labels: tuple[str, ...]
 
     @property
@@ -35,6 +38,10 @@ class Multilabel:
     def metric(self) -> Metric:
         """Mean average precision."""
         return "mean_average_precision"
+
+    def about_outputs(self) -> list[str]:
+        """The labels, and what their logits are."""
+        return [f"labels: {', '.join(self.labels)}; a sigmoid makes probabilities of the logits"]
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
         """A point."""

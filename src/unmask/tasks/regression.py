@@ -1,7 +1,7 @@
 """One or several numbers per image."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ class Regression:
     """Labels are numbers, float64 (N, K), NaN where unknown; so are outputs. See `Task`."""
 
     name: Literal["regression"] = "regression"
+    title: ClassVar = "Regression of images"
+    hub_tag: ClassVar = None
+    averages: ClassVar = True
     targets: tuple[str, ...]
     """What the numbers are."""
     mean: tuple[float, ...] = ()
@@ -42,6 +45,12 @@ class Regression:
     def metric(self) -> Metric:
         """MAE of one number; of several, whose units may differ, R²."""
         return "mae" if len(self.targets) == 1 else "r2"
+
+    def about_outputs(self) -> list[str]:
+        """Mean and deviation of the numbers."""
+        scales = zip(self.targets, self.std, self.mean, strict=True)
+        numbers = ", ".join(f"{name} = {std:.9g} x output + {mean:.9g}" for name, std, mean in scales)
+        return [f"numbers of the weights' outputs: {numbers}; graphs give the numbers themselves"]
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
         """A point of R² and of a correlation; of an error a fiftieth of the labels' standard deviation."""

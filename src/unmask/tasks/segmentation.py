@@ -1,7 +1,7 @@
 """A class for every pixel."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ class Segmentation:
     """Labels are masks, uint8 (N, H, W), 255 where there is no class; outputs are classes (N, H, W). See `Task`."""
 
     name: Literal["segmentation"] = "segmentation"
+    title: ClassVar = "Segmentation network"
+    hub_tag: ClassVar = "image-segmentation"
+    averages: ClassVar = False
     classes: tuple[str, ...]
     decoder: DecoderName | None = None
     """The network's head; None: the one that suits the encoder."""
@@ -48,6 +51,11 @@ class Segmentation:
     def metric(self) -> Metric:
         """Mean IoU."""
         return "miou"
+
+    def about_outputs(self) -> list[str]:
+        """The classes, and that each pixel has their logits."""
+        pixels = "the output holds a logit of every class for each pixel; the largest is the pixel's class"
+        return [f"classes: {', '.join(self.classes)}", pixels]
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
         """A point."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.config import EncoderConfig
-from unmask.config.metric import Metric, TaskName
+from unmask.config.metric import Metric, TaskName, label_form
 from unmask.evaluate.probe import Probe
 from unmask.runs.scores import Scores
 
@@ -32,6 +32,20 @@ class Task(Protocol):
     @property
     def metric(self) -> Metric:
         """What choices and verdicts are about unless told otherwise."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What a network for it is called on a model card."""
+        ...
+
+    @property
+    def hub_tag(self) -> str | None:
+        """What model hubs call it; None where they have no name for it."""
+        ...
+
+    def about_outputs(self) -> list[str]:
+        """What the network's outputs are, as lines of a model card."""
         ...
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
@@ -111,7 +125,12 @@ class Task(Protocol):
         ...
 
     def predictions(self, kept: Tensor) -> Tensor:
-        """What may be averaged over networks: probabilities, numbers; NaN where unreadable, (N, ...)."""
+        """Probabilities, numbers or classes; NaN where unreadable, (N, ...)."""
+        ...
+
+    @property
+    def averages(self) -> bool:
+        """Whether predictions may be averaged over networks."""
         ...
 
     def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
@@ -141,3 +160,8 @@ class Task(Protocol):
     def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
         """Further fields of the scores, by the nearest of the known features; none where neighbors have no vote."""
         ...
+
+
+def can_be_learnt(task: Task | None) -> bool:
+    """Whether there are labels, and of one class per image at least two classes."""
+    return task is not None and (label_form(task.name) != "class" or len(task.names) > 1)

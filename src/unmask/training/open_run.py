@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.for_task import for_task
+from unmask.config.metric import label_form
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.read import absolute_name
 from unmask.data.sources.torch_dataset import Given
@@ -140,7 +141,7 @@ def decided(config: C, data: Dataset) -> C:
     if isinstance(config, PretrainConfig):
         return config
     recipe = config.recipe if isinstance(config, ClassifyConfig) else config.finetune
-    if recipe.class_weights != "none" and task.name == "regression":
+    if recipe.class_weights != "none" and label_form(task.name) == "numbers":
         raise UserError(f"class_weights = {recipe.class_weights!r}: numbers have no classes; leave it out")
     config = for_task(replace(config, metric=task.metric) if config.metric == "accuracy" else config, task.name)
     if isinstance(config, CompareConfig) and data.train is not None and config.smallest_effect == _EFFECT:

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from unmask.config import EncoderConfig, from_json, to_json
+from unmask.config.metric import label_form
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.errors import UserError
-from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import save_tensors
 from unmask.weights.files import read_file
@@ -30,7 +30,7 @@ class Card:
     @property
     def classes(self) -> tuple[str, ...]:
         """Of a classifier; empty without one."""
-        return self.task.classes if isinstance(self.task, Classification) else ()
+        return self.task.names if self.task is not None and label_form(self.task.name) == "class" else ()
 
 
 def card_of(encoder: EncoderConfig, data: Dataset, task: AnyTask | None = None) -> Card:

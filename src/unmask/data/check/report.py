@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unmask.config.data import DataConfig
+from unmask.config.metric import TaskName, label_form
 from unmask.data.assignment import COPY, Plan, make_plan
 from unmask.data.bad_files import bad_file_errors
 from unmask.data.check.duplicates import same_pixels, saved_again
@@ -27,6 +28,7 @@ from unmask.data.mask_table import MaskTable
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
+from unmask.tasks.segmentation import Segmentation
 from unmask.wording import plural, printable
 
 
@@ -37,7 +39,7 @@ class Report:
     data: str
     images: int
     """Listed images, readable or not."""
-    task: str | None
+    task: TaskName | None
     """What is to be learnt of them; None where they have no labels."""
     errors: tuple[str, ...]
     """What would make training fail."""
@@ -101,7 +103,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     return Report(
         data=config.data,
         images=len(source.names),
-        task=("segmentation" if masks is not None else None if source.task is None else source.task.name),
+        task=Segmentation.name if masks is not None else None if source.task is None else source.task.name,
         errors=tuple(errors),
         warnings=tuple(warnings),
         unreadable=(*source.damaged, *failed.values()),
@@ -214,7 +216,7 @@ def _what(report: Report) -> str:
     """What is learnt of the images, counted."""
     if report.numbers:
         return f"{plural(len(report.numbers), 'number')} to learn"
-    return f"{len(report.classes)} {'labels' if report.task == 'multilabel' else 'classes'}"
+    return f"{len(report.classes)} {'labels' if label_form(report.task) == 'names' else 'classes'}"
 
 
 def as_text(report: Report) -> str:
@@ -232,7 +234,7 @@ def as_text(report: Report) -> str:
         lines.append("groups: " + ", ".join(f"{split} {n}" for split, n in report.groups.items()))
     if report.largest_budget is not None:
         lines.append(f"largest budget: {plural(report.largest_budget, 'label')} per class")
-    kind = "label" if report.task == "multilabel" else "class"
+    kind = "label" if label_form(report.task) == "names" else "class"
     lines += [f"{kind} {name}: " + ", ".join(f"{s} {n}" for s, n in c.items()) for name, c in report.classes.items()]
     lines += [
         f"{name} in {split}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.items())

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.data import Layout
-from unmask.config.metric import TaskName
+from unmask.config.metric import TaskName, label_form
 from unmask.data.decoding.channel_axis import images_of
 from unmask.data.decoding.decode import named
 from unmask.data.decoding.image_format import kind_of
@@ -149,7 +149,7 @@ def _known(file: Path, parts: dict[str, NDArray[Any]], splits: list[str], task: 
         raise UserError(
             f"{file}: holds masks and labels: say with `task` which to learn, segmentation or classification"
         )
-    return "masks" if "masks" in there and task in (None, "segmentation") else "labels"
+    return "masks" if "masks" in there and label_form(task) in (None, "mask") else "labels"
 
 
 def _load_npz(file: Path) -> dict[str, NDArray[Any]]:

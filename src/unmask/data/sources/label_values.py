@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unmask.config.metric import TaskName
+from unmask.config.metric import TaskName, label_form
 from unmask.data.file_names import in_line
 from unmask.data.sources.labels import SEPARATORS
 from unmask.data.sources.manifest import text_of
@@ -40,7 +40,7 @@ def label_columns(
         return {"label": [text_of(value) for value in plain]}
     if all(isinstance(one, str) for row in rows for one in row):
         return {"label": [_joined(value, where) for value in plain]}
-    return _numbers(plain, where, names, one_hot=asked == "multilabel")
+    return _numbers(plain, where, names, one_hot=label_form(asked) == "names")
 
 
 def _plain(value: Any) -> Any:

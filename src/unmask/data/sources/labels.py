@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.config.metric import TaskName
+from unmask.config.metric import DEFAULT_TASK, TaskName, label_form
 from unmask.data.file_names import in_line
 from unmask.data.sources.manifest_texts import NO_LABEL, encode_labels
 from unmask.errors import UserError
@@ -19,6 +19,7 @@ from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
 from unmask.tasks.multilabel import Multilabel
 from unmask.tasks.regression import Regression
+from unmask.tasks.task import can_be_learnt
 from unmask.wording import plural, printable
 
 FEW = 20
@@ -47,8 +48,8 @@ class Labels:
 
     @property
     def can_be_learnt(self) -> bool:
-        """Whether there are labels, and of classes at least two."""
-        return self.task is not None and (self.task.name != "classification" or len(self.task.names) > 1)
+        """See the function of this name."""
+        return can_be_learnt(self.task)
 
     @property
     def seen(self) -> str:
@@ -63,7 +64,7 @@ class Labels:
 
     def all_notes(self) -> tuple[str, ...]:
         """Those of the task, and how many images have no class."""
-        if self.task is None or self.task.name != "classification":
+        if self.task is None or label_form(self.task.name) != "class":
             return self.notes
         return (*unlabeled_note(self.values.astype(np.int64)), *self.notes)
 
@@ -120,7 +121,7 @@ def read_labels(
 def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
     """The same, whether or not something can be learnt of them."""
     task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
-    nothing = asked not in (None, "classification") and all(_kind(one) == "empty" for one in columns.values())
+    nothing = asked not in (None, DEFAULT_TASK) and all(_kind(one) == "empty" for one in columns.values())
     if task == "segmentation" or nothing:
         return Labels(None, np.zeros(0))
     if task == "classification":

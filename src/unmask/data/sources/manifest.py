@@ -12,7 +12,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from unmask.config.metric import TaskName
+from unmask.config.metric import TaskName, label_form
 from unmask.data.decoding.decode import named
 from unmask.data.file_names import in_line
 from unmask.data.sources.labels import read_labels
@@ -140,7 +140,7 @@ def _mask_column(
     file: Path, columns: Mapping[str, Sequence[str]], asked: str | None, task: TaskName | None
 ) -> str | None:
     """The column of masks; None where labels are to be learnt, or there are no masks."""
-    if task == "segmentation":
+    if label_form(task) == "mask":
         names = [name for name in columns if name == "mask"] if asked is None else _label_columns(file, columns, asked)
         if names[1:]:
             raise UserError(f"label_field = {asked!r}: the paths of masks stand in one column")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unmask.config.metric import TaskName
+from unmask.config.metric import TaskName, label_form
 from unmask.data.decoding.mask import MaskCode
 from unmask.data.sources.listing import Listing
 from unmask.data.sources.mask_classes import find_classes
@@ -37,7 +37,7 @@ def find_masks(root: Path, listing: Listing, asked: TaskName | None = None) -> s
     Raises:
         UserError: no task is asked for, and a folder beside images/ may hold masks or a class; or several may.
     """
-    if asked not in (None, "segmentation") or not any(one.name.lower() == IMAGES for one in listing.folders):
+    if label_form(asked) not in (None, "mask") or not any(one.name.lower() == IMAGES for one in listing.folders):
         return None
     beside: dict[tuple[str, ...], set[str]] = {}
     for path in listing.images:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unmask.config.data import BUILT_IN, DataConfig
-from unmask.config.metric import TaskName
+from unmask.config.metric import TaskName, label_form
 from unmask.data.decoding.reading import reading_of
 from unmask.data.sources.arrays import read_arrays
 from unmask.data.sources.digits import digits
@@ -41,14 +41,15 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
     Raises:
         UserError: no such thing, not of a supported layout, or options where there are none.
     """
-    masked = config.asked_task == "segmentation"
+    asked = config.asked_task
+    masked = label_form(asked) == "mask"
     source = _read(config, labels=labels and not masked, progress=progress)
     if labels and masked and source.masks is None:
         raise UserError(
-            f"task = 'segmentation': {config.data} has no masks: folders hold them in masks/ beside images/, a table "
+            f"task = {asked!r}: {config.data} has no masks: folders hold them in masks/ beside images/, a table "
             "in the column mask (or that of `label_field`), a .npz in the array masks"
         )
-    if labels and config.asked_task not in (None, "segmentation") and source.task is not None:
+    if labels and asked is not None and not masked and source.task is not None:
         _require_task(config, source.task.name)
     return replace(source, reading=reading_of(config))
 
