@@ -33,7 +33,7 @@ from unmask.runs.summary_records import Summary
 def test_an_interrupt_drops_what_waits(tmp_path: Path) -> None:
     """A caller that stops after the first of eight tasks does not wait for the rest."""
     tasks = [(_touch, (tmp_path / str(index),)) for index in range(8)]
-    for _ in run_tasks(tasks, None, jobs=2):  # type: ignore[arg-type]
+    for _ in run_tasks(tasks, None, jobs=2):
         break
     assert len(list(tmp_path.iterdir())) < 8
 
@@ -42,13 +42,13 @@ def test_an_interrupt_drops_what_waits(tmp_path: Path) -> None:
 def test_side_work_fills_the_time_and_no_more(tmp_path: Path) -> None:
     """While the body runs tasks are done; at its end what waits is dropped; a failed task is raised."""
     tasks = [(_touch, (tmp_path / str(index),)) for index in range(40)]
-    with meanwhile(tasks, None, 1):  # type: ignore[arg-type]
+    with meanwhile(tasks, None, 1):
         while not (tmp_path / "1").exists():
             time.sleep(0.05)
     done = {path.name for path in tmp_path.iterdir()}
     assert {"0", "1"} <= done
     assert len(done) <= 6  # the one that ran and, of a pool of one, what was already handed to it
-    with pytest.raises(FileNotFoundError), meanwhile([(_touch, (tmp_path / "no" / "folder",))], None, 1):  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError), meanwhile([(_touch, (tmp_path / "no" / "folder",))], None, 1):
         time.sleep(4)
 
 
@@ -60,7 +60,7 @@ def test_sigterm_ends_the_workers(tmp_path: Path, aside: bool) -> None:
     started = time.monotonic()
     threading.Thread(target=_wait_and_terminate, args=(tmp_path,)).start()
     with pytest.raises(PreemptionError), stopping_at_once():
-        _sit_by(tasks) if aside else list(run_tasks(tasks, None, jobs=2))  # type: ignore[arg-type]
+        _sit_by(tasks) if aside else list(run_tasks(tasks, None, jobs=2))
     assert time.monotonic() - started < 240
     assert multiprocessing.active_children() == []
 
@@ -69,7 +69,7 @@ def test_sigterm_ends_the_workers(tmp_path: Path, aside: bool) -> None:
 def test_a_killed_worker_is_one_clear_line(tmp_path: Path) -> None:
     """As where memory runs out: no traceback, and the way to go on."""
     with pytest.raises(UserError, match=r"fewer `jobs` or a smaller batch.*`resume=True`"):
-        list(run_tasks([(_die, ()), (_die, ())], None, jobs=2))  # type: ignore[arg-type]
+        list(run_tasks([(_die, ()), (_die, ())], None, jobs=2))
 
 
 def _die(data: None) -> None:
@@ -89,7 +89,7 @@ def _wait_and_terminate(folder: Path) -> None:
 
 
 def _sit_by(tasks: list[Task]) -> None:
-    with meanwhile(tasks, None, 2):  # type: ignore[arg-type]
+    with meanwhile(tasks, None, 2):
         time.sleep(300)
 
 

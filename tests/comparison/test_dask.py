@@ -125,7 +125,7 @@ def test_a_killed_worker(cluster: Any, tmp_path: Path) -> None:
     """Its piece is done by another process, and nobody is told."""
     with place(cluster, tmp_path / "out") as there:
         tasks = [(_die_once, (tmp_path / "mark",)), (_write, (tmp_path / "0",))]
-        assert list(there.run(tasks, DATA)) == [1, 2]
+        assert sorted(there.run(tasks, DATA)) == [(0, None), (1, None)]
     assert (tmp_path / "mark").exists()
 
 
@@ -138,7 +138,7 @@ def test_a_scheduler_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         address = _address(file)
         threading.Thread(target=_kill_when, args=(scheduler, mark), daemon=True).start()
         options = ("--nthreads", "1", "--no-nanny", "--death-timeout", "2")
-        lost = pytest.raises(UserError, match=r"connection to the scheduler was lost.*resume=True")
+        lost = pytest.raises(UserError, match=r"connection to the scheduler was lost")
         with started("worker", *options, file=file), open_dask(address, tmp_path) as there, lost:
             list(there.run([(_write, (tmp_path / "0",)), (_sleep, (mark,))], DATA))
     assert (tmp_path / "0").exists()

@@ -160,5 +160,5 @@ def test_sigterm_begins_no_task_that_waits(tmp_path: Path) -> None:
 
     threading.Thread(target=terminate).start()
     with stopping_at_once(), pytest.raises(PreemptionError):
-        list(run_tasks(tasks, None, 2))  # type: ignore[arg-type]
+        list(run_tasks(tasks, None, 2))
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,9 +1,9 @@
-"""Workers of a Dask cluster, here or on other machines, as the place where the trainings of a comparison run."""
+"""Workers of a Dask cluster, here or on other machines, as the place where pieces of work run."""
 
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from unmask.errors import UserError
 from unmask.wording import plural
 
 TRIES = 3
-"""How often a training is begun that fails."""
+"""How often a piece is begun that fails."""
 _CONNECT = 10.0
 """Seconds in which a scheduler answers, and again in which one that is gone comes back."""
 _JOIN = 60.0
@@ -35,17 +35,21 @@ _VISIBLE = 60.0
 """Seconds after which a file that another machine wrote is seen here: network file systems remember what was not."""
 _AGAIN = 5.0
 """Seconds between two looks at how many workers there are."""
+_ADVICE = "; what was finished is kept, go on with `resume=True`"
+"""Where pieces leave files."""
+_TOLD = 3
+"""Failures that a message tells; of more it gives the number."""
 _ALIKE = ("unmask", "torch")
 """Packages of which all workers must have the client's version; of others a difference is told."""
 
 
 @contextmanager
-def open_dask(address: str, out: Path, planned: int | None = None) -> Iterator["DaskWorkers"]:
+def open_dask(address: str, out: Path | None, planned: int | None = None) -> Iterator["DaskWorkers"]:
     """The workers of a scheduler that is running, while the body runs.
 
     Args:
         address: of the scheduler, as tcp://HOST:8786.
-        out: folder of the comparison, which all workers must see.
+        out: folder that all workers must see; None where none need see any, and pieces have no data.
         planned: workers that will join, where they are waited for as jobs; None: those that there are.
 
     Raises:
@@ -69,11 +73,11 @@ def open_dask(address: str, out: Path, planned: int | None = None) -> Iterator["
 
 @dataclass
 class DaskWorkers:
-    """Workers that train one piece at a time, each in a process of its own with one thread."""
+    """Workers that do one piece at a time, each in a process of its own with one thread."""
 
     client: Any
     address: str
-    out: Path
+    out: Path | None
     planned: int
     """Workers that have been asked for, whether they have come or not."""
     facts: dict[str, WorkerFacts] = field(default_factory=dict)
@@ -83,10 +87,11 @@ class DaskWorkers:
 
     pretrains_in_workers = True
     _counted: tuple[float, int] = (0.0, 0)
+    _advice: str = ""
 
     @property
     def jobs(self) -> int:
-        """Trainings at once: the workers that there are or will be, counted anew every few seconds.
+        """Pieces at once: the workers that there are or will be, counted anew every few seconds.
 
         Raises:
             UserError: the scheduler does not answer.
@@ -113,7 +118,12 @@ class DaskWorkers:
             if differing := found.differing(describe_worker(), _ALIKE):
                 raise UserError(f"{self.address}: the worker {worker} has {differing}: install the same versions there")
         self.facts.update(answers)
-        probe = next(path for path in (self.out, *self.out.parents) if path.is_dir()) / f".probe.{os.getpid()}.tmp"
+        if self.out is not None:
+            self._check_folder(self.out)
+
+    def _check_folder(self, out: Path) -> None:
+        """Raise `UserError` unless all workers see a folder, or that in which it will be made."""
+        probe = next(path for path in (out, *out.parents) if path.is_dir()) / f".probe.{os.getpid()}.tmp"
         try:
             probe.write_text(self.address)
             blind = [
@@ -123,14 +133,16 @@ class DaskWorkers:
             probe.unlink(missing_ok=True)
         if blind:
             raise UserError(
-                f"{self.out}: the worker {blind[0]} does not see this folder: give an `out` on a file system that all "
+                f"{out}: the worker {blind[0]} does not see this folder: give an `out` on a file system that all "
                 "machines have at the same path"
             )
 
-    def run(self, tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
+    def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """See `Place.run`. What fails is begun three times, a killed worker's piece on another; the rest is done."""
-        if self.file is None:
+        if self.file is None and data is not None:
+            assert self.out is not None
             self.file = write_shared(data, self.out / ".data.tmp")
+        self._advice = _ADVICE if any(map(file_of, tasks)) else ""
         executor, failed, done = self.client.get_executor(retries=TRIES - 1, pure=False), dict[int, str](), 0
         try:
             for index, future in in_turn(
@@ -144,21 +156,17 @@ class DaskWorkers:
                 if (error := future.exception()) is not None:
                     failed[index] = _line_of(error)
                     continue
-                found = future.result()
+                found, result = future.result()
                 self.facts[found.address] = found
                 _await(file_of(tasks[index]))
                 done += 1
-                yield done
+                yield index, result
         except BaseException:
             self._stop(executor)
             raise
         if failed:
-            first = next(iter(failed))
-            others = f", and {plural(len(tasks) - done - 1, 'other training')}" if len(tasks) - done > 1 else ""
-            raise UserError(
-                f"{name_of(tasks[first])}{others}: failed on the workers, {TRIES} times each ({failed[first]}); the "
-                "others are finished and kept, go on with `resume=True`"
-            )
+            names = {name_of(tasks[index]): why for index, why in failed.items()}
+            raise UserError(f"{_failures(names, len(tasks) - done - len(failed))}{self._advice}")
 
     def notes(self) -> list[str]:
         """A note where workers are of several kinds, whose numbers may differ in their last bits."""
@@ -166,8 +174,7 @@ class DaskWorkers:
 
     def _gone(self) -> UserError:
         return UserError(
-            f"{self.address}: the connection to the scheduler was lost; what was finished is kept: start it and its "
-            "workers again, and go on with `resume=True`"
+            f"{self.address}: the connection to the scheduler was lost: start it and its workers again{self._advice}"
         )
 
     def _ask(self, question: Any) -> dict[str, Any]:
@@ -209,6 +216,14 @@ def mixed_notes(workers: Sequence[WorkerFacts]) -> list[str]:
     if mixed:
         notes.append(f"workers had different versions ({', '.join(mixed)}): numbers may differ in their last bits")
     return notes
+
+
+def _failures(failed: Mapping[str, str], waiting: int) -> str:
+    """What is said of pieces that failed, by name, and of the number of those that would have come after them."""
+    told = [f"{name} ({why})" for name, why in list(failed.items())[:_TOLD]]
+    told += [plural(len(failed) - _TOLD, "other piece")] * (len(failed) > _TOLD)
+    rest = f"{plural(waiting, 'piece')} had to wait for that, " if waiting else ""
+    return f"failed on the workers, {TRIES} times each: {'; '.join(told)}; {rest}the rest is done"
 
 
 def _connect(address: str) -> Any:

@@ -50,7 +50,7 @@ def job_options(config: ClusterConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def open_jobs(config: ClusterConfig, out: Path) -> Iterator[DaskWorkers]:
+def open_jobs(config: ClusterConfig, out: Path | None) -> Iterator[DaskWorkers]:
     """Workers that come with jobs, while the body runs. A job that ends is replaced.
 
     Raises:

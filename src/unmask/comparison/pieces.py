@@ -10,8 +10,8 @@ from unmask.comparison.plan import TrialKey, TuningKey
 from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.runs.layout import ENCODER_FILE, TRIALS, TUNING
 
-Task = tuple[Callable[..., None], tuple[Any, ...]]
-"""A function and its arguments, but for the last one, the data. One argument is the training's configuration."""
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function and its arguments, but for the last one, the data or None. Of a training one is its configuration."""
 _LOOK = 1.0
 """Seconds after which room is asked for again though nothing has finished."""
 
@@ -38,11 +38,13 @@ def file_of(task: Task) -> Path | None:
 
 
 def name_of(task: Task) -> str:
-    """What a message calls it."""
+    """What a message calls it: what trains nothing by its first argument that is a text."""
     folder, file = folder_of(task), file_of(task)
     if folder is not None:
         return f"pretraining {folder.name}"
-    return task[0].__name__ if file is None else f"trial {file.stem}"
+    if file is not None:
+        return f"trial {file.stem}"
+    return next((one for one in task[1] if isinstance(one, str)), task[0].__name__)
 
 
 def encoders_awaited(tasks: Sequence[Task]) -> list[int | None]:

@@ -1,25 +1,25 @@
-"""Where the trainings of a comparison run: the processes of this machine, or workers elsewhere."""
+"""Where independent pieces of work run: the processes of this machine, or workers elsewhere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from unmask.comparison.dask_workers import open_dask
 from unmask.comparison.job_scripts import open_jobs
 from unmask.comparison.pieces import Task
 from unmask.comparison.workers import LocalProcesses, default_jobs, visible_gpus
 from unmask.config import CompareConfig
-from unmask.config.cluster import DASK
+from unmask.config.cluster import DASK, ClusterConfig
 from unmask.data.load import Dataset
 
 
 class Place(Protocol):
-    """Workers that train one piece at a time, each with one thread."""
+    """Workers that do one piece at a time, each with one thread."""
 
     @property
     def jobs(self) -> int:
-        """Trainings at once."""
+        """Pieces at once."""
         ...
 
     @property
@@ -27,11 +27,11 @@ class Place(Protocol):
         """Whether every pretraining is a piece for a worker, however few there are."""
         ...
 
-    def run(self, tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
-        """Run every task as function(*arguments, data); yields the number finished each time one finishes.
+    def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
+        """Run every task as function(*arguments, data).
 
         A trial whose pretraining is among the tasks begins after it. Tasks that the caller appends between two yields
-        are run as well.
+        are run as well. Yields the index and the result of each as it ends.
 
         Raises:
             UserError: a task failed. What is finished keeps its files.
@@ -51,22 +51,27 @@ def foreseen_jobs(config: CompareConfig, out: Path) -> tuple[int, bool]:
     """
     if config.cluster.submits:
         return config.cluster.workers, True
-    with open_place(config, out) as place:
+    with open_place(config.cluster, out, config.jobs) as place:
         return place.jobs, place.pretrains_in_workers
 
 
 @contextmanager
-def open_place(config: CompareConfig, out: Path) -> Iterator[Place]:
+def open_place(cluster: ClusterConfig, out: Path | None, jobs: int | None = None) -> Iterator[Place]:
     """The place that a configuration names, while the body runs.
+
+    Args:
+        cluster: where it is.
+        out: folder that all workers must see; None where none need see any.
+        jobs: processes of this machine, where it is the place. Default: as many as there are cores, or GPUs.
 
     Raises:
         UserError: it cannot be reached, or its workers will not do.
     """
-    if config.cluster.submits:
-        with open_jobs(config.cluster, out) as jobs:
-            yield jobs
-    elif config.cluster.on.startswith(DASK):
-        with open_dask(config.cluster.on.removeprefix(DASK), out) as workers:
+    if cluster.submits:
+        with open_jobs(cluster, out) as submitted:
+            yield submitted
+    elif cluster.on.startswith(DASK):
+        with open_dask(cluster.on.removeprefix(DASK), out) as workers:
             yield workers
     else:
-        yield LocalProcesses(config.jobs or default_jobs(), visible_gpus())
+        yield LocalProcesses(jobs or default_jobs(), visible_gpus())

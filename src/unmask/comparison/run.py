@@ -76,7 +76,10 @@ def compare(
     out = out if config.cluster.on == LOCAL else out.absolute()
     config = with_earlier_budgets(config, out, resume=resume)
     how = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    with open_place(config, out) as place, open_run(config, out, dataset, labels=True, **how) as opened:
+    with (
+        open_place(config.cluster, out, config.jobs) as place,
+        open_run(config, out, dataset, labels=True, **how) as opened,
+    ):
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
         opened = replace(opened, config=fitting)
         work, of_runs = _prepare(fitting, opened.data, out, place.pretrains_in_workers)
@@ -292,7 +295,7 @@ def _run(
     """Run the tasks of a phase, and those that `joining` gives whenever one is finished."""
     growing = in_order(tasks, line.seconds, place.jobs)
     line.begin(phase, growing, final=final)
-    for done in place.run(growing, data) if growing else ():
+    for done, _ in enumerate(place.run(growing, data) if growing else (), 1):
         line.finished(done)
         joined = joining()
         growing += joined

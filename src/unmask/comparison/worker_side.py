@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: load the data once, train the pieces that it gets, and say what it is."""
+"""What a worker of a cluster does: load the data once, do the pieces that it gets, and say what it is."""
 
 import multiprocessing
 import platform
@@ -16,7 +16,7 @@ import torch
 from unmask.comparison.pieces import Task, folder_of
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, read_shared
-from unmask.errors import is_out_of_memory, memory_line
+from unmask.errors import PreemptionError, is_out_of_memory, memory_line
 from unmask.preemption import begin_again, request_stop
 from unmask.runs.environment import package_versions, processor_name
 from unmask.runs.lock import wait_until_free
@@ -87,10 +87,11 @@ def ending_pieces() -> Any:
     return EndingPieces()
 
 
-def run_piece(task: Task, file: DataFile) -> WorkerFacts:
-    """Run a task with one thread on the data of a file, which are loaded once. Returns which worker did it.
+def run_piece(task: Task, file: DataFile | None) -> tuple[WorkerFacts, Any]:
+    """Run a task with one thread on the data of a file, which are loaded once. Returns which worker did it, its result.
 
-    A folder that another worker is still writing, since its client is gone, is waited for.
+    A folder that another worker is still writing, since its client is gone, is waited for. A training that this worker
+    has saved, since it leaves, is begun again elsewhere, which does not count as a try.
 
     Raises:
         PieceError: why it failed.
@@ -103,11 +104,20 @@ def run_piece(task: Task, file: DataFile) -> WorkerFacts:
             folder = folder_of(task)
             if folder is not None:
                 wait_until_free(folder)
-            function(*arguments, _data_of(file))
+            result = function(*arguments, None if file is None else _data_of(file))
+        except PreemptionError as error:
+            raise _elsewhere() from error
         except Exception as error:
             line = memory_line(error) if is_out_of_memory(error) else (str(error).splitlines() or [""])[0]
             raise PieceError(f"{socket.gethostname()}: {line or type(error).__name__}") from error
-    return describe_worker()
+    return describe_worker(), result
+
+
+def _elsewhere() -> Exception:
+    """What tells the scheduler to hand a piece out again."""
+    from distributed import Reschedule
+
+    return Reschedule()
 
 
 def _data_of(file: DataFile) -> Dataset:

@@ -1,4 +1,4 @@
-"""Trials side by side on this machine: worker processes of one thread each, fed with the data through shared memory."""
+"""Pieces side by side on this machine: worker processes of one thread each, fed with the data through shared memory."""
 
 import os
 import pickle
@@ -29,7 +29,7 @@ _KILLED = (
     "is kept, run again with `resume=True`"
 )
 _MASK = "CUDA_VISIBLE_DEVICES"
-_DATA: list[Dataset] = []  # of a worker process, set once when it starts
+_DATA: list[Dataset | None] = []  # of a worker process, set once when it starts
 _ENDING = threading.Event()  # of a worker process: SIGTERM has ended a task, and the pool still holds others for it
 
 
@@ -61,7 +61,7 @@ class LocalProcesses:
         """Whether every pretraining is a piece for a worker: one process would use one of several GPUs."""
         return len(self.gpus) > 1 and self.jobs > 1
 
-    def run(self, tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
+    def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """See `run_tasks`."""
         return run_tasks(tasks, data, self.jobs, self.gpus)
 
@@ -70,7 +70,7 @@ class LocalProcesses:
         return []
 
 
-def _start(data: Dataset, gpus: Any) -> None:
+def _start(data: Dataset | None, gpus: Any) -> None:
     if gpus is not None:
         os.environ[_MASK] = gpus.get()  # before CUDA is first used here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: what runs is let finish
@@ -87,19 +87,21 @@ def _end_with_parent() -> None:
         os._exit(143)
 
 
-def _call(task: Task) -> None:
+def _call(task: Task) -> Any:
     if _ENDING.is_set():
         raise PreemptionError(STOPPED)
     function, arguments = task
     try:
-        function(*arguments, _DATA[0])
+        return function(*arguments, _DATA[0])
     except PreemptionError:
         _ENDING.set()
         raise
 
 
-def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[str] = ()) -> Iterator[int]:
-    """Run every task as function(*arguments, data); yields the number finished each time one finishes.
+def run_tasks(
+    tasks: Sequence[Task], data: Dataset | None, jobs: int, gpus: Sequence[str] = ()
+) -> Iterator[tuple[int, Any]]:
+    """Run every task as function(*arguments, data); yields index and result of each as it ends.
 
     Every task runs with one thread, so that its numbers do not depend on `jobs`; of several `gpus` a process sees one.
     A trial whose pretraining is among the tasks begins after it. The first failure, or Ctrl-C, is raised here after
@@ -111,15 +113,14 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[st
     with _pool(tasks, data, jobs, gpus) as pool:
         workers: set[BaseProcess] = set()
 
-        def submit(task: Task) -> Future[None]:
+        def submit(task: Task) -> Future[Any]:
             future = _submit(pool, task)
             workers.update(mp.active_children())
             return future
 
         try:
-            for done, (_, future) in enumerate(in_turn(submit, tasks, encoders_awaited(tasks)), 1):
-                future.result()
-                yield done
+            for index, future in in_turn(submit, tasks, encoders_awaited(tasks)):
+                yield index, future.result()
         except BrokenProcessPool as error:
             raise UserError(_why_broken(list(workers))) from error
         except BaseException as error:  # a failed task, Ctrl-C, SIGTERM, or a caller that stops listening
@@ -128,7 +129,7 @@ def run_tasks(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[st
 
 
 @contextmanager
-def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]:
+def meanwhile(tasks: Sequence[Task], data: Dataset | None, jobs: int) -> Iterator[None]:
     """Work on `tasks` in `jobs` processes while the body runs.
 
     At the body's end what is running is let finish and what waits is dropped: the caller looks which tasks are done. A
@@ -154,7 +155,7 @@ def meanwhile(tasks: Sequence[Task], data: Dataset, jobs: int) -> Iterator[None]
                 raise UserError(_why_broken(workers)) from error
 
 
-def _submit(pool: ProcessPoolExecutor, task: Task) -> Future[None]:
+def _submit(pool: ProcessPoolExecutor, task: Task) -> Future[Any]:
     """Hand a task over; the first ones start the workers, to which the data set is sent."""
     try:
         return pool.submit(_call, task)
@@ -177,7 +178,7 @@ def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:
     pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[str] = ()) -> ProcessPoolExecutor:
+def _pool(tasks: Sequence[Task], data: Dataset | None, jobs: int, gpus: Sequence[str] = ()) -> ProcessPoolExecutor:
     count = min(jobs, len(tasks))
     require_open_files(count, "`jobs=1`")
     context = mp.get_context("spawn")
@@ -189,13 +190,12 @@ def _pool(tasks: Sequence[Task], data: Dataset, jobs: int, gpus: Sequence[str] =
     return ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(data, masks))
 
 
-def _run_here(tasks: Sequence[Task], data: Dataset) -> Iterator[int]:
+def _run_here(tasks: Sequence[Task], data: Dataset | None) -> Iterator[tuple[int, Any]]:
     threads = torch.get_num_threads()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     try:
-        for done, (function, arguments) in enumerate(tasks, 1):
-            function(*arguments, data)
-            yield done
+        for index, (function, arguments) in enumerate(tasks):
+            yield index, function(*arguments, data)
     finally:
         torch.set_num_threads(threads)
