@@ -36,7 +36,7 @@ from unmask.config import AuditConfig, DataConfig, EncoderConfig
 from unmask.data.load import Dataset, load_data
 from unmask.encoders.build import build_model
 from unmask.encoders.stages import evaluating
-from unmask.weights.card import card_of, save_weights
+from unmask.weights.card import Card, save_weights
 
 DATA = DataConfig(data="multiview", options={"images": 1500, "test_images": 600, "size": 64, "part_size": 12})
 ENCODER = EncoderConfig(encoder="resnet18")
@@ -54,7 +54,7 @@ def networks(out: Path, dataset: Dataset, data: AuditData) -> list[Path]:
             data.labels,
             len(dataset.classes),
         )
-        save_weights(file, model.state_dict(), card_of(ENCODER, dataset, dataset.task))
+        save_weights(file, model.state_dict(), Card(ENCODER, dataset.format, dataset.task))
     return files
 
 

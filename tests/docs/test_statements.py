@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
 from blocks import ROOT, pages
 from reference import arm_table, summary_table
 
@@ -119,3 +120,17 @@ def test_the_map_of_the_code_names_what_is_there() -> None:
         "py.typed",
     }
     assert here - rooms - small == set()
+
+
+@pytest.mark.parametrize(
+    ("sign", "most"),
+    [
+        (r'"scratch_compute"', 2),  # an arm
+        (r'"regression"', 8),  # a task
+        (r"from unmask\.encoders\.hiera|class HieraEncoder", 2),  # an encoder family
+    ],
+)
+def test_few_files_name_one_of_a_kind(sign: str, most: int) -> None:
+    """What docs/architecture.md says of adding an arm, a task or an encoder family."""
+    files = [file for file in (ROOT / "src").rglob("*.py") if re.search(sign, file.read_text(encoding="utf-8"))]
+    assert 0 < len(files) <= most

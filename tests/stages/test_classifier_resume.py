@@ -78,10 +78,10 @@ def test_killed_anywhere_it_ends_bit_equal(
 ) -> None:
     """Fine-tuned from given weights: head phase, moments, average, best state, history, early stopping."""
     from unmask.stages.classifier import build_classifier
-    from unmask.weights.card import card_of, save_weights
+    from unmask.weights.card import Card, save_weights
 
     start = build_classifier(training, data).state_dict()
-    save_weights(tmp_path / "w.safetensors", start, card_of(training.encoder, data))
+    save_weights(tmp_path / "w.safetensors", start, Card(training.encoder, data.format))
     config = replace(_config(training, with_optimizer), init=str(tmp_path / "w.safetensors"), seed=3)
     whole = finetune(config, tmp_path / "whole", progress=False, dataset=data)
     for at in stops:

@@ -17,7 +17,7 @@ from unmask.stages.classifier import build_classifier
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
 from unmask.stages.supervised import fit
-from unmask.weights.card import Card, card_of, save_weights
+from unmask.weights.card import Card, save_weights
 from unmask.weights.network import load_model
 from unmask.weights.start import initialize
 
@@ -25,7 +25,7 @@ from unmask.weights.start import initialize
 def test_finetuning_from_the_start_weights_is_scratch(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
     """Fine-tuning from exactly the weights that scratch starts with gives its bits: only the start differs."""
     start = build_classifier(training, data)
-    card = card_of(training.encoder, data)
+    card = Card(training.encoder, data.format)
     save_weights(tmp_path / "start.safetensors", start.state_dict(), card)
     tuned = fit(replace(training, init=str(tmp_path / "start.safetensors")), data)
     fresh = fit(training, data)
@@ -103,7 +103,7 @@ def test_a_model_with_two_heads_starts_from_an_encoder_without(tmp_path: Path, d
     options = {"patch_size": 4, "embed_dim": 24, "depth": 1, "num_heads": 2}
     config = EncoderConfig(encoder="deit_tiny_distilled_patch16_224", encoder_options=options)
     encoder = build_model(config, in_chans=1, image_size=(16, 16), seed=1)
-    save_weights(tmp_path / "start.safetensors", encoder.state_dict(), card_of(config, data))
+    save_weights(tmp_path / "start.safetensors", encoder.state_dict(), Card(config, data.format))
     model = build_model(config, in_chans=1, image_size=(16, 16), num_classes=3)
     assert {name.split(".")[0] for name in head_names(model)} == {"head", "head_dist"}
     initialize(model, str(tmp_path / "start.safetensors"), config, ImageFormat.plain((16, 16), 1, "uint8"))

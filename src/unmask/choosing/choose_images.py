@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from unmask.choosing.choice_page import write_choice_page
 from unmask.choosing.clusters import part_into
@@ -102,27 +103,21 @@ def choose(
     require_choice("strategy", strategy, STRATEGIES)
     if (out / CHOICE_TABLE).exists() and not overwrite:
         raise UserError(f"out: {out} holds a choice already; `overwrite=True` replaces it")
-    if model is not None:
-        require_doubts(read_trained(Path(model)))
+    classifier = None if model is None else read_trained(Path(model))
+    if classifier is not None:
+        require_doubts(classifier)
     seen = see(str(run), data, arm=arm, image_size=image_size, progress=progress)
     pool = seen.images.images(split)
     known = labeled_ids(seen.images, seen.data.data, None if labeled is None else Path(labeled))
     require_enough(count, pool, torch.isin(pool.ids, torch.tensor(sorted(known), dtype=torch.int64)))
     found = features_of(seen.network, pool, show=progress)
     distinct, copies = _without_copies(found, known)
-    doubts = None if model is None else uncertainty(Path(model), seen.data.data, distinct.images, progress=progress)
-    groups = seen.images.listed_groups
+    doubts = None
+    if classifier is not None:
+        doubts = uncertainty(classifier, seen.data.data, distinct.images, progress=progress)
     labels = np.flatnonzero(np.isin(distinct.images.ids.numpy(), sorted(known))).tolist()
-    rows = choose_rows(
-        distinct.values,
-        count,
-        strategy=strategy,
-        labeled=labels,
-        groups=None if groups is None else groups[distinct.images.ids].numpy(),
-        weights=doubts,
-        repeats=SavedAgain(distinct.images),
-        seed=seed,
-    )
+    groups = seen.images.listed_groups
+    rows = _rows(distinct, count, strategy, labels=labels, groups=groups, weights=doubts, seed=seed)
     choice = Choice(
         run=str(run),
         data=seen.data,
@@ -138,6 +133,29 @@ def choose(
         unreadable=len(seen.images.bad_files) + len(pool) - len(found.images),
     )
     return _write(out, seen, choice, distinct, rows, labels, doubts)
+
+
+def _rows(
+    pool: Features,
+    count: int,
+    strategy: Strategy,
+    *,
+    labels: list[int],
+    groups: Tensor | None,
+    weights: NDArray[np.float64] | None,
+    seed: int,
+) -> list[int]:
+    """The chosen rows of the pool in order; `groups` are those of all listed images."""
+    return choose_rows(
+        pool.values,
+        count,
+        strategy=strategy,
+        labeled=labels,
+        groups=None if groups is None else groups[pool.images.ids].numpy(),
+        weights=weights,
+        repeats=SavedAgain(pool.images),
+        seed=seed,
+    )
 
 
 def _without_copies(found: Features, known: set[int]) -> tuple[Features, int]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from torch import nn
 
@@ -43,7 +42,6 @@ def see(
     *,
     arm: str | None = None,
     image_size: tuple[int, int] | None = None,
-    on_bad_file: Literal["error", "skip"] = "skip",
     progress: bool = False,
 ) -> Seen:
     """A network and the images that it shall look at.
@@ -54,26 +52,25 @@ def see(
         data: what `DataConfig.data` takes. Default: the data of the run.
         arm: of a comparison: whose network.
         image_size: height and width, for public weights only. Default: 224 x 224.
-        on_bad_file: stop at an unreadable file, or leave it out.
         progress: show a bar while files are decoded.
 
     Raises:
         UserError: no such network, or images that it cannot take.
     """
     if is_public_id(run):
-        return _public(run, data, image_size or PUBLIC_SIZE, on_bad_file, progress=progress)
+        return _public(run, data, image_size or PUBLIC_SIZE, progress=progress)
     if image_size is not None:
         raise UserError(f"image_size = {image_size} has no effect: {run} says itself in which size it takes images")
     if Path(run).is_dir():
         trained = read_trained(Path(run), arm)
-        images = load_as_trained(trained, data, on_bad_file=on_bad_file, progress=progress)
+        images = load_as_trained(trained, data, on_bad_file="skip", progress=progress)
         config = trained.data if data in (None, trained.data.data) else replace(trained.data, data=data, options=None)
         task = task_of(images) or trained.card.task
         return Seen(encoder_of(trained.model), images, config, task, trained.network)
     if data is None:
         raise UserError(f"data: give it: {run} does not say on which images it was trained")
     model = load_model(run, field="run")
-    wanted = DataConfig(data=data, on_bad_file=on_bad_file)
+    wanted = DataConfig(data=data, on_bad_file="skip")
     images = load_data(wanted, labels=False, progress=progress, format=model.card.format)
     return Seen(encoder_of(model.module), images, wanted, task_of(images) or model.card.task)
 
@@ -83,15 +80,13 @@ def task_of(images: Dataset) -> AnyTask | None:
     return images.task if images.task is not None and images.task.names else None
 
 
-def _public(
-    run: str, data: str | None, size: tuple[int, int], on_bad_file: Literal["error", "skip"], *, progress: bool
-) -> Seen:
+def _public(run: str, data: str | None, size: tuple[int, int], *, progress: bool) -> Seen:
     """A network with public weights, without its head."""
     if not run.startswith(TIMM) or run == OF_THE_ENCODER:
         raise UserError(f"run = {run!r}: name the weights as timm:NAME, e.g. timm:resnet18.a1_in1k")
     if data is None:
         raise UserError(f"data: give it: {run} does not say on which images it was trained")
-    wanted = DataConfig(data=data, image_size=size, on_bad_file=on_bad_file)
+    wanted = DataConfig(data=data, image_size=size, on_bad_file="skip")
     encoder = EncoderConfig(encoder=run.removeprefix(TIMM))
     images = load_data(wanted, labels=False, progress=progress)
     model = build_model(encoder, in_chans=images.format.channels, image_size=size)

@@ -1,7 +1,5 @@
 """How unsure a classifier is of each image of a pool: later rounds look where it errs."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +8,7 @@ from torch import Tensor
 from unmask.data.imageset import ImageSet
 from unmask.deploy.images import load_as_trained, require_numbers
 from unmask.deploy.predict import logits
-from unmask.deploy.trained import Trained, read_trained, require_classifier
+from unmask.deploy.trained import Trained, require_classifier
 from unmask.errors import UserError
 from unmask.tasks.classification import Classification
 from unmask.tasks.multilabel import Multilabel
@@ -19,11 +17,11 @@ LEAST = 0.05
 """What an image counts at least, however sure the classifier is of it: it may be wrong."""
 
 
-def uncertainty(run: Path, data: str, images: ImageSet, *, progress: bool = False) -> NDArray[np.float64]:
+def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool = False) -> NDArray[np.float64]:
     """How unsure a run is of each image, at least 0.05: (N,). See `doubts`.
 
     Args:
-        run: a fine-tuned run, one from scratch, or a comparison, of classes or of several labels.
+        trained: a fine-tuned run, one from scratch, or a comparison, of classes or of several labels.
         data: where the images are; they are read again, as this run takes them.
         images: the pool, by ids of that data.
         progress: show a bar.
@@ -31,7 +29,6 @@ def uncertainty(run: Path, data: str, images: ImageSet, *, progress: bool = Fals
     Raises:
         UserError: a run of another kind, or images that it cannot take.
     """
-    trained = read_trained(run)
     task = require_doubts(trained)
     found = load_as_trained(trained, data, on_bad_file="skip", progress=progress).readable
     outputs = logits(trained, found.select(torch.searchsorted(found.ids, images.ids)), show=progress)

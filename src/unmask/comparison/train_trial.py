@@ -13,7 +13,7 @@ from unmask.config import ARMS, ClassifyConfig
 from unmask.config.metric import label_form
 from unmask.data.load import Dataset
 from unmask.encoders.heads import set_head
-from unmask.evaluate.probe import Probe
+from unmask.evaluate.probe import Labeled, Probe
 from unmask.forward import pooled_features
 from unmask.runs.files import write_json
 from unmask.runs.layout import JUDGED, OUTPUTS, TRIALS, TUNING, TUNING_OUTPUTS
@@ -111,11 +111,9 @@ def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
     features = {name: pooled_features(model, images) for name, images in wanted.items()}
     known = pooled_features(model, train)
     probe = task.probe(
-        known.values,
-        known.images.labels,
+        Labeled(known.values, known.images.labels),
         torch.cat([outputs.values for outputs in features.values()]),
-        val_features=features["val"].values,
-        val_labels=features["val"].images.labels,
+        val=Labeled(features["val"].values, features["val"].images.labels),
         metric=config.metric,
         balanced=config.recipe.class_weights == "balanced",
     )

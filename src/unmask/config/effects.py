@@ -27,9 +27,9 @@ class Idle:
     when: Callable[[Any], bool] = lambda _: True
 
 
-def _no_arm(config: CompareConfig, **wanted: Any) -> bool:
-    """Whether arms are named, and none of them has one of these properties."""
-    return bool(config.arms) and not any(getattr(ARMS[arm], name) for arm in config.arms for name in wanted)
+def _no_arm(config: CompareConfig, name: str, value: object = True) -> bool:
+    """Whether arms are named, and none of them has this value of a property."""
+    return bool(config.arms) and all(getattr(ARMS[arm], name) != value for arm in config.arms)
 
 
 Table = Mapping[type[Any], tuple[Idle, ...]]
@@ -87,14 +87,12 @@ TABLE: Table = {
     ),
     CompareConfig: (
         Idle(("jobs",), "the workers of `on` say how many trainings run at once", lambda c: c.cluster.on != LOCAL),
-        Idle(
-            ("compute_cap",), "scratch_compute is not run", lambda c: bool(c.arms) and "scratch_compute" not in c.arms
-        ),
-        Idle(("scratch_schedules",), "no arm of `arms` chooses its schedule", lambda c: _no_arm(c, is_tuned=True)),
+        Idle(("compute_cap",), "scratch_compute is not run", lambda c: _no_arm(c, "schedule", "compute")),
+        Idle(("scratch_schedules",), "no arm of `arms` chooses its schedule", lambda c: _no_arm(c, "is_tuned")),
         Idle(
             ("pretrain", "pretrained", "pretrainings", "design"),
             "no arm of `arms` is pretrained here",
-            lambda c: _no_arm(c, is_pretrained=True),
+            lambda c: _no_arm(c, "is_pretrained"),
         ),
         Idle(("design",), "there is one pretraining", lambda c: c.pretrainings == 1 or len(c.pretrained) == 1),
         Idle(("normalization",), "no weights are given to start from", lambda c: c.given is None),

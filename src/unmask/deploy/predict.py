@@ -1,13 +1,11 @@
 """Predictions of a run for any images, with the preprocessing and the numbers of its own evaluation."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from unmask.config.metric import SCORES, Metric, label_form
@@ -135,20 +133,17 @@ def predict(
     if form != "class":
         write_table(out, {"path": list(outputs.images.names)} | output_columns(trained.card.task, dataset, outputs))
         return _scored(trained.card.task, dataset, outputs, facts)
+    return _classified(trained.card.classes, dataset, outputs, facts)
+
+
+def _classified(classes: tuple[str, ...], dataset: Dataset, outputs: Outputs, facts: dict[str, Any]) -> Predicted:
+    """Write classes and probabilities, and say what is right of the images whose label is a class of the run."""
     truth = label_names(outputs.images, dataset.classes)
-    classes = np.asarray(trained.card.classes)
-    predicted = classes[outputs.values.argmax(1).numpy()]
-    columns = {"path": list(outputs.images.names)}
-    if dataset.classes:
-        columns["label"] = truth
-    columns["predicted"] = predicted.tolist()
+    predicted = [classes[index] for index in outputs.values.argmax(1).tolist()]
+    columns = {"path": list(outputs.images.names)} | ({"label": truth} if dataset.classes else {})
     probabilities = torch.softmax(outputs.values.double(), dim=1)
-    write_table(out, columns | {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes.tolist())})
-    return _counted(truth, predicted.tolist(), trained.card.classes, facts)
-
-
-def _counted(truth: list[str], predicted: list[str], classes: Sequence[str], facts: dict[str, Any]) -> Predicted:
-    """What was written, with what is right of the images whose label is a class of the run."""
+    shares = {f"p_{name}": probabilities[:, i].tolist() for i, name in enumerate(classes)}
+    write_table(facts["out"], columns | {"predicted": predicted} | shares)
     known = [(name, other) for name, other in zip(truth, predicted, strict=True) if name in classes]
     unknown = Counter(name for name in truth if name and name not in classes)
     return Predicted(

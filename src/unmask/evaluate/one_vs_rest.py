@@ -17,22 +17,21 @@ def one_vs_rest_probe(
     labels: torch.Tensor,
     test_features: torch.Tensor,
     *,
-    val_features: torch.Tensor | None = None,
-    score: Callable[[torch.Tensor], float] | None = None,
+    val_features: torch.Tensor,
+    score: Callable[[torch.Tensor], float],
     strengths: Sequence[float] = STRENGTHS,
     balanced: bool = False,
 ) -> Probe:
     """Fit each label by logistic regression (L2) on features standardized with the training images' statistics.
 
-    C, the same for all labels, is the candidate with the highest validation score, the smallest of equals; without
-    validation data it is the middle candidate. A label that all training images have, or none, gets that as its
-    constant prediction.
+    C, the same for all labels, is the candidate with the highest validation score, the smallest of equals. A label that
+    all training images have, or none, gets that as its constant prediction.
 
     Args:
         train_features: (M, D).
         labels: 1, 0 or `UNKNOWN`, (M, L).
         test_features: (N, D).
-        val_features: (V, D), with `score`.
+        val_features: (V, D).
         score: of logits (V, L) for the validation images, more is better (`merit_of`).
         strengths: candidates of C, in rising order.
         balanced: weigh images in inverse proportion to how often a label applies.
@@ -51,13 +50,12 @@ def one_vs_rest_probe(
         weight, bias = layers[at]
         return torch.from_numpy(finite_features(features) @ weight.T + bias)
 
-    best, found = len(strengths) // 2, None
-    if val_features is not None and score is not None:
-        scores = [score(outputs(val_features, at)) for at in range(len(strengths))]
-        best = int(np.argmax(scores))
-        found = scores[best]
+    scores = [score(outputs(val_features, at)) for at in range(len(strengths))]
+    best = int(np.argmax(scores))
     weight, bias = layers[best]
-    return Probe(outputs(test_features, best), strengths[best], found, torch.from_numpy(weight), torch.from_numpy(bias))
+    return Probe(
+        outputs(test_features, best), strengths[best], scores[best], torch.from_numpy(weight), torch.from_numpy(bias)
+    )
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,13 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Candidate values of C, the inverse strength of the L2 penalty."""
 ABSENT = -1e4
 """Logit of a class that the probe never saw: finite, so that sums and exports of the network stay so."""
+
+
+class Labeled(NamedTuple):
+    """Frozen features of images, (N, D), and their labels, (N, ...)."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
 
 
 @dataclass(frozen=True)

@@ -20,20 +20,19 @@ def ridge_probe(
     targets: torch.Tensor,
     test_features: torch.Tensor,
     *,
-    val_features: torch.Tensor | None = None,
-    score: Callable[[torch.Tensor], float] | None = None,
+    val_features: torch.Tensor,
+    score: Callable[[torch.Tensor], float],
     penalties: Sequence[float] = PENALTIES,
 ) -> Probe:
     """Fit each number by ridge regression on features standardized with the training images' statistics.
 
-    The penalty is the candidate with the highest validation score, the largest of equals; without validation data it is
-    the middle candidate.
+    The penalty is the candidate with the highest validation score, the largest of equals.
 
     Args:
         train_features: (M, D).
         targets: standardized numbers, (M, K), NaN where unknown.
         test_features: (N, D).
-        val_features: (V, D), with `score`.
+        val_features: (V, D).
         score: of outputs (V, K) for the validation images, more is better (`merit_of`).
         penalties: candidates, in falling order.
 
@@ -54,12 +53,9 @@ def ridge_probe(
         weight, bias = fits[at]
         return torch.from_numpy(scaler.transform(finite_features(features)) @ weight.T + bias)
 
-    best, found = len(penalties) // 2, None
-    if val_features is not None and score is not None:
-        scores = [score(outputs(val_features, at)) for at in range(len(penalties))]
-        best = int(np.argmax(scores))
-        found = scores[best]
-    return Probe(outputs(test_features, best), 1 / penalties[best], found, *layers[best])
+    scores = [score(outputs(val_features, at)) for at in range(len(penalties))]
+    best = int(np.argmax(scores))
+    return Probe(outputs(test_features, best), 1 / penalties[best], scores[best], *layers[best])
 
 
 def _fit(

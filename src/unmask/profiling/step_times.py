@@ -21,6 +21,7 @@ from unmask.config.metric import label_form
 from unmask.config.schedule import parts
 from unmask.data.load import Dataset
 from unmask.data.pixels import CachedPixels
+from unmask.evaluate.probe import Labeled
 from unmask.forward import Outputs, map_images, pooled_features
 from unmask.freed_memory import return_freed_memory
 from unmask.profiling.memory import Peak, held_mib, own_mib
@@ -258,5 +259,5 @@ def _time_probe(config: ClassifyConfig, data: Dataset, clock: Clock) -> tuple[fl
     known, labels, started = found.features.values, found.features.images.labels, clock()
     if len(labels.unique()) < 2:
         return found.seconds, 0.0
-    task.probe(known, labels, known, val_features=known, val_labels=labels, metric=config.metric)
+    task.probe(Labeled(known, labels), known, val=Labeled(known, labels), metric=config.metric)
     return found.seconds, (clock() - started) / len(labels)

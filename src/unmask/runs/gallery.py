@@ -171,12 +171,12 @@ class Gallery:
     classes: tuple[str, ...]
     channels: Count
     """Of the images; of two or more than three the pictures show the first."""
-    mistakes: tuple[Mistakes, ...]
-    mistake_sheet: Sheet | None
+    mistakes: tuple[Mistakes, ...] = ()
+    mistake_sheet: Sheet | None = None
     """None where there is no mistake."""
-    map: FeatureMap | None
+    map: FeatureMap | None = None
     """None where there is no network, or too few images."""
-    map_sheet: Sheet | None
+    map_sheet: Sheet | None = None
     panels: tuple[Panels, ...] = ()
     """Of masks; empty of other tasks."""
     panel_sheet: Sheet | None = None

@@ -1,6 +1,7 @@
 """Fine-tuning and scratch as runs with a folder of their own."""
 
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from unmask.config import ClassifyConfig
 from unmask.data.load import Dataset
@@ -22,32 +23,38 @@ from unmask.training.step import OnStep
 from unmask.weights.card import Card, save_weights
 
 
-def finetune(
-    config: ClassifyConfig,
-    out: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = True,
-    dataset: Dataset | Given | None = None,
-    on_step: OnStep | None = None,
-    before: BeforeWork[ClassifyConfig] | None = None,
-) -> Path:
+class _How(TypedDict, total=False):
+    """Of a run; see `pretrain`."""
+
+    resume: bool
+    overwrite: bool
+    progress: bool
+    dataset: Dataset | Given | None
+    on_step: OnStep | None
+    before: BeforeWork[ClassifyConfig] | None
+
+
+def finetune(config: ClassifyConfig, out: Path, **how: Unpack[_How]) -> Path:
     """Fine-tune `config.init` on the labeled images and return the run folder with result.json.
 
-    `dataset` is taken in place of what `config.data` names, `on_step` is called after each step, `before` before the
-    folder is touched; see `pretrain`.
+    Arguments as in `pretrain`.
 
     Raises:
         UserError: bad input, before training starts; `init` is missing (see `scratch`).
     """
     if config.init is None:
         raise UserError("init: fine-tuning starts from weights; give a run folder or a file, or use scratch")
-    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    return _classify(config, out, dataset=dataset, on_step=on_step, before=before, **flags)
+    return _classify(config, out, **how)
 
 
-def scratch(
+def scratch(config: ClassifyConfig, out: Path, **how: Unpack[_How]) -> Path:
+    """The same training from random weights."""
+    if config.init is not None:
+        raise UserError(f"init = {config.init!r}: scratch starts from random weights; use finetune")
+    return _classify(config, out, **how)
+
+
+def _classify(
     config: ClassifyConfig,
     out: Path,
     *,
@@ -57,24 +64,6 @@ def scratch(
     dataset: Dataset | Given | None = None,
     on_step: OnStep | None = None,
     before: BeforeWork[ClassifyConfig] | None = None,
-) -> Path:
-    """The same training from random weights."""
-    if config.init is not None:
-        raise UserError(f"init = {config.init!r}: scratch starts from random weights; use finetune")
-    flags = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    return _classify(config, out, dataset=dataset, on_step=on_step, before=before, **flags)
-
-
-def _classify(
-    config: ClassifyConfig,
-    out: Path,
-    *,
-    resume: bool,
-    overwrite: bool,
-    progress: bool,
-    dataset: Dataset | Given | None,
-    on_step: OnStep | None,
-    before: BeforeWork[ClassifyConfig] | None,
 ) -> Path:
     check_start(config.init)
     check_encoder(config.encoder, config.data, masked=config.hide_cells > 0, cell=config.hide_cell, execution="dense")

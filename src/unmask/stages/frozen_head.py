@@ -8,6 +8,7 @@ from unmask.config.metric import SCORES
 from unmask.data.imageset import ImageSet
 from unmask.encoders.heads import linear_heads, set_head
 from unmask.errors import UserError
+from unmask.evaluate.probe import Labeled
 from unmask.forward import pooled_and_outputs
 from unmask.runs.scores import merit_of
 from unmask.tasks.kinds import AnyTask
@@ -40,11 +41,9 @@ def take_probe_where_better(
         return []
     truth, features = seen.images.labels, seen.values[:, :-number]
     probe = task.probe(
-        known.values[:, :-number],
-        known.images.labels,
+        Labeled(known.values[:, :-number], known.images.labels),
         features,
-        val_features=features,
-        val_labels=truth,
+        val=Labeled(features, truth),
         metric=config.metric,
         balanced=config.recipe.class_weights == "balanced",
     )

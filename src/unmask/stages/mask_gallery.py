@@ -55,10 +55,6 @@ def write_mask_gallery(out: Path, data: Dataset, split: str, predictions: Iterab
         split=split,
         classes=task.names,
         channels=data.format.channels,
-        mistakes=(),
-        mistake_sheet=None,
-        map=None,
-        map_sheet=None,
         panels=tuple(panels),
         panel_sheet=sheet,
     )

@@ -55,10 +55,6 @@ def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iter
         split=split,
         classes=task.names,
         channels=data.format.channels,
-        mistakes=(),
-        mistake_sheet=None,
-        map=None,
-        map_sheet=None,
         judged=tuple(found),
         judged_sheet=sheet,
     )

@@ -35,7 +35,7 @@ from unmask.training.open_run import BeforeWork, open_run
 from unmask.training.run import TrainingRun
 from unmask.training.stage import Moment, Phase, Reached, Setup
 from unmask.training.step import Forward, OnStep, Terms
-from unmask.weights.card import card_of, save_weights
+from unmask.weights.card import Card, save_weights
 from unmask.weights.start import initialize
 
 _PICTURED = 8
@@ -246,5 +246,5 @@ class Pretraining:
         network = self.run.best()
         with self.run.whole(network):
             reestimate_batchnorm(network.model, self.data.pretrain)
-        state, card = self.run.state_of(network.model), card_of(self.config.encoder, self.data)
+        state, card = self.run.state_of(network.model), Card(self.config.encoder, self.data.format)
         on_main(lambda: save_weights(self.out / ENCODER_FILE, state, card))

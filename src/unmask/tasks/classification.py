@@ -14,7 +14,7 @@ from unmask.config.metric import Metric
 from unmask.evaluate.image_scores import image_scores
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
-from unmask.evaluate.probe import Probe, linear_probe
+from unmask.evaluate.probe import Labeled, Probe, linear_probe
 from unmask.runs.scores import ClassificationScores
 from unmask.tasks.linear_head import encoder_with_head
 
@@ -116,25 +116,14 @@ class Classification:
         """Two classes have an image."""
         return len(labels.unique()) > 1
 
-    def probe(
-        self,
-        known: Tensor,
-        labels: Tensor,
-        features: Tensor,
-        *,
-        val_features: Tensor | None = None,
-        val_labels: Tensor | None = None,
-        metric: Metric,
-        balanced: bool = False,
-    ) -> Probe:
+    def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """Multinomial logistic regression, see `linear_probe`."""
         return linear_probe(
-            known,
-            labels,
+            *known,
             features,
             classes=len(self.classes),
-            val_features=val_features,
-            val_labels=val_labels,
+            val_features=val.features,
+            val_labels=val.labels,
             metric=metric,
             balanced=balanced,
         )

@@ -14,7 +14,7 @@ from unmask.config.metric import Metric
 from unmask.evaluate.influence import area, average_precision, f1_of
 from unmask.evaluate.labels import UNKNOWN, multilabel_scores
 from unmask.evaluate.one_vs_rest import one_vs_rest_probe
-from unmask.evaluate.probe import Probe
+from unmask.evaluate.probe import Labeled, Probe
 from unmask.runs.scores import MultilabelScores, merit_of
 from unmask.tasks.linear_head import encoder_with_head
 
@@ -144,31 +144,13 @@ class Multilabel:
         """Always: a label without both kinds of images gets a constant."""
         return True
 
-    def probe(
-        self,
-        known: Tensor,
-        labels: Tensor,
-        features: Tensor,
-        *,
-        val_features: Tensor | None = None,
-        val_labels: Tensor | None = None,
-        metric: Metric,
-        balanced: bool = False,
-    ) -> Probe:
+    def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """A logistic regression per label, see `one_vs_rest_probe`."""
 
         def score(logits: Tensor) -> float:
-            assert val_labels is not None
-            return merit_of(self.scores(logits, val_labels), metric)
+            return merit_of(self.scores(logits, val.labels), metric)
 
-        return one_vs_rest_probe(
-            known,
-            labels,
-            features,
-            val_features=val_features,
-            score=None if val_features is None else score,
-            balanced=balanced,
-        )
+        return one_vs_rest_probe(*known, features, val_features=val.features, score=score, balanced=balanced)
 
     def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
         """None."""

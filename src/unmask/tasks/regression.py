@@ -14,7 +14,7 @@ from unmask.config.metric import SCORES, Metric
 from unmask.errors import UserError
 from unmask.evaluate.influence import explained_share, mean_square_root, rank_correlation
 from unmask.evaluate.numbers import regression_scores
-from unmask.evaluate.probe import Probe
+from unmask.evaluate.probe import Labeled, Probe
 from unmask.evaluate.ridge import ridge_probe
 from unmask.runs.scores import RegressionScores, merit_of, value_of
 from unmask.tasks.linear_head import encoder_with_head
@@ -151,30 +151,13 @@ class Regression:
         """Each number is known for an image."""
         return not bool(labels.isnan().all(0).any())
 
-    def probe(
-        self,
-        known: Tensor,
-        labels: Tensor,
-        features: Tensor,
-        *,
-        val_features: Tensor | None = None,
-        val_labels: Tensor | None = None,
-        metric: Metric,
-        balanced: bool = False,
-    ) -> Probe:
+    def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """Ridge regression, see `ridge_probe`."""
 
         def score(raw: Tensor) -> float:
-            assert val_labels is not None
-            return merit_of(self.scores(self.readout(raw), val_labels), metric)
+            return merit_of(self.scores(self.readout(raw), val.labels), metric)
 
-        return ridge_probe(
-            known,
-            self.target(labels),
-            features,
-            val_features=val_features,
-            score=score if val_features is not None else None,
-        )
+        return ridge_probe(known.features, self.target(known.labels), features, val_features=val.features, score=score)
 
     def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
         """None."""

@@ -22,7 +22,7 @@ from unmask.evaluate.overlap import (
     mean_of_classes,
     overlap,
 )
-from unmask.evaluate.probe import Probe
+from unmask.evaluate.probe import Labeled, Probe
 from unmask.runs.scores import MaskClassScores, SegmentationScores
 from unmask.tasks.mask_loss import mask_loss, mask_targets, pixel_weights
 from unmask.tasks.mask_strata import presence, strata_of
@@ -164,17 +164,7 @@ class Segmentation:
         """Never, see `probe`."""
         return False
 
-    def probe(
-        self,
-        known: Tensor,
-        labels: Tensor,
-        features: Tensor,
-        *,
-        val_features: Tensor | None = None,
-        val_labels: Tensor | None = None,
-        metric: Metric,
-        balanced: bool = False,
-    ) -> Probe:
+    def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """Raises: a mask has no label to fit pooled features on; `fit_dense_probe` fits those of pixels."""
         raise NotImplementedError("masks have a dense probe")
 

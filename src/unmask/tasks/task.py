@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from unmask.config import EncoderConfig
 from unmask.config.metric import Metric, TaskName, label_form
-from unmask.evaluate.probe import Probe
+from unmask.evaluate.probe import Labeled, Probe
 from unmask.runs.scores import Scores
 
 
@@ -143,17 +143,7 @@ class Task(Protocol):
         """Whether `probe` can be fitted to these labels."""
         ...
 
-    def probe(
-        self,
-        known: Tensor,
-        labels: Tensor,
-        features: Tensor,
-        *,
-        val_features: Tensor | None = None,
-        val_labels: Tensor | None = None,
-        metric: Metric,
-        balanced: bool = False,
-    ) -> Probe:
+    def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """A linear model on frozen features, whose strength validation chooses; its outputs for `features`."""
         ...
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from unmask.config import EncoderConfig, from_json, to_json
 from unmask.config.metric import label_form
 from unmask.data.decoding.image_format import ImageFormat
-from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import save_tensors
@@ -31,11 +30,6 @@ class Card:
     def classes(self) -> tuple[str, ...]:
         """Of a classifier; empty without one."""
         return self.task.names if self.task is not None and label_form(self.task.name) == "class" else ()
-
-
-def card_of(encoder: EncoderConfig, data: Dataset, task: AnyTask | None = None) -> Card:
-    """The card of an encoder trained on a data set."""
-    return Card(encoder, data.format, task)
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], card: Card) -> None:

@@ -46,17 +46,12 @@ WORK = {
 """Work of one point and seed of a measure, in the units of `unmask.theory.experiment.SIZES`."""
 
 
-def gather(
-    setting: Setting, seeds: int, workers: int = 1, sweeps: Sequence[Asked] | None = None, told: Told = silent
-) -> Findings:
-    """Everything on the page, computed: all verdicts over the seeds, and the sweeps, `plan(setting)` if not given.
+def gather(setting: Setting, seeds: int, workers: int = 1, *, told: Told = silent) -> Findings:
+    """Everything on the page, computed: all verdicts over the seeds, and the sweeps of `plan(setting)`.
 
     `told` hears of all of it as one count. Sweeps share pretrained encoders and networks trained from scratch.
     """
-    asked = [
-        (measure, [parse_axis(axis) for axis in over])
-        for measure, over in (plan(setting) if sweeps is None else sweeps)
-    ]
+    asked = [(measure, [parse_axis(axis) for axis in over]) for measure, over in plan(setting)]
     grids = [grid_of(setting, axes) for _, axes in asked]
     numbers = [range(1 if measure in ("phases", "correlations") else seeds) for measure, _ in asked]
     work = [WORK[measure] * len(grid) * len(n) for (measure, _), grid, n in zip(asked, grids, numbers, strict=True)]
