@@ -17,8 +17,6 @@ from unmask.errors import UserError
 from unmask.runs.read import is_run, read_config
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretraining_quality import cells_note
-from unmask.tasks.multilabel import Multilabel
-from unmask.tasks.regression import Regression
 from unmask.weights.start import initialize
 from unmask.wording import plural
 
@@ -58,12 +56,17 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
 
 def _require_scores(config: CompareConfig, data: Dataset) -> None:
     """Raise UserError where the metric is undefined: it tells labels, or unequal numbers, apart, and there are none."""
-    if not isinstance(data.task, Multilabel | Regression) or config.metric in ("mae", "rmse", "macro_f1", "micro_f1"):
+    form = None if data.task is None else label_form(data.task.name)
+    if (
+        data.task is None
+        or form not in ("names", "numbers")
+        or config.metric in ("mae", "rmse", "macro_f1", "micro_f1")
+    ):
         return
     for name, images in {"validation": data.val, **data.tests}.items():
         labels = torch.zeros(0, len(data.task.names)) if images is None else data.task.target(images.labels)
         if all(len(column[~column.isnan()].unique()) < 2 for column in labels.T):
-            what = "label that some have and some lack" if isinstance(data.task, Multilabel) else "two unequal numbers"
+            what = "label that some have and some lack" if form == "names" else "two unequal numbers"
             raise UserError(
                 f"metric = {config.metric!r}: undefined on the {plural(len(labels), name + ' image')}, they show no "
                 f"{what}: label more of them, or draw the splits with another `split_seed`"

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
+from unmask.config.metric import label_form
 from unmask.data.fingerprint import Digests, twins_to_leave_out
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.data.splits import assign_splits
-from unmask.tasks.multilabel import Multilabel
-from unmask.tasks.regression import Regression
+from unmask.tasks.kinds import AnyTask
 from unmask.wording import plural
 
 PRETRAIN = "pretrain"
@@ -108,7 +108,7 @@ class Plan:
 
     def missing_classes(self) -> list[str]:
         """What to say of classes, labels and numbers with images in validation or test, but none in training."""
-        if isinstance(self.source.task, Multilabel | Regression):
+        if self.source.task is not None and label_form(self.source.task.name) in ("names", "numbers"):
             return self._missing_outputs(self.source.task)
         if not self.source.classes or self.source.masks is not None:  # whose images have more than one class
             return []
@@ -124,15 +124,15 @@ class Plan:
             messages.append(message + (f" (of {len(of_class)}, {', '.join(lost)})" if lost else ""))
         return messages
 
-    def _missing_outputs(self, task: Multilabel | Regression) -> list[str]:
+    def _missing_outputs(self, task: AnyTask) -> list[str]:
         """Labels that no training image has, and numbers known of none, where others have or know them."""
-        labels = self.source.labels
-        there = labels == 1 if isinstance(task, Multilabel) else ~np.isnan(labels.astype(np.float64))
+        labels, named = self.source.labels, label_form(task.name) == "names"
+        there = labels == 1 if named else ~np.isnan(labels.astype(np.float64))
         trained = there[self.labeled(TRAIN)].any(0)
         asked = there[np.concatenate([self.labeled(name) for name in (VAL, TEST)])].any(0)
         says = (
             "label {} has validation or test images, but no training image"
-            if isinstance(task, Multilabel)
+            if named
             else "{} is known for validation or test images, but for no training image"
         )
         return [says.format(task.names[at]) for at in np.flatnonzero(asked & ~trained).tolist()]

@@ -6,48 +6,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unmask.config.metric import label_form
 from unmask.data.load import Dataset
 from unmask.evaluate.labels import UNKNOWN
 from unmask.forward import Outputs
 from unmask.tasks.kinds import AnyTask
-from unmask.tasks.multilabel import Multilabel
-from unmask.tasks.regression import Regression
 
 
 def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
     """What the data say: label, "a;b" of several, or label_NAME of each of several numbers; "" where unknown."""
-    if isinstance(task, Multilabel):
-        return {"label": [_names(row, task.labels) if row.count(UNKNOWN) < len(row) else "" for row in labels.tolist()]}
-    if isinstance(task, Regression):
+    form = None if task is None else label_form(task.name)
+    if task is not None and form == "names":
+        return {"label": [_names(row, task.names) if row.count(UNKNOWN) < len(row) else "" for row in labels.tolist()]}
+    if task is not None and form == "numbers":
         cells = [["" if value != value else value for value in column] for column in labels.T.tolist()]
-        return {_column("label", name, task): column for name, column in zip(task.targets, cells, strict=True)}
+        return {_column("label", name, task): column for name, column in zip(task.names, cells, strict=True)}
     return {}
 
 
 def labels_for(task: AnyTask, found: AnyTask | None, labels: Tensor) -> Tensor | None:
     """Labels of data in the order of a run's, unknown where the data have none of a name; None where they have none."""
-    if found is None or found.name != task.name or not isinstance(task, Multilabel | Regression):
+    if found is None or found.name != task.name or (form := label_form(task.name)) not in ("names", "numbers"):
         return None
     places = {name: at for at, name in enumerate(found.names)}
     if not set(places) & set(task.names):
         return None
-    unknown = torch.full_like(labels[:, 0], UNKNOWN if isinstance(task, Multilabel) else torch.nan)
+    unknown = torch.full_like(labels[:, 0], UNKNOWN if form == "names" else torch.nan)
     return torch.stack([labels[:, places[name]] if name in places else unknown for name in task.names], dim=1)
 
 
 def output_columns(task: AnyTask, dataset: Dataset, outputs: Outputs) -> dict[str, list[Any]]:
     """Labels of the images, predictions, and probabilities."""
     columns = label_columns(outputs.images.labels, dataset.task)
-    if isinstance(task, Regression):
-        found = {_column("predicted", name, task): outputs.values[:, i].tolist() for i, name in enumerate(task.targets)}
+    if label_form(task.name) == "numbers":
+        found = {_column("predicted", name, task): outputs.values[:, i].tolist() for i, name in enumerate(task.names)}
         return columns | found
     shares = task.predictions(outputs.values)
     columns["predicted"] = [_names((row > 0).int().tolist(), task.names) for row in outputs.values]
     return columns | {f"p_{name}": shares[:, i].tolist() for i, name in enumerate(task.names)}
 
 
-def _column(what: str, name: str, task: Regression) -> str:
-    return what if len(task.targets) == 1 else f"{what}_{name}"
+def _column(what: str, name: str, task: AnyTask) -> str:
+    return what if len(task.names) == 1 else f"{what}_{name}"
 
 
 def _names(row: Sequence[int], names: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
 """What a reader wants to see of labels and numbers: the worst images, and truth beside prediction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from unmask.config.metric import label_form
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.runs.files import write_json
@@ -13,8 +14,6 @@ from unmask.runs.gallery import Gallery, Judged, JudgedImages, Scatter
 from unmask.runs.layout import GALLERY_FILE, SHEETS
 from unmask.stages.contact_sheet import write_sheet
 from unmask.stages.gallery import MAPPED, MISTAKE_BYTES, Predictions
-from unmask.tasks.multilabel import Multilabel
-from unmask.tasks.regression import Regression
 from unmask.wording import printable
 
 _WORST, _SIDE = 8, 128
@@ -30,11 +29,12 @@ def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iter
         predictions: each with its arm, "" for a single training: probabilities of labels, or numbers (N, K).
     """
     task, images = data.task, data.tests[split]
-    assert isinstance(task, Multilabel | Regression)
-    truth = (images.labels if isinstance(task, Regression) else task.target(images.labels)).double()
+    assert task is not None
+    numbers = label_form(task.name) == "numbers"
+    truth = (images.labels if numbers else task.target(images.labels)).double()
     place, found = dict[int, int](), []
     for arm, one in predictions:
-        errors = image_errors(task, one.probabilities, truth)
+        errors = image_errors(one.probabilities, truth, numbers=numbers)
         order = errors.nan_to_num(-1.0).argsort(descending=True, stable=True)[:_WORST]
         worst = [row for row in order.tolist() if not errors[row].isnan()]
         found.append(
@@ -44,7 +44,7 @@ def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iter
                 worst=tuple(
                     _judged(images, row, place.setdefault(row, len(place)), truth, one.probabilities) for row in worst
                 ),
-                numbers=_scatters(task, truth, one.probabilities) if isinstance(task, Regression) else (),
+                numbers=_scatters(task.names, truth, one.probabilities) if numbers else (),
             )
         )
     sheet = None
@@ -61,18 +61,18 @@ def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iter
     write_json(out / GALLERY_FILE, gallery)
 
 
-def image_errors(task: Multilabel | Regression, predicted: Tensor, truth: Tensor) -> Tensor:
+def image_errors(predicted: Tensor, truth: Tensor, *, numbers: bool) -> Tensor:
     """How wrong each image is, (N,): of labels the largest |probability - truth|, of numbers the mean error in their
     deviations; over what is known, NaN where nothing is, or where the image is unreadable.
 
     Args:
-        task: what is learnt.
         predicted: probabilities or numbers, (N, K).
         truth: 1 and 0, or numbers; NaN where unknown, (N, K).
+        numbers: which of the two they are.
     """
     errors = (predicted.double() - truth).abs()
     unknown = truth.isnan().all(1) | predicted.isnan().any(1)
-    if isinstance(task, Multilabel):
+    if not numbers:
         return errors.nan_to_num(0.0).amax(1).masked_fill(unknown, torch.nan)
     known = ~truth.isnan()
     spread = torch.stack([column[own].std(correction=0) for column, own in zip(truth.T, known.T, strict=True)])
@@ -86,10 +86,10 @@ def _judged(images: ImageSet, row: int, picture: int, truth: Tensor, predicted: 
     return Judged(picture=picture, name=name, truth=tuple(own), predicted=_rounded(predicted[row]))
 
 
-def _scatters(task: Regression, truth: Tensor, predicted: Tensor) -> tuple[Scatter, ...]:
+def _scatters(names: Sequence[str], truth: Tensor, predicted: Tensor) -> tuple[Scatter, ...]:
     """Truth and prediction of up to 1,000 images of each number, evenly spread."""
     found = []
-    for at, name in enumerate(task.targets):
+    for at, name in enumerate(names):
         rows = (~(truth[:, at].isnan() | predicted[:, at].isnan())).nonzero().flatten()
         rows = rows[torch.linspace(0, len(rows) - 1, min(MAPPED, len(rows))).round().long()] if len(rows) else rows
         found.append(Scatter(name=name, truth=_rounded(truth[rows, at]), predicted=_rounded(predicted[rows, at])))

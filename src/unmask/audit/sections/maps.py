@@ -174,13 +174,10 @@ def _photographs(
         Row(
             data.pixels[i],
             data.classes[int(data.labels[i])],
-            tuple(
-                tuple(kind[name] for name in names)
-                for kind in (
-                    {n: found[n].eigen[i].clamp(min=0).numpy() for n in names},
-                    {n: found[n].grad[i].numpy() for n in names},
-                    {n: hidden[n][at] for n in names},
-                )
+            (
+                tuple(found[name].eigen[i].clamp(min=0).numpy() for name in names),
+                tuple(found[name].grad[i].numpy() for name in names),
+                tuple(hidden[name][at] for name in names),
             ),
         )
         for at, i in enumerate(shown)

@@ -1,34 +1,35 @@
 """What a check says of several labels per image, and of numbers: how rare they are, their ranges, what is missing."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.config.metric import label_form
 from unmask.data.assignment import Plan
 from unmask.data.check.findings import listed
 from unmask.data.check.masks import RARE
 from unmask.data.sources.source import TEST, TRAIN, VAL
 from unmask.evaluate.labels import UNKNOWN
-from unmask.tasks.multilabel import Multilabel
-from unmask.tasks.regression import Regression
 
 
 def images_with_labels(plan: Plan) -> dict[str, NDArray[np.bool_]]:
     """By label, which rows have it, (N,); empty for other tasks."""
     task = plan.source.task
-    if not isinstance(task, Multilabel):
+    if task is None or label_form(task.name) != "names":
         return {}
-    return {name: column == 1 for name, column in zip(task.labels, plan.source.labels.T, strict=True)}
+    return {name: column == 1 for name, column in zip(task.names, plan.source.labels.T, strict=True)}
 
 
 def ranges_by_split(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
     """Number → split → its "min" and "max" there and the share of labeled images where it is "missing"."""
     task = plan.source.task
-    if not isinstance(task, Regression):
+    if task is None or label_form(task.name) != "numbers":
         return {}
-    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in task.targets}
+    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in task.names}
     for split in (TRAIN, VAL, TEST):
         labels = plan.source.labels[plan.labeled(split)].astype(np.float64)
-        for name, column in zip(task.targets, labels.T, strict=True):
+        for name, column in zip(task.names, labels.T, strict=True):
             known = column[~np.isnan(column)]
             ends = {"min": float(known.min()), "max": float(known.max())} if len(known) else {}
             if len(column):
@@ -39,12 +40,12 @@ def ranges_by_split(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
 def label_warnings(plan: Plan) -> list[str]:
     """Labels that few images of a split have, or nearly all; labels of which some are missing; numbers out of range."""
     task = plan.source.task
-    if isinstance(task, Multilabel):
-        return [line for split in (TRAIN, VAL, TEST) for line in _rare_and_missing(plan, task, split)]
+    if task is not None and label_form(task.name) == "names":
+        return [line for split in (TRAIN, VAL, TEST) for line in _rare_and_missing(plan, task.names, split)]
     return _out_of_range(ranges_by_split(plan))
 
 
-def _rare_and_missing(plan: Plan, task: Multilabel, split: str) -> list[str]:
+def _rare_and_missing(plan: Plan, names: Sequence[str], split: str) -> list[str]:
     labels = plan.source.labels[plan.labeled(split)].astype(np.int64)
     if not len(labels):
         return []
@@ -52,9 +53,9 @@ def _rare_and_missing(plan: Plan, task: Multilabel, split: str) -> list[str]:
     missing = (labels == UNKNOWN).mean(0)
     warnings = []
     for verb, found in counts.items():
-        if rare := [f"{name} ({n})" for name, n in zip(task.labels, found.tolist(), strict=True) if n < RARE]:
+        if rare := [f"{name} ({n})" for name, n in zip(names, found.tolist(), strict=True) if n < RARE]:
             warnings.append(f"{split}: fewer than {RARE} images {verb} {listed(rare)}")
-    if some := [f"{name} ({share:.0%})" for name, share in zip(task.labels, missing.tolist(), strict=True) if share]:
+    if some := [f"{name} ({share:.0%})" for name, share in zip(names, missing.tolist(), strict=True) if share]:
         warnings.append(f"{split}: unknown for some labeled images: {listed(some)}")
     return warnings
 
