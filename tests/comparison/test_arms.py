@@ -39,6 +39,7 @@ def config(monkeypatch: pytest.MonkeyPatch) -> CompareConfig:
     )
 
 
+@pytest.mark.slow
 def test_an_arm_is_one_entry(config: CompareConfig, tmp_path: Path) -> None:
     """A made-up frozen arm from given weights is trained, paired and on the page, though nothing else knows it."""
     first = compare(replace(config, arms=(JUDGED,), given=None), tmp_path / "first", progress=False)

@@ -140,6 +140,7 @@ def test_whole_comparison_and_resume(config: CompareConfig, tmp_path: Path, monk
     _check_interval(one)
 
 
+@pytest.mark.slow
 def test_seconds_of_interrupted_sessions_add_up(
     config: CompareConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_plan_is_three_lines_and_says_what_is_shorter_only_where_it_is_long() 
 WORDS = ["compare", "--data", "digits", "--out", "x"]
 
 
+@pytest.mark.slow
 def test_the_plan_of_an_hour_counts_every_baseline_that_may_be_left(data: Dataset, tmp_path: Path) -> None:
     """Nine draws where they fit, else an hour, or what five take; with rivals every scratch arm is trained."""
     arms = replace(CONFIG, draws=None, arms=(), compute_cap=4.0)

@@ -30,6 +30,8 @@ from unmask.training.checkpoint import load_tensors
 from unmask.weights.card import load_weights, save_weights
 from unmask.weights.network import load_model
 
+pytestmark = pytest.mark.slow  # a comparison is trained first
+
 CONFIG = CompareConfig(
     data=tiny.DATA,
     encoder=tiny.RESNET,

@@ -97,6 +97,7 @@ def test_halves_are_halves() -> None:
     assert len(torn) <= 1
 
 
+@pytest.mark.slow
 def test_arms_of_a_draw_get_the_same_images(data: Dataset, out: Path) -> None:
     """Chosen images are those that the draw's pretraining chose from its half; fewer are the first of more."""
     assert data.train is not None
@@ -126,6 +127,7 @@ def _materials(data: Dataset, out: Path) -> Materials:
     return Materials(encoders=runs, seen=20, sizes=data.class_sizes, out=out)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_comparison_says_what_choosing_gave(out: Path) -> None:
     """Every trial has its total; the summary has all questions; the page has them in words; resuming trains nothing."""
     trials = {key: read_record(TrialResult, TRIALS.path(out, key.name)) for key in all_trials(CONFIG)}

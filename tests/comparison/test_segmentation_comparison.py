@@ -17,6 +17,8 @@ from unmask.results import Comparison
 from unmask.runs.files import read_json
 from unmask.weights.card import Card, save_weights
 
+pytestmark = pytest.mark.slow  # a comparison is trained first
+
 ARMS = (
     *("mrp", "scratch_same", "scratch_best", "scratch_masked", "probe_mrp", "probe_random"),
     *("given", "given_mrp", "probe_given", "probe_given_mrp"),

@@ -39,6 +39,7 @@ CONFIG = CompareConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_comparison_with_every_kind_of_budget(data: Dataset, tmp_path: Path) -> None:
     """Labels as they were asked for, the largest budget's networks, words, choices and page."""
     answer = Comparison(compare(CONFIG, tmp_path / "answer", progress=False, dataset=data))

@@ -26,6 +26,7 @@ CONFIG = CompareConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_worker_that_leaves(tmp_path: Path) -> None:
     """Its pretraining saves and ends after a step; on the next worker it goes on, to the bits of one never stopped."""
     data = load_data(tiny.DATA, labels=True, progress=False)

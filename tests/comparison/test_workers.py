@@ -149,6 +149,7 @@ def _until_sigterm(path: Path, data: None) -> None:
     raise PreemptionError(STOPPED)
 
 
+@pytest.mark.slow
 def test_sigterm_begins_no_task_that_waits(tmp_path: Path) -> None:
     """A pool hands its workers more tasks than they work on: after SIGTERM those are not begun either."""
     tasks = [(_until_sigterm, (tmp_path / str(number),)) for number in range(6)]
