@@ -140,6 +140,7 @@ def _value(config: Any, name: str) -> Any:
     return getattr(config, name)
 
 
+@pytest.mark.slow
 def test_results_tell_what_a_run_found_and_are_paths(tmp_path: Path) -> None:
     """From pretraining to predictions without a file name or a JSON key."""
     run = unmask.pretrain("multiview", str(tmp_path / "p"), **TINY)

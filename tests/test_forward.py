@@ -76,6 +76,7 @@ def streamed(folder: Path, on_bad_file: str = "skip") -> ImageSet:
     return data.readable
 
 
+@pytest.mark.slow
 def test_outputs_keep_their_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one image a batch, too, where a batch is a file that cannot be read."""
     images = streamed(folder)

@@ -82,6 +82,7 @@ def test_with_shuffled_labels_only_mistaken_images_are_searched(audited: Path) -
     assert any(numbers["sufficient_views"]["kept"] > 0 for numbers in models.values())
 
 
+@pytest.mark.slow
 def test_every_measure_stands_under_its_key(audited: Path) -> None:
     """Both networks and the random one, the same images, settings filled in, differences of the given ones."""
     report = json.loads((audited / "audit.json").read_text(encoding="utf-8"))

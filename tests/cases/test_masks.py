@@ -18,6 +18,7 @@ from unmask.stages.reconstructor import build_reconstructor
 from unmask.targets.pixels import hidden_loss, paint, pixel_target
 
 
+@pytest.mark.slow
 @pytest.mark.case("every worker and epoch had the same masks")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_masks_differ_between_samples_and_epochs_whatever_reads_them(tmp_path: Path, workers: int) -> None:

@@ -87,6 +87,7 @@ def paths(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path, *(found for name, part in inner for found in paths(part, (*path, name)))]
 
 
+@pytest.mark.slow
 @given(st.sampled_from(paths(to_json(PretrainConfig()))), anything)
 def test_any_json_gives_a_config_or_a_user_error(path: tuple[str, ...], value: Any) -> None:
     """One part of a valid file is replaced: a line that names it, or the configuration that says this."""

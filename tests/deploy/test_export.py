@@ -115,6 +115,7 @@ def test_onnx_takes_pixels_as_stored(
     assert _run_card(folder, monkeypatch)[output].shape == (1, expected.shape[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unstrided_run", "vit_run"])
 def test_torch_export(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ def page(comparison: Path) -> Path:
     return write_report([comparison])
 
 
+@pytest.mark.slow
 def test_the_page_lies_in_the_run_and_is_small(page: Path, comparison: Path) -> None:
     assert page == comparison / "report.html"
     assert page.stat().st_size < 10_000_000
@@ -68,6 +69,7 @@ def test_contents_lead_to_every_section_in_order(page: Path) -> None:
         assert re.search(rf'<h2 id="{anchor}">{title}</h2>', text), title
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
     checker = check_page(page)
     assert all(address.startswith(("#", "data:")) for address in checker.addresses)
@@ -128,11 +130,13 @@ def test_recall_of_a_class_is_paired_and_signed() -> None:
     assert interval.mean == pytest.approx(0.15)
 
 
+@pytest.mark.slow
 def test_the_same_folder_gives_the_same_page(page: Path, comparison: Path, tmp_path: Path) -> None:
     again = write_report([comparison], tmp_path / "again.html")
     assert again.read_bytes() == page.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_unfinished_comparison_says_so(tmp_path: Path, comparison_folder: Writer) -> None:
     folder = comparison_folder(tmp_path / "half", draws=2, budgets=(10,), finished=False)
     text = write_report([folder]).read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from unmask.runs.records import DataFacts, Environment
 Writer = Callable[..., Path]
 
 
+@pytest.mark.slow
 def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, classification_folder: Writer) -> None:
     pretraining = pretraining_folder(tmp_path / "pre")
     text = write_report([pretraining]).read_text(encoding="utf-8")
@@ -74,6 +75,7 @@ def test_pictures_say_which_channel_they_show(tmp_path: Path, pretraining_folder
         assert (f"Shown is the first of {channels} channels, in gray." in text) == said
 
 
+@pytest.mark.slow
 def test_runs_side_by_side(tmp_path: Path, pretraining_folder: Writer, classification_folder: Writer) -> None:
     folders = [
         pretraining_folder(tmp_path / "a", seed=1, steps=200),

@@ -43,6 +43,7 @@ def config(pretrained: Path) -> ClassifyConfig:
     return ClassifyConfig(encoder=tiny.RESNET, recipe=recipe, budget=8, init=str(pretrained), save_steps=3)
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_it_ends_bit_equal(config: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:
     def stop(step: Step) -> None:
         if (step.phase, step.step) == ("all", 4):

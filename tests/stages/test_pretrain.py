@@ -35,6 +35,7 @@ def _stage(config: PretrainConfig, folder: Path, data: Dataset) -> Pretraining:
     return Pretraining(config, folder, data, Setup(build_engine("no"), folder))
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_says_how_to_go_on(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """The step is finished and saved; resumed, the run ends with the bits of one never stopped."""
     config = replace(pretraining, save_every=100.0)
@@ -59,6 +60,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pretraining: PretrainConfig, data: 
     assert read_json(part / "environment.json")["seconds"] > 1000, "the seconds of both parts"
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data: Dataset, tmp_path: Path) -> None:
     """Metrics and weights are bit-equal for one seed, and differ for another."""
     runs = [
@@ -70,6 +72,7 @@ def test_same_seed_same_bits_other_seed_others(pretraining: PretrainConfig, data
     assert read_metrics(runs[0]) != read_metrics(runs[2])
 
 
+@pytest.mark.slow
 @pytest.mark.case("random state was not restored")
 @pytest.mark.parametrize(("ema", "target"), [(0.9, "normalized_pixels"), (0.0, "ema_teacher")])
 @pytest.mark.parametrize("stop", [1, 3, 5])
@@ -147,6 +150,7 @@ def test_environment_tells_what_is_needed_to_repeat(pretraining: PretrainConfig,
     assert any("per 256 images" in note for note in facts["notes"])
 
 
+@pytest.mark.slow
 def test_on_step_is_told_every_step(
     with_optimizer: Any, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:

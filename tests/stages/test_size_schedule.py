@@ -48,6 +48,7 @@ def _built(
     return network.double().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "target"),
     [(tiny.RESNET, {"target": "ema_teacher"}), (tiny.VIT, {"decoder": "transformer", "predict": 0.5})],

@@ -170,6 +170,7 @@ def test_a_downstream_task_shows_only_its_features(tiny: Setting) -> None:
     assert downstream(world(tiny, 0)).setting == tiny
 
 
+@pytest.mark.slow
 def test_learners_on_features_seen_and_unseen(tiny: Setting) -> None:
     """Pretraining helps on single-view data where it has seen the features, and not where it has not."""
     ((row,),) = downstream_rows([world(replace(tiny, missing=4), 0)], Memo())

@@ -171,6 +171,7 @@ def _random_cnn() -> tuple[nn.Module, Tensor]:
     return model, images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [0, 1])
 def test_batches_find_what_single_questions_find(gap: int) -> None:
     """All together in batches of 7: the same sets as one question at a time, and each is enough."""

@@ -155,6 +155,7 @@ def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
         decode(tmp_path / "x.tif", Reading(page=2))
 
 
+@pytest.mark.slow
 def test_a_large_image_of_many_channels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     bands = np.broadcast_to(np.zeros((1, 1, 1), np.uint8), (5, 14000, 14000))
     tifffile.imwrite(tmp_path / "x.tif", bands, planarconfig="separate", compression="zlib", photometric="minisblack")
