@@ -245,12 +245,8 @@ def _audit(work: Work, line: Progress) -> None:
     draws = [{key.arm: file for key, file in draw.items()} for draw in work.audited()]
     look, networks = AuditConfig(seed=work.config.seed), sum(map(len, draws)) + 1
     line.begin_audit(networks)
-    tell = partial(_audited, line, networks)
-    audit_draws(draws, work.data, work.config.data, work.out / AUDIT_FOLDER, look, tell)
-
-
-def _audited(line: Progress, networks: int, share: float) -> None:
-    line.finished(share * networks)
+    out = work.out / AUDIT_FOLDER
+    audit_draws(draws, work.data, work.config.data, out, look, lambda share: line.finished(share * networks))
 
 
 def _pretrain_all(work: Work, place: Place, line: Progress) -> None:
