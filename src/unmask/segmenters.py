@@ -166,7 +166,7 @@ def _pyramid(shapes: list[tuple[int, int, int]], image_size: tuple[int, int]) ->
     """
     deepest = {shape[1:]: index for index, shape in enumerate(shapes)}
     if len(deepest) > 2:
-        deepest.pop(tuple(image_size), None)
+        deepest.pop((image_size[0], image_size[1]), None)
     return sorted(deepest.values())
 
 
