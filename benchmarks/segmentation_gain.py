@@ -51,22 +51,23 @@ def setting(folder: Path, wanted: argparse.Namespace) -> CompareConfig:
         ),
         label_smoothing=0.0,
     )
+    pretrained = tuple(sorted(wanted.pretrained.glob(f"{folder.name}_*"))) if wanted.pretrained else ()
     longer = replace(finetune, optimizer=replace(finetune.optimizer, steps=2 * wanted.steps))
-    slower = replace(finetune, optimizer=replace(finetune.optimizer, lr=wanted.lr / 3))
     return CompareConfig(
         data=DataConfig(data=str(folder), image_size=(64, 64)),
         encoder=ENCODER,
         pretrain=PretrainRecipe(
             augment=augment,
             mask=MaskConfig(cell=4, mask_ratio=wanted.mask_ratio),
-            target=TargetConfig(target="normalized_pixels", decoder_width=64, decoder_depth=1),
+            target=TargetConfig(target="normalized_pixels", decoder_width=32, decoder_depth=1),
             optimizer=OptimizerConfig(steps=wanted.pretrain_steps, batch_size=64, lr=2e-3, precision=wanted.precision),
         ),
         finetune=finetune,
-        scratch_candidates=(finetune, longer, slower),
+        scratch_candidates=(finetune, longer),
         budgets=BUDGETS,
         draws=wanted.draws,
-        pretrainings=wanted.pretrainings,
+        pretrainings=None if pretrained else wanted.pretrainings,
+        pretrained=pretrained,
         tuning_draws=wanted.tuning_draws,
         arms=tuple(wanted.arms),
         given="none",
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=ARMS)
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--pretrainings", type=int, default=2)
+    parser.add_argument("--pretrained", type=Path, help="folder of finished pretrainings, stamps_0, stamps_1, ...")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--pretrain-steps", type=int, default=3000)
