@@ -1,10 +1,14 @@
 """The order of trainings: chains, rounds of whole draws, and that it never takes longer than need be."""
 
+import sys
 from itertools import pairwise
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts import load_script
 from unmask.comparison.order_of_work import PER_WORKER, longest_chains, order_of_work
 
 
@@ -63,3 +67,13 @@ def test_rounds_are_of_whole_draws(pieces: list[tuple[float, int | None]], worke
         if count >= PER_WORKER * workers:
             assert max(place[draw]) < min(place[following])
             count = 0
+
+
+@pytest.mark.parametrize(("way", "code"), [(None, 0), (0, 1)])
+def test_the_simulation_of_64_workers(way: int | None, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with 0: the order of a comparison is good enough. With that of before, phase by phase, it ends with 1."""
+    script = load_script(Path(__file__).parents[2] / "benchmarks" / "cluster_scaling.py")
+    monkeypatch.setattr(script, "scale", lambda *_: None)
+    monkeypatch.setattr(script, "PRODUCT", script.PRODUCT if way is None else way)
+    monkeypatch.setattr(sys, "argv", ["cluster_scaling.py"])
+    assert script.main() == code

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.comparison.pieces import Task, encoders_awaited, file_of, in_turn, name_of
+from unmask.comparison.tries import TRIES, Tries
 from unmask.comparison.worker_side import (
     WorkerFacts,
     ask_to_stop,
@@ -25,8 +26,6 @@ from unmask.data.shared_file import DataFile, write_shared
 from unmask.errors import UserError
 from unmask.wording import plural
 
-TRIES = 3
-"""How often a piece is begun that fails."""
 _CONNECT = 10.0
 """Seconds in which a scheduler answers, and again in which one that is gone comes back."""
 _JOIN = 60.0
@@ -143,10 +142,10 @@ class DaskWorkers:
             assert self.out is not None
             self.file = write_shared(data, self.out / ".data.tmp")
         self._advice = _ADVICE if any(map(file_of, tasks)) else ""
-        executor, failed, done = self.client.get_executor(retries=TRIES - 1, pure=False), dict[int, str](), 0
+        tries, failed, done = Tries(self.client), dict[int, str](), 0
         try:
             for index, future in in_turn(
-                lambda task: executor.submit(run_piece, task, self.file),
+                lambda task: tries.submit(run_piece, task, self.file),
                 tasks,
                 encoders_awaited(tasks),
                 lambda: self.jobs,  # a piece for each worker, so that none waits behind a long one
@@ -162,7 +161,7 @@ class DaskWorkers:
                 done += 1
                 yield index, result
         except BaseException:
-            self._stop(executor)
+            self._stop(tries)
             raise
         if failed:
             names = {name_of(tasks[index]): why for index, why in failed.items()}
@@ -192,11 +191,11 @@ class DaskWorkers:
             ) from None
         return answers
 
-    def _stop(self, executor: Any) -> None:
+    def _stop(self, tries: Tries) -> None:
         """Take back what waits, and let trainings that run save and end after a step."""
         if self.client.status == "running":
             with suppress(Exception):  # whatever the workers say to it, the reason for the end is told
-                executor.shutdown(wait=False)
+                tries.cancel()
                 self.client.run(ask_to_stop)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from unmask.comparison.pieces import Task, folder_of
+from unmask.comparison.tries import PieceError
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, read_shared
 from unmask.errors import PreemptionError, is_out_of_memory, memory_line
@@ -25,10 +26,6 @@ _ONE = threading.Lock()
 """Of this process: one piece at a time."""
 _DATA: dict[DataFile, Dataset] = {}
 """Of this process: the data set of the newest comparison."""
-
-
-class PieceError(Exception):
-    """Why a piece failed, in one line that begins with the worker's host."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def run_piece(task: Task, file: DataFile | None) -> tuple[WorkerFacts, Any]:
             raise _elsewhere() from error
         except Exception as error:
             line = memory_line(error) if is_out_of_memory(error) else (str(error).splitlines() or [""])[0]
-            raise PieceError(f"{socket.gethostname()}: {line or type(error).__name__}") from error
+            raise PieceError(f"{socket.gethostname()}: {line or type(error).__name__}", _address()) from error
     return describe_worker(), result
 
 

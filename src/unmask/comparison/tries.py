@@ -1,0 +1,70 @@
+"""Pieces on the workers of a Dask client, each begun again where it fails."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any
+
+TRIES = 3
+"""How often a piece is begun that fails."""
+
+
+class PieceError(Exception):
+    """Why a piece failed, in one line that begins with the worker's host; and the worker's address."""
+
+    def __init__(self, line: str, worker: str) -> None:
+        super().__init__(line, worker)
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Tries:
+    """Pieces that are handed out, again where they fail, and then to a worker on which they did not, if there is one.
+
+    One worker without room on its disk, or with a broken GPU, fails at once and is free again at once: Dask's own
+    retries would all go to it.
+    """
+
+    def __init__(self, client: Any) -> None:
+        """On the workers of a Dask client."""
+        self._client, self._executors = client, [client.get_executor(pure=False)]
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """A future of function(*arguments), with the last error where it fails `TRIES` times."""
+        whole: Future[Any] = Future()
+        self._begin(self._executors[0], whole, (function, *arguments), [])
+        return whole
+
+    def cancel(self) -> None:
+        """Take back what waits."""
+        for executor in self._executors:
+            executor.shutdown(wait=False)
+
+    def _begin(self, executor: Any, whole: Future[Any], call: Sequence[Any], errors: Sequence[PieceError]) -> None:
+        begun = executor.submit(*call)
+        begun.add_done_callback(lambda ended: self._end(ended, whole, call, errors))
+
+    def _end(self, ended: Future[Any], whole: Future[Any], call: Sequence[Any], errors: Sequence[PieceError]) -> None:
+        """What has ended is the end of the whole, unless it failed and is begun again."""
+        if ended.cancelled():
+            whole.cancel()
+            whole.set_running_or_notify_cancel()
+        elif (error := ended.exception()) is None:
+            whole.set_result(ended.result())
+        elif isinstance(error, PieceError) and len(errors) + 1 < TRIES:
+            # Dask calls this from its event loop, which the question for workers must not hold up.
+            Thread(target=self._begin_again, args=(whole, call, [*errors, error]), daemon=True).start()
+        else:
+            whole.set_exception(error)
+
+    def _begin_again(self, whole: Future[Any], call: Sequence[Any], errors: Sequence[PieceError]) -> None:
+        try:
+            failed = {error.worker for error in errors}
+            others = [worker for worker in self._client.nthreads() if worker not in failed]
+            elsewhere = {"workers": others, "allow_other_workers": True} if others else {}
+            self._executors.append(self._client.get_executor(pure=False, **elsewhere))
+            self._begin(self._executors[-1], whole, call, errors)
+        except Exception:  # the scheduler is gone
+            whole.set_exception(errors[-1])
