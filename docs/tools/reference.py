@@ -29,6 +29,7 @@ from unmask.config import (
     OptimizerConfig,
     TargetConfig,
 )
+from unmask.config.cluster import ClusterConfig
 from unmask.config.names import OneOf, is_object, is_section, is_settable, keeps_its_name
 from unmask.data.sources.multiview import MultiViewConfig
 from unmask.recipes import RECIPES
@@ -44,6 +45,7 @@ SECTIONS: dict[type[Any], str] = {
     MaskConfig: "Mask",
     TargetConfig: "Target and decoder",
     OptimizerConfig: "Optimizer",
+    ClusterConfig: "Workers elsewhere",
     ClassifyRecipe: "Training on labels",
 }
 BY_RECIPE = (Pretrain, Finetune, Scratch, Compare)

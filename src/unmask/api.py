@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from unmask.audit.audit_runs import audit_runs as run_audit
 from unmask.comparison import demo as demonstration
+from unmask.comparison.place import open_elsewhere
 from unmask.comparison.run import compare as run_comparison
 from unmask.comparison.run import forecast_comparison
 from unmask.config import AuditConfig, ClassifyConfig, CompareConfig, DataConfig, PretrainConfig
 from unmask.config.audit import AuditRun
+from unmask.config.cluster import ClusterConfig
 from unmask.config.effects import require_effect
 from unmask.config.names import change
 from unmask.data.load import Dataset, load_data
@@ -200,6 +202,7 @@ def audit_runs(
     arm: str | None = None,
     data: str | DataConfig | None = None,
     config: AuditConfig | None = None,
+    cluster: ClusterConfig | None = None,
     overwrite: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -213,6 +216,7 @@ def audit_runs(
         data: where the images come from. Default: the data of the first run folder. Size and channels are those of
             the networks.
         config: how the networks are looked at.
+        cluster: where the measures are taken. Default: here, one after the other.
         overwrite: replace an earlier audit in `out`.
         progress: show progress bars.
         **settings: fields that differ from `data` and `config`, named like the flags: `images=64`.
@@ -226,7 +230,9 @@ def audit_runs(
     if arm is not None and list(networks) == folders:
         raise UserError(f"arm = {arm!r} has no effect: none of the runs is a comparison")
     asked = change(AuditRun(networks=networks, data=found, audit=config or AuditConfig()), settings)
-    folder = run_audit(asked.networks, asked.data, Path(out), asked.audit, overwrite=overwrite, progress=progress)
+    how = {"overwrite": overwrite, "progress": progress}
+    with open_elsewhere(cluster or ClusterConfig(), Path(out).absolute().parent) as elsewhere:
+        folder = run_audit(asked.networks, asked.data, Path(out), asked.audit, **how, elsewhere=elsewhere)
     return Audit(folder)
 
 

@@ -1,7 +1,7 @@
 """The audit as a run: read networks and data, measure, write audit.json, the pictures and the page."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from unmask.audit.networks import Weights, build_networks, load_networks, read_weights
-from unmask.audit.protocol import AuditData, Audited, Finding
+from unmask.audit.protocol import AuditData, Audited, Finding, Measure
 from unmask.audit.sections.all_measures import MEASURES
 from unmask.audit.sections.draws import audit_arms
 from unmask.config import AuditConfig, AuditRun, DataConfig, to_json
@@ -33,6 +33,9 @@ from unmask.runs.folder import check_folder, claim_folder
 from unmask.runs.layout import AUDIT_FILE, AUDIT_PICTURES, ENVIRONMENT_FILE
 from unmask.runs.records import DataFacts
 
+Elsewhere = Callable[[Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], Dataset], Iterator[tuple[int, Any]]]
+"""Runs each piece as function(*arguments, data), with one thread; gives index and result of each as it ends."""
+
 
 def audit_runs(
     paths: Sequence[Path],
@@ -42,6 +45,7 @@ def audit_runs(
     *,
     overwrite: bool = False,
     progress: bool = True,
+    elsewhere: Elsewhere | None = None,
 ) -> Path:
     """Audit finished networks side by side on the same images; returns the folder with audit.json and audit.html.
 
@@ -52,9 +56,11 @@ def audit_runs(
         config: what is looked at, and how.
         overwrite: replace an earlier audit in `out`.
         progress: show progress bars.
+        elsewhere: runs every measure on a worker, which reads the networks from the same paths. Default: they are run
+            here one after the other.
 
     Raises:
-        UserError: bad input, before anything is measured.
+        UserError: bad input, before anything is measured; a measure fails on the workers.
     """
     config = config if config is not None else AuditConfig()
     here = tuple(path.absolute() for path in paths)
@@ -67,11 +73,20 @@ def audit_runs(
     networks = build_networks(weights, dataset, config.seed)
     chosen = choose_images(dataset, config)
     findings = [describe_networks(networks, weights, chosen, config.split)]
-    for measure in tqdm(MEASURES, desc="audit", disable=not progress):
-        finding = measure(networks, chosen, config)
-        if finding is not None:
-            findings.append(finding)
+    work: Iterator[tuple[int, Finding[Any] | None]]
+    if elsewhere is None:
+        work = enumerate(measure(networks, chosen, config) for measure in MEASURES)
+    else:
+        work = elsewhere([(_measure_piece, (measure, here, config)) for measure in MEASURES], dataset)
+    found = dict(tqdm(work, total=len(MEASURES), desc="audit", disable=not progress))
+    findings += [finding for _, finding in sorted(found.items()) if finding is not None]
     return write_audit(out, asked, findings, fingerprint=dataset.fingerprint, overwrite=overwrite)
+
+
+def _measure_piece(measure: Measure, paths: Sequence[Path], config: AuditConfig, data: Dataset) -> Finding[Any] | None:
+    """One measure of an audit where the networks are not yet in memory."""
+    networks = build_networks(read_weights(paths), data, config.seed)
+    return measure(networks, choose_images(data, config), config)
 
 
 def audit_draws(

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 import unmask
+from unmask.cli.elsewhere import print_job_script
 from unmask.cli.flags import RUNS, parse_some
 from unmask.cli.train import stored_config
 from unmask.config import AuditConfig, AuditRun, DataConfig
+from unmask.config.cluster import ClusterConfig
 from unmask.recipes import data_for_audit, other_data
 from unmask.runs.layout import AUDIT_FILE
 from unmask.wording import printable
@@ -43,6 +45,9 @@ class Audit:
     """Print audit.json instead of the path of the page."""
     quiet: bool = False
     """No progress bars."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    dry_run: bool = False
+    """Print the script of a job that --on would submit, and stop."""
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Audit":
@@ -61,7 +66,9 @@ class Audit:
 
     def run(self) -> int:
         """Audit and print where the page is, or the numbers."""
-        flags = {"overwrite": self.overwrite, "progress": not self.quiet}
+        if self.dry_run:
+            return print_job_script(self.cluster)
+        flags: dict[str, Any] = {"overwrite": self.overwrite, "progress": not self.quiet, "cluster": self.cluster}
         audit = unmask.audit_runs(self.runs, self.out, arm=self.arm, data=self.data, config=self.config, **flags)
         print((audit.folder / AUDIT_FILE).read_text(encoding="utf-8") if self.json else printable(audit.report))
         return 0

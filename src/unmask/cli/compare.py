@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 import unmask
+from unmask.cli.elsewhere import print_job_script
 from unmask.cli.flags import RUNS, print_json
 from unmask.cli.train import RunFlags, carry_out, default_config
 from unmask.config import CompareConfig, to_json
@@ -43,10 +44,7 @@ class Compare:
     def run(self) -> int:
         """Say what will be done, compare, and print the verdicts."""
         if self.dry_run:
-            from unmask.comparison.job_scripts import job_script
-
-            print(job_script(self.config.cluster), end="")
-            return 0
+            return print_job_script(self.config.cluster)
         if self.flags.plan:
             print_json(to_json(unmask.forecast(self.config, self.flags.out)))
             return 0

@@ -1,9 +1,11 @@
 """`unmask encoders`: check the laws on timm models and print which hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unmask.cli.elsewhere import print_job_script
+from unmask.config.cluster import ClusterConfig
 from unmask.config.validation import require_at_least, require_choice
 from unmask.errors import UserError
 
@@ -27,6 +29,9 @@ class Encoders:
     """How hidden cells are treated."""
     table: str | None = None
     """Also write the table to this Markdown file."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    dry_run: bool = False
+    """Print the script of a job that --on would submit, and stop."""
 
     def __post_init__(self) -> None:
         require_at_least("channels", self.channels, 1)
@@ -36,20 +41,25 @@ class Encoders:
 
     def run(self) -> int:
         """Print a table of laws; 1 if some law does not hold for some model."""
-        from unmask.encoders.check import check_encoder, table
+        from unmask.comparison.place import open_place
+        from unmask.encoders.check import CheckRow, check_piece, table
 
+        if self.dry_run:
+            return print_job_script(self.cluster)
         if not self.check:
             raise UserError(
                 "check is empty: name some models, e.g. --check resnet18 convnext_atto vit_tiny_patch16_224"
             )
-        rows = []
-        for name in self.check:
-            row = check_encoder(name, image_size=self.image_size, channels=self.channels, execution=self.execution)
-            print(table([row]).splitlines()[-1], flush=True)
-            rows.append(row)
-        text = table(rows)
-        print()
-        print(text)
-        if self.table:
-            Path(self.table).write_text(text, encoding="utf-8")
-        return 0 if all(row.holds for row in rows) else 1
+        pieces = [(check_piece, (name, self.image_size, self.channels, self.execution)) for name in self.check]
+        found: dict[int, CheckRow] = {}
+        try:
+            with open_place(self.cluster, None, jobs=1) as place:
+                for index, row in place.run(pieces):
+                    print(table([row]).splitlines()[-1], flush=True)
+                    found[index] = row
+        finally:
+            text = table([found[index] for index in sorted(found)])
+            print(f"\n{text}")
+            if self.table:
+                Path(self.table).write_text(text, encoding="utf-8")
+        return 0 if all(row.holds for row in found.values()) else 1

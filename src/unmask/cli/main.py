@@ -18,6 +18,7 @@ from unmask.cli.encoders import Encoders
 from unmask.cli.flags import defaults_of, parse_flags, with_flags
 from unmask.cli.theory import Sweep, TheoryReport, Verify
 from unmask.cli.train import Finetune, Pretrain, Scratch
+from unmask.config.cluster import LOCAL
 from unmask.config.effects import TABLE, Idle, Table, require_effect
 from unmask.config.names import names_of
 from unmask.errors import (
@@ -62,6 +63,7 @@ COMMANDS: dict[str, type[Command]] = {
 }
 
 
+_DRY = Idle(("dry_run",), "no jobs are submitted (`on`)", lambda c: not c.cluster.submits)
 FLAGS_WITHOUT_EFFECT: Table = {
     **TABLE,
     Compare: (
@@ -70,13 +72,21 @@ FLAGS_WITHOUT_EFFECT: Table = {
         ),
         Idle(("dry_run",), "no jobs are submitted (`on`)", lambda c: not c.config.cluster.submits),
     ),
+    Sweep: (
+        _DRY,
+        Idle(("workers",), "the work is done by the workers of `on`", lambda c: c.cluster.on != LOCAL),
+    ),
+    Encoders: (_DRY,),
     **dict.fromkeys(
         (Pretrain, Finetune, Scratch), (Idle(("flags.yes",), "`plan` does none of it", lambda c: c.flags.plan),)
     ),
     CheckData: (
         Idle(("config.workers", "config.cache_mib"), "a check decodes every image once, in threads, and keeps none"),
     ),
-    Audit: (Idle(("data.image_size", "data.channels"), "images get the size and channels that the networks want"),),
+    Audit: (
+        _DRY,
+        Idle(("data.image_size", "data.channels"), "images get the size and channels that the networks want"),
+    ),
     Export: (
         Idle(("public",), "nothing is uploaded (`push_to_hub`)", lambda c: c.push_to_hub is None),
         Idle(("inputs",), "{to} holds the network alone", lambda c: c.to in ("timm", "safetensors")),

@@ -5,14 +5,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from tqdm import tqdm
 
-from unmask.errors import PreemptionError
+from unmask.cli.elsewhere import print_job_script
+from unmask.config.cluster import ClusterConfig
+from unmask.errors import PreemptionError, UserError
 from unmask.wording import printable
 
 
@@ -77,19 +79,29 @@ class Sweep:
     """Compute in float64 instead of float32."""
     workers: int = 2
     """Threads."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    dry_run: bool = False
+    """Print the script of a job that --on would submit, and stop."""
 
     def run(self) -> int:
         """Vary, write the table and the figure of its measure beside it."""
+        from unmask.comparison.place import open_elsewhere
         from unmask.report.theory.sweep_figure import write_figure
         from unmask.theory.presets import preset
-        from unmask.theory.sweep import axes_of, run_sweep, table_path, write_table
+        from unmask.theory.sweep import UnfinishedSweepError, axes_of, run_sweep, table_path, write_table
 
+        if self.dry_run:
+            return print_job_script(self.cluster)
         table_path(self.out)
         setting, axes = preset(self.preset), axes_of(self.measure, self.over)
-        with _bar("sweep") as told:
-            rows = run_sweep(
-                setting, axes, self.measure, seeds=self.seeds, workers=self.workers, float64=self.float64, told=told
-            )
+        how: dict[str, Any] = {"seeds": self.seeds, "workers": self.workers, "float64": self.float64}
+        try:
+            with _bar("sweep") as told, open_elsewhere(self.cluster) as elsewhere:
+                rows = run_sweep(setting, axes, self.measure, **how, told=told, elsewhere=elsewhere)
+        except UnfinishedSweepError as error:
+            if not error.rows:
+                raise
+            raise UserError(f"{error}; {write_table(error.rows, self.out)} holds the other points") from None
         written = write_table(rows, self.out)
         figure = write_figure(rows, self.measure, axes, written, setting)
         print(printable(f"{len(rows)} rows: {written}, {figure}"))

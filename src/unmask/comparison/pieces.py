@@ -38,13 +38,14 @@ def file_of(task: Task) -> Path | None:
 
 
 def name_of(task: Task) -> str:
-    """What a message calls it: what trains nothing by its first argument that is a text."""
+    """What a message calls it: what trains nothing by its first argument, a text or a function."""
     folder, file = folder_of(task), file_of(task)
     if folder is not None:
         return f"pretraining {folder.name}"
     if file is not None:
         return f"trial {file.stem}"
-    return next((one for one in task[1] if isinstance(one, str)), task[0].__name__)
+    subject = (*task[1], task[0])[0]
+    return str(getattr(subject, "__name__", subject))
 
 
 def encoders_awaited(tasks: Sequence[Task]) -> list[int | None]:

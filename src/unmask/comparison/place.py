@@ -1,8 +1,9 @@
 """Where independent pieces of work run: the processes of this machine, or workers elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from unmask.comparison.dask_workers import open_dask
@@ -10,7 +11,7 @@ from unmask.comparison.job_scripts import open_jobs
 from unmask.comparison.pieces import Task
 from unmask.comparison.workers import LocalProcesses, default_jobs, visible_gpus
 from unmask.config import CompareConfig
-from unmask.config.cluster import DASK, ClusterConfig
+from unmask.config.cluster import DASK, LOCAL, ClusterConfig
 from unmask.data.load import Dataset
 
 
@@ -75,3 +76,25 @@ def open_place(cluster: ClusterConfig, out: Path | None, jobs: int | None = None
             yield workers
     else:
         yield LocalProcesses(jobs or default_jobs(), visible_gpus())
+
+
+@contextmanager
+def open_elsewhere(cluster: ClusterConfig, near: Path | None = None) -> Iterator[Callable[..., Any] | None]:
+    """`Place.run` of the workers of a cluster while the body runs; None where this machine is the place.
+
+    Args:
+        cluster: where it is.
+        near: folder that all workers see, in which the data lie meanwhile; None where pieces have no data.
+
+    Raises:
+        UserError: see `open_place`.
+    """
+    if cluster.on == LOCAL:
+        yield None
+    elif near is None:
+        with open_place(cluster, None) as place:
+            yield place.run
+    else:
+        near.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=near, prefix=".data.") as shared, open_place(cluster, Path(shared)) as place:
+            yield place.run

@@ -76,10 +76,8 @@ def compare(
     out = out if config.cluster.on == LOCAL else out.absolute()
     config = with_earlier_budgets(config, out, resume=resume)
     how = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    with (
-        open_place(config.cluster, out, config.jobs) as place,
-        open_run(config, out, dataset, labels=True, **how) as opened,
-    ):
+    where = open_place(config.cluster, out, config.jobs)
+    with where as place, open_run(config, out, dataset, labels=True, **how) as opened:
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
         opened = replace(opened, config=fitting)
         work, of_runs = _prepare(fitting, opened.data, out, place.pretrains_in_workers)

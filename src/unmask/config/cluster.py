@@ -1,4 +1,4 @@
-"""Where the trainings of a comparison run."""
+"""Where the pieces of work of a command run: trainings, networks that are checked, points of a grid."""
 
 import re
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ DIRECTIVES = {"slurm": "#SBATCH", "pbs": "#PBS", "lsf": "#BSUB", "sge": "#$"}
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """The workers of a comparison, and what is asked of a scheduler for them. The table does not depend on it."""
+    """The workers, and what is asked of a scheduler for them. What is found does not depend on it."""
 
     on: str = LOCAL
-    """Where trainings run. local: in processes of this machine. dask:tcp://HOST:8786: on the workers of a running Dask
-    scheduler. slurm, pbs, lsf, sge: in jobs of that scheduler, submitted from here. All but local need the extra
-    `cluster`, and an --out that every machine sees at the same path."""
+    """Where the work is done. local: on this machine. dask:tcp://HOST:8786: on the workers of a running Dask scheduler.
+    slurm, pbs, lsf, sge: in jobs of that scheduler, submitted from here. All but local need the extra `cluster`;
+    compare and audit need an --out that every machine sees at the same path, too."""
     cluster_jobs: int = 4
     """Jobs at once."""
     partition: str | None = None
@@ -27,7 +27,7 @@ class ClusterConfig:
     walltime: str = "04:00:00"
     """Time of a job, hours:minutes:seconds. A job that ends is replaced, and what it had begun goes on elsewhere."""
     job_cores: int = 4
-    """Cores of a job: each is a worker that trains one piece at a time; with a GPU they are one worker's."""
+    """Cores of a job: each is a worker that does one piece at a time; with a GPU they are one worker's."""
     job_memory: str = "8GiB"
     """Memory of a job."""
     job_gpu: bool = False

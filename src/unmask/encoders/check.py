@@ -73,6 +73,11 @@ def check_encoder(
     return row
 
 
+def check_piece(name: str, image_size: int | None, channels: int, execution: str, data: None) -> CheckRow:
+    """`check_encoder` as a piece of work for a worker; there are no data."""
+    return check_encoder(name, image_size=image_size, channels=channels, execution=execution)
+
+
 def _check(config: EncoderConfig, size: int, channels: int, execution: str) -> CheckRow:
     model = build_model(config, in_chans=channels, image_size=(size, size))
     encoder = masked_encoder(model, image_size=(size, size), execution=execution)

@@ -2,10 +2,12 @@
 
 import csv
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -18,9 +20,21 @@ from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
 from unmask.theory.sweep_measures import Row, capture_rows, correlation_rows, phase_rows, purity_rows
 
+Point = tuple[dict[str, float], Setting]
+"""A point of a grid: what is varied, and the setting that it gives."""
 Measure = Callable[[Sequence[World]], list[list[Row]]]
 """The worlds of all seeds at one grid point → the rows of each."""
+Elsewhere = Callable[[Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]], Iterator[tuple[int, Any]]]
+"""Runs each piece as function(*arguments, None), with one thread; gives index and result of each as it ends."""
 ENDINGS = (".csv", ".parquet")
+
+
+class UnfinishedSweepError(UserError):
+    """Not every point could be computed; `rows` are those of the others."""
+
+    def __init__(self, why: str, rows: list[Row]) -> None:
+        super().__init__(why)
+        self.rows = rows
 
 
 def measure_of(name: str, memo: Memo | None = None) -> tuple[Measure, tuple[str, ...]]:
@@ -53,12 +67,58 @@ def run_sweep(
     workers: int = 1,
     float64: bool = False,
     told: Told = silent,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Row]:
-    """A measure, by its name, at every grid point for seeds 0..seeds-1; see `sweep`."""
+    """A measure, by its name, at every grid point for seeds 0..seeds-1; see `sweep`.
+
+    With `elsewhere` a grid point is a piece of work for it, and `workers` is not used.
+
+    Raises:
+        UnfinishedSweepError: some points failed there.
+    """
     require_at_least("seeds", seeds, 1)
     require_at_least("workers", workers, 1)
     kind = torch.float64 if float64 else torch.float32
-    return sweep(setting, axes, range(seeds), measure_of(measure)[0], workers, kind, told=told)
+    if elsewhere is None:
+        return sweep(setting, axes, range(seeds), measure_of(measure)[0], workers, kind, told=told)
+    return _sweep_elsewhere(elsewhere, grid_of(setting, axes), range(seeds), measure, kind, told)
+
+
+def _sweep_elsewhere(
+    elsewhere: Elsewhere, points: Sequence[Point], seeds: Sequence[int], measure: str, dtype: torch.dtype, told: Told
+) -> list[Row]:
+    measure_of(measure)
+    tally, found, sweep = Tally(len(points) * len(seeds), told), dict[int, list[list[Row]]](), uuid4().hex
+    pieces = [(_measure_point, (_point_name(point), s, seeds, dtype, measure, sweep)) for point, s in points]
+    try:
+        for index, rows in elsewhere(pieces):
+            found[index] = tally.counted(lambda rows: rows, len(seeds))(rows)
+    except UserError as error:
+        raise UnfinishedSweepError(str(error), _tidy_of(points, seeds, found)) from None
+    return _tidy_of(points, seeds, found)
+
+
+def _tidy_of(points: Sequence[Point], seeds: Sequence[int], found: Mapping[int, list[list[Row]]]) -> list[Row]:
+    """`_tidy` of the points whose rows were found, by their index."""
+    done = sorted(found)
+    return _tidy([points[index] for index in done], seeds, [found[index] for index in done])
+
+
+def _point_name(point: dict[str, float]) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in point.items()) or "the only point"
+
+
+def _measure_point(
+    name: str, setting: Setting, seeds: Sequence[int], dtype: torch.dtype, measure: str, sweep: str, data: None
+) -> list[list[Row]]:
+    """The rows of a grid point for each seed, in a process that works on one point at a time."""
+    return _shared_measure(measure, sweep)([world(setting, seed, dtype) for seed in seeds])
+
+
+@lru_cache(maxsize=1)
+def _shared_measure(measure: str, sweep: str) -> Measure:
+    """The measure of one sweep, so that its points in one process share what is equal in them."""
+    return measure_of(measure)[0]
 
 
 def sweep(
@@ -77,7 +137,7 @@ def sweep(
         return begin_sweep(pool, points, seeds, measure, tally, dtype)()
 
 
-def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[tuple[dict[str, float], Setting]]:
+def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[Point]:
     """Every grid point and its setting; UserError names the first field that is out of range."""
     names = [name for name, _ in axes]
     points = [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in axes))]
@@ -86,7 +146,7 @@ def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[tuple[dict[str, floa
 
 def begin_sweep(
     pool: ThreadPoolExecutor,
-    points: Sequence[tuple[dict[str, float], Setting]],
+    points: Sequence[Point],
     seeds: Sequence[int],
     measure: Measure,
     tally: Tally,
@@ -110,15 +170,17 @@ def begin_sweep(
     counted = tally.counted(lambda s: measure([world(s, seed, dtype) for seed in seeds]), size * len(seeds))
     jobs = [pool.submit(counted, setting) for _, setting in points]
 
-    def rows() -> list[Row]:
-        return [
-            {**point, "seed": seed, **row}
-            for (point, _), job in zip(points, jobs, strict=True)
-            for seed, mine in zip(seeds, job.result(), strict=True)
-            for row in mine
-        ]
+    return lambda: _tidy(points, seeds, [job.result() for job in jobs])
 
-    return rows
+
+def _tidy(points: Sequence[Point], seeds: Sequence[int], found: Sequence[list[list[Row]]]) -> list[Row]:
+    """The rows of every point and seed, each with the point and the seed first."""
+    return [
+        {**point, "seed": seed, **row}
+        for (point, _), of_point in zip(points, found, strict=True)
+        for seed, mine in zip(seeds, of_point, strict=True)
+        for row in mine
+    ]
 
 
 def table_path(out: str) -> Path:
