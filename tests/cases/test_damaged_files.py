@@ -1,15 +1,20 @@
 """Files that cannot be read: cut off, empty, gone; named or skipped, and nothing else is lost."""
 
 import shutil
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from tiny import draw, image_names, load, numbered, picture
 from unmask.config import AugmentConfig
+from unmask.data.decoding import whole as whole_file
 from unmask.data.decoding.decode import decode
+from unmask.data.decoding.reading import Reading
 from unmask.errors import UserError
 
 
@@ -108,3 +113,71 @@ def test_a_bad_file_moves_no_other_image_to_another_split(tmp_path: Path) -> Non
     assert after.pretrain.names == before.pretrain.names[1:]
     assert after.tests["test"].names == before.tests["test"].names
     assert torch.equal(after.pretrain.ids, before.pretrain.ids[1:])
+
+
+@pytest.mark.case("a BMP whose pixels were said to begin within its header was read shifted, or in other colors")
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize(("at", "byte"), [(10, -1), (10, -4), (14, 16)], ids=["one byte", "a pixel", "longer header"])
+def test_a_bmp_whose_pixels_begin_within_its_header_is_refused(tmp_path: Path, gray: bool, at: int, byte: int) -> None:
+    """`at` is the place of their offset, or of the length of the header; a gap before them is harmless."""
+    path = tmp_path / "x.bmp"
+    (picture().convert("L") if gray else picture()).save(path)
+    whole, pixels = path.read_bytes(), decode(path)
+    path.write_bytes(whole[:at] + bytes([whole[at] + byte]) + whole[at + 1 :])
+    with pytest.raises(UserError, match=r"x\.bmp: damaged BMP: its pixels begin at byte \d+, within the header"):
+        decode(path)
+    start = int.from_bytes(whole[10:14], "little")
+    path.write_bytes(whole[:10] + (start + 8).to_bytes(4, "little") + whole[14:start] + bytes(8) + whole[start:])
+    assert np.array_equal(decode(path), pixels)
+
+
+def _with_entry(content: bytes, tag: int, *, count: int | None = None, value: int | None = None) -> bytes:
+    """A little-endian TIFF with another count or value of a tag."""
+    (at,) = struct.unpack_from("<I", content, 4)
+    (number,) = struct.unpack_from("<H", content, at)
+    place = next(p for p in range(at + 2, at + 2 + 12 * number, 12) if struct.unpack_from("<H", content, p)[0] == tag)
+    changed = bytearray(content)
+    for offset, new in ((4, count), (8, value)):
+        if new is not None:
+            struct.pack_into("<I", changed, place + offset, new)
+    return bytes(changed)
+
+
+@pytest.mark.case("a TIFF of a few kilobytes with a strip of 4 GiB ended in a MemoryError")
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_strip_longer_than_its_file_is_refused_before_memory_is_taken(tmp_path: Path, planar: str) -> None:
+    """It is the file's fault, no want of memory."""
+    path = tmp_path / "x.tif"
+    values = np.arange(3 * 16 * 16, dtype=np.uint16).reshape((16, 16, 3) if planar == "contig" else (3, 16, 16))
+    tifffile.imwrite(path, values, photometric="rgb", planarconfig=planar, compression="zlib", rowsperstrip=16)
+    lengths = {"value": 2**32 - 1} if planar == "contig" else {"count": 2}
+    path.write_bytes(_with_entry(path.read_bytes(), 279, **lengths))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"x\.tif: damaged TIFF \((a strip of 4294967295|2 strips)"):
+        decode(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.case("a compressed TIFF without its compression tag was read as the pixels that its compressed bytes are")
+@pytest.mark.parametrize(
+    ("tag", "count", "line"),
+    [(259, 0, "its compression, tag 259, is missing"), (258, 2, "tag 258, are those of 2 samples, not of 3")],
+)
+def test_a_tiff_with_a_damaged_tag_is_not_read_by_its_default(tmp_path: Path, tag: int, count: int, line: str) -> None:
+    path = tmp_path / "x.tif"
+    values = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    tifffile.imwrite(path, values, photometric="rgb", compression="zlib")
+    path.write_bytes(_with_entry(path.read_bytes(), tag, count=count))
+    with pytest.raises(UserError, match=line):
+        decode(path)
+
+
+def test_a_file_of_several_pages_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each of them, which takes a time that grows with their square."""
+    path, times = tmp_path / "x.gif", []
+    frames = [picture(seed=seed) for seed in range(4)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(whole_file, "require_blocks", lambda content: times.append(len(content)))
+    assert decode(path, Reading(pages_are_channels=True)).shape[0] == 12
+    assert len(times) == 1

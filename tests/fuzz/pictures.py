@@ -1,11 +1,12 @@
 """Image files with damage.
 
 What is silent damage depends on the format:
-- PNG: every chunk and the pixels have checksums. Where one is wrong, other pixels than the original's are wrong.
+- PNG: every chunk has a checksum. Where one is wrong, other pixels than the original's are wrong. Where all are right,
+  libpng (imagecodecs) is the judge: it minds the checksum of the pixels unless their stream goes on after the last row.
 - TIFF with deflate: the pixels have a checksum; the rest has none.
 - JPEG, WebP, GIF, BMP and other TIFF have none: a changed file may be another image. Another program is the judge
-  (imagecodecs; tifffile of TIFF): pixels that differ from the original's are wrong where it refuses the file, or
-  reads other pixels.
+  (imagecodecs; tifffile of TIFF; of BMP a reader in fuzz/bmp.py): pixels that differ from the original's are wrong
+  where it refuses the file, or reads other pixels.
 
 Pixels of the original are always right: the damage was harmless, or is in what is not read. The header must agree.
 """
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from fuzz.bmp import read_bmp
 from fuzz.changes import patched
 from fuzz.judge import Kind
 from unmask.data.decoding.decode import decode
@@ -118,12 +120,7 @@ def tiff_tags(draw: st.DrawFn, content: bytes) -> bytes:
 
 def _strict_png(content: bytes) -> Pixels | None:
     try:
-        found = chunks(content)
-        if not all(good for _, _, good in found):
-            return None
-        stream = zlib.decompressobj()
-        stream.decompress(b"".join(data for kind, data, _ in found if kind == b"IDAT"))
-        return np.asarray(imagecodecs.png_decode(content)) if stream.eof else None
+        return np.asarray(imagecodecs.png_decode(content)) if all(good for _, _, good in chunks(content)) else None
     except Exception:
         return None
 
@@ -151,21 +148,12 @@ def _gif(content: bytes) -> Any:
     return found[0] if found.ndim == 4 else found
 
 
-def _bmp(content: bytes) -> Any:
-    """By a decoder that minds the length in the header, and counts of colors where there is no palette.
-
-    Many writers get these wrong, and other programs do not read them.
-    """
-    whole = content[:2] + struct.pack("<I", len(content)) + content[6:]
-    return imagecodecs.bmp_decode(whole[:46] + bytes(8) + whole[54:] if whole[28] > 8 else whole)
-
-
 JUDGES: dict[str, Callable[[bytes], Pixels | None]] = {
     ".png": _strict_png,
     ".jpg": partial(_by, imagecodecs.jpeg8_decode),
     ".webp": partial(_by, imagecodecs.webp_decode),
     ".gif": partial(_by, _gif),
-    ".bmp": partial(_by, _bmp),
+    ".bmp": partial(_by, read_bmp),
     ".tiff": partial(_by, _tifffile),
 }
 

@@ -52,6 +52,22 @@ def same(tensors: Mapping[str, Tensor], entries: Entries) -> bool:
     )
 
 
+def same_numbers(tensors: Mapping[str, Tensor], entries: Entries) -> bool:
+    """Whether the tensors of a network are those of the file, whole numbers or not as there, whatever their precision.
+
+    No number may be rounded.
+    """
+    theirs = {
+        name: torch.frombuffer(bytearray(content), dtype=getattr(torch, dtype)).reshape(shape)
+        for name, (dtype, shape, content) in entries.items()
+    }
+    return tensors.keys() == theirs.keys() and all(
+        tensor.is_floating_point() == theirs[name].is_floating_point()
+        and torch.equal(tensor.double(), theirs[name].double())
+        for name, tensor in tensors.items()
+    )
+
+
 def whole(content: bytes) -> tuple[Entries, dict[str, Any]] | None:
     """Tensors and header of a file whose digest is right; None for any other."""
     try:

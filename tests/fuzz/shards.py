@@ -123,7 +123,10 @@ def _source(path: Path) -> Any:
 
 
 def lists(value: Any, content: bytes) -> bool:
-    """Whether names, bytes and labels of the images are those that Python's tarfile finds."""
+    """Whether names, bytes and labels of the images are those that Python's tarfile finds.
+
+    An object of JSON is no label: none is read then, which is told.
+    """
     members: list[tuple[str, dict[str, bytes]]] = []
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as tar:
@@ -138,6 +141,9 @@ def lists(value: Any, content: bytes) -> bool:
     samples = [one for _, one in members if "png" in one]
     images = [value.images.stored(row).read_bytes() for row in range(len(value.names))]
     labels = ["" if code < 0 else value.classes[code] for code in value.labels.tolist()]
+    if any(isinstance(_facts(one).get("label"), dict) for one in samples if "cls" not in one):
+        unread = any(note.startswith("labels are not read") for note in value.notes)
+        return unread and not any(labels) and images == [one["png"] for one in samples]
     found = [_label(one) for one in samples]
     known = [one for one in found if one is not None]
     one_class = len(set(known) - {"", "-1"}) < 2
@@ -156,12 +162,17 @@ def _label(sample: dict[str, bytes]) -> str | None:
     if "cls" in sample:
         text = sample["cls"].decode("latin-1").strip()
         return text if text.isascii() and text.isprintable() else None
-    try:
-        facts = json.loads(sample.get("json", b"{}"))
-    except (ValueError, RecursionError):
-        return None
-    found = facts.get("label") if isinstance(facts, dict) else None
+    found = _facts(sample).get("label")
     return str(found) if isinstance(found, int | str) and str(found).isprintable() else None
+
+
+def _facts(sample: dict[str, bytes]) -> dict[str, Any]:
+    """What the .json member says; nothing where it cannot be read."""
+    try:
+        found = json.loads(sample.get("json", b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 SHARDS = (Kind("shard .tar", "x.tar", shards, _source, lists, words=lambda path: ("data", "check", str(path))),)

@@ -198,7 +198,7 @@ def parquet_columns(content: bytes) -> Columns | None:
     """The columns of a parquet file as text."""
     try:
         table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
-        names = [name.lower() for name in table.column_names]
+        names = [" ".join(name.lower().split()) for name in table.column_names]
         if any(names.count(name) > 1 for name in READ):
             return None
         return {

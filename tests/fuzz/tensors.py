@@ -19,7 +19,7 @@ from torch import Tensor
 import tiny
 from fuzz.changes import one_of, patched
 from fuzz.judge import Kind
-from fuzz.safetensors_files import DTYPES, parsed, rewritten, safetensors_head, same, whole
+from fuzz.safetensors_files import DTYPES, parsed, rewritten, safetensors_head, same, same_numbers, whole
 from unmask.config import PretrainConfig, to_json
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import load_data
@@ -93,7 +93,7 @@ def _model_is_right(value: Any, content: bytes) -> bool:
     found = whole(content)
     return (
         found is not None
-        and same(value.module.state_dict(), found[0])
+        and same_numbers(value.module.state_dict(), found[0])
         and _holds(to_json(value.card), found[1]["card"])
     )
 
@@ -119,9 +119,14 @@ def started(path: Path) -> dict[str, Tensor]:
 
 
 def _has_weights(value: dict[str, Tensor], theirs: Mapping[str, Tensor] | None) -> bool:
-    """Whether all tensors but the head's are the file's, or, counters of batches, left out there."""
+    """Whether all tensors but the head's are the file's, or, counters of batches, left out there.
+
+    Where a name is altered, and the kinds of the tensors are not, they are the network's in their order.
+    """
     if theirs is None:
         return False
+    if [name.rpartition(".")[2] for name in theirs][: len(value)] == [name.rpartition(".")[2] for name in value]:
+        theirs = dict(zip(value, theirs.values(), strict=False))
     return all(
         (name.endswith("num_batches_tracked") and name not in theirs)
         or (name in theirs and torch.equal(tensor, theirs[name].to(tensor.dtype)))

@@ -84,7 +84,7 @@ def _read_pages(
     if target is not None and image.format == "JPEG" and reading.nodata is None:
         image.draft(None, (2 * max(target), 2 * max(target)))
     BUDGET.take(len(wanted) * math.prod(stored_size(image)))
-    return [read_page(image, path, position, reading) for position in wanted]
+    return [_read_page(image, path, position, reading, is_first=not done) for done, position in enumerate(wanted)]
 
 
 def _read_by_tifffile(path: File, reading: Reading) -> list[NDArray[np.generic]]:
@@ -191,8 +191,10 @@ def _require_tiff(path: File) -> None:
     raise UserError("not an image of a known kind, or cut off within its header")
 
 
-def read_page(image: Image.Image, path: File, position: int, reading: Reading = DEFAULT) -> NDArray[np.generic]:
-    """The page at a position of an open image as (C, H, W).
+def _read_page(
+    image: Image.Image, path: File, position: int, reading: Reading, *, is_first: bool
+) -> NDArray[np.generic]:
+    """The page at a position of an open image as (C, H, W). With the first one the file is looked at as a whole.
 
     Raises:
         UserError: cut off, or of an unsupported mode.
@@ -200,7 +202,8 @@ def read_page(image: Image.Image, path: File, position: int, reading: Reading = 
     if not seek(image, position):
         with open_tiff(path) as file:
             return read_tiff_page(file.pages[position].aspage(), path, reading)
-    require_whole(image, path)
+    if is_first:
+        require_whole(image, path)
     if loses_depth(image):
         return without_nodata(read_deep_png(path, reading), reading.nodata)
     if is_plain(image) and (plain := read_jpeg(image)) is not None:

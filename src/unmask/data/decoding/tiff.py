@@ -16,6 +16,7 @@ from unmask.data.decoding.tiff_missing import declared
 from unmask.data.decoding.tiff_strips import require_segments
 from unmask.data.decoding.tiff_tags import (
     ASSOCIATED,
+    BITS,
     BLACK_IS_ZERO,
     COLOR,
     INVERTED,
@@ -84,7 +85,8 @@ def over_background(
 
 def _require_readable(page: Any, reading: Reading) -> None:
     """Raise `UserError` for what would be read as something else, or not at all."""
-    require_tags(page.tags, page.samplesperpixel, page.planarconfig)
+    bits = page.tags.get(BITS)
+    require_tags(page.tags, page.samplesperpixel, 1 if bits is None else bits.count, page.planarconfig)
     require_segments(page)
     if page.axes not in ("YX", "YXS", "SYX"):
         raise UserError(f"a TIFF page with axes {page.axes} is not one image: store height, width and channels")

@@ -11,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from unmask.data.decoding.file import File
-from unmask.data.decoding.tiff_tags import BITS, HEIGHT, SAMPLES, WIDTH
+from unmask.data.decoding.tiff_tags import BITS, COMPRESSION, HEIGHT, SAMPLES, WIDTH
 from unmask.errors import UserError
 
-_COMPRESSION, _NONE, _DEFLATE = 259, 1, (8, 32946)
+_NONE, _DEFLATE = 1, (8, 32946)
 _OFFSETS, _LENGTHS, _ROWS = 273, 279, 278
 _TILE_OFFSETS, _TILE_LENGTHS, _TILE_SIZE = 324, 325, (322, 323)
 _PIECE = 2**20
@@ -36,7 +36,7 @@ def require_strips(image: Image.Image, path: File) -> None:
     Without compression they may be longer; of other compressions than deflate libtiff tells.
     """
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
-    compression = tags.get(_COMPRESSION, _NONE)
+    compression = tags[COMPRESSION]
     if compression not in (_NONE, *_DEFLATE):
         return
     strips = _strips_of(tags)
@@ -81,6 +81,13 @@ def _inflated(content: bytes) -> int:
 
 
 def require_segments(page: Any) -> None:
-    """Raise `UserError` unless a tifffile page has all of its strips or tiles: those that lack would be zeros."""
-    if len(page.dataoffsets) < prod(page.chunked):
-        raise UserError(f"damaged TIFF ({len(page.dataoffsets)} strips are there of {prod(page.chunked)})")
+    """Raise `UserError` unless a tifffile page has all of its strips or tiles, within the file.
+
+    Those that lack would be zeros; for those that are longer than the file tifffile asks for as much memory.
+    """
+    count, end = prod(page.chunked), page.parent.filehandle.size
+    if (there := min(len(page.dataoffsets), len(page.databytecounts))) < count:
+        raise UserError(f"damaged TIFF ({there} strips are there of {count})")
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if offset + length > end:
+            raise UserError(f"damaged TIFF (a strip of {length} bytes from byte {offset}, the file has {end})")

@@ -11,7 +11,7 @@ from unmask.data.decoding.pil_modes import TRANSPARENT
 from unmask.errors import UserError
 
 WIDTH, HEIGHT = 256, 257
-SAMPLES, BITS, FORMAT, PLANAR, PHOTOMETRIC, EXTRA, ORIENTATION = 277, 258, 339, 284, 262, 338, 274
+SAMPLES, BITS, FORMAT, PLANAR, PHOTOMETRIC, EXTRA, ORIENTATION, COMPRESSION = 277, 258, 339, 284, 262, 338, 274, 259
 """Tags of TIFF 6.0."""
 CONTIGUOUS, SEPARATE = 1, 2
 """Whether the samples of a pixel lie together, or each band on its own."""
@@ -35,9 +35,9 @@ def pillow_agrees(image: Image.Image) -> bool:
         UserError: tags that every TIFF must have are missing.
     """
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
-    require_tags(tags, tags.get(SAMPLES, 1), tags.get(PLANAR, CONTIGUOUS))
     bits, formats = tags.get(BITS, (1,)), tags.get(FORMAT, (1,))
     samples = tags.get(SAMPLES, 1)
+    require_tags(tags, samples, len(bits), tags.get(PLANAR, CONTIGUOUS))
     if (
         tags.get(PLANAR, CONTIGUOUS) != CONTIGUOUS
         or samples != len(image.getbands())
@@ -53,17 +53,21 @@ def pillow_agrees(image: Image.Image) -> bool:
     return bool(kept and tags.get(PHOTOMETRIC) == BLACK_IS_ZERO)
 
 
-def require_tags(tags: Any, samples: int, planar: int) -> None:
+def require_tags(tags: Any, samples: int, bits: int, planar: int) -> None:
     """Raise `UserError` where a damaged tag, which libraries pass over, would be taken for its default.
 
-    The default is gray of one bit, of which 0 is white: of colors it is none.
+    The default is gray of one bit, not compressed, of which 0 is white. `bits` is the count of tag 258.
     """
     if planar not in (CONTIGUOUS, SEPARATE):
         raise UserError(f"damaged TIFF (its planar configuration, tag 284, is {planar})")
     if PHOTOMETRIC not in tags:
         raise UserError("damaged TIFF (its color space, tag 262, is missing)")
+    if COMPRESSION not in tags:
+        raise UserError("damaged TIFF (its compression, tag 259, is missing)")
     if BITS not in tags and samples > 1:
         raise UserError("damaged TIFF (its bits per sample, tag 258, are missing)")
+    if bits not in (1, samples):
+        raise UserError(f"damaged TIFF (its bits per sample, tag 258, are those of {bits} samples, not of {samples})")
 
 
 def stored_size(image: Image.Image) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from unmask.data.decoding.bmp import require_order
 from unmask.data.decoding.file import File
 from unmask.data.decoding.gif import require_blocks
 from unmask.data.decoding.high_depth import loses_depth
@@ -10,11 +11,14 @@ from unmask.data.decoding.png import require_all_rows, require_whole_png
 
 
 def require_whole(image: Image.Image, path: File) -> None:
-    """Raise `UserError` where an open PNG or GIF is damaged or cut off; of a TIFF, `require_strips` says so.
+    """Raise `UserError` where an open PNG, GIF or BMP is damaged or cut off; of a TIFF, `require_strips` says so.
 
     The rows of a PNG are counted, which takes as long as decoding, where the last one is of one color, as missing ones
     are.
     """
+    if image.format == "BMP":
+        with path.open("rb") as file:
+            require_order(file.read(50))
     if image.format == "GIF":
         require_blocks(path.read_bytes())
     if image.format != "PNG":
