@@ -48,6 +48,7 @@ CASES = {
     f"{COMPARE} --arms scratch_same scratch_best --pretrain.lr 0.02": "has no effect: no arm of --arms is pretrained",
     f"{COMPARE} --arms scratch_same scratch_best --pretrainings 2": "--pretrainings 2 has no effect: no arm of --arms",
     f"{COMPARE} --arms scratch_same scratch_best --design crossed": "--design crossed has no effect: no arm of --arms",
+    f"{COMPARE} --arms scratch_same scratch_best --given run": "--given has no effect: none of the arms that start",
     f"{COMPARE} --pretrainings 1 --design crossed": "--design crossed has no effect: there is one pretraining",
     f"{COMPARE} --given none --normalization data": "--normalization data has no effect: no weights are given",
     f"{COMPARE} --finetune.head-steps 0 --finetune.head-lr 0.1": "--finetune.head-lr 0.1 has no effect",
@@ -79,6 +80,15 @@ def test_flags_without_effect(
     (line,) = capsys.readouterr().err.splitlines()
     assert CASES[words] in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.case("a flag that was forgotten was 'given = None is out of range'")
+def test_a_forgotten_flag_is_named_as_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(f"{COMPARE} --arms mrp given --given none".split())
+    assert "give weights with --given: given starts from them" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"^give weights with `given`: given starts from them$"):
+        unmask.compare("digits", "run", arms=("mrp", "given"), given="none")
 
 
 def test_the_table_names_fields_that_there_are() -> None:

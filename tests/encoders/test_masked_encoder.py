@@ -81,6 +81,7 @@ def test_a_model_without_feature_maps_is_refused() -> None:
         ("vit_tiny_r_s16_p8_224", "auto", ""),
         ("vit_tiny_r_s16_p8_224", "filled", ""),
         ("pit_ti_224", "auto", ""),
+        ("sam2_hiera_tiny", "auto", ""),
         ("pit_ti_224", "packed", "cannot be masked: cat"),
         ("volo_d1_224", "auto", "cannot be masked: unfold"),
         ("volo_d1_224", "filled", "cannot be masked"),

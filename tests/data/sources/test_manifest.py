@@ -1,5 +1,6 @@
 """Manifests: labels, splits and groups arrive as they were given."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,18 @@ def test_parquet_and_csv_with_semicolons_are_the_same_manifest(tmp_path: Path) -
         assert other.labels.tolist() == read_csv.labels.tolist()
         assert other.splits.tolist() == read_csv.splits.tolist()
         assert other.images == read_csv.images
+
+
+@pytest.mark.case("a manifest written on Windows, or with accents in their other form, found no file")
+def test_paths_are_found_with_backslashes_and_accents_of_either_form(tmp_path: Path) -> None:
+    """The file's own name is the image's; a file whose name has a backslash is itself."""
+    composed, apart = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+    for name in ("a/0.png", f"a/{composed}", "b\\0.png", "b/0.png"):
+        draw(tmp_path / name)
+    (tmp_path / "m.csv").write_text(f"path,label\na\\0.png,x\na\\{apart},x\nb\\0.png,y\nb/0.png,y\n")
+    source = read_manifest(tmp_path / "m.csv", labels=True)
+    assert [source.images.stored(row).name for row in range(4)] == ["0.png", composed, "b\\0.png", "0.png"]
+    assert all(source.images.stored(row).exists() for row in range(4))
 
 
 @pytest.mark.parametrize(
