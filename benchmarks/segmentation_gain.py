@@ -37,8 +37,8 @@ ENCODER = EncoderConfig(
         "avg_down": False,
         "output_stride": 8,
     },
-    unstrided=1,
 )
+"""Its last map has a position of 8 pixels: four cells. A U-Net reads its maps of strides 2, 4 and 8."""
 
 
 def setting(folder: Path, wanted: argparse.Namespace) -> CompareConfig:
@@ -46,27 +46,30 @@ def setting(folder: Path, wanted: argparse.Namespace) -> CompareConfig:
     augment = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
     finetune = ClassifyRecipe(
         augment=augment,
-        optimizer=OptimizerConfig(steps=wanted.steps, batch_size=16, lr=wanted.lr, betas=(0.9, 0.999)),
+        optimizer=OptimizerConfig(
+            steps=wanted.steps, batch_size=16, lr=wanted.lr, betas=(0.9, 0.999), precision=wanted.precision
+        ),
         label_smoothing=0.0,
     )
+    pretrained = tuple(sorted(wanted.pretrained.glob(f"{folder.name}_*"))) if wanted.pretrained else ()
     longer = replace(finetune, optimizer=replace(finetune.optimizer, steps=2 * wanted.steps))
-    slower = replace(finetune, optimizer=replace(finetune.optimizer, lr=wanted.lr / 3))
     return CompareConfig(
         data=DataConfig(data=str(folder), image_size=(64, 64)),
         encoder=ENCODER,
         pretrain=PretrainRecipe(
             augment=augment,
             mask=MaskConfig(cell=4, mask_ratio=wanted.mask_ratio),
-            target=TargetConfig(target="normalized_pixels", decoder_width=64, decoder_depth=1),
-            optimizer=OptimizerConfig(steps=wanted.pretrain_steps, batch_size=64, lr=2e-3),
+            target=TargetConfig(target="normalized_pixels", decoder_width=32, decoder_depth=1),
+            optimizer=OptimizerConfig(steps=wanted.pretrain_steps, batch_size=64, lr=2e-3, precision=wanted.precision),
         ),
         finetune=finetune,
-        scratch_candidates=(finetune, longer, slower),
+        scratch_candidates=(finetune, longer),
         budgets=BUDGETS,
         draws=wanted.draws,
-        pretrainings=wanted.pretrainings,
-        tuning_draws=2,
-        arms=ARMS,
+        pretrainings=None if pretrained else wanted.pretrainings,
+        pretrained=pretrained,
+        tuning_draws=wanted.tuning_draws,
+        arms=tuple(wanted.arms),
         given="none",
         metric="miou",
         evaluate_on=wanted.evaluate_on,
@@ -81,12 +84,16 @@ def main() -> None:
     parser.add_argument("sets", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", choices=SETS, nargs="+", default=SETS)
+    parser.add_argument("--arms", nargs="+", default=ARMS)
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--pretrainings", type=int, default=2)
+    parser.add_argument("--pretrained", type=Path, help="folder of finished pretrainings, stamps_0, stamps_1, ...")
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--pretrain-steps", type=int, default=3000)
     parser.add_argument("--mask-ratio", type=float, default=0.6)
+    parser.add_argument("--precision", choices=("no", "bf16"), default="no")
+    parser.add_argument("--tuning-draws", type=int, default=2)
     parser.add_argument("--evaluate-on", choices=("test", "val"), default="test")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--plan", action="store_true", help="print how long it takes, train nothing")

@@ -90,12 +90,28 @@ def test_the_seed_draws_the_head() -> None:
     torch.testing.assert_close(one(pictures(*SIZE)), two(pictures(*SIZE)), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("unstrided", "blocks"), [(0, 5), (1, 4)])
-def test_a_unet_ends_at_the_images_size(unstrided: int, blocks: int) -> None:
-    """Where the finest map has it already no block comes after that of this map."""
-    model = segmenter(tiny.resnet(unstrided=unstrided, output_stride=8 if unstrided else 32))
+@pytest.mark.parametrize(
+    ("encoder", "size", "sides"),
+    [
+        (tiny.resnet(unstrided=0), SIZE, [16, 8, 4, 2, 1]),
+        (tiny.resnet(unstrided=1), SIZE, [16, 8, 4, 2]),
+        (tiny.resnet(unstrided=1, output_stride=8), SIZE, [16, 8]),
+        (tiny.resnet(unstrided=2, output_stride=8), (16, 16), [16, 8]),
+    ],
+)
+def test_a_unet_reads_one_map_of_each_resolution_below_the_images(
+    encoder: EncoderConfig, size: tuple[int, int], sides: list[int]
+) -> None:
+    """The image's own is read where without it one map would be left."""
+    model = segmenter(encoder, size=size)
     assert isinstance(model.head, UNetHead)
-    shapes = map_shapes(model.encoder, model.read, SIZE)
-    assert (shapes[0][1:] == SIZE) == (blocks == 4)
-    assert len(model.head.decoder.blocks) == blocks
-    assert model(pictures(*SIZE)).shape == (2, 5, *SIZE)
+    assert [side for _, side, _ in map_shapes(model.encoder, model.read, size)] == sides
+    deepest = map_shapes(model.encoder, maps_read(model.encoder, size), size)
+    assert model.read[-1] == len(deepest) - 1
+    assert model(pictures(*size)).shape == (2, 5, *size)
+
+
+def test_a_unet_is_narrower_than_the_maps_beside_it() -> None:
+    model = segmenter(tiny.resnet(unstrided=0, channels=(8, 40, 800, 64)))
+    assert isinstance(model.head, UNetHead)
+    assert [block.conv2[0].out_channels for block in model.head.decoder.blocks] == [256, 20, 16, 16]

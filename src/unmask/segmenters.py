@@ -68,18 +68,16 @@ class LinearHead(nn.Module):
 
 
 class UNetHead(nn.Module):
-    """The U-Net decoder: from the coarsest map up, with each finer one beside it, to the image's own size.
+    """The U-Net decoder: from the coarsest map up, with each finer one beside it, to the finest, where it classifies.
 
-    The last block, which has no map beside it, is left out where the finest map has the image's size already.
+    A block has half the channels of the map beside it: as wide as the encoder, a decoder would take most of the time.
     """
 
-    def __init__(self, channels: list[int], in_chans: int, classes: int, *, enlarges: bool) -> None:
+    def __init__(self, channels: list[int], in_chans: int, classes: int) -> None:
         super().__init__()
         from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 
-        widths = [min(_WIDEST, max(_NARROWEST, n)) for n in reversed(channels[:-1])]
-        if enlarges:
-            widths.append(max(_NARROWEST, min(_WIDEST, channels[0]) // 2))
+        widths = [min(_WIDEST, max(_NARROWEST, n // 2)) for n in reversed(channels[:-1])]
         self.decoder = UnetDecoder((in_chans, *channels), tuple(widths), n_blocks=len(widths))
         self.classify = nn.Conv2d(widths[-1], classes, 3, padding=1)
 
@@ -143,20 +141,33 @@ def build_segmenter(
     """
     read = maps_read(encoder, image_size)
     shapes = map_shapes(encoder, read, image_size)
-    channels, stride = [shape[0] for shape in shapes], image_size[0] // shapes[0][1]
     chosen = decoder or _fitting(encoder, shapes, image_size)
+    if chosen == "unet":
+        kept = _pyramid(shapes, image_size)
+        read, shapes = tuple(read[index] for index in kept), [shapes[index] for index in kept]
+    channels, stride = [shape[0] for shape in shapes], image_size[0] // shapes[0][1]
     if chosen != "linear":
         require_decoders()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if chosen == "unet":
-            enlarges = shapes[0][1:] != tuple(image_size)
-            head: nn.Module = UNetHead(channels, in_chans, classes, enlarges=enlarges)
+            head: nn.Module = UNetHead(channels, in_chans, classes)
         elif chosen == "dpt":
             head = DPTHead(channels, stride, classes)
         else:
             head = LinearHead(channels, classes)
     return Segmenter(encoder, head, read)
+
+
+def _pyramid(shapes: list[tuple[int, int, int]], image_size: tuple[int, int]) -> list[int]:
+    """Which maps a U-Net reads: the deepest of each resolution, and none of the image's own where two others are left.
+
+    At the image's size a decoder takes as long as everywhere else, and logits up-sampled twofold are as good.
+    """
+    deepest = {shape[1:]: index for index, shape in enumerate(shapes)}
+    if len(deepest) > 2:
+        deepest.pop((image_size[0], image_size[1]), None)
+    return sorted(deepest.values())
 
 
 def require_decoders() -> None:

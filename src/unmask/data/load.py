@@ -17,7 +17,7 @@ from unmask.data.decoding.reading import reading_of
 from unmask.data.fingerprint import all_distinct, digest, digest_stored, fingerprint
 from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
-from unmask.data.mask_table import MaskTable, read_masks
+from unmask.data.mask_table import MaskTable, with_masks
 from unmask.data.pixels import Pixels
 from unmask.data.source_pixels import digests_of, measure_format, pixels_of
 from unmask.data.sources.image_files import is_image_file, read_image_files
@@ -161,7 +161,7 @@ def load_data(
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
     pixels, bad, notes = pixels_of(config, source, format, progress=progress)
-    source, masks = _with_masks(source, pixels.format.size, progress=progress)
+    source, masks = with_masks(source, pixels.format.size, progress=progress)
     bad |= {} if masks is None else masks.bad
     copies_matter = wanted in (None, PRETRAIN, TRAIN, VAL)
     seen, failed = digests_of(pixels, source, progress=progress) if copies_matter else (all_distinct(source), {})
@@ -245,15 +245,6 @@ def _task(source: Source) -> AnyTask | None:
     if source.masks is None or not source.classes:
         return source.task
     return Segmentation(classes=source.classes)
-
-
-def _with_masks(source: Source, size: tuple[int, int], *, progress: bool) -> tuple[Source, MaskTable | None]:
-    """The source with a class for each image, the rarest that its mask shows, by which splits are drawn; the masks."""
-    if source.masks is None:
-        return source, None
-    table = read_masks(source, size, progress=progress)
-    strata = Segmentation(classes=table.classes).strata(table.masks)
-    return replace(source, labels=strata, classes=table.classes), table
 
 
 def name_given(config: DataConfig, given: Dataset | Given | None) -> DataConfig:

@@ -3,7 +3,7 @@
 Letters: N images, H x W pixels, K classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from unmask.data.headers import header_of
 from unmask.data.sources.source import Masks, Source
 from unmask.data.threads import mapped
 from unmask.errors import UserError
+from unmask.tasks.mask_strata import strata_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class MaskTable:
     """Pixels to be ignored, (N,); 0 of images without a mask."""
     bad: dict[int, str]
     """A message for each row whose mask cannot be read, or does not fit its image."""
+
+
+def with_masks(source: Source, size: tuple[int, int], *, progress: bool) -> tuple[Source, MaskTable | None]:
+    """The source with the class of each image by which splits are drawn, the rarest that its mask shows; the masks.
+
+    Masks are looked at in the files' own size, so that splits do not depend on `size`, to which the masks are brought.
+    """
+    if source.masks is None:
+        return source, None
+    table = read_masks(source, size, progress=progress)
+    return replace(source, labels=strata_of(table.pixels > 0), classes=table.classes), table
 
 
 def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False) -> MaskTable:

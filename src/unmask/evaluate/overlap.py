@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
 from unmask.config.data import IGNORED
 
@@ -136,8 +136,17 @@ def _confusions(predicted: Tensor, truth: Tensor, classes: int) -> NDArray[np.in
 def _edges(masks: Tensor, counted: Tensor, reach: int) -> Tensor:
     """Pixels of (n, K, H, W) masks that a square of 2 · reach + 1 pixels around them leaves, with pixels to ignore as
     part of the mask."""
-    outside = pad((~(masks | ~counted)).float(), (reach,) * 4, value=1.0)
-    return masks & (max_pool2d(outside, 2 * reach + 1, stride=1) > 0)
+    outside = pad(~(masks | ~counted), (reach,) * 4, value=True)
+    return masks & _any_of(_any_of(outside, 3, reach), 2, reach)
+
+
+def _any_of(marks: Tensor, axis: int, reach: int) -> Tensor:
+    """Whether one of 2 · reach + 1 neighbors along an axis is marked, which is shorter by 2 · reach."""
+    length = marks.shape[axis] - 2 * reach
+    near = marks.narrow(axis, 0, length).clone()
+    for offset in range(1, 2 * reach + 1):
+        near |= marks.narrow(axis, offset, length)
+    return near
 
 
 def _parts(masks: Tensor, classes: int) -> Iterator[slice]:

@@ -9,6 +9,7 @@ from PIL import Image
 import tiny
 from unmask.config import DataConfig
 from unmask.data.check.report import as_text, check_data
+from unmask.data.load import load_data
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
 
@@ -58,3 +59,23 @@ def test_other_data_have_no_masks(tmp_path: Path) -> None:
     report = check_data(DataConfig(data=str(tmp_path)), progress=False)
     assert report.masks is None
     assert "images with a mask" not in as_text(report)
+
+
+def test_the_splits_reported_are_those_of_a_training_at_any_size(tmp_path: Path) -> None:
+    """A class of one pixel, which a smaller mask lacks, counts in the draw all the same."""
+    folder = tiny.mask_folder(tmp_path / "data", {"": 30})
+    for index in range(0, 30, 3):
+        file = folder / f"masks/{index}.png"
+        mask = np.array(Image.open(file))
+        mask[2, 2] = 3
+        Image.fromarray(mask).save(file)
+    (folder / "classes.csv").write_text("name\nbackground\nbright\ndark\ndot\n")
+    report = check_data(DataConfig(data=str(folder)), progress=False)
+    found = []
+    for size in ((16, 16), (8, 8)):
+        data = load_data(DataConfig(data=str(folder), image_size=size), labels=True, progress=False)
+        sets = {"train": data.train, "val": data.val, **data.tests}
+        found.append({name: list(images.names) for name, images in sets.items() if images})
+    assert found[0] == found[1]
+    dots = {name: sum(int(Path(one).stem) % 3 == 0 for one in names) for name, names in found[0].items()}
+    assert dots == report.classes["dot"]

@@ -1,30 +1,19 @@
 """What a check says of masks: pixels of every class, how much has no class, and classes that a split hardly shows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from unmask.data.assignment import Plan
 from unmask.data.check.findings import FEW, listed
-from unmask.data.mask_table import MaskTable, read_masks
-from unmask.data.sources.source import TEST, TRAIN, VAL, Source
-from unmask.tasks.mask_strata import strata_of
+from unmask.data.mask_table import MaskTable
+from unmask.data.sources.source import TEST, TRAIN, VAL
 from unmask.wording import plural
 
-_SMALL = (8, 8)
-"""Size at which masks are kept here; what they hold is counted in their own."""
 MUCH = 0.05
 """Share of the pixels without a class above which it is a warning."""
 RARE = 3
 """Images of a split that show a class, below which little can be learnt or told of it."""
-
-
-def with_mask_classes(source: Source, *, progress: bool) -> tuple[Source, MaskTable | None]:
-    """The source with the class by which its splits are drawn, the rarest that each mask shows, and its masks."""
-    if source.masks is None:
-        return source, None
-    table = read_masks(source, _SMALL, progress=progress)
-    return replace(source, labels=strata_of(table.pixels > 0), classes=table.classes), table
 
 
 @dataclass(frozen=True)

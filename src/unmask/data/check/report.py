@@ -22,14 +22,17 @@ from unmask.data.check.findings import (
 )
 from unmask.data.check.image_facts import Looked, look
 from unmask.data.check.label_findings import images_with_labels, label_warnings, ranges_by_split
-from unmask.data.check.masks import MaskFacts, mask_facts, mask_lines, mask_warnings, with_mask_classes
+from unmask.data.check.masks import MaskFacts, mask_facts, mask_lines, mask_warnings
 from unmask.data.headers import summarize
-from unmask.data.mask_table import MaskTable
+from unmask.data.mask_table import MaskTable, with_masks
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
 from unmask.errors import UserError
 from unmask.tasks.segmentation import Segmentation
 from unmask.wording import plural, printable
+
+_SMALL = (8, 8)
+"""Size at which masks are kept here; what they hold is counted in their own."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
         UserError: there is nothing to check.
     """
     source, notes = _source(config)
-    source, masks = with_mask_classes(source, progress=progress)
+    source, masks = with_masks(source, _SMALL, progress=progress)
     looked = look(source, progress=progress)
     unread = {row: found for row, found in enumerate(looked) if isinstance(found, str)}
     failed = unread if masks is None else masks.bad | unread
