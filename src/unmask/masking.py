@@ -72,6 +72,10 @@ def expand(hidden: Tensor, height: int, width: int) -> Tensor:
     Returns:
         bool[B, height, width].
     """
+    finer = height // hidden.shape[1], width // hidden.shape[2]
+    if (height, width) == (finer[0] * hidden.shape[1], finer[1] * hidden.shape[2]):
+        shape = (len(hidden), hidden.shape[1], finer[0], hidden.shape[2], finer[1])
+        return hidden[:, :, None, :, None].expand(shape).reshape(len(hidden), height, width)
     rows, columns = _bounds(hidden.shape[1], height, hidden.device), _bounds(hidden.shape[2], width, hidden.device)
     area = torch.nn.functional.pad((~hidden).int(), (1, 0, 1, 0)).cumsum(1).cumsum(2)
     strip = area[:, rows[1]] - area[:, rows[0]]

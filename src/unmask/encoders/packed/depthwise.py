@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unmask.encoders.packed.gather import add_back, as_rows, as_tiles, take
+from unmask.encoders.packed.gather import add_back, as_rows, as_tiles, dense_map, take
 from unmask.encoders.packed.tiles import Tiles, Window
 
 DENSE_UP_TO = 2
@@ -27,8 +27,8 @@ class Depthwise(torch.autograd.Function):
         ctx.save_for_backward(rows, weight)
         ctx.tiles, ctx.side, ctx.has_bias = tiles, side, bias is not None
         if side <= DENSE_UP_TO:
-            dense = F.conv2d(_dense(rows, tiles, side), weight, bias, 1, weight.shape[2] // 2, 1, weight.shape[0])
-            return as_rows(dense).index_select(0, tiles.scatter(side).order)
+            dense = F.conv2d(dense_map(rows, tiles, side), weight, bias, 1, weight.shape[2] // 2, 1, weight.shape[0])
+            return as_rows(dense).index_select(0, tiles.spots(side))
         return as_rows(F.conv2d(_halo(rows, tiles, side, weight), weight, bias, groups=weight.shape[0]))
 
     @staticmethod
@@ -46,8 +46,8 @@ def _of_rows(gradient: Tensor, weight: Tensor, tiles: Tiles, side: int) -> Tenso
     kernel = weight.shape[2]
     if side <= DENSE_UP_TO:
         turned = weight.flip(2, 3)
-        dense = F.conv2d(_dense(gradient, tiles, side), turned, None, 1, kernel // 2, 1, weight.shape[0])
-        return as_rows(dense).index_select(0, tiles.scatter(side).order)
+        dense = F.conv2d(dense_map(gradient, tiles, side), turned, None, 1, kernel // 2, 1, weight.shape[0])
+        return as_rows(dense).index_select(0, tiles.spots(side))
     size = side + kernel - 1
     like = gradient.new_empty(1).expand(len(tiles.place), weight.shape[0], size, size)
     of_halo = _library(as_tiles(gradient, side), like, weight, [True, False, False])[0]
@@ -78,10 +78,3 @@ def _halo(rows: Tensor, tiles: Tiles, side: int, weight: Tensor) -> Tensor:
     kernel = weight.shape[2]
     size = side + kernel - 1
     return as_tiles(take(rows, tiles.halo(side, Window(kernel, 1, kernel // 2))), size)
-
-
-def _dense(rows: Tensor, tiles: Tiles, side: int) -> Tensor:
-    """[m, C] to channels-last [B, C, H, W], 0 at hidden positions."""
-    batch, height, width = tiles.hidden.shape
-    dense = take(rows, tiles.scatter(side))
-    return dense.reshape(batch, height * side, width * side, rows.shape[1]).permute(0, 3, 1, 2)

@@ -46,7 +46,7 @@ class PackedEncoder(nn.Module):
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`. Maps are unpacked when they are read."""
         stages = self._run(images, hidden)
-        gone = tuple(expand(hidden, *stage.shape[2:]) for stage in stages)
+        gone = tuple(s.tiles.hidden if s.side == 1 else expand(hidden, *s.shape[2:]) for s in stages)
         return Encoding(_Unpacked([_unpacker(stage) for stage in stages]), gone)
 
     def _run(self, images: Tensor, hidden: Tensor) -> list[Packed]:

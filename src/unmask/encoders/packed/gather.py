@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unmask.encoders.packed.tiles import Rows
+from unmask.encoders.packed.tiles import Rows, Tiles
 
 
 def take(rows: Tensor, index: Rows, fill: float = 0.0) -> Tensor:
@@ -17,6 +17,13 @@ def take(rows: Tensor, index: Rows, fill: float = 0.0) -> Tensor:
 def add_back(gradient: Tensor, index: Rows) -> Tensor:
     """Transpose of `take`: each source row sums the gradients of its copies."""
     return F.embedding_bag(index.order, gradient, index.offsets, mode="sum")
+
+
+def dense_map(rows: Tensor, tiles: Tiles, side: int, fill: float = 0.0) -> Tensor:
+    """[V·t·t, C] to channels-last [B, C, H, W], `fill` at hidden positions. Not differentiable."""
+    batch, height, width = tiles.hidden.shape
+    dense = take(rows, tiles.scatter(side), fill)
+    return dense.reshape(batch, height * side, width * side, rows.shape[1]).permute(0, 3, 1, 2)
 
 
 class Take(torch.autograd.Function):
@@ -40,5 +47,9 @@ def as_rows(tiles: Tensor) -> Tensor:
 
 
 def as_tiles(rows: Tensor, side: int) -> Tensor:
-    """[V·t·t, C] to channels-last [V, C, t, t]; free."""
-    return rows.reshape(-1, side, side, rows.shape[1]).permute(0, 3, 1, 2)
+    """[V·t·t, C] to channels-last [V, C, t, t]; free.
+
+    Single positions get the strides that the library gives its results: where a map's differ from its gradient's,
+    BatchNorm's backward pass takes six times as long.
+    """
+    return rows[:, :, None, None] if side == 1 else rows.reshape(-1, side, side, rows.shape[1]).permute(0, 3, 1, 2)
