@@ -1,0 +1,124 @@
+"""Does a cheaper pretraining of `small-cnn` keep the accuracy? Equivalence within a point, and CPU seconds.
+
+Fashion-MNIST at 32 px: each way pretrains for the same steps from the same seeds, each encoder is fine-tuned on the
+same draws of 50 labels per class, with the same training seeds. Validation images alone are looked at: this is how
+defaults are chosen. The difference of a way from the first one is paired by pretraining and draw; its 90 % interval,
+over new pretrainings and draws, within a point either way is equivalence at 5 % (two one-sided tests). CPU seconds are
+this process's, of the whole pretraining. Every training is a line of DIR/trials.jsonl when it is done, so a run that
+was cut short goes on; `--minutes` ends it after the training at hand.
+
+    OMP_NUM_THREADS=1 python benchmarks/same_accuracy.py DIR --ways width-64 width-32
+"""
+
+import argparse
+import itertools
+import json
+import shutil
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import unmask
+from unmask.inference.estimate import interval_of
+from unmask.inference.hierarchy import estimate_over, paired_differences
+
+WAYS: dict[str, dict[str, Any]] = {
+    "width-64": {"decoder_width": 64},
+    "width-32": {"decoder_width": 32},
+    "linear": {"decoder": "linear"},
+    "half": {"predict": 0.5},
+    "small-first": {"size_schedule": "24:0.5,32:0.5"},
+}
+"""What differs from the recipe."""
+LABELS, MARGIN = 50, 1.0
+"""Labels per class; points within which two ways count as equally good."""
+
+
+def known_trials(file: Path) -> list[dict[str, Any]]:
+    """What is done."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def pretrained(folder: Path, way: str, seed: int, steps: int) -> float:
+    """CPU seconds of a pretraining, whose run is left in the folder."""
+    start = time.process_time()
+    settings = {"seed": seed, "steps": steps, "decoder_width": 64} | WAYS[way]
+    unmask.pretrain("fashion-mnist", folder, overwrite=True, progress=False, **settings)
+    return time.process_time() - start
+
+
+def accuracy(folder: Path, run: Path, draw: int) -> float:
+    """Of the fine-tuned network on validation images, in percent."""
+    settings: dict[str, Any] = {
+        "init": str(run),
+        "budget": LABELS,
+        "seed": draw,
+        "subset_seed": 7,
+        "subset_index": draw,
+    }
+    done = unmask.finetune("fashion-mnist", folder, overwrite=True, progress=False, **settings)
+    return 100 * done.scores["val"].accuracy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--ways", nargs="+", default=["width-64", "width-32"])
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--pretrainings", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    until, file = time.monotonic() + 60 * options.minutes, options.folder / "trials.jsonl"
+    for seed, way in itertools.product(range(options.pretrainings), options.ways):
+        done = {trial["draw"] for trial in known_trials(file) if (trial["way"], trial["pretraining"]) == (way, seed)}
+        if time.monotonic() < until and set(range(options.draws)) - done:
+            train(options, file, way, seed, done, until)
+    tell(known_trials(file), options.ways)
+
+
+def train(options: argparse.Namespace, file: Path, way: str, seed: int, done: set[int], until: float) -> None:
+    """A pretraining, unless its run is there, and the draws that are missing."""
+    run, seconds = options.folder / f"{way}-{seed}", options.folder / f"{way}-{seed}.seconds"
+    if not seconds.exists():
+        seconds.write_text(str(pretrained(run, way, seed, options.steps)))
+    for draw in sorted(set(range(options.draws)) - done):
+        if time.monotonic() > until:
+            return
+        trained = options.folder / f"{way}-{seed}-{draw}"
+        score = accuracy(trained, run, draw)
+        shutil.rmtree(trained)
+        line = {"way": way, "pretraining": seed, "draw": draw, "accuracy": score, "seconds": float(seconds.read_text())}
+        with file.open("a") as table:
+            table.write(json.dumps(line) + "\n")
+        print(line, flush=True)
+
+
+def tell(trials: list[dict[str, Any]], ways: list[str]) -> None:
+    """A line for each way, and for each but the first its difference."""
+    scores = {way: {(t["pretraining"], t["draw"]): t["accuracy"] for t in trials if t["way"] == way} for way in ways}
+    for way in ways:
+        seconds = {t["pretraining"]: t["seconds"] for t in trials if t["way"] == way}
+        if len(scores[way]) > 1:
+            mean, cost = statistics.mean(scores[way].values()), statistics.median(seconds.values())
+            print(f"{way}: {mean:.2f} % (n = {len(scores[way])}), {cost:.0f} CPU s a pretraining (n = {len(seconds)})")
+    for way in ways[1:]:
+        differences = paired_differences(scores[way], scores[ways[0]])
+        if len(differences) > 3:
+            found = estimate_over(differences)
+            interval = interval_of(found, 0.9)
+            low, high = interval.low, interval.high
+            if low is None or high is None:
+                continue
+            equal = "equivalent" if max(-low, high) < MARGIN else "not shown to be equivalent"
+            told = f"{found.mean:+.2f} points (90 % interval {low:+.2f} to {high:+.2f}, n = {len(differences)})"
+            print(f"{way} - {ways[0]}: {told}: {equal} within {MARGIN:g} point")
+
+
+if __name__ == "__main__":
+    main()
