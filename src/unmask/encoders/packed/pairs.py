@@ -109,8 +109,16 @@ class Pairs:
         shapes = zip(parts, counts, places, strict=True)
         return [part.view(count, len(place) * rows.shape[1]) for part, count, place in shapes]
 
+    @property
+    def _single(self) -> bool:
+        """Whether every block is one tap: between single positions."""
+        return all(len(block.taps) == 1 for block in self.blocks)
+
     def matrices(self, weight: Tensor) -> list[Tensor]:
-        """[K, C, k, k] to a matrix [positions read x C, positions written x K] for each block."""
+        """[K, C, k, k] to a matrix [positions read x C, positions written x K] for each block; of single positions
+        views of the weights."""
+        if self._single:
+            return [matrix.T for matrix in self._of_taps(weight)]
         outputs, inputs = weight.shape[:2]
         kernel = weight.new_zeros(weight.shape[2] * weight.shape[3] + 1, inputs, outputs)
         kernel[:-1] = weight.permute(2, 3, 1, 0).flatten(0, 1)
@@ -120,7 +128,20 @@ class Pairs:
             for part, block in zip(entries, self.blocks, strict=True)
         ]
 
-    def kernel(self, matrices: list[Tensor], shape: torch.Size) -> Tensor:
+    def gradient(self, reads: list[Tensor], writes: list[Tensor], weight: Tensor) -> Tensor:
+        """Of the weights [K, C, k, k], from what the blocks read and the gradients of what they write."""
+        if self._single:
+            result = torch.zeros_like(weight)
+            _multiply([one.T for one in writes], reads, self._of_taps(result))
+            return result
+        return self._kernel([one.T @ two for one, two in zip(reads, writes, strict=True)], weight.shape)
+
+    def _of_taps(self, weight: Tensor) -> list[Tensor]:
+        """The matrix [K, C] of each block's tap, a view."""
+        side = weight.shape[3]
+        return [weight[:, :, block.taps[0] // side, block.taps[0] % side] for block in self.blocks]
+
+    def _kernel(self, matrices: list[Tensor], shape: torch.Size) -> Tensor:
         """The transpose of `matrices`: what the entries of each tap sum to, [K, C, k, k]."""
         outputs, inputs, height, width = shape
         entries = [
@@ -232,8 +253,7 @@ class ByPairs(torch.autograd.Function):
             _multiply(written, [matrix.T for matrix in pairs.matrices(weight)], into)
             of_rows = pairs.read.sum(products)
         if ctx.needs_input_grad[1]:
-            sums = [one.T @ two for one, two in zip(pairs.reads(rows), written, strict=True)]
-            of_weight = pairs.kernel(sums, weight.shape)
+            of_weight = pairs.gradient(pairs.reads(rows), written, weight)
         return of_rows, of_weight, gradient.sum(0) if ctx.has_bias else None, None
 
 
