@@ -87,6 +87,26 @@ def test_wanted_cells_alone_get_the_same_prediction_and_gradients(kind: str) -> 
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("dimension", [3, 16])
+def test_the_last_convolution_and_the_head_are_as_one_after_the_other(dimension: int) -> None:
+    """Whether their product is taken (fewer numbers than the width) or not: output and gradients, in float64."""
+    config = TargetConfig(decoder="convolution", decoder_width=8, decoder_depth=2)
+    decoder = build_decoder(config, channels=5, size=(4, 6), dimension=dimension, grid=(4, 6), seed=0).double()
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 5, 4, 6, generator=generator, dtype=torch.float64)
+    hidden = torch.rand(3, 4, 6, generator=generator) < 0.6
+    x = decoder.fill(features, hidden)
+    for block in decoder.blocks:
+        x = x + block(torch.nn.functional.gelu(x))
+    found = []
+    for out in (decoder.head(x), decoder(features, hidden)):
+        out.square().sum().backward()
+        found.append([out, *(parameter.grad for parameter in decoder.parameters())])
+        decoder.zero_grad()
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-9)
+
+
 def test_a_transformer_leaves_out_what_is_not_wanted() -> None:
     """Its prediction there is 0, and what stood there does not matter."""
     config = TargetConfig(decoder="transformer", decoder_width=16)

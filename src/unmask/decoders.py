@@ -4,6 +4,7 @@ A decoder sees the last map only. Skips from earlier stages would let it paint f
 nothing to learn (measured in prototypes); a heavy decoder hides the time that masked execution saves.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from unmask.config import TargetConfig
 from unmask.encoders.packed.convolution import convolve_at
 from unmask.masking import expand
+
+Convolve = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class Fill(nn.Module):
@@ -66,23 +69,36 @@ class ConvolutionDecoder(nn.Module):
     ) -> Tensor:
         """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; 0 at cells that are not wanted."""
         x = self.fill(features, hidden, grid)
-        if wanted is not None:
-            return self._at(x, wanted)
-        for block in self.blocks:
-            x = x + block(F.gelu(x))
-        return self.head(x)
-
-    def _at(self, x: Tensor, wanted: Tensor) -> Tensor:
-        """The last convolution and all that follows it at the wanted cells alone."""
-        if not self.blocks:
-            return _scattered(convolve_at(x, self.head.weight, self.head.bias, wanted), wanted)
         for block in self.blocks[:-1]:
             x = x + block(F.gelu(x))
-        last: Any = self.blocks[-1]
-        widen, narrow = last[0], last[2]
-        rows = convolve_at(F.gelu(widen(F.gelu(x))), narrow.weight, narrow.bias, wanted)
-        rows = x.permute(0, 2, 3, 1)[wanted] + rows
-        return _scattered(F.linear(rows, self.head.weight[:, :, 0, 0], self.head.bias), wanted)
+        if wanted is None:
+            return self._end(x, x, lambda x, weight, bias: F.conv2d(x, weight, bias, padding=1), self.head)
+        head, rows = self.head, x.permute(0, 2, 3, 1)[wanted]
+        found = self._end(
+            x,
+            rows,
+            lambda x, weight, bias: convolve_at(x, weight, bias, wanted),
+            lambda rows: F.linear(rows, head.weight[:, :, 0, 0], head.bias),
+        )
+        return _scattered(found, wanted)
+
+    def _end(self, x: Tensor, kept: Tensor, convolve: Convolve, head: Callable[[Tensor], Tensor]) -> Tensor:
+        """The last block and the head: `kept` is what of x the block is added to, `convolve` a 3x3 convolution there.
+
+        Block and head end in two linear maps, 3x3 and 1x1. Where the head is narrower, their product costs less.
+        """
+        if not self.blocks:
+            return convolve(x, self.head.weight, self.head.bias)
+        block: Any = self.blocks[-1]
+        widen, narrow = block[0], block[2]
+        inner = F.gelu(widen(F.gelu(x)))
+        if self.head.out_channels >= narrow.out_channels:
+            return head(kept + convolve(inner, narrow.weight, narrow.bias))
+        with torch.autocast(x.device.type, enabled=False):
+            last = self.head.weight[:, :, 0, 0]
+            weight = (last @ narrow.weight.flatten(1)).view(-1, *narrow.weight.shape[1:])
+            bias = last @ narrow.bias
+        return head(kept) + convolve(inner, weight, bias)
 
 
 def _scattered(rows: Tensor, wanted: Tensor) -> Tensor:
