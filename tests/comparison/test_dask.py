@@ -16,16 +16,17 @@ import pytest
 from distributed import Client
 
 import tiny
-from unmask.comparison.dask_workers import DaskWorkers, mixed_notes, open_dask
+from unmask.comparison.dask_workers import open_dask
 from unmask.comparison.pieces import file_of
 from unmask.comparison.run import compare
-from unmask.comparison.tasks import Work
-from unmask.comparison.worker_side import WorkerFacts
+from unmask.comparison.tasks import Work, run_pretraining
 from unmask.comparison.workers import LocalProcesses
-from unmask.config import ClassifyRecipe, OptimizerConfig
+from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig, PretrainConfig
 from unmask.config.cluster import ClusterConfig
 from unmask.errors import UserError
+from unmask.preemption import request_stop
 from unmask.runs.lock import holding
+from unmask.runs.read import read_config
 from warm_dask import address_here, kill_one, on, one_worker, two_workers, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own about ports, and sockets that it closes late
@@ -156,6 +157,42 @@ def test_full_disks(cluster: Any, here: Path, tmp_path: Path) -> None:
         client.run(_fill_disk, "")
 
 
+def _stop_once(config: PretrainConfig, folder: Path, data: Any) -> None:
+    """A pretraining whose worker leaves after three steps."""
+    begun = folder.exists()
+    run_pretraining(config, folder, data, on_step=lambda at: request_stop() if at.step == 3 and not begun else None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no path that is another one in every process")
+def test_workers_that_do_not_see_the_folder(
+    cluster: Any, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They get data and encoders, and send back what they did, to the bit; so does one that leaves in the middle of a
+    pretraining, which goes on. What was sent is deleted."""
+    (tmp_path / "far").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config, out = read_config(here), Path("/proc/self/cwd/far")
+    assert isinstance(config, CompareConfig)
+    work = Work(config, out, DATA, pretrains_in_workers=True)
+    first, *others = work.pretrainings()
+    tasks = [(_stop_once, first[1]), *others, *work.following_trials()]
+    assert len(tasks) > 4
+    scratch = Path(next(iter(cluster.workers.values())).local_directory)
+    with open_dask(cluster.scheduler_address, out) as place:
+        assert len(list(place.run(tasks, DATA))) == len(tasks)
+        assert "1 machine did not see /proc/self/cwd/far" in place.notes()[-1]
+        assert list(scratch.rglob("unmask-*"))
+    assert not list(scratch.rglob("unmask-*"))
+    made = [path.relative_to("far") for path in sorted(Path("far").rglob("*")) if path.is_file()]
+    assert len([path for path in made if path.name == "encoder.safetensors"]) == 2
+    for path in made:
+        if path.name == "config.json":
+            assert read_config(Path("far", path).parent) == read_config((here / path).parent)
+        if path.suffix == ".safetensors" and path.parent.name != "checkpoints":
+            assert Path("far", path).read_bytes() == (here / path).read_bytes(), path
+
+
 def _write(file: Path, data: Any) -> None:
     file.write_text(str(len(data.readable)))
 
@@ -225,41 +262,9 @@ def test_what_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_workers_that_will_not_do(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other versions, no shared folder, several threads: refused before work."""
-    with place(cluster, tmp_path / "out") as there:
-        monkeypatch.setattr("unmask.comparison.dask_workers._ALIKE", ("unmask",))
-        own = replace(there.facts[next(iter(there.facts))], packages=(("unmask", "0.0.1"),))
-        monkeypatch.setattr("unmask.comparison.dask_workers.describe_worker", lambda: own)
-        monkeypatch.setattr(DaskWorkers, "_ask", lambda *_: {"tcp://w": replace(own, packages=(("unmask", "9"),))})
-        with pytest.raises(UserError, match=r"tcp://w has unmask 9, the client 0\.0\.1: install the same"):
-            there.check()
-        with pytest.raises(UserError, match=r"tcp://w does not see this folder"):
-            _check_twice(there, own, monkeypatch)
-        monkeypatch.setattr(there.client, "nthreads", lambda: {"tcp://w": 8})
-        with pytest.raises(UserError, match=r"has 8 threads: start it with --nthreads 1"):
-            there.check()
-
-
-def _check_twice(there: DaskWorkers, own: WorkerFacts, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([{"tcp://w": own}, {"tcp://w": False}])
-    monkeypatch.setattr(DaskWorkers, "_ask", lambda *_: next(answers))
-    there.check()
-
-
-def test_a_mixed_cluster_is_told() -> None:
-    """Types of processors, and packages that are not refused; workers alike say nothing."""
-    one = WorkerFacts("a", "host", "Xeon", "3.11", (("numpy", "2.0"), ("torch", "2.9")))
-    assert mixed_notes([one, replace(one, address="b")]) == []
-    other = replace(one, processor="EPYC", packages=(("numpy", "2.1"), ("torch", "2.9")))
-    processors, packages = mixed_notes([one, other])
-    assert "2 types of processors (EPYC, Xeon)" in processors
-    assert "numpy 2.0 and 2.1" in packages
-
-
-@pytest.mark.slow
-def test_empty_pieces(cluster: Any, tmp_path: Path) -> None:
-    """Scheduler and client, which are this process, take 50 ms of a core for each at most."""
+def test_empty_pieces_cost_little(cluster: Any, tmp_path: Path) -> None:
+    """At most 50 ms each of this process, client and scheduler together: a thousand take less than a minute
+    (benchmarks/cluster_overhead.py)."""
     with place(cluster, tmp_path / "out") as there:
         began = time.process_time()
         assert len(list(there.run([(_nothing, ())] * 200, DATA))) == 200

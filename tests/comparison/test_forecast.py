@@ -16,9 +16,11 @@ from unmask.cli.main import main
 from unmask.comparison import forecast as forecasts
 from unmask.comparison import run as comparison_run
 from unmask.comparison.forecast import Ahead, answers_of, forecast, seconds_of, time_steps
+from unmask.comparison.pieces import Task
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
+from unmask.config.cluster import ClusterConfig
 from unmask.config.comparison import DEFAULT_DRAWS
 from unmask.data.load import Dataset, load_data
 from unmask.profiling.forecast import Forecast, Shorter
@@ -77,6 +79,27 @@ def test_the_whole_follows_from_the_tasks(data: Dataset, tmp_path: Path) -> None
         (tmp_path / "trials").mkdir(exist_ok=True)
         (tmp_path / "trials" / f"{name}.json").touch()
     assert len(Ahead.of(_work(data, tmp_path)).trials) == len(ahead.trials) - 2
+
+
+def test_many_workers_are_as_fast_as_the_longest_chain(data: Dataset, tmp_path: Path) -> None:
+    """A pretraining, the two rounds of tuning behind it, and a trial; processes share a pretraining."""
+    config = replace(CONFIG, arms=("mrp", "scratch_same", "scratch_best"), scratch_schedules=("6", "8"), tuning_draws=2)
+    work = replace(Work(config, tmp_path, data), pretrains_in_workers=True)
+    ahead = Ahead.of(work)
+    assert ahead.following
+
+    def longest(tasks: list[Task]) -> float:
+        return max(seconds_of(task, TIMES, data) for task in tasks)
+
+    pretraining = longest(ahead.pretrainings)
+    first = longest(ahead.tuning[: -len(ahead.following)])
+    chain = pretraining + first + longest(ahead.following) + longest(ahead.trials)
+    assert ahead.seconds(TIMES, data, 10_000) == pytest.approx(forecasts.START + chain)
+    spread = replace(work, config=replace(config, pretrain_processes=4))
+    faster = Ahead.of(spread).seconds(TIMES, data, 10_000)
+    assert faster == pytest.approx(forecasts.START + chain - 3 / 4 * pretraining)
+    there = replace(work, config=replace(config, cluster=ClusterConfig(on="dask:tcp://a:1")))
+    assert forecast(there, 8, TIMES).device.startswith("the workers of dask:tcp://a:1 (times measured here, on ")
 
 
 @pytest.mark.case("numbers changed because something had been measured before")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tiny
 from unmask.comparison.pieces import Task, encoders_awaited, in_order, in_turn
 from unmask.comparison.workers import LocalProcesses, run_tasks
 from unmask.config import ClassifyConfig, PretrainConfig
@@ -85,20 +86,22 @@ def test_the_longest_chain_goes_first() -> None:
     assert in_order(tasks, lambda task: seconds[id(task)], 1) == tasks
 
 
-def _write_mask(file: Path, data: None) -> None:
-    file.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+def _write_mask(file: Path, data: tiny.Dataset | None) -> None:
+    mask = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    file.write_text(mask if data is None else f"{mask} {data.readable.pixels.values.is_shared()}")  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
 def test_every_worker_sees_one_of_several_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three workers on two GPUs take them in turn. One GPU is everybody's, as before."""
+    """Three workers on two GPUs take them in turn, and share the memory of the images. One GPU is everybody's."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     files = [tmp_path / str(i) for i in range(6)]
     place = LocalProcesses(3, ("4", "GPU-5"))
     assert place.pretrains_in_workers
-    assert sorted(place.run([(_write_mask, (file,)) for file in files])) == [(i, None) for i in range(6)]
+    data = tiny.load_data(tiny.DATA, labels=True, progress=False)
+    assert sorted(place.run([(_write_mask, (file,)) for file in files], data)) == [(i, None) for i in range(6)]
     seen = {file.read_text() for file in files}
-    assert seen <= {"4", "GPU-5"}
+    assert seen <= {"4 True", "GPU-5 True"}
     assert seen
     assert not LocalProcesses(3, ("4",)).pretrains_in_workers
     list(run_tasks([(_write_mask, (file,)) for file in files[:2]], None, 2, ("4",)))

@@ -176,3 +176,15 @@ def test_a_comparison_shows_only_its_own_line(show: bool, tmp_path: Path, capsys
     assert "training/s" not in said
     assert ("100%: trials" in said) == show
     assert bool(said) == show
+
+
+def test_a_note_is_printed_once(work: Work) -> None:
+    """When it comes up; not where nothing is shown."""
+    stream = StringIO()
+    line = Progress(work, 1, TIMES, show=True, stream=stream)
+    for notes in ([], ["left out: a"], ["left out: a", "two types"]):
+        line.note(notes)
+    assert stream.getvalue().splitlines() == ["note: left out: a", "note: two types"]
+    silent = StringIO()
+    Progress(work, 1, TIMES, show=False, stream=silent).note(["a"])
+    assert not silent.getvalue()

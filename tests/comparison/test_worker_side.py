@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ from distributed import Reschedule
 import tiny
 from unmask.comparison.pieces import Task, file_of, name_of
 from unmask.comparison.tasks import Work
-from unmask.comparison.worker_side import run_piece
+from unmask.comparison.worker_side import Errand, describe_worker, run_piece
 from unmask.config import CompareConfig
 from unmask.data.load import load_data
-from unmask.data.shared_file import write_shared
+from unmask.data.shared_file import DataFile, write_shared
+from unmask.errors import PreemptionError
 from unmask.preemption import request_stop
 
 CONFIG = CompareConfig(
@@ -25,6 +28,8 @@ CONFIG = CompareConfig(
     arms=("mrp", "scratch_same"),
 )
 
+ERRAND = Errand(describe_worker())
+
 
 @pytest.mark.slow
 def test_a_worker_that_leaves(tmp_path: Path) -> None:
@@ -32,16 +37,16 @@ def test_a_worker_that_leaves(tmp_path: Path) -> None:
     data = load_data(tiny.DATA, labels=True, progress=False)
     file = write_shared(data, tmp_path / "data.tmp")
     whole, task = (_pretraining(CONFIG, tmp_path / name, data) for name in ("whole", "left"))
-    run_piece(whole, file)
+    run_piece(whole, file, ERRAND)
     folder = task[1][1]
     threading.Thread(target=_stop_when, args=(folder / "metrics.jsonl",)).start()
     with pytest.raises(Reschedule):
-        run_piece(task, file)
+        run_piece(task, file, ERRAND)
     made, expected = file_of(task), file_of(whole)
     assert made is not None
     assert expected is not None
     assert not made.exists()
-    run_piece(task, file)
+    run_piece(task, file, ERRAND)
     assert made.read_bytes() == expected.read_bytes()
     assert name_of(task) == "pretraining seed_0"
 
@@ -54,3 +59,34 @@ def _stop_when(file: Path) -> None:
     while not (file.exists() and file.read_text()):
         time.sleep(0.001)
     request_stop()
+
+
+def test_a_pretraining_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the processes that the errand names; a trial is not, and what stops them hands the piece out again."""
+    launched: list[tuple[Task, int]] = []
+
+    def launch_piece(task: Task, file: DataFile, processes: int, asked_to_stop: Callable[[], bool]) -> None:
+        launched.append((task, processes))
+        if len(launched) > 1:
+            request_stop()
+            assert asked_to_stop()
+            raise PreemptionError("saved")
+
+    monkeypatch.setattr("unmask.comparison.worker_side.launch_piece", launch_piece)
+    data = load_data(tiny.DATA, labels=True, progress=False)
+    file, task = write_shared(data, tmp_path / "data.tmp"), _pretraining(CONFIG, tmp_path, data)
+    assert run_piece(task, file, replace(ERRAND, processes=2)).is_whole
+    with pytest.raises(Reschedule):
+        run_piece(task, file, replace(ERRAND, processes=2))
+    assert launched == [(task, 2)] * 2
+    assert run_piece((_count, ()), file, replace(ERRAND, processes=2)).result == len(data.readable)
+
+
+def _count(data: tiny.Dataset) -> int:
+    return len(data.readable)
+
+
+def test_a_worker_of_other_versions_does_nothing(tmp_path: Path) -> None:
+    """It may have joined a moment ago: the piece is handed out again."""
+    with pytest.raises(Reschedule):
+        run_piece((_count, ()), None, Errand(replace(describe_worker(), python="2.7")))

@@ -70,7 +70,7 @@ def test_messages_are_those_of_the_code() -> None:
 def test_only_the_command_line_speaks_of_flags() -> None:
     """Below it messages name fields between backticks: one place turns them into flags."""
     foreign = ("--use_fsdp", "--fsdp_version", "--multi_gpu", "--untracked-files", "--porcelain", "--error-unmatch")
-    foreign += ("--nthreads", "--nworkers", "--lifetime", "--gres")
+    foreign += ("--nthreads", "--nworkers", "--lifetime", "--gres", "--standalone", "--nproc-per-node")
     found = {}
     for path in sorted((ROOT / "src/unmask").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -44,7 +44,7 @@ class Compare:
     def run(self) -> int:
         """Say what will be done, compare, and print the verdicts."""
         if self.dry_run:
-            return print_job_script(self.config.cluster)
+            return print_job_script(self.config.cluster, self.config.pretrain_processes)
         if self.flags.plan:
             print_json(to_json(unmask.forecast(self.config, self.flags.out)))
             return 0

@@ -3,9 +3,9 @@
 from unmask.config.cluster import ClusterConfig
 
 
-def print_job_script(cluster: ClusterConfig) -> int:
-    """Print the script of a job that would be submitted; returns the exit code."""
+def print_job_script(cluster: ClusterConfig, gpus: int = 1) -> int:
+    """Print the script of a job that would be submitted, with so many GPUs if any; returns the exit code."""
     from unmask.comparison.job_scripts import job_script
 
-    print(job_script(cluster), end="")
+    print(job_script(cluster, gpus), end="")
     return 0

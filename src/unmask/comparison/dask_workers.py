@@ -6,21 +6,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unmask.comparison.pieces import Task, encoders_awaited, file_of, in_turn, name_of
+from unmask.comparison.far_files import FarFiles
+from unmask.comparison.pieces import Task, encoders_awaited, file_of, folder_of, in_turn, name_of
+from unmask.comparison.roster import Roster
 from unmask.comparison.tries import TRIES, Tries
-from unmask.comparison.worker_side import (
-    WorkerFacts,
-    ask_to_stop,
-    describe_worker,
-    ending_pieces,
-    run_piece,
-    sees,
-)
+from unmask.comparison.worker_side import Answer, Errand, ask_to_stop, describe_worker, ending_pieces, run_piece
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, write_shared
 from unmask.errors import UserError
@@ -38,34 +32,39 @@ _ADVICE = "; what was finished is kept, go on with `resume=True`"
 """Where pieces leave files."""
 _TOLD = 3
 """Failures that a message tells; of more it gives the number."""
-_ALIKE = ("unmask", "torch")
-"""Packages of which all workers must have the client's version; of others a difference is told."""
 
 
 @contextmanager
-def open_dask(address: str, out: Path | None, planned: int | None = None) -> Iterator["DaskWorkers"]:
+def open_dask(
+    address: str, out: Path | None, planned: int | None = None, pretrain_processes: int = 1
+) -> Iterator["DaskWorkers"]:
     """The workers of a scheduler that is running, while the body runs.
 
     Args:
         address: of the scheduler, as tcp://HOST:8786.
-        out: folder that all workers must see; None where none need see any, and pieces have no data.
+        out: folder of the comparison; None where pieces have no data and write no files.
         planned: workers that will join, where they are waited for as jobs; None: those that there are.
+        pretrain_processes: of one pretraining.
 
     Raises:
-        UserError: no Dask here, no scheduler or no worker there; a worker has several threads, other versions, or does
-            not see the folder.
+        UserError: no Dask here, no scheduler or no worker there; a worker has several threads or other versions; none
+            has as many GPUs or cores as a pretraining has processes.
     """
     client = _connect(address)
-    place = DaskWorkers(client, address, out, planned or 0)
+    far = None if out is None else FarFiles(client, out)
+    place = DaskWorkers(client, Roster(client, address), far, out, planned or 0, pretrain_processes)
     try:
         client.register_plugin(ending_pieces())
         if planned is None:
             _wait_for_worker(client, address)
-            place.check()
+            place.meet(first=True)
+            place.roster.allowed(pretrain_processes)
         yield place
     finally:
         if place.file is not None:
             Path(place.file.path).unlink(missing_ok=True)
+        if far is not None:
+            far.close()
         with suppress(OSError, TimeoutError):
             client.close(timeout=_CONNECT)
 
@@ -75,66 +74,43 @@ class DaskWorkers:
     """Workers that do one piece at a time, each in a process of its own with one thread."""
 
     client: Any
-    address: str
+    roster: Roster
+    far: FarFiles | None
+    """What machines have that do not see the folder."""
     out: Path | None
     planned: int
     """Workers that have been asked for, whether they have come or not."""
-    facts: dict[str, WorkerFacts] = field(default_factory=dict)
-    """Of every worker that was seen, by its address."""
+    pretrain_processes: int = 1
     file: DataFile | None = None
     """The data, once written; what a kill leaves there counts as a half file."""
 
     pretrains_in_workers = True
-    _counted: tuple[float, int] = (0.0, 0)
+    _looked: float = 0.0
     _advice: str = ""
+    _tries: Tries | None = None
 
     @property
     def jobs(self) -> int:
-        """Pieces at once: the workers that there are or will be, counted anew every few seconds.
+        """Pieces at once: the workers that there are or will be; new ones are met every few seconds.
 
         Raises:
-            UserError: the scheduler does not answer.
+            UserError: the scheduler does not answer, or none of its workers will do.
         """
-        at, count = self._counted
-        if time.monotonic() - at > _AGAIN:
-            try:
-                count = len(self.client.nthreads())
-            except (OSError, TimeoutError, RuntimeError, CancelledError):
-                raise self._gone() from None
-            self._counted = time.monotonic(), count
-        return max(count, self.planned, 1)
+        if time.monotonic() - self._looked > _AGAIN:
+            self.meet()
+        return max(len(self.roster.here), self.planned, 1)
 
-    def check(self) -> None:
-        """Raise `UserError` unless all workers have one thread, this package, the client's versions, and the folder."""
-        for worker, threads in self.client.nthreads().items():
-            if threads > 1:
-                raise UserError(
-                    f"{self.address}: the worker {worker} has {threads} threads: start it with --nthreads 1, and "
-                    "--nworkers as many as it has cores, or GPUs; a training has one thread"
-                )
-        answers = self._ask(describe_worker)
-        for worker, found in answers.items():
-            if differing := found.differing(describe_worker(), _ALIKE):
-                raise UserError(f"{self.address}: the worker {worker} has {differing}: install the same versions there")
-        self.facts.update(answers)
-        if self.out is not None:
-            self._check_folder(self.out)
+    def meet(self, *, first: bool = False) -> None:
+        """Ask new workers what they are, and give them what the others were given.
 
-    def _check_folder(self, out: Path) -> None:
-        """Raise `UserError` unless all workers see a folder, or that in which it will be made."""
-        probe = next(path for path in (out, *out.parents) if path.is_dir()) / f".probe.{os.getpid()}.tmp"
-        try:
-            probe.write_text(self.address)
-            blind = [
-                worker for worker, found in self._ask(partial(sees, str(probe), self.address)).items() if not found
-            ]
-        finally:
-            probe.unlink(missing_ok=True)
-        if blind:
-            raise UserError(
-                f"{out}: the worker {blind[0]} does not see this folder: give an `out` on a file system that all "
-                "machines have at the same path"
-            )
+        Raises:
+            UserError: see `Roster.meet` and `FarFiles.meet`; the scheduler does not answer.
+        """
+        with self._connected():
+            new = self.roster.meet(first=first)
+            if new and self.far is not None:
+                self.far.meet(new)
+        self._looked = time.monotonic()
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """See `Place.run`. What fails is begun three times, a killed worker's piece on another; the rest is done."""
@@ -142,79 +118,83 @@ class DaskWorkers:
             assert self.out is not None
             self.file = write_shared(data, self.out / ".data.tmp")
         self._advice = _ADVICE if any(map(file_of, tasks)) else ""
-        tries, failed, done = Tries(self.client), dict[int, str](), 0
+        failed, done = dict[int, str](), 0
+        room = lambda: self.jobs  # noqa: E731 - a piece for each worker, so that none waits behind a long one
+        self._tries = Tries(self.client)
         try:
             for index, future in in_turn(
-                lambda task: tries.submit(run_piece, task, self.file),
-                tasks,
-                encoders_awaited(tasks),
-                lambda: self.jobs,  # a piece for each worker, so that none waits behind a long one
+                self._submit, tasks, encoders_awaited(tasks), room, self._width, self._is_begun
             ):
                 if future.cancelled():
                     raise self._gone()
                 if (error := future.exception()) is not None:
                     failed[index] = _line_of(error)
                     continue
-                found, result = future.result()
-                self.facts[found.address] = found
-                _await(file_of(tasks[index]))
+                answer = future.result()
+                self._keep(tasks[index], answer)
                 done += 1
-                yield index, result
+                yield index, answer.result
         except BaseException:
-            self._stop(tries)
+            self._stop()
             raise
         if failed:
             names = {name_of(tasks[index]): why for index, why in failed.items()}
             raise UserError(f"{_failures(names, len(tasks) - done - len(failed))}{self._advice}")
 
     def notes(self) -> list[str]:
-        """A note where workers are of several kinds, whose numbers may differ in their last bits."""
-        return mixed_notes(list(self.facts.values()))
+        """Workers that were left out, kinds whose numbers may differ in their last bits, and what had to be sent."""
+        return [*self.roster.notes(), *(self.far.notes() if self.far is not None else [])]
+
+    def _processes(self, task: Task) -> int:
+        return self.pretrain_processes if folder_of(task) is not None else 1
+
+    def _width(self, task: Task) -> int:
+        return self.roster.width(self._processes(task))
+
+    def _submit(self, task: Task) -> Any:
+        processes, parcel, key = self._processes(task), None, ""
+        if self.far is not None:
+            with self._connected():
+                parcel, key = self.far.parcel(task, self.file), self.far.key
+        assert self._tries is not None
+        errand = Errand(describe_worker(), key, parcel, processes)
+        return self._tries.submit(run_piece, task, self.file, errand, hosts=self.roster.allowed(processes))
+
+    def _is_begun(self, task: Task, future: Any) -> bool:
+        """Whether a piece has come back with what another worker goes on from; its files are written."""
+        if future.cancelled() or future.exception() is not None or future.result().is_whole:
+            return False
+        self._keep(task, future.result())
+        return True
+
+    def _keep(self, task: Task, answer: Answer) -> None:
+        self.roster.facts[answer.worker.address] = answer.worker
+        if answer.files and self.far is not None:
+            self.far.take(task, answer.files)
+        if answer.is_whole:
+            _await(file_of(task))
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Turn what a lost connection raises in the body into one line."""
+        try:
+            yield
+        except (OSError, TimeoutError, RuntimeError, CancelledError):
+            raise self._gone() from None
 
     def _gone(self) -> UserError:
         return UserError(
-            f"{self.address}: the connection to the scheduler was lost: start it and its workers again{self._advice}"
+            f"{self.roster.address}: the connection to the scheduler was lost: start it and its workers "
+            f"again{self._advice}"
         )
 
-    def _ask(self, question: Any) -> dict[str, Any]:
-        """What every worker answers.
-
-        Raises:
-            UserError: one cannot, most likely for want of this package.
-        """
-        try:
-            answers: dict[str, Any] = self.client.run(question)
-        except Exception as error:
-            raise UserError(
-                f"{self.address}: a worker cannot run this package ({_line_of(error)}): install unmask of this version "
-                "there"
-            ) from None
-        return answers
-
-    def _stop(self, tries: Tries) -> None:
+    def _stop(self) -> None:
         """Take back what waits, and let trainings that run save and end after a step."""
         if self.client.status == "running":
             with suppress(Exception):  # whatever the workers say to it, the reason for the end is told
-                tries.cancel()
+                if self._tries is not None:
+                    self._tries.cancel()
                 self.client.run(ask_to_stop)
-
-
-def mixed_notes(workers: Sequence[WorkerFacts]) -> list[str]:
-    """What differs between workers in a way that may change the last bits of numbers."""
-    processors = sorted({one.processor for one in workers})
-    packages = sorted({package for one in workers for package in one.packages})
-    names = sorted({name for name, _ in packages})
-    versions = {name: [version or "none" for other, version in packages if other == name] for name in names}
-    mixed = [f"{name} {' and '.join(found)}" for name, found in versions.items() if len(found) > 1]
-    notes = []
-    if len(processors) > 1:
-        notes.append(
-            f"trainings ran on {len(processors)} types of processors ({', '.join(processors)}): numbers of one type "
-            "differ from those of another in their last bits"
-        )
-    if mixed:
-        notes.append(f"workers had different versions ({', '.join(mixed)}): numbers may differ in their last bits")
-    return notes
 
 
 def _failures(failed: Mapping[str, str], waiting: int) -> str:

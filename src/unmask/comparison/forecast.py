@@ -13,6 +13,7 @@ from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.comparison.tuning import first_keys, following_keys
 from unmask.config import ARMS, AuditConfig, ClassifyConfig, CompareConfig, PretrainConfig
 from unmask.config.budget import labeled_count
+from unmask.config.cluster import LOCAL
 from unmask.data.load import Dataset
 from unmask.profiling.forecast import (
     Forecast,
@@ -39,6 +40,8 @@ class Ahead:
     early: list[Task]
     """Those of the others that may run beside a pretraining."""
     tuning: list[Task]
+    following: list[Task]
+    """Of tuning, what waits until another arm has chosen its recipe."""
     trials: list[Task]
     audited: int
     """Networks that the audit will look at, its random one among them; 0 without an audit, or where it is done."""
@@ -46,17 +49,29 @@ class Ahead:
     """Images times forward passes, of each of them."""
     apart: bool
     """Whether every pretraining is a piece for a worker."""
+    processes: int = 1
+    """Of one pretraining."""
 
     @classmethod
     def of(cls, work: Work, *, rivals: bool = False) -> "Ahead":
         """Trials count for the arms of `foreseen`, with the longest of the recipes among which they choose."""
         arms, recipes = foreseen(work.config, rivals=rivals)
-        tuning = work.tuning_trials([*first_keys(work.config), *following_keys(work.config, recipes)])
+        tuning = work.tuning_trials(first_keys(work.config))
+        following = work.tuning_trials(following_keys(work.config, recipes))
         reported = replace(work, config=replace(work.config, arms=arms))
         trials = reported.trials(recipes)
         audited = sum(map(len, reported.audited())) + 1 if reported.needs_audit(again=bool(trials)) else 0
-        answers, apart = answers_of(work.data), work.pretrains_in_workers
-        return cls(work.pretrainings(), work.early_trials(), tuning, trials, audited, answers, apart)
+        return cls(
+            pretrainings=work.pretrainings(),
+            early=work.early_trials(),
+            tuning=[*tuning, *following],
+            following=following,
+            trials=trials,
+            audited=audited,
+            answers=answers_of(work.data),
+            apart=work.pretrains_in_workers,
+            processes=work.config.pretrain_processes,
+        )
 
     def pretrains_in_workers(self, jobs: int) -> bool:
         """Whether each pretraining has a process, and one thread: they are many, or trainings run elsewhere."""
@@ -74,10 +89,20 @@ class Ahead:
         pretraining = [seconds_of(task, times, data) for task in self.pretrainings]
         others = [seconds_of(task, times, data) for task in (*self.tuning, *self.trials)]
         if self.pretrains_in_workers(jobs):
-            return _side_by_side([*pretraining, *others], jobs)
+            return _side_by_side([*pretraining, *others], jobs, self._longest_chain(times, data))
         helpers = jobs // 2 if pretraining and self.early else 0
         beside = min(helpers * sum(pretraining), sum(seconds_of(task, times, data) for task in self.early))
         return sum(pretraining) + max(0.0, _side_by_side(others, jobs) - beside / jobs)
+
+    def _longest_chain(self, times: StepTimes, data: Dataset) -> float:
+        """A pretraining, the tuning that waits for it, that which waits for the recipe, and a trial: one after the
+        other, whatever the number of workers. The processes of a pretraining share its work."""
+        first = [task for task in self.tuning if task not in self.following]
+        rounds = [
+            max((seconds_of(task, times, data) for task in tasks), default=0.0)
+            for tasks in (self.pretrainings, first, self.following, self.trials)
+        ]
+        return sum(rounds) - rounds[0] * (1 - 1 / self.processes)
 
 
 def time_steps(work: Work, jobs: int) -> StepTimes:
@@ -113,7 +138,7 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         reason=config.chosen.because if config.chosen else "",
         encoder=config.encoder.encoder,
         image_size=data.format.size,
-        device=device_name(),
+        device=_device(config),
         jobs=jobs,
         trainings={
             "pretrainings": len(ahead.pretrainings),
@@ -127,6 +152,12 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         peak_mib=_peak_mib(ahead, times, jobs),
         shorter=tuple(_shorter(work, times, jobs, seconds)),
     )
+
+
+def _device(config: CompareConfig) -> str:
+    """What the times were measured on, which other workers may differ from."""
+    on = config.cluster.on
+    return device_name() if on == LOCAL else f"the workers of {on} (times measured here, on {device_name()})"
 
 
 def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> float:
@@ -168,11 +199,12 @@ def _is_probe(task: Task) -> bool:
     return any(ARMS[arm].frozen for arm in (getattr(one, "arm", None) for one in task[1]) if arm is not None)
 
 
-def _side_by_side(seconds: Sequence[float], jobs: int) -> float:
-    """How long tasks take in so many processes: the mean share of each, and never less than the longest one."""
+def _side_by_side(seconds: Sequence[float], jobs: int, chain: float = 0.0) -> float:
+    """How long tasks take in so many processes: the mean share of each, and never less than the longest one, or than a
+    chain of those that wait for each other."""
     if jobs == 1 or not seconds:
         return sum(seconds)
-    return START + max(sum(seconds) / jobs, *seconds)
+    return START + max(sum(seconds) / jobs, chain or max(seconds))
 
 
 def _step_seconds(config: CompareConfig, data: Dataset, times: StepTimes) -> dict[str, float]:

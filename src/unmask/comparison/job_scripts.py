@@ -11,21 +11,26 @@ from unmask.config.cluster import DIRECTIVES, ClusterConfig
 from unmask.errors import UserError
 
 _CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
-_GPU = {"slurm": "--gres=gpu:1", "lsf": "-gpu num=1", "sge": "-l gpu=1"}
-"""How a job asks for a GPU; PBS has it in its line of resources."""
+_GPU = {"slurm": "--gres=gpu:", "lsf": "-gpu num=", "sge": "-l gpu="}
+"""How a job asks for GPUs, before their number; PBS has it in its line of resources."""
 _GRACE = 120
 """Seconds before the end of a job's time at which its workers leave: a step and a save must fit into it."""
 _SETUP = ("export OMP_NUM_THREADS=1", "export DASK_DISTRIBUTED__WORKER__DAEMON=False")
 """One thread in each worker; workers may start processes that decode images."""
 
 
-def job_script(config: ClusterConfig) -> str:
-    """The script of a job, as it is submitted but for the address of the scheduler and the worker's name."""
+def job_script(config: ClusterConfig, gpus: int = 1) -> str:
+    """The script of a job, as it is submitted but for the address of the scheduler and the worker's name.
+
+    Args:
+        config: what is asked for.
+        gpus: of a job with GPUs.
+    """
     jobs = _cluster_class(config).job_cls
-    return str(jobs(scheduler="tcp://SCHEDULER:PORT", name="WORKER", **job_options(config)).job_script())
+    return str(jobs(scheduler="tcp://SCHEDULER:PORT", name="WORKER", **job_options(config, gpus)).job_script())
 
 
-def job_options(config: ClusterConfig) -> dict[str, Any]:
+def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
     """What dask-jobqueue is told of a job."""
     begin = DIRECTIVES[config.on]
     lines = [line.removeprefix(begin).strip() for line in config.job_lines]
@@ -38,20 +43,25 @@ def job_options(config: ClusterConfig) -> dict[str, Any]:
         "walltime": config.walltime if config.on != "lsf" else config.walltime.rpartition(":")[0],
         "queue": config.partition,
         "account" if config.on in ("slurm", "pbs") else "project": config.account,
-        "job_extra_directives": [*([_GPU[config.on]] if config.job_gpu and config.on in _GPU else []), *lines],
+        "job_extra_directives": [
+            *([f"{_GPU[config.on]}{gpus}"] if config.job_gpu and config.on in _GPU else []),
+            *lines,
+        ],
         "job_script_prologue": [*_SETUP, *config.job_setup],
         "worker_extra_args": ["--nthreads", "1", *lifetime],
         "job_name": "unmask",
     }
     if config.job_gpu and config.on == "pbs":
         memory = config.job_memory.replace(" ", "").replace("i", "").lower()
-        options["resource_spec"] = f"select=1:ncpus={config.job_cores}:ngpus=1:mem={memory}"
+        options["resource_spec"] = f"select=1:ncpus={config.job_cores}:ngpus={gpus}:mem={memory}"
     return options
 
 
 @contextmanager
-def open_jobs(config: ClusterConfig, out: Path | None) -> Iterator[DaskWorkers]:
+def open_jobs(config: ClusterConfig, out: Path | None, pretrain_processes: int = 1) -> Iterator[DaskWorkers]:
     """Workers that come with jobs, while the body runs. A job that ends is replaced.
+
+    Jobs with GPUs have one for every process of a pretraining.
 
     Raises:
         UserError: dask-jobqueue or the scheduler's commands are not here, or the scheduler refuses the job.
@@ -59,11 +69,11 @@ def open_jobs(config: ClusterConfig, out: Path | None) -> Iterator[DaskWorkers]:
     jobs = _cluster_class(config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a busy dashboard port is nobody's trouble
-        cluster = jobs(scheduler_options={"dashboard_address": ":0"}, **job_options(config))
+        cluster = jobs(scheduler_options={"dashboard_address": ":0"}, **job_options(config, pretrain_processes))
     try:
         _submit(cluster, config)
         cluster.adapt(minimum_jobs=config.cluster_jobs, maximum_jobs=config.cluster_jobs)
-        with open_dask(cluster.scheduler_address, out, config.workers) as workers:
+        with open_dask(cluster.scheduler_address, out, config.workers, pretrain_processes) as workers:
             yield workers
     finally:
         cluster.close()

@@ -67,6 +67,8 @@ def in_turn(
     tasks: Sequence[Task],
     awaited: Sequence[int | None],
     room: Callable[[], int] | None = None,
+    width: Callable[[Task], int] = lambda _: 1,
+    is_begun: Callable[[Task, Future[Any]], bool] = lambda _, __: False,
 ) -> Iterator[tuple[int, Future[Any]]]:
     """Hand out tasks in their order, each once the one it waits for is done; yields index and future of what has ended.
 
@@ -78,6 +80,8 @@ def in_turn(
         awaited: for each the index of the task that must be done before; None for none. Appended ones wait for none.
         room: how many may be handed out at a time, asked again every second; what it raises ends the work. Default:
             all.
+        width: for how many a task counts.
+        is_begun: whether a task that has come back is to be handed out again, ahead of others.
     """
     waiting, running, known = dict[int, Task](), dict[Future[Any], int](), 0
     done: set[int | None] = {None}
@@ -85,14 +89,36 @@ def in_turn(
         waiting |= {index: tasks[index] for index in range(known, len(tasks))}
         known = len(tasks)
         ready = [index for index in waiting if index >= len(awaited) or awaited[index] in done]
-        free = len(tasks) if room is None else max(0, room() - len(running))
-        for index in ready[:free]:
+        busy = [width(tasks[index]) for index in running.values()]
+        for index in ready if room is None else fitting(ready, lambda i: width(tasks[i]), busy, room()):
             running[submit(waiting.pop(index))] = index
         if not running and not ready:
             return
         ended, _ = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
         for future in ended:
             index = running.pop(future)
+            if is_begun(tasks[index], future):
+                waiting = {index: tasks[index], **waiting}
+                continue
             if not future.cancelled() and future.exception() is None:
                 done.add(index)
             yield index, future
+
+
+def fitting(ready: Sequence[int], width: Callable[[int], int], busy: Sequence[int], room: int) -> list[int]:
+    """Those of the tasks that are ready, in their order, for which there is room beside those at work.
+
+    A narrow task passes a wide one that has to wait only where it leaves the room that the wide one needs once others
+    of its kind are done. What is wider than all room has it when nothing else is at work.
+    """
+    chosen, at_work, awaited = list[int](), list(busy), 0
+    for index in ready:
+        own, narrow = width(index), sum(one for one in at_work if one < awaited)
+        if (sum(at_work) + own <= room or not at_work) and (not awaited or narrow + own + awaited <= room):
+            chosen.append(index)
+            at_work.append(own)
+        elif own > 1:
+            awaited = max(awaited, own)
+        else:
+            break
+    return chosen

@@ -52,30 +52,33 @@ def foreseen_jobs(config: CompareConfig, out: Path) -> tuple[int, bool]:
     """
     if config.cluster.submits:
         return config.cluster.workers, True
-    with open_place(config.cluster, out, config.jobs) as place:
+    with open_place(config.cluster, out, config.jobs, config.pretrain_processes) as place:
         return place.jobs, place.pretrains_in_workers
 
 
 @contextmanager
-def open_place(cluster: ClusterConfig, out: Path | None, jobs: int | None = None) -> Iterator[Place]:
+def open_place(
+    cluster: ClusterConfig, out: Path | None, jobs: int | None = None, pretrain_processes: int = 1
+) -> Iterator[Place]:
     """The place that a configuration names, while the body runs.
 
     Args:
         cluster: where it is.
         out: folder that all workers must see; None where none need see any.
         jobs: processes of this machine, where it is the place. Default: as many as there are cores, or GPUs.
+        pretrain_processes: of one pretraining.
 
     Raises:
         UserError: it cannot be reached, or its workers will not do.
     """
     if cluster.submits:
-        with open_jobs(cluster, out) as submitted:
+        with open_jobs(cluster, out, pretrain_processes) as submitted:
             yield submitted
     elif cluster.on.startswith(DASK):
-        with open_dask(cluster.on.removeprefix(DASK), out) as workers:
+        with open_dask(cluster.on.removeprefix(DASK), out, None, pretrain_processes) as workers:
             yield workers
     else:
-        yield LocalProcesses(jobs or default_jobs(), visible_gpus())
+        yield LocalProcesses(jobs or default_jobs(), visible_gpus(), pretrain_processes)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from unmask.comparison.forecast import Ahead, seconds_of
 from unmask.comparison.pieces import Task
 from unmask.comparison.tasks import Work
 from unmask.profiling.step_times import StepTimes
-from unmask.wording import in_words
+from unmask.wording import in_words, printable
 
 Clock = Callable[[], float]
 
@@ -66,7 +66,7 @@ class Progress:
         self._on = f" on {jobs} workers" if jobs > 1 else ""
         self._before = self._now = 0.0
         self._since = self._told = clock()
-        self._shown = 0.0
+        self._shown, self._noted = 0.0, set[str]()
         self._line = tqdm(total=None, bar_format="{desc}", file=self._stream, disable=not self._lively)
 
     def begin(self, phase: str, tasks: Sequence[Task], *, final: bool = True) -> None:
@@ -104,6 +104,13 @@ class Progress:
         self._done[self._phase] = self._before + self._now * number / self._count
         self._state = f"{self._phase} {int(number)} of {self._count}{self._on}"
         self._tell()
+
+    def note(self, notes: Sequence[str]) -> None:
+        """Print those of the notes that were not there before, above the line."""
+        for note in notes if self._show else ():
+            if note not in self._noted:
+                tqdm.write(printable(f"note: {note}"), file=self._stream)
+                self._noted.add(note)
 
     def close(self) -> None:
         """Leave the last state of the line where it is."""

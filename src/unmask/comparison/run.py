@@ -1,13 +1,10 @@
 """`unmask compare`: pretrain, tune the baseline, fill the table, judge, report. Every finished piece is kept."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-
-import torch
 
 from unmask.audit.audit_runs import audit_draws
 from unmask.comparison.arm_gallery import show_work
@@ -21,15 +18,14 @@ from unmask.comparison.half_split import halve_validation
 from unmask.comparison.live_page import live_page
 from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
-from unmask.comparison.pieces import Task, in_order
+from unmask.comparison.phases import pretrain_all, run_phase
 from unmask.comparison.place import Place, foreseen_jobs, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.table import build_summary
-from unmask.comparison.tasks import Work, newly_decided, run_pretraining
+from unmask.comparison.tasks import Work, newly_decided
 from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice, choose_recipes, first_keys, following_keys, read_correct
-from unmask.comparison.workers import meanwhile
 from unmask.config import AuditConfig, CompareConfig
 from unmask.config.cluster import LOCAL
 from unmask.data.load import Dataset, load_data, name_given
@@ -45,7 +41,6 @@ from unmask.runs.records import DataFacts
 from unmask.runs.trial_records import WallTime
 from unmask.training.launch import require_one_process
 from unmask.training.open_run import decided, open_run
-from unmask.training.step import Step
 
 
 def compare(
@@ -76,7 +71,7 @@ def compare(
     out = out if config.cluster.on == LOCAL else out.absolute()
     config = with_earlier_budgets(config, out, resume=resume)
     how = {"resume": resume, "overwrite": overwrite, "progress": progress}
-    where = open_place(config.cluster, out, config.jobs)
+    where = open_place(config.cluster, out, config.jobs, config.pretrain_processes)
     with where as place, open_run(config, out, dataset, labels=True, **how) as opened:
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
         opened = replace(opened, config=fitting)
@@ -108,8 +103,9 @@ def _work_through(
     asked = work.config
     work, choice, notes = _tuned(work, place, of_runs, line)
     work, looks = _fill(work, choice, place, line, started)
-    notes += notes_of(work.config, work.data, choice, work.out)
-    notes += hour_notes(asked, work.config)
+    if place.notes():
+        _describe(work, choice, notes, place)  # workers may have joined since
+    notes += [*place.notes(), *notes_of(work.config, work.data, choice, work.out), *hour_notes(asked, work.config)]
     if looks:
         notes += look_notes(looks, asked.confidence)
         work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
@@ -184,21 +180,24 @@ def _tuned(work: Work, place: Place, of_runs: list[str], line: Progress) -> tupl
 
     Returns the work on the arms that are reported, what was chosen, and notes on data and pretrainings.
     """
-    data = work.data
-    _pretrain_all(work, place, line)
+    pretrain_all(work, place, line)
     write_choices(work)
     choice = _tune(work, place, line)
-    learnt = learning_notes(work.encoders)
     work = replace(work, config=replace(work.config, arms=choice.reported(work.config)))
-    notes = [*data.notes, *of_runs, *place.notes(), *learnt]
+    notes = [*work.data.notes, *of_runs, *learning_notes(work.encoders)]
+    _describe(work, choice, notes, place)
+    return work, choice, notes
+
+
+def _describe(work: Work, choice: Choice, notes: list[str], place: Place) -> None:
+    """environment.json."""
     facts = describe_environment(
         jobs=place.jobs,
-        data=DataFacts(fingerprint=data.fingerprint),
-        notes=(*notes, *notes_of(work.config, data, choice, work.out)),
-        bad_files=data.bad_files,
+        data=DataFacts(fingerprint=work.data.fingerprint),
+        notes=(*notes, *place.notes(), *notes_of(work.config, work.data, choice, work.out)),
+        bad_files=work.data.bad_files,
     )
     write_json(work.out / ENVIRONMENT_FILE, facts)
-    return work, choice, notes
 
 
 def _fill(work: Work, choice: Choice, place: Place, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
@@ -210,7 +209,7 @@ def _fill(work: Work, choice: Choice, place: Place, line: Progress, started: flo
         write_choices(ahead)
         trials = ahead.trials(choice.recipes)
         trained += len(trials)
-        _run("trials", trials, work.data, place, line, final=not (config.in_looks or config.in_an_hour))
+        run_phase("trials", trials, work.data, place, line, final=not (config.in_looks or config.in_an_hour))
 
     looks: tuple[LookRow, ...] = ()
     if config.in_looks:
@@ -232,9 +231,9 @@ def _tune(work: Work, place: Place, line: Progress) -> Choice:
     assert data.val is not None
     assert data.task is not None
     first = work.tuning_trials(first_keys(config))
-    _run("tuning", first, data, place, line, final=False, joining=newly_decided(work))
+    run_phase("tuning", first, data, place, line, final=False, joining=newly_decided(work))
     recipes = choose_recipes(config, out)
-    _run("tuning", work.tuning_trials(following_keys(config, recipes)), data, place, line)
+    run_phase("tuning", work.tuning_trials(following_keys(config, recipes)), data, place, line)
     return Choice(recipes, read_correct(config, out, recipes, data.task, data.val.labels))
 
 
@@ -245,52 +244,3 @@ def _audit(work: Work, line: Progress) -> None:
     line.begin_audit(networks)
     out = work.out / AUDIT_FOLDER
     audit_draws(draws, work.data, work.config.data, out, look, lambda share: line.finished(share * networks))
-
-
-def _pretrain_all(work: Work, place: Place, line: Progress) -> None:
-    """Every pretraining, and beside it, where cores are free, the trials that need none.
-
-    A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
-    Where every pretraining is a piece for a worker, trials that start from it follow it at once.
-    """
-    tasks, others, jobs = work.pretrainings(), work.early_trials(), place.jobs
-    if work.pretrains_in_workers or len(tasks) >= max(jobs, 2):
-        following = work.following_trials() if work.pretrains_in_workers else []
-        together = [*tasks, *others, *following] if tasks else []
-        _run("pretraining", together, work.data, place, line, joining=newly_decided(work))
-        return
-    threads = torch.get_num_threads()
-    helpers = jobs // 2 if tasks and others else 0
-    line.begin("pretraining", tasks)
-    with meanwhile(others, work.data, helpers):  # the pretraining stays here, with the other cores
-        torch.set_num_threads(max(1, threads - helpers))
-        try:
-            for done, (_, (one, folder)) in enumerate(tasks):
-                moved = partial(_moved, line, done)
-                run_pretraining(one, folder, work.data, on_step=moved)
-        finally:
-            torch.set_num_threads(threads)
-
-
-def _moved(line: Progress, done: int, step: Step) -> None:
-    line.finished(done + step.step / step.total)
-
-
-def _run(
-    phase: str,
-    tasks: Sequence[Task],
-    data: Dataset,
-    place: Place,
-    line: Progress,
-    *,
-    final: bool = True,
-    joining: Callable[[], list[Task]] = list,
-) -> None:
-    """Run the tasks of a phase, and those that `joining` gives whenever one is finished."""
-    growing = in_order(tasks, line.seconds, place.jobs)
-    line.begin(phase, growing, final=final)
-    for done, _ in enumerate(place.run(growing, data) if growing else (), 1):
-        line.finished(done)
-        joined = joining()
-        growing += joined
-        line.join(joined)

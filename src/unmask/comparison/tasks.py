@@ -26,6 +26,7 @@ from unmask.config import ARMS, CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.config.budget import Budget, is_chosen
 from unmask.data.load import Dataset
+from unmask.distributed import is_main
 from unmask.randomness import derive_seed
 from unmask.runs.layout import (
     AUDIT_FILE,
@@ -164,7 +165,8 @@ def newly_decided(work: Work) -> Callable[[], list[Task]]:
 def run_pretraining(
     config: PretrainConfig, folder: Path, data: Dataset, *, on_step: Callable[[Step], None] | None = None
 ) -> None:
-    """One pretraining of a comparison, or what is left of it."""
+    """One pretraining of a comparison, or what is left of it; in one process, or in those that a launcher started."""
     began = time.monotonic()
-    pretrain(config, folder, resume=folder.exists(), progress=False, dataset=data, on_step=on_step)
-    write_work(folder.parent.parent, "pretraining", f"{folder.parent.name}-{folder.name}", began)
+    pretrain(config, folder, resume=True, progress=False, dataset=data, on_step=on_step)
+    if is_main():
+        write_work(folder.parent.parent, "pretraining", f"{folder.parent.name}-{folder.name}", began)

@@ -29,12 +29,20 @@ class Tries:
 
     def __init__(self, client: Any) -> None:
         """On the workers of a Dask client."""
-        self._client, self._executors = client, [client.get_executor(pure=False)]
+        self._client, self._executors = client, list[Any]()
+        self._first: dict[tuple[str, ...] | None, Any] = {}
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """A future of function(*arguments), with the last error where it fails `TRIES` times."""
+    def submit(
+        self, function: Callable[..., Any], *arguments: Any, hosts: tuple[str, ...] | None = None
+    ) -> Future[Any]:
+        """A future of function(*arguments), with the last error where it fails `TRIES` times; begun on one of `hosts`,
+        or anywhere."""
+        if hosts not in self._first:
+            only = {} if hosts is None else {"workers": list(hosts)}
+            self._first[hosts] = self._client.get_executor(pure=False, **only)
+            self._executors.append(self._first[hosts])
         whole: Future[Any] = Future()
-        self._begin(self._executors[0], whole, (function, *arguments), [])
+        self._begin(self._first[hosts], whole, (function, *arguments), [])
         return whole
 
     def cancel(self) -> None:

@@ -5,23 +5,30 @@ import platform
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from unmask.comparison.far_worker import ENDING, BackFile, Parcel, far_piece, here, leaving_early
+from unmask.comparison.launch_piece import launch_piece
 from unmask.comparison.pieces import Task, folder_of
 from unmask.comparison.tries import PieceError
+from unmask.comparison.workers import usable_cores
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, read_shared
 from unmask.errors import PreemptionError, is_out_of_memory, memory_line
-from unmask.preemption import begin_again, request_stop
+from unmask.preemption import begin_again, noticing, request_stop
 from unmask.runs.environment import package_versions, processor_name
 from unmask.runs.lock import wait_until_free
 
+ALIKE = ("unmask", "torch")
+"""Packages of which all workers must have the client's version; of others a difference is told."""
+_PAUSE = 1.0
+"""Seconds before a piece is sent away that may come back at once."""
 _ONE = threading.Lock()
 """Of this process: one piece at a time."""
 _DATA: dict[DataFile, Dataset] = {}
@@ -37,6 +44,14 @@ class WorkerFacts:
     processor: str
     python: str
     packages: tuple[tuple[str, str | None], ...]
+    cores: int = 1
+    """That this process may use, with others of its machine."""
+    gpus: int = 0
+    """That this process sees."""
+
+    def holds(self, processes: int) -> bool:
+        """Whether a pretraining can be spread over so many processes there."""
+        return processes <= (self.gpus or self.cores)
 
     def differing(self, own: "WorkerFacts", names: Sequence[str]) -> str:
         """The first of Python and these packages whose version is not the client's; "" where all are alike."""
@@ -58,12 +73,9 @@ def _describe() -> WorkerFacts:
         processor=processor_name(),
         python=".".join(platform.python_version_tuple()[:2]),
         packages=tuple(package_versions().items()),
+        cores=usable_cores(),
+        gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
     )
-
-
-def sees(path: str, text: str) -> bool:
-    """Whether a file is here, with this text."""
-    return Path(path).is_file() and Path(path).read_text() == text
 
 
 def ask_to_stop() -> None:
@@ -76,7 +88,12 @@ def ending_pieces() -> Any:
     from distributed import WorkerPlugin
 
     class EndingPieces(WorkerPlugin):
-        name = "unmask"
+        name = ENDING
+        ends: float | None = None
+
+        def setup(self, worker: Any) -> None:
+            if worker.lifetime:
+                self.ends = time.monotonic() + worker.lifetime
 
         def teardown(self, worker: Any) -> None:
             request_stop()
@@ -84,30 +101,85 @@ def ending_pieces() -> Any:
     return EndingPieces()
 
 
-def run_piece(task: Task, file: DataFile | None) -> tuple[WorkerFacts, Any]:
-    """Run a task with one thread on the data of a file, which are loaded once. Returns which worker did it, its result.
+@dataclass(frozen=True)
+class Errand:
+    """How a piece is to be done."""
+
+    client: WorkerFacts
+    """The versions that a worker must have."""
+    key: str = ""
+    """Of the comparison, where workers may not see its folder."""
+    parcel: Parcel | None = None
+    """What the task needs where it does not; None while all workers seemed to see it."""
+    processes: int = 1
+    """Over which a pretraining is spread."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back of a piece."""
+
+    worker: WorkerFacts
+    result: Any
+    files: tuple[BackFile, ...] = ()
+    """Where the worker does not see the comparison's folder."""
+    is_whole: bool = True
+    """Whether the piece is done; else it is to be handed out again, with what its files have of it."""
+
+
+class _NotHereError(Exception):
+    """This worker will not do for a piece."""
+
+
+def run_piece(task: Task, file: DataFile | None, errand: Errand) -> Answer:
+    """Run a task with one thread on the data of a file, which are loaded once.
 
     A folder that another worker is still writing, since its client is gone, is waited for. A training that this worker
-    has saved, since it leaves, is begun again elsewhere, which does not count as a try.
+    has saved, since it leaves, is begun again elsewhere, which does not count as a try; nor does it where this worker
+    will not do.
 
     Raises:
         PieceError: why it failed.
     """
-    function, arguments = task
     with _ONE:
         begin_again()
         torch.set_num_threads(1)
         try:
-            folder = folder_of(task)
-            if folder is not None:
-                wait_until_free(folder)
-            result = function(*arguments, None if file is None else _data_of(file))
-        except PreemptionError as error:
+            return _do(task, file, errand)
+        except (PreemptionError, _NotHereError) as error:
             raise _elsewhere() from error
         except Exception as error:
             line = memory_line(error) if is_out_of_memory(error) else (str(error).splitlines() or [""])[0]
             raise PieceError(f"{socket.gethostname()}: {line or type(error).__name__}", _address()) from error
-    return describe_worker(), result
+
+
+def _do(task: Task, file: DataFile | None, errand: Errand) -> Answer:
+    """Where this worker sees the comparison's folder there, else in one of its own."""
+    own = describe_worker()
+    file, is_far = (file, False) if file is None else here(file, errand.key)
+    will_do = not own.differing(errand.client, ALIKE) and own.holds(errand.processes)
+    if not will_do or (is_far and errand.parcel is None):
+        time.sleep(_PAUSE)
+        raise _NotHereError
+    if not is_far or errand.parcel is None:
+        folder = folder_of(task)
+        if folder is not None:
+            wait_until_free(folder)
+        return Answer(own, _call(task, file, errand.processes))
+    with far_piece(task, errand.parcel) as piece, leaving_early():
+        try:
+            result, is_whole = _call(piece.task, file, errand.processes), True
+        except PreemptionError:
+            result, is_whole = None, False
+        return Answer(own, result, tuple(piece.files()), is_whole)
+
+
+def _call(task: Task, file: DataFile | None, processes: int) -> Any:
+    if processes > 1 and folder_of(task) is not None and file is not None:
+        with noticing() as asked_to_stop:
+            return launch_piece(task, file, processes, asked_to_stop)
+    function, arguments = task
+    return function(*arguments, None if file is None else _data_of(file))
 
 
 def _elsewhere() -> Exception:

@@ -16,34 +16,39 @@ from typing import Any
 import torch
 import torch.multiprocessing as mp
 
-from unmask.comparison.pieces import Task, encoders_awaited, in_turn
+from unmask.comparison.launch_piece import GPU_MASK, launches
+from unmask.comparison.pieces import Task, encoders_awaited, folder_of, in_turn
 from unmask.data.load import Dataset
 from unmask.errors import PreemptionError, UserError
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
 from unmask.open_files import require_open_files
 from unmask.preemption import STOPPED
+from unmask.wording import plural
 
 _KILLED = (
     "a worker process was killed, possibly because memory ran out: use fewer `jobs` or a smaller batch; "
     "what was finished "
     "is kept, run again with `resume=True`"
 )
-_MASK = "CUDA_VISIBLE_DEVICES"
 _DATA: list[Dataset | None] = []  # of a worker process, set once when it starts
 _ENDING = threading.Event()  # of a worker process: SIGTERM has ended a task, and the pool still holds others for it
 
 
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 def default_jobs() -> int:
     """As many trials at once as there are cores; one for each GPU where GPUs do the work."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return max(1, torch.cuda.device_count() if torch.cuda.is_available() else cores)
+    return max(1, torch.cuda.device_count() if torch.cuda.is_available() else usable_cores())
 
 
 def visible_gpus() -> tuple[str, ...]:
     """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES gives them."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    named = os.environ.get(_MASK)
+    named = os.environ.get(GPU_MASK)
     return tuple(named.split(",") if named else map(str, range(count)))[:count]
 
 
@@ -55,15 +60,23 @@ class LocalProcesses:
     """Trainings at once."""
     gpus: tuple[str, ...] = ()
     """Names of the GPUs; worker processes take them in turn where there are several."""
+    pretrain_processes: int = 1
+    """Processes of one pretraining."""
+
+    def __post_init__(self) -> None:
+        room = len(self.gpus) or self.jobs
+        if self.pretrain_processes > max(1, room):
+            there = plural(room, "GPU") if self.gpus else f"{plural(room, 'process', 'processes')} at once (`jobs`)"
+            raise UserError(f"pretrain_processes = {self.pretrain_processes}: this machine has {there}; give fewer")
 
     @property
     def pretrains_in_workers(self) -> bool:
-        """Whether every pretraining is a piece for a worker: one process would use one of several GPUs."""
-        return len(self.gpus) > 1 and self.jobs > 1
+        """Whether every pretraining is a piece of its own: this process would use one of several GPUs, or one core."""
+        return (len(self.gpus) > 1 and self.jobs > 1) or self.pretrain_processes > 1
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """See `run_tasks`."""
-        return run_tasks(tasks, data, self.jobs, self.gpus)
+        return run_tasks(tasks, data, self.jobs, self.gpus, self.pretrain_processes)
 
     def notes(self) -> list[str]:
         """Nothing to say of one machine."""
@@ -72,7 +85,7 @@ class LocalProcesses:
 
 def _start(data: Dataset | None, gpus: Any) -> None:
     if gpus is not None:
-        os.environ[_MASK] = gpus.get()  # before CUDA is first used here
+        os.environ[GPU_MASK] = gpus.get()  # before CUDA is first used here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: what runs is let finish
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -99,28 +112,42 @@ def _call(task: Task) -> Any:
 
 
 def run_tasks(
-    tasks: Sequence[Task], data: Dataset | None, jobs: int, gpus: Sequence[str] = ()
+    tasks: Sequence[Task],
+    data: Dataset | None,
+    jobs: int,
+    gpus: Sequence[str] = (),
+    pretrain_processes: int = 1,
 ) -> Iterator[tuple[int, Any]]:
     """Run every task as function(*arguments, data); yields index and result of each as it ends.
 
     Every task runs with one thread, so that its numbers do not depend on `jobs`; of several `gpus` a process sees one.
-    A trial whose pretraining is among the tasks begins after it. The first failure, or Ctrl-C, is raised here after
-    what is running has ended; waiting tasks are dropped, finished ones keep their files.
+    A trial whose pretraining is among the tasks begins after it; a pretraining over several processes counts as many.
+    The first failure, or Ctrl-C, is raised here after what is running has ended, or saved; waiting tasks are dropped,
+    finished ones keep their files.
     """
-    if jobs == 1 or len(tasks) == 1:
+
+    def width(task: Task) -> int:
+        return pretrain_processes if folder_of(task) is not None else 1
+
+    wide = any(width(task) > 1 for task in tasks)
+    if (jobs == 1 or len(tasks) == 1) and not wide:
         yield from _run_here(tasks, data)
         return
+    room = (lambda: jobs) if wide else None
     with _pool(tasks, data, jobs, gpus) as pool:
         workers: set[BaseProcess] = set()
 
         def submit(task: Task) -> Future[Any]:
+            if width(task) > 1:
+                return launch(task, data)
             future = _submit(pool, task)
             workers.update(mp.active_children())
             return future
 
         try:
-            for index, future in in_turn(submit, tasks, encoders_awaited(tasks)):
-                yield index, future.result()
+            with launches(pretrain_processes, max(1, (len(gpus) or jobs) // pretrain_processes), gpus) as launch:
+                for index, future in in_turn(submit, tasks, encoders_awaited(tasks), room, width):
+                    yield index, future.result()
         except BrokenProcessPool as error:
             raise UserError(_why_broken(list(workers))) from error
         except BaseException as error:  # a failed task, Ctrl-C, SIGTERM, or a caller that stops listening

@@ -112,6 +112,9 @@ class CompareConfig:
     # What changes the speed
     jobs: int | None = None
     """Trainings at once, each in a process of its own with one thread. Default: the cores, or the GPUs."""
+    pretrain_processes: int = 1
+    """Processes of one pretraining, data-parallel on one machine: on as many GPUs, or cores. Several give the numbers
+    of one up to rounding."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     """Where trainings run."""
 
@@ -141,7 +144,18 @@ class CompareConfig:
         require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
         if self.jobs is not None:
             require_at_least("jobs", self.jobs, 1)
+        self._check_processes()
         assert self.schedules is not None  # reads, and so checks, every one
+
+    def _check_processes(self) -> None:
+        """Whether a job has a core for each process of a pretraining."""
+        require_at_least("pretrain_processes", self.pretrain_processes, 1)
+        job = self.cluster
+        if job.submits and not job.job_gpu and job.job_cores < self.pretrain_processes:
+            raise UserError(
+                f"pretrain_processes = {self.pretrain_processes}: a job has {job.job_cores} cores; give "
+                f"`job_cores={self.pretrain_processes}`, or fewer processes"
+            )
 
     def _check_arms(self) -> None:
         """Arms, and what only some of them use."""

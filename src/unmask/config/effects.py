@@ -90,9 +90,14 @@ TABLE: Table = {
         Idle(("compute_cap",), "scratch_compute is not run", lambda c: _no_arm(c, "schedule", "compute")),
         Idle(("scratch_schedules",), "no arm of `arms` chooses its schedule", lambda c: _no_arm(c, "is_tuned")),
         Idle(
-            ("pretrain", "pretrained", "pretrainings", "design"),
+            ("pretrain", "pretrained", "pretrainings", "design", "pretrain_processes"),
             "no arm of `arms` is pretrained here",
             lambda c: _no_arm(c, "is_pretrained"),
+        ),
+        Idle(
+            ("pretrain_processes",),
+            "the encoders are given (`pretrained`)",
+            lambda c: bool(c.pretrained) and c.given is None,
         ),
         Idle(("design",), "there is one pretraining", lambda c: c.pretrainings == 1 or len(c.pretrained) == 1),
         Idle(("normalization",), "no weights are given to start from", lambda c: c.given is None),

@@ -15,7 +15,7 @@ from unmask.runs.read import parse_config, read_config, read_environment, write_
 
 # Fields that may differ between a run and its continuation: they change the speed, the output, or how long it goes on,
 # not the numbers.
-_SPEED = {"workers", "cache_mib", "execution", "jobs", "threads", "shard", "cluster"}
+_SPEED = {"workers", "cache_mib", "execution", "jobs", "pretrain_processes", "threads", "shard", "cluster"}
 _PLACE = "data.data"
 """Where the images are; whether they are the same is asked of their fingerprint."""
 _FREE_ON_RESUME = _SPEED | {

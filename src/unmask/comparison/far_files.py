@@ -1,0 +1,158 @@
+"""Files for machines that do not see the comparison's folder: sent to each once, in chunks, checked by digest."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from unmask.comparison.far_worker import BackFile, Parcel, SentFile, append_chunk, arrive, finish_file, forget
+from unmask.comparison.kept_networks import NetworkFile, drop_outranked
+from unmask.comparison.pieces import Task, config_of, file_of, folder_of
+from unmask.data.shared_file import DataFile
+from unmask.errors import UserError
+from unmask.runs.files import atomic_path
+from unmask.runs.layout import ENCODER_FILE, is_cut_off
+from unmask.wording import plural
+
+CHUNK = 2**22
+"""Bytes of a file that travel at a time: so much of it is in memory here, and on the way."""
+MOST = 8 * 2**30
+"""Bytes of the largest file that is sent."""
+
+
+class FarFiles:
+    """What machines that do not see a folder have of it."""
+
+    def __init__(self, client: Any, out: Path) -> None:
+        """Of the workers of a Dask client."""
+        self._client, self._out = client, out
+        self.key = hashlib.blake2b(f"{platform.node()}:{out}".encode(), digest_size=8).hexdigest()
+        self.machines: dict[str, list[str]] = {}
+        """Workers that do not see the folder, by what tells their machines apart."""
+        self._there: dict[str, set[str]] = {}
+        self._known: dict[Path, tuple[int, SentFile]] = {}
+        self._data_mib = 0.0
+
+    def meet(self, workers: Sequence[str]) -> None:
+        """Find out which of these do not see the folder; machines that are new get what others were sent.
+
+        Raises:
+            UserError: a machine cannot keep the files.
+        """
+        probe = next(path for path in (self._out, *self._out.parents) if path.is_dir()) / f".probe.{os.getpid()}.tmp"
+        try:
+            probe.write_text(self.key)
+            answers = self._client.run(arrive, str(probe), self.key, workers=list(workers), on_error="return")
+        finally:
+            probe.unlink(missing_ok=True)
+        for worker, machine in answers.items():
+            if isinstance(machine, str):
+                self.machines.setdefault(machine, []).append(worker)
+        for _, sent in self._known.values():
+            self._send(sent)
+
+    def parcel(self, task: Task, data: DataFile | None) -> Parcel | None:
+        """What a task needs there, once it has been sent; None where all workers see the folder.
+
+        Raises:
+            UserError: a file is too large, or a machine cannot keep it.
+        """
+        if not self.machines:
+            return None
+        if data is not None:
+            self._carry(Path(data.path), data.digest)
+            self._data_mib = Path(data.path).stat().st_size / 2**20
+        init, file = weights_of(task) or (None, None)
+        weights, begun = None if file is None else self._carry(file), tuple(map(self._carry, begun_of(task)))
+        return Parcel(self.key, str(self._out), init, weights, begun)
+
+    def take(self, task: Task, files: Sequence[BackFile]) -> None:
+        """Write the files that a piece has sent back, the one that means "finished" last.
+
+        Raises:
+            UserError: one is not what was sent.
+        """
+        last = file_of(task)
+        for file in sorted(files, key=lambda file: self._out / file.name == last):
+            if hashlib.blake2b(file.content, digest_size=16).hexdigest() != file.digest:
+                raise UserError(f"{self._out / file.name}: arrived changed; go on with `resume=True`")
+            with atomic_path(self._out / file.name) as path:
+                path.write_bytes(file.content)
+        network = next((one for one in task[1] if isinstance(one, NetworkFile)), None)
+        if network is not None:
+            drop_outranked(self._out, network)
+
+    def notes(self) -> list[str]:
+        """How much of the data was sent, and to how many."""
+        if not self.machines:
+            return []
+        there = plural(len(self.machines), "machine")
+        return [
+            f"{there} did not see {self._out}: data ({self._data_mib:.1f} MiB) and encoders were sent to each, what "
+            "was done there came back through the scheduler"
+        ]
+
+    def close(self) -> None:
+        """Delete the files there."""
+        for workers in self.machines.values():
+            with suppress(Exception):  # machines that are gone have taken them along
+                self._client.run(forget, self.key, workers=workers[:1], on_error="ignore")
+
+    def _carry(self, path: Path, digest: str | None = None) -> SentFile:
+        changed = path.stat().st_mtime_ns
+        if path not in self._known or self._known[path][0] != changed:
+            if (size := path.stat().st_size) > MOST:
+                raise UserError(
+                    f"{path}: {size / 2**30:.0f} GiB would be sent to machines that do not see it, and at most "
+                    f"{MOST / 2**30:.0f} are: give an `out` on a file system that all machines have at the same path"
+                )
+            self._known[path] = changed, SentFile(str(path), digest or _digest_of(path))
+        sent = self._known[path][1]
+        self._send(sent)
+        return sent
+
+    def _send(self, sent: SentFile) -> None:
+        """Send a file to one worker of every machine that has not got it; those that are gone are forgotten."""
+        here = set(self._client.nthreads())
+        self.machines = {
+            machine: alive for machine, known in self.machines.items() if (alive := [w for w in known if w in here])
+        }
+        lacking = [machine for machine in self.machines if sent.digest not in self._there.get(machine, ())]
+        if not lacking or not Path(sent.path).exists():
+            return
+        workers = [self.machines[machine][0] for machine in lacking]
+        with Path(sent.path).open("rb") as stream:
+            start = 0
+            while chunk := stream.read(CHUNK):
+                self._tell(append_chunk, workers, sent, start, chunk)
+                start += len(chunk)
+        self._tell(finish_file, workers, sent)
+        for machine in lacking:
+            self._there.setdefault(machine, set()).add(sent.digest)
+
+    def _tell(self, function: Any, workers: Sequence[str], *arguments: Any) -> None:
+        answers = self._client.run(function, self.key, *arguments, workers=list(workers), on_error="return")
+        for worker, error in answers.items():
+            if isinstance(error, Exception) and worker in self._client.nthreads():
+                raise UserError(f"{worker}: cannot keep what is sent to it ({error})")
+
+
+def weights_of(task: Task) -> tuple[str, Path] | None:
+    """The weights from which a task starts, where they are a file: as the task calls them, and the file."""
+    init = getattr(config_of(task), "init", None)
+    files = [] if init is None else [file for file in (Path(init), Path(init, ENCODER_FILE)) if file.is_file()]
+    return (str(init), files[0]) if files else None
+
+
+def begun_of(task: Task) -> list[Path]:
+    """The files that there are of a pretraining."""
+    folder = folder_of(task)
+    return [] if folder is None else [p for p in sorted(folder.rglob("*")) if p.is_file() and not is_cut_off(p)]
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,212 @@
+"""What a worker does that does not see the comparison's folder: it keeps what is sent, and works in one of its own."""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unmask.comparison.pieces import Task
+from unmask.data.shared_file import DataFile
+from unmask.errors import UserError
+from unmask.preemption import request_stop
+
+ENDING = "unmask"
+"""Name of the plugin that knows when a worker ends."""
+_PATIENCE = 600.0
+"""Seconds in which a file that is on its way arrives."""
+_PACKING = 60.0
+"""Seconds before the end of a worker's time in which a training saves and its files are sent."""
+Rules = Sequence[tuple[str, str]]
+"""Folders of the client, and what stands for them here; the first that holds a path counts."""
+
+
+@dataclass(frozen=True)
+class SentFile:
+    """A file by its path on the client."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a task needs on a machine that does not see the comparison's folder."""
+
+    key: str
+    """Of the comparison: what tells its files from those of others."""
+    out: str
+    """The folder, on the client."""
+    init: str | None
+    """The weights from which it starts as the task calls them: a file, or a run's folder; None without a file."""
+    weights: SentFile | None
+    begun: tuple[SentFile, ...]
+    """What there is of a pretraining that goes on."""
+
+
+@dataclass(frozen=True)
+class BackFile:
+    """A file that goes to the client."""
+
+    name: str
+    """In the comparison's folder."""
+    content: bytes
+    digest: str
+
+
+def arrive(probe: str, key: str, dask_worker: Any = None) -> str | None:
+    """None where this worker sees a file with this text; else what tells its machine, or its part of one, apart."""
+    if Path(probe).is_file() and Path(probe).read_text() == key:
+        return None
+    box = _box(key, dask_worker)
+    box.mkdir(parents=True, exist_ok=True)
+    return f"{socket.gethostname()}:{box.stat().st_dev}:{box.stat().st_ino}"
+
+
+def append_chunk(key: str, sent: SentFile, start: int, chunk: bytes, dask_worker: Any = None) -> None:
+    """Keep a part of a file."""
+    with _half(key, sent.digest, dask_worker).open("wb" if start == 0 else "r+b") as stream:
+        stream.seek(start)
+        stream.write(chunk)
+
+
+def finish_file(key: str, sent: SentFile, dask_worker: Any = None) -> None:
+    """The last part of a file has come.
+
+    Raises:
+        UserError: it is not what was sent.
+    """
+    half = _half(key, sent.digest, dask_worker)
+    with half.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    if found != sent.digest:
+        raise UserError(f"{sent.path}: arrived changed")
+    half.replace(_box(key, dask_worker) / sent.digest)
+
+
+def forget(key: str, dask_worker: Any = None) -> None:
+    """Delete what was sent."""
+    shutil.rmtree(_box(key, dask_worker), ignore_errors=True)
+
+
+def here(file: DataFile, key: str) -> tuple[DataFile, bool]:
+    """The data where this worker finds them, and whether that is not where the client wrote them.
+
+    Raises:
+        UserError: they do not arrive.
+    """
+    until = time.monotonic() + _PATIENCE
+    while not Path(file.path).is_file():
+        if (copy := _box(key, _worker()) / file.digest).is_file():
+            return replace(file, path=str(copy)), True
+        if time.monotonic() > until:
+            raise UserError(f"{file.path}: neither seen by this worker nor sent to it")
+        time.sleep(0.1)
+    return file, False
+
+
+@dataclass(frozen=True)
+class FarPiece:
+    """A task as it is done in a folder of this machine."""
+
+    task: Task
+    out: Path
+    """What stands for the comparison's folder."""
+    rules: Rules
+
+    def files(self) -> Iterator[BackFile]:
+        """All files of the folder, as the client would have them."""
+        back = [(local, there) for there, local in self.rules]
+        for path in sorted(self.out.rglob("*")):
+            if path.is_file():
+                content = _told(path.read_text(), back).encode() if path.suffix == ".json" else path.read_bytes()
+                digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+                yield BackFile(path.relative_to(self.out).as_posix(), content, digest)
+
+
+@contextmanager
+def far_piece(task: Task, parcel: Parcel) -> Iterator[FarPiece]:
+    """A task with the files that it needs, in a folder that is deleted at the end."""
+    box = _box(parcel.key, _worker())
+    with tempfile.TemporaryDirectory(dir=box) as name:
+        out, rules = Path(name, "out"), list[tuple[str, str]]()
+        out.mkdir()
+        if parcel.init is not None and parcel.weights is not None:
+            local = Path(name, "init", Path(parcel.init).name)
+            rules.append((parcel.init, str(local)))
+            _copy(box, parcel.weights, local / Path(parcel.weights.path).relative_to(parcel.init))
+        rules.append((parcel.out, str(out)))
+        for sent in parcel.begun:
+            to = out / Path(sent.path).relative_to(parcel.out)
+            _copy(box, sent, to)
+            if to.suffix == ".json":
+                to.write_text(_told(to.read_text(), rules))
+        yield FarPiece(_relocated(task, rules), out, rules)
+
+
+@contextmanager
+def leaving_early() -> Iterator[None]:
+    """While the body runs a training is asked to save before the time of this worker ends, so that what it has saved
+    still reaches the client."""
+    ends = _worker().plugins[ENDING].ends
+    if ends is None:
+        yield
+        return
+    timer = threading.Timer(max(0.0, ends - time.monotonic() - _PACKING), request_stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _copy(box: Path, sent: SentFile, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(box / sent.digest, to)
+
+
+def _told(text: str, rules: Rules) -> str:
+    """JSON with other folders in it."""
+    for old, new in rules:
+        before, after = (json.dumps(path)[1:-1] for path in (old, new))
+        text = after.join(re.split(rf'(?<="){re.escape(before)}(?=["/])', text))
+    return text
+
+
+def _relocated(value: Any, rules: Rules) -> Any:
+    """A value with other folders in all paths of it, and in all texts that are one."""
+    if isinstance(value, str | Path):
+        found = next((rule for rule in rules if f"{value}/".startswith(f"{rule[0]}/")), None)
+        return value if found is None else type(value)(found[1] + str(value)[len(found[0]) :])
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inner = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
+        changed = {name: new for name, old in inner.items() if (new := _relocated(old, rules)) is not old}
+        return replace(value, **changed) if changed else value
+    if type(value) is tuple:
+        inside = tuple(_relocated(one, rules) for one in value)
+        return inside if any(new is not old for new, old in zip(inside, value, strict=True)) else value
+    return value
+
+
+def _worker() -> Any:
+    from distributed import get_worker
+
+    return get_worker()
+
+
+def _box(key: str, worker: Any) -> Path:
+    """Where files of a comparison lie: beside the folders in which Dask's workers keep theirs."""
+    return Path(worker.local_directory).parent / f"unmask-{key}"
+
+
+def _half(key: str, digest: str, worker: Any) -> Path:
+    return _box(key, worker) / f".{digest}.tmp"
