@@ -1,11 +1,12 @@
 """Draw the pictures of docs/theory.md with the laboratory's own code.
 
-python docs/tools/theory_pictures.py [FILE ...]    (a minute on one core; writes docs/images)
+python docs/tools/theory_pictures.py [FILE ...]    (two minutes on one core; writes docs/images)
 """
 
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -17,17 +18,21 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from unmask.report.theory.claim_panels import draw_kept, draw_lottery, draw_margins, draw_winners
 from unmask.theory.binding import binding_time, mask_range
-from unmask.theory.capture import capture_level
+from unmask.theory.capture import capture_level, captured, coverage
 from unmask.theory.checks_learners import LAB
 from unmask.theory.ensembles import lottery, train_ensemble
+from unmask.theory.experiment import Experiment, run_experiment
+from unmask.theory.fusing import alike, fused_encoder, mixed
 from unmask.theory.jobs import Memo
 from unmask.theory.laws import critical_mask_ratio, fixed_point, one_feature
 from unmask.theory.occupancy import coverage_bands, covered, reading_time, time_of_full_coverage
+from unmask.theory.pixel_form import pretrain_pixels
 from unmask.theory.presets import paper_small
-from unmask.theory.problem import world
+from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
-from unmask.theory.supervision import error, fine_tune
+from unmask.theory.supervision import error, fine_tune, linear_probe
 from unmask.theory.sweep_measures import capture_rows, encoders
 from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.unequal_strengths import leader_shares, rates, useful_coverage
@@ -86,6 +91,50 @@ def claims() -> Figure:
         axis.legend(fontsize=7)
     figure.tight_layout()
     return figure
+
+
+@cache
+def runs() -> Experiment:
+    """Three seeds of `paper-small`, pretrained, fine-tuned and from scratch."""
+    return run_experiment(paper_small(), range(3))
+
+
+def winners() -> Figure:
+    """Which feature a kernel captures, which view SL learns, and that the pixel form captures all."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.5, 3.9))
+    draw_winners(left, runs())
+    draw_lottery(middle, runs())
+    s = replace(paper_small(), mask_ratio=0.5, samples=300)
+    times = torch.logspace(2, np.log10(4000), 12, dtype=torch.float64)
+    for seed, color in enumerate(("#0072b2", "#009e73", "#e69f00")):
+        held = captured(pretrain_pixels([world(s, seed)], times).correlation[:, 0], s)
+        right.plot(times, coverage(held), "o-", markersize=3, color=color, label=f"seed {seed}")
+    right.set(xscale="log", xlabel="time T", ylabel="share of features captured", ylim=(-0.02, 1.03))
+    right.legend(fontsize=9, frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def finetuned() -> Figure:
+    """What fine-tuning keeps, its margins, and what a linear head makes of kernels that hold c classes each."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.5, 3.9))
+    draw_kept(left, runs())
+    draw_margins(middle, runs())
+    w, counts = world(LAB, 0), (1, 2, 3, 6)
+    for groups, look, color, name in ((alike, "o-", "#d55e00", "fused alike"), (mixed, "s--", "#0072b2", "mixed")):
+        held = [count for count in counts if groups is alike or count < LAB.data.classes]
+        right.plot(held, [fused_error(w, groups(LAB, count)) for count in held], look, color=color, label=name)
+    right.plot(counts, [1 - 1 / count for count in counts], ":", color="0.3", label="1 - 1/c")
+    right.set(xlabel="classes per kernel, c", ylabel="error of a linear head", ylim=(-0.03, 1), xticks=counts)
+    right.legend(fontsize=9, frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def fused_error(w: World, classes_of: torch.Tensor) -> float:
+    """Test error on multi-view data of a linear head on kernels that hold the classes of their row."""
+    probe = linear_probe([w], fused_encoder(w, classes_of))
+    return error(probe.weights[0], probe.head[0], w.test(False), w.setting)
 
 
 def phases() -> Figure:
@@ -175,6 +224,8 @@ def useless() -> Figure:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "theory-data.svg": data,
     "theory-claims.svg": claims,
+    "theory-winners.svg": winners,
+    "theory-finetuned.svg": finetuned,
     "theory-phases.svg": phases,
     "theory-findings.svg": findings,
     "theory-useless.svg": useless,

@@ -10,7 +10,7 @@ import pytest
 from chromium import measure, needs_chromium, open_page
 from unmask.cli.main import main
 from unmask.report.theory.findings import Findings, gather, plan
-from unmask.report.theory.page import TITLES, letters, page
+from unmask.report.theory.page import CLAIMS, TITLES, letters, page
 from unmask.theory.presets import paper_small
 from unmask.theory.setting import Setting
 from unmask.theory.verdict import tally
@@ -60,7 +60,8 @@ def test_every_promised_figure_and_every_verdict_stands_on_the_page(found: Findi
     for title, intro in TITLES.values():
         assert title in text
         assert intro in text
-    assert text.count("<figure>") == text.count('role="img"') == 4 + 1 + 3 + 3 + 4 + 3 + 3 + 4 + 4
+    assert text.count("<figure>") == text.count('role="img"') == 4 + 4 + 1 + 3 + 3 + 4 + 3 + 3 + 4 + 4
+    assert CLAIMS in text
     assert len(found.verdicts) > 30
     for verdict in found.verdicts:
         row = text[text.index(verdict.claim) :]

@@ -1,5 +1,6 @@
 """Verdicts on what follows pretraining: fine-tuning keeps features; SL plays a lottery between views."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log
 
@@ -7,7 +8,7 @@ import torch
 
 from unmask.theory.capture import captured, own_held, views_per_class
 from unmask.theory.experiment import Experiment
-from unmask.theory.jobs import Tally, parallel
+from unmask.theory.jobs import Tally, begin
 from unmask.theory.laws import one_feature
 from unmask.theory.occupancy import reading_time
 from unmask.theory.pixel_form import pretrain_pixels
@@ -17,18 +18,20 @@ from unmask.theory.supervision import error, fine_tune, logits
 from unmask.theory.teacher_student_flow import Pretraining, pretrain
 from unmask.theory.verdict import Verdict, attempt
 
-SIZES = (36, 30)
+SIZES = (34, 12)
 """Work of a seed, in the units of `experiment.SIZES`: mixed pretraining data, the pixel form."""
 
 
-def downstream_checks(run: Experiment, workers: int = 1, tally: Tally | None = None) -> list[Verdict]:
+def downstream_checks(
+    run: Experiment, pool: ThreadPoolExecutor | None = None, tally: Tally | None = None
+) -> list[Verdict]:
     """All checks of this file; `tally` counts the pixel form and the mixed pretraining data, up to three seeds each."""
     tally = tally or Tally(sum(SIZES) * min(3, len(run.worlds)))
     return [
         *attempt("fine-tuning", lambda: fine_tuning_checks(run)),
         *attempt("training from scratch", lambda: scratch_checks(run)),
-        *attempt("pretraining on the paper's data", lambda: single_view_checks(run, workers, tally)),
-        *attempt("the pixel form", lambda: [pixel_check(run, workers, tally)]),
+        *attempt("pretraining on the paper's data", lambda: single_view_checks(run, pool, tally)),
+        *attempt("the pixel form", lambda: [pixel_check(run, pool, tally)]),
     ]
 
 
@@ -71,19 +74,12 @@ def fine_tuning_checks(run: Experiment) -> list[Verdict]:
 
 
 def margin_check(run: Experiment, single: bool, name: str, low: float) -> Verdict:
-    """F_y - max F_j of the fine-tuned network, the 5 % quantile over samples and seeds, in units of ln k.
+    """The 5 % quantile of the margins over samples and seeds.
 
     The paper has a constant times log k without the constant; training here stops at a loss of stop_loss, at which the
     mean margin of training samples is about ln(k/stop_loss).
     """
-    margins = []
-    for w, u, one in zip(run.tuned.weights, run.tuned.head, run.worlds, strict=True):
-        data = one.test(single)
-        f = logits(w, u, data.x, run.setting)
-        own = f.gather(1, data.labels[:, None])[:, 0]
-        margins.append(own - f.scatter(1, data.labels[:, None], -torch.inf).amax(1))
-    unit = log(run.setting.data.classes)
-    every = torch.cat(margins).double() / unit
+    every, unit = margins(run, single), log(run.setting.data.classes)
     return Verdict(
         claim=f"margin of the fine-tuned network on {name} data, over ln k (5 % quantile)",
         kind="paper",
@@ -95,6 +91,17 @@ def margin_check(run: Experiment, single: bool, name: str, low: float) -> Verdic
         regime=f"median {float(every.median()):.2f}; training stopped at a loss of {run.setting.stop_loss:g}",
         source="from memory of the theorem on fine-tuning: F_y >= max F_j + Omega(log k)",
     )
+
+
+def margins(run: Experiment, single: bool) -> torch.Tensor:
+    """F_y - max F_j of the fine-tuned networks on the test samples of one kind of all seeds, in units of ln k."""
+    found = []
+    for w, u, one in zip(run.tuned.weights, run.tuned.head, run.worlds, strict=True):
+        data = one.test(single)
+        f = logits(w, u, data.x, run.setting)
+        own = f.gather(1, data.labels[:, None])[:, 0]
+        found.append(own - f.scatter(1, data.labels[:, None], -torch.inf).amax(1))
+    return torch.cat(found).double() / log(run.setting.data.classes)
 
 
 def scratch_checks(run: Experiment) -> list[Verdict]:
@@ -128,7 +135,9 @@ def scratch_checks(run: Experiment) -> list[Verdict]:
     ]
 
 
-def single_view_checks(run: Experiment, workers: int, tally: Tally, share: float = 0.2) -> list[Verdict]:
+def single_view_checks(
+    run: Experiment, pool: ThreadPoolExecutor | None, tally: Tally, share: float = 0.2
+) -> list[Verdict]:
     """Pretraining on the paper's mixture, a share μ of single-view samples: capture, and fine-tuning after it."""
     setting = replace(run.setting, data=replace(run.setting.data, single_share=share))
 
@@ -140,7 +149,7 @@ def single_view_checks(run: Experiment, workers: int, tally: Tally, share: float
         return held, error(tuned.weights[0], tuned.head[0], w.test(True), setting)
 
     worlds = [world(setting, w.seed, w.dtype) for w in run.worlds[:3]]
-    held, wrong = zip(*parallel(tally.counted(trained, SIZES[0]), worlds, workers), strict=True)
+    held, wrong = zip(*begin(tally.counted(trained, SIZES[0]), worlds, pool)(), strict=True)
     where = f"pretraining mu = {share:g}"
     return [
         Verdict(
@@ -153,21 +162,9 @@ def single_view_checks(run: Experiment, workers: int, tally: Tally, share: float
 
 
 def winner_check(run: Experiment) -> Verdict:
-    """Among classes with exactly one learned view: is it the view with the largest initial correlation in the class's
-    kernels?
-
-    While a view grows, its rate is ~ w^(q-1) E Σ_p z_p^q on the drawn labeled samples: view l takes off at max_r
-    w_r(0)^-(q-2) / rate_l.
-    """
-    setting = run.setting
-    k, m, views = setting.data.classes, setting.kernels_per_class, setting.data.views
-    own = torch.arange(k)
-    start = torch.stack([w.scratch_start @ w.v.T for w in run.worlds]).view(-1, k, m, k, views)[:, own, :, own]
-    speed = torch.stack([_speeds(w) for w in run.worlds]).view(-1, k, views).transpose(0, 1)
-    predicted = (start.amax(2).clamp_min(0) ** (setting.power - 2) * speed).argmax(-1).T
-    held = own_held(run.scratch_correlation, setting).any(1).unflatten(-1, (k, views))
-    single = held.sum(-1) == 1
-    right = (held.int().argmax(-1) == predicted)[single].double()
+    """Among classes with exactly one learned view: is it the one that is predicted to take off first?"""
+    score, held = lottery_of_views(run)
+    right = (held.int().argmax(-1) == score.argmax(-1))[held.sum(-1) == 1].double()
     return Verdict(
         claim="the view SL learns is predicted from start and labeled data (share of classes with exactly one)",
         kind="ours",
@@ -180,6 +177,21 @@ def winner_check(run: Experiment) -> Verdict:
     )
 
 
+def lottery_of_views(run: Experiment) -> tuple[torch.Tensor, torch.Tensor]:
+    """How soon SL is predicted to take off on each view, (S, k, L), the larger the sooner, and whether it learned it.
+
+    While a view grows, its rate is ~ w^(q-1) E Σ_p z_p^q on the drawn labeled samples: view l takes off at max_r
+    w_r(0)^-(q-2) / rate_l, r of the kernels of its class.
+    """
+    setting = run.setting
+    k, m, views = setting.data.classes, setting.kernels_per_class, setting.data.views
+    own = torch.arange(k)
+    start = torch.stack([w.scratch_start @ w.v.T for w in run.worlds]).view(-1, k, m, k, views)[:, own, :, own]
+    speed = torch.stack([_speeds(w) for w in run.worlds]).view(-1, k, views).transpose(0, 1)
+    score = (start.amax(2).clamp_min(0) ** (setting.power - 2) * speed).transpose(0, 1)
+    return score, own_held(run.scratch_correlation, setting).any(1).unflatten(-1, (k, views))
+
+
 def _speeds(w: World) -> torch.Tensor:
     """E Σ_p z_p^q of every feature over the labeled samples of its own class, (F,)."""
     data, setting = w.labeled(), w.setting
@@ -188,7 +200,7 @@ def _speeds(w: World) -> torch.Tensor:
     return (z * own).sum(0) / own.sum(0).clamp_min(1)
 
 
-def pixel_check(run: Experiment, workers: int, tally: Tally) -> Verdict:
+def pixel_check(run: Experiment, pool: ThreadPoolExecutor | None, tally: Tally) -> Verdict:
     """Coverage of the pixel (MAE) form, encoder and linear decoder trained together; no closed form is claimed.
 
     Kernels are coupled and no clock of their own helps, so this is tried with 16 kernels per class at most, to T = 400
@@ -202,7 +214,7 @@ def pixel_check(run: Experiment, workers: int, tally: Tally) -> Verdict:
     )
     worlds = [world(setting, w.seed, w.dtype) for w in run.worlds[:3]]
     held = torch.stack(
-        [captured(p.correlation[-1, 0], setting) for p in parallel(tally.counted(_pixels, SIZES[1]), worlds, workers)]
+        [captured(p.correlation[-1, 0], setting) for p in begin(tally.counted(_pixels, SIZES[1]), worlds, pool)()]
     )
     return Verdict(
         claim="pixel-target (MAE) MRP captures every feature (share captured)",

@@ -83,7 +83,13 @@ def torch_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def parallel(function: Callable[[World], T], worlds: Sequence[World], workers: int) -> list[T]:
-    """function of every world, in order; threads share nothing but read-only data."""
-    with threads(workers) as pool:
-        return list(pool.map(function, worlds))
+def begin(
+    function: Callable[[World], T], worlds: Sequence[World], pool: ThreadPoolExecutor | None
+) -> Callable[[], list[T]]:
+    """Submit function of every world, which share nothing but read-only data; what is returned waits for the results,
+    in order. Without a pool they are computed here."""
+    if pool is None:
+        found = [function(w) for w in worlds]
+        return lambda: found
+    waiting = pool.map(function, worlds)
+    return lambda: list(waiting)

@@ -1,6 +1,7 @@
 """All verdicts of a setting."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -20,8 +21,8 @@ from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import Verdict, attempt, failed, impossible
 
-PARTS = (30, 10, 25, 70, 130)
-"""Work of the parts that need no run, in the units of `experiment.SIZES`."""
+PARTS = (160, 70, 53, 12, 3)
+"""Work of the parts that need no run, the longest first, in the units of `experiment.SIZES`."""
 
 
 def verify(
@@ -49,8 +50,8 @@ def verify(
     else:
         setting = broken(setting, break_)
     numbers, tally = range(first, first + seeds), Tally(work_of(seeds), told)
-    with torch_threads(max(1, torch.get_num_threads() // workers)):
-        return all_checks(setting, numbers, workers, torch.float64 if float64 else torch.float32, tally)[1]
+    with torch_threads(max(1, torch.get_num_threads() // workers)), threads(workers) as pool:
+        return all_checks(setting, numbers, pool, torch.float64 if float64 else torch.float32, tally)[1]
 
 
 def work_of(seeds: int) -> int:
@@ -61,33 +62,32 @@ def work_of(seeds: int) -> int:
 def all_checks(
     setting: Setting,
     seeds: Sequence[int],
-    workers: int = 1,
+    pool: ThreadPoolExecutor,
     dtype: torch.dtype = torch.float32,
     tally: Tally | None = None,
 ) -> tuple[Experiment | None, list[Verdict]]:
-    """The shared runs and every verdict. What needs no run is computed first, a part a worker.
+    """The shared runs and every verdict; jobs run in `pool`. What needs no run is computed first.
 
     Where an identity fails, or the data are not those of the definition, the system is not the one of the theory: runs
     of it may never end and would say nothing, so none are made and a failing row says so.
     """
     tally = tally or Tally(work_of(len(seeds)))
     parts: tuple[Callable[[], list[Verdict]], ...] = (
-        lambda: exact_checks(setting, dtype, seeds[0]),
-        lambda: data_checks(setting, seeds[0]),
-        lambda: attempt("binding", lambda: [unbound_check(setting, dtype, seeds[0]), *binding_checks(setting, dtype)]),
-        lambda: objective_checks(seeds[0]),
         lambda: learner_checks(seeds[0]),
+        lambda: objective_checks(seeds[0]),
+        lambda: exact_checks(setting, dtype, seeds[0]),
+        lambda: attempt("binding", lambda: [unbound_check(setting, dtype, seeds[0]), *binding_checks(setting, dtype)]),
+        lambda: data_checks(setting, seeds[0]),
     )
-    with threads(workers) as pool:
-        begun = [pool.submit(tally.counted(part, size)) for part, size in zip(parts, PARTS, strict=True)]
-        exact, data, binding, objectives, learners = (one.result() for one in begun)
+    begun = [pool.submit(tally.counted(part, size)) for part, size in zip(parts, PARTS, strict=True)]
+    learners, objectives, exact, binding, data = (one.result() for one in begun)
     if failed([*exact, *data]):
         stop = impossible("the runs follow the system of the theory", "an identity or the data failed: no runs made")
         return None, [*exact, *data, *binding, *objectives, *learners, stop]
     try:
-        run = run_experiment(setting, seeds, workers, dtype=dtype, tally=tally)
+        run = run_experiment(setting, seeds, pool, dtype=dtype, tally=tally)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, UserError) as error:
         stop = impossible("the runs can be followed to their end", f"{type(error).__name__}: {error}")
         return None, [*exact, *data, *binding, *objectives, *learners, stop]
-    after = [*coverage_checks(run), *binding, *downstream_checks(run, workers, tally)]
+    after = [*coverage_checks(run), *binding, *downstream_checks(run, pool, tally)]
     return run, [*exact, *data, *after, *objectives, *learners]

@@ -1,14 +1,11 @@
-"""What the page of the theory laboratory shows: verdicts, coverage and sweeps, computed."""
+"""What the page of the theory laboratory shows: verdicts, the runs behind them and sweeps, computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from unmask.theory.axes import Axis, parse_axis
-from unmask.theory.checks_coverage import measured_coverage
+from unmask.theory.experiment import Experiment
 from unmask.theory.jobs import Memo, Tally, Told, silent, threads, torch_threads
-from unmask.theory.occupancy import Bands
 from unmask.theory.setting import Setting
 from unmask.theory.sweep import begin_sweep, grid_of, measure_of
 from unmask.theory.sweep_measures import Row
@@ -17,7 +14,6 @@ from unmask.theory.verify import all_checks, work_of
 
 Asked = tuple[str, tuple[str, ...]]
 """A measure and its axes."""
-Curve = tuple[torch.Tensor, list[int], torch.Tensor, Bands]
 
 
 @dataclass(frozen=True)
@@ -35,13 +31,13 @@ class Findings:
 
     setting: Setting
     verdicts: Sequence[Verdict]
-    coverage: Curve | None
-    """Coverage over T and K with the bands of the law; None where no run could be made."""
+    run: Experiment | None
+    """The runs behind the verdicts; None where none could be made."""
     sweeps: Sequence[Swept]
 
 
 WORK = {
-    "phases": 1, "capture": 45, "purity": 50, "correlations": 75, "learners": 35, "downstream": 25,
+    "correlations": 62, "capture": 33, "purity": 27, "learners": 29, "downstream": 22, "phases": 1,
 }  # fmt: skip
 """Work of one point and seed of a measure, in the units of `unmask.theory.experiment.SIZES`."""
 
@@ -56,15 +52,15 @@ def gather(setting: Setting, seeds: int, workers: int = 1, *, told: Told = silen
     numbers = [range(1 if measure in ("phases", "correlations") else seeds) for measure, _ in asked]
     work = [WORK[measure] * len(grid) * len(n) for (measure, _), grid, n in zip(asked, grids, numbers, strict=True)]
     tally, memo = Tally(work_of(seeds) + sum(work), told), Memo()
-    with torch_threads(1), threads(workers) as pool:
-        run, verdicts = all_checks(setting, range(seeds), workers, tally=tally)
-        begun = [
-            begin_sweep(pool, grid, n, measure_of(measure, memo)[0], tally, size=WORK[measure])
-            for (measure, _), grid, n in zip(asked, grids, numbers, strict=True)
-        ]
-        swept = [Swept(measure, axes, rows()) for (measure, axes), rows in zip(asked, begun, strict=True)]
-        curve = measured_coverage(run) if run else None
-    return Findings(setting, verdicts, curve, swept)
+    with torch_threads(1), threads(workers) as pool, threads(1) as beside:
+        checks = beside.submit(all_checks, setting, range(seeds), pool, tally=tally)
+        begun = {
+            i: begin_sweep(pool, grids[i], numbers[i], measure_of(asked[i][0], memo)[0], tally, size=WORK[asked[i][0]])
+            for i in sorted(range(len(asked)), key=lambda i: -WORK[asked[i][0]])  # so that workers end together
+        }
+        swept = [Swept(measure, axes, begun[i]()) for i, (measure, axes) in enumerate(asked)]
+        run, verdicts = checks.result()
+    return Findings(setting, verdicts, run, swept)
 
 
 def plan(setting: Setting) -> list[Asked]:

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import torch
 from matplotlib.axes import Axes
 
 from unmask.config.validation import require_at_least
@@ -11,19 +12,25 @@ from unmask.report.blocks import Plate, Section, Table
 from unmask.report.html import render_template
 from unmask.report.palette import BLUE, INK, SKY
 from unmask.report.svg import blank, style
-from unmask.report.theory.findings import Curve, Findings, Swept, gather
+from unmask.report.theory.claim_panels import claim_panels
+from unmask.report.theory.findings import Findings, Swept, gather
 from unmask.report.theory.panels import Panel, panels_of, time_axis
+from unmask.theory.checks_coverage import measured_coverage
+from unmask.theory.experiment import Experiment
 from unmask.theory.jobs import Told, silent
+from unmask.theory.occupancy import Bands
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import tally
 
+Curve = tuple[torch.Tensor, list[int], torch.Tensor, Bands]
 KINDS = {
     "identity": "Identities: two computations of one thing, equal up to rounding",
     "law": "Laws: closed forms, within their stated error",
     "paper": "Paper: claimed by the papers, with their asymptotics; reported as measured in this regime",
     "ours": "Ours: goes beyond the papers",
 }
+CLAIMS = "The paper's claims, one by one"
 TITLES = {
     ("phases", "mask_ratio"): (
         "Phases over mask ratio and teacher scale",
@@ -81,7 +88,7 @@ def write_report(out: Path, name: str, seeds: int, workers: int = 1, told: Told 
 
 def page(name: str, seeds: int, found: Findings) -> str:
     """The whole page."""
-    first = [_coverage(found.coverage)] if found.coverage else []
+    first = [_claims(found.run), _coverage(measured_coverage(found.run))] if found.run else []
     sections = [*first, *(_section(one, found.setting) for one in found.sweeps)]
     groups = [(text, [v for v in found.verdicts if v.kind == kind]) for kind, text in KINDS.items()]
     return render_template(
@@ -146,6 +153,12 @@ def _plate(panel: Panel) -> Plate:
     return Plate(figure, panel.title, panel.title)
 
 
+def _claims(run: Experiment) -> Section:
+    intro = "Every mark is a kernel, class or feature of the runs behind the verdicts. Head start of a view under SL: "
+    intro += "max w_r(0)^(q-2) E Σ z^q over the kernels of its class, relative to that of the class's other view."
+    return Section(title=CLAIMS, intro=intro, plates=[_plate(panel) for panel in claim_panels(run)])
+
+
 def _coverage(curve: Curve) -> Section:
     title = "Coverage over T and K inside the bands of the law"
     intro = "Features that lead some kernel by time T, in the mean of the seeds, for the first K kernels. "
@@ -156,9 +169,8 @@ def _coverage(curve: Curve) -> Section:
 
 def _band(axes: Axes, curve: Curve, column: int) -> None:
     times, _, measured, bands = curve
-    axes.fill_between(
-        times, bands.low[:, column], bands.high[:, column], color=SKY, alpha=0.4, linewidth=0, label="law"
-    )
+    low, high = (band[:, column].clamp(0, 1) for band in (bands.low, bands.high))
+    axes.fill_between(times, low, high, color=SKY, alpha=0.4, linewidth=0, label="law")
     axes.plot(times, bands.mean[:, column], "--", color=INK, label="its mean")
     axes.plot(times, measured[:, column], color=BLUE, marker="o", linestyle="none", label="measured")
     time_axis(axes)
