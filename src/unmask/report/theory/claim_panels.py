@@ -85,8 +85,7 @@ def draw_margins(axes: Axes, run: Experiment) -> None:
 def _points(
     axes: Axes, x: torch.Tensor, y: torch.Tensor, name: str, color: str = BLUE, marker: str = "o", size: float = 4
 ) -> None:
-    style: dict[str, object] = {"linestyle": "none", "marker": marker, "markersize": size, "alpha": 0.7}
-    axes.plot(x.tolist(), y.tolist(), color=color, label=name, **style)
+    axes.plot(x.tolist(), y.tolist(), marker, markersize=size, alpha=0.7, color=color, label=name)
 
 
 def _diagonal(axes: Axes, name: str) -> None:
