@@ -104,13 +104,14 @@ def winners() -> Figure:
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.5, 3.9))
     draw_winners(left, runs())
     draw_lottery(middle, runs())
+    legends_below(left, middle)
     s = replace(paper_small(), mask_ratio=0.5, samples=300)
     times = torch.logspace(2, np.log10(4000), 12, dtype=torch.float64)
     for seed, color in enumerate(("#0072b2", "#009e73", "#e69f00")):
         held = captured(pretrain_pixels([world(s, seed)], times).correlation[:, 0], s)
         right.plot(times, coverage(held), "o-", markersize=3, color=color, label=f"seed {seed}")
     right.set(xscale="log", xlabel="time T", ylabel="share of features captured", ylim=(-0.02, 1.03))
-    right.legend(fontsize=9, frameon=False)
+    right.legend(fontsize=8, frameon=False)
     figure.tight_layout()
     return figure
 
@@ -120,15 +121,22 @@ def finetuned() -> Figure:
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.5, 3.9))
     draw_kept(left, runs())
     draw_margins(middle, runs())
+    legends_below(left, middle)
     w, counts = world(LAB, 0), (1, 2, 3, 6)
     for groups, look, color, name in ((alike, "o-", "#d55e00", "fused alike"), (mixed, "s--", "#0072b2", "mixed")):
         held = [count for count in counts if groups is alike or count < LAB.data.classes]
         right.plot(held, [fused_error(w, groups(LAB, count)) for count in held], look, color=color, label=name)
     right.plot(counts, [1 - 1 / count for count in counts], ":", color="0.3", label="1 - 1/c")
     right.set(xlabel="classes per kernel, c", ylabel="error of a linear head", ylim=(-0.03, 1), xticks=counts)
-    right.legend(fontsize=9, frameon=False)
+    right.legend(fontsize=8, frameon=False)
     figure.tight_layout()
     return figure
+
+
+def legends_below(*axes: Axes) -> None:
+    """Legends of one column under narrow panels."""
+    for one in axes:
+        one.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
 def fused_error(w: World, classes_of: torch.Tensor) -> float:
