@@ -1,6 +1,6 @@
 """Draw the pictures of docs/theory.md with the laboratory's own code.
 
-python docs/tools/theory_pictures.py [FILE ...]    (two minutes on one core; writes docs/images)
+python docs/tools/theory_pictures.py [FILE ...]    (a minute on one core; writes docs/images)
 """
 
 import sys
@@ -95,8 +95,8 @@ def claims() -> Figure:
 
 @cache
 def runs() -> Experiment:
-    """Three seeds of `paper-small`, pretrained, fine-tuned and from scratch."""
-    return run_experiment(paper_small(), range(3))
+    """Three seeds of six classes, pretrained, fine-tuned and from scratch."""
+    return run_experiment(LAB, range(3))
 
 
 def winners() -> Figure:
@@ -105,8 +105,8 @@ def winners() -> Figure:
     draw_winners(left, runs())
     draw_lottery(middle, runs())
     legends_below(left, middle)
-    s = replace(paper_small(), mask_ratio=0.5, samples=300)
-    times = torch.logspace(2, np.log10(4000), 12, dtype=torch.float64)
+    s = replace(LAB, mask_ratio=0.5)
+    times = torch.logspace(2, np.log10(2400), 12, dtype=torch.float64)
     for seed, color in enumerate(("#0072b2", "#009e73", "#e69f00")):
         held = captured(pretrain_pixels([world(s, seed)], times).correlation[:, 0], s)
         right.plot(times, coverage(held), "o-", markersize=3, color=color, label=f"seed {seed}")
@@ -182,14 +182,51 @@ def ends(axes: Axes, s: Setting, patches: int, block: int, color: str) -> None:
     axes.plot([upper, upper], [times[-1], 1e5], color=color, linestyle="--")
 
 
-def findings() -> Figure:
-    """Features of a kernel over time, and the two times that decide its purity, over the start."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
+def binding() -> Figure:
+    """Features of a kernel over time."""
+    figure, axes = plt.subplots(figsize=(5, 2.9))
     (rows,) = capture_rows([world(paper_small(), 0)], 8)
     times = [float(row["time"]) for row in rows]
-    left.plot(times, [row["features_per_kernel"] for row in rows], "o-", color="#0072b2", label="measured")
-    left.plot(times, [row["features_per_kernel_law"] for row in rows], "--", color="0.3", label="law without binding")
-    left.set(xscale="log", xlabel="time T", ylabel="features of a captured kernel")
+    axes.plot(times, [row["features_per_kernel"] for row in rows], "o-", color="#0072b2", label="measured")
+    axes.plot(times, [row["features_per_kernel_law"] for row in rows], "--", color="0.3", label="law without binding")
+    axes.set(xscale="log", xlabel="time T", ylabel="features of a captured kernel")
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+def noise() -> Figure:
+    """Features of other classes in captured kernels where only noise can have brought them, over the noise."""
+    figure, axes = plt.subplots(figsize=(5, 2.9))
+    levels = (0.0, 0.005, 0.01, 0.02, 0.05)
+    for samples, color, look in ((60, "#d55e00", "o-"), (240, "#0072b2", "s-")):
+        name = f"N = {samples}"
+        axes.plot(range(len(levels)), [foreign(level, samples) for level in levels], look, color=color, label=name)
+    axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+    axes.set(xlabel="noise per coordinate, $\\sigma_p$", ylabel="features of negative start")
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+def foreign(level: float, samples: int) -> float:
+    """Features of other classes and negative start in a captured kernel, mean, at the T of full coverage.
+
+    Nothing is masked and no sample shows two classes, so without noise such a feature has nothing to grow on.
+    """
+    s = replace(LAB, data=replace(LAB.data, others=0.0, noise=level), samples=samples, mask_ratio=0.0)
+    w = world(s, 0)
+    when = reading_time([one_feature(w.unlabeled(), w.v, s)], s)
+    done = pretrain([w], torch.tensor([when], dtype=torch.float64))
+    leader, kinds = done.leader[0], torch.arange(s.data.features) // s.data.views
+    others = kinds != kinds[leader.clamp_min(0)][:, None]
+    held = captured(done.correlation[-1, 0], s) & others & (done.start[0] < 0)
+    return float(held[leader >= 0].sum(1).double().mean())
+
+
+def tiny_starts() -> Figure:
+    """The two times that decide the purity of a kernel, over the start."""
+    figure, axes = plt.subplots(figsize=(5, 2.9))
     s = paper_small()
     numbers = {"q": s.power, "threshold": s.threshold, "tau": s.teacher_scale, "gain": s.gain}
     ratios = np.geomspace(0.02, 0.12, 6)
@@ -201,13 +238,12 @@ def findings() -> Figure:
         bind.append(
             binding_time(float(ratio) * s.threshold, capture_level(s), excess=s.mask_excess, together=0.1, **numbers)
         )
-    right.plot(ratios, cover, "o-", color="#d55e00", label="full coverage by the law")
-    right.plot(ratios, bind, "s--", color="#009e73", label="binding of a partner of start $\\sigma_0$")
-    right.set(xscale="log", yscale="log", xlabel="start $\\sigma_0$ over $\\varrho$", ylabel="time")
-    right.set_xticks(ratios, [f"{ratio:.2g}" for ratio in ratios])
-    right.minorticks_off()
-    for axis in (left, right):
-        axis.legend(fontsize=7)
+    axes.plot(ratios, cover, "o-", color="#d55e00", label="full coverage by the law")
+    axes.plot(ratios, bind, "s--", color="#009e73", label="binding of a partner of start $\\sigma_0$")
+    axes.set(xscale="log", yscale="log", xlabel="start $\\sigma_0$ over $\\varrho$", ylabel="time")
+    axes.set_xticks(ratios, [f"{ratio:.2g}" for ratio in ratios])
+    axes.minorticks_off()
+    axes.legend(fontsize=7)
     figure.tight_layout()
     return figure
 
@@ -235,7 +271,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "theory-winners.svg": winners,
     "theory-finetuned.svg": finetuned,
     "theory-phases.svg": phases,
-    "theory-findings.svg": findings,
+    "theory-binding.svg": binding,
+    "theory-noise.svg": noise,
+    "theory-tiny-starts.svg": tiny_starts,
     "theory-useless.svg": useless,
 }
 
