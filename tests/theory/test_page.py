@@ -38,9 +38,9 @@ def found(tiny: Setting) -> Findings:
         patch.setattr("unmask.theory.verify.objective_checks", lambda seed: [])
         patch.setattr("unmask.theory.verify.learner_checks", lambda seed: [])
         told: list[tuple[int, int]] = []
-        one = gather(
-            replace(tiny, samples=80, labeled=80), 1, 2, SWEEPS, lambda done, total: told.append((done, total))
-        )
+        patch.setattr("unmask.report.theory.findings.plan", lambda setting: SWEEPS)
+        small = replace(tiny, samples=80, labeled=80)
+        one = gather(small, 1, 2, told=lambda done, total: told.append((done, total)))
         assert len({total for _, total in told}) == 1, "one progress over all"
         assert told[-1][0] == told[-1][1]
         return one
