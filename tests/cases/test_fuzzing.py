@@ -10,6 +10,7 @@ SLOW = {kind.name for kind in PAGES} | {"run resumed from a damaged checkpoint"}
 """Kinds of which a case takes a tenth of a second or more: fewer of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.case("of 1,680 altered run files 79 ended in a traceback, of 220 checkpoints 96")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_an_altered_file_is_read_as_it_stands_or_refused_in_a_line(kind: Kind) -> None:
