@@ -17,6 +17,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return load_script(BENCHMARKS / "comparison_statistics.py")
 
 
+@pytest.mark.slow
 def test_a_tenth_of_the_grid_holds(benchmark: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["--tenth", "--nulls", "1000"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]

@@ -2,6 +2,7 @@
 
 import re
 from glob import glob, has_magic
+from itertools import chain, islice
 from pathlib import Path
 
 from unmask.data.file_names import is_junk, natural_key
@@ -30,7 +31,7 @@ def expand(data: str) -> list[Path]:
         raise UserError(f"data: {data} is no local file: shards are read at random, so mount or download them")
     names = [data]
     while any(map(BRACES.search, names)):
-        names = [one for name in names for one in _expand_first(name)]
+        names = list(islice(chain.from_iterable(map(_expand_first, names)), MOST + 1))
         if len(names) > MOST:
             raise UserError(f"data: {data} stands for more than {MOST:,} shards: name fewer at once")
     found = [one for name in names for one in (sorted(glob(name), key=natural_key) if has_magic(name) else [name])]
