@@ -181,6 +181,10 @@ class DaskWorkers:
             yield
         except (OSError, TimeoutError, RuntimeError, CancelledError):
             raise self._gone() from None
+        except AttributeError:
+            if self.client.scheduler is not None:  # else Dask's client has noticed the loss before this question
+                raise
+            raise self._gone() from None
 
     def _gone(self) -> UserError:
         return UserError(
@@ -245,6 +249,6 @@ def _await(file: Path | None) -> None:
 def _line_of(error: BaseException) -> str:
     """What an error says, in a line: a worker's own words, or that workers were killed."""
     if type(error).__name__ == "KilledWorker":
-        return "every worker that began it was killed, possibly because memory ran out"
+        return "every worker that began it was killed: memory ran out, or the time of its job"
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return first.strip()
