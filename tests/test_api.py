@@ -64,6 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_defaults_are_those_of_the_command_line(asked: list[Any], tmp_path: Path) -> None:
     """For every kind of run: of the data's recipe, of another one, with another encoder, from a run, with settings."""
     write_config(tmp_path, PretrainConfig(data=DataConfig(data="digits", image_size=(24, 24))))

@@ -95,6 +95,7 @@ def test_what_is_refused(fields: dict[str, Any], said: str) -> None:
         ClusterConfig(**fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

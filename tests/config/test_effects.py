@@ -67,6 +67,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.case("flags without effect in a mode were taken in silence")
 @pytest.mark.parametrize("words", CASES)
 def test_flags_without_effect(

@@ -169,6 +169,7 @@ def test_what_is_no_model_is_named(cnn_run: Path, tmp_path: Path) -> None:
         load_model(tmp_path / "other.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "torch-export"])
 def test_a_window_travels_in_the_graph(
     to: Any, patchnet_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

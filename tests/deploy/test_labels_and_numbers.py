@@ -84,6 +84,7 @@ def test_labels_of_another_task_are_not_scored(trained: Classification, tmp_path
     assert "no label is known" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "torch-export", "timm", "safetensors"])
 def test_every_export_agrees_with_the_run(trained: Classification, tmp_path: Path, to: str) -> None:
     """For batches of 1, 2 and 5, and with its own loading code; the card tells the labels or the scale of numbers."""

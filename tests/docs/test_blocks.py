@@ -48,6 +48,7 @@ def test_every_block_is_of_a_known_kind() -> None:
     assert 2 * sum(len(blocks(page)) for page in pages()) == fences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_is_parsed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands and flags exist, and values are of their types, in blocks that are run and in those that are not."""

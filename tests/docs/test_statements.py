@@ -67,6 +67,7 @@ def test_messages_are_those_of_the_code() -> None:
     assert not {fragment: message for fragment, message in fragments.items() if fragment not in said}
 
 
+@pytest.mark.slow
 def test_only_the_command_line_speaks_of_flags() -> None:
     """Below it messages name fields between backticks: one place turns them into flags."""
     foreign = ("--use_fsdp", "--fsdp_version", "--multi_gpu", "--untracked-files", "--porcelain", "--error-unmatch")

@@ -55,6 +55,7 @@ def _estimates(rng: np.random.Generator, draws: list[int], gain: float) -> list[
     return [estimate_over({key: float(row.mean()) for key, row in part.items()}, part) for part in kept]
 
 
+@pytest.mark.slow
 def test_optional_stopping_keeps_the_total_error() -> None:
     """Replayed on tables with no gain: stopping at the first decision errs in at most 5 %; looking at every interval of
     95 % errs more often."""

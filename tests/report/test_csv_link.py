@@ -69,6 +69,7 @@ class _Links(HTMLParser):
             self.links.append(dict(attrs))
 
 
+@pytest.mark.slow
 def test_every_table_of_a_page_has_a_link(tmp_path: Path, comparison_folder: Callable[..., Path]) -> None:
     """Whose label tells them apart, and whose file is never a path."""
     page = write_report([comparison_folder(tmp_path / "run", draws=2, budgets=(10,))])

@@ -68,6 +68,7 @@ def _replaced(folder: Path, *words: str, text: str = HOSTILE) -> None:
         file.write_text(content, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_names_in_the_files_of_a_comparison_are_text(comparison_folder: Writer, tmp_path: Path) -> None:
     """Splits, classes, notes, and the folder's own name; an arm that does not exist is refused."""
     folder = comparison_folder(tmp_path / "<meta http-equiv=refresh content=0>", draws=2, budgets=(10,))

@@ -34,6 +34,7 @@ def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, cla
     assert "start: runs/pre" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "predicted"),
     [

@@ -80,6 +80,7 @@ def _ago(seconds: float) -> float:
     return time.monotonic() - seconds
 
 
+@pytest.mark.slow
 def test_the_section_stands_in_the_report_where_there_are_records(
     tmp_path: Path, comparison_folder: Callable[..., Path]
 ) -> None:

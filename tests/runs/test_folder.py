@@ -223,6 +223,7 @@ def test_names_differ_and_are_ends_of_their_paths(places: list[tuple[str, ...]])
         assert not alone or name == path.name
 
 
+@pytest.mark.slow
 @pytest.mark.case("an installed package recorded the git state of the checkout that its environment lies in")
 def test_an_installed_package_has_no_git_state(tmp_path: Path) -> None:
     """Its files are in somebody's checkout, but not of it."""

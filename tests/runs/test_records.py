@@ -82,6 +82,7 @@ STEADY = settings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RECORDS)
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)

@@ -114,6 +114,7 @@ def test_capture_over_time_beside_its_law(tiny: Setting) -> None:
     assert covered[-1] == 1.0
 
 
+@pytest.mark.slow
 def test_all_seeds_of_a_point_are_one_batch_read_at_common_times(tiny: Setting) -> None:
     """SL goes as it goes alone; encoders are read at one time, that of the mean of the laws, and so are rows."""
     worlds = [world(replace(tiny, kernels_per_class=4, labeled=40, samples=60, stop_loss=1.2), seed) for seed in (0, 1)]

@@ -69,6 +69,7 @@ def test_another_seed_draws_another_identity_check() -> None:
     assert gradient_check(SMALL, 1000).measured != gradient_check(SMALL, 1010).measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 2])
 def test_critical_mask_ratio_by_bisection(members: int) -> None:
     equal = replace(SMALL.data, own=(1.0, 1.0), others=0.0, noise=0.0)
