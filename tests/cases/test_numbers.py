@@ -70,7 +70,6 @@ def test_one_image_has_no_variance(batch_size: int, images: int, tmp_path: Path)
         scratch(config, tmp_path / "run", progress=False)
 
 
-@pytest.mark.slow
 @pytest.mark.case("numbers beyond all measure ended in tracebacks, or ran for ever")
 @pytest.mark.parametrize(
     ("flags", "wanted"),
