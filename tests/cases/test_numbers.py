@@ -82,6 +82,7 @@ def test_one_image_has_no_variance(batch_size: int, images: int, tmp_path: Path)
         (["--data", "{0..999999999}.tar"], "{0..999999999} stands for more than 1,000,000 shards"),
         (["--data", "{0..9}{0..99999}{0..9}.tar"], "stands for more than 1,000,000 shards"),
         (["--data", "/proc"], "/proc is a folder of the system"),
+        (["--data", "/"], "/ is a folder of the system"),
         (["--encoder-options", '{"a":' * 20000], "expected a JSON object"),
     ],
     ids=lambda value: str(value)[:40],

@@ -53,7 +53,8 @@ def list_images(root: Path) -> Listing:
 def _require_files(folder: Path) -> None:
     """Raise `UserError` for the folders in which Linux shows itself: they hold no images, and links to everything."""
     shown = folder.resolve()
-    if any(shown.is_relative_to(root) for root in ("/proc", "/sys", "/dev")) and not shown.is_relative_to("/dev/shm"):
+    system = any(shown.is_relative_to(root) for root in ("/proc", "/sys", "/dev"))
+    if shown == Path(shown.anchor) or (system and not shown.is_relative_to("/dev/shm")):
         raise UserError(f"data: {folder} is a folder of the system, not of images; give one of images")
 
 
