@@ -35,6 +35,8 @@ FOREIGN = {
     "--use_fsdp",
     "--fsdp_reshard_after_forward",
     "--nthreads",
+    "--lifetime",
+    "--local-directory",
 }
 """Flags of torchrun, accelerate, docker and dask of which the pages speak."""
 INLINE = re.compile(r"`(--[a-z][\w.-]*)")
