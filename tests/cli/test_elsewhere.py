@@ -142,3 +142,21 @@ def test_an_encoder_whose_worker_is_lost(capsys: pytest.CaptureFixture[str], mon
     with pytest.raises(UserError, match="failed on the workers"):
         run("encoders", "--check", "patchnet", "resnet18")
     assert capsys.readouterr().out.count("| patchnet |") == 2
+
+
+def test_encoders_of_which_none_was_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No table is printed, and that of an earlier check stays."""
+
+    def lose(self: LocalProcesses, pieces: Sequence[Any], data: None = None) -> Iterator[tuple[int, Any]]:
+        raise UserError("the scheduler is gone")
+        yield
+
+    monkeypatch.setattr(LocalProcesses, "run", lose)
+    file = tmp_path / "table.md"
+    file.write_text("earlier", encoding="utf-8")
+    with pytest.raises(UserError, match="the scheduler is gone"):
+        run("encoders", "--check", "patchnet", "--table", str(file))
+    assert capsys.readouterr().out == ""
+    assert file.read_text(encoding="utf-8") == "earlier"

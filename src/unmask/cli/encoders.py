@@ -58,8 +58,9 @@ class Encoders:
                     print(table([row]).splitlines()[-1], flush=True)
                     found[index] = row
         finally:
-            text = table([found[index] for index in sorted(found)])
-            print(f"\n{text}")
-            if self.table:
-                Path(self.table).write_text(text, encoding="utf-8")
+            if found:  # else an earlier table stays as it is
+                text = table([found[index] for index in sorted(found)])
+                print(f"\n{text}")
+                if self.table:
+                    Path(self.table).write_text(text, encoding="utf-8")
         return 0 if all(row.holds for row in found.values()) else 1
