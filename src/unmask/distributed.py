@@ -13,10 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from unmask.errors import PreemptionError, UserError
+from unmask.errors import PREEMPTED, PreemptionError, UserError
 
 T = TypeVar("T")
-_CODES: dict[type[Exception], int] = {UserError: 2, OSError: 2, PreemptionError: 143}
+_CODES: dict[type[Exception], int] = {UserError: 2, OSError: 2, PreemptionError: PREEMPTED}
 
 
 def connected() -> bool:

@@ -15,7 +15,11 @@ class UserError(ValueError):
 
 
 class PreemptionError(Exception):
-    """SIGTERM came. The command line prints the message, which says how to go on, and exits with code 143."""
+    """SIGTERM came. The command line prints the message, which says how to go on, and exits with code `PREEMPTED`."""
+
+
+PREEMPTED = 143
+"""Exit code of a process that SIGTERM has ended."""
 
 
 _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED", "failed to map segment")

@@ -24,13 +24,8 @@ from unmask.preemption import stopping_at_once
 from unmask.runs.files import read_json
 from unmask.training.checkpoint import load_tensors
 
-CONFIG = CompareConfig(
-    data=tiny.DATA,
-    encoder=tiny.OVERLAPPING_PATCHNET,
-    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=40, batch_size=16),
-    budgets=(3,),
-    pretrainings=1,
-    arms=("mrp", "scratch_same"),
+CONFIG = tiny.comparison(
+    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=40, batch_size=16), arms=("mrp", "scratch_same")
 )
 
 

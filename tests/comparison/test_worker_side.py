@@ -19,13 +19,8 @@ from unmask.data.shared_file import DataFile, write_shared
 from unmask.errors import PreemptionError
 from unmask.preemption import request_stop
 
-CONFIG = CompareConfig(
-    data=tiny.DATA,
-    encoder=tiny.OVERLAPPING_PATCHNET,
-    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=60, batch_size=16),
-    budgets=(3,),
-    pretrainings=1,
-    arms=("mrp", "scratch_same"),
+CONFIG = tiny.comparison(
+    pretrain=tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=60, batch_size=16), arms=("mrp", "scratch_same")
 )
 
 ERRAND = Errand(describe_worker())

@@ -24,6 +24,7 @@ from unmask.config.names import names_of
 from unmask.errors import (
     KILLED_WORKER,
     NO_THREAD,
+    PREEMPTED,
     WORKER_MESSAGE,
     PreemptionError,
     UserError,
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (UserError, OSError) as error:
         _leave(2, str(error))
     except PreemptionError as error:
-        _leave(143, str(error))
+        _leave(PREEMPTED, str(error))
     except (MemoryError, RuntimeError, ImportError) as error:
         if NO_THREAD in str(error):
             _leave(2, "the system starts no further thread: end other programs, or raise the limit (ulimit -u)")

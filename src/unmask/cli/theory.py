@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from unmask.cli.elsewhere import print_job_script
 from unmask.config.cluster import ClusterConfig
-from unmask.errors import PreemptionError, UserError
+from unmask.errors import PREEMPTED, PreemptionError, UserError
 from unmask.wording import printable
 
 
@@ -152,7 +152,7 @@ def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
     except (KeyboardInterrupt, PreemptionError) as error:
         # The threads in the middle of a job cannot be told to end, and there is nothing to save.
         print("unmask: stopped before the end; nothing is written", file=sys.stderr, flush=True)
-        os._exit(143 if isinstance(error, PreemptionError) else 130)
+        os._exit(PREEMPTED if isinstance(error, PreemptionError) else 130)
     finally:
         for bar in bars:
             bar.close()

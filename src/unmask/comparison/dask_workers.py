@@ -216,7 +216,7 @@ def _connect(address: str) -> Any:
         raise UserError(f"on = {address!r} needs Dask: pip install 'unmask[cluster]'") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Dask's warning of versions; ours are compared by `check`
+            warnings.simplefilter("ignore")  # of versions; `Roster.meet` compares those that matter
             return Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(

@@ -11,7 +11,7 @@ from typing import Any
 from unmask.comparison.far_worker import BackFile, Parcel, SentFile, append_chunk, arrive, finish_file, forget
 from unmask.comparison.kept_networks import NetworkFile, drop_outranked
 from unmask.comparison.pieces import Task, config_of, file_of, folder_of
-from unmask.data.shared_file import DataFile
+from unmask.data.shared_file import DataFile, digest_of, digest_of_file
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import ENCODER_FILE, is_cut_off
@@ -77,7 +77,7 @@ class FarFiles:
         """
         last = file_of(task)
         for file in sorted(files, key=lambda file: self._out / file.name == last):
-            if hashlib.blake2b(file.content, digest_size=16).hexdigest() != file.digest:
+            if digest_of(file.content) != file.digest:
                 raise UserError(f"{self._out / file.name}: arrived changed; go on with `resume=True`")
             with atomic_path(self._out / file.name) as path:
                 path.write_bytes(file.content)
@@ -109,7 +109,7 @@ class FarFiles:
                     f"{path}: {size / 2**30:.0f} GiB would be sent to machines that do not see it, and at most "
                     f"{MOST / 2**30:.0f} are: give an `out` on a file system that all machines have at the same path"
                 )
-            self._known[path] = changed, SentFile(str(path), digest or _digest_of(path))
+            self._known[path] = changed, SentFile(str(path), digest or digest_of_file(path))
         sent = self._known[path][1]
         self._send(sent)
         return sent
@@ -151,8 +151,3 @@ def begun_of(task: Task) -> list[Path]:
     """The files that there are of a pretraining."""
     folder = folder_of(task)
     return [] if folder is None else [p for p in sorted(folder.rglob("*")) if p.is_file() and not is_cut_off(p)]
-
-
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

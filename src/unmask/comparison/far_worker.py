@@ -1,7 +1,6 @@
 """What a worker does that does not see the comparison's folder: it keeps what is sent, and works in one of its own."""
 
 import dataclasses
-import hashlib
 import json
 import re
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.comparison.pieces import Task
-from unmask.data.shared_file import DataFile
+from unmask.data.shared_file import DataFile, digest_of, digest_of_file
 from unmask.errors import UserError
 from unmask.preemption import request_stop
 
@@ -86,9 +85,7 @@ def finish_file(key: str, sent: SentFile, dask_worker: Any = None) -> None:
         UserError: it is not what was sent.
     """
     half = _half(key, sent.digest, dask_worker)
-    with half.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    if found != sent.digest:
+    if digest_of_file(half) != sent.digest:
         raise UserError(f"{sent.path}: arrived changed")
     half.replace(_box(key, dask_worker) / sent.digest)
 
@@ -129,8 +126,7 @@ class FarPiece:
         for path in sorted(self.out.rglob("*")):
             if path.is_file():
                 content = _told(path.read_text(), back).encode() if path.suffix == ".json" else path.read_bytes()
-                digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-                yield BackFile(path.relative_to(self.out).as_posix(), content, digest)
+                yield BackFile(path.relative_to(self.out).as_posix(), content, digest_of(content))
 
 
 @contextmanager

@@ -39,7 +39,8 @@ class Ahead:
     pretrainings: list[Task]
     early: list[Task]
     """Those of the others that may run beside a pretraining."""
-    tuning: list[Task]
+    first: list[Task]
+    """Of tuning, what an arm chooses its recipe by."""
     following: list[Task]
     """Of tuning, what waits until another arm has chosen its recipe."""
     trials: list[Task]
@@ -56,22 +57,25 @@ class Ahead:
     def of(cls, work: Work, *, rivals: bool = False) -> "Ahead":
         """Trials count for the arms of `foreseen`, with the longest of the recipes among which they choose."""
         arms, recipes = foreseen(work.config, rivals=rivals)
-        tuning = work.tuning_trials(first_keys(work.config))
-        following = work.tuning_trials(following_keys(work.config, recipes))
         reported = replace(work, config=replace(work.config, arms=arms))
         trials = reported.trials(recipes)
         audited = sum(map(len, reported.audited())) + 1 if reported.needs_audit(again=bool(trials)) else 0
         return cls(
             pretrainings=work.pretrainings(),
             early=work.early_trials(),
-            tuning=[*tuning, *following],
-            following=following,
+            first=work.tuning_trials(first_keys(work.config)),
+            following=work.tuning_trials(following_keys(work.config, recipes)),
             trials=trials,
             audited=audited,
             answers=answers_of(work.data),
             apart=work.pretrains_in_workers,
             processes=work.config.pretrain_processes,
         )
+
+    @property
+    def tuning(self) -> list[Task]:
+        """All of it."""
+        return [*self.first, *self.following]
 
     def pretrains_in_workers(self, jobs: int) -> bool:
         """Whether each pretraining has a process, and one thread: they are many, or trainings run elsewhere."""
@@ -97,10 +101,9 @@ class Ahead:
     def _longest_chain(self, times: StepTimes, data: Dataset) -> float:
         """A pretraining, the tuning that waits for it, that which waits for the recipe, and a trial: one after the
         other, whatever the number of workers. The processes of a pretraining share its work."""
-        first = [task for task in self.tuning if task not in self.following]
         rounds = [
             max((seconds_of(task, times, data) for task in tasks), default=0.0)
-            for tasks in (self.pretrainings, first, self.following, self.trials)
+            for tasks in (self.pretrainings, self.first, self.following, self.trials)
         ]
         return sum(rounds) - rounds[0] * (1 - 1 / self.processes)
 

@@ -17,13 +17,11 @@ from queue import SimpleQueue
 from unmask.comparison.pieces import Task, folder_of, name_of
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, write_shared
-from unmask.errors import PreemptionError, UserError
+from unmask.errors import PREEMPTED, PreemptionError, UserError
 from unmask.preemption import STOPPED
 from unmask.wording import plural
 
 GPU_MASK = "CUDA_VISIBLE_DEVICES"
-PREEMPTED = 143
-"""Exit code of a process that SIGTERM has ended."""
 _LOOK = 0.1
 """Seconds between two looks at whether the processes have ended, or shall."""
 

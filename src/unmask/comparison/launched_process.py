@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 
-from unmask.comparison.launch_piece import PREEMPTED
 from unmask.data.shared_file import read_shared
-from unmask.errors import PreemptionError, UserError, is_out_of_memory, memory_line
+from unmask.errors import PREEMPTED, PreemptionError, UserError, is_out_of_memory, memory_line
 from unmask.preemption import stopping_at_once
 
 

@@ -19,7 +19,7 @@ import torch.multiprocessing as mp
 from unmask.comparison.launch_piece import GPU_MASK, launches
 from unmask.comparison.pieces import Task, encoders_awaited, folder_of, in_turn
 from unmask.data.load import Dataset
-from unmask.errors import PreemptionError, UserError
+from unmask.errors import PREEMPTED, PreemptionError, UserError
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
 from unmask.open_files import require_open_files
 from unmask.preemption import STOPPED
@@ -97,7 +97,7 @@ def _end_with_parent() -> None:
     parent = mp.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(143)
+        os._exit(PREEMPTED)
 
 
 def _call(task: Task) -> Any:

@@ -5,6 +5,7 @@ import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ _SMALL = 2**12
 """Bytes below which an array is pickled like anything else."""
 _SAMPLE = 256
 """Streamed images that every worker compares with those of the beginning."""
+_digest = partial(hashlib.blake2b, digest_size=16)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,17 @@ class DataFile:
     """Of the whole file."""
     streamed: str | None
     """Of a sample of the images that are read from files when they are wanted; None where all are in memory."""
+
+
+def digest_of(content: Any) -> str:
+    """The digest of bytes by which workers tell that what has arrived is what was sent."""
+    return _digest(content).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """`digest_of` what a file holds."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, _digest).hexdigest()
 
 
 def write_shared(data: Dataset, path: Path) -> DataFile:
@@ -62,7 +75,7 @@ def read_shared(file: DataFile) -> Dataset:
             f"{file.path}: cannot be read on this worker ({error}): `out` must be a folder that all machines see at "
             "the same path"
         ) from None
-    if hashlib.blake2b(content.data, digest_size=16).hexdigest() != file.digest:
+    if digest_of(content.data) != file.digest:
         raise UserError(f"{file.path}: is not what was written; `out` is not the same folder on all machines")
     data = _Unpickler(io.BytesIO(content[file.start :].tobytes()), np.asarray(content)).load()
     assert isinstance(data, Dataset)
@@ -75,7 +88,7 @@ class _Told:
     """A file that grows, and its digest."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream, self.digest, self.end = stream, hashlib.blake2b(digest_size=16), 0
+        self.stream, self.digest, self.end = stream, _digest(), 0
 
     def write(self, content: Any) -> int:
         """Append bytes; returns where they begin."""

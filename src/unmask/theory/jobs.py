@@ -31,12 +31,16 @@ class Tally:
 
         def job(*given: object) -> T:
             result = function(*given)
-            with self._lock:
-                self.done += size
-                self.told(self.done, self.total)
+            self.add(size)
             return result
 
         return job
+
+    def add(self, size: int) -> None:
+        """So many units of work are done."""
+        with self._lock:
+            self.done += size
+            self.told(self.done, self.total)
 
 
 class Memo:

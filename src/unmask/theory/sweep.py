@@ -92,7 +92,8 @@ def _sweep_elsewhere(
     pieces = [(_measure_point, (_point_name(point), s, seeds, dtype, measure, sweep)) for point, s in points]
     try:
         for index, rows in elsewhere(pieces):
-            found[index] = tally.counted(lambda rows: rows, len(seeds))(rows)
+            found[index] = rows
+            tally.add(len(seeds))
     except UserError as error:
         raise UnfinishedSweepError(str(error), _tidy_of(points, seeds, found)) from None
     return _tidy_of(points, seeds, found)

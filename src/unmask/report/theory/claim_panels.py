@@ -1,7 +1,6 @@
 """Drawings of the paper's claims from one experiment, on matplotlib axes: winners, the lottery of SL, what fine-tuning
 keeps, and its margins. Each shows single kernels, classes, features or samples, where the verdict has their mean."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -82,19 +81,14 @@ def draw_margins(axes: Axes, run: Experiment) -> None:
     _legend(axes)
 
 
-def _points(
-    axes: Axes, x: torch.Tensor, y: torch.Tensor, name: str, color: str = BLUE, marker: str = "o", size: float = 4
-) -> None:
-    axes.plot(x.tolist(), y.tolist(), marker, markersize=size, alpha=0.7, color=color, label=name)
+def _points(axes: Axes, x: torch.Tensor, y: torch.Tensor, name: str, color: str = BLUE, marker: str = "o") -> None:
+    axes.plot(x.tolist(), y.tolist(), marker, markersize=4, alpha=0.7, color=color, label=name)
 
 
 def _diagonal(axes: Axes, name: str) -> None:
-    low, high = _span([*axes.get_xlim(), *axes.get_ylim()])
-    axes.plot([low, high], [low, high], "--", color=INK, linewidth=1.0, label=name)
-
-
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
+    limits = (*axes.get_xlim(), *axes.get_ylim())
+    ends = [min(limits), max(limits)]
+    axes.plot(ends, ends, "--", color=INK, linewidth=1.0, label=name)
 
 
 def _legend(axes: Axes) -> None:
