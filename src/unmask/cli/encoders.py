@@ -6,7 +6,7 @@ from typing import Literal
 
 from unmask.cli.elsewhere import print_job_script
 from unmask.config.cluster import ClusterConfig
-from unmask.config.validation import require_at_least, require_choice
+from unmask.config.validation import require_choices, require_least
 from unmask.errors import UserError
 
 
@@ -34,10 +34,8 @@ class Encoders:
     """Print the script of a job that --on would submit, and stop."""
 
     def __post_init__(self) -> None:
-        require_at_least("channels", self.channels, 1)
-        require_choice("execution", self.execution, ("auto", "dense", "packed", "filled"))
-        if self.image_size is not None:
-            require_at_least("image_size", self.image_size, 1)
+        require_least(self, channels=1, image_size=1)
+        require_choices(self)
 
     def run(self) -> int:
         """Print a table of laws; 1 if some law does not hold for some model."""

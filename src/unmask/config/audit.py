@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from unmask.config.data import DataConfig
-from unmask.config.validation import require_at_least, require_between, require_choice, require_seed
+from unmask.config.validation import require_choices, require_least, require_ranges, require_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +45,10 @@ class AuditConfig:
     """Images shown in pictures."""
 
     def __post_init__(self) -> None:
-        for name, least in (("images", 1), ("evaluations", 2), ("batch_size", 1), ("pictures", 1)):
-            require_at_least(name, getattr(self, name), least)
-        if self.cell is not None:
-            require_at_least("cell", self.cell, 1)
+        require_least(self, images=1, evaluations=2, batch_size=1, pictures=1, cell=1, gap=0)
+        require_ranges(self, margin="[0, 1)", confidence="(0, 1)")
+        require_choices(self)
         require_seed("seed", self.seed)
-        require_at_least("gap", self.gap, 0)
-        require_choice("fill", self.fill, ("mean", "blur", "noise"))
-        require_between("margin", self.margin, 0, 1, open_high=True)
-        require_between("confidence", self.confidence, 0, 1, open_low=True, open_high=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,19 @@ from unmask.config.arms import ARMS
 from unmask.config.budget import LABELS, Budget, Labels, in_ways, parse_budget
 from unmask.config.cluster import ClusterConfig
 from unmask.config.data import DataConfig
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import Metric
 from unmask.config.model import EncoderConfig
 from unmask.config.names import OneOf
 from unmask.config.stages import ClassifyRecipe, PretrainRecipe, RecipeChoice
-from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
+from unmask.config.validation import (
+    require,
+    require_at_least,
+    require_choice,
+    require_choices,
+    require_least,
+    require_ranges,
+    require_seed,
+)
 from unmask.errors import UserError
 
 AUTO, NONE = "auto", "none"
@@ -121,35 +129,22 @@ class CompareConfig:
     def __post_init__(self) -> None:
         for budget in self.budgets:
             parse_budget(budget, "budgets")
-        for way in self.labels:
-            require_choice("labels", way, LABELS)
+        require_choices(self)
         require(len(set(self.labels)) == len(self.labels), "labels", self.labels, "different ways")
         if self.labels:
             object.__setattr__(self, "budgets", in_ways(self.budgets or DEFAULT_BUDGETS, self.labels))
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.planned_draws, 1)
-        require_choice("until", self.until, ("draws", "decided"))
         assert self.seconds_within != 0  # reads, and so checks, it
-        if self.pretrainings is not None:
-            require_at_least("pretrainings", self.pretrainings, 1)
-        require_choice("design", self.design, ("diagonal", "crossed"))
-        require_at_least("tuning_draws", self.tuning_draws, 1)
+        require_least(self, pretrainings=1, tuning_draws=1, jobs=1, pretrain_processes=1, compute_cap=1)
+        require_ranges(self, smallest_effect="(0, 1]", confidence="[0.5, 1)")
         require_seed("seed", self.seed)
         self._check_arms()
-        require_between("smallest_effect", self.smallest_effect, 0, 1, open_low=True)
-        require_between("confidence", self.confidence, 0.5, 1, open_high=True)
-        require_choice("metric", self.metric, tuple(METRIC_NAMES))
-        require_choice("keep", self.keep, ("none", "best", "all"))
-        require_choice("normalization", self.normalization, ("weights", "data"))
-        require_choice("evaluate_on", self.evaluate_on, ("test", "val"))
-        if self.jobs is not None:
-            require_at_least("jobs", self.jobs, 1)
         self._check_processes()
         assert self.schedules is not None  # reads, and so checks, every one
 
     def _check_processes(self) -> None:
         """Whether a job has a core for each process of a pretraining."""
-        require_at_least("pretrain_processes", self.pretrain_processes, 1)
         job = self.cluster
         if job.submits and not job.job_gpu and job.job_cores < self.pretrain_processes:
             raise UserError(
@@ -175,7 +170,6 @@ class CompareConfig:
                 f"pretrainings = {self.pretrainings} has no effect: `pretrained` gives {len(self.pretrained)} of them; "
                 "leave it out"
             )
-        require_at_least("compute_cap", self.compute_cap, 1)
 
     @property
     def planned_draws(self) -> int:

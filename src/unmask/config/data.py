@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unmask.config.metric import TASK_METRICS, TaskName
+from unmask.config.metric import TaskName
 from unmask.config.validation import (
     require,
-    require_at_least,
     require_between,
-    require_choice,
+    require_choices,
+    require_least,
+    require_ranges,
     require_seed,
     require_utf_8,
 )
@@ -87,25 +88,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(bool(self.data), "data", self.data, "a path or the name of a built-in")
         require_utf_8("data", self.data)
-        if self.image_size is not None:
-            for side in self.image_size:
-                require_between("image_size", side, 1, 16384)
-        if self.channels is not None:
-            require_at_least("channels", self.channels, 1)
-        require_between("val_share", self.val_share, 0, 1, open_low=True, open_high=True)
-        require_between("test_share", self.test_share, 0, 1, open_low=True, open_high=True)
+        require_ranges(self, image_size="[1, 16384]", val_share="(0, 1)", test_share="(0, 1)", background="[0, 255]")
+        require_least(self, channels=1, page=0, cache_mib=0, workers=0)
+        require_choices(self)
         require_seed("split_seed", self.split_seed)
-        require_choice("task", self.task, ("auto", *TASK_METRICS))
-        require_choice("on_bad_file", self.on_bad_file, ("error", "skip"))
-        require_at_least("page", self.page, 0)
-        if self.layout is not None:
-            require_choice("layout", self.layout, ("gray", "channels-first", "channels-last"))
-        require_between("background", self.background, 0, 255)
         if self.window is not None:
             low, high = self.window
             require(0 <= low < high <= 100, "window", self.window, "two increasing percentiles in [0, 100]")
-        require_at_least("cache_mib", self.cache_mib, 0)
-        require_at_least("workers", self.workers, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,5 +123,5 @@ class AugmentConfig:
         require_between("crop_scale", low, 0, 1, open_low=True)
         require(low <= high <= 1, "crop_scale", self.crop_scale, "two increasing numbers in (0, 1]")
         require(0 < self.crop_ratio[0] <= self.crop_ratio[1], "crop_ratio", self.crop_ratio, "two increasing numbers")
-        for name in ("flip_horizontal", "flip_vertical", "shift", "brightness", "contrast", "saturation"):
-            require_between(name, getattr(self, name), 0, 1)
+        require_ranges(self, flip_horizontal="[0, 1]", flip_vertical="[0, 1]", shift="[0, 1]")
+        require_ranges(self, brightness="[0, 1]", contrast="[0, 1]", saturation="[0, 1]")

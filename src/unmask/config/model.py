@@ -7,7 +7,7 @@ from typing import Literal
 from unmask.config.architecture import require_architecture, require_encoder_name
 from unmask.config.schedule import Schedule, parse_schedule
 from unmask.config.serialize import freeze
-from unmask.config.validation import require, require_at_least, require_between, require_choice
+from unmask.config.validation import require, require_between, require_choices, require_least, require_ranges
 from unmask.errors import UserError
 
 
@@ -25,7 +25,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         require_encoder_name(self.encoder)
         require_architecture(self.encoder_options)
-        require_at_least("unstrided", self.unstrided, 0)
+        require_least(self, unstrided=0)
         object.__setattr__(self, "encoder_options", freeze(self.encoder_options))
 
 
@@ -47,13 +47,11 @@ class MaskConfig:
     """Masks of each image in a step. They share the image, its augmentation and its target, with a teacher its pass."""
 
     def __post_init__(self) -> None:
-        if self.cell is not None:
-            require_at_least("cell", self.cell, 1)
-        require_choice("mask_pattern", self.mask_pattern, ("random", "block", "grid"))
-        require_between("mask_ratio", self.mask_ratio, 0, 1, open_low=True, open_high=True)
+        require_least(self, cell=1, masks=1)
+        require_choices(self)
+        require_ranges(self, mask_ratio="(0, 1)")
         if self.mask_ratio_max is not None:
             require_between("mask_ratio_max", self.mask_ratio_max, self.mask_ratio, 1, open_high=True)
-        require_at_least("masks", self.masks, 1)
         if self.mask_ratio_schedule is not None:
             self._require_schedule()
 
@@ -115,18 +113,15 @@ class TargetConfig:
         return "each cell's mean" if self.target.endswith("pixels") else "each teacher channel's mean over the image"
 
     def __post_init__(self) -> None:
-        require_choice("target", self.target, ("pixels", "normalized_pixels", "ema_teacher", "frozen_teacher"))
-        require_choice("decoder", self.decoder, ("convolution", "transformer", "linear"))
-        require_at_least("decoder_width", self.decoder_width, 1)
-        require_at_least("decoder_depth", self.decoder_depth, 0)
-        require_between("predict", self.predict, 0, 1, open_low=True)
+        require_choices(self)
+        require_least(self, decoder_width=1, decoder_depth=0, teacher_stages=1)
+        require_ranges(self, predict="(0, 1]")
         require(
             (self.teacher is not None) == (self.target == "frozen_teacher"),
             "teacher",
             self.teacher,
             "given exactly when target is frozen_teacher",
         )
-        require_at_least("teacher_stages", self.teacher_stages, 1)
         for momentum in self.teacher_momentum:
             require(
                 0 <= momentum <= 1 and not math.isnan(momentum),
@@ -134,5 +129,3 @@ class TargetConfig:
                 self.teacher_momentum,
                 "two numbers in [0, 1]",
             )
-        require_choice("teacher_mode", self.teacher_mode, ("train", "eval"))
-        require_choice("loss", self.loss, ("mse", "smooth_l1"))

@@ -7,15 +7,14 @@ from typing import Literal
 
 from unmask.config.budget import Budget, is_chosen, parse_budget
 from unmask.config.data import AugmentConfig, DataConfig
-from unmask.config.metric import METRIC_NAMES, Metric
+from unmask.config.metric import Metric
 from unmask.config.model import EncoderConfig, MaskConfig, TargetConfig
 from unmask.config.schedule import Schedule, parse_schedule, read_size
-from unmask.config.validation import require, require_at_least, require_between, require_choice, require_seed
+from unmask.config.validation import require, require_choices, require_least, require_ranges, require_seed
 from unmask.errors import UserError
 
 Precision = Literal["no", "bf16", "fp16"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
-TRACKERS: tuple[Tracker, ...] = ("tensorboard", "wandb", "mlflow", "trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,27 +68,15 @@ class OptimizerConfig:
     """Micro-batches of one optimizer step: the memory of batch_size / accumulate images."""
 
     def __post_init__(self) -> None:
-        for name, passes in (("epochs", self.epochs), ("min_epochs", self.min_epochs)):
-            if passes is not None:
-                require_between(name, passes, 0, 1e6, open_low=True)
-        require_at_least("min_steps", self.min_steps, 0)
-        if self.steps is not None:
-            require_between("steps", self.steps, 1, 1e9)
-            if self.epochs is not None:
-                raise UserError(
-                    f"epochs = {self.epochs:g} has no effect beside steps = {self.steps}: give one of them, and "
-                    "`epochs=None` or `steps=None`"
-                )
-        require_at_least("batch_size", self.batch_size, 1)
-        require_between("lr", self.lr, 0, 10, open_low=True)
-        require_between("weight_decay", self.weight_decay, 0, 1)
-        for beta in self.betas:
-            require_between("betas", beta, 0, 1, open_high=True)
-        require_between("warmup", self.warmup, 0, 1, open_high=True)
-        require_at_least("clip", self.clip, 0)
-        require_between("ema", self.ema, 0, 1, open_high=True)
-        require_choice("precision", self.precision, ("no", "bf16", "fp16"))
-        require_at_least("accumulate", self.accumulate, 1)
+        require_ranges(self, epochs="(0, 1e6]", min_epochs="(0, 1e6]", steps="[1, 1e9]", lr="(0, 10]")
+        require_ranges(self, weight_decay="[0, 1]", betas="[0, 1)", warmup="[0, 1)", ema="[0, 1)")
+        require_least(self, min_steps=0, batch_size=1, clip=0, accumulate=1)
+        require_choices(self)
+        if self.steps is not None and self.epochs is not None:
+            raise UserError(
+                f"epochs = {self.epochs:g} has no effect beside steps = {self.steps}: give one of them, and "
+                "`epochs=None` or `steps=None`"
+            )
         require(
             self.batch_size % self.accumulate == 0,
             "accumulate",
@@ -173,14 +160,11 @@ class PretrainConfig:
     """The recipe of which the defaults are; None for a configuration made by hand."""
 
     def __post_init__(self) -> None:
-        if self.tracker is not None:
-            require_choice("tracker", self.tracker, TRACKERS)
-        require_choice("execution", self.execution, ("auto", "dense", "packed", "filled"))
+        require_choices(self)
         for name, epochs in (("save_every", self.save_every), ("picture_every", self.picture_every)):
             require(epochs is None or epochs > 0, name, epochs, "a positive number of epochs")
-        require_at_least("keep", self.keep, 1)
+        require_least(self, keep=1)
         require_seed("seed", self.seed)
-        require_choice("normalization", self.normalization, ("weights", "data"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,15 +198,10 @@ class ClassifyRecipe:
     """Evaluations on the validation images during training, the last at the end."""
 
     def __post_init__(self) -> None:
-        require_between("head_steps", self.head_steps, 0, 1e9)
-        require_between("head_lr", self.head_lr, 0, 10, open_low=True)
-        require_between("encoder_lr_scale", self.encoder_lr_scale, 0, 100)
-        require_between("layer_decay", self.layer_decay, 0, 1, open_low=True)
-        require_between("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
-        require_at_least("mixup", self.mixup, 0)
-        require_choice("class_weights", self.class_weights, ("none", "balanced"))
-        require_at_least("patience", self.patience, 0)
-        require_at_least("evaluations", self.evaluations, 1)
+        require_ranges(self, head_steps="[0, 1e9]", head_lr="(0, 10]", encoder_lr_scale="[0, 100]")
+        require_ranges(self, layer_decay="(0, 1]", label_smoothing="[0, 1)")
+        require_least(self, mixup=0, patience=0, evaluations=1)
+        require_choices(self)
         require(
             self.patience == 0 or self.evaluations > 1,
             "evaluations",
@@ -276,22 +255,15 @@ class ClassifyConfig:
     """The recipe of which the defaults are; None for a configuration made by hand."""
 
     def __post_init__(self) -> None:
-        require_at_least("save_steps", self.save_steps, 1)
+        require_least(self, save_steps=1, subset_index=0, keep=1, hide_cell=1)
+        require_ranges(self, hide_cells="[0, 1)")
+        require_choices(self)
         require_seed("seed", self.seed)
-        require_choice("normalization", self.normalization, ("weights", "data"))
         require_seed("subset_seed", self.subset_seed)
-        require_choice("metric", self.metric, tuple(METRIC_NAMES))
-        require_at_least("subset_index", self.subset_index, 0)
         for budget in self.nested_budgets:
             parse_budget(budget, "nested_budgets")
-        require_at_least("keep", self.keep, 1)
-        if self.tracker is not None:
-            require_choice("tracker", self.tracker, TRACKERS)
         if self.budget is not None and is_chosen(self.budget) and self.chosen_images is None:
             raise UserError(
                 f"budget = {self.budget!r}: only a comparison chooses labels by itself (`labels`); for a training "
                 "`unmask choose` says which images to label"
             )
-        require_between("hide_cells", self.hide_cells, 0, 1, open_high=True)
-        if self.hide_cell is not None:
-            require_at_least("hide_cell", self.hide_cell, 1)

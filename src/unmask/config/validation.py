@@ -1,7 +1,10 @@
 """Checks used when a configuration is created: a wrong value names the field, the value and the allowed range."""
 
 import math
+import typing
 from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal
 
 from unmask.errors import UserError
 
@@ -25,6 +28,41 @@ def require_between(
 def require_at_least(field: str, value: float, low: float) -> None:
     """Require a finite value >= low."""
     require((isinstance(value, int) or math.isfinite(value)) and value >= low, field, value, f"at least {low:g}")
+
+
+def require_least(config: Any, **lows: float) -> None:
+    """Require of the fields named here a finite value from their low on. None is allowed."""
+    for field, low in lows.items():
+        if (value := getattr(config, field)) is not None:
+            require_at_least(field, value, low)
+
+
+def require_ranges(config: Any, **ranges: str) -> None:
+    """Require of the fields named here, of each number in a tuple, that it lies in an interval: lr="(0, 10]"."""
+    for field, interval in ranges.items():
+        low, high = map(float, interval[1:-1].split(","))
+        value = getattr(config, field)
+        for number in value if isinstance(value, tuple) else () if value is None else (value,):
+            require_between(field, number, low, high, open_low=interval[0] == "(", open_high=interval[-1] == ")")
+
+
+def require_choices(config: Any) -> None:
+    """Require of every field whose type names its values, as Literal["a", "b"] does, one of these; of a tuple, each."""
+    for field, choices in _choices(type(config)).items():
+        value = getattr(config, field)
+        for one in value if isinstance(value, tuple) else () if value is None else (value,):
+            require_choice(field, one, choices)
+
+
+@cache
+def _choices(kind: type) -> dict[str, tuple[str, ...]]:
+    """The values of each field of a class whose type names them, alone or beside None."""
+    found: dict[str, tuple[str, ...]] = {}
+    for field, hint in typing.get_type_hints(kind).items():
+        for one in (hint, *typing.get_args(hint)):
+            if typing.get_origin(one) is Literal:
+                found[field] = typing.get_args(one)
+    return found
 
 
 def require_choice(field: str, value: str, choices: Sequence[str]) -> None:

@@ -6,13 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.decoding.decode import quiet
 from unmask.data.decoding.image_format import ImageFormat, Kind, to_format
 from unmask.data.decoding.missing import without_nodata
 from unmask.data.pixels import read_one
 from unmask.data.sources.source import Arrays, Source
-from unmask.data.threads import mapped
-from unmask.errors import UserError
+from unmask.data.threads import failures
 
 BYTES: dict[Kind, int] = {"uint8": 1, "uint16": 2, "float32": 4}
 DTYPES: dict[Kind, torch.dtype] = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
@@ -44,18 +42,11 @@ def fill_cache(
         return _convert_arrays(images, wanted, rows, source.reading.nodata), {}
     at = range(len(images)) if rows is None else rows.tolist()
     values = torch.zeros((len(at), *wanted.shape), dtype=DTYPES[wanted.kind])
-    bad: dict[int, str] = {}
 
     def read(position: int) -> None:
-        try:
-            values[position] = read_one(images, at[position], wanted, source.reading)
-        except UserError as error:
-            bad[position] = str(error)
+        values[position] = read_one(images, at[position], wanted, source.reading)
 
-    with quiet():
-        for _ in mapped(read, len(values), threads=images.threads, bar="decoding" if progress else None):
-            pass
-    return values, dict(sorted(bad.items()))
+    return values, failures(read, len(values), threads=images.threads, bar="decoding" if progress else None)
 
 
 def _convert_arrays(images: Arrays, wanted: ImageFormat, rows: Tensor | None, nodata: float | None) -> Tensor:

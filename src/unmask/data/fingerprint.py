@@ -5,30 +5,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from unmask.data.decoding.decode import quiet
 from unmask.data.decoding.file import File
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.pixels import read_one
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, VAL, Images, Source
-from unmask.data.threads import mapped
-from unmask.errors import UserError
+from unmask.data.threads import failures, mapped
 
 Digests = NDArray[np.bytes_]
 """16 bytes per image, (N,)."""
 PIECE, PIECES = 4096, 8
 """Bytes and number of the pieces of a large file that are read before all of it is."""
-
-
-def digest_rows(values: Tensor) -> Digests:
-    """A digest of every image of (N, C, H, W): equal iff the pixels at the encoder's size are."""
-    return np.asarray([digest(image.numpy().tobytes()) for image in values], "S16")
-
-
-def all_distinct(source: Source) -> Digests:
-    """Another digest for every image of a source: none has a twin."""
-    return np.arange(len(source.names)).astype("S16")
 
 
 def digest_stored(images: Images) -> Digests:
@@ -42,10 +29,7 @@ def digest_stored(images: Images) -> Digests:
     whole = np.zeros(len(images), bool)
 
     def look(row: int) -> None:
-        try:
-            stored = images.stored(row)
-        except UserError:
-            return
+        stored = images.stored(row)
         if isinstance(stored, np.ndarray):
             digests[row], whole[row] = digest(np.ascontiguousarray(stored).tobytes()), True
         else:
@@ -57,8 +41,7 @@ def digest_stored(images: Images) -> Digests:
         assert not isinstance(stored, np.ndarray)
         digests[doubtful[index]] = digest(_content(stored))
 
-    for _ in mapped(look, len(images), threads=images.threads):
-        pass
+    failures(look, len(images), threads=images.threads)
     _, found, times = np.unique(digests, return_inverse=True, return_counts=True)
     doubtful = np.flatnonzero((times[found] > 1) & ~whole)
     for _ in mapped(all_of, len(doubtful), threads=images.threads):
@@ -67,24 +50,17 @@ def digest_stored(images: Images) -> Digests:
 
 
 def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> tuple[Digests, dict[int, str]]:
-    """What `digest_rows` gives, of images that are not held in memory: each is decoded once. And why some cannot be.
+    """A digest of every image in a format, each decoded once; and why some cannot be.
 
     Whatever fits the cache or does not, the same twins are found and the same files are bad.
     """
-    digests, bad = np.zeros(len(source.images), "S16"), dict[int, str]()
+    digests = np.zeros(len(source.images), "S16")
 
     def look(row: int) -> None:
-        try:
-            image = read_one(source.images, row, wanted, source.reading)
-        except UserError as error:
-            bad[row] = str(error)
-            return
-        digests[row] = digest(image.numpy().tobytes())
+        digests[row] = digest(read_one(source.images, row, wanted, source.reading).numpy().tobytes())
 
-    with quiet():
-        for _ in mapped(look, len(digests), threads=source.images.threads, bar="looking" if progress else None):
-            pass
-    return digests, dict(sorted(bad.items()))
+    bar = "looking" if progress else None
+    return digests, failures(look, len(digests), threads=source.images.threads, bar=bar)
 
 
 def digest(content: bytes) -> bytes:

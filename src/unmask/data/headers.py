@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.config.data import DataConfig
-from unmask.data.decoding.decode import named, open_image, quiet, read_npy
+from unmask.data.decoding.decode import named, open_image, read_npy
 from unmask.data.decoding.file import File
 from unmask.data.decoding.high_depth import loses_depth
 from unmask.data.decoding.image_format import ImageFormat, Kind, widest
@@ -20,8 +20,7 @@ from unmask.data.decoding.tiff import is_blended, page_layout
 from unmask.data.decoding.tiff_missing import declared, may_miss_pixels
 from unmask.data.decoding.tiff_tags import full_pages, open_tiff, pages_of, seek, stored_size
 from unmask.data.sources.source import Arrays, Source
-from unmask.data.threads import mapped
-from unmask.errors import UserError
+from unmask.data.threads import failures
 
 DEFAULT_SIZE = (224, 224)
 """Where images differ in size and none is asked for."""
@@ -165,22 +164,16 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
         header = Counter({_header_of(images.values[0], source.reading): len(images)})
         return summarize(header, _not_images(images, source), config)
     headers: list[Header] = []
-    bad: dict[int, str] = {}
 
     def look(row: int) -> None:
-        try:
-            stored = images.stored(row)
-            if isinstance(stored, np.ndarray):
-                with named(source.names[row]):
-                    require_pixels(without_nodata(stored, source.reading.nodata))
-            headers.append(header_of(stored, source.reading))
-        except UserError as error:
-            bad[row] = str(error)
+        stored = images.stored(row)
+        if isinstance(stored, np.ndarray):
+            with named(source.names[row]):
+                require_pixels(without_nodata(stored, source.reading.nodata))
+        headers.append(header_of(stored, source.reading))
 
-    with quiet():
-        for _ in mapped(look, len(images), threads=images.threads, bar="listing" if progress else None):
-            pass
-    return summarize(Counter(headers), dict(sorted(bad.items())), config)
+    bad = failures(look, len(images), threads=images.threads, bar="listing" if progress else None)
+    return summarize(Counter(headers), bad, config)
 
 
 def _not_images(images: Arrays, source: Source) -> dict[int, str]:

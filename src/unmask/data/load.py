@@ -14,7 +14,7 @@ from unmask.data.assignment import PRETRAIN, Plan, make_plan
 from unmask.data.bad_files import require_readable
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.decoding.reading import reading_of
-from unmask.data.fingerprint import all_distinct, digest, digest_stored, fingerprint
+from unmask.data.fingerprint import digest, digest_stored, fingerprint
 from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
 from unmask.data.mask_table import MaskTable, with_masks
@@ -164,7 +164,9 @@ def load_data(
     source, masks = with_masks(source, pixels.format.size, progress=progress)
     bad |= {} if masks is None else masks.bad
     copies_matter = wanted in (None, PRETRAIN, TRAIN, VAL)
-    seen, failed = digests_of(pixels, source, progress=progress) if copies_matter else (all_distinct(source), {})
+    seen, failed = np.arange(len(source.names)).astype("S16"), dict[int, str]()
+    if copies_matter:
+        seen, failed = digests_of(pixels, source, progress=progress)
     bad |= failed
     require_readable(config, source, bad)
     plan = make_plan(config, source, bad, seen)
@@ -227,7 +229,7 @@ def _dataset(
         train=sets.pop(TRAIN, None),
         val=sets.pop(VAL, None),
         tests=sets,
-        task=_task(source),
+        task=source.task if source.masks is None or not source.classes else Segmentation(classes=source.classes),
         format=own,
         fingerprint=fingerprint(digest_stored(source.images), source.labels, plan.splits, *seen_as),
         notes=notes,
@@ -238,13 +240,6 @@ def _dataset(
         listed_groups=groups,
         parts=source.parts,
     )
-
-
-def _task(source: Source) -> AnyTask | None:
-    """What is learnt of the images of a source."""
-    if source.masks is None or not source.classes:
-        return source.task
-    return Segmentation(classes=source.classes)
 
 
 def name_given(config: DataConfig, given: Dataset | Given | None) -> DataConfig:

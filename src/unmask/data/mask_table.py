@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.data import IGNORED
-from unmask.data.decoding.decode import named, quiet
+from unmask.data.decoding.decode import named
 from unmask.data.decoding.mask import indices_of, read_mask
 from unmask.data.headers import header_of
 from unmask.data.sources.source import Masks, Source
-from unmask.data.threads import mapped
+from unmask.data.threads import failures
 from unmask.errors import UserError
 from unmask.tasks.mask_strata import strata_of
 
@@ -56,24 +56,24 @@ def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False)
     rows = np.flatnonzero(masks.of >= 0)
     values = np.full((len(masks.of), *size), IGNORED, np.uint8)
     counts = np.zeros((len(masks.of), IGNORED + 1), np.int64)
-    bad: dict[int, str] = {}
 
     def read(at: int) -> None:
         row = int(rows[at])
-        try:
-            mask = _mask_of(masks, source.names[row], int(masks.of[row]))
-            _require_size(mask, source, row)
-        except UserError as error:
-            bad[row] = str(error)
-            return
+        mask = _mask_of(masks, source.names[row], int(masks.of[row]))
+        _require_size(mask, source, row)
         values[row] = nearest(mask, size)
         counts[row] = np.bincount(mask.reshape(-1), minlength=IGNORED + 1)
 
-    with quiet():
-        for _ in mapped(read, len(rows), threads=masks.files.threads, bar="masks" if progress else None):
-            pass
+    failed = failures(read, len(rows), threads=masks.files.threads, bar="masks" if progress else None)
+    bad = {int(rows[at]): message for at, message in failed.items()}
     classes = masks.code.names or _unnamed(counts.sum(0))
-    return MaskTable(values, classes, counts[:, : len(classes)], counts[:, IGNORED], dict(sorted(bad.items())))
+    return MaskTable(
+        values,
+        classes,
+        counts[:, : len(classes)],
+        counts[:, IGNORED],
+        {int(rows[at]): why for at, why in failed.items()},
+    )
 
 
 def nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

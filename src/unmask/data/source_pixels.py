@@ -11,7 +11,7 @@ from unmask.data.assignment import PRETRAIN, Plan
 from unmask.data.bad_files import bad_file_errors, require_readable
 from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.decoding.image_format import ImageFormat
-from unmask.data.fingerprint import Digests, digest_rows, digest_streamed
+from unmask.data.fingerprint import Digests, digest, digest_streamed
 from unmask.data.headers import scan
 from unmask.data.pixels import CachedPixels, StreamedPixels
 from unmask.data.sources.source import Source
@@ -53,7 +53,7 @@ def digests_of(
 ) -> tuple[Digests, dict[int, str]]:
     """Of every image at the encoder's size; and a message for each row that cannot be decoded."""
     if isinstance(pixels, CachedPixels):
-        return digest_rows(pixels.values), {}
+        return np.asarray([digest(image.numpy().tobytes()) for image in pixels.values], "S16"), {}
     return digest_streamed(source, pixels.format, progress=progress)
 
 

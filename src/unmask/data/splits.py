@@ -39,7 +39,10 @@ def assign_splits(
             pool = np.flatnonzero(np.isin(splits, (UNASSIGNED, TRAIN)) & (labels >= 0))
             leave = 2 if name == TEST and not (given == VAL).any() else 1
             drawn = draw(pool, labels, groups, share, leave, seed, name)
-            splits[drawn if groups is None else _with_their_groups(drawn, groups, splits)] = name
+            if groups is not None:  # with the unlabeled images of their groups
+                whole = np.isin(groups, groups[drawn]) & np.isin(splits, (UNASSIGNED, TRAIN, UNLABELED))
+                drawn = np.flatnonzero(whole)
+            splits[drawn] = name
     splits[splits == UNASSIGNED] = TRAIN
     return splits
 
@@ -68,13 +71,6 @@ def draw(
         count = min(max(round(share * len(of_class)), 1), len(of_class) - leave)
         chosen[of_class[: max(count, 0)]] = True
     return pool[chosen[member]]
-
-
-def _with_their_groups(
-    rows: NDArray[np.int64], groups: NDArray[np.int64], splits: NDArray[np.str_]
-) -> NDArray[np.int64]:
-    """The rows and the unlabeled images of their groups."""
-    return np.flatnonzero(np.isin(groups, groups[rows]) & np.isin(splits, (UNASSIGNED, TRAIN, UNLABELED)))
 
 
 def _majority(labels: NDArray[np.int64], member: NDArray[np.int64], units: int) -> NDArray[np.int64]:

@@ -6,6 +6,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from unmask.data.decoding.decode import quiet
+from unmask.errors import UserError
+
 THREADS = 8
 """Threads that read and decode. PIL frees the interpreter's lock while it decodes."""
 IN_FLIGHT = 4096
@@ -30,6 +33,24 @@ def mapped(
             for results in pool.map(lambda part: [function(row) for row in part], _parts(rows, size)):
                 shown.update(len(results))
                 yield from results
+
+
+def failures(
+    function: Callable[[int], object], count: int, *, threads: int = THREADS, bar: str | None = None
+) -> dict[int, str]:
+    """Call a function of every row, without what decoders say; the message for each row where it raised UserError."""
+    found: dict[int, str] = {}
+
+    def tried(row: int) -> None:
+        try:
+            function(row)
+        except UserError as error:
+            found[row] = str(error)
+
+    with quiet():
+        for _ in mapped(tried, count, threads=threads, bar=bar):
+            pass
+    return dict(sorted(found.items()))
 
 
 def _parts(rows: range, size: int) -> list[range]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unmask.config import from_json
 from unmask.config.serialize import parse_json, require_complete
-from unmask.config.validation import require_at_least
+from unmask.config.validation import require_least
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
 from unmask.runs.layout import CHECKPOINTS
@@ -51,10 +51,7 @@ class CheckpointHeader:
     """Best validation score, more being better, and looks since."""
 
     def __post_init__(self) -> None:
-        for name in ("step", "phase_step", "seconds"):
-            require_at_least(name, getattr(self, name), 0)
-        for name in ("processes", "batch_size"):
-            require_at_least(name, getattr(self, name), 1)
+        require_least(self, step=0, phase_step=0, seconds=0, processes=1, batch_size=1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from unmask.config.validation import require, require_at_least, require_between, require_seed
+from unmask.config.validation import require, require_between, require_least, require_ranges, require_seed
 from unmask.randomness import permutation, uniform
 
 Floats = NDArray[np.float32]
@@ -60,21 +60,16 @@ class MultiViewConfig:
     """Seed of textures and images."""
 
     def __post_init__(self) -> None:
-        for name, low in (("images", 1), ("val_images", 1), ("test_images", 1), ("classes", 2), ("parts", 1)):
-            require_at_least(name, getattr(self, name), low)
+        require_least(self, images=1, val_images=1, test_images=1, classes=2, parts=1, part_size=2, bandwidth=2)
         require_seed("seed", self.seed)
-        require_at_least("part_size", self.part_size, 2)
-        require_at_least("bandwidth", self.bandwidth, 2)
         require_between("step", self.step, 1, self.part_size)
         require(self.part_size <= self.size, "part_size", self.part_size, f"at most size = {self.size}")
         room = _room(self.size, self.part_size, self.step)
         allowed = f"at most {room} parts of {self.part_size} pixels surely find a place in {self.size} pixels"
         require(self.parts <= room, "parts", self.parts, allowed)
-        require_at_least("distractors", self.distractors, 0)
-        for name in ("single_view_share", "distractor_strength", "contrast", "weak_strength"):
-            require_between(name, getattr(self, name), 0, 1)
-        for name in ("clutter", "noise"):
-            require_at_least(name, getattr(self, name), 0)
+        require_least(self, distractors=0, clutter=0, noise=0)
+        require_ranges(self, single_view_share="[0, 1]", weak_strength="[0, 1]")
+        require_ranges(self, distractor_strength="[0, 1]", contrast="[0, 1]")
 
 
 def _room(size: int, part: int, step: int) -> int:
