@@ -48,14 +48,15 @@ def require_ranges(config: Any, **ranges: str) -> None:
 
 def require_choices(config: Any) -> None:
     """Require of every field whose type names its values, as Literal["a", "b"] does, one of these; of a tuple, each."""
-    for field, choices in _choices(type(config)).items():
+    kind: Any = type(config)
+    for field, choices in _choices(kind).items():
         value = getattr(config, field)
         for one in value if isinstance(value, tuple) else () if value is None else (value,):
             require_choice(field, one, choices)
 
 
 @cache
-def _choices(kind: type) -> dict[str, tuple[str, ...]]:
+def _choices(kind: Any) -> dict[str, tuple[str, ...]]:
     """The values of each field of a class whose type names them, alone or beside None."""
     found: dict[str, tuple[str, ...]] = {}
     for field, hint in typing.get_type_hints(kind).items():

@@ -72,7 +72,7 @@ def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False)
         classes,
         counts[:, : len(classes)],
         counts[:, IGNORED],
-        {int(rows[at]): why for at, why in failed.items()},
+        bad,
     )
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from unmask.report.palette import BLUE, INK, VERMILION
-from unmask.report.svg import blank, style
+from unmask.report.svg import plot
 from unmask.runs.records import Interval
 
 _SHOWN = 24
@@ -21,9 +21,7 @@ def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
     ordered = sorted(rows, key=lambda row: -row[1].mean)
     if len(ordered) > _SHOWN:
         ordered = ordered[: _SHOWN // 2] + ordered[-_SHOWN // 2 :]
-    with style():
-        figure = blank(height=60 + 20 * len(ordered))
-        axes = figure.add_subplot()
+    with plot(height=60 + 20 * len(ordered)) as (figure, axes):
         axes.axvline(0, color=INK, linewidth=0.9)
         for y, (_, interval) in enumerate(ordered):
             color = BLUE if interval.mean >= 0 else VERMILION
@@ -41,9 +39,7 @@ def confusion_map(counts: NDArray[np.float64], classes: Sequence[str]) -> Figure
     """Shares of each true class (row) by predicted class (column), 0 for a class without images; counts, of this shape,
     are written in where there is room."""
     k, shares = len(classes), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
-    with style():
-        figure = blank(height=370)
-        axes = figure.add_subplot()
+    with plot(height=370) as (figure, axes):
         axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
         names = [shorten(name, 12) for name in classes]
         step = -(-k // 20)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from unmask.config import ARMS
 from unmask.report.blocks import Plate, Section, Swatch, Table
 from unmask.report.palette import BLUE, GRAY, ORANGE, look
-from unmask.report.svg import blank, style
+from unmask.report.svg import plot
 from unmask.report.words import duration, time_unit
 from unmask.runs.contents import ComparisonRun, PretrainingRun
 from unmask.runs.layout import GIVEN_PRETRAININGS
@@ -72,9 +72,7 @@ def cost_section(run: ComparisonRun, summary: Summary) -> Section:
 def cost_bars(costs: Sequence[Cost]) -> Figure:
     """A bar per arm: own trainings, share of pretraining, tuning."""
     unit, name = time_unit(max((one.total for one in costs), default=0.0))
-    with style():
-        figure = blank(height=70 + 26 * len(costs))
-        axes = figure.add_subplot()
+    with plot(height=70 + 26 * len(costs), grid="x") as (figure, axes):
         for y, one in enumerate(costs):
             left = 0.0
             for seconds, (_, color) in zip((one.own, one.pretraining, one.tuning), _PARTS, strict=True):
@@ -84,7 +82,6 @@ def cost_bars(costs: Sequence[Cost]) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(costs) - 0.5, -0.5)
         axes.set_xlabel(name)
-        axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 

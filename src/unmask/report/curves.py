@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unmask.report.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, look
-from unmask.report.svg import blank, style
+from unmask.report.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, look
+from unmask.report.svg import plot
 from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
 
 R = TypeVar("R", TrainingRow, ValidationRow)
@@ -43,9 +43,7 @@ def one_after_the_other(rows: Sequence[TrainingRow], head_steps: int) -> list[Tr
 
 def pretraining_loss(runs: Mapping[str, Sequence[Row]]) -> Figure:
     """Reconstruction loss of each run in training (solid), of its baseline (dashed), and on validation (dotted)."""
-    with style():
-        figure = blank()
-        axes = figure.add_subplot()
+    with plot(grid="y") as (figure, axes):
         for rows, color in zip(runs.values(), _cycle(len(runs)), strict=True):
             baseline = series(rows_of(TrainingRow, rows), lambda row: row.baseline)
             for curve, line in ((training_loss(rows), "-"), (baseline, "--")):
@@ -55,15 +53,12 @@ def pretraining_loss(runs: Mapping[str, Sequence[Row]]) -> Figure:
         axes.set_xlabel("step")
         axes.set_ylabel("reconstruction loss")
         axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
 def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figure:
     """One monitored number of each run over steps; a line at the step `boundary` marks the end of the first phase."""
-    with style():
-        figure = blank()
-        axes = figure.add_subplot()
+    with plot(grid="y") as (figure, axes):
         if boundary:
             axes.axvline(boundary, color=INK, linewidth=0.8, linestyle=":")
         for (name, curve), color in zip(runs.items(), _cycle(len(runs)), strict=True):
@@ -73,7 +68,6 @@ def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figu
         axes.set_ylabel(title)
         if all((curve.values >= 0).all() for curve in runs.values()):  # R² may be below
             axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
@@ -85,9 +79,7 @@ def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: floa
         title: label of the vertical axis.
         scale: factor on the values, 100 for per cent.
     """
-    with style():
-        figure = blank()
-        axes = figure.add_subplot()
+    with plot(grid="y") as (figure, axes):
         for arm, curves in trials.items():
             seen = look(arm)
             for steps, values in curves:
@@ -97,7 +89,6 @@ def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: floa
             axes.plot(steps, scale * values, color=seen.color, linestyle=seen.line, marker=marker)
         axes.set_xlabel("step")
         axes.set_ylabel(title)
-        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 

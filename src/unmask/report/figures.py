@@ -11,7 +11,7 @@ from unmask.config.budget import Budget, in_order, labels_in_words, parse_budget
 from unmask.config.metric import METRIC_NAMES, SCORES
 from unmask.inference.baseline import BEST
 from unmask.report.palette import BLUE, GRAY, INK, look
-from unmask.report.svg import blank, style
+from unmask.report.svg import plot
 from unmask.runs.records import Interval
 from unmask.runs.summary_records import Difference, Mean
 
@@ -25,9 +25,7 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
         budgets: they stand at equal distances.
     """
     ordered = in_order(budgets)
-    with style():
-        figure = blank()
-        axes = figure.add_subplot()
+    with plot(grid="y") as (figure, axes):
         for position, arm in reversed(list(enumerate(arms))):
             # Side by side, so that intervals do not hide each other.
             shift = (position - (len(arms) - 1) / 2) * min(0.07, 0.5 / max(len(arms), 1))
@@ -42,7 +40,6 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
         axes.set_xlabel("labels per class" if all(isinstance(one, int) for one in ordered) else "labels")
         axes.set_ylabel(_axis(means))
         axes.set_ylim(*_allowed(axes.get_ylim(), means))
-        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
@@ -54,16 +51,13 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
     """The score of every arm at one budget, with intervals, a row per arm."""
     rows = {row.arm: row for row in means}
     shown = [arm for arm in arms if arm in rows]
-    with style():
-        figure = blank(height=70 + 26 * len(shown))
-        axes = figure.add_subplot()
+    with plot(height=70 + 26 * len(shown), grid="x") as (figure, axes):
         for y, arm in enumerate(shown):
             _dot(axes, y, rows[arm], look(arm).color, look(arm).marker, _scale(means))
         axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlabel(_axis(means))
         axes.set_xlim(*_allowed(axes.get_xlim(), means))
-        axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
@@ -85,9 +79,7 @@ def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smalles
             places += [(y + 1 + i, _against(row), row) for i, row in enumerate(rows)]
             y += len(rows) + 1.4
     scale = _scale(differences)
-    with style():
-        figure = blank(height=64 + 21 * y)
-        axes = figure.add_subplot()
+    with plot(height=64 + 21 * y) as (figure, axes):
         axes.axvspan(-scale * smallest_effect, scale * smallest_effect, color=GRAY, alpha=0.18, linewidth=0)
         axes.axvline(0, color=INK, linewidth=0.9)
         for position, _, row in places:

@@ -10,8 +10,8 @@ from unmask.config.budget import labels_in_words
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Album, Card, Pictures, Plate, Section, Showcase, Table
 from unmask.report.classes import shorten
-from unmask.report.palette import BLUE, GRAY, INK, look
-from unmask.report.svg import blank, style
+from unmask.report.palette import BLUE, INK, look
+from unmask.report.svg import plot
 from unmask.report.words import name_end, percent, significant
 from unmask.runs.contents import ClassificationRun
 from unmask.runs.gallery import Gallery, Judged, JudgedImages, Scatter
@@ -104,28 +104,22 @@ def _plates(of: JudgedImages, one: Scatter) -> list[Plate]:
 def scatter(one: Scatter) -> Figure:
     """Prediction against truth, with the line on which both are equal."""
     low, high = min(*one.truth, *one.predicted), max(*one.truth, *one.predicted)
-    with style():
-        figure = blank(height=300)
-        axes = figure.add_subplot()
+    with plot(height=300, grid="both") as (figure, axes):
         axes.plot([low, high], [low, high], color=INK, linewidth=0.9)
         axes.plot(one.truth, one.predicted, "o", color=BLUE, alpha=0.6, markersize=4)
         axes.set_xlabel(f"true {shorten(one.name)}")
         axes.set_ylabel(f"predicted {shorten(one.name)}")
-        axes.grid(color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 
 def residuals(one: Scatter) -> Figure:
     """Prediction minus truth over the truth: a slope says that extremes are drawn to the mean."""
-    with style():
-        figure = blank(height=300)
-        axes = figure.add_subplot()
+    with plot(height=300, grid="both") as (figure, axes):
         axes.axhline(0, color=INK, linewidth=0.9)
         errors = [guess - own for own, guess in zip(one.truth, one.predicted, strict=True)]
         axes.plot(one.truth, errors, "o", color=BLUE, alpha=0.6, markersize=4)
         axes.set_xlabel(f"true {shorten(one.name)}")
         axes.set_ylabel("prediction minus truth")
-        axes.grid(color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 

@@ -3,16 +3,19 @@
 import io
 import re
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unmask.errors import UserError
 from unmask.report.allowed import require_drawing
-from unmask.report.palette import INK
+from unmask.report.palette import GRAY, INK
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -41,6 +44,19 @@ def style() -> AbstractContextManager[None]:
 def blank(width: float = 360, height: float = 260) -> Figure:
     """An empty figure of so many CSS pixels. 360 pixels keep the text legible on a telephone."""
     return Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+
+
+@contextmanager
+def plot(
+    width: float = 360, height: float = 260, *, grid: Literal["x", "y", "both"] | None = None
+) -> Iterator[tuple[Figure, Axes]]:
+    """An empty figure with axes, to be drawn on in the body; at its end faint lines at the ticks of `grid` join."""
+    with style():
+        figure = blank(width, height)
+        axes = figure.add_subplot()
+        yield figure, axes
+        if grid is not None:
+            axes.grid(axis=grid, color=GRAY, alpha=0.25, linewidth=0.8)
 
 
 def to_svg(figure: Figure) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from unmask.report.blocks import Fold, Plate, Section, Swatch, Table
 from unmask.report.palette import BLUE, GRAY, ORANGE
-from unmask.report.svg import blank, style
+from unmask.report.svg import plot
 from unmask.report.words import duration, time_unit
 from unmask.runs.trial_records import PieceKind, PieceOfWork
 from unmask.wording import plural, printable
@@ -62,9 +62,7 @@ def work_bars(places: Sequence[tuple[PieceOfWork, int]], rows: Sequence[tuple[st
     """A bar per training on the row of its machine and lane, over the time since the first one began."""
     first = min(one.started for one, _ in places)
     unit, name = time_unit(_span([one for one, _ in places]))
-    with style():
-        figure = blank(720, 70 + 16 * len(rows))
-        axes = figure.add_subplot()
+    with plot(720, 70 + 16 * len(rows), grid="x") as (figure, axes):
         for y, row in enumerate(rows):
             own = [one for one, lane in places if (one.host, lane) == row]
             spans = [((one.started - first) / unit, one.seconds / unit) for one in own]
@@ -75,7 +73,6 @@ def work_bars(places: Sequence[tuple[PieceOfWork, int]], rows: Sequence[tuple[st
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(left=0)
         axes.set_xlabel(f"{name} since the first training began")
-        axes.grid(axis="x", color=GRAY, alpha=0.25, linewidth=0.8)
     return figure
 
 

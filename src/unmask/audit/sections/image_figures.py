@@ -18,7 +18,7 @@ from torch import Tensor
 from unmask.audit.measures.occlusion import Grid
 from unmask.report.classes import shorten
 from unmask.report.palette import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
-from unmask.report.svg import blank, style
+from unmask.report.svg import blank, plot, style
 from unmask.wording import plural
 
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
@@ -128,9 +128,7 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
     """Share of images by number of sufficient views, a bar a network; controls are gray. n stands in the legend."""
     highest = max((max(values) for values in counts.values() if values), default=1)
     width = 0.8 / max(len(counts), 1)
-    with style():
-        figure = blank(360, 300)
-        axes = figure.add_subplot()
+    with plot(360, 300, grid="y") as (figure, axes):
         plain = [name for name in counts if name not in controls]
         for i, (name, values) in enumerate(counts.items()):
             shares = Counter(values)
@@ -144,7 +142,6 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
         axes.set_xticks(range(1, highest + 1, max(1, highest // 12)))
         axes.set_xlabel("sufficient views of an image")
         axes.set_ylabel("share of images kept, %")
-        axes.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.8)
         axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
     return figure
 

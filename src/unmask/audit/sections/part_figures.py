@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unmask.report.classes import shorten
 from unmask.report.palette import INK
-from unmask.report.svg import blank, style
+from unmask.report.svg import blank, plot, style
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -43,9 +43,7 @@ def unit_heatmap(auroc: Floats, captured: Bools, names: Sequence[str], classes: 
         classes: lines part the classes.
     """
     shown = sort_units(auroc)
-    with style():
-        figure = blank(max(300, 110 + 5.5 * len(shown)), 84 + _height(len(names)))
-        axes = figure.add_subplot()
+    with plot(max(300, 110 + 5.5 * len(shown)), 84 + _height(len(names))) as (figure, axes):
         image = axes.imshow(auroc[shown].T, vmin=0.5, vmax=1, cmap=COLORS, aspect="auto", interpolation="nearest")
         _parts_axis(axes, names, classes, captured)
         axes.set_xlabel("units")
