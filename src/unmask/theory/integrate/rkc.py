@@ -9,6 +9,7 @@ Source: Sommeijer, Shampine and Verwer, RKC, J. Comput. Appl. Math. 88 (1998), e
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -125,7 +126,8 @@ def _spectral_radius(
     return 1.2 * radius, probe
 
 
-def _coefficients(s: int) -> tuple[float, list[tuple[float, float, float, float]]]:
+@lru_cache(maxsize=256)
+def _coefficients(s: int) -> tuple[float, tuple[tuple[float, float, float, float], ...]]:
     """μ̃_1 and (μ_j, ν_j, μ̃_j, γ̃_j) for j = 2..s."""
     w0 = 1.0 + _EPSILON / s**2
     cheb = [np.polynomial.Chebyshev.basis(j) for j in range(s + 1)]
@@ -140,7 +142,7 @@ def _coefficients(s: int) -> tuple[float, list[tuple[float, float, float, float]
         mu_tilde = 2 * b[j] * w1 / b[j - 1]
         gamma = -(1 - b[j - 1] * value[j - 1]) * mu_tilde
         rows.append((2 * b[j] * w0 / b[j - 1], -b[j] / b[j - 2], mu_tilde, gamma))
-    return b[1] * w1, rows
+    return b[1] * w1, tuple(rows)
 
 
 def _steps(field: Field, w: Tensor, force: Tensor, h: Tensor, stages: Tensor, index: Tensor) -> Tensor:
