@@ -125,7 +125,7 @@ def test_a_sweep_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def _opening(elsewhere: Callable[..., Any]) -> Callable[..., Any]:
     @contextmanager
-    def open_elsewhere(*_: Any) -> Iterator[Any]:
+    def open_elsewhere(*_: Any, **__: Any) -> Iterator[Any]:
         yield elsewhere
 
     return open_elsewhere

@@ -40,7 +40,7 @@ def found(tiny: Setting) -> Findings:
         told: list[tuple[int, int]] = []
         patch.setattr("unmask.report.theory.findings.plan", lambda setting: SWEEPS)
         small = replace(tiny, samples=80, labeled=80)
-        one = gather(small, 1, 2, told=lambda done, total: told.append((done, total)))
+        one = gather(small, 1, told=lambda done, total: told.append((done, total)))
         assert len({total for _, total in told}) == 1, "one progress over all"
         assert told[-1][0] == told[-1][1]
         return one

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from unmask.cli.main import main, parse
 from unmask.cli.theory import Sweep
+from unmask.comparison.workers import LocalProcesses
 from unmask.errors import UserError
 from unmask.report.theory.sweep_figure import sweep_figure
 from unmask.theory.axes import parse_axes, parse_axis, vary
 from unmask.theory.capture import captured, purity
-from unmask.theory.jobs import Memo
+from unmask.theory.jobs import Memo, Tally
 from unmask.theory.laws import OneFeature, kernel_law, one_feature
 from unmask.theory.learner_errors import LEARNERS, downstream_rows, learner_rows
 from unmask.theory.occupancy import reading_time
@@ -24,7 +25,7 @@ from unmask.theory.presets import paper_small
 from unmask.theory.problem import downstream, world
 from unmask.theory.setting import Setting
 from unmask.theory.supervision import fine_tune, linear_probe, train_from_scratch
-from unmask.theory.sweep import axes_of, measure_of, sweep, write_table
+from unmask.theory.sweep import Grid, axes_of, grid_of, measure_of, measured, sweep, write_table
 from unmask.theory.sweep_measures import (
     capture_rows,
     correlation_rows,
@@ -245,3 +246,19 @@ def test_unknown_measures_are_told(tiny: Setting) -> None:
         parse_axes(["mask_ratio=0", "mask_ratio=1"])
     law = one_feature(world(tiny, 0).unlabeled(), world(tiny, 0).v, tiny)
     assert kernel_law(law, 1e-30, 1e-3) == (1.0, 1.0)
+
+
+@pytest.mark.slow
+def test_sweeps_in_processes_give_the_same_rows(tiny: Setting) -> None:
+    """Also where points share a pretraining, which every process then does for itself; the largest begin first."""
+    small = replace(tiny, samples=60, labeled=60, kernels_per_class=4)
+    grids = [
+        Grid("phases", grid_of(small, parse_axes(["mask_ratio=0.1,0.8"])), range(1)),
+        Grid("learners", grid_of(small, parse_axes(["labels_per_class=1,2,3"])), range(2), 5),
+    ]
+    told: list[tuple[int, int]] = []
+    here = list(measured(grids, Tally(32, lambda *now: told.append(now))))
+    there = list(measured(grids, Tally(32), elsewhere=LocalProcesses(2, patient=False).run))
+    assert [(g, i) for g, i, _ in here] == [(1, 0), (1, 1), (1, 2), (0, 0), (0, 1)]
+    assert sorted(map(repr, there)) == sorted(map(repr, here))
+    assert told == [(done, 32) for done in (0, 10, 20, 30, 31, 32)]

@@ -78,7 +78,7 @@ class Sweep:
     float64: bool = False
     """Compute in float64 instead of float32."""
     workers: int = 2
-    """Threads."""
+    """Processes of this machine."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     dry_run: bool = False
     """Print the script of a job that --on would submit, and stop."""
@@ -94,9 +94,9 @@ class Sweep:
             return print_job_script(self.cluster)
         table_path(self.out)
         setting, axes = preset(self.preset), axes_of(self.measure, self.over)
-        how: dict[str, Any] = {"seeds": self.seeds, "workers": self.workers, "float64": self.float64}
+        how: dict[str, Any] = {"seeds": self.seeds, "float64": self.float64}
         try:
-            with _bar("sweep") as told, open_elsewhere(self.cluster) as elsewhere:
+            with _bar("sweep") as told, open_elsewhere(self.cluster, processes=self.workers) as elsewhere:
                 rows = run_sweep(setting, axes, self.measure, **how, told=told, elsewhere=elsewhere)
         except UnfinishedSweepError as error:
             if not error.rows:
@@ -122,14 +122,15 @@ class TheoryReport:
     seeds: int = 3
     """Seeds of the verdicts."""
     workers: int = 2
-    """Threads."""
+    """Processes that compute the sweeps while this one makes the verdicts; with 1 it does both."""
 
     def run(self) -> int:
         """Run the verdicts and the sweeps of the page, write it."""
+        from unmask.comparison.place import open_elsewhere
         from unmask.report.theory.page import write_report
 
-        with _bar("report") as told:
-            print(printable(write_report(Path(self.out), self.preset, self.seeds, self.workers, told)))
+        with _bar("report") as told, open_elsewhere(ClusterConfig(), processes=self.workers) as elsewhere:
+            print(printable(write_report(Path(self.out), self.preset, self.seeds, told, elsewhere)))
         return 0
 
 

@@ -12,6 +12,7 @@ from unmask.comparison.pieces import Task
 from unmask.comparison.workers import LocalProcesses, default_jobs, visible_gpus
 from unmask.config import CompareConfig
 from unmask.config.cluster import DASK, LOCAL, ClusterConfig
+from unmask.config.validation import require_at_least
 from unmask.data.load import Dataset
 
 
@@ -82,18 +83,23 @@ def open_place(
 
 
 @contextmanager
-def open_elsewhere(cluster: ClusterConfig, near: Path | None = None) -> Iterator[Callable[..., Any] | None]:
-    """`Place.run` of the workers of a cluster while the body runs; None where this machine is the place.
+def open_elsewhere(
+    cluster: ClusterConfig, near: Path | None = None, processes: int = 1
+) -> Iterator[Callable[..., Any] | None]:
+    """`Place.run` of the workers of a cluster, or of processes of this machine, while the body runs; None where this
+    process is the place.
 
     Args:
         cluster: where it is.
         near: folder that all workers see, in which the data lie meanwhile; None where pieces have no data.
+        processes: of this machine, where it is the place. Pieces without data alone.
 
     Raises:
-        UserError: see `open_place`.
+        UserError: see `open_place`; `workers` is below 1.
     """
     if cluster.on == LOCAL:
-        yield None
+        require_at_least("workers", processes, 1)
+        yield LocalProcesses(processes, patient=False).run if processes > 1 else None
     elif near is None:
         with open_place(cluster, None) as place:
             yield place.run

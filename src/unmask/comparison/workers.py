@@ -62,6 +62,8 @@ class LocalProcesses:
     """Names of the GPUs; worker processes take them in turn where there are several."""
     pretrain_processes: int = 1
     """Processes of one pretraining."""
+    patient: bool = True
+    """Whether Ctrl-C lets finish what is running; else it is ended at once, since it keeps nothing."""
 
     def __post_init__(self) -> None:
         room = len(self.gpus) or self.jobs
@@ -76,7 +78,7 @@ class LocalProcesses:
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """See `run_tasks`."""
-        return run_tasks(tasks, data, self.jobs, self.gpus, self.pretrain_processes)
+        return run_tasks(tasks, data, self.jobs, self.gpus, self.pretrain_processes, self.patient)
 
     def notes(self) -> list[str]:
         """Nothing to say of one machine."""
@@ -117,13 +119,14 @@ def run_tasks(
     jobs: int,
     gpus: Sequence[str] = (),
     pretrain_processes: int = 1,
+    patient: bool = True,
 ) -> Iterator[tuple[int, Any]]:
     """Run every task as function(*arguments, data); yields index and result of each as it ends.
 
     Every task runs with one thread, so that its numbers do not depend on `jobs`; of several `gpus` a process sees one.
     A trial whose pretraining is among the tasks begins after it; a pretraining over several processes counts as many.
-    The first failure, or Ctrl-C, is raised here after what is running has ended, or saved; waiting tasks are dropped,
-    finished ones keep their files.
+    The first failure, or Ctrl-C, is raised here after what is running has ended, or saved, at once if not `patient`;
+    waiting tasks are dropped, finished ones keep their files.
     """
 
     def width(task: Task) -> int:
@@ -151,7 +154,7 @@ def run_tasks(
         except BrokenProcessPool as error:
             raise UserError(_why_broken(list(workers))) from error
         except BaseException as error:  # a failed task, Ctrl-C, SIGTERM, or a caller that stops listening
-            _stop(pool, error)
+            _stop(pool, error, patient)
             raise
 
 
@@ -197,9 +200,9 @@ def _why_broken(workers: Sequence[BaseProcess]) -> str:
     return NO_GUARD if left_for_want_of_guard(workers) else _KILLED
 
 
-def _stop(pool: ProcessPoolExecutor, error: BaseException) -> None:
-    """Cancel pending tasks and wait for running ones; on SIGTERM terminate those, too."""
-    if isinstance(error, PreemptionError):
+def _stop(pool: ProcessPoolExecutor, error: BaseException, patient: bool = True) -> None:
+    """Cancel pending tasks and wait for running ones; on SIGTERM terminate those, too, and always if not `patient`."""
+    if isinstance(error, PreemptionError) or not patient:
         for process in mp.active_children():
             process.terminate()
     pool.shutdown(wait=True, cancel_futures=True)

@@ -1,7 +1,7 @@
 """Independent jobs on worker threads: counted as they finish, and not begun any more once the caller is interrupted."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
@@ -44,23 +44,16 @@ class Tally:
 
 
 class Memo:
-    """Results that several jobs need, each computed once: the first to ask computes, the others wait."""
+    """Results that several jobs of one thread need, each computed once."""
 
     def __init__(self) -> None:
-        self._found: dict[Hashable, Future[Any]] = {}
-        self._lock = Lock()
+        self._found: dict[Hashable, Any] = {}
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was made for the key, else make() now; an error is raised to all who ask."""
-        with self._lock:
-            mine = key not in self._found
-            future = self._found.setdefault(key, Future())
-        if mine:
-            try:
-                future.set_result(make())
-            except BaseException as error:
-                future.set_exception(error)
-        result: T = future.result()
+        """What was made for the key, else make() now."""
+        if key not in self._found:
+            self._found[key] = make()
+        result: T = self._found[key]
         return result
 
 

@@ -3,7 +3,7 @@
 import csv
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
-from unmask.theory.jobs import Memo, Tally, Told, silent, threads, torch_threads
+from unmask.theory.jobs import Memo, Tally, Told, silent, torch_threads
 from unmask.theory.learner_errors import downstream_rows, learner_rows
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
@@ -64,45 +64,81 @@ def run_sweep(
     measure: str,
     *,
     seeds: int = 1,
-    workers: int = 1,
     float64: bool = False,
     told: Told = silent,
     elsewhere: Elsewhere | None = None,
 ) -> list[Row]:
     """A measure, by its name, at every grid point for seeds 0..seeds-1; see `sweep`.
 
-    With `elsewhere` a grid point is a piece of work for it, and `workers` is not used.
-
     Raises:
-        UnfinishedSweepError: some points failed there.
+        UnfinishedSweepError: some points failed where `elsewhere` runs them.
     """
     require_at_least("seeds", seeds, 1)
-    require_at_least("workers", workers, 1)
     kind = torch.float64 if float64 else torch.float32
-    if elsewhere is None:
-        return sweep(setting, axes, range(seeds), measure_of(measure)[0], workers, kind, told=told)
-    return _sweep_elsewhere(elsewhere, grid_of(setting, axes), range(seeds), measure, kind, told)
-
-
-def _sweep_elsewhere(
-    elsewhere: Elsewhere, points: Sequence[Point], seeds: Sequence[int], measure: str, dtype: torch.dtype, told: Told
-) -> list[Row]:
-    measure_of(measure)
-    tally, found, sweep = Tally(len(points) * len(seeds), told), dict[int, list[list[Row]]](), uuid4().hex
-    pieces = [(_measure_point, (_point_name(point), s, seeds, dtype, measure, sweep)) for point, s in points]
+    grid = Grid(measure, grid_of(setting, axes), range(seeds))
+    tally, found = Tally(grid.work, told), dict[int, list[list[Row]]]()
     try:
-        for index, rows in elsewhere(pieces):
+        for _, index, rows in measured([grid], tally, kind, elsewhere):
             found[index] = rows
-            tally.add(len(seeds))
     except UserError as error:
-        raise UnfinishedSweepError(str(error), _tidy_of(points, seeds, found)) from None
-    return _tidy_of(points, seeds, found)
+        if elsewhere is None:
+            raise
+        raise UnfinishedSweepError(str(error), _tidy_of(grid.points, grid.seeds, found)) from None
+    return tidy(grid.points, grid.seeds, [found[index] for index in range(len(grid.points))])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is to be computed: a measure, by its name, of every point, all seeds of a point as one batch."""
+
+    measure: str
+    points: Sequence[Point]
+    seeds: Sequence[int]
+    size: int = 1
+    """Work of a point and seed."""
+
+    @property
+    def work(self) -> int:
+        """Of all of it, in the units of `size`."""
+        return self.size * len(self.points) * len(self.seeds)
+
+
+def measured(
+    grids: Sequence[Grid], tally: Tally, dtype: torch.dtype = torch.float32, elsewhere: Elsewhere | None = None
+) -> Iterator[tuple[int, int, list[list[Row]]]]:
+    """Index of the grid, index of its point and the rows of each seed, as they are found, the largest points first.
+
+    Points share what is equal in them: all of them where they are computed here, those of one process `elsewhere`.
+    """
+    run = uuid4().hex
+    places = [(g, i) for g, grid in enumerate(grids) for i in range(len(grid.points))]
+    places.sort(key=lambda place: -grids[place[0]].size * len(grids[place[0]].seeds))  # so that processes end together
+    pieces = [(_measure_point, _point_of(grids[g], i, dtype, run)) for g, i in places]
+    for index, rows in (elsewhere or _here)(pieces):
+        g, i = places[index]
+        tally.add(grids[g].size * len(grids[g].seeds))
+        yield g, i, rows
+
+
+def _point_of(grid: Grid, index: int, dtype: torch.dtype, run: str) -> tuple[Any, ...]:
+    """The arguments of `_measure_point` but the last."""
+    measure_of(grid.measure)
+    point, setting = grid.points[index]
+    return _point_name(point), setting, grid.seeds, dtype, grid.measure, run
+
+
+def _here(pieces: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
+    """The pieces one by one, each with one thread."""
+    for index, (function, arguments) in enumerate(pieces):
+        with torch_threads(1):
+            result = function(*arguments, None)
+        yield index, result
 
 
 def _tidy_of(points: Sequence[Point], seeds: Sequence[int], found: Mapping[int, list[list[Row]]]) -> list[Row]:
-    """`_tidy` of the points whose rows were found, by their index."""
+    """`tidy` of the points whose rows were found, by their index."""
     done = sorted(found)
-    return _tidy([points[index] for index in done], seeds, [found[index] for index in done])
+    return tidy([points[index] for index in done], seeds, [found[index] for index in done])
 
 
 def _point_name(point: dict[str, float]) -> str:
@@ -110,16 +146,16 @@ def _point_name(point: dict[str, float]) -> str:
 
 
 def _measure_point(
-    name: str, setting: Setting, seeds: Sequence[int], dtype: torch.dtype, measure: str, sweep: str, data: None
+    name: str, setting: Setting, seeds: Sequence[int], dtype: torch.dtype, measure: str, run: str, data: None
 ) -> list[list[Row]]:
     """The rows of a grid point for each seed, in a process that works on one point at a time."""
-    return _shared_measure(measure, sweep)([world(setting, seed, dtype) for seed in seeds])
+    return measure_of(measure, _memo_of(run))[0]([world(setting, seed, dtype) for seed in seeds])
 
 
 @lru_cache(maxsize=1)
-def _shared_measure(measure: str, sweep: str) -> Measure:
-    """The measure of one sweep, so that its points in one process share what is equal in them."""
-    return measure_of(measure)[0]
+def _memo_of(run: str) -> Memo:
+    """What the points that one process computes of one run share."""
+    return Memo()
 
 
 def sweep(
@@ -127,15 +163,12 @@ def sweep(
     axes: Sequence[Axis],
     seeds: Sequence[int],
     measure: Measure,
-    workers: int = 1,
     dtype: torch.dtype = torch.float32,
-    told: Told = silent,
 ) -> list[Row]:
     """A measure at every grid point, all seeds of a point as one batch; impossible points are refused before."""
     points = grid_of(setting, axes)
-    tally = Tally(len(points) * len(seeds), told)
-    with torch_threads(1), threads(workers) as pool:
-        return begin_sweep(pool, points, seeds, measure, tally, dtype)()
+    with torch_threads(1):
+        return tidy(points, seeds, [measure([world(s, seed, dtype) for seed in seeds]) for _, s in points])
 
 
 def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[Point]:
@@ -145,36 +178,7 @@ def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[Point]:
     return [(point, vary(setting, point)) for point in points]
 
 
-def begin_sweep(
-    pool: ThreadPoolExecutor,
-    points: Sequence[Point],
-    seeds: Sequence[int],
-    measure: Measure,
-    tally: Tally,
-    dtype: torch.dtype = torch.float32,
-    size: int = 1,
-) -> Callable[[], list[Row]]:
-    """Submit a measure of every grid point, one job per point.
-
-    Args:
-        pool: where the jobs run.
-        points: the grid, see `grid_of`.
-        seeds: seeds of the worlds at every point.
-        measure: the worlds of a point → the rows of each.
-        tally: counts `size` a point and seed.
-        dtype: number type of the runs.
-        size: work of one point and seed.
-
-    Returns:
-        A function that waits for the jobs and gives the rows, each with the point and the seed first.
-    """
-    counted = tally.counted(lambda s: measure([world(s, seed, dtype) for seed in seeds]), size * len(seeds))
-    jobs = [pool.submit(counted, setting) for _, setting in points]
-
-    return lambda: _tidy(points, seeds, [job.result() for job in jobs])
-
-
-def _tidy(points: Sequence[Point], seeds: Sequence[int], found: Sequence[list[list[Row]]]) -> list[Row]:
+def tidy(points: Sequence[Point], seeds: Sequence[int], found: Sequence[list[list[Row]]]) -> list[Row]:
     """The rows of every point and seed, each with the point and the seed first."""
     return [
         {**point, "seed": seed, **row}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.experiment import Experiment
-from unmask.theory.jobs import Memo, Tally, Told, silent, threads, torch_threads
+from unmask.theory.jobs import Tally, Told, silent, threads, torch_threads
 from unmask.theory.setting import Setting
-from unmask.theory.sweep import begin_sweep, grid_of, measure_of
+from unmask.theory.sweep import Elsewhere, Grid, grid_of, measured, tidy
 from unmask.theory.sweep_measures import Row
 from unmask.theory.verdict import Verdict
 from unmask.theory.verify import all_checks, work_of
@@ -42,24 +42,33 @@ WORK = {
 """Work of one point and seed of a measure, in the units of `unmask.theory.experiment.SIZES`."""
 
 
-def gather(setting: Setting, seeds: int, workers: int = 1, *, told: Told = silent) -> Findings:
+def gather(setting: Setting, seeds: int, *, told: Told = silent, elsewhere: Elsewhere | None = None) -> Findings:
     """Everything on the page, computed: all verdicts over the seeds, and the sweeps of `plan(setting)`.
 
-    `told` hears of all of it as one count. Sweeps share pretrained encoders and networks trained from scratch.
+    `told` hears of all of it as one count. Sweeps share pretrained encoders and networks trained from scratch. Where
+    they run `elsewhere` the verdicts are made here meanwhile.
     """
     asked = [(measure, [parse_axis(axis) for axis in over]) for measure, over in plan(setting)]
-    grids = [grid_of(setting, axes) for _, axes in asked]
-    numbers = [range(1 if measure in ("phases", "correlations") else seeds) for measure, _ in asked]
-    work = [WORK[measure] * len(grid) * len(n) for (measure, _), grid, n in zip(asked, grids, numbers, strict=True)]
-    tally, memo = Tally(work_of(seeds) + sum(work), told), Memo()
-    with torch_threads(1), threads(workers) as pool, threads(1) as beside:
+    grids = [
+        Grid(
+            measure, grid_of(setting, axes), range(1 if measure in ("phases", "correlations") else seeds), WORK[measure]
+        )
+        for measure, axes in asked
+    ]
+    tally = Tally(work_of(seeds) + sum(grid.work for grid in grids), told)
+    found: list[dict[int, list[list[Row]]]] = [{} for _ in grids]
+    with torch_threads(1), threads(1) as pool, threads(1) as beside:
         checks = beside.submit(all_checks, setting, range(seeds), pool, tally=tally)
-        begun = {
-            i: begin_sweep(pool, grids[i], numbers[i], measure_of(asked[i][0], memo)[0], tally, size=WORK[asked[i][0]])
-            for i in sorted(range(len(asked)), key=lambda i: -WORK[asked[i][0]])  # so that workers end together
-        }
-        swept = [Swept(measure, axes, begun[i]()) for i, (measure, axes) in enumerate(asked)]
+        if elsewhere is None:
+            checks.result()
+        for g, index, rows in measured(grids, tally, elsewhere=elsewhere):
+            found[g][index] = rows
         run, verdicts = checks.result()
+    tables = [
+        tidy(grid.points, grid.seeds, [of_point[i] for i in range(len(grid.points))])
+        for grid, of_point in zip(grids, found, strict=True)
+    ]
+    swept = [Swept(measure, axes, rows) for (measure, axes), rows in zip(asked, tables, strict=True)]
     return Findings(setting, verdicts, run, swept)
 
 

@@ -21,6 +21,7 @@ from unmask.theory.jobs import Told, silent
 from unmask.theory.occupancy import Bands
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
+from unmask.theory.sweep import Elsewhere
 from unmask.theory.verdict import tally
 
 Curve = tuple[torch.Tensor, list[int], torch.Tensor, Bands]
@@ -72,16 +73,15 @@ TITLES = {
 }
 
 
-def write_report(out: Path, name: str, seeds: int, workers: int = 1, told: Told = silent) -> Path:
+def write_report(out: Path, name: str, seeds: int, told: Told = silent, elsewhere: Elsewhere | None = None) -> Path:
     """Run the verdicts and the sweeps of the preset `name`, write the page; bad arguments are refused before."""
     setting = preset(name)
     require_at_least("seeds", seeds, 1)
-    require_at_least("workers", workers, 1)
     if out.is_dir():
         raise UserError(f"out = {str(out)!r} is a folder: name a file in it")
     require_growth_window(setting)
     out.parent.mkdir(parents=True, exist_ok=True)
-    found = gather(setting, seeds, workers, told=told)
+    found = gather(setting, seeds, told=told, elsewhere=elsewhere)
     out.write_text(page(name, seeds, found), encoding="utf-8")
     return out
 
