@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from unmask.config.budget import Budget
 from unmask.report.classes import class_differences, confusion_map
 from unmask.report.confusions import Confusion
 from unmask.report.curves import (
@@ -23,7 +24,7 @@ from unmask.runs.records import Interval
 from unmask.runs.summary_records import Difference, Mean
 
 
-def _mean(arm: str, budget: int, mean: float, low: float | None = None, high: float | None = None) -> Mean:
+def _mean(arm: str, budget: Budget, mean: float, low: float | None = None, high: float | None = None) -> Mean:
     return Mean(mean, low, high, 3, "t", arm=arm, budget=budget, split="test", metric="accuracy")
 
 
@@ -45,6 +46,23 @@ def test_label_efficiency_draws_means_and_intervals_in_per_cent() -> None:
     assert any(y == pytest.approx([70, 80]) for y in drawn)
     assert any(y == pytest.approx([69, 72]) for y in drawn)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["10", "50"]
+
+
+@pytest.mark.parametrize(
+    ("budgets", "ticks", "below"),
+    [
+        ([10, 50], ["10", "50"], "labels per class"),
+        (["total:5", "total:40"], ["5", "40"], "labels in all"),
+        ([10, "total:40"], ["10", "total\n40"], "labels"),
+        (["random:40", "chosen:40"], ["random\n40", "chosen\n40"], "labels"),
+        (["10%", "all"], ["10%", "all"], "labels"),
+    ],
+)
+def test_budgets_say_of_what_they_are_numbers(budgets: list[Budget], ticks: list[str], below: str) -> None:
+    rows = [_mean("mrp", budget, 0.8) for budget in budgets]
+    axes = label_efficiency(rows, ["mrp"], budgets).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ticks
+    assert axes.get_xlabel() == below
 
 
 def test_an_arm_without_interval_is_a_point() -> None:

@@ -35,16 +35,22 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
                 own = list(line)
                 x = [ordered.index(budget) + shift for budget in own]
                 _line_with_intervals(axes, x, [rows[budget] for budget in own], arm, _scale(means))
-        axes.set_xticks(range(len(ordered)), [_tick(budget) for budget in ordered])
+        ticks, below = _ticks(ordered)
+        axes.set_xticks(range(len(ordered)), ticks)
         axes.set_xlim(-0.5, len(ordered) - 0.5)
-        axes.set_xlabel("labels per class" if all(isinstance(one, int) for one in ordered) else "labels")
+        axes.set_xlabel(below)
         axes.set_ylabel(_axis(means))
         axes.set_ylim(*_allowed(axes.get_ylim(), means))
     return figure
 
 
-def _tick(budget: Budget) -> str:
-    return str(budget).replace(":", "\n") if parse_budget(budget).labels else str(budget)
+def _ticks(budgets: Sequence[Budget]) -> tuple[list[str], str]:
+    """What stands at each budget, and below the axis."""
+    kinds = {parse_budget(budget).kind for budget in budgets}
+    if kinds == {"total"}:
+        return [str(budget).removeprefix("total:") for budget in budgets], "labels in all"
+    found = [str(budget).replace(":", "\n") for budget in budgets]
+    return found, "labels per class" if kinds == {"class"} else "labels"
 
 
 def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
