@@ -130,7 +130,6 @@ def build_segmenter(
     Args:
         encoder: a timm model or PatchNet; its weights stay.
         classes: K.
-        in_chans: channels of the images.
         image_size: (height, width) of training images.
         seed: of the head's weights.
         decoder: which head. Default: U-Net for maps of several resolutions, DPT for a ViT whose patches suit it, else

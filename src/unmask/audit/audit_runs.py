@@ -53,9 +53,6 @@ def audit_runs(
         paths: folders of fine-tunings and trainings from scratch, or their .safetensors files.
         data: where the images come from; size and channels are those of the networks.
         out: folder to write.
-        config: what is looked at, and how.
-        overwrite: replace an earlier audit in `out`.
-        progress: show progress bars.
         elsewhere: runs every measure on a worker, which reads the networks from the same paths. Default: they are run
             here one after the other.
 
@@ -104,7 +101,6 @@ def audit_draws(
         dataset: what the networks were trained and evaluated on.
         data: its configuration.
         out: folder to write; an audit in it is replaced.
-        config: what is looked at, and how.
         tell: called with the share that is done, 0 to 1.
     """
     weights = [

@@ -50,9 +50,7 @@ def see(
         run: folder of a pretraining, a training or a comparison; a .safetensors file that this package wrote; or public
             weights, timm:NAME.
         data: what `DataConfig.data` takes. Default: the data of the run.
-        arm: of a comparison: whose network.
         image_size: height and width, for public weights only. Default: 224 x 224.
-        progress: show a bar while files are decoded.
 
     Raises:
         UserError: no such network, or images that it cannot take.

@@ -108,9 +108,6 @@ def render_label_page(images: Sequence[dict[str, Any]], classes: Sequence[str], 
 
     Args:
         images: each with path, name, width, height and src, a data URI.
-        classes: their names.
-        several: an image may have several labels.
-        title: of the page.
     """
     style, script = _part("label.css"), _part("label.js")
     mark = hashlib.sha256(json.dumps([[one["path"] for one in images], list(classes), several]).encode())

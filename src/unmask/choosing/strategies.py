@@ -76,7 +76,6 @@ def choose_rows(
 
     Args:
         features: of the pool, (N, D). A rotation, a shift, and a common factor change nothing.
-        count: images wanted.
         strategy: facility: the image that shortens the distances of all images to the nearest labeled one most.
             typical: the most typical image of each cluster. farthest: that farthest from all labeled ones.
         labeled: rows that have labels already: they count, and are never chosen.

@@ -24,7 +24,6 @@ def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool
         trained: a fine-tuned run, one from scratch, or a comparison, of classes or of several labels.
         data: where the images are; they are read again, as this run takes them.
         images: the pool, by ids of that data.
-        progress: show a bar.
 
     Raises:
         UserError: a run of another kind, or images that it cannot take.

@@ -92,9 +92,6 @@ def recipe_of(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, lab
     """The recipe of one training of an arm with a candidate.
 
     Args:
-        config: of the comparison.
-        arm: its arm.
-        candidate: which of its candidates.
         seen: images that one pretraining goes through.
         labeled: labeled images of the training.
     """

@@ -21,9 +21,6 @@ def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, 
     """Images that one training of an arm goes through; none for a probe.
 
     Args:
-        config: of the comparison.
-        arm: its arm.
-        candidate: which of its recipes.
         seen: images that one pretraining goes through.
         labeled: labeled images of the training.
     """

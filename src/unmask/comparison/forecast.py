@@ -127,13 +127,7 @@ def time_steps(work: Work, jobs: int) -> StepTimes:
 
 
 def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
-    """Foresee a comparison from the time of its steps.
-
-    Args:
-        work: of the comparison.
-        jobs: trainings at once.
-        times: measured by `time_steps`.
-    """
+    """Foresee a comparison from the time of its steps."""
     config, data, ahead = work.config, work.data, Ahead.of(work)
     seconds, longest = (_in_an_hour(work, times, jobs, rivals=rivals) for rivals in (False, True))
     return Forecast(

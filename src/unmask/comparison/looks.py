@@ -42,10 +42,8 @@ def take_looks(
     Earlier looks of the same folder count: a resumed comparison goes on after them, unless they have decided.
 
     Args:
-        work: with the arms that are reported.
         choice: what the tuning draws have decided.
         run: trains what a work has still to do.
-        jobs: trainings at once.
         timer: None where time does not matter.
 
     Raises:

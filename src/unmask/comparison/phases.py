@@ -56,11 +56,7 @@ def run_phase(
     """Run the tasks of a phase, and those that `joining` gives whenever one is finished.
 
     Args:
-        phase: its name.
-        tasks: those that are known.
-        data: on which they train.
         place: where they run; what there is to note of it is told as it comes up.
-        line: of progress.
         final: whether no others of the phase follow.
         joining: gives tasks that can begin now.
 

@@ -43,10 +43,8 @@ class Progress:
         """Begin to count.
 
         Args:
-            work: of the comparison.
             jobs: trainings at once.
             times: measured; without, time is left unknown until something is finished.
-            show: whether there is a line at all.
             listen: is given the line whenever it has changed, shown or not.
             stream: where it goes: standard error by default. A terminal sees it change, anything else gets few lines.
             clock: gives seconds.
@@ -73,7 +71,6 @@ class Progress:
         """A phase begins, or goes on, with these tasks.
 
         Args:
-            phase: its name.
             tasks: those that it really has now.
             final: whether no others of the phase follow.
         """

@@ -38,10 +38,7 @@ def build_summary(
 
     Args:
         config: with the arms and draws that are reported.
-        out: folder of the comparison.
-        data: with its test images.
         choice: what the tuning draws have decided.
-        notes: what the reader must know besides.
         jobs: trainings at once, for the time that more draws would take.
     """
     keys, trials = all_trials(config), _trials(config, out)

@@ -49,9 +49,7 @@ def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer:
     as many draws.
 
     Args:
-        work: with the arms that are reported.
         run: trains what a work has still to do.
-        jobs: trainings at once.
         timer: of `HOUR` seconds, since the command was given.
 
     Returns:

@@ -51,7 +51,6 @@ def parse_schedule(field: str, text: str, read: Callable[[str], T]) -> Schedule[
     """A schedule from VALUE:SHARE,VALUE:SHARE,...
 
     Args:
-        field: name of the field, for messages.
         text: values and shares of the steps, which sum to 1.
         read: makes a value of its word; raises ValueError for what is none.
 

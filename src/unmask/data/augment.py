@@ -20,8 +20,6 @@ def augment_images(images: Tensor, ids: Tensor, config: AugmentConfig, *, seed: 
     Args:
         images: float32 (B, C, H, W) in 0..1.
         ids: sample ids, int64 (B,).
-        config: what varies, and how far.
-        seed: seed of the run.
         epoch: epoch; another one, another variation.
 
     Returns:
@@ -37,10 +35,6 @@ def moved(valid: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch
 
     Args:
         valid: bool (B, C, H, W).
-        ids: as those of the images.
-        config: as theirs.
-        seed: as theirs.
-        epoch: as theirs.
     """
     return geometry(valid.float(), config, seed, epoch, ids.numpy()) > 0.999 if moves(config) else valid
 
@@ -57,10 +51,6 @@ def move_masks(masks: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, 
 
     Args:
         masks: a class for each pixel, integers (B, H, W), at most 2^24.
-        ids: as those of the images.
-        config: as theirs.
-        seed: as theirs.
-        epoch: as theirs.
     """
     if not moves(config):
         return masks

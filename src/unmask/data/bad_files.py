@@ -11,9 +11,7 @@ def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad:
     """Why damaged shards and unreadable files stop a run: the policy is "error", or nothing is left. Else empty.
 
     Args:
-        config: holds the policy.
         damaged: one message for each damaged shard.
-        count: images in all.
         bad: a message for each row that cannot be read.
     """
     stops, errors = config.on_bad_file == "error", []

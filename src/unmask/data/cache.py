@@ -29,9 +29,6 @@ def fill_cache(
     """Images decoded into a format; values stay as stored.
 
     Args:
-        source: gives them as they are stored.
-        wanted: the format.
-        progress: show a progress bar over files.
         rows: which images, int64 (n,). Default: all.
 
     Returns:

@@ -40,7 +40,6 @@ def glance(config: DataConfig, given: Dataset | Given | None = None) -> Glance:
     """List a data set and look at the headers of a few images: the same ones every time.
 
     Args:
-        config: names the data set.
         given: taken instead, as in `load_data`.
 
     Raises:

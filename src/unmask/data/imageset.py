@@ -181,8 +181,6 @@ class ImageSet:
             order: indices into the set, int64 (n,).
             size: images per batch.
             augment: how training images vary; None leaves them as they are.
-            seed: seed of the augmentation.
-            epoch: epoch of the augmentation.
             start: the first batch to yield, to go on in the middle of an epoch.
             allow_empty: under the policy "skip" yield a batch of which no image can be read, empty, and do not raise.
 

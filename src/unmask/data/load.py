@@ -186,11 +186,8 @@ def load_images(
 
     Args:
         config: how images are read and split; its options are those of its own data.
-        names: at least one.
-        format: as that of a trained network.
         wanted: see `load_data`, as `limit` and `progress`.
         limit: at most so many images.
-        progress: show a bar.
 
     Raises:
         UserError: see `load_data`.

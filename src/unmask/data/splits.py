@@ -28,7 +28,6 @@ def assign_splits(
         groups: group of each image, (N,). Images of one group stay together.
         val_share: in (0, 1).
         test_share: in (0, 1).
-        seed: seed of the draw.
 
     Returns:
         One of train, val, test, unlabeled for each image, (N,).

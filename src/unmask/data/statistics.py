@@ -93,7 +93,6 @@ def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tup
 
     Args:
         values: stored images, (N, C, H, W).
-        rows: the images that count.
         scale: stored values that count as 0 and 1.
     """
     low, high = scale

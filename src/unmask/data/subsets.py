@@ -32,7 +32,6 @@ def nested_subsets(
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
         budgets: how many images; see `Budget`.
-        seed: seed of the draw.
         groups: group of each image, int64 (N,).
         classes: names of the classes, for messages.
         index: which of the subsets of this seed.
@@ -86,9 +85,7 @@ def half_of(labels: Tensor, seed: int, groups: Tensor | None = None, index: int 
 
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
-        seed: seed of the draw.
         groups: group of each image, int64 (N,).
-        index: which of the halves of this seed.
     """
     order = _shuffled(len(labels), derive_seed(seed, "pool half", index), None if groups is None else groups.numpy())
     known = order[labels.numpy()[order] >= 0]
@@ -129,7 +126,6 @@ def spread_over_classes(labels: Tensor, count: int) -> Tensor:
 
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
-        count: images wanted.
 
     Returns:
         Indices in the order of choice, int64 (n,).

@@ -30,8 +30,6 @@ def upload(folder: Path, files: Sequence[str], repository: str, *, public: bool)
 
     Args:
         folder: where they are; whatever else is there stays here.
-        files: their names.
-        repository: its name on the hub.
         public: whether one that is created is public.
 
     Raises:

@@ -31,12 +31,9 @@ def load_as_trained(
     Labels are those of the data, -1 where there are none; their names need not be the run's classes.
 
     Args:
-        trained: the run.
-        data: where the images are.
         split: the only set that is taken of it.
         on_bad_file: stop at an unreadable file, or leave it out.
         limit: read at most so many images, spread evenly over the data.
-        progress: show a bar while files are decoded.
 
     Raises:
         UserError: nothing there, an unreadable file, or pixels of another range than the run's.

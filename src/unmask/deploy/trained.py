@@ -53,7 +53,6 @@ def read_trained(folder: Path, arm: str | None = None) -> Trained:
     """Read a run folder and rebuild its network.
 
     Args:
-        folder: of the run.
         arm: of a comparison: the arm whose network is wanted. Default: the one that is best on validation images.
 
     Raises:

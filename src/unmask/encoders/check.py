@@ -54,10 +54,7 @@ def check_encoder(
 
     Args:
         name: timm name, or patchnet.
-        options: for the model's constructor.
         image_size: side in pixels; default: the smallest of 64, 96, 128, 224 that the model takes with two cells.
-        channels: input channels.
-        execution: passed to `masked_encoder`.
     """
     sizes = (image_size,) if image_size else (64, 96, 128, 224)
     row = _refused(name, "")

@@ -42,7 +42,6 @@ def sample_pixels(masks: Tensor, ids: Tensor, count: int, seed: int) -> tuple[Te
         masks: uint8 (B, H, W).
         ids: of the images, int64 (B,).
         count: pixels an image.
-        seed: of the draw.
 
     Returns:
         Image and place (row · W + column) of each, int64 (P,), image by image.
@@ -92,7 +91,6 @@ def sampled(
         masks: uint8 (B, H, W).
         ids: of the images, (B,).
         count: pixels an image.
-        seed: of the draw.
     """
     image, place = sample_pixels(masks, ids, count, seed)
     features = features_at(maps_of(images), image, place, (masks.shape[1], masks.shape[2]))

@@ -18,7 +18,6 @@ def image_scores(
     Args:
         predicted: class indices, shape (n,); -1 for an image that could not be read, whose value is NaN.
         labels: class indices, shape (n,).
-        metric: the score.
     """
     read = predicted >= 0
     values = np.full(predicted.shape, np.nan)

@@ -9,7 +9,6 @@ def surest_mistakes(probabilities: Tensor, labels: Tensor, count: int) -> tuple[
     Args:
         probabilities: of the classes, (N, K); rows with NaN are of images that could not be read, and left out.
         labels: class indices, (N,).
-        count: images wanted.
     """
     sure, predicted = probabilities.nan_to_num(-1.0).max(dim=1)
     wrong = ((predicted != labels) & ~probabilities.isnan().any(dim=1)).nonzero()[:, 0]

@@ -51,7 +51,6 @@ def overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:
     Args:
         predicted: uint8 (N, H, W), below `classes`.
         truth: uint8 (N, H, W).
-        classes: K.
     """
     confusions = [
         np.zeros((0, classes, classes), np.int64),

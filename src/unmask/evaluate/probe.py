@@ -62,10 +62,8 @@ def linear_probe(
         train_features: shape (M, D).
         train_labels: class indices 0..K-1, shape (M,).
         test_features: shape (N, D).
-        classes: number of classes K.
         val_features: shape (V, D), with `val_labels` of shape (V,).
         strengths: candidates of C, in rising order.
-        metric: the score.
         balanced: weigh each image in inverse proportion to the training images of its class.
 
     Returns:

@@ -34,7 +34,6 @@ def labels_gains(
     All rows are one family, adjusted by Holm's method.
 
     Args:
-        table: scores of the finished trials.
         split: of the test images.
         best: the best scratch arm of each budget.
         config: with its budgets; the smallest effect that matters; the level.

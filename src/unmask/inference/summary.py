@@ -45,7 +45,6 @@ def summarize(
             effect that matters; the level of all intervals.
         scores: of the finished trials.
         ensembles: accuracies of the averaged draws, where they were measured.
-        notes: what the reader must know besides.
         evidence: values per image, tuning draws, images of budgets and what draws have in common, where they are known.
         ensemble_metric: the score of the ensembles.
 

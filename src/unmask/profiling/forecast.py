@@ -89,8 +89,6 @@ def forecast_training(config: T, data: Dataset, begun: Path | None = None) -> Fo
     """Foresee one training in this process, from a few steps of it. Nothing is written.
 
     Args:
-        config: what is trained.
-        data: its images.
         begun: a run folder that is to be resumed: steps up to its newest checkpoint are done.
     """
     labeled = None if isinstance(config, PretrainConfig) else config

@@ -90,7 +90,6 @@ def measure_steps(
     """Take a few steps of each kind.
 
     Args:
-        data: images of the run.
         pretraining: a pretraining; None where there is none.
         training: a training of all weights on labels, likewise.
         probe: any training on labels, for the time of evaluation and of fitting a probe.

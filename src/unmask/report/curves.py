@@ -76,7 +76,6 @@ def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: floa
 
     Args:
         trials: curves by arm, at least one each.
-        title: label of the vertical axis.
         scale: factor on the values, 100 for per cent.
     """
     with plot(grid="y") as (figure, axes):

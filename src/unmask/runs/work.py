@@ -14,8 +14,6 @@ def write_work(out: Path, kind: PieceKind, name: str, began: float) -> None:
     """Write down that this machine has now done a training.
 
     Args:
-        out: folder of the comparison.
-        kind: of the training.
         name: of its file or its run folder; together with `kind` unique in a comparison.
         began: what `time.monotonic` said at its beginning.
     """

@@ -25,10 +25,7 @@ def take_probe_where_better(
 
     Args:
         model: the trained network; changed in place.
-        task: what it learns.
-        config: of the training.
         labeled: its images, which the probe sees as they are.
-        val: the validation images.
         engine: gives device, precision and processes.
     """
     try:

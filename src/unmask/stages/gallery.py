@@ -64,7 +64,6 @@ def embed_images(
         images: the set, normalized as the network has it.
         engine: gives device, precision and processes.
         outputs: of its head; 0 without one.
-        network: what it is, in words.
     """
     found = pooled_and_outputs(model, images.select(images.evenly(MAPPED)), engine, outputs=outputs)
     if found is None:

@@ -102,13 +102,10 @@ def open_run(
     """Open a run. In the body, what can be wrong is looked at; then `claim` the folder and begin the work.
 
     Args:
-        config: everything that determines the result.
-        out: run folder.
         dataset: in place of what `config.data` names; see `unmask.pretrain`.
         labels: whether class labels are needed.
         resume: whether an earlier run there may be continued.
         overwrite: whether an earlier run there may be replaced.
-        progress: show progress while data are read.
 
     Raises:
         UserError: the folder or the data will not do, or another process has ended in the body.

@@ -95,10 +95,8 @@ def accumulate_gradients(
     """Gradients of one step, those of the global sum over the global count of all its micro-batches and their losses.
 
     Args:
-        engine: devices and processes.
         network: what the losses train, as the engine wrapped it.
         batch: this process's share of the step, on the CPU.
-        accumulate: number of micro-batches.
         losses: of a micro-batch that lies on the device; equally many for each. One is held in memory at a time.
 
     Returns:

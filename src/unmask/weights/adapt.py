@@ -48,7 +48,6 @@ def adapt(tensors: Mapping[str, Tensor], model: nn.Module, size: tuple[int, int]
     Args:
         tensors: of a network of the same encoder.
         model: the network that will take them.
-        size: height and width of its images.
         source: for what the tensors were trained.
 
     Raises:

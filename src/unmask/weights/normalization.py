@@ -18,9 +18,6 @@ def as_trained(format: ImageFormat, init: str, encoder: str, card: Card | None) 
     deeper values, or for channels that are no colors, is not known.
 
     Args:
-        format: of the data.
-        init: how the weights were named.
-        encoder: name of the encoder.
         card: of the weights; None for public ones.
     """
     if card is not None:

@@ -48,7 +48,6 @@ def initialize(
     """Load encoder weights into a model, in place; its head keeps its own weights.
 
     Args:
-        model: the model, of the encoder `config`.
         init: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME; None leaves the random weights.
         config: the encoder asked for; a file that says of which it is must be of the same.
         format: of the images. Weights for RGB are adapted to other channels, positions to another size.

@@ -64,10 +64,6 @@ def known_parts(data: Dataset, split: str = "test") -> KnownParts | None:
 
     None, too, where validation images stand in for the test: their parts have no sets of their own.
 
-    Args:
-        data: gives the images and their parts.
-        split: "test", "multi", "single_1", ...
-
     Raises:
         UserError: no such test set.
     """

@@ -67,11 +67,7 @@ def fill_images(
     Args:
         pixels: [N, C, H, W] in 0..1.
         ids: [N], keys of the noise.
-        fill: which of the three.
-        mean: of the data, per channel.
-        std: of the data, per channel.
         side: of a cell, in pixels.
-        seed: of the noise.
     """
     center = torch.tensor(mean)[:, None, None].expand_as(pixels)
     if fill == "mean":
@@ -96,7 +92,6 @@ def asking(model: nn.Module, images: Tensor, filled: Tensor, labels: Tensor, gri
         images: as the model wants them, [N, C, H, W].
         filled: what stands in the cells that are not shown, as the model wants it, same shape.
         labels: the right classes, [N].
-        grid: the cells.
         batch_size: evaluations of one forward pass.
 
     Returns:

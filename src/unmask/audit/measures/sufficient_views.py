@@ -56,7 +56,6 @@ def search(grid: Grid, margin: float, evaluations: int, gap: int = 1) -> Search:
     """Search one image. Yields cells to show, bool [m, n]; is sent (margin [m], log-odds [m]); returns `Views`.
 
     Args:
-        grid: the cells.
         margin: cells suffice where the right class is at least that much more probable than any other.
         evaluations: how many answers it may ask for, at least the first two.
         gap: cells between two sets, at least; 0 lets them touch.
@@ -146,7 +145,6 @@ def sufficient_views(ask: Ask, count: int, grid: Grid, *, margin: float, evaluat
     Args:
         ask: the network, see `unmask.audit.measures.occlusion.asking`.
         count: N; `ask` knows the images by their number.
-        grid: the cells.
         margin: how much more probable the right class must be than any other, for every network alike.
         evaluations: answers an image may ask for.
         gap: cells between two sets of an image, at least.

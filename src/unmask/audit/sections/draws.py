@@ -67,7 +67,6 @@ def audit_arms(
         draws: the networks of each label draw; a draw has one network an arm, by its name, in the same order.
         controls: networks that stand beside those of the first draw.
         data: the images, the same for all.
-        config: how they are looked at.
         tell: called with the share of measures and draws that are done, 0 to 1.
 
     Returns:

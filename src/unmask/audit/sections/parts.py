@@ -102,11 +102,8 @@ def look_at_parts(
     """Pass all test images through a network, with their parts and without: what the units of its last stage say.
 
     Args:
-        network: the network.
-        data: gives the test images.
         parts: their truth.
         bare: the same images without their parts, see `without_parts`.
-        batch_size: images of one forward pass.
         seed: of the shuffled truth.
     """
     images = data.dataset.tests[SPLIT]

@@ -54,7 +54,6 @@ def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | 
     Pixels without a value are NaN; the image is then float32 (integers count from 0 to 1).
 
     Args:
-        path: the file, on disk or within another one.
         reading: which of its pages, and how transparency is treated.
         target: height and width to which the image will be resized. A JPEG with sides four times as long or longer
             is decoded at a half, quarter or eighth of its size, still at least twice the target: a large photograph
@@ -157,7 +156,6 @@ def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None
     """PIL's lazy image, of which the header is read and no pixel; None for a TIFF of a kind that PIL does not know.
 
     Args:
-        path: the file.
         whole: read a JPEG into memory as a whole, to be decoded from there; not wanted where the header is enough.
 
     Raises:

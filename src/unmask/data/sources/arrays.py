@@ -40,8 +40,6 @@ def read_arrays(
     (N, H, W), 255 everywhere where an image has none; `classes` names what their values are the index of.
 
     Args:
-        file: .npy or .npz.
-        labels: whether class labels are needed.
         layout: which axis holds the channels, where the shape leaves a doubt.
         gray: one channel is wanted: three axes are gray images.
         task: what is to be learnt. Default: a segmentation where there are masks and no labels.

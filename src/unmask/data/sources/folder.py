@@ -35,8 +35,6 @@ def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> 
     else images alone. Fewer than two class folders are no classes.
 
     Args:
-        root: the folder.
-        labels: whether class labels are needed.
         listing: what lies below it, where that is known already.
 
     Raises:

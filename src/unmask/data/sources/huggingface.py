@@ -62,7 +62,6 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName 
 
     Args:
         name: a folder written by `save_to_disk`; else a name on the hub, which is downloaded.
-        labels: whether class labels are needed.
         fields: the columns that hold image and label, where they are named; several of labels separated by commas.
         task: what is to be learnt. Default: what the labels show.
 

@@ -56,7 +56,6 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
 
     Args:
         file: .csv, .tsv or .parquet.
-        labels: whether labels are needed.
         label_field: the columns of labels, separated by commas. Default: label, else those whose names begin with
             label or target. Of a segmentation the column of masks, mask by default.
         task: what is to be learnt. Default: what the labels show, or a segmentation where there is a column mask.

@@ -65,8 +65,6 @@ def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Sou
     classes.csv or classes.json in `root`, or in masks/, names the classes.
 
     Args:
-        root: the folder.
-        listing: what lies below it.
         masks_in: what folders of masks are called.
 
     Raises:

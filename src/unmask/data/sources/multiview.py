@@ -112,7 +112,6 @@ def draw_multiview(config: MultiViewConfig, split: str, shows: NDArray[np.int64]
     """The images of a split.
 
     Args:
-        config: the distribution.
         split: names the stream of random numbers.
         shows: what image i shows: 0 all parts, l >= 1 part l only, (N,).
 

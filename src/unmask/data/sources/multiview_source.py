@@ -94,7 +94,6 @@ def true_parts(
     """The truth of images drawn by `draw_multiview`, without drawing their pixels again.
 
     Args:
-        settings: the distribution.
         split: the stream of random numbers: train, val or test.
         ids: place of each image in the stream, (N,).
         labels: (N,).

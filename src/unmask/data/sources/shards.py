@@ -103,10 +103,7 @@ def read_shards(
     The split of a shard is the one that its file or a folder is called after: train-0000.tar, val/0000.tar.
 
     Args:
-        files: the tar files.
-        labels: whether class labels are needed.
         fields: what in a sample is the image and what the label.
-        progress: show a bar over shards.
         task: what is to be learnt. Default: what the labels show.
 
     Raises:

@@ -85,8 +85,6 @@ def read_given(
 
     Args:
         given: one data set, or several by their splits.
-        name: what to call it in messages.
-        labels: whether class labels are needed.
         layout: of images that are NumPy arrays.
         task: what is to be learnt. Default: what the labels show.
 
