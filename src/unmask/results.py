@@ -38,7 +38,16 @@ class RunFolder(PathLike[str]):
         return read_environment(self.folder)
 
 
-class Pretraining(RunFolder):
+class Training(RunFolder):
+    """A single training."""
+
+    @property
+    def metrics(self) -> list[Row]:
+        """What was logged: rows of training and of validation, in order."""
+        return read_training(self.folder).metrics
+
+
+class Pretraining(Training):
     """A pretraining."""
 
     @property
@@ -46,24 +55,14 @@ class Pretraining(RunFolder):
         """Everything that determined it."""
         return cast(PretrainConfig, read_config(self.folder))
 
-    @property
-    def metrics(self) -> list[Row]:
-        """What was logged: rows of training and of validation, in order."""
-        return read_training(self.folder).metrics
 
-
-class Classification(RunFolder):
+class Classification(Training):
     """A fine-tuning, or a training from scratch."""
 
     @property
     def config(self) -> ClassifyConfig:
         """Everything that determined it."""
         return cast(ClassifyConfig, read_config(self.folder))
-
-    @property
-    def metrics(self) -> list[Row]:
-        """What was logged: rows of training and of validation, in order."""
-        return read_training(self.folder).metrics
 
     @property
     def result(self) -> ClassificationResult:

@@ -17,7 +17,8 @@ from unmask.runs.layout import FINETUNING, GALLERY_FILE, SHEETS, foreign_files
 from unmask.runs.read import read_record
 from unmask.stages.classify import scratch
 from unmask.stages.contact_sheet import write_sheet
-from unmask.stages.gallery import Predictions, embed_images, write_gallery
+from unmask.stages.gallery import Predictions, embed_images
+from unmask.stages.task_gallery import write_task_gallery
 from unmask.training.engine import build_engine
 
 
@@ -74,7 +75,7 @@ def test_every_image_right_and_no_network(data: Dataset, tmp_path: Path) -> None
     """Nothing to show: no sheet, no map, and arms are counted all the same."""
     right = torch.nn.functional.one_hot(data.tests["test"].labels, 3).float()
     predictions = [("mrp", Predictions(right, 4))]
-    write_gallery(tmp_path, data, "test", predictions=predictions, embedded=None, seed=0)
+    write_task_gallery(tmp_path, data, "test", predictions, embed=lambda: None, seed=0)
     gallery = read_record(Gallery, tmp_path / GALLERY_FILE)
     assert (gallery.mistake_sheet, gallery.map, gallery.mistakes[0].wrong) == (None, None, 0)
     assert SHEETS.found(tmp_path) == []
@@ -83,14 +84,9 @@ def test_every_image_right_and_no_network(data: Dataset, tmp_path: Path) -> None
 def test_names_are_one_line(data: Dataset, tmp_path: Path) -> None:
     """Whatever a file is called, gallery.json can be written, and a page shows it on one line."""
     named = replace(data.tests["test"], names=["a\n\udcff\x1b[31m"] * 30)
-    write_gallery(
-        tmp_path,
-        replace(data, tests={"test": named}),
-        "test",
-        predictions=[("", Predictions(torch.eye(3)[(named.labels + 1) % 3]))],
-        embedded=None,
-        seed=0,
-    )
+    predictions = [("", Predictions(torch.eye(3)[(named.labels + 1) % 3]))]
+    renamed = replace(data, tests={"test": named})
+    write_task_gallery(tmp_path, renamed, "test", predictions, embed=lambda: None, seed=0)
     (found,) = read_record(Gallery, tmp_path / GALLERY_FILE).mistakes
     assert found.worst[0].image.name == r"a\n\xff\x1b[31m"
 

@@ -52,7 +52,6 @@ def audit_runs(
     Args:
         paths: folders of fine-tunings and trainings from scratch, or their .safetensors files.
         data: where the images come from; size and channels are those of the networks.
-        out: folder to write.
         elsewhere: runs every measure on a worker, which reads the networks from the same paths. Default: they are run
             here one after the other.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import tyro
 
@@ -124,7 +124,20 @@ class Pretrain:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finetune:
+class _Classify:
+    """A training on labels."""
+
+    config: ClassifyConfig = field(default_factory=ClassifyConfig)
+    flags: RunFlags
+
+    @classmethod
+    def default(cls, program: str, words: Sequence[str]) -> Self:
+        """See `default_config`."""
+        return cls(config=default_config(ClassifyConfig, program, words), flags=RunFlags(out=tyro.MISSING))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(_Classify):
     """Train a pretrained encoder with a new head on labeled images. Recipe and encoder are those of --init.
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
@@ -132,35 +145,19 @@ class Finetune:
     Example: unmask finetune --data my/labeled --init runs/pretrained --budget 50 --out runs/finetuned
     """
 
-    config: ClassifyConfig = field(default_factory=ClassifyConfig)
-    flags: RunFlags
-
-    @classmethod
-    def default(cls, program: str, words: Sequence[str]) -> "Finetune":
-        """See `default_config`."""
-        return cls(config=default_config(ClassifyConfig, program, words), flags=RunFlags(out=tyro.MISSING))
-
     def run(self) -> int:
         """Train and print the run folder."""
         return _train(unmask.finetune, self.config, self.flags)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scratch:
+class Scratch(_Classify):
     """The same training from random weights.
 
     Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
 
     Example: unmask scratch --data my/labeled --budget 50 --out runs/scratch
     """
-
-    config: ClassifyConfig = field(default_factory=ClassifyConfig)
-    flags: RunFlags
-
-    @classmethod
-    def default(cls, program: str, words: Sequence[str]) -> "Scratch":
-        """See `default_config`."""
-        return cls(config=default_config(ClassifyConfig, program, words), flags=RunFlags(out=tyro.MISSING))
 
     def run(self) -> int:
         """Train and print the run folder."""

@@ -54,16 +54,7 @@ def compare(
     approve: Approve | None = None,
     watch: bool = False,
 ) -> Path:
-    """Run the comparison and return its folder, with summary.json and report.html in it.
-
-    The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
-    the last finished trial; a finished trial is never trained again. `dataset` is taken in place of what `config.data`
-    names; see `pretrain`. Before the folder is touched, `approve` is called with the forecast; what it raises ends the
-    comparison. With `watch` report.html is written while the comparison runs, too, and reloads itself.
-
-    Raises:
-        UserError: any bad input, before the first training.
-    """
+    """Run the comparison and return its folder, with summary.json and report.html in it; see `unmask.compare`."""
     require_one_process("compare")
     started = time.monotonic()
     config, found = with_given_weights(config, out, resume=resume)
@@ -83,8 +74,8 @@ def compare(
         if approve is not None and times is not None:
             refuse_too_little_time(work, place.jobs, times)
             approve(forecast(work, place.jobs, times))
-        if opened.claim():
-            _extend(config, out)
+        if opened.claim() and isinstance(before := read_config(out), CompareConfig) and before.draws != config.draws:
+            write_config(out, replace(before, draws=config.draws))  # it goes on with more than it began with
         opened.tell([*of_runs, *[f"open {out / REPORT_FILE} in a browser to watch"] * watch])
         with (
             live_page(out, wanted=watch) as listen,
@@ -112,13 +103,6 @@ def _work_through(
     summary = build_summary(work.config, work.out, work.data, choice, notes=notes, jobs=place.jobs)
     write_json(work.out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
     show_work(work, summary)
-
-
-def _extend(config: CompareConfig, out: Path) -> None:
-    """Write down that a comparison goes on with more draws than it began with."""
-    before = read_config(out)
-    if isinstance(before, CompareConfig) and before.draws != config.draws:
-        write_config(out, replace(before, draws=config.draws))
 
 
 def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | Given | None = None) -> Forecast:

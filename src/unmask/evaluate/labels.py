@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from unmask.errors import UserError
+from unmask.evaluate.defined import mean_of_known
 from unmask.runs.scores import LabelScores, MultilabelScores
 
 UNKNOWN = 255
@@ -40,8 +41,8 @@ def multilabel_scores(logits: torch.Tensor, labels: torch.Tensor, names: Sequenc
     flat, right = scores[known], truth[known]
     return MultilabelScores(
         images=len(truth),
-        mean_average_precision=_mean([row.average_precision for row in rows]),
-        macro_auroc=_mean([row.auroc for row in rows]),
+        mean_average_precision=mean_of_known([row.average_precision for row in rows]),
+        macro_auroc=mean_of_known([row.auroc for row in rows]),
         micro_auroc=float(roc_auc_score(right, flat)) if len(np.unique(right)) == 2 else None,
         macro_f1=float(np.mean([row.f1 for row in rows if row.images])) if any(row.images for row in rows) else 0.0,
         micro_f1=float(f1_score(right, flat > 0, zero_division=0.0)),
@@ -61,8 +62,3 @@ def _label(name: str, scores: NDArray[np.float64], truth: NDArray[np.uint8]) -> 
         average_precision=float(average_precision_score(right, own)) if both else None,
         f1=float(f1_score(right, own > 0, zero_division=0.0)) if len(own) else 0.0,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from unmask.errors import UserError
+from unmask.evaluate.defined import or_none
 from unmask.runs.scores import ClassificationScores, ClassScores
 
 _AT_ONCE = 64
@@ -43,7 +44,7 @@ def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: 
         macro_f1=float(f1_score(truth, predicted, average="macro", zero_division=0.0)),
         auroc=_macro_auroc(truth, probabilities),
         per_class=tuple(
-            ClassScores(name=name, recall=_number(recall[i]), precision=_number(precision[i]), images=int(support[i]))
+            ClassScores(name=name, recall=or_none(recall[i]), precision=or_none(precision[i]), images=int(support[i]))
             for i, name in enumerate(classes)
         ),
         confusion=_counted(truth, predicted),
@@ -86,7 +87,3 @@ def _macro_auroc(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -
         n = images[some]
         areas[start : start + _AT_ONCE] = (ranks - n * (n + 1) / 2) / (n * (len(truth) - n))
     return float(areas.mean()) if len(areas) else None
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

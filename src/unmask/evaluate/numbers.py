@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from unmask.errors import UserError
+from unmask.evaluate.defined import mean_of_known
 from unmask.runs.scores import RegressionScores, TargetScores
 
 
@@ -32,7 +33,7 @@ def regression_scores(outputs: torch.Tensor, labels: torch.Tensor, targets: Sequ
     if not np.isfinite(predicted).all():
         raise UserError("the predicted numbers are not finite: training diverged, lower the learning rate")
     rows = tuple(_target(name, p, t) for name, p, t in zip(targets, predicted.T, truth.T, strict=True))
-    means = {name: _mean([getattr(row, name) for row in rows]) for name in ("mae", "rmse", "r2", "spearman")}
+    means = {name: mean_of_known([getattr(row, name) for row in rows]) for name in ("mae", "rmse", "r2", "spearman")}
     return RegressionScores(images=len(truth), per_target=rows, **means)
 
 
@@ -59,8 +60,3 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
     one, other = first - first.mean(), second - second.mean()
     scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
     return float((one * other).sum()) / scale if scale > 0 else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from unmask.config.budget import labels_in_words
+from unmask.evaluate.defined import mean_of_known
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Section, Table
 from unmask.report.palette import look
@@ -43,18 +42,14 @@ def mask_classes_by_arm(summary: Summary, trials: Sequence[TrialResult]) -> Sect
     if not found or split is None:
         return Section("Which classes are found")
     names = [one.name for one in next(iter(found.values()))[0].per_class]
-    rows = [(name, *(percent(_mean(scores, at)) for scores in found.values())) for at, name in enumerate(names)]
+    rows = [
+        (name, *(percent(mean_of_known(one.per_class[at].iou for one in scores)) for scores in found.values()))
+        for at, name in enumerate(names)
+    ]
     caption = f"IoU with {labels_in_words(budget)} on {describe_split(split)}, %, mean over trainings"
-    return Section("Which classes are found", _INTRO, tables=[Table(caption, ("class", *map(_title, found)), rows)])
-
-
-def _title(arm: str) -> str:
-    return look(arm).title
-
-
-def _mean(scores: Sequence[SegmentationScores], at: int) -> float | None:
-    values = [value for one in scores if (value := one.per_class[at].iou) is not None]
-    return float(np.mean(values)) if values else None
+    return Section(
+        "Which classes are found", _INTRO, tables=[Table(caption, ("class", *(look(arm).title for arm in found)), rows)]
+    )
 
 
 def _rows(scores: SegmentationScores) -> list[tuple[str, ...]]:

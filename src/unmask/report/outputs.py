@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from unmask.config.budget import labels_in_words
+from unmask.evaluate.defined import mean_of_known
 from unmask.inference.verdict import describe_split
 from unmask.report.blocks import Album, Card, Pictures, Plate, Section, Showcase, Table
 from unmask.report.classes import shorten
@@ -47,7 +48,7 @@ def outputs_by_arm(summary: Summary, trials: Sequence[TrialResult], gallery: Gal
     labels = isinstance(head[0], LabelScores)
     write, what = (percent, "Average precision, %") if labels else (significant, "MAE, lower is better")
     rows = [
-        (one.name, *(write(_mean([_value(trial[at]) for trial in arm])) for arm in found.values()))
+        (one.name, *(write(mean_of_known([_value(trial[at]) for trial in arm])) for arm in found.values()))
         for at, one in enumerate(head)
     ]
     caption = f"{what}, with {labels_in_words(budget)} on {describe_split(split)}, mean over trainings"
@@ -148,11 +149,6 @@ def _outputs(scores: MultilabelScores | RegressionScores) -> Sequence[LabelScore
 
 def _value(one: LabelScores | TargetScores) -> float | None:
     return one.average_precision if isinstance(one, LabelScores) else one.mae
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _card(gallery: Gallery, image: Judged, *, numbers: bool) -> Card:

@@ -35,13 +35,7 @@ class _How(TypedDict, total=False):
 
 
 def finetune(config: ClassifyConfig, out: Path, **how: Unpack[_How]) -> Path:
-    """Fine-tune `config.init` on the labeled images and return the run folder with result.json.
-
-    Arguments as in `pretrain`.
-
-    Raises:
-        UserError: bad input, before training starts; `init` is missing (see `scratch`).
-    """
+    """Fine-tune `config.init` on the labeled images and return the run folder with result.json; see `pretrain`."""
     if config.init is None:
         raise UserError("init: fine-tuning starts from weights; give a run folder or a file, or use scratch")
     return _classify(config, out, **how)

@@ -1,7 +1,7 @@
 """What a reader wants to see of a classifier's work: its surest mistakes, a map of its features, nearest neighbors."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,12 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from unmask.data.imageset import ImageSet
-from unmask.data.load import Dataset
 from unmask.data.subsets import spread_over_classes
 from unmask.evaluate.feature_map import map_features, nearest_images
 from unmask.evaluate.mistakes import surest_mistakes
 from unmask.forward import pooled_and_outputs
-from unmask.runs.files import write_json
 from unmask.runs.gallery import FeatureMap, Gallery, Mistake, Mistakes, Neighborhood, Point, Sheet, Shown
-from unmask.runs.layout import GALLERY_FILE, SHEETS
+from unmask.runs.layout import SHEETS
 from unmask.stages.contact_sheet import write_sheet
 from unmask.wording import printable
 
@@ -72,38 +70,22 @@ def embed_images(
     return Embedded(found.images, found.values[:, :width], found.values[:, width:], network)
 
 
-def write_gallery(
+def with_mistakes(
+    gallery: Gallery,
     out: Path,
-    data: Dataset,
-    split: str,
-    *,
+    images: ImageSet,
     predictions: Iterable[tuple[str, Predictions]],
     embedded: Embedded | None,
     seed: int,
-) -> None:
-    """Write gallery.json and the pictures beside it.
+) -> Gallery:
+    """The gallery with the surest mistakes of every arm and, of images in a network's features, a map with this seed.
 
-    Args:
-        out: the run folder.
-        data: the data set.
-        split: the test set to look at.
-        predictions: each with its arm; "" for a single training.
-        embedded: images of it in the features of a network, if there is one.
-        seed: of the map.
+    The pictures are written into the run folder `out`. The arm of a single training is "".
     """
-    images = data.tests[split]
-    mistakes, mistake_sheet = _mistakes(out, images, predictions)
+    mistakes, sheet = _mistakes(out, images, predictions)
+    gallery = replace(gallery, mistakes=mistakes, mistake_sheet=sheet)
     found = None if embedded is None else _map(out, embedded, seed)
-    gallery = Gallery(
-        split=split,
-        classes=data.classes,
-        channels=data.format.channels,
-        mistakes=mistakes,
-        mistake_sheet=mistake_sheet,
-        map=None if found is None else found[0],
-        map_sheet=None if found is None else found[1],
-    )
-    write_json(out / GALLERY_FILE, gallery)
+    return gallery if found is None else replace(gallery, map=found[0], map_sheet=found[1])
 
 
 def _mistakes(

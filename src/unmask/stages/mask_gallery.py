@@ -1,6 +1,7 @@
 """What a reader wants to see of a segmentation: image, truth and prediction side by side, the worst images first."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,13 +10,12 @@ from torch.nn.functional import interpolate
 
 from unmask.config.data import IGNORED
 from unmask.data.imageset import ImageSet
-from unmask.data.load import Dataset
 from unmask.data.mask_colors import class_colors
 from unmask.evaluate.overlap import overlap
-from unmask.runs.files import write_json
 from unmask.runs.gallery import Gallery, Panel, Panels
-from unmask.runs.layout import GALLERY_FILE, SHEETS
+from unmask.runs.layout import SHEETS
 from unmask.stages.contact_sheet import pictures_of, write_pictures
+from unmask.stages.gallery import Predictions
 from unmask.wording import printable
 
 _WORST, _MIDDLE, _BEST = 4, 2, 2
@@ -24,24 +24,21 @@ PANEL_BYTES = 700_000
 _WHITE, _GRAY = 1.0, 0.5
 
 
-def write_mask_gallery(out: Path, data: Dataset, split: str, predictions: Iterable[tuple[str, Tensor]]) -> None:
-    """Write gallery.json and the pictures beside it.
+def with_panels(
+    gallery: Gallery, out: Path, images: ImageSet, predictions: Iterable[tuple[str, Predictions]]
+) -> Gallery:
+    """The gallery with image, truth and prediction of a few images of every arm; see `with_mistakes`.
 
-    Args:
-        out: the run folder.
-        data: the data set.
-        split: the test set to look at.
-        predictions: each with its arm, "" for a single training: classes (N, H, W), NaN where unreadable.
+    Predictions are classes (N, H, W), NaN where unreadable.
     """
-    task, images = data.task, data.tests[split]
-    assert task is not None
     panels, pictures = [], list[Tensor]()
     count = 0
-    for arm, maps in predictions:
-        score = image_ious(maps, images.labels, len(task.names))
+    for arm, one in predictions:
+        maps = one.probabilities
+        score = image_ious(maps, images.labels, len(gallery.classes))
         chosen = telling(score)
         if len(chosen):
-            pictures.append(_pictures(images, maps, chosen, len(task.names)))
+            pictures.append(_pictures(images, maps, chosen, len(gallery.classes)))
         shown = tuple(
             Panel(picture=count + place, name=printable(images.names[row]), iou=round(float(score[row]), 4))
             for place, row in enumerate(chosen.tolist())
@@ -51,14 +48,7 @@ def write_mask_gallery(out: Path, data: Dataset, split: str, predictions: Iterab
     sheet = None
     if pictures:
         sheet = write_pictures(SHEETS.path(out, "panels"), torch.cat(pictures), most_bytes=PANEL_BYTES)
-    gallery = Gallery(
-        split=split,
-        classes=task.names,
-        channels=data.format.channels,
-        panels=tuple(panels),
-        panel_sheet=sheet,
-    )
-    write_json(out / GALLERY_FILE, gallery)
+    return replace(gallery, panels=tuple(panels), panel_sheet=sheet)
 
 
 def image_ious(maps: Tensor, truth: Tensor, classes: int) -> Tensor:

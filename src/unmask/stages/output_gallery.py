@@ -1,6 +1,7 @@
 """What a reader wants to see of labels and numbers: the worst images, and truth beside prediction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,28 +9,23 @@ from torch import Tensor
 
 from unmask.config.metric import label_form
 from unmask.data.imageset import ImageSet
-from unmask.data.load import Dataset
-from unmask.runs.files import write_json
 from unmask.runs.gallery import Gallery, Judged, JudgedImages, Scatter
-from unmask.runs.layout import GALLERY_FILE, SHEETS
+from unmask.runs.layout import SHEETS
 from unmask.stages.contact_sheet import write_sheet
 from unmask.stages.gallery import MAPPED, MISTAKE_BYTES, Predictions
+from unmask.tasks.kinds import AnyTask
 from unmask.wording import printable
 
 _WORST, _SIDE = 8, 128
 
 
-def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iterable[tuple[str, Predictions]]) -> None:
-    """Write gallery.json and the pictures beside it.
+def with_judged(
+    gallery: Gallery, out: Path, task: AnyTask, images: ImageSet, predictions: Iterable[tuple[str, Predictions]]
+) -> Gallery:
+    """The gallery with the worst images of every arm; see `with_mistakes`.
 
-    Args:
-        out: the run folder.
-        data: the data set.
-        split: the test set to look at.
-        predictions: each with its arm, "" for a single training: probabilities of labels, or numbers (N, K).
+    Predictions are probabilities of labels, or numbers (N, K).
     """
-    task, images = data.task, data.tests[split]
-    assert task is not None
     numbers = label_form(task.name) == "numbers"
     truth = (images.labels if numbers else task.target(images.labels)).double()
     place, found = dict[int, int](), []
@@ -51,14 +47,7 @@ def write_output_gallery(out: Path, data: Dataset, split: str, predictions: Iter
     if place:
         rows = torch.tensor(list(place))
         sheet = write_sheet(SHEETS.path(out, "mistakes"), images, rows, side=_SIDE, most_bytes=MISTAKE_BYTES)
-    gallery = Gallery(
-        split=split,
-        classes=task.names,
-        channels=data.format.channels,
-        judged=tuple(found),
-        judged_sheet=sheet,
-    )
-    write_json(out / GALLERY_FILE, gallery)
+    return replace(gallery, judged=tuple(found), judged_sheet=sheet)
 
 
 def image_errors(predicted: Tensor, truth: Tensor, *, numbers: bool) -> Tensor:

@@ -54,26 +54,9 @@ def pretrain(
     on_step: OnStep | None = None,
     before: BeforeWork[PretrainConfig] | None = None,
 ) -> Path:
-    """Pretrain an encoder and return its run folder.
+    """Pretrain an encoder and return its run folder; see `unmask.pretrain`.
 
-    The encoder sees visible cells only; the loss is over hidden ones:
-    L = Σ_{hidden cells} ‖decoder(encoder(visible)) - target‖² / (D · number of hidden cells) (He et al. 2022, eq. in
-    section 3; targets by `config.recipe.target`).
-
-    Args:
-        config: everything that determines the result.
-        out: run folder; see `unmask.runs`.
-        resume: continue an interrupted run of the same configuration, bit-equal to one never stopped (CPU).
-        overwrite: replace an existing run.
-        progress: show a bar with the time left.
-        dataset: in place of what `config.data` names: a torch Dataset, several by split, or what `load_data` gave.
-        on_step: called in every process after each optimizer step, when that is logged and saved; what it raises ends
-            the run, which `resume` continues from its newest checkpoint.
-        before: called with configuration and data before the folder is touched; what it raises ends the run.
-
-    Raises:
-        UserError: any bad input, before training starts; or a loss that is not finite.
-        PreemptionError: SIGTERM came; a checkpoint of the step then finished is saved.
+    `before` is called with configuration and data before the folder is touched; what it raises ends the run.
     """
     check_start(config.init)
     cell, recipe = config.recipe.mask.cell, config.recipe
@@ -142,7 +125,8 @@ class Pretraining:
             self.look(0)
         self.run.fit(self.data.pretrain, self.phase(), self)
         self._export()
-        on_main(self._judge)
+        self.verdict = on_main(lambda: quality_notes(read_metrics(self.out)))
+        self.notes += self.verdict
         on_main(self._describe)
 
     def phase(self) -> Phase:
@@ -193,11 +177,6 @@ class Pretraining:
     def facts(self) -> dict[str, Any]:
         """Nothing."""
         return {}
-
-    def _judge(self) -> None:
-        """What must be known of the finished training joins the notes."""
-        self.verdict = quality_notes(read_metrics(self.out))
-        self.notes += self.verdict
 
     def _describe(self) -> None:
         """environment.json."""

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from unmask.config.metric import label_form
 from unmask.data.load import Dataset
-from unmask.stages.gallery import Embedded, Predictions, write_gallery
-from unmask.stages.mask_gallery import write_mask_gallery
-from unmask.stages.output_gallery import write_output_gallery
+from unmask.runs.files import write_json
+from unmask.runs.gallery import Gallery
+from unmask.runs.layout import GALLERY_FILE
+from unmask.stages.gallery import Embedded, Predictions, with_mistakes
+from unmask.stages.mask_gallery import with_panels
+from unmask.stages.output_gallery import with_judged
 
 
 def write_task_gallery(
@@ -19,11 +22,15 @@ def write_task_gallery(
     embed: Callable[[], Embedded | None],
     seed: int,
 ) -> None:
-    """Write gallery.json and the pictures beside it; `embed` gives images for the map of `write_gallery`."""
-    form = None if data.task is None else label_form(data.task.name)
+    """Write gallery.json and the pictures beside it; `embed` gives images for the map of `with_mistakes`."""
+    task, images = data.task, data.tests[split]
+    assert task is not None
+    gallery = Gallery(split=split, classes=task.names, channels=data.format.channels)
+    form = label_form(task.name)
     if form == "mask":
-        write_mask_gallery(out, data, split, ((arm, one.probabilities) for arm, one in predictions))
+        gallery = with_panels(gallery, out, images, predictions)
     elif form == "class":
-        write_gallery(out, data, split, predictions=predictions, embedded=embed(), seed=seed)
+        gallery = with_mistakes(gallery, out, images, predictions, embed(), seed)
     else:
-        write_output_gallery(out, data, split, predictions)
+        gallery = with_judged(gallery, out, task, images, predictions)
+    write_json(out / GALLERY_FILE, gallery)

@@ -12,6 +12,7 @@ from unmask.config import EncoderConfig
 from unmask.config.data import IGNORED
 from unmask.config.metric import Metric
 from unmask.errors import UserError
+from unmask.evaluate.defined import or_none
 from unmask.evaluate.overlap import (
     Overlap,
     boundary_overlap,
@@ -120,9 +121,9 @@ class Segmentation:
             per_class=tuple(
                 MaskClassScores(
                     name=name,
-                    iou=_number(ious[k]),
-                    dice=_number(dices[k]),
-                    boundary_iou=_number(boundaries[k]),
+                    iou=or_none(ious[k]),
+                    dice=or_none(dices[k]),
+                    boundary_iou=or_none(boundaries[k]),
                     images=int((counts.true[:, k] > 0).sum()),
                     pixels=int(counts.true[:, k].sum()),
                 )
@@ -171,7 +172,3 @@ class Segmentation:
     def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
         """None."""
         return {}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -28,6 +28,7 @@ from unmask.audit.sections.part_figures import part_grid, unit_heatmap
 from unmask.config import AuditConfig
 from unmask.data.known_parts import KnownParts
 from unmask.encoders.stages import evaluating
+from unmask.evaluate.defined import or_none
 from unmask.inference.estimate import paired_interval
 from unmask.randomness import permutation
 from unmask.report.blocks import Plate, Section, Table
@@ -172,10 +173,10 @@ def part_numbers(one: PartsOf, parts: KnownParts, common: dict[str, Overlap]) ->
         classes_whole=int(whole_classes(capture.captured, k).sum()),
         classes=k,
         purity=purity(capture.responds, k),
-        accuracy_whole=_plain(whole_accuracy(one.predicted, parts)),
-        accuracy_alone=[_plain(value) for value in np.nanmean(alone, axis=0)],
-        per_part={name: PartScores(_plain(score), bool(got), _plain(right)) for name, score, got, right in per_part},
-        auroc=[[_plain(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
+        accuracy_whole=or_none(whole_accuracy(one.predicted, parts)),
+        accuracy_alone=[or_none(value) for value in np.nanmean(alone, axis=0)],
+        per_part={name: PartScores(or_none(score), bool(got), or_none(right)) for name, score, got, right in per_part},
+        auroc=[[or_none(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
         common=common,
     )
 
@@ -190,10 +191,6 @@ def _pairs(pairs: Mapping[tuple[str, str], Overlap]) -> list[Table]:
     rows = [(a, b, str(one.both), f"{one.expected:.1f}", f"{one.p_value:.2g}") for (a, b), one in pairs.items()]
     columns = ("network", "and", "parts both captured", "expected by chance", "p")
     return [Table("The same parts?", columns, rows)] if rows else []
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _differences(
