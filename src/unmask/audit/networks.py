@@ -96,7 +96,9 @@ def build_networks(weights: Sequence[Weights], data: Dataset, seed: int) -> list
     kinds = {repr(one.card.encoder): one for one in weights}
     for one in kinds.values():
         name = "random weights" if len(kinds) == 1 else f"random weights ({one.card.encoder.encoder})"
-        networks.append(_random(one, data, name, seed))
+        model = build_from_card(one.card, seed=seed)
+        reestimate_batchnorm(model, data.pretrain)
+        networks.append(Audited(name, model.eval(), preparation(data.format, data.format), control=True))
     return networks
 
 
@@ -108,17 +110,10 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
                 f"{one.file}: its classes are {_short(one.card.classes)}, those of the data {_short(data.classes)}; "
                 "give the data it was trained on, or the like"
             )
-    return [_audited(one, data) for one in weights]
-
-
-def _audited(one: Weights, data: Dataset) -> Audited:
-    return Audited(one.name, one.model.module, preparation(one.card.format, data.format), path=str(one.file))
-
-
-def _random(one: Weights, data: Dataset, name: str, seed: int) -> Audited:
-    model = build_from_card(one.card, seed=seed)
-    reestimate_batchnorm(model, data.pretrain)
-    return Audited(name, model.eval(), preparation(data.format, data.format), control=True)
+    return [
+        Audited(one.name, one.model.module, preparation(one.card.format, data.format), path=str(one.file))
+        for one in weights
+    ]
 
 
 def preparation(trained: ImageFormat, data: ImageFormat) -> Callable[[Tensor], Tensor]:

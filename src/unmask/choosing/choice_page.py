@@ -31,7 +31,7 @@ def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], 
         intro=(
             "By cluster of the pool, the largest first. The number is the rank: label in this order, and stop when you "
             "like. Below it stands the share of the pool that is nearer to this image than to any other chosen or "
-            f"labeled one.{_more(images)}"
+            f"labeled one.{f' The first {SHOWN} have pictures here; all are in the table.' * (len(images) > SHOWN)}"
         ),
         pictures=Pictures(path, sheet),
         albums=[_album(cluster, [one for one in shown if one.cluster == cluster]) for cluster in clusters],
@@ -40,13 +40,14 @@ def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], 
     )
     left = choice.pool - choice.copies - choice.labeled
     covered = sum(one.share for one in images)
+    beside = f", the {plural(choice.labeled, 'image')} with labels for the rest" if choice.labeled else ""
     story = Story(
         name=out.name,
         kind="choice",
         subtitle=f"{choice.strategy}, features of {printable(choice.run)}, {plural(choice.pool, 'image')}",
         headline=(
             f"{plural(len(images), 'image')} to label, of {left} without a label. They stand for "
-            f"{percent(covered)} % of the pool{_labels(choice)}."
+            f"{percent(covered)} % of the pool{beside}."
         ),
         sections=[showcase],
     )
@@ -74,11 +75,3 @@ def _table(images: Sequence[ChosenImage]) -> Table:
         for one in images
     ]
     return Table("The chosen images", ("rank", "path", "cluster", "typicality", "stands for, %", "reason"), rows)
-
-
-def _labels(choice: Choice) -> str:
-    return f", the {plural(choice.labeled, 'image')} with labels for the rest" if choice.labeled else ""
-
-
-def _more(images: Sequence[ChosenImage]) -> str:
-    return f" The first {SHOWN} have pictures here; all are in the table." if len(images) > SHOWN else ""

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unmask.choosing.choice_page import write_choice_page
 from unmask.choosing.clusters import part_into
@@ -22,7 +21,6 @@ from unmask.choosing.typicality import typicality
 from unmask.choosing.uncertainty import require_doubts, uncertainty
 from unmask.config.metric import label_form
 from unmask.config.validation import require_choice
-from unmask.data.imageset import ImageSet
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import write_json
@@ -107,84 +105,90 @@ def choose(
     if classifier is not None:
         require_doubts(classifier)
     seen = see(str(run), data, arm=arm, image_size=image_size, progress=progress)
-    pool = seen.images.images(split)
-    known = labeled_ids(seen.images, seen.data.data, None if labeled is None else Path(labeled))
-    require_enough(count, pool, torch.isin(pool.ids, torch.tensor(sorted(known), dtype=torch.int64)))
-    found = features_of(seen.network, pool, show=progress)
-    distinct, copies = _without_copies(found, known)
-    doubts = None
+    pool = _look(seen, split, count, None if labeled is None else Path(labeled), progress=progress)
+    images, doubts = pool.features.images, None
     if classifier is not None:
-        doubts = uncertainty(classifier, seen.data.data, distinct.images, progress=progress)
-    labels = np.flatnonzero(np.isin(distinct.images.ids.numpy(), sorted(known))).tolist()
+        doubts = uncertainty(classifier, seen.data.data, images, progress=progress)
     groups = seen.images.listed_groups
-    rows = _rows(distinct, count, strategy, labels=labels, groups=groups, weights=doubts, seed=seed)
-    choice = Choice(
-        run=str(run),
-        data=seen.data,
-        format=seen.images.format,
-        task=None if seen.task is None else seen.task.name,
-        classes=seen.task.names if seen.task is not None and label_form(seen.task.name) in ("class", "names") else (),
-        strategy=strategy,
-        model=None if model is None else str(model),
-        seed=seed,
-        pool=len(pool),
-        labeled=len(labels),
-        copies=copies,
-        unreadable=len(seen.images.bad_files) + len(pool) - len(found.images),
-    )
-    return _write(out, seen, choice, distinct, rows, labels, doubts)
-
-
-def _rows(
-    pool: Features,
-    count: int,
-    strategy: Strategy,
-    *,
-    labels: list[int],
-    groups: Tensor | None,
-    weights: NDArray[np.float64] | None,
-    seed: int,
-) -> list[int]:
-    """The chosen rows of the pool in order; `groups` are those of all listed images."""
-    return choose_rows(
-        pool.values,
+    rows = choose_rows(
+        pool.features.values,
         count,
         strategy=strategy,
-        labeled=labels,
-        groups=None if groups is None else groups[pool.images.ids].numpy(),
-        weights=weights,
-        repeats=SavedAgain(pool.images),
+        labeled=pool.labels,
+        groups=None if groups is None else groups[images.ids].numpy(),
+        weights=doubts,
+        repeats=SavedAgain(images),
         seed=seed,
+    )
+    choice = _record(
+        seen, pool, run=str(run), strategy=strategy, model=None if model is None else str(model), seed=seed
+    )
+    return _write(out, seen, choice, pool, rows, doubts)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The images among which is chosen: of those of the same pixels one."""
+
+    features: Features
+    labels: list[int]
+    """Rows that were labeled before."""
+    size: int
+    """Images before copies and unreadable files were left out."""
+    copies: int
+    unreadable: int
+
+
+def _look(seen: Seen, split: str, count: int, table: Path | None, *, progress: bool) -> _Pool:
+    """Features of the pool, a labeled one of each set of copies if there is; raises `UserError` for a bad `count`."""
+    images = seen.images.images(split)
+    known = sorted(labeled_ids(seen.images, seen.data.data, table))
+    require_enough(count, images, torch.isin(images.ids, torch.tensor(known, dtype=torch.int64)))
+    found = features_of(seen.network, images, show=progress)
+    labeled = np.isin(found.images.ids.numpy(), known)
+    order = np.lexsort((np.arange(len(labeled)), ~labeled))
+    rows = np.sort(order[np.unique(found.digests[order], return_index=True)[1]])
+    return _Pool(
+        Features(found.images.select(rows.tolist()), found.values[rows], found.digests[rows]),
+        np.flatnonzero(labeled[rows]).tolist(),
+        size=len(images),
+        copies=len(labeled) - len(rows),
+        unreadable=len(seen.images.bad_files) + len(images) - len(found.images),
     )
 
 
-def _without_copies(found: Features, known: set[int]) -> tuple[Features, int]:
-    """Of images of the same pixels one, a labeled one if there is; and how many were left out."""
-    labeled = np.isin(found.images.ids.numpy(), sorted(known))
-    order = np.lexsort((np.arange(len(labeled)), ~labeled))
-    _, first = np.unique(found.digests[order], return_index=True)
-    rows = np.sort(order[first])
-    kept = Features(found.images.select(rows.tolist()), found.values[rows], found.digests[rows])
-    return kept, len(labeled) - len(rows)
+def _record(seen: Seen, pool: _Pool, *, run: str, strategy: Strategy, model: str | None, seed: int) -> Choice:
+    task = seen.task
+    return Choice(
+        run=run,
+        data=seen.data,
+        format=seen.images.format,
+        task=None if task is None else task.name,
+        classes=task.names if task is not None and label_form(task.name) in ("class", "names") else (),
+        strategy=strategy,
+        model=model,
+        seed=seed,
+        pool=pool.size,
+        labeled=len(pool.labels),
+        copies=pool.copies,
+        unreadable=pool.unreadable,
+    )
 
 
 def _write(
-    out: Path,
-    seen: Seen,
-    choice: Choice,
-    pool: Features,
-    rows: list[int],
-    labels: list[int],
-    weights: NDArray[np.float64] | None,
+    out: Path, seen: Seen, choice: Choice, pool: _Pool, rows: list[int], weights: NDArray[np.float64] | None
 ) -> Chosen:
-    """Table, record and page of a choice; `labels` are the rows that were labeled before."""
-    clusters = part_into(pool.values, SHOWN_CLUSTERS, seed=choice.seed)
-    density = typicality(pool.values, np.asarray(rows), seed=choice.seed)
-    stands_for = np.bincount(nearest_taken(pool.values, [*rows, *labels]), minlength=len(rows)) / len(pool.values)
+    """Table, record and page of a choice."""
+    shown, values = pool.features.images, pool.features.values
+    clusters = part_into(values, SHOWN_CLUSTERS, seed=choice.seed)
+    density = typicality(values, np.asarray(rows), seed=choice.seed)
+    stands_for = np.bincount(nearest_taken(values, [*rows, *pool.labels]), minlength=len(rows)) / len(values)
     doubt = [""] * len(rows) if weights is None else [f"; {weights[row]:.0%} unsure" for row in rows]
     images = tuple(
         ChosenImage(
-            path=_path(out, seen.data.data, pool.images, row, rank),
+            path=str(
+                file_of(seen.data.data, shown.names[row]) or write_image(shown, row, out / "images" / f"{rank:05d}")
+            ),
             rank=rank,
             cluster=int(clusters[row]),
             typicality=float(density[rank - 1]),
@@ -195,10 +199,5 @@ def _write(
     )
     write_table(out / CHOICE_TABLE, images)
     write_json(out / CHOICE_FILE, choice)
-    write_choice_page(out, choice, images, pool.images.select(rows))
+    write_choice_page(out, choice, images, shown.select(rows))
     return Chosen(out, choice, images, seen.told)
-
-
-def _path(out: Path, data: str, pool: ImageSet, row: int, rank: int) -> str:
-    found = file_of(data, pool.names[row])
-    return str(found or write_image(pool, row, out / "images" / f"{rank:05d}"))

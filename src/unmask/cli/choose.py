@@ -69,7 +69,7 @@ class Choose:
             overwrite=self.overwrite,
             progress=not self.quiet,
         )
-        print(printable_lines(str(chosen)))
+        print("\n".join(map(printable, str(chosen).split("\n"))))
         return 0
 
 
@@ -97,16 +97,6 @@ class Label:
 
     def run(self) -> int:
         """Write the page, print where it is."""
-        print(
-            printable(
-                unmask.label(
-                    self.source, classes=self.classes, several=self.several, out=self.out, overwrite=self.overwrite
-                )
-            )
-        )
+        flags = {"several": self.several, "overwrite": self.overwrite}
+        print(printable(unmask.label(self.source, classes=self.classes, out=self.out, **flags)))
         return 0
-
-
-def printable_lines(text: str) -> str:
-    """A text of several lines as a terminal can show it."""
-    return "\n".join(map(printable, text.split("\n")))

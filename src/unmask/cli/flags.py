@@ -37,7 +37,9 @@ def parse_flags(kind: type[T], program: str, words: Sequence[str], default: T | 
         UserError: the words are wrong; tyro's box of many lines in one.
     """
     given: dict[str, Any] = {} if default is None else {"default": default}
-    return _one_line(program, lambda: tyro.cli(kind, prog=program, args=words, registry=_registry(), **given))
+    registry = ConstructorRegistry()
+    registry.struct_rule(_fields)
+    return _one_line(program, lambda: tyro.cli(kind, prog=program, args=words, registry=registry, **given))
 
 
 def parse_some(kind: type[T], program: str, words: Sequence[str]) -> tuple[T, list[str]]:
@@ -92,12 +94,6 @@ def explanations(kind: type[Any]) -> dict[str, str]:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                     found[name] = " ".join(text.split())
     return found
-
-
-def _registry() -> ConstructorRegistry:
-    registry = ConstructorRegistry()
-    registry.struct_rule(_fields)
-    return registry
 
 
 def _fields(info: Any) -> StructConstructorSpec | None:

@@ -1,7 +1,6 @@
 """What the arms of a comparison get wrong, and how images lie in the features of the network that is best."""
 
 from functools import partial
-from pathlib import Path
 
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.table import mean_predictions
@@ -21,7 +20,10 @@ from unmask.weights.network import load_model
 def show_work(work: Work, summary: Summary) -> None:
     """Write the gallery of a finished comparison, unless there is one that is newer than every trial."""
     split, task = summary.settings.primary_split, work.data.task
-    if task is None or split not in work.data.tests or not _is_due(work.out):
+    if task is None or split not in work.data.tests:
+        return
+    gallery, trials = work.out / GALLERY_FILE, TRIALS.found(work.out)
+    if gallery.exists() and all(file.stat().st_mtime <= gallery.stat().st_mtime for file in trials):
         return
     groups: dict[str, list[TrialKey]] = {}
     for key in all_trials(work.config):
@@ -33,11 +35,6 @@ def show_work(work: Work, summary: Summary) -> None:
     )
     embed = partial(_embedded, work, split)
     write_task_gallery(work.out, work.data, split, predictions, embed=embed, seed=work.config.seed)
-
-
-def _is_due(out: Path) -> bool:
-    gallery = out / GALLERY_FILE
-    return not gallery.exists() or any(file.stat().st_mtime > gallery.stat().st_mtime for file in TRIALS.found(out))
 
 
 def _embedded(work: Work, split: str) -> Embedded | None:

@@ -45,7 +45,11 @@ def candidates(config: CompareConfig, arm: Arm) -> tuple[ClassifyRecipe, ...]:
     if led.frozen or led.start == "random":
         return (config.finetune,)
     if led.start == "given":
-        return _of_given_weights(config.finetune)
+        own = config.finetune
+        low = replace(own, encoder_lr_scale=GENTLE)
+        kept = replace(low, freeze_batchnorm=True)
+        head_first = replace(kept, head_steps=max(own.head_steps, (own.optimizer.steps or 0) // 2))
+        return tuple(dict.fromkeys((own, low, kept, head_first)))
     return tuple(dict.fromkeys((config.finetune, replace(config.finetune, encoder_lr_scale=GENTLE))))
 
 
@@ -57,13 +61,6 @@ def _scratch(config: CompareConfig) -> tuple[ClassifyRecipe, ...]:
         replace(plain, optimizer=replace(plain.optimizer.for_steps(one.steps), lr=one.lr or plain.optimizer.lr))
         for one in config.schedules
     )
-
-
-def _of_given_weights(own: ClassifyRecipe) -> tuple[ClassifyRecipe, ...]:
-    """The recipe's own; the encoder at a low rate; with its BatchNorm statistics kept; with the head trained first."""
-    low = replace(own, encoder_lr_scale=GENTLE)
-    head_first = replace(low, head_steps=max(own.head_steps, (own.optimizer.steps or 0) // 2), freeze_batchnorm=True)
-    return tuple(dict.fromkeys((own, low, replace(low, freeze_batchnorm=True), head_first)))
 
 
 def _as_fine_tuning(fine: ClassifyRecipe, one: ClassifyRecipe) -> ClassifyRecipe:

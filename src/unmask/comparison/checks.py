@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from unmask.comparison.candidates import arms_of
-from unmask.comparison.chosen_labels import require_encoder
 from unmask.comparison.plan import audited_trials
 from unmask.config import CompareConfig
+from unmask.config.budget import is_chosen
 from unmask.config.metric import label_form
 from unmask.data.labeled import draw_labeled
 from unmask.data.load import Dataset
@@ -43,7 +43,9 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
         )
     _require_scores(config, data)
     draw_labeled(data, config.budgets, config.seed)
-    require_encoder(config)
+    pretrained = any(arm.is_pretrained for arm in arms_of(config))
+    if any(map(is_chosen, config.budgets)) and not pretrained:
+        raise UserError("labels: chosen needs a pretrained encoder: add the arm mrp, or leave chosen out")
     if config.audit and not data.classes:
         raise UserError(
             f"audit: asks what a network sees of an image's one class, and the task is {config.data.task}; leave it out"

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from unmask.choosing.features import Features, features_of
 from unmask.choosing.strategies import choose_rows
-from unmask.comparison.candidates import arms_of
 from unmask.comparison.plan import choice_file, count_pretrainings, labeled_images, turn_of
 from unmask.comparison.tasks import Work
 from unmask.config import CompareConfig
@@ -16,18 +15,11 @@ from unmask.config.budget import Budget, is_chosen, parse_budget
 from unmask.data.labeled import draw_labeled, strata_of
 from unmask.data.load import Dataset
 from unmask.data.subsets import half_of
-from unmask.errors import UserError
 from unmask.randomness import derive_seed
 from unmask.runs.files import write_json
 from unmask.runs.read import read_record
 from unmask.runs.trial_records import ChosenIds
 from unmask.weights.network import load_model
-
-
-def require_encoder(config: CompareConfig) -> None:
-    """Raise `UserError` where labels are to be chosen and no arm starts from a pretraining."""
-    if any(map(is_chosen, config.budgets)) and not any(arm.is_pretrained for arm in arms_of(config)):
-        raise UserError("labels: chosen needs a pretrained encoder: add the arm mrp, or leave chosen out")
 
 
 def write_choices(work: Work) -> None:

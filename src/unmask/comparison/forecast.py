@@ -128,14 +128,14 @@ def time_steps(work: Work, jobs: int) -> StepTimes:
 
 def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
     """Foresee a comparison from the time of its steps."""
-    config, data, ahead = work.config, work.data, Ahead.of(work)
+    config, data, ahead, on = work.config, work.data, Ahead.of(work), work.config.cluster.on
     seconds, longest = (_in_an_hour(work, times, jobs, rivals=rivals) for rivals in (False, True))
     return Forecast(
         recipe=config.chosen.recipe_name if config.chosen else None,
         reason=config.chosen.because if config.chosen else "",
         encoder=config.encoder.encoder,
         image_size=data.format.size,
-        device=_device(config),
+        device=device_name() if on == LOCAL else f"the workers of {on} (times measured here, on {device_name()})",
         jobs=jobs,
         trainings={
             "pretrainings": len(ahead.pretrainings),
@@ -149,12 +149,6 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         peak_mib=_peak_mib(ahead, times, jobs),
         shorter=tuple(_shorter(work, times, jobs, seconds)),
     )
-
-
-def _device(config: CompareConfig) -> str:
-    """What the times were measured on, which other workers may differ from."""
-    on = config.cluster.on
-    return device_name() if on == LOCAL else f"the workers of {on} (times measured here, on {device_name()})"
 
 
 def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> float:

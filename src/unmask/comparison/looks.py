@@ -50,7 +50,8 @@ def take_looks(
         UserError: there is no time for a single look.
     """
     config, out = work.config, work.out
-    rows = _earlier(work)
+    earlier = read_optional(LookRows, out / LOOKS_FILE)
+    rows = [] if earlier is None else list(earlier.looks)
     most = max(FACTOR * config.planned_draws, rows[-1].plan if rows else 0)
     while not rows or (rows[-1].word not in ("gain", "loss", "equivalent") and rows[-1].draws < most):
         done = rows[-1].draws if rows else 0
@@ -73,11 +74,6 @@ def take_looks(
             "`resume=True` and more time"
         )
     return replace(work, config=replace(config, draws=rows[-1].draws)), tuple(rows)
-
-
-def _earlier(work: Work) -> list[LookRow]:
-    found = read_optional(LookRows, work.out / LOOKS_FILE)
-    return [] if found is None else list(found.looks)
 
 
 def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> LookRow:

@@ -58,7 +58,9 @@ def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer:
     planned, done = work.config.planned_draws, 0
     least = min(LEAST, planned)
     while done < planned:
-        fitting = fitting_draws(work, done, planned, jobs, timer) if _is_timed(work) else None
+        known = _mean_seconds(work)
+        timed = all((key.arm, key.budget) in known for key in all_trials(work.config))
+        fitting = fitting_draws(work, done, planned, jobs, timer) if timed else None
         if fitting is None and done >= least:
             break
         ahead = replace(work, config=replace(work.config, draws=max(fitting or least, least)))
@@ -96,19 +98,10 @@ def expected_seconds(work: Work, jobs: int) -> float:
     return max(sum(each) / jobs, math.ceil(len(each) / jobs) * (sum(each) / len(each))) if each else 0.0
 
 
-def _is_timed(work: Work) -> bool:
-    """Whether every arm was trained once at every budget, in tuning or in a trial."""
-    known = _mean_seconds(work)
-    return all((key.arm, key.budget) in known for key in all_trials(work.config))
-
-
 def _mean_seconds(work: Work) -> dict[tuple[str, Budget], float]:
     """Of a finished training, by arm and budget."""
-    finished: list[TuningResult | TrialResult] = [
-        *read_tunings(work.out),
-        *read_trials(work.out).values(),
-    ]
     known: dict[tuple[str, Budget], list[float]] = {}
+    finished: list[TuningResult | TrialResult] = [*read_tunings(work.out), *read_trials(work.out).values()]
     for one in finished:
         known.setdefault((one.arm, one.budget), []).append(one.seconds)
     return {place: sum(seconds) / len(seconds) for place, seconds in known.items()}

@@ -12,7 +12,7 @@ from unmask.comparison.candidates import arms_of, candidates, leader
 from unmask.comparison.plan import Chosen, TuningKey
 from unmask.config import ARMS, JUDGED, Arm, CompareConfig
 from unmask.config.budget import Budget
-from unmask.config.metric import SCORES, Metric
+from unmask.config.metric import SCORES
 from unmask.inference.baseline import competes, rank_on_validation
 from unmask.inference.recommend import compared_with, other_ways
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
@@ -100,13 +100,10 @@ def read_correct(
     for budget in config.budgets:
         for arm in tuned_arms(config):
             keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
-            rows = [_correct(TUNING_OUTPUTS.path(out, key.name), task, labels, config.metric) for key in keys]
-            found.setdefault(budget, {})[arm.name] = np.stack(rows)
+            judged = [load_tensors(TUNING_OUTPUTS.path(out, key.name))[0]["val"].numpy() for key in keys]
+            rows = [task.contributions(one, labels.numpy(), config.metric) for one in judged]
+            found.setdefault(budget, {})[arm.name] = SCORES[config.metric].sign * np.stack(rows)
     return found
-
-
-def _correct(file: Path, task: AnyTask, labels: Tensor, metric: Metric) -> NDArray[np.float64]:
-    return SCORES[metric].sign * task.contributions(load_tensors(file)[0]["val"].numpy(), labels.numpy(), metric)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 import re
 
+from unmask.config.serialize import shown
 from unmask.errors import UserError
 
 _ARCHITECTURE = """
@@ -72,12 +73,6 @@ NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,64}")
 
 
-def require_encoder_name(name: str) -> None:
-    """Raise `UserError` unless the text has the form of a model's name."""
-    if not NAME.fullmatch(name):
-        raise UserError(f"encoder = {_short(name)} is not known: give the name of a model in timm, or patchnet")
-
-
 def require_architecture(options: object) -> None:
     """Raise `UserError` unless all options are arguments of an architecture.
 
@@ -91,7 +86,7 @@ def require_architecture(options: object) -> None:
     for name, value in options.items():
         if name not in ARCHITECTURE:
             raise UserError(
-                f"encoder_options: {name!r} = {_short(value)} is not an argument of an architecture, remove it; files, "
+                f"encoder_options: {name!r} = {shown(value)} is not an argument of an architecture, remove it; files, "
                 "weights and addresses cannot be given here, and size, channels and classes come from the data"
             )
         _require_plain(value, f"encoder_options.{name}")
@@ -105,15 +100,10 @@ def _require_plain(value: object, path: str) -> None:
     elif isinstance(value, dict):
         for key, item in value.items():
             if key not in ARCHITECTURE | IN_BLOCKS:
-                raise UserError(f"{path}: {key!r} = {_short(item)} is not an argument of a block, remove it")
+                raise UserError(f"{path}: {key!r} = {shown(item)} is not an argument of a block, remove it")
             _require_plain(item, f"{path}.{key}")
     elif isinstance(value, str):
         if not _WORD.fullmatch(value):
-            raise UserError(f"{path} = {_short(value)} is not one word: paths and addresses cannot be given here")
+            raise UserError(f"{path} = {shown(value)} is not one word: paths and addresses cannot be given here")
     elif not (value is None or (isinstance(value, int | float) and math.isfinite(value))):
-        raise UserError(f"{path} = {_short(value)}: expected a number, a word, true, false or none")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+        raise UserError(f"{path} = {shown(value)}: expected a number, a word, true, false or none")

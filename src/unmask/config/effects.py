@@ -118,9 +118,9 @@ def require_effect(given: Any, usual: Any, table: Table = TABLE, prefix: str = "
         for name in idle.fields:
             value = attrgetter(name)(given)
             if value != attrgetter(name)(usual) and idle.when(given):
-                raise UserError(
-                    f"`{_shown(prefix + name, value)}` has no effect: {_because(idle, given)}; leave it out"
-                )
+                values = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+                because = idle.because.format(**{key: own for key, own in values.items() if own is not None})
+                raise UserError(f"`{_shown(prefix + name, value)}` has no effect: {because}; leave it out")
     for field in dataclasses.fields(given):
         inner, before = getattr(given, field.name), getattr(usual, field.name, None)
         if dataclasses.is_dataclass(inner) and type(inner) is type(before):
@@ -134,8 +134,3 @@ def _shown(name: str, value: Any) -> str:
     if dataclasses.is_dataclass(value):
         return last
     return f'{last}="{value}"' if isinstance(value, str) else f"{last}={value!r}"
-
-
-def _because(idle: Idle, given: Any) -> str:
-    values = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
-    return idle.because.format(**{name: value for name, value in values.items() if value is not None})

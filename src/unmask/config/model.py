@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unmask.config.architecture import require_architecture, require_encoder_name
+from unmask.config.architecture import NAME, require_architecture
 from unmask.config.schedule import Schedule, parse_schedule
-from unmask.config.serialize import freeze
+from unmask.config.serialize import freeze, shown
 from unmask.config.validation import require, require_between, require_choices, require_least, require_ranges
 from unmask.errors import UserError
 
@@ -23,7 +23,10 @@ class EncoderConfig:
     """How many of the leading stride-2 layers run at stride 1: keeps resolution on small images."""
 
     def __post_init__(self) -> None:
-        require_encoder_name(self.encoder)
+        if not NAME.fullmatch(self.encoder):
+            raise UserError(
+                f"encoder = {shown(self.encoder)} is not known: give the name of a model in timm, or patchnet"
+            )
         require_architecture(self.encoder_options)
         require_least(self, unstrided=0)
         object.__setattr__(self, "encoder_options", freeze(self.encoder_options))

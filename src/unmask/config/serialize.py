@@ -57,7 +57,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"an object has the key {_shown(next(n for n in names if names.count(n) > 1))} twice")
+        raise ValueError(f"an object has the key {shown(next(n for n in names if names.count(n) > 1))} twice")
     for name in found:
         _require_plain(name, 0)
     return found
@@ -65,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _require_plain(value: Any, deepest: int) -> None:
     if isinstance(value, str) and _HALF.search(value):
-        raise ValueError(f"the text {_shown(value)} is not Unicode")
+        raise ValueError(f"the text {shown(value)} is not Unicode")
     if isinstance(value, dict | list):
         if deepest == 0:
             raise ValueError(_TOO_DEEP)
@@ -99,11 +99,11 @@ def from_json(kind: type[T], value: Any, path: str = "") -> T:
     """
     here = path or kind.__name__
     if not isinstance(value, Mapping):
-        raise UserError(f"{_begin(here)}expected an object with the fields of {kind.__name__}, found {_shown(value)}")
+        raise UserError(f"{_begin(here)}expected an object with the fields of {kind.__name__}, found {shown(value)}")
     hints = typing.get_type_hints(kind, include_extras=True)
     known = {f.name: f for f in dataclasses.fields(typing.cast(Any, kind))}
     if unknown := sorted(set(value) - set(known)):
-        raise UserError(f"{_begin(here)}unknown field {_shown(unknown[0])}; the fields are {', '.join(sorted(known))}")
+        raise UserError(f"{_begin(here)}unknown field {shown(unknown[0])}; the fields are {', '.join(sorted(known))}")
     fields = {name: convert(hints[name], item, _below(here, name)) for name, item in value.items()}
     nothing = dataclasses.MISSING
     for name, one in known.items():
@@ -140,7 +140,8 @@ def _below(path: str, name: str) -> str:
     return f"{path}{name}" if not path or path.endswith(" ") else f"{path}.{name}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: object) -> str:
+    """A value as messages show it, cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -240,5 +241,5 @@ def _likest(kinds: Sequence[Any], value: Mapping[str, Any]) -> Any:
 
 def _expect(condition: bool, value: Any, path: str, wanted: str) -> Any:
     if not condition:
-        raise UserError(f"{_begin(path)}expected {wanted}, found {_shown(value)}")
+        raise UserError(f"{_begin(path)}expected {wanted}, found {shown(value)}")
     return value

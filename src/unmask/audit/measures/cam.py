@@ -51,7 +51,9 @@ def class_maps(
         UserError: no such layer, a layer without places or one that no target depends on; targets that do not fit.
     """
     place = choose_layer(model, images, layer)
-    _check_targets(targets, len(images))
+    if targets is not None and (targets.shape != (len(images),) or int(targets.min()) < 0):
+        wanted = f"{len(images)} images; give one class for each, counted from 0"
+        raise UserError(f"targets: {tuple(targets.shape)} for {wanted}")
     parts = []
     with evaluating(model):
         for start in range(0, len(images), batch_size):
@@ -144,8 +146,3 @@ def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """
     weights = gradients.mean((2, 3), keepdim=True)
     return (weights * activations).sum(1).clamp(min=0).float()
-
-
-def _check_targets(targets: Tensor | None, count: int) -> None:
-    if targets is not None and (targets.shape != (count,) or int(targets.min()) < 0):
-        raise UserError(f"targets: {tuple(targets.shape)} for {count} images; give one class for each, counted from 0")

@@ -60,7 +60,8 @@ def search(grid: Grid, margin: float, evaluations: int, gap: int = 1) -> Search:
         evaluations: how many answers it may ask for, at least the first two.
         gap: cells between two sets, at least; 0 lets them touch.
     """
-    n, near = grid.cells, _near(grid, gap)
+    n, places = grid.cells, np.stack(np.divmod(np.arange(grid.cells), grid.shape[1]))
+    near = np.abs(places[:, :, None] - places[:, None, :]).max(0) <= gap  # diagonals included
     labels = np.zeros(n, np.int64)
     found = yield np.stack([np.ones(n, bool), np.zeros(n, bool)])
     purse = _Purse(evaluations - 2)
@@ -124,12 +125,6 @@ def _least(shown: Cells, grid: Grid, margin: float, purse: _Purse) -> Generator[
 def _steps(count: int) -> list[int]:
     """How many of the least important groups a step tries to hide at once, most first: half of them, a quarter, ..."""
     return [k for i in range(1, 8) if (k := int(SHARE**i * count)) > 1]
-
-
-def _near(grid: Grid, gap: int) -> Cells:
-    """Which cells lie within `gap` cells of which, diagonals included, bool [n, n]."""
-    places = np.stack(np.divmod(np.arange(grid.cells), grid.shape[1]))
-    return np.abs(places[:, :, None] - places[:, None, :]).max(0) <= gap
 
 
 def _blocks(grid: Grid) -> Cells:

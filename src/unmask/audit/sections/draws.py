@@ -159,18 +159,13 @@ def _apart(
     found: Sequence[DrawFindings], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
 ) -> dict[str, list[float | None]]:
     """An arm minus another for every draw, by quantity; None where one of them has no value."""
-    apart = {
-        q: [_minus(a[q], b[q]) for a, b in zip(values[arm], values[baseline], strict=True)] for q in values[arm][0]
-    }
+    pairs = {q: [(a[q], b[q]) for a, b in zip(values[arm], values[baseline], strict=True)] for q in values[arm][0]}
+    apart = {q: [None if a is None or b is None else a - b for a, b in both] for q, both in pairs.items()}
     pair = (arm, baseline)
     apart[VIEWS_AN_IMAGE] = [
         next(d.mean for d in one.views.differences if (d.model, d.baseline) == pair) for one in found
     ]
     return apart
-
-
-def _minus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b
 
 
 def _tables(

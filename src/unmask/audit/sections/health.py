@@ -40,7 +40,11 @@ class HealthNumbers:
 
 def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[HealthNumbers]:
     """Health of all stages of all networks on the audit's images."""
-    found = {network.name: stages_of(network, data, config.batch_size) for network in networks}
+    found: dict[str, dict[str, Health]] = {}
+    for network in networks:
+        batches = (network.prepare(pixels) for pixels in data.pixels.split(config.batch_size))
+        stages = pooled_stages(network.model, batches)
+        found[network.name] = {pooled.stage: health(pooled.mean) for pooled in stages}
     table = _table(found, len(data.labels))
     return Finding(
         key=KEY,
@@ -48,12 +52,6 @@ def measure_health(networks: Sequence[Audited], data: AuditData, config: AuditCo
         models={name: HealthNumbers(stages) for name, stages in found.items()},
         setting={"images": len(data.labels), "pooling": "mean"},
     )
-
-
-def stages_of(network: Audited, data: AuditData, batch_size: int) -> dict[str, Health]:
-    """Health by stage, shallow to deep."""
-    batches = (network.prepare(pixels) for pixels in data.pixels.split(batch_size))
-    return {pooled.stage: health(pooled.mean) for pooled in pooled_stages(network.model, batches)}
 
 
 def _table(found: Mapping[str, Mapping[str, Health]], images: int) -> Table:

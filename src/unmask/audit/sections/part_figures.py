@@ -72,7 +72,8 @@ def part_grid(
         _parts_axis(right, names, classes)
         right.tick_params(axis="y", labelleft=False)
         for column, got in enumerate(captured.values()):
-            _dots(left, np.flatnonzero(got), column)
+            rows = np.flatnonzero(got)  # dots on bright cells: captured means a score near 1
+            left.plot([column] * len(rows), rows, "o", color="#000000", markersize=3, linestyle="none")
     return figure
 
 
@@ -92,11 +93,6 @@ def _parts_axis(axes: Axes, names: Sequence[str], classes: int, captured: Bools 
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0)
-
-
-def _dots(axes: Axes, rows: Sequence[int] | NDArray[np.int64], column: int) -> None:
-    """Dots on bright cells: captured means a score near 1."""
-    axes.plot([column] * len(rows), rows, "o", color="#000000", markersize=3, linestyle="none")
 
 
 def _bar(figure: Figure, axes: Axes, image: AxesImage, title: str, ticks: list[float]) -> None:

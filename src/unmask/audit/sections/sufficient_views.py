@@ -157,7 +157,14 @@ def view_numbers(
         evaluations=sum(one.evaluations for one in views),
         per_class=per_class,
         per_image=[
-            ImageViews(name, data.classes[label], one.status, one.count, one.complete, _cells(one, grid))
+            ImageViews(
+                name,
+                data.classes[label],
+                one.status,
+                one.count,
+                one.complete,
+                [" ".join(map(str, row)) for row in one.cells.reshape(grid.shape).tolist() if one.status == "kept"],
+            )
             for name, label, one in zip(data.names, labels, views, strict=True)
         ],
     )
@@ -180,13 +187,6 @@ def _counts(views: Sequence[Views]) -> ViewCounts:
         mean=float(np.mean(counts)) if counts else None,
         distribution=dict(sorted(Counter(counts).items())),
     )
-
-
-def _cells(one: Views, grid: Grid) -> list[str]:
-    """The sets as rows of numbers, one number per cell: 0 for none."""
-    if one.status != "kept":
-        return []
-    return [" ".join(str(value) for value in row) for row in one.cells.reshape(grid.shape).tolist()]
 
 
 def interval(
