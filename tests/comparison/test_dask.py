@@ -17,15 +17,12 @@ from distributed import Client
 
 import tiny
 from unmask.comparison.dask_workers import open_dask
-from unmask.comparison.pieces import file_of
 from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work, run_pretraining
-from unmask.comparison.workers import LocalProcesses
 from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig, PretrainConfig
 from unmask.config.cluster import ClusterConfig
 from unmask.errors import UserError
 from unmask.preemption import request_stop
-from unmask.runs.layout import CHECKPOINTS
 from unmask.runs.lock import holding
 from unmask.runs.read import read_config
 from warm_dask import address_here, kill_one, on, one_worker, two_workers, wait_for
@@ -274,34 +271,3 @@ def test_empty_pieces_cost_little(cluster: Any, tmp_path: Path) -> None:
 
 def _nothing(data: Any) -> None:
     """An empty piece."""
-
-
-@pytest.mark.slow
-def test_the_end_of_a_workers_time(cluster: Any, tmp_path: Path) -> None:
-    """A worker that leaves lets its pretraining save; another goes on with it, to the bits of one never stopped.
-
-    This test is the last one, since the worker is gone."""
-    recipe = tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, steps=300, batch_size=16)
-    config = replace(CONFIG, pretrain=recipe)
-    planned = [Work(config, tmp_path / name, DATA).pretrainings()[0] for name in ("left", "whole")]
-    left, whole = ((task, (replace(one, save_every=1000.0), folder)) for task, (one, folder) in planned)
-    folder = left[1][1]
-    retired, saved = list[str](), list[str]()
-
-    def retire() -> None:
-        wait_for(lambda: (folder / "metrics.jsonl").exists() and bool((folder / "metrics.jsonl").read_text()))
-        with Client(cluster.scheduler_address, set_as_default=False) as client:
-            retired.extend(worker for worker, calls in client.processing().items() if calls)
-            client.retire_workers(retired)
-            wait_for(lambda: any(folder.glob("checkpoints/*")))
-            saved.extend(path.name for path in folder.glob("checkpoints/*"))
-
-    threading.Thread(target=retire, daemon=True).start()
-    with place(cluster, tmp_path / "left") as there:
-        assert [index for index, _ in there.run([left], DATA)] == [0]
-        assert len(retired) == 1
-        assert saved
-        assert CHECKPOINTS.path(folder, 300).name not in saved  # or it had not saved when it left
-        assert retired[0] not in there.client.nthreads()
-    list(LocalProcesses(1).run([whole], DATA))
-    assert file_of(left).read_bytes() == file_of(whole).read_bytes()  # type: ignore[union-attr]

@@ -73,6 +73,7 @@ def test_every_scheduler_gets_what_was_asked_for(name: str, lines: list[str]) ->
     assert set(lines) <= set(script.splitlines())
     assert "--nworkers 4" in script
     assert "--lifetime 5280s" in script
+    assert "--lifetime 144s" in _script(replace(config, walltime="00:03:00"))
     with_gpu = _script(replace(config, job_gpu=True))
     assert "--nworkers" not in with_gpu
     assert "gpu" in with_gpu

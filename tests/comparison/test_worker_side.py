@@ -4,14 +4,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 from distributed import Reschedule
 
 import tiny
+from unmask.comparison import worker_side
 from unmask.comparison.pieces import Task, file_of, name_of
 from unmask.comparison.tasks import Work
+from unmask.comparison.tries import PieceError
 from unmask.comparison.worker_side import Errand, describe_worker, run_piece
 from unmask.config import CompareConfig
 from unmask.data.load import load_data
@@ -75,6 +78,39 @@ def test_a_pretraining_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         run_piece(task, file, replace(ERRAND, processes=2))
     assert launched == [(task, 2)] * 2
     assert run_piece((_count, ()), file, replace(ERRAND, processes=2)).result == len(data.readable)
+
+
+def _preempted(data: None) -> None:
+    raise PreemptionError("stopped")
+
+
+def test_a_trial_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is handed out again, as often as it takes; where its worker had time for nothing else, that is a failure."""
+    monkeypatch.setattr(worker_side, "_NUMBERS", count())
+    with pytest.raises(PieceError, match="had done nothing else: give workers more time"):
+        run_piece((_preempted, ()), None, ERRAND)
+    with pytest.raises(Reschedule):
+        run_piece((_preempted, ()), None, ERRAND)
+
+
+def _fail(data: None) -> None:
+    raise RuntimeError("a process that decodes was told to end")
+
+
+def test_failures_of_a_worker_that_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM may come to processes of the piece, too: what follows from that is no failure."""
+    with pytest.raises(PieceError, match="told to end"):
+        run_piece((_fail, ()), None, ERRAND)
+    monkeypatch.setattr(worker_side, "is_leaving", iter((False, True)).__next__)
+    with pytest.raises(Reschedule):
+        run_piece((_fail, ()), None, ERRAND)
+    monkeypatch.setattr(worker_side, "is_leaving", lambda: True)
+    with pytest.raises(Reschedule):
+        run_piece((_fail_test, ()), None, ERRAND)
+
+
+def _fail_test(data: None) -> None:
+    pytest.fail("a worker that leaves begins nothing")
 
 
 def _count(data: tiny.Dataset) -> int:

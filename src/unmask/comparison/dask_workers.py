@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from unmask.comparison.far_files import FarFiles
+from unmask.comparison.leaving_workers import nanny_plugin, worker_plugin
 from unmask.comparison.pieces import Task, encoders_awaited, file_of, folder_of, in_turn, name_of
 from unmask.comparison.roster import Roster
 from unmask.comparison.tries import TRIES, Tries
-from unmask.comparison.worker_side import Answer, Errand, ask_to_stop, describe_worker, ending_pieces, run_piece
+from unmask.comparison.worker_side import Answer, Errand, ask_to_stop, describe_worker, run_piece
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, write_shared
 from unmask.errors import UserError
@@ -54,7 +55,8 @@ def open_dask(
     far = None if out is None else FarFiles(client, out)
     place = DaskWorkers(client, Roster(client, address), far, out, planned or 0, pretrain_processes)
     try:
-        client.register_plugin(ending_pieces())
+        for plugin in (worker_plugin(), nanny_plugin()):
+            client.register_plugin(plugin)
         if planned is None:
             _wait_for_worker(client, address)
             place.meet(first=True)

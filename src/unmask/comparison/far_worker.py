@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,14 +16,9 @@ from typing import Any
 from unmask.comparison.pieces import Task
 from unmask.data.shared_file import DataFile, digest_of, digest_of_file
 from unmask.errors import UserError
-from unmask.preemption import request_stop
 
-ENDING = "unmask"
-"""Name of the plugin that knows when a worker ends."""
 _PATIENCE = 600.0
 """Seconds in which a file that is on its way arrives."""
-_PACKING = 60.0
-"""Seconds before the end of a worker's time in which a training saves and its files are sent."""
 Rules = Sequence[tuple[str, str]]
 """Folders of the client, and what stands for them here; the first that holds a path counts."""
 
@@ -147,22 +141,6 @@ def far_piece(task: Task, parcel: Parcel) -> Iterator[FarPiece]:
             if to.suffix == ".json":
                 to.write_text(_told(to.read_text(), rules))
         yield FarPiece(_relocated(task, rules), out, rules)
-
-
-@contextmanager
-def leaving_early() -> Iterator[None]:
-    """While the body runs a training is asked to save before the time of this worker ends, so that what it has saved
-    still reaches the client."""
-    ends = _worker().plugins[ENDING].ends
-    if ends is None:
-        yield
-        return
-    timer = threading.Timer(max(0.0, ends - time.monotonic() - _PACKING), request_stop)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _copy(box: Path, sent: SentFile, to: Path) -> None:

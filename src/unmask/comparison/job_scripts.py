@@ -14,9 +14,11 @@ _CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", 
 _GPU = {"slurm": "--gres=gpu:", "lsf": "-gpu num=", "sge": "-l gpu="}
 """How a job asks for GPUs, before their number; PBS has it in its line of resources."""
 _GRACE = 120
-"""Seconds before the end of a job's time at which its workers leave: a step and a save must fit into it."""
-_SETUP = ("export OMP_NUM_THREADS=1", "export DASK_DISTRIBUTED__WORKER__DAEMON=False")
-"""One thread in each worker; workers may start processes that decode images."""
+"""Seconds before the end of a job's time, or a fifth of that, at which its workers leave: a step and a save must fit
+into it."""
+_SETUP = ("export OMP_NUM_THREADS=1", "export DASK_DISTRIBUTED__WORKER__DAEMON=False", "trap : TERM")
+"""One thread in each worker; workers may start processes that decode images; the shell outlives SIGTERM, or its
+scheduler would kill the workers while they save."""
 
 
 def job_script(config: ClusterConfig, gpus: int = 1) -> str:
@@ -35,7 +37,7 @@ def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
     begin = DIRECTIVES[config.on]
     lines = [line.removeprefix(begin).strip() for line in config.job_lines]
     processes = 1 if config.job_gpu else config.job_cores
-    lifetime = ["--lifetime", f"{config.seconds - _GRACE}s"] if config.seconds > 5 * _GRACE else []
+    lifetime = config.seconds - min(_GRACE, config.seconds // 5)
     options = {
         "cores": config.job_cores,
         "processes": processes,
@@ -48,7 +50,7 @@ def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
             *lines,
         ],
         "job_script_prologue": [*_SETUP, *config.job_setup],
-        "worker_extra_args": ["--nthreads", "1", *lifetime],
+        "worker_extra_args": ["--nthreads", "1", "--lifetime", f"{lifetime}s"],
         "job_name": "unmask",
     }
     if config.job_gpu and config.on == "pbs":

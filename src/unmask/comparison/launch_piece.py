@@ -108,7 +108,7 @@ def launches(
 
 
 def _follow(launcher: "subprocess.Popen[bytes]", asked_to_stop: Callable[[], bool]) -> bool:
-    """Wait for the launcher's end; returns whether it was told to end, which it hands on."""
+    """Wait for the launcher's end; returns whether it was told to end, which it hands on, or is told elsewhere."""
     told = False
     try:
         while launcher.poll() is None:
@@ -121,7 +121,7 @@ def _follow(launcher: "subprocess.Popen[bytes]", asked_to_stop: Callable[[], boo
         launcher.wait()
         if launcher.stdin is not None:
             launcher.stdin.close()
-    return told
+    return told or asked_to_stop()
 
 
 def _why(name: str, processes: int, said: str, *, stopped: bool) -> Exception:

@@ -4,17 +4,18 @@ import multiprocessing
 import platform
 import socket
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from typing import Any
 
 import torch
 
-from unmask.comparison.far_worker import ENDING, BackFile, Parcel, far_piece, here, leaving_early
+from unmask.comparison.far_worker import BackFile, Parcel, far_piece, here
 from unmask.comparison.launch_piece import launch_piece
+from unmask.comparison.leaving_workers import AT_WORK, is_leaving, leaving_early
 from unmask.comparison.pieces import Task, folder_of
 from unmask.comparison.tries import PieceError
 from unmask.comparison.workers import usable_cores
@@ -29,8 +30,9 @@ ALIKE = ("unmask", "torch")
 """Packages of which all workers must have the client's version; of others a difference is told."""
 _PAUSE = 1.0
 """Seconds before a piece is sent away that may come back at once."""
-_ONE = threading.Lock()
-"""Of this process: one piece at a time."""
+_TOO_SHORT = "its worker had to end before it was done, and had done nothing else: give workers more time"
+_NUMBERS = count()
+"""Of this process: its pieces."""
 _DATA: dict[DataFile, Dataset] = {}
 """Of this process: the data set of the newest comparison."""
 
@@ -83,24 +85,6 @@ def ask_to_stop() -> None:
     request_stop()
 
 
-def ending_pieces() -> Any:
-    """A plugin with which a worker that leaves, as at the end of its job's time, lets its training save and end."""
-    from distributed import WorkerPlugin
-
-    class EndingPieces(WorkerPlugin):
-        name = ENDING
-        ends: float | None = None
-
-        def setup(self, worker: Any) -> None:
-            if worker.lifetime:
-                self.ends = time.monotonic() + worker.lifetime
-
-        def teardown(self, worker: Any) -> None:
-            request_stop()
-
-    return EndingPieces()
-
-
 @dataclass(frozen=True)
 class Errand:
     """How a piece is to be done."""
@@ -136,19 +120,24 @@ def run_piece(task: Task, file: DataFile | None, errand: Errand) -> Answer:
 
     A folder that another worker is still writing, since its client is gone, is waited for. A training that this worker
     has saved, since it leaves, is begun again elsewhere, which does not count as a try; nor does it where this worker
-    will not do.
+    will not do. It does for a trial, which saves nothing, where the worker had time for nothing else.
 
     Raises:
         PieceError: why it failed.
     """
-    with _ONE:
+    with AT_WORK:
         begin_again()
         torch.set_num_threads(1)
+        is_first = next(_NUMBERS) == 0
         try:
+            if is_leaving():
+                raise _NotHereError
             return _do(task, file, errand)
-        except (PreemptionError, _NotHereError) as error:
-            raise _elsewhere() from error
         except Exception as error:
+            if isinstance(error, PreemptionError) and is_first and folder_of(task) is None:
+                raise PieceError(f"{socket.gethostname()}: {_TOO_SHORT}", _address()) from error
+            if isinstance(error, PreemptionError | _NotHereError) or is_leaving():
+                raise _elsewhere() from error
             line = memory_line(error) if is_out_of_memory(error) else (str(error).splitlines() or [""])[0]
             raise PieceError(f"{socket.gethostname()}: {line or type(error).__name__}", _address()) from error
 
@@ -170,6 +159,8 @@ def _do(task: Task, file: DataFile | None, errand: Errand) -> Answer:
         try:
             result, is_whole = _call(piece.task, file, errand.processes), True
         except PreemptionError:
+            if folder_of(task) is None:
+                raise
             result, is_whole = None, False
         return Answer(own, result, tuple(piece.files()), is_whole)
 
