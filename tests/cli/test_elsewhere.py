@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import tiny
 from unmask.cli.main import parse
@@ -15,8 +16,11 @@ from unmask.config import ClassifyConfig, ClassifyRecipe, OptimizerConfig
 from unmask.errors import UserError
 from unmask.stages.classify import scratch
 from unmask.theory.axes import parse_axes
+from unmask.theory.distribution import Distribution
 from unmask.theory.presets import preset
+from unmask.theory.setting import Setting
 from unmask.theory.sweep import UnfinishedSweepError, run_sweep
+from unmask.theory.verdict import Verdict
 from warm_dask import two_workers
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own about ports, and sockets that it closes late
@@ -52,6 +56,37 @@ def test_a_sweep(address: str, tmp_path: Path) -> None:
     assert sorted(files(here)) == ["table.csv", "table.png"]
 
 
+SMALL = Setting(
+    data=Distribution(classes=4, dim=10, patches=8, others=2.0),
+    kernels_per_class=12,
+    samples=80,
+    labeled=80,
+    test_samples=200,
+)
+
+
+def _no_checks(seed: int) -> list[Verdict]:
+    """In place of checks that have settings of their own, and take long."""
+    return []
+
+
+@pytest.mark.slow
+def test_verdicts(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same, to the last digit, and the same exit code; all of the work is counted."""
+    monkeypatch.setattr("unmask.theory.verify.preset", lambda name: SMALL)
+    for name in ("learner_checks", "objective_checks"):
+        monkeypatch.setattr(f"unmask.theory.verify.{name}", _no_checks)
+    words = ["theory", "verify", "--seeds", "2", "--json"]
+    codes = [run(*words, "--workers", str(torch.get_num_threads()))]
+    here = capsys.readouterr()
+    codes.append(run(*words, "--on", address))
+    there = capsys.readouterr()
+    assert here.out == there.out
+    assert len(json.loads(here.out)) > 30
+    assert codes[0] == codes[1]
+    assert "100%" in there.err
+
+
 @pytest.mark.slow
 def test_encoders(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same table, in the order of the names; a law that does not hold is a finding there, too."""
@@ -82,8 +117,13 @@ def test_an_audit(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     "words",
-    [["theory", "sweep"], ["encoders", "--check", "patchnet"], ["audit", "runs/none", "--out", "audit"]],
-    ids=lambda words: words[0],
+    [
+        ["theory", "sweep"],
+        ["theory", "verify"],
+        ["encoders", "--check", "patchnet"],
+        ["audit", "runs/none", "--out", "audit"],
+    ],
+    ids=lambda words: words[1],
 )
 def test_the_job_script(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """That of a comparison; without a scheduler of jobs there is none."""
@@ -97,10 +137,11 @@ def test_the_job_script(words: list[str], capsys: pytest.CaptureFixture[str]) ->
         parse([*words, "--dry-run"])
 
 
-def test_threads_of_a_sweep_that_runs_elsewhere() -> None:
+@pytest.mark.parametrize("name", ["sweep", "verify"])
+def test_threads_where_the_work_is_done_elsewhere(name: str) -> None:
     """A flag without effect is refused."""
     with pytest.raises(UserError, match=r"`workers=3` has no effect: the work is done by the workers of `on`"):
-        parse(["theory", "sweep", "--on", "dask:tcp://somewhere:1", "--workers", "3"])
+        parse(["theory", name, "--on", "dask:tcp://somewhere:1", "--workers", "3"])
 
 
 def all_but_the_second(pieces: Sequence[Any]) -> Iterator[tuple[int, Any]]:

@@ -1,14 +1,19 @@
 """Jobs on threads: all are counted, and an interrupted command ends at once instead of working off its queue."""
 
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from unmask.theory.jobs import Memo, Tally, threads
+from unmask.errors import UserError
+from unmask.theory.jobs import JobsHere, Memo, Tally, threads
+from unmask.theory.jobs_elsewhere import JobsElsewhere, LostPieceError, Piece
 
 
 def test_every_job_of_several_pools_is_counted_once() -> None:
@@ -38,6 +43,50 @@ def test_a_job_counts_as_much_as_it_takes() -> None:
     tally.counted(abs, 5)(-1)
     tally.counted(abs, 2)(-1)
     assert told == [(0, 7), (5, 7), (7, 7)]
+
+
+def _double(number: int) -> int:
+    if number == 0:
+        raise ZeroDivisionError("of nothing")
+    return 2 * number
+
+
+class Workers:
+    """Workers elsewhere, played by this process: they get copies, and end in another order."""
+
+    def __init__(self, lost: str = "") -> None:
+        self.rounds, self.lost = list[list[str]](), lost
+
+    def run(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, Any]]:
+        self.rounds.append([arguments[0] for _, arguments in pieces])
+        for index in reversed(range(len(pieces))):
+            function, arguments = pickle.loads(pickle.dumps(pieces[index]))
+            if arguments[0] == self.lost:
+                raise UserError("failed on the workers, 3 times each")
+            yield index, function(*arguments, None)
+
+
+def test_jobs_elsewhere_find_what_they_find_here() -> None:
+    """In order; what begins before a result is wanted is handed out with it, and all of it is counted."""
+    workers, told = Workers(), list[tuple[int, int]]()
+    there = JobsElsewhere(workers.run, Tally(13, lambda done, total: told.append((done, total))))
+    for jobs in (JobsHere(), there):
+        first, second = jobs.begin(_double, [(1,), (2,), (3,)], 4), jobs.begin(_double, [(5,)])
+        assert second() == [10]
+        assert first() == [2, 4, 6]
+    assert workers.rounds == [["double 1", "double 2", "double 3", "double"]]
+    assert told[-1] == (13, 13)
+
+
+def test_what_a_job_raises_elsewhere_and_what_is_lost() -> None:
+    """The one is a finding, with the error that it has here; the other is not."""
+    for jobs in (JobsHere(), JobsElsewhere(Workers().run, Tally(0))):
+        with pytest.raises(ZeroDivisionError, match="of nothing"):
+            jobs.begin(_double, [(1,), (0,)])()
+    lost = JobsElsewhere(Workers(lost="double 2").run, Tally(0)).begin(_double, [(1,), (2,)])
+    with pytest.raises(LostPieceError, match="3 times each"):
+        lost()
+    assert not issubclass(LostPieceError, ValueError | RuntimeError)  # which checks take for a claim that fails
 
 
 def test_waiting_jobs_are_dropped_when_the_body_is_left() -> None:

@@ -30,7 +30,7 @@ from unmask.theory.checks_exact import (
 from unmask.theory.checks_objectives import block_integral_check, contrastive_integral_check
 from unmask.theory.distribution import Distribution
 from unmask.theory.experiment import Experiment, run_experiment
-from unmask.theory.jobs import threads
+from unmask.theory.jobs import JobsHere, threads
 from unmask.theory.laws import OneFeature, critical_mask_ratio, one_feature
 from unmask.theory.occupancy import coverage_bands, covered, time_of_full_coverage
 from unmask.theory.presets import paper_small
@@ -129,7 +129,7 @@ def test_a_broken_assumption_ends_in_verdicts_and_breaks_no_law(
     monkeypatch.setattr("unmask.theory.verify.objective_checks", lambda seed: [])
     monkeypatch.setattr("unmask.theory.verify.learner_checks", lambda seed: [])
     with threads(1) as pool:
-        run, verdicts = all_checks(broken(replace(tiny, samples=80, labeled=80), name), [0], pool)
+        run, verdicts = all_checks(broken(replace(tiny, samples=80, labeled=80), name), [0], JobsHere(pool))
     assert run is not None
     assert failed(verdicts) == []
     assert any(v.outcome == "fails" for v in verdicts)

@@ -65,6 +65,7 @@ COMMANDS: dict[str, type[Command]] = {
 
 
 _DRY = Idle(("dry_run",), "no jobs are submitted (`on`)", lambda c: not c.cluster.submits)
+_THREADS = Idle(("workers",), "the work is done by the workers of `on`", lambda c: c.cluster.on != LOCAL)
 FLAGS_WITHOUT_EFFECT: Table = {
     **TABLE,
     Compare: (
@@ -73,10 +74,7 @@ FLAGS_WITHOUT_EFFECT: Table = {
         ),
         Idle(("dry_run",), "no jobs are submitted (`on`)", lambda c: not c.config.cluster.submits),
     ),
-    Sweep: (
-        _DRY,
-        Idle(("workers",), "the work is done by the workers of `on`", lambda c: c.cluster.on != LOCAL),
-    ),
+    **dict.fromkeys((Verify, Sweep), (_DRY, _THREADS)),
     Encoders: (_DRY,),
     **dict.fromkeys(
         (Pretrain, Finetune, Scratch), (Idle(("flags.yes",), "`plan` does none of it", lambda c: c.flags.plan),)

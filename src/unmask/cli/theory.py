@@ -41,14 +41,21 @@ class Verify:
     """Compute in float64 instead of float32."""
     workers: int = 2
     """Threads; each works on one seed at a time. Changes the speed only."""
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    dry_run: bool = False
+    """Print the script of a job that --on would submit, and stop."""
 
     def run(self) -> int:
         """Print the verdicts; 1 if an identity or a law fails."""
+        from unmask.comparison.place import open_elsewhere
         from unmask.theory.verdict import as_text, failed
         from unmask.theory.verify import verify
 
-        with _bar("verify") as told:
-            verdicts = verify(self.preset, self.seeds, self.break_, self.workers, self.float64, told, self.first_seed)
+        if self.dry_run:
+            return print_job_script(self.cluster)
+        given = (self.preset, self.seeds, self.break_, self.workers, self.float64)
+        with _bar("verify") as told, open_elsewhere(self.cluster) as elsewhere:
+            verdicts = verify(*given, told, self.first_seed, elsewhere)
         print(json.dumps([v.as_dict() for v in verdicts], indent=1) if self.json else as_text(verdicts))
         return 1 if failed(verdicts) else 0
 

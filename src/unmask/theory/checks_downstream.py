@@ -1,6 +1,5 @@
 """Verdicts on what follows pretraining: fine-tuning keeps features; SL plays a lottery between views."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log
 
@@ -8,7 +7,7 @@ import torch
 
 from unmask.theory.capture import captured, own_held, views_per_class
 from unmask.theory.experiment import Experiment
-from unmask.theory.jobs import Tally, begin
+from unmask.theory.jobs import Jobs, JobsHere
 from unmask.theory.laws import one_feature
 from unmask.theory.occupancy import reading_time
 from unmask.theory.pixel_form import pretrain_pixels
@@ -22,16 +21,14 @@ SIZES = (34, 12)
 """Work of a seed, in the units of `experiment.SIZES`: mixed pretraining data, the pixel form."""
 
 
-def downstream_checks(
-    run: Experiment, pool: ThreadPoolExecutor | None = None, tally: Tally | None = None
-) -> list[Verdict]:
-    """All checks of this file; `tally` counts the pixel form and the mixed pretraining data, up to three seeds each."""
-    tally = tally or Tally(sum(SIZES) * min(3, len(run.worlds)))
+def downstream_checks(run: Experiment, jobs: Jobs | None = None) -> list[Verdict]:
+    """All checks of this file; the pixel form and the mixed pretraining data, up to three seeds each, are `jobs`."""
+    jobs = jobs or JobsHere()
     return [
         *attempt("fine-tuning", lambda: fine_tuning_checks(run)),
         *attempt("training from scratch", lambda: scratch_checks(run)),
-        *attempt("pretraining on the paper's data", lambda: single_view_checks(run, pool, tally)),
-        *attempt("the pixel form", lambda: [pixel_check(run, pool, tally)]),
+        *attempt("pretraining on the paper's data", lambda: single_view_checks(run, jobs)),
+        *attempt("the pixel form", lambda: [pixel_check(run, jobs)]),
     ]
 
 
@@ -135,21 +132,11 @@ def scratch_checks(run: Experiment) -> list[Verdict]:
     ]
 
 
-def single_view_checks(
-    run: Experiment, pool: ThreadPoolExecutor | None, tally: Tally, share: float = 0.2
-) -> list[Verdict]:
+def single_view_checks(run: Experiment, jobs: Jobs, share: float = 0.2) -> list[Verdict]:
     """Pretraining on the paper's mixture, a share μ of single-view samples: capture, and fine-tuning after it."""
     setting = replace(run.setting, data=replace(run.setting.data, single_share=share))
-
-    def trained(w: World) -> tuple[float, float]:
-        when = reading_time([one_feature(w.unlabeled(), w.v, setting)], setting)
-        done = pretrain([w], torch.tensor([when], dtype=torch.float64))
-        tuned = fine_tune([w], done.weights[-1])
-        held = float(captured(done.correlation[-1, 0], setting).any(0).double().mean())
-        return held, error(tuned.weights[0], tuned.head[0], w.test(True), setting)
-
-    worlds = [world(setting, w.seed, w.dtype) for w in run.worlds[:3]]
-    held, wrong = zip(*begin(tally.counted(trained, SIZES[0]), worlds, pool)(), strict=True)
+    worlds = [(world(setting, w.seed, w.dtype),) for w in run.worlds[:3]]
+    held, wrong = zip(*jobs.begin(_kept_and_wrong, worlds, SIZES[0])(), strict=True)
     where = f"pretraining mu = {share:g}"
     return [
         Verdict(
@@ -159,6 +146,15 @@ def single_view_checks(
         ),
         _error("fine-tuned error on single-view data after it", list(wrong), 0.01, "abstract 3)"),
     ]  # fmt: skip
+
+
+def _kept_and_wrong(w: World) -> tuple[float, float]:
+    """The share of features that pretraining captures, and the error on single-view data after fine-tuning."""
+    when = reading_time([one_feature(w.unlabeled(), w.v, w.setting)], w.setting)
+    done = pretrain([w], torch.tensor([when], dtype=torch.float64))
+    tuned = fine_tune([w], done.weights[-1])
+    held = float(captured(done.correlation[-1, 0], w.setting).any(0).double().mean())
+    return held, error(tuned.weights[0], tuned.head[0], w.test(True), w.setting)
 
 
 def winner_check(run: Experiment) -> Verdict:
@@ -200,7 +196,7 @@ def _speeds(w: World) -> torch.Tensor:
     return (z * own).sum(0) / own.sum(0).clamp_min(1)
 
 
-def pixel_check(run: Experiment, pool: ThreadPoolExecutor | None, tally: Tally) -> Verdict:
+def pixel_check(run: Experiment, jobs: Jobs) -> Verdict:
     """Coverage of the pixel (MAE) form, encoder and linear decoder trained together; no closed form is claimed.
 
     Kernels are coupled and no clock of their own helps, so this is tried with 16 kernels per class at most, to T = 400
@@ -212,10 +208,9 @@ def pixel_check(run: Experiment, pool: ThreadPoolExecutor | None, tally: Tally) 
         samples=min(run.setting.samples, 300),
         kernels_per_class=min(run.setting.kernels_per_class, 16),
     )
-    worlds = [world(setting, w.seed, w.dtype) for w in run.worlds[:3]]
-    held = torch.stack(
-        [captured(p.correlation[-1, 0], setting) for p in begin(tally.counted(_pixels, SIZES[1]), worlds, pool)()]
-    )
+    worlds = [(world(setting, w.seed, w.dtype),) for w in run.worlds[:3]]
+    trained = jobs.begin(_pixels, worlds, SIZES[1])()
+    held = torch.stack([captured(p.correlation[-1, 0], setting) for p in trained])
     return Verdict(
         claim="pixel-target (MAE) MRP captures every feature (share captured)",
         kind="paper",

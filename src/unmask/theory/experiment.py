@@ -1,14 +1,13 @@
 """The runs that several verdicts share: pretraining, its laws, fine-tuning and scratch, once for each of S seeds."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from unmask.theory.capture import captured
-from unmask.theory.jobs import Tally, begin
+from unmask.theory.jobs import Jobs, JobsHere
 from unmask.theory.laws import OneFeature, one_feature
 from unmask.theory.occupancy import reading_time
 from unmask.theory.problem import World, world
@@ -55,38 +54,47 @@ class Experiment:
 def run_experiment(
     setting: Setting,
     seeds: Sequence[int],
-    pool: ThreadPoolExecutor | None = None,
+    jobs: Jobs | None = None,
     points: int = 6,
     dtype: torch.dtype = torch.float32,
-    tally: Tally | None = None,
 ) -> Experiment:
     """Do all shared runs.
 
     Args:
         setting: the setting.
         seeds: seeds of the worlds.
-        pool: where the seeds run, each on one thread at a time; without it one after the other.
+        jobs: where the seeds run, a law, a pretraining and a training from scratch of each, of the size of `SIZES`.
+            Default: here, one after the other.
         points: common times between 5 % and 99.9 % predicted coverage at which kernels are read.
         dtype: number type of all runs; the draws do not depend on it.
-        tally: counts a law, a pretraining and a training from scratch of every seed, by `SIZES`.
     """
-    worlds = [world(setting, seed, dtype) for seed in seeds]
-    counted = (tally or Tally(sum(SIZES) * len(worlds))).counted
-    laws = begin(counted(lambda w: one_feature(w.unlabeled(), w.v, setting), SIZES[0]), worlds, pool)()
+    jobs, worlds = jobs or JobsHere(), [world(setting, seed, dtype) for seed in seeds]
+    alone = [(w,) for w in worlds]
+    laws = jobs.begin(_law, alone, SIZES[0])()
     full = reading_time(laws, setting)
     early = min(reading_time(laws, setting, 0.05), 0.01 * full)
     times = torch.logspace(0, 1, points, base=full / early, dtype=torch.float64) * early
-
-    def pretrained(w: World) -> tuple[Pretraining, Pretraining, Supervised]:
-        first = pretrain([w], torch.tensor([1e6 * full]), through_capture=False)
-        through = pretrain([w], times)
-        return first, through, fine_tune([w], through.weights[-1])
-
-    scratch = begin(counted(lambda w: train_from_scratch([w]), SIZES[2]), worlds, pool)
-    first, through, tuned = zip(*begin(counted(pretrained, SIZES[1]), worlds, pool)(), strict=True)
+    scratch = jobs.begin(_scratch, alone, SIZES[2])
+    pretrained = jobs.begin(_pretrained, [(w, times, full) for w in worlds], SIZES[1])
+    first, through, tuned = zip(*pretrained(), strict=True)
     return Experiment(
         setting, worlds, laws, full, join(first), join(through), join_supervised(tuned), join_supervised(scratch())
     )
+
+
+def _law(w: World) -> OneFeature:
+    return one_feature(w.unlabeled(), w.v, w.setting)
+
+
+def _scratch(w: World) -> Supervised:
+    return train_from_scratch([w])
+
+
+def _pretrained(w: World, times: Tensor, full_time: float) -> tuple[Pretraining, Pretraining, Supervised]:
+    """Up to first captures, through common times, and fine-tuned from the last of those."""
+    first = pretrain([w], torch.tensor([1e6 * full_time]), through_capture=False)
+    through = pretrain([w], times)
+    return first, through, fine_tune([w], through.weights[-1])
 
 
 def join(parts: Sequence[Pretraining]) -> Pretraining:

@@ -4,11 +4,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
-
-from unmask.theory.problem import World
 
 T = TypeVar("T")
 Told = Callable[[int, int], None]
@@ -80,13 +78,31 @@ def torch_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def begin(
-    function: Callable[[World], T], worlds: Sequence[World], pool: ThreadPoolExecutor | None
-) -> Callable[[], list[T]]:
-    """Submit function of every world, which share nothing but read-only data; what is returned waits for the results,
-    in order. Without a pool they are computed here."""
-    if pool is None:
-        found = [function(w) for w in worlds]
-        return lambda: found
-    waiting = pool.map(function, worlds)
-    return lambda: list(waiting)
+class Jobs(Protocol):
+    """Where jobs run that share nothing but read-only data."""
+
+    def begin(
+        self, function: Callable[..., T], given: Sequence[tuple[Any, ...]], size: int = 1
+    ) -> Callable[[], list[T]]:
+        """Submit function of every tuple of arguments, each of `size` units of work; what is returned waits for the
+        results, in order, and raises what the first failing one raised."""
+        ...
+
+
+class JobsHere:
+    """Jobs on threads of this process; without a pool they are computed when they are submitted."""
+
+    def __init__(self, pool: ThreadPoolExecutor | None = None, tally: Tally | None = None) -> None:
+        """`tally` counts their work."""
+        self._pool, self._tally = pool, tally or Tally(0)
+
+    def begin(
+        self, function: Callable[..., T], given: Sequence[tuple[Any, ...]], size: int = 1
+    ) -> Callable[[], list[T]]:
+        """See `Jobs.begin`."""
+        counted = self._tally.counted(function, size)
+        if self._pool is None:
+            found = [counted(*arguments) for arguments in given]
+            return lambda: found
+        waiting = [self._pool.submit(counted, *arguments) for arguments in given]
+        return lambda: [job.result() for job in waiting]

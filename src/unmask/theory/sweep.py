@@ -15,6 +15,7 @@ from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
 from unmask.theory.jobs import Memo, Tally, Told, silent, torch_threads
+from unmask.theory.jobs_elsewhere import Elsewhere
 from unmask.theory.learner_errors import downstream_rows, learner_rows
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
@@ -24,8 +25,6 @@ Point = tuple[dict[str, float], Setting]
 """A point of a grid: what is varied, and the setting that it gives."""
 Measure = Callable[[Sequence[World]], list[list[Row]]]
 """The worlds of all seeds at one grid point → the rows of each."""
-Elsewhere = Callable[[Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]], Iterator[tuple[int, Any]]]
-"""Runs each piece as function(*arguments, None), with one thread; gives index and result of each as it ends."""
 ENDINGS = (".csv", ".parquet")
 
 

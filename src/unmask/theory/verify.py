@@ -1,7 +1,7 @@
 """All verdicts of a setting."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 
@@ -16,7 +16,8 @@ from unmask.theory.checks_exact import exact_checks
 from unmask.theory.checks_learners import learner_checks
 from unmask.theory.checks_objectives import objective_checks
 from unmask.theory.experiment import Experiment, run_experiment
-from unmask.theory.jobs import Tally, Told, silent, threads, torch_threads
+from unmask.theory.jobs import Jobs, JobsHere, Tally, Told, silent, threads, torch_threads
+from unmask.theory.jobs_elsewhere import Elsewhere, JobsElsewhere, LostPieceError
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
 from unmask.theory.verdict import Verdict, attempt, failed, impossible
@@ -33,12 +34,17 @@ def verify(
     float64: bool = False,
     told: Told = silent,
     first: int = 0,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Verdict]:
     """Verdicts of a preset over seeds first..first+seeds-1, with one assumption switched off if `break_` names it.
 
     Workers share torch's threads: with as many workers as threads each seed has one thread, best where its matrices are
-    small; with one worker (`paper`) each seed has all. The checks of gradients, decoupling and fixed points are in
-    float64 always, the others if `float64`.
+    small; with one worker (`paper`) each seed has all. With `elsewhere` runs and checks are pieces of work for it, each
+    with one thread, and `workers` is not used. The checks of gradients, decoupling and fixed points are in float64
+    always, the others if `float64`.
+
+    Raises:
+        UserError: bad arguments, or a piece was lost elsewhere.
     """
     if seeds < 1:
         raise UserError(f"seeds = {seeds!r} is out of range: allowed is at least 1")
@@ -50,8 +56,22 @@ def verify(
     else:
         setting = broken(setting, break_)
     numbers, tally = range(first, first + seeds), Tally(work_of(seeds), told)
+    kind = torch.float64 if float64 else torch.float32
+    if elsewhere is not None:
+        with torch_threads(1):
+            return verdicts_elsewhere(elsewhere, setting, numbers, kind, tally)
     with torch_threads(max(1, torch.get_num_threads() // workers)), threads(workers) as pool:
-        return all_checks(setting, numbers, pool, torch.float64 if float64 else torch.float32, tally)[1]
+        return all_checks(setting, numbers, JobsHere(pool, tally), kind)[1]
+
+
+def verdicts_elsewhere(
+    elsewhere: Elsewhere, setting: Setting, seeds: Sequence[int], dtype: torch.dtype, tally: Tally
+) -> list[Verdict]:
+    """`all_checks` elsewhere; a piece that is lost ends it, and is not taken for a claim that fails."""
+    try:
+        return all_checks(setting, seeds, JobsElsewhere(elsewhere, tally), dtype)[1]
+    except LostPieceError as error:
+        raise UserError(f"{error}; without it there are no verdicts") from None
 
 
 def work_of(seeds: int) -> int:
@@ -60,34 +80,33 @@ def work_of(seeds: int) -> int:
 
 
 def all_checks(
-    setting: Setting,
-    seeds: Sequence[int],
-    pool: ThreadPoolExecutor,
-    dtype: torch.dtype = torch.float32,
-    tally: Tally | None = None,
+    setting: Setting, seeds: Sequence[int], jobs: Jobs, dtype: torch.dtype = torch.float32
 ) -> tuple[Experiment | None, list[Verdict]]:
-    """The shared runs and every verdict; jobs run in `pool`. What needs no run is computed first.
+    """The shared runs and every verdict, by `jobs`. What needs no run is computed first.
 
     Where an identity fails, or the data are not those of the definition, the system is not the one of the theory: runs
     of it may never end and would say nothing, so none are made and a failing row says so.
     """
-    tally = tally or Tally(work_of(len(seeds)))
-    parts: tuple[Callable[[], list[Verdict]], ...] = (
-        lambda: learner_checks(seeds[0]),
-        lambda: objective_checks(seeds[0]),
-        lambda: exact_checks(setting, dtype, seeds[0]),
-        lambda: attempt("binding", lambda: [unbound_check(setting, dtype, seeds[0]), *binding_checks(setting, dtype)]),
-        lambda: data_checks(setting, seeds[0]),
+    parts: tuple[tuple[Callable[..., list[Verdict]], tuple[Any, ...]], ...] = (
+        (learner_checks, (seeds[0],)),
+        (objective_checks, (seeds[0],)),
+        (exact_checks, (setting, dtype, seeds[0])),
+        (_binding_checks, (setting, dtype, seeds[0])),
+        (data_checks, (setting, seeds[0])),
     )
-    begun = [pool.submit(tally.counted(part, size)) for part, size in zip(parts, PARTS, strict=True)]
-    learners, objectives, exact, binding, data = (one.result() for one in begun)
+    begun = [jobs.begin(part, [given], size) for (part, given), size in zip(parts, PARTS, strict=True)]
+    learners, objectives, exact, binding, data = (one()[0] for one in begun)
     if failed([*exact, *data]):
         stop = impossible("the runs follow the system of the theory", "an identity or the data failed: no runs made")
         return None, [*exact, *data, *binding, *objectives, *learners, stop]
     try:
-        run = run_experiment(setting, seeds, pool, dtype=dtype, tally=tally)
+        run = run_experiment(setting, seeds, jobs, dtype=dtype)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, UserError) as error:
         stop = impossible("the runs can be followed to their end", f"{type(error).__name__}: {error}")
         return None, [*exact, *data, *binding, *objectives, *learners, stop]
-    after = [*coverage_checks(run), *binding, *downstream_checks(run, pool, tally)]
+    after = [*coverage_checks(run), *binding, *downstream_checks(run, jobs)]
     return run, [*exact, *data, *after, *objectives, *learners]
+
+
+def _binding_checks(setting: Setting, dtype: torch.dtype, seed: int) -> list[Verdict]:
+    return attempt("binding", lambda: [unbound_check(setting, dtype, seed), *binding_checks(setting, dtype)])

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from unmask.theory.axes import Axis, parse_axis
 from unmask.theory.experiment import Experiment
-from unmask.theory.jobs import Tally, Told, silent, threads, torch_threads
+from unmask.theory.jobs import JobsHere, Tally, Told, silent, threads, torch_threads
+from unmask.theory.jobs_elsewhere import Elsewhere
 from unmask.theory.setting import Setting
-from unmask.theory.sweep import Elsewhere, Grid, grid_of, measured, tidy
+from unmask.theory.sweep import Grid, grid_of, measured, tidy
 from unmask.theory.sweep_measures import Row
 from unmask.theory.verdict import Verdict
 from unmask.theory.verify import all_checks, work_of
@@ -58,7 +59,7 @@ def gather(setting: Setting, seeds: int, *, told: Told = silent, elsewhere: Else
     tally = Tally(work_of(seeds) + sum(grid.work for grid in grids), told)
     found: list[dict[int, list[list[Row]]]] = [{} for _ in grids]
     with torch_threads(1), threads(1) as pool, threads(1) as beside:
-        checks = beside.submit(all_checks, setting, range(seeds), pool, tally=tally)
+        checks = beside.submit(all_checks, setting, range(seeds), JobsHere(pool, tally))
         if elsewhere is None:
             checks.result()
         for g, index, rows in measured(grids, tally, elsewhere=elsewhere):

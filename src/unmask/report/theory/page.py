@@ -18,10 +18,10 @@ from unmask.report.theory.panels import Panel, panels_of, time_axis
 from unmask.theory.checks_coverage import measured_coverage
 from unmask.theory.experiment import Experiment
 from unmask.theory.jobs import Told, silent
+from unmask.theory.jobs_elsewhere import Elsewhere
 from unmask.theory.occupancy import Bands
 from unmask.theory.presets import preset
 from unmask.theory.setting import Setting, require_growth_window
-from unmask.theory.sweep import Elsewhere
 from unmask.theory.verdict import tally
 
 Curve = tuple[torch.Tensor, list[int], torch.Tensor, Bands]
