@@ -231,7 +231,8 @@ def audit_runs(
         raise UserError(f"arm = {arm!r} has no effect: none of the runs is a comparison")
     asked = change(AuditRun(networks=networks, data=found, audit=config or AuditConfig()), settings)
     how = {"overwrite": overwrite, "progress": progress}
-    with open_elsewhere(cluster or ClusterConfig(), Path(out).absolute().parent) as elsewhere:
+    needed = [path.absolute() for path in asked.networks if path.exists()]
+    with open_elsewhere(cluster or ClusterConfig(), Path(out).absolute().parent, needed) as elsewhere:
         folder = run_audit(asked.networks, asked.data, Path(out), asked.audit, **how, elsewhere=elsewhere)
     return Audit(folder)
 

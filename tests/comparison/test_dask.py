@@ -216,6 +216,25 @@ DATA = tiny.load_data(tiny.DATA, labels=True, progress=False)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no path that is another one in every process")
+def test_streamed_images(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not sent: workers that do not see them are one line, before any piece. Those that see them, and not the
+    folder, do the work."""
+    images = tiny.draw(tmp_path / "images", *tiny.numbered("a", "b"))
+    monkeypatch.chdir(tmp_path)
+    unseen, seen = (tiny.load(path, cache_mib=0, workers=0) for path in (Path("/proc/self/cwd/images"), images))
+    tasks = [(_write, (tmp_path / "written",))]
+    with place(cluster, tmp_path / "out") as there, pytest.raises(UserError) as told:
+        list(there.run(tasks, unseen))
+    assert not (tmp_path / "written").exists()
+    assert f"({socket.gethostname()}) data: the images that this worker reads are not those" in str(told.value)
+    assert str(told.value).endswith("give a path that all machines have, or cache them")
+    with place(cluster, Path("/proc/self/cwd/far")) as there:
+        list(there.run(tasks, seen))
+    assert (tmp_path / "written").read_text() == str(len(seen.readable))
+
+
+@pytest.mark.slow
 def test_pieces_that_always_fail(cluster: Any, tmp_path: Path) -> None:
     """Each is begun three times, on both workers, the others are done, and one line has the workers' messages."""
     counts = [tmp_path / f"counts_{i}" for i in range(4)]
@@ -231,6 +250,21 @@ def test_pieces_that_always_fail(cluster: Any, tmp_path: Path) -> None:
     assert str(told.value).count(f"{socket.gethostname()}: no)") == 3
     assert str(told.value).endswith("; 1 other piece; the rest is done")
     assert "\n" not in str(told.value)
+
+
+def _host_of(name: str, data: Any) -> tuple[str, int]:
+    return address_here(), len(data.readable)
+
+
+@pytest.mark.slow
+def test_what_is_tried_out_before(cluster: Any, tmp_path: Path) -> None:
+    """On a worker, with the data; nothing is left, and the folder need not be there."""
+    with open_dask(cluster.scheduler_address, tmp_path / "not" / "there") as there:
+        address, images = there.try_out((_host_of, ("name",)), DATA)
+        assert address in there.roster.here
+        assert images == len(DATA.readable)
+        assert list(tmp_path.iterdir()) == []
+        assert there.file is None
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What a comparison is said to take before it begins: from its own tasks, and steps that leave no trace."""
 
 import json
+import socket
 import sys
 from dataclasses import replace
 from io import StringIO
@@ -15,15 +16,16 @@ import unmask
 from unmask.cli.main import main
 from unmask.comparison import forecast as forecasts
 from unmask.comparison import run as comparison_run
-from unmask.comparison.forecast import Ahead, answers_of, forecast, seconds_of, time_steps
-from unmask.comparison.pieces import Task
+from unmask.comparison.forecast import Ahead, answers_of, forecast, seconds_of
+from unmask.comparison.pieces import Task, config_of
+from unmask.comparison.step_timing import time_steps
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.config import ClassifyConfig, ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.config.cluster import ClusterConfig
 from unmask.config.comparison import DEFAULT_DRAWS
 from unmask.data.load import Dataset, load_data
-from unmask.profiling.forecast import Forecast, Shorter
+from unmask.profiling.forecast import Forecast, Shorter, device_name
 from unmask.profiling.step_times import StepTimes
 from unmask.stages.supervised import fit
 from unmask.wording import in_words
@@ -136,6 +138,30 @@ def test_the_audit_is_part_of_the_plan(data: Dataset, tmp_path: Path) -> None:
     assert time_steps(work, 1).audited > 0
 
 
+def test_steps_are_timed_on_a_worker(data: Dataset, tmp_path: Path) -> None:
+    """But for those of the audit, which is done here; where there is none, all are timed here. The plan says where."""
+    work, tried = _work(data, tmp_path, audit=True, cluster=ClusterConfig(on="dask:tcp://a:1")), list[Task]()
+
+    def try_out(task: Task, data: Dataset) -> StepTimes:
+        tried.append(task)
+        (function, arguments) = task
+        found = function(*arguments, data)
+        assert isinstance(found, StepTimes)
+        return found
+
+    there = time_steps(work, 2, try_out)
+    assert len(tried) == 1
+    assert config_of(tried[0]) is None  # or it would count as a training, with a folder
+    assert min(there.pretraining, there.training, there.head, there.inference, there.probe, there.audited) > 0
+    assert there.on == f"{socket.gethostname()}: {device_name()}"
+    said = forecast(work, 2, there).device
+    assert said == f"the workers of dask:tcp://a:1 (times measured on one of them, {there.on})"
+    here = time_steps(work, 2, lambda task, data: None)
+    assert here.on == ""
+    assert here.training > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 FORECAST = Forecast(
     recipe="small-cnn",
     reason="x",
@@ -202,7 +228,7 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
 ) -> None:
     """A terminal is asked, anything else is refused in one line; nothing is written before."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison_run, "time_steps", lambda work, jobs: TIMES)
+    monkeypatch.setattr(comparison_run, "time_steps", lambda work, jobs, try_out: TIMES)
     monkeypatch.setattr(comparison_run, "forecast", lambda work, jobs, times: FORECAST)
     monkeypatch.setattr(comparison_run, "live_page", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     typed = StringIO(answer or "")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from unmask.comparison.roster import Roster, mixed_notes
-from unmask.comparison.worker_side import WorkerFacts, describe_worker
+from unmask.comparison.worker_side import WorkerFacts, describe_worker, unseen_path
 from unmask.errors import UserError
 
 OWN = describe_worker()
@@ -20,13 +20,17 @@ class Cluster:
     answers: dict[str, Any]
     threads: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    unseen: dict[str, str] = field(default_factory=dict)
 
     def nthreads(self) -> dict[str, int]:
         """One each, where nothing else is said."""
         return {worker: self.threads.get(worker, 1) for worker in self.answers}
 
-    def run(self, question: Any, *, workers: Sequence[str], on_error: str) -> dict[str, Any]:
+    def run(self, question: Any, *given: Any, workers: Sequence[str], on_error: str) -> dict[str, Any]:
         """What these answer."""
+        if question is unseen_path:
+            assert given == (("/shared",),)
+            return {worker: self.unseen.get(worker) for worker in workers}
         self.asked += workers
         return {worker: self.answers[worker] for worker in workers}
 
@@ -65,6 +69,32 @@ def test_workers_that_will_not_do(answer: Any, threads: int, said: str) -> None:
     del cluster.answers["tcp://a:1"]
     with pytest.raises(UserError, match=said):
         roster.meet()
+
+
+def test_workers_that_do_not_see_a_path() -> None:
+    """Refused at the beginning, in one line for all of them; left out where they join later."""
+    cluster = Cluster({"a": OWN, "b": OWN, "c": OWN}, unseen={"b": "/shared", "c": "/shared"})
+    why = rf"s: the worker b \({OWN.host}\) does not see /shared: give paths that all machines have$"
+    with pytest.raises(UserError, match=why):
+        Roster(cluster, "s", ("/shared",)).meet(first=True)
+    roster = Roster(cluster, "s", ("/shared",))
+    assert roster.meet() == ["a"]
+    assert [note.rpartition(" (")[0] for note in roster.notes()] == [
+        "left out: s: the worker b",
+        "left out: s: the worker c",
+    ]
+    assert Roster(cluster, "s").meet(first=True) == ["a", "b", "c"]
+
+
+def test_workers_that_are_refused_later() -> None:
+    """What was said of others before is not said again; without any left the work ends."""
+    roster = Roster(Cluster({"a": OWN, "b": OWN, "c": ImportError("no")}), "s")
+    assert roster.meet() == ["a", "b"]
+    roster.refuse({"a": "", "b": ""}, first=True)
+    roster.refuse({"b": "cannot read"})
+    assert roster.here == ("a",)
+    with pytest.raises(UserError, match="the worker a cannot read"):
+        roster.refuse({"a": "cannot read"})
 
 
 def test_a_worker_that_is_gone_again_is_no_misfit() -> None:

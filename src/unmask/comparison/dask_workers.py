@@ -15,7 +15,7 @@ from unmask.comparison.leaving_workers import nanny_plugin, worker_plugin
 from unmask.comparison.pieces import Task, encoders_awaited, file_of, folder_of, in_turn, name_of
 from unmask.comparison.roster import Roster
 from unmask.comparison.tries import TRIES, Tries
-from unmask.comparison.worker_side import Answer, Errand, ask_to_stop, describe_worker, run_piece
+from unmask.comparison.worker_side import Answer, Errand, ask_to_stop, describe_worker, run_piece, why_unreadable
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, write_shared
 from unmask.errors import UserError
@@ -31,13 +31,20 @@ _AGAIN = 5.0
 """Seconds between two looks at how many workers there are."""
 _ADVICE = "; what was finished is kept, go on with `resume=True`"
 """Where pieces leave files."""
+_STREAMED = (
+    "images that are streamed (`cache_mib`) are read where they lie: give a path that all machines have, or cache them"
+)
 _TOLD = 3
 """Failures that a message tells; of more it gives the number."""
 
 
 @contextmanager
 def open_dask(
-    address: str, out: Path | None, planned: int | None = None, pretrain_processes: int = 1
+    address: str,
+    out: Path | None,
+    planned: int | None = None,
+    pretrain_processes: int = 1,
+    needed: Sequence[Path] = (),
 ) -> Iterator["DaskWorkers"]:
     """The workers of a scheduler that is running, while the body runs.
 
@@ -46,14 +53,17 @@ def open_dask(
         out: folder of the comparison; None where pieces have no data and write no files.
         planned: workers that will join, where they are waited for as jobs; None: those that there are.
         pretrain_processes: of one pretraining.
+        needed: paths that every worker must see.
 
     Raises:
-        UserError: no Dask here, no scheduler or no worker there; a worker has several threads or other versions; none
-            has as many GPUs or cores as a pretraining has processes.
+        UserError: no Dask here, no scheduler or no worker there; a worker has several threads or other versions, or
+            does not see a path; none has as many GPUs or cores as a pretraining has processes.
     """
     client = _connect(address)
     far = None if out is None else FarFiles(client, out)
-    place = DaskWorkers(client, Roster(client, address), far, out, planned or 0, pretrain_processes)
+    place = DaskWorkers(
+        client, Roster(client, address, tuple(map(str, needed))), far, out, planned or 0, pretrain_processes
+    )
     try:
         for plugin in (worker_plugin(), nanny_plugin()):
             client.register_plugin(plugin)
@@ -112,13 +122,14 @@ class DaskWorkers:
             new = self.roster.meet(first=first)
             if new and self.far is not None:
                 self.far.meet(new)
+            self._look_at_images(new)
         self._looked = time.monotonic()
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """See `Place.run`. What fails is begun three times, a killed worker's piece on another; the rest is done."""
         if self.file is None and data is not None:
             assert self.out is not None
-            self.file = write_shared(data, self.out / ".data.tmp")
+            self._share(data, self.out / ".data.tmp")
         self._advice = _ADVICE if any(map(file_of, tasks)) else ""
         failed, done = dict[int, str](), 0
         room = lambda: self.jobs  # noqa: E731 - a piece for each worker, so that none waits behind a long one
@@ -142,6 +153,39 @@ class DaskWorkers:
         if failed:
             names = {name_of(tasks[index]): why for index, why in failed.items()}
             raise UserError(f"{_failures(names, len(tasks) - done - len(failed))}{self._advice}")
+
+    def try_out(self, task: Task, data: Dataset) -> Any:
+        """See `Place.try_out`. Where workers do not see the folder the data are not sent for it: None, too."""
+        if self.out is None or self.far is None or self.far.machines or not self.roster.here:
+            return None
+        folder = next(path for path in (self.out, *self.out.parents) if path.is_dir())
+        try:
+            self._share(data, folder / f".data.{os.getpid()}.tmp")
+            ((_, found),) = self.run([task], data)
+            return found
+        finally:
+            if self.file is not None:
+                Path(self.file.path).unlink(missing_ok=True)
+            self.file = None
+
+    def _share(self, data: Dataset, path: Path) -> None:
+        self.file = write_shared(data, path)
+        with self._connected():
+            self._look_at_images(self.roster.here, first=True)
+
+    def _look_at_images(self, workers: Sequence[str], *, first: bool = False) -> None:
+        """Leave out workers that cannot read the images that are streamed, which are not sent.
+
+        Raises:
+            UserError: see `Roster.refuse`.
+        """
+        if self.file is None or self.file.streamed is None or self.far is None or not workers:
+            return
+        self.far.send_data(self.file)
+        why = self.client.run(why_unreadable, self.file, self.far.key, workers=list(workers), on_error="ignore")
+        self.roster.refuse(
+            {worker: f"{said}; {_STREAMED}" if said else "" for worker, said in why.items()}, first=first
+        )
 
     def notes(self) -> list[str]:
         """Workers that were left out, kinds whose numbers may differ in their last bits, and what had to be sent."""

@@ -63,11 +63,19 @@ class FarFiles:
         if not self.machines:
             return None
         if data is not None:
-            self._carry(Path(data.path), data.digest)
-            self._data_mib = Path(data.path).stat().st_size / 2**20
+            self.send_data(data)
         init, file = weights_of(task) or (None, None)
         weights, begun = None if file is None else self._carry(file), tuple(map(self._carry, begun_of(task)))
         return Parcel(self.key, str(self._out), init, weights, begun)
+
+    def send_data(self, data: DataFile) -> None:
+        """Give the data to all machines that do not see the folder.
+
+        Raises:
+            UserError: see `parcel`.
+        """
+        self._carry(Path(data.path), data.digest)
+        self._data_mib = Path(data.path).stat().st_size / 2**20
 
     def take(self, task: Task, files: Sequence[BackFile]) -> None:
         """Write the files that a piece has sent back, the one that means "finished" last.

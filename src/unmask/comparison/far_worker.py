@@ -89,6 +89,11 @@ def forget(key: str, dask_worker: Any = None) -> None:
     shutil.rmtree(_box(key, dask_worker), ignore_errors=True)
 
 
+def seen_or_sent(file: DataFile, key: str, dask_worker: Any) -> DataFile:
+    """The data where the client wrote them if this worker sees them there, else where they were sent."""
+    return file if Path(file.path).is_file() else replace(file, path=str(_box(key, dask_worker) / file.digest))
+
+
 def here(file: DataFile, key: str) -> tuple[DataFile, bool]:
     """The data where this worker finds them, and whether that is not where the client wrote them.
 
@@ -97,8 +102,8 @@ def here(file: DataFile, key: str) -> tuple[DataFile, bool]:
     """
     until = time.monotonic() + _PATIENCE
     while not Path(file.path).is_file():
-        if (copy := _box(key, _worker()) / file.digest).is_file():
-            return replace(file, path=str(copy)), True
+        if Path((sent := seen_or_sent(file, key, _worker())).path).is_file():
+            return sent, sent != file
         if time.monotonic() > until:
             raise UserError(f"{file.path}: neither seen by this worker nor sent to it")
         time.sleep(0.1)

@@ -3,15 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from unmask.comparison.cost import foreseen
 from unmask.comparison.pieces import Task, config_of
-from unmask.comparison.plan import all_trials, trial_config
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import HOUR, LEAST
 from unmask.comparison.tuning import first_keys, following_keys
-from unmask.config import ARMS, AuditConfig, ClassifyConfig, CompareConfig, PretrainConfig
+from unmask.config import ARMS, AuditConfig, CompareConfig, PretrainConfig
 from unmask.config.budget import labeled_count
 from unmask.config.cluster import LOCAL
 from unmask.data.load import Dataset
@@ -25,7 +22,7 @@ from unmask.profiling.forecast import (
     seconds_of_training,
 )
 from unmask.profiling.memory import peak_mib
-from unmask.profiling.step_times import StepTimes, fitted_images, measure_steps
+from unmask.profiling.step_times import StepTimes, fitted_images
 from unmask.training.plan import plan_steps
 
 START = 5.0
@@ -108,34 +105,16 @@ class Ahead:
         return sum(rounds) - rounds[0] * (1 - 1 / self.processes)
 
 
-def time_steps(work: Work, jobs: int) -> StepTimes:
-    """Take a few steps of each kind that is ahead, with the threads that it will have."""
-    ahead = Ahead.of(work)
-    pretraining = [one for one in map(config_of, ahead.pretrainings) if isinstance(one, PretrainConfig)]
-    on_labels = [*ahead.tuning, *ahead.trials]
-    any_trial = [one for one in map(config_of, on_labels) if isinstance(one, ClassifyConfig)]
-    evaluated = any_trial or [trial_config(work.config, key, 0, work.materials) for key in all_trials(work.config)]
-    training = [one for one, task in zip(any_trial, on_labels, strict=True) if not _is_probe(task)]
-    return measure_steps(
-        work.data,
-        pretraining=next(iter(pretraining), None),
-        training=max(training, key=lambda one: one.recipe.head_steps, default=None),
-        probe=evaluated[0] if any_trial or ahead.audited else None,
-        threads=1 if ahead.pretrains_in_workers(jobs) else max(1, torch.get_num_threads() - jobs // 2),
-        audit=ahead.audited > 0,
-    )
-
-
 def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
     """Foresee a comparison from the time of its steps."""
-    config, data, ahead, on = work.config, work.data, Ahead.of(work), work.config.cluster.on
+    config, data, ahead = work.config, work.data, Ahead.of(work)
     seconds, longest = (_in_an_hour(work, times, jobs, rivals=rivals) for rivals in (False, True))
     return Forecast(
         recipe=config.chosen.recipe_name if config.chosen else None,
         reason=config.chosen.because if config.chosen else "",
         encoder=config.encoder.encoder,
         image_size=data.format.size,
-        device=device_name() if on == LOCAL else f"the workers of {on} (times measured here, on {device_name()})",
+        device=_device(config, times),
         jobs=jobs,
         trainings={
             "pretrainings": len(ahead.pretrainings),
@@ -149,6 +128,14 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
         peak_mib=_peak_mib(ahead, times, jobs),
         shorter=tuple(_shorter(work, times, jobs, seconds)),
     )
+
+
+def _device(config: CompareConfig, times: StepTimes) -> str:
+    """What the times were measured on, from which other workers may differ."""
+    if config.cluster.on == LOCAL:
+        return device_name()
+    where = f"on one of them, {times.on}" if times.on else f"here, on {device_name()}"
+    return f"the workers of {config.cluster.on} (times measured {where})"
 
 
 def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> float:
@@ -168,7 +155,7 @@ def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
     """How long a task takes, alone."""
     config = config_of(task)
     assert config is not None
-    if isinstance(config, PretrainConfig) or not _is_probe(task):
+    if isinstance(config, PretrainConfig) or not is_probe(task):
         return seconds_of_training(config, data, times)
     labeled = labeled_images(config, data)
     seen = labeled + evaluated_images(data) + min(2048, len(data.pretrain))
@@ -185,7 +172,7 @@ def answers_of(data: Dataset) -> int:
     return min(look.images, len(data.tests.get(look.split, ()))) * look.evaluations
 
 
-def _is_probe(task: Task) -> bool:
+def is_probe(task: Task) -> bool:
     """Whether a task fits a linear probe: the key of its trial says so."""
     return any(ARMS[arm].frozen for arm in (getattr(one, "arm", None) for one in task[1]) if arm is not None)
 

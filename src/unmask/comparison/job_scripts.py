@@ -1,7 +1,7 @@
 """Workers as jobs of SLURM, PBS, LSF or SGE: what dask-jobqueue is told, and the script that it submits."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,10 +60,12 @@ def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
 
 
 @contextmanager
-def open_jobs(config: ClusterConfig, out: Path | None, pretrain_processes: int = 1) -> Iterator[DaskWorkers]:
+def open_jobs(
+    config: ClusterConfig, out: Path | None, pretrain_processes: int = 1, needed: Sequence[Path] = ()
+) -> Iterator[DaskWorkers]:
     """Workers that come with jobs, while the body runs. A job that ends is replaced.
 
-    Jobs with GPUs have one for every process of a pretraining.
+    Jobs with GPUs have one for every process of a pretraining. Every worker must see the `needed` paths.
 
     Raises:
         UserError: dask-jobqueue or the scheduler's commands are not here, or the scheduler refuses the job.
@@ -75,7 +77,7 @@ def open_jobs(config: ClusterConfig, out: Path | None, pretrain_processes: int =
     try:
         _submit(cluster, config)
         cluster.adapt(minimum_jobs=config.cluster_jobs, maximum_jobs=config.cluster_jobs)
-        with open_dask(cluster.scheduler_address, out, config.workers, pretrain_processes) as workers:
+        with open_dask(cluster.scheduler_address, out, config.workers, pretrain_processes, needed) as workers:
             yield workers
     finally:
         cluster.close()

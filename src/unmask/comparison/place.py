@@ -15,6 +15,9 @@ from unmask.config.cluster import DASK, LOCAL, ClusterConfig
 from unmask.config.validation import require_at_least
 from unmask.data.load import Dataset
 
+TryOut = Callable[[Task, Dataset], Any]
+"""See `Place.try_out`."""
+
 
 class Place(Protocol):
     """Workers that do one piece at a time, each with one thread."""
@@ -40,43 +43,55 @@ class Place(Protocol):
         """
         ...
 
+    def try_out(self, task: Task, data: Dataset) -> Any:
+        """What a task finds on a worker elsewhere, if there is one yet, else None; nothing is left in the folder."""
+        ...
+
     def notes(self) -> list[str]:
         """What a reader of the table must know of the workers."""
         ...
 
 
-def foreseen_jobs(config: CompareConfig, out: Path) -> tuple[int, bool]:
-    """How many trainings will run at once, and whether pretrainings are pieces for workers. No job is submitted.
+@contextmanager
+def foreseen_place(config: CompareConfig, out: Path) -> Iterator[tuple[int, bool, TryOut | None]]:
+    """How many trainings will run at once, whether pretrainings are pieces for workers, and `Place.try_out` of those
+    that are there, while the body runs. No job is submitted.
 
     Raises:
         UserError: see `open_place`.
     """
     if config.cluster.submits:
-        return config.cluster.workers, True
+        yield config.cluster.workers, True, None
+        return
     with open_place(config.cluster, out, config.jobs, config.pretrain_processes) as place:
-        return place.jobs, place.pretrains_in_workers
+        yield place.jobs, place.pretrains_in_workers, place.try_out
 
 
 @contextmanager
 def open_place(
-    cluster: ClusterConfig, out: Path | None, jobs: int | None = None, pretrain_processes: int = 1
+    cluster: ClusterConfig,
+    out: Path | None,
+    jobs: int | None = None,
+    pretrain_processes: int = 1,
+    needed: Sequence[Path] = (),
 ) -> Iterator[Place]:
     """The place that a configuration names, while the body runs.
 
     Args:
         cluster: where it is.
-        out: folder that all workers must see; None where none need see any.
+        out: folder in which the work is done; None where pieces have no data and write no files.
         jobs: processes of this machine, where it is the place. Default: as many as there are cores, or GPUs.
         pretrain_processes: of one pretraining.
+        needed: paths that workers elsewhere must see.
 
     Raises:
         UserError: it cannot be reached, or its workers will not do.
     """
     if cluster.submits:
-        with open_jobs(cluster, out, pretrain_processes) as submitted:
+        with open_jobs(cluster, out, pretrain_processes, needed) as submitted:
             yield submitted
     elif cluster.on.startswith(DASK):
-        with open_dask(cluster.on.removeprefix(DASK), out, None, pretrain_processes) as workers:
+        with open_dask(cluster.on.removeprefix(DASK), out, None, pretrain_processes, needed) as workers:
             yield workers
     else:
         yield LocalProcesses(jobs or default_jobs(), visible_gpus(), pretrain_processes)
@@ -84,14 +99,15 @@ def open_place(
 
 @contextmanager
 def open_elsewhere(
-    cluster: ClusterConfig, near: Path | None = None, processes: int = 1
+    cluster: ClusterConfig, near: Path | None = None, needed: Sequence[Path] = (), processes: int = 1
 ) -> Iterator[Callable[..., Any] | None]:
     """`Place.run` of the workers of a cluster, or of processes of this machine, while the body runs; None where this
     process is the place.
 
     Args:
         cluster: where it is.
-        near: folder that all workers see, in which the data lie meanwhile; None where pieces have no data.
+        near: folder that all workers must see, in which the data lie meanwhile; None where pieces have no data.
+        needed: other paths that they must see.
         processes: of this machine, where it is the place. Pieces without data alone.
 
     Raises:
@@ -105,5 +121,8 @@ def open_elsewhere(
             yield place.run
     else:
         near.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=near, prefix=".data.") as shared, open_place(cluster, Path(shared)) as place:
+        with (
+            TemporaryDirectory(dir=near, prefix=".data.") as shared,
+            open_place(cluster, Path(shared), needed=(Path(shared), *needed)) as place,
+        ):
             yield place.run

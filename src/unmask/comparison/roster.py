@@ -1,10 +1,10 @@
 """Workers of a scheduler as they join: what each is, and which of them will not do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unmask.comparison.worker_side import ALIKE, WorkerFacts, describe_worker
+from unmask.comparison.worker_side import ALIKE, WorkerFacts, describe_worker, unseen_path
 from unmask.errors import UserError
 
 
@@ -15,6 +15,8 @@ class Roster:
     client: Any
     address: str
     """Of the scheduler."""
+    needed: tuple[str, ...] = ()
+    """Paths that every worker must see."""
     facts: dict[str, WorkerFacts] = field(default_factory=dict)
     """Of those that will do, by address."""
     refused: dict[str, str] = field(default_factory=dict)
@@ -31,15 +33,27 @@ class Roster:
         threads = self.client.nthreads()
         new = [worker for worker in threads if worker not in self.facts and worker not in self.refused]
         answers = self.client.run(describe_worker, workers=new, on_error="return") if new else {}
-        for worker, found in answers.items():
-            if why := _why_not(found, threads[worker]):
-                self.refused[worker] = f"{self.address}: the worker {worker} {why}"
-            elif isinstance(found, WorkerFacts):
-                self.facts[worker] = found
+        unseen = (
+            self.client.run(unseen_path, self.needed, workers=new, on_error="ignore") if new and self.needed else {}
+        )
+        self.facts |= {worker: found for worker, found in answers.items() if isinstance(found, WorkerFacts)}
         self.here = tuple(worker for worker in threads if worker in self.facts)
-        if self.refused and (first or not self.here):
-            raise UserError(next(iter(self.refused.values())))
+        refused = {worker: _why_not(found, threads[worker], unseen.get(worker)) for worker, found in answers.items()}
+        self.refuse(refused, first=first)
         return [worker for worker in new if worker in self.facts]
+
+    def refuse(self, why: Mapping[str, str], *, first: bool = False) -> None:
+        """Leave out workers for which there is a reason, an empty one being none.
+
+        Raises:
+            UserError: none of all that are there is left; of the `first` ones one will not do.
+        """
+        new = {worker: f"{self.address}: the worker {worker} {reason}" for worker, reason in why.items() if reason}
+        self.refused |= new
+        self.facts = {worker: found for worker, found in self.facts.items() if worker not in new}
+        self.here = tuple(worker for worker in self.here if worker in self.facts)
+        if (new and first) or (self.refused and not self.here):
+            raise UserError(next(iter((new or self.refused).values())))
 
     def allowed(self, processes: int) -> tuple[str, ...] | None:
         """The hosts with workers that hold a pretraining over so many processes; None for any.
@@ -70,7 +84,7 @@ class Roster:
         return [*(f"left out: {why}" for why in self.refused.values()), *mixed_notes(list(self.facts.values()))]
 
 
-def _why_not(found: Any, threads: int) -> str:
+def _why_not(found: Any, threads: int, unseen: str | None) -> str:
     """Why a worker will not do; "" for one that will, or that is gone again."""
     if threads > 1:
         return (
@@ -81,8 +95,9 @@ def _why_not(found: Any, threads: int) -> str:
         return ""
     if not isinstance(found, WorkerFacts):
         return f"cannot run this package ({found}): install unmask of this version there"
-    differing = found.differing(describe_worker(), ALIKE)
-    return f"has {differing}: install the same versions there" if differing else ""
+    if differing := found.differing(describe_worker(), ALIKE):
+        return f"has {differing}: install the same versions there"
+    return f"({found.host}) does not see {unseen}: give paths that all machines have" if unseen else ""
 
 
 def mixed_notes(workers: Sequence[WorkerFacts]) -> list[str]:

@@ -12,16 +12,17 @@ from unmask.comparison.budgets import fitting_budgets, with_earlier_budgets
 from unmask.comparison.checks import check_before_reading, check_data, check_networks, refuse_fewer_draws
 from unmask.comparison.chosen_labels import write_choices
 from unmask.comparison.cost import with_pretrainings
-from unmask.comparison.forecast import forecast, time_steps
+from unmask.comparison.forecast import forecast
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
 from unmask.comparison.live_page import live_page
 from unmask.comparison.looks import look_notes, refuse_too_little_time, take_looks
 from unmask.comparison.notes import notes_of
 from unmask.comparison.phases import pretrain_all, run_phase
-from unmask.comparison.place import Place, foreseen_jobs, open_place
+from unmask.comparison.place import Place, foreseen_place, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
+from unmask.comparison.step_timing import time_steps
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work, newly_decided
 from unmask.comparison.timed_draws import HOUR, Timer, hour_notes, train_for_an_hour
@@ -70,7 +71,7 @@ def compare(
         of_runs = [*found, *shrunk, *of_runs]
         config = work.config
         refuse_fewer_draws(config, out, resume=resume)
-        times = None if approve is None else time_steps(work, place.jobs)
+        times = None if approve is None else time_steps(work, place.jobs, place.try_out)
         if approve is not None and times is not None:
             refuse_too_little_time(work, place.jobs, times)
             approve(forecast(work, place.jobs, times))
@@ -116,9 +117,9 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
     config = replace(config, data=name_given(config.data, dataset))
     data = load_data(config.data, labels=True, progress=False, given=dataset)
     config = decided(config, data)
-    jobs, apart = foreseen_jobs(config, out)
-    work, _ = _prepare(fitting_budgets(config, data)[0], data, out, apart)
-    return forecast(work, jobs, time_steps(work, jobs))
+    with foreseen_place(config, out) as (jobs, apart, try_out):
+        work, _ = _prepare(fitting_budgets(config, data)[0], data, out, apart)
+        return forecast(work, jobs, time_steps(work, jobs, try_out))
 
 
 def _prepare(config: CompareConfig, data: Dataset, out: Path, apart: bool) -> tuple[Work, list[str]]:

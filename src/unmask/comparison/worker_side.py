@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from unmask.comparison.far_worker import BackFile, Parcel, far_piece, here
+from unmask.comparison.far_worker import BackFile, Parcel, far_piece, here, seen_or_sent
 from unmask.comparison.launch_piece import launch_piece
 from unmask.comparison.leaving_workers import AT_WORK, is_leaving, leaving_early
 from unmask.comparison.pieces import Task, folder_of
@@ -21,7 +22,7 @@ from unmask.comparison.tries import PieceError
 from unmask.comparison.workers import usable_cores
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, read_shared
-from unmask.errors import PreemptionError, is_out_of_memory, memory_line
+from unmask.errors import PreemptionError, UserError, is_out_of_memory, memory_line
 from unmask.preemption import begin_again, noticing, request_stop
 from unmask.runs.environment import package_versions, processor_name
 from unmask.runs.lock import wait_until_free
@@ -78,6 +79,20 @@ def _describe() -> WorkerFacts:
         cores=usable_cores(),
         gpus=torch.cuda.device_count() if torch.cuda.is_available() else 0,
     )
+
+
+def unseen_path(paths: Sequence[str]) -> str | None:
+    """The first of these paths that is not there in this process; None where all are."""
+    return next((path for path in paths if not Path(path).exists()), None)
+
+
+def why_unreadable(file: DataFile, key: str, dask_worker: Any = None) -> str:
+    """Why the data of a file cannot be read here; "" where they can."""
+    try:
+        read_shared(seen_or_sent(file, key, dask_worker))
+    except (UserError, OSError) as error:
+        return f"({socket.gethostname()}) {error}"
+    return ""
 
 
 def ask_to_stop() -> None:

@@ -80,6 +80,9 @@ class LocalProcesses:
         """See `run_tasks`."""
         return run_tasks(tasks, data, self.jobs, self.gpus, self.pretrain_processes, self.patient)
 
+    def try_out(self, task: Task, data: Dataset) -> None:
+        """These are not elsewhere."""
+
     def notes(self) -> list[str]:
         """Nothing to say of one machine."""
         return []

@@ -74,6 +74,8 @@ class StepTimes:
     """Held by this process before the first step."""
     worker_mib: float = 0.0
     """Of a worker before it trains: it shares images and libraries with this process."""
+    on: str = ""
+    """Host and device, where they are not this process's."""
 
 
 def measure_steps(
