@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import tiny
-from unmask.comparison.launch_piece import launch_piece
+from unmask.comparison.launch_piece import _follow, launch_piece
 from unmask.comparison.pieces import Task, fitting
 from unmask.comparison.tasks import Work, run_pretraining
 from unmask.comparison.workers import LocalProcesses
@@ -99,6 +100,15 @@ while true; do sleep 0.02; done"""
     assert sorted(file.read_text() for file in tmp_path.glob("began.*")) == ["0,1\n", "2,3\n"]
     assert len(list(tmp_path.glob("ended.*"))) == 2
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_a_launcher_that_sigterm_has_ended_before(leaving: bool) -> None:
+    """Where this process is asked to end, too, that is a stop and not a process that was killed."""
+    launcher = subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE)
+    launcher.terminate()
+    launcher.wait()
+    assert _follow(launcher, lambda: leaving) is leaving
 
 
 def test_wide_pieces_beside_narrow_ones() -> None:

@@ -16,6 +16,9 @@ _GPU = {"slurm": "--gres=gpu:", "lsf": "-gpu num=", "sge": "-l gpu="}
 _GRACE = 120
 """Seconds before the end of a job's time, or a fifth of that, at which its workers leave: a step and a save must fit
 into it."""
+_COMING = 300
+"""Seconds in which a worker must have joined: importing torch from a busy file system takes long, and a job that gives
+up is not replaced."""
 _SETUP = ("export OMP_NUM_THREADS=1", "export DASK_DISTRIBUTED__WORKER__DAEMON=False", "trap : TERM")
 """One thread in each worker; workers may start processes that decode images; the shell outlives SIGTERM, or its
 scheduler would kill the workers while they save."""
@@ -50,6 +53,7 @@ def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
             *lines,
         ],
         "job_script_prologue": [*_SETUP, *config.job_setup],
+        "death_timeout": _COMING,
         "worker_extra_args": ["--nthreads", "1", "--lifetime", f"{lifetime}s"],
         "job_name": "unmask",
     }

@@ -93,8 +93,9 @@ def stops_at(lifetime: float) -> float:
 def leave_on_sigterm(worker: Any) -> None:
     """Let SIGTERM, which would end this process at once, end its piece and then the worker. A worker that shares its
     process with a client does not hear it."""
+    loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: worker.loop.add_callback(_leave, worker))
+        signal.signal(signal.SIGTERM, lambda *_: asyncio.run_coroutine_threadsafe(_leave(worker), loop))
 
 
 async def see_off(nanny: Any) -> None:

@@ -16,8 +16,8 @@ class ClusterConfig:
 
     on: str = LOCAL
     """Where the work is done. local: on this machine. dask:tcp://HOST:8786: on the workers of a running Dask scheduler.
-    slurm, pbs, lsf, sge: in jobs of that scheduler, submitted from here. All but local need the extra `cluster`;
-    compare and audit need an --out that every machine sees at the same path, too."""
+    slurm, pbs, lsf, sge: in jobs of that scheduler, submitted from here. All but local need the extra `cluster`.
+    An --out that every machine sees at the same path is best; audit needs one, and networks, too."""
     cluster_jobs: int = 4
     """Jobs at once."""
     partition: str | None = None
