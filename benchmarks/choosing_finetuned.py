@@ -29,7 +29,7 @@ from unmask.config import ClassifyConfig, CompareConfig, DataConfig, PretrainCon
 from unmask.config.names import change
 from unmask.data.load import Dataset, load_data
 from unmask.inference.estimate import interval_of
-from unmask.inference.hierarchy import Key, estimate_over, paired_differences, paired_images
+from unmask.inference.hierarchy import Key, estimate_over, paired_differences
 from unmask.inference.verdict import Contest
 from unmask.recipes import Wish, configured
 from unmask.runs.files import read_json, write_json
@@ -207,7 +207,7 @@ def table(wanted: argparse.Namespace) -> None:
 
 def difference(one: Column, other: Column) -> str:
     """The mean difference with its interval."""
-    images = paired_images(one, other)
+    images = paired_differences(one, other)
     scores, others = ({key: float(right.mean()) for key, right in images.items()} for images in (one, other))
     found = estimate_over(paired_differences(scores, others), images)
     interval = interval_of(found, 0.95)

@@ -174,7 +174,7 @@ def test_workers_that_do_not_see_the_folder(
     assert isinstance(config, CompareConfig)
     work = Work(config, out, DATA, pretrains_in_workers=True)
     first, *others = work.pretrainings()
-    tasks = [(_stop_once, first[1]), *others, *work.following_trials()]
+    tasks = [(_stop_once, first[1]), *others, *work.sure_trials(pretrained=True)]
     assert len(tasks) > 4
     scratch = Path(next(iter(cluster.workers.values())).local_directory)
     with open_dask(cluster.scheduler_address, out) as place:

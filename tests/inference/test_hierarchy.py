@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from unmask.errors import UserError
 from unmask.inference.estimate import Estimate, interval_of, paired_interval
-from unmask.inference.hierarchy import Key, estimate_over, paired_differences, paired_images
+from unmask.inference.hierarchy import Key, estimate_over, paired_differences
 
 
 def test_arms_without_pretraining_pair_with_every_pretraining() -> None:
@@ -21,7 +21,7 @@ def test_arms_without_pretraining_pair_with_every_pretraining() -> None:
 def test_images_pair_as_their_trials_do() -> None:
     mrp = {(0, 0): np.array([1.0, 0.0]), (1, 1): np.array([1.0, 1.0])}
     scratch = {(None, 0): np.array([0.0, 0.0]), (None, 1): np.array([1.0, np.nan])}
-    found = paired_images(mrp, scratch)
+    found = paired_differences(mrp, scratch)
     assert {key: row.tolist() for key, row in found.items()}.keys() == {(0, 0), (1, 1)}
     np.testing.assert_array_equal(found[1, 1], [0.0, np.nan])
 

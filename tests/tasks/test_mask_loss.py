@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unmask.config.data import IGNORED
-from unmask.tasks.mask_loss import mask_loss, mask_targets, pixel_weights
+from unmask.tasks.mask_loss import mask_loss, mask_targets
+from unmask.tasks.segmentation import Segmentation
 
 K = 4
 
@@ -63,7 +64,7 @@ def test_a_right_prediction_costs_nothing() -> None:
 
 def test_balanced_weights_have_the_mean_one_over_pixels() -> None:
     _, masks = drawn()
-    weights = pixel_weights(masks, K)
+    weights = Segmentation(classes=tuple("abcd")).balance(masks)
     counted = masks[masks != IGNORED].long()
     assert float(weights[counted].mean()) == pytest.approx(1.0)
     assert weights[K - 1] == 0

@@ -59,7 +59,7 @@ class Ahead:
         audited = sum(map(len, reported.audited())) + 1 if reported.needs_audit(again=bool(trials)) else 0
         return cls(
             pretrainings=work.pretrainings(),
-            early=work.early_trials(),
+            early=work.sure_trials(pretrained=False),
             first=work.tuning_trials(first_keys(work.config)),
             following=work.tuning_trials(following_keys(work.config, recipes)),
             trials=trials,

@@ -20,9 +20,9 @@ def pretrain_all(work: Work, place: Place, line: Progress) -> None:
     A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
     Where every pretraining is a piece for a worker, trials that start from it follow it at once.
     """
-    tasks, others, jobs = work.pretrainings(), work.early_trials(), place.jobs
+    tasks, others, jobs = work.pretrainings(), work.sure_trials(pretrained=False), place.jobs
     if work.pretrains_in_workers or len(tasks) >= max(jobs, 2):
-        following = work.following_trials() if work.pretrains_in_workers else []
+        following = work.sure_trials(pretrained=True) if work.pretrains_in_workers else []
         together = [*tasks, *others, *following] if tasks else []
         run_phase("pretraining", together, work.data, place, line, joining=newly_decided(work))
         return

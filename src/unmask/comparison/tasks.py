@@ -97,17 +97,11 @@ class Work:
             if not TUNING.path(self.out, key.name).exists()
         ]
 
-    def early_trials(self) -> list[Task]:
-        """What can be trained before any pretraining is finished: it needs none, and nothing is chosen for it."""
-        keys = [key for key in first_keys(self.config) if not ARMS[key.arm].is_pretrained and not is_chosen(key.budget)]
-        sure = [arm.name for arm in arms_of(self.config) if arm.frozen and not arm.is_pretrained]
-        return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
-
-    def following_trials(self) -> list[Task]:
-        """What can be trained once its own pretraining is finished, and nothing else need be known."""
-        keys = [key for key in first_keys(self.config) if ARMS[key.arm].is_pretrained and not is_chosen(key.budget)]
-        sure = [arm.name for arm in arms_of(self.config) if arm.frozen and arm.is_pretrained]
-        return [*self.tuning_trials(keys), *self._trials({}, only=sure)]
+    def sure_trials(self, *, pretrained: bool) -> list[Task]:
+        """What can be trained before anything is chosen: without any pretraining, or once its own one is finished."""
+        keys = [k for k in first_keys(self.config) if ARMS[k.arm].is_pretrained == pretrained]
+        sure = [arm.name for arm in arms_of(self.config) if arm.frozen and arm.is_pretrained == pretrained]
+        return [*self.tuning_trials([k for k in keys if not is_chosen(k.budget)]), *self._trials({}, only=sure)]
 
     def decided_trials(self, chosen: Chosen) -> list[Task]:
         """Tuning trials of arms that start from random weights, and whose recipe another arm has chosen."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from unmask.config.budget import Budget
 from unmask.config.metric import Metric
-from unmask.inference.hierarchy import PerImage, paired_images
+from unmask.inference.hierarchy import PerImage, paired_differences
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ class Evidence:
     def of_pair(self, first: tuple[str, Budget], second: tuple[str, Budget], split: str) -> PerImage | None:
         """Differences per image of two (arm, budget), None where they are unknown."""
         one, other = self.of(*first, split), self.of(*second, split)
-        return None if one is None or other is None else paired_images(one, other)
+        return None if one is None or other is None else paired_differences(one, other)

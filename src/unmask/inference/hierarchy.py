@@ -8,6 +8,7 @@ known, new test images.
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +28,17 @@ from unmask.inference.variance import (
 Key = tuple[int | None, int]
 """(pretraining, label draw), both indices; the pretraining is None for an arm without pretraining."""
 
+V = TypeVar("V", float, NDArray[np.float64])
 PerImage = Mapping[Key, NDArray[np.float64]]
 """Values per test image of every trial, shape (n,); NaN for an image that could not be read."""
 
 
-def paired_differences(arm: Mapping[Key, float], baseline: Mapping[Key, float]) -> dict[Key, float]:
-    """Differences arm - baseline over the trials both have.
+def paired_differences(arm: Mapping[Key, V], baseline: Mapping[Key, V]) -> dict[Key, V]:
+    """Differences arm - baseline over the trials both have: of one value of each, or of its values per test image.
 
     A trial is paired with the baseline's trial of the same pretraining and draw, or, where one side has no pretraining,
     with its trial of the same draw.
     """
-    return {key: arm[first] - baseline[second] for key, first, second in _pairs(arm, baseline)}
-
-
-def paired_images(arm: PerImage, baseline: PerImage) -> dict[Key, NDArray[np.float64]]:
-    """Differences arm - baseline per test image, over the pairs of `paired_differences`."""
     return {key: arm[first] - baseline[second] for key, first, second in _pairs(arm, baseline)}
 
 

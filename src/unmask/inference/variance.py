@@ -120,15 +120,7 @@ def group_components(values: NDArray[np.float64], pretraining: NDArray[np.int64]
 
 def group_parts(squares: MeanSquares, pretrainings: int, images: int) -> list[Component]:
     """The components over pretrainings' means from the mean squares a, c, ac; a alone if there is one image."""
-    P, n, a = pretrainings, images, squares["a"]
-    if n == 1:
-        return [Component("pretraining", a, P - 1, P)]
-    c, ac = squares["c"], squares["ac"]
-    return [
-        Component("pretraining", max(a - ac, 0.0), P - 1, P),
-        Component("image", max(c - ac, 0.0), n - 1, n),
-        Component("pretraining x image", ac, (P - 1) * (n - 1), P * n),
-    ]
+    return _with_images(squares, "a", "ac", ("pretraining", "pretraining x image"), pretrainings, images)
 
 
 def diagonal_ways(nested: list[Component], grouped: list[Component], draws: float) -> list[list[Component]]:
@@ -155,14 +147,20 @@ def unit_components(values: NDArray[np.float64], source: Source = "draw") -> lis
 
 def unit_parts(squares: MeanSquares, units: int, images: int, source: Source = "draw") -> list[Component]:
     """The components of a table of units and images from its mean squares: b, c, abc; b alone if n = 1."""
-    S, n, b = units, images, squares["b"]
+    return _with_images(squares, "b", "abc", (source, "rest"), units, images)
+
+
+def _with_images(
+    squares: MeanSquares, unit: str, rest: str, sources: tuple[Source, Source], units: int, n: int
+) -> list[Component]:
+    """The components of a table of units and n images, named after the mean squares `unit` and `rest`."""
     if n == 1:
-        return [Component(source, b, S - 1, S)]
-    c, rest = squares["c"], squares["abc"]
+        return [Component(sources[0], squares[unit], units - 1, units)]
+    c, left = squares["c"], squares[rest]
     return [
-        Component(source, max(b - rest, 0.0), S - 1, S),
-        Component("image", max(c - rest, 0.0), n - 1, n),
-        Component("rest", rest, (S - 1) * (n - 1), S * n),
+        Component(sources[0], max(squares[unit] - left, 0.0), units - 1, units),
+        Component("image", max(c - left, 0.0), n - 1, n),
+        Component(sources[1], left, (units - 1) * (n - 1), units * n),
     ]
 
 

@@ -1,6 +1,7 @@
 """Scores of a network on one set of images, as a dataclass per task."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from unmask.config.metric import SCORES, Metric
 from unmask.errors import UserError
@@ -27,6 +28,8 @@ UNEQUAL = 0.3
 class ClassificationScores:
     """Scores of a classifier on one set of images; shares in [0, 1]."""
 
+    first: ClassVar[Metric] = "accuracy"
+    """The task's first metric."""
     accuracy: Share
     balanced_accuracy: Share
     macro_f1: Share
@@ -41,11 +44,6 @@ class ClassificationScores:
     def __post_init__(self) -> None:
         if any(max(place) >= len(self.per_class) for *place, _ in self.confusion):
             raise UserError(f"confusion: names a class that is none of the {len(self.per_class)} of per_class")
-
-    @property
-    def first(self) -> Metric:
-        """The task's first metric."""
-        return "accuracy"
 
     @property
     def images(self) -> int:
@@ -86,6 +84,8 @@ class MaskClassScores:
 class SegmentationScores:
     """Scores of predicted masks on one set of images, in [0, 1]; over all pixels of the set, not a mean of batches."""
 
+    first: ClassVar[Metric] = "miou"
+    """The task's first metric."""
     miou: Share
     """Intersection over union, mean over the classes that truth or prediction shows."""
     dice: Share
@@ -95,11 +95,6 @@ class SegmentationScores:
     pixel_accuracy: Share
     """Share of the pixels with the right class."""
     per_class: tuple[MaskClassScores, ...]
-
-    @property
-    def first(self) -> Metric:
-        """The task's first metric."""
-        return "miou"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +115,8 @@ class LabelScores:
 class MultilabelScores:
     """Scores of several labels on one set of images; shares in [0, 1]."""
 
+    first: ClassVar[Metric] = "mean_average_precision"
+    """The task's first metric."""
     images: int
     mean_average_precision: float | None
     macro_auroc: float | None
@@ -127,11 +124,6 @@ class MultilabelScores:
     macro_f1: float
     micro_f1: float
     per_label: tuple[LabelScores, ...]
-
-    @property
-    def first(self) -> Metric:
-        """The task's first metric."""
-        return "mean_average_precision"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,20 +7,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from unmask.config import EncoderConfig
 from unmask.config.metric import Metric
 from unmask.evaluate.image_scores import image_scores
 from unmask.evaluate.knn import knn_predict
 from unmask.evaluate.metrics import classification_metrics
 from unmask.evaluate.probe import Labeled, Probe, linear_probe
 from unmask.runs.scores import ClassificationScores
-from unmask.tasks.linear_head import encoder_with_head
+from unmask.tasks.task import Task, weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification:
+class Classification(Task):
     """Labels are class indices, int64 (N,), -1 where unknown; outputs are logits (N, K). See `Task`."""
 
     name: Literal["classification"] = "classification"
@@ -43,10 +42,6 @@ class Classification:
         """The classes."""
         return [f"classes: {', '.join(self.classes)}"]
 
-    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
-        """A point."""
-        return 0.01
-
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """See `Task`."""
         return labels.astype(np.int64) >= 0
@@ -55,35 +50,17 @@ class Classification:
         """The classes, however many."""
         return labels.astype(np.int64, copy=False)
 
-    def network(
-        self, encoder: EncoderConfig, *, channels: int, size: tuple[int, int], seed: int, plain: bool = False
-    ) -> nn.Module:
-        """With a linear head."""
-        return encoder_with_head(encoder, len(self.classes), channels=channels, size=size, seed=seed, plain=plain)
-
-    def fitted(self, labels: Tensor) -> "Classification":
-        """Nothing is to be known."""
-        return self
-
     def target(self, labels: Tensor) -> Tensor:
         """1 for the class, 0 for the others."""
         return F.one_hot(labels, len(self.classes)).float()
 
     def balance(self, labels: Tensor) -> Tensor:
-        """w_c = N / (K n_c) for N labels of K classes that occur, n_c of class c; 0 for one that does not. float32 [K].
-
-        Their mean over the images is 1.
-        """
-        counts = torch.bincount(labels, minlength=len(self.classes)).float()
-        return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
+        """See `weights_of`; their mean over the images is 1."""
+        return weights_of(torch.bincount(labels, minlength=len(self.classes)))
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
         """Cross-entropy with softened targets; with weights it is - Σ_c w_c t_c log p_c of each image."""
         return F.cross_entropy(outputs.float(), target, balance, label_smoothing=smoothing, reduction="sum")
-
-    def readout(self, raw: Tensor) -> Tensor:
-        """Logits as they are."""
-        return raw
 
     def scores(self, outputs: Tensor, labels: Tensor) -> ClassificationScores:
         """See `classification_metrics`."""

@@ -41,9 +41,3 @@ def mask_loss(logits: Tensor, target: Tensor, *, smoothing: float = 0.0, balance
     shown = true > 0
     dice = torch.where(shown, overlap, 0.0).sum(1) / shown.sum(1).clamp(min=1)
     return (entropy + torch.where(pixels > 0, 1 - dice, 0.0)).sum()
-
-
-def pixel_weights(masks: Tensor, classes: int) -> Tensor:
-    """w_c = P / (K p_c) for P counted pixels of K classes that occur, p_c of class c; 0 for one that does not, (K,)."""
-    counts = torch.bincount(masks.flatten().long(), minlength=IGNORED + 1)[:classes].float()
-    return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)

@@ -1,26 +1,25 @@
 """Several labels per image, each of which applies or does not."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from unmask.config import EncoderConfig
 from unmask.config.metric import Metric
 from unmask.evaluate.influence import area, average_precision, f1_of
 from unmask.evaluate.labels import UNKNOWN, multilabel_scores
 from unmask.evaluate.one_vs_rest import one_vs_rest_probe
 from unmask.evaluate.probe import Labeled, Probe
 from unmask.runs.scores import MultilabelScores, merit_of
-from unmask.tasks.linear_head import encoder_with_head
+from unmask.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Multilabel:
+class Multilabel(Task):
     """Labels are 1, 0 or `UNKNOWN`, uint8 (N, L); outputs are logits (N, L). See `Task`."""
 
     name: Literal["multilabel"] = "multilabel"
@@ -43,10 +42,6 @@ class Multilabel:
         """The labels, and what their logits are."""
         return [f"labels: {', '.join(self.labels)}; a sigmoid makes probabilities of the logits"]
 
-    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
-        """A point."""
-        return 0.01
-
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """See `Task`: one known label is enough."""
         return (labels.astype(np.int64) != UNKNOWN).any(axis=1)
@@ -67,16 +62,6 @@ class Multilabel:
             strata[taken], left = rarest, left & ~taken
         return _merged(strata, most)
 
-    def network(
-        self, encoder: EncoderConfig, *, channels: int, size: tuple[int, int], seed: int, plain: bool = False
-    ) -> nn.Module:
-        """With a linear head."""
-        return encoder_with_head(encoder, len(self.labels), channels=channels, size=size, seed=seed, plain=plain)
-
-    def fitted(self, labels: Tensor) -> "Multilabel":
-        """Nothing is to be known."""
-        return self
-
     def target(self, labels: Tensor) -> Tensor:
         """1 where a label applies, 0 where not, NaN where unknown."""
         return torch.where(labels == UNKNOWN, torch.nan, labels.float())
@@ -93,17 +78,9 @@ class Multilabel:
         each = F.binary_cross_entropy_with_logits(outputs.float(), soft, pos_weight=balance, reduction="none")
         return (each.masked_fill(~known, 0.0).sum(1) / known.sum(1).clamp(min=1)).sum()
 
-    def readout(self, raw: Tensor) -> Tensor:
-        """Logits as they are."""
-        return raw
-
     def scores(self, outputs: Tensor, labels: Tensor) -> MultilabelScores:
         """See `multilabel_scores`."""
         return multilabel_scores(outputs, labels, self.labels)
-
-    def judged(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The logits."""
-        return outputs
 
     def contributions(
         self, judged: NDArray[np.generic], labels: NDArray[np.generic], metric: Metric
@@ -127,22 +104,9 @@ class Multilabel:
         values[read] = np.mean(defined, axis=0) if defined else np.nan
         return values
 
-    def kept(self, outputs: Tensor) -> Tensor:
-        """Logits."""
-        return outputs
-
     def predictions(self, kept: Tensor) -> Tensor:
         """Probabilities of the labels."""
         return kept.double().sigmoid()
-
-    def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
-        """Mean average precision; of logits it is that of probabilities."""
-        readable = ~predictions.isnan().any(1)
-        return self.scores(predictions[readable], labels[readable]).mean_average_precision
-
-    def can_probe(self, labels: Tensor) -> bool:
-        """Always: a label without both kinds of images gets a constant."""
-        return True
 
     def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """A logistic regression per label, see `one_vs_rest_probe`."""
@@ -151,10 +115,6 @@ class Multilabel:
             return merit_of(self.scores(logits, val.labels), metric)
 
         return one_vs_rest_probe(*known, features, val_features=val.features, score=score, balanced=balanced)
-
-    def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
-        """None."""
-        return {}
 
 
 def _values(

@@ -1,29 +1,28 @@
 """One or several numbers per image."""
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from unmask.config import EncoderConfig
 from unmask.config.metric import SCORES, Metric
 from unmask.errors import UserError
 from unmask.evaluate.influence import explained_share, mean_square_root, rank_correlation
 from unmask.evaluate.numbers import regression_scores
 from unmask.evaluate.probe import Labeled, Probe
 from unmask.evaluate.ridge import ridge_probe
-from unmask.runs.scores import RegressionScores, merit_of, value_of
-from unmask.tasks.linear_head import encoder_with_head
+from unmask.runs.scores import RegressionScores, merit_of
+from unmask.tasks.task import Task
 
 _STRATA, _PER_STRATUM = 10, 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regression:
+class Regression(Task):
     """Labels are numbers, float64 (N, K), NaN where unknown; so are outputs. See `Task`."""
 
     name: Literal["regression"] = "regression"
@@ -76,13 +75,7 @@ class Regression:
         _, strata[known] = np.unique(np.searchsorted(edges, level, side="right"), return_inverse=True)
         return strata
 
-    def network(
-        self, encoder: EncoderConfig, *, channels: int, size: tuple[int, int], seed: int, plain: bool = False
-    ) -> nn.Module:
-        """With a linear head."""
-        return encoder_with_head(encoder, len(self.targets), channels=channels, size=size, seed=seed, plain=plain)
-
-    def fitted(self, labels: Tensor) -> "Regression":
+    def fitted(self, labels: Tensor) -> Self:
         """With mean and deviation of the labels; the deviation of equal ones counts as 1.
 
         Raises:
@@ -100,10 +93,6 @@ class Regression:
         mean, std = self._scale(labels.device)
         return ((labels.double() - mean) / std).float()
 
-    def balance(self, labels: Tensor) -> None:
-        """Numbers are not classes."""
-        return
-
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
         """Smooth L1 (Girshick 2015) of standardized numbers, the mean over an image's known ones."""
         known = ~target.isnan()
@@ -119,10 +108,6 @@ class Regression:
         """See `regression_scores`."""
         return regression_scores(outputs, labels, self.targets)
 
-    def judged(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """The numbers."""
-        return outputs
-
     def contributions(
         self, judged: NDArray[np.generic], labels: NDArray[np.generic], metric: Metric
     ) -> NDArray[np.float64]:
@@ -133,19 +118,6 @@ class Regression:
         columns = [_influences(o, t, metric) for o, t in zip(outputs[read].T, truth[read].T, strict=True)]
         values[read] = np.mean([one for one in columns if one is not None], axis=0)
         return values
-
-    def kept(self, outputs: Tensor) -> Tensor:
-        """The numbers."""
-        return outputs
-
-    def predictions(self, kept: Tensor) -> Tensor:
-        """The numbers."""
-        return kept
-
-    def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
-        """MAE, or R² of several numbers."""
-        readable = ~predictions.isnan().any(1)
-        return value_of(self.scores(predictions[readable], labels[readable]), self.metric)
 
     def can_probe(self, labels: Tensor) -> bool:
         """Each number is known for an image."""
@@ -158,10 +130,6 @@ class Regression:
             return merit_of(self.scores(self.readout(raw), val.labels), metric)
 
         return ridge_probe(known.features, self.target(known.labels), features, val_features=val.features, score=score)
-
-    def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
-        """None."""
-        return {}
 
     def _scale(self, device: torch.device) -> tuple[Tensor, Tensor]:
         count = len(self.targets)

@@ -1,7 +1,7 @@
 """A class for every pixel."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,14 +25,15 @@ from unmask.evaluate.overlap import (
 )
 from unmask.evaluate.probe import Labeled, Probe
 from unmask.runs.scores import MaskClassScores, SegmentationScores
-from unmask.tasks.mask_loss import mask_loss, mask_targets, pixel_weights
+from unmask.tasks.mask_loss import mask_loss, mask_targets
 from unmask.tasks.mask_strata import presence, strata_of
+from unmask.tasks.task import Task, weights_of
 
 DecoderName = Literal["unet", "dpt", "linear"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmentation:
+class Segmentation(Task):
     """Labels are masks, uint8 (N, H, W), 255 where there is no class; outputs are classes (N, H, W). See `Task`."""
 
     name: Literal["segmentation"] = "segmentation"
@@ -58,10 +59,6 @@ class Segmentation:
         pixels = "the output holds a logit of every class for each pixel; the largest is the pixel's class"
         return [f"classes: {', '.join(self.classes)}", pixels]
 
-    def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
-        """A point."""
-        return 0.01
-
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """Which masks have a pixel with a class."""
         return np.asarray((labels != IGNORED).reshape(len(labels), -1).any(1))
@@ -82,17 +79,13 @@ class Segmentation:
             model, classes=len(self.classes), in_chans=channels, image_size=size, seed=seed, decoder=self.decoder
         )
 
-    def fitted(self, labels: Tensor) -> "Segmentation":
-        """Nothing is to be known."""
-        return self
-
     def target(self, labels: Tensor) -> Tensor:
         """See `mask_targets`."""
         return mask_targets(labels, len(self.classes))
 
     def balance(self, labels: Tensor) -> Tensor:
-        """See `pixel_weights`."""
-        return pixel_weights(labels, len(self.classes))
+        """See `weights_of`: of the pixels with a class, (K,)."""
+        return weights_of(torch.bincount(labels.flatten().long(), minlength=IGNORED + 1)[: len(self.classes)])
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
         """Cross-entropy and Dice, see `mask_loss`."""
@@ -168,7 +161,3 @@ class Segmentation:
     def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
         """Raises: a mask has no label to fit pooled features on; `fit_dense_probe` fits those of pixels."""
         raise NotImplementedError("masks have a dense probe")
-
-    def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
-        """None."""
-        return {}

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -210,23 +210,15 @@ def _classes(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
 
 
 def _numbers(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
-    values = np.full((len(next(iter(columns.values()))), len(columns)), np.nan)
-    for at, (name, column) in enumerate(columns.items()):
-        for row, text in enumerate(column):
-            if text.lower() in _MISSING:
-                continue
-            value = _number(text)
-            if value is None:
-                raise UserError(
-                    f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} is not a finite number"
-                )
-            values[row, at] = value
-    return Labels(Regression(targets=_names_of(columns)), values)
+    return Labels(
+        Regression(targets=_names_of(columns)), _cells(columns, where, _number, np.nan, "is not a finite number")
+    )
 
 
 def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
     if len(columns) > 1:
-        names, values = _names_of(columns), _flags(columns, where)
+        found = _cells(columns, where, _flag, UNKNOWN, "is neither 0 nor 1")
+        names, values = _names_of(columns), found.astype(np.uint8)
     else:
         cells = next(iter(columns.values()))
         sets = [{part.strip() for part in SEPARATORS.split(cell)} - {""} for cell in cells]
@@ -264,14 +256,22 @@ def _names_of(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return short if len(names) > 1 and len(set(short)) == len(names) else names
 
 
-def _flags(columns: Mapping[str, Sequence[str]], where: str) -> NDArray[np.uint8]:
-    values = np.full((len(next(iter(columns.values()))), len(columns)), UNKNOWN, np.uint8)
+def _flag(text: str) -> bool | None:
+    return text.lower() in _YES if text.lower() in _YES | _NO else None
+
+
+def _cells(
+    columns: Mapping[str, Sequence[str]], where: str, read: Callable[[str], float | None], unknown: float, wrong: str
+) -> NDArray[np.float64]:
+    """The columns' values, float64 (rows, columns); raises `UserError` for a cell that is `wrong`: None of `read`."""
+    values = np.full((len(next(iter(columns.values()))), len(columns)), unknown)
     for at, (name, column) in enumerate(columns.items()):
         for row, text in enumerate(column):
-            if text.lower() in _YES | _NO:
-                values[row, at] = text.lower() in _YES
-            elif text.lower() not in _MISSING:
-                raise UserError(f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} is neither 0 nor 1")
+            if text.lower() not in _MISSING:
+                value = read(text)
+                if value is None:
+                    raise UserError(f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} {wrong}")
+                values[row, at] = value
     return values
 
 
