@@ -28,7 +28,7 @@ from unmask.report.png import to_png
 from unmask.report.svg import to_svg
 from unmask.report.words import percent
 from unmask.runs.environment import describe_environment
-from unmask.runs.files import atomic_path, write_json
+from unmask.runs.files import write_json, write_whole
 from unmask.runs.folder import check_folder, claim_folder
 from unmask.runs.layout import AUDIT_FILE, AUDIT_PICTURES, ENVIRONMENT_FILE
 from unmask.runs.records import DataFacts
@@ -253,6 +253,5 @@ def _write_picture(picture: Plate | Photograph, key: str, folder: Path) -> Path:
     figure = picture.figure
     assert isinstance(figure, Figure)  # a measure gives figures, not files
     path = folder / f"{key}_{picture.name}.{'svg' if isinstance(picture, Plate) else 'png'}"
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(to_svg(figure).encode() if isinstance(picture, Plate) else to_png(figure))
+    write_whole(path, to_svg(figure) if isinstance(picture, Plate) else to_png(figure))
     return Path(path.name)

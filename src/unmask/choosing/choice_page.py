@@ -10,7 +10,7 @@ from unmask.data.imageset import ImageSet
 from unmask.report.blocks import Album, Card, Fold, Pictures, Showcase, Story, Table
 from unmask.report.html import render_page
 from unmask.report.words import name_end, percent
-from unmask.runs.files import atomic_path
+from unmask.runs.files import write_whole
 from unmask.runs.layout import SHEETS
 from unmask.stages.contact_sheet import write_sheet
 from unmask.wording import plural, printable
@@ -51,10 +51,7 @@ def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], 
         ),
         sections=[showcase],
     )
-    page = out / CHOICE_PAGE
-    with atomic_path(page) as temporary:
-        temporary.write_text(render_page(f"unmask: {len(images)} images to label", [story], []), encoding="utf-8")
-    return page
+    return write_whole(out / CHOICE_PAGE, render_page(f"unmask: {len(images)} images to label", [story], []))
 
 
 def _album(cluster: int, images: Sequence[ChosenImage]) -> Album:

@@ -22,7 +22,7 @@ from unmask.data.decoding.decode import decode, quiet
 from unmask.data.decoding.image_format import resize, to_channels
 from unmask.data.decoding.reading import reading_of
 from unmask.errors import UserError
-from unmask.runs.files import atomic_path
+from unmask.runs.files import write_whole
 from unmask.wording import plural, printable
 
 LABEL_PAGE = "label.html"
@@ -87,8 +87,7 @@ def label(
     with quiet():
         images = [_entry(Path(path), choice) for path in paths]
     text = render_label_page(images, names, several=several, title=f"Label {folder.absolute().name}")
-    with atomic_path(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     return Labeling(out, len(images), names)
 
 

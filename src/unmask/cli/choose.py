@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 import unmask
+from unmask.cli.flags import arguments_of
 from unmask.wording import printable
 
 
@@ -54,21 +55,7 @@ class Choose:
 
     def run(self) -> int:
         """Choose, write, print what is where."""
-        chosen = unmask.choose(
-            self.source,
-            self.out,
-            data=self.data,
-            count=self.count,
-            strategy=self.strategy,
-            labeled=self.labeled,
-            model=self.model,
-            arm=self.arm,
-            split=self.split,
-            image_size=self.image_size,
-            seed=self.seed,
-            overwrite=self.overwrite,
-            progress=not self.quiet,
-        )
+        chosen = unmask.choose(**arguments_of(self))
         print("\n".join(map(printable, str(chosen).split("\n"))))
         return 0
 

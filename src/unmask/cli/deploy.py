@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import unmask
+from unmask.cli.flags import arguments_of
 from unmask.deploy.formats import Format
 from unmask.wording import printable
 
@@ -35,16 +36,7 @@ class Images:
 
     def arguments(self) -> dict[str, Any]:
         """Of `unmask.predict` and `unmask.embed`."""
-        return {
-            "run": self.source,
-            "out": self.out,
-            "arm": self.arm,
-            "data": self.data or None,
-            "split": self.split,
-            "on_bad_file": self.on_bad_file,
-            "overwrite": self.overwrite,
-            "progress": not self.quiet,
-        }
+        return arguments_of(self, Images) | {"data": self.data or None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +115,5 @@ class Export:
 
     def run(self) -> int:
         """Export, check, print where it is and how it is loaded."""
-        exported = unmask.export(
-            self.source,
-            self.to,
-            self.out,
-            arm=self.arm,
-            inputs=self.inputs,
-            data=self.data,
-            license=self.license,
-            push_to_hub=self.push_to_hub,
-            public=self.public,
-            overwrite=self.overwrite,
-        )
-        print(exported)
+        print(unmask.export(**arguments_of(self)))
         return 0

@@ -42,6 +42,15 @@ def parse_flags(kind: type[T], program: str, words: Sequence[str], default: T | 
     return _one_line(program, lambda: tyro.cli(kind, prog=program, args=words, registry=registry, **given))
 
 
+def arguments_of(command: Any, kind: Any = None) -> dict[str, Any]:
+    """Fields of a command, all or those of a `kind` of it, as arguments: RUN is `run`, quiet is no `progress`."""
+    given = {field.name: getattr(command, field.name) for field in dataclasses.fields(kind or command)}
+    given["run"] = given.pop("source")
+    if "quiet" in given:
+        given["progress"] = not given.pop("quiet")
+    return given
+
+
 def parse_some(kind: type[T], program: str, words: Sequence[str]) -> tuple[T, list[str]]:
     """The same where the words hold other flags, too: also returns those words. --help is left for later."""
     asked = [word for word in words if word not in ("-h", "--help")]

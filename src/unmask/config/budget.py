@@ -74,9 +74,9 @@ def is_chosen(budget: Budget) -> bool:
     return parse_budget(budget).kind == "chosen"
 
 
-def without_encoder(budget: Budget) -> Budget:
+def without_encoder(budget: Budget | None) -> Budget | None:
     """A budget whose images can be found before any encoder is pretrained: as many by lot in place of chosen ones."""
-    return f"random:{parse_budget(budget).value:.0f}" if is_chosen(budget) else budget
+    return f"random:{parse_budget(budget).value:.0f}" if budget is not None and is_chosen(budget) else budget
 
 
 def class_counts(budget: Budget, sizes: Sequence[int]) -> list[int]:

@@ -1,6 +1,7 @@
 """Names of files: natural order, junk, text that can be printed."""
 
 import re
+from pathlib import PurePath
 
 from unmask.wording import printable
 
@@ -17,6 +18,11 @@ def natural_key(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
     parts = re.split(r"([0-9]+)", text)
     # Digits are ordered by length, not read: Python reads 4,300 at most.
     return tuple((len(part.lstrip("0")), part.lstrip("0")) if i % 2 else part for i, part in enumerate(parts)), text
+
+
+def path_key(path: PurePath) -> list[object]:
+    """Natural order, folder by folder."""
+    return [natural_key(part) for part in path.parts]
 
 
 def is_junk(name: str) -> bool:

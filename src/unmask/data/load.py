@@ -80,7 +80,7 @@ class Dataset:
             return self
 
         def of(images: ImageSet) -> ImageSet:
-            return replace(images, pixels=replace(images.pixels, format=format))  # type: ignore[type-var]
+            return replace(images, pixels=replace(images.pixels, format=format))
 
         return replace(self._with_each(of), format=format)
 

@@ -1,7 +1,7 @@
 """Where the pixels of an image set come from: a tensor in memory, or files and arrays that are read when wanted."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,41 +16,17 @@ from unmask.data.sources.source import Images
 from unmask.errors import UserError
 
 
-class Pixels(Protocol):
-    """Random access to images of one format."""
-
-    @property
-    def format(self) -> ImageFormat:
-        """That of all images."""
-        ...
-
-    @property
-    def cached(self) -> bool:
-        """Whether reading is a copy from memory."""
-        ...
-
-    def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
-        """Images as float32 (B, C, H, W) in units of the value range, and one message for each that failed.
-
-        Missing pixels are NaN, and so are all of a failed image.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class CachedPixels:
     """All images decoded once: uint8, uint16 or float32, (N, C, H, W). Subsets share the tensor."""
 
+    cached: ClassVar = True
+    """Reading is a copy from memory."""
     values: Tensor
     format: ImageFormat
 
-    @property
-    def cached(self) -> bool:
-        """Reading is a copy from memory."""
-        return True
-
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
-        """See `Pixels.read`. Never fails."""
+        """See `StreamedPixels.read`. Never fails."""
         return self.format.rescale(self.values[rows].float()), []
 
 
@@ -58,17 +34,16 @@ class CachedPixels:
 class StreamedPixels:
     """Images decoded whenever they are wanted. Small to copy into worker processes."""
 
+    cached: ClassVar = False
     images: Images
     reading: Reading
     format: ImageFormat
 
-    @property
-    def cached(self) -> bool:
-        """Reading decodes."""
-        return False
-
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
-        """See `Pixels.read`."""
+        """Images as float32 (B, C, H, W) in units of the value range, and one message for each that failed.
+
+        Missing pixels are NaN, and so are all of a failed image.
+        """
         out = torch.empty(len(rows), *self.format.shape)
         failures = []
         with quiet():
@@ -79,6 +54,10 @@ class StreamedPixels:
                     out[i] = torch.nan
                     failures.append(str(error))
         return self.format.rescale(out), failures
+
+
+Pixels = CachedPixels | StreamedPixels
+"""Random access to images of one format."""
 
 
 def read_one(images: Images, row: int, wanted: ImageFormat, reading: Reading) -> Tensor:

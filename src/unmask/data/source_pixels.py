@@ -13,7 +13,7 @@ from unmask.data.cache import fill_cache, stored_bytes
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.fingerprint import Digests, digest, digest_streamed
 from unmask.data.headers import scan
-from unmask.data.pixels import CachedPixels, StreamedPixels
+from unmask.data.pixels import CachedPixels, Pixels, StreamedPixels
 from unmask.data.sources.source import Source
 from unmask.data.statistics import (
     channel_ranges,
@@ -28,7 +28,7 @@ from unmask.errors import UserError
 
 def pixels_of(
     config: DataConfig, source: Source, format: ImageFormat | None, *, progress: bool
-) -> tuple[CachedPixels | StreamedPixels, dict[int, str], tuple[str, ...]]:
+) -> tuple[Pixels, dict[int, str], tuple[str, ...]]:
     """All images, decoded if they fit the cache; a message for each that cannot be read, by its row; and notes.
 
     Their format is the given one, or else that of the images, not measured yet.
@@ -38,7 +38,7 @@ def pixels_of(
     bad, wanted = found.bad, found.format if format is None else format.holding(found.format.kind)
     require_readable(config, source, bad)
     if stored_bytes(len(source.names), wanted) > config.cache_mib * 2**20:
-        pixels: CachedPixels | StreamedPixels = StreamedPixels(source.images, source.reading, wanted)
+        pixels: Pixels = StreamedPixels(source.images, source.reading, wanted)
     else:
         values, failed = fill_cache(source, wanted, progress=progress)
         bad, pixels = bad | failed, CachedPixels(values, wanted)
@@ -48,18 +48,14 @@ def pixels_of(
     return pixels, bad, found.notes() if format is None else ()
 
 
-def digests_of(
-    pixels: CachedPixels | StreamedPixels, source: Source, *, progress: bool
-) -> tuple[Digests, dict[int, str]]:
+def digests_of(pixels: Pixels, source: Source, *, progress: bool) -> tuple[Digests, dict[int, str]]:
     """Of every image at the encoder's size; and a message for each row that cannot be decoded."""
     if isinstance(pixels, CachedPixels):
         return np.asarray([digest(image.numpy().tobytes()) for image in pixels.values], "S16"), {}
     return digest_streamed(source, pixels.format, progress=progress)
 
 
-def measure_format(
-    config: DataConfig, plan: Plan, pixels: CachedPixels | StreamedPixels
-) -> tuple[ImageFormat, tuple[str, ...]]:
+def measure_format(config: DataConfig, plan: Plan, pixels: Pixels) -> tuple[ImageFormat, tuple[str, ...]]:
     """The format with value range, mean and deviation of the pretraining images, and what is odd about their values.
 
     Measured on a sample if they are streamed.
@@ -83,9 +79,7 @@ def measure_format(
     return format, (*missing_notes(values, rows, config.nodata), *odd)
 
 
-def _require_same_range(
-    config: DataConfig, format: ImageFormat, pixels: CachedPixels | StreamedPixels, rows: NDArray[np.int64]
-) -> None:
+def _require_same_range(config: DataConfig, format: ImageFormat, pixels: Pixels, rows: NDArray[np.int64]) -> None:
     """Raise `UserError` where floats are to be taken for 8- or 16-bit values and are not in 0..1."""
     found = pixels.format
     if found.kind != "float32" or format.kind == "float32":

@@ -30,7 +30,8 @@ def mapped(
         for start in range(0, count, IN_FLIGHT):
             rows = range(start, min(start + IN_FLIGHT, count))
             size = min(BLOCK, max(1, len(rows) // (4 * threads)))
-            for results in pool.map(lambda part: [function(row) for row in part], _parts(rows, size)):
+            parts = [rows[at : at + size] for at in range(0, len(rows), size)]
+            for results in pool.map(lambda part: [function(row) for row in part], parts):
                 shown.update(len(results))
                 yield from results
 
@@ -51,7 +52,3 @@ def failures(
         for _ in mapped(tried, count, threads=threads, bar=bar):
             pass
     return dict(sorted(found.items()))
-
-
-def _parts(rows: range, size: int) -> list[range]:
-    return [rows[at : at + size] for at in range(0, len(rows), size)]

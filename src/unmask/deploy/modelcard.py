@@ -21,6 +21,7 @@ README = "README.md"
 def model_card(trained: Trained, to: Format, *, normalized: bool, license: str | None, difference: float) -> str:
     """The page as Markdown, with the header that the Hugging Face hub reads."""
     kind = "Image encoder (pooled features)" if trained.card.task is None else trained.card.task.title
+    recipe = {name: _without_folders(value) for name, value in trained.settings.items()}
     parts = [
         _header(trained, to, license),
         f"# {trained.folder.resolve().name}: {trained.card.encoder.encoder}",
@@ -30,7 +31,7 @@ def model_card(trained: Trained, to: Format, *, normalized: bool, license: str |
         "## Measured\n\n" + _measured(trained),
         "## Input\n\n" + _input(trained, to, normalized),
         f"## Load\n\nIn this folder:\n\n```python\n{loading(trained, to, normalized=normalized)}```",
-        "## Recipe\n\n```json\n" + json.dumps(_recipe(trained), indent=1) + "\n```",
+        "## Recipe\n\n```json\n" + json.dumps(recipe, indent=1) + "\n```",
         "## License\n\n" + (license or "None is stated yet: whoever publishes these weights says which."),
     ]
     return "\n\n".join(parts) + "\n"
@@ -133,10 +134,6 @@ def _input(trained: Trained, to: Format, normalized: bool) -> str:
         if takes_any_size(trained):
             lines.append(f"- and larger images and smaller ones from {2 * UNIT} pixels, of sides that {UNIT} divides")
     return "\n".join(lines)
-
-
-def _recipe(trained: Trained) -> dict[str, Any]:
-    return {name: _without_folders(value) for name, value in trained.settings.items()}
 
 
 def _without_folders(value: Any) -> Any:

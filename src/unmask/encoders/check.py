@@ -8,7 +8,7 @@ import torch
 from unmask.config import EncoderConfig, MaskConfig
 from unmask.encoders import laws
 from unmask.encoders.build import build_model
-from unmask.encoders.masked import masked_encoder
+from unmask.encoders.masked import REASONS, masked_encoder
 from unmask.errors import UserError
 from unmask.masking import draw_masks
 
@@ -63,7 +63,7 @@ def check_encoder(
             row = _check(EncoderConfig(encoder=name, encoder_options=options), size, channels, execution)
         except UserError as error:
             row = _refused(name, str(error))
-        except (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
+        except REASONS as error:
             row = _refused(name, f"{type(error).__name__}: {error}".splitlines()[0])
         if not row.error:
             return row
@@ -101,14 +101,7 @@ def _check(config: EncoderConfig, size: int, channels: int, execution: str) -> C
 def _or_nan(measure: Callable[[], float]) -> float:
     try:
         return measure()
-    except (
-        RuntimeError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        AssertionError,
-    ):  # the plain model does not take an image of one cell
+    except REASONS:  # the plain model does not take an image of one cell
         return float("nan")
 
 

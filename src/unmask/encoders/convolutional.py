@@ -37,7 +37,8 @@ class DenseEncoder(nn.Module):
         super().__init__()
         self.model = model
         self.stages = stage_modules(model)
-        whole = _round_up(image_size, total_stride(model))
+        unit = total_stride(model)
+        whole = -(-image_size[0] // unit) * unit, -(-image_size[1] // unit) * unit  # there, strides are ratios of sizes
         shapes = self._probe(whole)
         self.channels = tuple(shape[1] for shape in shapes)
         self.strides = _strides(model, whole[0], shapes)
@@ -87,11 +88,6 @@ def _strides(model: nn.Module, height: int, shapes: list[torch.Size]) -> tuple[i
     if len(declared) != len(measured):
         return tuple(measured)
     return tuple(min(pair) for pair in zip(measured, declared, strict=True))
-
-
-def _round_up(image_size: tuple[int, int], unit: int) -> tuple[int, int]:
-    """The next size that the total stride divides: there, strides are ratios of sizes."""
-    return -(-image_size[0] // unit) * unit, -(-image_size[1] // unit) * unit
 
 
 def _snapshot(value: Any) -> Masked | None:

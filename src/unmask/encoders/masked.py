@@ -15,7 +15,7 @@ from unmask.encoders.tokens import TOKEN_MODELS, TokenEncoder
 from unmask.errors import UserError, is_out_of_memory
 
 EXECUTIONS = ("auto", "dense", "packed", "filled")
-_REASONS = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
+REASONS = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
 """What models raise that were not made for what is asked of them; `UserError` is a ValueError."""
 
 
@@ -45,7 +45,7 @@ def masked_encoder(
         raise UserError(f"execution = {execution!r} is out of range: allowed is one of {', '.join(EXECUTIONS)}")
     try:
         return _masked(model, image_size, cell, execution)
-    except _REASONS as error:
+    except REASONS as error:
         if isinstance(error, UserError) or is_out_of_memory(error):
             raise
         reason = _one_line(error)
@@ -57,12 +57,12 @@ def _masked(model: nn.Module, image_size: tuple[int, int], cell: int | None, exe
         return FilledEncoder(model, image_size=image_size, cell=cell)
     try:
         return _exact(model, image_size, cell, execution)
-    except _REASONS as error:
+    except REASONS as error:
         if execution != "auto" or _is_final(error) or not hasattr(model, "forward_intermediates"):
             raise
         try:
             filled = FilledEncoder(model, image_size=image_size, cell=cell)
-        except _REASONS:
+        except REASONS:
             raise error from None
         filled.note = _one_line(error)
         return filled

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from unmask.config import ClassifyConfig, PretrainConfig, PretrainRecipe
-from unmask.config.budget import Budget, without_encoder
+from unmask.config.budget import without_encoder
 from unmask.config.metric import label_form
 from unmask.config.schedule import parts
 from unmask.data.load import Dataset
@@ -168,13 +168,8 @@ def _take_training(config: ClassifyConfig, data: Dataset, head_steps: int, clock
         Supervised(config, data, setup).train()
 
     recipe = replace(config.recipe, head_steps=head_steps, evaluations=1, patience=0)
-    unseen = replace(config, init=None, recipe=recipe, budget=_countable(config))
+    unseen = replace(config, init=None, recipe=recipe, budget=without_encoder(config.budget))
     return _take(unseen, len(labeled_subset(unseen, data)), take, clock)
-
-
-def _countable(config: ClassifyConfig) -> Budget | None:
-    """As many labels, which no encoder has to choose first."""
-    return None if config.budget is None else without_encoder(config.budget)
 
 
 def _take(config: T, images: int, run: Callable[[T, Setup], None], clock: Clock) -> _Taken:
@@ -218,7 +213,7 @@ class _Evaluation:
     def __init__(self, config: ClassifyConfig, data: Dataset, clock: Clock) -> None:
         device = Setup.alone(config.recipe.optimizer.precision).engine.device
         self.model, self.clock = build_classifier(config, data).to(device), clock
-        self.images = labeled_subset(replace(config, budget=_countable(config)), data)
+        self.images = labeled_subset(replace(config, budget=without_encoder(config.budget)), data)
         self._evaluate(FEW)
         few, _ = self._evaluate(FEW)
         count = int(min(FITTED, max(FEW, PATIENCE / 2 / max(few, 1e-9))))

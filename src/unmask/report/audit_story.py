@@ -10,7 +10,7 @@ from unmask.errors import UserError
 from unmask.report.blocks import Fold, Section, Story, Table
 from unmask.report.html import render_page
 from unmask.report.words import flatten, interval_text, signed
-from unmask.runs.files import atomic_path
+from unmask.runs.files import write_whole
 from unmask.runs.layout import AUDIT_FILE, AUDIT_PAGE, AUDIT_PICTURES
 from unmask.runs.read import read_config, read_environment, read_record
 from unmask.runs.records import AuditDifference
@@ -33,10 +33,7 @@ class AuditReport:
 def write_audit_page(folder: Path) -> Path:
     """Write audit.html, one self-contained page, from audit.json and the pictures in `folder`."""
     story = audit_story(folder)
-    path = folder / AUDIT_PAGE
-    with atomic_path(path) as temporary:
-        temporary.write_text(render_page(f"unmask: {story.name}", [story], []), encoding="utf-8")
-    return path
+    return write_whole(folder / AUDIT_PAGE, render_page(f"unmask: {story.name}", [story], []))
 
 
 def audit_story(folder: Path, name: str | None = None) -> Story:

@@ -13,7 +13,7 @@ from unmask.report.html import Live, render_page
 from unmask.report.overview import overview
 from unmask.report.pretraining import pretraining_story
 from unmask.runs.contents import ComparisonRun, PretrainingRun, Run, read_runs
-from unmask.runs.files import atomic_path
+from unmask.runs.files import write_whole
 from unmask.runs.layout import AUDIT_FILE, AUDIT_FOLDER, REPORT_FILE
 
 
@@ -36,18 +36,12 @@ def write_report(
     if not folders:
         raise UserError("report: give at least one run folder")
     path = Path(out) if out is not None else folders[0] / REPORT_FILE
-    return _write(render(read_runs(folders)), path)
+    return write_whole(path, render(read_runs(folders)))
 
 
 def write_live_report(run: Path, live: Live) -> Path:
     """Write the page of a run that is going on into its folder. Raises what `write_report` raises."""
-    return _write(render(read_runs([run]), live), run / REPORT_FILE)
-
-
-def _write(text: str, path: Path) -> Path:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return write_whole(run / REPORT_FILE, render(read_runs([run]), live))
 
 
 def render(runs: Sequence[Run], live: Live | None = None) -> str:

@@ -12,7 +12,7 @@ from unmask.report.figures import forest
 from unmask.report.palette import look
 from unmask.report.recalls import splits_of
 from unmask.report.words import capital, change_writer, interval_text, unit
-from unmask.runs.summary_records import Difference, Settings, Summary
+from unmask.runs.summary_records import Difference, Summary
 
 
 def differences_section(summary: Summary) -> Section:
@@ -32,16 +32,12 @@ def differences_section(summary: Summary) -> Section:
         caption = f"{capital(name)} on {where}: {look(JUDGED).title} minus the arm named; other pairs are named in full"
         plates.append(Plate(figure, alt, caption))
         tables.append(_difference_table(rows, where, metric))
+    smallest = SCORES[settings.metric].scale * settings.smallest_effect  # in points, or in the metric's own unit
     intro = (
         "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
-        f"The gray band, ±{_plain(settings)}, is the smallest effect that was said to matter."
+        f"The gray band, ±{smallest:g}, is the smallest effect that was said to matter."
     )
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
-
-
-def _plain(settings: Settings) -> str:
-    """The smallest effect that matters, in points or in the metric's own unit."""
-    return f"{SCORES[settings.metric].scale * settings.smallest_effect:g}"
 
 
 def _difference_table(rows: Sequence[Difference], where: str, metric: str) -> Table:

@@ -55,11 +55,16 @@ def _flush(descriptor: int) -> None:
             raise
 
 
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file at once, atomically, a text as UTF-8; returns the path."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain values, a configuration or a record as JSON: atomically, indented, keys in their order."""
-    text = json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(to_json(value), indent=1, ensure_ascii=False, allow_nan=True) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from unmask.config import from_json, to_json
 from unmask.config.serialize import parse_json
 from unmask.errors import UserError
-from unmask.runs.files import atomic_path
+from unmask.runs.files import write_whole
 from unmask.runs.layout import METRICS_FILE
 from unmask.runs.ranges import Count, NotNegative, Share
 
@@ -93,8 +93,7 @@ def rewind_metrics(folder: Path, step: int) -> None:
 
 def rewrite_metrics(folder: Path, rows: Iterable[Row]) -> None:
     """Replace metrics.jsonl by these rows, atomically."""
-    with atomic_path(folder / METRICS_FILE) as temporary:
-        temporary.write_text("".join(map(_line, rows)), encoding="utf-8")
+    write_whole(folder / METRICS_FILE, "".join(map(_line, rows)))
 
 
 def _lines(path: Path) -> list[tuple[int, Any]]:

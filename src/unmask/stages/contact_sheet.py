@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from unmask.data.imageset import ImageSet
-from unmask.runs.files import atomic_path
+from unmask.runs.files import write_whole
 from unmask.runs.gallery import Sheet
 from unmask.stages.pictures import to_color
 
@@ -47,8 +47,7 @@ def write_pictures(path: Path, pictures: Tensor, *, most_bytes: int) -> Sheet:
     canvas[:count] = pictures
     grid = canvas.view(sheet.rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
     pixels = (255 * grid.reshape(sheet.rows * height, columns * width, 3)).round().to(torch.uint8)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(_jpeg(Image.fromarray(pixels.numpy()), most_bytes))
+    write_whole(path, _jpeg(Image.fromarray(pixels.numpy()), most_bytes))
     return sheet
 
 

@@ -181,16 +181,12 @@ def full(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def _to_cpu(tensor: Tensor) -> Tensor:
-    return full(tensor).cpu() if isinstance(tensor, DTensor) else tensor
-
-
 def gathered_by_main(engine: Accelerator, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     """Whole tensors by name in the main process, one after the other, so that a device holds one beside its shards;
     nothing in the others. All processes call it."""
     found = {}
     for name, tensor in tensors:
-        together = _to_cpu(tensor)
+        together = full(tensor).cpu() if isinstance(tensor, DTensor) else tensor
         if engine.is_main_process:
             found[name] = together
     return found

@@ -79,7 +79,8 @@ def initialize(
     _require_shapes(fitted.tensors, model, f"{field}: {init}", card)
     model.load_state_dict(fitted.tensors, strict=False)
     wanted = as_trained(format, init, config.encoder, card) if normalization == "weights" else format
-    notes = (_told(init, file, keys, head_names(model)), *_adapted(fitted.done), *told(format, wanted))
+    adapted = [f"these weights were adapted: {'; '.join(fitted.done)}"] if fitted.done else []
+    notes = (_told(init, file, keys, head_names(model)), *adapted, *told(format, wanted))
     return Start(wanted, notes, card is None)
 
 
@@ -139,7 +140,3 @@ def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
         parts.append(f"unused: {', '.join(keys.unused[:SHOWN])}{more}")
     parts += [f"head new ({', '.join(sorted({name.rpartition('.')[0] for name in head}))})"] if head else []
     return "; ".join(parts)
-
-
-def _adapted(done: list[str]) -> list[str]:
-    return [f"these weights were adapted: {'; '.join(done)}"] if done else []

@@ -139,7 +139,8 @@ def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditCon
     }
     given = [network.name for network in networks if not network.control]
     pairs = {(a, b): overlap(found[a].capture.captured, found[b].capture.captured) for a, b in combinations(given, 2)}
-    numbers = {name: part_numbers(one, parts, _common(name, pairs)) for name, one in found.items()}
+    common = {n: {b if a == n else a: o for (a, b), o in pairs.items() if n in (a, b)} for n in found}
+    numbers = {name: part_numbers(one, parts, common[name]) for name, one in found.items()}
     first = next(iter(found.values())).capture
     section = Section(
         title="Parts and units",
@@ -179,11 +180,6 @@ def part_numbers(one: PartsOf, parts: KnownParts, common: dict[str, Overlap]) ->
         auroc=[[or_none(round(value, 4)) for value in row] for row in capture.auroc.tolist()],
         common=common,
     )
-
-
-def _common(name: str, pairs: Mapping[tuple[str, str], Overlap]) -> dict[str, Overlap]:
-    """The parts that a network has in common with each other one; empty for a network that has no pair."""
-    return {b if a == name else a: one for (a, b), one in pairs.items() if name in (a, b)}
 
 
 def _pairs(pairs: Mapping[tuple[str, str], Overlap]) -> list[Table]:

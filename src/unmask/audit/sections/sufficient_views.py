@@ -101,7 +101,11 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
         section=section,
         models=numbers,
         differences=differences,
-        setting=_setting(grid, config),
+        setting={
+            "cell": grid.side,
+            "grid": list(grid.shape),
+            **{name: getattr(config, name) for name in ("fill", "margin", "gap", "evaluations", "confidence")},
+        },
     )
 
 
@@ -198,18 +202,6 @@ def interval(
     """
     known = [value for value in values if value is not None]
     return within(paired_interval(known, confidence), low, high) if known else None
-
-
-def _setting(grid: Grid, config: AuditConfig) -> dict[str, Any]:
-    return {
-        "cell": grid.side,
-        "grid": list(grid.shape),
-        "fill": config.fill,
-        "margin": config.margin,
-        "gap": config.gap,
-        "evaluations": config.evaluations,
-        "confidence": config.confidence,
-    }
 
 
 def _bars(networks: Sequence[Audited], found: Mapping[str, list[Views]]) -> Plate:

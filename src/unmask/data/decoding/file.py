@@ -14,15 +14,10 @@ SMALL = 2**16
 """Bytes that are read at once rather than as they are asked for."""
 
 
-@dataclass(frozen=True)
-class Member:
-    """An image file that is a piece of another one, such as a member of a tar."""
+class _Named:
+    """What messages call it; its suffix is the image's."""
 
     name: str
-    """What messages call it; its suffix is the image's."""
-    path: Path
-    offset: int
-    size: int
 
     def __str__(self) -> str:
         return self.name
@@ -31,6 +26,16 @@ class Member:
     def suffix(self) -> str:
         """As a path's."""
         return suffix_of(self.name)
+
+
+@dataclass(frozen=True)
+class Member(_Named):
+    """An image file that is a piece of another one, such as a member of a tar."""
+
+    name: str
+    path: Path
+    offset: int
+    size: int
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """The piece as a file of its own. A large one is not read yet."""
@@ -46,19 +51,11 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Encoded(_Named):
     """An image file in memory."""
 
     name: str
     content: bytes
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def suffix(self) -> str:
-        """As a path's."""
-        return suffix_of(self.name)
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """The content as a file."""

@@ -94,7 +94,8 @@ def _require_readable(page: Any, reading: Reading) -> None:
         raise UserError(
             f"a TIFF of color space {page.photometric.name} and this depth is not supported: convert to RGB"
         )
-    if int(np.prod(page.shape)) > MOST_VALUES or page.imagelength * page.imagewidth > _most_pixels():
+    most = Image.MAX_IMAGE_PIXELS or float("inf")
+    if int(np.prod(page.shape)) > MOST_VALUES or page.imagelength * page.imagewidth > most:
         raise UserError("the image is too large to decode whole: cut it into tiles")
     unsigned = page.dtype.kind in "bu"
     if page.photometric == INVERTED and not unsigned:
@@ -103,10 +104,6 @@ def _require_readable(page: Any, reading: Reading) -> None:
         raise UserError(
             f"{page.dtype} values with alpha are not blended: `channels=4` (2 for gray) keeps alpha as a band"
         )
-
-
-def _most_pixels() -> float:
-    return Image.MAX_IMAGE_PIXELS or float("inf")
 
 
 def _plain_values(page: Any, values: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unmask.data.decoding.decode import SUFFIXES
-from unmask.data.file_names import is_junk, natural_key, one_line
+from unmask.data.file_names import is_junk, natural_key, one_line, path_key
 from unmask.errors import UserError
 from unmask.wording import printable
 
@@ -58,16 +58,6 @@ def _require_files(folder: Path) -> None:
         raise UserError(f"data: {folder} is a folder of the system, not of images; give one of images")
 
 
-def path_key(path: Path) -> list[object]:
-    """Natural order, folder by folder."""
-    return [natural_key(part) for part in path.parts]
-
-
-def suffix_of_name(name: str) -> str:
-    """In small letters."""
-    return Path(name).suffix.lower()
-
-
 def _walk(folder: Path, root: Path, real_root: str, found: _Found) -> None:
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in found.seen:
@@ -104,7 +94,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _note_file(entry: os.DirEntry[str], folder: Path, root: Path, found: _Found) -> None:
-    suffix = suffix_of_name(entry.name)
+    suffix = Path(entry.name).suffix.lower()
     if suffix not in SUFFIXES:
         found.others[suffix or printable(entry.name)] += 1
     elif entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)):

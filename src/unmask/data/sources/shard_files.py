@@ -5,7 +5,7 @@ from glob import glob, has_magic
 from itertools import chain, islice
 from pathlib import Path
 
-from unmask.data.file_names import is_junk, natural_key
+from unmask.data.file_names import is_junk, natural_key, path_key
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED
 from unmask.errors import UserError
 
@@ -46,7 +46,7 @@ def expand(data: str) -> list[Path]:
 def find_shards(root: Path) -> list[Path]:
     """The tar files below a folder, in natural order."""
     found = [path for path in root.rglob("*") if is_shards(path.name) and not is_junk(path.name)]
-    return sorted(found, key=lambda path: [natural_key(part) for part in path.parts])
+    return sorted(found, key=path_key)
 
 
 def split_of(file: Path) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.encoders.dense.elementwise import agree
-from unmask.encoders.dense.layout import Layout, Masked, UnsupportedError, zeroed
+from unmask.encoders.dense.layout import Masked, UnsupportedError, zeroed
 
 
 def product(func: Callable[..., Tensor], one: Any, two: Any) -> Any:
@@ -55,11 +55,7 @@ def attention(
     values = F.scaled_dot_product_attention(
         query.values, key.values, value.values, attn_mask.expand(*attn_mask.shape[:-2], height * width, -1), **kwargs
     )
-    return zeroed(values, _tokens(layout, values.ndim))
-
-
-def _tokens(layout: Layout, ndim: int) -> Layout:
-    return replace(layout, axes=(0, ndim - 2))
+    return zeroed(values, replace(layout, axes=(0, values.ndim - 2)))
 
 
 def _role(x: Any, dim: int) -> bool:
