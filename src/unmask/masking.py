@@ -61,13 +61,9 @@ def draw_predicted(hidden: Tensor, share: float, *, seed: int, epoch: int, ids: 
 
 
 def expand(hidden: Tensor, height: int, width: int) -> Tensor:
-    """Project a mask of cells to another grid over the same image, e.g. pixels or a stage of an encoder.
+    """Project a mask of cells bool[B, Hc, Wc] to another grid over the same image: pixels or an encoder's stage.
 
     A position is visible iff a cell it overlaps is visible; for finer grids this is nearest-neighbor enlargement.
-
-    Args:
-        hidden: bool[B, Hc, Wc].
-        height, width: the wanted grid.
 
     Returns:
         bool[B, height, width].

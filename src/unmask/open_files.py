@@ -12,12 +12,7 @@ _OPEN = Path("/proc/self/fd")
 
 
 def require_open_files(processes: int, fix: str) -> None:
-    """Raise `UserError` where too few files may be open for so many worker processes.
-
-    Args:
-        processes: that will be started.
-        fix: what does without them, for the message.
-    """
+    """Raise `UserError` where too few files may be open for so many worker processes; `fix` does without them."""
     limit = open_file_limit()
     if limit is None or not _OPEN.exists():
         return

@@ -103,11 +103,8 @@ def _class_names(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def render_label_page(images: Sequence[dict[str, Any]], classes: Sequence[str], *, several: bool, title: str) -> str:
-    """The page as HTML: only its own style and script may run, and only pictures inside it are shown.
-
-    Args:
-        images: each with path, name, width, height and src, a data URI.
-    """
+    """The page as HTML: only its own style and script may run, and only pictures inside it are shown. Images have path,
+    name, width, height and src, a data URI."""
     style, script = _part("label.css"), _part("label.js")
     mark = hashlib.sha256(json.dumps([[one["path"] for one in images], list(classes), several]).encode())
     data = {"id": mark.hexdigest()[:16], "classes": list(classes), "several": several, "images": list(images)}

@@ -38,11 +38,8 @@ def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool
 
 
 def doubts(task: Classification | Multilabel, logits: Tensor) -> Tensor:
-    """1 - the margin between the two best classes; of several labels that between yes and no where it is smallest.
-
-    Args:
-        task: what the K outputs are.
-        logits: (N, K).
+    """1 - the margin between the two best classes; of several labels that between yes and no where it is smallest; from
+    logits (N, K).
 
     Returns:
         float64 (N,), from 0, sure, to 1.

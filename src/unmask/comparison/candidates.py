@@ -86,12 +86,7 @@ def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, l
 
 
 def recipe_of(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, labeled: int) -> ClassifyRecipe:
-    """The recipe of one training of an arm with a candidate.
-
-    Args:
-        seen: images that one pretraining goes through.
-        labeled: labeled images of the training.
-    """
+    """The recipe of one training of an arm with a candidate; a pretraining goes through `seen` images."""
     recipe = candidates(config, arm)[candidate]
     if arm.schedule != "compute":
         return recipe

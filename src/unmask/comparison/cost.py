@@ -18,12 +18,7 @@ SHARE = 1 / 3
 
 
 def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, labeled: int) -> int:
-    """Images that one training of an arm goes through; none for a probe.
-
-    Args:
-        seen: images that one pretraining goes through.
-        labeled: labeled images of the training.
-    """
+    """Images that one training of an arm goes through, none for a probe; a pretraining goes through `seen` images."""
     if arm.frozen:
         return 0
     recipe = recipe_of(config, arm, candidate, seen=seen, labeled=labeled)

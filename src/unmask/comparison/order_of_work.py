@@ -9,11 +9,7 @@ PER_WORKER = 2
 
 def longest_chains(seconds: Sequence[float], after: Sequence[Collection[int]]) -> list[float]:
     """For each piece the seconds from its beginning to the end of the longest chain of pieces that wait for it.
-
-    Args:
-        seconds: of each piece alone.
-        after: for each the indices of the pieces that must be done before, of which none waits for it.
-    """
+    `after`: indices of the pieces that must be done before each; none waits for itself."""
     chains = list(seconds)
     waiting = [0] * len(seconds)
     for before in after:

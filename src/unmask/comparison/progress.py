@@ -68,12 +68,7 @@ class Progress:
         self._line = tqdm(total=None, bar_format="{desc}", file=self._stream, disable=not self._lively)
 
     def begin(self, phase: str, tasks: Sequence[Task], *, final: bool = True) -> None:
-        """A phase begins, or goes on, with these tasks.
-
-        Args:
-            tasks: those that it really has now.
-            final: whether no others of the phase follow.
-        """
+        """A phase begins, or goes on, with the tasks that it really has now; `final`: no others of the phase follow."""
         self._enter(phase, len(tasks), sum(map(self.seconds, tasks)), final=final)
 
     def begin_audit(self, networks: int) -> None:

@@ -34,13 +34,8 @@ from unmask.training.checkpoint import load_tensors
 def build_summary(
     config: CompareConfig, out: Path, data: Dataset, choice: Choice, *, notes: list[str], jobs: int
 ) -> Summary:
-    """Scores, differences, verdicts and the headline, from the files of the finished trials.
-
-    Args:
-        config: with the arms and draws that are reported.
-        choice: what the tuning draws have decided.
-        jobs: trainings at once, for the time that more draws would take.
-    """
+    """Scores, differences, verdicts and the headline, from the files of the finished trials; `config` has the arms and
+    draws that are reported."""
     keys, trials = all_trials(config), _trials(config, out)
     scores = [score for trial in trials for score in scores_of(trial)]
     ensembles = ensemble_scores(keys, out, data)

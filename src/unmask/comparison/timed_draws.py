@@ -43,14 +43,10 @@ class Timer:
 
 
 def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer: Timer) -> Work:
-    """Train the planned label draws, as far as there is time for them, and at least `LEAST`.
+    """Train the planned label draws, as far as there is time (of `HOUR` seconds) for them, and at least `LEAST`.
 
     The clock alone ends them, whatever the draws say, so that intervals and verdicts are those of a fixed design with
     as many draws.
-
-    Args:
-        run: trains what a work has still to do.
-        timer: of `HOUR` seconds, since the command was given.
 
     Returns:
         The work on the draws that are trained.

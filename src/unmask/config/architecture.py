@@ -74,11 +74,8 @@ _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,64}")
 
 
 def require_architecture(options: object) -> None:
-    """Raise `UserError` unless all options are arguments of an architecture.
-
-    Args:
-        options: a dict of numbers, words, booleans and None, also in lists and, under the keys of blocks, in dicts.
-    """
+    """Raise `UserError` unless all options are arguments of an architecture: numbers, words, booleans and None, also in
+    lists and, under the keys of blocks, in dicts."""
     if options is None:
         return
     if not isinstance(options, dict):

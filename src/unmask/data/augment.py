@@ -31,11 +31,7 @@ def augment_images(images: Tensor, ids: Tensor, config: AugmentConfig, *, seed: 
 
 
 def moved(valid: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch: int) -> Tensor:
-    """Which values are there after `augment_images`: those that are made of values that were there alone.
-
-    Args:
-        valid: bool (B, C, H, W).
-    """
+    """Which values (B, C, H, W) are there after `augment_images`: those made only of values that were there."""
     return geometry(valid.float(), config, seed, epoch, ids.numpy()) > 0.999 if moves(config) else valid
 
 
@@ -47,11 +43,8 @@ def saturation_note(config: AugmentConfig, channels: int) -> list[str]:
 
 
 def move_masks(masks: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch: int) -> Tensor:
-    """Masks cropped, flipped and shifted just as `augment_images` does with their images, by the nearest pixel.
-
-    Args:
-        masks: a class for each pixel, integers (B, H, W), at most 2^24.
-    """
+    """Masks cropped, flipped and shifted just as `augment_images` does with their images, by the nearest pixel:
+    integers (B, H, W), at most 2^24."""
     if not moves(config):
         return masks
     grid = sampling_grid((masks.shape[1], masks.shape[2]), config, seed, epoch, ids.numpy())

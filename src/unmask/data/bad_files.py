@@ -8,12 +8,8 @@ from unmask.errors import UserError
 
 
 def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad: Mapping[int, str]) -> list[str]:
-    """Why damaged shards and unreadable files stop a run: the policy is "error", or nothing is left. Else empty.
-
-    Args:
-        damaged: one message for each damaged shard.
-        bad: a message for each row that cannot be read.
-    """
+    """Why damaged shards and unreadable files, a message each, stop a run: the policy is "error", or nothing is left.
+    Else empty."""
     stops, errors = config.on_bad_file == "error", []
     if damaged and stops:
         errors.append(f'{damaged[0]}; `on_bad_file="skip"` goes on with what comes before')

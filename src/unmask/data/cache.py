@@ -26,10 +26,7 @@ def stored_bytes(count: int, wanted: ImageFormat) -> int:
 def fill_cache(
     source: Source, wanted: ImageFormat, *, progress: bool, rows: Tensor | None = None
 ) -> tuple[Tensor, dict[int, str]]:
-    """Images decoded into a format; values stay as stored.
-
-    Args:
-        rows: which images, int64 (n,). Default: all.
+    """Images decoded into a format, all or those of `rows`; values stay as stored.
 
     Returns:
         Values (n, C, H, W), and a message for each position that could not be read, which is left as zeros.

@@ -37,10 +37,7 @@ class Glance:
 
 
 def glance(config: DataConfig, given: Dataset | Given | None = None) -> Glance:
-    """List a data set and look at the headers of a few images: the same ones every time.
-
-    Args:
-        given: taken instead, as in `load_data`.
+    """List a data set, or take the one given, and look at the headers of a few images: the same ones every time.
 
     Raises:
         UserError: there is no such data set, or none of the images looked at can be read.

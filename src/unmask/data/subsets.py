@@ -81,12 +81,8 @@ def _of_turn(wanted: np.ndarray, starts: Sequence[int], seed: int, groups: np.nd
 
 
 def half_of(labels: Tensor, seed: int, groups: Tensor | None = None, index: int = 0) -> Tensor:
-    """Half of the labeled images, by lot, whole groups as far as can be: a pool to choose from. Sorted, int64.
-
-    Args:
-        labels: class of each image, -1 where unlabeled, int64 (N,).
-        groups: group of each image, int64 (N,).
-    """
+    """Half of the labeled images, by lot, whole groups as far as can be: a pool to choose from. Sorted, int64. Labels
+    and groups are int64 (N,), -1 where unlabeled."""
     order = _shuffled(len(labels), derive_seed(seed, "pool half", index), None if groups is None else groups.numpy())
     known = order[labels.numpy()[order] >= 0]
     return torch.from_numpy(np.sort(known[: (len(known) + 1) // 2]))
@@ -119,13 +115,11 @@ def _starts(size: int, budgets: Sequence[int]) -> list[int]:
 
 
 def spread_over_classes(labels: Tensor, count: int) -> Tensor:
-    """Up to `count` images of as many classes as possible: the first of each class, then the second, and so on.
+    """Up to `count` images of as many classes as possible: the first of each class, then the second, and so on; labels
+    are int64 (N,), -1 where unlabeled.
 
     Of more classes than `count`, as many are taken, evenly spread. Images that all have one label, as where none is
     labeled, and those whose labels are no classes are spread evenly over the set.
-
-    Args:
-        labels: class of each image, -1 where unlabeled, int64 (N,).
 
     Returns:
         Indices in the order of choice, int64 (n,).

@@ -26,11 +26,7 @@ def require_login(repository: str) -> None:
 
 
 def upload(folder: Path, files: Sequence[str], repository: str, *, public: bool) -> str:
-    """Create the repository if it is missing (private unless asked), upload files, and return its address.
-
-    Args:
-        folder: where they are; whatever else is there stays here.
-        public: whether one that is created is public.
+    """Create the repository if it is missing (private unless asked), upload files of a folder, and return its address.
 
     Raises:
         UserError: no network, no right to write there, or anything else that the hub refuses.

@@ -29,14 +29,11 @@ def window_weights(size: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def windowed(network: Callable[[Tensor], Tensor], image: Tensor, window: tuple[int, int]) -> Tensor:
-    """Logits (K, H, W) of an image of any size; of the window's own size they are the network's, to the bit.
+    """Logits (K, H, W) of an image, normalized (C, H, W), of any size, by a network (B, C, *window) → (B, K, *window).
+
+    Of the window's own size they are the network's, to the bit.
 
     An image that is smaller along a side is filled up with zeros, the mean color, which are cut off again.
-
-    Args:
-        network: images (B, C, *window) to logits (B, K, *window).
-        image: as the network takes it, normalized, (C, H, W).
-        window: height and width.
     """
     height, width = image.shape[1:]
     image = pad(image, (0, max(0, window[1] - width), 0, max(0, window[0] - height)))

@@ -83,15 +83,8 @@ def features_at(maps: list[Tensor], image: Tensor, place: Tensor, size: tuple[in
 def sampled(
     maps_of: Callable[[Tensor], list[Tensor]], images: Tensor, masks: Tensor, ids: Tensor, *, count: int, seed: int
 ) -> PixelSample:
-    """Pixels of a batch with the features that a network's maps give them.
-
-    Args:
-        maps_of: images to maps.
-        images: what the network reads, (B, C, H, W).
-        masks: uint8 (B, H, W).
-        ids: of the images, (B,).
-        count: pixels an image.
-    """
+    """Pixels of a batch (B, C, H, W), `count` an image, with the features that a network's maps give them; masks are
+    uint8 (B, H, W), ids (B,)."""
     image, place = sample_pixels(masks, ids, count, seed)
     features = features_at(maps_of(images), image, place, (masks.shape[1], masks.shape[2]))
     return PixelSample(features, masks.flatten(1)[image, place].long())

@@ -46,12 +46,7 @@ class Overlap:
 
 
 def overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:
-    """Pixels of each class, those left out whose truth is `IGNORED`.
-
-    Args:
-        predicted: uint8 (N, H, W), below `classes`.
-        truth: uint8 (N, H, W).
-    """
+    """Pixels of each class in masks uint8 (N, H, W), those left out whose truth is `IGNORED`."""
     confusions = [
         np.zeros((0, classes, classes), np.int64),
         *(_confusions(predicted[part], truth[part], classes) for part in _parts(predicted, classes)),

@@ -7,13 +7,10 @@ import torch
 
 
 def effective_rank(features: torch.Tensor) -> float:
-    """RankMe: exp of the entropy of the singular values, as shares of their sum.
+    """RankMe of features (N, D): exp of the entropy of the singular values, as shares of their sum.
 
     exp(-Σ_k p_k log p_k), p_k = σ_k / Σ_j σ_j (Garrido et al., "RankMe", ICML 2023, eq. 1, without the ε there, which
     only guards log 0). The features are not centered: constant features have rank 1, features that are all zero rank 0.
-
-    Args:
-        features: shape (N, D).
 
     Returns:
         A number in [1, min(N, D)], or 0 for zero features; NaN where a feature is not finite.
@@ -29,11 +26,7 @@ def effective_rank(features: torch.Tensor) -> float:
 
 
 def feature_std(features: torch.Tensor) -> float:
-    """Mean over the D features of their standard deviation over the N images (divided by N): 0 means collapse.
-
-    Args:
-        features: shape (N, D).
-    """
+    """Mean over the D features (N, D) of their standard deviation over the N images (divided by N): 0 is collapse."""
     return float(features.detach().double().std(dim=0, correction=0).mean())
 
 

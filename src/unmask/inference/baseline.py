@@ -32,15 +32,12 @@ class Ranking:
 
 
 def rank_on_validation(correct: Mapping[str, NDArray[np.float64]]) -> Ranking:
-    """The best arm by mean validation score, and the arms that could be as good for all that validation shows.
+    """The best arm by mean validation score, and the arms that could be as good for all that validation shows;
+    `correct` are `image_scores` of each arm, (tuning draws, validation images), NaN where unreadable.
 
     The difference best - arm is judged over tuning draws and validation images (`estimate_over`); one that is not
     clearly above zero leaves a rival. With one tuning draw nothing is known about other draws: all are rivals. The
     first arm in order wins a tie.
-
-    Args:
-        correct: `image_scores` of validation images (NaN: unreadable) of every arm, shape (tuning draws, validation
-            images), the same draws and images for all; at least one arm.
     """
     means = {arm: float(np.nanmean(values)) for arm, values in correct.items()}
     best, *others = sorted(means, key=lambda arm: -means[arm])

@@ -39,13 +39,11 @@ class Component:
 
 
 def crossed_components(values: NDArray[np.float64]) -> list[Component]:
-    """Components of the grand mean where every pretraining meets every draw, all on the same images.
+    """Components of the grand mean of (P, S, n) where every pretraining meets every draw, all on the same images, P and
+    S at least 2; n = 1 without values per image.
 
     y[p, s, i] = mean + a_p + b_s + c_i + (ab)_ps + (ac)_pi + (bc)_si + rest, all random: the usual analysis of
     variance, with negative estimates set to zero.
-
-    Args:
-        values: shape (P, S, n), P and S at least 2; n = 1 for scores of which no values per image are known.
     """
     P, S, n = values.shape
     free = {"a": P - 1, "b": S - 1, "c": n - 1}

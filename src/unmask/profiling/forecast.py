@@ -86,11 +86,8 @@ Approve = Callable[[Forecast], None]
 
 
 def forecast_training(config: T, data: Dataset, begun: Path | None = None) -> Forecast:
-    """Foresee one training in this process, from a few steps of it. Nothing is written.
-
-    Args:
-        begun: a run folder that is to be resumed: steps up to its newest checkpoint are done.
-    """
+    """Foresee one training in this process, from a few steps of it; of a run folder that is resumed steps are done.
+    Nothing is written."""
     labeled = None if isinstance(config, PretrainConfig) else config
     times = measure_steps(
         data,

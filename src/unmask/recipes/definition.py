@@ -69,12 +69,7 @@ class Recipe:
         return self if data is None else replace(self, data=other_data(self.data, data.data))
 
     def with_encoder(self, encoder: EncoderConfig, *, image_size: tuple[int, int] | None = None) -> "Recipe":
-        """The recipe for another encoder, to which the mask cell of its own does not carry over.
-
-        Args:
-            encoder: the encoder.
-            image_size: what that encoder was trained at. Default: the recipe's.
-        """
+        """The recipe for another encoder, trained at an image size; the mask cell of its own does not carry over."""
         cell = self.pretrain.mask.cell if encoder == self.encoder else None
         pretrain = replace(self.pretrain, mask=replace(self.pretrain.mask, cell=cell))
         data = replace(self.data, image_size=image_size or self.data.image_size)

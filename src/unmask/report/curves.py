@@ -72,12 +72,7 @@ def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figu
 
 
 def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: float = 1.0) -> Figure:
-    """A number of every trial over steps (thin), and its mean over the trials of an arm (thick).
-
-    Args:
-        trials: curves by arm, at least one each.
-        scale: factor on the values, 100 for per cent.
-    """
+    """A number of every trial over steps (thin), and the mean of an arm's trials (thick); a `scale` of 100 is %."""
     with plot(grid="y") as (figure, axes):
         for arm, curves in trials.items():
             seen = look(arm)

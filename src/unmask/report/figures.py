@@ -17,13 +17,8 @@ from unmask.runs.summary_records import Difference, Mean
 
 
 def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> Figure:
-    """Accuracy against labels per class, a line per arm, with intervals.
-
-    Args:
-        means: rows of one split and metric.
-        arms: lines in order; the first is drawn on top.
-        budgets: they stand at equal distances.
-    """
+    """Accuracy against labels per class, a line per arm, with intervals; rows of one split and metric. Budgets stand at
+    equal distances, the first arm on top."""
     ordered = in_order(budgets)
     with plot(grid="y") as (figure, axes):
         for position, arm in reversed(list(enumerate(arms))):
@@ -68,13 +63,8 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
 
 
 def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smallest_effect: float) -> Figure:
-    """Paired differences with intervals, a row a baseline and budget; the band is ± the smallest effect that matters.
-
-    Args:
-        differences: rows of one split and metric.
-        budgets: groups of rows, from the top.
-        smallest_effect: half width of the band, a share.
-    """
+    """Paired differences with intervals, a row a baseline and budget; the band is ± the smallest effect that matters, a
+    share. Rows of one split and metric; budgets from the top."""
     places: list[tuple[float, str, Difference]] = []
     y = 0.0
     groups: list[tuple[float, str]] = []

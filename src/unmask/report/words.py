@@ -40,12 +40,8 @@ def signed(value: float | None) -> str:
 
 
 def interval_text(row: Interval | AuditDifference | None, text: Callable[[float | None], str]) -> str:
-    """Mean and interval: 73.3 [72.6, 74.1]; the mean alone where it has no interval, a dash without a row.
-
-    Args:
-        row: what was estimated.
-        text: writes each number: `percent`, `points`, `decimal` or `signed`.
-    """
+    """Mean and interval, numbers written by `text`: 73.3 [72.6, 74.1]; the mean alone where it has no interval, a dash
+    without a row."""
     if row is None or row.low is None:
         return text(None if row is None else row.mean)
     return f"{text(row.mean)} [{text(row.low)}, {text(row.high)}]"

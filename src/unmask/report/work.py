@@ -22,11 +22,7 @@ _SLACK = 0.1
 
 
 def work_section(work: Sequence[PieceOfWork]) -> Section:
-    """A bar for every training, a row for every machine; empty without records.
-
-    Args:
-        work: by beginning.
-    """
+    """A bar for every training, a row for every machine; empty without records, given by beginning."""
     title = "Who did what"
     if not work:
         return Section(title)

@@ -14,11 +14,7 @@ FEWEST_CELLS = 16
 
 
 def quality_notes(rows: Iterable[Row]) -> list[str]:
-    """What a reader must know of a finished pretraining; nothing where it went as it should.
-
-    Args:
-        rows: of its metrics.jsonl, in order.
-    """
+    """What a reader must know of a finished pretraining, by its metrics; nothing where it went as it should."""
     rows = list(rows)
     looks, steps = rows_of(ValidationRow, rows), rows_of(TrainingRow, rows)
     if not looks or not steps:

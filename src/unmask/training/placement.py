@@ -28,12 +28,10 @@ def place(
     engine: Accelerator, network: nn.Module, forward: Callable[[], Tensor], *, momentum: float, sharded: bool
 ) -> Placed:
     """Bring a network, in place, and its average of this momentum to the engine's device, sharded where wanted.
+    `forward` is called before it is moved, on the CPU.
 
     A network to be sharded stays on the CPU until each process has its part: FSDP2 moves one block after the other. It
     keeps the axes of its kernels in order, which FSDP2 asks for; others get the channels-last order.
-
-    Args:
-        forward: what the network gives for an input on the CPU; called here, before it is moved.
 
     Raises:
         UserError: it cannot be sharded, or `forward` cannot read its images.
@@ -75,13 +73,8 @@ def warmed_up(momentum: float, updates: int) -> float:
 
 
 def require_variance(network: nn.Module, forward: Callable[[], Tensor], smallest: int) -> None:
-    """Raise `UserError` where the smallest batch, a single image, leaves a BatchNorm one value per channel.
-
-    Args:
-        network: to be trained; in evaluation mode here.
-        forward: what the network gives for an input.
-        smallest: images of the smallest batch.
-    """
+    """Raise `UserError` where the smallest batch, a single image, leaves a BatchNorm one value per channel. The network
+    is in evaluation mode; `forward` gives what it makes of an input."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if smallest > 1 or not norms:
         return

@@ -11,14 +11,12 @@ from unmask.weights.public import HUB, OF_THE_ENCODER, TIMM
 
 
 def as_trained(format: ImageFormat, init: str, encoder: str, card: Card | None) -> ImageFormat:
-    """The data's format with the mean and deviation that weights were trained with; unchanged where these say nothing.
+    """The data's format with the mean and deviation that weights were trained with (public ones have no card);
+    unchanged where these say nothing.
 
     A card tells its own, which hold for stored values of its range. Public weights were trained on RGB photographs of
     8 bits with the values that timm lists for them; gray images take the means of the three. What they would be for
     deeper values, or for channels that are no colors, is not known.
-
-    Args:
-        card: of the weights; None for public ones.
     """
     if card is not None:
         own = card.format

@@ -93,12 +93,7 @@ class EnsembleGap:
 
 
 def ensemble_gap(probabilities: Floats, labels: Ints) -> EnsembleGap:
-    """Accuracy of the average of S networks, and of one of them (Allen-Zhu & Li 2020, section 1).
-
-    Args:
-        probabilities: (S, N, K).
-        labels: (N,).
-    """
+    """Accuracy of the average of S networks (S, N, K), and of one of them (Allen-Zhu & Li 2020, section 1)."""
     alone = (probabilities.argmax(2) == labels).mean()
     together = (probabilities.mean(0).argmax(1) == labels).mean()
     return EnsembleGap(float(alone), float(together), float(together) - float(alone))

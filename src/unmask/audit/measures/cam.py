@@ -135,11 +135,7 @@ def _agreement(projection: Tensor, mean: Tensor, norm: Tensor, centered: bool) -
 
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """max(0, Σ_d a_d A_d) with a_d the mean gradient of channel d (Selvaraju et al., ICCV 2017, eq. 1–2).
-
-    Args:
-        activations: [B, D, h, w].
-        gradients: of the class's logit with respect to them, same shape.
+    """max(0, Σ_d a_d A_d) of A [B, D, h, w], a_d the mean gradient of channel d (Selvaraju et al., ICCV 2017, eq. 1–2).
 
     Returns:
         [B, h, w], float32.

@@ -86,12 +86,7 @@ def without_parts(data: Dataset) -> Tensor:
 
 
 def single_part_accuracy(predicted: Ints, parts: KnownParts) -> Floats:
-    """Accuracy on images that show one part of their class only, (k, L); NaN where there is none.
-
-    Args:
-        predicted: predicted classes, (N,).
-        parts: the truth of the same images.
-    """
+    """Accuracy of (N,) predictions on images with one part of their class only, (k, L); NaN where there is none."""
     alone = parts.shown & (parts.shown.sum(1, keepdims=True) == 1)
     own = parts.labels[:, None] == np.arange(len(parts.classes))
     cell = own[:, :, None] & alone[:, None, :]

@@ -53,13 +53,8 @@ Search = Generator[Cells, Answer, Views]
 
 
 def search(grid: Grid, margin: float, evaluations: int, gap: int = 1) -> Search:
-    """Search one image. Yields cells to show, bool [m, n]; is sent (margin [m], log-odds [m]); returns `Views`.
-
-    Args:
-        margin: cells suffice where the right class is at least that much more probable than any other.
-        evaluations: how many answers it may ask for, at least the first two.
-        gap: cells between two sets, at least; 0 lets them touch.
-    """
+    """Search one image. Yields cells to show, bool [m, n]; is sent (margin [m], log-odds [m]); returns `Views`. Cells
+    suffice where the margin is reached; there are at least two evaluations, and `gap` cells between two sets."""
     n, places = grid.cells, np.stack(np.divmod(np.arange(grid.cells), grid.shape[1]))
     near = np.abs(places[:, :, None] - places[:, None, :]).max(0) <= gap  # diagonals included
     labels = np.zeros(n, np.int64)

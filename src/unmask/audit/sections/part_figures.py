@@ -34,14 +34,8 @@ def sort_units(auroc: Floats, most: int = _MOST_UNITS) -> NDArray[np.int64]:
 
 
 def unit_heatmap(auroc: Floats, captured: Bools, names: Sequence[str], classes: int) -> tuple[int, Figure]:
-    """Parts × units; returns how many units are shown, and the figure.
-
-    Args:
-        auroc: (U, P).
-        captured: (P,).
-        names: of the P parts.
-        classes: lines part the classes.
-    """
+    """Parts × units; returns how many units are shown, and the figure. AUROC (U, P), captured (P,); lines part the
+    classes."""
     shown = sort_units(auroc)
     with plot(max(300, 110 + 5.5 * len(shown)), 84 + _height(len(names))) as (figure, axes):
         image = axes.imshow(auroc[shown].T, vmin=0.5, vmax=1, cmap=COLORS, aspect="auto", interpolation="nearest")

@@ -100,13 +100,8 @@ class PartNumbers:
 def look_at_parts(
     network: Audited, data: AuditData, parts: KnownParts, bare: Tensor, batch_size: int, seed: int = 0
 ) -> PartsOf:
-    """Pass all test images through a network, with their parts and without: what the units of its last stage say.
-
-    Args:
-        parts: their truth.
-        bare: the same images without their parts, see `without_parts`.
-        seed: of the shuffled truth.
-    """
+    """Pass all test images through a network, with their parts and without (`bare`): what the units of its last stage
+    say. The seed shuffles the truth of the control."""
     images = data.dataset.tests[SPLIT]
     predicted: list[Tensor] = []
 

@@ -58,12 +58,8 @@ def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
 
 
 def _require_fit(file: BinaryIO, size: int) -> None:
-    """Raise `UserError` unless the header at the start of a file claims just the bytes that are there, and few enough.
-
-    Args:
-        file: at its first byte; it is read up to the array.
-        size: bytes of the file, header included.
-    """
+    """Raise `UserError` unless the header at the start of a file of `size` bytes claims just those that are there, and
+    few enough. The file is read up to the array."""
     claimed, free = _require_length(file, size), free_memory()
     if free is not None and claimed > free:
         raise UserError(f"takes {claimed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")

@@ -28,14 +28,11 @@ _MASK = re.compile(r"(.+?)[_.-](?:mask|masks|label|labels|seg|segmentation|gt)",
 
 
 def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> Source:
-    """A folder as a source.
+    """A folder as a source, of the listing of what lies below it where that is known already.
 
     Layouts: split folders (train, with val or valid, test, unlabeled beside it) that hold class folders or images;
     else class folders, whose images may lie deeper, with unlabeled images beside them or in a folder `unlabeled`;
     else images alone. Fewer than two class folders are no classes.
-
-    Args:
-        listing: what lies below it, where that is known already.
 
     Raises:
         UserError: no image, or no labels where they are needed; the message says what was expected and found.

@@ -58,14 +58,11 @@ def find_masks(root: Path, listing: Listing, asked: TaskName | None = None) -> s
 
 
 def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Source:
-    """A folder of images and masks as a source.
+    """A folder of images, and of masks in folders called `masks_in`, as a source.
 
     Layouts: images/ and masks/; with folders in both alike, such as images/train and masks/train; or split folders
     (train, with val, test) that hold the two. Images without a mask, and those in a folder `unlabeled`, are unlabeled.
     classes.csv or classes.json in `root`, or in masks/, names the classes.
-
-    Args:
-        masks_in: what folders of masks are called.
 
     Raises:
         UserError: a mask without its image, two files of one stem, or images in neither folder.

@@ -91,15 +91,8 @@ class MultiViewParts:
 def true_parts(
     settings: MultiViewConfig, split: str, ids: Ints, labels: Ints, shown: Bools, classes: tuple[str, ...]
 ) -> KnownParts:
-    """The truth of images drawn by `draw_multiview`, without drawing their pixels again.
-
-    Args:
-        split: the stream of random numbers: train, val or test.
-        ids: place of each image in the stream, (N,).
-        labels: (N,).
-        shown: which of the class's parts each image shows, (N, L).
-        classes: the k names.
-    """
+    """The truth of images drawn by `draw_multiview`, without drawing their pixels again: places `ids` in the stream
+    (N,) of a split, their labels (N,) and which parts of the class they show, (N, L)."""
     n, own = len(ids), settings.parts
     which, strength = objects(settings, split, ids, labels, shown)
     corners = places(settings, split, ids, strength > 0)[:, :own]
