@@ -24,6 +24,17 @@ from unmask.data.sources.source import Arrays, Source, split_array
 from unmask.evaluate.labels import UNKNOWN
 from unmask.tasks.multilabel import Multilabel
 from unmask.tasks.regression import Regression
+from unmask.theory.distribution import Distribution
+from unmask.theory.setting import Setting
+
+LABORATORY = Setting(
+    data=Distribution(classes=4, dim=10, patches=8, others=2.0),
+    kernels_per_class=12,
+    samples=120,
+    labeled=120,
+    test_samples=200,
+)
+"""Of the theory: four classes, eight features, 48 kernels. Every run of it takes about a second."""
 
 
 def multiview(images: int = 60, val: int = 30, test: int = 30, *, size: int = 16, **options: Any) -> DataConfig:

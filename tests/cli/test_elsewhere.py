@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,7 @@ from unmask.config import ClassifyConfig, ClassifyRecipe, OptimizerConfig
 from unmask.errors import UserError
 from unmask.stages.classify import scratch
 from unmask.theory.axes import parse_axes
-from unmask.theory.distribution import Distribution
 from unmask.theory.presets import preset
-from unmask.theory.setting import Setting
 from unmask.theory.sweep import UnfinishedSweepError, run_sweep
 from unmask.theory.verdict import Verdict
 from warm_dask import two_workers
@@ -56,13 +55,7 @@ def test_a_sweep(address: str, tmp_path: Path) -> None:
     assert sorted(files(here)) == ["table.csv", "table.png"]
 
 
-SMALL = Setting(
-    data=Distribution(classes=4, dim=10, patches=8, others=2.0),
-    kernels_per_class=12,
-    samples=80,
-    labeled=80,
-    test_samples=200,
-)
+SMALL = replace(tiny.LABORATORY, samples=80, labeled=80)
 
 
 def _no_checks(*_: object) -> list[Verdict]:

@@ -2,19 +2,11 @@
 
 import pytest
 
-from unmask.theory.distribution import Distribution
+from tiny import LABORATORY
 from unmask.theory.setting import Setting
-
-TINY = Setting(
-    data=Distribution(classes=4, dim=10, patches=8, others=2.0),
-    kernels_per_class=12,
-    samples=120,
-    labeled=120,
-    test_samples=200,
-)
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Setting:
     """Four classes, eight features, 48 kernels."""
-    return TINY
+    return LABORATORY

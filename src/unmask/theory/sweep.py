@@ -15,7 +15,7 @@ from unmask.config.validation import require_at_least
 from unmask.errors import UserError
 from unmask.theory.axes import Axis, parse_axes, vary
 from unmask.theory.jobs import Memo, Tally, Told, silent, torch_threads
-from unmask.theory.jobs_elsewhere import Elsewhere
+from unmask.theory.jobs_elsewhere import Elsewhere, Piece
 from unmask.theory.learner_errors import downstream_rows, learner_rows
 from unmask.theory.problem import World, world
 from unmask.theory.setting import Setting
@@ -82,8 +82,8 @@ def run_sweep(
     except UserError as error:
         if elsewhere is None:
             raise
-        raise UnfinishedSweepError(str(error), _tidy_of(grid.points, grid.seeds, found)) from None
-    return tidy(grid.points, grid.seeds, [found[index] for index in range(len(grid.points))])
+        raise UnfinishedSweepError(str(error), tidy(grid.points, grid.seeds, found)) from None
+    return tidy(grid.points, grid.seeds, found)
 
 
 @dataclass(frozen=True)
@@ -126,18 +126,12 @@ def _point_of(grid: Grid, index: int, dtype: torch.dtype, run: str) -> tuple[Any
     return _point_name(point), setting, grid.seeds, dtype, grid.measure, run
 
 
-def _here(pieces: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
+def _here(pieces: Sequence[Piece]) -> Iterator[tuple[int, Any]]:
     """The pieces one by one, each with one thread."""
     for index, (function, arguments) in enumerate(pieces):
         with torch_threads(1):
             result = function(*arguments, None)
         yield index, result
-
-
-def _tidy_of(points: Sequence[Point], seeds: Sequence[int], found: Mapping[int, list[list[Row]]]) -> list[Row]:
-    """`tidy` of the points whose rows were found, by their index."""
-    done = sorted(found)
-    return tidy([points[index] for index in done], seeds, [found[index] for index in done])
 
 
 def _point_name(point: dict[str, float]) -> str:
@@ -167,7 +161,8 @@ def sweep(
     """A measure at every grid point, all seeds of a point as one batch; impossible points are refused before."""
     points = grid_of(setting, axes)
     with torch_threads(1):
-        return tidy(points, seeds, [measure([world(s, seed, dtype) for seed in seeds]) for _, s in points])
+        found = [measure([world(s, seed, dtype) for seed in seeds]) for _, s in points]
+    return tidy(points, seeds, dict(enumerate(found)))
 
 
 def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[Point]:
@@ -177,12 +172,12 @@ def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[Point]:
     return [(point, vary(setting, point)) for point in points]
 
 
-def tidy(points: Sequence[Point], seeds: Sequence[int], found: Sequence[list[list[Row]]]) -> list[Row]:
-    """The rows of every point and seed, each with the point and the seed first."""
+def tidy(points: Sequence[Point], seeds: Sequence[int], found: Mapping[int, list[list[Row]]]) -> list[Row]:
+    """The rows of the points that were found, by their index, and of every seed, each with point and seed first."""
     return [
-        {**point, "seed": seed, **row}
-        for (point, _), of_point in zip(points, found, strict=True)
-        for seed, mine in zip(seeds, of_point, strict=True)
+        {**points[index][0], "seed": seed, **row}
+        for index in sorted(found)
+        for seed, mine in zip(seeds, found[index], strict=True)
         for row in mine
     ]
 

@@ -65,11 +65,10 @@ def gather(setting: Setting, seeds: int, *, told: Told = silent, elsewhere: Else
         for g, index, rows in measured(grids, tally, elsewhere=elsewhere):
             found[g][index] = rows
         run, verdicts = checks.result()
-    tables = [
-        tidy(grid.points, grid.seeds, [of_point[i] for i in range(len(grid.points))])
-        for grid, of_point in zip(grids, found, strict=True)
+    swept = [
+        Swept(measure, axes, tidy(grid.points, grid.seeds, of_grid))
+        for (measure, axes), grid, of_grid in zip(asked, grids, found, strict=True)
     ]
-    swept = [Swept(measure, axes, rows) for (measure, axes), rows in zip(asked, tables, strict=True)]
     return Findings(setting, verdicts, run, swept)
 
 
