@@ -6,10 +6,14 @@ width (a window cannot be as narrow as a telephone) and tells the page around it
 
 import html
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +93,11 @@ def open_page(page: Path, folder: Path, width: int, *more: str) -> tuple[str, li
     """What the console says, and the addresses that the page asked the network for (not those the browser asks for
     itself). `folder` keeps the browser's profile and its picture of the page, page.png."""
     log = folder / "net.json"
-    done = _run(page, folder, width, f"--log-net-log={log}", f"--screenshot={folder / 'page.png'}", *more)
+    told = (f"--log-net-log={log}", f"--screenshot={folder / 'page.png'}")
+    _, console = browse(page, folder, f"--window-size={width},2000", *told, *more)
     events = json.loads(log.read_text(encoding="utf-8"))["events"]
     requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
-    return done.stderr, sorted({r["url"] for r in requests if r["initiator"] != "not an origin"})
+    return console, sorted({r["url"] for r in requests if r["initiator"] != "not an origin"})
 
 
 def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
@@ -105,7 +110,7 @@ def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
     (folder / "measured.html").write_text(text, encoding="utf-8")
     frame = folder / "frame.html"
     frame.write_text(_FRAME.replace("WIDTH", str(width)), encoding="utf-8")
-    text = _run(frame, folder, 1400, "--dump-dom", "--virtual-time-budget=5000").stdout
+    text, _ = browse(frame, folder, "--window-size=1400,2000", "--dump-dom", "--virtual-time-budget=5000")
     found = re.search(r'data-found="([^"]*)"', text)
     assert found is not None
     return dict(json.loads(html.unescape(found.group(1))))
@@ -151,13 +156,37 @@ def download(page: Path, folder: Path, selector: str) -> bytes:
     text = page.read_text(encoding="utf-8").replace("</body>", script)
     clicked = folder / "clicked.html"
     clicked.write_text(text.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'", 1))
-    _run(clicked, folder, 1280, "--dump-dom", "--timeout=3000", "--virtual-time-budget=3000")
+    browse(clicked, folder, "--window-size=1280,2000", "--dump-dom", "--timeout=3000", "--virtual-time-budget=3000")
     (saved,) = (folder / "saved").iterdir()
     return saved.read_bytes()
 
 
-def _run(page: Path, folder: Path, width: int, *more: str) -> subprocess.CompletedProcess[str]:
+def browse(page: Path, folder: Path, *more: str) -> tuple[str, str]:
+    """What a browser with its profile in `folder` prints, and what its console says.
+
+    On a busy machine it sometimes does not end although it has printed the whole page: it has half a minute to store
+    what there is to store.
+    """
     assert PROGRAM is not None
-    profile = f"--user-data-dir={folder / 'profile'}"
-    command = [PROGRAM, *FLAGS, profile, f"--window-size={width},2000", *more, f"file://{page}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    command = [PROGRAM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *more, f"file://{page}"]
+    printed, console = folder / "printed.html", folder / "console.txt"
+    with printed.open("wb") as out, console.open("wb") as err:
+        browser = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
+    ended = _ends(browser, printed)
+    with suppress(ProcessLookupError):  # with its children
+        os.killpg(browser.pid, signal.SIGKILL)
+    assert browser.wait() == 0 or not ended, console.read_text(encoding="utf-8", errors="replace")
+    return printed.read_text(encoding="utf-8"), console.read_text(encoding="utf-8", errors="replace")
+
+
+def _ends(browser: subprocess.Popen[bytes], printed: Path) -> bool:
+    """Whether a browser ends by itself, at the latest half a minute after it has printed a whole page."""
+    until = time.monotonic() + 300
+    while browser.poll() is None:
+        if until - time.monotonic() > 30 and printed.read_bytes().endswith(b"</html>\n"):
+            until = time.monotonic() + 30
+        if time.monotonic() > until:
+            assert printed.stat().st_size, "the browser has printed nothing in five minutes"
+            return False
+        time.sleep(0.05)
+    return True

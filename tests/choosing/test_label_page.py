@@ -6,7 +6,6 @@ import html
 import io
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from PIL import Image
 
 import tiny
-from chromium import FLAGS, PROGRAM, measure, needs_chromium, open_page
+from chromium import browse, measure, needs_chromium, open_page
 from unmask.choosing.choose_images import choose
 from unmask.choosing.label_page import label, picture, render_label_page
 from unmask.choosing.record import Choice
@@ -62,7 +61,6 @@ def entries(count: int) -> list[dict[str, Any]]:
 
 def press(page: Path, folder: Path, keys: list[str], *, save: bool = False) -> dict[str, Any]:
     """Open a page in a browser that keeps what pages store below `folder`, press keys, close it; what was seen."""
-    assert PROGRAM is not None
     settings = folder / "profile" / "Default" / "Preferences"
     if not settings.exists():
         settings.parent.mkdir(parents=True)
@@ -71,18 +69,8 @@ def press(page: Path, folder: Path, keys: list[str], *, save: bool = False) -> d
     text = page.read_text(encoding="utf-8").replace("</body>", script)
     pressed = folder / "pressed.html"
     pressed.write_text(re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", text, count=1), encoding="utf-8")
-    profile = f"--user-data-dir={folder / 'profile'}"
-    command = [
-        PROGRAM,
-        *FLAGS,
-        profile,
-        "--window-size=800,900",
-        "--dump-dom",
-        "--virtual-time-budget=4000",
-        f"file://{pressed}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'data-found="([^"]*)"', done.stdout)
+    printed, _ = browse(pressed, folder, "--window-size=800,900", "--dump-dom", "--virtual-time-budget=4000")
+    found = re.search(r'data-found="([^"]*)"', printed)
     assert found is not None
     return dict(json.loads(html.unescape(found.group(1))))
 
