@@ -22,6 +22,7 @@ from unmask.comparison.pieces import Task, file_of
 from unmask.comparison.tasks import Work, run_pretraining
 from unmask.config import PretrainConfig
 from unmask.errors import PreemptionError, UserError
+from unmask.preemption import noticing
 from warm_dask import address_here, two_workers, wait_for
 
 pytestmark = [
@@ -128,6 +129,38 @@ def check(leave: Any, tmp_path: Path, out: Path, whole: bytes) -> None:
     file = file_of(task)
     assert file is not None
     assert file.read_bytes() == whole
+
+
+def _save_slowly(folder: Path, data: Any) -> None:
+    """Wait for the request to stop, and take two seconds to save; the second time there is nothing to do."""
+    begun = folder / "begun"
+    if begun.exists():
+        return
+    with noticing() as stopped:
+        begun.touch()
+        wait_for(stopped)
+    time.sleep(2)
+    (folder / "saved").touch()
+    raise PreemptionError("stopped")
+
+
+def test_a_nanny_waits_for_a_slow_save(tmp_path: Path) -> None:
+    """SIGTERM to the parent of a worker alone: it passes it on, and does not kill what still saves after the second
+    that Dask would wait."""
+    with two_workers(tmp_path / "dask") as cluster, open_dask(cluster.scheduler_address, None) as place:
+
+        def close() -> None:
+            wait_for((tmp_path / "begun").exists)
+            with Client(cluster.scheduler_address, set_as_default=False) as client:
+                (busy,) = (worker for worker, calls in client.processing().items() if calls)
+                nanny = next(one for one in cluster.workers.values() if one.worker_address == busy)
+                cluster.sync(nanny.close, timeout=1, reason="signal-15")
+
+        thread = Thread(target=close, daemon=True)
+        thread.start()
+        assert [index for index, _ in place.run([(_save_slowly, (tmp_path,))])] == [0]
+        thread.join()
+    assert (tmp_path / "saved").exists()
 
 
 def _always(data: Any) -> None:
