@@ -75,7 +75,7 @@ def small_cnn() -> Recipe:
         pretrain=PretrainRecipe(
             augment=crop,
             mask=MaskConfig(cell=4, mask_ratio=0.6),
-            target=TargetConfig(target="normalized_pixels", decoder_width=64, decoder_depth=1),
+            target=TargetConfig(target="normalized_pixels", decoder_width=32, decoder_depth=1),
             optimizer=OptimizerConfig(min_epochs=10, min_steps=1500, batch_size=128, lr=2e-3),
         ),
         finetune=finetune,
@@ -110,6 +110,7 @@ def photo_cnn() -> Recipe:
         pretrain=replace(
             small.pretrain,
             mask=MaskConfig(cell=16, mask_ratio=0.6),
+            target=replace(small.pretrain.target, decoder_width=64),
             optimizer=replace(small.pretrain.optimizer, min_steps=1000, batch_size=64, lr=1e-3),
         ),
         finetune=finetune,
