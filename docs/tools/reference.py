@@ -163,7 +163,7 @@ def _command(name: str, cls: type[Any]) -> list[str]:
     if cls in BY_RECIPE:
         lines += ["Defaults come from the [recipe](#recipes).", ""]
     if cls is Audit:
-        lines += ["The data are those of the first run folder unless `--data` names others.", ""]
+        lines += ["The data are the first run's unless `--data` names others.", ""]
     return lines
 
 
@@ -251,7 +251,7 @@ def render() -> str:
         "",
         "A switch is `--name` for on and `--no-name` for off; `--name None` is none. Fields of `config.json` have the",
         "names of the flags with underscores, and so have the settings of the [Python functions](api.md).",
-        "`unmask COMMAND --help` tells the same.",
+        "`unmask COMMAND --help` shows the same.",
         "",
         "Exit codes: 0 done, 2 the input was wrong (one line says what and how to fix it), 130 Ctrl-C, 143 SIGTERM.",
         "1 is for findings: `data check` (training would fail), `encoders` (a law does not hold), `theory verify` (an",

@@ -227,7 +227,7 @@ def test_a_stored_audit_is_repeated_or_varied(runs: tuple[Path, Path], tmp_path:
     assert (varied.runs, varied.config) == (runs, AuditConfig(images=8, fill="noise"))
     assert (varied.data.data, varied.data.options) == ("digits", None)
     assert parse([*words, str(runs[0])]).runs == (runs[0],)
-    with pytest.raises(UserError, match="not of this command"):
+    with pytest.raises(UserError, match="not to this command"):
         parse(["audit", "--config", str(runs[0] / "config.json"), "--out", "x"])
 
 

@@ -99,7 +99,7 @@ def test_a_class_whose_name_is_not_utf_8_is_a_class(tmp_path: Path) -> None:
     data = load(tmp_path)
     assert data.classes == ("\\xff", "a")
     assert len(image_names(data)) == 12
-    with pytest.raises(UserError, match="allowed is a path of UTF-8; rename it, or link"):
+    with pytest.raises(UserError, match="expected a UTF-8 path; rename it, or link"):
         load(Path(os.fsdecode(odd)))
 
 

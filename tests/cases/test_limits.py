@@ -46,7 +46,7 @@ def test_too_few_open_files_for_workers(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (RuntimeError("can't start new thread"), "the system starts no further thread"),
+        (RuntimeError("can't start new thread"), "the system cannot start another thread"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "out of memory (libtorch_cpu.so"),
         (BlockingIOError(11, "Resource temporarily unavailable"), "Resource temporarily unavailable"),
     ],

@@ -74,9 +74,9 @@ def test_one_image_has_no_variance(batch_size: int, images: int, tmp_path: Path)
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [
-        (["--epochs", "inf"], "epochs = inf is out of range: allowed is (0, 1e+06]"),
+        (["--epochs", "inf"], "epochs = inf is out of range: expected (0, 1e+06]"),
         (["--epochs", "nan"], "epochs = nan is out of range"),
-        (["--steps", "9" * 20], "steps = 99999999999999999999 is out of range: allowed is [1, 1e+09]"),
+        (["--steps", "9" * 20], "steps = 99999999999999999999 is out of range: expected [1, 1e+09]"),
         (["--image-size", "1000000000", "1000000000"], "image_size = 1000000000 is out of range"),
         (["--channels", "-3"], "channels = -3 is out of range"),
         (["--data", "{0..999999999}.tar"], "{0..999999999} stands for more than 1,000,000 shards"),

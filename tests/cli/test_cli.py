@@ -103,7 +103,7 @@ def test_a_stored_configuration_is_of_the_same_command_and_no_recipe_is_beside_i
     write_config(tmp_path, PretrainConfig())
     file = str(tmp_path / "config.json")
     for words, line in (
-        (["compare", "--config", file], "is of a pretraining"),
+        (["compare", "--config", file], "belongs to a pretraining"),
         (["pretrain", "--config", file, "--recipe", "small-cnn"], "recipe: 'small-cnn' stands beside"),
         (["pretrain", "--config", str(tmp_path / "none.json")], "no such file"),
     ):
@@ -183,9 +183,9 @@ def test_help_says_whose_defaults_it_shows(capsys: pytest.CaptureFixture[str], t
     config = PretrainConfig(data=DataConfig(data="digits", val_share=0.31))
     write_config(tmp_path, config)
     for words, hint, default in (
-        (["pretrain"], "--recipe or else --data decides", "(default: patchnet)"),
-        (["pretrain", "--data", "digits"], "--recipe or else --data decides", "(default: resnet10t)"),
-        (["audit", str(tmp_path)], "without a run folder the defaults of the built-in", "(default: 0.31)"),
+        (["pretrain"], "--recipe or else --data selects", "(default: patchnet)"),
+        (["pretrain", "--data", "digits"], "--recipe or else --data selects", "(default: resnet10t)"),
+        (["audit", str(tmp_path)], "without a run folder it shows the defaults", "(default: 0.31)"),
     ):
         with pytest.raises(SystemExit):
             main([*words, "--help"])

@@ -64,7 +64,7 @@ def test_what_cannot_be_parsed_is_one_line(
             main(["pretrain", "--data", "digits", "--out", "x", *words])
         assert end.value.code == 2
         said = capsys.readouterr().err
-        assert re.fullmatch(rf"unmask: .*{line}.*; unmask pretrain --help tells all flags\n", said)
+        assert re.fullmatch(rf"unmask: .*{line}.*; unmask pretrain --help lists all flags\n", said)
 
 
 def test_fields_in_messages_become_flags(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

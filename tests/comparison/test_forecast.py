@@ -241,7 +241,7 @@ def test_what_takes_long_is_begun_by_a_yes_alone(
     assert (tmp_path / "x").exists() == begun
     said = capsys.readouterr().err
     if answer is None and not begun:
-        assert "about 3.0 h: begin it with --yes; shorter: --draws 2 (about 60 min)" in said.splitlines()[-1]
+        assert "about 3.0 h: start it with --yes; shorter: --draws 2 (about 60 min)" in said.splitlines()[-1]
     if answer is not None:
         assert "plan: with --draws 2 about 60 min" in said
     if "--quiet" in more:

@@ -84,7 +84,7 @@ def test_every_scheduler_gets_what_was_asked_for(name: str, lines: list[str]) ->
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"on": "slrum"}, r"on = 'slrum' is out of range: allowed is local, dask:tcp"),
+        ({"on": "slrum"}, r"on = 'slrum' is out of range: expected local, dask:tcp"),
         ({"walltime": "4h"}, r"walltime = '4h'"),
         ({"job_memory": "much"}, r"job_memory = 'much'"),
         ({"on": "slurm", "job_lines": ("--gres=gpu:1",)}, r"job_lines = '--gres=gpu:1'.*begin with '#SBATCH '"),

@@ -65,7 +65,7 @@ def test_every_total_stands_in_every_way() -> None:
     assert two.budgets == ("chosen:6", "random:6", "chosen:9", "random:9")
     with pytest.raises(UserError, match="labels: random chosen need equal totals, but one of the budgets is 10"):
         CompareConfig(labels=("random", "chosen"))
-    with pytest.raises(UserError, match="only a comparison chooses labels by itself"):
+    with pytest.raises(UserError, match="only a comparison chooses labels itself"):
         ClassifyConfig(budget="chosen:6")
 
 

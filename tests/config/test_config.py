@@ -124,7 +124,7 @@ def test_mistyped_sections_are_named(field: str, value: Any) -> None:
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, math.nan])
 def test_ratio_out_of_range_is_never_another_value(ratio: float) -> None:
     """A ratio of 0 is not "unset"; the message names field, value and range."""
-    with pytest.raises(UserError, match=r"mask_ratio = .* is out of range: allowed is \(0, 1\)"):
+    with pytest.raises(UserError, match=r"mask_ratio = .* is out of range: expected \(0, 1\)"):
         MaskConfig(mask_ratio=ratio)
 
 
@@ -148,7 +148,7 @@ def test_epochs_and_steps_exclude_each_other() -> None:
 )
 def test_wrong_values_are_named(make: Any, field: str) -> None:
     """Field first, then what is allowed."""
-    with pytest.raises(UserError, match=f"^{field} = .*allowed is"):
+    with pytest.raises(UserError, match=f"^{field} = .*expected "):
         make()
 
 
@@ -162,7 +162,7 @@ def test_every_seed_is_one_that_generators_take(kind: Any) -> None:
     for field in fields:
         assert uniform(getattr(kind(**{field: 2**63 - 1}), field), "", 0, [0], 1).shape == (1, 1)
         for value in (-1, 2**63, 99999999999999999999):
-            with pytest.raises(UserError, match=f"^{field} = {value} is out of range: allowed is 0 to 2"):
+            with pytest.raises(UserError, match=f"^{field} = {value} is out of range: expected 0 to 2"):
                 kind(**{field: value})
 
 

@@ -32,8 +32,8 @@ CASES = {
     f"{PRETRAIN} --target pixels --teacher-mode eval": "--teacher-mode eval has no effect: the target is pixels",
     f"{PRETRAIN} --target frozen_teacher --teacher x --teacher-momentum 0.1 0.2": "the teacher is frozen",
     f"{PRETRAIN} --decoder linear --decoder-depth 3": "--decoder-depth 3 has no effect: the decoder is linear",
-    f"{PRETRAIN} --epochs 3 --min-steps 7": "--min-steps 7 has no effect: --epochs says how many, 3",
-    f"{PRETRAIN} --steps 3 --min-epochs 7": "--min-epochs 7.0 has no effect: --steps says how many, 3",
+    f"{PRETRAIN} --epochs 3 --min-steps 7": "--min-steps 7 has no effect: --epochs sets the number, 3",
+    f"{PRETRAIN} --steps 3 --min-epochs 7": "--min-epochs 7.0 has no effect: --steps sets the number, 3",
     f"{PRETRAIN} --normalization data": "--normalization data has no effect: no weights are given",
     f"{SCRATCH} --head-steps 0 --head-lr 0.1": "--head-lr 0.1 has no effect: the head is not trained alone",
     f"{SCRATCH} --encoder-lr-scale 0 --layer-decay 0.5": "--layer-decay 0.5 has no effect: the encoder is frozen",
@@ -105,7 +105,7 @@ def test_the_table_names_fields_that_there_are() -> None:
 
 def test_functions_say_so_too(tmp_path: Path) -> None:
     """Keyword arguments are named as they are; defaults of the recipe pass, whatever is beside them."""
-    with pytest.raises(UserError, match=r"^`min_steps=7` has no effect: `epochs` says how many, 3; leave it out$"):
+    with pytest.raises(UserError, match=r"^`min_steps=7` has no effect: `epochs` sets the number, 3; leave it out$"):
         unmask.pretrain("digits", tmp_path / "run", epochs=3, min_steps=7)
     with pytest.raises(UserError, match=r"^`finetune.head_lr=0.1` has no effect"):
         unmask.compare("digits", tmp_path / "run", finetune={"head_lr": 0.1, "head_steps": 0})

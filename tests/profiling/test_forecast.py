@@ -98,7 +98,7 @@ def test_a_long_training_is_not_begun_without_a_yes(
         main(words)
     said = capsys.readouterr().err.splitlines()
     assert end.value.code == 2
-    assert "begin it with --yes; shorter: --steps 1" in said[-1]
+    assert "start it with --yes; shorter: --steps 1" in said[-1]
     assert any(line.startswith("plan: patchnet at 16x16 on ") and line.endswith(": 2 steps") for line in said)
     assert sum("recipe multiview" in line for line in said) == 1
     assert list(tmp_path.iterdir()) == []

@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None
     if Path("/proc/version").exists():
         with pytest.raises(UserError, match=r"^/proc/x: nothing can be written in /proc "):
             check_folder(Path("/proc/x"), PretrainConfig())
-    with pytest.raises(UserError, match="allowed is a path of UTF-8"):
+    with pytest.raises(UserError, match="expected a UTF-8 path"):
         check_folder(tmp_path / "\udcff", PretrainConfig())
     check_folder(tmp_path / "new" / "run", PretrainConfig())
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -138,4 +138,4 @@ def test_an_interrupted_command_ends_at_once(
             process.kill()
     assert process.returncode == code
     assert out == ""
-    assert error.rstrip().splitlines()[-1].endswith("unmask: stopped before the end; nothing is written")
+    assert error.rstrip().splitlines()[-1].endswith("unmask: stopped before the end; nothing was written")

@@ -1,4 +1,4 @@
-"""The plan of a command: told before its work begins, and a yes is asked for where that is long."""
+"""The plan of a command: shown before its work starts; a long one must be confirmed."""
 
 import sys
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ from unmask.config.names import names_of
 from unmask.errors import UserError
 from unmask.wording import in_words, printable
 
-if TYPE_CHECKING:  # torch comes with it, which --help does without
+if TYPE_CHECKING:  # it imports torch, which --help does without
     from unmask.profiling.forecast import Forecast
 
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """Called with a plan before its work begins."""
+    """Called with a plan before its work starts."""
 
     kind: type[Any]
     """Of the configuration, whose fields are flags."""
     stop: bool
-    """Print the plan as JSON and leave."""
+    """Print the plan as JSON and exit."""
     yes: bool
-    """Begin without being asked."""
+    """Start without asking for confirmation."""
     quiet: bool
 
     def __call__(self, plan: "Forecast") -> None:
-        """Print the plan. Where it is long, ask, or refuse where nobody can answer.
+        """Print the plan. If it is long, ask for confirmation, or refuse if nobody can answer.
 
         Raises:
-            SystemExit: the plan was all that was wanted.
-            UserError: it is long, and there was no yes.
+            SystemExit: only the plan was wanted.
+            UserError: it is long and was not confirmed.
         """
         if self.stop:
             print_json(to_json(plan))
@@ -44,7 +44,7 @@ class Approval:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             settings = ", ".join(f"`{one.setting}` ({in_words(one.seconds)})" for one in plan.shorter)
             less = f"; shorter: {settings}" if settings else ""
-            raise UserError(f"this takes {in_words(plan.seconds)}: begin it with `yes=True`{less}")
-        print(f"This takes {in_words(plan.seconds)}. Begin? [y/N] ", end="", file=sys.stderr, flush=True)
+            raise UserError(f"this takes {in_words(plan.seconds)}: start it with `yes=True`{less}")
+        print(f"This takes {in_words(plan.seconds)}. Start? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise UserError("not begun")
+            raise UserError("not started")

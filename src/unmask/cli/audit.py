@@ -22,8 +22,8 @@ from unmask.wording import printable
 class Audit:
     """Which features did trained networks capture? Maps, sufficient views and more, side by side.
 
-    Images are those that the first run was trained on, with its settings, unless --data names others: unmask audit RUN
-    --help shows them; without a run folder the defaults of the built-in data are shown.
+    Uses the data and settings of the first run unless --data names other images: unmask audit RUN --help shows them;
+    without a run folder it shows the defaults for the built-in data.
 
     Example: unmask audit runs/finetuned runs/scratch --out runs/audit
     """
@@ -31,29 +31,29 @@ class Audit:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, RUNS]
     """Folders of fine-tunings, trainings from scratch and comparisons, or .safetensors files."""
     arm: str | None = None
-    """Of a comparison: look at the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: audit the network of this arm. Default: the arm with the best validation score."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Default: the data of the first run folder."""
+    """Default: the first run's data."""
     config: AuditConfig = field(default_factory=AuditConfig)
     out: Path
-    """Folder to write: audit.json, audit.html, pictures."""
+    """Folder to write: audit.json, audit.html and pictures."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """An audit's config.json, which gives all defaults, the runs too: to repeat an audit, or to vary it."""
+    """An audit's config.json, which sets all defaults, including the runs: to repeat an audit or to vary it."""
     overwrite: bool = False
     """Replace the audit in --out."""
     json: bool = False
-    """Print audit.json instead of the path of the page."""
+    """Print audit.json instead of the path to the page."""
     quiet: bool = False
     """No progress bars."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     dry_run: bool = False
-    """Print the script of a job that --on would submit, and stop."""
+    """Print the job script that --on would submit, and stop."""
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Audit":
-        """An audit of the data that --data names, as its recipe has them, else of those of the first run folder.
+        """An audit of the data that --data names, with its recipe's settings, else of the first run's data.
 
-        With --config everything is as in that audit, but for the flags.
+        With --config everything is as in that audit except what flags change.
         """
         given, rest = parse_some(AuditStart, program, words)
         if given.config is not None:
@@ -65,7 +65,7 @@ class Audit:
         return cls(runs=tyro.MISSING, out=tyro.MISSING, data=data_for_audit(given.data, map(Path, words)))
 
     def run(self) -> int:
-        """Audit and print where the page is, or the numbers."""
+        """Audit and print the path to the page, or the numbers."""
         if self.dry_run:
             return print_job_script(self.cluster)
         flags: dict[str, Any] = {"overwrite": self.overwrite, "progress": not self.quiet, "cluster": self.cluster}
@@ -76,7 +76,7 @@ class Audit:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditStart:
-    """The words that decide the defaults of all flags."""
+    """The words that determine the defaults of all flags."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     data: str | None = None

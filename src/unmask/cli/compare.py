@@ -20,9 +20,9 @@ from unmask.wording import printable
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Does pretraining help on these images? Fine-tuned against scratch over label draws, with intervals and a verdict.
+    """Does pretraining help on these images? Fine-tuning against scratch over label draws, with a verdict.
 
-    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+    Defaults come from a recipe, which --recipe or else --data selects: give these before --help to see yours.
 
     Example: unmask compare --data my/labeled --budgets 10 50 --draws 5 --out runs/answer
     """
@@ -32,9 +32,9 @@ class Compare:
     json: bool = False
     """Print summary.json instead of the verdicts."""
     watch: bool = False
-    """Write report.html while the comparison runs, too: open it in a browser, where it reloads itself."""
+    """Also write report.html while the comparison runs: open it in a browser, where it reloads itself."""
     dry_run: bool = False
-    """Print the script of a job that --on would submit, and stop."""
+    """Print the job script that --on would submit, and stop."""
 
     @classmethod
     def default(cls, program: str, words: Sequence[str]) -> "Compare":
@@ -42,7 +42,7 @@ class Compare:
         return cls(config=default_config(CompareConfig, program, words), flags=RunFlags(out=Path("runs/answer")))
 
     def run(self) -> int:
-        """Say what will be done, compare, and print the verdicts."""
+        """Print the plan, compare, and print the verdicts."""
         if self.dry_run:
             return print_job_script(self.config.cluster, self.config.pretrain_processes)
         if self.flags.plan:
@@ -61,7 +61,7 @@ class Demo:
     """
 
     out: Path = Path("runs/demo")
-    """Run folder; continued if it is there."""
+    """Run folder; continued if it exists."""
     quiet: bool = False
     """No progress bars."""
 
@@ -81,7 +81,7 @@ class Report:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, RUNS]
     """Run folders."""
     out: Path | None = None
-    """The page. Default: report.html in the first run folder."""
+    """The page to write. Default: report.html in the first run folder."""
 
     def run(self) -> int:
         """Write the page and print its path."""

@@ -9,7 +9,7 @@ from unmask.config.names import names_of
 
 @dataclass(frozen=True, kw_only=True)
 class CheckData:
-    """Scan a data set before a run: unreadable files, odd forms, duplicates across splits, class counts, statistics.
+    """Scan a data set before a run: unreadable files, odd formats, duplicates across splits, class counts, statistics.
 
     Exit code 0: fit for training; 1: training would fail; 2: there is nothing to check.
 
@@ -23,7 +23,7 @@ class CheckData:
     """No progress bar."""
 
     def run(self) -> int:
-        """Check and print what was found. Raises UserError where there is nothing to check."""
+        """Check and print the findings. Raises UserError if there is nothing to check."""
         from unmask.data.check.report import as_text, check_data
 
         report = check_data(self.config, progress=not self.quiet)

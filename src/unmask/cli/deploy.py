@@ -14,56 +14,56 @@ from unmask.wording import printable
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Which images a finished run is applied to, and where the table goes."""
+    """Images a finished run is applied to, and where the table is written."""
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder of a training or of a comparison."""
     arm: str | None = None
-    """Of a comparison: use the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: use the network of this arm. Default: the arm with the best validation score."""
     data: tuple[str, ...] = ()
-    """Images: folder, manifest, .npy or .npz file, or a built-in; or one or several image files. Default: the run's own
+    """Images: folder, manifest, .npy or .npz file, built-in data, or one or more image files. Default: the run's own
     data."""
     out: Path
-    """File to write; its ending decides the format."""
+    """File to write; its extension sets the format."""
     split: str = "all"
-    """all: every image. train, val, test, or another test set of the run's data: the split as the run drew it."""
+    """all: every image. train, val, test, or another test set of the run's data: that split as the run drew it."""
     on_bad_file: Literal["error", "skip"] = "error"
-    """Stop at an unreadable file, or leave it out of the table."""
+    """Whether to stop at an unreadable file or to leave it out of the table."""
     overwrite: bool = False
     """Replace an existing file."""
     quiet: bool = False
     """No progress bar."""
 
     def arguments(self) -> dict[str, Any]:
-        """Of `unmask.predict` and `unmask.embed`."""
+        """Arguments of `unmask.predict` and `unmask.embed`."""
         return arguments_of(self, Images) | {"data": self.data or None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Images):
-    """Predict the class of images, or their masks, with a comparison's best network or another run's.
+    """Predict classes or masks of images with a comparison's best network or another run's.
 
-    Writes a row per image: path, label (where the data have any), predicted class, and the probability of each class
-    (softmax, 0..1). Endings: .csv, .parquet. A segmentation run writes a mask for each image, an indexed PNG, into the
+    Writes a row per image: path, label (if the data have labels), predicted class, and the probability of each class
+    (softmax, 0..1), as .csv or .parquet. A segmentation run writes a mask for each image, an indexed PNG, into the
     folder --out.
 
     Example: unmask predict runs/answer --data my/new_images --out predictions.csv
     """
 
     windows: bool = False
-    """Of a segmentation run: look at images larger than those of the training in overlapping windows of that size."""
+    """For a segmentation run: process images larger than in training in overlapping windows of the training size."""
 
     def run(self) -> int:
-        """Predict, write table or masks, print what is in them."""
+        """Predict, write the table or masks, and print a summary of them."""
         print(printable(unmask.predict(**self.arguments(), windows=self.windows)))
         return 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embed(Images):
-    """Write the pooled features of images, as an encoder's head would get them.
+    """Write the pooled features of images, as the encoder passes them to a head.
 
-    Endings: .csv, .parquet (a column per feature), .npz (arrays features, path and label).
+    Formats: .csv, .parquet (a column per feature), .npz (arrays features, path and label).
 
     Example: unmask embed runs/pretrained --data my/images --out features.parquet
     """
@@ -75,17 +75,17 @@ class Embed(Images):
     """With --layer: keep the map, channels x height x width, instead of its average. Needs .npz."""
 
     def run(self) -> int:
-        """Embed, write the table, print what is in it."""
+        """Embed, write the table, and print a summary of it."""
         print(printable(unmask.embed(**self.arguments(), layer=self.layer, as_map=self.map)))
         return 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write an encoder, with its classifier if it has one, in a form that runs without this package.
+    """Write an encoder, with its classifier if it has one, in a format that runs without this package.
 
-    What is written is checked against the run on real images before the command reports success. Beside it are the
-    settings of its input and a model card.
+    The export is checked against the run on real images before the command reports success. Its input settings and a
+    model card are written beside it.
 
     Example: unmask export runs/finetuned --to onnx --out deployed
     """
@@ -93,27 +93,27 @@ class Export:
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder of pretrain, finetune, scratch or compare."""
     arm: str | None = None
-    """Of a comparison: export the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: export the network of this arm. Default: the arm with the best validation score."""
     to: Format
     """timm (timm.create_model loads it), safetensors (weights with a card), onnx (one file, any batch size), or
     torch-export (.pt2, any batch size)."""
     out: Path | None = None
     """Folder to write. Default: export-FORMAT in the run folder."""
     inputs: Literal["stored", "normalized"] = "stored"
-    """onnx, torch-export. stored: the graph takes pixel values as stored in files (0..255 for 8 bits) and scales and
-    normalizes them itself. normalized: the graph takes what the encoder sees."""
+    """For onnx and torch-export. stored: the graph takes pixel values as stored in files (0..255 for 8 bits) and scales
+    and normalizes them itself. normalized: the graph takes the encoder's normalized input."""
     data: str | None = None
     """Images for the check. Default: the run's own data."""
     license: str | None = None
-    """License of the weights, written into the model card, e.g. cc-by-4.0."""
+    """License of the weights for the model card, e.g. cc-by-4.0."""
     push_to_hub: str | None = None
-    """Also upload the folder to this repository of the Hugging Face hub, e.g. me/my-encoder. Needs `hf auth login`."""
+    """Also upload the folder to this Hugging Face hub repository, e.g. me/my-encoder. Needs `hf auth login`."""
     public: bool = False
-    """A repository that is created by the upload is public. Default: private."""
+    """Make a repository created by the upload public. Default: private."""
     overwrite: bool = False
-    """Replace the files of an earlier export."""
+    """Replace an earlier export."""
 
     def run(self) -> int:
-        """Export, check, print where it is and how it is loaded."""
+        """Export, check, and print where the export is and how to load it."""
         print(unmask.export(**arguments_of(self)))
         return 0

@@ -12,9 +12,9 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Encoders:
-    """Check that masked execution is right for some models.
+    """Check that masked execution is correct for the given models.
 
-    Exit code 0: every law holds for all of them; 1: some law does not.
+    Exit code 0: every law holds for all of them; 1: some law fails.
 
     Example: unmask encoders --check resnet18 convnext_atto vit_tiny_patch16_224
     """
@@ -22,23 +22,23 @@ class Encoders:
     check: tuple[str, ...] = ()
     """Names of timm models, or patchnet."""
     image_size: int | None = None
-    """Side of the square test images in pixels; default: the smallest that the model takes with two cells a side."""
+    """Side of the square test images in pixels. Default: the smallest that the model takes with two cells per side."""
     channels: int = 3
     """Input channels."""
     execution: Literal["auto", "dense", "packed", "filled"] = "auto"
-    """How hidden cells are treated."""
+    """How hidden cells are kept out of the encoder."""
     table: str | None = None
     """Also write the table to this Markdown file."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     dry_run: bool = False
-    """Print the script of a job that --on would submit, and stop."""
+    """Print the job script that --on would submit, and stop."""
 
     def __post_init__(self) -> None:
         require_least(self, channels=1, image_size=1)
         require_choices(self)
 
     def run(self) -> int:
-        """Print a table of laws; 1 if some law does not hold for some model."""
+        """Print a table of laws; returns 1 if some law fails for some model."""
         from unmask.comparison.place import open_place
         from unmask.encoders.check import CheckRow, check_piece, table
 

@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 
 def parse_flags(kind: type[T], program: str, words: Sequence[str], default: T | None = None) -> T:
-    """An instance of `kind` from flags; what is not given is of `default`, else of the class.
+    """An instance of `kind` from flags; other values come from `default`, else from the class.
 
     Raises:
-        UserError: the words are wrong; tyro's box of many lines in one.
+        UserError: the words are wrong; the message is tyro's box as one line.
     """
     given: dict[str, Any] = {} if default is None else {"default": default}
     registry = ConstructorRegistry()
@@ -43,7 +43,7 @@ def parse_flags(kind: type[T], program: str, words: Sequence[str], default: T | 
 
 
 def arguments_of(command: Any, kind: Any = None) -> dict[str, Any]:
-    """Fields of a command, all or those of a `kind` of it, as arguments: RUN is `run`, quiet is no `progress`."""
+    """Fields of a command, all or those declared in `kind`, as arguments: RUN is `run`, quiet turns `progress` off."""
     given = {field.name: getattr(command, field.name) for field in dataclasses.fields(kind or command)}
     given["run"] = given.pop("source")
     if "quiet" in given:
@@ -52,7 +52,7 @@ def arguments_of(command: Any, kind: Any = None) -> dict[str, Any]:
 
 
 def parse_some(kind: type[T], program: str, words: Sequence[str]) -> tuple[T, list[str]]:
-    """The same where the words hold other flags, too: also returns those words. --help is left for later."""
+    """The same for words that hold other flags too, which are also returned. --help is left for later."""
     asked = [word for word in words if word not in ("-h", "--help")]
     return _one_line(program, lambda: tyro.cli(kind, prog=program, args=asked, return_unknown_args=True))
 
@@ -65,7 +65,7 @@ def _one_line(program: str, parse: typing.Callable[[], T]) -> T:
     except SystemExit as end:
         if not end.code:
             raise
-        raise UserError(f"{_reason(said.getvalue())}; {program} --help tells all flags") from None
+        raise UserError(f"{_reason(said.getvalue())}; {program} --help lists all flags") from None
 
 
 def _reason(box: str) -> str:
@@ -80,7 +80,7 @@ def _reason(box: str) -> str:
 def with_flags(message: str, names: Collection[str]) -> str:
     """A message as the command line says it: --resume for `resume=True`, --image-size 8 8 for `image_size=(8, 8)`.
 
-    Fields stand between backticks in messages; what is none of `names` stays as it is.
+    Fields stand between backticks in messages; anything not in `names` is left unchanged.
     """
 
     def flag(match: re.Match[str]) -> str:
@@ -106,7 +106,7 @@ def explanations(kind: type[Any]) -> dict[str, str]:
 
 
 def _fields(info: Any) -> StructConstructorSpec | None:
-    """tyro's view of a dataclass: its fields, with what is said of each here."""
+    """tyro's view of a dataclass: its fields, each with its explanation."""
     kind: type[Any] = info.type
     if not is_section(kind):
         return None
@@ -172,6 +172,6 @@ _OBJECT = PrimitiveConstructorSpec[Any](
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON that the terminal's encoding holds: beyond UTF-8 other characters are escaped."""
+    """Print a value as JSON in the terminal's encoding; characters that it cannot show are escaped."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     print(json.dumps(value, indent=1, ensure_ascii=encoding != "utf8"))

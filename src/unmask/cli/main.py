@@ -36,10 +36,10 @@ from unmask.wording import printable
 
 
 class Command(Protocol):
-    """A dataclass whose fields are the flags. `default(program, words)`, where it has one, gives their defaults."""
+    """A dataclass whose fields are the flags. `default(program, words)`, if it has one, gives their defaults."""
 
     def run(self) -> int:
-        """Carry it out and return the exit code."""
+        """Run the command and return the exit code."""
         ...
 
 
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit code 0: done; 2: the input was wrong; 130, 143: Ctrl-C, SIGTERM. One line says what to do."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # A name that the terminal cannot show is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")  # A name that the terminal cannot show must not be an error.
     try:
         with stopping_at_once():
             sys.exit(parse(words).run())
@@ -110,18 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(PREEMPTED, str(error))
     except (MemoryError, RuntimeError, ImportError) as error:
         if NO_THREAD in str(error):
-            _leave(2, "the system starts no further thread: end other programs, or raise the limit (ulimit -u)")
+            _leave(2, "the system cannot start another thread: end other programs, or raise the limit (ulimit -u)")
         if is_out_of_memory(error):
-            _leave(2, f"{memory_line(error)}: give less at once (smaller images or batches, or `cache_mib=0`)")
+            _leave(2, f"{memory_line(error)}: use smaller images or batches, or `cache_mib=0`")
         if KILLED_WORKER not in str(error):
             raise
         _leave(2, WORKER_MESSAGE)
     except KeyboardInterrupt:
-        _leave(130, "interrupted; go on with the same command and --resume")
+        _leave(130, "interrupted; continue with the same command and --resume")
 
 
 def _leave(code: int, line: str) -> NoReturn:
-    """End with a line and an exit code; with the code alone where the line has no place either, as on a full disk."""
+    """Exit with a line and a code, or with the code alone if the line cannot be written either, as on a full disk."""
     with suppress(OSError):
         print(printable(f"unmask: {with_flags(line, all_flags())}"), file=sys.stderr)
     sys.exit(code)
@@ -143,7 +143,7 @@ def all_flags() -> set[str]:
 
 
 def parse(words: Sequence[str]) -> Command:
-    """The command that the words ask for."""
+    """The command that the words name."""
     name = next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), None)
     if name is None:
         _explain(words)
@@ -163,7 +163,7 @@ def _explain(words: Sequence[str]) -> NoReturn:
     first = words[0] if words else "--help"
     shown = [name for name in COMMANDS if name.split()[0] == first] or list(COMMANDS)
     if first in ("-h", "--help") or shown != list(COMMANDS):
-        print("usage: unmask COMMAND [--flags]; unmask COMMAND --help tells the flags with their defaults\n")
+        print("usage: unmask COMMAND [--flags]; unmask COMMAND --help shows the flags and their defaults\n")
         for name in shown:
             print(f"  {name:15s} {(COMMANDS[name].__doc__ or '').splitlines()[0]}")
         sys.exit(0 if first in ("-h", "--help") or (len(words) > 1 and words[1] in ("-h", "--help")) else 2)

@@ -28,7 +28,7 @@ class Verify:
     preset: str = "paper-small"
     """paper-small, paper, or asymptotic-K (the schedules at k = K classes)."""
     seeds: int = 10
-    """Number of seeds, beginning with the first seed."""
+    """Number of seeds, starting from the first seed."""
     first_seed: int = 0
     """The first seed."""
     json: bool = False
@@ -40,13 +40,13 @@ class Verify:
     float64: bool = False
     """Compute in float64 instead of float32."""
     workers: int = 2
-    """Threads; each works on one seed at a time. Changes the speed only."""
+    """Threads; each works on one seed at a time. Affects speed only."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     dry_run: bool = False
-    """Print the script of a job that --on would submit, and stop."""
+    """Print the job script that --on would submit, and stop."""
 
     def run(self) -> int:
-        """Print the verdicts; 1 if an identity or a law fails."""
+        """Print the verdicts; returns 1 if an identity or a law fails."""
         from unmask.comparison.place import open_elsewhere
         from unmask.theory.verdict import as_text, failed
         from unmask.theory.verify import verify
@@ -72,26 +72,26 @@ class Sweep:
     (default: the axes that fit the measure).
     """
     preset: str = "paper-small"
-    """The setting that is varied."""
+    """The preset to vary."""
     seeds: int = 1
-    """Seeds at every point."""
+    """Seeds per point."""
     measure: str = "phases"
     """phases: grows alone, only together, dead. capture: coverage and purity over time. purity: the same at given
-    predicted coverages. learners: test errors of SL and MRP. downstream: the same apart for features that pretraining
-    has seen and has not. correlations: kernels x features before and after, MRP and SL.
+    predicted coverages. learners: test errors of SL and MRP. downstream: the same, separately for features that
+    pretraining has and has not seen. correlations: kernels x features before and after, MRP and SL.
     """
     out: str = "theory-sweep.csv"
-    """Table: .csv or .parquet; the figure of it goes beside, with the ending .png."""
+    """Table: .csv or .parquet; its figure is written beside it as .png."""
     float64: bool = False
     """Compute in float64 instead of float32."""
     workers: int = 2
-    """Processes of this machine."""
+    """Processes on this machine."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     dry_run: bool = False
-    """Print the script of a job that --on would submit, and stop."""
+    """Print the job script that --on would submit, and stop."""
 
     def run(self) -> int:
-        """Vary, write the table and the figure of its measure beside it."""
+        """Run the grid and write its table with the figure beside it."""
         from unmask.comparison.place import open_elsewhere
         from unmask.report.theory.sweep_figure import write_figure
         from unmask.theory.presets import preset
@@ -123,16 +123,16 @@ class TheoryReport:
     """
 
     out: str = "theory.html"
-    """The page."""
+    """The page to write."""
     preset: str = "paper-small"
-    """The setting."""
+    """The preset."""
     seeds: int = 3
     """Seeds of the verdicts."""
     workers: int = 2
-    """Processes that compute the sweeps while this one makes the verdicts; with 1 it does both."""
+    """Processes that compute the sweeps while this one computes the verdicts; with 1 it does both."""
 
     def run(self) -> int:
-        """Run the verdicts and the sweeps of the page, write it."""
+        """Compute the page's verdicts and sweeps, and write it."""
         from unmask.comparison.place import open_elsewhere
         from unmask.report.theory.page import write_report
 
@@ -146,7 +146,7 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """One progress bar with the time left, told how much of how much work is done; none before the first word."""
+    """A progress bar with the time left, updated with (done, total); not shown before the first update."""
     bars: list[Any] = []
 
     def told(done: int, total: int) -> None:
@@ -158,8 +158,8 @@ def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield told
     except (KeyboardInterrupt, PreemptionError) as error:
-        # The threads in the middle of a job cannot be told to end, and there is nothing to save.
-        print("unmask: stopped before the end; nothing is written", file=sys.stderr, flush=True)
+        # Threads in the middle of a job cannot be stopped, and there is nothing to save.
+        print("unmask: stopped before the end; nothing was written", file=sys.stderr, flush=True)
         os._exit(PREEMPTED if isinstance(error, PreemptionError) else 130)
     finally:
         for bar in bars:

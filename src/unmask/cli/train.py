@@ -24,30 +24,30 @@ C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class RunFlags:
-    """Where the run goes and which recipe gives the defaults."""
+    """Where the run is written and which recipe gives the defaults."""
 
     out: Path
     """Run folder to create."""
     recipe_name: Annotated[str | None, tyro.conf.arg(name="recipe")] = None
-    """Recipe that gives all defaults: multiview, small-cnn, photo-cnn, masked-resnet50, mae-vit-small. Default: that of
-    the run to start from, else the one for the data and this machine."""
+    """Recipe that gives all defaults: multiview, small-cnn, photo-cnn, masked-resnet50, mae-vit-small. Default: the
+    recipe of the run to start from, else the one for the data and this machine."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """A run's config.json, which gives all defaults instead of a recipe: to repeat a run, or to vary it."""
+    """A run's config.json, which sets all defaults instead of a recipe: to repeat a run or to vary it."""
     resume: bool = False
     """Continue the run in --out."""
     overwrite: bool = False
-    """Replace the run in --out. Refused where the folder holds another kind of run, or files that no run writes."""
+    """Replace the run in --out. Refused if the folder holds another kind of run or unrelated files."""
     plan: bool = False
-    """Time a few steps, print as JSON what would be done, in how many seconds and how much memory, and stop."""
+    """Time a few steps, print as JSON what would be done with its duration in seconds and its memory, and stop."""
     yes: bool = False
-    """Begin without being asked, also where the plan takes more than two hours."""
+    """Start without asking for confirmation, even if the plan takes more than two hours."""
     quiet: bool = False
     """No progress bars."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """The flags that decide the defaults of all others."""
+    """The flags that determine the defaults of all others."""
 
     data: str | None = None
     image_field: str | None = None
@@ -60,10 +60,10 @@ class Start:
 
 
 def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
-    """The configuration where no flag says otherwise: that of --config, else of the recipe named or fit for the data.
+    """The default configuration: that of --config, else of the recipe named, else of the one that fits the data.
 
-    Where --init or --pretrained names a run and --recipe no recipe, it is that run's recipe; encoder and image size are
-    the run's in any case.
+    If --init or --pretrained names a run and --recipe is not given, the recipe is the run's; encoder and image size
+    always are.
     """
     given, _ = parse_some(Start, program, words)
     config = None if given.config is None else stored_config(kind, given.config)
@@ -75,15 +75,15 @@ def default_config(kind: type[C], program: str, words: Sequence[str]) -> C:
 
 
 def stored_config(kind: type[R], file: Path) -> R:
-    """The configuration in a run's config.json. Raises UserError where it is of another kind of run."""
+    """The configuration in a run's config.json. Raises UserError for another kind of run."""
     config = read_config_file(file)
     if not isinstance(config, kind):
-        raise UserError(f"--config {file}: is of a {kind_of_config(config).name}, not of this command")
+        raise UserError(f"--config {file}: belongs to a {kind_of_config(config).name}, not to this command")
     return config
 
 
 def carry_out(stage: Callable[..., R], config: Any, flags: RunFlags) -> R:
-    """Tell the plan of a stage, run it once that is approved, and return its result."""
+    """Show the plan of a stage, run the stage once approved, and return its result."""
     approval = Approval(kind=type(config), stop=flags.plan, yes=flags.yes, quiet=flags.quiet)
     approve = None if flags.yes and flags.quiet and not flags.plan else approval
     more = {"resume": flags.resume, "overwrite": flags.overwrite, "progress": not flags.quiet}
@@ -105,7 +105,7 @@ def _train(stage: Callable[..., PathLike[str]], config: Any, flags: RunFlags) ->
 class Pretrain:
     """Pretrain an encoder on unlabeled images.
 
-    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+    Defaults come from a recipe, which --recipe or else --data selects: give these before --help to see yours.
 
     Example: unmask pretrain --data my/images --encoder resnet18 --image-size 128 128 --out runs/pretrained
     """
@@ -138,9 +138,9 @@ class _Classify:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune(_Classify):
-    """Train a pretrained encoder with a new head on labeled images. Recipe and encoder are those of --init.
+    """Train a pretrained encoder with a new head on labeled images. Recipe and encoder come from --init.
 
-    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+    Defaults come from a recipe, which --recipe or else --data selects: give these before --help to see yours.
 
     Example: unmask finetune --data my/labeled --init runs/pretrained --budget 50 --out runs/finetuned
     """
@@ -154,7 +154,7 @@ class Finetune(_Classify):
 class Scratch(_Classify):
     """The same training from random weights.
 
-    Defaults are those of a recipe, which --recipe or else --data decides: give these before --help to see yours.
+    Defaults come from a recipe, which --recipe or else --data selects: give these before --help to see yours.
 
     Example: unmask scratch --data my/labeled --budget 50 --out runs/scratch
     """

@@ -1,4 +1,4 @@
-"""What a weights file or a flag may say of a network: its architecture, nothing that names a file or an address."""
+"""What a weights file or a flag may say about a network: its architecture, nothing that names a file or an address."""
 
 import math
 import re
@@ -58,7 +58,7 @@ use_shared_rel_pos_bias v2 version vit_stem w0 wa weight_init widen_factor width
 width_mult widths window_ratio window_size window_sizes window_spec with_fc wm wss zero_init_fc zero_init_last
 """
 ARCHITECTURE = frozenset(_ARCHITECTURE.split())
-"""Arguments of timm's constructors, and of patchnet, that shape a network. The list is written down instead of asked of
+"""Arguments of timm's constructors, and of patchnet, that shape a network. The list is fixed instead of read from
 timm, so that no argument of a later version can load a file: what `timm.create_model` takes beside the architecture
 (`pretrained`, `checkpoint_path`, ...) and what the data decide (`img_size`, `in_chans`, `num_classes`) is not in it."""
 _IN_BLOCKS = """
@@ -69,13 +69,13 @@ rd_divisor rd_ratio reduce_first rel_pos_size sk_kwargs split_factor split_input
 IN_BLOCKS = frozenset(_IN_BLOCKS.split())
 """Keys of arguments that are themselves objects, such as block_args, beside those above."""
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
-"""Of models: no colon and no slash, by which timm would take a name for a repository or a folder."""
+"""Model names: no colon or slash, which would make timm treat a name as a repository or a folder."""
 _WORD = re.compile(r"[A-Za-z0-9_.+-]{0,64}")
 
 
 def require_architecture(options: object) -> None:
-    """Raise `UserError` unless all options are arguments of an architecture: numbers, words, booleans and None, also in
-    lists and, under the keys of blocks, in dicts."""
+    """Raise `UserError` unless all options are architecture arguments: numbers, words, booleans and None, also in lists
+    and, under the keys of blocks, in dicts."""
     if options is None:
         return
     if not isinstance(options, dict):
@@ -90,7 +90,7 @@ def require_architecture(options: object) -> None:
 
 
 def _require_plain(value: object, path: str) -> None:
-    """Raise `UserError` unless a value is of plain numbers and words."""
+    """Raise `UserError` unless a value consists of plain numbers and words."""
     if isinstance(value, list | tuple):
         for i, item in enumerate(value):
             _require_plain(item, f"{path}[{i}]")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Start = Literal["random", "mrp", "given", "given_mrp"]
-"""Weights an arm starts from: random ones, those of a pretraining on the user's images, those the user gives, or those
-of a pretraining that continued from the given ones."""
+"""Weights an arm starts from: random, from a pretraining on the user's images, given by the user, or from a pretraining
+that continued from the given ones."""
 
 Schedule = Literal["finetune", "best", "compute"]
-"""How long and at which rates an arm trains on labels: as fine-tuning does, by the recipe that was best over tuning
-draws, or by that recipe for as many images as pretraining and fine-tuning take together."""
+"""How long and at which rates an arm trains on labels: as fine-tuning does, with the recipe that was best over tuning
+draws, or with that recipe for as many images as pretraining and fine-tuning take together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,27 +18,27 @@ class Arm:
 
     name: str
     title: str
-    """As figures and tables call it."""
+    """Its name in figures and tables."""
     meaning: str
-    """What it is, in a line."""
+    """What it is, in one line."""
     controls_for: str = ""
-    """What a gain over it cannot be explained by."""
+    """What cannot explain a gain over it."""
     advice: str = ""
-    """What a user is told to do, in words without names of arms; empty for a control that nobody would use."""
+    """The advice to a user, without names of arms; empty for a control that nobody would use."""
     start: Start = "random"
     schedule: Schedule = "finetune"
     frozen: bool = False
-    """A linear probe: the encoder is not trained on labels."""
+    """Whether it is a linear probe: the encoder is not trained on labels."""
     hides_cells: bool = False
-    """Random cells of the images are hidden in training."""
+    """Whether random cells of the images are hidden in training."""
     competes: bool = False
-    """Whether it may be the baseline that the verdict on `JUDGED` counts against."""
+    """Whether it may be the baseline of the verdict on `JUDGED`."""
     baseline_of: tuple[str, ...] = ()
     """Arms whose paired difference from this one is reported."""
     audited: bool = False
-    """Whether an audit looks at its networks. Of arms that differ in their schedule alone it looks at the best one."""
+    """Whether an audit covers its networks. Of arms that differ only in schedule it covers the best one."""
     default: bool = True
-    """Whether a comparison runs it unless told otherwise."""
+    """Whether a comparison runs it by default."""
 
     @property
     def is_pretrained(self) -> bool:
@@ -47,12 +47,12 @@ class Arm:
 
     @property
     def needs_given(self) -> bool:
-        """Whether it needs the weights that the user gives."""
+        """Whether it needs weights given by the user."""
         return self.start in ("given", "given_mrp")
 
     @property
     def way(self) -> tuple[Start, bool]:
-        """What a user would do, apart from schedules: arms of one way are the same choice."""
+        """What a user would do, apart from the schedule: arms of the same way are the same choice."""
         return self.start, self.frozen
 
     @property
@@ -62,7 +62,7 @@ class Arm:
 
 
 JUDGED = "mrp"
-"""The arm that verdicts are about."""
+"""The arm that is judged."""
 
 _TABLE = (
     Arm(

@@ -10,34 +10,34 @@ from unmask.errors import UserError
 from unmask.wording import plural
 
 Budget = int | str
-"""10: so many of each class. "total:200": so many in all, of each class in proportion to its images, at least one.
-"10%": this share of each class, at least one image. "all". Of a comparison that chooses labels in several ways also
-"random:200", "balanced:200" and "chosen:200": so many in all, see `Labels`."""
+"""10: this many per class. "total:200": this many in all, per class in proportion to its images, at least one.
+"10%": this share of each class, at least one image. "all". In a comparison that chooses labels in several ways also
+"random:200", "balanced:200" and "chosen:200": this many in all, see `Labels`."""
 _SYNTAX = "a number per class, total:NUMBER, a share such as 10%, or all"
 Labels = Literal["random", "balanced", "chosen"]
-"""How so many images in all are found: by lot; by lot, as many of each class as of any other; by the features of the
-pretrained encoder, as `unmask choose` does. Only the second needs to know the classes of unlabeled images."""
+"""How a total of images is selected: at random; at random with the same number per class; by the features of the
+pretrained encoder, as `unmask choose` does. Only the second needs the classes of unlabeled images."""
 LABELS: tuple[Labels, ...] = get_args(Labels)
 
 
 @dataclass(frozen=True)
 class Amount:
-    """A budget, taken apart; the value is a number of images, or a share of each class."""
+    """A parsed budget; the value is a number of images, or a share of each class."""
 
     kind: Literal["class", "total", "share", "all"] | Labels
     value: float = 1.0
 
     @property
     def labels(self) -> Labels | None:
-        """How the images are found, where a comparison asks for that."""
+        """How the images are selected, if a comparison asks for that."""
         return next((one for one in LABELS if one == self.kind), None)
 
 
 def parse_budget(budget: Budget, field: str = "budget") -> Amount:
-    """What a budget asks for.
+    """Parse a budget.
 
     Raises:
-        UserError: it is none; the message begins with `field`.
+        UserError: it is not a budget; the message begins with `field`.
     """
     if isinstance(budget, int):
         if budget >= 1 and not isinstance(budget, bool):
@@ -48,21 +48,21 @@ def parse_budget(budget: Budget, field: str = "budget") -> Amount:
         return Amount(total[1], int(total[2]))  # type: ignore[arg-type]
     elif (share := re.fullmatch(r"(\d{1,2}(?:\.\d{1,6})?)%", budget)) and float(share[1]) > 0:
         return Amount("share", float(share[1]) / 100)
-    raise UserError(f"{field} = {budget!r} is out of range: allowed is {_SYNTAX}")
+    raise UserError(f"{field} = {budget!r} is out of range: expected {_SYNTAX}")
 
 
 def in_ways(budgets: Sequence[Budget], labels: Sequence[Labels]) -> tuple[Budget, ...]:
-    """Each total in every way to find its images: ("total:50",) → ("random:50", "chosen:50"); what is one stays.
+    """Each total for every way to select its images: ("total:50",) → ("random:50", "chosen:50"), which stay unchanged.
 
     Raises:
-        UserError: a budget is no total.
+        UserError: a budget is not a total.
     """
     found: list[Budget] = []
     for budget in budgets:
         amount = parse_budget(budget, "budgets")
         if amount.kind != "total" and amount.labels is None:
             raise UserError(
-                f"labels: {' '.join(labels)} need equal totals, but one of the budgets is {budget}: give totals, as in "
+                f"labels: {' '.join(labels)} need equal totals, but one of the budgets is {budget}: give totals, e.g. "
                 '`budgets=("total:50", "total:100")`'
             )
         found += [budget] if amount.labels else [f"{way}:{amount.value:.0f}" for way in labels]
@@ -75,17 +75,17 @@ def is_chosen(budget: Budget) -> bool:
 
 
 def without_encoder(budget: Budget | None) -> Budget | None:
-    """A budget whose images can be found before any encoder is pretrained: as many by lot in place of chosen ones."""
+    """A budget whose images can be selected before any encoder is pretrained: as many random ones for chosen ones."""
     return f"random:{parse_budget(budget).value:.0f}" if budget is not None and is_chosen(budget) else budget
 
 
 def class_counts(budget: Budget, sizes: Sequence[int]) -> list[int]:
-    """Labeled images of each class, of `sizes` images; 0 of a class that has none.
+    """Labeled images per class, for classes of `sizes` images; 0 for a class without images.
 
     A larger budget of the same kind takes as many or more of each class: totals are dealt out one by one, each to the
     class with the largest images / (2 taken + 1) (Sainte-Laguë's rule), after one to each; balanced ones to the class
-    with the fewest taken that has more. A number per class may exceed what a class has. Of images found by lot or by
-    features it is what is expected.
+    with the fewest taken that has more. A number per class may exceed the size of a class. For images selected at
+    random or by features it is the expected number.
     """
     amount = parse_budget(budget)
     if amount.kind == "class":
@@ -108,7 +108,7 @@ def class_counts(budget: Budget, sizes: Sequence[int]) -> list[int]:
 
 
 def _level(total: int, sizes: Sequence[int]) -> list[int]:
-    """The total dealt out to classes of so many images, each as level with the others as its images allow."""
+    """The total dealt out to classes of these sizes, as evenly as their images allow."""
     taken = [0] * len(sizes)
     for _ in range(min(total, sum(sizes))):
         taken[min((n, i) for i, n in enumerate(taken) if n < sizes[i])[1]] += 1
@@ -136,13 +136,13 @@ def labels_in_words(budget: Budget) -> str:
 
 
 def _found(amount: Amount) -> str:
-    """How the images are found, in words."""
+    """How the images are selected, in words."""
     words = {None: "", "random": " at random", "balanced": " balanced by class", "chosen": " chosen by features"}
     return words[amount.labels]
 
 
 def in_order(budgets: Sequence[Budget]) -> list[Budget]:
-    """Numbers per class in rising order; labels found in several ways way by way; others as they are given."""
+    """Numbers per class in rising order; labels selected in several ways, one way after another; others as given."""
     places = [(LABELS.index(one.labels), one.value) for one in map(parse_budget, budgets) if one.labels is not None]
     if places and len(places) == len(budgets):
         return [budget for _, budget in sorted(zip(places, budgets, strict=True), key=lambda pair: pair[0])]
@@ -151,10 +151,10 @@ def in_order(budgets: Sequence[Budget]) -> list[Budget]:
 
 
 def totals(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
-    """Budgets where there are no classes: a number is one of images in all."""
+    """Budgets for tasks without classes: a number counts images in all."""
     return tuple(map(in_all, budgets))
 
 
 def in_all(budget: Budget) -> Budget:
-    """A number as one of images in all; another budget as it is."""
+    """A number as a total of images; another budget unchanged."""
     return f"total:{budget}" if isinstance(budget, int) else budget

@@ -7,35 +7,36 @@ from unmask.config.validation import require, require_at_least
 
 LOCAL, DASK = "local", "dask:"
 DIRECTIVES = {"slurm": "#SBATCH", "pbs": "#PBS", "lsf": "#BSUB", "sge": "#$"}
-"""Schedulers to which jobs are submitted, and how a line of their scripts begins that tells them something."""
+"""Schedulers that jobs are submitted to, with the prefix of directive lines in their scripts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """The workers, and what is asked of a scheduler for them. What is found does not depend on it."""
+    """The workers, and what they request from a scheduler. Results do not depend on it."""
 
     on: str = LOCAL
-    """Where the work is done. local: on this machine. dask:tcp://HOST:8786: on the workers of a running Dask scheduler.
+    """Where the work runs. local: on this machine. dask:tcp://HOST:8786: on the workers of a running Dask scheduler.
     slurm, pbs, lsf, sge: in jobs of that scheduler, submitted from here. All but local need the extra `cluster`.
-    An --out that every machine sees at the same path is best; audit needs one, and networks, too."""
+    An --out that every machine sees at the same path is best; audit and networks need one."""
     cluster_jobs: int = 4
-    """Jobs at once."""
+    """Number of jobs at a time."""
     partition: str | None = None
     """Partition or queue of the jobs. Default: the scheduler's."""
     account: str | None = None
     """Account or project of the jobs. Default: the scheduler's."""
     walltime: str = "04:00:00"
-    """Time of a job, hours:minutes:seconds. A job that ends is replaced, and what it had begun goes on elsewhere."""
+    """Time limit of a job, hours:minutes:seconds. A job that ends is replaced, and its unfinished work resumes
+    elsewhere."""
     job_cores: int = 4
-    """Cores of a job: each is a worker that does one piece at a time; with a GPU they are one worker's."""
+    """Cores per job: each is a worker that does one piece at a time; with a GPU they all belong to one worker."""
     job_memory: str = "8GiB"
-    """Memory of a job."""
+    """Memory per job."""
     job_gpu: bool = False
-    """Every job asks for one GPU, and is one worker."""
+    """Request one GPU per job, which is then one worker."""
     job_lines: tuple[str, ...] = ()
-    """Further lines for the scheduler, as they stand in its scripts: "#SBATCH --constraint=a100"."""
+    """Further directives as they appear in the scheduler's scripts: "#SBATCH --constraint=a100"."""
     job_setup: tuple[str, ...] = ()
-    """Shell lines before the worker starts: "module load cuda"."""
+    """Shell lines to run before the worker starts: "module load cuda"."""
 
     def __post_init__(self) -> None:
         known = self.on == LOCAL or self.on in DIRECTIVES or self.on.startswith(DASK)
@@ -51,7 +52,7 @@ class ClusterConfig:
 
     @property
     def seconds(self) -> int:
-        """`walltime` in seconds; 0 where it is not a time."""
+        """`walltime` in seconds; 0 if it is not a time."""
         found = re.fullmatch(r"(\d+):([0-5]\d):([0-5]\d)", self.walltime)
         hours, minutes, seconds = (0, 0, 0) if found is None else map(int, found.groups())
         return 3600 * hours + 60 * minutes + seconds

@@ -25,11 +25,11 @@ from unmask.config.validation import (
 from unmask.errors import UserError
 
 AUTO, NONE = "auto", "none"
-"""Values of `given`: what lies on this disk; nothing."""
+"""Values of `given`: weights already on this disk; none."""
 
 
 class Schedule(NamedTuple):
-    """How long, and at which peak learning rate; None: that of fine-tuning."""
+    """Number of steps and peak learning rate; None: that of fine-tuning."""
 
     steps: int
     lr: float | None
@@ -49,80 +49,81 @@ class CompareConfig:
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
     """Recipe of the pretrainings."""
     finetune: ClassifyRecipe = field(default_factory=ClassifyRecipe)
-    """Recipe of every training on labels, except that scratch_best and scratch_compute have a schedule of their own."""
+    """Recipe of every training on labels; scratch_best and scratch_compute replace its schedule with their own."""
     scratch_candidates: tuple[ClassifyRecipe, ...] = ()
-    """Recipes of which scratch_best and scratch_compute take, per budget, the one that is best on validation data over
-    tuning draws. Default: finetune without head warm-up."""
+    """Recipes from which scratch_best and scratch_compute take, per budget, the one that is best on validation data
+    over the tuning draws. Default: finetune without head warm-up."""
     scratch_schedules: tuple[str, ...] = ()
-    """The same as steps, or steps@rate: 600 1200 1200@1e-3. They replace scratch_candidates."""
+    """Shorthand for scratch_candidates, which it replaces: steps, or steps@rate, such as 600 1200 1200@1e-3."""
     budgets: tuple[Budget, ...] = ()
     """Labeled training images: numbers per class, total:200 in all, shares such as 10% of each class, or all. The first
-    is the primary budget, declared beforehand. Those that are given must be possible. Default: of 10 50 100 those that
-    the smallest class has."""
+    is the primary budget, declared beforehand. The data must have enough images for each. Default: those of 10 50 100
+    that the smallest class has."""
     labels: Annotated[tuple[Labels, ...], OneOf(LABELS)] = ()
-    """How labeled images are found, one way or several side by side at equal totals (budgets total:50 ...): random: by
-    lot. balanced: by lot, as many of each class. chosen: by the features of the pretrained encoder, as unmask choose
-    does, from a random half of the training images in each draw. Default: as the budgets say, by lot within classes."""
+    """How labeled images are selected, in one way or several side by side at equal totals (budgets total:50 ...).
+    random: at random. balanced: at random, the same number per class. chosen: by the features of the pretrained
+    encoder, as unmask choose does, from a random half of the training images in each draw. Default: as the budgets say,
+    at random within classes."""
     draws: int | None = None
-    """Label draws per budget, each with a training seed of its own; all arms share them. Default: nine, but no more
-    than the first hour of the command has time for, and at least five."""
+    """Label draws per budget, each with its own training seed; all arms share them. Default: nine, or as many as fit
+    into the first hour of the command, but at least five."""
     until: Literal["draws", "decided"] = "draws"
-    """draws: all draws are trained. decided: they come in looks, and it stops when the answer is decided, or out of
-    reach within four times `draws` (default: nine); all looks together keep the level."""
+    """draws: train all draws. decided: train them in looks, and stop once the answer is decided or is out of reach
+    within four times `draws` (default: nine); all looks together keep the confidence level."""
     within: str | None = None
-    """Time for the whole command, as 90s, 40m or 2h: draws come in looks as well, none is begun that has no time."""
+    """Time for the whole command, such as 90s, 40m or 2h: draws come in looks here too, and no draw starts that would
+    not finish in time."""
     pretrainings: int | None = None
-    """Pretrainings, each from a seed of its own. Default: three where they cost less than a third of the comparison (in
-    images, at the default number of draws), else one."""
+    """Pretrainings, each with its own seed. Default: three if they cost less than a third of the comparison (in images,
+    at the default number of draws), else one."""
     design: Literal["diagonal", "crossed"] = "diagonal"
-    """diagonal: every arm is trained once per draw, from the pretrainings in turn. crossed: every pretraining meets
-    every draw, and arms without pretraining are trained as often."""
+    """diagonal: every arm is trained once per draw, taking the pretrainings in turn. crossed: every pretraining is used
+    in every draw, and arms without pretraining are trained as often."""
     tuning_draws: int = 3
-    """Label draws, apart from the reported ones, on which recipes, the baseline and the recommended alternative are
-    chosen by validation images."""
+    """Label draws, apart from the reported ones, on which validation images choose the recipes, the baseline and the
+    recommended alternative."""
     arms: Annotated[tuple[str, ...], OneOf(tuple(ARMS))] = ()
-    """Arms to train on every reported draw; docs/comparison.md says what each is for. Default: all are tried on the
-    tuning draws, and those go on that could be the baseline or the
-    answer; given weights bring their arms with them."""
+    """Arms to train on every reported draw; docs/comparison.md explains each. Default: all are tried on the tuning
+    draws, and those that could be the baseline or the answer are kept; given weights add their arms."""
     pretrained: tuple[Path, ...] = ()
     """Finished pretraining runs to use instead of pretraining here."""
     given: str | None = AUTO
     """Weights for the arms that start from given ones: a run folder, a weights file, timm:pretrained, timm:NAME or
-    hf:USER/NAME. auto: timm's of this encoder, where they lie on this disk already. none: no weights."""
+    hf:USER/NAME. auto: timm's weights of this encoder if they are already on this disk. none: no weights."""
     normalization: Literal["weights", "data"] = "weights"
-    """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
+    """Normalization for given weights: the mean and deviation that they were trained with, or those of the data."""
     compute_cap: float = 4.0
-    """scratch_compute trains for MRP's total compute, but for at most so many times the fine-tuning steps."""
+    """scratch_compute trains for MRP's total compute, but at most this many times the fine-tuning steps."""
     metric: Metric = "accuracy"
-    """What recipes, probes, the baseline and the answer are chosen by on validation images, and what verdicts are about
-    on test images. Where classes are unequal: balanced_accuracy (mean recall of the classes) or macro_f1."""
+    """The score that chooses recipes, probes, the baseline and the answer on validation images, and that verdicts use
+    on test images. For unequal classes: balanced_accuracy (mean recall of the classes) or macro_f1."""
     smallest_effect: float = 0.01
     """Smallest difference of the metric that matters, for the verdict "equivalent"."""
     confidence: float = 0.95
-    """Level of the intervals."""
+    """Confidence level of the intervals."""
     seed: int = 0
     """Seed of everything: draws, pretrainings, trainings."""
     evaluate_on: Literal["test", "val"] = "test"
-    """test: the test images. val: one half of the validation images stands in for the test and the other half for
-    validation, so that recipes can be tuned without looking at the test."""
+    """test: the test images. val: one half of the validation images replaces the test and the other half the validation
+    set, so that recipes can be tuned without using the test."""
 
     # What changes neither the table nor the verdicts
     keep: Literal["none", "best", "all"] = "best"
-    """Trained networks that stay, in OUT/networks, for predict, embed, export and audit. best: of every arm the one
-    with the best validation score at the largest budget. all: of every trial. none: only what `audit` looks at."""
+    """Trained networks to keep in OUT/networks for predict, embed, export and audit. best: for every arm the one with
+    the best validation score at the largest budget. all: that of every trial. none: only those that `audit` needs."""
     audit: bool = False
-    """Look at the networks of the primary budget as unmask audit does, and keep them: one network of every arm and
-    label draw, pretrainings in turn."""
+    """Audit the networks of the primary budget as unmask audit does, and keep them: one network per arm and label draw,
+    taking the pretrainings in turn."""
 
     chosen: RecipeChoice | None = None
-    """The recipe of which the defaults are; None for a configuration made by hand."""
+    """The recipe that gave the defaults; None for a configuration made by hand."""
 
     # What changes the speed
     jobs: int | None = None
-    """Trainings at once, each in a process of its own with one thread. Default: the cores, or the GPUs."""
+    """Trainings at a time, each in its own process with one thread. Default: the number of cores, or of GPUs."""
     pretrain_processes: int = 1
-    """Processes of one pretraining, data-parallel on one machine: on as many GPUs, or cores. Several give the numbers
-    of one up to rounding."""
+    """Processes per pretraining, data-parallel on as many GPUs or cores of one machine. Several give the same numbers
+    as one up to rounding."""
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     """Where trainings run."""
 
@@ -135,13 +136,13 @@ class CompareConfig:
             object.__setattr__(self, "budgets", in_ways(self.budgets or DEFAULT_BUDGETS, self.labels))
         require(len(set(self.budgets)) == len(self.budgets), "budgets", self.budgets, "different budgets")
         require_at_least("draws", self.planned_draws, 1)
-        assert self.seconds_within != 0  # reads, and so checks, it
+        assert self.seconds_within != 0  # reading it checks it
         require_least(self, pretrainings=1, tuning_draws=1, jobs=1, pretrain_processes=1, compute_cap=1)
         require_ranges(self, smallest_effect="(0, 1]", confidence="[0.5, 1)")
         require_seed("seed", self.seed)
         self._check_arms()
         self._check_processes()
-        assert self.schedules is not None  # reads, and so checks, every one
+        assert self.schedules is not None  # reading them checks them
 
     def _check_processes(self) -> None:
         """Whether a job has a core for each process of a pretraining."""
@@ -153,7 +154,7 @@ class CompareConfig:
             )
 
     def _check_arms(self) -> None:
-        """Arms, and what only some of them use."""
+        """Check the arms, and the settings that only some of them use."""
         for arm in self.arms:
             require_choice("arms", arm, tuple(ARMS))
         require(len(set(self.arms)) == len(self.arms), "arms", self.arms, "different arms")
@@ -173,17 +174,17 @@ class CompareConfig:
 
     @property
     def planned_draws(self) -> int:
-        """Label draws that there are unless time or a decision ends them earlier, or looks go beyond them."""
+        """Planned label draws; time or a decision may end them earlier, and looks may go beyond them."""
         return DEFAULT_DRAWS if self.draws is None else self.draws
 
     @property
     def in_looks(self) -> bool:
-        """Whether draws come in looks, or all at once."""
+        """Whether draws come in looks instead of all together."""
         return self.until == "decided" or self.within is not None
 
     @property
     def in_an_hour(self) -> bool:
-        """Whether the clock says how many draws there are: nobody else does."""
+        """Whether the clock limits the number of draws, because no setting does."""
         return self.draws is None and not self.in_looks
 
     @property

@@ -1,4 +1,4 @@
-"""What is read, and how training images are varied."""
+"""What is read, and how training images are augmented."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,73 +20,74 @@ BUILT_IN = ("multiview", "digits", "fashion-mnist")
 
 
 IGNORED = 255
-"""Class of pixels of masks that count neither in training nor in evaluation, and of all where there is no mask."""
+"""Class of mask pixels that count neither in training nor in evaluation; all pixels of an image without a mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """A data set: where it is, how it is split, and the form in which images reach the encoder."""
+    """A data set: where it is, how it is split, and how images are prepared for the encoder."""
 
     # What changes the result
     data: str = "multiview"
     """Folder of images, CSV or parquet manifest, .npy or .npz file, tar shards (a folder of them, or
-    "train-{000..099}.tar"), "hf:PATH" saved by Hugging Face datasets, or a built-in: multiview, digits,
+    "train-{000..099}.tar"), "hf:PATH" saved by Hugging Face datasets, or built-in data: multiview, digits,
     fashion-mnist."""
     image_size: tuple[int, int] | None = None
-    """Height and width in pixels given to the encoder. Default: the recipe's, 32 32 or 224 224; without one, as in data
-    check and in Python, the images' own size if all agree, else 224 224."""
+    """Height and width of the encoder's input in pixels. Default: the recipe's, 32 32 or 224 224; without a recipe, as
+    in data check and in Python, the images' own size if all agree, else 224 224."""
     channels: int | None = None
-    """Channels given to the encoder. Default: as many as the images have."""
+    """Channels of the encoder's input. Default: as many as the images have."""
     val_share: float = 0.15
-    """Share of the labeled training images (or groups) kept for validation where the source has no such split."""
+    """Share of the labeled training images (or groups) held out for validation if the source has no such split."""
     test_share: float = 0.2
-    """Share of the images (or groups) kept for the test where the source has no such split."""
+    """Share of the images (or groups) held out for the test if the source has no such split."""
     split_seed: int = 0
     """Seed of the split."""
     transductive: bool = False
     """Let pretraining see validation and test images (without labels). The report says so."""
     on_bad_file: Literal["error", "skip"] = "error"
-    """Stop at an unreadable file, or leave it out, count it and list it in the run folder."""
+    """Whether to stop at an unreadable file, or to leave it out, count it and list it in the run folder."""
     page: int = 0
-    """Page of multi-page files (TIFF, GIF), counted from 0."""
+    """Page to read from multi-page files (TIFF, GIF), counted from 0."""
     pages_are_channels: bool = False
-    """Stack all pages of a file as its channels instead."""
+    """Stack all pages of a file as channels instead."""
     layout: Layout | None = None
-    """Which axis of arrays (.npy, .npz) holds the channels, or that none does. Default: as the shape leaves no doubt
-    of; else it is asked for."""
+    """Which axis of arrays (.npy, .npz) holds the channels, or none. Default: found from the shape; required if the
+    shape is ambiguous."""
     background: int = 255
-    """Gray level, 0 black to 255 white, that shows through transparent pixels. With channels 4 (2 for gray images)
-    transparency is kept as a channel instead."""
+    """Gray level, 0 black to 255 white, behind transparent pixels. With channels 4 (2 for gray images) transparency is
+    kept as a channel instead."""
     nodata: float | None = None
-    """Stored value of pixels that are missing, e.g. -9999. They leave statistics and the loss of the reconstruction, as
-    NaN, the no-data tag of GeoTIFF and masks of validity do, and reach the encoder as the channel's mean."""
+    """Stored value of missing pixels, e.g. -9999. Like NaN, GeoTIFF's no-data value and validity masks, they are
+    excluded from statistics and the reconstruction loss, and reach the encoder as the channel's mean."""
     window: tuple[float, float] | None = None
-    """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; what lies beyond is clipped.
-    Default: the whole range of the number type. For 16-bit and float images that use a part of it."""
+    """Percentiles of the pretraining images' values that become 0 and 1, e.g. 0.5 99.5; values beyond are clipped. For
+    16-bit and float images that use only part of their range. Default: the whole range of the number type."""
     image_field: str | None = None
-    """What holds the image: a member of a sample of shards, as "jpg", a column of hf:PATH. Default: the only one."""
+    """What holds the image: a member of a shard's samples, such as "jpg", or a column of hf:PATH. Default: the only
+    one."""
     label_field: str | None = None
-    """What holds the label: a member such as "cls", a key of a shard's .json, a column (of a segmentation that of the
-    masks). Default: found by kind."""
+    """What holds the label: a member such as "cls", a key of a shard's .json, or a column (for segmentation, of masks).
+    Default: found by kind."""
     task: Literal["auto", TaskName] = "auto"
-    """What is learnt of an image: its class, which of several labels apply, numbers, or a class for each pixel. auto:
-    what the labels show; where they may mean two things, it is asked for."""
+    """What is learned: an image's class, which of several labels apply, numbers, or a class for each pixel. auto: what
+    the labels show; required if they are ambiguous."""
     options: dict[str, float | int | str | bool] | None = None
-    """Settings of a built-in, e.g. {"weak_strength": 0.6} for multiview."""
+    """Settings of built-in data, e.g. {"weak_strength": 0.6} for multiview."""
 
     # What changes the speed
     cache_mib: int = 4096
-    """Images are decoded once into memory when they need at most so many MiB; else they stream through workers. MiB."""
+    """Decode images once into memory if they need at most this many MiB; else stream them through workers."""
     workers: int = 2
     """Worker processes that decode streamed images."""
 
     @property
     def asked_task(self) -> TaskName | None:
-        """The task, where it is told."""
+        """The task, if it is set."""
         return None if self.task == "auto" else self.task
 
     def __post_init__(self) -> None:
-        require(bool(self.data), "data", self.data, "a path or the name of a built-in")
+        require(bool(self.data), "data", self.data, "a path or the name of built-in data")
         require_utf_8("data", self.data)
         require_ranges(self, image_size="[1, 16384]", val_share="(0, 1)", test_share="(0, 1)", background="[0, 255]")
         require_least(self, channels=1, page=0, cache_mib=0, workers=0)
@@ -99,7 +100,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Random variation of training images. Switch off what carries meaning in your domain."""
+    """Random augmentation of training images. Switch off what carries meaning in your domain."""
 
     crop_scale: tuple[float, float] = (0.6, 1.0)
     """Area of the random resized crop as a share of the image; 1 1 switches cropping off."""

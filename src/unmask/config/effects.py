@@ -1,4 +1,4 @@
-"""Settings that have no effect beside others: one table, asked of what a user has set apart from the defaults."""
+"""Settings that have no effect beside others: one table, checked against what a user has set."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,17 +18,17 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True)
 class Idle:
-    """Fields of a configuration that do nothing where `when` holds of it."""
+    """Fields of a configuration that do nothing if `when` holds for it."""
 
     fields: tuple[str, ...]
-    """Names, or paths of fields of its sections: "data.image_size"."""
+    """Names, or paths of fields in its sections: "data.image_size"."""
     because: str
     """With fields of the configuration in braces."""
     when: Callable[[Any], bool] = lambda _: True
 
 
 def _no_arm(config: CompareConfig, name: str, value: object = True) -> bool:
-    """Whether arms are named, and none of them has this value of a property."""
+    """Whether arms are named and none of them has this value of a property."""
     return bool(config.arms) and all(getattr(ARMS[arm], name) != value for arm in config.arms)
 
 
@@ -53,8 +53,8 @@ TABLE: Table = {
         Idle(("decoder_depth",), "the decoder is linear", lambda c: c.decoder == "linear"),
     ),
     OptimizerConfig: (
-        Idle(("min_epochs", "min_steps"), "`epochs` says how many, {epochs:g}", lambda c: c.epochs is not None),
-        Idle(("min_epochs", "min_steps"), "`steps` says how many, {steps}", lambda c: c.steps is not None),
+        Idle(("min_epochs", "min_steps"), "`epochs` sets the number, {epochs:g}", lambda c: c.epochs is not None),
+        Idle(("min_epochs", "min_steps"), "`steps` sets the number, {steps}", lambda c: c.steps is not None),
     ),
     PretrainConfig: (Idle(("normalization",), "no weights are given to start from", lambda c: c.init is None),),
     ClassifyRecipe: (
@@ -86,7 +86,7 @@ TABLE: Table = {
         ),
     ),
     CompareConfig: (
-        Idle(("jobs",), "the workers of `on` say how many trainings run at once", lambda c: c.cluster.on != LOCAL),
+        Idle(("jobs",), "the workers of `on` set how many trainings run at a time", lambda c: c.cluster.on != LOCAL),
         Idle(("compute_cap",), "scratch_compute is not run", lambda c: _no_arm(c, "schedule", "compute")),
         Idle(("scratch_schedules",), "no arm of `arms` chooses its schedule", lambda c: _no_arm(c, "is_tuned")),
         Idle(
@@ -110,9 +110,9 @@ def require_effect(given: Any, usual: Any, table: Table = TABLE, prefix: str = "
 
     Args:
         given: a configuration, or a command that holds some.
-        usual: the same where nothing was set.
-        table: what is without effect, and where.
-        prefix: before the names of its fields.
+        usual: the same with nothing set.
+        table: what has no effect, and when.
+        prefix: put before the names of its fields.
     """
     for idle in table.get(type(given), ()):
         for name in idle.fields:
@@ -129,7 +129,7 @@ def require_effect(given: Any, usual: Any, table: Table = TABLE, prefix: str = "
 
 
 def _shown(name: str, value: Any) -> str:
-    """A setting as messages name it; a section without its content."""
+    """A setting as messages name it; a section without its contents."""
     last = name if keeps_its_name(name.partition(".")[0]) else name.rpartition(".")[2]
     if dataclasses.is_dataclass(value):
         return last

@@ -1,4 +1,4 @@
-"""A configuration as a task understands it: its metric, and budgets of images where "per class" has no meaning."""
+"""A configuration as a task understands it: its metric, and budgets in images if "per class" has no meaning."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -12,9 +12,9 @@ C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 
 def for_task(config: C, task: TaskName) -> C:
-    """The configuration of a run on this task; that of one class per image is as it was.
+    """The configuration of a run on this task; unchanged for one class per image.
 
-    Of others a number is so many labeled images in all. Raises UserError for a metric of other tasks.
+    For other tasks a number counts labeled images in all. Raises UserError for a metric of other tasks.
     """
     if isinstance(config, PretrainConfig):
         return config

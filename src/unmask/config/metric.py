@@ -7,13 +7,13 @@ from typing import Literal
 from unmask.errors import UserError
 
 TaskName = Literal["classification", "multilabel", "regression", "segmentation"]
-"""What is learnt of an image: its class, which of several labels apply, one or several numbers, a class per pixel."""
+"""What is learned: an image's class, which of several labels apply, one or several numbers, a class per pixel."""
 DEFAULT_TASK: TaskName = "classification"
-"""Of labels that show no other."""
+"""The task if the labels show no other."""
 
 LabelForm = Literal["class", "names", "numbers", "mask"]
-"""What a label is: one of K classes, the names that apply, numbers, or an image of classes. Readers and budgets know no
-more of a task."""
+"""What a label is: one of K classes, the names that apply, numbers, or an image of classes. Readers and budgets know
+nothing else about a task."""
 _LABEL_FORMS: dict[TaskName, LabelForm] = {
     "classification": "class",
     "multilabel": "names",
@@ -41,10 +41,10 @@ Metric = Literal[
 
 @dataclass(frozen=True)
 class Score:
-    """What a reader must know of a score."""
+    """What a reader must know about a score."""
 
     title: str
-    """What it is called."""
+    """Its name."""
     lower_is_better: bool = False
     share: bool = True
     """Shown in per cent, differences in points; else in its own unit."""
@@ -53,25 +53,25 @@ class Score:
 
     @property
     def sign(self) -> int:
-        """1 where more is better, else -1: times this, more is better for every score."""
+        """1 if more is better, else -1: multiplied by this, more is better for every score."""
         return -1 if self.lower_is_better else 1
 
     def merit(self, value: float | None) -> float:
-        """A value as everything that compares values must take it: more is better, -inf where it is undefined."""
+        """A value for every comparison of values: more is better, -inf if it is undefined."""
         return -math.inf if value is None or math.isnan(value) else self.sign * value
 
     def change(self, better: float) -> float:
-        """By how much better, a difference of merits, as a difference of values."""
+        """A difference of merits as a difference of values."""
         return self.sign * better
 
     @property
     def span(self) -> float:
-        """The largest difference that there can be; may be infinite."""
+        """The largest possible difference; may be infinite."""
         return self.high - self.low
 
     @property
     def scale(self) -> float:
-        """Times this, a value is as it is shown: shares in per cent, others in their own unit."""
+        """Factor from a value to the number shown: shares in per cent, others in their own unit."""
         return 100.0 if self.share else 1.0
 
     def text(self, value: float) -> str:
@@ -119,15 +119,15 @@ _DEFAULT: Metric = "accuracy"
 
 
 def label_form(task: TaskName | None) -> LabelForm | None:
-    """What the labels of a task are; None where the task is not told."""
+    """What the labels of a task are; None if the task is not set."""
     return None if task is None else _LABEL_FORMS[task]
 
 
 def metric_of(task: TaskName, asked: Metric) -> Metric:
-    """The metric of a run on this task: the one asked for; where that is the default one, the task's first.
+    """The metric of a run on this task: the one asked for or, if that is the default, the task's first.
 
     Raises:
-        UserError: it is one of other tasks.
+        UserError: it belongs to other tasks.
     """
     known = TASK_METRICS[task]
     if asked in known:
@@ -143,4 +143,4 @@ def task_of(metric: Metric) -> TaskName:
 
 
 METRIC_NAMES: dict[str, str] = {name: SCORES[name].title for names in TASK_METRICS.values() for name in names}
-"""What a reader calls them."""
+"""Their names in text."""

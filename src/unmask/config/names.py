@@ -1,4 +1,4 @@
-"""What the fields of a configuration are called where they are given one by one: as flags, as keyword arguments.
+"""Names of a configuration's fields when they are given one by one: as flags or as keyword arguments.
 
 A section (a dataclass within another) has no name of its own: `mask_ratio`, not `recipe.mask.mask_ratio`. The two
 recipes of a comparison, whose fields are called alike, keep theirs: `pretrain.lr`, `finetune.lr`.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OneOf:
-    """Marks a field whose values are names, of which these are allowed."""
+    """Marks a field whose values are names, with those allowed."""
 
     names: tuple[str, ...]
 
@@ -28,12 +28,12 @@ _NAMED_SECTIONS = ("pretrain", "finetune")
 
 
 def is_section(hint: Any) -> bool:
-    """Whether a field of this type is a configuration itself."""
+    """Whether a field of this type is itself a configuration."""
     return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
 
 def keeps_its_name(name: str) -> bool:
-    """Whether the fields of the section of this name are given after its name and a dot."""
+    """Whether the fields of the section with this name are prefixed with its name and a dot."""
     return name in _NAMED_SECTIONS
 
 
@@ -48,7 +48,7 @@ def is_object(hint: Any) -> bool:
 
 
 def names_of(kind: type[Any], prefix: str = "") -> Iterator[str]:
-    """The names of all fields of a configuration, as they are given one by one."""
+    """The names of all fields of a configuration when given one by one."""
     for name, hint in typing.get_type_hints(kind).items():
         if is_section(hint):
             yield from names_of(hint, f"{prefix}{name}." if keeps_its_name(name) else prefix)
@@ -63,7 +63,7 @@ def change(config: T, changes: Mapping[str, Any]) -> T:
     `finetune={"lr": 1e-4}`.
 
     Raises:
-        UserError: a name is unknown (the message has the nearest), or a value is of the wrong type or not allowed.
+        UserError: a name is unknown (the message suggests the nearest), or a value has a wrong type or is not allowed.
     """
     rest = dict(changes)
     changed = _take(config, rest)
@@ -77,7 +77,7 @@ def change(config: T, changes: Mapping[str, Any]) -> T:
 
 
 def _take(config: T, rest: dict[str, Any]) -> T:
-    """`change` with what is for this configuration and its sections; that is removed from `rest`."""
+    """`change` applied to this configuration and its sections; what applies is removed from `rest`."""
     new: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(type(config)).items():
         if is_section(hint):

@@ -1,4 +1,4 @@
-"""What changes in the course of a training: values by their share of its steps, as in "64:0.7,96:0.3"."""
+"""Values that change over a training, with their shares of its steps, as in "64:0.7,96:0.3"."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Schedule(Generic[T]):
-    """Values one after the other."""
+    """A sequence of values."""
 
     values: tuple[T, ...]
     ends: tuple[float, ...]
@@ -20,7 +20,7 @@ class Schedule(Generic[T]):
 
     @classmethod
     def constant(cls, value: T) -> "Schedule[T]":
-        """One value throughout."""
+        """A schedule of one value."""
         return cls((value,), (1.0,))
 
     @property
@@ -30,11 +30,11 @@ class Schedule(Generic[T]):
 
     @property
     def last(self) -> T:
-        """With which a training ends."""
+        """The value with which a training ends."""
         return self.values[-1]
 
     def at(self, step: int, total: int) -> T:
-        """The value of the step that follows `step` others of `total`."""
+        """The value at the step after `step` others of `total`."""
         reached = (value for value, end in zip(self.values, self.ends, strict=True) if step < round(end * total))
         return next(reached, self.last)
 
@@ -43,19 +43,19 @@ class Schedule(Generic[T]):
         return sum(of(self.during(begin)) * length for begin, length in parts(self))
 
     def during(self, share: float) -> T:
-        """The value in the part of the training that begins after this share of it."""
+        """The value in the part of the training that begins after this share."""
         return next(value for value, end in zip(self.values, self.ends, strict=True) if share < end)
 
 
 def parse_schedule(field: str, text: str, read: Callable[[str], T]) -> Schedule[T]:
-    """A schedule from VALUE:SHARE,VALUE:SHARE,...
+    """Parse a schedule from VALUE:SHARE,VALUE:SHARE,...
 
     Args:
         text: values and shares of the steps, which sum to 1.
-        read: makes a value of its word; raises ValueError for what is none.
+        read: converts a word to a value; raises ValueError for any other word.
 
     Raises:
-        UserError: the text does not read so.
+        UserError: the text has another form.
     """
     try:
         pairs = [(read(value), float(share)) for value, _, share in (part.partition(":") for part in text.split(","))]
@@ -64,7 +64,7 @@ def parse_schedule(field: str, text: str, read: Callable[[str], T]) -> Schedule[
     shares = [share for _, share in pairs]
     if not pairs or not all(0 < share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise UserError(
-            f"{field} = {text!r} is out of range: allowed is VALUE:SHARE,VALUE:SHARE with shares of the steps that sum "
+            f"{field} = {text!r} is out of range: expected VALUE:SHARE,VALUE:SHARE with shares of the steps that sum "
             "to 1"
         )
     ends = [sum(shares[: count + 1]) for count in range(len(shares) - 1)]
@@ -72,7 +72,7 @@ def parse_schedule(field: str, text: str, read: Callable[[str], T]) -> Schedule[
 
 
 def read_size(word: str) -> tuple[int, int]:
-    """Height and width of 64 or 48x64."""
+    """Height and width from 64 or 48x64."""
     sides = [int(side) for side in word.split("x")]
     if len(sides) > 2 or min(sides) < 1:
         raise ValueError(word)

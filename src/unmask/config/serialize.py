@@ -16,16 +16,16 @@ from unmask.errors import UserError
 
 T = TypeVar("T")
 DEEPEST = 64
-"""Lists and objects within each other, in JSON that is read."""
-_TOO_DEEP = f"lists and objects lie more than {DEEPEST} deep within each other"
+"""Deepest nesting of lists and objects in JSON that is read."""
+_TOO_DEEP = f"lists and objects are nested more than {DEEPEST} deep"
 _HALF = re.compile(r"[\ud800-\udfff]")
 _ROUNDING = 1e-6
-"""How far a number may be beyond its range, which rounding does."""
+"""How far rounding may put a number beyond its range."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Marks a number of a record that has a range, as `Annotated[float, Between(0, 1)]`; `from_json` sees to it."""
+    """Marks a number of a record that has a range, as `Annotated[float, Between(0, 1)]`; `from_json` checks it."""
 
     low: float
     high: float = math.inf
@@ -34,16 +34,16 @@ class Between:
         return f"{self.low:g} to {self.high:g}" if self.high < math.inf else f"{self.low:g} or more"
 
     def holds(self, value: float) -> bool:
-        """Whether a number is in the range, but for rounding."""
+        """Whether a number is in the range, up to rounding."""
         return self.low - _ROUNDING <= value <= self.high + _ROUNDING
 
 
 def parse_json(text: str) -> Any:
-    """JSON text as plain values, of which none is lost and all can be written again.
+    """JSON text as plain values, without loss, all of which can be written again.
 
     Raises:
-        ValueError: it is not JSON, an object has a key twice, a text is not Unicode (half of a surrogate pair), or
-            lists and objects lie too deep within each other. The message says which.
+        ValueError: it is not JSON, an object repeats a key, a text is not Unicode (half of a surrogate pair), or lists
+        and objects are nested too deep. The message says which.
     """
     try:
         values = json.loads(text, object_pairs_hook=_object)
@@ -92,7 +92,7 @@ def from_json(kind: type[T], value: Any, path: str = "") -> T:
     Args:
         kind: a dataclass of numbers, strings, booleans, paths, tuples, dictionaries by string, and further dataclasses.
         value: plain JSON values. Fields that have a default may be missing; see `require_complete`.
-        path: where the value stands. Messages begin with it; one that ends in a blank is followed by the field's name.
+        path: location of the value. Messages begin with it; if it ends in a blank, the field's name follows.
 
     Raises:
         UserError: a field is unknown or missing, has the wrong type, or its value is not allowed; the message names it.
@@ -116,9 +116,9 @@ def from_json(kind: type[T], value: Any, path: str = "") -> T:
 
 
 def require_complete(value: Any, read: Any, path: str = "") -> None:
-    """Raise UserError unless `value` names every field of the dataclasses `read` from it, defaults too.
+    """Raise UserError unless `value` names every field of the dataclasses `read` from it, including defaults.
 
-    A file written by a program has all its fields: one that lacks one was altered, and must not be read as its default.
+    A file written by a program has all fields: a file without one was altered, and must not be read as the default.
     """
     if not isinstance(value, Mapping):
         pairs = zip(value, read, strict=True) if isinstance(value, list) else ()
@@ -154,7 +154,7 @@ def freeze(value: Any) -> Any:
 
 
 def convert(hint: Any, value: Any, path: str) -> Any:
-    """A plain JSON value as one of the type `hint`. Raises UserError that begins with `path`."""
+    """A plain JSON value as one of the type `hint`. Raises a UserError that begins with `path`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return _convert_marked(args, value, path)
@@ -186,7 +186,7 @@ def _convert_marked(args: tuple[Any, ...], value: Any, path: str) -> Any:
 
 
 def _require_finite(value: Any, path: str) -> None:
-    """Raise UserError where values of any type hold a number that is not finite."""
+    """Raise UserError if values of any type hold a number that is not finite."""
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for name, item in items:
         _require_finite(item, _below(path, str(name)))
@@ -219,7 +219,7 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
     candidates = [arg for arg in args if arg is not type(None)]
     if isinstance(value, Mapping) and (kinds := [arg for arg in candidates if dataclasses.is_dataclass(arg)]):
         return convert(_likest(kinds, value), value, path)
-    if type(value) in candidates:  # a whole number stays one where decimals are allowed, too
+    if type(value) in candidates:  # a whole number stays one even if decimals are allowed
         return convert(type(value), value, path)
     for arg in candidates[:-1]:
         try:
@@ -230,7 +230,7 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
 
 
 def _likest(kinds: Sequence[Any], value: Mapping[str, Any]) -> Any:
-    """The dataclass that an object is meant to be: the first that it has the name of, else with most of its fields."""
+    """The dataclass that an object is meant to be: the first with its name, else the one with most of its fields."""
 
     def fields_of(kind: Any) -> dict[str, Any]:
         return {one.name: one.default for one in dataclasses.fields(kind)}

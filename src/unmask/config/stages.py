@@ -1,4 +1,4 @@
-"""The configuration of a stage: pretraining, classification. A recipe is the part that does not name data or seeds."""
+"""The configuration of a stage: pretraining, classification. A recipe is the part without data and seeds."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeChoice:
-    """Which recipe gave a configuration its defaults, and why that one."""
+    """The recipe that gave a configuration its defaults, and why it was chosen."""
 
     recipe_name: str
     because: str
@@ -27,7 +27,7 @@ class RecipeChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenImages:
-    """The labeled images of a training in a comparison that chooses them by features."""
+    """The labeled images of a training, in a comparison that chooses them by features."""
 
     file: Path
     """A record of the comparison: ids of images, in the order of choice."""
@@ -39,15 +39,15 @@ class OptimizerConfig:
 
     # What changes the result
     epochs: float | None = None
-    """Passes over the training images, exactly so many. Default: min_epochs, or what min_steps takes."""
+    """Exact number of passes over the training images. Default: min_epochs, or as many as min_steps takes."""
     steps: int | None = None
     """Optimizer steps, instead of epochs."""
     min_epochs: float = 20.0
-    """Passes where neither epochs nor steps are given ..."""
+    """Passes if neither epochs nor steps are given ..."""
     min_steps: int = 0
-    """... and steps that are taken then at least: few images are seen more often."""
+    """... and the least number of steps in that case: few images are seen more often."""
     batch_size: int = 256
-    """Images of one optimizer step, over all devices and accumulated micro-batches."""
+    """Images per optimizer step, over all devices and accumulated micro-batches."""
     lr: float = 1e-3
     """Peak learning rate of AdamW for this batch size."""
     weight_decay: float = 0.05
@@ -59,13 +59,13 @@ class OptimizerConfig:
     clip: float = 1.0
     """Largest gradient norm; 0 switches clipping off."""
     ema: float = 0.0
-    """Momentum of an average of the weights that is evaluated and exported instead; 0 switches it off."""
+    """Momentum of an average of the weights, which is evaluated and exported in their place; 0 switches it off."""
     precision: Precision = "no"
     """Mixed precision: no (float32), bf16 or fp16."""
 
     # What changes the speed
     accumulate: int = 1
-    """Micro-batches of one optimizer step: the memory of batch_size / accumulate images."""
+    """Micro-batches per optimizer step: memory for batch_size / accumulate images at a time."""
 
     def __post_init__(self) -> None:
         require_ranges(self, epochs="(0, 1e6]", min_epochs="(0, 1e6]", steps="[1, 1e9]", lr="(0, 10]")
@@ -85,7 +85,7 @@ class OptimizerConfig:
         )
 
     def for_steps(self, steps: int) -> "OptimizerConfig":
-        """The same for so many steps, whatever epochs were asked for."""
+        """The same for this many steps, whatever epochs were asked for."""
         return replace(self, steps=steps, epochs=None)
 
 
@@ -98,7 +98,7 @@ class PretrainRecipe:
     target: TargetConfig = field(default_factory=TargetConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     size_schedule: str | None = None
-    """Sides of the images by their share of the steps, e.g. 64:0.7,96:0.3, or 48x64:0.7,96x128:0.3; the last one is
+    """Image sizes with their shares of the steps, e.g. 64:0.7,96:0.3, or 48x64:0.7,96x128:0.3; the last one is
     image_size. Default: image_size throughout."""
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ class PretrainRecipe:
             parse_schedule("size_schedule", self.size_schedule, read_size)
 
     def sizes(self, last: tuple[int, int]) -> Schedule[tuple[int, int]]:
-        """Height and width of the images in the course of a pretraining that ends at `last`, their size in the data.
+        """Height and width of the images over a pretraining that ends at `last`, their size in the data.
 
         Raises:
             UserError: the schedule ends at another size.
@@ -119,7 +119,7 @@ class PretrainRecipe:
 
     @property
     def passes(self) -> float:
-        """What the encoder does for an image of a step, in passes over one mask of an image of the last size."""
+        """The encoder's work for an image of a step, in passes over one mask of an image of the last size."""
         sizes = parse_schedule("size_schedule", self.size_schedule or "1:1", read_size)
         return self.mask.masks * sizes.mean(math.prod) / math.prod(sizes.last)
 
@@ -136,28 +136,29 @@ class PretrainConfig:
     """Start from these encoder weights: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME.
     Default: random."""
     normalization: Literal["weights", "data"] = "weights"
-    """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
+    """Normalization for starting weights: the mean and deviation that they were trained with, or those of the data."""
     seed: int = 0
     """Seed of weights, order, masks and augmentation."""
 
     # What changes the speed
     execution: Literal["auto", "dense", "packed", "filled"] = "auto"
-    """How hidden cells are treated: packed (only visible cells are computed), dense (the reference), filled with a
-    learnt token, or the first of these that suits the encoder."""
+    """How hidden cells are kept out: packed (only visible cells are computed), dense (the reference), filled with a
+    learned token; auto: the first of these that suits the encoder."""
     shard: bool = False
-    """Of several processes, let each hold a part of every weight, gradient and moment (FSDP2), not all of them."""
+    """With several processes, give each a part of every weight, gradient and moment (FSDP2) instead of all of them."""
 
     # What changes neither
     save_every: float | None = None
-    """Epochs between checkpoints. Default: one, or of many short epochs a twentieth of them, at most 100 steps."""
+    """Epochs between checkpoints. Default: one; with many short epochs a twentieth of them, at most 100 steps."""
     picture_every: float | None = None
-    """Epochs between looks at reconstructed validation images, each with a picture. Default: as for checkpoints."""
+    """Epochs between evaluations of reconstructed validation images, each with a picture. Default: as for
+    checkpoints."""
     keep: int = 2
-    """Checkpoints kept: the newest ones."""
+    """Number of newest checkpoints to keep."""
     tracker: Tracker | None = None
-    """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
+    """Also send the contents of metrics.jsonl to tensorboard, wandb, mlflow or trackio."""
     chosen: RecipeChoice | None = None
-    """The recipe of which the defaults are; None for a configuration made by hand."""
+    """The recipe that gave the defaults; None for a configuration made by hand."""
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -176,13 +177,13 @@ class ClassifyRecipe:
         default_factory=lambda: OptimizerConfig(steps=300, batch_size=32, lr=3e-3, betas=(0.9, 0.999))
     )
     head_steps: int = 0
-    """Steps in which only the head is trained, before all weights are."""
+    """Steps that train only the head, before all weights are trained."""
     head_lr: float = 3e-3
     """Learning rate of those steps."""
     encoder_lr_scale: float = 1.0
     """Learning rate of the encoder relative to the head's; 0 keeps the encoder frozen."""
     freeze_batchnorm: bool = False
-    """Keep the running statistics of BatchNorm that the starting weights have."""
+    """Keep the BatchNorm running statistics of the starting weights."""
     layer_decay: float = 1.0
     """Factor of the learning rate from each layer to the one before it."""
     label_smoothing: float = 0.1
@@ -190,10 +191,10 @@ class ClassifyRecipe:
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 switches it off."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: an image counts in the loss, and in a probe's, in inverse proportion to the labeled images of its
+    """balanced: an image's weight in the loss, also of a probe, is inverse to the number of labeled images of its
     class."""
     patience: int = 0
-    """Stop after so many evaluations without a better validation score; 0 switches early stopping off."""
+    """Stop after this many evaluations without a better validation score; 0 switches early stopping off."""
     evaluations: int = 1
     """Evaluations on the validation images during training, the last at the end."""
 
@@ -212,7 +213,7 @@ class ClassifyRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyConfig:
-    """Supervised training of an encoder with a head. Fine-tuning and scratch differ in `init` only."""
+    """Supervised training of an encoder with a head. Fine-tuning and scratch differ only in `init`."""
 
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -221,14 +222,14 @@ class ClassifyConfig:
     """Start from these encoder weights: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME.
     Default: random."""
     normalization: Literal["weights", "data"] = "weights"
-    """Of images for starting weights: the mean and deviation that these were trained with, or those of the data."""
+    """Normalization for starting weights: the mean and deviation that they were trained with, or those of the data."""
     budget: Budget | None = None
     """Labeled training images: a number per class, total:200 in all, a share such as 10% of each class, or all.
     Default: all."""
     metric: Metric = "accuracy"
     """The validation score of early stopping, and of a probe's strength: accuracy, balanced_accuracy or macro_f1."""
     hide_cells: float = 0.0
-    """In training, hide between no and this share of random cells of every image: the control scratch_masked."""
+    """In training, hide a random share of the cells of every image, between 0 and this: the control scratch_masked."""
     hide_cell: int | None = None
     """Side of those cells in pixels. Default: the encoder's total stride, or a ViT's patch size."""
     seed: int = 0
@@ -236,23 +237,23 @@ class ClassifyConfig:
     subset_seed: int = 0
     """Seed of the labeled subset."""
     subset_index: int = 0
-    """Which of the subsets of that seed; they have no image in common while the images last."""
+    """Number of the subset of that seed; subsets have no image in common as long as images last."""
     nested_budgets: tuple[Budget, ...] = ()
-    """Other budgets whose subsets are to contain this one, or to lie within it, as in a comparison."""
+    """Other budgets whose subsets contain this one or are contained in it, as in a comparison."""
     chosen_images: ChosenImages | None = None
-    """Where the images of a budget chosen:NUMBER are listed."""
+    """List of the images of a budget chosen:NUMBER."""
 
     # What does not change the result
     shard: bool = False
-    """Of several processes, let each hold a part of every weight, gradient and moment (FSDP2), not all of them."""
+    """With several processes, give each a part of every weight, gradient and moment (FSDP2) instead of all of them."""
     save_steps: int = 500
     """Steps between checkpoints."""
     keep: int = 2
-    """Checkpoints kept: the newest ones."""
+    """Number of newest checkpoints to keep."""
     tracker: Tracker | None = None
-    """Also send what metrics.jsonl gets to tensorboard, wandb, mlflow or trackio."""
+    """Also send the contents of metrics.jsonl to tensorboard, wandb, mlflow or trackio."""
     chosen: RecipeChoice | None = None
-    """The recipe of which the defaults are; None for a configuration made by hand."""
+    """The recipe that gave the defaults; None for a configuration made by hand."""
 
     def __post_init__(self) -> None:
         require_least(self, save_steps=1, subset_index=0, keep=1, hide_cell=1)
@@ -264,6 +265,6 @@ class ClassifyConfig:
             parse_budget(budget, "nested_budgets")
         if self.budget is not None and is_chosen(self.budget) and self.chosen_images is None:
             raise UserError(
-                f"budget = {self.budget!r}: only a comparison chooses labels by itself (`labels`); for a training "
+                f"budget = {self.budget!r}: only a comparison chooses labels itself (`labels`); for a training "
                 "`unmask choose` says which images to label"
             )

@@ -12,7 +12,7 @@ from unmask.errors import UserError
 def require(condition: bool, field: str, value: object, allowed: str) -> None:
     """Raise `UserError` that names field, value and the allowed values unless `condition` holds."""
     if not condition:
-        raise UserError(f"{field} = {value!r} is out of range: allowed is {allowed}")
+        raise UserError(f"{field} = {value!r} is out of range: expected {allowed}")
 
 
 def require_between(
@@ -31,14 +31,14 @@ def require_at_least(field: str, value: float, low: float) -> None:
 
 
 def require_least(config: Any, **lows: float) -> None:
-    """Require of the fields named here a finite value from their low on. None is allowed."""
+    """Require a finite value of at least the given low for each field named. None is allowed."""
     for field, low in lows.items():
         if (value := getattr(config, field)) is not None:
             require_at_least(field, value, low)
 
 
 def require_ranges(config: Any, **ranges: str) -> None:
-    """Require of the fields named here, of each number in a tuple, that it lies in an interval: lr="(0, 10]"."""
+    """Require each field named, or each number of a tuple, to lie in an interval: lr="(0, 10]"."""
     for field, interval in ranges.items():
         low, high = map(float, interval[1:-1].split(","))
         value = getattr(config, field)
@@ -47,7 +47,7 @@ def require_ranges(config: Any, **ranges: str) -> None:
 
 
 def require_choices(config: Any) -> None:
-    """Require of every field whose type names its values, as Literal["a", "b"] does, one of these; of a tuple, each."""
+    """Require one of the values that a field's type names, as Literal["a", "b"] does; for a tuple, of each item."""
     kind: Any = type(config)
     for field, choices in _choices(kind).items():
         value = getattr(config, field)
@@ -57,7 +57,7 @@ def require_choices(config: Any) -> None:
 
 @cache
 def _choices(kind: Any) -> dict[str, tuple[str, ...]]:
-    """The values of each field of a class whose type names them, alone or beside None."""
+    """The values of each field of a class whose type names them, with or without None."""
     found: dict[str, tuple[str, ...]] = {}
     for field, hint in typing.get_type_hints(kind).items():
         for one in (hint, *typing.get_args(hint)):
@@ -72,11 +72,11 @@ def require_choice(field: str, value: str, choices: Sequence[str]) -> None:
 
 
 def require_seed(field: str, value: int) -> None:
-    """Require a whole number from 0 that a signed integer of 64 bits holds, as generators take it."""
+    """Require a non-negative whole number that fits a signed 64-bit integer, as generators need."""
     require(0 <= value < 2**63, field, value, "0 to 2^63 - 1")
 
 
 def require_utf_8(field: str, path: str) -> None:
-    """Require a path whose name is text: others cannot be written into tables and pages, nor opened by safetensors."""
+    """Require a path whose name is text: others cannot be written into tables and pages or opened by safetensors."""
     good = path == path.encode("utf-8", "replace").decode()
-    require(good, field, path, "a path of UTF-8; rename it, or link to it under another name")
+    require(good, field, path, "a UTF-8 path; rename it, or link to it under another name")

@@ -42,7 +42,7 @@ def masked_encoder(
             named).
     """
     if execution not in EXECUTIONS:
-        raise UserError(f"execution = {execution!r} is out of range: allowed is one of {', '.join(EXECUTIONS)}")
+        raise UserError(f"execution = {execution!r} is out of range: expected one of {', '.join(EXECUTIONS)}")
     try:
         return _masked(model, image_size, cell, execution)
     except REASONS as error:

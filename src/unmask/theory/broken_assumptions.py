@@ -33,5 +33,5 @@ def broken(setting: Setting, name: str) -> Setting:
         "few_kernels": replace(setting, kernels_per_class=1),
     }
     if name not in changes:
-        raise UserError(f"break = {name!r} is unknown: allowed is one of {', '.join(BREAKS)}")
+        raise UserError(f"break = {name!r} is unknown: expected one of {', '.join(BREAKS)}")
     return changes[name]

@@ -91,4 +91,4 @@ class Distribution:
 
 def _require(condition: bool, field: str, value: object, allowed: str) -> None:
     if not condition:
-        raise UserError(f"{field} = {value!r} is out of range: allowed is {allowed}")
+        raise UserError(f"{field} = {value!r} is out of range: expected {allowed}")

@@ -70,4 +70,4 @@ def preset(name: str) -> Setting:
     head, _, k = name.partition("-")
     if head == "asymptotic" and k.isdecimal() and int(k) >= 3:
         return asymptotic(int(k))
-    raise UserError(f"preset = {name!r} is unknown: allowed is paper-small, paper or asymptotic-K with K >= 3")
+    raise UserError(f"preset = {name!r} is unknown: expected paper-small, paper or asymptotic-K with K >= 3")

@@ -77,7 +77,7 @@ class Setting:
             checks[name] = (getattr(self, name) >= 1, "at least 1")
         for name, (good, allowed) in checks.items():
             if not good:
-                raise UserError(f"{name} = {getattr(self, name)!r} is out of range: allowed is {allowed}")
+                raise UserError(f"{name} = {getattr(self, name)!r} is out of range: expected {allowed}")
 
     def _subset(self, least: int, name: str) -> str:
         return f"0 for all, or {least} to {name} = {getattr(self.data, name)}"

@@ -48,7 +48,7 @@ def measure_of(name: str, memo: Memo | None = None) -> tuple[Measure, tuple[str,
         "correlations": (partial(correlation_rows, memo=memo), ()),
     }
     if name not in measures:
-        raise UserError(f"measure = {name!r} is unknown: allowed is one of {', '.join(measures)}")
+        raise UserError(f"measure = {name!r} is unknown: expected one of {', '.join(measures)}")
     return measures[name]
 
 

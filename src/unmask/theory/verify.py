@@ -47,9 +47,9 @@ def verify(
         UserError: bad arguments, or a piece was lost elsewhere.
     """
     if seeds < 1:
-        raise UserError(f"seeds = {seeds!r} is out of range: allowed is at least 1")
+        raise UserError(f"seeds = {seeds!r} is out of range: expected at least 1")
     if workers < 1:
-        raise UserError(f"workers = {workers!r} is out of range: allowed is at least 1")
+        raise UserError(f"workers = {workers!r} is out of range: expected at least 1")
     setting = preset(name)
     if break_ is None:
         require_growth_window(setting)
