@@ -101,7 +101,10 @@ def test_sums_flags_and_rows_are_those_of_all(found: list[dict[str, Any]]) -> No
         ("main", [["of", 0], ["of", 0], ["of", 0]]),
         ("main fails", ["OSError: full disk", "exit 2", "exit 2"]),
         ("alike", [None, None, None]),
-        ("unlike", ["UserError: data differs between processes (of 0, of 1): give all the same", "exit 2", "exit 2"]),
+        (
+            "unlike",
+            ["UserError: data differs between processes (of 0, of 1): give every process the same", "exit 2", "exit 2"],
+        ),
         ("bug", ["raised at once"] * 3),
     ],
 )

@@ -115,5 +115,5 @@ def require_alike(what: str, value: str) -> None:
     with fail_together():
         if len(set(values)) > 1:
             raise UserError(
-                f"{what} differs between processes ({', '.join(sorted(set(values))[:3])}): give all the same"
+                f"{what} differs between processes ({', '.join(sorted(set(values))[:3])}): give every process the same"
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from multiprocessing.process import BaseProcess
 
 NO_GUARD = (
-    "the script has no main guard: worker processes import it, and would run it again. Put what it does under "
+    "the script has no main guard: worker processes import it, and would run it again. Put its code under "
     'if __name__ == "__main__": (or do without workers: `workers=0`, and `jobs=1` in a comparison)'
 )
 _EXIT_CODE = 77

@@ -257,4 +257,4 @@ def _compare(report: Report, found: Dataset, config: DataConfig) -> None:
 
 def _words(note: str) -> str:
     """A note as both say it: a check counts the missing pixels of all images, not of those of pretraining."""
-    return "miss pixels" if "miss pixels" in note else note
+    return "missing pixels" if "have missing pixels" in note else note

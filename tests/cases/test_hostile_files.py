@@ -135,7 +135,7 @@ def test_an_array_larger_than_free_memory_is_refused(tmp_path: Path, monkeypatch
     assert (free_memory() or 0) > 2**20
     np.savez_compressed(tmp_path / "x.npz", images=np.zeros((64, 1024, 1024), np.uint8))
     monkeypatch.setattr("unmask.data.decoding.npy.free_memory", lambda: 2**25)
-    with pytest.raises(UserError, match=r"x\.npz: array images: takes 0\.1 GiB, and 0\.0 GiB of memory are free"):
+    with pytest.raises(UserError, match=r"x\.npz: array images: takes 0\.1 GiB, but 0\.0 GiB of memory are free"):
         read_arrays(tmp_path / "x.npz", labels=False)
 
 

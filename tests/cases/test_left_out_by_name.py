@@ -46,7 +46,7 @@ def test_a_split_without_class_folders_cannot_be_scored(tmp_path: Path, split: s
     with pytest.raises(UserError, match=f"6 images in {split} in no class folder, unlike those of training"):
         load(tmp_path)
     data = load(tmp_path, labels=False)
-    assert "6 images of val and test in no class folder are used by nothing" in data.notes
+    assert "6 images of val and test in no class folder are not used" in data.notes
     assert not [name for name in data.pretrain.names if name.startswith(split)]
 
 
@@ -66,7 +66,7 @@ def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
     draw(tmp_path, *numbered("train", "bus", "car"))
     data = load(tmp_path)
     assert data.classes == ("bus", "car", "train")
-    assert "the folder train is read as a class, as those beside it are, not as a split" in data.notes
+    assert "the folder train is read as a class, like those beside it, not as a split" in data.notes
 
 
 @pytest.mark.case("alias -> cls took the class's name and emptied the real one")
@@ -81,7 +81,7 @@ def test_links_within_a_folder_are_left_aside_and_told(tmp_path: Path) -> None:
     data = load(tmp_path / "data")
     assert data.classes == ("cls", "other", "third")
     assert len(data.readable) == 18
-    assert [note.split()[0] for note in data.notes if "left aside" in note] == ["alias", "loop", "twin"]
+    assert [note.split()[0] for note in data.notes if "skipped" in note] == ["alias", "loop", "twin"]
 
 
 @pytest.mark.case("a named pipe hung data check for ever")
@@ -92,7 +92,7 @@ def test_a_named_pipe_is_left_aside_or_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.png: No such file"):
         load(tmp_path)
     data = load(tmp_path, on_bad_file="skip", cache_mib=0, workers=0)
-    assert "a/pipe.png is called as an image and is no file: left aside" in data.notes
+    assert "a/pipe.png is named like an image but is not a file: skipped" in data.notes
     rows = ["path,label", *(f"{name},{name[0]}" for name in numbered("a", "b")), "a/pipe.png,a"]
     (tmp_path / "x.csv").write_text("\n".join(rows))
     with pytest.raises(UserError, match=r"pipe\.png: is not a file"):
@@ -120,7 +120,7 @@ def test_a_run_folder_within_the_data_is_no_class(tmp_path: Path) -> None:
     (tmp_path / "run" / "config.json").write_text(json.dumps({"format": 4, "kind": "pretrain"}))
     data = load(tmp_path)
     assert data.classes == ("a", "b")
-    assert "run is the folder of a run: left aside" in data.notes
+    assert "run is the folder of a run: skipped" in data.notes
 
 
 @pytest.mark.case("a class written composed and decomposed was two classes")
@@ -164,7 +164,7 @@ def test_images_of_other_suffixes_are_read(tmp_path: Path, suffix: str) -> None:
 def test_masks_beside_images_are_asked_about(tmp_path: Path) -> None:
     draw(tmp_path, *numbered("a", "b"), "a/1_mask.png", "b/2_mask.jpg", "b/lonely_mask.png")
     (note,) = load(tmp_path).notes
-    assert note.startswith("2 images are called as masks of others (e.g. a/1_mask.png)")
+    assert note.startswith("2 images are named like masks of others (e.g. a/1_mask.png)")
 
 
 @pytest.mark.case("a MemoryError counted as an unreadable file")

@@ -116,7 +116,7 @@ def test_other_data_are_not_gone_on_with(known: bool, images: Path, tmp_path: Pa
     else:
         (run / ENVIRONMENT_FILE).unlink()
     other = replace(config, data=replace(config.data, data="others"))
-    with pytest.raises(UserError, match="not those the run began with" if known else "had not recorded yet"):
+    with pytest.raises(UserError, match="not those the run began with" if known else "had not yet recorded"):
         pretrain(other, run, resume=True, progress=False)
     assert read_config(run).data.data == str(images)
 

@@ -74,6 +74,6 @@ def test_the_run_has_the_budgets_it_could_have_and_goes_on_with_them(
         assert isinstance(config, CompareConfig)
         assert config.budgets == (10, 20)
     for budgets in ((10, 50), DEFAULT_BUDGETS):
-        with pytest.raises(UserError, match="50 labeled images per class are wanted"):
+        with pytest.raises(UserError, match="50 labeled images per class were requested"):
             compare(replace(CONFIG, budgets=budgets), tmp_path / "other", progress=False)
     assert not (tmp_path / "other").exists()

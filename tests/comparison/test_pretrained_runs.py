@@ -106,7 +106,10 @@ def test_what_is_not_recorded_is_said(config: CompareConfig, tmp_path: Path) -> 
     weights.touch()
     found, notes = as_pretrained(replace(config, pretrained=(weights,)), DATA)
     assert found.pretrain == RECIPE
-    assert ["not the folder of a pretraining" in notes[0], "whether it has seen the test is not known" in notes[1]] == [
+    assert [
+        "not the folder of a pretraining" in notes[0],
+        "it is unknown whether it has seen the test images" in notes[1],
+    ] == [
         True,
         True,
     ]

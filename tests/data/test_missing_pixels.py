@@ -156,7 +156,7 @@ def test_missing_pixels_leave_range_and_statistics(
     assert data.format.std == pytest.approx(np.nanstd(shares, (0, 2, 3)).tolist())
     assert not data.bad_files
     assert len(data.readable) == len(images)
-    assert any(f"of {len(seen)} pretraining images miss pixels" in note for note in data.notes)
+    assert any(f"of {len(seen)} pretraining images have missing pixels" in note for note in data.notes)
     report = check_data(DataConfig(data=str(path), **fields), progress=False)
     assert [channel["mean"] for channel in report.channels] == pytest.approx(np.nanmean(images, (0, 2, 3)).tolist())
     assert (report.errors, report.unreadable) == ((), ())

@@ -109,7 +109,9 @@ def test_as_few_groups_as_possible_are_touched() -> None:
 @pytest.mark.case("a class with one image broke a stratified subset")
 def test_a_class_with_too_few_images_is_named_with_the_largest_possible_budget() -> None:
     labels = torch.tensor([0] * 9 + [1] * 4 + [2] * 9)
-    with pytest.raises(UserError, match=r"5 labeled images per class are wanted, but class cat has 4 .* budget is 4"):
+    with pytest.raises(
+        UserError, match=r"5 labeled images per class were requested, but class cat has 4 .* budget is 4"
+    ):
         nested_subsets(labels, [2, 5], 0, classes=("dog", "cat", "cow"))
 
 

@@ -295,5 +295,5 @@ def test_weights_from_before_image_formats_are_refused_in_one_line(tmp_path: Pat
     """Their card held the size, channels and range as loose fields."""
     old = {"encoder": {"encoder": "resnet10t"}, "channels": 1, "image_size": [16, 16], "value_range": [0, 255]}
     save_tensors(tmp_path / "old.safetensors", {"x": torch.zeros(1)}, {"card": old})
-    with pytest.raises(UserError, match=r"old\.safetensors: was written by an unmask from before this version"):
+    with pytest.raises(UserError, match=r"old\.safetensors: was written by an earlier version of unmask"):
         load_weights(tmp_path / "old.safetensors")

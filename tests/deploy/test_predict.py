@@ -94,7 +94,7 @@ def test_new_pictures(cnn_run: Path, pictures: Path, tmp_path: Path) -> None:
     written = predict(cnn_run, tmp_path / "p.csv", data=str(pictures), progress=False)
     assert (written.images, written.labeled, written.left_out) == (5, 3, 0)
     assert written.unknown == {"other": 2}
-    assert "; 2 have a label that is no class of this run (other)" in str(written)
+    assert "; 2 have a label that is not a class of this run (other)" in str(written)
     share = f"{written.right / 3:.1%}"
     assert f"({share}, balanced {share}; the most frequent class is 100.0%, chance 100.0%)" in str(written)
     rows = _rows(tmp_path / "p.csv")
@@ -294,4 +294,4 @@ def test_what_is_said_of_labels() -> None:
     assert str(found) == "p.csv: 4 images; no label is known"
     assert str(replace(found, right=1, labeled=2)) == "p.csv: 4 images; right on 1 of 2 labeled (50.0%)"
     foreign = str(replace(found, unknown={"x": 4}))
-    assert foreign.startswith("p.csv: 4 images; 4 have a label that is no class of this run")
+    assert foreign.startswith("p.csv: 4 images; 4 have a label that is not a class of this run")

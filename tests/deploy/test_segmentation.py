@@ -116,7 +116,7 @@ def test_graphs_are_the_network_for_batches_and_sizes(trained: Classification, t
     assert exported.difference <= 1e-4
     card = (tmp_path / to / "README.md").read_text()
     assert "# run: resnet10t\n\nSegmentation network, started from random weights" in card
-    for line in ("classes: background, bright, dark", "pipeline_tag: image-segmentation", "of sides that 32 divides"):
+    for line in ("classes: background, bright, dark", "pipeline_tag: image-segmentation", "with sides divisible by 32"):
         assert line in card
     model = unmask.load_model(trained.folder)
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 1, 96, 128)).astype(np.float32))
@@ -135,7 +135,7 @@ def test_the_graph_of_a_vit_has_the_size_of_its_images(data: Path, tmp_path: Pat
     vit = replace(config(data), data=DataConfig(data=str(data), image_size=(32, 32)), encoder=tiny.VIT, recipe=short)
     run = unmask.scratch(vit, tmp_path / "run", progress=False)
     assert unmask.export(run, to, tmp_path / to).difference <= 1e-4  # type: ignore[arg-type]
-    assert "of sides that" not in (tmp_path / to / "README.md").read_text()
+    assert "with sides divisible" not in (tmp_path / to / "README.md").read_text()
 
 
 def test_embed_gives_the_encoders_pooled_features(trained: Classification, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_attention_that_cannot_be_masked_is_refused_where_images_differ(monkeypa
     for block in model.blocks:
         monkeypatch.setattr(block.attn, "fused_attn", False)
     hidden = draw_masks(MaskConfig(mask_ratio=0.3, mask_ratio_max=0.9), encoder.grid, seed=0, epoch=0, ids=range(3))
-    with pytest.raises(UserError, match="leave mask_ratio_max away"):
+    with pytest.raises(UserError, match="omit mask_ratio_max"):
         encoder(draw(3, 3, 64, 64).float(), hidden)
 
 

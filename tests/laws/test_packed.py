@@ -120,7 +120,7 @@ def test_what_is_not_on_the_whitelist_runs_dense_and_says_why_when_forced() -> N
 def test_a_cell_that_is_no_multiple_of_the_first_stride_runs_dense() -> None:
     model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=3, image_size=(60, 60))
     assert masked_encoder(model, image_size=(60, 60), cell=15).execution == "dense"
-    with pytest.raises(UserError, match="no multiple of the first stride"):
+    with pytest.raises(UserError, match="not a multiple of the first stride"):
         masked_encoder(model, image_size=(60, 60), cell=15, execution="packed")
 
 

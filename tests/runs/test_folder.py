@@ -128,10 +128,10 @@ def test_a_linked_run_folder_is_overwritten_within(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None:
     """Before the data are read: `check_folder` says so."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match=f"x/y: no folder can be made there, {tmp_path}/file is a file"):
+    with pytest.raises(UserError, match=f"x/y: cannot create a folder there, {tmp_path}/file is a file"):
         check_folder(tmp_path / "file" / "x" / "y", PretrainConfig())
     if Path("/proc/version").exists():
-        with pytest.raises(UserError, match=r"^/proc/x: nothing can be written in /proc "):
+        with pytest.raises(UserError, match=r"^/proc/x: cannot write to /proc "):
             check_folder(Path("/proc/x"), PretrainConfig())
     with pytest.raises(UserError, match="expected a UTF-8 path"):
         check_folder(tmp_path / "\udcff", PretrainConfig())

@@ -89,7 +89,7 @@ def test_what_is_wrong_with_a_teacher_is_said_of_the_teacher(
     config = replace(pretraining, recipe=replace(pretraining.recipe, target=target))
     run = pretrain(config, tmp_path / "run", progress=False, dataset=data)
     notes = read_json(run / "environment.json")["notes"]
-    assert "teacher_stages = 99: the teacher has 5 stages, the target is made of all" in notes
+    assert "teacher_stages = 99: the teacher has 5 stages, the target uses them all" in notes
 
 
 def test_scratch_refuses_weights(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:

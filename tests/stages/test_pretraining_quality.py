@@ -39,7 +39,7 @@ def test_what_hardly_learnt_says_so() -> None:
     assert "98%" in barely
     assert "200 steps" in barely
     (steep,) = quality_notes(_rows(_curve(lambda t: 1 - 0.5 * t)))
-    assert "fell steeply" in steep
+    assert "still falling" in steep
     assert quality_notes([]) == quality_notes(_rows([0.5])[:1]) == []
     (judged_on_validation,) = quality_notes(_rows(_curve(lambda t: 0.2), final=0.99))
     assert "99%" in judged_on_validation

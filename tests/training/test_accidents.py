@@ -74,7 +74,7 @@ def test_a_sharded_run_goes_on_whole_in_one_process(forks: Forks, whole: Callabl
     assert forks.run(SCRIPT, "command", "sharded", out, 1, "SIGTERM").codes == [143, 143]
     ended = forks.run(SCRIPT, "command", "pretrain", [*out, "--resume"], world=1)
     assert ended.codes == [0], ended.said
-    assert any("was trained by 2 processes and goes on with 1" in line for line in ended.lines)
+    assert any("was trained by 2 processes and continues with 1" in line for line in ended.lines)
     runs = whole("sharded"), tmp_path / "run"
     first, second = (newest(run).found or pytest.fail("no checkpoint") for run in runs)
     one, two = first.tensors, second.tensors
@@ -87,7 +87,7 @@ def test_a_sharded_run_goes_on_whole_in_one_process(forks: Forks, whole: Callabl
 def test_processes_that_do_not_meet_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """What gloo and NCCL raise then is one line; a mistake of another kind stays what it is."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match=r"do not reach each other \(Gloo connectFullMesh failed"), peers_may_connect():
+    with pytest.raises(UserError, match=r"cannot reach each other \(Gloo connectFullMesh failed"), peers_may_connect():
         raise RuntimeError("Gloo connectFullMesh failed: Connection refused\nat somewhere")
     with pytest.raises(RuntimeError, match="shape"), peers_may_connect():
         raise RuntimeError("shape mismatch")

@@ -111,11 +111,11 @@ def test_beginning_again_is_said(cut: Path, data: Dataset, capsys: pytest.Captur
     pretrain(CONFIG, cut, resume=True, progress=False, dataset=data)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert all(line.endswith("beginning at step 0 again") for line in lines)
+    assert all(line.endswith("starting again at step 0") for line in lines)
     shutil.rmtree(cut / "checkpoints")
     (cut / "encoder.safetensors").unlink()
     pretrain(CONFIG, cut, resume=True, progress=False, dataset=data)
-    assert capsys.readouterr().err.strip().endswith("has no checkpoint yet; beginning at step 0 again")
+    assert capsys.readouterr().err.strip().endswith("has no checkpoint yet; starting again at step 0")
 
 
 def of_another_network(path: Path) -> None:
@@ -127,7 +127,7 @@ def of_another_network(path: Path) -> None:
 @pytest.mark.parametrize(
     ("alter", "line"),
     [
-        (rewritten(phase="head"), "phase = 'head' is none of this run"),
+        (rewritten(phase="head"), "phase = 'head' is not a phase of this run"),
         (rewritten(phase_step=99), "phase_step = 99 of 2 steps"),
         (of_another_network, "is not of this network"),
     ],

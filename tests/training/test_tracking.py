@@ -102,7 +102,7 @@ def test_a_tracker_that_fails_later_does_not_end_the_run(
     run = pretrain(PRETRAINING, tmp_path / "run", progress=False, dataset=data)
     assert [row.step for row in read_metrics(run)] == [0, 1, 2, 3, 3]
     said = capsys.readouterr().err.splitlines()
-    wanted = "tensorboard fails at step 0" if broken == "log" else "tensorboard does not end well"
+    wanted = "tensorboard fails at step 0" if broken == "log" else "tensorboard did not close cleanly"
     assert [line for line in said if line.startswith("tracker: ")] == [said[-1]]
     assert wanted in said[-1]
 

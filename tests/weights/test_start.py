@@ -108,7 +108,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "whole numbers": (
         lambda path: torch.save({k: v.long() for k, v in network().state_dict().items()}, path),
-        "another kind of numbers for conv1",
+        "another number type for conv1",
     ),
 }
 

@@ -23,7 +23,7 @@ def idle_shares(config: DataConfig, source: Source) -> tuple[str, ...]:
     given = set(source.splits.tolist())
     needs = {"val_share": {VAL}, "test_share": {TEST}, "split_seed": {VAL, TEST}}
     return tuple(
-        f"`{name}={getattr(config, name)}` has no effect: the data have {' and '.join(sorted(splits))} images already"
+        f"`{name}={getattr(config, name)}` has no effect: the data already have {' and '.join(sorted(splits))} images"
         for name, splits in needs.items()
         if splits <= given and getattr(config, name) != getattr(DataConfig, name)
     )

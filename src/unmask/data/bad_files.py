@@ -12,7 +12,7 @@ def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad:
     Else empty."""
     stops, errors = config.on_bad_file == "error", []
     if damaged and stops:
-        errors.append(f'{damaged[0]}; `on_bad_file="skip"` goes on with what comes before')
+        errors.append(f'{damaged[0]}; `on_bad_file="skip"` keeps what comes before')
     if bad and (stops or len(bad) == count):
         first = next(iter(bad.values()))
         more = f" ({len(bad)} of {count} files are unreadable)" if len(bad) > 1 else ""

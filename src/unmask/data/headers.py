@@ -153,7 +153,7 @@ class Scanned:
         stretched = ", which stretches them," if height * new_width != width * new_height else ""
         return (
             f"all images are {height}x{width} (height x width) and are resized to {new_height}x{new_width}{stretched} "
-            f"by the image_size that was asked for; `image_size=({height}, {width})` leaves them as they are",
+            f"by the requested image_size; `image_size=({height}, {width})` leaves them as they are",
         )
 
 

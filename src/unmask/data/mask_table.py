@@ -115,7 +115,7 @@ def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
     found = np.flatnonzero(counts[:IGNORED])
     if counts[IGNORED] and set(found.tolist()) <= {0}:
         raise UserError(
-            f"masks: hold 0 and {IGNORED} alone, and {IGNORED} means ignored: if it is an object, name it in "
+            f"masks: hold only 0 and {IGNORED}, and {IGNORED} means ignored: if it is an object, name it in "
             f"classes.csv (name,value), e.g. background,0 and object,{IGNORED}"
         )
     count = int(found[-1]) + 1 if len(found) else 0

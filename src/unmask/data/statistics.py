@@ -80,7 +80,7 @@ def value_notes(
     if top >= 2**15:
         return ()
     return (
-        f"16-bit values reach {top} of 65535 only ({max(1, top.bit_length())} bits in 16): `window=(0, 100)` makes the "
+        f"16-bit values reach only {top} of 65535 ({max(1, top.bit_length())} bits in 16): `window=(0, 100)` makes the "
         "range that is used 0 to 1, `window=(0.5, 99.5)` also cuts outliers",
     )
 
@@ -124,14 +124,14 @@ def missing_notes(values: Tensor, rows: Tensor, nodata: float | None) -> tuple[s
         return () if nodata is None else (idle_nodata(nodata),)
     share = 100 * float(missing.mean())
     return (
-        f"{count} of {len(rows)} pretraining images miss pixels (NaN, no-data or masked), {share:.2g} % of all values: "
-        "they leave statistics and reconstruction, and reach the encoder as the channel's mean",
+        f"{count} of {len(rows)} pretraining images have missing pixels (NaN, no-data or masked), {share:.2g} % "
+        "of all values: they do not count in statistics and reconstruction; the encoder sees the channel's mean",
     )
 
 
 def idle_nodata(nodata: float) -> str:
     """What to say where no pixel is missing."""
-    return f"`nodata={nodata:.9g}` has no effect: no pixel of the images looked at has this value"
+    return f"`nodata={nodata:.9g}` has no effect: no pixel of the examined images has this value"
 
 
 def known(values: Tensor) -> Tensor:

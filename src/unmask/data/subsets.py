@@ -153,8 +153,8 @@ def _require_possible(budget: Budget, sizes: Mapping[int, int], classes: Sequenc
         label = min(sizes, key=lambda one: sizes[one], default=0)
         name, count = classes[label] if label < len(classes) else f"{label}", sizes.get(label, 0)
         raise UserError(
-            f"budgets: {budget} labeled images per class are wanted, but class {name} has {count} training images: "
-            f"the largest possible budget is {count}; total:NUMBER, a share such as 10% and all take what there is"
+            f"budgets: {budget} labeled images per class were requested, but class {name} has {count} training images: "
+            f"the largest possible budget is {count}; total:NUMBER, a share such as 10% and all use what there is"
         )
     amount = parse_budget(budget)
     if amount.kind == "chosen" and amount.value > (there := (sum(sizes.values()) + 1) // 2):
@@ -163,5 +163,5 @@ def _require_possible(budget: Budget, sizes: Mapping[int, int], classes: Sequenc
     if in_all and not len(sizes) <= amount.value <= sum(sizes.values()):
         raise UserError(
             f"budgets: {budget} is out of range: there are {sum(sizes.values())} labeled training images of "
-            f"{len(sizes)} classes, each of which gets one at least"
+            f"{len(sizes)} classes, each of which gets at least one"
         )

@@ -119,7 +119,7 @@ def _encoder_alone(trained: Trained) -> Trained:
     """Of a segmenter the encoder, which other programs know; other networks as they are."""
     if trained.card.task is None or label_form(trained.card.task.name) != "mask":
         return trained
-    origin = f"of a segmentation network, whose decoder is left out and whose scores stand below, {trained.origin}"
+    origin = f"of a segmentation network, whose decoder is left out and whose scores are given below, {trained.origin}"
     return replace(trained, model=encoder_of(trained.model), card=replace(trained.card, task=None), origin=origin)
 
 

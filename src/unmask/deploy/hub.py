@@ -18,7 +18,7 @@ def require_login(repository: str) -> None:
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        raise UserError(f"push_to_hub: {repository!r} is no name of a repository ({error})") from None
+        raise UserError(f"push_to_hub: {repository!r} is not a repository name ({error})") from None
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise UserError("push_to_hub: HF_HUB_OFFLINE is set; unset it to upload")
     if get_token() is None:

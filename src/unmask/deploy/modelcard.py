@@ -32,7 +32,7 @@ def model_card(trained: Trained, to: Format, *, normalized: bool, license: str |
         "## Input\n\n" + _input(trained, to, normalized),
         f"## Load\n\nIn this folder:\n\n```python\n{loading(trained, to, normalized=normalized)}```",
         "## Recipe\n\n```json\n" + json.dumps(recipe, indent=1) + "\n```",
-        "## License\n\n" + (license or "None is stated yet: whoever publishes these weights says which."),
+        "## License\n\n" + (license or "None is stated yet: whoever publishes these weights must choose one."),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -46,7 +46,7 @@ def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
     if to == "timm":
         return (
             f"import timm\n\nmodel = {call_of_timm(card, WEIGHTS)}.eval()\n"
-            "# the same, with the settings of its input:\n"
+            "# the same, with its input settings:\n"
             'model = timm.create_model("local-dir:.", pretrained=True).eval()\n'
             "settings = timm.data.resolve_model_data_config(model)\n"
         )
@@ -130,9 +130,9 @@ def _input(trained: Trained, to: Format, normalized: bool) -> str:
     ]
     if to in ("onnx", "torch-export"):
         inside = "the caller does all of this" if normalized else "the graph does the last three steps itself"
-        lines.append(f"- {inside}: it takes float32 [batch, {channels}, {height}, {width}], any batch")
+        lines.append(f"- {inside}: it takes float32 [batch, {channels}, {height}, {width}], any batch size")
         if takes_any_size(trained):
-            lines.append(f"- and larger images and smaller ones from {2 * UNIT} pixels, of sides that {UNIT} divides")
+            lines.append(f"- and other image sizes from {2 * UNIT} pixels, with sides divisible by {UNIT}")
     return "\n".join(lines)
 
 

@@ -69,7 +69,7 @@ class Predicted:
         if not self.unknown:
             return ""
         names = ", ".join(list(self.unknown)[:5]) + (", ..." if len(self.unknown) > 5 else "")
-        one = "a label that is no class" if len(self.unknown) == 1 else "labels that are no classes"
+        one = "a label that is not a class" if len(self.unknown) == 1 else "labels that are not classes"
         return f"; {sum(self.unknown.values())} have {one} of this run ({names})"
 
 

@@ -46,7 +46,7 @@ class PredictedMasks:
 def require_folder(out: Path, *, overwrite: bool) -> None:
     """Raise `UserError` unless masks can be written to a folder without replacing others unasked."""
     if out.suffix.lower() in (".csv", ".parquet") or (out.exists() and not out.is_dir()):
-        raise UserError(f"out: {out}: masks go to a folder, one PNG an image; name a folder")
+        raise UserError(f"out: {out}: masks go to a folder, one PNG per image; name a folder")
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UserError(f"out: {out} is not empty; `overwrite=True` writes into it")
 

@@ -43,7 +43,9 @@ class HieraEncoder(nn.Module):
         gone = expand(hidden, *self.units)
         visible = ~gone.flatten(1)
         if len(visible.sum(1).unique()) > 1:
-            raise UserError("encoder = Hiera needs as many visible cells in every image: leave mask_ratio_max away")
+            raise UserError(
+                "encoder = Hiera needs the same number of visible cells in every image: omit mask_ratio_max"
+            )
         _, stages = self.model.forward_features(images, mask=visible, return_intermediates=True)
         maps = tuple(self._scatter(stage, visible) for stage in stages)
         return Encoding(maps, tuple(expand(hidden, *features.shape[2:]) for features in maps))

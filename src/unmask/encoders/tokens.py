@@ -167,7 +167,7 @@ def _dropped(model: nn.Module, visible: Visible) -> Iterator[None]:
         if visible.padding is not None and not attention.met:
             raise UserError(
                 f"encoder = {_name(model)}: its attention does not go through torch's scaled_dot_product_attention, so "
-                "images with different numbers of visible patches cannot be kept apart: leave mask_ratio_max away"
+                "images with different numbers of visible patches cannot be kept apart: omit mask_ratio_max"
             )
     finally:
         undo()

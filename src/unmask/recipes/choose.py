@@ -74,7 +74,7 @@ def configured(kind: type[C], config: C | None = None, wish: Wish | None = None)
         return _recipe(wish).fill(kind())
     if wish.name is not None:
         raise UserError(
-            f"recipe: {wish.name!r} stands beside a configuration, which gives all defaults; omit one of them"
+            f"recipe: {wish.name!r} was given with a configuration, which sets all defaults; omit one of them"
         )
     found = recipe_of(config).for_data(wish.data)
     run = _run_of(wish.start)

@@ -92,7 +92,7 @@ def read_run(folder: Path) -> Run:
         raise UserError(f"{folder}: not a run folder, it has no config.json")
     config, name, environment = read_config(folder), folder.resolve().name, read_environment(folder)
     if isinstance(config, AuditRun):
-        raise UserError(f"{folder}: is an audit, whose page is {folder / AUDIT_PAGE}; give the runs that it looked at")
+        raise UserError(f"{folder}: is an audit, whose page is {folder / AUDIT_PAGE}; give the runs that it audited")
     if isinstance(config, CompareConfig):
         return ComparisonRun(
             folder=folder,

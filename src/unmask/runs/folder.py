@@ -96,12 +96,12 @@ def _require_writable(folder: Path) -> None:
     """Raise UserError unless the folder is there and takes files, or can be made. What is written to see is removed."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir():
-        raise UserError(f"{folder}: no folder can be made there, {above} is a file")
+        raise UserError(f"{folder}: cannot create a folder there, {above} is a file")
     try:
         with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=above):
             pass
     except OSError as error:
-        raise UserError(f"{folder}: nothing can be written in {above} ({error.strerror})") from None
+        raise UserError(f"{folder}: cannot write to {above} ({error.strerror})") from None
 
 
 def _require_own(folder: Path, config: Any, kind: RunKind) -> None:
@@ -140,7 +140,7 @@ def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[st
     recorded = facts.data.fingerprint if facts is not None and facts.data is not None else None
     if recorded is None and moved:
         raise UserError(
-            f"{folder}: `resume=True` refused, the run began with {old.data.data} and had not recorded yet what is in "
+            f"{folder}: `resume=True` refused, the run began with {old.data.data} and had not yet recorded what is in "
             "it; give that path, or another `out`"
         )
     if recorded not in (None, fingerprint):
@@ -151,7 +151,7 @@ def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[st
     if not moved:
         return []
     write_config(folder, replace(old, data=replace(old.data, data=config.data.data)))
-    return [f"the data were at {old.data.data} and are now read from {config.data.data}: they are the same"]
+    return [f"the data were at {old.data.data} and are now read from {config.data.data}: their contents are the same"]
 
 
 def _require_same(old: Any, new: Any, folder: Path) -> None:

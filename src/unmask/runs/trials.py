@@ -51,4 +51,4 @@ def read_tunings(folder: Path) -> list[TuningResult]:
 
 def _require_name(file: Path, name: str) -> None:
     if file.stem != name:
-        raise UserError(f"{file}: holds the trial {name}, not the one that it is called after")
+        raise UserError(f"{file}: holds the trial {name}, not the one it is named after")

@@ -53,5 +53,5 @@ def take_probe_where_better(
     named = "" if config.metric == "accuracy" else f"{score.title} "
     return [
         f"the head is that of a linear probe (strength {probe.strength:g}), better on validation images than the one "
-        f"that was trained: {named}{found} against {before}"
+        f"trained by steps: {named}{found} against {before}"
     ]

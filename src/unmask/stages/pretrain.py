@@ -207,7 +207,7 @@ class Pretraining:
         if row.collapsed and is_main():
             tqdm.write(
                 f"step {done}: the encoder has collapsed (effective rank {row.effective_rank:.2f}, feature "
-                f"deviation {row.feature_std:.2g}): every image looks alike to it; lower lr, raise "
+                f"deviation {row.feature_std:.2g}): all images look alike to it; lower lr, raise "
                 "teacher_momentum, or reconstruct pixels",
                 file=sys.stderr,
             )

@@ -29,8 +29,8 @@ def quality_notes(rows: Iterable[Row]) -> list[str]:
     late = late_share(steps)
     if late is not None and late > STEEP:
         return [
-            f"the pretraining still fell steeply: {late:.0%} of what it gained on its baseline came in the second half "
-            f"of its {taken}; more steps may gain more"
+            f"the pretraining loss was still falling: {late:.0%} of its gain over the baseline came in the second half "
+            f"of its {taken}; more steps may help"
         ]
     return []
 
@@ -56,6 +56,6 @@ def cells_note(grid: tuple[int, int]) -> list[str]:
     if height * width >= FEWEST_CELLS:
         return []
     return [
-        f"an image has {height} x {width} cells only, so that one hidden block is much of it and little is left to "
-        "predict from: a larger `image_size`, a smaller `cell` or an encoder of smaller stride gives more"
+        f"an image has only {height} x {width} cells, so one hidden block covers much of it and little is left to "
+        "predict from: a larger `image_size`, a smaller `cell` or an encoder with a smaller stride gives more"
     ]

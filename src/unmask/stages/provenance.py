@@ -16,7 +16,7 @@ def origin_notes(init: str | Path | None, data: Dataset) -> list[str]:
         return []
     environment = read_environment(Path(init)) if is_run(Path(init)) else None
     if environment is None or environment.data is None:
-        return [f"{init} does not record its images: whether it has seen the test is not known"]
+        return [f"{init} does not record its images: it is unknown whether it has seen the test images"]
     trained_on = read_config(Path(init)).data
     if environment.data.fingerprint != data.fingerprint:
         name = trained_on.data

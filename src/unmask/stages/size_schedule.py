@@ -24,7 +24,7 @@ def require_sizes(encoder: Encoder, sizes: Schedule[tuple[int, int]], *, teacher
         grid = size[0] // encoder.cell, size[1] // encoder.cell
         if grid == (1, 1) and not teacher:
             raise UserError(
-                f"size_schedule: {size[0]}x{size[1]} is one mask cell of {encoder.cell} pixels: begin with larger ones"
+                f"size_schedule: {size[0]}x{size[1]} is one mask cell of {encoder.cell} pixels: start with larger ones"
             )
         _run_once(encoder, size, grid)
 

@@ -236,7 +236,7 @@ def _decay_note(config: ClassifyConfig, model: nn.Module) -> list[str]:
     decay = config.recipe.layer_decay
     if decay == 1 or any(scale != 1 for scale in layer_scales(model, decay).values()):
         return []
-    return [f"layer_decay = {decay:g} has no effect: timm does not tell the layers of {config.encoder.encoder}"]
+    return [f"layer_decay = {decay:g} has no effect: timm does not report the layers of {config.encoder.encoder}"]
 
 
 @dataclass

@@ -120,7 +120,7 @@ class TeacherTarget:
         self.encoder, self.stages, self.momentum, self.mode = encoder, stages, momentum, mode
         self.cell = shape[1] // grid[0]
         have = len(encoder.channels)
-        short = f"teacher_stages = {stages}: the teacher has {plural(have, 'stage')}, the target is made of all"
+        short = f"teacher_stages = {stages}: the teacher has {plural(have, 'stage')}, the target uses them all"
         self.notes = [short] if stages > have else []
         encoder.model.requires_grad_(False)
         self._settle()

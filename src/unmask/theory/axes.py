@@ -19,7 +19,7 @@ def parse_axes(texts: Sequence[str]) -> list[Axis]:
     names = [name for name, _ in axes]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"over = {name!r} stands {names.count(name)} times; write one axis a field")
+            raise UserError(f"over = {name!r} is given {names.count(name)} times; write one axis per field")
     return axes
 
 
@@ -32,7 +32,9 @@ def parse_axis(text: str) -> Axis:
     """
     name, equals, values = text.partition("=")
     if not equals or name not in _known():
-        raise UserError(f"over = {text!r}: {name!r} is no field; write NAME=LOW:HIGH:COUNT with a field of the setting")
+        raise UserError(
+            f"over = {text!r}: {name!r} is not a field; write NAME=LOW:HIGH:COUNT with a field of the setting"
+        )
     numbers = _numbers(text, values)
     if not all(isfinite(v) for v in numbers):
         raise UserError(f"over = {text!r}: every value must be finite")

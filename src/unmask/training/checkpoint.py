@@ -202,5 +202,5 @@ def _read_header(header: Mapping[str, Any], path: Path) -> CheckpointHeader:
     read = from_json(CheckpointHeader, header, f"{path}: ")
     require_complete(header, read, f"{path}: ")
     if path.stem != f"step_{read.step:08d}":
-        raise UserError(f"{path}: step = {read.step} is not the one that the file is called after")
+        raise UserError(f"{path}: step = {read.step} is not the one the file is named after")
     return read

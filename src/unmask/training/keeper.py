@@ -90,8 +90,8 @@ class Keeper:
                 )
         if before != now:
             self._tell(
-                f"{self.folder} was trained by {before} processes and goes on with {now}: the same images "
-                "and masks in every step, but sums in another order and other draws of dropout, so not the same bits"
+                f"{self.folder} was trained by {before} processes and continues with {now}: the same images "
+                "and masks in every step, but sums in another order and other dropout masks, so not bit for bit"
             )
         if self.engine.scaler is not None and header.scaler is not None:
             self.engine.scaler.load_state_dict(header.scaler)
@@ -110,7 +110,7 @@ class Keeper:
 def _where(found: Checkpoint | None) -> str:
     """Where a run goes on, in words."""
     if found is None:
-        return "beginning at step 0 again"
+        return "starting again at step 0"
     return f"falling back to the checkpoint before it, of step {found.header.step}"
 
 

@@ -35,7 +35,7 @@ def meet(backend: str, patience: timedelta) -> None:
     mine = dist.PrefixStore(f"attempt {attempt}", _store(rank, world, end))
     mine.set_timeout(patience)
     mine.add("here", 1)
-    for _ in _waiting(end, lambda: f"{mine.add('here', 0)} of {world} processes are there"):
+    for _ in _waiting(end, lambda: f"{mine.add('here', 0)} of {world} processes have arrived"):
         if mine.add("here", 0) >= world:
             break
     dist.init_process_group(backend, store=mine, rank=rank, world_size=world, timeout=patience)
@@ -70,7 +70,7 @@ def _waiting(end: float, state: Callable[[], str]) -> Iterator[None]:
             told = now
         yield
         time.sleep(0.1)
-    raise UserError(f"the processes do not reach each other ({state()}): have all been started, with the same address?")
+    raise UserError(f"the processes cannot reach each other ({state()}): were all started, with the same address?")
 
 
 def require_whole_launch() -> None:
@@ -99,8 +99,8 @@ def peers_may_connect() -> Iterator[None]:
         if started_processes() == 1 or not _is_of_the_exchange(error):
             raise
         raise UserError(
-            f"the processes do not reach each other ({str(error).splitlines()[0][:200]}): have all been started, with "
-            "the same address and port, and did none end?"
+            f"the processes cannot reach each other ({str(error).splitlines()[0][:200]}): were all started, with "
+            "the same address and port, and are all still running?"
         ) from None
 
 
@@ -140,7 +140,7 @@ def require_one_process(command: str) -> None:
     world = started_processes()
     if world > 1:
         raise UserError(
-            f"{command} runs as one process, but {world} were started: leave accelerate launch or torchrun away "
+            f"{command} runs as one process, but {world} were started: start it without accelerate launch or torchrun "
             "(pretrain, finetune and scratch can be launched as several)"
         )
 

@@ -103,7 +103,7 @@ def long_average(momentum: float, steps: int) -> list[str]:
     if reach <= steps:
         return []
     return [
-        f"the average of the weights (ema = {momentum}) reaches over {reach:,} steps, the training has {steps:,}: its "
+        f"the average of the weights (ema = {momentum}) spans {reach:,} steps, the training has {steps:,}: its "
         "momentum rises from 0.1, and it averages about the last ninth of the steps taken"
     ]
 

@@ -56,7 +56,7 @@ def _total(config: OptimizerConfig, per_epoch: int) -> int:
 def effective_lr(config: OptimizerConfig, *, batch: int | None = None, processes: int = 1) -> str:
     """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
     size = batch or config.batch_size
-    factors = [f"{size / (processes * config.accumulate):g} a micro-batch"]
+    factors = [f"{size / (processes * config.accumulate):g} per micro-batch"]
     factors += [f"{config.accumulate} micro-batches"] if config.accumulate > 1 else []
     factors += [f"{processes} processes"] if processes > 1 else []
     made_of = f" = {' x '.join(factors)}" if len(factors) > 1 else ""

@@ -118,7 +118,9 @@ class TrainingRun(Generic[N]):
             UserError: a checkpoint was to be resumed, of a phase that the training does not have.
         """
         if self._checkpoint is not None:
-            raise UserError(f"{self._checkpoint.path}: phase = {self._checkpoint.header.phase!r} is none of this run")
+            raise UserError(
+                f"{self._checkpoint.path}: phase = {self._checkpoint.header.phase!r} is not a phase of this run"
+            )
         if self._best is not None:
             self.evaluated.load_state_dict(self._best)
         return self.evaluated

@@ -47,9 +47,7 @@ def told_to_shard() -> bool:
         )
     for name, value in _OTHER_WAYS.items():
         if os.environ.get(name, "").lower() == value:
-            raise UserError(
-                f"--{name.lower()} {value} is not supported: leave it away, or use torchrun and `shard=True`"
-            )
+            raise UserError(f"--{name.lower()} {value} is not supported: omit it, or use torchrun and `shard=True`")
     return True
 
 

@@ -70,7 +70,7 @@ def track(engine: Accelerator, row: Row, step: int) -> None:
     try:
         engine.log({f"{row.kind}/{name}": float(value) for name, value in numbers.items()}, step=step)
     except Exception as error:
-        _say(f"{_name(engine)} fails at step {step}: {_first_line(error)}; the run goes on without it")
+        _say(f"{_name(engine)} fails at step {step}: {_first_line(error)}; the run continues without it")
         engine.trackers.clear()
 
 
@@ -81,7 +81,7 @@ def _end(engine: Accelerator) -> None:
         try:
             tracker.finish()
         except Exception as error:
-            _say(f"{tracker.name} does not end well: {_first_line(error)}; metrics.jsonl is whole")
+            _say(f"{tracker.name} did not close cleanly: {_first_line(error)}; metrics.jsonl is complete")
 
 
 def _name(engine: Accelerator) -> str:

@@ -52,7 +52,7 @@ def card_in(header: Mapping[str, Any], path: Path) -> Card | None:
     if "card" not in header:
         return None
     if isinstance(header["card"], Mapping) and {"image_size", "classes"} & set(header["card"]):
-        raise UserError(f"{path}: was written by an unmask from before this version, whose card says less: train again")
+        raise UserError(f"{path}: was written by an earlier version of unmask, whose card holds less: train again")
     try:
         return from_json(Card, header["card"])
     except UserError as error:

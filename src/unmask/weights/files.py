@@ -90,7 +90,7 @@ def _of_torch(path: Path) -> WeightsFile:
     items = found.items() if isinstance(found, Mapping) else ()
     tensors = {name: value for name, value in items if isinstance(name, str) and _is_plain(value)}
     if not tensors:
-        raise UserError(f"{path}: holds no state_dict: expected tensors by name, at best as .safetensors")
+        raise UserError(f"{path}: holds no state_dict: expected tensors by name, preferably as .safetensors")
     return WeightsFile(tensors, levels=tuple(levels), ordered=True)
 
 

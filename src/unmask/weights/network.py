@@ -36,7 +36,7 @@ def load_model(path: str | PathLike[str], *, field: str = "path") -> Model:
     file = resolve_weights(path, field=field)
     tensors, card = load_weights(file)
     if card is None:
-        raise UserError(f"{file}: has no card, so that nothing says how to build and feed it; is it a run of unmask?")
+        raise UserError(f"{file}: has no card, so nothing says how to build and feed it; is it a run of unmask?")
     try:
         module = build_from_card(card)
     except UserError as error:

@@ -39,7 +39,7 @@ def told(format: ImageFormat, found: ImageFormat) -> tuple[str, ...]:
     mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))
     return (
         f"images are normalized as for these weights (mean {mean}, deviation {std}); `normalization` = data is the "
-        "other way",
+        "alternative",
     )
 
 

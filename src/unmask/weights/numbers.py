@@ -17,7 +17,7 @@ def require_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor],
     not below 0.
     """
     kinds = [k for k, v in tensors.items() if v.is_floating_point() != wanted[k].is_floating_point()]
-    refuse(f"{whose} has another kind of numbers for", kinds)
+    refuse(f"{whose} has another number type for", kinds)
     broken = [k for k, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
     refuse(f"{whose} has numbers that are not finite in", broken)
     negative = [k for k, v in tensors.items() if k.endswith("running_var") and bool((v < 0).any())]

@@ -51,8 +51,8 @@ def fetch_public(init: str, encoder: str, *, field: str = "init") -> Path:
         return _of_hub(repository) if repository else _of_address(address)
     except Exception as error:  # the hub raises many kinds: no such weights, no network, no cache
         raise UserError(
-            f"{field}: the weights {init} of {encoder} could not be had ({type(error).__name__}); "
-            "download them once where there is a network, or give a file"
+            f"{field}: the weights {init} of {encoder} could not be obtained ({type(error).__name__}); "
+            "download them once with network access, or give a file"
         ) from error
 
 

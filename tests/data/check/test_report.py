@@ -139,7 +139,7 @@ def test_counts_are_those_of_training_and_copies_are_said(tmp_path: Path, capsys
     assert CheckData(config=config, quiet=True).run() == 1
     said = capsys.readouterr().out
     assert "splits: train 14, val 2, test 6, copy 8\n" in said
-    assert "training keeps each in the split nearest to the test only" in said
+    assert "training keeps each only in the split nearest to the test" in said
     named_sets = load_data(config, labels=False, progress=False)
     assert len(named_sets.train or ()) == report.splits["train"]
 
@@ -162,7 +162,7 @@ def test_unused_bits_are_told_with_the_window_to_use(tmp_path: Path, cache_mib: 
     images = RNG.integers(0, 4096, (20, 8, 8)).astype(np.uint16)
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
     config = DataConfig(data=str(tmp_path / "x.npz"), cache_mib=cache_mib, workers=0)
-    line = "65535 only (12 bits in 16): `window=(0, 100)`"
+    line = " of 65535 (12 bits in 16): `window=(0, 100)`"
     assert any(line in warning for warning in check_data(config, progress=False).warnings)
     assert any(line in note for note in load_data(config, labels=True, progress=False).notes)
     data = load_data(replace(config, window=(0, 100)), labels=True, progress=False)
@@ -209,5 +209,5 @@ def test_missing_and_odd_values_are_told_as_training_tells_them(tmp_path: Path) 
     images[:4, :2], images[4:, :2] = np.nan, -9999
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
     warnings = check_data(DataConfig(data=str(tmp_path / "x.npz")), progress=False).warnings
-    assert any(warning.startswith("4 of 20 images miss pixels") for warning in warnings)
+    assert any(warning.startswith("4 of 20 images have missing pixels") for warning in warnings)
     assert any("% of the values are -9999, far from all others" in warning for warning in warnings)

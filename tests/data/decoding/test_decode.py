@@ -83,7 +83,7 @@ def test_pages_of_a_tiff_are_chosen_or_stacked(tmp_path: Path) -> None:
     assert np.array_equal(decode(path, Reading(page=3)), FIVE16[3:4])
     assert np.array_equal(decode(path, Reading(pages_are_channels=True)), FIVE16)
     assert read_header(path, Reading(pages_are_channels=True)).channels == 5
-    with pytest.raises(UserError, match=r"stack.tif: page 5 is wanted, the file has 5"):
+    with pytest.raises(UserError, match=r"stack.tif: page 5 was requested, but the file has 5"):
         decode(path, Reading(page=5))
 
 

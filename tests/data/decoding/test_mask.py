@@ -79,7 +79,7 @@ def test_orientation_turns_a_mask(tmp_path: Path) -> None:
     ("content", "code", "message"),
     [
         (MASK, MaskCode(("background", "a")), "holds class 2, and there are 2: 0 (background) to 1; 255 is ignored"),
-        (MASK, MaskCode(("x", "y"), values={0: 0, 1: 1}), "holds the value 2, which stands for no class"),
+        (MASK, MaskCode(("x", "y"), values={0: 0, 1: 1}), "holds the value 2, which is not a class"),
         (np.stack([MASK, MASK * 2, MASK], -1), MaskCode(), "is in color: name its colors in classes.csv"),
         (np.stack([MASK] * 3, -1), MaskCode(("x",), colors={(0, 0, 0): 0}), "holds the color #010101"),
         (MASK.astype(np.uint16) * 300, MaskCode(), "holds 300: classes are 0 to 254"),

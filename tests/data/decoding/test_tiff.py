@@ -104,7 +104,7 @@ def test_where_0_is_white_8_and_16_bits_are_inverted_alike(tmp_path: Path, dtype
 
 def test_float_of_which_0_is_white_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", pixels(1, "float32")[0], photometric="miniswhite")
-    with pytest.raises(UserError, match="of which 0 is white"):
+    with pytest.raises(UserError, match="with 0 as white"):
         decode(tmp_path / "x.tif")
 
 
@@ -151,7 +151,7 @@ def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
     values = np.where(values > 9, values / np.float32(65535), np.float32(np.nan))
     np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(pages_are_channels=True)), values)
     np.testing.assert_array_equal(decode(tmp_path / "x.tif", Reading(page=1)), values[1:])
-    with pytest.raises(UserError, match="page 2 is wanted, the file has 2"):
+    with pytest.raises(UserError, match="page 2 was requested, but the file has 2"):
         decode(tmp_path / "x.tif", Reading(page=2))
 
 
@@ -174,7 +174,7 @@ def test_a_band_that_is_declared_transparency_but_looks_like_data_is_asked_about
     """GDAL declares the fourth of four 8-bit bands to be alpha, near infrared as well: it was blended over white."""
     values, path = pixels(4, dtype), tmp_path / "x.tif"
     tifffile.imwrite(path, values.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"])
-    with pytest.raises(UserError, match=r"declared to be transparency, but looks like data: `channels=4`"):
+    with pytest.raises(UserError, match=r"declared as transparency, but looks like data: `channels=4`"):
         decode(path)
     np.testing.assert_array_equal(decode(path, Reading(alpha="keep")), values)
     assert read_header(path, Reading(alpha="keep")).channels == 4

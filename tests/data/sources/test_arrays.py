@@ -145,10 +145,10 @@ def test_npy_is_mapped_and_unlabeled(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"pictures": np.zeros((3, 8, 8), np.uint8)}, "no array images or train_images; found pictures"),
-        ({"images": GRAY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, wanted is \(3,\) or"),
+        ({"images": GRAY, "labels": np.arange(2)}, r"x\.npz: labels: shape \(2,\) for 3 images, expected \(3,\) or"),
         (
             {"images": GRAY, "labels": np.eye(3)},
-            r"labels: each row of labels has one 1: of one-hot rows store the argmax",
+            r"labels: each row of labels has one 1: store the argmax of one-hot rows",
         ),
         ({"images": GRAY, "labels": np.array([7, -1, 7])}, "needed: all 2 labels are of one class$"),
         ({"images": GRAY, "labels": np.array([-1, -1, -1])}, "needed: store them as np.savez"),

@@ -135,7 +135,7 @@ def test_what_is_no_saved_data_set_is_said(tmp_path: Path, monkeypatch: pytest.M
     ):
         load(Path("nobody/nothing"))
     table(2).save_to_disk(tmp_path / "x")
-    with pytest.raises(UserError, match=r"what save_to_disk wrote is named hf:"):
+    with pytest.raises(UserError, match=r"what save_to_disk wrote, give hf:"):
         load_data(DataConfig(data=str(tmp_path / "x")), labels=False, progress=False)
 
 

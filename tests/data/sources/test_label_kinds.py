@@ -128,7 +128,7 @@ def test_many_whole_numbers_are_asked_about(read: Read, tmp_path: Path) -> None:
 @sources
 def test_one_hot_rows_are_refused_unless_asked_for(read: Read, tmp_path: Path) -> None:
     one_hot = [[int(i % 3 == at) for at in range(3)] for i in range(COUNT)]
-    with pytest.raises(UserError, match="each row of labels has one 1: of one-hot rows store the argmax"):
+    with pytest.raises(UserError, match="each row of labels has one 1: store the argmax of one-hot rows"):
         read(tmp_path, one_hot)
     (tmp_path / "told").mkdir()
     assert read(tmp_path / "told", one_hot, task="multilabel").labels.tolist() == one_hot  # type: ignore[call-arg]

@@ -141,7 +141,7 @@ def test_a_cut_idx_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match=r"no built-in .*fashion-mnist"):
+    with pytest.raises(UserError, match=r"a built-in .*fashion-mnist"):
         read_source(DataConfig(data="fashionmnist"), labels=True)
 
 
@@ -150,7 +150,7 @@ def test_a_relative_path_that_is_not_there_says_where_it_was_looked_for(
 ) -> None:
     """As of a run that was moved: its data are stored as they were named."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=rf"; looked for in {tmp_path}, `data` names another place$"):
+    with pytest.raises(UserError, match=rf"; looked for in {tmp_path}; `data` can name another place$"):
         read_source(DataConfig(data="plain"), labels=True)
     with pytest.raises(UserError, match=r"fashion-mnist\)$"):
         read_source(DataConfig(data=str(tmp_path / "plain")), labels=True)

@@ -88,7 +88,7 @@ def missing_pixels(found: Sequence[Looked], nodata: float | None) -> list[str]:
     if not count:
         return [] if nodata is None else [idle_nodata(nodata)]
     share = 100 * float(np.mean(shares))
-    return [f"{count} of {len(found)} images miss pixels (NaN, no-data or masked), {share:.2g} % of all values"]
+    return [f"{count} of {len(found)} images have missing pixels (NaN, no-data or masked), {share:.2g} % of all values"]
 
 
 def odd_values(config: DataConfig, plan: Plan, wanted: ImageFormat) -> list[str]:

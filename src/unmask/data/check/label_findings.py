@@ -72,7 +72,7 @@ def _out_of_range(ranges: dict[str, dict[str, dict[str, float]]]) -> list[str]:
             own = known.get(split)
             if own is not None and (own["min"] < low or own["max"] > high):
                 warnings.append(
-                    f"{split}: {name} goes from {own['min']:.4g} to {own['max']:.4g}, beyond the {low:.4g} to "
+                    f"{split}: {name} ranges from {own['min']:.4g} to {own['max']:.4g}, beyond the {low:.4g} to "
                     f"{high:.4g} of training"
                 )
     return warnings

@@ -69,7 +69,7 @@ def mask_warnings(plan: Plan, table: MaskTable | None) -> list[str]:
     warnings = []
     share = float(table.ignored.sum()) / max(1, int(table.pixels.sum() + table.ignored.sum()))
     if share > MUCH:
-        warnings.append(f"{100 * share:.2g} % of the masks' pixels have no class (255) and count nowhere")
+        warnings.append(f"{100 * share:.2g} % of the masks' pixels have no class (255) and are ignored")
     for split, word in ((TRAIN, "training"), (VAL, "validation"), (TEST, "test")):
         own = plan.labeled(split)
         if split != TRAIN and 0 < len(own) < FEW:

@@ -183,11 +183,11 @@ def _duplicate_warnings(
         extra = sum(len(group) - 1 for group in across)
         warnings.append(
             f"{plural(extra, 'exact duplicate')} across splits: {'; '.join(map(where, across[:5]))}; training "
-            "keeps each in the split nearest to the test only"
+            "keeps each only in the split nearest to the test"
         )
     if pairs:
         shown = "; ".join(where(list(pair)) for pair in pairs[:5])
-        warnings.append(f"{plural(len(pairs), 'pair')} across splits look saved again: {shown}")
+        warnings.append(f"{plural(len(pairs), 'pair')} across splits look like re-saved copies: {shown}")
     return warnings
 
 

@@ -35,7 +35,7 @@ def images_of(values: NDArray[Any], layout: Layout | None = None) -> NDArray[Any
         raise UserError(f"shape {shape} is not one of (N, H, W), (N, H, W, C) or (N, C, H, W)")
     if values.ndim == 4:
         if layout == "gray":
-            raise UserError(f'shape {shape} has an axis of channels, `layout="gray"` is for three axes')
+            raise UserError(f'shape {shape} has a channel axis; `layout="gray"` is for three axes')
         return values.transpose(0, 3, 1, 2) if _is_last(shape[1:], layout) else values
     if layout is None and _looks_like_color(shape):
         count, height, width = shape

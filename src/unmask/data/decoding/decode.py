@@ -108,7 +108,7 @@ def _position(image: Image.Image, path: File, page: int) -> int:
 def require_page(page: int, count: int) -> None:
     """Raise `UserError` where a file has no such page."""
     if page >= count:
-        raise UserError(f"page {page} is wanted, the file has {count} (counted from 0)")
+        raise UserError(f"page {page} was requested, but the file has {count} (counted from 0)")
 
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)

@@ -67,12 +67,12 @@ def indices_of(stored: NDArray[Any], code: MaskCode) -> NDArray[np.uint8]:
 
 def _unknown_value(value: int, code: MaskCode) -> str:
     if code.values:
-        return f"holds the value {value}, which stands for no class of the file of classes (nor is it {IGNORED})"
+        return f"holds the value {value}, which is not a class of the class file (nor {IGNORED})"
     count = len(code.names)
     if count:
         return f"holds class {value}, and there are {count}: 0 ({code.names[0]}) to {count - 1}; {IGNORED} is ignored"
     return (
-        f"holds {value}: classes are 0 to {IGNORED - 1}, {IGNORED} is ignored; a classes.csv (name,value) may say more"
+        f"holds {value}: classes are 0 to {IGNORED - 1}, {IGNORED} is ignored; classes.csv (name,value) may name others"
     )
 
 
@@ -87,7 +87,7 @@ def _by_color(stored: NDArray[np.uint8], code: MaskCode) -> NDArray[np.uint8]:
     found, place = np.unique(keys, return_inverse=True)
     for key in found.tolist():
         if key not in table:
-            raise UserError(f"holds the color #{key:06x}, which stands for no class of the file of classes")
+            raise UserError(f"holds the color #{key:06x}, which is not a class of the class file")
     return np.asarray([table[key] for key in found.tolist()], np.uint8)[place.reshape(keys.shape)]
 
 
@@ -105,7 +105,7 @@ def _stored(file: File) -> NDArray[Any]:
         if image.format == "JPEG":
             raise UserError("is a JPEG, which blurs the values of a mask: store it as PNG")
         if loses_depth(image) and image.mode.startswith("RGB"):
-            raise UserError("has 16 bits a color: store indices, or 8 bits a color")
+            raise UserError("has 16 bits per color: store indices, or 8 bits per color")
         require_whole(image, file)
         image.load()
         if image.format == "TIFF":
@@ -118,15 +118,15 @@ def _tiff(file: File) -> NDArray[Any]:
     with open_tiff(file) as tiff:
         values = np.squeeze(full_pages(tiff)[0].asarray())
     if values.ndim != 2:
-        raise UserError(f"a mask has one number for each pixel, this one an array of shape {values.shape}")
+        raise UserError(f"a mask has one number per pixel, this one is an array of shape {values.shape}")
     return values
 
 
 def _numbers(image: Image.Image) -> NDArray[Any]:
     if image.mode in ("RGBA", "LA", "PA"):
         if np.asarray(image.getchannel("A")).min() < 255:
-            raise UserError("has transparent pixels, which stand for no class: store indices")
+            raise UserError("has transparent pixels, which have no class: store indices")
         image = image.convert(image.mode[:-1]) if image.mode != "PA" else image.convert("P")
     if image.mode not in ("1", "L", "P", "RGB", "F") and not image.mode.startswith("I"):
-        raise UserError(f"masks of mode {image.mode} are not read: store indices (PNG, 8 bits gray or palette)")
+        raise UserError(f"masks of mode {image.mode} are not supported: store indices (PNG, 8 bits gray or palette)")
     return np.array(image).astype(np.uint8) if image.mode == "1" else np.array(image)

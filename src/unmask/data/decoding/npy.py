@@ -62,7 +62,7 @@ def _require_fit(file: BinaryIO, size: int) -> None:
     few enough. The file is read up to the array."""
     claimed, free = _require_length(file, size), free_memory()
     if free is not None and claimed > free:
-        raise UserError(f"takes {claimed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB of memory are free")
+        raise UserError(f"takes {claimed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB of memory are free")
 
 
 def _require_length(file: BinaryIO, size: int) -> int:
@@ -78,7 +78,7 @@ def _require_length(file: BinaryIO, size: int) -> int:
     count = math.prod(int(length) for length in shape)
     claimed, there = count * kind.itemsize, size - file.tell()
     if claimed != there or (kind.itemsize == 0 and count):
-        raise UserError(f"damaged: its header says {shape} of {kind}, {claimed} bytes, and {there} bytes follow")
+        raise UserError(f"damaged: its header says {shape} of {kind}, {claimed} bytes, but {there} bytes follow")
     return claimed
 
 

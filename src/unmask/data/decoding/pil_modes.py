@@ -71,7 +71,7 @@ def require_transparency(alpha: NDArray[Any]) -> None:
     between = (alpha > 0) & (alpha < np.iinfo(alpha.dtype).max)
     if between.mean() > 0.5:
         raise UserError(
-            "the last band is declared to be transparency, but looks like data: `channels=4` (2 for gray) reads it as "
+            "the last band is declared as transparency, but looks like data: `channels=4` (2 for gray) reads it as "
             "a band, `channels=3` (1 for gray) lays the image over the background"
         )
 

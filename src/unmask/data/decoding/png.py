@@ -29,7 +29,7 @@ def require_whole_png(content: bytes) -> None:
             raise UserError("image file is truncated (no end chunk)")
         length, kind = _FRAME.unpack_from(content, at)
         if kind == b"PLTE" and length % 3:
-            raise UserError(f"damaged PNG: a palette of {length} bytes, three to a color")
+            raise UserError(f"damaged PNG: a palette of {length} bytes, three per color")
         if kind == b"IDAT" and needs_palette:
             raise UserError("damaged PNG: its palette is missing")
         needs_palette = needs_palette and kind != b"PLTE"

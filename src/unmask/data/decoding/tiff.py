@@ -58,7 +58,7 @@ def read_tiff_page(page: Any, path: File, reading: Reading = DEFAULT) -> NDArray
         raise
     except Exception as error:  # tifffile's codecs raise errors of many types on damaged files
         if "imagecodecs" in str(error):
-            raise UserError(f"{page.compression.name} compression is read with: pip install imagecodecs") from None
+            raise UserError(f"{page.compression.name} compression needs: pip install imagecodecs") from None
         raise UserError(f"damaged TIFF ({' '.join(str(error).split())})") from None
     values = {"YX": lambda v: v[None], "YXS": lambda v: v.transpose(2, 0, 1), "SYX": lambda v: v}[page.axes](values)
     missing = declared(page, path, reading).missing(values)
@@ -99,7 +99,7 @@ def _require_readable(page: Any, reading: Reading) -> None:
         raise UserError("the image is too large to decode whole: cut it into tiles")
     unsigned = page.dtype.kind in "bu"
     if page.photometric == INVERTED and not unsigned:
-        raise UserError(f"{page.dtype} values of which 0 is white are not supported: store them with 0 as black")
+        raise UserError(f"{page.dtype} values with 0 as white are not supported: store them with 0 as black")
     if is_blended(page, reading) and not unsigned:
         raise UserError(
             f"{page.dtype} values with alpha are not blended: `channels=4` (2 for gray) keeps alpha as a band"

@@ -88,7 +88,7 @@ def _mask_values(mask: Any, page: Any) -> NDArray[np.bool_]:
     values = np.asarray(mask.asarray() > 0)
     size = (page.imagelength, page.imagewidth)
     if values.shape != size:
-        raise UserError(f"its mask of validity is of shape {values.shape}, the image of {size}")
+        raise UserError(f"its validity mask has shape {values.shape}, the image {size}")
     return values
 
 

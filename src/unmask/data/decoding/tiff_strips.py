@@ -41,7 +41,7 @@ def require_strips(image: Image.Image, path: File) -> None:
         return
     strips = _strips_of(tags)
     if len(strips.offsets) != len(strips.sizes) or len(strips.lengths) != len(strips.sizes):
-        raise UserError(f"damaged TIFF ({len(strips.offsets)} strips are there of {len(strips.sizes)})")
+        raise UserError(f"damaged TIFF ({len(strips.offsets)} strips instead of {len(strips.sizes)})")
     with path.open("rb") as file:
         for offset, length, sizes in zip(strips.offsets, strips.lengths, strips.sizes, strict=True):
             if compression == _NONE:
@@ -87,7 +87,7 @@ def require_segments(page: Any) -> None:
     """
     count, end = prod(page.chunked), page.parent.filehandle.size
     if (there := min(len(page.dataoffsets), len(page.databytecounts))) < count:
-        raise UserError(f"damaged TIFF ({there} strips are there of {count})")
+        raise UserError(f"damaged TIFF ({there} strips instead of {count})")
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=False):
         if offset + length > end:
             raise UserError(f"damaged TIFF (a strip of {length} bytes from byte {offset}, the file has {end})")

@@ -196,7 +196,7 @@ def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> 
         return [""] * count
     where = _part(file, split, "labels")
     if values.shape[:1] != (count,) or values.ndim > 2:
-        raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},) or ({count}, labels)")
+        raise UserError(f"{where}: shape {values.shape} for {count} images, expected ({count},) or ({count}, labels)")
     with named(where):  # not every number of a text array is a letter
         flat = values.reshape(count) if values.size == count else values
         return [text_of(value) if isinstance(value, bytes) else value for value in flat.tolist()]
@@ -205,6 +205,6 @@ def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> 
 def _texts(where: str, values: NDArray[Any], count: int) -> list[str]:
     """One text per image; "" for none."""
     if values.shape[:1] != (count,) or values.size != count:
-        raise UserError(f"{where}: shape {values.shape} for {count} images, wanted is ({count},)")
+        raise UserError(f"{where}: shape {values.shape} for {count} images, expected ({count},)")
     with named(where):  # not every number of a text array is a letter
         return [text_of(value) for value in values.reshape(-1).tolist()]

@@ -47,11 +47,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read ({error}): install it anew") from None
+        raise UserError(f"{path}: cannot be read ({error}): reinstall it") from None
     ndim = content[3] if content[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(content, ">i4", ndim, 4) if ndim else np.zeros(1, int)
     if len(content) != 4 + 4 * ndim + int(np.prod(shape)):
-        raise UserError(f"{path}: not a whole IDX file of bytes: install it anew")
+        raise UserError(f"{path}: not a whole IDX file of bytes: reinstall it")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * ndim).reshape(shape)
 
 
@@ -64,7 +64,7 @@ def _download(cache: Path) -> Path:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"fashion-mnist: neither in {DEBIAN} nor to be downloaded ({reason}): "
+            f"fashion-mnist: not in {DEBIAN}, and the download failed ({reason}): "
             "install the Debian package dataset-fashion-mnist, or go online"
         ) from None
     return cache / "FashionMNIST" / "raw"

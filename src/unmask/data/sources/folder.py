@@ -70,7 +70,7 @@ def _require_known_parts(root: Path, listing: Listing, has_splits: bool, *, labe
         for top in tops:
             if top.lower() not in SPLIT_NAMES and (meant := held_out_name(top)):
                 raise UserError(
-                    f"{root}: {printable(top)} beside the split folders looks held out, but is not called as one: "
+                    f"{root}: {printable(top)} beside the split folders looks held out, but is not named as one: "
                     f"rename it to {meant}, or to unlabeled if pretraining may see it"
                 )
         if labels:
@@ -78,7 +78,7 @@ def _require_known_parts(root: Path, listing: Listing, has_splits: bool, *, labe
     elif _inner_splits(listing) == "some":
         raise UserError(
             f"{root}: some class folders hold folders called train, val or test, and others do "
-            "not: put all images of all classes into such folders, or name the folders otherwise"
+            "not: put all images of all classes into such folders, or rename these folders"
         )
 
 
@@ -131,7 +131,7 @@ def _place(path: Path, has_splits: bool, inner: bool) -> tuple[str, str]:
 def _no_image(root: Path, listing: Listing) -> str:
     found = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items())) or "no file"
     dicom = "; DICOM is not read: convert it to 16-bit PNG, TIFF or .npy" if ".dcm" in listing.others else ""
-    saved = f"; what save_to_disk wrote is named hf:{root}" if ".arrow" in listing.others else ""
+    saved = f"; to read what save_to_disk wrote, give hf:{root}" if ".arrow" in listing.others else ""
     return (
         f"{root}: no image below this folder (found {found}); images end in {' '.join(sorted(SUFFIXES))}{dicom}{saved}"
     )
@@ -141,7 +141,7 @@ def _no_classes(root: Path, listing: Listing, classes: tuple[str, ...]) -> str:
     found = f"one class folder, {classes[0]}," if classes else "no class folder"
     return (
         f"{root}: labels need one folder per class, two or more, or train, val and test folders that hold them; found "
-        f"{found} and {len(listing.images)} images. A manifest (CSV: path,label) is the other way"
+        f"{found} and {len(listing.images)} images. A manifest (CSV: path,label) works too"
     )
 
 
@@ -151,13 +151,13 @@ def _notes(
     notes = list(listing.aside)
     if listing.others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
-        notes.append(f"{sum(listing.others.values())} files with other suffixes were left aside: {listed}")
+        notes.append(f"{sum(listing.others.values())} files with other suffixes were skipped: {listed}")
     loose = [split for split, name in places if name in NO_LABEL] if classes else []
     if trained := sum(split not in (VAL, TEST) for split in loose):
         minus = ", or in -1 for no label," if any(name for _, name in places if name in NO_LABEL) else ""
         notes.append(f"{trained} images in no class folder{minus} are seen by pretraining only")
     if unused := len(loose) - trained:
-        notes.append(f"{unused} images of val and test in no class folder are used by nothing")
+        notes.append(f"{unused} images of val and test in no class folder are not used")
     notes += [*_notes_on_folders(listing, has_splits, classes), *_notes_on_masks(listing)]
     return tuple(notes)
 
@@ -169,9 +169,11 @@ def _notes_on_folders(listing: Listing, has_splits: bool, classes: tuple[str, ..
     for top, count in tops.items():
         known = SPLIT_NAMES.get(top.lower())
         if has_splits and known is None:
-            notes.append(f"{plural(count, 'image')} in {printable(top)}, no split, are seen by pretraining only")
+            notes.append(
+                f"{plural(count, 'image')} in {printable(top)}, which is not a split, are seen by pretraining only"
+            )
         elif not has_splits and classes and known not in (None, UNLABELED):
-            notes.append(f"the folder {printable(top)} is read as a class, as those beside it are, not as a split")
+            notes.append(f"the folder {printable(top)} is read as a class, like those beside it, not as a split")
     full = {Path(*path.parts[:depth]) for path in listing.images for depth in (1, 2)}
     depth = 2 if has_splits else 1
     for folder in listing.folders:
@@ -190,6 +192,6 @@ def _notes_on_masks(listing: Listing) -> list[str]:
         return []
     first = printable(masks[0])
     return [
-        f"{plural(len(masks), 'image')} are called as masks of others (e.g. {first}) and are read as images: move them "
+        f"{plural(len(masks), 'image')} are named like masks of others (e.g. {first}) and read as images: move them "
         "elsewhere if they are masks"
     ]

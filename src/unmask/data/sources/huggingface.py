@@ -194,7 +194,7 @@ def _notes(parts: dict[str, Any]) -> tuple[str, ...]:
     for part in others:
         if meant := held_out_name(part):
             raise UserError(
-                f"hf: the part {part} looks held out, but is not called as a split: rename it to {meant}, or to "
+                f"hf: the part {part} looks held out, but is not named as a split: rename it to {meant}, or to "
                 "unlabeled if pretraining may see it"
             )
-    return (f"the parts {', '.join(others)} are no splits: seen by pretraining only",) if others else ()
+    return (f"the parts {', '.join(others)} are not splits: seen by pretraining only",) if others else ()

@@ -33,7 +33,7 @@ def label_columns(
         if not (value is None or isinstance(value, str | int | float | list)) or not _is_row(value):
             kind = type(value).__name__
             raise UserError(
-                f"{where}: a label is a {kind} ({in_line(str(value))}): wanted are numbers, text or lists of these"
+                f"{where}: a label is a {kind} ({in_line(str(value))}): expected numbers, text or lists of these"
             )
     rows = [value for value in plain if isinstance(value, list)]
     if not rows:
@@ -75,11 +75,13 @@ def _numbers(values: Sequence[Any], where: str, names: Sequence[str] | None, *, 
     rows = [value for value in values if isinstance(value, list)]
     lengths = {len(row) for row in rows}
     if len(lengths) > 1 or any(value not in (None, "") for value in values if not isinstance(value, list)):
-        raise UserError(f"{where}: labels are rows of different lengths ({sorted(lengths)[:5]}): give each the same")
+        raise UserError(
+            f"{where}: labels are rows of different lengths ({sorted(lengths)[:5]}): make them equally long"
+        )
     (count,) = lengths
     if not one_hot and count > 1 and all(sorted(row) == [0] * (count - 1) + [1] for row in rows):
         raise UserError(
-            f"{where}: each row of labels has one 1: of one-hot rows store the argmax; where an image may have several "
+            f"{where}: each row of labels has one 1: store the argmax of one-hot rows; if an image may have several "
             "labels, say so with `task`, multilabel"
         )
     if names is not None and len(names) != count:

@@ -204,7 +204,7 @@ def _number(text: str) -> float | None:
 
 def _classes(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
     if len(columns) > 1:
-        raise UserError(f"{where}: classes stand in one column: name it with `label_field`")
+        raise UserError(f"{where}: classes need a single column: name it with `label_field`")
     classes, codes = encode_labels(next(iter(columns.values())))
     return Labels(Classification(classes=classes) if classes else None, codes)
 

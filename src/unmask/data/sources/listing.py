@@ -1,4 +1,4 @@
-"""What lies below a folder: images, folders and everything that is left aside, each once and by its own name."""
+"""What lies below a folder: images, folders and everything that is skipped, each once and by its own name."""
 
 import json
 import os
@@ -37,7 +37,7 @@ class _Found:
 
 
 def list_images(root: Path) -> Listing:
-    """Everything below a folder. Links that lead out of it are followed, those to a folder within it are left aside.
+    """Everything below a folder. Links that lead out of it are followed, those to a folder within it are skipped.
 
     Raises:
         UserError: a folder cannot be listed: what it holds must not be missing without a word; or the folder is one of
@@ -55,13 +55,13 @@ def _require_files(folder: Path) -> None:
     shown = folder.resolve()
     system = any(shown.is_relative_to(root) for root in ("/proc", "/sys", "/dev"))
     if shown == Path(shown.anchor) or (system and not shown.is_relative_to("/dev/shm")):
-        raise UserError(f"data: {folder} is a folder of the system, not of images; give one of images")
+        raise UserError(f"data: {folder} is a system folder; give a folder of images")
 
 
 def _walk(folder: Path, root: Path, real_root: str, found: _Found) -> None:
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in found.seen:
-        found.aside.append(f"{_shown(folder, root)} leads to a folder that is read under another name: left aside")
+        found.aside.append(f"{_shown(folder, root)} leads to a folder that is read under another name: skipped")
         return
     found.seen.add((status.st_dev, status.st_ino))
     subfolders: list[str] = []
@@ -73,11 +73,9 @@ def _walk(folder: Path, root: Path, real_root: str, found: _Found) -> None:
     for name in sorted(subfolders, key=natural_key):
         path = folder / name
         if _leads_inside(path, real_root):
-            found.aside.append(
-                f"{_shown(path, root)} is a link to a folder that is read under its own name: left aside"
-            )
+            found.aside.append(f"{_shown(path, root)} is a link to a folder that is read under its own name: skipped")
         elif is_run_folder(path):
-            found.aside.append(f"{_shown(path, root)} is the folder of a run: left aside")
+            found.aside.append(f"{_shown(path, root)} is the folder of a run: skipped")
         else:
             found.folders.append(path.relative_to(root))
             _walk(path, root, real_root, found)
@@ -100,7 +98,7 @@ def _note_file(entry: os.DirEntry[str], folder: Path, root: Path, found: _Found)
     elif entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)):
         found.images.append((folder / entry.name).relative_to(root))  # a broken link is an unreadable image
     else:
-        found.aside.append(f"{_shown(folder / entry.name, root)} is called as an image and is no file: left aside")
+        found.aside.append(f"{_shown(folder / entry.name, root)} is named like an image but is not a file: skipped")
 
 
 def _leads_inside(path: Path, real_root: str) -> bool:

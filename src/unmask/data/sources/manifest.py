@@ -127,7 +127,9 @@ def read_table(file: Path, label_field: str | None = None, task: TaskName | None
     """The columns of a CSV (comma, semicolon or tab), TSV or parquet file as text."""
     columns = _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file)
     if "path" not in columns:
-        raise UserError(f"{file}: no column path; found {', '.join(columns) or 'nothing'}, wanted {', '.join(COLUMNS)}")
+        raise UserError(
+            f"{file}: no column path; found {', '.join(columns) or 'nothing'}, expected {', '.join(COLUMNS)}"
+        )
     mask = _mask_column(file, columns, label_field, task)
     named = [] if mask is not None else _label_columns(file, columns, label_field)
     ignored = tuple(printable(name) for name in columns if name not in {"path", "group", "split", mask, *named})
@@ -142,7 +144,7 @@ def _mask_column(
     if label_form(task) == "mask":
         names = [name for name in columns if name == "mask"] if asked is None else _label_columns(file, columns, asked)
         if names[1:]:
-            raise UserError(f"label_field = {asked!r}: the paths of masks stand in one column")
+            raise UserError(f"label_field = {asked!r}: mask paths need a single column")
         return names[0] if names else None
     if task is not None or "mask" not in columns:
         return None

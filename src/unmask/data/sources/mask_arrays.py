@@ -46,6 +46,6 @@ def _fitting(where: str, values: NDArray[np.generic] | None, shape: tuple[int, .
         raise UserError(f"{where}: found {values.dtype}: a mask holds whole numbers, the index of each pixel's class")
     if values.shape not in {(count, height, width), (count, 1, height, width), (count, height, width, 1)}:
         raise UserError(
-            f"{where}: shape {values.shape}, and {count} images are {height}x{width} (height x width): they must agree"
+            f"{where}: shape {values.shape}, but {count} images are {height}x{width} (height x width): they must agree"
         )
     return values.reshape(count, 1, height, width)

@@ -49,7 +49,7 @@ def code_of(rows: Sequence[Mapping[str, Any]]) -> MaskCode:
     if len(set(names)) < len(names):
         raise UserError(f"class {next(name for name in names if names.count(name) > 1)} is named twice")
     if len(names) > IGNORED:
-        raise UserError(f"{len(names)} classes: a mask can tell {IGNORED} apart")
+        raise UserError(f"{len(names)} classes: a mask can hold at most {IGNORED}")
     values = _column(rows, names, "value", _value)
     colors = _column(rows, names, "color", _color)
     return MaskCode(names, values, colors)
@@ -95,7 +95,7 @@ def _csv_rows(text: str) -> list[dict[str, Any]]:
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "name" not in header:
         raise UserError(
-            f"no column name; found {', '.join(header) or 'nothing'}, wanted name and, if need be, value or color"
+            f"no column name; found {', '.join(header) or 'nothing'}, expected name and optionally value or color"
         )
     return [dict(zip(header, row, strict=False)) for row in rows[1:]]
 
@@ -103,5 +103,5 @@ def _csv_rows(text: str) -> list[dict[str, Any]]:
 def _json_rows(text: str) -> list[dict[str, Any]]:
     content = json.loads(text)
     if not isinstance(content, list) or not all(isinstance(row, str | dict) for row in content):
-        raise UserError("expected a list of names, or of objects with name and, if need be, value or color")
+        raise UserError("expected a list of names, or of objects with name and optionally value or color")
     return [{"name": row} if isinstance(row, str) else row for row in content]

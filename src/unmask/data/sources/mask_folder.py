@@ -53,7 +53,9 @@ def find_masks(root: Path, listing: Listing, asked: TaskName | None = None) -> s
             "segmentation or classification"
         )
     if maybe[1:]:
-        raise UserError(f"{root}: {maybe[0]}/ and {maybe[1]}/ lie beside {IMAGES}/: rename that of masks to {MASKS}")
+        raise UserError(
+            f"{root}: {maybe[0]}/ and {maybe[1]}/ lie beside {IMAGES}/: rename the one with masks to {MASKS}"
+        )
     return maybe[0] if maybe else None
 
 
@@ -122,7 +124,7 @@ def _require_places(root: Path, places: dict[Path, _Place], masks_in: str) -> No
     if lost:
         raise UserError(
             f"{root}: {plural(len(lost), 'image')} in neither {IMAGES}/ nor {masks_in}/, e.g. {printable(lost[0])}: "
-            f'move images without a mask to {IMAGES}/ or unlabeled/; where folders are classes: `task="classification"`'
+            f'move images without a mask to {IMAGES}/ or unlabeled/; if folders are classes: `task="classification"`'
         )
 
 
@@ -131,6 +133,6 @@ def _by_key(root: Path, places: dict[Path, _Place], what: str) -> dict[tuple[str
     for path, place in places.items():
         if place.key in found:
             pair = f"{printable(found[place.key])} and {printable(path)}"
-            raise UserError(f"{root}: {what} {pair} have one stem: which belong together is not told")
+            raise UserError(f"{root}: {what} {pair} have the same stem: it is unclear which belong together")
         found[place.key] = path
     return found

@@ -59,7 +59,7 @@ def _require_task(config: DataConfig, found: TaskName) -> None:
     if found != config.asked_task:
         raise UserError(
             f"task = {config.task!r}: the labels of {config.data} are for {found}; several labels per image and "
-            "numbers stand in manifests, .npz, shards and hf:"
+            "numbers come from manifests, .npz, shards and hf:"
         )
 
 
@@ -97,9 +97,9 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
     _require_no_fields(config)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
         return read_arrays(path, labels=labels, layout=config.layout, gray=config.channels == 1, task=config.asked_task)
-    place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}, `data` names another place"
+    place = "" if path.is_absolute() else f"; looked for in {Path.cwd()}; `data` can name another place"
     raise UserError(
-        f"data: {name} is not a folder, no .csv, .tsv, .parquet, .npy, .npz or .tar file, no hf:NAME and no built-in "
+        f"data: {name} is not a folder, a .csv, .tsv, .parquet, .npy, .npz or .tar file, hf:NAME or a built-in "
         f"({', '.join(BUILT_IN)}){place}"
     )
 

@@ -28,7 +28,7 @@ def expand(data: str) -> list[Path]:
         UserError: not a local name, or no such file.
     """
     if "://" in data or data.startswith("pipe:"):
-        raise UserError(f"data: {data} is no local file: shards are read at random, so mount or download them")
+        raise UserError(f"data: {data} is not a local file: shards need random access, so mount or download them")
     names = [data]
     while any(map(BRACES.search, names)):
         names = list(islice(chain.from_iterable(map(_expand_first, names)), MOST + 1))

@@ -178,5 +178,5 @@ def _parsed(text: str) -> Any:
 def _notes(index: _Index, learnt: Labels) -> tuple[str, ...]:
     notes = []
     if index.without_image:
-        notes.append(f"{index.without_image} samples without an image were left aside")
+        notes.append(f"{index.without_image} samples without an image were skipped")
     return (*notes, *learnt.all_notes())

@@ -48,7 +48,7 @@ def places(tar: BinaryIO) -> Iterator[Place]:
         elif kind == PAX:
             long |= _records(_read(tar, start, size))
         elif kind == SPARSE:
-            raise UserError(f"{_text(name)} is stored with holes (sparse), which is not read: pack it anew")
+            raise UserError(f"{_text(name)} is stored as a sparse file, which is not supported: pack it again")
         elif kind not in GNU_LINK + PAX_GLOBAL:
             if kind in FILE and not name.endswith(b"/"):
                 yield Place(_text(name), start, size)
@@ -61,12 +61,12 @@ def _header(tar: BinaryIO, at: int, length: int) -> bytes | None:
     if at == 0:
         _require_tar(header)
     if len(header) < BLOCK:
-        raise UserError(f"cut off after {length} bytes: the mark of the end is missing")
+        raise UserError(f"cut off after {length} bytes: the end marker is missing")
     if not header.strip(b"\0"):
         return None
     if _is_whole(header):
         return header
-    raise UserError("not a tar" if at == 0 else f"damaged at byte {at}: not a header of a tar")
+    raise UserError("not a tar" if at == 0 else f"damaged at byte {at}: not a tar header")
 
 
 def _require_tar(head: bytes) -> None:
@@ -96,7 +96,7 @@ def _number(field: bytes, at: int, base: int = 8) -> int:
         return int.from_bytes(field, "big") & ((1 << 88) - 1)
     text = field.strip(b" \0") or b"0"
     if not _is_short(text) or (base == 8 and text.strip(b"01234567")):
-        raise UserError(f"damaged at byte {at}: {field!r} is no length")
+        raise UserError(f"damaged at byte {at}: {field!r} is not a length")
     return int(text, base)
 
 

@@ -100,7 +100,7 @@ def read_given(
     _require_constant(items)
     learnt = _learnt(items, name, task, needed=labels)
     if labels and not learnt.can_be_learnt:
-        fix = learnt.seen or "give (image, label) pairs, labels being numbers, text or several of these"
+        fix = learnt.seen or "give (image, label) pairs, with numbers, text or several of these as labels"
         raise UserError(f"{name}: labels of two or more classes are needed: {fix}")
     learnt = learnt.unless_too_few()
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])

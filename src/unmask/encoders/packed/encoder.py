@@ -25,7 +25,7 @@ class PackedEncoder(nn.Module):
     positions, of which the deepest maps of small cells have few hidden ones.
 
     Raises:
-        UserError: a cell that is no multiple of the first stride, or an operation that is not on the whitelist.
+        UserError: a cell that is not a multiple of the first stride, or an operation that is not on the whitelist.
     """
 
     execution = "packed"
@@ -39,7 +39,7 @@ class PackedEncoder(nn.Module):
         if self.cell % self.strides[0]:
             name = type(self.model).__name__
             raise UserError(
-                f"cell = {self.cell} is no multiple of the first stride {self.strides[0]} of {name}: use dense"
+                f"cell = {self.cell} is not a multiple of the first stride {self.strides[0]} of {name}: use dense"
             )
         self._probe()
 

@@ -117,7 +117,7 @@ def _reduce(func: Callable[..., Tensor], x: Packed, dim: Any, keepdim: bool, *, 
     dims = normal_dims(dim, 4)
     if set(dims) != set(x.spatial):
         if not keepdim or dims != ((3,) if x.last else (1,)):
-            raise UnsupportedError("it reduces something else than height and width, or channels kept")
+            raise UnsupportedError("it reduces something other than height and width, or channels kept")
         return x.with_values(func(x.values, dim=dims, keepdim=True))
     sums = _per_image(x.values.sum(x.spatial), x)
     if average:

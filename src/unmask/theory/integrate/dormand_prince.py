@@ -30,7 +30,7 @@ _A = (
 _E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
 
-LOST = ": this setting cannot be followed (what grows without bound?); stay nearer to a preset"
+LOST = ": this setting cannot be followed (does it grow without bound?); stay nearer to a preset"
 """How the error ends that tells of systems not followed to their end."""
 
 
