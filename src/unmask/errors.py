@@ -31,7 +31,7 @@ KILLED_WORKER = "DataLoader worker"
 WORKER_MESSAGE = (
     "a process that reads images was killed, possibly because memory ran out: use fewer `workers` (0 for none) "
     "or a smaller "
-    "`batch_size`; what was saved is kept, go on with `resume=True`"
+    "`batch_size`; what was saved is kept, continue with `resume=True`"
 )
 
 

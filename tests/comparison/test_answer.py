@@ -70,7 +70,7 @@ def test_a_decided_answer_says_what_to_do_and_what_more_labels_bring(data: Datas
     assert (answer.test_images, answer.chance) == (30, pytest.approx(1 / 3))
     labels = data.tests["test"].labels
     assert answer.majority == float(torch.bincount(labels).max()) / 30
-    assert "right on 70.0% of 30 test images; a guess would be on 33.3%" in answer.context
+    assert "right on 70.0% of 30 test images; guessing would be right on 33.3%" in answer.context
     assert answer.next_step.startswith("Label about 40 more images per class: with 50 labels per class the same choice")
     assert "80.0%" in answer.next_step
     assert (answer.draws, answer.seconds) == (None, None)
@@ -83,7 +83,7 @@ def test_everything_is_said_in_the_metric_that_was_chosen(data: Dataset) -> None
     answer = _answer(_summary(0.2, 0.01, metric="balanced_accuracy", budgets=("total:12", "all")), data)
     assert answer.score == pytest.approx(0.7)
     assert "20 points of balanced accuracy better" in answer.sentence
-    assert answer.context.startswith("Its balanced accuracy on 30 test images is 70.0%; that of a guess is 33.3%")
+    assert answer.context.startswith("Its balanced accuracy on 30 test images is 70.0%; guessing scores 33.3%")
     assert answer.next_step.startswith("Label about 48 more images: with all labels the same choice")
     assert answer.next_step.endswith("has a balanced accuracy of 80.0%.")
 

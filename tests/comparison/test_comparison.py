@@ -265,7 +265,7 @@ def test_what_cannot_work_fails_first(config: CompareConfig, tmp_path: Path) -> 
         ({"data": DataConfig(data=str(unlabeled))}, "images"),
         ({"data": DataConfig(data=str(one_group))}, r"has no validation and no test images; a comparison needs"),
         ({"pretrained": (tmp_path / "nowhere",)}, "nowhere"),
-        ({"audit": True, "arms": ("probe_mrp", "scratch_compute")}, "leaves a network to look at"),
+        ({"audit": True, "arms": ("probe_mrp", "scratch_compute")}, "leaves a network to audit"),
     ):
         with pytest.raises(UserError, match=text):
             compare(replace(config, **change), tmp_path / "run", progress=False)  # type: ignore[arg-type]

@@ -147,7 +147,7 @@ def test_full_disks(cluster: Any, here: Path, tmp_path: Path) -> None:
         client.run(_fill_disk, "", workers=[next(iter(client.nthreads()))])
         said = f"3 times each: trial {Path(lost).stem} ({socket.gethostname()}: "
         assert said in str(told.value)
-        assert "No space left on device); the rest is done; what was finished is kept" in str(told.value)
+        assert "No space left on device); the rest is finished; what was finished is kept" in str(told.value)
         assert "\n" not in str(told.value)
         others = {path.name for path in here.glob("trials/*.json")} - {lost}
         assert {path.name for path in there.glob("trials/*.json")} == others
@@ -248,7 +248,7 @@ def test_pieces_that_always_fail(cluster: Any, tmp_path: Path) -> None:
     assert [len(set(workers)) for workers in tried] == [2] * 4
     assert [(tmp_path / str(i)).read_text() for i in range(4)] == ["120"] * 4
     assert str(told.value).count(f"{socket.gethostname()}: no)") == 3
-    assert str(told.value).endswith("; 1 other piece; the rest is done")
+    assert str(told.value).endswith("; 1 other piece; the rest is finished")
     assert "\n" not in str(told.value)
 
 

@@ -121,7 +121,7 @@ def test_what_cannot_be_kept(out: Path, tmp_path: Path, monkeypatch: pytest.Monk
     far, data = FarFiles(cluster, out), _data(out)
     far.meet(["a"])
     cluster.broken = _full
-    with pytest.raises(UserError, match=r"^a: cannot keep what is sent to it \(.*No space left on device\)$"):
+    with pytest.raises(UserError, match=r"^a: cannot store the files sent to it \(.*No space left on device\)$"):
         far.parcel((_do, ()), data)
     cluster.broken = lambda: None
     Path(data.path).write_bytes(b"changed")
@@ -135,7 +135,7 @@ def test_what_cannot_be_kept(out: Path, tmp_path: Path, monkeypatch: pytest.Monk
     cluster.folders["b"] = tmp_path / "b"
     far.meet(["b"])
     with pytest.raises(
-        UserError, match=r"would be sent to machines that do not see it.*give an `out` on a file system"
+        UserError, match=r"would have to be sent to machines that do not see it.*give an `out` on a file system"
     ):
         far.parcel((_do, (ClassifyConfig(init=str(out / "pretrain/seed_0")),)), None)
 

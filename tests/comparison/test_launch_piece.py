@@ -70,7 +70,7 @@ PRETRAINING: Task = (run_pretraining, (PretrainConfig(), Path("pretrain/seed_0")
         ("torchrun: noise\nunmask 2: no such thing\nmore noise", "^no such thing$"),
         (
             "Signal 9 received by PID 1",
-            r"^pretraining seed_0: one of its 2 processes was killed.*go on with `resume=True`",
+            r"^pretraining seed_0: one of its 2 processes was killed.*continue with `resume=True`",
         ),
     ],
 )

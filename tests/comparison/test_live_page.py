@@ -94,7 +94,7 @@ def test_a_page_that_cannot_be_written_ends_nothing(tmp_path: Path, capsys: pyte
         page.show(line)
         now += 2 * PACE
     (said,) = capsys.readouterr().err.splitlines()
-    assert "report.html was not renewed" in said
+    assert "report.html was not updated" in said
     assert "no such folder" in said
 
 

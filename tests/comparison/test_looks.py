@@ -138,7 +138,7 @@ def test_a_time_that_is_over_is_said(data: Dataset, tmp_path: Path, monkeypatch:
     table = _Table(data, tmp_path, monkeypatch, gain=0.02)
     key = TrialKey(budget=3, draw=0, arm="mrp", pretraining=0)
     write_json(TRIALS.path(tmp_path, key.name), _trial(key))
-    with pytest.raises(UserError, match="within = 1s: it is over before the first look"):
+    with pytest.raises(UserError, match="within = 1s: the time was over before the first look"):
         table.take(within="1s")
     for text in ("40", "m", "0m", "soon"):
         with pytest.raises(UserError, match="expected a time such as 90s, 40m or 2h"):

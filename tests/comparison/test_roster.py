@@ -114,7 +114,7 @@ def test_who_can_spread_a_pretraining() -> None:
     assert roster.allowed(2) is None
     assert roster.allowed(4) == ("::1",)
     assert roster.width(4) == 4
-    with pytest.raises(UserError, match=r"pretrain_processes = 9: no worker sees so many .* has 8 cores; give fewer"):
+    with pytest.raises(UserError, match=r"pretrain_processes = 9: no worker has so many .* has 8 cores; give fewer"):
         roster.allowed(9)
     roster = Roster(Cluster({"gpus": replace(few, gpus=4)}), "tcp://s")
     roster.meet(first=True)

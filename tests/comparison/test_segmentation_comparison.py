@@ -105,5 +105,5 @@ def test_lost_trials_are_trained_again_to_the_bit(compared: Comparison, tmp_path
 
 
 def test_an_audit_of_masks_is_refused_before_work(compared: Comparison, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"audit: asks what a network sees of an image's one class.*segmentation"):
+    with pytest.raises(UserError, match=r"audit: needs images of one class each.*segmentation"):
         unmask.compare(replace(compared.config, audit=True), tmp_path / "run", progress=False)

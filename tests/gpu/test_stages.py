@@ -120,7 +120,7 @@ def test_a_resumed_run_is_the_one_never_stopped(
         if len(taken) == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(PreemptionError, match="saved at step 5; go on with `resume=True`"):
+    with pytest.raises(PreemptionError, match="saved at step 5; continue with `resume=True`"):
         run(config, tmp_path / "part", on_step=terminate, **arguments)
     part = run(config, tmp_path / "part", resume=True, **arguments)
     one, two, three = (found.tensors for r in (whole, again, part) if (found := newest(r).found) is not None)

@@ -98,7 +98,7 @@ def test_sigterm_saves_and_says_how_to_go_on(
     """The step then finished is saved, whatever save_steps says; the run ends bit-equal."""
     config = replace(_config(training, with_optimizer), save_steps=10_000)
     whole = scratch(config, tmp_path / "whole", progress=False, dataset=data)
-    with pytest.raises(PreemptionError, match="saved at step 21; go on with `resume=True`"):
+    with pytest.raises(PreemptionError, match="saved at step 21; continue with `resume=True`"):
         scratch(config, tmp_path / "part", progress=False, dataset=data, on_step=_at(20, _terminate))
     saved = sorted(p.name for p in (tmp_path / "part" / "checkpoints").iterdir())
     assert saved == ["step_00000004.safetensors", "step_00000021.safetensors"]  # the end of the head's phase, and now

@@ -46,7 +46,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pretraining: PretrainConfig, data: 
         if step.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(PreemptionError, match=r"saved at step 5; go on with `resume=True`"):
+    with pytest.raises(PreemptionError, match=r"saved at step 5; continue with `resume=True`"):
         pretrain(config, tmp_path / "part", progress=False, dataset=data, on_step=told_to_leave)
     assert signal.getsignal(signal.SIGTERM) == before
     (kept,) = (tmp_path / "part" / "checkpoints").iterdir()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(0)  # They may take as long as they work: see s
 SCRIPT = Path(__file__).with_name("accidents.py")
 KILLED = -signal.SIGKILL
 ENDS = {
-    "sigterm": ((1, "SIGTERM"), [143, 143], "stopped by SIGTERM, saved at step 5; go on with --resume"),
+    "sigterm": ((1, "SIGTERM"), [143, 143], "stopped by SIGTERM, saved at step 5; continue with --resume"),
     "other-killed": ((1, "SIGKILL"), [2, KILLED], "unmask: another process of this run has ended"),
     "main-killed": ((0, "SIGKILL"), [KILLED, 2], "unmask: another process of this run has ended"),
 }

@@ -107,7 +107,7 @@ def test_the_launcher_hands_sigterm_on(place: Path, launch: Callable[..., Progra
     assert launched.end() != 0
     lines = [line for line in launched.err.splitlines() if line.startswith("unmask: ")]
     assert len(lines) == 1, launched.err
-    step = re.search(r"stopped by SIGTERM, saved at step (\d+); go on with --resume", lines[0])
+    step = re.search(r"stopped by SIGTERM, saved at step (\d+); continue with --resume", lines[0])
     assert step is not None, launched.err
     found = newest(run).found
     assert found is not None

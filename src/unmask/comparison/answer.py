@@ -1,4 +1,4 @@
-"""The headline of a comparison: what a user should do of all that they could, and what next, without names of arms."""
+"""The headline of a comparison: what a user should do, and what to do next, without names of arms."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ from unmask.wording import in_words, plural
 
 
 def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
-    """The summary with its headline, where there was a choice."""
+    """The summary with its headline, if there was a choice."""
     settings = summary.settings
     found = [one for one in summary.recommendations if one.budget == settings.primary_budget]
     if not found or found[0].split not in data.tests:
@@ -57,33 +57,33 @@ def _beside(data: Dataset, split: str, metric: Metric) -> tuple[float | None, fl
         return (
             chance,
             majority,
-            f"; a guess would be on {chance:.1%}, and always the most frequent class on {majority:.1%}",
+            f"; guessing would be right on {chance:.1%}, always naming the most frequent class on {majority:.1%}",
         )
     return (
         chance,
         majority,
-        f"; that of a guess is {chance:.1%}, and that of always naming the most frequent class {majority:.1%}",
+        f"; guessing scores {chance:.1%}, always naming the most frequent class {majority:.1%}",
     )
 
 
 def _of_numbers(data: Dataset, split: str, metric: Metric) -> str:
-    """What always naming the mean scores, where labels are numbers; nothing for other tasks."""
+    """The score of always predicting the mean, if labels are numbers; nothing for other tasks."""
     facts = SCORES[metric]
     if data.task is None or label_form(data.task.name) != "numbers" or not facts.lower_is_better or data.train is None:
         return ""
     labels = data.tests[split].labels
     constant = data.train.labels.nanmean(dim=0).expand_as(labels)
     known = getattr(data.task.scores(constant, labels), metric)
-    return f" (lower is better); that of always naming the mean is {facts.text(known)}"
+    return f" (lower is better); always predicting the mean scores {facts.text(known)}"
 
 
 def without_skill(labels: Tensor, classes: int, metric: Metric) -> tuple[float, float]:
-    """The score of a guess, as it would be on very many images, and that of always naming the most frequent class.
+    """The expected score of guessing, and that of always naming the most frequent class.
 
     Args:
         labels: classes 0 to classes - 1 of the test images, (N,).
-        classes: among which is guessed; balanced accuracy and macro-F1 count those that have images or are named.
-        metric: of the score.
+        classes: number of classes to guess from; balanced accuracy and macro-F1 count those that have images or are
+        named. metric: the metric of the score.
     """
     shares = torch.bincount(labels, minlength=classes).double() / len(labels)
     most, present = float(shares.max()), int((shares > 0).sum())
@@ -102,7 +102,7 @@ def _score(summary: Summary, arm: str, budget: Budget) -> float | None:
 
 
 def _next_steps(summary: Summary, first: Recommendation, jobs: int) -> tuple[list[str], int | None, float | None]:
-    """What would decide an open question, in words; the draws with which to go on, and the seconds that they take."""
+    """What would decide an open question, in words; the draws to continue with, and the seconds that they take."""
     done = 1 + max(score.draw for score in summary.scores)
     if first.verdict == "undecided" and first.draws_needed is not None:
         more = max(1, first.draws_needed - done)
@@ -116,7 +116,7 @@ def _next_steps(summary: Summary, first: Recommendation, jobs: int) -> tuple[lis
 
 
 def _more_labels(summary: Summary, first: Recommendation, best: str, labeled: Mapping[Budget, int]) -> list[str]:
-    """What more labels bring, as far as it was measured."""
+    """The gain from more labels, as far as it was measured."""
     now, metric = _score(summary, best, first.budget), summary.settings.metric
     for budget in sorted(labeled, key=labeled.__getitem__):
         then = _score(summary, best, budget)

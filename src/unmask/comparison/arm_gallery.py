@@ -1,4 +1,4 @@
-"""What the arms of a comparison get wrong, and how images lie in the features of the network that is best."""
+"""The mistakes of a comparison's arms, and a map of images in the best network's features."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ from unmask.weights.network import load_model
 
 
 def show_work(work: Work, summary: Summary) -> None:
-    """Write the gallery of a finished comparison, unless there is one that is newer than every trial."""
+    """Write the gallery of a finished comparison, unless one exists that is newer than every trial."""
     split, task = summary.settings.primary_split, work.data.task
     if task is None or split not in work.data.tests:
         return
@@ -38,7 +38,7 @@ def show_work(work: Work, summary: Summary) -> None:
 
 
 def _embedded(work: Work, split: str) -> Embedded | None:
-    """Images in the features of the network that `predict` would use; where none is kept, of a pretrained encoder."""
+    """Images in the features of the network that `predict` would use or, if none is kept, of a pretrained encoder."""
     try:
         kept = choose_network(work.out)
     except UserError:

@@ -1,4 +1,4 @@
-"""The budgets where none are given: the default ones, as far as the data have so many labels."""
+"""The budgets if none are given: the default ones, as far as the data have enough labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,10 @@ from unmask.runs.read import read_config
 
 
 def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
-    """The comparison with budgets, where none are given; and a note where the smallest class lacks some of the default.
+    """The comparison with budgets, if none are given; and a note if the smallest class is too small for some defaults.
 
-    Of the default budgets those that are possible. Where the class has twice as many images as the largest of them, or
-    there is none, all of its images are a budget, too.
+    The default budgets that are possible. If the smallest class has at least twice as many images as the largest of
+    them, or none is possible, all of its images are a budget too.
     """
     if config.budgets or data.train is None:
         return config, []
@@ -36,7 +36,7 @@ def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig
 
 
 def _of_images(config: CompareConfig, images: int) -> tuple[CompareConfig, list[str]]:
-    """The default budgets as numbers of images in all, as far as so many are labeled."""
+    """The default budgets as totals of images, as far as enough are labeled."""
     possible = tuple(f"total:{budget}" for budget in DEFAULT_BUDGETS if budget <= images) or (f"total:{images}",)
     told = " ".join(possible)
     notes = [f"budgets are {told}: {images} training images are labeled"] * (len(possible) < len(DEFAULT_BUDGETS))
@@ -44,7 +44,7 @@ def _of_images(config: CompareConfig, images: int) -> tuple[CompareConfig, list[
 
 
 def with_earlier_budgets(config: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:
-    """The comparison with the budgets of its beginning, where it is resumed and none are given."""
+    """The comparison with the budgets it started with, if it is resumed and none are given."""
     if not resume or config.budgets or not (out / CONFIG_FILE).exists():
         return config
     before = read_config(out)

@@ -1,4 +1,4 @@
-"""The recipes among which the arms of a comparison choose on tuning draws."""
+"""The recipes from which the arms of a comparison choose on tuning draws."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ GENTLE = 0.1
 
 
 def arms_of(config: CompareConfig) -> list[Arm]:
-    """The arms that take part: those asked for, or the default ones and, where weights are given, those from them."""
+    """The arms that take part: those asked for, or the default ones and, if weights are given, those that use them."""
     given = config.given not in (None, AUTO)
     return [ARMS[name] for name in config.arms] or [
         arm for arm in ARMS.values() if arm.default or (given and arm.needs_given)
@@ -21,8 +21,8 @@ def arms_of(config: CompareConfig) -> list[Arm]:
 def leader(config: CompareConfig, arm: Arm) -> Arm:
     """The arm whose tuning decides the recipe of an arm: its own, or that of the arm that it controls.
 
-    Longer training has the best schedule of the same start; scratch with the fine-tuning schedule has that of the
-    pretrained arm, so that the two differ in their starting weights alone.
+    Longer training uses the best schedule of the same start; scratch with the fine-tuning schedule uses that of the
+    pretrained arm, so that the two differ only in their starting weights.
     """
     if arm.schedule == "compute":
         same = [
@@ -34,10 +34,9 @@ def leader(config: CompareConfig, arm: Arm) -> Arm:
 
 
 def candidates(config: CompareConfig, arm: Arm) -> tuple[ClassifyRecipe, ...]:
-    """The recipes among which an arm, or the arm that leads it, chooses; the first one stands where there is no tuning.
+    """The recipes from which an arm, or the arm that leads it, chooses; without tuning the first one counts.
 
-    Images are varied, weighted and computed alike in all arms: augmentation, mixup, class weights and precision are
-    those of fine-tuning.
+    All arms treat images alike: augmentation, mixup, class weights and precision are those of fine-tuning.
     """
     led = leader(config, arm)
     if led.schedule != "finetune":
@@ -73,8 +72,8 @@ def compute_steps(config: CompareConfig, recipe: ClassifyRecipe, *, seen: int, l
 
     All are steps of `recipe`'s batch, counted in images: MRP goes through `seen` images in pretraining, each at about
     the cost of a training image (the encoder's forward and backward pass), and through (fine-tuning steps + steps of
-    head warm-up) batches of fine-tuning. Batches are those really used, which `labeled` images may make smaller than
-    the configured ones. The cap is a multiple of the fine-tuning's images.
+    head warm-up) batches of fine-tuning. Batches are those actually used, which few `labeled` images may make smaller
+    than the configured ones. The cap is a multiple of the fine-tuning's images.
     """
     fine = config.finetune.optimizer
     assert fine.steps is not None

@@ -1,4 +1,4 @@
-"""What of a comparison can be wrong: looked at before its folder is touched."""
+"""Checks of a comparison before its folder is touched."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from unmask.wording import plural
 
 
 def check_before_reading(config: CompareConfig) -> None:
-    """Raise UserError where encoder, cells or runs cannot do whatever the images are."""
+    """Raise UserError if encoder, cells or runs cannot work, whatever the images are."""
     for run in config.pretrained:
         check_start(str(run), field="pretrained")
     check_start(config.given, field="given")
@@ -33,7 +33,7 @@ def check_before_reading(config: CompareConfig) -> None:
 
 
 def check_data(config: CompareConfig, data: Dataset) -> None:
-    """Raise UserError where data, budgets or arms would fail later."""
+    """Raise UserError if data, budgets or arms would fail later."""
     parts = {"training": data.train, "validation": data.val, "test": next(iter(data.tests.values()), None)}
     lacking = [name for name, images in parts.items() if images is None or not len(images)]
     if data.train is None or lacking:
@@ -47,17 +47,15 @@ def check_data(config: CompareConfig, data: Dataset) -> None:
     if any(map(is_chosen, config.budgets)) and not pretrained:
         raise UserError("labels: chosen needs a pretrained encoder: add the arm mrp, or leave chosen out")
     if config.audit and not data.classes:
-        raise UserError(
-            f"audit: asks what a network sees of an image's one class, and the task is {config.data.task}; leave it out"
-        )
+        raise UserError(f"audit: needs images of one class each, and the task is {config.data.task}; leave it out")
     if config.audit and not audited_trials(config)[0]:
-        raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to look at; add mrp")
+        raise UserError(f"audit: none of the arms {', '.join(config.arms)} leaves a network to audit; add mrp")
     if config.finetune.optimizer.steps is None:
         raise UserError("finetune.steps: a comparison trains every budget for a fixed number of steps; give it")
 
 
 def _require_scores(config: CompareConfig, data: Dataset) -> None:
-    """Raise UserError where the metric is undefined: it tells labels, or unequal numbers, apart, and there are none."""
+    """Raise UserError if the metric is undefined: it needs different labels or unequal numbers, and there are none."""
     form = None if data.task is None else label_form(data.task.name)
     if (
         data.task is None
@@ -70,13 +68,13 @@ def _require_scores(config: CompareConfig, data: Dataset) -> None:
         if all(len(column[~column.isnan()].unique()) < 2 for column in labels.T):
             what = "label that some have and some lack" if form == "names" else "two unequal numbers"
             raise UserError(
-                f"metric = {config.metric!r}: undefined on the {plural(len(labels), name + ' image')}, they show no "
+                f"metric = {config.metric!r}: undefined on the {plural(len(labels), name + ' image')}, they have no "
                 f"{what}: label more of them, or draw the splits with another `split_seed`"
             )
 
 
 def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
-    """Notes on the weights. Raises UserError where they do not fit, or cells that some arm hides cannot be hidden."""
+    """Notes on the weights. Raises UserError if they do not fit, or if cells that an arm hides cannot be hidden."""
     channels, size = data.format.channels, data.format.size
     assert data.task is not None
     model = encoder_of(data.task.network(config.encoder, channels=channels, size=size, seed=0, plain=True))
@@ -94,7 +92,7 @@ def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
 
 
 def refuse_fewer_draws(config: CompareConfig, out: Path, *, resume: bool) -> None:
-    """Raise UserError where a resumed comparison has more draws than are asked for."""
+    """Raise UserError if a resumed comparison has more draws than are asked for."""
     before = read_config(out) if resume and is_run(out) else None
     if isinstance(before, CompareConfig) and config.planned_draws < before.planned_draws:
         raise UserError(

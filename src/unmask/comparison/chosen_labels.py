@@ -1,4 +1,4 @@
-"""The labeled images that pretrained encoders choose, draw by draw: each from its own half of the training images."""
+"""The labeled images that pretrained encoders choose, in each draw from its own half of the training images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from unmask.weights.network import load_model
 
 
 def write_choices(work: Work) -> None:
-    """Let every pretraining choose for its draws, as far as that is not done; nothing where no budget asks for it.
+    """Let every pretraining choose for its draws, as far as that is not done; does nothing if no budget asks for it.
 
     The pretrainings must be finished.
     """
@@ -46,7 +46,7 @@ def write_choices(work: Work) -> None:
 
 
 def _choices(config: CompareConfig) -> Iterator[tuple[int, int]]:
-    """(label draw, tuning draws first; pretraining) of all that is chosen."""
+    """(label draw, tuning draws first; pretraining) of every choice."""
     repeats = range(count_pretrainings(config)) if config.design == "crossed" else range(1)
     for draw in range(config.tuning_draws):
         yield draw, turn_of(config, draw, draw % len(repeats))
@@ -55,7 +55,7 @@ def _choices(config: CompareConfig) -> Iterator[tuple[int, int]]:
 
 
 def _choose(config: CompareConfig, data: Dataset, found: Features, index: int, count: int) -> tuple[int, ...]:
-    """Ids of the images that are chosen from the half of a draw, in order."""
+    """Ids of the images chosen from the half of a draw, in order."""
     assert data.train is not None
     seed, known = labeled_images(config, index)["subset_seed"], found.images.ids
     half = half_of(strata_of(data), seed, data.groups, index)
@@ -67,7 +67,7 @@ def _choose(config: CompareConfig, data: Dataset, found: Features, index: int, c
 
 
 def labeled_rows(config: CompareConfig, data: Dataset, out: Path, draw: int) -> dict[Budget, Tensor]:
-    """Rows of the training set that a reported draw labels, by budget; of several pretrainings the first one's."""
+    """Rows of the training set that a reported draw labels, by budget; with several pretrainings, the first one's."""
     assert data.train is not None
     index = config.tuning_draws + draw
     one = labeled_images(config, index)

@@ -1,4 +1,4 @@
-"""What the parts of a comparison cost, counted in images that go through the network in training."""
+"""Costs of a comparison's parts, counted in images that go through the network in training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ from unmask.config.comparison import DEFAULT_DRAWS
 from unmask.training.plan import plan_steps
 
 SEVERAL = 3
-"""The default number of pretrainings where they cost less than `SHARE` of the whole comparison: with two, whose spread
-has one degree of freedom, intervals over pretrainings in general are two to three times as wide."""
+"""The default number of pretrainings if they cost less than `SHARE` of the whole comparison. With two, whose spread has
+one degree of freedom, intervals over pretrainings in general are two to three times as wide."""
 SHARE = 1 / 3
 
 
 def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, labeled: int) -> int:
-    """Images that one training of an arm goes through, none for a probe; a pretraining goes through `seen` images."""
+    """Images that one training of an arm processes, none for a probe; a pretraining processes `seen` images."""
     if arm.frozen:
         return 0
     recipe = recipe_of(config, arm, candidate, seen=seen, labeled=labeled)
@@ -27,10 +27,10 @@ def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, 
 
 
 def foreseen(config: CompareConfig, *, rivals: bool = False) -> tuple[tuple[str, ...], dict[tuple[Budget, str], int]]:
-    """The arms that will be reported and their recipes, as far as can be said before the tuning.
+    """The arms that will be reported and their recipes, as far as known before the tuning.
 
-    The longest recipes, and all arms that the tuning may leave; of the scratch arms the longest one alone, or with
-    `rivals` all of them, as where validation images cannot tell which one is best.
+    The longest recipes, and all arms that the tuning may leave; of the scratch arms only the longest one, or with
+    `rivals` all of them, as if validation images could not tell which one is best.
     """
 
     arms, longest, cost = arms_of(config), {}, {}
@@ -47,9 +47,9 @@ def foreseen(config: CompareConfig, *, rivals: bool = False) -> tuple[tuple[str,
 
 
 def with_pretrainings(config: CompareConfig, *, pretrain_images: int, sizes: Sequence[int]) -> CompareConfig:
-    """The comparison with a number of pretrainings, where none is given: see `CompareConfig.pretrainings`.
+    """The comparison with a number of pretrainings, if none is given: see `CompareConfig.pretrainings`.
 
-    The number does not depend on the draws asked for, so that a comparison can go on with more of them.
+    The number does not depend on the draws asked for, so that a comparison can continue with more of them.
     """
     starts = {arm.start for arm in arms_of(config) if arm.is_pretrained}
     if config.pretrainings is not None or config.pretrained or not starts:

@@ -22,20 +22,20 @@ from unmask.errors import UserError
 from unmask.wording import plural
 
 _CONNECT = 10.0
-"""Seconds in which a scheduler answers, and again in which one that is gone comes back."""
+"""Seconds to wait for a scheduler's answer, and again for a lost scheduler to come back."""
 _JOIN = 60.0
-"""Seconds in which a worker joins a scheduler that is running."""
+"""Seconds to wait for a worker to join a running scheduler."""
 _VISIBLE = 60.0
-"""Seconds after which a file that another machine wrote is seen here: network file systems remember what was not."""
+"""Seconds to wait for another machine's file to appear here: network file systems cache that it did not exist."""
 _AGAIN = 5.0
-"""Seconds between two looks at how many workers there are."""
-_ADVICE = "; what was finished is kept, go on with `resume=True`"
+"""Seconds between two counts of the workers."""
+_ADVICE = "; what was finished is kept, continue with `resume=True`"
 """Where pieces leave files."""
 _STREAMED = (
-    "images that are streamed (`cache_mib`) are read where they lie: give a path that all machines have, or cache them"
+    "streamed images (`cache_mib`) are read from their own files: give a path that all machines have, or cache them"
 )
 _TOLD = 3
-"""Failures that a message tells; of more it gives the number."""
+"""Number of failures that a message lists; it only counts the others."""
 
 
 @contextmanager
@@ -46,18 +46,18 @@ def open_dask(
     pretrain_processes: int = 1,
     needed: Sequence[Path] = (),
 ) -> Iterator["DaskWorkers"]:
-    """The workers of a scheduler that is running, while the body runs.
+    """The workers of a running scheduler, while the body runs.
 
     Args:
-        address: of the scheduler, as tcp://HOST:8786.
-        out: folder of the comparison; None where pieces have no data and write no files.
-        planned: workers that will join, where they are waited for as jobs; None: those that there are.
-        pretrain_processes: of one pretraining.
+        address: address of the scheduler, such as tcp://HOST:8786.
+        out: folder of the comparison; None if pieces have no data and write no files.
+        planned: workers that will join as jobs, which are waited for; None: the workers that are there now.
+        pretrain_processes: processes per pretraining.
         needed: paths that every worker must see.
 
     Raises:
-        UserError: no Dask here, no scheduler or no worker there; a worker has several threads or other versions, or
-            does not see a path; none has as many GPUs or cores as a pretraining has processes.
+        UserError: Dask is not installed; no scheduler or worker answers; a worker has several threads or other
+        versions, or does not see a path; none has as many GPUs or cores as a pretraining has processes.
     """
     client = _connect(address)
     far = None if out is None else FarFiles(client, out)
@@ -83,18 +83,18 @@ def open_dask(
 
 @dataclass
 class DaskWorkers:
-    """Workers that do one piece at a time, each in a process of its own with one thread."""
+    """Workers that do one piece at a time, each in its own process with one thread."""
 
     client: Any
     roster: Roster
     far: FarFiles | None
-    """What machines have that do not see the folder."""
+    """Files on machines that do not see the folder."""
     out: Path | None
     planned: int
-    """Workers that have been asked for, whether they have come or not."""
+    """Workers requested, whether they have joined or not."""
     pretrain_processes: int = 1
     file: DataFile | None = None
-    """The data, once written; what a kill leaves there counts as a half file."""
+    """The data, once written; what a killed process leaves there counts as an incomplete file."""
 
     pretrains_in_workers = True
     _looked: float = 0.0
@@ -103,17 +103,17 @@ class DaskWorkers:
 
     @property
     def jobs(self) -> int:
-        """Pieces at once: the workers that there are or will be; new ones are met every few seconds.
+        """Pieces at a time: the workers that have joined or will join; new ones are checked every few seconds.
 
         Raises:
-            UserError: the scheduler does not answer, or none of its workers will do.
+            UserError: the scheduler does not answer, or none of its workers is suitable.
         """
         if time.monotonic() - self._looked > _AGAIN:
             self.meet()
         return max(len(self.roster.here), self.planned, 1)
 
     def meet(self, *, first: bool = False) -> None:
-        """Ask new workers what they are, and give them what the others were given.
+        """Query new workers, and give them what the others were given.
 
         Raises:
             UserError: see `Roster.meet` and `FarFiles.meet`; the scheduler does not answer.
@@ -126,13 +126,14 @@ class DaskWorkers:
         self._looked = time.monotonic()
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
-        """See `Place.run`. What fails is begun three times, a killed worker's piece on another; the rest is done."""
+        """See `Place.run`. A failed piece is tried three times, a killed worker's piece on another; the rest is
+        finished."""
         if self.file is None and data is not None:
             assert self.out is not None
             self._share(data, self.out / ".data.tmp")
         self._advice = _ADVICE if any(map(file_of, tasks)) else ""
         failed, done = dict[int, str](), 0
-        room = lambda: self.jobs  # noqa: E731 - a piece for each worker, so that none waits behind a long one
+        room = lambda: self.jobs  # noqa: E731 - one piece per worker, so that none waits behind a long one
         self._tries = Tries(self.client)
         try:
             for index, future in in_turn(
@@ -155,7 +156,7 @@ class DaskWorkers:
             raise UserError(f"{_failures(names, len(tasks) - done - len(failed))}{self._advice}")
 
     def try_out(self, task: Task, data: Dataset) -> Any:
-        """See `Place.try_out`. Where workers do not see the folder the data are not sent for it: None, too."""
+        """See `Place.try_out`. Also None if workers do not see the folder: the data are not sent for it."""
         if self.out is None or self.far is None or self.far.machines or not self.roster.here:
             return None
         folder = next(path for path in (self.out, *self.out.parents) if path.is_dir())
@@ -174,7 +175,7 @@ class DaskWorkers:
             self._look_at_images(self.roster.here, first=True)
 
     def _look_at_images(self, workers: Sequence[str], *, first: bool = False) -> None:
-        """Leave out workers that cannot read the images that are streamed, which are not sent.
+        """Leave out workers that cannot read streamed images, which are not sent.
 
         Raises:
             UserError: see `Roster.refuse`.
@@ -188,7 +189,8 @@ class DaskWorkers:
         )
 
     def notes(self) -> list[str]:
-        """Workers that were left out, kinds whose numbers may differ in their last bits, and what had to be sent."""
+        """Workers that were left out, kinds of workers whose numbers may differ in the last bits, and what had to be
+        sent."""
         return [*self.roster.notes(), *(self.far.notes() if self.far is not None else [])]
 
     def _processes(self, task: Task) -> int:
@@ -207,7 +209,7 @@ class DaskWorkers:
         return self._tries.submit(run_piece, task, self.file, errand, hosts=self.roster.allowed(processes))
 
     def _is_begun(self, task: Task, future: Any) -> bool:
-        """Whether a piece has come back with what another worker goes on from; its files are written."""
+        """Whether a piece came back unfinished with files from which another worker resumes it; they are written."""
         if future.cancelled() or future.exception() is not None or future.result().is_whole:
             return False
         self._keep(task, future.result())
@@ -222,13 +224,13 @@ class DaskWorkers:
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
-        """Turn what a lost connection raises in the body into one line."""
+        """Turn errors of a lost connection in the body into one line."""
         try:
             yield
         except (OSError, TimeoutError, RuntimeError, CancelledError):
             raise self._gone() from None
         except AttributeError:
-            if self.client.scheduler is not None:  # else Dask's client has noticed the loss before this question
+            if self.client.scheduler is not None:  # else Dask's client has already noticed the loss
                 raise
             raise self._gone() from None
 
@@ -239,20 +241,20 @@ class DaskWorkers:
         )
 
     def _stop(self) -> None:
-        """Take back what waits, and let trainings that run save and end after a step."""
+        """Cancel waiting pieces, and let running trainings save and end after a step."""
         if self.client.status == "running":
-            with suppress(Exception):  # whatever the workers say to it, the reason for the end is told
+            with suppress(Exception):  # whatever the workers answer, the reason for the end is reported
                 if self._tries is not None:
                     self._tries.cancel()
                 self.client.run(ask_to_stop)
 
 
 def _failures(failed: Mapping[str, str], waiting: int) -> str:
-    """What is said of pieces that failed, by name, and of the number of those that would have come after them."""
+    """The message about failed pieces, by name, and about the number of pieces that depend on them."""
     told = [f"{name} ({why})" for name, why in list(failed.items())[:_TOLD]]
     told += [plural(len(failed) - _TOLD, "other piece")] * (len(failed) > _TOLD)
-    rest = f"{plural(waiting, 'piece')} had to wait for that, " if waiting else ""
-    return f"failed on the workers, {TRIES} times each: {'; '.join(told)}; {rest}the rest is done"
+    rest = f"{plural(waiting, 'piece')} depended on that, " if waiting else ""
+    return f"failed on the workers, {TRIES} times each: {'; '.join(told)}; {rest}the rest is finished"
 
 
 def _connect(address: str) -> Any:
@@ -262,7 +264,7 @@ def _connect(address: str) -> Any:
         raise UserError(f"on = {address!r} needs Dask: pip install 'unmask[cluster]'") from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions; `Roster.meet` compares those that matter
+            warnings.simplefilter("ignore")  # about versions; `Roster.meet` compares those that matter
             return Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
@@ -282,19 +284,19 @@ def _wait_for_worker(client: Any, address: str) -> None:
 
 
 def _await(file: Path | None) -> None:
-    """Wait until a file that a worker has written is seen here."""
+    """Wait until a file that a worker has written appears here."""
     until = time.monotonic() + _VISIBLE
     while file is not None and not file.exists():
         if time.monotonic() > until:
-            raise UserError(f"{file}: a worker has written it, and it is not here: `out` must be one folder for all")
+            raise UserError(f"{file}: a worker wrote it, but it is not here: `out` must be the same folder for all")
         with suppress(OSError):
             os.listdir(file.parent)  # a network file system asks its server anew
         time.sleep(0.05)
 
 
 def _line_of(error: BaseException) -> str:
-    """What an error says, in a line: a worker's own words, or that workers were killed."""
+    """An error's message as one line: the worker's own, or that workers were killed."""
     if type(error).__name__ == "KilledWorker":
-        return "every worker that began it was killed: memory ran out, or the time of its job"
+        return "every worker that started it was killed: memory ran out, or its job's time"
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return first.strip()

@@ -1,4 +1,4 @@
-"""The whole job on the built-in images with known parts, small enough for two cores and a few minutes."""
+"""The whole workflow on the built-in images with known parts, small enough for two cores and a few minutes."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from unmask.recipes import multiview
 
 
 def demo_config() -> CompareConfig:
-    """`multiview` with one budget, three label draws and one of tuning, one pretraining, all arms and controls."""
+    """`multiview` with one budget, three label draws, one tuning draw, one pretraining, all arms and controls."""
     arms = tuple(arm.name for arm in ARMS.values() if arm.default)
     return multiview().compare_config(
         budgets=(30,), draws=3, tuning_draws=1, pretrainings=1, arms=arms, compute_cap=5.0

@@ -18,26 +18,26 @@ from unmask.runs.layout import ENCODER_FILE, is_cut_off
 from unmask.wording import plural
 
 CHUNK = 2**22
-"""Bytes of a file that travel at a time: so much of it is in memory here, and on the way."""
+"""Bytes per chunk of a file: this much of it is in memory here, and in transit."""
 MOST = 8 * 2**30
-"""Bytes of the largest file that is sent."""
+"""Size in bytes of the largest file that is sent."""
 
 
 class FarFiles:
-    """What machines that do not see a folder have of it."""
+    """The files of a folder on machines that do not see it."""
 
     def __init__(self, client: Any, out: Path) -> None:
-        """Of the workers of a Dask client."""
+        """For the workers of a Dask client."""
         self._client, self._out = client, out
         self.key = hashlib.blake2b(f"{platform.node()}:{out}".encode(), digest_size=8).hexdigest()
         self.machines: dict[str, list[str]] = {}
-        """Workers that do not see the folder, by what tells their machines apart."""
+        """Workers that do not see the folder, by an id of their machines."""
         self._there: dict[str, set[str]] = {}
         self._known: dict[Path, tuple[int, SentFile]] = {}
         self._data_mib = 0.0
 
     def meet(self, workers: Sequence[str]) -> None:
-        """Find out which of these do not see the folder; machines that are new get what others were sent.
+        """Find out which of these workers do not see the folder; new machines get what others were sent.
 
         Raises:
             UserError: a machine cannot keep the files.
@@ -55,7 +55,7 @@ class FarFiles:
             self._send(sent)
 
     def parcel(self, task: Task, data: DataFile | None) -> Parcel | None:
-        """What a task needs there, once it has been sent; None where all workers see the folder.
+        """What a task needs there, once it has been sent; None if all workers see the folder.
 
         Raises:
             UserError: a file is too large, or a machine cannot keep it.
@@ -69,7 +69,7 @@ class FarFiles:
         return Parcel(self.key, str(self._out), init, weights, begun)
 
     def send_data(self, data: DataFile) -> None:
-        """Give the data to all machines that do not see the folder.
+        """Send the data to all machines that do not see the folder.
 
         Raises:
             UserError: see `parcel`.
@@ -81,12 +81,12 @@ class FarFiles:
         """Write the files that a piece has sent back, the one that means "finished" last.
 
         Raises:
-            UserError: one is not what was sent.
+            UserError: one differs from what was sent.
         """
         last = file_of(task)
         for file in sorted(files, key=lambda file: self._out / file.name == last):
             if digest_of(file.content) != file.digest:
-                raise UserError(f"{self._out / file.name}: arrived changed; go on with `resume=True`")
+                raise UserError(f"{self._out / file.name}: arrived changed; continue with `resume=True`")
             with atomic_path(self._out / file.name) as path:
                 path.write_bytes(file.content)
         network = next((one for one in task[1] if isinstance(one, NetworkFile)), None)
@@ -94,19 +94,19 @@ class FarFiles:
             drop_outranked(self._out, network)
 
     def notes(self) -> list[str]:
-        """How much of the data was sent, and to how many."""
+        """How much data was sent, and to how many machines."""
         if not self.machines:
             return []
         there = plural(len(self.machines), "machine")
         return [
-            f"{there} did not see {self._out}: data ({self._data_mib:.1f} MiB) and encoders were sent to each, what "
-            "was done there came back through the scheduler"
+            f"{there} did not see {self._out}: data ({self._data_mib:.1f} MiB) and encoders were sent to each, and "
+            "results came back through the scheduler"
         ]
 
     def close(self) -> None:
-        """Delete the files there."""
+        """Delete the files on those machines."""
         for workers in self.machines.values():
-            with suppress(Exception):  # machines that are gone have taken them along
+            with suppress(Exception):  # lost machines have lost them too
                 self._client.run(forget, self.key, workers=workers[:1], on_error="ignore")
 
     def _carry(self, path: Path, digest: str | None = None) -> SentFile:
@@ -114,8 +114,8 @@ class FarFiles:
         if path not in self._known or self._known[path][0] != changed:
             if (size := path.stat().st_size) > MOST:
                 raise UserError(
-                    f"{path}: {size / 2**30:.0f} GiB would be sent to machines that do not see it, and at most "
-                    f"{MOST / 2**30:.0f} are: give an `out` on a file system that all machines have at the same path"
+                    f"{path}: {size / 2**30:.0f} GiB would have to be sent to machines that do not see it, more than "
+                    f"{MOST / 2**30:.0f} GiB: give an `out` on a file system that all machines have at the same path"
                 )
             self._known[path] = changed, SentFile(str(path), digest or digest_of_file(path))
         sent = self._known[path][1]
@@ -123,7 +123,7 @@ class FarFiles:
         return sent
 
     def _send(self, sent: SentFile) -> None:
-        """Send a file to one worker of every machine that has not got it; those that are gone are forgotten."""
+        """Send a file to one worker of every machine without it; lost machines are forgotten."""
         here = set(self._client.nthreads())
         self.machines = {
             machine: alive for machine, known in self.machines.items() if (alive := [w for w in known if w in here])
@@ -145,17 +145,17 @@ class FarFiles:
         answers = self._client.run(function, self.key, *arguments, workers=list(workers), on_error="return")
         for worker, error in answers.items():
             if isinstance(error, Exception) and worker in self._client.nthreads():
-                raise UserError(f"{worker}: cannot keep what is sent to it ({error})")
+                raise UserError(f"{worker}: cannot store the files sent to it ({error})")
 
 
 def weights_of(task: Task) -> tuple[str, Path] | None:
-    """The weights from which a task starts, where they are a file: as the task calls them, and the file."""
+    """The weights from which a task starts, if they are a file: their name in the task, and the file."""
     init = getattr(config_of(task), "init", None)
     files = [] if init is None else [file for file in (Path(init), Path(init, ENCODER_FILE)) if file.is_file()]
     return (str(init), files[0]) if files else None
 
 
 def begun_of(task: Task) -> list[Path]:
-    """The files that there are of a pretraining."""
+    """The existing files of a pretraining."""
     folder = folder_of(task)
     return [] if folder is None else [p for p in sorted(folder.rglob("*")) if p.is_file() and not is_cut_off(p)]

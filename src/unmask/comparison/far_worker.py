@@ -1,4 +1,4 @@
-"""What a worker does that does not see the comparison's folder: it keeps what is sent, and works in one of its own."""
+"""Workers that do not see the comparison's folder: they store what is sent, and work in a folder of their own."""
 
 import dataclasses
 import json
@@ -18,9 +18,9 @@ from unmask.data.shared_file import DataFile, digest_of, digest_of_file
 from unmask.errors import UserError
 
 _PATIENCE = 600.0
-"""Seconds in which a file that is on its way arrives."""
+"""Seconds to wait for a file in transit."""
 Rules = Sequence[tuple[str, str]]
-"""Folders of the client, and what stands for them here; the first that holds a path counts."""
+"""Folders of the client and their replacements here; the first that contains a path counts."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,28 @@ class Parcel:
     """What a task needs on a machine that does not see the comparison's folder."""
 
     key: str
-    """Of the comparison: what tells its files from those of others."""
+    """Id of the comparison, which separates its files from those of others."""
     out: str
-    """The folder, on the client."""
+    """The folder on the client."""
     init: str | None
-    """The weights from which it starts as the task calls them: a file, or a run's folder; None without a file."""
+    """The weights from which it starts, by their name in the task: a file or a run folder; None without a file."""
     weights: SentFile | None
     begun: tuple[SentFile, ...]
-    """What there is of a pretraining that goes on."""
+    """The files of a pretraining that is resumed."""
 
 
 @dataclass(frozen=True)
 class BackFile:
-    """A file that goes to the client."""
+    """A file to send to the client."""
 
     name: str
-    """In the comparison's folder."""
+    """Path in the comparison's folder."""
     content: bytes
     digest: str
 
 
 def arrive(probe: str, key: str, dask_worker: Any = None) -> str | None:
-    """None where this worker sees a file with this text; else what tells its machine, or its part of one, apart."""
+    """None if this worker sees a file with this text; else an id of its machine, or of its part of one."""
     if Path(probe).is_file() and Path(probe).read_text() == key:
         return None
     box = _box(key, dask_worker)
@@ -66,17 +66,17 @@ def arrive(probe: str, key: str, dask_worker: Any = None) -> str | None:
 
 
 def append_chunk(key: str, sent: SentFile, start: int, chunk: bytes, dask_worker: Any = None) -> None:
-    """Keep a part of a file."""
+    """Store a chunk of a file."""
     with _half(key, sent.digest, dask_worker).open("wb" if start == 0 else "r+b") as stream:
         stream.seek(start)
         stream.write(chunk)
 
 
 def finish_file(key: str, sent: SentFile, dask_worker: Any = None) -> None:
-    """The last part of a file has come.
+    """Finish a file after its last chunk.
 
     Raises:
-        UserError: it is not what was sent.
+        UserError: it differs from what was sent.
     """
     half = _half(key, sent.digest, dask_worker)
     if digest_of_file(half) != sent.digest:
@@ -90,37 +90,37 @@ def forget(key: str, dask_worker: Any = None) -> None:
 
 
 def seen_or_sent(file: DataFile, key: str, dask_worker: Any) -> DataFile:
-    """The data where the client wrote them if this worker sees them there, else where they were sent."""
+    """Path of the data: where the client wrote them if this worker sees it, else where they were sent."""
     return file if Path(file.path).is_file() else replace(file, path=str(_box(key, dask_worker) / file.digest))
 
 
 def here(file: DataFile, key: str) -> tuple[DataFile, bool]:
-    """The data where this worker finds them, and whether that is not where the client wrote them.
+    """Path of the data on this worker, and whether it differs from the client's.
 
     Raises:
-        UserError: they do not arrive.
+        UserError: the data do not arrive.
     """
     until = time.monotonic() + _PATIENCE
     while not Path(file.path).is_file():
         if Path((sent := seen_or_sent(file, key, _worker())).path).is_file():
             return sent, sent != file
         if time.monotonic() > until:
-            raise UserError(f"{file.path}: neither seen by this worker nor sent to it")
+            raise UserError(f"{file.path}: neither visible to this worker nor sent to it")
         time.sleep(0.1)
     return file, False
 
 
 @dataclass(frozen=True)
 class FarPiece:
-    """A task as it is done in a folder of this machine."""
+    """A task as it runs in a folder of this machine."""
 
     task: Task
     out: Path
-    """What stands for the comparison's folder."""
+    """Replacement of the comparison's folder."""
     rules: Rules
 
     def files(self) -> Iterator[BackFile]:
-        """All files of the folder, as the client would have them."""
+        """All files of the folder, with the client's paths."""
         back = [(local, there) for there, local in self.rules]
         for path in sorted(self.out.rglob("*")):
             if path.is_file():
@@ -154,7 +154,7 @@ def _copy(box: Path, sent: SentFile, to: Path) -> None:
 
 
 def _told(text: str, rules: Rules) -> str:
-    """JSON with other folders in it."""
+    """JSON with its folders replaced."""
     for old, new in rules:
         before, after = (json.dumps(path)[1:-1] for path in (old, new))
         text = after.join(re.split(rf'(?<="){re.escape(before)}(?=["/])', text))
@@ -162,7 +162,7 @@ def _told(text: str, rules: Rules) -> str:
 
 
 def _relocated(value: Any, rules: Rules) -> Any:
-    """A value with other folders in all paths of it, and in all texts that are one."""
+    """A value with the folders replaced in all its paths, and in all texts that are paths."""
     if isinstance(value, str | Path):
         found = next((rule for rule in rules if f"{value}/".startswith(f"{rule[0]}/")), None)
         return value if found is None else type(value)(found[1] + str(value)[len(found[0]) :])
@@ -183,7 +183,7 @@ def _worker() -> Any:
 
 
 def _box(key: str, worker: Any) -> Path:
-    """Where files of a comparison lie: beside the folders in which Dask's workers keep theirs."""
+    """Folder for the files of a comparison: beside the folders of Dask's workers."""
     return Path(worker.local_directory).parent / f"unmask-{key}"
 
 

@@ -1,4 +1,4 @@
-"""What a comparison will do, how long that takes, and how much memory: from its tasks and a few measured steps."""
+"""What a comparison will do, its duration and its memory: from its tasks and a few measured steps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,33 +26,33 @@ from unmask.profiling.step_times import StepTimes, fitted_images
 from unmask.training.plan import plan_steps
 
 START = 5.0
-"""Seconds in which worker processes come up, about."""
+"""Approximate seconds to start worker processes."""
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """The tasks of a comparison that are not done, as far as they are known before it begins."""
+    """The unfinished tasks of a comparison, as far as they are known before it starts."""
 
     pretrainings: list[Task]
     early: list[Task]
-    """Those of the others that may run beside a pretraining."""
+    """Those of the other tasks that may run beside a pretraining."""
     first: list[Task]
-    """Of tuning, what an arm chooses its recipe by."""
+    """Tuning trials by which arms choose their recipes."""
     following: list[Task]
-    """Of tuning, what waits until another arm has chosen its recipe."""
+    """Tuning trials that wait until another arm has chosen its recipe."""
     trials: list[Task]
     audited: int
-    """Networks that the audit will look at, its random one among them; 0 without an audit, or where it is done."""
+    """Networks to audit, including its random one; 0 without an audit, or if it is done."""
     answers: int
-    """Images times forward passes, of each of them."""
+    """Images times forward passes for each of them."""
     apart: bool
     """Whether every pretraining is a piece for a worker."""
     processes: int = 1
-    """Of one pretraining."""
+    """Processes per pretraining."""
 
     @classmethod
     def of(cls, work: Work, *, rivals: bool = False) -> "Ahead":
-        """Trials count for the arms of `foreseen`, with the longest of the recipes among which they choose."""
+        """Trials count for the arms of `foreseen`, with the longest of the recipes from which they choose."""
         arms, recipes = foreseen(work.config, rivals=rivals)
         reported = replace(work, config=replace(work.config, arms=arms))
         trials = reported.trials(recipes)
@@ -75,7 +75,7 @@ class Ahead:
         return [*self.first, *self.following]
 
     def pretrains_in_workers(self, jobs: int) -> bool:
-        """Whether each pretraining has a process, and one thread: they are many, or trainings run elsewhere."""
+        """Whether each pretraining has its own process with one thread: there are many, or trainings run elsewhere."""
         return self.apart or len(self.pretrainings) >= max(jobs, 2)
 
     def audit_seconds(self, times: StepTimes) -> float:
@@ -96,8 +96,8 @@ class Ahead:
         return sum(pretraining) + max(0.0, _side_by_side(others, jobs) - beside / jobs)
 
     def _longest_chain(self, times: StepTimes, data: Dataset) -> float:
-        """A pretraining, the tuning that waits for it, that which waits for the recipe, and a trial: one after the
-        other, whatever the number of workers. The processes of a pretraining share its work."""
+        """A pretraining, the tuning that waits for it, the tuning that waits for its recipe, and a trial: one after
+        another, whatever the number of workers. The processes of a pretraining share its work."""
         rounds = [
             max((seconds_of(task, times, data) for task in tasks), default=0.0)
             for tasks in (self.pretrainings, self.first, self.following, self.trials)
@@ -106,7 +106,7 @@ class Ahead:
 
 
 def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
-    """Foresee a comparison from the time of its steps."""
+    """Forecast a comparison from the time of its steps."""
     config, data, ahead = work.config, work.data, Ahead.of(work)
     seconds, longest = (_in_an_hour(work, times, jobs, rivals=rivals) for rivals in (False, True))
     return Forecast(
@@ -131,7 +131,7 @@ def forecast(work: Work, jobs: int, times: StepTimes) -> Forecast:
 
 
 def _device(config: CompareConfig, times: StepTimes) -> str:
-    """What the times were measured on, from which other workers may differ."""
+    """The hardware on which times were measured; other workers may differ."""
     if config.cluster.on == LOCAL:
         return device_name()
     where = f"on one of them, {times.on}" if times.on else f"here, on {device_name()}"
@@ -139,7 +139,7 @@ def _device(config: CompareConfig, times: StepTimes) -> str:
 
 
 def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> float:
-    """Seconds of a comparison that ends with the draw in which an hour is over, where nobody says how many it has."""
+    """Seconds of a comparison without a given number of draws, which ends with the draw in which an hour is over."""
 
     def seconds(draws: int | None) -> float:
         asked = replace(work, config=replace(work.config, draws=draws))
@@ -152,7 +152,7 @@ def _in_an_hour(work: Work, times: StepTimes, jobs: int, *, rivals: bool) -> flo
 
 
 def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
-    """How long a task takes, alone."""
+    """How long a task takes on its own."""
     config = config_of(task)
     assert config is not None
     if isinstance(config, PretrainConfig) or not is_probe(task):
@@ -163,10 +163,10 @@ def seconds_of(task: Task, times: StepTimes, data: Dataset) -> float:
 
 
 def answers_of(data: Dataset) -> int:
-    """Forward passes of single images that an audit takes of a network, about.
+    """Approximate number of single-image forward passes of an audit per network.
 
-    The search for sufficient views may take so many of every image, and takes about half of them; the other measures
-    take about the other half.
+    The search for sufficient views may use this many per image, and uses about half of them; the other measures use
+    about the other half.
     """
     look = AuditConfig()
     return min(look.images, len(data.tests.get(look.split, ()))) * look.evaluations
@@ -178,8 +178,8 @@ def is_probe(task: Task) -> bool:
 
 
 def _side_by_side(seconds: Sequence[float], jobs: int, chain: float = 0.0) -> float:
-    """How long tasks take in so many processes: the mean share of each, and never less than the longest one, or than a
-    chain of those that wait for each other."""
+    """How long tasks take in this many processes: the mean share of each, and never less than the longest task or chain
+    of tasks that wait for each other."""
     if jobs == 1 or not seconds:
         return sum(seconds)
     return START + max(sum(seconds) / jobs, chain or max(seconds))
@@ -196,7 +196,7 @@ def _step_seconds(config: CompareConfig, data: Dataset, times: StepTimes) -> dic
 
 
 def _peak_mib(ahead: Ahead, times: StepTimes, jobs: int) -> int:
-    """Of this process and its workers together."""
+    """Memory of this process and its workers together."""
     if jobs == 1:
         return round(max(peak_mib(), times.held_mib + max(times.pretraining_mib, times.training_mib)))
     training = times.worker_mib + times.training_mib
@@ -207,7 +207,7 @@ def _peak_mib(ahead: Ahead, times: StepTimes, jobs: int) -> int:
 
 
 def _shorter(work: Work, times: StepTimes, jobs: int, seconds: float) -> Iterator[Shorter]:
-    """What a user may change, each alone, where it saves a tenth or more."""
+    """Settings that a user may change, each alone, if it saves at least a tenth."""
     config = work.config
     fine, pre = config.finetune.optimizer, plan_steps(config.pretrain.optimizer, len(work.data.pretrain)).total
     fewer = max(2, config.planned_draws // 2)

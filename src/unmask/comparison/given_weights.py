@@ -1,4 +1,4 @@
-"""Given weights join a comparison: those named, or public ones of the encoder that lie on this disk already."""
+"""Given weights for a comparison: those named, or public ones of the encoder that are already on this disk."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from unmask.weights.start import initialize
 
 
 def with_given_weights(config: CompareConfig, out: Path, *, resume: bool) -> tuple[CompareConfig, list[str]]:
-    """The comparison with its given weights, and what to say of it. Their arms are among those it tries by default.
+    """The comparison with its given weights, and notes. It tries their arms by default.
 
-    `given` = auto fetches nothing. A resumed comparison keeps what its beginning found.
+    `given` = auto downloads nothing. A resumed comparison keeps the weights it started with.
 
     Raises:
         UserError: an arm that was asked for needs weights, and there are none.
@@ -39,15 +39,15 @@ def with_given_weights(config: CompareConfig, out: Path, *, resume: bool) -> tup
 
 
 def _find(config: CompareConfig) -> tuple[str | None, str]:
-    """The file of public weights that fits the encoder, and what to say; nothing where none can exist."""
+    """The file of public weights that fits the encoder, and a note; nothing if none can exist."""
     encoder = config.encoder
     plain = not encoder.encoder_options and not encoder.unstrided
     try:
         file = find_public(OF_THE_ENCODER, encoder.encoder)
-    except UserError:  # timm has none of this encoder
+    except UserError:  # timm has none for this encoder
         return None, ""
     if file is None:
-        fetch = f"no weights of {encoder.encoder} are on this disk; `given` = {OF_THE_ENCODER} fetches timm's"
+        fetch = f"no weights of {encoder.encoder} are on this disk; `given` = {OF_THE_ENCODER} downloads timm's"
         return None, fetch if plain else ""
     size = config.data.image_size or (224, 224)
     try:

@@ -1,4 +1,4 @@
-"""Half of the validation images as a stand-in for the test, for choices that must not look at the test."""
+"""Half of the validation images in place of the test set, for choices that must not use the test set."""
 
 from dataclasses import replace
 
@@ -11,21 +11,21 @@ from unmask.errors import UserError
 
 
 def halve_validation(data: Dataset, seed: int) -> Dataset:
-    """About half of the validation images stand in for the test, the others stay validation. The test is dropped.
+    """Use about half of the validation images as the test set; the others stay validation. The real test is dropped.
 
     Drawn class by class; images of one group stay together.
 
     Raises:
-        UserError: there are none, or too few groups to make two halves.
+        UserError: there are no validation images, or too few groups for two halves.
     """
     if data.val is None:
-        raise UserError("evaluate_on = 'val': the data has no validation images")
+        raise UserError("evaluate_on = 'val': the data have no validation images")
     every = np.arange(len(data.val))
     groups = None if data.val_groups is None else data.val_groups.numpy()
     assert data.task is not None
     drawn = draw(every, data.task.strata(data.val.labels.numpy()), groups, 0.5, 1, seed, "halves")
     if not len(drawn):
-        raise UserError("evaluate_on = 'val': no class has two validation images (or groups) to part: give more")
+        raise UserError("evaluate_on = 'val': no class has two validation images (or groups) to split: give more")
     kept, taken = torch.from_numpy(np.setdiff1d(every, drawn)), torch.from_numpy(drawn)
     return replace(
         data,

@@ -1,4 +1,4 @@
-"""Workers as jobs of SLURM, PBS, LSF or SGE: what dask-jobqueue is told, and the script that it submits."""
+"""Workers as jobs of SLURM, PBS, LSF or SGE: settings for dask-jobqueue, and the script that it submits."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,31 +12,31 @@ from unmask.errors import UserError
 
 _CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
 _GPU = {"slurm": "--gres=gpu:", "lsf": "-gpu num=", "sge": "-l gpu="}
-"""How a job asks for GPUs, before their number; PBS has it in its line of resources."""
+"""The directive that requests GPUs, before their number; PBS has it in its line of resources."""
 _GRACE = 120
-"""Seconds before the end of a job's time, or a fifth of that, at which its workers leave: a step and a save must fit
-into it."""
+"""Seconds before the end of a job's time, or a fifth of that time, at which its workers shut down: enough for a step
+and a save."""
 _COMING = 300
-"""Seconds in which a worker must have joined: importing torch from a busy file system takes long, and a job that gives
-up is not replaced."""
+"""Seconds within which a worker must join: importing torch from a busy file system takes long, and a job that gives up
+is not replaced."""
 _SETUP = ("export OMP_NUM_THREADS=1", "export DASK_DISTRIBUTED__WORKER__DAEMON=False", "trap : TERM")
-"""One thread in each worker; workers may start processes that decode images; the shell outlives SIGTERM, or its
-scheduler would kill the workers while they save."""
+"""One thread per worker; workers may start processes that decode images; the shell survives SIGTERM, or the scheduler
+would kill the workers while they save."""
 
 
 def job_script(config: ClusterConfig, gpus: int = 1) -> str:
-    """The script of a job, as it is submitted but for the address of the scheduler and the worker's name.
+    """The script of a job as submitted, except for the scheduler's address and the worker's name.
 
     Args:
-        config: what is asked for.
-        gpus: of a job with GPUs.
+        config: the requested resources.
+        gpus: GPUs per job, if it has any.
     """
     jobs = _cluster_class(config).job_cls
     return str(jobs(scheduler="tcp://SCHEDULER:PORT", name="WORKER", **job_options(config, gpus)).job_script())
 
 
 def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
-    """What dask-jobqueue is told of a job."""
+    """The settings of a job for dask-jobqueue."""
     begin = DIRECTIVES[config.on]
     lines = [line.removeprefix(begin).strip() for line in config.job_lines]
     processes = 1 if config.job_gpu else config.job_cores
@@ -67,16 +67,16 @@ def job_options(config: ClusterConfig, gpus: int) -> dict[str, Any]:
 def open_jobs(
     config: ClusterConfig, out: Path | None, pretrain_processes: int = 1, needed: Sequence[Path] = ()
 ) -> Iterator[DaskWorkers]:
-    """Workers that come with jobs, while the body runs. A job that ends is replaced.
+    """Workers started by jobs, while the body runs. A job that ends is replaced.
 
-    Jobs with GPUs have one for every process of a pretraining. Every worker must see the `needed` paths.
+    Jobs with GPUs have one per process of a pretraining. Every worker must see the `needed` paths.
 
     Raises:
-        UserError: dask-jobqueue or the scheduler's commands are not here, or the scheduler refuses the job.
+        UserError: dask-jobqueue or the scheduler's commands are not installed, or the scheduler refuses the job.
     """
     jobs = _cluster_class(config)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a busy dashboard port is nobody's trouble
+        warnings.simplefilter("ignore")  # a busy dashboard port does not matter
         cluster = jobs(scheduler_options={"dashboard_address": ":0"}, **job_options(config, pretrain_processes))
     try:
         _submit(cluster, config)
@@ -88,21 +88,21 @@ def open_jobs(
 
 
 def _submit(cluster: Any, config: ClusterConfig) -> None:
-    """Submit the first jobs, and hear at once what the scheduler says to them."""
+    """Submit the first jobs, and raise the scheduler's error immediately if it refuses them."""
 
     async def submitted() -> None:
         cluster.scale(jobs=config.cluster_jobs)
-        await cluster  # `scale` alone would leave submitting to a task that nobody asks
+        await cluster  # `scale` alone would leave submission to a task whose result nobody reads
 
     try:
         cluster.sync(submitted)
     except (RuntimeError, OSError, ValueError) as error:
         for job in cluster.workers.values():
-            if job.status.name == "created":  # or the cluster, which waits for it, cannot be closed
+            if job.status.name == "created":  # or the cluster, which waits for it, could not be closed
                 job.status = type(job.status).failed
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
         after = said[said.index("stderr:") + 1 :] if "stderr:" in said else said
-        line = " ".join(after) or "no reason is given"
+        line = " ".join(after) or "no reason given"
         raise UserError(f"on = {config.on}: the job was not accepted ({line}); `dry_run` prints its script") from None
 
 

@@ -1,4 +1,4 @@
-"""Which trained networks of a comparison stay on disk."""
+"""Which trained networks of a comparison are kept on disk."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from unmask.runs.trials import read_trial
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """Where the network of a trial is written, and the trials with which it competes for staying there."""
+    """Where the network of a trial is written, and the trials that it competes with for being kept."""
 
     path: Path
     rivals: tuple[str, ...] = ()
-    """Names of trials, this one among them, of which only the best one's network stays; empty: this one stays."""
+    """Names of trials, including this one, of which only the best one's network is kept; empty: this one is kept."""
     lasting: frozenset[str] = frozenset()
-    """Those of them whose networks stay in any case."""
+    """Those of them whose networks are always kept."""
     metric: Metric = "accuracy"
-    """What they compete by."""
+    """The metric they compete by."""
 
 
 def network_files(config: CompareConfig, out: Path, sizes: Sequence[int]) -> dict[TrialKey, NetworkFile]:
     """The trials whose networks are written.
 
-    Those an audit looks at stay. Of the others none, all, or of every arm the best at its largest budget do; `sizes`
-    are the labeled training images of each class.
+    Those that an audit needs are kept. Of the others none, all, or the best of every arm at its largest budget are
+    kept; `sizes` are the labeled training images per class.
     """
     lasting = {key for draw in audited_trials(config) for key in draw} if config.audit else set()
     groups: dict[str, list[TrialKey]] = {}
@@ -52,14 +52,14 @@ def network_files(config: CompareConfig, out: Path, sizes: Sequence[int]) -> dic
 
 
 def drop_outranked(out: Path, network: NetworkFile) -> None:
-    """Delete the networks of finished rivals that are not the best. Several processes may do so at a time."""
+    """Delete the networks of finished rivals that are not the best. Several processes may do so at the same time."""
     finished = _finished(out, network.rivals)
     for name in finished.keys() - network.lasting - {best_trial(finished, network.metric)} if finished else ():
         NETWORKS.path(out, name).unlink(missing_ok=True)
 
 
 def lacking(out: Path, files: Mapping[TrialKey, NetworkFile]) -> set[TrialKey]:
-    """The finished trials whose networks should be there and are not: they are trained again."""
+    """The finished trials whose networks should exist and do not: they are trained again."""
     best: dict[tuple[str, ...], str] = {}
     missing = set()
     for key, network in files.items():

@@ -1,4 +1,4 @@
-"""A pretraining in several processes of one machine, which torchrun starts; what it says is heard here."""
+"""A pretraining in several processes of one machine, started by torchrun, whose output is read here."""
 
 import os
 import pickle
@@ -23,25 +23,25 @@ from unmask.wording import plural
 
 GPU_MASK = "CUDA_VISIBLE_DEVICES"
 _LOOK = 0.1
-"""Seconds between two looks at whether the processes have ended, or shall."""
+"""Seconds between two checks whether the processes have ended, or should."""
 
 
 def launch_piece(
     task: Task, file: DataFile, processes: int, asked_to_stop: Callable[[], bool], gpus: Sequence[str] = ()
 ) -> None:
-    """Run a task on the data of a file in so many processes, each with one thread, and on its own GPU if there are any.
+    """Run a task on a file's data in several processes, each with one thread, and on its own GPU if there are any.
 
-    They end with this process, however that ends.
+    They end with this process, however it ends.
 
     Args:
         task: exchanges numbers between processes wherever it must.
-        file: of the data.
+        file: file of the data.
         processes: two or more.
-        asked_to_stop: asked again and again: whether they shall save and end.
-        gpus: names of the GPUs that they may use; empty: all that this process sees.
+        asked_to_stop: polled: whether they should save and end.
+        gpus: names of the GPUs that they may use; empty: all visible to this process.
 
     Raises:
-        UserError: what one of them says, or that one was killed.
+        UserError: an error in one of them, or that one was killed.
         PreemptionError: they were stopped, and have saved.
     """
     with tempfile.TemporaryDirectory(prefix="unmask-") as folder:
@@ -64,15 +64,15 @@ def launch_piece(
 def launches(
     processes: int, at_once: int, gpus: Sequence[str]
 ) -> Iterator[Callable[[Task, Dataset | None], Future[None]]]:
-    """Gives a function that launches a pretraining beside what this process does, so many of them at once.
+    """Give a function that launches pretrainings beside the work of this process, a limited number at a time.
 
-    A body that fails stops them: they save and end before this returns. The data lie in the comparison's folder
-    meanwhile.
+    If the body fails, they are stopped: they save and end before this returns. Meanwhile the data are in the
+    comparison's folder.
 
     Args:
-        processes: of each.
-        at_once: pretrainings.
-        gpus: of this machine; each pretraining has its own, as many as it has processes.
+        processes: processes per pretraining.
+        at_once: pretrainings at a time.
+        gpus: GPUs of this machine; each pretraining has its own, as many as it has processes.
     """
     stopped, free, files = threading.Event(), SimpleQueue[Sequence[str]](), list[DataFile]()
     for first in range(0, at_once * processes, processes):
@@ -108,7 +108,7 @@ def launches(
 
 
 def _follow(launcher: "subprocess.Popen[bytes]", asked_to_stop: Callable[[], bool]) -> bool:
-    """Wait for the launcher's end; returns whether it was told to end, which it hands on, or is told elsewhere."""
+    """Wait for the launcher to end, passing on a request to stop; returns whether there was one."""
     told = False
     try:
         while launcher.poll() is None:
@@ -125,12 +125,12 @@ def _follow(launcher: "subprocess.Popen[bytes]", asked_to_stop: Callable[[], boo
 
 
 def _why(name: str, processes: int, said: str, *, stopped: bool) -> Exception:
-    """What the first process that said something said."""
+    """The message of the first process that reported one."""
     found = re.search(r"^unmask (\d+): (.*)$", said, re.MULTILINE)
     if found is None and not stopped:
         return UserError(
             f"{name}: one of its {plural(processes, 'process', 'processes')} was killed, possibly because memory ran "
-            "out; what was saved is kept, go on with `resume=True`"
+            "out; what was saved is kept, continue with `resume=True`"
         )
     if found is None:
         return PreemptionError(STOPPED)

@@ -14,7 +14,7 @@ from unmask.preemption import stopping_at_once
 
 
 def main() -> None:
-    """Run the pickled task on its data. A failure is one line, with the exit code of the command line before it."""
+    """Run the pickled task on its data. A failure is reported in one line that begins with the CLI's exit code."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     (function, arguments), file = pickle.loads(Path(sys.argv[1]).read_bytes())
@@ -37,7 +37,7 @@ def _leave(code: int, line: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """The parent never writes: its end of the pipe closes with its last breath."""
+    """The parent never writes: its end of the pipe closes when it dies."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(PREEMPTED)
 

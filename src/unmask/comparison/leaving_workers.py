@@ -1,4 +1,4 @@
-"""Workers whose time ends, by Dask's lifetime or SIGTERM: what they have begun is saved, and goes on elsewhere."""
+"""Graceful shutdown of workers, by Dask's lifetime or SIGTERM: unfinished pieces are saved and resume elsewhere."""
 
 import asyncio
 import os
@@ -13,33 +13,33 @@ from typing import Any
 from unmask.preemption import request_stop
 
 AT_WORK = threading.Lock()
-"""Of this process: held while a piece is at work."""
+"""Held while this process works on a piece."""
 _NAME = "unmask"
-"""Of the plugin of workers."""
+"""Name of the workers' plugin."""
 _PACKING = 60.0
-"""Seconds before the end of a worker's lifetime in which a training saves and its files are sent."""
+"""Seconds before the end of a worker's lifetime for a training to save and send its files."""
 _SAVING = 20.0
-"""Seconds after SIGTERM in which a piece saves and ends: SLURM and Kubernetes kill what is left after 30."""
+"""Seconds after SIGTERM for a piece to save and end: SLURM and Kubernetes send SIGKILL after 30."""
 _TELLING = 0.5
-"""Seconds in which the client fetches what the piece has left, and another worker gets it."""
+"""Seconds for the client to fetch the piece's files, and for another worker to get them."""
 _PARTING = 4.0
-"""Seconds in which the scheduler takes leave of a worker."""
+"""Seconds for the scheduler to retire a worker."""
 _LEAVING = threading.Event()
 
 
 def is_leaving() -> bool:
-    """Whether SIGTERM has come to this worker."""
+    """Whether this worker has received SIGTERM."""
     return _LEAVING.is_set()
 
 
 def worker_plugin() -> Any:
-    """What makes a worker leave in this way; registered with the client, for workers that join later, too."""
+    """Return a plugin that lets a worker shut down gracefully; once registered, it also applies to later workers."""
     from distributed import WorkerPlugin
 
     class EndingPieces(WorkerPlugin):
         name = _NAME
         stops: float | None = None
-        """When a piece whose files have a way to go is stopped."""
+        """When a piece is stopped whose files must travel to the client."""
 
         def setup(self, worker: Any) -> None:
             if worker.lifetime:
@@ -47,15 +47,15 @@ def worker_plugin() -> Any:
             leave_on_sigterm(worker)
 
         def teardown(self, worker: Any) -> None:
-            if worker.status.name == "closing":  # another client registers the plugin anew in a worker that stays
+            if worker.status.name == "closing":  # another client registers the plugin again in a worker that stays
                 request_stop()
 
     return EndingPieces()
 
 
 def nanny_plugin() -> Any:
-    """What makes the parent of a worker, to which SIGTERM comes as well or alone, wait for it: it would kill it after
-    8 seconds."""
+    """Return a plugin that makes a worker's parent process wait for it after SIGTERM instead of killing it after 8
+    seconds. The parent receives the signal as well, or alone."""
     from distributed.diagnostics.plugin import NannyPlugin
 
     class WaitingNanny(NannyPlugin):
@@ -69,8 +69,8 @@ def nanny_plugin() -> Any:
 
 @contextmanager
 def leaving_early() -> Iterator[None]:
-    """While the body runs a training is asked to save before the lifetime of this worker ends, so that what it has
-    saved still reaches the client."""
+    """While the body runs, ask a training to save before the lifetime of this worker ends, so that its files still
+    reach the client."""
     from distributed import get_worker
 
     stops = get_worker().plugins[_NAME].stops
@@ -86,21 +86,21 @@ def leaving_early() -> Iterator[None]:
 
 
 def stops_at(lifetime: float) -> float:
-    """When, by the monotonic clock, a worker that has so many seconds stops a piece: a minute, or a fifth, before."""
+    """Monotonic time at which a worker with this many seconds left stops a piece: a minute, or a fifth, before."""
     return time.monotonic() + lifetime - min(_PACKING, lifetime / 5)
 
 
 def leave_on_sigterm(worker: Any) -> None:
-    """Let SIGTERM, which would end this process at once, end its piece and then the worker. A worker that shares its
-    process with a client does not hear it."""
+    """Let SIGTERM, which would end this process immediately, end its piece and then the worker. A worker that shares
+    its process with a client does not handle it."""
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: asyncio.run_coroutine_threadsafe(_leave(worker), loop))
 
 
 async def see_off(nanny: Any) -> None:
-    """Pass SIGTERM on to the worker of a nanny that closes, and wait for its end."""
-    if sys.platform == "win32" or not nanny.pid:  # where SIGTERM cannot be handled
+    """Pass SIGTERM on to the worker of a closing nanny, and wait for it to end."""
+    if sys.platform == "win32" or not nanny.pid:  # SIGTERM cannot be handled there
         return
     with suppress(ProcessLookupError):
         os.kill(nanny.pid, signal.SIGTERM)
@@ -110,9 +110,9 @@ async def see_off(nanny: Any) -> None:
 
 
 async def _leave(worker: Any) -> None:
-    """Take no other piece, wait for the one at work, and close.
+    """Accept no further piece, wait for the current one, and close.
 
-    What the piece has left was told before, so it does not count as lost with its worker.
+    The piece's files were reported before, so it does not count as lost with its worker.
     """
     from distributed.core import Status
 
@@ -126,7 +126,7 @@ async def _leave(worker: Any) -> None:
         while AT_WORK.locked() and time.monotonic() < until:
             await asyncio.sleep(0.02)
         await asyncio.sleep(_TELLING)
-    with suppress(Exception):  # the scheduler may be gone, too
+    with suppress(Exception):  # the scheduler may be gone too
         retired = worker.scheduler.retire_workers(
             workers=[worker.address], close_workers=False, remove=True, stimulus_id=f"unmask-leave-{time.time()}"
         )

@@ -1,4 +1,4 @@
-"""Label draws that come in looks: trained and judged until it is decided, out of reach, or the time is up."""
+"""Label draws in looks: trained and judged until the answer is decided, is out of reach, or the time is up."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,11 +20,11 @@ from unmask.wording import in_words
 FIRST = 4
 """Draws before the first look."""
 FACTOR = 4
-"""Looks go on up to so many times the draws of the fixed design."""
+"""Looks continue up to this many times the draws of the fixed design."""
 
 
 def refuse_too_little_time(work: Work, jobs: int, times: StepTimes) -> None:
-    """Raise UserError where not even the first look would come in time."""
+    """Raise UserError if not even the first look would finish in time."""
     within = work.config.seconds_within
     first = replace(work, config=replace(work.config, draws=FIRST))
     if within is not None and (needed := forecast(first, jobs, times).seconds) > within:
@@ -39,12 +39,12 @@ def take_looks(
 ) -> tuple[Work, tuple[LookRow, ...]]:
     """Train draws look by look; returns the work with the draws that were trained, and the looks.
 
-    Earlier looks of the same folder count: a resumed comparison goes on after them, unless they have decided.
+    Earlier looks of the same folder count: a resumed comparison continues after them, unless they were decisive.
 
     Args:
-        choice: what the tuning draws have decided.
-        run: trains what a work has still to do.
-        timer: None where time does not matter.
+        choice: what the tuning draws decided.
+        run: trains the unfinished trials of a work.
+        timer: None if time does not matter.
 
     Raises:
         UserError: there is no time for a single look.
@@ -70,14 +70,14 @@ def take_looks(
             break
     if not rows:
         raise UserError(
-            f"within = {config.within}: it is over before the first look; what is finished is kept, go on with "
+            f"within = {config.within}: the time was over before the first look; finished work is kept, continue with "
             "`resume=True` and more time"
         )
     return replace(work, config=replace(config, draws=rows[-1].draws)), tuple(rows)
 
 
 def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> LookRow:
-    """What the draws of `work` say, at the level that is left for them."""
+    """The look at the draws of `work`, at the level that is left for it."""
     config = work.config
     plans = sorted({*(row.plan for row in rows), most})
     level = look_levels([*(row.draws for row in rows), config.planned_draws], plans, 1 - config.confidence)[-1]
@@ -89,7 +89,7 @@ def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> Loo
 
 
 def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:
-    """What a reader must know of the looks."""
+    """What a reader must know about the looks."""
     last = rows[-1]
     draws = ", ".join(str(row.draws) for row in rows)
     notes = [
@@ -100,7 +100,7 @@ def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:
         needs = (
             f"about {last.needs} draws would be needed" if last.needs else "no number of label draws would decide it"
         )
-        notes.append(f"stopped after {last.draws} draws, since a decision is out of reach: {needs}")
+        notes.append(f"stopped after {last.draws} draws because a decision is out of reach: {needs}")
     if last.word == "continue":
-        notes.append(f"stopped after {last.draws} draws, before it was decided")
+        notes.append(f"stopped after {last.draws} draws, before a decision")
     return notes

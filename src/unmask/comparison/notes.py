@@ -1,4 +1,4 @@
-"""What the reader of a comparison must know besides its numbers."""
+"""Notes that the reader of a comparison needs besides its numbers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from unmask.wording import plural
 def notes_of(config: CompareConfig, data: Dataset, choice: Choice, out: Path) -> list[str]:
     """Notes on what was chosen, on compute, and on what the draws share; `config` with the arms that are reported."""
     assert data.val is not None
-    notes = [f"{len(data.val)} labeled validation images were used to choose recipes and probes' strength"]
+    notes = [f"{len(data.val)} labeled validation images were used to choose recipes and the strength of probes"]
     notes += _choices(config, choice)
     if longer := [arm for arm in arms_of(config) if arm.schedule == "compute"]:
         notes += _compute(config, data, choice, longer)
@@ -30,7 +30,7 @@ def notes_of(config: CompareConfig, data: Dataset, choice: Choice, out: Path) ->
 
 
 def _choices(config: CompareConfig, choice: Choice) -> list[str]:
-    """Which of its candidates every arm took, and which alternatives were tried and not followed up."""
+    """Which candidate every arm took, and which alternatives were tried and dropped."""
     notes = []
     for arm in arms_of(config):
         count = len(candidates(config, arm))
@@ -62,13 +62,13 @@ def _compute(config: CompareConfig, data: Dataset, choice: Choice, arms: list[Ar
 
 
 def draw_overlaps(config: CompareConfig, data: Dataset, out: Path) -> dict[Budget, float]:
-    """For each budget the share of its labeled images that a reported draw has in common with another, in the mean."""
+    """The mean share of labeled images that two reported draws have in common, by budget."""
     drawn = [labeled_rows(config, data, out, draw) for draw in range(config.planned_draws)]
     return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
 
 
 def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:
-    """A note for each budget whose draws have images in common: there are too few for draws without."""
+    """A note for each budget whose draws share images because there are too few."""
     notes = []
     for budget, share in overlaps.items():
         if share == 1:
@@ -79,13 +79,13 @@ def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:
         elif share > 0:
             notes.append(
                 f"With {labels_in_words(budget)} {_why(budget)}: two label draws share about {share:.0%} of their "
-                "images in the mean"
+                "images on average"
             )
     return notes
 
 
 def _why(budget: Budget) -> str:
-    """What makes draws share images."""
+    """Why draws share images."""
     if is_chosen(budget):
-        return "every draw chooses from another half of the training images, by features that agree much"
-    return "there are too few training images for draws without common ones"
+        return "every draw chooses from another half of the training images, by similar features"
+    return "there are too few training images for disjoint draws"

@@ -1,14 +1,14 @@
-"""In which order trainings are handed to workers: a pure function of how long they take and what waits for them."""
+"""The order in which trainings are handed to workers: a pure function of their durations and dependencies."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 
 PER_WORKER = 2
-"""Trainings of a round for every worker, at least."""
+"""Least number of trainings of a round per worker."""
 
 
 def longest_chains(seconds: Sequence[float], after: Sequence[Collection[int]]) -> list[float]:
-    """For each piece the seconds from its beginning to the end of the longest chain of pieces that wait for it.
+    """For each piece the seconds from its start to the end of the longest chain of pieces that wait for it.
     `after`: indices of the pieces that must be done before each; none waits for itself."""
     chains = list(seconds)
     waiting = [0] * len(seconds)
@@ -16,7 +16,7 @@ def longest_chains(seconds: Sequence[float], after: Sequence[Collection[int]]) -
         for index in before:
             waiting[index] += 1
     ends = [index for index, count in enumerate(waiting) if not count]
-    for piece in ends:  # grows while it is walked through
+    for piece in ends:  # grows during iteration
         for index in after[piece]:
             chains[index] = max(chains[index], seconds[index] + chains[piece])
             waiting[index] -= 1
@@ -29,13 +29,13 @@ def order_of_work(chains: Sequence[float], draws: Sequence[int | None], workers:
     """Indices of pieces in the order in which workers should get them: in rounds, those of the longest chain first.
 
     A round is as many whole label draws as give every worker `PER_WORKER` pieces, so that an interrupted table is
-    balanced over arms but for its last round; what belongs to no draw is of the first round. One worker takes pieces in
-    the order given.
+    balanced over arms except for its last round; pieces without a draw belong to the first round. A single worker takes
+    pieces in the given order.
 
     Args:
-        chains: of each piece, by `longest_chains`; pieces of equal chains keep their order.
-        draws: the label draw of each piece; None where every draw needs it.
-        workers: that work side by side.
+        chains: `longest_chains` of the pieces; pieces with equal chains keep their order.
+        draws: the label draw of each piece; None if every draw needs it.
+        workers: number of parallel workers.
     """
     if workers == 1:
         return list(range(len(chains)))

@@ -1,4 +1,4 @@
-"""The phases of a comparison: trainings are handed to the place where they run, and a line tells how far they are."""
+"""The phases of a comparison: trainings are handed to the place where they run, and a line shows their progress."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,10 +15,10 @@ from unmask.training.step import Step
 
 
 def pretrain_all(work: Work, place: Place, line: Progress) -> None:
-    """Every pretraining, and beside it, where cores are free, the trials that need none.
+    """Run every pretraining and, on free cores, the trials that need none.
 
-    A pretraining has one thread among several, and alone the cores that trials leave: its last bits depend on `jobs`.
-    Where every pretraining is a piece for a worker, trials that start from it follow it at once.
+    One of several pretrainings has one thread, a single one the cores that trials leave: its last bits depend on
+    `jobs`. If every pretraining is a piece for a worker, trials that start from it follow it directly.
     """
     tasks, others, jobs = work.pretrainings(), work.sure_trials(pretrained=False), place.jobs
     if work.pretrains_in_workers or len(tasks) >= max(jobs, 2):
@@ -29,7 +29,7 @@ def pretrain_all(work: Work, place: Place, line: Progress) -> None:
     threads = torch.get_num_threads()
     helpers = jobs // 2 if tasks and others else 0
     line.begin("pretraining", tasks)
-    with meanwhile(others, work.data, helpers):  # the pretraining stays here, with the other cores
+    with meanwhile(others, work.data, helpers):  # the pretraining runs here, on the other cores
         torch.set_num_threads(max(1, threads - helpers))
         try:
             for done, (_, (one, folder)) in enumerate(tasks):
@@ -53,12 +53,12 @@ def run_phase(
     final: bool = True,
     joining: Callable[[], list[Task]] = list,
 ) -> None:
-    """Run the tasks of a phase, and those that `joining` gives whenever one is finished.
+    """Run the tasks of a phase, and those that `joining` returns whenever one is finished.
 
     Args:
-        place: where they run; what there is to note of it is told as it comes up.
-        final: whether no others of the phase follow.
-        joining: gives tasks that can begin now.
+        place: where they run; its notes are printed as they arise.
+        final: whether no further tasks of the phase follow.
+        joining: returns tasks that can start now.
 
     Raises:
         UserError: a training failed.

@@ -1,4 +1,4 @@
-"""Pieces of a comparison: trainings as tasks, which of them wait for which, and in which order they are handed out."""
+"""Pieces of a comparison: trainings as tasks, their dependencies, and the order in which they are handed out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -11,23 +11,23 @@ from unmask.config import ClassifyConfig, PretrainConfig
 from unmask.runs.layout import ENCODER_FILE, TRIALS, TUNING
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A function and its arguments, but for the last one, the data or None. Of a training one is its configuration."""
+"""A function and its arguments except the last, the data or None. A training's configuration is among them."""
 _LOOK = 1.0
-"""Seconds after which room is asked for again though nothing has finished."""
+"""Seconds after which room is queried again although nothing has finished."""
 
 
 def config_of(task: Task) -> PretrainConfig | ClassifyConfig | None:
-    """The configuration of the training that a task is; None of a task that trains nothing."""
+    """The configuration of a task's training; None for a task that trains nothing."""
     return next((one for one in task[1] if isinstance(one, PretrainConfig | ClassifyConfig)), None)
 
 
 def folder_of(task: Task) -> Path | None:
-    """The run folder of a pretraining; None of another task."""
+    """The run folder of a pretraining; None for another task."""
     return task[1][1] if isinstance(config_of(task), PretrainConfig) else None
 
 
 def file_of(task: Task) -> Path | None:
-    """The file that is written last, and means that the training is finished; None of a task that trains nothing."""
+    """The file written last, which means that the training is finished; None for a task that trains nothing."""
     if (folder := folder_of(task)) is not None:
         return folder / ENCODER_FILE
     key = next((one for one in task[1] if isinstance(one, TrialKey | TuningKey)), None)
@@ -38,7 +38,7 @@ def file_of(task: Task) -> Path | None:
 
 
 def name_of(task: Task) -> str:
-    """What a message calls it: what trains nothing by its first argument, a text or a function."""
+    """A task's name in messages; if it trains nothing, its first argument, a text or a function."""
     folder, file = folder_of(task), file_of(task)
     if folder is not None:
         return f"pretraining {folder.name}"
@@ -49,14 +49,14 @@ def name_of(task: Task) -> str:
 
 
 def encoders_awaited(tasks: Sequence[Task]) -> list[int | None]:
-    """For each task the index of the pretraining among them from which it starts; None where it can begin at once."""
+    """For each task the index of the pretraining among them that it starts from; None if it can start right away."""
     configs = [config_of(task) for task in tasks]
     made = {str(folder): index for index, folder in enumerate(map(folder_of, tasks)) if folder is not None}
     return [made.get(config.init or "") if isinstance(config, ClassifyConfig) else None for config in configs]
 
 
 def in_order(tasks: Sequence[Task], seconds: Callable[[Task], float], workers: int) -> list[Task]:
-    """Tasks in the order of `order_of_work`; `seconds` says about how long one takes, alone."""
+    """Tasks in the order of `order_of_work`; `seconds` estimates how long one takes on its own."""
     after = [() if one is None else (one,) for one in encoders_awaited(tasks)]
     draws = [next((key.draw for key in task[1] if isinstance(key, TrialKey)), None) for task in tasks]
     return [tasks[i] for i in order_of_work(longest_chains(list(map(seconds, tasks)), after), draws, workers)]
@@ -70,18 +70,17 @@ def in_turn(
     width: Callable[[Task], int] = lambda _: 1,
     is_begun: Callable[[Task, Future[Any]], bool] = lambda _, __: False,
 ) -> Iterator[tuple[int, Future[Any]]]:
-    """Hand out tasks in their order, each once the one it waits for is done; yields index and future of what has ended.
+    """Hand out tasks in order, each once the one it waits for is done; yields index and future of ended tasks.
 
     Tasks that wait for a failed one are left out.
 
     Args:
         submit: hands a task to a worker.
-        tasks: in the order in which they are wanted. Those that the caller appends meanwhile are handed out, too.
-        awaited: for each the index of the task that must be done before; None for none. Appended ones wait for none.
-        room: how many may be handed out at a time, asked again every second; what it raises ends the work. Default:
-            all.
-        width: for how many a task counts.
-        is_begun: whether a task that has come back is to be handed out again, ahead of others.
+        tasks: in the desired order. Those that the caller appends meanwhile are handed out too.
+        awaited: for each task the index of the one that must be done before, or None. Appended ones wait for none.
+        room: how many may be handed out at a time, queried every second; if it raises, the work ends. Default: all.
+        width: how much room a task takes.
+        is_begun: whether a task that came back must be handed out again, before others.
     """
     waiting, running, known = dict[int, Task](), dict[Future[Any], int](), 0
     done: set[int | None] = {None}
@@ -106,10 +105,10 @@ def in_turn(
 
 
 def fitting(ready: Sequence[int], width: Callable[[int], int], busy: Sequence[int], room: int) -> list[int]:
-    """Those of the tasks that are ready, in their order, for which there is room beside those at work.
+    """The ready tasks, in order, for which there is room beside those at work.
 
-    A narrow task passes a wide one that has to wait only where it leaves the room that the wide one needs once others
-    of its kind are done. What is wider than all room has it when nothing else is at work.
+    A narrow task passes a waiting wide one only if it leaves the room that the wide one needs once others of its kind
+    are done. A task wider than all room starts when nothing else is at work.
     """
     chosen, at_work, awaited = list[int](), list(busy), 0
     for index in ready:

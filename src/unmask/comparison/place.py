@@ -24,7 +24,7 @@ class Place(Protocol):
 
     @property
     def jobs(self) -> int:
-        """Pieces at once."""
+        """Pieces at a time."""
         ...
 
     @property
@@ -35,27 +35,27 @@ class Place(Protocol):
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
         """Run every task as function(*arguments, data).
 
-        A trial whose pretraining is among the tasks begins after it. Tasks that the caller appends between two yields
+        A trial whose pretraining is among the tasks starts after it. Tasks that the caller appends between two yields
         are run as well. Yields the index and the result of each as it ends.
 
         Raises:
-            UserError: a task failed. What is finished keeps its files.
+            UserError: a task failed. Finished tasks keep their files.
         """
         ...
 
     def try_out(self, task: Task, data: Dataset) -> Any:
-        """What a task finds on a worker elsewhere, if there is one yet, else None; nothing is left in the folder."""
+        """The result of a task on a worker elsewhere, if one has joined, else None; leaves nothing in the folder."""
         ...
 
     def notes(self) -> list[str]:
-        """What a reader of the table must know of the workers."""
+        """What a reader of the table must know about the workers."""
         ...
 
 
 @contextmanager
 def foreseen_place(config: CompareConfig, out: Path) -> Iterator[tuple[int, bool, TryOut | None]]:
-    """How many trainings will run at once, whether pretrainings are pieces for workers, and `Place.try_out` of those
-    that are there, while the body runs. No job is submitted.
+    """How many trainings will run at a time, whether pretrainings are pieces for workers, and `Place.try_out` of the
+    workers that have joined, while the body runs. No job is submitted.
 
     Raises:
         UserError: see `open_place`.
@@ -79,13 +79,13 @@ def open_place(
 
     Args:
         cluster: where it is.
-        out: folder in which the work is done; None where pieces have no data and write no files.
-        jobs: processes of this machine, where it is the place. Default: as many as there are cores, or GPUs.
-        pretrain_processes: of one pretraining.
+        out: folder of the work; None if pieces have no data and write no files.
+        jobs: processes, if the place is this machine. Default: the number of cores, or of GPUs.
+        pretrain_processes: processes per pretraining.
         needed: paths that workers elsewhere must see.
 
     Raises:
-        UserError: it cannot be reached, or its workers will not do.
+        UserError: it cannot be reached, or its workers are not suitable.
     """
     if cluster.submits:
         with open_jobs(cluster, out, pretrain_processes, needed) as submitted:
@@ -101,14 +101,14 @@ def open_place(
 def open_elsewhere(
     cluster: ClusterConfig, near: Path | None = None, needed: Sequence[Path] = (), processes: int = 1
 ) -> Iterator[Callable[..., Any] | None]:
-    """`Place.run` of the workers of a cluster, or of processes of this machine, while the body runs; None where this
-    process is the place.
+    """`Place.run` of a cluster's workers, or of processes on this machine, while the body runs; None if this process is
+    the place.
 
     Args:
         cluster: where it is.
-        near: folder that all workers must see, in which the data lie meanwhile; None where pieces have no data.
+        near: folder that all workers must see, which holds the data meanwhile; None if pieces have no data.
         needed: other paths that they must see.
-        processes: of this machine, where it is the place. Pieces without data alone.
+        processes: number of processes, if the place is this machine; only for pieces without data.
 
     Raises:
         UserError: see `open_place`; `workers` is below 1.

@@ -20,18 +20,18 @@ HIDDEN = 0.75
 
 @dataclass(frozen=True)
 class TrialKey:
-    """One training of the table. `pretraining` is None for arms that start from no pretraining of the comparison."""
+    """One training of the table. `pretraining` is None for arms that do not start from one of the comparison."""
 
     budget: Budget
     draw: int
     arm: str
     pretraining: int | None
     repeat: int = 0
-    """Which of the trainings of this arm on this draw, each with a training seed of its own."""
+    """Number of the training of this arm on this draw, each with its own training seed."""
 
     @property
     def name(self) -> str:
-        """The trial's file name without its ending."""
+        """The trial's file name without its suffix."""
         return trial_name(self.arm, self.budget, self.draw, self.pretraining, self.repeat)
 
 
@@ -46,23 +46,23 @@ class TuningKey:
 
     @property
     def name(self) -> str:
-        """Its file name without the ending."""
+        """Its file name without its suffix."""
         return tuning_name(self.arm, self.budget, self.candidate, self.draw)
 
 
 def count_pretrainings(config: CompareConfig) -> int:
-    """How many pretrained encoders the comparison uses; `cost.with_pretrainings` decides where nothing is said."""
+    """How many pretrained encoders the comparison uses; `cost.with_pretrainings` decides if none is given."""
     return len(config.pretrained) or config.pretrainings or 1
 
 
 def trial_of(config: CompareConfig, budget: Budget, draw: int, arm: Arm, repeat: int = 0) -> TrialKey:
-    """A training of an arm on a draw: from the pretraining whose turn it is, or, in the crossed design, from each."""
+    """Trainings of an arm on a draw: from the pretraining whose turn it is or, in the crossed design, from each."""
     turn = turn_of(config, draw, repeat)
     return TrialKey(budget, draw, arm.name, turn if arm.is_pretrained else None, repeat)
 
 
 def turn_of(config: CompareConfig, draw: int, repeat: int = 0) -> int:
-    """The pretraining that belongs to a draw, or in the crossed design to one of the trainings on it."""
+    """The pretraining of a draw or, in the crossed design, of one of its trainings."""
     return repeat if config.design == "crossed" else draw % count_pretrainings(config)
 
 
@@ -83,9 +83,9 @@ def _repeats(config: CompareConfig) -> int:
 
 
 def audited_trials(config: CompareConfig) -> list[list[TrialKey]]:
-    """The trials whose networks an audit looks at: for each label draw one of every arm, at the primary budget.
+    """The trials whose networks are audited: for each label draw one of every arm, at the primary budget.
 
-    Of several pretrainings draw d takes number d modulo their count.
+    With several pretrainings draw d takes number d modulo their count.
     """
     arms, budget, repeats = _audited_arms(config), config.budgets[0], _repeats(config)
     return [
@@ -94,14 +94,14 @@ def audited_trials(config: CompareConfig) -> list[list[TrialKey]]:
 
 
 def _audited_arms(config: CompareConfig) -> list[Arm]:
-    """In the order of `ARMS`. Of arms that differ in their schedule alone the one with its best schedule stands."""
+    """In the order of `ARMS`. Of arms that differ only in schedule, the one with its best schedule is kept."""
     arms = [arm for name, arm in ARMS.items() if arm in arms_of(config) and arm.audited]
     tuned = {(arm.start, arm.hides_cells) for arm in arms if arm.schedule == "best"}
     return [arm for arm in arms if arm.schedule == "best" or (arm.start, arm.hides_cells) not in tuned]
 
 
 Chosen = Mapping[tuple[Budget, str], int]
-"""Which of its candidate recipes an arm takes, by budget and arm."""
+"""The candidate recipe that an arm takes, by budget and arm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +111,11 @@ class Materials:
     encoders: Mapping[Start, Sequence[Path]]
     """Pretrained runs by the start of the arms that use them, one for each pretraining."""
     seen: int
-    """Images that one pretraining goes through."""
+    """Images that one pretraining processes."""
     sizes: Sequence[int]
-    """Labeled training images of each class."""
+    """Labeled training images per class."""
     out: Path | None = None
-    """Folder of the comparison, in which chosen images are listed; None where none are."""
+    """Folder of the comparison, which lists chosen images; None if there are none."""
 
 
 def trial_config(config: CompareConfig, key: TrialKey, candidate: int, materials: Materials) -> ClassifyConfig:
@@ -158,7 +158,7 @@ def _training(
 
 
 def choice_file(out: Path, index: int, pretraining: int) -> Path:
-    """Where the images are listed that a pretraining chooses for a label draw; tuning draws come first."""
+    """The list of images that a pretraining chooses for a label draw; tuning draws come first."""
     return CHOSEN.path(out, f"{index}-p{pretraining}")
 
 

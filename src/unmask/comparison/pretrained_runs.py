@@ -1,4 +1,4 @@
-"""The pretraining runs a comparison is given: their recipe, the images they saw, and what must be said of them."""
+"""The pretraining runs given to a comparison: their recipe, the images they saw, and notes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from unmask.training.plan import plan_steps
 
 
 def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
-    """The comparison with the recipe of the runs it was given, the first that has one, and what to say of them."""
+    """The comparison with the recipe of the given runs, from the first that has one, and notes."""
     notes = []
     recipes = {}
     for run in config.pretrained:
@@ -37,18 +37,18 @@ def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, 
         )
     if config.pretrain not in recipes.values():
         notes.append(
-            "the recipe of pretraining given here has no effect: the encoders are given (`pretrained`), and theirs is "
+            "the pretraining recipe given here has no effect: the encoders are given (`pretrained`); theirs is "
             f"that of {first}"
         )
     return replace(config, pretrain=recipe), notes
 
 
 def images_seen(config: CompareConfig, pretrain_images: int) -> int:
-    """Images that one pretraining goes through, of its last size and once for each of their masks; of several given
-    runs the largest number.
+    """Images that one pretraining processes, at its last size and once for each of their masks; the largest number of
+    several given runs.
 
-    A given run counts with the steps and the batch that it records; one that does not, and a pretraining here, with
-    what the recipe makes of `pretrain_images`.
+    A given run counts with its recorded steps and batch; one without them, and a pretraining here, with those that the
+    recipe gives for `pretrain_images`.
     """
     steps, _, batch = plan_steps(config.pretrain.optimizer, pretrain_images)
     planned = round(steps * batch * config.pretrain.passes)
@@ -56,7 +56,7 @@ def images_seen(config: CompareConfig, pretrain_images: int) -> int:
 
 
 def compute_notes(config: CompareConfig) -> list[str]:
-    """What a reader must know of the compute of the given runs."""
+    """What a reader must know about the compute of the given runs."""
     seen = {run: _recorded(run) for run in config.pretrained}
     notes = [
         f"{run} does not record its steps: its compute is taken to be that of the recipe on this comparison's images"
@@ -70,8 +70,8 @@ def compute_notes(config: CompareConfig) -> list[str]:
 
 
 def _recorded(run: Path) -> int | None:
-    """Steps times batch of a run, as its environment.json says, times what the encoder does for each image; None where
-    it does not."""
+    """Steps times batch of a run from its environment.json, times the encoder's work per image; None if it lacks
+    them."""
     facts = read_environment(run)
     if facts is None or facts.steps is None or facts.batch_size is None:
         return None
@@ -81,6 +81,6 @@ def _recorded(run: Path) -> int | None:
 
 
 def learning_notes(encoders: Mapping[Start, Sequence[Path]]) -> list[str]:
-    """What must be known of how well the finished pretrainings learnt, each named by its folder."""
+    """Notes on how well the finished pretrainings learned, each named by its folder."""
     runs = [run for folders in encoders.values() for run in folders if (run / METRICS_FILE).exists()]
     return [f"{run.parent.name}/{run.name}: {note}" for run in runs for note in quality_notes(read_metrics(run))]

@@ -1,4 +1,4 @@
-"""One line for a whole comparison: what is being done, how far everything is, and how much time is left."""
+"""One line for a whole comparison: the current work, the overall progress, and the time left."""
 
 import sys
 import time
@@ -17,17 +17,17 @@ from unmask.wording import in_words, printable
 Clock = Callable[[], float]
 
 RELATIVE = StepTimes(pretraining=1.0, training=1.0, head=0.3, inference=0.3, probe=0.3, audited=0.2)
-"""How long the parts of trainings take relative to each other, where nothing was measured."""
+"""How long the parts of trainings take relative to each other, if nothing was measured."""
 _PRIOR = 0.1
-"""Share of everything after which measured durations count as much as the forecast."""
+"""Share of the work after which measured durations count as much as the forecast."""
 _SPARSE = 0.1
-"""Where nobody watches: a line whenever so much more is done."""
+"""Without a terminal: a line whenever this share more is done."""
 _REFRESH = 0.5
-"""Seconds between two states of the line on a terminal."""
+"""Seconds between two updates of the line on a terminal."""
 
 
 class Progress:
-    """The line. What is to come is weighed by its forecast seconds; measured durations correct them."""
+    """The line. Remaining work is weighted by its forecast seconds, corrected by measured durations."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class Progress:
         stream: TextIO | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Begin to count.
+        """Start counting.
 
         Args:
-            jobs: trainings at once.
-            times: measured; without, time is left unknown until something is finished.
-            listen: is given the line whenever it has changed, shown or not.
-            stream: where it goes: standard error by default. A terminal sees it change, anything else gets few lines.
-            clock: gives seconds.
+            jobs: trainings at a time.
+            times: measured; without them the time left is unknown until something is finished.
+            listen: called with the line whenever it has changed, shown or not.
+            stream: output, standard error by default. A terminal sees the line change, anything else gets few lines.
+            clock: returns seconds.
         """
         self._data, self._times, self._clock, self._show = work.data, times or RELATIVE, clock, show
         self._listen, self._stream = listen, stream or sys.stderr
@@ -68,11 +68,11 @@ class Progress:
         self._line = tqdm(total=None, bar_format="{desc}", file=self._stream, disable=not self._lively)
 
     def begin(self, phase: str, tasks: Sequence[Task], *, final: bool = True) -> None:
-        """A phase begins, or goes on, with the tasks that it really has now; `final`: no others of the phase follow."""
+        """Start a phase, or continue it, with its actual tasks; `final`: no others of the phase follow."""
         self._enter(phase, len(tasks), sum(map(self.seconds, tasks)), final=final)
 
     def begin_audit(self, networks: int) -> None:
-        """The audit of so many networks begins."""
+        """Start the audit of this many networks."""
         weight = replace(self._ahead, audited=networks).audit_seconds(self._times)
         self._enter("audit", networks, weight, final=True)
 
@@ -84,13 +84,13 @@ class Progress:
         self.finished(0)
 
     def join(self, tasks: Sequence[Task]) -> None:
-        """These tasks have joined the phase."""
+        """Add tasks to the phase."""
         self._count += len(tasks)
         self._now += sum(map(self.seconds, tasks))
         self._weights[self._phase] = max(self._before + self._now, self._weights[self._phase])
 
     def finished(self, number: float) -> None:
-        """So many of the phase's tasks are finished; a part of one counts, too."""
+        """Record finished tasks of the phase; a fraction of one counts too."""
         if not self._count:
             return
         self._done[self._phase] = self._before + self._now * number / self._count
@@ -98,7 +98,7 @@ class Progress:
         self._tell()
 
     def note(self, notes: Sequence[str]) -> None:
-        """Print those of the notes that were not there before, above the line."""
+        """Print the new ones of the notes above the line."""
         for note in notes if self._show else ():
             if note not in self._noted:
                 tqdm.write(printable(f"note: {note}"), file=self._stream)
@@ -110,12 +110,12 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """Of everything, what is done: 0 to 1."""
+        """Share of all work that is done, 0 to 1."""
         total = sum(self._weights.values())
         return sum(self._done.values()) / total if total else 1.0
 
     def seconds_left(self) -> float | None:
-        """Of the whole comparison; None where nothing is known yet."""
+        """For the whole comparison; None if nothing is known yet."""
         done, left = sum(self._done.values()), sum(self._weights.values()) - sum(self._done.values())
         elapsed = self._clock() - self._since
         if self._rate is None:
@@ -124,11 +124,11 @@ class Progress:
         return left * (self._rate * prior + elapsed) / (prior + done)
 
     def seconds(self, task: Task) -> float:
-        """How long a task takes alone: measured, or relative to others."""
+        """How long a task takes on its own: measured, or relative to others."""
         return seconds_of(task, self._times, self._data)
 
     def _tell(self) -> None:
-        """Change the line, or print one, where it is time to."""
+        """Update the line, or print one, if it is time."""
         now = self._clock()
         if self._listen is not None:
             self._listen(self._text())

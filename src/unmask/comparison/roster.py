@@ -1,4 +1,4 @@
-"""Workers of a scheduler as they join: what each is, and which of them will not do."""
+"""Workers of a scheduler as they join: their properties, and which of them are not suitable."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ from unmask.errors import UserError
 
 @dataclass
 class Roster:
-    """All workers that were seen."""
+    """All workers seen so far."""
 
     client: Any
     address: str
-    """Of the scheduler."""
+    """Address of the scheduler."""
     needed: tuple[str, ...] = ()
     """Paths that every worker must see."""
     facts: dict[str, WorkerFacts] = field(default_factory=dict)
-    """Of those that will do, by address."""
+    """Facts of suitable workers, by address."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Why the others will not."""
+    """Why the others are not suitable."""
     here: tuple[str, ...] = ()
-    """Those that will do and are there."""
+    """Suitable workers that are present."""
 
     def meet(self, *, first: bool = False) -> list[str]:
-        """Ask the workers that have joined what they are; returns those of them that will do.
+        """Query the workers that have joined; returns the suitable ones.
 
         Raises:
-            UserError: none of all that are there will do; of the `first` ones none may be so.
+            UserError: no worker is suitable; or, among the `first` ones, any is unsuitable.
         """
         threads = self.client.nthreads()
         new = [worker for worker in threads if worker not in self.facts and worker not in self.refused]
@@ -43,10 +43,10 @@ class Roster:
         return [worker for worker in new if worker in self.facts]
 
     def refuse(self, why: Mapping[str, str], *, first: bool = False) -> None:
-        """Leave out workers for which there is a reason, an empty one being none.
+        """Leave out workers with a reason that is not empty.
 
         Raises:
-            UserError: none of all that are there is left; of the `first` ones one will not do.
+            UserError: no worker is left; or, among the `first` ones, any is unsuitable.
         """
         new = {worker: f"{self.address}: the worker {worker} {reason}" for worker, reason in why.items() if reason}
         self.refused |= new
@@ -56,52 +56,52 @@ class Roster:
             raise UserError(next(iter((new or self.refused).values())))
 
     def allowed(self, processes: int) -> tuple[str, ...] | None:
-        """The hosts with workers that hold a pretraining over so many processes; None for any.
+        """The hosts whose workers have room for a pretraining over this many processes; None for any.
 
-        Of a host's workers the right one is found by itself: others send the piece away.
+        The right worker of a host is found automatically: others send the piece back.
 
         Raises:
-            UserError: there are workers, and none does.
+            UserError: there are workers, but none has room.
         """
         fitting = [worker for worker in self.here if self.facts[worker].holds(processes)]
         if self.here and not fitting:
             largest = max((self.facts[worker] for worker in self.here), key=lambda one: one.gpus or one.cores)
             there = f"{largest.gpus} GPUs" if largest.gpus else f"{largest.cores} cores"
             raise UserError(
-                f"pretrain_processes = {processes}: no worker sees so many GPUs or cores, that of {largest.host} has "
-                f"{there}; give fewer, or start workers that see more"
+                f"pretrain_processes = {processes}: no worker has so many GPUs or cores, the one on {largest.host} has "
+                f"{there}; give fewer processes, or start larger workers"
             )
         if len(fitting) == len(self.here) and not self.refused:
             return None
         return tuple(sorted({worker.partition("://")[2].rpartition(":")[0].strip("[]") for worker in fitting}))
 
     def width(self, processes: int) -> int:
-        """For how many pieces a pretraining over so many processes counts: GPUs are its worker's own, cores are not."""
+        """How many pieces a pretraining over this many processes counts as: GPUs belong to its worker, cores do not."""
         return 1 if processes == 1 or all(self.facts[worker].gpus for worker in self.here) else processes
 
     def notes(self) -> list[str]:
-        """Which workers were left out, and in what the others differ so that the last bits of numbers may."""
+        """Notes on workers left out, and on differences between the others that may change the last bits of numbers."""
         return [*(f"left out: {why}" for why in self.refused.values()), *mixed_notes(list(self.facts.values()))]
 
 
 def _why_not(found: Any, threads: int, unseen: str | None) -> str:
-    """Why a worker will not do; "" for one that will, or that is gone again."""
+    """Why a worker is not suitable; "" for one that is, or that has left again."""
     if threads > 1:
         return (
-            f"has {threads} threads: start it with --nthreads 1, and --nworkers as many as it has cores, or GPUs; a "
+            f"has {threads} threads: start it with --nthreads 1, and --nworkers equal to its cores, or GPUs; a "
             "training has one thread"
         )
     if isinstance(found, OSError):
         return ""
     if not isinstance(found, WorkerFacts):
-        return f"cannot run this package ({found}): install unmask of this version there"
+        return f"cannot run this package ({found}): install this version of unmask there"
     if differing := found.differing(describe_worker(), ALIKE):
         return f"has {differing}: install the same versions there"
     return f"({found.host}) does not see {unseen}: give paths that all machines have" if unseen else ""
 
 
 def mixed_notes(workers: Sequence[WorkerFacts]) -> list[str]:
-    """What differs between workers in a way that may change the last bits of numbers, and on which hosts."""
+    """Notes on differences between workers that may change the last bits of numbers, with their hosts."""
     hosts: dict[str, set[str]] = {}
     versions: dict[str, dict[str, set[str]]] = {}
     for one in workers:

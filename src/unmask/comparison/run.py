@@ -76,7 +76,7 @@ def compare(
             refuse_too_little_time(work, place.jobs, times)
             approve(forecast(work, place.jobs, times))
         if opened.claim() and isinstance(before := read_config(out), CompareConfig) and before.draws != config.draws:
-            write_config(out, replace(before, draws=config.draws))  # it goes on with more than it began with
+            write_config(out, replace(before, draws=config.draws))  # it continues with more draws than it started with
         opened.tell([*of_runs, *[f"open {out / REPORT_FILE} in a browser to watch"] * watch])
         with (
             live_page(out, wanted=watch) as listen,
@@ -107,7 +107,7 @@ def _work_through(
 
 
 def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | Given | None = None) -> Forecast:
-    """What `compare` would do with these arguments, how long that takes and how much memory. Nothing is written.
+    """What `compare` would do with these arguments, with its duration and memory. Nothing is written.
 
     Raises:
         UserError: bad input.
@@ -123,7 +123,7 @@ def forecast_comparison(config: CompareConfig, out: Path, *, dataset: Dataset | 
 
 
 def _prepare(config: CompareConfig, data: Dataset, out: Path, apart: bool) -> tuple[Work, list[str]]:
-    """The work of a comparison that is found in order, and what must be said of the weights it was given."""
+    """The checked work of a comparison, and notes on its given weights."""
     if config.evaluate_on == "val":
         data = halve_validation(data, config.seed)
     config, notes = as_pretrained(config, data)
@@ -135,7 +135,7 @@ def _prepare(config: CompareConfig, data: Dataset, out: Path, apart: bool) -> tu
 
 
 def _absolute(config: CompareConfig) -> CompareConfig:
-    """With weights and runs by absolute paths, as workers in other folders and on other machines find them."""
+    """The same with absolute paths of weights and runs, for workers in other folders and on other machines."""
     given = config.given
     if given is not None and Path(given).exists():
         given = str(Path(given).absolute())
@@ -144,9 +144,9 @@ def _absolute(config: CompareConfig) -> CompareConfig:
 
 @contextmanager
 def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
-    """Gives a function that tells the seconds since `started` and of earlier sessions; they are kept in wall.json.
+    """Give a function that returns the seconds since `started` plus those of earlier sessions, kept in wall.json.
 
-    An interrupted or failed session counts; one that is killed outright does not.
+    An interrupted or failed session counts; one ended by SIGKILL does not.
     """
     written = read_optional(WallTime, out / WALL_FILE)
     before = 0.0 if written is None else written.wall_seconds
@@ -161,9 +161,9 @@ def _clock(out: Path, started: float) -> Iterator[Callable[[], float]]:
 
 
 def _tuned(work: Work, place: Place, of_runs: list[str], line: Progress) -> tuple[Work, Choice, list[str]]:
-    """Pretrain and tune, as far as it is not done.
+    """Pretrain and tune, as far as not yet done.
 
-    Returns the work on the arms that are reported, what was chosen, and notes on data and pretrainings.
+    Returns the work on the reported arms, the choices, and notes on data and pretrainings.
     """
     pretrain_all(work, place, line)
     write_choices(work)
@@ -186,7 +186,7 @@ def _describe(work: Work, choice: Choice, notes: list[str], place: Place) -> Non
 
 
 def _fill(work: Work, choice: Choice, place: Place, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
-    """Train every trial, at once or in looks, and audit; returns the work on the draws that were trained."""
+    """Train every trial, all together or in looks, and audit; returns the work on the draws that were trained."""
     config, trained = work.config, 0
 
     def train(ahead: Work) -> None:

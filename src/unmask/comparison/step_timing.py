@@ -1,4 +1,4 @@
-"""Which steps of a comparison are timed before it begins, and where: on one of the workers, else here."""
+"""Which steps of a comparison are timed before it starts, and where: on one of the workers, else here."""
 
 import socket
 from collections.abc import Callable
@@ -19,23 +19,23 @@ from unmask.profiling.step_times import StepTimes, measure_steps
 
 @dataclass(frozen=True)
 class Timed:
-    """A training of each kind."""
+    """One training of each kind."""
 
     pretraining: PretrainConfig | None
     training: ClassifyConfig | None
     probe: ClassifyConfig | None
     threads: int
-    """Of the pretraining."""
+    """Processes of the pretraining."""
 
 
 def time_steps(work: Work, jobs: int, try_out: Callable[[Task, Dataset], Any] | None = None) -> StepTimes:
-    """Take a few steps of each kind that is ahead, with the threads that it will have.
+    """Take a few steps of each kind to come, with the threads that it will have.
 
-    Those of the audit, which is the client's work, are taken here; the others where `try_out` does a task, if it does.
+    Those of the audit, which runs on the client, are taken here; the others where `try_out` runs a task, if it does.
 
     Args:
-        work: of the comparison.
-        jobs: trainings at once.
+        work: work of the comparison.
+        jobs: trainings at a time.
         try_out: see `Place.try_out`.
     """
     ahead = Ahead.of(work)

@@ -1,4 +1,4 @@
-"""The scores of the finished trials, and the summary drawn from them."""
+"""The scores of the finished trials, and their summary."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def build_summary(
 
 
 def read_contest(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Contest | None:
-    """The question of a comparison at its primary budget, from the finished trials; None where there is no choice."""
+    """The question of a comparison at its primary budget, from the finished trials; None if there is no choice."""
     trials = _trials(config, out)
     table = table_of(score for trial in trials for score in scores_of(trial))
     where = (config.budgets[0], scored_splits(table)[0], config.metric)
@@ -89,8 +89,8 @@ def values_per_image(
 def ensemble_scores(keys: list[TrialKey], out: Path, data: Dataset) -> Ensembles:
     """The task's first score of the averaged predictions of the label draws of an (arm, budget), for the ensemble gap.
 
-    Where every draw has several trainings of an arm, each of them has an ensemble, and the mean of their scores
-    counts: all arms average equally many members. Only comparisons with at least two draws have ensembles.
+    If every draw has several trainings of an arm, each of them forms an ensemble, and the mean of their scores
+    counts: all arms average the same number of members. Only comparisons with at least two draws have ensembles.
     """
     assert data.task is not None
     task = data.task

@@ -1,4 +1,4 @@
-"""What a comparison has yet to do, as tasks for worker processes. A task whose file exists is done."""
+"""The remaining work of a comparison, as tasks for worker processes. A task whose file exists is done."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ class Work:
         return Materials(encoders=self.encoders, seen=seen, sizes=self.data.class_sizes, out=self.out)
 
     def tuning_trials(self, keys: Sequence[TuningKey]) -> list[Task]:
-        """Those of the tuning trials that are not done."""
+        """The tuning trials that are not done."""
         return [
             (run_tuning_trial, (tuning_config(self.config, key, self.materials), key, self.out))
             for key in keys
@@ -98,13 +98,13 @@ class Work:
         ]
 
     def sure_trials(self, *, pretrained: bool) -> list[Task]:
-        """What can be trained before anything is chosen: without any pretraining, or once its own one is finished."""
+        """Tasks that can be trained before any choice: without a pretraining, or once their own is finished."""
         keys = [k for k in first_keys(self.config) if ARMS[k.arm].is_pretrained == pretrained]
         sure = [arm.name for arm in arms_of(self.config) if arm.frozen and arm.is_pretrained == pretrained]
         return [*self.tuning_trials([k for k in keys if not is_chosen(k.budget)]), *self._trials({}, only=sure)]
 
     def decided_trials(self, chosen: Chosen) -> list[Task]:
-        """Tuning trials of arms that start from random weights, and whose recipe another arm has chosen."""
+        """Tuning trials of arms that start from random weights and whose recipe another arm has chosen."""
         keys = following_keys(self.config, chosen)
         return self.tuning_trials([k for k in keys if not ARMS[k.arm].is_pretrained and not is_chosen(k.budget)])
 
@@ -125,11 +125,11 @@ class Work:
         return tasks
 
     def needs_audit(self, *, again: bool) -> bool:
-        """Whether there is an audit to do: one is wanted, and none is there, or `again`: a trial was trained since."""
+        """Whether an audit is due: one is wanted, and none exists, or `again`: a trial was trained since."""
         return self.config.audit and (again or not (self.out / AUDIT_FOLDER / AUDIT_FILE).exists())
 
     def audited(self) -> list[dict[TrialKey, Path]]:
-        """Files of the networks that the audit looks at, by label draw."""
+        """Files of the networks to audit, by label draw."""
         return [{key: NETWORKS.path(self.out, key.name) for key in draw} for draw in audited_trials(self.config)]
 
 
@@ -145,7 +145,7 @@ def _pretraining(config: CompareConfig, index: int, init: str | None) -> Pretrai
 
 
 def newly_decided(work: Work) -> Callable[[], list[Task]]:
-    """Gives the `decided_trials` of the recipes that are chosen since it was last asked."""
+    """Give the `decided_trials` of the recipes chosen since the last call."""
     choice, known = RecipeChoice(work.config, work.out), dict[tuple[Budget, str], int]()
 
     def joining() -> list[Task]:
@@ -159,7 +159,7 @@ def newly_decided(work: Work) -> Callable[[], list[Task]]:
 def run_pretraining(
     config: PretrainConfig, folder: Path, data: Dataset, *, on_step: Callable[[Step], None] | None = None
 ) -> None:
-    """One pretraining of a comparison, or what is left of it; in one process, or in those that a launcher started."""
+    """One pretraining of a comparison, or the rest of it; in one process, or in those that a launcher started."""
     began = time.monotonic()
     pretrain(config, folder, resume=True, progress=False, dataset=data, on_step=on_step)
     if is_main():

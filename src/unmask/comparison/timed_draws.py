@@ -1,4 +1,4 @@
-"""How many label draws there is time for: by the clock, and by how long finished trainings took."""
+"""How many label draws fit into the time, by the clock and the durations of finished trainings."""
 
 import math
 from collections.abc import Callable
@@ -13,40 +13,40 @@ from unmask.runs.trial_records import TrialResult, TuningResult
 from unmask.runs.trials import read_trials, read_tunings
 
 HOUR = 3600.0
-"""Seconds that a comparison takes, about, where nobody says how many label draws it has."""
+"""Approximate seconds of a comparison without a given number of label draws."""
 LEAST = 5
-"""Label draws that it has then, however long they take."""
+"""Least number of its label draws, however long they take."""
 RESERVE = 0.95
-"""Share of the time that trainings may take; the rest is for the page."""
+"""Share of the time for trainings; the rest is for the page."""
 CAUTION = 1.3
-"""How much longer trainings may take than their own seconds say, before anything was measured."""
+"""Factor on the estimated seconds of trainings, before anything was measured."""
 
 
 @dataclass
 class Timer:
-    """How much of the time that was given is left, and how long draws will take."""
+    """How much of the given time is left, and how long draws will take."""
 
     seconds: float
     clock: Callable[[], float]
     started: float
     slowness: float = field(default=CAUTION)
-    """Seconds that pass for a second of training divided by the jobs, as measured in the last look."""
+    """Wall-clock seconds per second of training divided by the jobs, as measured in the last look."""
 
     def fits(self, expected: float) -> bool:
-        """Whether trainings of so many seconds, divided by the jobs, will be over in time."""
+        """Whether trainings of this many seconds, divided by the jobs, will finish in time."""
         return self.clock() - self.started + self.slowness * expected <= RESERVE * self.seconds
 
     def learn(self, expected: float, passed: float) -> None:
-        """Take over how long a look really took."""
+        """Update from how long a look really took."""
         if expected > 0:
             self.slowness = max(0.5, 1.1 * passed / expected)
 
 
 def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer: Timer) -> Work:
-    """Train the planned label draws, as far as there is time (of `HOUR` seconds) for them, and at least `LEAST`.
+    """Train as many of the planned label draws as fit into the time (`HOUR` seconds), and at least `LEAST`.
 
-    The clock alone ends them, whatever the draws say, so that intervals and verdicts are those of a fixed design with
-    as many draws.
+    Only the clock ends them, whatever the draws say, so intervals and verdicts are those of a fixed design with the
+    same number of draws.
 
     Returns:
         The work on the draws that are trained.
@@ -68,17 +68,17 @@ def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer:
 
 
 def hour_notes(asked: CompareConfig, trained: CompareConfig) -> list[str]:
-    """A note where the hour had no time for all label draws that a comparison would have had."""
+    """A note if the hour had no time for all planned label draws."""
     if not asked.in_an_hour or trained.planned_draws >= asked.planned_draws:
         return []
     return [
         f"{trained.planned_draws} of {asked.planned_draws} label draws: the first hour had no time for more; give "
-        f"`resume=True` to go on, or say how many with `draws`"
+        f"`resume=True` to continue, or set the number with `draws`"
     ]
 
 
 def fitting_draws(work: Work, done: int, wanted: int, jobs: int, timer: Timer | None) -> int | None:
-    """The draws of the next look: as many as wanted, or those that there is time for; None where there is for none."""
+    """The draws of the next look: as many as wanted, or those that fit into the time; None if none fits."""
     for count in range(wanted, max(done, 1), -1):
         ahead = replace(work, config=replace(work.config, draws=count))
         if timer is None or timer.fits(expected_seconds(ahead, jobs)):
@@ -87,7 +87,7 @@ def fitting_draws(work: Work, done: int, wanted: int, jobs: int, timer: Timer | 
 
 
 def expected_seconds(work: Work, jobs: int) -> float:
-    """Seconds of training, divided by the jobs, of the trials that are not done, by those of the same arm that are."""
+    """Seconds of training, divided by the jobs, of the unfinished trials, from finished ones of the same arm."""
     known = _mean_seconds(work)
     ahead = [key for key in all_trials(work.config) if not TRIALS.path(work.out, key.name).exists()]
     each = [known.get((key.arm, key.budget), 0.0) for key in ahead]
@@ -95,7 +95,7 @@ def expected_seconds(work: Work, jobs: int) -> float:
 
 
 def _mean_seconds(work: Work) -> dict[tuple[str, Budget], float]:
-    """Of a finished training, by arm and budget."""
+    """Seconds of a finished training, by arm and budget."""
     known: dict[tuple[str, Budget], list[float]] = {}
     finished: list[TuningResult | TrialResult] = [*read_tunings(work.out), *read_trials(work.out).values()]
     for one in finished:

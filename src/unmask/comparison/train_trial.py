@@ -69,7 +69,7 @@ def run_trial(config: ClassifyConfig, key: TrialKey, out: Path, network: Network
 
 
 def run_tuning_trial(config: ClassifyConfig, key: TuningKey, out: Path, data: Dataset) -> None:
-    """One tuning trial: train, and write what it says of the validation images; the JSON file comes last."""
+    """One tuning trial: train, and write its predictions for the validation images; the JSON file comes last."""
     started = time.monotonic()
     if ARMS[key.arm].frozen:
         outcome, _ = _probe(config, replace(data, tests={}))
@@ -91,10 +91,10 @@ def run_tuning_trial(config: ClassifyConfig, key: TuningKey, out: Path, data: Da
 
 
 def _probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
-    """The task's linear model of the frozen encoder's pooled features; its strength is chosen on validation data.
+    """The task's linear model on the frozen encoder's pooled features; its strength is chosen on validation data.
 
-    Scores of nearest neighbors on the same features stand beside it: they have nothing to choose. Public weights
-    keep their BatchNorm statistics; those of others are re-estimated.
+    Scores of nearest neighbors on the same features are added: they have nothing to choose. Public weights keep
+    their BatchNorm statistics; those of other weights are re-estimated.
     """
     if label_form(require_task(config, data).name) == "mask":
         return fit_dense_probe(config, data)

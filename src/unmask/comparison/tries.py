@@ -1,4 +1,4 @@
-"""Pieces on the workers of a Dask client, each begun again where it fails."""
+"""Pieces on the workers of a Dask client, retried when they fail."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -6,7 +6,7 @@ from threading import Thread
 from typing import Any
 
 TRIES = 3
-"""How often a piece is begun that fails."""
+"""How often a failing piece is tried."""
 
 
 class PieceError(Exception):
@@ -21,21 +21,21 @@ class PieceError(Exception):
 
 
 class Tries:
-    """Pieces that are handed out, again where they fail, and then to a worker on which they did not, if there is one.
+    """Pieces that are handed out, and after a failure again, to a worker on which they did not fail if possible.
 
-    One worker without room on its disk, or with a broken GPU, fails at once and is free again at once: Dask's own
-    retries would all go to it.
+    A worker with a full disk or a broken GPU fails immediately and is free again immediately: Dask's own retries would
+    all go to it.
     """
 
     def __init__(self, client: Any) -> None:
-        """On the workers of a Dask client."""
+        """For the workers of a Dask client."""
         self._client, self._executors = client, list[Any]()
         self._first: dict[tuple[str, ...] | None, Any] = {}
 
     def submit(
         self, function: Callable[..., Any], *arguments: Any, hosts: tuple[str, ...] | None = None
     ) -> Future[Any]:
-        """A future of function(*arguments), with the last error where it fails `TRIES` times; begun on one of `hosts`,
+        """A future of function(*arguments), with the last error if it fails `TRIES` times; started on one of `hosts`,
         or anywhere."""
         if hosts not in self._first:
             only = {} if hosts is None else {"workers": list(hosts)}
@@ -46,7 +46,7 @@ class Tries:
         return whole
 
     def cancel(self) -> None:
-        """Take back what waits."""
+        """Cancel waiting pieces."""
         for executor in self._executors:
             executor.shutdown(wait=False)
 
@@ -55,14 +55,14 @@ class Tries:
         begun.add_done_callback(lambda ended: self._end(ended, whole, call, errors))
 
     def _end(self, ended: Future[Any], whole: Future[Any], call: Sequence[Any], errors: Sequence[PieceError]) -> None:
-        """What has ended is the end of the whole, unless it failed and is begun again."""
+        """End the whole with an ended attempt, unless it failed and is tried again."""
         if ended.cancelled():
             whole.cancel()
             whole.set_running_or_notify_cancel()
         elif (error := ended.exception()) is None:
             whole.set_result(ended.result())
         elif isinstance(error, PieceError) and len(errors) + 1 < TRIES:
-            # Dask calls this from its event loop, which the question for workers must not hold up.
+            # Dask calls this from its event loop, which a query of the workers must not block.
             Thread(target=self._begin_again, args=(whole, call, [*errors, error]), daemon=True).start()
         else:
             whole.set_exception(error)

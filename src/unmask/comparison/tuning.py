@@ -21,18 +21,18 @@ from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
 Correct = Mapping[str, NDArray[np.float64]]
-"""By arm: the metric's value per validation image (`Task.contributions`), more is better, NaN where it could not be
-read, shape (tuning draws, images)."""
+"""By arm: the metric's value per validation image (`Task.contributions`), more is better, NaN for unreadable images,
+shape (tuning draws, images)."""
 
 
 def tuned_arms(config: CompareConfig) -> list[Arm]:
-    """The arms that are trained on tuning draws: all that a user could take; none where there is nothing to choose."""
+    """The arms that are trained on tuning draws: all that a user could take; none if there is nothing to choose."""
     arms = [arm for arm in arms_of(config) if arm.advice]
     return arms if len(arms) > 1 or any(len(candidates(config, arm)) > 1 for arm in arms) else []
 
 
 def first_keys(config: CompareConfig) -> list[TuningKey]:
-    """The tuning trials that wait for no other one: every candidate of the arms that choose for themselves."""
+    """The tuning trials that wait for no other: every candidate of the arms that choose for themselves."""
     arms = tuned_arms(config)
     leaders = dict.fromkeys(leader(config, arm) for arm in arms)
     wanted = [arm for arm in leaders if arm in arms or len(candidates(config, arm)) > 1]
@@ -40,7 +40,7 @@ def first_keys(config: CompareConfig) -> list[TuningKey]:
 
 
 def following_keys(config: CompareConfig, chosen: Chosen) -> list[TuningKey]:
-    """The tuning trials of arms whose recipe another arm has chosen, as far as it has."""
+    """The tuning trials of arms whose recipe another arm chooses, as far as it has."""
     arms = [arm for arm in tuned_arms(config) if leader(config, arm) is not arm]
     places = [(budget, arm.name) for arm in arms for budget in config.budgets]
     return _keys(config, {place: [chosen[place]] for place in places if place in chosen})
@@ -58,11 +58,11 @@ def _keys(config: CompareConfig, wanted: Mapping[tuple[Budget, str], Sequence[in
 class RecipeChoice:
     """The candidate of every arm per budget, by mean validation score over tuning draws; the first wins a tie.
 
-    It grows while trials are trained: every record is read once, however often it is looked at.
+    It grows while trials are trained: every record is read once, however often it is used.
     """
 
     def __init__(self, config: CompareConfig, out: Path) -> None:
-        """Of the comparison in a folder."""
+        """For the comparison in a folder."""
         self._config, self._out = config, out
         self._unread: dict[tuple[Budget, str], list[TuningKey]] = {}
         for key in reversed(first_keys(config)):
@@ -70,7 +70,7 @@ class RecipeChoice:
         self._sums: dict[tuple[Budget, str], dict[int, float]] = {}
 
     def look(self) -> dict[tuple[Budget, str], int]:
-        """What is chosen by now. An arm has nothing before all trials of `first_keys` are done that choose for it."""
+        """The choices so far. An arm has none before all trials of `first_keys` that choose for it are done."""
         for place, keys in self._unread.items():
             sums = self._sums.setdefault(place, {})
             while keys and (file := TUNING.path(self._out, keys[-1].name)).exists():
@@ -88,14 +88,14 @@ class RecipeChoice:
 
 
 def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str], int]:
-    """What `RecipeChoice` has chosen by now."""
+    """The choices of `RecipeChoice` so far."""
     return RecipeChoice(config, out).look()
 
 
 def read_correct(
     config: CompareConfig, out: Path, chosen: Chosen, task: AnyTask, labels: Tensor
 ) -> Mapping[Budget, Correct]:
-    """By budget: how well every alternative, with the recipe chosen for it, did on validation images."""
+    """By budget: how well every alternative, with its chosen recipe, did on validation images."""
     found: dict[Budget, dict[str, NDArray[np.float64]]] = {}
     for budget in config.budgets:
         for arm in tuned_arms(config):
@@ -108,18 +108,18 @@ def read_correct(
 
 @dataclass(frozen=True)
 class Choice:
-    """What the tuning draws have decided. Test images have no say in it."""
+    """What the tuning draws decided, without any test images."""
 
     recipes: Chosen
     correct: Mapping[Budget, Correct]
-    """See `read_correct`; empty where there was nothing to choose."""
+    """See `read_correct`; empty if there was nothing to choose."""
 
     def reported(self, config: CompareConfig) -> tuple[str, ...]:
-        """The arms that are trained on the reported draws: those asked for, or those that the tuning leaves.
+        """The arms to train on the reported draws: those asked for, or those left by the tuning.
 
         These are, at some budget: the pretrained arm; the best scratch arm, and those that validation cannot tell from
-        it; the best alternative, the next best, and those that validation cannot tell from the best. Probes always,
-        since they cost next to nothing.
+        it; the best alternative, the next best, and those that validation cannot tell from the best. Probes are always
+        kept, since they cost next to nothing.
         """
         arms = arms_of(config)
         if config.arms or not self.correct:

@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: load the data once, do the pieces that it gets, and say what it is."""
+"""The worker's side of a cluster: load the data once, run pieces, and report the worker's properties."""
 
 import multiprocessing
 import platform
@@ -28,14 +28,14 @@ from unmask.runs.environment import package_versions, processor_name
 from unmask.runs.lock import wait_until_free
 
 ALIKE = ("unmask", "torch")
-"""Packages of which all workers must have the client's version; of others a difference is told."""
+"""Packages that must have the client's version on all workers; for others a difference is noted."""
 _PAUSE = 1.0
-"""Seconds before a piece is sent away that may come back at once."""
+"""Seconds to wait before sending away a piece that may come back immediately."""
 _TOO_SHORT = "its worker had to end before it was done, and had done nothing else: give workers more time"
 _NUMBERS = count()
-"""Of this process: its pieces."""
+"""Pieces of this process."""
 _DATA: dict[DataFile, Dataset] = {}
-"""Of this process: the data set of the newest comparison."""
+"""Data set of the newest comparison in this process."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,23 @@ class WorkerFacts:
     python: str
     packages: tuple[tuple[str, str | None], ...]
     cores: int = 1
-    """That this process may use, with others of its machine."""
+    """Cores that this process may use, shared with others on its machine."""
     gpus: int = 0
-    """That this process sees."""
+    """GPUs visible to this process."""
 
     def holds(self, processes: int) -> bool:
-        """Whether a pretraining can be spread over so many processes there."""
+        """Whether a pretraining can be spread over this many processes there."""
         return processes <= (self.gpus or self.cores)
 
     def differing(self, own: "WorkerFacts", names: Sequence[str]) -> str:
-        """The first of Python and these packages whose version is not the client's; "" where all are alike."""
+        """The first of Python and these packages whose version differs from the client's; "" if none does."""
         here, there = dict(own.packages) | {"Python": own.python}, dict(self.packages) | {"Python": self.python}
         unlike = [name for name in ("Python", *names) if here.get(name) != there.get(name)]
         return f"{unlike[0]} {there.get(unlike[0])}, the client {here.get(unlike[0])}" if unlike else ""
 
 
 def describe_worker() -> WorkerFacts:
-    """This process."""
+    """The facts of this process."""
     return replace(_describe(), address=_address())
 
 
@@ -82,12 +82,12 @@ def _describe() -> WorkerFacts:
 
 
 def unseen_path(paths: Sequence[str]) -> str | None:
-    """The first of these paths that is not there in this process; None where all are."""
+    """The first of these paths that this process does not see; None if it sees all."""
     return next((path for path in paths if not Path(path).exists()), None)
 
 
 def why_unreadable(file: DataFile, key: str, dask_worker: Any = None) -> str:
-    """Why the data of a file cannot be read here; "" where they can."""
+    """Why the data of a file cannot be read here; "" if they can."""
     try:
         read_shared(seen_or_sent(file, key, dask_worker))
     except (UserError, OSError) as error:
@@ -102,40 +102,40 @@ def ask_to_stop() -> None:
 
 @dataclass(frozen=True)
 class Errand:
-    """How a piece is to be done."""
+    """How a piece is run."""
 
     client: WorkerFacts
     """The versions that a worker must have."""
     key: str = ""
-    """Of the comparison, where workers may not see its folder."""
+    """Folder of the comparison, if workers may not see it."""
     parcel: Parcel | None = None
-    """What the task needs where it does not; None while all workers seemed to see it."""
+    """What the task needs in that case; None as long as all workers seemed to see it."""
     processes: int = 1
-    """Over which a pretraining is spread."""
+    """Processes of a pretraining."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back of a piece."""
+    """The outcome of a piece."""
 
     worker: WorkerFacts
     result: Any
     files: tuple[BackFile, ...] = ()
-    """Where the worker does not see the comparison's folder."""
+    """Files to write, if the worker does not see the comparison's folder."""
     is_whole: bool = True
-    """Whether the piece is done; else it is to be handed out again, with what its files have of it."""
+    """Whether the piece is done; else it must be handed out again, with its files so far."""
 
 
 class _NotHereError(Exception):
-    """This worker will not do for a piece."""
+    """This worker is not suitable for a piece."""
 
 
 def run_piece(task: Task, file: DataFile | None, errand: Errand) -> Answer:
     """Run a task with one thread on the data of a file, which are loaded once.
 
-    A folder that another worker is still writing, since its client is gone, is waited for. A training that this worker
-    has saved, since it leaves, is begun again elsewhere, which does not count as a try; nor does it where this worker
-    will not do. It does for a trial, which saves nothing, where the worker had time for nothing else.
+    If another worker, whose client is gone, is still writing the folder, this waits for it. A training that this worker
+    saved because it shuts down resumes elsewhere, which does not count as a try; neither does an unsuitable worker. A
+    trial, which saves nothing, counts as a try if the worker had time for nothing else.
 
     Raises:
         PieceError: why it failed.
@@ -158,7 +158,7 @@ def run_piece(task: Task, file: DataFile | None, errand: Errand) -> Answer:
 
 
 def _do(task: Task, file: DataFile | None, errand: Errand) -> Answer:
-    """Where this worker sees the comparison's folder there, else in one of its own."""
+    """Run in the comparison's folder if this worker sees it, else in its own."""
     own = describe_worker()
     file, is_far = (file, False) if file is None else here(file, errand.key)
     will_do = not own.differing(errand.client, ALIKE) and own.holds(errand.processes)
@@ -189,7 +189,7 @@ def _call(task: Task, file: DataFile | None, processes: int) -> Any:
 
 
 def _elsewhere() -> Exception:
-    """What tells the scheduler to hand a piece out again."""
+    """The request to the scheduler to hand out a piece again."""
     from distributed import Reschedule
 
     return Reschedule()
@@ -199,13 +199,13 @@ def _data_of(file: DataFile) -> Dataset:
     if file not in _DATA:
         _DATA.clear()
         data = read_shared(file)
-        # A worker that its nanny started may have no processes of its own, so it decodes itself.
+        # A worker started by a nanny may have no child processes, so it decodes itself.
         _DATA[file] = data.read_by(0) if multiprocessing.current_process().daemon else data
     return _DATA[file]
 
 
 def _address() -> str:
-    """Of the Dask worker in this process; of the client "here"."""
+    """The address of the Dask worker in this process; "here" for the client."""
     if "distributed" not in sys.modules:
         return "here"
     from distributed import get_worker

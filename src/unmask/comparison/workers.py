@@ -27,11 +27,10 @@ from unmask.wording import plural
 
 _KILLED = (
     "a worker process was killed, possibly because memory ran out: use fewer `jobs` or a smaller batch; "
-    "what was finished "
-    "is kept, run again with `resume=True`"
+    "what was finished is kept, continue with `resume=True`"
 )
-_DATA: list[Dataset | None] = []  # of a worker process, set once when it starts
-_ENDING = threading.Event()  # of a worker process: SIGTERM has ended a task, and the pool still holds others for it
+_DATA: list[Dataset | None] = []  # in a worker process, set once when it starts
+_ENDING = threading.Event()  # in a worker process: SIGTERM has ended a task, and the pool still holds others for it
 
 
 def usable_cores() -> int:
@@ -41,7 +40,7 @@ def usable_cores() -> int:
 
 
 def default_jobs() -> int:
-    """As many trials at once as there are cores; one for each GPU where GPUs do the work."""
+    """As many trials at a time as there are cores, or GPUs if GPUs do the work."""
     return max(1, torch.cuda.device_count() if torch.cuda.is_available() else usable_cores())
 
 
@@ -57,23 +56,23 @@ class LocalProcesses:
     """This machine as the place where trainings run. With several GPUs every worker process sees one of them."""
 
     jobs: int
-    """Trainings at once."""
+    """Trainings at a time."""
     gpus: tuple[str, ...] = ()
-    """Names of the GPUs; worker processes take them in turn where there are several."""
+    """Names of the GPUs; if there are several, worker processes take them in turn."""
     pretrain_processes: int = 1
-    """Processes of one pretraining."""
+    """Processes per pretraining."""
     patient: bool = True
-    """Whether Ctrl-C lets finish what is running; else it is ended at once, since it keeps nothing."""
+    """Whether Ctrl-C lets running work finish; else it is stopped immediately, since it keeps nothing."""
 
     def __post_init__(self) -> None:
         room = len(self.gpus) or self.jobs
         if self.pretrain_processes > max(1, room):
-            there = plural(room, "GPU") if self.gpus else f"{plural(room, 'process', 'processes')} at once (`jobs`)"
+            there = plural(room, "GPU") if self.gpus else f"{plural(room, 'process', 'processes')} at a time (`jobs`)"
             raise UserError(f"pretrain_processes = {self.pretrain_processes}: this machine has {there}; give fewer")
 
     @property
     def pretrains_in_workers(self) -> bool:
-        """Whether every pretraining is a piece of its own: this process would use one of several GPUs, or one core."""
+        """Whether every pretraining is its own piece: this process would use one of several GPUs, or one core."""
         return (len(self.gpus) > 1 and self.jobs > 1) or self.pretrain_processes > 1
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
@@ -81,24 +80,24 @@ class LocalProcesses:
         return run_tasks(tasks, data, self.jobs, self.gpus, self.pretrain_processes, self.patient)
 
     def try_out(self, task: Task, data: Dataset) -> None:
-        """These are not elsewhere."""
+        """None: these workers are not elsewhere."""
 
     def notes(self) -> list[str]:
-        """Nothing to say of one machine."""
+        """No notes on a single machine."""
         return []
 
 
 def _start(data: Dataset | None, gpus: Any) -> None:
     if gpus is not None:
         os.environ[GPU_MASK] = gpus.get()  # before CUDA is first used here
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: what runs is let finish
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: running work may finish
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _DATA.append(data)
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed outright tells nobody: its workers leave when it is gone, whatever they do."""
+    """A parent ended by SIGKILL cannot notify anybody: its workers end when it is gone, whatever they do."""
     parent = mp.parent_process()
     if parent is not None:
         parent.join()
@@ -127,8 +126,8 @@ def run_tasks(
     """Run every task as function(*arguments, data); yields index and result of each as it ends.
 
     Every task runs with one thread, so that its numbers do not depend on `jobs`; of several `gpus` a process sees one.
-    A trial whose pretraining is among the tasks begins after it; a pretraining over several processes counts as many.
-    The first failure, or Ctrl-C, is raised here after what is running has ended, or saved, at once if not `patient`;
+    A trial whose pretraining is among the tasks starts after it; a pretraining over several processes counts as many.
+    The first failure, or Ctrl-C, is raised here after running tasks have ended or saved, immediately if not `patient`;
     waiting tasks are dropped, finished ones keep their files.
     """
 
@@ -165,8 +164,8 @@ def run_tasks(
 def meanwhile(tasks: Sequence[Task], data: Dataset | None, jobs: int) -> Iterator[None]:
     """Work on `tasks` in `jobs` processes while the body runs.
 
-    At the body's end what is running is let finish and what waits is dropped: the caller looks which tasks are done. A
-    task's failure is raised at the end of the body.
+    At the end of the body running tasks may finish and waiting ones are dropped: the caller checks which tasks are
+    done. A task's failure is raised at the end of the body.
     """
     if jobs == 0 or not tasks:
         yield
@@ -189,7 +188,7 @@ def meanwhile(tasks: Sequence[Task], data: Dataset | None, jobs: int) -> Iterato
 
 
 def _submit(pool: ProcessPoolExecutor, task: Task) -> Future[Any]:
-    """Hand a task over; the first ones start the workers, to which the data set is sent."""
+    """Hand over a task; the first ones start the workers, which receive the data set."""
     try:
         return pool.submit(_call, task)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -204,7 +203,7 @@ def _why_broken(workers: Sequence[BaseProcess]) -> str:
 
 
 def _stop(pool: ProcessPoolExecutor, error: BaseException, patient: bool = True) -> None:
-    """Cancel pending tasks and wait for running ones; on SIGTERM terminate those, too, and always if not `patient`."""
+    """Cancel pending tasks and wait for running ones; on SIGTERM terminate those too, and always if not `patient`."""
     if isinstance(error, PreemptionError) or not patient:
         for process in mp.active_children():
             process.terminate()

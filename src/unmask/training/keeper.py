@@ -104,7 +104,8 @@ class Keeper:
     def stop(self, done: int) -> None:
         """End a run that SIGTERM asked to end, after it was saved: one process says so."""
         with fail_together():
-            raise PreemptionError(f"{self.folder}: stopped by SIGTERM, saved at step {done}; go on with `resume=True`")
+            saved = f"stopped by SIGTERM, saved at step {done}"
+            raise PreemptionError(f"{self.folder}: {saved}; continue with `resume=True`")
 
 
 def _where(found: Checkpoint | None) -> str:

@@ -116,7 +116,7 @@ def peers_may_end() -> Iterator[None]:
             raise SystemExit(2) from None
         raise UserError(
             "another process of this run has ended (its own line says why; without one it was killed, possibly "
-            "because memory ran out); what was saved is kept, go on with `resume=True`"
+            "because memory ran out); what was saved is kept, continue with `resume=True`"
         ) from None
 
 
