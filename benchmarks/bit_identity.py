@@ -1,13 +1,13 @@
 """Claim: a refactoring changes no number. Small seeded runs of every command, as losses, scores and digests.
 
-Every command runs once on tiny built-in data on the CPU with one thread. Of each run the script records every logged
-loss and score, exactly (as `float.hex`), and a digest of every tensor it wrote. Two commits agree where their records
-are equal; bits depend on the machine and on the versions of torch, so both records come from one machine.
+Every command runs once on tiny built-in data on the CPU with one thread. For each run the script records every logged
+loss and score, exactly (as `float.hex`), and a digest of every tensor it wrote. Two commits agree if their records
+are equal; bits depend on the machine and on the versions of torch, so both records must come from one machine.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/bit_identity.py --out before.json
      OMP_NUM_THREADS=1 python benchmarks/bit_identity.py --out after.json --against before.json
 
-Exit code 1 where a record differs from the one it is held against; the differing entries are named.
+Exits 1 if a record differs from the one it is compared with; the differing entries are named.
 """
 
 import argparse

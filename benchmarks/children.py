@@ -1,4 +1,4 @@
-"""Commands as child processes that tell every training step they take, so that a fault can come at a chosen one."""
+"""Commands as child processes that report every training step, so that a fault can be injected at a chosen one."""
 
 import mmap
 import os

@@ -1,10 +1,10 @@
 """How long it takes to choose 100 images, and how much memory, beyond the features: 50,000 and 1,000,000 images.
 
-Features are made up: 200 clusters of unequal size in 64 dimensions, which is what is kept of larger ones from 200,000
-images on, or in 512 dimensions below. Also the share of the clusters that the choice hits.
+Features are synthetic: 200 clusters of unequal size in 64 dimensions (the number kept of larger ones from 200,000
+images on), or in 512 dimensions below. Also prints the share of the clusters that the choice covers.
 
-With --embedding: images per second of processor time that get features and a digest, against the plain forward pass of
-the same network, in turns, on made-up gray images of 32 px in memory.
+With --embedding: images per second of processor time for features and digests, against the plain forward pass of
+the same network, in turns, on synthetic gray images of 32 px in memory.
 
 Run: python benchmarks/choose_scale.py [--embedding] [--images 50000 1000000] [--strategies typical farthest facility]
 """

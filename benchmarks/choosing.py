@@ -1,10 +1,10 @@
 """Which images should get the labels? The evidence on one data set: strategies on validation images, then on the test.
 
-strategies: a pretraining of a seed that is reported nowhere; every strategy chooses from halves of the training
-images, and a logistic regression on the frozen features says how good the choice is on validation images. This is what
-the default strategy was chosen by. probe: the default strategy, labels by lot and balanced ones on test images: each of
-some pretrainings of other seeds meets every draw; the strength of the regression is chosen on validation images.
-compare: the same fine-tuned and from scratch, `unmask compare --labels random balanced chosen`. All go on where they
+strategies: a pretraining with a seed that is reported nowhere; every strategy chooses from halves of the training
+images, and a logistic regression on the frozen features shows how good the choice is on validation images. The default
+strategy was chosen this way. probe: the default strategy, random labels and balanced ones on test images: each of
+several pretrainings with other seeds meets every draw; the strength of the regression is chosen on validation images.
+compare: the same fine-tuned and from scratch, `unmask compare --labels random balanced chosen`. All resume where they
 were stopped.
 
 Run: python benchmarks/choosing.py strategies fashion-mnist FOLDER [--totals 50 100 300] [--epochs 3]

@@ -1,15 +1,15 @@
 """Does choosing which images get the labels pay after fine-tuning? On test images, in slices of some minutes.
 
 Every pretraining meets every draw. A draw has a pool, half of the training images, from which labels are found in three
-ways: by lot (where images have groups, these take turns, as for chosen ones), by lot with as many of each class, and
-chosen by the pretraining's features. On each a network is trained from the pretraining and one from scratch; what does
-not depend on the pretraining is trained once. Random numbers of a training are those of its draw. The networks are
-`unmask`'s own, trained and judged by its own `fit`; what makes this cheaper than `unmask compare` is that features are
-computed once, that a network is judged once, on test images spread evenly, and that steps are few: as many as are
-enough on validation images, on draws that are not reported. Each trial is a file, so a stopped table goes on.
+ways: at random (if images have groups, these take turns, as for chosen ones), at random with the same number per class,
+and chosen by the pretraining's features. On each, one network is trained from the pretraining and one from scratch;
+what does not depend on the pretraining is trained once. Random numbers of a training are those of its draw. The
+networks are `unmask`'s own, trained and scored by its own `fit`; this is cheaper than `unmask compare` because features
+are computed once, a network is scored once, on test images spread evenly, and steps are few: as many as are enough on
+validation images, on draws that are not reported. Each trial is a file, so a stopped table resumes.
 
 Run: python benchmarks/choosing_finetuned.py run DATA FOLDER [--totals 50 100 300] [--epochs 3] [--minutes 13]
-     again until it says that nothing is left: it pretrains, looks for the steps, then trains
+     again until it says that nothing is left: it pretrains, chooses the steps, then trains
      python benchmarks/choosing_finetuned.py table DATA FOLDER [--totals 50 100 300]
 """
 

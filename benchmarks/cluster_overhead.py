@@ -1,7 +1,7 @@
-"""Measured: what handing out a piece costs on a Dask cluster of this machine, when the piece itself does nothing.
+"""Measured: the cost of handing out a piece on a Dask cluster of this machine, when the piece itself does nothing.
 
-A scheduler and two workers are processes of their own. Told are the wall time, the scheduler's CPU time per piece, and
-how the memory of the client grows. Exits 1 where 1,000 pieces take more than 60 s or more than 50 ms of the scheduler's
+A scheduler and two workers run as separate processes. Prints the wall time, the scheduler's CPU time per piece, and
+how the memory of the client grows. Exits 1 if 1,000 pieces take more than 60 s or more than 50 ms of the scheduler's
 time each.
 
     python benchmarks/cluster_overhead.py [--pieces 1000]

@@ -1,13 +1,13 @@
 """Simulated: the trainings of a comparison on 1 to 1,000 workers, with the times that a real one recorded.
 
 Pieces are those of the default comparison with several pretrainings: pretrainings, tuning trials, trials. Each takes as
-long as it did in the recording; one that is not in it, as long as another of its kind. A free worker takes the next
-piece that can begin, in the order of `unmask.comparison.order`. The bound is the work divided by the workers, or the
-longest chain of pieces that wait for each other, whichever is longer. Exits 1 where 64 workers, of which none fails,
+long as in the recording, or, if it is not recorded, as long as another of its kind. A free worker takes the next
+piece that can start, in the order of `unmask.comparison.order`. The bound is the work divided by the workers, or the
+longest chain of pieces that wait for each other, whichever is longer. Exits 1 if 64 workers, none of which fails,
 take more than bound / 0.85.
 
     python benchmarks/cluster_scaling.py                   # replays benchmarks/results/cluster_scaling.csv
-    python benchmarks/cluster_scaling.py runs/answer       # replays a finished comparison of yours
+    python benchmarks/cluster_scaling.py runs/answer       # replays your own finished comparison
     python benchmarks/cluster_scaling.py runs/answer --record times.csv
 """
 

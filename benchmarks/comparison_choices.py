@@ -1,6 +1,6 @@
 """Rows of benchmarks/comparison_statistics.py on choices: baselines, recommendations, and when to stop.
 
-Tables of single images are drawn here, and go through the functions that real ones go through.
+Tables of single images are simulated here, and go through the same functions as real ones.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the rows of benchmarks/comparison_statistics.py have in common."""
+"""Definitions shared by the rows of benchmarks/comparison_statistics.py."""
 
 from dataclasses import dataclass
 

@@ -5,20 +5,20 @@ Simulated comparisons without a gain, over what varies in real ones. A row is on
   design     pretrainings, label draws, test images: 1 to 5 pretrainings, crossed or in turn (diagonal), 3 to 15 draws,
              30 to 10,000 images; standard deviations as measured on Fashion-MNIST (10 labels), on digits, and others
   baseline   four scratch arms, the best one chosen on 30 to 3,000 validation images and three tuning draws
-  overlap    label draws from pools of 2 to 50 times the budget, disjoint while the pool lasts
+  overlap    label draws from pools of 2 to 50 times the budget, disjoint as long as the pool lasts
   recommend  three to eight alternatives, one recommended on validation
   looks      draws come in until decided
 
-`old` is the method before: intervals over draws alone, for these encoders (below five pretrainings) and these test
+`old` is the previous method: intervals over draws alone, for these encoders (below five pretrainings) and these test
 images; the baseline by the validation images of the reported draws; no correction for common images; the best of many
 on test images. Gain and loss are one-sided errors (nominal 2.5 %), power is for a gain of --effect points, width the
-median half width in points. The claim of one pretraining is about its encoder: its rows have no spread over
-pretrainings, and `other` is what the old interval covers of pretraining in general, where encoders do spread.
+median half width in points. The claim with one pretraining is about its encoder: its rows have no spread over
+pretrainings, and `other` is how often the old interval covers pretraining in general, where encoders do spread.
 
 Mean squares are drawn from their distributions (chi-square for normal effects); tables of single images are drawn in
-parts baseline, recommend and looks, and go through the functions that real ones go through.
+parts baseline, recommend and looks, and go through the same functions as real ones.
 
-Exit 1 where, beyond the Monte Carlo error (2.33 standard deviations), an interval covers less than 93 %, or false
+Exits 1 if, beyond the Monte Carlo error (2.33 standard deviations), an interval covers less than 93 %, or false
 verdicts are more than 5 %; rows above 97 % are counted and shown.
 
 Run: python benchmarks/comparison_statistics.py [--nulls 2000] [--tenth] [--parts design baseline] [--out FILE]

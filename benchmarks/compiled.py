@@ -2,7 +2,7 @@
 
 `small-cnn` with a head of ten classes at 32 px, float32, channels-last, one thread: a training step on 32 images (600
 of them by default) and a forward pass without gradients on 256 (10,000 images by default), eager and compiled in turn;
-CPU seconds of this process and its children. Compiling is what the first calls take beyond those that follow. Says
+CPU seconds of this process and its children. Compilation time is what the first calls take beyond later ones. Prints
 after how many steps or images it would have paid.
 
     OMP_NUM_THREADS=1 TORCHINDUCTOR_COMPILE_THREADS=1 python benchmarks/compiled.py --n 20

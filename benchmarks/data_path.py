@@ -1,6 +1,6 @@
 """Claim: images reach the encoder faster than through torchvision's ImageFolder or per-image v2 transforms.
 
-Two comparisons in one process, CPU seconds of one thread, the rounds of both sides taken in turn, medians over rounds:
+Two comparisons in one process, CPU seconds of one thread, the rounds of both sides in turn, medians over rounds:
 
 1. JPEG files of 500 x 375, random resized crop to 224 x 224, flip, normalize: streamed batches against ImageFolder + v2
    on PIL images, both bilinear and antialiased. The whole image at 224 x 224 is compared pixel by pixel first.

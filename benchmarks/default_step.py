@@ -1,10 +1,10 @@
-"""What a step of the default recipe for small images costs: its masked encoder against the plain one, and the whole.
+"""Cost of a step of the default recipe for small images: its masked encoder against the plain one, and the whole step.
 
 Claims (aims): the masked encoder's step of `small-cnn` (forward, sum of squares, backward) takes at most 0.75 of the
 plain encoder's on whole images; a whole pretraining step (augmentation, masks, encoder, decoder, target, optimizer) is
 at least 1.8 times as fast as it was with dense execution and a decoder of twice the width whose layers ran one by one,
-which is kept here. CPU seconds of this process, one thread, all ways in turn, each repetition with images and masks of
-its own. Exits with 1 short of an aim.
+which is kept here. CPU seconds of this process, one thread, all variants in turn, each repetition with its own images
+and masks. Exits 1 if an aim is missed.
 
     OMP_NUM_THREADS=1 python benchmarks/default_step.py --n 20
 """

@@ -2,10 +2,10 @@
 
 One encoder step (forward, sum of squares of the last map, backward) of the masked encoder and of the plain model on the
 same images, in turn; CPU seconds of this process on one thread, float32, training mode, channels-last, 60 % of the
-cells hidden, the model's own cell, 128 pixels or, where a model takes no such, 224 to 256; batches of 4 to 32 images
-such that a plain step takes about 0.4 s. Below 1 the masked step is the cheaper one; 0.4 of the cells are visible. *No
+cells hidden, the model's own cell, 128 pixels or, for models that do not take 128, 224 to 256; batches of 4 to 32
+images such that a plain step takes about 0.4 s. Below 1 the masked step is cheaper; 0.4 of the cells are visible. *No
 leak* is the law of `unmask encoders --check`, bit for bit. Models run one after another, and each is added to the table
-when it is done: a run that was cut short goes on.
+when it is done, so that an interrupted run continues.
 
     OMP_NUM_THREADS=1 python benchmarks/encoder_families.py --out benchmarks/results/encoder_families.md
 """

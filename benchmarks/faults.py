@@ -1,10 +1,10 @@
-"""A campaign of faults: tiny runs are killed, told to end, starved of disk or given bad files, again and again.
+"""A campaign of faults: tiny runs are repeatedly killed, terminated, starved of disk or given bad files.
 
-A run has one life: it is started, meets a fault, goes on with --resume, meets the next one, up to one of each kind,
-and then ends. A fault is survived where the run said at most a line and left with the exit code of its kind; where it
-went on from no earlier than the last checkpoint (the one before it, where the newest was cut; the very step, after
-SIGTERM); and where its life ended with exactly the weights of a run that met no fault. Only faults that met a run at
-work are counted. Prints survived / N and the work lost against the interval of checkpoints; exit code 1 if one was not
+A run has one life: it is started, meets a fault, continues with --resume, meets the next one, up to one of each kind,
+and then ends. A fault is survived if the run printed at most one line and ended with the exit code of its kind; if it
+resumed from no earlier than the last checkpoint (the one before it, if the newest was truncated; the very step, after
+SIGTERM); and if its life ended with exactly the weights of a run that met no fault. Only faults that hit a running
+process are counted. Prints survived / N and the work lost against the interval of checkpoints; exits 1 if one was not
 survived.
 
     OMP_NUM_THREADS=1 python benchmarks/faults.py --number 200

@@ -1,17 +1,17 @@
-"""Claim: whatever is altered in a file that the package reads, it is read as it then stands, or refused in one line.
+"""Claim: whatever is altered in a file that the package reads, it is read as it then is, or refused in one line.
 
-Files of every kind (run files, manifests, arrays, images, shards, checkpoints, weights) are altered by chance: bits
+Files of every kind (run files, manifests, arrays, images, shards, checkpoints, weights) are altered at random: bits
 flipped, pieces cut, zeroed, doubled or replaced, headers and JSON changed to other values, checksums made right again.
-The package's reader of that kind reads each in this process; what it gives is held against the bytes themselves or
-against another program's reading. How files are altered and judged stands in tests/fuzz/, of which tests run a tenth.
+The package's reader of that kind reads each in this process; its result is checked against the bytes themselves or
+against another program's reading. tests/fuzz/ defines how files are altered and judged, and tests run a tenth of it.
 
 right: the value is what the altered file says. refused: an error of one line that names the file. wrong: another value,
 or another line. A case hangs after 60 seconds. Some files of each kind also go through the command that reads them.
 
     python benchmarks/fuzzing.py --number 200 --commands 2
 
-Prints a line per kind and one for all; exit code 1 where anything is wrong, a traceback or hangs, or where no case of
-a kind is read right.
+Prints a line per kind and one for all; exits 1 if anything is wrong, a traceback or hangs, or if no case of a kind is
+read right.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def write_results(rows: list[str], last: str, seconds: float, words: str) -> Non
 
 **{last}**
 
-What is altered, and what counts as right, stands at the top of the script and in `tests/fuzz/`. The last two columns
+The top of the script and `tests/fuzz/` define what is altered, and what counts as right. The last two columns
 are cases that went through the whole command, and how many of them ended in a traceback or hung.
 
 | kind | cases | read right | refused in one line | wrong | tracebacks | hangs | by command | of them bad |

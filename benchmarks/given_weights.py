@@ -1,7 +1,7 @@
 """Public weights used as they are: the product's linear probe against one written by hand, on the same images.
 
-By hand: Pillow, timm, scikit-learn, and the weights' own normalization; of the product only the split and the labeled
-images are taken. Beside it the product's probe with both normalizations, and its training of the head alone.
+By hand: Pillow, timm, scikit-learn, and the weights' own normalization; only the split and the labeled images come from
+the product. Also measured: the product's probe with both normalizations, and its training of the head alone.
 
 Run: python benchmarks/prepare_stamps.py FOLDER
      python benchmarks/given_weights.py FOLDER/manifest.csv WEIGHTS.pth [--encoder tf_efficientnet_lite0] [--size 96]

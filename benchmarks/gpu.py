@@ -1,14 +1,14 @@
-"""Claim: on a GPU too a masked step costs what is visible. And: where its time goes, and whether small images wait.
+"""Claim: on a GPU, too, a masked step costs what is visible. Also: where its time goes, and whether small images wait.
 
 1. One training step of pretraining (masks drawn, forward, loss over hidden cells, backward, AdamW) against one
-   supervised step of the same model on whole images, for a few encoders, precisions and mask ratios. The ways of one
-   encoder are interleaved in one process: medians over rounds of a few steps, and medians of the ratios of each round
-   with the lowest and highest. Memory: what a step adds at its peak to weights and moments, and those.
-2. The operations of a packed ResNet-50 step in bf16, and the share of the time in which the GPU has work.
+   supervised step of the same model on whole images, for a few encoders, precisions and mask ratios. The variants of
+   one encoder are interleaved in one process: medians over rounds of a few steps, and medians of the ratios of each
+   round with the lowest and highest. Memory: what a step adds at its peak to weights and moments, and these themselves.
+2. The operations of a packed ResNet-50 step in bf16, and the share of the time in which the GPU is busy.
 3. Small images: steps of the recipe small-cnn on images of 32 pixels through the package's own batches, against the
    same steps on one batch, and the share of the time that this process spends in preparing images.
 
-TF32 is as torch has it: on in convolutions, off in matrix products. What fails is printed and left out.
+TF32 as in torch's defaults: on in convolutions, off in matrix products. What fails is printed and left out.
 
 Run: python benchmarks/gpu.py [--batch 128] [--seconds 8]; python benchmarks/gpu.py --quick --device cpu to try it
 """

@@ -1,10 +1,10 @@
-"""`predict`, `embed` and the audit look at images at the rate of the plain model's forward pass on the same cores.
+"""`predict`, `embed` and the audit process images at the rate of the plain model's forward pass on the same cores.
 
 Claim (aim): each takes at most 1 / 0.9 of the CPU seconds that the plain model's forward pass takes on batches that are
 ready in memory. Images are decoded and cached; reading them from the cache, normalizing and collecting the outputs
-count; of the audit, one evaluation of each image with half of its cells filled. CPU seconds of this process, one
-thread, all ways in turn, each repetition over all images. The plain pass is the model in evaluation mode without
-gradients, channels-last, on batches of the same number of images. Exits with 1 short of the aim.
+are included; for the audit, one evaluation of each image with half of its cells filled. CPU seconds of this process,
+one thread, all variants in turn, each repetition over all images. The plain pass is the model in evaluation mode
+without gradients, channels-last, on batches of the same number of images. Exits 1 if the aim is missed.
 
     OMP_NUM_THREADS=1 python benchmarks/inference.py --n 10
 """

@@ -1,4 +1,4 @@
-"""The manifest of a data set that a script prepares."""
+"""Write the manifest of a data set that a script prepares."""
 
 import csv
 from collections import Counter

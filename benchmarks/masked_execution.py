@@ -1,9 +1,9 @@
 """Claim: packed execution of a masked CNN costs what is visible.
 
 One encoder step (forward, sum of squares of the last map, backward) in one process, CPU seconds of this process, one
-thread, float32, training mode. Four ways: plain (the timm model on whole images), times (convolutions times the mask,
-BatchNorm on gathered visible rows, in SparK's manner, written out here), dense (the reference) and packed.
-The ways are interleaved, each with a mask of its own per repetition, index building included; medians over n.
+thread, float32, training mode. Four variants: plain (the timm model on whole images), times (convolutions times the
+mask, BatchNorm on gathered visible rows, as in SparK, written out here), dense (the reference) and packed.
+They are interleaved, each with its own mask per repetition, index building included; medians over n.
 
     python benchmarks/masked_execution.py --encoders resnet50 convnext_tiny --ratios 0.6 0.75 --n 10
 """

@@ -1,6 +1,6 @@
-"""Claim: pretraining streams. A million images in shards are listed and trained on in a resident set that is bounded.
+"""Claim: pretraining streams. A million images in shards are listed and trained on in a bounded resident set.
 
-Procedural 16 x 16 PNG images are written into tar shards in a temporary folder (about 1 GB a million; removed at the
+Procedural 16 x 16 PNG images are written into tar shards in a temporary folder (about 1 GB per million; removed at the
 end), listed, and a tiny encoder is pretrained on them with worker processes that decode. Printed over time: the
 resident set of this process, and the memory that it and its workers hold together: anonymous and shared pages in
 proportion to who maps them (Pss_Anon + Pss_Shmem), so that pages which workers share with their parent count once, and
@@ -10,8 +10,8 @@ Two bounds, exit code 1 beyond:
 
 - listing keeps at most 400 bytes per image (and 16 MiB, for what is imported meanwhile): names, places, labels, splits
   and digests in arrays take less, a few Python objects per image more;
-- from a quarter of the training to its end all processes together grow by at most 64 MiB. What would be kept of every
-  image seen, even 100 bytes of it, or pages of a parent's objects copied into workers as they are counted, adds up to
+- from a quarter of the training to its end all processes together grow by at most 64 MiB. Anything kept for every
+  image seen, even 100 bytes, or pages of a parent's objects copied into workers as they are counted, adds up to
   more over half a million images.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/memory.py [--images 1000000] [--steps 2500] [--batch 400] [--workers 2]

@@ -1,6 +1,6 @@
 """Claim: the built-in multiview images are drawn at 2,000 images per second or more at 32 pixels on two cores.
 
-Wall and CPU time of drawing N default images, several rounds; one Python thread, whatever NumPy adds to it.
+Wall and CPU time of drawing N default images, several rounds; one Python thread, plus whatever NumPy uses.
 
 Run: python benchmarks/multiview_speed.py [--images 4000] [--rounds 5]
 """

@@ -1,7 +1,7 @@
 """Prepare images of several Fashion-MNIST items: which kinds they show (several labels), and how many (a number).
 
-Zero to five items of 14 pixels at random places of 32 x 32 pixels, the brighter one in front. Items of training,
-validation and test images are different ones. Writes FOLDER/images/*.png, kinds.csv and counts.csv.
+Zero to five items of 14 pixels at random places of 32 x 32 pixels, the brighter one in front. Training, validation and
+test images show different items. Writes FOLDER/images/*.png, kinds.csv and counts.csv.
 
 Run: python benchmarks/prepare_composites.py FOLDER
 Then: unmask compare --data FOLDER/kinds.csv --budgets 100

@@ -1,8 +1,8 @@
 """Prepare a small real data set: emoji of 64 x 64 pixels, drawn by two vendors, with their category as the class.
 
 Writes FOLDER/google/*.png, FOLDER/twitter/*.png and FOLDER/manifest.csv with the columns path, label and group. The
-group is the code point sequence (`unified`), so that both drawings of one emoji always lie in the same split; skin
-tones, which are left out unless asked for, belong to the group of their emoji. The images are fetched with npm from
+group is the code point sequence (`unified`), so that both drawings of one emoji are always in the same split; skin
+tones, which are left out unless requested, belong to the group of their emoji. The images are fetched with npm from
 the packages emoji-datasource-google and emoji-datasource-twitter (licenses: see the packages).
 
 Run: python benchmarks/prepare_emoji.py FOLDER [--skin-tones]

@@ -1,8 +1,8 @@
 """Prepare a small real data set: photographs and drawings of Tux Paint's stamps, with their theme as the class.
 
 Copies the images of every theme with at least 30 of them to FOLDER/THEME/ and writes FOLDER/manifest.csv with the
-columns path, label and group. Stamps that show one thing (frog-1 and frog-2, kangaroo and its cartoon, the coins of
-one currency) share the first word of their file name, or, where it has none, their folder: that is the group, which
+columns path, label and group. Stamps that show the same thing (frog-1 and frog-2, kangaroo and its cartoon, the coins
+of one currency) share the first word of their file name, or, if it has none, their folder: that is the group, which
 never crosses a split. The images come from Debian's package tuxpaint-stamps-default (license: see the package).
 
 Run: python benchmarks/prepare_stamps.py FOLDER [--stamps /usr/share/tuxpaint/stamps]

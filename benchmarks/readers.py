@@ -1,13 +1,13 @@
 """Claim: TIFF files that GDAL writes are read as GDAL reads them, or refused with a reason; none is read wrongly.
 
 rasterio writes random values of 1 to 13 bands, eight number types, four compressions, pixel- and band-interleaved, in
-strips and tiles, as BigTIFF and as cloud-optimized files, with a no-data value and with masks of validity; our reader's
-values, size, channels and number type are held against them. Signed 8- and 16-bit and 64-bit float values are wanted as
-float32, and NaN where a pixel is missing.
+strips and tiles, as BigTIFF and as cloud-optimized files, with a no-data value and with validity masks; our reader's
+values, size, channels and number type are compared with them. Signed 8- and 16-bit and 64-bit float values must be read
+as float32, with NaN where a pixel is missing.
 
 Run: python benchmarks/readers.py      (needs rasterio and imagecodecs, which the dev extra installs)
 
-Prints the refusals by reason and a last line "right N, refused N, wrong N"; exit code 1 where one is wrong.
+Prints the refusals by reason and a last line "right N, refused N, wrong N"; exits 1 if one is wrong.
 """
 
 import sys

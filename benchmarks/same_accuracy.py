@@ -1,11 +1,11 @@
 """Does a cheaper pretraining of `small-cnn` keep the accuracy? Equivalence within a point, and CPU seconds.
 
-Fashion-MNIST at 32 px: each way pretrains for the same steps from the same seeds, each encoder is fine-tuned on the
-same draws of 50 labels per class, with the same training seeds. Validation images alone are looked at: this is how
-defaults are chosen. The difference of a way from the first one is paired by pretraining and draw; its 90 % interval,
-over new pretrainings and draws, within a point either way is equivalence at 5 % (two one-sided tests). CPU seconds are
-this process's, of the whole pretraining. Every training is a line of DIR/trials.jsonl when it is done, so a run that
-was cut short goes on; `--minutes` ends it after the training at hand.
+Fashion-MNIST at 32 px: each variant pretrains for the same steps from the same seeds, each encoder is fine-tuned on the
+same draws of 50 labels per class, with the same training seeds. Only validation images are used: this is how
+defaults are chosen. The difference of a variant from the first one is paired by pretraining and draw; its 90 %
+interval, over new pretrainings and draws, within a point either way is equivalence at 5 % (two one-sided tests). CPU
+seconds are those of this process for the whole pretraining. Every finished training is a line of DIR/trials.jsonl, so
+an interrupted run continues; `--minutes` ends it after the current training.
 
     OMP_NUM_THREADS=1 python benchmarks/same_accuracy.py DIR --ways width-64 width-32
 """

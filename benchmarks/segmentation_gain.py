@@ -1,7 +1,7 @@
 """Does pretraining help segmentation with few masks? Comparisons on the sets of segmentation_sets.py, as a table.
 
-64-pixel images, a BatchNorm ResNet with cells of 4 pixels and a U-Net, 5, 10 and 40 masks. What was chosen was chosen
-on validation images (`--evaluate-on val`). Interrupted, it goes on where it was; --plan tells the time alone.
+64-pixel images, a BatchNorm ResNet with cells of 4 pixels and a U-Net, 5, 10 and 40 masks. Every choice was made
+on validation images (`--evaluate-on val`). An interrupted run resumes; --plan prints only the time.
 
 Run: python benchmarks/segmentation_sets.py stamps SETS/stamps
      python benchmarks/segmentation_sets.py multiview SETS/multiview

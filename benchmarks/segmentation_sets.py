@@ -1,7 +1,7 @@
-"""Prepare two segmentation sets with exact outlines from what a Debian machine and scikit-image hold.
+"""Prepare two segmentation sets with exact outlines from images of a Debian package and of scikit-image.
 
-stamps: cut-out drawings and photographs of Tux Paint's stamps (package tuxpaint-stamps-default), two to four an image,
-pasted on crops of scikit-image's photographs. Truth is their alpha; the class is the theme. Drawings that show one
+stamps: cut-out drawings and photographs of Tux Paint's stamps (package tuxpaint-stamps-default), two to four per image,
+pasted on crops of scikit-image's photographs. Truth is their alpha; the class is the theme. Drawings that show the same
 thing (see prepare_stamps.py) share a split, and so do photographs.
 multiview: images of the built-in data set `multiview`, whose parts are known: a pixel in a part of class c is c. Of the
 two parts the second is faint; distractors, fainter parts of other classes, are background.

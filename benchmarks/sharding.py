@@ -1,7 +1,7 @@
 """Measured: what a process holds and how long a step takes, sharded (FSDP2) against data-parallel.
 
-A ViT is pretrained by the processes that a launcher starts, on GPUs over NCCL and elsewhere over gloo: a few steps
-data-parallel and sharded by turns. Prints bytes of weights, gradients and AdamW's moments that one process keeps, the
+A ViT is pretrained by the processes that a launcher starts, over NCCL on GPUs and over gloo elsewhere: a few steps
+data-parallel and sharded in turn. Prints bytes of weights, gradients and AdamW's moments that one process keeps, the
 step's time as a ratio in one run, and on GPUs the peak of allocated memory above what is kept.
 
     OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 benchmarks/sharding.py

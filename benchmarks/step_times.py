@@ -1,8 +1,8 @@
-"""CPU seconds of a training step on one thread, per recipe, as `unmask compare --plan` takes them.
+"""CPU seconds of a training step on one thread, per recipe, as `unmask compare --plan` measures them.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/step_times.py DATA [--recipes small-cnn photo-cnn] [--repeats 3]
 Prints the table of docs/recipes.md: medians over the repeats. DATA holds class folders of images, or is a manifest.
-Steps of large batches are timed by a part of them, and scaled.
+Steps of large batches are timed on a part of them, and scaled.
 """
 
 import argparse

@@ -4,7 +4,7 @@ Fashion-MNIST at 32 pixels. For each encoder, three pretrainings with each targe
 features), everything else equal; then `compare` at 10 labels per class over three label draws: fine-tuned, and from
 scratch with the same and with the best of several schedules. The draws are the same for all, so differences are
 paired over draws, each draw the mean over the pretrainings. Nothing here was tuned: the recipe is `small-cnn` with a
-shorter pretraining, and what the ViT needs otherwise is written below. Interrupted, it goes on where it was.
+shorter pretraining, and the ViT's own settings are written below. An interrupted run resumes.
 
 Run: python benchmarks/teacher_targets.py --encoder cnn --out runs/teacher_cnn [--jobs 2]
      python benchmarks/teacher_targets.py --encoder vit --out runs/teacher_vit

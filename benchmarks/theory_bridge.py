@@ -1,13 +1,13 @@
-"""Claim: the laboratory says where pretraining gains most, and small deep networks on pictures follow it, or not.
+"""Claim: the laboratory predicts where pretraining gains most, and small deep networks on pictures follow it, or not.
 
-Pictures are `multiview`, the laboratory's distribution drawn, with other textures in every draw; the network is that
-of RECIPE: `multiview`, the paper's two layers, or `small-cnn`, a narrow ResNet of ten, on smaller pictures. Per
+Pictures are `multiview`, drawn from the laboratory's distribution, with other textures in every draw; the network is
+that of RECIPE: `multiview`, the paper's two layers, or `small-cnn`, a narrow ResNet of ten, on smaller pictures. Per
 condition and draw: a pretraining, a fine-tuning and a training from scratch on the same labels; conditions that differ
 only in what one of them does not see share it. Prediction: the laboratory's own gain under the matching change of its
 own six classes. A row changes one thing of the base. 95 % intervals are Student's t over draws.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/theory_bridge.py FOLDER [SECONDS] [RECIPE] > table.md
-Finished trainings lie in FOLDER and are not repeated; after SECONDS no new one is begun.
+Finished trainings are stored in FOLDER and are not repeated; after SECONDS no new one is started.
 """
 
 import json

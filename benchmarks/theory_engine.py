@@ -1,7 +1,7 @@
 """Speed of the theory engine. Claims: ≥ 5x an autograd step, ≥ 1000x fewer steps to capture; share of the GEMM rate,
 and how time grows with k, N and seeds.
 
-Baseline: the loss written as one reads it, automatic differentiation, fixed steps. Run:
+Baseline: the loss written literally, automatic differentiation, fixed steps. Run:
     OMP_NUM_THREADS=1 python benchmarks/theory_engine.py > benchmarks/results/theory_engine.md
 CPU seconds of one thread; medians of n repetitions, interleaved in one process.
 """

@@ -1,7 +1,8 @@
-"""Claim: no mistake of the laboratory goes unnoticed. Each mutation of the source makes at least one verdict fail.
+"""Claim: no mistake in the laboratory goes unnoticed. Each mutation of the source makes at least one verdict fail.
 
 A mutation is a change of text in a copy of the package. Verdicts are computed in stages, the cheap ones first, until
-one fails. Exits 1 if a mutation passes all of them, ends in a traceback or in no answer. About a quarter of an hour.
+one fails. Exits 1 if a mutation passes all of them, or ends in a traceback or without an answer. About a quarter of an
+hour.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/theory_mutations.py [NAME ...] > table.md
 """

@@ -4,7 +4,7 @@ Ranges of three seeds from 1000 on. Laws of capture on `paper-small`; gradients,
 strengths, ensembles and fused kernels on the first seed of each range. The other identities and laws draw nothing.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/theory_seed_ranges.py STORE [RANGES] > record.md
-Finished ranges lie in STORE, a JSON file, and are not repeated.
+Finished ranges are kept in STORE, a JSON file, and are not repeated.
 """
 
 import json

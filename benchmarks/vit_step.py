@@ -3,7 +3,7 @@
 Both pretrain timm's vit_small_patch16_224 on the same images of 224 pixels, 75 % of the patches hidden: draw the masks,
 encode the visible tokens, decode all of them with the same number of blocks, width and heads, mean squared error of
 the hidden patches' normalized pixels, backward, AdamW. The steps alternate in one process; medians over n.
-lightly is no dependency: it has to be importable (pip install lightly).
+lightly is not a dependency: it must be installed (pip install lightly).
 
 Run: python benchmarks/vit_step.py [--n 12] [--batch 16] [--threads 2]
 """
