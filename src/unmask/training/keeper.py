@@ -104,8 +104,9 @@ class Keeper:
     def stop(self, done: int) -> None:
         """End a run that SIGTERM asked to end, after it was saved: one process says so."""
         with fail_together():
-            saved = f"stopped by SIGTERM, saved at step {done}"
-            raise PreemptionError(f"{self.folder}: {saved}; continue with `resume=True`")
+            raise PreemptionError(
+                f"{self.folder}: stopped by SIGTERM, saved at step {done}; continue with `resume=True`"
+            )
 
 
 def _where(found: Checkpoint | None) -> str:
