@@ -1,9 +1,9 @@
-"""A target of your own: reconstruct how steep the image is, instead of its pixels.
+"""A custom target: reconstruct how steep the image is, instead of its pixels.
 
     python examples/add_a_target.py             (seconds on one core)
 
 A target is any object with the members of `unmask.targets.target.Target`. Encoder, mask, decoder and loss are plain
-objects too, so that a new method is these pieces put together. To give a target a name on the command line, construct
+objects too, so a new method is a combination of these pieces. To give a target a name on the command line, construct
 it in `unmask.stages.reconstructor.build_target`.
 """
 
@@ -25,13 +25,13 @@ from unmask.targets.target import Target
 
 @dataclass(frozen=True)
 class SteepnessTarget:
-    """The length of the gray gradient at every pixel of a cell (a small relative of MaskFeat's histograms)."""
+    """The length of the gray gradient at every pixel of a cell (a simple relative of MaskFeat's histograms)."""
 
     cell: int
 
     @property
     def dimension(self) -> int:
-        """One number a pixel."""
+        """One number per pixel."""
         return self.cell**2
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class SteepnessTarget:
         return patchify((right**2 + down**2).sqrt(), self.cell)
 
     def flat(self, target: Tensor) -> Tensor:
-        """The mean of each cell: what a network knows that has learnt no structure."""
+        """The mean of each cell: the prediction of a network that has learned no structure."""
         return target.mean(dim=1, keepdim=True).expand_as(target)
 
     def after_step(self, student: nn.Module, done: int, total: int) -> None:
@@ -53,7 +53,7 @@ class SteepnessTarget:
 
 
 def main() -> None:
-    """Train an encoder on the new target and print the loss beside the loss of knowing no structure."""
+    """Train an encoder on the new target and print the loss beside that of knowing no structure."""
     config = DataConfig(data="multiview", options={"images": 200, "size": 16, "part_size": 4})
     data = unmask.load_data(config, labels=False, progress=False)
     model = unmask.build_model(EncoderConfig(encoder="patchnet", encoder_options={"width": 64, "patch": 4}), in_chans=1,

@@ -2,8 +2,8 @@
 
     python examples/add_an_encoder_rule.py      (seconds on one core)
 
-An unknown operation is never let through: it might carry hidden pixels into visible features. A rule says how it acts
-on a tensor with a mask; the laws measure whether that is true. Rules for everybody belong into
+An unknown operation is never allowed: it might carry hidden pixels into visible features. A rule says how it acts
+on a tensor with a mask; the laws measure whether that is true. General rules belong in
 `unmask.encoders.dense.rules`.
 """
 
@@ -25,7 +25,7 @@ class Sine(nn.Module):
 
 
 class SineNet(nn.Module):
-    """A CNN of two stages that speaks timm's language."""
+    """A CNN of two stages with timm's interface."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def main() -> None:
         unmask.masked_encoder(model, image_size=(16, 16), cell=4)
     except unmask.UserError as error:
         print(f"refused: {error}")
-    # sin 0 = 0, so a hidden position stays hidden: it acts as every activation with f(0) = 0 does.
+    # sin 0 = 0, so a hidden position stays hidden: it acts like every activation with f(0) = 0.
     RULES[torch.sin] = activation
     try:
         encoder = unmask.masked_encoder(model, image_size=(16, 16), cell=4, execution="dense")

@@ -1,9 +1,9 @@
-"""Audit two networks with a measure of your own beside a given one: how sure is each network of what it says?
+"""Audit two networks with a custom measure beside a built-in one: how sure is each network of what it says?
 
     python examples/audit.py                    (seconds on one core)
 
 A measure is a function from networks and images to a `Finding`: numbers for audit.json and a section of the page. To
-give one to everybody, add it to `MEASURES` in `unmask.audit.sections.order`. The networks are trained on 2 and on 20
+contribute one, add it to `MEASURES` in `unmask.audit.sections.order`. The networks are trained on 2 and on 20
 labels per class of the built-in images with known parts; they and the images are few, so the numbers say little.
 """
 
@@ -39,7 +39,7 @@ ENCODER = EncoderConfig(encoder="patchnet", encoder_options={"width": 32, "patch
 
 
 def measure_confidence(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[Any]:
-    """Mean probability of the class a network names, beside the share of images on which it is right."""
+    """Mean probability of the class a network names, beside the share of images it gets right."""
     found = {}
     for network in networks:
         with torch.no_grad():

@@ -1,8 +1,8 @@
-"""Numbers in place of classes: a table of measurements, a fine-tuning, and predictions in the unit of the table.
+"""Numbers instead of classes: a table of measurements, a fine-tuning, and predictions in the unit of the table.
 
     python examples/measurements.py             (seconds on one core)
 
-Disks on noise; what is to be learnt is their diameter in micrometers. One training on toy images is no evidence:
+Disks on noise; the network learns their diameter in micrometers. One training on toy images is not evidence:
 `unmask compare` repeats it over draws of the labels and gives intervals, in micrometers too.
 """
 

@@ -2,7 +2,7 @@
 
     python examples/multichannel_arrays.py      (seconds on one core)
 
-A class is the pair of bands that are bright at the same place: no single band tells it. Groups (here: scenes) never
+A class is the pair of bands that are bright at the same place: no single band is enough. Groups (here: scenes) never
 cross a split.
 """
 

@@ -2,8 +2,8 @@
 
     python examples/own_folder_gray16.py        (seconds on one core)
 
-The images here are drawn by this script: three kinds of stripes under noise, with pixel values that use a part of the
-16 bits, as cameras and scanners do. `window` finds that part. One training of each kind is no evidence: `unmask
+The images here are drawn by this script: three kinds of stripes under noise, with pixel values that use only part of
+the 16 bits, as cameras and scanners do. `window` finds that part. One training of each kind is not evidence: `unmask
 compare` repeats them over label draws and gives intervals.
 """
 

@@ -4,8 +4,8 @@
     python examples/segmentation.py             (seconds on one core)
 
 Striped patches lie on noise of the same brightness and contrast; a mask marks the pixels of upright and of lying
-stripes. 200 images have no mask and serve for pretraining alone. Masks are told in a table here (path, mask, split);
-folders `images` and `masks` do as well. One training of each kind is no evidence: `unmask compare` repeats them over
+stripes. 200 images have no mask and are used for pretraining only. A table lists the masks here (path, mask, split);
+folders `images` and `masks` work as well. One training of each kind is not evidence: `unmask compare` repeats them over
 draws of the masks and gives intervals.
 """
 

@@ -2,7 +2,7 @@
 
     python examples/several_labels.py           (seconds on one core)
 
-Noise with a bright square, a dark one, both or none; a few labels are unknown. One training on toy images is no
+Noise with a bright square, a dark one, both or none; a few labels are unknown. One training on toy images is not
 evidence: `unmask compare` repeats it over draws of the labels and gives intervals.
 """
 

@@ -1,8 +1,8 @@
-"""A CNN and a ViT of timm through the same job: pretrain on unlabeled digits, then judge the frozen features.
+"""Run a timm CNN and a timm ViT through the same job: pretrain on unlabeled digits, then judge the frozen features.
 
     python examples/timm_cnn_and_vit.py         (seconds on one core)
 
-Nothing but the encoder's name and options differs. The CNN runs by masked convolution, the ViT on visible tokens. Each
+Only the encoder's name and options differ. The CNN runs by masked convolution, the ViT on visible tokens. Each
 is compared with itself at random weights. Both are tiny, and so is the training.
 """
 
@@ -42,7 +42,7 @@ def probe(run: Path, folder: Path) -> float:
 
 
 def main(folder: Path) -> None:
-    """Each encoder after one step that changes next to nothing, and after pretraining."""
+    """Each encoder after one step that changes almost nothing, and after pretraining."""
     for name, options in ENCODERS.items():
         scores = {}
         for kind, steps, lr in (("random", 1, 1e-9), ("pretrained", 60, 3e-3)):

@@ -4,9 +4,9 @@
     python examples/with_segmentation_models.py  (seconds on one core)
 
 Striped patches lie on noise of the same brightness and contrast; a mask marks their pixels. 200 images have no mask and
-serve for pretraining, 6 have one. The weights of a run are plain timm weights, so they load into any library that
-builds on timm. Nothing of this is needed for masks alone: see segmentation.py. One training of each kind on toy images
-is no evidence of a gain.
+are used for pretraining, 6 have one. The weights of a run are plain timm weights, so they load into any library that
+builds on timm. For masks alone none of this is needed: see segmentation.py. One training of each kind on toy images
+is not evidence of a gain.
 """
 
 import tempfile
@@ -47,7 +47,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def network(weights: dict[str, Tensor] | None) -> torch.nn.Module:
-    """A U-Net of which every weight but the encoder's is drawn from the same seed."""
+    """A U-Net whose weights, except the encoder's, are all drawn from the same seed."""
     torch.manual_seed(0)
     unet = smp.Unet(f"tu-{ENCODER}", encoder_weights=None, in_channels=1, classes=1,
                     decoder_channels=(32, 24, 16, 16, 16), **OPTIONS)  # fmt: skip
