@@ -54,14 +54,14 @@ STEPS, RATES = {"patchnet": 400, "resnet10t": 250}, {"patchnet": 5e-3, "resnet10
 
 @dataclass(frozen=True)
 class Images:
-    """Images as a network gets them, with their truth."""
+    """Images as a network receives them, with their truth."""
 
     pixels: Tensor
     parts: KnownParts
 
 
 def setting(seed: int) -> MultiViewConfig:
-    """Images of 24 pixels, four classes of two equally strong parts, faint parts of other classes around them."""
+    """Images of 24 pixels, four classes of two equally strong parts, with faint parts of other classes around them."""
     return MultiViewConfig(
         classes=CLASSES, size=24, step=4, weak_strength=1.0, noise=0.4, clutter=0.2, distractor_strength=0.25, seed=seed
     )
@@ -89,7 +89,7 @@ def normalized(pixels: Tensor) -> Tensor:
 
 
 def training_images(config: MultiViewConfig, known: np.ndarray, count: int, seed: int) -> Images:
-    """Images without a trace of the unknown parts: no faint ones either. Of two known parts one, the other or both."""
+    """Images without any unknown part, not even a faint one; of two known parts, one, the other or both."""
     bare = replace(config, distractors=0)
     labels = draw_multiview(bare, "train", np.zeros(count, np.int64)).labels
     any_of = np.random.default_rng(seed).integers(0, 3, count)
@@ -130,9 +130,9 @@ def trained(kind: str, config: MultiViewConfig, known: np.ndarray, seed: int, st
 
 @torch.no_grad()
 def look_at(model: nn.Module, config: MultiViewConfig, seed: int, count: int = 600, whole: int = 24) -> dict[str, Any]:
-    """What the audit says of a network: captured parts on `count` images, sufficient views on `whole` multi-view ones.
+    """Audit a network: captured parts on `count` images, sufficient views on `whole` multi-view ones.
 
-    Beside it stand two simpler measures: the best unit against other classes only, and accuracy on single parts.
+    Also returned are two simpler measures: the best unit against other classes only, and accuracy on single parts.
     """
     images = images_of(config, "test", np.arange(count) % 3)
     which = contrasts(images.parts)
@@ -162,7 +162,7 @@ def views_of(model: nn.Module, config: MultiViewConfig, seed: int, count: int) -
 
 
 def network(kind: str, views: str, seed: int) -> dict[str, Any]:
-    """Build one network and look at it."""
+    """Build one network and audit it."""
     started, known, config = time.process_time(), known_by_construction(views, seed), setting(seed)
     model = detectors(config, known) if kind == "detectors" else trained(kind, config, known, seed)
     made = time.process_time()
@@ -215,7 +215,7 @@ def _mean(values: Any) -> float | None:
 
 
 def main() -> int:
-    """Compute what is missing; print a line per network, the confusion, and last the figures."""
+    """Compute missing results; print a line per network, the confusion, and last the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/audit_calibration"))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))

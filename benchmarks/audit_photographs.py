@@ -30,7 +30,7 @@ from unmask.runs.files import atomic_path
 
 MEAN = STD = (0.5, 0.5, 0.5)
 MARGIN = 0.0
-"""A set of cells is enough where the answer stays the most probable of the 1,000 classes."""
+"""A set of cells is enough if the answer stays the most probable of the 1,000 classes."""
 NAMES = ("cat", "coffee", "astronaut", "rocket", "china", "flower")
 
 
@@ -60,14 +60,14 @@ def photographs() -> Tensor:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As PNG."""
+    """Save as PNG."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     print(path)
 
 
 def main() -> None:
-    """Print a line a photograph; write two pictures."""
+    """Print a line per photograph; write two pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/photographs"))

@@ -79,7 +79,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def paired(one: Callable[[], object], other: Callable[[], object], rounds: int) -> dict[str, Any]:
-    """How many times as long the other takes: the two alternate, after one run of each that is not counted."""
+    """How many times as long the other takes: the two alternate, after one warm-up run of each."""
     one(), other()
     pairs = [(seconds(one), seconds(other)) for _ in range(rounds)]
     ratios = sorted(b / a for a, b in pairs)
@@ -105,7 +105,7 @@ def views(network: Audited, data: AuditData, batch_size: int, count: int) -> lis
 
 
 def package(network: Audited, images: Tensor, targets: Tensor, batch_size: int) -> None:
-    """Both maps by grad-cam."""
+    """Compute both maps with grad-cam."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pytorch_grad_cam import EigenCAM, GradCAM
@@ -118,7 +118,7 @@ def package(network: Audited, images: Tensor, targets: Tensor, batch_size: int) 
 
 
 def main() -> int:
-    """Print one JSON object; exit 1 where a claim falls short."""
+    """Print one JSON object; exit 1 if a claim falls short."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/audit_speed"))
     parser.add_argument("--rounds", type=int, default=5)

@@ -82,7 +82,7 @@ _LOGGED = ("loss", "baseline", "grad_norm", "val_accuracy", "effective_rank", "f
 
 
 def record(folder: Path, name: str, printed: str) -> dict[str, Any]:
-    """What one run wrote, as exact numbers and digests."""
+    """Return what one run wrote, as exact numbers and digests."""
     if name == "predict":
         return {"rows": _digest(sorted("|".join(row) for row in csv.reader((folder / "predictions.csv").open())))}
     if name == "embed":
@@ -150,7 +150,7 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
 
 
 def main() -> int:
-    """Run everything, write the record, hold it against another."""
+    """Run everything, write the record, compare it with another."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--against", type=Path)

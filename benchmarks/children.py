@@ -17,9 +17,9 @@ from unmask.cli.main import main as unmask_main
 from unmask.training.step import Step
 
 HEAD_STEPS = 8
-"""Steps of the first phase of a training, after which the second counts on."""
+"""Steps of the first phase of a training, where the second continues counting."""
 PATIENCE = 300.0
-"""Seconds after which a child that has not ended hangs."""
+"""Seconds after which a child that has not ended counts as hung."""
 
 
 class Steps:
@@ -30,22 +30,22 @@ class Steps:
         self.reset()
 
     def reset(self) -> None:
-        """No step taken."""
+        """Record that no step was taken."""
         self.memory[:] = struct.pack("qq", -1, -1)
 
     def took(self, step: int) -> None:
-        """Called in the child."""
+        """Record a step; called in the child."""
         first, _ = self.read()
         self.memory[:] = struct.pack("qq", step if first < 0 else first, step)
 
     def read(self) -> tuple[int, int]:
-        """(first, last); counted from 0; -1 where none was taken."""
+        """(first, last); counted from 0; -1 if none was taken."""
         first, last = struct.unpack("qq", self.memory[:])
         return first, last
 
 
 def count_into(steps: Steps) -> None:
-    """Let the commands of this process tell every step; a second phase counts on where the first one ended."""
+    """Make the commands of this process report every step; a second phase continues the count of the first."""
 
     def count(step: Step) -> None:
         steps.took((HEAD_STEPS if step.phase == "all" else 0) + step.step - 1)
@@ -55,7 +55,7 @@ def count_into(steps: Steps) -> None:
 
 
 def start(words: tuple[str, ...], steps: Steps, log: Path) -> int:
-    """The command in a child process; returns its id."""
+    """Start the command in a child process; return its id."""
     steps.reset()
     child = os.fork()
     if child:
@@ -76,9 +76,9 @@ def start(words: tuple[str, ...], steps: Steps, log: Path) -> int:
 
 
 def wait(child: int, *, until: float | None = None) -> int | None:
-    """A child's exit code, negative for a signal; None where it is still at work at the time `until`.
+    """A child's exit code, negative for a signal; None if it is still running at the time `until`.
 
-    Without `until` a child that has not ended after `PATIENCE` seconds hangs: it is killed, 124 is its code.
+    Without `until` a child that has not ended after `PATIENCE` seconds counts as hung: it is killed, its code is 124.
     """
     deadline = until if until is not None else time.monotonic() + PATIENCE
     while True:
@@ -96,7 +96,7 @@ def wait(child: int, *, until: float | None = None) -> int | None:
 
 
 def wait_for_step(child: int, steps: Steps, step: int) -> int | None:
-    """Return when the child has taken the step: None; or its exit code, where it ends before."""
+    """Wait until the child has taken the step; return None, or its exit code if it ends first."""
     code = None
     while steps.read()[1] < step and code is None:
         code = wait(child, until=time.monotonic() + 0.002)

@@ -42,7 +42,7 @@ def pool(images: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.in
 
 
 def embedding(count: int = 1024, turns: int = 5) -> None:
-    """Print images per second of both, each the best of some turns, in one thread."""
+    """Print images per second for both, each the best of several rounds, in one thread."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/images.npy", np.random.default_rng(0).integers(0, 256, (count, 32, 32), dtype=np.uint8))

@@ -41,14 +41,14 @@ from unmask.runs.layout import ENCODER_FILE
 from unmask.weights.network import load_model
 
 APART = 1000
-"""Seed of what strategies are chosen by; the comparison has seed 0."""
+"""Seed of the pretraining by which strategies are chosen; the comparison has seed 0."""
 HALVES = 6
 
 
 def strategies(data: str, folder: Path, wanted: argparse.Namespace) -> None:
     """Print validation accuracy by strategy, form of the features and number of labels: mean (deviation over halves).
 
-    What is measured stands in strategies.json and is not measured again.
+    Results are kept in strategies.json and are not measured again.
     """
     run = folder / "pretrained"
     config = configured(PretrainConfig, None, Wish(name=wanted.recipe, data=DataConfig(data=data)))
@@ -75,7 +75,7 @@ def strategies(data: str, folder: Path, wanted: argparse.Namespace) -> None:
 def choices(
     images: Dataset, features: NDArray[np.float32], known: dict[str, list[float]], totals: list[int]
 ) -> Iterator[tuple[str, int, str, NDArray[np.int64]]]:
-    """(form of the features, half, way to find labels, rows of the training images in order) of what is not known."""
+    """Missing results: (form of the features, half, way to find labels, rows of the training images in order)."""
     assert images.train is not None
     forms = {"plain": features, "unit": features / np.linalg.norm(features, axis=1, keepdims=True)}
     deviations, directions = np.linalg.eigh(np.cov(features.T))
@@ -95,7 +95,7 @@ def choices(
 
 
 def balanced(labels: Tensor, half: int, totals: list[int]) -> NDArray[np.int64]:
-    """Rows in an order of which every beginning has as many of each class as can be."""
+    """Rows in an order in which every prefix is as balanced over classes as possible."""
     drawn = nested_subsets(labels, [f"balanced:{count}" for count in totals], APART + half)
     order: dict[int, None] = {}
     for count in sorted(totals):
@@ -120,7 +120,7 @@ def probe(
 def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
     """Print test accuracy by way and number of labels, and paired differences with intervals over all that varies.
 
-    What is measured stands in probe.json and is not measured again.
+    Results are kept in probe.json and are not measured again.
     """
     images = load_data(configured(PretrainConfig, None, Wish(data=DataConfig(data=data))).data, labels=True)
     assert images.train is not None
@@ -152,7 +152,7 @@ def probes(data: str, folder: Path, wanted: argparse.Namespace) -> None:
 
 
 def embedded(run: Path, images: ImageSet, file: Path) -> Tensor:
-    """Features of a set, kept in a file; not centered, for every set has a mean of its own."""
+    """Features of a set, kept in a file; not centered, because every set has its own mean."""
     if not file.exists():
         np.save(file, pooled_features(load_model(run).module, images).values.numpy())
     return torch.from_numpy(np.load(file))
@@ -188,7 +188,7 @@ def _print_probes(found: dict[str, list[float]], totals: list[int]) -> None:
 
 
 def compare(data: str, folder: Path, wanted: argparse.Namespace) -> None:
-    """The comparison; prints the path of its page."""
+    """Run the comparison; print the path of its page."""
     config = change(
         configured(CompareConfig, None, Wish(name=wanted.recipe, data=DataConfig(data=data))),
         {
@@ -211,7 +211,7 @@ def compare(data: str, folder: Path, wanted: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """One of the three."""
+    """Run one of the three."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("strategies", "probe", "compare"))
     parser.add_argument("data")

@@ -46,7 +46,7 @@ STEPS = (75, 150, 300)
 
 @dataclass(frozen=True)
 class Trial:
-    """One training; `pretraining` is None where nothing of it depends on one."""
+    """One training; `pretraining` is None if it does not depend on one."""
 
     total: int
     draw: int
@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def file(self) -> str:
-        """Its name, with which test images were right in it: bool (n,)."""
+        """Name of its file, which holds which test images were right: bool (n,)."""
         return f"{self.total}-{self.way}-{self.arm}-p{self.pretraining}-d{self.draw}.npy"
 
 
@@ -123,12 +123,12 @@ class Bench:
 
 
 def runs_of(wanted: argparse.Namespace) -> list[Path]:
-    """The pretrainings that were named, else those of `pretrain`."""
+    """The named pretrainings, else those of `pretrain`."""
     return wanted.runs or [wanted.folder / f"pretrained-{seed}" for seed in range(wanted.pretrainings)]
 
 
 def pretrain(wanted: argparse.Namespace) -> None:
-    """Pretrain with seeds 0, 1, ..., going on where it was stopped."""
+    """Pretrain with seeds 0, 1, ..., resuming where it was stopped."""
     config = configured(PretrainConfig, None, Wish(name=wanted.recipe, data=DataConfig(data=wanted.data)))
     for seed, run in enumerate(runs_of(wanted)):
         if not (run / ENCODER_FILE).exists():
@@ -137,9 +137,9 @@ def pretrain(wanted: argparse.Namespace) -> None:
 
 
 def steps_of(bench: Bench, file: Path, total: int = 100) -> int:
-    """The fewest steps whose validation accuracy is within a point of the best: labels by lot, from a pretraining.
+    """The fewest steps whose validation accuracy is within a point of the best: random labels, from a pretraining.
 
-    What is measured stands in the file and is not measured again.
+    Results are kept in the file and are not measured again.
     """
     found: dict[str, list[float]] = read_json(file) if file.exists() else {}
     for steps in STEPS:
@@ -157,7 +157,7 @@ def steps_of(bench: Bench, file: Path, total: int = 100) -> int:
 
 
 def run(wanted: argparse.Namespace) -> None:
-    """Do what is missing, until all is there or time is up."""
+    """Run missing trials, until all are done or time is up."""
     started, count = time.monotonic(), 0
     pretrain(wanted)
     bench, folder = Bench(wanted), wanted.folder / "trials"
@@ -182,7 +182,7 @@ def run(wanted: argparse.Namespace) -> None:
 
 
 Column = dict[Key, NDArray[np.float64]]
-"""By (pretraining, draw): 1 for each test image that is right, 0 for each other one."""
+"""By (pretraining, draw): 1 for each correctly classified test image, else 0."""
 
 
 def table(wanted: argparse.Namespace) -> None:
@@ -217,7 +217,7 @@ def difference(one: Column, other: Column) -> str:
 
 
 def main() -> None:
-    """One of the two."""
+    """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("run", "table"))
     parser.add_argument("data")
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="small-cnn")
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--pretrainings", type=int, default=2)
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="pretrainings that are there already")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="existing pretrainings")
     parser.add_argument("--totals", type=int, nargs="+", default=[50, 100, 300])
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--steps", type=int, help="default: chosen on validation images")

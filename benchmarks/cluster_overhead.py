@@ -28,7 +28,7 @@ MOST_SECONDS, MOST_MS = 60, 50
 
 
 def main() -> None:
-    """Hand them out, twice: memory that the second thousand takes is what grows with the number of pieces."""
+    """Hand them out twice: only the memory of the second thousand grows with the number of pieces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pieces", type=int, default=1000)
     count = parser.parse_args().pieces
@@ -45,7 +45,7 @@ def main() -> None:
 def hand_out(
     count: int, address: str, out: Path, data: Dataset, scheduler: psutil.Process
 ) -> tuple[float, float, float]:
-    """Wall time in s, the scheduler's CPU time in ms a piece, and MiB by which the client has grown."""
+    """Wall time in s, the scheduler's CPU time in ms per piece, and MiB by which the client has grown."""
     client = psutil.Process()
     before, began, used = client.memory_info().rss, time.monotonic(), sum(scheduler.cpu_times()[:2])
     with open_dask(address, out) as place:
@@ -60,14 +60,14 @@ def nothing(data: Dataset) -> None:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[psutil.Process]:
-    """A scheduler, which is yielded, and two workers."""
+    """Start a scheduler and two workers; yield the scheduler."""
     with running("scheduler", folder) as scheduler, running("worker", folder), running("worker", folder):
         yield scheduler
 
 
 @contextmanager
 def running(kind: str, folder: Path) -> Iterator[psutil.Process]:
-    """A scheduler or a worker, until the body ends."""
+    """Run a scheduler or a worker until the body ends."""
     more = ["--port", "0", "--no-dashboard"] if kind == "scheduler" else ["--nthreads", "1", "--no-nanny"]
     command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", str(folder / "address"), *more]
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
@@ -82,7 +82,7 @@ def running(kind: str, folder: Path) -> Iterator[psutil.Process]:
 
 
 def address_of(folder: Path) -> str:
-    """The scheduler's, once it has written it."""
+    """Address of the scheduler, once it has written it."""
     file = folder / "address"
     while not (file.exists() and file.read_text()):
         time.sleep(0.05)

@@ -49,7 +49,7 @@ class Times:
         return dict(self.rows)
 
     def of(self, key: Key) -> float:
-        """Seconds of a training; of one that is not recorded, those of another draw, candidate or budget."""
+        """Seconds of a training; if it is not recorded, those of another draw, candidate or budget."""
         if key in self._exact:
             return self._exact[key]
         for same in (4, 3, 2):
@@ -59,7 +59,7 @@ class Times:
         raise SystemExit(f"no {key[0]} like {key[1]} was recorded")
 
     def column(self, kind: str, place: int) -> list[str]:
-        """What a field holds, each once, over the trainings of a kind."""
+        """Distinct values of a field over the trainings of a kind."""
         return list(dict.fromkeys(str(key[place]) for key, _ in self.rows if key[0] == kind))
 
 
@@ -73,14 +73,14 @@ def recorded(run: ComparisonRun) -> Times:
 
 
 def read_times(file: Path) -> Times:
-    """The table of a recording."""
+    """Read the table of a recording."""
     with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream))[1:]
     return Times([((kind, arm, budget, one, int(draw)), float(s)) for kind, arm, budget, one, draw, s in rows])
 
 
 def write_times(times: Times, file: Path) -> None:
-    """Its inverse."""
+    """Write the table of a recording."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows([FIELDS, *((*key, s) for key, s in times.rows)])
 
@@ -93,9 +93,9 @@ class Piece:
     seconds: float
     after: frozenset[str]
     draw: int | None = None
-    """Of a trial."""
+    """Draw of a trial."""
     phase: int = 0
-    """In which a comparison has it that works phase by phase."""
+    """Its phase in a comparison that works phase by phase."""
 
 
 def pieces_of(times: Times, pretrainings: int) -> list[Piece]:
@@ -111,7 +111,7 @@ def pieces_of(times: Times, pretrainings: int) -> list[Piece]:
 
 
 def _tuning(config: CompareConfig, times: Times) -> list[Piece]:
-    """Recipes of arms that choose for themselves, then those of arms that take the recipe of another one."""
+    """Recipes of arms that choose for themselves, then those of arms that use the recipe of another one."""
     chosen = {(b, arm.name): len(candidates(config, arm)) - 1 for b in config.budgets for arm in arms_of(config)}
     found = []
     for phase, keys in ((1, first_keys(config)), (2, following_keys(config, chosen))):
@@ -124,7 +124,7 @@ def _tuning(config: CompareConfig, times: Times) -> list[Piece]:
 
 
 def _trials(config: CompareConfig, asked: CompareConfig, times: Times, tuning: Sequence[str]) -> list[Piece]:
-    """Arms that are reported in any case wait for their recipe; others for all tuning, which may leave them out."""
+    """Arms that are always reported wait for their recipe; others for all tuning, which may leave them out."""
     found = []
     for key in all_trials(config):
         arm, seconds = ARMS[key.arm], times.of(("trial", key.arm, str(key.budget), "", key.draw))
@@ -146,7 +146,7 @@ def _tried(config: CompareConfig, arm: str, budget: Budget) -> set[str]:
 
 
 def in_phases(pieces: Sequence[Piece], phases: Sequence[int] = (0, 1, 2, 3)) -> list[Piece]:
-    """The same where every phase, of which some may be one, waits for all that is before it.
+    """The same, with every phase (some may be merged) waiting for everything before it.
 
     Args:
         pieces: of a comparison.
@@ -172,7 +172,7 @@ def bound(pieces: Sequence[Piece], workers: int) -> float:
 
 
 def longest_first(pieces: Sequence[Piece], workers: int) -> list[int]:
-    """The order of `order_of_work`. A comparison sees chains through its pretrainings alone, and so does this."""
+    """The order of `order_of_work`. Like a comparison, it sees chains only through pretrainings."""
     seen = [[i for i in before if pieces[i].name.startswith("pretraining")] for before in indices(pieces)]
     chains = longest_chains([piece.seconds for piece in pieces], seen)
     return order_of_work(chains, [piece.draw for piece in pieces], workers)
@@ -183,9 +183,9 @@ class World:
     """What takes time besides training, and what goes wrong; times in seconds."""
 
     dispatch: float = 0.05
-    """Of the scheduler, for every piece, one after the other."""
+    """Time of the scheduler for every piece, one after the other."""
     start: float = 5.0
-    """In which workers come up, and come back after a loss."""
+    """Time in which workers start, and come back after a loss."""
     between_losses: float = 0.0
     """Mean work of a worker until it and its piece are lost; 0 for never."""
     slow: float = 0.0
@@ -194,17 +194,17 @@ class World:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one simulated comparison."""
+    """Outcome of one simulated comparison."""
 
     wall: float
     idle: float
-    """Share of all workers' time in which they had no piece."""
+    """Share of all workers' time without a piece."""
     lost: int
-    """Pieces that began again."""
+    """Pieces that were restarted."""
 
 
 def simulate(pieces: Sequence[Piece], order: Sequence[int], workers: int, world: World, seed: int = 0) -> Outcome:
-    """Hand the first piece in the order that can begin to a worker that is free, until all are done."""
+    """Hand the first piece in order that can start to a free worker, until all are done."""
     rng, before = random.Random(seed), indices(pieces)
     pace = [2.0 if rng.random() < world.slow else 1.0 for _ in range(workers)]
     rank = {index: place for place, index in enumerate(order)}
@@ -264,7 +264,7 @@ def orders(pieces: Sequence[Piece], workers: int) -> dict[str, tuple[Sequence[Pi
 
 
 PRODUCT = 3
-"""Which of them a comparison does."""
+"""Which of them a comparison uses."""
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -275,7 +275,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def compare_orders(pieces: Sequence[Piece]) -> float:
-    """Print what each order takes where nothing fails; returns the share of the bound that the product reaches."""
+    """Print the time of each order if nothing fails; return the share of the bound that the product reaches."""
     rows, shares = [], list[float]()
     for way, (waiting, order) in orders(pieces, GATE).items():
         found = simulate(waiting, order, GATE, World())
@@ -286,7 +286,7 @@ def compare_orders(pieces: Sequence[Piece]) -> float:
 
 
 def scale(pieces: Sequence[Piece], repeats: int) -> None:
-    """Print what the product's order takes on few and many workers, and where things go wrong."""
+    """Print the time of the product's order on few and many workers, and if things go wrong."""
     rows = []
     for workers in WORKERS:
         limit, (waiting, order) = bound(pieces, workers), list(orders(pieces, workers).values())[PRODUCT]

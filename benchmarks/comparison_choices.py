@@ -21,7 +21,7 @@ GAPS = {"equal": (0.0, 0.0, 0.0, 0.0), "apart": (0.0, -1.0, -2.0, -4.0)}
 
 
 def _accuracies(rng: np.random.Generator, levels: Array, draws: int, images: int) -> Array:
-    """Values per image, shape (arms, draws, images), around `levels`, as real ones: sd in shares.
+    """Values per image, shape (arms, draws, images), around `levels`, like real ones: sd in shares.
 
     Two arms differ on an image persistently by 12 points (sd), from draw to draw by 3.5, in a single training by 35.
     """
@@ -32,7 +32,7 @@ def _accuracies(rng: np.random.Generator, levels: Array, draws: int, images: int
 
 
 def _estimate(difference: Array) -> Estimate:
-    """Of the mean over draws and images, shape (draws, images)."""
+    """Estimate of the mean over draws and images, shape (draws, images)."""
     rows: dict[Key, Array] = {(None, draw): row for draw, row in enumerate(difference)}
     return estimate_over({key: float(row.mean()) for key, row in rows.items()}, rows)
 
@@ -66,7 +66,7 @@ def baseline_row(name: str, validation: int, draws: int, nulls: int, effect: flo
 
 
 def baseline_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
-    """1d."""
+    """Rows of 1d."""
     for name in GAPS:
         for validation in (30, 100, 300, 3000):
             for draws in (5, 10):
@@ -95,7 +95,7 @@ def recommend_row(arms: int, validation: int, draws: int, nulls: int, effect: fl
 
 
 def recommend_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
-    """1f."""
+    """Rows of 1f."""
     for arms in (3, 5, 8):
         for validation in (30, 300, 3000):
             yield lambda a=arms, v=validation: recommend_row(a, v, 6, nulls, effect)
@@ -150,7 +150,7 @@ def _first(rows: dict[Key, Array], draws: int) -> Estimate:
 
 
 def looks_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
-    """Deciding while draws come in."""
+    """Rows on deciding while draws come in."""
     for most in (12, 24):
         for pretrainings in (1, 3):
             for images in (200, 1000):

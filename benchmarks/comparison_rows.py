@@ -22,7 +22,7 @@ SPREADS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What one setting gave: counts over its nulls, None where the old method says nothing."""
+    """Result of one setting: counts over its nulls, None if the old method says nothing."""
 
     part: str
     setting: str
@@ -35,7 +35,7 @@ class Row:
 
     @property
     def wrong(self) -> float:
-        """False verdicts."""
+        """Share of false verdicts."""
         return self.new[0] + self.new[1]
 
     def short(self) -> bool:
@@ -62,7 +62,7 @@ def chance(share: float, nulls: int) -> float:
 
 
 def rates_of(low: Array, high: Array, effect: float) -> tuple[float, float, float, float]:
-    """Of intervals in comparisons whose truth is 0; they move with the truth, so power is that of the shifted ones."""
+    """Rates of intervals in comparisons with truth 0; they move with the truth, so power is that of shifted ones."""
     return float((low > 0).mean()), float((high < 0).mean()), covers(low, high), float((low + effect > 0).mean())
 
 

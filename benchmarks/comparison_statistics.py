@@ -72,7 +72,7 @@ class Design:
     spread: tuple[float, float, float]
 
     def variances(self) -> dict[str, float]:
-        """Of a unit's effect, by the letters of a (pretraining), b (draw), c (image)."""
+        """Variances of a unit's effect, by the letters of a (pretraining), b (draw), c (image)."""
         a, b, ab = (sd**2 for sd in self.spread)
         a, ac = (0.0, 0.0) if self.pretrainings == 1 else (a, PRETRAINING_IMAGE**2)
         found = {"a": a, "b": b, "c": IMAGE**2, "ab": ab, "ac": ac, "bc": DRAW_IMAGE**2, "abc": REST**2}
@@ -87,7 +87,7 @@ class Design:
         return {"a": p, "b": s, "c": n, "ab": cells, "ac": p * n, "bc": s * n, "abc": cells * n}
 
     def freedoms(self) -> dict[str, int]:
-        """Of the mean squares."""
+        """Degrees of freedom of the mean squares."""
         a, b, c = self.pretrainings - 1, self.draws - 1, self.images - 1
         if a == 0:
             return {"b": b, "c": c, "abc": b * c}
@@ -97,7 +97,7 @@ class Design:
         return {"a": a, "b": b, "c": c, "ac": a * c, "abc": b * c}
 
     def expected(self) -> dict[str, float]:
-        """Of the mean squares, on the scale of the mean's variance."""
+        """Expected mean squares, on the scale of the mean's variance."""
         v = {name: value / self.units()[name] for name, value in self.variances().items()}
         rest = v["abc"]
         if self.pretrainings == 1:
@@ -110,7 +110,7 @@ class Design:
         return {"a": a, "b": b, "c": c, "ab": ab, "ac": ac, "bc": bc, "abc": rest}
 
     def parts(self, squares: MeanSquares) -> list[list[Component]]:
-        """What the package makes of the mean squares."""
+        """Variance components that the package computes from the mean squares."""
         p, s, n = self.pretrainings, self.draws, self.images
         if p == 1:
             return [unit_parts(squares, s, n)]
@@ -159,7 +159,7 @@ def design_row(name: str, design: Design, nulls: int, effect: float, rng: np.ran
 
 
 def design_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
-    """1a to 1c."""
+    """Rows of 1a to 1c."""
     for name, spread in SPREADS.items():
         for pretrainings in (1, 2, 3, 4, 5):
             for draws in (3, 5, 10, 15):
@@ -176,7 +176,7 @@ def design_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
 
 
 def overlap_row(times: int, draws: int, images: int, nulls: int, effect: float) -> Row:
-    """1e: draws of 10 images from a pool `times` as large; an image's label has an effect of its own on the result."""
+    """1e: draws of 10 images from a pool `times` as large; each image's label has its own effect on the result."""
     rng = np.random.default_rng([times, draws, images])
     budget, sd = 10, 2.5
     mean, half, old = np.empty(nulls), np.empty(nulls), np.empty(nulls)
@@ -203,7 +203,7 @@ def overlap_row(times: int, draws: int, images: int, nulls: int, effect: float) 
 
 
 def overlap_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
-    """1e."""
+    """Rows of 1e."""
     for images in (200, 10_000):
         for times in (2, 3, 5, 10, 50):
             for draws in (3, 5, 10, 15):
@@ -232,7 +232,7 @@ def run(parts: list[str], nulls: int, effect: float, every: int) -> list[Row]:
 
 
 def summary(rows: list[Row], seconds: float) -> str:
-    """The figures in one line."""
+    """Summarize the figures in one line."""
     worst = max(rows, key=lambda row: row.wrong)
     covers = [row.new[2] for row in rows]
     old = [row.old for row in rows if row.old is not None]
@@ -246,7 +246,7 @@ def summary(rows: list[Row], seconds: float) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the grid; 0 where every row holds."""
+    """Run the grid; return 0 if every row holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nulls", type=int, default=2000)
     parser.add_argument("--effect", type=float, default=3.0, help="points, for the power")

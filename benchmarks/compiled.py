@@ -23,11 +23,11 @@ from unmask.encoders.build import build_model
 from unmask.recipes.named import RECIPES
 
 STEPS, IMAGES, BATCH, AT_ONCE = 600, 10_000, 32, 256
-"""Steps of a default fine-tuning, images of a usual test set, images of a step and of a pass."""
+"""Steps of a default fine-tuning, images of a typical test set, images per step and per pass."""
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """CPU seconds of one call, compilers that it starts included."""
+    """CPU seconds of one call, including compilers that it starts."""
     before = os.times()
     run()
     return sum(os.times()[:4]) - sum(before[:4])
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def tell(what: str, usual: int, first: float, eager: list[float], compiled: list[float]) -> None:
-    """What compiling took and saves."""
+    """Print what compiling took and saves."""
     low, middle, high = statistics.quantiles([a / b for a, b in zip(eager, compiled, strict=True)], n=4)
     saved = statistics.median(a - b for a, b in zip(eager, compiled, strict=True))
     cost = first - 2 * statistics.median(compiled)

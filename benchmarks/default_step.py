@@ -37,7 +37,7 @@ from unmask.training.stage import Setup
 
 ENCODER_AIM, STEP_AIM = 0.75, 1.8
 WIDTH_BEFORE = 64
-"""Channels of the decoder before `same_accuracy.py` found that 32 are as good."""
+"""Channels of the decoder before `same_accuracy.py` found 32 to be as good."""
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -97,7 +97,7 @@ def four_masks(config: PretrainConfig) -> PretrainConfig:
 
 
 def take_steps(config: PretrainConfig, data: Dataset) -> Iterator[int]:
-    """Steps of a pretraining, one for each `next`, reading and augmenting included."""
+    """Steps of a pretraining, one for each `next`, including reading and augmentation."""
     optimizer = config.recipe.optimizer.for_steps(10**6)
     config = replace(config, recipe=replace(config.recipe, optimizer=optimizer))
     stage = Pretraining(config, Path(), data, Setup.alone("no"))
@@ -131,7 +131,7 @@ def endless_batches(config: PretrainConfig, data: Dataset) -> Iterator[Batch]:
 
 
 def measure(steps: Iterator[dict[str, Callable[[], object]]], n: int) -> dict[str, list[float]]:
-    """CPU seconds of each way, n repetitions after two to warm up."""
+    """CPU seconds of each variant, n repetitions after two warm-ups."""
     taken: dict[str, list[float]] = {}
     for repetition in range(n + 2):
         for way, run in next(steps).items():
@@ -142,7 +142,7 @@ def measure(steps: Iterator[dict[str, Callable[[], object]]], n: int) -> dict[st
 
 
 def ratio(taken: dict[str, list[float]], one: str, other: str) -> tuple[float, str]:
-    """Median of one / other over the repetitions, and a line with its quartiles and both ways' medians."""
+    """Median of one / other over the repetitions, and a line with its quartiles and both variants' medians."""
     low, middle, high = statistics.quantiles([a / b for a, b in zip(taken[one], taken[other], strict=True)], n=4)
     medians = ", ".join(f"{way} {1000 * statistics.median(values):.1f} ms" for way, values in taken.items())
     return middle, f"{one} / {other}: {middle:.2f} (quartiles {low:.2f} to {high:.2f}); {medians} a batch"

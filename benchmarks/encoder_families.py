@@ -60,12 +60,12 @@ FAMILIES: dict[str, str] = {
 }
 RATIO, SIZES = 0.6, (128, 224, 240, 256)
 FEW, MANY, SECONDS = 4, 32, 0.4
-"""Images of a batch: so many that a plain step takes about so long."""
+"""Images per batch, chosen so that a plain step takes about this long."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one model gets."""
+    """Result of one model."""
 
     name: str
     execution: str = ""
@@ -75,7 +75,7 @@ class Row:
     cost: str = ""
     """Masked step over plain step: median and quartiles."""
     note: str = ""
-    """Why not an earlier execution, or why the model is refused."""
+    """Why it did not get an earlier execution, or why the model is refused."""
 
     def line(self) -> str:
         """A row of the table."""
@@ -144,7 +144,7 @@ def seconds(run: Callable[[], None]) -> float:
 
 
 def drawn(encoder: Encoder, size: int, batch: int, epoch: int) -> tuple[Tensor, Tensor]:
-    """Images and the cells hidden of them."""
+    """Draw images and their hidden cells."""
     generator = torch.Generator().manual_seed(epoch)
     channels = first_kernel(encoder.model).shape[1]
     images = torch.randn(batch, channels, size, size, generator=generator).to(memory_format=torch.channels_last)
@@ -152,7 +152,7 @@ def drawn(encoder: Encoder, size: int, batch: int, epoch: int) -> tuple[Tensor, 
 
 
 def both_steps(plain: Any, masked: Any, size: int, batch: int) -> Iterator[dict[str, Callable[[], None]]]:
-    """A step of each, repetition after repetition, on images and masks of its own."""
+    """A step of each, repetition after repetition, each on its own images and masks."""
     for epoch in itertools.count():
         images, hidden = drawn(masked, size, batch, epoch)
 
@@ -175,7 +175,7 @@ def read_rows(file: Path) -> dict[str, str]:
 
 
 def text_of(rows: dict[str, str], n: int) -> str:
-    """All tables, a family each, with what was measured and how many of each execution there are."""
+    """All tables, one per family, with what was measured and the number of models per execution."""
     kinds = [line.split("|")[2].strip() for line in rows.values()]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(sorted(kinds)))
     head = ["# Encoders by families: what each gets, and what its step costs", "", f"{len(rows)} models: {counts}.", ""]

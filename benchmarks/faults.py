@@ -43,7 +43,7 @@ STEPS, INTERVAL = 24, 3
 
 @dataclass(frozen=True)
 class Job:
-    """A command without its --out, how many steps it takes, and the weights it leads to when nothing happens."""
+    """A command without its --out, how many steps it takes, and the weights that it ends with undisturbed."""
 
     name: str
     words: tuple[str, ...]
@@ -56,19 +56,19 @@ class Job:
 
     @property
     def reads(self) -> bool:
-        """Whether files are read in every epoch, so that one may turn bad."""
+        """Whether files are read in every epoch, so that one may go bad."""
         return "--cache-mib" in self.words
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one fault."""
+    """Outcome of one fault."""
 
     fault: str
     job: str
     survived: bool
     lost: int
-    """Steps done again."""
+    """Repeated steps."""
     message: str
 
 
@@ -145,7 +145,7 @@ class Life:
         ]
 
     def meet(self, fault: str, left: int) -> int:
-        """Start, inject one fault where the run has not ended before, and wait for the end. Returns the exit code."""
+        """Start, inject one fault if the run has not ended before, and wait for the end. Return the exit code."""
         child = start((*self.job.words, "--out", str(self.out), "--resume"), self.steps, self.log)
         code = self._moment(child, fault, left)
         hit = code is None
@@ -163,7 +163,7 @@ class Life:
         return code
 
     def _moment(self, child: int, fault: str, left: int) -> int | None:
-        """Wait for the moment of the fault: before the first step now and then, else anywhere up to the very end."""
+        """Wait for the moment of the fault: sometimes before the first step, else anywhere up to the very end."""
         if self.chance.random() < 0.15 and fault != "truncated checkpoint":
             return wait(child, until=time.monotonic() + self.chance.uniform(0, self.job.start))
         first = max(self.reached, INTERVAL if fault == "truncated checkpoint" else 0)
@@ -193,7 +193,7 @@ class Life:
         return code
 
     def settle(self) -> None:
-        """What the start just made did again, as loss of the faults before it."""
+        """Count the steps that the latest start repeated as the loss of the faults before it."""
         first, last = self.steps.read()
         if first < 0:
             return
@@ -212,7 +212,7 @@ def _equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 def campaign(number: int, seed: int = 0) -> list[Result]:
-    """`number` faults, as many of each kind as may be, at moments drawn from the seed."""
+    """Inject `number` faults, balanced over kinds as far as possible, at moments drawn from the seed."""
     torch.set_num_threads(1)
     chance, steps = random.Random(seed), Steps()
     results: list[Result] = []
@@ -233,7 +233,7 @@ def campaign(number: int, seed: int = 0) -> list[Result]:
 
 
 def report(results: list[Result]) -> str:
-    """A line a kind of fault and a kind of job, and the sum."""
+    """Print a line per kind of fault and per kind of job, and the sum."""
     lines = []
     for kinds, of in ((list(CODES), "fault"), (sorted({result.job for result in results}), "job")):
         for kind in kinds:

@@ -38,7 +38,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "fuzzing.md"
 
 
 def survey_apart(kind: Kind, number: int, seed: int) -> Tally:
-    """`survey` in a process of its own: one that dies, or that no alarm wakes, is a case as well."""
+    """Run `survey` in its own process: one that dies, or that no alarm wakes, is a case as well."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     began = context.Value("d", time.monotonic())
@@ -70,7 +70,7 @@ def survey_apart(kind: Kind, number: int, seed: int) -> Tally:
 
 
 def run_command(kind: Kind, content: bytes) -> Verdict:
-    """A case through the whole command."""
+    """Run a case through the whole command."""
     assert kind.words is not None
     with tempfile.TemporaryDirectory() as name:
         path = prepared(kind, content, Path(name))
@@ -86,7 +86,7 @@ def run_command(kind: Kind, content: bytes) -> Verdict:
 
 
 def commands_of(kind: Kind, number: int, seed: int) -> Tally:
-    """The first files of another survey, through the command."""
+    """Run the first files of another survey through the command."""
     contents: list[bytes] = []
     found = Tally()
     if kind.words is None:
@@ -117,7 +117,7 @@ def processor() -> str:
 
 
 def write_results(rows: list[str], last: str, seconds: float, words: str) -> None:
-    """benchmarks/results/fuzzing.md."""
+    """Write benchmarks/results/fuzzing.md."""
     RESULTS.write_text(
         f"""# Campaign of altered files
 
@@ -140,8 +140,8 @@ are cases that went through the whole command, and how many of them ended in a t
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=200, help="cases a kind")
-    parser.add_argument("--commands", type=int, default=1, help="cases a kind that go through the whole command")
+    parser.add_argument("--number", type=int, default=200, help="cases per kind")
+    parser.add_argument("--commands", type=int, default=1, help="cases per kind that go through the whole command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", default=[""], help="parts of the names of kinds; default: all")
     parser.add_argument("--keep", type=Path, help="folder for the files that were not read well")

@@ -37,7 +37,7 @@ class ByHand:
     """A probe that shares no code with the product."""
 
     def __init__(self, encoder: str, weights: Path, size: int, folder: Path) -> None:
-        """Load the weights in the order of their file, whatever its names, and read its own normalization."""
+        """Load the weights in the order of their file, whatever their names, and read their own normalization."""
         state = torch.load(weights, map_location="cpu", weights_only=True)
         self.model = timm.create_model(encoder).eval()
         own = self.model.state_dict()
@@ -63,7 +63,7 @@ class ByHand:
         return (torch.from_numpy(np.array(small)).permute(2, 0, 1) / 255 - self.mean) / self.std
 
     def accuracy(self, train: ImageSet, val: ImageSet, test: ImageSet) -> float:
-        """Of a logistic regression whose strength is best on validation images."""
+        """Accuracy of a logistic regression whose strength is best on validation images."""
         scaler = StandardScaler().fit(self.features(train))
         x = {images.names: scaler.transform(self.features(images)) for images in (train, val, test)}
         fits = [
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--budget", type=int, default=10)
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--frozen", type=int, default=2, help="draws of which the head alone is trained, too")
+    parser.add_argument("--frozen", type=int, default=2, help="draws for which the head alone is trained, too")
     wanted = parser.parse_args()
     size = (wanted.size, wanted.size)
     config = recipe("small-cnn", data=str(wanted.manifest), encoder=wanted.encoder).compare_config(

@@ -54,7 +54,7 @@ Step = Callable[[Tensor], None]
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
@@ -81,7 +81,7 @@ def pretraining(name: str, execution: Any) -> PretrainConfig:
 
 
 def masked(config: PretrainConfig, side: int, channels: int, device: torch.device, bf16: bool) -> dict[str, "Way"]:
-    """The steps of a pretraining at every ratio: its own network, target and loss, each step with other masks."""
+    """The steps of a pretraining at every ratio: its own network, target and loss, each step with new masks."""
     network, target = build_reconstructor(config, channels=channels, image_size=(side, side))
     network = fast_layout(network).to(device).train()  # type: ignore[assignment]
     step, epochs = training_step(network, device, bf16), count()
@@ -135,7 +135,7 @@ class Way:
             self.peak = (torch.cuda.max_memory_allocated() - before + own) / 2**30
 
     def time(self, images: Tensor, steps: int) -> None:
-        """One round."""
+        """Time one round."""
         synchronize(images.device)
         start = time.perf_counter()
         for _ in range(steps):
@@ -145,7 +145,7 @@ class Way:
 
 
 def measure(name: str, bf16: bool, images: Tensor, options: argparse.Namespace) -> None:
-    """All ways of one encoder in one precision: print a row each."""
+    """Measure all variants of one encoder in one precision: print a row each."""
     device, side = images.device, images.shape[-1]
     made: dict[str, Way] = {}
     for execution in ("plain", *ENCODERS[name][0]):
@@ -212,7 +212,7 @@ def profile(images: Tensor, options: argparse.Namespace) -> None:
 
 
 def small(device: torch.device, options: argparse.Namespace) -> None:
-    """Steps of small-cnn with images as they come, and with one batch again and again."""
+    """Steps of small-cnn with images from the loader, and with one batch repeated."""
     recipe, size = small_cnn(), 16 if options.quick else 256
     chosen: dict[str, float | int | str | bool] = {
         "images": 4 * size if options.quick else 40 * size,
@@ -248,12 +248,12 @@ def small(device: torch.device, options: argparse.Namespace) -> None:
 
 
 def say(line: str) -> None:
-    """Progress and errors, beside the tables."""
+    """Print progress and errors, beside the tables."""
     print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
 
 
 def attempt(label: str, work: Callable[[], None]) -> None:
-    """Do a part; if it fails, say so and go on."""
+    """Run a part; if it fails, say so and continue."""
     say(label)
     try:
         work()
@@ -270,9 +270,9 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["bf16", "float32"], choices=["bf16", "float32"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--side", type=int, default=224)
-    parser.add_argument("--steps", type=int, default=2, help="steps of a round")
-    parser.add_argument("--warm", type=int, default=3, help="steps before that are not timed")
-    parser.add_argument("--seconds", type=float, default=8, help="of rounds for each encoder and precision")
+    parser.add_argument("--steps", type=int, default=2, help="steps per round")
+    parser.add_argument("--warm", type=int, default=3, help="warm-up steps that are not timed")
+    parser.add_argument("--seconds", type=float, default=8, help="total of the rounds for each encoder and precision")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     options = parser.parse_args()

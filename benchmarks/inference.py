@@ -32,7 +32,7 @@ AIM = 0.9
 
 
 def ways_of(recipe: str, images: ImageSet) -> dict[str, Callable[[], object]]:
-    """One pass over all images, by each way, with one network."""
+    """One pass over all images in each variant, with one network."""
     channels, size = images.format.channels, images.format.size
     model = build_model(RECIPES[recipe]().encoder, in_chans=channels, image_size=size, num_classes=10).eval()
     model, engine = fast_layout(model), build_engine("no")
@@ -59,7 +59,7 @@ def ways_of(recipe: str, images: ImageSet) -> dict[str, Callable[[], object]]:
 
 
 def measure(ways: dict[str, Callable[[], object]], n: int) -> dict[str, list[float]]:
-    """CPU seconds of each way, n repetitions after one to warm up."""
+    """CPU seconds of each variant, n repetitions after one warm-up."""
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for repetition in range(n + 1):
         for way, run in ways.items():
@@ -89,7 +89,7 @@ def main() -> None:
             low, middle, high = statistics.quantiles(rates, n=4)
             each = 1000 * statistics.median(taken["plain"]) / len(images)
             print(f"{recipe} {size} px, {way}: {middle:.2f} of plain's rate (quartiles {low:.2f} to {high:.2f}); plain "
-                  f"{each:.3f} ms an image", flush=True)  # fmt: skip
+                  f"{each:.3f} ms per image", flush=True)  # fmt: skip
             reached = reached and middle >= AIM
     print("reached" if reached else "short", f"(aim {AIM})")
     sys.exit(not reached)

@@ -27,7 +27,7 @@ from unmask.masking import draw_masks, expand
 
 
 class TimesMask(nn.Module):
-    """A plain model in SparK's manner: convolutions and pools times the mask, BatchNorm on gathered visible rows."""
+    """A plain model masked as in SparK: convolutions and pools times the mask, BatchNorm on gathered visible rows."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def step(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Tens
 
 
 def stored(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Tensor, hidden: Tensor) -> float:
-    """MiB per image that the forward pass keeps for the backward pass, parameters aside."""
+    """MiB per image that the forward pass keeps for the backward pass, without parameters."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -85,7 +85,7 @@ def stored(run: Callable[[Tensor, Tensor], Tensor], model: nn.Module, images: Te
 def measure(
     name: str, size: int, cell: int | None, batch: int, ratio: float, n: int, ways: list[str]
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds per image of each way, n repetitions after one warm-up; MiB per image stored for the backward pass."""
+    """Seconds per image of each variant, n repetitions after a warm-up; MiB per image stored for the backward pass."""
     model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(size, size)).train()
     model = model.to(memory_format=torch.channels_last)  # the faster order for every way, as in training
     plain, times = deepcopy(model), TimesMask(deepcopy(model))

@@ -39,10 +39,10 @@ from unmask.data.load import load_data
 
 MIB = 2**20
 LISTING = 400
-"""Bytes an image that listing may keep, beside `IMPORTS` MiB."""
+"""Bytes per image that listing may keep, besides `IMPORTS` MiB."""
 IMPORTS = 16
 GROWTH = 64
-"""MiB that training may grow by after its first quarter."""
+"""MiB by which training may grow after its first quarter."""
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -58,7 +58,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def member(name: str, content: bytes) -> bytes:
-    """A file as it stands in a tar."""
+    """A file as stored in a tar."""
     head = bytearray(512)
     head[:100] = name.encode().ljust(100, b"\0")
     head[100:157] = b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % len(content) + b"0" * 11 + b"\0" + b" " * 8 + b"0"
@@ -68,7 +68,7 @@ def member(name: str, content: bytes) -> bytes:
 
 
 def write_shards(folder: Path, images: int, side: int, each: int) -> None:
-    """Images of smooth random fields and a few of noise, `each` a shard."""
+    """Write images of smooth random fields and a few of noise, `each` per shard."""
     rng = np.random.default_rng(0)
     for shard in range(-(-images // each)):
         count = min(each, images - shard * each)
@@ -82,7 +82,7 @@ def write_shards(folder: Path, images: int, side: int, each: int) -> None:
 
 @dataclass
 class Watch(threading.Thread):
-    """Looks at the memory of this process and its children every `seconds` seconds."""
+    """Sample the memory of this process and its children every `seconds` seconds."""
 
     seconds: float
     rows: list[tuple[float, str, float, float, float]] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Watch(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def look(self) -> tuple[float, str, float, float, float]:
-        """One row, kept and returned."""
+        """Take one sample; keep and return it."""
         own = memory(os.getpid())
         children = sum(memory(int(pid))["held"] for pid in descendants(os.getpid()))
         row = (time.monotonic() - self.began, self.stage, own["held"], own["resident"], own["held"] + children)
@@ -105,13 +105,13 @@ class Watch(threading.Thread):
         return row
 
     def run(self) -> None:
-        """Until `done`."""
+        """Sample until `done`."""
         while not self.done.wait(self.seconds):
             self.look()
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Memory held and resident set of a process in MiB, 0 where it has ended."""
+    """Memory held and resident set of a process in MiB, 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -122,7 +122,7 @@ def memory(pid: int) -> dict[str, float]:
 
 
 def descendants(pid: int) -> list[str]:
-    """Process ids of the children and theirs."""
+    """Process ids of all descendants."""
     try:
         own = [
             child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
@@ -133,7 +133,7 @@ def descendants(pid: int) -> list[str]:
 
 
 def measure(folder: Path, wanted: argparse.Namespace) -> dict[str, object]:
-    """List, train, and look."""
+    """List, train, and sample."""
     data = DataConfig(data=str(folder), cache_mib=0, workers=wanted.workers)
     encoder = EncoderConfig(encoder="patchnet", encoder_options={"width": 8, "patch": 4})
     optimizer = OptimizerConfig(steps=wanted.steps, batch_size=wanted.batch, lr=1e-3)
@@ -179,11 +179,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--side", type=int, default=16)
-    parser.add_argument("--shard", type=int, default=10_000, help="images a shard")
+    parser.add_argument("--shard", type=int, default=10_000, help="images per shard")
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=400)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=2.0, help="between looks")
+    parser.add_argument("--seconds", type=float, default=2.0, help="between samples")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:

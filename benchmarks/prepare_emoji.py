@@ -22,11 +22,11 @@ from typing import Any
 
 VENDORS = ("google", "twitter")
 LEFT_OUT = ("Component",)
-"""Categories that are no emoji of their own."""
+"""Categories that are not independent emoji."""
 
 
 def fetch(vendor: str, folder: Path) -> Path:
-    """The package of a vendor as npm packs it, a .tgz file in `folder`."""
+    """Fetch the package of a vendor as npm packs it, a .tgz file in `folder`."""
     command = ["npm", "pack", "--silent", f"emoji-datasource-{vendor}"]
     name = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()[-1]
     return folder / name

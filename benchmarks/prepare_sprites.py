@@ -27,7 +27,7 @@ def unit_of(image: Path) -> str:
 
 
 def lines_of(core: Path) -> dict[str, str]:
-    """The line of each unit: the first by name of all that become one another, by the game's own rules."""
+    """The line of each unit: the first by name of all units that advance into one another by the game's own rules."""
     ids, later = dict[str, str](), dict[str, list[str]]()
     for file in sorted((core / "units").rglob("*.cfg")):
         text = file.read_text(encoding="utf-8")

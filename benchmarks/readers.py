@@ -71,7 +71,7 @@ def write_files(folder: Path) -> Iterator[tuple[Path, NDArray[np.generic], str]]
 def write_holes(
     folder: Path, values: NDArray[np.generic], profile: dict[str, Any]
 ) -> Iterator[tuple[Path, NDArray[np.generic], str]]:
-    """A file with a no-data value, one with a mask within it and one with a mask beside it, and NaN where they lie."""
+    """A file with a no-data value, one with an internal mask, one with a mask file; NaN where pixels are missing."""
     bands, dtype = len(values), str(values.dtype)
     top = {"uint8": 255, "uint16": 65535, "uint32": 65535}.get(dtype, 1)
     valid = np.full((HEIGHT, WIDTH), 255, np.uint8)

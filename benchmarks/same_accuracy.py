@@ -38,7 +38,7 @@ LABELS, MARGIN = 50, 1.0
 
 
 def known_trials(file: Path) -> list[dict[str, Any]]:
-    """What is done."""
+    """Trials that are done."""
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
@@ -51,7 +51,7 @@ def pretrained(folder: Path, way: str, seed: int, steps: int) -> float:
 
 
 def accuracy(folder: Path, run: Path, draw: int) -> float:
-    """Of the fine-tuned network on validation images, in percent."""
+    """Accuracy of the fine-tuned network on validation images, in percent."""
     settings: dict[str, Any] = {
         "init": str(run),
         "budget": LABELS,
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace, file: Path, way: str, seed: int, done: set[int], until: float) -> None:
-    """A pretraining, unless its run is there, and the draws that are missing."""
+    """Run a pretraining, unless its run exists, and the missing draws."""
     run, seconds = options.folder / f"{way}-{seed}", options.folder / f"{way}-{seed}.seconds"
     if not seconds.exists():
         seconds.write_text(str(pretrained(run, way, seed, options.steps)))
@@ -100,13 +100,15 @@ def train(options: argparse.Namespace, file: Path, way: str, seed: int, done: se
 
 
 def tell(trials: list[dict[str, Any]], ways: list[str]) -> None:
-    """A line for each way, and for each but the first its difference."""
+    """Print a line per variant, and for all but the first its difference."""
     scores = {way: {(t["pretraining"], t["draw"]): t["accuracy"] for t in trials if t["way"] == way} for way in ways}
     for way in ways:
         seconds = {t["pretraining"]: t["seconds"] for t in trials if t["way"] == way}
         if len(scores[way]) > 1:
             mean, cost = statistics.mean(scores[way].values()), statistics.median(seconds.values())
-            print(f"{way}: {mean:.2f} % (n = {len(scores[way])}), {cost:.0f} CPU s a pretraining (n = {len(seconds)})")
+            print(
+                f"{way}: {mean:.2f} % (n = {len(scores[way])}), {cost:.0f} CPU s per pretraining (n = {len(seconds)})"
+            )
     for way in ways[1:]:
         differences = paired_differences(scores[way], scores[ways[0]])
         if len(differences) > 3:

@@ -79,7 +79,7 @@ def setting(folder: Path, wanted: argparse.Namespace) -> CompareConfig:
 
 
 def main() -> None:
-    """Train what is not trained yet, then print."""
+    """Train what is missing, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", type=Path)
     parser.add_argument("out", type=Path)

@@ -35,7 +35,7 @@ PHOTOGRAPHS = {
     "test": ("rocket.jpg", "gravel.png", "camera.png", "retina.jpg"),
 }
 SHARES = {"train": 0.5, "val": 0.2, "test": 0.3}
-"""Of the things that drawings show."""
+"""Shares of the things that drawings show."""
 _WORD = re.compile(r"[a-z]{2,}")
 
 
@@ -49,7 +49,7 @@ class Setting:
 
 
 def split_stamps(root: Path, seed: int) -> dict[str, dict[str, list[Path]]]:
-    """By split and theme the stamps; those that show one thing stay together."""
+    """Stamps by split and theme; those that show the same thing stay together."""
     found: dict[str, dict[str, list[Path]]] = {split: {theme: [] for theme in THEMES} for split in SHARES}
     for theme in THEMES:
         things: dict[str, list[Path]] = {}
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, nargs=3, default=(2000, 200, 400), metavar=("TRAIN", "VAL", "TEST"))
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--classes", type=int, default=5, help="of multiview")
+    parser.add_argument("--classes", type=int, default=5, help="classes of multiview")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stamps", type=Path, default=Path("/usr/share/tuxpaint/stamps"))
     wanted = parser.parse_args()

@@ -40,7 +40,7 @@ class WideHead(nn.Module):
 
 
 def steps(batch: int, size: int) -> dict[str, Callable[[], None]]:
-    """What is timed, by name."""
+    """Timed steps, by name."""
     shape = (size, size)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, 3, *shape, generator=generator).contiguous(memory_format=torch.channels_last)
@@ -70,7 +70,7 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     timed = steps(wanted.batch, wanted.size)
-    print("| head | float32, ms an image | bf16, ms an image |\n|---|---|---|")
+    print("| head | float32, ms per image | bf16, ms per image |\n|---|---|---|")
     found: dict[str, list[str]] = {name: [] for name in timed}
     for bf16 in (False, True):
         taken: dict[str, list[float]] = {name: [] for name in timed}

@@ -26,7 +26,7 @@ from unmask.training.stage import Phase, Setup
 
 
 def kept(stage: Pretraining) -> int:
-    """Bytes of weights, as many for gradients, and of moments, in this process."""
+    """Bytes of weights, of gradients (the same number), and of moments in this process."""
     weights = [part(p.detach()) for p in stage.run.network.parameters() if p.requires_grad]
     moments = [part(v) for state in stage.run.optimizer.state.values() for v in state.values() if v.ndim > 0]
     return sum(t.numel() * t.element_size() for t in (*weights, *weights, *moments))
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="vit_small_patch16_224")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=16, help="images of a step over all processes")
+    parser.add_argument("--batch", type=int, default=16, help="images per step over all processes")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--precision", default="no")
     given = parser.parse_args()
@@ -74,7 +74,7 @@ def main() -> None:
 def report(
     stages: dict[str, Pretraining], times: dict[str, list[float]], peak: dict[str, int], given: argparse.Namespace
 ) -> None:
-    """The table, and where it was made."""
+    """Print the table, and the machine."""
     engine = stages["sharded"].run.engine
     ratios = [b / a for a, b in zip(*(values[2:] for values in times.values()), strict=True)]
     weights = sum(p.numel() for p in stages["sharded"].run.network.parameters())

@@ -43,7 +43,7 @@ def row(name: str, data: str, repeats: int) -> str:
 
 
 def main() -> None:
-    """Time every recipe some times."""
+    """Time every recipe several times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--recipes", nargs="+", default=["small-cnn", "photo-cnn", "masked-resnet50", "mae-vit-small"])

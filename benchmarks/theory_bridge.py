@@ -39,7 +39,7 @@ PICTURES = {"images": 1500, "test_images": 900, "classes": 6, "distractor_streng
 
 @dataclass(frozen=True)
 class Network:
-    """How a recipe is trained here: its pictures, the settings of all trainings, of pretraining, and of the others."""
+    """How a recipe is trained here: its pictures and the settings of all trainings, of pretraining, and of others."""
 
     pictures: dict[str, Any]
     every: dict[str, Any]
@@ -107,7 +107,7 @@ def predicted(condition: Condition) -> Gains:
 
 @dataclass(frozen=True)
 class Trainings:
-    """The trainings of one condition and draw; each is stored under what it depends on."""
+    """The trainings of one condition and draw; each is stored under the settings it depends on."""
 
     condition: Condition
     draw: int
@@ -152,14 +152,14 @@ class Trainings:
 
 
 def measured(one: Trainings, store: Path, until: float) -> Gains | None:
-    """Accuracy of the fine-tuned network minus that from scratch, in points; None where time was up before."""
+    """Accuracy of the fine-tuned network minus that from scratch, in points; None if time was up before."""
     found = [kept(store, one.key(kind), partial(one.accuracies, kind), until) for kind in (False, True)]
     scratch, tuned = found
     return {kind: tuned[kind] - scratch[kind] for kind in KINDS} if scratch and tuned else None
 
 
 def kept(path: Path, key: str, make: partial[Gains], until: float) -> Gains | None:
-    """The stored gains, else new ones, stored; None after the time given."""
+    """The stored gains, else new ones, which are stored; None after the given time."""
     store: dict[str, Gains] = json.loads(path.read_text()) if path.exists() else {}
     if key not in store:
         if time.monotonic() > until:

@@ -33,7 +33,7 @@ LIMIT = 300
 
 @dataclass(frozen=True)
 class Mutation:
-    """Changes of text, (file in theory/, old, new) each; old stands in the file once."""
+    """Text changes, each (file in theory/, old, new); old occurs once in the file."""
 
     name: str
     what: str
@@ -118,7 +118,7 @@ MUTATIONS = (
 
 
 def mutated(mutation: Mutation, folder: Path) -> Path:
-    """A copy of the package with the changes; its parent folder, for PYTHONPATH."""
+    """Copy the package with the changes; return its parent folder, for PYTHONPATH."""
     shutil.copytree(SOURCE / "unmask", folder / "unmask", ignore=shutil.ignore_patterns("__pycache__"))
     for file, old, new in mutation.changes:
         path = folder / "unmask" / "theory" / file
@@ -130,7 +130,7 @@ def mutated(mutation: Mutation, folder: Path) -> Path:
 
 
 def _first_captures(setting: "Setting") -> "Sequence[Verdict]":
-    """Checks of what is captured first, of worlds that need no training beyond it."""
+    """Checks of first captures, of worlds that need no training beyond them."""
     import torch
 
     from unmask.theory.checks_coverage import (
@@ -199,7 +199,7 @@ def verdicts_in_stages() -> None:
 
 
 def examine(mutation: Mutation) -> tuple[list[str], str]:
-    """The claims that notice a mutation, and how the run ended where it gave no answer."""
+    """The claims that notice a mutation, and how the run ended if it gave no answer."""
     with tempfile.TemporaryDirectory() as folder:
         path = {**os.environ, "PYTHONPATH": str(mutated(mutation, Path(folder))), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, __file__, "--stages"]
@@ -213,7 +213,7 @@ def examine(mutation: Mutation) -> tuple[list[str], str]:
 
 
 def main(names: Sequence[str]) -> int:
-    """Print the table; 1 if a mutation goes unnoticed or ends otherwise than in verdicts."""
+    """Print the table; return 1 if a mutation goes unnoticed or does not end in verdicts."""
     chosen = [
         one for one in (Mutation("none", "the source as it is", ()), *MUTATIONS) if not names or one.name in names
     ]

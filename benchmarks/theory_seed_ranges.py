@@ -61,7 +61,7 @@ def laws_of(first: int) -> list[Verdict]:
 
 
 def kept(store: Path, ranges: int) -> list[list[Verdict]]:
-    """Verdicts of every range, computed and stored where they are not yet."""
+    """Verdicts of every range, computed and stored if they are missing."""
     known = json.loads(store.read_text()) if store.exists() else {}
     for i in range(ranges):
         if str(i) not in known:

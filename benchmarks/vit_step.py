@@ -95,9 +95,9 @@ def step_of(model: nn.Module) -> Callable[[Tensor], None]:
 
 
 def main() -> None:
-    """Print the ratio; exit 1 where it falls below 0.95."""
+    """Print the ratio; exit 1 if it falls below 0.95."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=12, help="steps of each, after two that are not counted")
+    parser.add_argument("--n", type=int, default=12, help="steps of each, after two warm-ups")
     parser.add_argument("--batch", type=int, default=16, help="images per step")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
