@@ -1,6 +1,6 @@
-"""The commands as functions: the same defaults, the same names of settings, results as objects.
+"""The commands as functions: same defaults, same names of settings, results as objects.
 
-Each of them takes a data set, whose recipe then gives all defaults as on the command line, or a complete configuration.
+Each takes a data set, whose recipe then gives all defaults as on the command line, or a complete configuration.
 Further keyword arguments are settings named like the flags, with underscores: `lr=1e-4`, `image_size=(64, 64)`.
 """
 
@@ -54,23 +54,23 @@ def pretrain(
 ) -> Pretraining:
     """Pretrain an encoder on unlabeled images: `unmask pretrain`.
 
-    The encoder sees visible cells only; the loss is over hidden ones:
+    The encoder sees only visible cells; the loss is over hidden ones:
     L = Σ_{hidden cells} ‖decoder(encoder(visible)) - target‖² / (D · number of hidden cells) (He et al. 2022, eq. in
     section 3; targets by `target`).
 
     Args:
         data: a path or the name of a built-in, for the defaults of its recipe; or a complete configuration.
         out: run folder to create.
-        recipe: name of the recipe that gives the defaults, where `data` is not a configuration. Default: by the data.
-        encoder: another encoder than the recipe's, whose options, strides and mask cell then do not carry over.
-        resume: continue an interrupted run of the same configuration, bit-equal to one never stopped (CPU).
+        recipe: the recipe that gives the defaults, if `data` is not a configuration. Default: chosen by the data.
+        encoder: replaces the recipe's encoder, whose options, strides and mask cell then do not carry over.
+        resume: continue an interrupted run of the same configuration, bit for bit as if it had never stopped (CPU).
         overwrite: replace an existing run.
         progress: show a bar with the time left.
-        dataset: in place of what `data` names: a torch Dataset, several by split, or what `load_data` gave.
-        on_step: called in every process after each optimizer step, when that is logged and saved; what it raises ends
-            the run, which `resume` continues from its newest checkpoint.
-        approve: called with the plan, for which a few steps are timed, before the run folder is touched; what it raises
-            ends the run. Of several processes nothing is foreseen.
+        dataset: used instead of what `data` names: a torch Dataset, several by split, or what `load_data` returned.
+        on_step: called in every process after each optimizer step has been logged and saved; an exception it raises
+            ends the run, which `resume` continues from its newest checkpoint.
+        approve: called with the plan, for which a few steps are timed, before the run folder is touched; an exception
+            it raises ends the run. With several processes it is not called.
         **settings: fields that differ from the recipe or the configuration, named like the flags: `epochs=50`.
 
     Raises:
@@ -99,7 +99,7 @@ def finetune(
 ) -> Classification:
     """Train a pretrained encoder with a new head on labeled images: `unmask finetune`.
 
-    Recipe, encoder and image size are those of `init`, where that is a run. Arguments as in `pretrain`.
+    Recipe, encoder and image size are those of `init` if it is a run. Arguments as in `pretrain`.
 
     Raises:
         UserError: bad input, before training starts; `init` is missing (see `scratch`).
@@ -150,11 +150,11 @@ def compare(
 ) -> Comparison:
     """Does pretraining help on these images? `unmask compare`: fine-tuned against scratch, intervals and a verdict.
 
-    The arms, the subsets and the statistics are those of docs/comparison.md. Interrupted, it goes on with `resume` from
-    the last finished training. Arguments as in `pretrain`; fields of one of the recipes stand under its name:
+    docs/comparison.md describes the arms, the subsets and the statistics. If interrupted, `resume` continues from
+    the last finished training. Arguments as in `pretrain`; fields of one of the recipes are given under its name:
     `pretrain={"epochs": 50}, finetune={"lr": 1e-3}`. `approve` is called with the forecast before the work begins
-    (a few steps are timed for it); what it raises ends the comparison. With `watch` the report is written while the
-    comparison runs, too: open it in a browser, where it reloads itself.
+    (a few steps are timed for it); an exception it raises ends the comparison. With `watch` the report is also
+    written while the comparison runs: open it in a browser, where it reloads itself.
 
     Raises:
         UserError: any bad input, before the first training.
@@ -175,8 +175,8 @@ def forecast(
 ) -> Forecast:
     """What `compare` would do with these arguments, how long that takes and how much memory: `unmask compare --plan`.
 
-    A few real steps are timed, in seconds; nothing is written. What is finished in `out` counts as done. Of a
-    configuration of another kind the plan is that of the one training from its start.
+    A few real steps are timed, in seconds; nothing is written. What is finished in `out` counts as done. For a
+    configuration of another kind the plan is that of the single training from its start.
 
     Raises:
         UserError: any bad input.
@@ -191,7 +191,7 @@ def forecast(
 
 
 def demo(out: StrPath = "runs/demo", *, progress: bool = True) -> Comparison:
-    """The whole job on the built-in data in a few minutes: `unmask demo`. Continued where `out` is there."""
+    """The whole job on the built-in data in a few minutes: `unmask demo`. Continues if `out` exists."""
     return Comparison(demonstration.demo(Path(out), progress=progress))
 
 
@@ -212,11 +212,11 @@ def audit_runs(
     Args:
         runs: folders of fine-tunings, trainings from scratch and comparisons, or .safetensors files.
         out: folder to write: audit.json, audit.html, pictures.
-        arm: of comparisons: whose network is looked at. Default: the arm with the best validation score.
+        arm: for comparisons: the arm whose network is audited. Default: the arm with the best validation score.
         data: where the images come from. Default: the data of the first run folder. Size and channels are those of
             the networks.
-        config: how the networks are looked at.
-        cluster: where the measures are taken. Default: here, one after the other.
+        config: how the networks are audited.
+        cluster: where the measures are computed. Default: here, one after the other.
         overwrite: replace an earlier audit in `out`.
         progress: show progress bars.
         **settings: fields that differ from `data` and `config`, named like the flags: `images=64`.
@@ -238,14 +238,14 @@ def audit_runs(
 
 
 def _foreseeing(approve: Approve | None, begun: Path | None) -> BeforeWork[Any] | None:
-    """What asks for approval of a training, before its folder is touched; nothing where several processes train it."""
+    """The hook that asks for approval before a training's folder is touched; None if several processes train it."""
     if approve is None or started_processes() > 1:
         return None
     return lambda config, data: approve(forecast_training(config, data, begun))
 
 
 def _network(run: Path, arm: str | None, *, tell: bool) -> Path:
-    """The file of a comparison's network, which is told; any other run as it is."""
+    """The file of a comparison's network, which is reported; any other run unchanged."""
     if not is_comparison(run):
         return run
     chosen = choose_network(run, arm)
@@ -262,7 +262,7 @@ def _configuration(
     given: Dataset | Given | None,
     settings: Mapping[str, Any],
 ) -> C:
-    """The configuration that arguments ask for.
+    """Return the configuration that the arguments ask for.
 
     Raises:
         UserError: a setting is unknown or without effect, or its value is not allowed; a recipe beside a complete

@@ -20,9 +20,9 @@ def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
 def reestimate_batchnorm(model: nn.Module, images: ImageSet, *, limit: int = 2048) -> int:
     """Replace running statistics by averages over up to `limit` unmasked images. Returns how many were used.
 
-    In pretraining the statistics come from masked images. Weights are untouched; a model without BatchNorm too. Batches
-    are drawn at random (the same ones every time) and near equal in size: a layer's variance is the mean of its
-    variances within batches, which would lack that between classes where images came class by class.
+    In pretraining the statistics come from masked images. Weights, and models without BatchNorm, stay unchanged.
+    Batches are drawn at random (the same ones every time) and nearly equal in size: a layer's variance is the mean of
+    its variances within batches, which would miss the variance between classes if images came class by class.
     """
     layers = batchnorm_layers(model)
     if not layers or len(images) < 2:

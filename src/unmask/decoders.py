@@ -1,4 +1,4 @@
-"""Light decoders: the encoder's last map, hidden positions filled with a learnt token, to one vector a cell.
+"""Light decoders: from the encoder's last map, hidden positions filled with a learnt token, to one vector per cell.
 
 A decoder sees the last map only. Skips from earlier stages would let it paint from details and leave the encoder
 nothing to learn (measured in prototypes); a heavy decoder hides the time that masked execution saves.
@@ -23,9 +23,9 @@ Convolve = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 class Fill(nn.Module):
     """Linear projection of the encoder's map to the grid of cells, hidden cells replaced by a learnt token.
 
-    Where a cell covers several positions of the map, each has weights of its own (a strided convolution), so that
-    where in the cell something was seen is not averaged away; where a position covers several cells, each cell gets
-    channels of its own (pixel shuffle).
+    If a cell covers several positions of the map, each has its own weights (a strided convolution), so that the
+    place within the cell is not averaged away; if a position covers several cells, each cell gets its own channels
+    (pixel shuffle).
     """
 
     def __init__(self, channels: int, width: int, size: tuple[int, int], grid: tuple[int, int]) -> None:
@@ -67,7 +67,7 @@ class ConvolutionDecoder(nn.Module):
     def forward(
         self, features: Tensor, hidden: Tensor, wanted: Tensor | None = None, grid: tuple[int, int] | None = None
     ) -> Tensor:
-        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; 0 at cells that are not wanted."""
+        """features [B, C, h, w], hidden bool [B, h, w] → [B, D, Hc, Wc]; 0 at cells that are not requested."""
         x = self.fill(features, hidden, grid)
         for block in self.blocks[:-1]:
             x = x + block(F.gelu(x))
@@ -153,7 +153,7 @@ def build_decoder(
 
     Args:
         channels, size: of the encoder's last map.
-        dimension: numbers of the target a cell.
+        dimension: numbers per cell of the target.
         grid: rows and columns of cells.
     """
     with torch.random.fork_rng(devices=[]):

@@ -1,8 +1,8 @@
-"""Exchange between the processes of one program: what fails in one fails in all, and one reads, writes and speaks.
+"""Exchange between the processes of one program: what fails in one fails in all, and one reads, writes and prints.
 
 Under `accelerate launch` or `torchrun` every process runs the same code. An error that only one process meets (a file
-that only it reads, a full disk that only the writer sees) would leave the others waiting for its numbers for ever.
-`fail_together` is where they tell each other. With a single process every function here is the identity.
+that only it reads, a full disk that only the writer sees) would leave the others waiting for it forever.
+`fail_together` tells all of them. With a single process every function here is the identity.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _CODES: dict[type[Exception], int] = {UserError: 2, OSError: 2, PreemptionError:
 
 
 def connected() -> bool:
-    """Whether a launcher's processes, or the only one that it started, have met."""
+    """Whether a launcher's processes, or the only one it started, are connected."""
     return dist.is_available() and dist.is_initialized()
 
 
@@ -30,20 +30,20 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Index of this process, from 0 on."""
+    """Index of this process, from 0."""
     return dist.get_rank() if connected() else 0
 
 
 def is_main() -> bool:
-    """Whether this process reads, writes and speaks for all: the first one."""
+    """Whether this process reads, writes and prints for all: the first one."""
     return rank() == 0
 
 
 @contextmanager
 def fail_together() -> Iterator[None]:
-    """The body exchanges nothing with other processes; where it fails in some, it fails in all at its end.
+    """Run a body that exchanges nothing with other processes; if it fails in some, it fails in all at its end.
 
-    The first of the processes in which it failed raises its error; the others leave without a word, with the same exit
+    The first of the processes in which it failed raises its error; the others exit silently, with the same exit
     code. So people read one line, whether one process met the error or all did.
     """
     if world_size() == 1:
@@ -67,10 +67,10 @@ def fail_together() -> Iterator[None]:
 
 
 def on_main(action: Callable[[], T]) -> T:
-    """What `action` returns in the main process, in every process: the others may share no disk with it.
+    """Return in every process what `action` returns in the main one: the others may share no disk with it.
 
     Raises:
-        UserError: what `action` raised, in the main process; the others leave quietly (see `fail_together`).
+        UserError: what `action` raised, in the main process; the others exit silently (see `fail_together`).
     """
     result: Any = None
     with fail_together():
@@ -84,7 +84,7 @@ def on_main(action: Callable[[], T]) -> T:
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum over processes of a tensor without gradient, in place, in every process the same bits."""
+    """Sum a tensor without gradient over processes, in place; every process gets the same bits."""
     if world_size() > 1:
         dist.all_reduce(values)
     return values
@@ -96,12 +96,12 @@ def any_process(flag: bool) -> bool:
 
 
 def share_of(items: Tensor, index: int, processes: int) -> Tensor:
-    """The part of the items of one process: every W-th, from its index on. Each item is in exactly one part."""
+    """The share of this process: every W-th item, from its index on. Each item is in exactly one share."""
     return items[index::processes]
 
 
 def all_gather_objects(value: T) -> list[T]:
-    """The values of all processes in the order of their ranks, in every process. Tensors must be on the CPU."""
+    """Return the values of all processes, in order of rank, in every process. Tensors must be on the CPU."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -110,7 +110,7 @@ def all_gather_objects(value: T) -> list[T]:
 
 
 def require_alike(what: str, value: str) -> None:
-    """Raise `UserError` where processes differ in something that must be one, such as the data they read."""
+    """Raise `UserError` if processes differ in something that must agree, such as the data they read."""
     values = all_gather_objects(value)
     with fail_together():
         if len(set(values)) > 1:

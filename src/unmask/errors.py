@@ -1,4 +1,4 @@
-"""What a user is meant to read when work ends early: a single line that says why and how to go on."""
+"""What a user reads when work ends early: a single line that says why and how to continue."""
 
 from unmask.wording import printable
 
@@ -15,19 +15,19 @@ class UserError(ValueError):
 
 
 class PreemptionError(Exception):
-    """SIGTERM came. The command line prints the message, which says how to go on, and exits with code `PREEMPTED`."""
+    """SIGTERM was received. The command prints the message, which says how to continue, and exits with `PREEMPTED`."""
 
 
 PREEMPTED = 143
-"""Exit code of a process that SIGTERM has ended."""
+"""Exit code of a process ended by SIGTERM."""
 
 
 _NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED", "failed to map segment")
-"""In the messages of RuntimeErrors of torch's CPU allocator, of CUDA, and of its libraries; of ImportErrors."""
+"""Found in RuntimeErrors of torch's CPU allocator, of CUDA and its libraries, and in ImportErrors."""
 NO_THREAD = "can't start new thread"
-"""In the message of the RuntimeError that Python raises where the system gives no further thread."""
+"""Found in the RuntimeError that Python raises if the system allows no further thread."""
 KILLED_WORKER = "DataLoader worker"
-"""In the message of the RuntimeError that torch raises, at any moment, when a process that decodes has been killed."""
+"""Found in the RuntimeError that torch raises, at any time, after a process that decodes was killed."""
 WORKER_MESSAGE = (
     "a process that reads images was killed, possibly because memory ran out: use fewer `workers` (0 for none) "
     "or a smaller "
@@ -42,6 +42,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_line(error: BaseException) -> str:
-    """What such an error says of the amount, in a few words."""
+    """What such an error says about the amount, in a few words."""
     first = (str(error).splitlines() or [""])[0]
     return f"out of memory ({first.split('. GPU')[0].strip(' .') or type(error).__name__})"

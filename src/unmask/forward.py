@@ -1,4 +1,4 @@
-"""The one way in which a network meets the images of a set in evaluation: batch by batch, outputs with their images."""
+"""The one way to run a network on the images of a set in evaluation: batch by batch, outputs with their images."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,17 +20,17 @@ from unmask.training.sharding import whole
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network gives for the images that could be read; those that could not are missing in both fields."""
+    """A network's outputs for the images that could be read; unreadable ones are missing in both fields."""
 
     images: ImageSet
     """The images, in the order of the set: their labels, ids and names are those of `values`."""
     values: Tensor
-    """float32, or what the readout gives, [n, ...], on the CPU."""
+    """float32, or what the readout returns, [n, ...], on the CPU."""
     rows: Tensor
-    """Where the images stand in the set that was asked for: int64 [n], increasing."""
+    """Positions of the images in the requested set: int64 [n], increasing."""
 
     def padded(self, number: int) -> Tensor:
-        """[number, ...] with one row for each image of the set, NaN where an image is missing."""
+        """[number, ...] with one row per image of the set, NaN where an image is missing."""
         if len(self.rows) == number:
             return self.values
         out = torch.full((number, *self.values.shape[1:]), torch.nan, dtype=self.values.dtype)
@@ -48,14 +48,14 @@ def map_images(
     description: str = "",
     show: bool = False,
 ) -> Outputs:
-    """A network's outputs for all images of a set, normalized by the set's format.
+    """Return a network's outputs for all images of a set, normalized by the set's format.
 
-    A module is put in evaluation mode for the while. Batches are of `images.at_once` images everywhere, so that numbers
-    agree to the last bit. The processes of an engine share the images, and each gets all outputs. An unreadable file of
+    A module is put in evaluation mode meanwhile. Batches hold `images.at_once` images everywhere, so that numbers
+    agree bit for bit. The processes of an engine share the images, and each gets all outputs. An unreadable file of
     streamed data is left out under the policy "skip", alone or with its whole batch; each output keeps its image.
 
     Args:
-        network: images [B, C, H, W] to [B, ...]; on the engine's device, else given batches on the CPU.
+        network: images [B, C, H, W] to [B, ...]; on the engine's device, else it gets batches on the CPU.
         images: the set.
         engine: gives device, precision and processes.
         readout: what is kept of a batch of outputs. Default: all of it.
@@ -111,7 +111,7 @@ def pooled_features(model: Any, images: ImageSet, *, description: str = "", show
 
 
 def pooled_and_outputs(model: Any, images: ImageSet, engine: Accelerator, *, outputs: int) -> Outputs | None:
-    """Pooled features and the head's raw outputs side by side, [N, D + outputs]; run on the engine's device.
+    """Return pooled features and the head's raw outputs side by side, [N, D + outputs]; run on the engine's device.
 
     None where a network gives no pooled features, as few architectures do. All processes of the engine call it.
     """

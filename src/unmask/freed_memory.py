@@ -1,4 +1,4 @@
-"""Memory that was freed, and that the C library keeps from the system."""
+"""Memory that was freed but that the C library has not returned to the system."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ from functools import cache
 
 
 def return_freed_memory() -> None:
-    """Give the pages of freed blocks back to the system, where the C library can (glibc); else nothing.
+    """Return the pages of freed blocks to the system if the C library can (glibc); else do nothing.
 
-    Tensors of some MiB are freed and allocated in every step, among small blocks that stay. glibc's heap grows over
-    that: a pretraining of 1,000 steps held half as much again at its end as at its beginning, all of it free.
+    Tensors of some MiB are freed and allocated in every step, among small blocks that stay. This makes glibc's heap
+    grow: a pretraining of 1,000 steps held half as much again at its end as at its beginning, all of it free.
     """
     trim = malloc_trim()
     if trim is not None:
@@ -19,7 +19,7 @@ def return_freed_memory() -> None:
 
 @cache
 def malloc_trim() -> Callable[[int], int] | None:
-    """The call of the C library that does it; None where there is none."""
+    """The C library's function for it; None if there is none."""
     if sys.platform != "linux":
         return None
     return getattr(ctypes.CDLL(None), "malloc_trim", None)

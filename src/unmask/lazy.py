@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used, and shown by `dir` before."""
+"""Public names that are imported on first use, and that `dir` shows before that."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import Any
 def lazy_names(
     package: str, where: Mapping[str, str], *others: str
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package.
+    """Return `__getattr__` and `__dir__` of a package.
 
     Args:
         package: its name.

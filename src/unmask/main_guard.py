@@ -12,18 +12,18 @@ NO_GUARD = (
     'if __name__ == "__main__": (or do without workers: `workers=0`, and `jobs=1` in a comparison)'
 )
 _EXIT_CODE = 77
-"""Of a worker process that came to a run while it imported the script that started it."""
+"""Exit code of a worker process that reached a run while it imported the script that started it."""
 
 _SERVER_GONE = 255
-"""What `multiprocessing` reports of a worker whose fork server has gone before it."""
+"""What `multiprocessing` reports for a worker whose fork server ended before it."""
 _PATIENCE = 5.0
-"""Seconds in which what is dying is dead."""
+"""Seconds within which a dying process is dead."""
 
 
 def require_main_guard() -> None:
-    """Leave a worker process whose import of the main script comes to a run.
+    """End a worker process whose import of the main script reaches a run.
 
-    Its parent reads the exit code and tells; the worker itself would run everything again, and print a traceback.
+    Its parent reads the exit code and reports it; the worker itself would run everything again and print a traceback.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         sys.stdout.flush()
@@ -31,7 +31,7 @@ def require_main_guard() -> None:
 
 
 def left_for_want_of_guard(workers: Iterable[BaseProcess]) -> bool:
-    """Whether one of these dead or dying workers, or the fork server before it, left by `require_main_guard`.
+    """Whether one of these dead or dying workers, or the fork server before it, was ended by `require_main_guard`.
 
     A fork server imports the script before it starts anything. One that was killed is told apart by its exit code.
     """
@@ -43,7 +43,7 @@ def left_for_want_of_guard(workers: Iterable[BaseProcess]) -> bool:
 
 
 def _code_of_fork_server() -> int | None:
-    """Exit code of the newest fork server, which can still be waited for; None where it lives, or was killed."""
+    """Exit code of the newest fork server, which can still be waited for; None if it is alive or was killed."""
     from multiprocessing import forkserver  # not on Windows
 
     server = getattr(forkserver, "_forkserver")  # noqa: B009, which only its module is meant to know

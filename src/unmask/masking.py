@@ -1,4 +1,4 @@
-"""Which cells are hidden: random, block and grid patterns, drawn by key, and their projection to any resolution.
+"""Draw which cells are hidden, in random, block and grid patterns, and project masks to any resolution.
 
 One encoding everywhere: `hidden: bool[B, Hc, Wc]`. A mask is a pure function of (seed, epoch, sample id), so it does
 not depend on workers, ranks, batch size or resume. The count is exact in every row: round(ratio · cells), at least one
@@ -25,7 +25,7 @@ def draw_masks(config: MaskConfig, grid: tuple[int, int], *, seed: int, epoch: i
         grid: (Hc, Wc), cells along height and width.
         seed: the run's seed.
         epoch: each epoch has its own masks.
-        ids: integer sample ids, shape (B,). A row depends on its own id only.
+        ids: integer sample ids, shape (B,). A row depends only on its own id.
 
     Returns:
         hidden, bool[B, Hc, Wc].
@@ -48,7 +48,7 @@ def draw_masks(config: MaskConfig, grid: tuple[int, int], *, seed: int, epoch: i
 
 
 def mask_seed(seed: int, index: int) -> int:
-    """The seed of one of several masks of an image in a step; the first one has that of a single mask."""
+    """The seed of one of several masks of an image in a step; the first has the seed of a single mask."""
     return seed if index == 0 else derive_seed(seed, "masks", index)
 
 

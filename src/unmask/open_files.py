@@ -1,4 +1,4 @@
-"""How many files, pipes and sockets this process may still open: too few of them hang processes that share memory."""
+"""How many files, pipes and sockets this process may still open: too few hang processes that share memory."""
 
 import os
 from pathlib import Path
@@ -7,12 +7,12 @@ from unmask.errors import UserError
 from unmask.wording import plural
 
 PER_PROCESS, OWN = 12, 24
-"""Open files that a worker process takes here (pipes, memory of batches on the way), and that come on top."""
+"""Open files needed here per worker process (pipes, memory of batches in transit), and a fixed number on top."""
 _OPEN = Path("/proc/self/fd")
 
 
 def require_open_files(processes: int, fix: str) -> None:
-    """Raise `UserError` where too few files may be open for so many worker processes; `fix` does without them."""
+    """Raise `UserError` if too few files may be open for so many worker processes; `fix` avoids them."""
     limit = open_file_limit()
     if limit is None or not _OPEN.exists():
         return
@@ -25,7 +25,7 @@ def require_open_files(processes: int, fix: str) -> None:
 
 
 def open_file_limit() -> int | None:
-    """Files that this process may have open; None where there is no limit, or the system does not say."""
+    """Files that this process may have open; None if there is no limit or the system does not say."""
     try:
         import resource
     except ImportError:  # Windows

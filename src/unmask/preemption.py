@@ -1,4 +1,4 @@
-"""SIGTERM, by which schedulers announce that they take a machine back: save, say how to go on, leave."""
+"""Graceful shutdown on SIGTERM, by which schedulers preempt a job: save, say how to continue, exit."""
 
 import signal
 import threading
@@ -9,13 +9,13 @@ from types import FrameType
 from unmask.errors import PreemptionError
 
 STOPPED = "stopped by SIGTERM; what was finished is kept, run again with `resume=True`"
-_ASKED = threading.Event()  # of this process, where another one decides: that its training shall save and end
+_ASKED = threading.Event()  # set in this process if another one decides that its training must save and end
 _Handler = Callable[[int, FrameType | None], None]
 
 
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
-    """While the body runs SIGTERM raises `PreemptionError` wherever the program is, as Ctrl-C does."""
+    """While the body runs, SIGTERM raises `PreemptionError` wherever the program is, as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise PreemptionError(STOPPED)
@@ -26,7 +26,7 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextmanager
 def noticing() -> Iterator[Callable[[], bool]]:
-    """While the body runs SIGTERM is only noted, to be acted on between two steps; gives a function that tells.
+    """While the body runs, SIGTERM is only noted, for the next gap between steps; yields a function that reports it.
 
     `request_stop` counts like it.
     """
@@ -40,18 +40,18 @@ def noticing() -> Iterator[Callable[[], bool]]:
 
 
 def request_stop() -> None:
-    """End the training that runs in any thread of this process after its step, as SIGTERM would."""
+    """Make a training in any thread of this process end after its current step, as SIGTERM would."""
     _ASKED.set()
 
 
 def begin_again() -> None:
-    """Forget that request: another training begins."""
+    """Clear that request: another training starts."""
     _ASKED.clear()
 
 
 @contextmanager
 def _handling(handler: _Handler) -> Iterator[None]:
-    """A handler for a while. Python lets the main thread alone set one: in another thread nothing changes."""
+    """Install a handler temporarily. Only Python's main thread may set one: in another thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -26,17 +26,17 @@ def _absorb(state: NDArray[np.uint64], key: ArrayLike) -> NDArray[np.uint64]:
 
 
 def uniform(seed: int, purpose: str, epoch: int, ids: ArrayLike, n: int) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1), one row of `n` for each sample id.
+    """Return uniform numbers in [0, 1), one row of `n` per sample id.
 
     Args:
         seed: the run's seed.
         purpose: what the numbers are for ("mask", "crop", ...); different purposes are independent streams.
         epoch: epoch, or any other outer counter.
         ids: integer sample ids, shape (B,).
-        n: numbers wanted for each sample.
+        n: numbers per sample.
 
     Returns:
-        float64 array of shape (B, n). A row depends on its own id only, never on the rest of the batch.
+        float64 array of shape (B, n). A row depends only on its own id, never on the rest of the batch.
     """
     with np.errstate(over="ignore"):
         state = _absorb(_absorb(_absorb(np.zeros(1, np.uint64), seed), crc32(purpose.encode())), epoch)
@@ -46,12 +46,12 @@ def uniform(seed: int, purpose: str, epoch: int, ids: ArrayLike, n: int) -> NDAr
 
 
 def permutation(seed: int, purpose: str, epoch: int, size: int) -> NDArray[np.int64]:
-    """A permutation of range(size): the ranks of one keyed uniform number a sample."""
+    """Return a permutation of range(size): the ranks of one keyed uniform number per sample."""
     return np.argsort(uniform(seed, purpose, epoch, np.arange(size), 1)[:, 0], kind="stable")
 
 
 def derive_seed(seed: int, *keys: str | int) -> int:
-    """A seed of its own for a named part of a run: a 63-bit integer that depends on the seed and on all keys."""
+    """Return a separate seed for a named part of a run: a 63-bit integer that depends on the seed and on all keys."""
     with np.errstate(over="ignore"):
         state = _absorb(np.zeros(1, np.uint64), seed)
         for key in keys:

@@ -1,4 +1,4 @@
-"""Finished runs as Python objects: paths of their folders, and what is in them, read when it is asked for."""
+"""Finished runs as Python objects: paths of their folders, and their contents, read on demand."""
 
 from dataclasses import dataclass
 from os import PathLike
@@ -19,7 +19,7 @@ from unmask.runs.summary_records import Summary, Verdict
 
 @dataclass(frozen=True, init=False)
 class RunFolder(PathLike[str]):
-    """The folder of a run; `open`, `Path` and every function of `unmask` that wants a run take it as one."""
+    """The folder of a run; `open`, `Path` and every function of `unmask` that takes a run accept it."""
 
     folder: Path
 
@@ -34,7 +34,7 @@ class RunFolder(PathLike[str]):
 
     @property
     def environment(self) -> Environment | None:
-        """Versions, hardware, data and notes of the run; None before it began."""
+        """Versions, hardware, data and notes of the run; None before it started."""
         return read_environment(self.folder)
 
 
@@ -90,7 +90,7 @@ class Comparison(RunFolder):
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Whether pretraining helped, per budget, by how much and how sure that is; the primary one first."""
+        """Whether pretraining helped, per budget, by how much and how certain that is; the primary one first."""
         return self.summary.verdicts
 
     @property

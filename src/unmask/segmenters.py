@@ -22,9 +22,9 @@ _WIDEST, _NARROWEST = 256, 16
 
 
 class Segmenter(nn.Module):
-    """Images [B, C, H, W] → logits [B, K, H, W], of any size that the encoder takes.
+    """Images [B, C, H, W] → logits [B, K, H, W], of any size the encoder accepts.
 
-    `get_classifier` gives all that is no part of the encoder, as timm's models do.
+    `get_classifier` returns everything that is not part of the encoder, as timm's models do.
     """
 
     def __init__(self, encoder: nn.Module, head: nn.Module, read: tuple[int, ...]) -> None:
@@ -46,7 +46,7 @@ class Segmenter(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """A linear layer for each map, up-sampled bilinearly to the image's size and added."""
+    """One linear layer per map, upsampled bilinearly to the image's size and summed."""
 
     def __init__(self, channels: list[int], classes: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class LinearHead(nn.Module):
 
 
 class UNetHead(nn.Module):
-    """The U-Net decoder: from the coarsest map up, with each finer one beside it, to the finest, where it classifies.
+    """The U-Net decoder: from the coarsest map up, joined by each finer one, to the finest, where it classifies.
 
     A block has half the channels of the map beside it: as wide as the encoder, a decoder would take most of the time.
     """
@@ -82,7 +82,7 @@ class UNetHead(nn.Module):
         self.classify = nn.Conv2d(widths[-1], classes, 3, padding=1)
 
     def forward(self, images: Tensor, maps: list[Tensor]) -> Tensor:
-        """[B, K, H, W]. Of the images the decoder takes the size alone."""
+        """[B, K, H, W]. The decoder uses only the size of the images."""
         return upsampled(self.classify(self.decoder([images, *maps])), images)
 
 
@@ -110,7 +110,7 @@ class DPTHead(nn.Module):
 
 
 def upsampled(maps: Tensor, images: Tensor) -> Tensor:
-    """Maps at the size of the images, bilinearly; as they are where they have it."""
+    """Maps resized bilinearly to the size of the images; unchanged if they have it."""
     if maps.shape[2:] == images.shape[2:]:
         return maps
     return F.interpolate(maps, size=images.shape[2:], mode="bilinear", align_corners=False)
@@ -125,13 +125,13 @@ def build_segmenter(
     seed: int,
     decoder: Decoder | None = None,
 ) -> Segmenter:
-    """An encoder without a head, with a head whose weights are drawn from `seed`.
+    """Give an encoder without a head a segmentation head whose weights are drawn from `seed`.
 
     Args:
-        encoder: a timm model or PatchNet; its weights stay.
+        encoder: a timm model or PatchNet; its weights are kept.
         classes: K.
         image_size: (height, width) of training images.
-        seed: of the head's weights.
+        seed: draws the head's weights.
         decoder: which head. Default: U-Net for maps of several resolutions, DPT for a ViT whose patches suit it, else
             linear.
 
@@ -159,9 +159,9 @@ def build_segmenter(
 
 
 def _pyramid(shapes: list[tuple[int, int, int]], image_size: tuple[int, int]) -> list[int]:
-    """Which maps a U-Net reads: the deepest of each resolution, and none of the image's own where two others are left.
+    """Which maps a U-Net reads: the deepest of each resolution, and none at the image's own if two others are left.
 
-    At the image's size a decoder takes as long as everywhere else, and logits up-sampled twofold are as good.
+    At the image's size a decoder takes as long as everywhere else, and logits upsampled twofold are as good.
     """
     deepest = {shape[1:]: index for index, shape in enumerate(shapes)}
     if len(deepest) > 2:
@@ -170,7 +170,7 @@ def _pyramid(shapes: list[tuple[int, int, int]], image_size: tuple[int, int]) ->
 
 
 def require_decoders() -> None:
-    """Raise `UserError` where the package of the extra `segmentation` is missing."""
+    """Raise `UserError` if the package of the extra `segmentation` is missing."""
     if importlib.util.find_spec("segmentation_models_pytorch") is None:
         raise UserError("task: segmentation needs segmentation-models-pytorch: pip install 'unmask[segmentation]'")
 

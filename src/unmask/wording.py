@@ -3,23 +3,23 @@
 import re
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What a terminal acts on instead of showing it: control characters (colors, titles, line ends) and marks of the
+"""What a terminal interprets instead of showing: control characters (colors, titles, line ends) and marks of the
 reading direction."""
 
 
 _HALF = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
-"""Halves of surrogate pairs, but for those that stand for a byte of a file's name."""
+"""Halves of surrogate pairs, except those that stand for a byte of a file's name."""
 
 
 def printable(text: object) -> str:
-    """A text on one line, with what a terminal would act on, and bytes that are not UTF-8, written as escapes."""
+    """A text on one line; what a terminal would interpret, and bytes that are not UTF-8, are written as escapes."""
     whole = _HALF.sub(lambda found: f"\\u{ord(found.group()):04x}", str(text))
     readable = whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return _UNSEEN.sub(lambda found: found.group().encode("unicode_escape").decode(), readable)
 
 
 def plural(count: int | str, noun: str, form: str | None = None) -> str:
-    """A count, as it is written, with its noun: 1 image, 3 images; `form` is a plural that is not noun + s."""
+    """A count with its noun: 1 image, 3 images; `form` is a plural that is not noun + s."""
     return f"{count} {noun if str(count) == '1' else form or noun + 's'}"
 
 

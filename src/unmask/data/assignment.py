@@ -15,11 +15,11 @@ from unmask.wording import plural
 
 PRETRAIN = "pretrain"
 COPY = "copy"
-"""Fate of an image that another split keeps, the one nearer to the test."""
+"""Marks an image that another split keeps, the one nearer to the test."""
 
 
 def idle_shares(config: DataConfig, source: Source) -> tuple[str, ...]:
-    """A note for each setting of drawn splits that differs from its default where the source gives these splits."""
+    """Return a note for each setting of drawn splits that was changed although the source gives these splits."""
     given = set(source.splits.tolist())
     needs = {"val_share": {VAL}, "test_share": {TEST}, "split_seed": {VAL, TEST}}
     return tuple(
@@ -39,19 +39,19 @@ class Plan:
     good: NDArray[np.bool_]
     """Readable, as far as known, (N,)."""
     twins: dict[int, int]
-    """Row → row of the same image in a split nearer to the test."""
+    """Row → row of the same image in the split nearer to the test."""
     transductive: bool
     idle: tuple[str, ...] = ()
-    """What to say of shares and seeds of splits that are not drawn."""
+    """Notes about shares and seeds of splits that are not drawn."""
 
     def rows(self, *names: str) -> NDArray[np.int64]:
-        """Readable rows of these splits that are no twins."""
+        """Readable rows of these splits that are not twins."""
         keep = self.good & np.isin(self.splits, names)
         keep[list(self.twins)] = False
         return np.flatnonzero(keep)
 
     def labeled(self, name: str) -> NDArray[np.int64]:
-        """Those of a split with a label; all, where the source has no labels."""
+        """Labeled rows of a split; all rows if the source has no labels."""
         rows = self.rows(name)
         return rows if self.source.task is None else rows[self.source.task.known(self.source.labels[rows])]
 
@@ -82,7 +82,7 @@ class Plan:
         return tuple(notes)
 
     def not_drawn(self) -> tuple[str, ...]:
-        """What a drawn test or validation split lacks, for a class has too few images or groups to spare one."""
+        """What a drawn test or validation split lacks because a class has too few images or groups to spare one."""
         strata, named = self.source.strata, bool(self.source.classes)
         labeled = {name: set(strata[self.splits == name].tolist()) for name in (TRAIN, VAL, TEST)}
         known = set.union(*labeled.values()) - {-1} if self.source.masks is None else set[int]()
@@ -107,7 +107,7 @@ class Plan:
         return fates
 
     def missing_classes(self) -> list[str]:
-        """What to say of classes, labels and numbers with images in validation or test, but none in training."""
+        """Messages about classes, labels and numbers with images in validation or test, but none in training."""
         if self.source.task is not None and label_form(self.source.task.name) in ("names", "numbers"):
             return self._missing_outputs(self.source.task)
         if not self.source.classes or self.source.masks is not None:  # whose images have more than one class
@@ -125,7 +125,7 @@ class Plan:
         return messages
 
     def _missing_outputs(self, task: AnyTask) -> list[str]:
-        """Labels that no training image has, and numbers known of none, where others have or know them."""
+        """Labels and numbers that no training image has, although validation or test images do."""
         labels, named = self.source.labels, label_form(task.name) == "names"
         there = labels == 1 if named else ~np.isnan(labels.astype(np.float64))
         trained = there[self.labeled(TRAIN)].any(0)

@@ -20,10 +20,10 @@ def augment_images(images: Tensor, ids: Tensor, config: AugmentConfig, *, seed: 
     Args:
         images: float32 (B, C, H, W) in 0..1.
         ids: sample ids, int64 (B,).
-        epoch: epoch; another one, another variation.
+        epoch: each epoch has its own variation.
 
     Returns:
-        A new tensor. Image i depends on images[i], ids[i], seed and epoch only, to the last bit.
+        A new tensor. Image i depends only on images[i], ids[i], seed and epoch, bit for bit.
     """
     keys = (seed, epoch, ids.numpy())
     out = geometry(images, config, *keys) if moves(config) else images
@@ -36,14 +36,14 @@ def moved(valid: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch
 
 
 def saturation_note(config: AugmentConfig, channels: int) -> list[str]:
-    """A line where images have no color whose saturation could vary."""
+    """Return a note if images have no color whose saturation could vary."""
     if config.saturation == 0 or channels == 3:
         return []
     return [f"saturation = {config.saturation:g} has no effect: images have {plural(channels, 'channel')}, not three"]
 
 
 def move_masks(masks: Tensor, ids: Tensor, config: AugmentConfig, *, seed: int, epoch: int) -> Tensor:
-    """Masks cropped, flipped and shifted just as `augment_images` does with their images, by the nearest pixel:
+    """Crop, flip and shift masks exactly as `augment_images` does with their images, by the nearest pixel:
     integers (B, H, W), at most 2^24."""
     if not moves(config):
         return masks
@@ -83,7 +83,7 @@ def geometry(images: Tensor, config: AugmentConfig, seed: int, epoch: int, ids: 
 
 
 def sampling_grid(size: tuple[int, int], config: AugmentConfig, seed: int, epoch: int, ids: np.ndarray) -> Tensor:
-    """Where the pixels of images of `size`, and of all that is laid over them, are read: (B, H, W, 2) of x and y."""
+    """Where the pixels of images of `size`, and of masks laid over them, are read: (B, H, W, 2) of x and y."""
     boxes = crop_boxes(config, seed, epoch, ids)
     u = uniform(seed, "flip and shift", epoch, ids, 4)
     height, width = size

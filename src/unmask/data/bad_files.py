@@ -1,4 +1,4 @@
-"""Whether unreadable files stop a run, and what is said of them."""
+"""Decide whether unreadable files stop a run, and report them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from unmask.errors import UserError
 
 
 def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad: Mapping[int, str]) -> list[str]:
-    """Why damaged shards and unreadable files, a message each, stop a run: the policy is "error", or nothing is left.
+    """Messages if damaged shards and unreadable files stop a run: the policy is "error", or nothing is left.
     Else empty."""
     stops, errors = config.on_bad_file == "error", []
     if damaged and stops:
@@ -23,6 +23,6 @@ def bad_file_errors(config: DataConfig, damaged: Sequence[str], count: int, bad:
 
 
 def require_readable(config: DataConfig, source: Source, bad: Mapping[int, str]) -> None:
-    """Raise `UserError` where bad files must stop the run."""
+    """Raise `UserError` if bad files must stop the run."""
     for error in bad_file_errors(config, source.damaged, len(source.names), bad):
         raise UserError(error)

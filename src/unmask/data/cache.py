@@ -15,7 +15,7 @@ from unmask.data.threads import failures
 BYTES: dict[Kind, int] = {"uint8": 1, "uint16": 2, "float32": 4}
 DTYPES: dict[Kind, torch.dtype] = {"uint8": torch.uint8, "uint16": torch.uint16, "float32": torch.float32}
 CHUNK = 1024
-"""Images of an array that are converted at once."""
+"""Images of an array that are converted per call."""
 
 
 def stored_bytes(count: int, wanted: ImageFormat) -> int:
@@ -26,10 +26,10 @@ def stored_bytes(count: int, wanted: ImageFormat) -> int:
 def fill_cache(
     source: Source, wanted: ImageFormat, *, progress: bool, rows: Tensor | None = None
 ) -> tuple[Tensor, dict[int, str]]:
-    """Images decoded into a format, all or those of `rows`; values stay as stored.
+    """Decode images into a format, all or those of `rows`; values stay as stored.
 
     Returns:
-        Values (n, C, H, W), and a message for each position that could not be read, which is left as zeros.
+        Values (n, C, H, W), and a message for each position that could not be read, which stays zero.
     """
     images = source.images
     if isinstance(images, Arrays):

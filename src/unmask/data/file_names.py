@@ -6,7 +6,7 @@ from pathlib import PurePath
 from unmask.wording import printable
 
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-"""What operating systems leave behind, beside hidden files."""
+"""Files that operating systems leave behind, besides hidden files."""
 
 
 LONGEST = 400
@@ -31,7 +31,7 @@ def is_junk(name: str) -> bool:
 
 
 def in_line(text: str) -> str:
-    """A text as a part of a message: printable, on one line, the middle of a long one left out."""
+    """A text as part of a message: printable, on one line, a long one without its middle."""
     line = " ".join(printable(text).split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 

@@ -1,4 +1,4 @@
-"""What images contain, as digests: to find the same image twice, and to name a data set."""
+"""Digests of what images contain: to find duplicates, and to identify a data set."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from unmask.data.threads import failures, mapped
 Digests = NDArray[np.bytes_]
 """16 bytes per image, (N,)."""
 PIECE, PIECES = 4096, 8
-"""Bytes and number of the pieces of a large file that are read before all of it is."""
+"""Bytes and number of the pieces of a large file that are read before the whole file is."""
 
 
 def digest_stored(images: Images) -> Digests:
@@ -64,13 +64,13 @@ def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> t
 
 
 def digest(content: bytes) -> bytes:
-    """16 bytes that change with any other."""
+    """16 bytes that change with any byte."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _pieces(file: File) -> tuple[int, bytes]:
     """Length, and pieces spread evenly from the first to the last byte; of a small file all of it."""
-    if isinstance(file, Path) and not file.is_file():  # a named pipe would wait for ever
+    if isinstance(file, Path) and not file.is_file():  # a named pipe would wait forever
         return 0, b""
     try:
         with file.open("rb") as handle:
@@ -95,7 +95,7 @@ def _content(file: File) -> bytes:
 
 
 def twins_to_leave_out(digests: Digests, splits: NDArray[np.str_]) -> dict[int, int]:
-    """Images that also occur in a split nearer to the test: row → row of its twin.
+    """Find images that also occur in a split nearer to the test: row → row of its twin.
 
     A training or unlabeled image that is in validation or test is left out of training, and a validation image that
     is in test is left out of validation. The test is never touched.

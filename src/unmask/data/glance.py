@@ -1,4 +1,4 @@
-"""A glance at a data set before any of it is read: how many images it has, and how large they are, from a sample."""
+"""A quick look at a data set before it is read: how many images it has, and how large they are, from a sample."""
 
 import statistics
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
 from unmask.errors import UserError
 
 LOOKED_AT = 64
-"""Images whose size is looked at, spread evenly over the data set."""
+"""Images whose size is read, spread evenly over the data set."""
 SHARDS = 4
 """Shards that are listed, spread evenly."""
 
 
 @dataclass(frozen=True)
 class Glance:
-    """How much there is, and how large."""
+    """The number of images, and their size."""
 
     images: int
-    """Of shards, an estimate by their bytes."""
+    """For shards, an estimate by their bytes."""
     side: int
     """Median of the images' shorter sides, in pixels."""
 
@@ -53,7 +53,7 @@ def glance(config: DataConfig, given: Dataset | Given | None = None) -> Glance:
 
 
 def _listed(config: DataConfig, given: Given | None) -> tuple[Source, int]:
-    """The images, of some shards only where there are many, and how many they are in all."""
+    """The images, from only some shards if there are many, and their total number."""
     if given is not None:
         source = read_given(given, PREFIX, labels=False)
         return source, len(source.names)
@@ -67,14 +67,14 @@ def _listed(config: DataConfig, given: Given | None) -> tuple[Source, int]:
 
 
 def _as_classes(config: DataConfig) -> DataConfig:
-    """What a table's labels are for does not matter here, nor whether they can be told; a folder's masks are none of
-    its images."""
+    """The task of a table's labels does not matter here, nor whether it can be determined; a folder's masks are not
+    images."""
     is_folder = Path(config.data).is_dir()
     return config if is_folder else replace(config, task=DEFAULT_TASK, label_field=None)
 
 
 def _shards(name: str) -> list[Path]:
-    """The tar files that a name stands for; none where it names anything else."""
+    """The tar files that a name stands for; empty if it names anything else."""
     if is_shards(name):
         return expand(name)
     path = Path(name)

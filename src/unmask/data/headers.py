@@ -23,14 +23,14 @@ from unmask.data.sources.source import Arrays, Source
 from unmask.data.threads import failures
 
 DEFAULT_SIZE = (224, 224)
-"""Where images differ in size and none is asked for."""
+"""Used if images differ in size and none is requested."""
 PIECE = 2**25
-"""Bytes of an array that are looked at at once."""
+"""Bytes of an array that are examined per call."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself."""
+    """What an image's header says."""
 
     size: tuple[int, int]
     """Height and width after EXIF orientation."""
@@ -88,7 +88,7 @@ def _may_miss(image: Image.Image, path: File, position: int, reading: Reading) -
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8. Not asked of a PNG without one in its header, for PIL would decode all of it."""
+    """EXIF orientation, 1 to 8. Not read for a PNG without one in its header, as PIL would decode all of it."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return int(image.getexif().get(0x0112, 1))
@@ -107,26 +107,26 @@ def _tiff_header(path: File, reading: Reading) -> Header:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What the first look found."""
+    """What reading the headers found."""
 
     format: ImageFormat
-    """The common format, not measured yet: the images' own size if all agree, else 224 x 224, unless one is asked for;
+    """The common format, not measured yet: the images' own size if all agree, else 224 x 224, unless one is requested;
     the most channels; the widest number type."""
     bad: dict[int, str]
-    """A message for each row whose header could not be read, or of an array: that is not finite."""
+    """A message for each row whose header could not be read, or whose array is not finite."""
     own: tuple[int, int] | None
-    """Height and width of the images, where all agree."""
+    """Height and width of the images, if all agree."""
     headers: Counter[Header]
-    """How many images have each header."""
+    """Number of images per header."""
     background: int = 255
-    """Gray level that was asked for behind transparent pixels."""
+    """Requested gray level behind transparent pixels."""
 
     def notes(self) -> tuple[str, ...]:
-        """What is done to all images, or to some, that a user may not expect."""
+        """Notes about changes to all or some images that a user may not expect."""
         return (*self._resized(), *self._changed())
 
     def _changed(self) -> Iterator[str]:
-        """Transparency, pages and channels that images do not keep."""
+        """Transparency, pages and channels that are lost."""
         channels = self.format.channels
         cases = {
             "transparent: laid over the background (`background`, or `channels=4` to keep alpha)": (
@@ -146,7 +146,7 @@ class Scanned:
             yield f"`background={self.background}` has no effect: no image is transparent, or transparency is a channel"
 
     def _resized(self) -> tuple[str, ...]:
-        """That all images are resized, where they need not be."""
+        """A note if all images are resized without need."""
         if self.own is None or self.own == self.format.size:
             return ()
         (height, width), (new_height, new_width) = self.own, self.format.size
@@ -158,7 +158,7 @@ class Scanned:
 
 
 def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
-    """Look at every image's header, or at one of an array."""
+    """Read every image's header, or examine an array."""
     images = source.images
     if isinstance(images, Arrays):
         header = Counter({_header_of(images.values[0], source.reading): len(images)})
@@ -177,7 +177,7 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
 
 
 def _not_images(images: Arrays, source: Source) -> dict[int, str]:
-    """A message for each image that is not one. Integers are only read where a value stands for missing ones."""
+    """A message for each image that is not one. Integers are read only if a value stands for missing pixels."""
     nodata = source.reading.nodata
     if kind_without(images.values.dtype, nodata) != "float32":
         return {}
@@ -188,7 +188,7 @@ def _not_images(images: Arrays, source: Source) -> dict[int, str]:
 
 
 def header_of(stored: File | NDArray[np.generic], reading: Reading) -> Header:
-    """Of an image as it is stored. Raises UserError where a file is no image."""
+    """The header of an image as stored. Raises UserError if a file is not an image."""
     return _header_of(stored, reading) if isinstance(stored, np.ndarray) else read_header(stored, reading)
 
 

@@ -1,4 +1,4 @@
-"""A split of a data set as something that gives normalized, augmented batches, from memory or from files alike."""
+"""A split of a data set that yields normalized, augmented batches, from memory or from files alike."""
 
 import math
 import sys
@@ -22,24 +22,24 @@ from unmask.data.workers import prepared
 from unmask.errors import UserError
 
 LISTED = 5
-"""Files left out while running that are named on the terminal."""
+"""Files left out while running that are listed on the terminal."""
 PART_FLOATS = 2**20
-"""Numbers of a batch that are prepared at once. Does not change them."""
+"""Numbers of a batch that are prepared per call. Does not change them."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images as an encoder wants them."""
+    """Images as an encoder takes them."""
 
     images: Tensor
     """float32 (B, C, H, W), normalized by the data set's mean and standard deviation."""
     labels: Tensor
-    """As those of the image set; masks moved with their images."""
+    """As those of the image set; masks transformed with their images."""
     ids: Tensor
     """int64 (B,): stable sample ids, the key of all randomness of a sample."""
     valid: Tensor | None = None
-    """bool (B, C, H, W): which values the files have, where some are missing; these are 0, the channel's mean. None
-    where every value is there."""
+    """bool (B, C, H, W): which values are present, if some are missing; missing ones are 0, the channel's mean. None
+    if no value is missing."""
 
     def part(self, start: int, end: int) -> "Batch":
         """Images `start` to `end`, without a copy."""
@@ -53,7 +53,7 @@ class Batch:
         return Batch(images, self.labels.to(device), self.ids, valid)
 
     def resized(self, size: tuple[int, int]) -> "Batch":
-        """The images at another height and width, antialiased; a value is there where all are of which it is made.
+        """The images at another height and width, antialiased; a value is present if all it is made of are.
 
         Labels stay as they are.
         """
@@ -69,12 +69,12 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Lost:
-    """Files that vanished, or were damaged, while a run streamed them: told once each, and listed with the run."""
+    """Files that vanished or were damaged while a run streamed them: reported once each, and listed with the run."""
 
     messages: dict[str, None] = field(default_factory=dict)
 
     def add(self, failures: Sequence[str]) -> None:
-        """Remember, and say on the terminal, what has not been said."""
+        """Record messages, and print new ones on the terminal."""
         for message in failures:
             if message not in self.messages:
                 self.messages[message] = None
@@ -91,14 +91,14 @@ class ImageSet:
     rows: Tensor
     """Where the images are in `pixels`: int64 (N,)."""
     labels: Tensor
-    """What the task makes of them: classes, int64 (N,), -1 where unlabeled; masks of the images' size, uint8 (N, H, W),
+    """Labels as the task has them: classes, int64 (N,), -1 where unlabeled; masks of the images' size, uint8 (N, H, W),
     255 where unlabeled."""
     ids: Tensor
     """int64 (N,): row in the whole data set as listed, the same in every split and subset."""
     names: Sequence[str]
     """A relative path, or "train[17]"."""
     workers: int = 0
-    """Processes that decode, where images are streamed."""
+    """Processes that decode streamed images."""
     on_bad_file: Literal["error", "skip"] = "error"
     lost: Lost = field(default_factory=Lost, compare=False)
     """Shared by all sets of a data set."""
@@ -108,12 +108,12 @@ class ImageSet:
 
     @property
     def format(self) -> ImageFormat:
-        """What the images are brought to, and how `batches` normalizes them."""
+        """The format the images are brought to, by which `batches` normalizes them."""
         return self.pixels.format
 
     @property
     def at_once(self) -> int:
-        """How many images to look at in one pass without gradients: 256 of up to 224 x 224 pixels, fewer of larger."""
+        """How many images go through one pass without gradients: 256 of up to 224 x 224 pixels, fewer of larger."""
         height, width = self.format.size
         return max(1, min(256, 256 * 224**2 // (height * width)))
 
@@ -131,7 +131,7 @@ class ImageSet:
         return torch.where(images.isnan(), self.format.statistics()[0], images)
 
     def stored_size(self, index: int) -> tuple[int, int] | None:
-        """Height and width of an image as it is stored; None where it was decoded once for all and that is forgotten.
+        """Height and width of an image as stored; None if it was decoded into the cache, which does not keep them.
 
         Raises:
             UserError: a file cannot be read any more.
@@ -174,19 +174,19 @@ class ImageSet:
     ) -> Iterator[Batch]:
         """Batches of the images at `order`, augmented and normalized by the set's own format.
 
-        A sample's augmentation depends on (seed, epoch, its id) alone: neither on batch size, workers or order, nor on
+        A sample's augmentation depends only on (seed, epoch, its id): neither on batch size, workers or order, nor on
         whether images are cached or streamed. The last batch may be short.
 
         Args:
             order: indices into the set, int64 (n,).
             size: images per batch.
             augment: how training images vary; None leaves them as they are.
-            start: the first batch to yield, to go on in the middle of an epoch.
-            allow_empty: under the policy "skip" yield a batch of which no image can be read, empty, and do not raise.
+            start: the first batch to yield, to continue in the middle of an epoch.
+            allow_empty: under the policy "skip" yield an empty batch if no image of it can be read, and do not raise.
 
         Raises:
-            UserError: a streamed file cannot be read and the policy is "error", or none of a batch can be; or a worker
-                was killed.
+            UserError: a streamed file cannot be read and the policy is "error", or no image of a batch can be read; or
+                a worker was killed.
         """
         prepare = _Prepare(self, augment, seed, epoch)
         chunks = list(torch.as_tensor(order, dtype=torch.int64).split(size))[start:]
@@ -226,17 +226,17 @@ class _Prepare:
         return Batch(out, self._labels(chunk), self.images.ids[chunk], None if complete else valid), failures
 
     def _labels(self, chunk: Tensor) -> Tensor:
-        """Labels of the images, masks moved as their images are."""
+        """Labels of the images, masks transformed as their images are."""
         labels = self.images.labels[chunk]
         if labels.ndim < 3 or self.augment is None:
             return labels
         return move_masks(labels, self.images.ids[chunk], self.augment, seed=self.seed, epoch=self.epoch)
 
     def _part(self, chunk: Tensor, out: Tensor, good: Tensor) -> tuple[list[str], Tensor | None]:
-        """Fill `out` and mark what could be read: a few images at a time, which stay in the processor's cache.
+        """Fill `out` and mark what could be read, a few images at a time, which stay in the processor's cache.
 
         Returns:
-            Failures; and which values of `out` are there, None where all are.
+            Failures; and which values of `out` are present, None if all are.
         """
         images, keys = self.images, {"seed": self.seed, "epoch": self.epoch}
         values, failures = images.pixels.read(images.rows[chunk])
@@ -259,7 +259,7 @@ def room(*shape: int) -> Tensor:
     """Uninitialized float32 memory of this shape, in huge pages where the system has them: NumPy asks for them, torch
     does not, and the first touch of as many small pages is an eighth of the time of reading JPEGs to 224 pixels.
     """
-    # As torch does, begin at 64 bytes: the order of sums in a matrix product may depend on it.
+    # Align to 64 bytes, as torch does: the order of sums in a matrix product may depend on it.
     spare = np.empty(math.prod(shape) + 16, np.float32)
     return torch.from_numpy(spare[-(spare.ctypes.data // 4) % 16 :][: math.prod(shape)]).view(shape)
 

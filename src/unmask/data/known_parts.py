@@ -1,4 +1,4 @@
-"""What is known of images that show parts of their class: which, and where.
+"""What is known about images that show parts of their class: which, and where.
 
 Letters: N images, k classes, L parts per class, P = k · L parts in all.
 """

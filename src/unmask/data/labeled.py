@@ -10,9 +10,9 @@ from unmask.data.subsets import nested_subsets
 
 
 def draw_labeled(data: Dataset, budgets: Sequence[Budget], seed: int, index: int = 0) -> dict[Budget, Tensor]:
-    """For each budget the indices of its labeled training images, nested over budgets; see `nested_subsets`.
+    """The indices of the labeled training images of each budget, nested over budgets; see `nested_subsets`.
 
-    Where there are no classes a number is one of images in all.
+    Without classes a number counts images in all.
 
     Raises:
         UserError: there are too few images for a budget.

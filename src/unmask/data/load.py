@@ -1,4 +1,4 @@
-"""From a configuration to a data set that is ready for training: read, split, deduplicated across splits, measured."""
+"""From a configuration to a data set ready for training: read, split, deduplicated across splits, measured."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,17 +44,17 @@ class Dataset:
     train: ImageSet | None
     """Labeled training images; None where there are no labels."""
     val: ImageSet | None
-    """Validation images; None where there are none."""
+    """Validation images; None if there are none."""
     tests: dict[str, ImageSet]
     """Test sets by name: "test" where there are labels; multiview adds "multi", "single_1", ..."""
     task: AnyTask | None
-    """What is learnt of the images; None where they have no labels."""
+    """What is learnt of the images; None if they have no labels."""
     format: ImageFormat
     """Of all images; range, mean and standard deviation are those of the pretraining images."""
     fingerprint: str
-    """Changes with any file, label, split or way of reading; not with where images are, nor with the cache."""
+    """Changes with any file, label, split or way of reading; not with the place of images, nor with the cache."""
     notes: tuple[str, ...]
-    """What a user should be told."""
+    """Notes for the user."""
     bad_before: tuple[str, ...]
     """One message for each file left out as unreadable when the data were loaded."""
     groups: torch.Tensor | None = None
@@ -64,10 +64,10 @@ class Dataset:
     listed_groups: torch.Tensor | None = None
     """The same of every image as listed, by its id, readable or not."""
     parts: ImageParts | None = None
-    """The parts that images show, by their ids, where that is known."""
+    """The parts that images show, by their ids, if known."""
 
     lost: Lost = field(default_factory=Lost)
-    """Files that could be read when the data were loaded, and could not be later on."""
+    """Files that could be read when the data were loaded, but not later."""
 
     @property
     def bad_files(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class Dataset:
         return (*self.bad_before, *self.lost.messages)
 
     def normalized_as(self, format: ImageFormat) -> "Dataset":
-        """The same images by the mean and deviation of another format, which is equal otherwise."""
+        """The same images with the mean and deviation of another format that is otherwise equal."""
         if format == self.format:
             return self
 
@@ -85,7 +85,7 @@ class Dataset:
         return replace(self._with_each(of), format=format)
 
     def read_by(self, workers: int) -> "Dataset":
-        """The same images; where they are streamed, decoded by so many processes."""
+        """The same images; if they are streamed, decoded by so many processes."""
         return self._with_each(lambda images: replace(images, workers=workers))
 
     def _with_each(self, of: Callable[[ImageSet], ImageSet]) -> "Dataset":
@@ -105,7 +105,7 @@ class Dataset:
 
     @property
     def class_sizes(self) -> tuple[int, ...]:
-        """Labeled training images of each class; of another task all of them."""
+        """Labeled training images per class; for another task all of them."""
         if self.train is None or not self.classes:
             return () if self.train is None else (len(self.train),)
         labels = self.train.labels
@@ -139,20 +139,20 @@ def load_data(
 
     Args:
         config: where it is and in which format it is wanted.
-        labels: whether class labels are needed. Without, unlabeled images will do; labels that are there still
+        labels: whether class labels are needed. If not, images may be unlabeled; existing labels still
             decide the splits, so that pretraining never sees an image that a later comparison tests on.
         progress: show a progress bar while files are decoded.
-        given: taken instead of what `config.data` names: a torch Dataset, several by split, {"train": ..., "test":
-            ...}, a source, or what this function returned, which is returned as it is.
-        format: the format that images are brought to, where it is known, as that of a trained network; nothing is
+        given: used instead of what `config.data` names: a torch Dataset, several by split, {"train": ..., "test":
+            ...}, a source, or what this function returned, which is returned unchanged.
+        format: the format that images are brought to, if known, such as that of a trained network; nothing is
             measured then.
         limit: read at most so many images, spread evenly over the data.
-        wanted: the only set that will be taken of it. Where that is neither training nor validation images, copies in
+        wanted: the only set that will be used. If that is neither training nor validation images, copies in
             other splits do not matter: images that do not fit the cache are then not decoded to find them.
 
     Raises:
-        UserError: nothing there, unreadable (policy "error"), not of a supported layout, or not in the range of
-            values of the given format.
+        UserError: nothing found, unreadable (policy "error"), an unsupported layout, or values outside the range
+            of the given format.
     """
     if isinstance(given, Dataset):
         return given
@@ -208,7 +208,7 @@ def _dataset(
     notes: tuple[str, ...],
     bad: tuple[str, ...],
 ) -> Dataset:
-    """All sets of a plan, with labels, names and groups; and what identifies them."""
+    """All sets of a plan, with labels, names and groups, and their fingerprint."""
     source, own, lost = plan.source, pixels.format, Lost()
     labels = torch.from_numpy(source.labels if masks is None else masks.masks)
     of_masks = () if masks is None else (masks.classes, digest(masks.masks.tobytes()))
@@ -240,7 +240,7 @@ def _dataset(
 
 
 def name_given(config: DataConfig, given: Dataset | Given | None) -> DataConfig:
-    """What a run's config.json says of its data: "given:NAME" where a torch Dataset is handed over."""
+    """The name of the data in a run's config.json: "given:NAME" if a torch Dataset is handed over."""
     if given is None or isinstance(given, Dataset) or config.data.startswith(PREFIX):
         return config
     first = next(iter(given.values()), given) if isinstance(given, Mapping) else given

@@ -1,4 +1,4 @@
-"""All masks of a source, decoded once to the size of the encoder's images: one byte a pixel, with what they hold.
+"""All masks of a source, decoded once to the size of the encoder's images: one byte per pixel, with pixel counts.
 
 Letters: N images, H x W pixels, K classes.
 """
@@ -23,21 +23,21 @@ class MaskTable:
     """The masks of all images."""
 
     masks: NDArray[np.uint8]
-    """(N, H, W); `IGNORED` everywhere where an image has none."""
+    """(N, H, W); all `IGNORED` if an image has none."""
     classes: tuple[str, ...]
     """The K names."""
     pixels: NDArray[np.int64]
     """Pixels of every class in the files' own size, (N, K)."""
     ignored: NDArray[np.int64]
-    """Pixels to be ignored, (N,); 0 of images without a mask."""
+    """Pixels to be ignored, (N,); 0 for images without a mask."""
     bad: dict[int, str]
-    """A message for each row whose mask cannot be read, or does not fit its image."""
+    """A message for each row whose mask cannot be read or does not fit its image."""
 
 
 def with_masks(source: Source, size: tuple[int, int], *, progress: bool) -> tuple[Source, MaskTable | None]:
-    """The source with the class of each image by which splits are drawn, the rarest that its mask shows; the masks.
+    """The source with each image's class for drawing splits, the rarest that its mask shows; and the masks.
 
-    Masks are looked at in the files' own size, so that splits do not depend on `size`, to which the masks are brought.
+    Classes are counted at the files' own size, so that splits do not depend on `size`, to which the masks are brought.
     """
     if source.masks is None:
         return source, None
@@ -49,7 +49,7 @@ def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False)
     """Decode the masks of a source and bring them to a size by the nearest pixel.
 
     Raises:
-        UserError: without names of the classes, masks whose values are plainly no indices of classes.
+        UserError: without names of the classes, masks whose values are clearly not indices of classes.
     """
     assert source.masks is not None
     masks = source.masks
@@ -94,7 +94,7 @@ def _mask_of(masks: Masks, name: str, row: int) -> NDArray[np.uint8]:
 
 
 def _require_size(mask: NDArray[np.uint8], source: Source, row: int) -> None:
-    """Raise `UserError` where a mask is not of its image's size. An image that cannot be read is bad for itself."""
+    """Raise `UserError` if a mask does not have its image's size. Unreadable images are reported elsewhere."""
     try:
         size = header_of(source.images.stored(row), source.reading).size
     except UserError:
@@ -110,7 +110,7 @@ def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
     """Names of classes that no file names: background, 1, 2, ... up to the largest value.
 
     Raises:
-        UserError: most values below the largest one never occur, so that they are hardly indices.
+        UserError: most values below the largest never occur, so they are hardly indices.
     """
     found = np.flatnonzero(counts[:IGNORED])
     if counts[IGNORED] and set(found.tolist()) <= {0}:

@@ -1,4 +1,4 @@
-"""Where the pixels of an image set come from: a tensor in memory, or files and arrays that are read when wanted."""
+"""Where the pixels of an image set come from: a tensor in memory, or files and arrays that are read on demand."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -32,7 +32,7 @@ class CachedPixels:
 
 @dataclass(frozen=True)
 class StreamedPixels:
-    """Images decoded whenever they are wanted. Small to copy into worker processes."""
+    """Images decoded on demand. Small to copy into worker processes."""
 
     cached: ClassVar = False
     images: Images
@@ -42,7 +42,7 @@ class StreamedPixels:
     def read(self, rows: Tensor) -> tuple[Tensor, list[str]]:
         """Images as float32 (B, C, H, W) in units of the value range, and one message for each that failed.
 
-        Missing pixels are NaN, and so are all of a failed image.
+        Missing pixels are NaN, and so are all pixels of a failed image.
         """
         out = torch.empty(len(rows), *self.format.shape)
         failures = []
@@ -61,7 +61,7 @@ Pixels = CachedPixels | StreamedPixels
 
 
 def read_one(images: Images, row: int, wanted: ImageFormat, reading: Reading) -> Tensor:
-    """Image `row` in the format, as it is stored in the cache, (C, H, W).
+    """Image `row` in the format, as stored in the cache, (C, H, W).
 
     Raises:
         UserError: it cannot be read, or cannot have this format. The message names the file.

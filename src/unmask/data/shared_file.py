@@ -19,17 +19,17 @@ from unmask.data.pixels import StreamedPixels
 from unmask.errors import UserError
 
 _ALIGNED = 64
-"""Bytes at whose multiples arrays begin."""
+"""Arrays begin at multiples of so many bytes."""
 _SMALL = 2**12
-"""Bytes below which an array is pickled like anything else."""
+"""Smaller arrays are pickled like anything else."""
 _SAMPLE = 256
-"""Streamed images that every worker compares with those of the beginning."""
+"""Streamed images that every worker compares with the original ones."""
 _digest = partial(hashlib.blake2b, digest_size=16)
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """Where a data set lies, and what tells that it is the right one."""
+    """Where a data set lies, and its digest."""
 
     path: str
     start: int
@@ -37,22 +37,22 @@ class DataFile:
     digest: str
     """Of the whole file."""
     streamed: str | None
-    """Of a sample of the images that are read from files when they are wanted; None where all are in memory."""
+    """Of a sample of the images that are read from files on demand; None if all are in memory."""
 
 
 def digest_of(content: Any) -> str:
-    """The digest of bytes by which workers tell that what has arrived is what was sent."""
+    """The digest of bytes by which workers check that they received what was sent."""
     return _digest(content).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
-    """`digest_of` what a file holds."""
+    """`digest_of` a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, _digest).hexdigest()
 
 
 def write_shared(data: Dataset, path: Path) -> DataFile:
-    """Write a data set, its pixels too where they are held in memory."""
+    """Write a data set, including its pixels if they are in memory."""
     with path.open("wb") as stream:
         told = _Told(stream)
         text = io.BytesIO()
@@ -62,11 +62,10 @@ def write_shared(data: Dataset, path: Path) -> DataFile:
 
 
 def read_shared(file: DataFile) -> Dataset:
-    """The data set of a file; arrays are mapped, not read, and no change of them reaches the file.
+    """The data set of a file; arrays are mapped, not read, and changes to them do not reach the file.
 
     Raises:
-        UserError: the file is not there, or not the one that was written; images that are streamed are not those of the
-            beginning.
+        UserError: the file is missing, or not the one that was written; streamed images differ from the original ones.
     """
     try:
         content = np.memmap(file.path, np.uint8, mode="c")
@@ -106,14 +105,14 @@ class _Told:
 
 
 class _Pickler(pickle.Pickler):
-    """Puts large arrays and tensors elsewhere, each once."""
+    """Stores large arrays and tensors elsewhere, each once."""
 
     def __init__(self, stream: io.BytesIO, put: Callable[[Any], tuple[int, str, tuple[int, ...]]]) -> None:
         super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
         self._put, self._known = put, dict[int, tuple[Any, Any]]()
 
     def persistent_id(self, value: Any) -> Any:
-        """Where a large array is; None for what is pickled as it is."""
+        """Where a large array is; None for what is pickled normally."""
         if id(value) not in self._known:
             array = value.numpy() if isinstance(value, Tensor) and _is_plain(value) else value
             if type(array) not in (np.ndarray, np.memmap) or array.nbytes < _SMALL or array.dtype.hasobject:

@@ -1,4 +1,4 @@
-"""The images of a source as pixels of one format: decoded into the cache or streamed, compared, measured."""
+"""Bring the images of a source to pixels of one format: decoded into the cache or streamed, compared, measured."""
 
 from dataclasses import replace
 
@@ -49,14 +49,14 @@ def pixels_of(
 
 
 def digests_of(pixels: Pixels, source: Source, *, progress: bool) -> tuple[Digests, dict[int, str]]:
-    """Of every image at the encoder's size; and a message for each row that cannot be decoded."""
+    """Digests of every image at the encoder's size; and a message for each row that cannot be decoded."""
     if isinstance(pixels, CachedPixels):
         return np.asarray([digest(image.numpy().tobytes()) for image in pixels.values], "S16"), {}
     return digest_streamed(source, pixels.format, progress=progress)
 
 
 def measure_format(config: DataConfig, plan: Plan, pixels: Pixels) -> tuple[ImageFormat, tuple[str, ...]]:
-    """The format with value range, mean and deviation of the pretraining images, and what is odd about their values.
+    """The format with value range, mean and deviation of the pretraining images, and notes on unusual values.
 
     Measured on a sample if they are streamed.
     """
@@ -80,7 +80,7 @@ def measure_format(config: DataConfig, plan: Plan, pixels: Pixels) -> tuple[Imag
 
 
 def _require_same_range(config: DataConfig, format: ImageFormat, pixels: Pixels, rows: NDArray[np.int64]) -> None:
-    """Raise `UserError` where floats are to be taken for 8- or 16-bit values and are not in 0..1."""
+    """Raise `UserError` if floats are to be used as 8- or 16-bit values but are not in 0..1."""
     found = pixels.format
     if found.kind != "float32" or format.kind == "float32":
         return

@@ -1,4 +1,4 @@
-"""Which image is for training, validation or test. Groups never part; classes are split alike."""
+"""Which image is for training, validation or test. Groups stay together; classes are split in equal shares."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ def assign_splits(
 ) -> NDArray[np.str_]:
     """The split of every image.
 
-    What the source gives stays. Where it gives no test split, `test_share` of the labeled images with no split or in
-    training become one; where it gives no validation split, `val_share` of what then is left for training do.
+    Given splits are kept. Without a test split, `test_share` of the labeled images with no split or in
+    training become one; without a validation split, `val_share` of what then is left for training do.
     Unlabeled images with no split are for training (that is, pretraining) only.
 
     Args:
@@ -73,7 +73,7 @@ def draw(
 
 
 def _majority(labels: NDArray[np.int64], member: NDArray[np.int64], units: int) -> NDArray[np.int64]:
-    """The most frequent label of every unit."""
+    """The most frequent label of each unit."""
     if not len(labels):
         return np.zeros(0, np.int64)
     counts = np.zeros((units, labels.max() + 1), np.int64)

@@ -12,7 +12,7 @@ from unmask.randomness import permutation
 SMALLEST_STD = 1e-4
 """Floor of a channel's standard deviation as a share of a range, so that a constant channel stays finite."""
 ORDER = 10.0
-"""Channels have ranges of their own where the widest of all is so many times one of them."""
+"""Channels have separate ranges if the widest of all is so many times one of them."""
 CHUNK = 1024
 LOOKED_AT = 2**22
 """Values on which a suspicious range is judged."""
@@ -21,7 +21,7 @@ SAMPLE = 2048
 
 
 def sample_rows(rows: Tensor, limit: int = SAMPLE) -> Tensor:
-    """At most `limit` of the rows, drawn once and for all, in increasing order."""
+    """At most `limit` of the rows, the same draw every time, in increasing order."""
     return rows[torch.from_numpy(np.sort(permutation(0, "statistics", 0, len(rows))[:limit]))]
 
 
@@ -47,9 +47,9 @@ def value_range(values: Tensor, rows: Tensor, kind: Kind, window: tuple[float, f
 def channel_ranges(
     values: Tensor, rows: Tensor, kind: Kind, window: tuple[float, float] | None, joint: tuple[float, float]
 ) -> tuple[tuple[float, float], ...]:
-    """The value range of every channel; empty where the joint one, which `value_range` measured, suits all of them.
+    """The value range of every channel; empty if the joint one, which `value_range` measured, suits all of them.
 
-    It does not where a channel's own spans less than a tenth of it: reflectance beside elevation.
+    It does not if a channel's own range spans less than a tenth of it: reflectance beside elevation.
     """
     if values.shape[1] == 1 or (window is None and (kind != "float32" or joint == (0.0, 1.0))):
         return ()
@@ -68,7 +68,7 @@ def value_notes(
     *,
     clipped: bool,
 ) -> tuple[str, ...]:
-    """What is odd about the values of some images: a range that few stretch, or 16 bits of which few are used."""
+    """Notes on unusual values of some images: a range stretched by few values, or 16 bits of which few are used."""
     if clipped:
         return ()
     if own:
@@ -86,10 +86,10 @@ def value_notes(
 
 
 def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tuple[str, ...]:
-    """What to say of a measured range that a few values stretch, or one that stands for missing pixels.
+    """A note on a measured range that is stretched by a few values, or by one that stands for missing pixels.
 
-    Said where the middle 98 % of the values span under 1 % of the range, and where an end of the range is taken by one
-    value alone, further from all others than these are from each other.
+    Given if the middle 98 % of the values span under 1 % of the range, or if an end of the range is a single
+    value, further from all others than these are from each other.
 
     Args:
         values: stored images, (N, C, H, W).
@@ -115,7 +115,7 @@ def range_notes(values: Tensor, rows: Tensor, scale: tuple[float, float]) -> tup
 
 
 def missing_notes(values: Tensor, rows: Tensor, nodata: float | None) -> tuple[str, ...]:
-    """How many of some images miss pixels, and what becomes of these; or that none has the value for them."""
+    """A note on how many images have missing pixels and how they are handled; or that none has the value for them."""
     count = 0
     if values.dtype.is_floating_point:
         missing = torch.stack([values[row].isnan().float().mean() for row in rows.tolist()])
@@ -130,12 +130,12 @@ def missing_notes(values: Tensor, rows: Tensor, nodata: float | None) -> tuple[s
 
 
 def idle_nodata(nodata: float) -> str:
-    """What to say where no pixel is missing."""
+    """The note if no pixel is missing."""
     return f"`nodata={nodata:.9g}` has no effect: no pixel of the examined images has this value"
 
 
 def known(values: Tensor) -> Tensor:
-    """Values as they are where none is missing; else those that are there, flat. At least one is."""
+    """Values unchanged if none is missing; else those present, flat. At least one is present."""
     if not values.dtype.is_floating_point or not (missing := values.isnan()).any():
         return values
     return values[~missing]
@@ -156,10 +156,10 @@ def channel_statistics(
 
     Args:
         values: stored images, (N, C, H, W).
-        rows: the images that count, int64 (n,).
+        rows: the images to use, int64 (n,).
         scale: stored values that count as 0 and 1.
-        own: the same per channel, where each has a range of its own.
-        clip: whether values beyond count as 0 and 1, too.
+        own: the same per channel, if each has its own range.
+        clip: whether values beyond are clipped to 0 and 1.
     """
     moments = _float_moments if values.dtype.is_floating_point else _integer_moments
     means, stds = [], []
@@ -174,7 +174,7 @@ def channel_statistics(
 def _floored(std: float, plane: Tensor, rows: Tensor, span: float) -> float:
     """A channel's deviation, kept from 0: at least `SMALLEST_STD` of the span of all channels, or of its own values.
 
-    Of 16 bits and floats it is the channel's own, so that one of which the values are orders of magnitude smaller than
+    For 16 bits and floats it is the channel's own, so that a channel with values orders of magnitude smaller than
     another's (reflectance beside elevation) reaches the encoder at the same scale.
     """
     if std >= SMALLEST_STD or plane.dtype == torch.uint8:
@@ -197,7 +197,7 @@ def _integer_moments(plane: Tensor, rows: Tensor, bounds: tuple[float, float]) -
 
 
 def _float_moments(plane: Tensor, rows: Tensor, bounds: tuple[float, float]) -> tuple[float, float]:
-    """The same for floats, in two passes; 0 and 0 of a channel without any value."""
+    """The same for floats, in two passes; 0 and 0 for a channel without any value."""
     n = max(1, sum(int((~plane[chunk].isnan()).sum()) for chunk in rows.split(CHUNK)))
 
     def total(center: float, power: int) -> float:

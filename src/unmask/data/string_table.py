@@ -1,4 +1,4 @@
-"""Many short texts, such as the names of a million images, in the memory of their letters and 16 bytes each."""
+"""Store many short texts, such as the names of a million images, in the memory of their letters plus 16 bytes each."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 class Texts(Sequence[str]):
     """An immutable sequence of texts in one buffer; equal to any sequence of the same texts.
 
-    A million Python strings would take 80 MB more and, in forked workers, be copied bit by bit as they are counted.
+    A million Python strings would take 80 MB more and, in forked workers, be copied gradually as their reference counts
+    change.
     """
 
     content: bytes
-    """All letters, UTF-8, one text after the other; what is no UTF-8 in a file's name survives (surrogates)."""
+    """All letters, UTF-8, one text after the other; bytes of file names that are not UTF-8 are kept (as surrogates)."""
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
 
     @staticmethod
     def of(texts: Iterable[str]) -> "Texts":
-        """The texts in their order."""
+        """The texts in order."""
         content, ends = bytearray(), array("q")
         for text in texts:
             content += text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Subsets of the images of a set: labeled ones for label-efficiency curves, and a few of all classes to be shown."""
+"""Subsets of the images of a set: labeled ones for label-efficiency curves, and a few of all classes to show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,15 +19,15 @@ def nested_subsets(
     classes: Sequence[str] = (),
     index: int = 0,
 ) -> dict[Budget, Tensor]:
-    """For each budget the indices of its images of every class; of each class the fewer ones are among the more.
+    """For each budget the indices of its images of every class; smaller budgets are subsets of larger ones.
 
-    Subsets of one seed and different `index` have no image in common while a class lasts: those of the largest budget
-    take block after block of its images in random order, later ones the parts of blocks that smaller budgets have left.
-    When even the smallest budget finds no free part, the class is shuffled anew.
+    Subsets of one seed and different `index` share no image while a class lasts: those of the largest budget
+    take block after block of its images in random order, later ones the parts of blocks that smaller budgets left.
+    When even the smallest budget finds no free part, the class is reshuffled.
 
     With groups, whole groups are taken one after the other and the images beyond the budget left out of the last
-    one, so that as few groups as possible are touched and nesting still holds. Images by lot ("random:50") come from
-    all classes together, so that a class may get none. What an encoder is to choose ("chosen:50") is left out.
+    one, so that as few groups as possible are touched and nesting still holds. Images at random ("random:50") come
+    from all classes together, so that a class may get none. Budgets that an encoder chooses ("chosen:50") are skipped.
 
     Args:
         labels: class of each image, -1 where unlabeled, int64 (N,).
@@ -40,7 +40,8 @@ def nested_subsets(
         Sorted indices, int64, by budget.
 
     Raises:
-        UserError: a class has fewer images than the largest budget, or there are fewer than a total, or more classes.
+        UserError: a class has fewer images than the largest budget, or a total exceeds the images or is below the number
+            of classes.
     """
     values = labels.numpy()
     present = np.unique(values[values >= 0])
@@ -66,7 +67,7 @@ def nested_subsets(
 def _by_lot(
     values: np.ndarray, lots: Mapping[Budget, int], seed: int, groups: np.ndarray | None, index: int
 ) -> Iterator[tuple[Budget, np.ndarray]]:
-    """So many labeled images of all classes together, by budget."""
+    """Randomly drawn labeled images of all classes together, by budget."""
     if lots:
         starts = _starts(int((values >= 0).sum()), list(lots.values()))
         rows = _of_turn(values >= 0, starts, seed, groups, index)
@@ -74,14 +75,14 @@ def _by_lot(
 
 
 def _of_turn(wanted: np.ndarray, starts: Sequence[int], seed: int, groups: np.ndarray | None, index: int) -> np.ndarray:
-    """The wanted images in random order, from where the subset of this index begins."""
+    """The wanted images in random order, from where the subset of this index starts."""
     cycle, place = divmod(index, len(starts))
     shuffled = _shuffled(len(wanted), seed if cycle == 0 else derive_seed(seed, "labeled cycle", cycle), groups)
     return np.roll(shuffled[wanted[shuffled]], -starts[place])
 
 
 def half_of(labels: Tensor, seed: int, groups: Tensor | None = None, index: int = 0) -> Tensor:
-    """Half of the labeled images, by lot, whole groups as far as can be: a pool to choose from. Sorted, int64. Labels
+    """Half of the labeled images at random, in whole groups if possible: a pool to choose from. Sorted, int64. Labels
     and groups are int64 (N,), -1 where unlabeled."""
     order = _shuffled(len(labels), derive_seed(seed, "pool half", index), None if groups is None else groups.numpy())
     known = order[labels.numpy()[order] >= 0]
@@ -89,7 +90,7 @@ def half_of(labels: Tensor, seed: int, groups: Tensor | None = None, index: int 
 
 
 def mean_overlap(subsets: Sequence[Tensor]) -> float:
-    """The share of its images that a subset has in common with another one, the mean over pairs of equally large ones.
+    """The share of images that two subsets have in common, the mean over pairs of equally large ones.
 
     With c_i the number of subsets that hold image i, all pairs together share Σ c_i (c_i - 1) / 2 images. 0 for one.
     """
@@ -101,7 +102,7 @@ def mean_overlap(subsets: Sequence[Tensor]) -> float:
 
 
 def _starts(size: int, budgets: Sequence[int]) -> list[int]:
-    """Where in a class of `size` images the subsets begin that share no image at as large a budget as possible."""
+    """Where in a class of `size` images the subsets start that share no image at as large a budget as possible."""
     starts: dict[int, None] = {}  # in order
     blocks = [(0, size)]
     for budget in sorted(set(budgets), reverse=True):
@@ -118,8 +119,8 @@ def spread_over_classes(labels: Tensor, count: int) -> Tensor:
     """Up to `count` images of as many classes as possible: the first of each class, then the second, and so on; labels
     are int64 (N,), -1 where unlabeled.
 
-    Of more classes than `count`, as many are taken, evenly spread. Images that all have one label, as where none is
-    labeled, and those whose labels are no classes are spread evenly over the set.
+    With more classes than `count`, as many classes are taken, evenly spread. Images that all have one label (also
+    if none is labeled), and those whose labels are not classes, are spread evenly over the set.
 
     Returns:
         Indices in the order of choice, int64 (n,).
@@ -148,7 +149,7 @@ def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _require_possible(budget: Budget, sizes: Mapping[int, int], classes: Sequence[str]) -> None:
-    """Raise UserError where the classes, of so many images each, have too few for a budget, or it too few for them."""
+    """Raise UserError if classes with so many images have too few for a budget, or the budget too few for the classes."""
     if isinstance(budget, int) and (not sizes or min(sizes.values()) < budget):
         label = min(sizes, key=lambda one: sizes[one], default=0)
         name, count = classes[label] if label < len(classes) else f"{label}", sizes.get(label, 0)

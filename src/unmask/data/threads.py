@@ -1,4 +1,4 @@
-"""A function of every row of a data set, in threads, with few rows in flight at a time."""
+"""Call a function of every row of a data set in threads, with few rows in flight."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +10,11 @@ from unmask.data.decoding.decode import quiet
 from unmask.errors import UserError
 
 THREADS = 8
-"""Threads that read and decode. PIL frees the interpreter's lock while it decodes."""
+"""Threads that read and decode. PIL releases the interpreter's lock while it decodes."""
 IN_FLIGHT = 4096
-"""Rows handed to the threads at once, of which a part or a result may be kept: not all of a million."""
+"""Rows in flight, of which a part or a result may be kept: not all of a million."""
 BLOCK = 32
-"""Rows a call at most: to hand over a call takes as long as to read a small file."""
+"""Most rows per call: handing over a call takes as long as reading a small file."""
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ def mapped(
 def failures(
     function: Callable[[int], object], count: int, *, threads: int = THREADS, bar: str | None = None
 ) -> dict[int, str]:
-    """Call a function of every row, without what decoders say; the message for each row where it raised UserError."""
+    """Call a function of every row, with decoders silenced; the message for each row for which it raised UserError."""
     found: dict[int, str] = {}
 
     def tried(row: int) -> None:

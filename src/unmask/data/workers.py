@@ -17,17 +17,17 @@ T = TypeVar("T", covariant=True)
 
 
 class Prepare(Protocol[T]):
-    """Indices of a batch → a dataclass of tensors (None where there is none), and what could not be read."""
+    """Indices of a batch → a dataclass of tensors (None if absent), and what could not be read."""
 
     def __getitem__(self, chunk: Tensor) -> tuple[T, list[str]]:
         """Called in any process."""
 
 
 def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Iterator[tuple[T, list[str]]]:
-    """`prepare[chunk]` of every chunk in turn, by some processes ahead of time.
+    """Yield `prepare[chunk]` of every chunk in turn, computed ahead of time by several processes.
 
     Raises:
-        UserError: what a worker met; one was killed; or too few files may be open for them.
+        UserError: a worker's error; one was killed; or too few files may be open for them.
     """
     # Arrays, not tensors: a tensor goes through shared memory, which may be full.
     rows = [chunk.numpy() for chunk in chunks]
@@ -56,9 +56,9 @@ def _processes(ahead: Any) -> list[Any]:
 
 
 def _end(ahead: Any) -> None:
-    """End all workers now, or the dead are found again at any later moment; that one is dead may be found here, too.
+    """End all workers now, or dead ones are found at any later moment; a dead one may also be found here.
 
-    torch has then cleaned up all the same, and what is to be said of it has been said.
+    torch has then cleaned up anyway, and the death has been reported.
     """
     try:
         ahead._shutdown_workers()
@@ -68,7 +68,7 @@ def _end(ahead: Any) -> None:
 
 
 def _as_it_is(sent: Any) -> Any:
-    """Instead of torch's conversion of arrays into tensors."""
+    """Replaces torch's conversion of arrays to tensors."""
     return sent
 
 
@@ -87,9 +87,9 @@ class _Sent(Dataset[Any]):
 
 
 def _on_their_way(tensors: list[Tensor | None]) -> list[Any]:
-    """In shared memory; where that is full (a container's is often 64 MB), as arrays, which go through a pipe.
+    """Put a batch in shared memory; if that is full (often 64 MB in a container), keep arrays, sent through a pipe.
 
-    A failure later, when the batch has left, would leave the other process waiting for ever.
+    A failure later, once the batch has been sent, would leave the other process waiting forever.
     """
     try:
         return [None if tensor is None else tensor.share_memory_() for tensor in tensors]

@@ -1,4 +1,4 @@
-"""Images that occur twice: the same pixels, or the same picture saved again (other format, size or quality)."""
+"""Find images that occur twice: the same pixels, or the same picture re-saved (other format, size or quality)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ SMALLEST_CORRELATION = 0.998
 LARGEST_DIFFERENCE = 0.02
 """Root mean square over a thumbnail's pixels, where black to white is 1."""
 FLAT = 0.02
-"""Thumbnails with a smaller standard deviation show too little to be told apart."""
+"""Thumbnails with a smaller standard deviation show too little to distinguish."""
 NEAR = SIDE * LARGEST_DIFFERENCE + 1e-3
-"""Largest distance of two such thumbnails, and what rounding may add."""
+"""Largest distance between two such thumbnails, and what rounding may add."""
 CHUNK = 2048
 
 
@@ -31,7 +31,7 @@ def thumbnail(image: NDArray[np.generic], top: float) -> NDArray[np.float32]:
 
 
 def _small(plane: NDArray[np.generic], top: float, fill: np.float32) -> NDArray[np.float32]:
-    """A channel, (1, H, W), at 16 x 16; an image is made small channel by channel, for it may be large."""
+    """A channel, (1, H, W), at 16 x 16; images are shrunk channel by channel because they may be large."""
     floats = plane.astype(np.float32)
     floats[np.isnan(floats)] = fill
     floats /= np.float32(top)
@@ -39,7 +39,7 @@ def _small(plane: NDArray[np.generic], top: float, fill: np.float32) -> NDArray[
 
 
 def same_pixels(digests: Sequence[bytes | None]) -> list[list[int]]:
-    """Rows with the same digest, two or more at a time; None is not an image."""
+    """Groups of two or more rows with the same digest; None is not an image."""
     rows: dict[bytes, list[int]] = defaultdict(list)
     for row, digest in enumerate(digests):
         if digest is not None:
@@ -48,7 +48,7 @@ def same_pixels(digests: Sequence[bytes | None]) -> list[list[int]]:
 
 
 def saved_again(thumbnails: NDArray[np.float32], splits: NDArray[np.str_]) -> list[tuple[int, int]]:
-    """Pairs of rows in different splits whose thumbnails agree but for what saving again changes.
+    """Pairs of rows in different splits whose thumbnails agree except for what re-saving changes.
 
     Correlation at least 0.998 and root mean square difference at most 0.02; flat images are left out. Nothing is
     missed: two such thumbnails are no further apart than 0.02 · 16 along any direction (Cauchy-Schwarz), so in the

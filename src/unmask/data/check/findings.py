@@ -1,4 +1,4 @@
-"""What a check says of labels, groups, splits and values, beyond files and copies."""
+"""Findings of a check about labels, groups, splits and values, beyond files and copies."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ from unmask.data.statistics import channel_ranges, idle_nodata, sample_rows, val
 from unmask.wording import plural
 
 SAMPLE = 256
-"""Images whose values are looked at once more."""
+"""Images whose values are examined again."""
 FEW = 100
-"""Images of a split with fewer of which an accuracy is known to ± 10 points or worse."""
+"""With fewer images in a split, an accuracy is known to ± 10 points or worse."""
 
 _SHOWN = 5
 
@@ -52,7 +52,7 @@ def _label(plan: Plan, row: int) -> str:
 
 
 def small_splits(plan: Plan) -> list[str]:
-    """Validation and test sets on which little can be told apart, with how well an accuracy is known on them."""
+    """Validation and test sets too small to distinguish much, with the precision of an accuracy on them."""
     if not plan.source.classes or plan.source.masks is not None:
         return []
     warnings = []
@@ -82,7 +82,7 @@ def groups_by_split(plan: Plan) -> dict[str, int]:
 
 
 def missing_pixels(found: Sequence[Looked], nodata: float | None) -> list[str]:
-    """How many images miss pixels, or that none has the value that stands for these."""
+    """How many images have missing pixels, or that none has the value that stands for them."""
     shares = [1 - sum(one.counts) / float(np.prod(one.shape)) for one in found]
     count = sum(share > 0 for share in shares)
     if not count:
@@ -92,7 +92,7 @@ def missing_pixels(found: Sequence[Looked], nodata: float | None) -> list[str]:
 
 
 def odd_values(config: DataConfig, plan: Plan, wanted: ImageFormat) -> list[str]:
-    """What training says of the values of the pretraining images, from a sample of these."""
+    """What training would say about the values of the pretraining images, from a sample of them."""
     rows = torch.from_numpy(plan.sets()["pretrain"])
     if not len(rows) or wanted.kind == "uint8":
         return []

@@ -1,4 +1,4 @@
-"""Decode every image of a source once, in parallel, and keep what a check wants to know of it."""
+"""Decode every image of a source once, in parallel, and keep what a check needs to know about it."""
 
 import hashlib
 import math
@@ -20,12 +20,12 @@ from unmask.data.threads import mapped
 from unmask.errors import UserError
 
 PIECE = 2**20
-"""Values of a channel that are converted at once."""
+"""Values of a channel that are converted per call."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What is known of a readable image."""
+    """Facts about a readable image."""
 
     header: Header
     shape: tuple[int, int, int]
@@ -37,15 +37,15 @@ class Looked:
     low: float
     high: float
     mean: tuple[float, ...]
-    """Per channel, in 0..1 units of the number type (as they are for floats)."""
+    """Per channel, in 0..1 units of the number type (unchanged for floats)."""
     square: tuple[float, ...]
     """Per channel, mean of squares."""
     counts: tuple[int, ...]
-    """Per channel, how many values are there and not missing."""
+    """Per channel, the number of values that are not missing."""
 
 
 def look(source: Source, *, progress: bool) -> list[Looked | str]:
-    """For each row what is known of it, or the message why it cannot be read."""
+    """For each row its facts, or the message why it cannot be read."""
 
     def one(row: int) -> Looked | str:
         try:
@@ -90,7 +90,7 @@ def look_at(image: NDArray[np.generic], header: Header) -> Looked:
 
 
 def _sums(plane: NDArray[np.generic], top: float) -> tuple[float, float, float, float, int]:
-    """Minimum, maximum, sum, sum of squares and number of a channel's values in units of `top`; NaN does not count.
+    """Minimum, maximum, sum, sum of squares and count of a channel's values in units of `top`; NaN does not count.
 
     A few megabytes at a time.
     """

@@ -1,4 +1,4 @@
-"""What a check says of several labels per image, and of numbers: how rare they are, their ranges, what is missing."""
+"""Findings of a check about multiple labels per image, and numbers: rare ones, ranges, missing values."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def ranges_by_split(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def label_warnings(plan: Plan) -> list[str]:
-    """Labels that few images of a split have, or nearly all; labels of which some are missing; numbers out of range."""
+    """Labels that few images of a split have, or nearly all; labels with missing entries; numbers out of range."""
     task = plan.source.task
     if task is not None and label_form(task.name) == "names":
         return [line for split in (TRAIN, VAL, TEST) for line in _rare_and_missing(plan, task.names, split)]

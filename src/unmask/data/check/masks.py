@@ -1,4 +1,4 @@
-"""What a check says of masks: pixels of every class, how much has no class, and classes that a split hardly shows."""
+"""Findings of a check about masks: pixels of every class, pixels without a class, classes a split hardly shows."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from unmask.data.sources.source import TEST, TRAIN, VAL
 from unmask.wording import plural
 
 MUCH = 0.05
-"""Share of the pixels without a class above which it is a warning."""
+"""Share of the pixels without a class above which a warning is given."""
 RARE = 3
-"""Images of a split that show a class, below which little can be learnt or told of it."""
+"""With fewer images of a split that show a class, little can be learnt or measured of it."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class MaskFacts:
     images: dict[str, int]
     """Images with a mask that shows a class."""
     without: dict[str, int]
-    """Images of the split without one: pretraining alone sees those of training."""
+    """Images of the split without one: only pretraining sees those of training."""
     pixels: dict[str, dict[str, int]]
     """Class → split → its pixels."""
     no_class: dict[str, int]
-    """Pixels without a class, 255, which count nowhere."""
+    """Pixels without a class, 255, which are ignored."""
 
 
 def mask_facts(plan: Plan, table: MaskTable | None) -> MaskFacts | None:
@@ -48,7 +48,7 @@ def mask_facts(plan: Plan, table: MaskTable | None) -> MaskFacts | None:
 
 
 def mask_lines(facts: MaskFacts | None) -> list[str]:
-    """The facts for people; pixels with their share of those of the split."""
+    """The facts in words; pixels with their share of the split's."""
     if facts is None:
         return []
     masked = (f"{split} {count} of {count + facts.without[split]}" for split, count in facts.images.items())

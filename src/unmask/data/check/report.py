@@ -1,4 +1,4 @@
-"""Scan a data set before a run: what cannot be read, what occurs twice, what is in which split."""
+"""Scan a data set before a run: unreadable files, duplicates, and the content of each split."""
 
 import math
 from collections import Counter
@@ -32,7 +32,7 @@ from unmask.tasks.segmentation import Segmentation
 from unmask.wording import plural, printable
 
 _SMALL = (8, 8)
-"""Size at which masks are kept here; what they hold is counted in their own."""
+"""Size at which masks are kept here; their pixels are counted at the original size."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Report:
     images: int
     """Listed images, readable or not."""
     task: TaskName | None
-    """What is to be learnt of them; None where they have no labels."""
+    """What is to be learnt of them; None if they have no labels."""
     errors: tuple[str, ...]
     """What would make training fail."""
     warnings: tuple[str, ...]
-    """What training would pass over or get wrong silently."""
+    """What training would skip or get wrong silently."""
     unreadable: tuple[str, ...]
     """One message per file."""
     forms: dict[str, int]
@@ -65,13 +65,13 @@ class Report:
     largest_budget: int | None
     """Labels per class that every class has in training; None without labels."""
     masks: MaskFacts | None
-    """What the masks hold; None without masks."""
+    """Contents of the masks; None without masks."""
     groups: dict[str, int]
     """Split → groups in it; empty where there are none."""
     exact_duplicates: tuple[tuple[str, ...], ...]
     """Images of the same pixels in different splits."""
     saved_again: tuple[tuple[str, str], ...]
-    """Pairs in different splits that show the same picture, saved again."""
+    """Pairs in different splits that show the same picture, re-saved."""
     duplicates_within_splits: int
     """Images that repeat another one of their split."""
     channels: tuple[dict[str, float], ...]
@@ -151,7 +151,7 @@ def _classes(plan: Plan, masks: MaskTable | None) -> dict[str, dict[str, int]]:
 
 
 def _counted(fates: np.ndarray) -> dict[str, int]:
-    """How many images have each fate, in the order of work."""
+    """The number of images with each fate, in the order of work."""
     counts = Counter(fates.tolist())
     return {name: counts[name] for name in (TRAIN, VAL, TEST, UNLABELED, COPY, UNREADABLE) if counts[name]}
 
@@ -162,7 +162,7 @@ def _form(found: Looked) -> str:
 
 
 def _channel_errors(config: DataConfig, forms: Counter[str]) -> list[str]:
-    """One for each number of channels that cannot become the common one."""
+    """One error per number of channels that cannot become the common one."""
     errors = []
     counts = {form.split()[0] for form in forms}
     wanted = str(config.channels) if config.channels else max(counts, key=int, default="1")
@@ -223,7 +223,7 @@ def _what(report: Report) -> str:
 
 
 def as_text(report: Report) -> str:
-    """The report for people: problems last, where they are seen."""
+    """The report in words: problems last, where they are seen."""
     sizes = ", ".join(f"{size}: {n}" for size, n in report.sizes.items())
     others = report.different_sizes - len(report.sizes)
     more = f", and {plural(others, 'other size')}" if others else ""

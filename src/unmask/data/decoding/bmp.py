@@ -7,7 +7,7 @@ from unmask.errors import UserError
 _CORE, _COMMON = 12, 40
 """Bytes of the oldest header, whose colors take three bytes each, and of the one that most programs write."""
 _MASKS = 3
-"""The compression whose colors are told by three masks, which follow the common header and are part of longer ones."""
+"""The compression with three color masks, which follow the common header and are part of longer ones."""
 
 
 def require_order(head: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which axis of an array holds the channels: as it is told, or as its lengths leave no doubt of, else asked for."""
+"""Which axis of an array holds the channels: as given, or as its lengths leave no doubt, else the user is asked."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from unmask.config.data import Layout
 from unmask.errors import UserError
 
 _FEW = 4
-"""So many channels are more likely than so many pixels."""
+"""Up to so many are more likely channels than pixels."""
 
 
 def image_of(values: NDArray[Any], layout: Layout | None = None) -> NDArray[Any]:

@@ -34,16 +34,16 @@ from unmask.data.file_names import one_line
 from unmask.errors import UserError
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-"""Files that are read into memory as a whole, to be opened and decoded from there."""
+"""Files up to this size are read into memory as a whole, to be opened and decoded from there."""
 OPTIONAL = {"AVIF": ("avif", (".avif",)), "JPEG2000": ("jpg_2000", (".jp2",))}
-"""Formats for which PIL may have been built without a decoder: its name and the suffixes."""
+"""Formats that PIL may have been built without a decoder for: its name and the suffixes."""
 HAVE = {name: suffixes for name, (decoder, suffixes) in OPTIONAL.items() if features.check(decoder)}
 SUFFIXES = frozenset(
     {*JPEG, ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".npy"}.union(*HAVE.values())
 )
-"""Names of files that are taken for images, in any case."""
+"""Suffixes of files that are taken for images, in upper or lower case."""
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP", *HAVE)
-"""What files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
+"""Formats that files are opened as, by their content. PIL knows more, and runs other programs for some (PostScript)."""
 
 
 def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | None = None) -> NDArray[np.generic]:
@@ -60,7 +60,7 @@ def decode(path: File, reading: Reading = DEFAULT, *, target: tuple[int, int] | 
             in a quarter of the time, about 0.2 of 255 levels apart in the mean.
 
     Raises:
-        UserError: the file is missing, no image, cut off or of a kind that is not supported. The message names it.
+        UserError: the file is missing, not an image, cut off or of an unsupported kind. The message names it.
     """
     with named(path):
         if path.suffix.lower() == ".npy":
@@ -106,20 +106,20 @@ def _position(image: Image.Image, path: File, page: int) -> int:
 
 
 def require_page(page: int, count: int) -> None:
-    """Raise `UserError` where a file has no such page."""
+    """Raise `UserError` if a file has no such page."""
     if page >= count:
         raise UserError(f"page {page} was requested, but the file has {count} (counted from 0)")
 
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""Too little of the machine: no fault of a file, which must not be left out for it."""
+"""A shortage of the machine, not a fault of the file, which must not be left out for it."""
 
 
 @contextmanager
 def named(path: File | str) -> Iterator[None]:
     """Turn whatever is wrong with a file into a `UserError` of one line that begins with the path.
 
-    Want of memory and of open files is passed on as it is.
+    Lack of memory and of open files is passed on unchanged.
     """
     try:
         yield
@@ -135,7 +135,7 @@ def named(path: File | str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without warnings of odd metadata and large images: what matters is an error. For a whole loop of reading.
+    """Silence warnings of odd metadata and large images: what matters is an error. For a whole loop of reading.
 
     Filters and log levels are global, so this is entered once by the thread that starts the others.
     """
@@ -153,13 +153,13 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def open_image(path: File, *, whole: bool = True) -> Iterator[Image.Image | None]:
-    """PIL's lazy image, of which the header is read and no pixel; None for a TIFF of a kind that PIL does not know.
+    """PIL's lazy image, with only its header read; None for a TIFF of a kind that PIL does not know.
 
     Args:
-        whole: read a JPEG into memory as a whole, to be decoded from there; not wanted where the header is enough.
+        whole: read a JPEG into memory as a whole, to be decoded from there; not needed if the header is enough.
 
     Raises:
-        UserError: no image, with its fix, or an image too large to decode whole.
+        UserError: not an image, with its fix, or an image too large to decode whole.
     """
     require_regular(path)
     in_memory = whole and path.suffix.lower() in JPEG
@@ -192,7 +192,7 @@ def _require_tiff(path: File) -> None:
 def _read_page(
     image: Image.Image, path: File, position: int, reading: Reading, *, is_first: bool
 ) -> NDArray[np.generic]:
-    """The page at a position of an open image as (C, H, W). With the first one the file is looked at as a whole.
+    """The page at a position of an open image as (C, H, W). With the first one the whole file is checked.
 
     Raises:
         UserError: cut off, or of an unsupported mode.

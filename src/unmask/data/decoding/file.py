@@ -11,11 +11,11 @@ from typing import BinaryIO, Literal
 from unmask.errors import UserError
 
 SMALL = 2**16
-"""Bytes that are read at once rather than as they are asked for."""
+"""Up to so many bytes are read immediately rather than on demand."""
 
 
 class _Named:
-    """What messages call it; its suffix is the image's."""
+    """Its name in messages; its suffix is the image's."""
 
     name: str
 
@@ -38,7 +38,7 @@ class Member(_Named):
     size: int
 
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
-        """The piece as a file of its own. A large one is not read yet."""
+        """The piece as a separate file. A large one is not read yet."""
         if self.size <= SMALL:
             return io.BytesIO(self.read_bytes())
         return io.BufferedReader(_Piece(open(self.path, mode, buffering=0), self.offset, self.size))
@@ -71,7 +71,7 @@ File = Path | Member | Encoded
 
 @contextmanager
 def readable(file: File) -> Iterator[Path | BinaryIO]:
-    """What libraries open: the path itself where there is one, else an open file."""
+    """What libraries open: the path itself if there is one, else an open file."""
     if isinstance(file, Path):
         yield file
         return
@@ -80,10 +80,10 @@ def readable(file: File) -> Iterator[Path | BinaryIO]:
 
 
 def require_regular(file: File) -> None:
-    """Raise `UserError` for a path that is no file: reading a named pipe would wait for ever.
+    """Raise `UserError` for a path that is not a file: reading a named pipe would wait forever.
 
     Raises:
-        OSError: there is nothing, or it cannot be looked at.
+        OSError: there is nothing, or it cannot be accessed.
     """
     if isinstance(file, Path) and not stat.S_ISREG(file.stat().st_mode):
         raise UserError("is not a file (a pipe, a device or a folder)")

@@ -1,4 +1,4 @@
-"""GIF files whose blocks follow one another: Pillow passes over what lies between, and reads what follows askew."""
+"""GIF files whose blocks follow one another: Pillow skips what lies between, and misreads what follows."""
 
 from unmask.errors import UserError
 
@@ -6,7 +6,7 @@ _EXTENSION, _IMAGE, _END = b"!", b",", b";"
 
 
 def require_blocks(content: bytes) -> None:
-    """Raise `UserError` unless a GIF is a sequence of blocks up to its end; the mark of the end may be missing."""
+    """Raise `UserError` unless a GIF is a sequence of blocks up to its end; the end marker may be missing."""
     at, images = 13 + _colors(content[10:11]), 0
     while at < len(content) and (kind := content[at : at + 1]) != _END:
         if kind == _IMAGE:
@@ -23,6 +23,6 @@ def require_blocks(content: bytes) -> None:
 
 
 def _colors(flags: bytes) -> int:
-    """Bytes of the table of colors that flags tell of."""
+    """Bytes of the color table that the flags declare."""
     value = flags[0] if flags else 0
     return 3 * 2 ** (1 + (value & 7)) if value & 0x80 else 0

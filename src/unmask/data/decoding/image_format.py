@@ -23,7 +23,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What images are brought to, stored value s and input x: x = (clip((s - low) / (high - low)) - mean) / std."""
+    """The format of all images, stored value s and input x: x = (clip((s - low) / (high - low)) - mean) / std."""
 
     size: tuple[int, int]
     """Height and width in pixels."""
@@ -33,13 +33,13 @@ class ImageFormat:
     value_range: tuple[float, float]
     """Stored values (low, high) that count as 0 and 1: (0, 255) for 8 bits, (0, 65535) for 16, else measured."""
     clipped: bool
-    """Whether stored values beyond count as 0 and 1, too; without, nothing is clipped."""
+    """Whether stored values beyond are clipped to 0 and 1."""
     mean: tuple[float, ...]
     """Per channel, in 0..1 units."""
     std: tuple[float, ...]
     """Per channel, in 0..1 units."""
     channel_ranges: tuple[tuple[float, float], ...] = ()
-    """In place of `value_range`, which holds all of them: one per channel, where magnitudes differ by orders."""
+    """Used instead of `value_range`, which spans all of them: one per channel, if magnitudes differ by orders."""
 
     def __post_init__(self) -> None:
         for name, number in (("size", min(self.size)), ("size", max(self.size)), ("channels", self.channels)):
@@ -62,7 +62,7 @@ class ImageFormat:
         return (self.channels, *self.size)
 
     def holding(self, kind: Kind) -> "ImageFormat":
-        """The same format for stored values that may be of another number type, too.
+        """The same format for stored values that may also be of another number type.
 
         The value range is given in units of the wider type: an 8-bit range on 16-bit values is 257 times wider.
         """
@@ -134,7 +134,7 @@ def to_format(array: NDArray[np.generic], wanted: ImageFormat) -> Tensor:
     channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white.
     """
     kind = kind_of(array.dtype)
-    with np.errstate(over="ignore"):  # of an image that is left out, for it is not finite
+    with np.errstate(over="ignore"):  # of an image that is left out because it is not finite
         array = np.require(array, {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[kind], ["W"])
     images = to_channels(torch.from_numpy(array), wanted.channels)
     if tuple(images.shape[-2:]) != wanted.size:

@@ -13,7 +13,7 @@ from PIL import Image
 
 @cache
 def simplejpeg() -> ModuleType | None:
-    """The package, if it is there."""
+    """The package, if it is installed."""
     return import_module("simplejpeg") if find_spec("simplejpeg") else None
 
 
@@ -28,9 +28,9 @@ def is_plain(image: Image.Image) -> bool:
 
 
 def read_jpeg(image: Image.Image) -> NDArray[np.uint8] | None:
-    """Pixels as they are stored, (C, H, W).
+    """Pixels as stored, (C, H, W).
 
-    None where the package refuses the file, as it does at any warning of the decoder: PIL then judges, so that the same
+    None if the package refuses the file, as it does at any warning of the decoder: PIL then decides, so that the same
     files are read with and without the package.
     """
     package, file = simplejpeg(), getattr(image, "fp", None)

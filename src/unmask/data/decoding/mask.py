@@ -1,4 +1,4 @@
-"""One mask file to a class for each pixel: index and palette images, gray, RGB by a table of colors, TIFF and .npy."""
+"""One mask file to a class per pixel: index and palette images, gray, RGB by a table of colors, TIFF and .npy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,24 +23,24 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class MaskCode:
-    """How what masks hold becomes classes."""
+    """How values of masks become classes."""
 
     names: tuple[str, ...] = ()
-    """The classes, as far as they are named; without names every value is the index of a class."""
+    """The classes, if they are named; without names every value is the index of a class."""
     values: Mapping[int, int] = field(default_factory=dict)
-    """Stored value → class, where values are no indices."""
+    """Stored value → class, if values are not indices."""
     colors: Mapping[Color, int] = field(default_factory=dict)
-    """Color → class, of masks in color."""
+    """Color → class, for masks in color."""
 
 
 def read_mask(file: File, code: MaskCode) -> NDArray[np.uint8]:
-    """The class of every pixel, uint8 (H, W), the right way up; `IGNORED` where there is none.
+    """The class of every pixel, uint8 (H, W), upright; `IGNORED` where there is none.
 
     Palette images count by their indices, not their colors; gray ones by their values.
 
     Raises:
-        UserError: no mask: cut off, compressed with loss, in colors without a table, of fractions, or with a value that
-            stands for no class. The message names the file.
+        UserError: not a mask: cut off, lossily compressed, in colors without a table, with fractions, or with a value
+            that is not a class. The message names the file.
     """
     with named(file):
         stored = _stored(file)
@@ -51,7 +51,7 @@ def indices_of(stored: NDArray[Any], code: MaskCode) -> NDArray[np.uint8]:
     """Stored numbers (H, W) as classes.
 
     Raises:
-        UserError: fractions, or a value that stands for no class.
+        UserError: fractions, or a value that is not a class.
     """
     if stored.dtype.kind == "f" and not np.array_equal(stored, np.round(stored)):
         raise UserError("holds fractions: a mask holds a whole number for each pixel, the index of its class")

@@ -1,4 +1,4 @@
-"""Pixels without a value, by a no-data value, a mask of validity or NaN in the file: they are NaN in float32."""
+"""Missing pixels, by a no-data value, a validity mask or NaN in the file: they are NaN in float32."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ NO_PIXEL = "no pixel of the image has a value: all are missing (NaN, no-data)"
 def where_missing(images: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
     """Which values of (..., C, H, W) are the no-data value; None where the number type cannot hold it.
 
-    Band by band; of 8-bit color a pixel is missing where all three are, for one of them alone may well be 0.
+    Band by band; in 8-bit color a pixel is missing only if all three are, since one alone may well be 0.
     """
     if nodata is None or not holds(images.dtype, nodata):
         return None
@@ -26,13 +26,13 @@ def where_missing(images: NDArray[Any], nodata: float | None) -> NDArray[np.bool
 
 
 def joined(*found: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """What is missing by any of several; None where nothing says so."""
+    """What is missing by any of several masks; None if there is no mask."""
     known = [one for one in found if one is not None]
     return np.logical_or.reduce(known) if known else None
 
 
 def holds(dtype: np.dtype[Any], value: float) -> bool:
-    """Whether a number of this type may be the value. NaN is told from the values themselves."""
+    """Whether a number of this type may be the value. NaN is seen from the values themselves."""
     if dtype.kind == "f":
         return bool(np.isfinite(value))
     if dtype.kind not in "iu" or not float(value).is_integer():
@@ -41,7 +41,7 @@ def holds(dtype: np.dtype[Any], value: float) -> bool:
 
 
 def without(images: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """Images with NaN at what is missing: float32, in which integers count from 0 to 1; as they are where it is None.
+    """Images with NaN at what is missing: float32, in which integers count from 0 to 1; unchanged if it is None.
 
     Raises:
         UserError: an unsupported number type.
@@ -65,7 +65,7 @@ def kind_without(dtype: np.dtype[Any], nodata: float | None) -> Kind:
 
 
 def require_pixels(image: NDArray[Any]) -> NDArray[Any]:
-    """An image, (C, H, W), of which some values are there and none is infinite.
+    """An image, (C, H, W), of which some values are present and none is infinite.
 
     Raises:
         UserError: no pixel, infinite, too large for float32, or missing altogether.
@@ -78,7 +78,7 @@ def require_pixels(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def flaws(images: NDArray[Any]) -> list[str]:
-    """Why each of (N, ...) is not an image, "" where it is one."""
+    """Why each of (N, ...) is not an image; "" if it is one."""
     if images.dtype.kind != "f":
         return [""] * len(images)
     with np.errstate(over="ignore"):

@@ -30,7 +30,7 @@ def map_array(path: Path) -> NDArray[np.generic]:
     """The array of a .npy file, which stays on disk until it is used.
 
     Raises:
-        UserError: as `read_array`, of whatever size.
+        UserError: as `read_array`, whatever the size.
     """
     with path.open("rb") as file:
         _require_length(file, path.stat().st_size)
@@ -38,7 +38,7 @@ def map_array(path: Path) -> NDArray[np.generic]:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
-    """An array of an open .npz file; the other ones are not read.
+    """An array of an open .npz file; the others are not read.
 
     Raises:
         UserError: as `read_array`; the file holds several of this name.
@@ -51,22 +51,22 @@ def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
             _require_fit(cast(BinaryIO, file), info.file_size)
         with archive.open(info) as file:
             values = np.lib.format.read_array(cast(BinaryIO, file), allow_pickle=False)
-            file.read(1)  # at the end of the member its checksum is looked at
+            file.read(1)  # at the end of the member its checksum is verified
             return cast(NDArray[np.generic], values)
     except UserError as error:
         raise UserError(f"array {name}: {error}") from None
 
 
 def _require_fit(file: BinaryIO, size: int) -> None:
-    """Raise `UserError` unless the header at the start of a file of `size` bytes claims just those that are there, and
-    few enough. The file is read up to the array."""
+    """Raise `UserError` unless the header at the start of a file of `size` bytes claims exactly those that are there,
+    and few enough. The file is read up to the array."""
     claimed, free = _require_length(file, size), free_memory()
     if free is not None and claimed > free:
         raise UserError(f"takes {claimed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB of memory are free")
 
 
 def _require_length(file: BinaryIO, size: int) -> int:
-    """Bytes of the array, which are just those that follow the header. Arguments and errors as of `_require_fit`."""
+    """Bytes of the array, exactly those that follow the header. Arguments and errors as in `_require_fit`."""
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -83,7 +83,7 @@ def _require_length(file: BinaryIO, size: int) -> int:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    """Bytes of memory available without swapping; None if the system does not say."""
     try:
         lines = _MEMORY.read_text(encoding="ascii").splitlines()
     except OSError:

@@ -18,7 +18,7 @@ TRANSPARENT = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 def to_array(image: Image.Image, reading: Reading = DEFAULT) -> NDArray[np.generic]:
     """A loaded PIL image as uint8, uint16 or float32: (1, H, W) or (3, H, W), with one more channel for kept alpha.
 
-    Transparency (alpha, or a transparent palette entry or color) is treated as `reading` says.
+    Transparency (alpha, or a transparent palette entry or color) is handled as `reading` says.
 
     Raises:
         UserError: an unsupported mode.
@@ -64,9 +64,9 @@ def opaque(image: Image.Image, reading: Reading = DEFAULT) -> Image.Image:
 
 
 def require_transparency(alpha: NDArray[Any]) -> None:
-    """Raise `UserError` where most values of what a TIFF declares to be alpha are neither transparent nor opaque.
+    """Raise `UserError` if most values of what a TIFF declares as alpha are neither transparent nor opaque.
 
-    GDAL declares the fourth of four 8-bit bands to be alpha unless told otherwise, near infrared as well.
+    GDAL declares the fourth of four 8-bit bands as alpha unless told otherwise, even near infrared.
     """
     between = (alpha > 0) & (alpha < np.iinfo(alpha.dtype).max)
     if between.mean() > 0.5:

@@ -1,4 +1,4 @@
-"""How many pixels the threads of a process may hold at once while they decode: large images wait for each other."""
+"""A limit on the pixels that the threads of a process decode at the same time: large images wait for each other."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ AT_ONCE = 2**27
 
 
 class PixelBudget:
-    """Pixels that threads take before they decode an image, and give back when they have made it small."""
+    """Pixels that threads take before they decode an image, and return when they have shrunk it."""
 
     def __init__(self, pixels: int = AT_ONCE) -> None:
         self._pixels = self._free = pixels
@@ -18,7 +18,7 @@ class PixelBudget:
 
     @contextmanager
     def giving_back(self) -> Iterator[None]:
-        """While the body lasts, this thread keeps what it takes. Outside of it nothing is counted."""
+        """During the body, this thread keeps what it takes. Outside of it nothing is counted."""
         self._mine.taken = 0
         try:
             yield
@@ -29,7 +29,7 @@ class PixelBudget:
             del self._mine.taken
 
     def take(self, pixels: int) -> None:
-        """Wait until so many pixels are free, once per body; of an image larger than the budget, until all are."""
+        """Wait until so many pixels are free, once per body; for an image larger than the budget, until all are."""
         if getattr(self._mine, "taken", None) != 0:
             return
         wanted = min(pixels, self._pixels)

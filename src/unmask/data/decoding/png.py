@@ -1,4 +1,4 @@
-"""PNG files that are whole: Pillow looks at no checksum of pixels, and does not mind where the end is missing."""
+"""Check that PNG files are whole: Pillow checks no checksum of pixels and accepts a missing end."""
 
 import struct
 import zlib
@@ -18,7 +18,7 @@ _FRAME = struct.Struct(">I4s")
 
 
 def require_whole_png(content: bytes) -> None:
-    """Raise `UserError` unless every chunk up to the closing one is there, with the checksum that was written.
+    """Raise `UserError` unless every chunk up to the closing one is there, with the right checksum.
 
     Harmless bytes may follow.
     """
@@ -40,9 +40,9 @@ def require_whole_png(content: bytes) -> None:
 
 
 def require_all_rows(content: bytes) -> None:
-    """Raise `UserError` unless the pixels of a PNG whose chunks are whole are as many as its header tells of.
+    """Raise `UserError` unless a PNG whose chunks are whole has as many pixels as its header declares.
 
-    Pillow leaves rows that are not there at zero.
+    Pillow leaves missing rows at zero.
     """
     width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", content[16:29])
     passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)

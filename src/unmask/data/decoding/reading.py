@@ -1,4 +1,4 @@
-"""What is read of each file, and how transparency is treated: one value for all readers."""
+"""What is read of each file, and how transparency is handled: one value for all readers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class Reading:
-    """Which pages, and what becomes of transparency."""
+    """Which pages are read, and how transparency is handled."""
 
     page: int = 0
     """Page of a multi-page file, from 0."""
@@ -22,13 +22,13 @@ class Reading:
     background: int = WHITE
     """Gray level, 0 to 255, that shows through transparent pixels, in training and evaluation alike."""
     layout: Layout | None = None
-    """Of .npy files, where it is told."""
+    """Layout of .npy files, if given."""
     nodata: float | None = None
-    """Stored value of pixels that are missing, beside what a TIFF's own tag names."""
+    """Stored value of missing pixels, in addition to what a TIFF's own tag names."""
 
     @property
     def first_page(self) -> bool:
-        """Whether the first page of a file is all that is wanted."""
+        """Whether only the first page of a file is read."""
         return self.page == 0 and not self.pages_are_channels
 
     def level(self, top: int) -> int:
@@ -40,7 +40,7 @@ DEFAULT = Reading()
 
 
 def reading_of(config: DataConfig) -> Reading:
-    """The reading that a configuration asks for: two or four channels are those of the file, its alpha among them."""
+    """The reading that a configuration asks for: two or four channels are those of the file, alpha included."""
     channels = config.channels
     alpha: Literal["judge", "blend", "keep"] = (
         "judge" if channels is None else "keep" if channels in (2, 4) else "blend"

@@ -1,4 +1,4 @@
-"""TIFF files, judged by their tags: Pillow decodes what it counts as the tags do, tifffile decodes everything else."""
+"""TIFF files, by their tags: Pillow decodes those that it reads as the tags say, tifffile everything else."""
 
 from typing import Any
 
@@ -42,13 +42,13 @@ def page_layout(page: Any, path: File, reading: Reading = DEFAULT) -> tuple[int,
 
 
 def read_tiff_page(page: Any, path: File, reading: Reading = DEFAULT) -> NDArray[np.generic]:
-    """A tifffile page as (C, H, W): uint8, uint16 or float32; upright, alpha treated as `reading` says.
+    """A tifffile page as (C, H, W): uint8, uint16 or float32; upright, alpha handled as `reading` says.
 
-    Signed 8- and 16-bit values become float32, which holds them exactly. What the page declares to be missing, by
-    GDAL's tag or a mask of validity, is NaN.
+    Signed 8- and 16-bit values become float32, which holds them exactly. What the page declares missing, by
+    GDAL's tag or a validity mask, is NaN.
 
     Raises:
-        UserError: damaged, of a compression without a decoder, a color space other than gray, RGB or palette, too
+        UserError: damaged, a compression without a decoder, a color space other than gray, RGB or palette, too
             large, 32-bit integers beyond 16 bits, or float with alpha.
     """
     _require_readable(page, reading)
@@ -107,7 +107,7 @@ def _require_readable(page: Any, reading: Reading) -> None:
 
 
 def _plain_values(page: Any, values: NDArray[Any]) -> NDArray[Any]:
-    """Palettes looked up, inverted grays turned, number types brought to the three that images have."""
+    """Look up palettes, invert inverted grays, and convert number types to the three that images have."""
     if page.photometric == PALETTE:
         return np.asarray(page.colormap[:, values[0]], np.uint16)
     if values.dtype == np.bool_:

@@ -1,4 +1,4 @@
-"""Which pixels of a TIFF are missing: by GDAL's no-data tag, or by a mask of validity within the file or beside it."""
+"""Which pixels of a TIFF are missing: by GDAL's no-data tag, or by a validity mask within the file or beside it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,12 @@ def may_miss_pixels(image: Image.Image, path: File) -> bool:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a page says of its missing pixels, and what `Reading.nodata` adds."""
+    """What a page says about its missing pixels, and what `Reading.nodata` adds."""
 
     values: tuple[float, ...]
-    """They stand for missing pixels."""
+    """Values that stand for missing pixels."""
     valid: NDArray[np.bool_] | None
-    """A mask of validity, (H, W) as stored."""
+    """A validity mask, (H, W) as stored."""
 
     def concerns(self, dtype: np.dtype[Any]) -> bool:
         """Whether pixels of a number type may be missing."""
@@ -58,7 +58,7 @@ def declared(page: Any, path: File, reading: Reading = DEFAULT) -> Declared:
 def pillow_missing(
     image: Image.Image, path: File, position: int, upright_values: NDArray[Any], reading: Reading
 ) -> NDArray[np.bool_] | None:
-    """What is missing of an image that Pillow has decoded, and turned upright."""
+    """What is missing in an image that Pillow has decoded and turned upright."""
     if not may_miss_pixels(image, path):
         return where_missing(upright_values, reading.nodata)
     with open_tiff(path) as file:

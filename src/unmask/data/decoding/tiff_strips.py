@@ -1,6 +1,6 @@
-"""Whether the strips of a TIFF hold the image that its tags tell of; Pillow and libtiff take them for it as they are.
+"""Check that the strips of a TIFF hold the image that its tags declare; Pillow and libtiff do not check.
 
-Of deflate each strip also ends in a checksum, which libtiff looks at only where it happens to get there.
+A strip of deflate also ends in a checksum, which libtiff verifies only if it happens to get there.
 """
 
 import zlib
@@ -27,13 +27,13 @@ class _Strips:
     offsets: tuple[int, ...]
     lengths: tuple[int, ...]
     sizes: tuple[frozenset[int], ...]
-    """Bytes that each may hold: of the rows that are left, or of as many rows as the others have."""
+    """Bytes that each may hold: those of the remaining rows, or of as many rows as the others have."""
 
 
 def require_strips(image: Image.Image, path: File) -> None:
-    """Raise `UserError` unless the strips of the current page of an open TIFF hold the whole image, and no other.
+    """Raise `UserError` unless the strips of the current page of an open TIFF hold exactly the whole image.
 
-    Without compression they may be longer; of other compressions than deflate libtiff tells.
+    Without compression they may be longer; libtiff checks compressions other than deflate.
     """
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
     compression = tags[COMPRESSION]
@@ -70,7 +70,7 @@ def _strips_of(tags: Any) -> _Strips:
 
 
 def _inflated(content: bytes) -> int:
-    """Bytes that a strip of deflate holds. Raises `UserError` where it ends before its checksum."""
+    """Bytes that a strip of deflate holds. Raises `UserError` if it ends before its checksum."""
     stream, count = zlib.decompressobj(), 0
     while content and not stream.eof:
         count += len(stream.decompress(content, _PIECE))
@@ -83,7 +83,7 @@ def _inflated(content: bytes) -> int:
 def require_segments(page: Any) -> None:
     """Raise `UserError` unless a tifffile page has all of its strips or tiles, within the file.
 
-    Those that lack would be zeros; for those that are longer than the file tifffile asks for as much memory.
+    Missing ones would read as zeros; for one longer than the file tifffile would allocate as much memory.
     """
     count, end = prod(page.chunked), page.parent.filehandle.size
     if (there := min(len(page.dataoffsets), len(page.databytecounts))) < count:

@@ -21,9 +21,9 @@ REDUCED, MASK = 0b001, 0b100
 NOT_A_PAGE = REDUCED | MASK
 """Bits of the subfile type: a page of reduced size, a transparency mask."""
 INVERTED, BLACK_IS_ZERO, COLOR, PALETTE = range(4)
-"""Photometric interpretations that tifffile's values can be brought to images from."""
+"""Photometric interpretations whose values in tifffile can be converted to images."""
 ASSOCIATED, UNASSOCIATED = 1, 2
-"""Extra samples that are alpha: colors multiplied by it, or not."""
+"""Extra samples that are alpha: premultiplied, or not."""
 
 
 def pillow_agrees(image: Image.Image) -> bool:
@@ -54,9 +54,9 @@ def pillow_agrees(image: Image.Image) -> bool:
 
 
 def require_tags(tags: Any, samples: int, bits: int, planar: int) -> None:
-    """Raise `UserError` where a damaged tag, which libraries pass over, would be taken for its default.
+    """Raise `UserError` if a damaged tag, which libraries ignore, would be replaced by its default.
 
-    The default is gray of one bit, not compressed, of which 0 is white. `bits` is the count of tag 258.
+    The default is gray of one bit, not compressed, with 0 as white. `bits` is the count of tag 258.
     """
     if planar not in (CONTIGUOUS, SEPARATE):
         raise UserError(f"damaged TIFF (its planar configuration, tag 284, is {planar})")
@@ -71,13 +71,13 @@ def require_tags(tags: Any, samples: int, bits: int, planar: int) -> None:
 
 
 def stored_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of an open image as they are stored: Pillow turns those of a TIFF, in some versions."""
+    """Width and height of an open image as stored: some versions of Pillow swap those of a TIFF."""
     tags: Any = getattr(image, "tag_v2", None)
     return image.size if image.format != "TIFF" or tags is None else (int(tags[WIDTH]), int(tags[HEIGHT]))
 
 
 def has_alpha(samples: int, extra: tuple[int, ...]) -> bool:
-    """Whether the last of the samples of a pixel is declared to be alpha."""
+    """Whether the last sample of a pixel is declared as alpha."""
     return samples in (2, 4) and tuple(extra) in ((ASSOCIATED,), (UNASSOCIATED,))
 
 

@@ -1,4 +1,4 @@
-"""Whether an open image is whole, as far as its format lets that be told and Pillow does not look."""
+"""Check that an open image is whole, as far as its format allows and Pillow does not check."""
 
 import numpy as np
 from PIL import Image
@@ -11,10 +11,10 @@ from unmask.data.decoding.png import require_all_rows, require_whole_png
 
 
 def require_whole(image: Image.Image, path: File) -> None:
-    """Raise `UserError` where an open PNG, GIF or BMP is damaged or cut off; of a TIFF, `require_strips` says so.
+    """Raise `UserError` if an open PNG, GIF or BMP is damaged or cut off; `require_strips` checks a TIFF.
 
-    The rows of a PNG are counted, which takes as long as decoding, where the last one is of one color, as missing ones
-    are.
+    The rows of a PNG are counted, which takes as long as decoding, if the last one is of a single color, as missing
+    ones are.
     """
     if image.format == "BMP":
         with path.open("rb") as file:

@@ -34,19 +34,19 @@ def read_arrays(
 ) -> Source:
     """A .npy file (images only, mapped into memory) or a .npz file as a source.
 
-    A .npz holds `images` and, as far as wanted, `labels` (numbers or text, one per image or a row for each; "", -1
+    A .npz holds `images` and optionally `labels` (numbers or text, one per image or a row for each; "", -1
     of a class or NaN is unlabeled) or `masks`,
     `groups` and `split`; or `train_images`, `train_labels` or `train_masks`, and the same with val and test. Masks are
-    (N, H, W), 255 everywhere where an image has none; `classes` names what their values are the index of.
+    (N, H, W), all 255 if an image has none; `classes` names the classes that their values index.
 
     Args:
-        layout: which axis holds the channels, where the shape leaves a doubt.
-        gray: one channel is wanted: three axes are gray images.
-        task: what is to be learnt. Default: a segmentation where there are masks and no labels.
+        layout: which axis holds the channels, if the shape is ambiguous.
+        gray: one channel is requested: three axes are gray images.
+        task: what is to be learnt. Default: a segmentation if there are masks and no labels.
 
     Raises:
-        UserError: unreadable, no images, arrays of different lengths, a doubtful layout, or no labels where they are
-            needed.
+        UserError: unreadable, no images, arrays of different lengths, an ambiguous layout, or no labels although they
+            are needed.
     """
     source = (
         _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray, task, labels)
@@ -61,7 +61,7 @@ def read_arrays(
 def supported(images: NDArray[Any], where: str, layout: Layout | None = None, *, gray: bool = False) -> NDArray[Any]:
     """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W), if their number type is one of images.
 
-    With `gray`, three axes are gray images where nothing else is told.
+    With `gray`, three axes are gray images unless told otherwise.
     """
     with named(where):
         kind_of(images.dtype)
@@ -137,10 +137,10 @@ def _class_names(file: Path, parts: dict[str, NDArray[np.generic]]) -> list[str]
 
 
 def _known(file: Path, parts: dict[str, NDArray[Any]], splits: list[str], task: TaskName | None) -> str:
-    """What is known of the images and wanted: "masks" or "labels".
+    """What is used of the images: "masks" or "labels".
 
     Raises:
-        UserError: both are there and no task is asked for.
+        UserError: both exist and no task is requested.
     """
     there = [what for what in ("masks", "labels") if any(_name(split, what) in parts for split in splits)]
     if task is None and len(there) > 1:
@@ -186,7 +186,7 @@ def _name(split: str, what: str) -> str:
 
 
 def _part(file: Path, split: str, what: str = "images") -> str:
-    """What messages call an array of a .npz."""
+    """The name of an array of a .npz in messages."""
     return f"{file}: {_name(split, what)}"
 
 

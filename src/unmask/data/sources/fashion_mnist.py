@@ -15,14 +15,14 @@ CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 
 
 def fashion_mnist(folder: Path = DEBIAN, cache: Path | None = None) -> Source:
-    """The official test split is the test; validation is to be drawn from the training images.
+    """Fashion-MNIST with its official test split; validation is to be drawn from the training images.
 
     Args:
-        folder: holds the four .gz files. Where it does not exist, torchvision downloads them into `cache`.
+        folder: holds the four .gz files. If it does not exist, torchvision downloads them into `cache`.
         cache: default ~/.cache/unmask.
 
     Raises:
-        UserError: neither there nor to be downloaded.
+        UserError: not found, and the download failed.
     """
     if not (folder / "train-images-idx3-ubyte.gz").exists():
         folder = _download(cache or Path.home() / ".cache" / "unmask")

@@ -28,14 +28,14 @@ _MASK = re.compile(r"(.+?)[_.-](?:mask|masks|label|labels|seg|segmentation|gt)",
 
 
 def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> Source:
-    """A folder as a source, of the listing of what lies below it where that is known already.
+    """A folder as a source; `listing` is what lies below it, if that is known already.
 
     Layouts: split folders (train, with val or valid, test, unlabeled beside it) that hold class folders or images;
     else class folders, whose images may lie deeper, with unlabeled images beside them or in a folder `unlabeled`;
     else images alone. Fewer than two class folders are no classes.
 
     Raises:
-        UserError: no image, or no labels where they are needed; the message says what was expected and found.
+        UserError: no image, or no labels although they are needed; the message says what was expected and found.
     """
     listing = listing or list_images(root)
     if not listing.images:
@@ -60,10 +60,10 @@ def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> 
 
 
 def _require_known_parts(root: Path, listing: Listing, has_splits: bool, *, labels: bool) -> None:
-    """Raise `UserError` where images that are held out by their folder's name would be trained on, or not scored.
+    """Raise `UserError` if images that are held out by their folder's name would be trained on, or not scored.
 
-    Beside split folders: a folder called like a held-out part, but not as a split is; in them: val or test without
-    class folders where training has them. In class folders: split folders in some of them.
+    Beside split folders: a folder named like a held-out part, but not like a split; in them: val or test without
+    class folders although training has them. In class folders: split folders in some of them.
     """
     if has_splits:
         tops = dict.fromkeys(path.parts[0] for path in listing.images if len(path.parts) > 1)
@@ -106,8 +106,8 @@ def _inner_splits(listing: Listing) -> Literal["all", "some", "none"]:
 def _has_splits(listing: Listing) -> bool:
     """Whether the top folders are splits: one is for training, or all have names of splits.
 
-    A folder called train with images and no folder in it, beside others of which none has the name of a split, is a
-    class.
+    A folder called train that holds images and no folders, beside others none of which has the name of a split, is
+    a class.
     """
     tops = {folder.name: SPLIT_NAMES.get(folder.name.lower()) for folder in listing.folders if len(folder.parts) == 1}
     if sum(split is None for split in tops.values()) > 1 and not set(tops.values()) & {VAL, TEST, UNLABELED}:
@@ -118,7 +118,7 @@ def _has_splits(listing: Listing) -> bool:
 
 
 def _place(path: Path, has_splits: bool, inner: bool) -> tuple[str, str]:
-    """Split and class folder of an image; class "" where there is none."""
+    """Split and class folder of an image; class "" if there is none."""
     folders = path.parts[:-1]
     top = SPLIT_NAMES.get(folders[0].lower(), UNASSIGNED) if folders else UNASSIGNED
     if has_splits:
@@ -163,7 +163,7 @@ def _notes(
 
 
 def _notes_on_folders(listing: Listing, has_splits: bool, classes: tuple[str, ...]) -> list[str]:
-    """Folders that a user may take for something else."""
+    """Notes about folders that a user may mistake for something else."""
     notes = []
     tops = Counter(path.parts[0] for path in listing.images if len(path.parts) > 1)
     for top, count in tops.items():
@@ -183,7 +183,7 @@ def _notes_on_folders(listing: Listing, has_splits: bool, classes: tuple[str, ..
 
 
 def _notes_on_masks(listing: Listing) -> list[str]:
-    """Images that are called as masks of others: they are read as images all the same."""
+    """A note about images that are named like masks of others: they are read as images nevertheless."""
     stems = {path.with_suffix("") for path in listing.images}
     masks = [
         path for path in listing.images if (found := _MASK.fullmatch(path.stem)) and path.with_name(found[1]) in stems

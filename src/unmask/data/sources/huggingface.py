@@ -1,4 +1,4 @@
-"""Data sets of the package `datasets`: saved with `save_to_disk`, or by their name on the hub."""
+"""Data sets of the package `datasets`: saved with `save_to_disk`, or named on the hub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from unmask.errors import UserError
 
 PREFIX = "hf:"
 LABEL_COLUMNS = ("label", "labels")
-"""Columns of numbers or text that are taken for the label where no column is of the kind ClassLabel."""
+"""Columns of numbers or text that are taken for the label if no column is of the kind ClassLabel."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Column:
     tables: tuple[Any, ...]
     """`datasets.Dataset` of this one column, not decoded."""
     ends: NDArray[np.int64]
-    """Rows of the tables up to and with each."""
+    """Rows of the tables up to and including each."""
     rows: NDArray[np.int64]
     """Which rows of the tables, one after the other."""
     column: str
@@ -44,7 +44,7 @@ class Column:
         return len(self.rows)
 
     def stored(self, row: int) -> File:
-        """The image as it is in the table, or the path that is there."""
+        """The image as stored in the table, or its path."""
         at = int(self.rows[row])
         table, local = place_in(self.ends, at)
         value = self.tables[table][local][self.column] or {}
@@ -62,11 +62,11 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName 
 
     Args:
         name: a folder written by `save_to_disk`; else a name on the hub, which is downloaded.
-        fields: the columns that hold image and label, where they are named; several of labels separated by commas.
+        fields: the columns that hold image and label, if given; several label columns are separated by commas.
         task: what is to be learnt. Default: what the labels show.
 
     Raises:
-        UserError: the package is missing, nothing can be loaded, or which columns are meant is not clear.
+        UserError: the package is missing, nothing can be loaded, or it is not clear which columns are meant.
     """
     package = _package()
     parts = _load(package, name)
@@ -118,7 +118,7 @@ def _learnt(name: str, parts: dict[str, Any], columns: Sequence[str], task: Task
 
 
 def _kind_of(part: Any, column: str) -> Any:
-    """The kind of a column's values; of a column of lists, that of what these hold."""
+    """The kind of a column's values; for a column of lists, that of their elements."""
     kind = part.features.get(column)
     return getattr(kind, "feature", kind)
 
@@ -131,12 +131,12 @@ def _package() -> Any:
 
 
 def _load(package: Any, name: str) -> dict[str, Any]:
-    """The parts by name; "" for the one of a data set without parts."""
+    """The parts by name; "" for a data set without parts."""
     if Path(name).is_file() or name.endswith(".py"):
         raise UserError(f"hf:{name}: is a file, and loading scripts are not run: give a folder written by save_to_disk")
     try:
         found = package.load_from_disk(name) if Path(name).is_dir() else package.load_dataset(name)
-    except Exception as error:  # of many types: no such name, no network, a damaged table, a script that is refused
+    except Exception as error:  # many types: no such name, no network, a damaged table, a refused script
         fix = "a folder must be written by save_to_disk" if Path(name).is_dir() else "no such folder, nor on the hub"
         raise UserError(f"hf:{name}: {fix} ({one_line(error)})") from None
     parts = dict(found) if isinstance(found, dict) else {"": found}

@@ -16,15 +16,15 @@ from unmask.wording import printable
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a path is a file that is called as images are; a .npy file holds many images where it stands alone."""
+    """Whether a path is a file with an image's suffix; a .npy file given alone holds many images."""
     return path.suffix.lower() in SUFFIXES - {".npy"} and path.is_file()
 
 
 def read_image_files(paths: Sequence[Path], config: DataConfig) -> Source:
-    """Files as a source without labels, in the order given, called by their paths as given.
+    """Files as a source without labels, in the order given, named by their paths as given.
 
     Raises:
-        UserError: one of them is missing, a folder, or not called as images are.
+        UserError: one of them is missing, a folder, or without an image's suffix.
     """
     for path in paths:
         if path.suffix.lower() not in SUFFIXES or not path.is_file():

@@ -19,14 +19,14 @@ def label_columns(
     """Columns of labels, as `read_labels` takes them.
 
     Args:
-        values: of each image a number or text; several texts, those of the labels that it has; several numbers, a row
-            of 0 and 1 or of quantities; None, "" or NaN where it has none.
+        values: for each image a number or text; several texts, the labels that it has; several numbers, a row
+            of 0 and 1 or of quantities; None, "" or NaN if it has none.
         where: begins messages.
-        names: of the numbers of a row.
-        asked: the task, where it is told: rows with one 1 each may be of classes, unless several labels are asked for.
+        names: the names of the numbers of a row.
+        asked: the task, if given: rows with a single 1 may mean classes, unless several labels are requested.
 
     Raises:
-        UserError: a label is none of these, rows have different lengths, or names are not as many.
+        UserError: a label is none of these, rows have different lengths, or the number of names differs.
     """
     plain = [_plain(value) for value in values]
     for value in plain:
@@ -44,7 +44,7 @@ def label_columns(
 
 
 def _plain(value: Any) -> Any:
-    """Python's own numbers and lists in place of tensors and arrays."""
+    """Convert tensors and arrays to Python's own numbers and lists."""
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray | np.generic):
@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_row(value: Any) -> bool:
-    """Whether a list is one of texts, or one of numbers; True of what is no list."""
+    """Whether a list holds only texts or only numbers; True for anything that is not a list."""
     if not isinstance(value, list):
         return True
     return all(isinstance(one, str) for one in value) or all(isinstance(one, int | float) for one in value)

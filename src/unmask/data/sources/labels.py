@@ -1,4 +1,4 @@
-"""Which task the columns of labels are for, and the labels as it has them. Nothing is silently taken for classes."""
+"""Decide which task the columns of labels are for, and convert them. Nothing is silently taken for classes."""
 
 import math
 import re
@@ -23,7 +23,7 @@ from unmask.tasks.task import can_be_learnt
 from unmask.wording import plural, printable
 
 FEW = 20
-"""Different whole numbers up to which they count as classes."""
+"""Up to so many different whole numbers count as classes."""
 SEPARATORS = re.compile(r"[;|]")
 _PREFIX = re.compile(r"^(labels?|targets?)[ _.:-]+(?=.)")
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
@@ -32,8 +32,8 @@ _FIX = "say which with `task`"
 
 
 Codes = Literal["ask", "contiguous", "all"]
-"""Which whole numbers are indices of classes where there are many: none, so that it is asked; 0 to K - 1 if all are
-there; all."""
+"""Which whole numbers are indices of classes if there are many: none, so that the user is asked; 0 to K - 1 if all
+occur; all."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Labels:
     """Labels of all images of a source."""
 
     task: AnyTask | None
-    """None where no image has a label."""
+    """None if no image has a label."""
     values: NDArray[np.generic]
     """(N,) or (N, K), as the task has them; -1 without a task."""
     notes: tuple[str, ...] = ()
@@ -53,34 +53,34 @@ class Labels:
 
     @property
     def seen(self) -> str:
-        """What to say where they cannot be learnt."""
+        """Why they cannot be learnt."""
         if self.task is None or not self.task.names:
             return ""
         return f"all {int(self.task.known(self.values).sum())} labels are of one class"
 
     def unless_too_few(self) -> "Labels":
-        """The labels; none where they cannot be learnt."""
+        """The labels; none if they cannot be learnt."""
         return self if self.can_be_learnt else no_labels(len(self.values), *self.notes)
 
     def all_notes(self) -> tuple[str, ...]:
-        """Those of the task, and how many images have no class."""
+        """The notes of the task, and how many images have no class."""
         if self.task is None or label_form(self.task.name) != "class":
             return self.notes
         return (*unlabeled_note(self.values.astype(np.int64)), *self.notes)
 
 
 def no_labels(count: int, *notes: str) -> Labels:
-    """Of images of which nothing is to be learnt."""
+    """Labels of images of which nothing is to be learnt."""
     return Labels(None, np.full(count, -1, np.int64), notes)
 
 
 def not_read(count: int, error: UserError) -> Labels:
-    """In place of labels that are not needed and cannot be read."""
+    """Replaces labels that are not needed and cannot be read."""
     return no_labels(count, f"labels are not read: {error}")
 
 
 def unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
-    """How many images of a source with classes have no label."""
+    """A note on how many images of a source with classes have no label."""
     count = int((codes < 0).sum())
     return (f"{count} images without a label are seen by pretraining only",) if count else ()
 
@@ -96,15 +96,15 @@ def read_labels(
     """Labels from columns of text.
 
     Args:
-        columns: by name, each with a text per image, "" where there is none.
-        asked: the task, where it is told; else the labels decide. Labels say nothing to a segmentation.
+        columns: by name, each with a text per image, "" if there is none.
+        asked: the task, if given; else the labels decide. Labels do not matter for a segmentation.
         where: begins messages.
-        needed: whether something is to be learnt of them. Else labels of which nothing can be learnt are fine, and
-            those that do not fit the task that was asked for are not read, with a note.
-        codes: which whole numbers count as classes however many they are.
+        needed: whether something is to be learnt of them. If not, labels of which nothing can be learnt are accepted,
+            and those that do not fit the requested task are not read, with a note.
+        codes: which whole numbers count as classes, however many there are.
 
     Raises:
-        UserError: the labels fit no task, or several; or not the one that was asked for.
+        UserError: the labels fit no task, or several; or not the requested one.
     """
     count = len(next(iter(columns.values())))
     try:
@@ -119,7 +119,7 @@ def read_labels(
 
 
 def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
-    """The same, whether or not something can be learnt of them."""
+    """Same as `read_labels`, whether or not something can be learnt of them."""
     task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
     nothing = asked not in (None, DEFAULT_TASK) and all(_kind(one) == "empty" for one in columns.values())
     if task == "segmentation" or nothing:
@@ -233,7 +233,7 @@ def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
 
 
 def _require_kinds(found: Labels, where: str) -> None:
-    """Raise `UserError` where nothing can be learnt: a label that all images have, equal numbers, one label."""
+    """Raise `UserError` if nothing can be learnt: a label that all images have, equal numbers, one label."""
     if isinstance(found.task, Multilabel) and len(found.task.labels) < 2:
         raise UserError(f"{where}: {plural(len(found.task.labels), 'label')} to tell apart; several labels are needed")
     if not isinstance(found.task, Multilabel | Regression):
@@ -250,7 +250,7 @@ def _require_kinds(found: Labels, where: str) -> None:
 
 
 def _names_of(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """What columns are of: of several, label_age is the age."""
+    """Names of what columns hold: with several columns, label_age is the age."""
     names = tuple(printable(name) for name in columns)
     short = tuple(_PREFIX.sub("", name) for name in names)
     return short if len(names) > 1 and len(set(short)) == len(names) else names
@@ -276,7 +276,7 @@ def _cells(
 
 
 def _missing_note(found: Labels) -> tuple[str, ...]:
-    """How many images lack some of their labels, and how many all."""
+    """Notes on how many images lack some of their labels, and how many all."""
     missing = np.isnan(found.values) if found.values.dtype.kind == "f" else found.values == UNKNOWN
     none, some = int(missing.all(axis=1).sum()), int((missing.any(axis=1) & ~missing.all(axis=1)).sum())
     notes = [f"{none} images without a label are seen by pretraining only"] * bool(none)

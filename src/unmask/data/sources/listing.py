@@ -24,7 +24,7 @@ class Listing:
     others: dict[str, int]
     """Suffix → number of files that are neither images nor junk."""
     aside: tuple[str, ...] = ()
-    """A note for each link to what is read under its own name, each run folder, and each image name that is no file."""
+    """Notes on skipped links to what is read under its own name, run folders, and image names that are not files."""
 
 
 @dataclass
@@ -40,8 +40,8 @@ def list_images(root: Path) -> Listing:
     """Everything below a folder. Links that lead out of it are followed, those to a folder within it are skipped.
 
     Raises:
-        UserError: a folder cannot be listed: what it holds must not be missing without a word; or the folder is one of
-            those in which the system shows itself.
+        UserError: a folder cannot be listed (its content must not be missing silently), or it is one of the system's
+            virtual folders.
     """
     _require_files(root)
     found = _Found()
@@ -51,7 +51,7 @@ def list_images(root: Path) -> Listing:
 
 
 def _require_files(folder: Path) -> None:
-    """Raise `UserError` for the folders in which Linux shows itself: they hold no images, and links to everything."""
+    """Raise `UserError` for Linux's virtual folders: they hold no images, and links to everything."""
     shown = folder.resolve()
     system = any(shown.is_relative_to(root) for root in ("/proc", "/sys", "/dev"))
     if shown == Path(shown.anchor) or (system and not shown.is_relative_to("/dev/shm")):
@@ -110,7 +110,7 @@ def _leads_inside(path: Path, real_root: str) -> bool:
 
 
 def is_run_folder(path: Path) -> bool:
-    """Whether a folder is that of a run, whose pictures are no images of a data set."""
+    """Whether a folder is that of a run, whose pictures are not images of a data set."""
     file = path / _RUN_CONFIG
     if not file.is_file() or file.stat().st_size > 2**20:
         return False

@@ -1,4 +1,4 @@
-"""A table of images: CSV or parquet with the columns path and, as far as wanted, label or mask, group and split."""
+"""A table of images: CSV or parquet with the columns path and optionally label or mask, group and split."""
 
 import csv
 import math
@@ -24,12 +24,12 @@ from unmask.wording import plural, printable
 
 COLUMNS = ("path", "label", "mask", "group", "split")
 MOST_ROWS = 10_000_000
-"""Rows of a parquet file: a few kilobytes of it may stand for any number of rows, and each takes memory here."""
+"""Most rows of a parquet file: a few kilobytes of it may stand for any number of rows, and each takes memory here."""
 _NO_UTF_8 = re.compile(r"[\udc80-\udcff]")
 
 
 _LABEL = re.compile(r"(labels?|targets?)([ _.:-].*)?")
-"""Names of columns that are taken for labels where there is no column label and none is named."""
+"""Names of columns that are taken for labels if there is no column label and none is named."""
 
 
 @dataclass(frozen=True)
@@ -40,29 +40,29 @@ class Table:
     labels: dict[str, list[str]]
     """Columns of labels by their names; empty without any."""
     masks: list[str] | None
-    """Paths of masks; None where no masks are to be learnt."""
+    """Paths of masks; None if no masks are to be learnt."""
     group: list[str] | None
     split: list[str] | None
     ignored: tuple[str, ...] = ()
-    """Names of further columns."""
+    """Names of the other columns."""
 
 
 def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, task: TaskName | None = None) -> Source:
     """A manifest as a source.
 
-    Paths are relative to the manifest's folder, or absolute. An empty label or mask is an unlabeled image, an empty
-    group a group of its own, an empty split one that is to be drawn. Columns of other names are ignored. classes.csv or
+    Paths are relative to the manifest's folder, or absolute. An empty label or mask means an unlabeled image, an empty
+    group a separate group, an empty split one that is to be drawn. Other columns are ignored. classes.csv or
     classes.json beside the manifest names the classes of masks.
 
     Args:
         file: .csv, .tsv or .parquet.
         label_field: the columns of labels, separated by commas. Default: label, else those whose names begin with
-            label or target. Of a segmentation the column of masks, mask by default.
-        task: what is to be learnt. Default: what the labels show, or a segmentation where there is a column mask.
+            label or target. For a segmentation the column of masks, by default mask.
+        task: what is to be learnt. Default: what the labels show, or a segmentation if there is a column mask.
 
     Raises:
-        UserError: no such file, not UTF-8, no column `path`, no labels where they are needed, an unknown split, a file
-            listed twice, or a group in two splits. The message names column, line or group.
+        UserError: no such file, not UTF-8, no column `path`, no labels although they are needed, an unknown split, a
+            file listed twice, or a group in two splits. The message names column, line or group.
     """
     table = read_table(file, label_field, task)
     table = replace(table, path=[found_path(file.parent, path) for path in table.path])
@@ -98,7 +98,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
 
 
 def _masks(file: Path, paths: Sequence[str]) -> Masks | None:
-    """The masks of a column of paths, "" where an image has none; None without any."""
+    """The masks of a column of paths, "" if an image has none; None without any."""
     has = np.asarray([bool(path) for path in paths])
     if not has.any():
         return None
@@ -107,7 +107,7 @@ def _masks(file: Path, paths: Sequence[str]) -> Masks | None:
 
 
 def found_path(folder: Path, path: str) -> str:
-    """A path as the file is called: with slashes for backslashes, or its accents in the other form."""
+    """A path as the file is named: with slashes for backslashes, or its accents in the other form."""
     if ("\\" not in path and path.isascii()) or _exists(folder / path):
         return path
     slashed = path.replace("\\", "/")
@@ -116,7 +116,7 @@ def found_path(folder: Path, path: str) -> str:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have, too long for instance, is of none."""
+    """Whether such a file exists; False for a name that no file can have, such as one that is too long."""
     try:
         return path.exists()
     except OSError:
@@ -140,7 +140,7 @@ def read_table(file: Path, label_field: str | None = None, task: TaskName | None
 def _mask_column(
     file: Path, columns: Mapping[str, Sequence[str]], asked: str | None, task: TaskName | None
 ) -> str | None:
-    """The column of masks; None where labels are to be learnt, or there are no masks."""
+    """The column of masks; None if labels are to be learnt, or there are no masks."""
     if label_form(task) == "mask":
         names = [name for name in columns if name == "mask"] if asked is None else _label_columns(file, columns, asked)
         if names[1:]:
@@ -162,7 +162,7 @@ def _asked_names(asked: str) -> list[str]:
 
 
 def _label_columns(file: Path, columns: Mapping[str, Sequence[str]], asked: str | None) -> list[str]:
-    """The columns of labels: those asked for, or label, or those whose names begin with label or target."""
+    """The columns of labels: the requested ones, or label, or those whose names begin with label or target."""
     if asked is not None:
         names = _asked_names(asked)
         if lacking := [name for name in names if name not in columns]:
@@ -186,7 +186,7 @@ def _read_csv(file: Path) -> dict[str, list[str]]:
 
 
 def _require_utf_8(file: Path, number: int, row: dict[str, str]) -> None:
-    """Raise `UserError` where a cell that is read is no UTF-8; the path of a file that has such a name may be."""
+    """Raise `UserError` if a cell that is read is not UTF-8, unless it is the path of a file with such a name."""
     for name in COLUMNS:
         cell = row.get(name, "")
         if _NO_UTF_8.search(cell) and not (name == "path" and _exists(file.parent / cell.strip())):
@@ -231,7 +231,7 @@ def _ignored_note(ignored: Sequence[str]) -> tuple[str, ...]:
 
 
 def encode_groups(groups: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each group; images with no group ("") get one of their own."""
+    """A number per group; each image without a group ("") gets its own."""
     index: dict[str, int] = {}
     keys = (group or f"\0{i}" for i, group in enumerate(groups))
     return np.asarray([index.setdefault(key, len(index)) for key in keys], np.int64)
@@ -240,7 +240,7 @@ def encode_groups(groups: Sequence[str]) -> NDArray[np.int64]:
 def require_whole_groups(
     where: str, groups: NDArray[np.int64] | None, splits: NDArray[np.str_], names: Sequence[str]
 ) -> None:
-    """Raise `UserError` where the given splits tear a group apart."""
+    """Raise `UserError` if the given splits divide a group."""
     if groups is None:
         return
     home: dict[int, str] = {}

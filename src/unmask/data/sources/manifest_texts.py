@@ -10,13 +10,13 @@ from unmask.data.file_names import natural_key
 from unmask.wording import printable
 
 NO_LABEL = frozenset({"", "-1", "-1.0"})
-"""Texts of a class that stand for none, in every source."""
+"""Class texts that mean no class, in every source."""
 
 
 def encode_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names in natural order, as text that can be printed, and the index of each label; -1 for "" and "-1".
 
-    Letters with accents are the same composed and decomposed (as macOS and Linux write them).
+    Composed and decomposed accents (as Linux and macOS write them) are the same.
     """
     names = {label: "" if label in NO_LABEL else printable(normalize("NFC", label)) for label in set(labels)}
     classes = tuple(sorted(set(names.values()) - {""}, key=natural_key))

@@ -1,4 +1,4 @@
-"""Masks in arrays: as many as there are images, 255 everywhere where an image has none."""
+"""Masks in arrays: one per image, all 255 if an image has none."""
 
 from collections.abc import Sequence
 
@@ -22,13 +22,13 @@ def mask_arrays(
     """Masks of images in arrays, part by part.
 
     Args:
-        parts: what messages call the masks of a part, and these, whole numbers (n, H, W); None where it has none.
+        parts: the name of a part's masks in messages, and the masks, whole numbers (n, H, W); None if it has none.
         shapes: (n, C, H, W) of the images of each part.
-        classes: their names in the order of their indices, where they are named.
+        classes: their names in the order of their indices, if they are named.
         where: begins messages about the names.
 
     Raises:
-        UserError: masks of another number type or shape, or names that are empty or come twice.
+        UserError: masks of another number type or shape, or names that are empty or repeated.
     """
     values = np.concatenate([_fitting(*part, shape) for part, shape in zip(parts, shapes, strict=True)])
     has = (values != IGNORED).any((1, 2, 3))

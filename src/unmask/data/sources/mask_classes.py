@@ -18,14 +18,14 @@ _TRIPLE = re.compile(r"\(?\s*(\d+)[\s,;]+(\d+)[\s,;]+(\d+)\s*\)?")
 
 
 def find_classes(folder: Path) -> MaskCode:
-    """The classes as a file in the folder names them; no names without one.
+    """The classes that a file in the folder names; no names without one.
 
-    The order of the file is that of the classes, the first one, 0, is the background. classes.csv has the column name
-    and, where masks hold other numbers than that order, value, or, where they are in color, color (#rrggbb or
+    The classes have the order of the file; the first one, 0, is the background. classes.csv has the column name
+    and, if masks hold other numbers than that order, value, or, if they are in color, color (#rrggbb or
     "255 0 0"). classes.json is a list of names, or of objects with these fields.
 
     Raises:
-        UserError: both files are there, or one cannot be understood. The message names the file.
+        UserError: both files exist, or one cannot be parsed. The message names the file.
     """
     found = [folder / name for name in FILES if (folder / name).is_file()]
     if len(found) > 1:
@@ -56,7 +56,7 @@ def code_of(rows: Sequence[Mapping[str, Any]]) -> MaskCode:
 
 
 def _column(rows: Sequence[Mapping[str, Any]], names: Sequence[str], column: str, read: Any) -> dict[Any, int]:
-    """What stands for each class → its index; empty where the column is not there."""
+    """The value or color of each class → its index; empty if the column is missing."""
     cells = [row.get(column) for row in rows]
     given = [cell is not None and str(cell).strip() != "" for cell in cells]
     if not any(given):

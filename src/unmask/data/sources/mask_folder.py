@@ -16,26 +16,26 @@ from unmask.wording import plural, printable
 
 IMAGES, MASKS = "images", "masks"
 MAYBE_MASKS = ("mask", "labels", "annotations", "segmentation", "segmentations", "ground_truth", "gt")
-"""Names under which masks lie as well, and under which something else may lie beside images."""
+"""Other names of folders of masks, which may also hold something else beside images."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a file lies: among images or masks (or neither), and what it must share with its partner."""
+    """Where a file lies: among images or masks (or neither), and the key it shares with its partner."""
 
     kind: str
     key: tuple[str, ...]
-    """The folders but that of images or masks, and the stem."""
+    """The folders except that of images or masks, and the stem."""
     split: str
 
 
 def find_masks(root: Path, listing: Listing, asked: TaskName | None = None) -> str | None:
-    """What the folders of masks beside images/ are called; None where there are none.
+    """The name of the folders of masks beside images/; None if there are none.
 
-    masks/ is one unless another task is asked for; a folder of one of the names `MAYBE_MASKS` if segmentation is.
+    masks/ is one unless another task is requested; a folder named in `MAYBE_MASKS` is one if segmentation is requested.
 
     Raises:
-        UserError: no task is asked for, and a folder beside images/ may hold masks or a class; or several may.
+        UserError: no task is requested, and a folder beside images/ may hold masks or a class; or several may.
     """
     if label_form(asked) not in (None, "mask") or not any(one.name.lower() == IMAGES for one in listing.folders):
         return None
@@ -62,12 +62,12 @@ def find_masks(root: Path, listing: Listing, asked: TaskName | None = None) -> s
 def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Source:
     """A folder of images, and of masks in folders called `masks_in`, as a source.
 
-    Layouts: images/ and masks/; with folders in both alike, such as images/train and masks/train; or split folders
+    Layouts: images/ and masks/; with the same folders in both, such as images/train and masks/train; or split folders
     (train, with val, test) that hold the two. Images without a mask, and those in a folder `unlabeled`, are unlabeled.
     classes.csv or classes.json in `root`, or in masks/, names the classes.
 
     Raises:
-        UserError: a mask without its image, two files of one stem, or images in neither folder.
+        UserError: a mask without its image, two files with the same stem, or images in neither folder.
     """
     places = {path: _place(path, masks_in) for path in listing.images}
     images = [path for path, place in places.items() if place.kind == IMAGES]
@@ -94,7 +94,7 @@ def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Sou
 
 
 def _classes(root: Path, places: dict[Path, _Place], masks_in: str) -> MaskCode:
-    """What a file in `root`, or else in the topmost folder of masks, says."""
+    """The classes named by a file in `root`, or else in the topmost folder of masks."""
     code = find_classes(root)
     if code.names:
         return code

@@ -1,7 +1,7 @@
 """Images whose classes have known parts: the data distribution of docs/theory.md as pictures.
 
 A class has L parts, textures of its own. A multi-view image shows all parts of its class, a single-view image only one.
-Around them lie faint parts of other classes (distractors), a smooth random field (clutter) and noise.
+Added to them are faint parts of other classes (distractors), a smooth random field (clutter) and noise.
 
 Letters: N images, k classes, L parts per class, p side of a part, S side of an image, M distractors.
 """
@@ -17,7 +17,7 @@ from unmask.randomness import permutation, uniform
 
 Floats = NDArray[np.float32]
 CHUNK = 1000
-"""Images drawn at once, to bound memory. Does not change them."""
+"""Images drawn per call, to bound memory. Does not change them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,9 @@ class MultiViewConfig:
     images: int = 10000
     """Training images."""
     val_images: int = 3000
-    """Validation images, equally many multi-view and of each part alone."""
+    """Validation images, the same number of multi-view ones and of each part alone."""
     test_images: int = 3000
-    """Test images, equally many multi-view and of each part alone."""
+    """Test images, the same number of multi-view ones and of each part alone."""
     classes: int = 10
     """k."""
     parts: int = 2
@@ -43,13 +43,13 @@ class MultiViewConfig:
     part_size: int = 8
     """p, height and width of a part in pixels."""
     bandwidth: int = 5
-    """Cosines a direction that a texture is made of: few for smooth textures, part_size for white ones."""
+    """Cosines per direction in a texture: few for smooth textures, part_size for white ones."""
     step: int = 1
-    """Parts lie at multiples of so many pixels: 1 is anywhere; an encoder's stride spares it a kernel a shift."""
+    """Parts lie at multiples of so many pixels: 1 is anywhere; an encoder's stride spares it one kernel per shift."""
     distractors: int = 2
     """M, parts of other classes in every image."""
     distractor_strength: float = 0.4
-    """Largest strength of a distractor; they are uniform between half of it and this."""
+    """Largest strength of a distractor; strengths are uniform between half of it and this."""
     clutter: float = 0.3
     """Standard deviation of the smooth background relative to a part's."""
     noise: float = 0.3
@@ -73,21 +73,21 @@ class MultiViewConfig:
 
 
 def _room(size: int, part: int, step: int) -> int:
-    """How many parts surely find a place one after the other: each blocks at most (2⌈p/step⌉ - 1)² places of all."""
+    """How many parts always find a place one after the other: each blocks at most (2⌈p/step⌉ - 1)² places of all."""
     along = (size - part) // step + 1
     return 1 + (along**2 - 1) // (2 * -(-part // step) - 1) ** 2
 
 
 @dataclass(frozen=True)
 class MultiView:
-    """Images with what is known about them."""
+    """Images and their ground truth."""
 
     images: NDArray[np.uint8]
     """(N, 1, S, S)."""
     labels: NDArray[np.int64]
     """(N,)."""
     parts_present: NDArray[np.bool_]
-    """Which of the class's parts an image shows, (N, L)."""
+    """Which parts of its class an image shows, (N, L)."""
     boxes: NDArray[np.int64]
     """Top, left, bottom, right (exclusive) of each part in pixels, (N, L, 4); -1 where it is absent."""
 
@@ -95,7 +95,7 @@ class MultiView:
 def textures(config: MultiViewConfig) -> Floats:
     """The part of every class and place, float32 (k, L, p, p): random, smooth, of zero mean and unit variance.
 
-    Random combinations of the lowest bandwidth² - 1 cosines. Orthogonal like the features v[i, l] of the theory as
+    Random combinations of the lowest bandwidth² - 1 cosines. Orthogonal, like the features v[i, l] of the theory, as
     long as k · L of them fit, that is k · L < bandwidth²; beyond that, merely random.
     """
     k, parts, p, band = config.classes, config.parts, config.part_size, min(config.bandwidth, config.part_size)

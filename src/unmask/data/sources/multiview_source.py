@@ -53,7 +53,7 @@ def _shows(config: MultiViewConfig) -> dict[str, NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class MultiViewParts:
-    """The parts of the images of `read_multiview`, by their rows. Drawn again when they are asked for."""
+    """The parts of the images of `read_multiview`, by their rows. Drawn again on demand."""
 
     config: MultiViewConfig
 
@@ -79,7 +79,7 @@ class MultiViewParts:
         return out
 
     def _places(self, ids: Ints) -> Iterator[tuple[str, Ints, Ints, Ints]]:
-        """Per split with any of the images: its name, what all its images show, which they are there, and in `ids`."""
+        """For each split with any of the images: its name, what its images show, their positions there and in `ids`."""
         start = 0
         for split, shows in _shows(self.config).items():
             at = np.flatnonzero((ids >= start) & (ids < start + len(shows)))
@@ -91,7 +91,7 @@ class MultiViewParts:
 def true_parts(
     settings: MultiViewConfig, split: str, ids: Ints, labels: Ints, shown: Bools, classes: tuple[str, ...]
 ) -> KnownParts:
-    """The truth of images drawn by `draw_multiview`, without drawing their pixels again: places `ids` in the stream
+    """The truth of images drawn by `draw_multiview`, without drawing their pixels again: positions `ids` in the stream
     (N,) of a split, their labels (N,) and which parts of the class they show, (N, L)."""
     n, own = len(ids), settings.parts
     which, strength = objects(settings, split, ids, labels, shown)

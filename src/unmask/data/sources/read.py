@@ -26,9 +26,9 @@ from unmask.errors import UserError
 
 
 def absolute_name(name: str) -> str:
-    """The name of a data set as it is understood in any working directory: a path from the root on.
+    """The name of a data set that is valid in any working directory: an absolute path.
 
-    Built-ins, data sets handed over in Python and names on a hub stay as they are.
+    Built-ins, data sets handed over in Python and names on a hub stay unchanged.
     """
     prefix, path = (HUGGING_FACE, name.removeprefix(HUGGING_FACE)) if name.startswith(HUGGING_FACE) else ("", name)
     elsewhere = name in BUILT_IN or name.startswith((GIVEN, "pipe:")) or "://" in name
@@ -36,10 +36,10 @@ def absolute_name(name: str) -> str:
 
 
 def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> Source:
-    """The data set a configuration names: a built-in, or a path. Files are listed, not opened; shards are indexed.
+    """Return the data set a configuration names: built-in or a path. Files are listed, not opened; shards are indexed.
 
     Raises:
-        UserError: no such thing, not of a supported layout, or options where there are none.
+        UserError: no such data set, an unsupported layout, or options for data that have none.
     """
     asked = config.asked_task
     masked = label_form(asked) == "mask"
@@ -55,7 +55,7 @@ def read_source(config: DataConfig, *, labels: bool, progress: bool = False) -> 
 
 
 def _require_task(config: DataConfig, found: TaskName) -> None:
-    """Raise `UserError` where labels are of another task than the one asked for, as those of folders are classes."""
+    """Raise `UserError` if labels are for another task than the requested one, as labels of folders are classes."""
     if found != config.asked_task:
         raise UserError(
             f"task = {config.task!r}: the labels of {config.data} are for {found}; several labels per image and "
@@ -105,7 +105,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
 
 
 def _require_no_fields(config: DataConfig) -> None:
-    """Raise `UserError` where fields are named of data that have none."""
+    """Raise `UserError` if fields are given for data that have none."""
     for name in ("image_field", "label_field"):
         if (value := getattr(config, name)) is not None:
             raise UserError(

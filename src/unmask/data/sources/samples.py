@@ -1,4 +1,4 @@
-"""The members of a tar as samples, as WebDataset writes them: a name up to its first dot is the sample's."""
+"""The members of a tar as samples, as WebDataset writes them: the name up to its first dot is the sample's."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,23 +11,23 @@ from unmask.data.sources.tar import Place
 from unmask.errors import UserError
 
 LABEL_KEYS = ("label", "cls", "class")
-"""Keys of a `.json` member that are taken for the label where none is named."""
+"""Keys of a `.json` member that are taken for the label if none is named."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image in a tar and its label, "" where it has none."""
+    """An image in a tar and its label, "" if it has none."""
 
     image: Place
     label: str
-    """Text; of several texts "a;b", of several numbers JSON's list."""
+    """Text; several texts as "a;b", several numbers as a JSON list."""
     is_class: bool = False
-    """Whether the label is that of a class by WebDataset's convention, a .cls member."""
+    """Whether the label is a class by WebDataset's convention, a .cls member."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """What in a sample is the image and what the label; None: found by kind."""
+    """Which members of a sample are image and label; None: found by kind."""
 
     image: str | None = None
     """A member's name from its first dot on: "jpg", "left.png"."""
@@ -43,7 +43,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def samples(tar: BinaryIO, members: Iterable[Place], fields: Fields) -> Iterator[Sample | None]:
-    """The samples of an open tar in its order; None for one without an image.
+    """The samples of an open tar in order; None for one without an image.
 
     Raises:
         UserError: a sample with more than one image, or a label that cannot be read.

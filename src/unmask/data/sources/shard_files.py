@@ -1,4 +1,4 @@
-"""Which tar files a name stands for, and which split a file's name speaks of."""
+"""Which tar files a name stands for, and which split a file's name refers to."""
 
 import re
 from glob import glob, has_magic
@@ -10,14 +10,14 @@ from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED
 from unmask.errors import UserError
 
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
-"""Names that are taken for shards; the compressed ones to say what to do with them."""
+"""Names that are taken for shards; the compressed ones only to report them."""
 MOST = 1_000_000
-"""Shards that one name may stand for."""
+"""Most shards that one name may stand for."""
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 def is_shards(data: str) -> bool:
-    """Whether a name is that of tar files."""
+    """Whether a name refers to tar files."""
     return data.lower().endswith(SUFFIXES)
 
 
@@ -50,7 +50,7 @@ def find_shards(root: Path) -> list[Path]:
 
 
 def split_of(file: Path) -> str:
-    """The one split that words of a shard's path name, "" where none or several do."""
+    """The split that words of a shard's path name, "" if none or several do."""
     words = re.split(r"[^a-z]+", file.as_posix().lower().removesuffix(".tar"))
     found = {SPLIT_NAMES[word] for word in words if word and word in SPLIT_NAMES}
     return found.pop() if len(found) == 1 else UNASSIGNED

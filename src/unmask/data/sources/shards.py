@@ -1,4 +1,4 @@
-"""Images in tar files, as WebDataset writes them: listed once, then read in any order, one by one, where they lie."""
+"""Images in tar files, as WebDataset writes them: listed once, then read in place in any order, one by one."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from unmask.wording import printable
 
 @dataclass(frozen=True)
 class Shards:
-    """Images in tar files: 36 bytes and a name each."""
+    """Images in tar files: 36 bytes and a name per image."""
 
     files: tuple[Path, ...]
     names: Sequence[str]
@@ -58,11 +58,11 @@ class _Index:
 
     files: list[Path] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    """Images a shard."""
+    """Images per shard."""
     offsets: "array[int]" = field(default_factory=lambda: array("q"))
     sizes: "array[int]" = field(default_factory=lambda: array("q"))
     labels: list[str] = field(default_factory=list)
-    """Each label is one string, however many samples have it."""
+    """Equal labels share one string."""
     words: dict[str, str] = field(default_factory=dict)
     classes_only: bool = True
     """Whether each label is that of a .cls member."""
@@ -70,7 +70,7 @@ class _Index:
     damaged: list[str] = field(default_factory=list)
 
     def read(self, file: Path, where: str, fields: Fields) -> list[str]:
-        """List a shard and return the names of its images; what is cut off or damaged is kept in mind."""
+        """List a shard and return the names of its images; damage is recorded."""
         names: list[str] = []
         try:
             with file.open("rb") as tar:
@@ -100,14 +100,14 @@ def read_shards(
 ) -> Source:
     """Shards as a source. Only headers and labels are read.
 
-    The split of a shard is the one that its file or a folder is called after: train-0000.tar, val/0000.tar.
+    The split of a shard is the one its file or folder is named after: train-0000.tar, val/0000.tar.
 
     Args:
-        fields: what in a sample is the image and what the label.
+        fields: which members of a sample are image and label.
         task: what is to be learnt. Default: what the labels show.
 
     Raises:
-        UserError: no image in them, or no labels where they are needed.
+        UserError: no image in them, or no labels although they are needed.
     """
     root = Path(os.path.commonpath([file.parent for file in files]))
     index = _Index()
@@ -156,7 +156,7 @@ def _no_labels(root: Path, classes: tuple[str, ...]) -> str:
 
 
 def _learnt(index: _Index, root: Path, task: TaskName | None, *, needed: bool) -> Labels:
-    """The labels of all samples; lists of .json members are several."""
+    """The labels of all samples; lists in .json members are several labels."""
     lists = {text: found for text in index.words if text[:1] in "[{" and (found := _parsed(text)) is not None}
     try:
         columns = label_columns([lists.get(text, text) for text in index.labels], str(root), asked=task)
@@ -168,7 +168,7 @@ def _learnt(index: _Index, root: Path, task: TaskName | None, *, needed: bool) -
 
 
 def _parsed(text: str) -> Any:
-    """A list or object of JSON; None where it is none."""
+    """A JSON list or object; None for anything else."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What every source of data hands over: names, labels, splits and a way to get at the images."""
+"""What every source of data provides: names, labels, splits and access to the images."""
 
 import re
 from collections.abc import Sequence
@@ -32,11 +32,11 @@ SPLIT_NAMES = {
     "unlabeled": UNLABELED,
     "unlabelled": UNLABELED,
 }
-"""What people call a split, and what it means here."""
+"""Common names of splits, and what they mean here."""
 
 
 def held_out_name(name: str) -> str | None:
-    """The split that a name which is none speaks of, "test_set" or "eval": images that must not be trained on."""
+    """The split that a name such as "test_set" or "eval" suggests: images that must not be trained on."""
     words = re.split(r"[^a-z]+", name.lower())
     if any(word.startswith(("test", "eval", "holdout", "heldout")) for word in words) or {"hold", "out"} <= set(words):
         return TEST
@@ -44,7 +44,7 @@ def held_out_name(name: str) -> str | None:
 
 
 class Images(Protocol):
-    """Images by row, as they are stored. What it holds a row is small and no Python object."""
+    """Images by row, as stored. What it holds per row is small and not a Python object."""
 
     @property
     def threads(self) -> int:
@@ -63,14 +63,14 @@ class Images(Protocol):
 
 
 def place_in(ends: NDArray[np.int64], at: int) -> tuple[int, int]:
-    """Which of several tables laid end to end holds row `at`, and which row of it that is; `ends` are running sums."""
+    """Which of several concatenated tables holds row `at`, and at which row; `ends` are running sums."""
     part = int(np.searchsorted(ends, at, "right"))
     return part, at - (int(ends[part - 1]) if part else 0)
 
 
 @dataclass(frozen=True)
 class Files:
-    """Images in files, one each, decoded when they are wanted."""
+    """Images in files, one each, decoded on demand."""
 
     root: Path
     relative: Sequence[str]
@@ -109,7 +109,7 @@ class Arrays:
 
 
 def mask_rows(has: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """`Masks.of` where the images that have a mask have them in their own order, (N,)."""
+    """`Masks.of` if the masks are in the order of the images that have one, (N,)."""
     return np.where(has, np.cumsum(has, dtype=np.int64) - 1, -1)
 
 
@@ -121,7 +121,7 @@ class Masks:
     of: NDArray[np.int64]
     """Which mask each image has, a row of `files`; -1 without one, (N,)."""
     code: MaskCode = field(default_factory=MaskCode)
-    """How what they hold becomes classes."""
+    """How their values become classes."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ class Masks:
 
 @dataclass(frozen=True)
 class Source:
-    """A listed, not yet decoded data set. Row i of every field is image i, in an order that no file system changes."""
+    """A listed, not yet decoded data set. Row i of every field is image i; the order is the same on any file system."""
 
     names: Sequence[str]
     """A relative path, or "train[17]"."""
@@ -142,19 +142,19 @@ class Source:
     """One of train, val, test, unlabeled, or "" where the split is to be drawn. Shape (N,)."""
     images: Images
     classes: tuple[str, ...] = ()
-    """Of a classification; empty without one."""
+    """Names of the classes; empty without a classification."""
     task: AnyTask | None = None
-    """What is learnt of the images; None where they have no labels. Default: the classes, if there are any."""
+    """What is learnt of the images; None if they have no labels. Default: the classes, if there are any."""
     reading: Reading = DEFAULT
-    """What is to be read of files."""
+    """What to read of files."""
     groups: NDArray[np.int64] | None = None
-    """Images of one group never part. Shape (N,)."""
+    """Images of one group stay in one split. Shape (N,)."""
     extra_tests: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """Named parts of the test split: rows."""
     parts: ImageParts | None = None
-    """The parts that images show, by their rows, where that is known."""
+    """The parts that images show, by their rows, if known."""
     masks: Masks | None = None
-    """Where images have masks."""
+    """The masks of images, if they have any."""
     notes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     """One message for each container of images (shard) that could not be listed to its end."""

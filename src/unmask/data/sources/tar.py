@@ -13,23 +13,23 @@ BLOCK = 512
 FILE, GNU_NAME, GNU_LINK, PAX, PAX_GLOBAL, SPARSE = b"\x0007", b"L", b"K", b"x", b"g", b"S"
 WITH_DATA = FILE + GNU_NAME + GNU_LINK + PAX + PAX_GLOBAL + SPARSE
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-"""What compressed files begin with."""
+"""First bytes of compressed files."""
 
 
 class Place(NamedTuple):
     """A file in a tar."""
 
     name: str
-    """What is no UTF-8 in it survives (surrogates)."""
+    """Bytes that are not UTF-8 are kept (as surrogates)."""
     offset: int
     size: int
 
 
 def places(tar: BinaryIO) -> Iterator[Place]:
-    """The regular files of an open tar, in its order. The caller may read elsewhere in between.
+    """The regular files of an open tar, in order. The caller may read elsewhere in between.
 
     Raises:
-        UserError: compressed, no tar, damaged, or cut off; what came before has been given.
+        UserError: compressed, not a tar, damaged, or cut off; the files before that have been yielded.
     """
     length, at = tar.seek(0, 2), 0
     long: dict[bytes, bytes] = {}
@@ -56,7 +56,7 @@ def places(tar: BinaryIO) -> Iterator[Place]:
 
 
 def _header(tar: BinaryIO, at: int, length: int) -> bytes | None:
-    """The header at a place, or None where the end of the archive is marked."""
+    """The header at a position, or None at the end marker of the archive."""
     header = _read(tar, at, BLOCK)
     if at == 0:
         _require_tar(header)
@@ -80,7 +80,7 @@ def _require_tar(head: bytes) -> None:
 
 
 def _is_whole(header: bytes) -> bool:
-    """Whether the sum of the bytes is the one written down, of unsigned or, as some old programs did, signed bytes."""
+    """Whether the checksum is right, of unsigned or, as some old programs wrote, signed bytes."""
     try:
         wanted = int(header[148:156].rstrip(b" \0") or b"-1", 8)
     except ValueError:
@@ -91,7 +91,7 @@ def _is_whole(header: bytes) -> bool:
 
 
 def _number(field: bytes, at: int, base: int = 8) -> int:
-    """Text in octal, or base 256 where the first bit is set."""
+    """A number in octal text, or in base 256 if the first bit is set."""
     if field[:1] >= b"\x80":
         return int.from_bytes(field, "big") & ((1 << 88) - 1)
     text = field.strip(b" \0") or b"0"

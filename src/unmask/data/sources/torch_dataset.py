@@ -1,4 +1,4 @@
-"""A torch Dataset handed over in Python: anything with a length that gives images, with or without labels, by index."""
+"""A torch Dataset handed over in Python: anything with a length that returns images, labeled or not, by index."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ from unmask.data.string_table import Texts
 from unmask.errors import UserError
 
 PREFIX = "given:"
-"""Begins `DataConfig.data` of a run whose data were handed over."""
+"""Prefix of `DataConfig.data` for a run whose data were handed over."""
 
 
 class Indexed(Protocol):
@@ -42,22 +42,22 @@ Given = Indexed | Mapping[str, Indexed]
 
 @dataclass(frozen=True)
 class Items:
-    """The images of data sets one after the other, read one at a time: such code need not be safe for threads."""
+    """The images of data sets one after the other, read one at a time: their code need not be thread-safe."""
 
     parts: tuple[Indexed, ...]
     ends: NDArray[np.int64]
-    """Items of the data sets up to and with each."""
+    """Items of the data sets up to and including each."""
     rows: NDArray[np.int64]
     names: Texts
     layout: Layout | None = None
-    """Of NumPy arrays, where it is told."""
+    """Layout of NumPy arrays, if given."""
     threads: int = 1
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def item(self, row: int) -> Any:
-        """What the data set gives.
+        """Return what the data set returns.
 
         Raises:
             UserError: it raises.
@@ -89,7 +89,7 @@ def read_given(
         task: what is to be learnt. Default: what the labels show.
 
     Raises:
-        UserError: empty, no images, a different image on each access, or no labels where they are needed.
+        UserError: empty, no images, a different image on each access, or no labels although they are needed.
     """
     parts = {part: data for part, data in _by_split(given, name).items() if len(data)}
     if not parts:
@@ -115,7 +115,7 @@ def read_given(
 
 
 def _learnt(items: Items, name: str, task: TaskName | None, *, needed: bool) -> Labels:
-    """The labels of all items. Of what no task has, such as boxes, none are read where none are needed."""
+    """The labels of all items. Labels that fit no task, such as boxes, are not read if none are needed."""
     try:
         values = [value for part in range(len(items.parts)) for value in _labels(items, part)]
         titles = getattr(items.parts[0], "attr_names", None)
@@ -159,10 +159,10 @@ def _by_split(given: Given, name: str) -> Mapping[str, Indexed]:
 
 
 def _require_constant(items: Items) -> None:
-    """Raise `UserError` where an image is not the same each time: resume, twins and the fingerprint rest on that."""
+    """Raise `UserError` if an image differs between accesses: resume, twins and the fingerprint rely on that."""
     constant = True
     for row in sorted({0, len(items) // 2, len(items) - 1}):
-        with suppress(UserError):  # of an unreadable image, which is found again when all are looked at
+        with suppress(UserError):  # an unreadable image, which is found again when all are read
             first = items.stored(row)
             again = [items.stored(row) for _ in range(2)]
             constant = all(np.array_equal(first, one, equal_nan=first.dtype.kind == "f") for one in again)
@@ -180,7 +180,7 @@ def _image(item: Any) -> Any:
 
 
 def _labels(items: Items, part: int) -> list[Any]:
-    """A label an item, "" where it has none. torchvision's `targets` and `classes` are used where they are there."""
+    """A label per item, "" if it has none. torchvision's `targets` and `classes` are used if they exist."""
     data = items.parts[part]
     end = int(items.ends[part])
     known = getattr(data, "targets", None)
