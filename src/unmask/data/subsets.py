@@ -40,8 +40,8 @@ def nested_subsets(
         Sorted indices, int64, by budget.
 
     Raises:
-        UserError: a class has fewer images than the largest budget, or a total exceeds the images or is below the number
-            of classes.
+        UserError: a class has fewer images than the largest budget, or a total exceeds the images or is below the
+            number of classes.
     """
     values = labels.numpy()
     present = np.unique(values[values >= 0])
@@ -149,7 +149,7 @@ def _shuffled(size: int, seed: int, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _require_possible(budget: Budget, sizes: Mapping[int, int], classes: Sequence[str]) -> None:
-    """Raise UserError if classes with so many images have too few for a budget, or the budget too few for the classes."""
+    """Raise UserError if classes of so many images each have too few for a budget, or it too few for the classes."""
     if isinstance(budget, int) and (not sizes or min(sizes.values()) < budget):
         label = min(sizes, key=lambda one: sizes[one], default=0)
         name, count = classes[label] if label < len(classes) else f"{label}", sizes.get(label, 0)

@@ -14,7 +14,7 @@ from unmask.tasks.kinds import AnyTask
 
 
 def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
-    """What the data say: label, "a;b" of several, or label_NAME of each of several numbers; "" where unknown."""
+    """The data's labels: label, "a;b" for several, or label_NAME for each of several numbers; "" if unknown."""
     form = None if task is None else label_form(task.name)
     if task is not None and form == "names":
         return {"label": [_names(row, task.names) if row.count(UNKNOWN) < len(row) else "" for row in labels.tolist()]}
@@ -25,7 +25,7 @@ def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
 
 
 def labels_for(task: AnyTask, found: AnyTask | None, labels: Tensor) -> Tensor | None:
-    """Labels of data in the order of a run's, unknown where the data have none of a name; None where they have none."""
+    """Labels of the data in the order of the run's, unknown for names the data lack; None if they have no labels."""
     if found is None or found.name != task.name or (form := label_form(task.name)) not in ("names", "numbers"):
         return None
     places = {name: at for at, name in enumerate(found.names)}

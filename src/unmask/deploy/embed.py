@@ -1,4 +1,4 @@
-"""Features of any images, as probes and nearest neighbors get them."""
+"""Write the features of any images, as probes and nearest neighbors get them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Embedded:
     out: Path
     images: int
     shape: tuple[int, ...]
-    """Of one image's features."""
+    """Shape of one image's features."""
     left_out: int
     network: str = ""
     """Which network of a comparison it was."""
@@ -59,12 +59,12 @@ def embed(
     Args:
         run: folder of a pretraining, a fine-tuned run, one from scratch, or a comparison.
         out: .csv, .parquet or .npz.
-        arm: of a comparison: whose network is used. Default: the arm with the best validation score.
+        arm: for a comparison: the arm whose network is used. Default: the arm with the best validation score.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it.
         layer: a stage of the encoder, averaged over positions, instead of the input of the head.
         as_map: the stage's map (C, h, w) instead of its average; .npz only.
-        on_bad_file: stop at an unreadable file, or leave it out.
+        on_bad_file: stop at an unreadable file, or skip it.
         overwrite: replace an existing file.
         progress: show a bar.
 
@@ -101,7 +101,7 @@ def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], T
     """The map (B, C, h, w) of a stage, or its average over positions (B, C).
 
     Raises:
-        UserError: the encoder has no such stage, or no stages at all.
+        UserError: the encoder lacks this stage, or has no stages.
     """
     # With nothing hidden, a filled encoder is the plain model with its maps read.
     model = encoder_of(trained.model)

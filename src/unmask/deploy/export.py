@@ -1,4 +1,4 @@
-"""A run's network in a form that runs without this package; nothing is left behind that does not agree with the run."""
+"""Export a run's network to a form that runs without this package; an export that disagrees with the run is deleted."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from unmask.wording import printable
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote: where, the largest difference from the run, how it is loaded, and its address on the hub."""
+    """What `export` wrote: where, the largest difference from the run, how to load it, and its address on the hub."""
 
     folder: Path
     files: tuple[str, ...]
@@ -60,7 +60,7 @@ def export(
         run: folder of pretrain, finetune, scratch or compare.
         to: timm, safetensors, onnx or torch-export.
         out: folder. Default: export-FORMAT in the run folder.
-        arm: of a comparison: whose network is exported. Default: the arm with the best validation score.
+        arm: for a comparison: the arm whose network is exported. Default: the arm with the best validation score.
         inputs: for graphs. stored: pixel values as in files; normalized: what the encoder sees.
         data: images for the check. Default: the run's own.
         license: of the weights, for the model card.
@@ -106,7 +106,7 @@ def _require_room(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _filled(out: Path) -> Iterator[Path]:
-    """Gives a folder, whose files move to `out` at the end of the body; `out` is untouched where that fails."""
+    """Yield a folder whose files move to `out` at the end of the body; `out` is untouched if that fails."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as name:
         yield Path(name)
@@ -116,7 +116,7 @@ def _filled(out: Path) -> Iterator[Path]:
 
 
 def _encoder_alone(trained: Trained) -> Trained:
-    """Of a segmenter the encoder, which other programs know; other networks as they are."""
+    """The encoder of a segmenter, which other programs know; other networks unchanged."""
     if trained.card.task is None or label_form(trained.card.task.name) != "mask":
         return trained
     origin = f"of a segmentation network, whose decoder is left out and whose scores are given below, {trained.origin}"

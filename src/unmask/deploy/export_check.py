@@ -1,4 +1,4 @@
-"""Real images and what the run itself makes of them: an export is compared with that before it counts as done."""
+"""Check an export on real images: its outputs are compared with the run's own before it counts as done."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Reference:
 
     @torch.no_grad()
     def enlarged(self, trained: Trained) -> "Reference":
-        """The same images larger by `UNIT` pixels along both sides, as stored values that are no whole numbers."""
+        """The same images larger by `UNIT` pixels along both sides, as stored values that are not whole numbers."""
         height, width = self.stored.shape[2:]
         stored = interpolate(self.stored, (height + UNIT, width + UNIT), mode="bilinear")
         normalized = trained.card.format.prepare(stored)
@@ -52,7 +52,7 @@ def reference(trained: Trained, data: str | None) -> Reference:
     """Images of the run's data, or of other data, through the run's own network.
 
     Raises:
-        UserError: the data are not there (any images of the right form will do), or none can be read.
+        UserError: the data are missing (any images of the right form will do), or none can be read.
     """
     try:
         images = load_as_trained(trained, data, on_bad_file="skip", limit=max(SIZES)).readable

@@ -26,14 +26,14 @@ INPUT = "images"
 
 
 def output_name(card: Card) -> str:
-    """What the output of a graph is called."""
+    """Name of a graph's output."""
     if card.task is None:
         return "features"
     return "numbers" if label_form(card.task.name) == "numbers" else "logits"
 
 
 def require_onnx() -> None:
-    """Raise `UserError` where the packages of the extra `onnx` are missing."""
+    """Raise `UserError` if the packages of the extra `onnx` are missing."""
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"to: onnx needs {', '.join(missing)}: pip install 'unmask[onnx]'")
@@ -89,7 +89,7 @@ def write_torch_export(trained: Trained, folder: Path, expected: Reference, *, n
             node.meta.pop("stack_trace", None)  # paths of this machine
         torch.export.save(program, folder / PT2)
         loaded = torch.export.load(folder / PT2).module()
-    # as users call it: no torch.no_grad around
+    # as users call it: without torch.no_grad
     worst = require_agreement(loaded, inputs, _in_units(trained, expected.outputs), what=PT2)
     return max([worst, *_at_other_size(trained, loaded, expected, normalized, PT2)])
 
@@ -106,7 +106,7 @@ def _at_other_size(
 
 
 def _free(trained: Trained) -> dict[int, Any]:
-    """Which axes of the images are free: the batch and, of a segmenter that takes images of any size, their sides."""
+    """Which axes of the images are free: the batch and, for a segmenter that takes images of any size, their sides."""
     free: dict[int, Any] = {0: torch.export.Dim("batch")}
     if takes_any_size(trained):
         free |= {
@@ -117,7 +117,7 @@ def _free(trained: Trained) -> dict[int, Any]:
 
 
 def _forget_sources(graph: Any) -> None:
-    """Take out of an ONNX model in which files of this machine its operations are written."""
+    """Remove from an ONNX model the paths of this machine's files in which its operations are defined."""
     nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
     for node in nodes:
         node.doc_string = ""
@@ -128,14 +128,14 @@ def _forget_sources(graph: Any) -> None:
 
 
 def _in_units(trained: Trained, outputs: Tensor) -> Tensor:
-    """The run's outputs as a graph gives them: numbers in their own unit."""
+    """The run's outputs as a graph returns them: numbers in their own unit."""
     task = trained.card.task
     return task.readout(outputs).float() if isinstance(task, Regression) else outputs
 
 
 def _served(trained: Trained, expected: Reference, normalized: bool) -> tuple[nn.Module, Tensor]:
     model = trained.model.to(memory_format=torch.contiguous_format)
-    # For use, not for training: PatchNet's activation writes in place, which a graph that wants gradients refuses.
+    # For use, not for training: PatchNet's activation writes in place, which a graph with gradients refuses.
     task = trained.card.task if isinstance(trained.card.task, Regression) else None
     served = Served(model, trained.card.format, normalized=normalized, task=task).eval().requires_grad_(False)
     return served, expected.normalized if normalized else expected.stored
@@ -143,7 +143,7 @@ def _served(trained: Trained, expected: Reference, normalized: bool) -> tuple[nn
 
 @contextmanager
 def _explained(trained: Trained, what: str) -> Iterator[None]:
-    """The exporters warn of their own future and fail with many kinds of errors: one line says which network."""
+    """Exporters warn about their own future and fail with many kinds of errors: one line says which network."""
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ _LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 def require_login(repository: str) -> None:
-    """Raise `UserError` before long work where an upload cannot succeed: offline, no token, or no such name."""
+    """Raise `UserError` before long work if an upload cannot succeed: offline, no token, or an invalid name."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id

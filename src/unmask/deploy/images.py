@@ -1,4 +1,4 @@
-"""Any images, read exactly as those that a run was trained and evaluated on."""
+"""Read any images exactly like those that a run was trained and evaluated on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,15 +28,15 @@ def load_as_trained(
 ) -> Dataset:
     """A data set in the image format of a run, under the run's reading options, shares and seed of the split.
 
-    Labels are those of the data, -1 where there are none; their names need not be the run's classes.
+    Labels are those of the data, -1 if missing; their names need not be the run's classes.
 
     Args:
-        split: the only set that is taken of it.
-        on_bad_file: stop at an unreadable file, or leave it out.
+        split: the only set that is used.
+        on_bad_file: stop at an unreadable file, or skip it.
         limit: read at most so many images, spread evenly over the data.
 
     Raises:
-        UserError: nothing there, an unreadable file, or pixels of another range than the run's.
+        UserError: nothing found, an unreadable file, or pixels of another range than the run's.
     """
     config = replace(trained.data, on_bad_file=on_bad_file)
     names = [config.data] if data is None else [data] if isinstance(data, str) else list(data)
@@ -46,7 +46,7 @@ def load_as_trained(
 
 
 def require_numbers(outputs: Outputs, what: str) -> None:
-    """Raise `UserError` where a network's outputs for some image are not finite: they must not pass for a result."""
+    """Raise `UserError` if a network's outputs for some image are not finite: they must not pass for a result."""
     rows = torch.nonzero(~outputs.values.flatten(1).isfinite().all(1)).flatten()
     if len(rows):
         raise UserError(
@@ -56,5 +56,5 @@ def require_numbers(outputs: Outputs, what: str) -> None:
 
 
 def label_names(images: ImageSet, classes: tuple[str, ...]) -> list[str]:
-    """The class of each image; "" where it has no label."""
+    """The class of each image; "" if it has no label."""
     return [classes[label] if label >= 0 else "" for label in images.labels.tolist()]

@@ -1,4 +1,4 @@
-"""README.md beside an export: what it is, on what it was trained, how well it did, how it is fed and loaded."""
+"""README.md beside an export: what it is, what it was trained on, its scores, its input and how to load it."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def model_card(trained: Trained, to: Format, *, normalized: bool, license: str |
 
 
 def loading(trained: Trained, to: Format, *, normalized: bool) -> str:
-    """Python that loads the export, to be run in its folder."""
+    """Python code that loads the export, to be run in its folder."""
     card = trained.card
     shape = (1, *card.format.shape)
     images = "what the encoder sees, see Input" if normalized else "pixel values as stored"

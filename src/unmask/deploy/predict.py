@@ -26,7 +26,7 @@ from unmask.wording import plural
 
 @dataclass(frozen=True)
 class Predicted:
-    """What `predict` wrote: the file, its images, and how many are right of those whose label the run knows."""
+    """What `predict` wrote: the file, its images, and how many of those with a label of the run are right."""
 
     out: Path
     images: int
@@ -34,19 +34,19 @@ class Predicted:
     labeled: int
     left_out: int
     unknown: dict[str, int] = field(default_factory=dict)
-    """How many images have each label that is not a class of the run; the most frequent first."""
+    """Number of images per label that is not a class of the run; the most frequent first."""
     network: str = ""
     """Which network of a comparison it was."""
     metric: Metric = "accuracy"
     """What `score` is."""
     scores: Scores | None = None
-    """Of another task than classification, as in the run's result; None where no label is known."""
+    """For tasks other than classification, as in the run's result; None if no label is known."""
     beside_accuracy: str = ""
-    """Balanced accuracy, share of the most frequent class and chance, where that class is frequent."""
+    """Balanced accuracy, share of the most frequent class and chance, if that class is frequent."""
 
     @property
     def accuracy(self) -> float | None:
-        """Share of right predictions among the labeled images; None without any."""
+        """Share of correct predictions among the labeled images; None without any."""
         return self.right / self.labeled if self.labeled and self.scores is None else None
 
     @property
@@ -85,21 +85,21 @@ def predict(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Predicted | PredictedMasks:
-    """Write path, label (if any), predicted class and the probability p_CLASS of each class, a row per image.
+    """Write path, label (if any), predicted class and the probability p_CLASS of each class, one row per image.
 
-    Of several labels: those that apply, as "a;b", and the probability of each; of numbers: the columns label_NAME and
-    predicted_NAME.
+    For multiple labels: those that apply, as "a;b", and the probability of each; for numbers: the columns label_NAME
+    and predicted_NAME.
     A segmentation run writes a mask for each image instead, an indexed PNG in its file's size.
 
     Args:
         run: folder of a fine-tuned run, one from scratch, or a comparison.
-        out: .csv or .parquet; of a segmentation run a folder.
-        arm: of a comparison: whose network is used. Default: the arm with the best validation score.
+        out: .csv or .parquet; a folder for a segmentation run.
+        arm: for a comparison: the arm whose network is used. Default: the arm with the best validation score.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it, e.g. "test"; then the score is that of the run's result.json.
-        windows: of a segmentation run: look at images larger than those of the training in overlapping windows of that
-            size, instead of bringing them to it.
-        on_bad_file: stop at an unreadable file, or leave it out.
+        windows: for a segmentation run: process images larger than those of the training in overlapping windows of that
+            size, instead of resizing them to it.
+        on_bad_file: stop at an unreadable file, or skip it.
         overwrite: replace an existing file.
         progress: show a bar.
 
@@ -113,7 +113,7 @@ def predict(
     form = label_form(trained.card.task.name)
     if form == "mask":
         require_folder(out, overwrite=overwrite)
-        streamed = replace(trained, data=replace(trained.data, cache_mib=0))  # files tell the sizes of their images
+        streamed = replace(trained, data=replace(trained.data, cache_mib=0))  # files record the sizes of their images
         dataset = load_as_trained(streamed, data, split=split, on_bad_file=on_bad_file, progress=progress)
         images, bad = dataset.images(split), len(dataset.bad_files)
         return predict_masks(trained, images, out, left_out=bad, windows=windows, show=progress)
@@ -137,7 +137,7 @@ def predict(
 
 
 def _classified(classes: tuple[str, ...], dataset: Dataset, outputs: Outputs, facts: dict[str, Any]) -> Predicted:
-    """Write classes and probabilities, and say what is right of the images whose label is a class of the run."""
+    """Write classes and probabilities, and score the images whose label is a class of the run."""
     truth = label_names(outputs.images, dataset.classes)
     predicted = [classes[index] for index in outputs.values.argmax(1).tolist()]
     columns = {"path": list(outputs.images.names)} | ({"label": truth} if dataset.classes else {})
@@ -156,7 +156,7 @@ def _classified(classes: tuple[str, ...], dataset: Dataset, outputs: Outputs, fa
 
 
 def _scored(task: AnyTask, dataset: Dataset, outputs: Outputs, facts: dict[str, Any]) -> Predicted:
-    """What `predict` says of another task than classification: its first score, where the data have its labels."""
+    """What `predict` reports for tasks other than classification: the first score, if the data have the labels."""
     labels = labels_for(task, dataset.task, outputs.images.labels)
     if labels is None:
         return Predicted(right=0, labeled=0, **facts)
@@ -168,7 +168,7 @@ def _scored(task: AnyTask, dataset: Dataset, outputs: Outputs, facts: dict[str, 
 
 
 def _beside_accuracy(known: list[tuple[str, str]]) -> str:
-    """What stands beside accuracy where one class is frequent; else nothing. `known`: true and predicted classes."""
+    """What is reported beside accuracy if one class is frequent; else nothing. `known`: true and predicted classes."""
     counts = Counter(name for name, _ in known)
     if not known or max(counts.values()) <= UNEQUAL * len(known):
         return ""
@@ -179,7 +179,7 @@ def _beside_accuracy(known: list[tuple[str, str]]) -> str:
 
 
 def logits(trained: Trained, images: ImageSet, *, show: bool = False) -> Outputs:
-    """Outputs [N, K], see `Task.readout`, bit-equal to those of the run's evaluation on the same images."""
+    """Outputs [N, K], see `Task.readout`, bit for bit those of the run's evaluation on the same images."""
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
     readout = None if trained.card.task is None else trained.card.task.readout

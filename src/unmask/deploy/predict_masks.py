@@ -26,7 +26,7 @@ from unmask.wording import plural
 
 @dataclass(frozen=True)
 class PredictedMasks:
-    """What `predict` wrote for a segmentation run: the folder, its masks, and their mean IoU where truth is known."""
+    """What `predict` wrote for a segmentation run: the folder, its masks, and their mean IoU if truth is known."""
 
     out: Path
     images: int
@@ -44,7 +44,7 @@ class PredictedMasks:
 
 
 def require_folder(out: Path, *, overwrite: bool) -> None:
-    """Raise `UserError` unless masks can be written to a folder without replacing others unasked."""
+    """Raise `UserError` unless masks can be written to a folder without overwriting others unasked."""
     if out.suffix.lower() in (".csv", ".parquet") or (out.exists() and not out.is_dir()):
         raise UserError(f"out: {out}: masks go to a folder, one PNG per image; name a folder")
     if out.exists() and any(out.iterdir()) and not overwrite:
@@ -56,8 +56,8 @@ def predict_masks(
 ) -> PredictedMasks:
     """Write OUT/NAME.png for every image; the classes are the values of its pixels, its palette their colors.
 
-    The mean IoU is that of the run's own evaluation: of images brought to the network's size. The masks are of the size
-    of the images' files: logits are up-sampled to it, or, with `windows`, computed there in overlapping windows.
+    The mean IoU is that of the run's own evaluation, on images resized to the network's size. The masks have the size
+    of the images' files: logits are upsampled to it, or, with `windows`, computed there in overlapping windows.
 
     Raises:
         UserError: outputs that are not numbers, before a file is written.
@@ -89,7 +89,7 @@ def predict_masks(
 def mask_names(names: Sequence[str]) -> list[Path]:
     """Where masks lie below the output folder: as the images do below their common folder, with the ending .png.
 
-    Of images that differ in their ending alone it stays: a.jpg.png, a.tif.png.
+    Images that differ only in their ending keep it: a.jpg.png, a.tif.png.
     """
     paths = [Path(os.path.abspath(name)) if os.path.isabs(name) else Path(name) for name in names]
     absolute = [path for path in paths if path.is_absolute()]

@@ -10,8 +10,8 @@ from unmask.tasks.regression import Regression
 class Served(nn.Module):
     """y = model((clip((x - low) / (high - low)) - mean) / std), for pixel values x as stored in files, (B, C, H, W).
 
-    (low, high) is the format's value range, (0, 255) for 8 bits, per channel where each has its own; clipping only
-    where the run clipped. Missing values (NaN) become the channel's mean, as in the run. With `normalized`, x is what
+    (low, high) is the format's value range, (0, 255) for 8 bits, per channel if each has its own; clipped only
+    if the run clipped. Missing values (NaN) become the channel's mean, as in the run. With `normalized`, x is what
     the encoder sees, and y = model(x). The outputs of a regression are numbers in their own unit, std y + mean.
     """
 
@@ -47,5 +47,5 @@ class Served(nn.Module):
             return self.model(images)
         shares = (images - self.low) / self.span
         shares = shares.clamp(0.0, 1.0) if self.format.clipped else shares
-        # masked by the input: runtimes differ in what they make of a NaN that they clip
+        # masked by the input: runtimes differ in how they clip a NaN
         return self.model(((shares - self.mean) / self.std).masked_fill(images.isnan(), 0.0))

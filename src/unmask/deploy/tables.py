@@ -1,4 +1,4 @@
-"""Tables as files: CSV, parquet, npz; written whole or not at all, never over an existing file unasked."""
+"""Write tables as CSV, parquet or npz, whole or not at all, never over an existing file unasked."""
 
 import csv
 from collections.abc import Mapping, Sequence

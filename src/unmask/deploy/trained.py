@@ -1,4 +1,4 @@
-"""A finished run as something to use: its network with the trained weights, and how its images were read."""
+"""A finished run to be used: its network with the trained weights, and how its images were read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,31 +33,31 @@ class Trained:
     data: DataConfig
     """The data it was trained on."""
     precision: str
-    """Mixed precision of its training and evaluation."""
+    """Mixed precision of training and evaluation."""
     origin: str
-    """What it started from, or how a comparison made it."""
+    """What it started from, or how a comparison trained it."""
     settings: Mapping[str, Any]
     """How it was trained, in plain values."""
     environment: Environment | None = None
     scores: Mapping[str, Scores] = field(default_factory=dict)
-    """Of a classifier, by split."""
+    """Scores of a classifier, by split."""
     labeled_images: int | None = None
     """Training images of a classifier."""
     pretraining: PretrainingRun | None = None
-    """The run, where it is a pretraining."""
+    """The run, if it is a pretraining."""
     network: str = ""
-    """Which network of a comparison it is, for the user; empty where there is no choice."""
+    """Which network of a comparison it is, for the user; empty if there is no choice."""
 
 
 def read_trained(folder: Path, arm: str | None = None) -> Trained:
     """Read a run folder and rebuild its network.
 
     Args:
-        arm: of a comparison: the arm whose network is wanted. Default: the one that is best on validation images.
+        arm: for a comparison: the arm whose network is read. Default: the best one on validation images.
 
     Raises:
-        UserError: no such folder, an unfinished run, weights that do not fit their own card; of a comparison: it has
-            kept no such network; of another run: an arm.
+        UserError: no such folder, an unfinished run, weights that do not fit their own card; for a comparison: no
+            such network was kept; for another run: an arm was given.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a finished run")
@@ -84,7 +84,7 @@ def read_trained(folder: Path, arm: str | None = None) -> Trained:
 
 
 def told(network: str) -> str:
-    """A line that says which network of a comparison was used; empty where there was no choice."""
+    """A line that says which network of a comparison was used; empty if there was no choice."""
     return f"\n{network}" if network else ""
 
 
@@ -94,7 +94,7 @@ def bare_name(path: str) -> str:
 
 
 def require_classifier(trained: Trained) -> None:
-    """Raise `UserError` for a network without a head; the message says where there is one."""
+    """Raise `UserError` for a network without a head; the message says where to find one."""
     if trained.card.task is not None:
         return
     above = trained.folder.resolve().parent.parent

@@ -1,4 +1,4 @@
-"""A network of one image size on larger images: overlapping windows, whose logits are averaged.
+"""Run a network of one image size on larger images: overlapping windows, whose logits are averaged.
 
 Letters: C channels, H x W pixels, K classes.
 """
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 AT_ONCE = 8
-"""Windows in one pass."""
+"""Windows per pass."""
 
 
 def window_starts(length: int, window: int) -> list[int]:
-    """Where windows begin on an axis: evenly spaced, each overlapping the next by half or more, to the very end."""
+    """Where windows start on an axis: evenly spaced up to the end, each overlapping the next by half or more."""
     if length <= window:
         return [0]
     count = 1 + -(-2 * (length - window) // window)
@@ -22,7 +22,7 @@ def window_starts(length: int, window: int) -> list[int]:
 
 
 def window_weights(size: tuple[int, int]) -> Tensor:
-    """How much the logits of each pixel of a window count, (H, W): falling linearly from its middle to its edges."""
+    """Weight of the logits of each pixel of a window, (H, W): falling linearly from its middle to its edges."""
     rows, columns = (torch.minimum(torch.arange(1, n + 1), torch.arange(n, 0, -1)).double() / n for n in size)
     return (rows[:, None] * columns[None, :]).float()
 
@@ -31,9 +31,9 @@ def window_weights(size: tuple[int, int]) -> Tensor:
 def windowed(network: Callable[[Tensor], Tensor], image: Tensor, window: tuple[int, int]) -> Tensor:
     """Logits (K, H, W) of an image, normalized (C, H, W), of any size, by a network (B, C, *window) → (B, K, *window).
 
-    Of the window's own size they are the network's, to the bit.
+    For an image of the window's size they are the network's, bit for bit.
 
-    An image that is smaller along a side is filled up with zeros, the mean color, which are cut off again.
+    An image that is smaller along a side is padded with zeros, the mean color, which are cropped afterwards.
     """
     height, width = image.shape[1:]
     image = pad(image, (0, max(0, window[1] - width), 0, max(0, window[0] - height)))

@@ -34,7 +34,7 @@ def require_timm_alone(card: Card) -> None:
 
 
 def write_timm(trained: Trained, folder: Path, expected: Reference) -> float:
-    """Write model.safetensors and config.json, load both ways that timm has, and compare.
+    """Write model.safetensors and config.json, load them in both of timm's ways, and compare.
 
     Returns:
         The largest difference from the run.
@@ -105,7 +105,7 @@ def settings(trained: Trained) -> dict[str, Any]:
 
 
 def input_facts(card: Card) -> dict[str, Any]:
-    """What must be known of the input beyond timm's settings."""
+    """What must be known about the input beyond timm's settings."""
     wanted = card.format
     ranges: list[Any] = [list(one) for one in wanted.channel_ranges] or [*wanted.value_range]
     facts = {"value_range": ranges, "clipped": wanted.clipped, "kind": wanted.kind}

@@ -22,7 +22,7 @@ def build_model(
     seed: int = 0,
     several_sizes: bool = False,
 ) -> nn.Module:
-    """A plain timm model (or PatchNet) with random weights.
+    """Build a plain timm model (or PatchNet) with random weights.
 
     Weights are drawn from `seed`; the caller's global random state is not touched.
 
@@ -32,11 +32,11 @@ def build_model(
         image_size: (height, width) in pixels.
         num_classes: outputs of the classifier; 0 leaves the pooled features.
         seed: seed of the weights.
-        several_sizes: whether images of other sizes come, too: a model that can resamples its position embeddings.
+        several_sizes: whether images of other sizes follow: a model that can then resamples its position embeddings.
 
     Raises:
         UserError: unknown name (close matches are listed), an option the constructor refuses, or an image size that a
-            model with a fixed grid cannot take (the nearest valid sizes are proposed).
+            model with a fixed grid cannot take (the nearest valid sizes are suggested).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -58,7 +58,7 @@ def _create(
             raise UserError(f"encoder_options = {options} is refused by patchnet: {error}") from error
     if not timm.is_model(config.encoder):
         raise UserError(f"encoder = {config.encoder!r} is not known: {_suggest(config.encoder)}")
-    # What is fixed comes last: an option never asks for weights, nor for other channels or classes.
+    # Fixed arguments come last: an option cannot request weights, or other channels or classes.
     arguments = {**options, "pretrained": False, "in_chans": in_chans, "num_classes": num_classes}
     sized: dict[str, object] = {"img_size": image_size}
     for more in ([{**sized, "dynamic_img_size": True}] if several_sizes else []) + [sized]:
@@ -78,7 +78,7 @@ def _create(
 
 
 def _refusal(config: EncoderConfig, error: Exception) -> Exception:
-    """The line for what a constructor raised; for want of memory the error itself."""
+    """A one-line error for what a constructor raised; if memory ran out, the error itself."""
     if is_out_of_memory(error):
         return error
     asked = f"encoder_options = {dict(config.encoder_options)}" if config.encoder_options else "encoder"
@@ -92,7 +92,7 @@ def _suggest(name: str) -> str:
 
 
 def _require_fit(model: nn.Module, image_size: tuple[int, int]) -> None:
-    """A model that cuts the image into patches needs a size that is a multiple of them (times its later strides)."""
+    """Require a size that is a multiple of the model's patches (times later strides), if it cuts the image into them."""
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patch is None:
         return

@@ -1,4 +1,4 @@
-"""The laws, run on any timm model by name."""
+"""Check the laws on any timm model by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ PARITY = 1e-10
 
 @dataclass(frozen=True)
 class CheckRow:
-    """What holds for one model: parity and isolation in float64, the rest in float32."""
+    """Which laws hold for one model: parity and isolation in float64, the rest in float32."""
 
     name: str
     execution: str
-    """dense, packed, tokens, filled; empty where the model is refused."""
+    """dense, packed, tokens, filled; empty if the model is refused."""
     strides: tuple[int, ...]
     leak: float
     """0.0: changing hidden pixels changes nothing, and hidden features are exactly 0."""
@@ -71,7 +71,7 @@ def check_encoder(
 
 
 def check_piece(name: str, image_size: int | None, channels: int, execution: str, data: None) -> CheckRow:
-    """`check_encoder` as a piece of work for a worker; there are no data."""
+    """`check_encoder` as a job for a worker, without data."""
     return check_encoder(name, image_size=image_size, channels=channels, execution=execution)
 
 

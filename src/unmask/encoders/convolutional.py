@@ -23,7 +23,7 @@ from unmask.errors import UserError
 
 
 class DenseEncoder(nn.Module):
-    """A CNN whose hidden positions are exactly 0 after every layer and never enter a statistic.
+    """A CNN whose hidden positions are exactly 0 after every layer and never enter statistics.
 
     The model's parameters and buffers are shared. The work is that of the plain model; this is the reference that
     packed execution must equal.
@@ -38,7 +38,7 @@ class DenseEncoder(nn.Module):
         self.model = model
         self.stages = stage_modules(model)
         unit = total_stride(model)
-        whole = -(-image_size[0] // unit) * unit, -(-image_size[1] // unit) * unit  # there, strides are ratios of sizes
+        whole = -(-image_size[0] // unit) * unit, -(-image_size[1] // unit) * unit  # there strides are ratios of sizes
         shapes = self._probe(whole)
         self.channels = tuple(shape[1] for shape in shapes)
         self.strides = _strides(model, whole[0], shapes)
@@ -71,7 +71,7 @@ class DenseEncoder(nn.Module):
 
     @torch.no_grad()
     def _probe(self, image_size: tuple[int, int]) -> list[torch.Size]:
-        """Shapes of the stages, from one masked pass: an operation that is not honored is found before training."""
+        """Shapes of the stages, from one masked pass: an unsupported operation is found before training."""
         like = first_kernel(self.model)
         with evaluating(self.model):
             images = torch.zeros(1, like.shape[1], *image_size, device=like.device, dtype=like.dtype)
@@ -79,9 +79,9 @@ class DenseEncoder(nn.Module):
 
 
 def _strides(model: nn.Module, height: int, shapes: list[torch.Size]) -> tuple[int, ...]:
-    """Pixels a position: what the model declares, or less where layers were set to stride 1.
+    """Pixels per position: what the model declares, or less if layers were set to stride 1.
 
-    Heights alone would mislead for convolutions without padding, whose maps are smaller than height / stride.
+    Heights alone would be wrong for convolutions without padding, whose maps are smaller than height / stride.
     """
     measured = [-(-height // shape[2]) for shape in shapes]
     declared = stage_strides(model)
@@ -91,7 +91,7 @@ def _strides(model: nn.Module, height: int, shapes: list[torch.Size]) -> tuple[i
 
 
 def _snapshot(value: Any) -> Masked | None:
-    """Values and layout of a [B, C, H, W] map (channels-last maps are turned), None for anything else."""
+    """Values and layout of a [B, C, H, W] map (channels-last maps are transposed), None for anything else."""
     if not isinstance(value, MaskedTensor) or value.plain.ndim != 4:
         return None
     masked = value.masked

@@ -1,7 +1,7 @@
-"""Hierarchical transformers in SimMIM's form (Xie et al. 2022): hidden cells are filled with a learnt token.
+"""Hierarchical transformers as in SimMIM (Xie et al. 2022): hidden cells are filled with a learnt token.
 
 Their windows need a full grid, so hidden cells cannot be left out. The fill carries nothing of the hidden pixels: it
-stands in token space where the patches do not overlap, and in pixel space elsewhere.
+is applied to tokens if the patches do not overlap, and to pixels otherwise.
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ class FilledEncoder(nn.Module):
 
     @property
     def fill(self) -> Tensor:
-        """The token, of as many numbers as a patch's or a pixel's channels."""
+        """The token, with as many numbers as a patch or a pixel has channels."""
         return self.extra[0]
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
@@ -76,7 +76,7 @@ class FilledEncoder(nn.Module):
 
 
 def _stages(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """Stage maps [B, C, h, w]; the last one is the model's final, normalized output where it has the same size."""
+    """Stage maps [B, C, h, w]; the last one is the model's final, normalized output if it has the same size."""
     final, maps = model.forward_intermediates(images)  # type: ignore[operator]
     maps = list(maps)
     if final.ndim == 4 and final.shape == maps[-1].shape:

@@ -9,7 +9,7 @@ from unmask.errors import UserError
 
 
 def encoder_of(model: nn.Module) -> Any:
-    """The part of a network that weights of encoders fit: the timm-like model itself, or the one within a segmenter."""
+    """The part of a network that encoder weights fit: the timm-like model itself, or the one within a segmenter."""
     inner = getattr(model, "encoder", None)
     return inner if isinstance(inner, nn.Module) and hasattr(model, "head") else model
 
@@ -24,10 +24,10 @@ def head_names(model: nn.Module) -> set[str]:
 
 
 def linear_heads(model: nn.Module) -> list[nn.Linear | nn.Conv2d]:
-    """The layers from pooled features to logits; a distilled ViT has two, whose mean it gives.
+    """The layers from pooled features to logits; a distilled ViT has two and returns their mean.
 
     Raises:
-        UserError: what makes logits of the features is not one linear layer.
+        UserError: logits are not computed from the features by one linear layer.
     """
     found = model.get_classifier()  # type: ignore[operator]
     heads = list(found) if isinstance(found, tuple | list) else [found]

@@ -1,6 +1,6 @@
 """Hiera on its visible mask units (Ryali et al. 2023): timm's own forward drops hidden units after position embedding.
 
-A mask unit is 8 x 8 tokens, 32 pixels: windows of attention never reach over it before the units are single tokens.
+A mask unit is 8 x 8 tokens, 32 pixels: attention windows never cross it before the units are single tokens.
 """
 
 import torch
@@ -15,7 +15,7 @@ from unmask.masking import expand
 
 
 class HieraEncoder(nn.Module):
-    """Cells are whole mask units; all images of a batch must have as many visible ones."""
+    """Cells are whole mask units; all images of a batch must have the same number of visible ones."""
 
     execution = "tokens"
 

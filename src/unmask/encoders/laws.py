@@ -1,4 +1,4 @@
-"""What must hold for every encoder, as measurements. Tests assert them; `unmask encoders --check` prints them."""
+"""Measurements of what must hold for every encoder. Tests assert them; `unmask encoders --check` prints them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from unmask.masking import expand
 def leak(encoder: Encoder, images: Tensor, hidden: Tensor) -> float:
     """Largest change of any feature when only hidden pixels change, or largest feature at a hidden position.
 
-    0.0 says that visible features are bit-equal and hidden ones exactly 0, in training mode, at every stage.
+    0.0 means that visible features are equal bit for bit and hidden ones exactly 0, in training mode, at every stage.
     """
     shown = images.masked_fill(expand(hidden, *images.shape[2:])[:, None], 0)
     other = images + (images - shown) * -3.0
@@ -31,8 +31,8 @@ def leak(encoder: Encoder, images: Tensor, hidden: Tensor) -> float:
 def parity(encoder: Encoder, images: Tensor, *, training: bool) -> float:
     """Largest difference to the plain model, relative to its largest feature, when nothing is hidden.
 
-    The masked code is really run. In training mode the batch statistics and the running statistics that follow from
-    them are compared too.
+    The masked code is really run. In training mode the batch statistics and the resulting running statistics are
+    compared too.
     """
     plain, mine = deepcopy(encoder.model).train(training), deepcopy(encoder).train(training)  # type: ignore[attr-defined]
     with torch.no_grad():
@@ -90,7 +90,7 @@ def used_parameters(model: nn.Module, images: Tensor) -> list[str]:
 
 
 def plain_stages(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The plain model's stage maps by its own code: what an encoder must give when nothing is hidden."""
+    """The plain model's stage maps by its own code: what an encoder must return when nothing is hidden."""
     stages = [] if hasattr(model, "num_prefix_tokens") else stage_modules(model)
     with captured(model, stages, lambda x: x) as taken:
         final = model.forward_features(images)  # type: ignore[operator]
@@ -149,7 +149,7 @@ def _stages(one: Any, two: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
 
 @contextmanager
 def _frozen_buffers(model: nn.Module) -> Iterator[None]:
-    """Put running statistics back afterwards."""
+    """Restore running statistics afterwards."""
     before = [buffer.clone() for buffer in model.buffers()]
     try:
         yield

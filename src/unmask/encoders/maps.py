@@ -14,14 +14,14 @@ from unmask.encoders.stages import evaluating, first_kernel
 from unmask.errors import UserError
 
 _OF_MANY = 4
-"""Of maps of one resolution, such as a ViT's blocks, so many are taken, evenly spaced, the last one among them."""
+"""Of maps of one resolution, such as a ViT's blocks, so many are taken, evenly spaced, including the last one."""
 
 
 def maps_read(model: nn.Module, image_size: tuple[int, int]) -> tuple[int, ...]:
-    """Which of a model's maps, by their index, a dense head reads: all of different sizes, of equal ones up to four.
+    """Indices of the maps that a dense head reads: all if sizes differ, up to four of equal ones.
 
     Raises:
-        UserError: the model gives no maps.
+        UserError: the model returns no maps.
     """
     sizes = [tuple(one.shape[2:]) for one in _probed(model, None, image_size)]
     chosen: list[int] = []

@@ -16,29 +16,29 @@ from unmask.errors import UserError, is_out_of_memory
 
 EXECUTIONS = ("auto", "dense", "packed", "filled")
 REASONS = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
-"""What models raise that were not made for what is asked of them; `UserError` is a ValueError."""
+"""What models raise if they were not made for what is requested; `UserError` is a ValueError."""
 
 
 def masked_encoder(
     model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None, execution: str = "auto"
 ) -> Encoder:
-    """Wrap a model; parameters and buffers are shared with it.
+    """Wrap a model, sharing its parameters and buffers.
 
-    A ViT encodes visible tokens only, a CNN runs by masked convolution, a Swin transformer, and any model with an
-    operation that cannot honor a mask, has its hidden cells filled with a learnt token; `execution` of the result says
-    how, and its `note` why.
+    A ViT encodes only visible tokens, a CNN runs by masked convolution; in a Swin transformer, and any model with an
+    operation that does not support a mask, hidden cells are filled with a learnt token. The result's `execution` says
+    how, its `note` why.
 
     Args:
         model: from `build_model`, or any timm model.
         image_size: (height, width) in pixels.
         cell: side of a mask cell in pixels; default: the patch size, or the total stride.
-        execution: "auto": packed where the model allows it, else dense, else filled; "dense" for a CNN's reference;
+        execution: "auto": packed if the model allows it, else dense, else filled; "dense" for a CNN's reference;
             "packed" to insist; "filled" for a learnt token in hidden cells, which suits any model with intermediate
             maps.
 
     Raises:
-        UserError: image size not divisible by the cell (nearest sizes are proposed), a cell finer than the first
-            stride, no spatial features, or an operation that cannot honor a mask (model, module and operation are
+        UserError: image size not divisible by the cell (nearest sizes are suggested), a cell finer than the first
+            stride, no spatial features, or an operation that does not support a mask (model, module and operation are
             named).
     """
     if execution not in EXECUTIONS:
@@ -69,12 +69,12 @@ def _masked(model: nn.Module, image_size: tuple[int, int], cell: int | None, exe
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether another execution would not help: what is wrong is a size, a cell or an option, or memory."""
+    """Whether another execution would not help: the problem is a size, a cell, an option, or memory."""
     return is_out_of_memory(error) or (isinstance(error, UserError) and not isinstance(error, CannotMaskError))
 
 
 def _exact(model: nn.Module, image_size: tuple[int, int], cell: int | None, execution: str) -> Encoder:
-    """An encoder that computes, or at least sees, nothing of hidden cells."""
+    """An encoder that does not compute, or at least does not see, hidden cells."""
     if isinstance(model, Hiera):
         return HieraEncoder(model, image_size=image_size, cell=cell)
     if isinstance(model, TOKEN_MODELS):
@@ -92,6 +92,6 @@ def _exact(model: nn.Module, image_size: tuple[int, int], cell: int | None, exec
 
 
 def _one_line(error: Exception) -> str:
-    """What it says; of errors that are not ours the start."""
+    """Its message; only the start for errors that are not ours."""
     said = " ".join(str(error).split())
     return said if isinstance(error, UserError) else said[:200] or type(error).__name__

@@ -24,7 +24,7 @@ class PatchNet(nn.Module):
     """h_r(X) = sum over patches p of sigma(<w_r, x_p>): one wide patch-wise convolution, smoothed ReLU, a sum.
 
     Overlapping patches (stride < patch) see parts at any place; hidden pixels count as 0, as in the paper. The class
-    speaks timm's language: forward_features, forward_head, reset_classifier, feature_info.
+    has timm's interface: forward_features, forward_head, reset_classifier, feature_info.
     """
 
     def __init__(

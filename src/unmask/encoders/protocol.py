@@ -1,4 +1,4 @@
-"""What every encoder is: a call from images and hidden cells to feature maps.
+"""The protocol of every encoder: a call from images and hidden cells to feature maps.
 
 Letters: B images, C channels, H x W pixels, Hc x Wc cells, s a stage with C_s channels on
 H_s x W_s positions.
@@ -16,17 +16,17 @@ class Encoding:
     """Feature maps of the visible part of a batch."""
 
     maps: Sequence[Tensor]
-    """One map a stage, [B, C_s, H_s, W_s], exactly 0 at hidden positions; the last one is the deepest."""
+    """One map per stage, [B, C_s, H_s, W_s], exactly 0 at hidden positions; the last one is the deepest."""
     hidden: tuple[Tensor, ...]
     """bool[B, H_s, W_s] beside each map: a position is visible iff a cell it covers is visible."""
 
 
 class Encoder(Protocol):
-    """An encoder that sees visible cells only.
+    """An encoder that sees only visible cells.
 
     Implementations are `nn.Module`s whose `model` is the plain network: its parameters are shared, not copied, so its
-    state_dict is what gets exported. Parameters outside `model` (a learnt fill token) are for pretraining only; they
-    stand in an `nn.ParameterList` named `extra`.
+    state_dict is what gets exported. Parameters outside `model` (a learnt fill token) are only for pretraining; they
+    are in an `nn.ParameterList` named `extra`.
     """
 
     model: nn.Module

@@ -11,7 +11,7 @@ def grid_of(images: Tensor, cell: int) -> tuple[int, int]:
 
 
 def require_divisible(image_size: tuple[int, int], unit: int, what: str) -> None:
-    """Require that height and width are multiples of `unit`; the error proposes the nearest valid sizes."""
+    """Require that height and width are multiples of `unit`; the error suggests the nearest valid sizes."""
     if image_size[0] % unit or image_size[1] % unit:
         raise UserError(
             f"image_size = {image_size[0]}x{image_size[1]} is not divisible by {what}: use {_nearest(image_size, unit)}"

@@ -8,7 +8,7 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class _SmoothedReLU(torch.autograd.Function):
-    """Keeps the slope alone for the backward pass."""
+    """Keeps only the slope for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, power: int, threshold: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Reading a timm model's stages: which modules end a stage, and what they give for an image size."""
+"""Read a timm model's stages: which modules end a stage, and what they return for an image size."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from unmask.errors import UserError
 
 
 class CannotMaskError(UserError):
-    """The model has an operation that cannot honor a mask, whatever the image; filled cells may do."""
+    """The model has an operation that never supports a mask; filled cells may work."""
 
 
 def stage_modules(model: nn.Module) -> list[tuple[str, bool]]:
@@ -40,7 +40,7 @@ def total_stride(model: nn.Module) -> int:
 
 
 def first_kernel(model: nn.Module) -> Tensor:
-    """The weights of the first convolution, [K, C, h, w]: C channels are what a network of images reads.
+    """The weights of the first convolution, [K, C, h, w], which reads images of C channels.
 
     Raises:
         UserError: there is none.
@@ -58,7 +58,7 @@ def _infos(model: nn.Module) -> list[dict[str, Any]]:
 
 @contextmanager
 def captured(model: nn.Module, stages: list[tuple[str, bool]], read: Callable[[Any], Any]) -> Iterator[list[Any]]:
-    """Collect what passes the ends of the stages during one forward pass; hooks are gone afterwards, also on error."""
+    """Collect the outputs of the stages during one forward pass; hooks are removed afterwards, even on error."""
     taken: list[Any] = [None] * len(stages)
 
     def keep(index: int) -> Callable[..., None]:
@@ -81,7 +81,7 @@ def captured(model: nn.Module, stages: list[tuple[str, bool]], read: Callable[[A
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; each module's own mode comes back, also on error."""
+    """Switch to evaluation mode temporarily; each module's own mode is restored, even on error."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

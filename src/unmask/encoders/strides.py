@@ -1,4 +1,4 @@
-"""Keeping resolution on small images: the first strided layers of a CNN at stride 1."""
+"""Keep resolution on small images: set the first strided layers of a CNN to stride 1."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -57,7 +57,7 @@ def _finest_strided(model: nn.Module, channels: int, image_size: tuple[int, int]
 
 @torch.no_grad()
 def _forward(model: nn.Module, channels: int, image_size: tuple[int, int]) -> None:
-    """One evaluation pass over a black image; modes are put back."""
+    """One evaluation pass over a black image; modes are restored."""
     with evaluating(model):
         model(torch.zeros(1, channels, *image_size))
 

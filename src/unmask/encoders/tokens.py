@@ -39,7 +39,7 @@ class TokenEncoder(nn.Module):
     def __init__(self, model: nn.Module, *, image_size: tuple[int, int], cell: int | None = None) -> None:
         super().__init__()
         self.model = model
-        for module in model.modules():  # the masks below reach attention that goes through torch's function only
+        for module in model.modules():  # the masks below reach only attention that goes through torch's function
             if hasattr(module, "fused_attn"):
                 module.fused_attn = True  # type: ignore[assignment]
         self.patch = _patch_side(model, image_size)
@@ -69,9 +69,9 @@ class Visible:
     """Which patches are visible."""
 
     index: Tensor
-    """[B, n]: visible patches in reading order; rows with fewer than n are filled up with hidden ones."""
+    """[B, n]: visible patches in reading order; rows with fewer than n are padded with hidden ones."""
     padding: Tensor | None
-    """bool[B, n]: entries of `index` that are filling; None if every image has n visible patches."""
+    """bool[B, n]: entries of `index` that are padding; None if every image has n visible patches."""
     grid: tuple[int, int]
     """Rows and columns of the patches of the whole image."""
 
@@ -107,7 +107,7 @@ class Visible:
         return torch.cat([tokens[:, :prefix], tokens.gather(1, index)], dim=1)
 
     def bias(self, bias: Tensor | None, tokens: int) -> Tensor | None:
-        """Bring an attention bias [.., heads, N, N] of all tokens to the visible ones and mask the filling."""
+        """Bring an attention bias [.., heads, N, N] of all tokens to the visible ones and mask the padding."""
         prefix = tokens - self.index.shape[1]
         everything = prefix + self.patches
         if bias is not None and bias.shape[-1] == everything and everything != tokens:
@@ -140,7 +140,7 @@ class _VisibleAttention(TorchFunctionMode):
 
 
 class _KeepVisible(nn.Module):
-    """Stands where Eva has its patch dropout during one call."""
+    """Replaces Eva's patch dropout during one call."""
 
     def __init__(self, visible: Visible) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class _KeepVisible(nn.Module):
 
 @contextmanager
 def _dropped(model: nn.Module, visible: Visible) -> Iterator[None]:
-    """Drop hidden tokens at the place where the model has all its position embeddings added, for one call."""
+    """Drop hidden tokens where the model has added all its position embeddings, for one call."""
     if isinstance(model, Eva):
         before, model.patch_drop = model.patch_drop, _KeepVisible(visible)
         undo: Callable[[], None] = lambda: setattr(model, "patch_drop", before)  # noqa: E731

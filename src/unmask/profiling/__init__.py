@@ -1,1 +1,1 @@
-"""What trainings will take on this machine: a few real steps, timed, and what follows from them."""
+"""Forecast time and memory of trainings on this machine from a few real, timed steps."""

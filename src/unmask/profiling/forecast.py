@@ -1,4 +1,4 @@
-"""What a user is told before work begins: what will run, how long it takes, how much memory; from measured steps."""
+"""Tell the user before work starts what will run, how long it takes and how much memory, from measured steps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ from unmask.training.plan import Plan, plan_steps
 from unmask.wording import in_words
 
 LONG = 2 * 3600
-"""Seconds beyond which work is not begun without being asked for twice."""
+"""Work that takes longer than so many seconds is started only after a second confirmation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shorter:
-    """A setting that shortens the work, and what it takes with that alone."""
+    """A setting that shortens the work, and the time with only this change."""
 
     setting: str
     """As a keyword argument: draws=2, steps=750."""
@@ -31,10 +31,10 @@ class Shorter:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The plan of a command before it begins: `--plan` prints it as JSON."""
+    """The plan of a command before it starts: `--plan` prints it as JSON."""
 
     recipe: str | None
-    """The recipe that gave the defaults; None for a configuration made by hand."""
+    """The recipe that gave the defaults; None for a handwritten configuration."""
     reason: str
     encoder: str
     image_size: tuple[int, int]
@@ -42,25 +42,25 @@ class Forecast:
     jobs: int = 1
     """Trainings at once."""
     trainings: dict[str, int]
-    """How many of each kind are still to do; of a single training its phases with their steps."""
+    """Number of each kind still to do; for a single training, its phases with their steps."""
     step_seconds: dict[str, float]
-    """Measured: of a step of each kind, and of the evaluation of an image."""
+    """Measured, for a step of each kind and for the evaluation of an image."""
     seconds: float
-    """Of everything, about."""
+    """Total, approximately."""
     seconds_with_rivals: float | None = None
-    """The same where validation images cannot tell which baseline is the best, so that all of them are trained; None
-    where there is no choice among baselines."""
+    """The same if validation images cannot decide which baseline is best, so that all of them are trained; None
+    if there is no choice among baselines."""
     peak_mib: int
-    """Memory at the highest point, of all processes, about."""
+    """Peak memory of all processes, approximately."""
     shorter: tuple[Shorter, ...]
 
     @property
     def is_long(self) -> bool:
-        """Whether it is to be asked for twice."""
+        """Whether it needs a second confirmation."""
         return self.seconds > LONG
 
     def lines(self) -> list[str]:
-        """What a user is told before the work begins."""
+        """What the user is told before the work starts."""
         counts = ", ".join(f"{count} {name}" for name, count in self.trainings.items() if count)
         steps = ", ".join(f"{name} {seconds:.2g} s" for name, seconds in self.step_seconds.items())
         height, width = self.image_size
@@ -82,11 +82,11 @@ class Forecast:
 
 T = TypeVar("T", PretrainConfig, ClassifyConfig)
 Approve = Callable[[Forecast], None]
-"""Called with the plan before a folder is touched; what it raises ends the command."""
+"""Called with the plan before a folder is touched; an exception it raises ends the command."""
 
 
 def forecast_training(config: T, data: Dataset, begun: Path | None = None) -> Forecast:
-    """Foresee one training in this process, from a few steps of it; of a run folder that is resumed steps are done.
+    """Forecast one training in this process from a few steps of it; a resumed run folder has steps done already.
     Nothing is written."""
     labeled = None if isinstance(config, PretrainConfig) else config
     times = measure_steps(
@@ -119,7 +119,7 @@ def forecast_training(config: T, data: Dataset, begun: Path | None = None) -> Fo
 
 
 def seconds_of_training(config: PretrainConfig | ClassifyConfig, data: Dataset, times: StepTimes) -> float:
-    """How long a training takes, alone: its steps, and its looks at validation and test images."""
+    """How long a single training takes: its steps, and its evaluations on validation and test images."""
     plan = _plan(config, data)
     if isinstance(config, PretrainConfig):
         return plan.total * plan.batch_size * times.pretraining
@@ -145,12 +145,12 @@ def _plan(config: PretrainConfig | ClassifyConfig, data: Dataset) -> Plan:
 
 
 def rounded(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Three significant digits of what was measured."""
+    """Measurements at three significant digits."""
     return {name: float(f"{value:.3g}") for name, value in seconds.items() if value}
 
 
 def device_name() -> str:
-    """Of the machine that trains."""
+    """Name of the device that trains."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return "an XPU" if torch.xpu.is_available() else "the CPU"

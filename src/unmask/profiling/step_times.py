@@ -1,6 +1,6 @@
-"""How long the steps of trainings take on this machine: a few real ones on their data, without a trace.
+"""Measure how long training steps take on this machine: a few real ones on their data, without side effects.
 
-Weights, batches and noise are drawn from seeds, and every random state is left as it was: no number of a run depends
+Weights, batches and noise are drawn from seeds, and every random state is left unchanged: no number of a run depends
 on whether it was measured before. Nothing is written.
 """
 
@@ -38,44 +38,44 @@ T = TypeVar("T", PretrainConfig, ClassifyConfig)
 Clock = Callable[[], float]
 
 FEW, STEPS = 8, 3
-"""Images of the first steps, which tell how large the next may be; and how many of those are timed."""
+"""Images of the first steps, which decide how large the next may be; and how many of those are timed."""
 PATIENCE = 3.0
-"""Seconds that the timed steps of one kind may take about; larger batches are timed by a part of them."""
+"""Approximate seconds for the timed steps of one kind; larger batches are timed by a part of them."""
 FITTED = 64
 """Images on which a probe is timed."""
 _COPIES = 4
-"""float32 numbers that a trained weight needs: itself, its gradient and two moments."""
+"""float32 numbers per trained weight: itself, its gradient and two moments."""
 ENDLESS = 10**9
-"""Steps of a schedule that is left long before its end, so that nothing is looked at, logged or saved."""
+"""Steps of a schedule that is stopped long before its end, so that nothing is evaluated, logged or saved."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTimes:
-    """Seconds on this machine, and the MiB that a training needs beyond the program and its images.
+    """Seconds on this machine, and the MiB a training needs beyond the program and its images.
 
-    What is not done takes 0.
+    Parts that are not done take 0.
     """
 
     pretraining: float = 0.0
-    """Of an image of a pretraining step."""
+    """Per image of a pretraining step."""
     training: float = 0.0
-    """Of an image of a step that trains all weights on labels."""
+    """Per image of a step that trains all weights on labels."""
     head: float = 0.0
-    """Of an image of a step that trains the head alone."""
+    """Per image of a step that trains only the head."""
     inference: float = 0.0
-    """Of an image in evaluation."""
+    """Per image in evaluation."""
     audited: float = 0.0
     """The same with all threads, as an audit has them."""
     probe: float = 0.0
-    """Of a labeled image in fitting a probe, all its strengths together."""
+    """Per labeled image in fitting a probe, all its strengths together."""
     pretraining_mib: float = 0.0
     training_mib: float = 0.0
     held_mib: float = 0.0
     """Held by this process before the first step."""
     worker_mib: float = 0.0
-    """Of a worker before it trains: it shares images and libraries with this process."""
+    """Held by a worker before it trains: it shares images and libraries with this process."""
     on: str = ""
-    """Host and device, where they are not this process's."""
+    """Host and device, if they are not this process's."""
 
 
 def measure_steps(
@@ -89,16 +89,16 @@ def measure_steps(
     audit: bool = False,
     clock: Clock = time.perf_counter,
 ) -> StepTimes:
-    """Take a few steps of each kind.
+    """Time a few steps of each kind.
 
     Args:
-        pretraining: a pretraining; None where there is none.
+        pretraining: a pretraining; None if there is none.
         training: a training of all weights on labels, likewise.
         probe: any training on labels, for the time of evaluation and of fitting a probe.
-        threads: of a pretraining, where no GPU does the work.
-        threads_on_labels: of a training on labels; the trainings of a comparison have one each.
-        audit: whether evaluation is timed with all threads, too.
-        clock: gives seconds.
+        threads: for a pretraining without a GPU.
+        threads_on_labels: for a training on labels; the trainings of a comparison have one each.
+        audit: whether evaluation is also timed with all threads.
+        clock: returns seconds.
     """
     pixels = data.readable.pixels
     images = pixels.values.nbytes / 2**20 if isinstance(pixels, CachedPixels) else 0.0
@@ -123,7 +123,7 @@ def measure_steps(
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """As many threads in the body as trainings get."""
+    """Use as many threads in the body as trainings get."""
     before = torch.get_num_threads()
     if not torch.cuda.is_available():
         torch.set_num_threads(count)
@@ -134,7 +134,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 class _Taken(NamedTuple):
-    """Seconds of a step per image of its batch, and MiB of a step of the whole batch."""
+    """Seconds of a step per image of its batch, and MiB for a step of the whole batch."""
 
     seconds: float
     mib: float
@@ -154,8 +154,8 @@ def _take_pretraining(config: PretrainConfig, data: Dataset, clock: Clock) -> _T
 
 
 def phases(recipe: PretrainRecipe, last: tuple[int, int]) -> Iterator[tuple[float, PretrainRecipe]]:
-    """The parts of a pretraining in which size and ratio stay, as shares of its steps; each as a recipe that begins so
-    and is left before it changes."""
+    """The parts of a pretraining with constant size and ratio, as shares of its steps; each as a recipe that starts so
+    and is stopped before it changes."""
     sizes, ratios = recipe.sizes(last), recipe.mask.ratios
     for begin, length in parts(sizes, ratios):
         height, width = sizes.during(begin)
@@ -173,7 +173,7 @@ def _take_training(config: ClassifyConfig, data: Dataset, head_steps: int, clock
 
 
 def _take(config: T, images: int, run: Callable[[T, Setup], None], clock: Clock) -> _Taken:
-    """Steps of the batch that the configuration has, or of a part of it where patience is too short for all."""
+    """Steps with the configured batch, or with a part of it if patience is too short for all."""
     optimizer, peak = config.recipe.optimizer, Peak()
     whole = optimizer.batch_size // optimizer.accumulate
     weights = 0

@@ -1,4 +1,4 @@
-"""Named complete configurations, for which data each is the default, and the configurations that they give."""
+"""Named complete configurations, the data each is the default for, and the configurations they give."""
 
 from unmask.recipes.choose import Wish, configured, data_for_audit, recipe, suggested
 from unmask.recipes.definition import Recipe, other_data

@@ -1,4 +1,4 @@
-"""Which recipe gives a run its defaults: the one asked for, that of the run it starts from, or the one for the data."""
+"""Choose the recipe that gives a run its defaults: the requested one, that of its start, or the one for the data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -26,30 +26,30 @@ MANY = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a user says that decides the defaults of everything else."""
+    """The user's choices that decide all other defaults."""
 
     name: str | None = None
-    """Of a recipe. Default: that of `start`, else the one for the data."""
+    """Name of a recipe. Default: that of `start`, else the one for the data."""
     data: DataConfig | None = None
     """The data set, and which fields of it are the images. Default: those of `start`, else multiview."""
     given: "Dataset | Given | None" = None
-    """Images handed over in place of what `data` names."""
+    """Images used instead of what `data` names."""
     start: str | None = None
-    """What `init` or `pretrained` will be; where it is a run, its encoder, image size and recipe are taken."""
+    """The future `init` or `pretrained`; if it is a run, its encoder, image size and recipe are used."""
     encoder: str | None = None
-    """Another encoder, as timm has it: options, strides and mask cell of the recipe's own do not carry over."""
+    """Another encoder, by timm's name: the recipe's options, strides and mask cell do not carry over."""
 
 
 def recipe(
     name: str | None = None, *, data: str | None = None, start: str | Path | None = None, encoder: str | None = None
 ) -> Recipe:
-    """The recipe that gives the defaults of a run, as on the command line.
+    """Return the recipe that gives the defaults of a run, as on the command line.
 
     Args:
         name: one of `unmask.recipes.RECIPES`. Default: that of the run `start`, else suggested by data and device.
         data: a data set: a path or the name of a built-in.
-        start: a run whose recipe, encoder and image size are taken: what `init` or `pretrained` will be.
-        encoder: another encoder; options, strides and mask cell of the recipe's own do not carry over.
+        start: a run whose recipe, encoder and image size are used: the future `init` or `pretrained`.
+        encoder: another encoder; the recipe's options, strides and mask cell do not carry over.
 
     Raises:
         UserError: the name is unknown; `start` is not a run.
@@ -59,12 +59,12 @@ def recipe(
 
 
 def configured(kind: type[C], config: C | None = None, wish: Wish | None = None) -> C:
-    """The configuration of a run where nothing further is said: for the command line and the functions of `unmask`.
+    """The default configuration of a run, for the command line and the functions of `unmask`.
 
     Args:
-        kind: of the configuration.
-        config: what it is but for the wish. Default: what the recipe gives.
-        wish: the recipe, data, start and encoder; no recipe beside `config`.
+        kind: type of the configuration.
+        config: the configuration apart from the wish. Default: what the recipe gives.
+        wish: the recipe, data, start and encoder; no recipe together with `config`.
 
     Raises:
         UserError: a recipe and a configuration are given; the recipe is unknown; `start` is not a run.
@@ -83,17 +83,17 @@ def configured(kind: type[C], config: C | None = None, wish: Wish | None = None)
 
 
 def data_for_audit(data: str | None, runs: Iterable[Path]) -> DataConfig:
-    """The data that `data` names, as its recipe has them; else those of the first run folder; else the built-in."""
+    """The data that `data` names, with its recipe's settings; else those of the first run folder; else the built-in."""
     first = next((run for run in runs if is_run(run)), None)
     return recipe(data=data).data if data or first is None else read_config(first).data
 
 
 def suggested(data: DataConfig, given: "Dataset | Given | None" = None) -> RecipeChoice:
-    """The default recipe for a data set on this machine, by images and device.
+    """Return the default recipe for a data set on this machine, by images and device.
 
-    Images are judged by their median size, of a sample: up to 96 pixels small-cnn; larger ones photo-cnn, but
-    masked-resnet50 for 10,000 or more of them on a GPU. Images that cannot be looked at count as small: reading them
-    says later what is wrong.
+    Images are judged by the median size of a sample: up to 96 pixels small-cnn; larger ones photo-cnn, but
+    masked-resnet50 for 10,000 or more of them on a GPU. Images that cannot be examined count as small: reading them
+    later reports what is wrong.
     """
     if data.data == "multiview" and given is None:
         return RecipeChoice(recipe_name="multiview", because="the built-in images with known parts")
@@ -113,7 +113,7 @@ def suggested(data: DataConfig, given: "Dataset | Given | None" = None) -> Recip
 
 
 def _has_gpu() -> bool:
-    """Whether trainings of this machine run on a GPU."""
+    """Whether trainings on this machine run on a GPU."""
     import torch
 
     return torch.cuda.is_available() or torch.xpu.is_available()
@@ -133,7 +133,7 @@ def _recipe(wish: Wish) -> Recipe:
 
 
 def _named(wish: Wish) -> Recipe:
-    """The recipe asked for by its name, else the suggested one."""
+    """The recipe requested by name, else the suggested one."""
     choice = RecipeChoice(recipe_name=wish.name, because="it was asked for") if wish.name else None
     choice = choice or suggested(wish.data or DataConfig(), wish.given)
     if choice.recipe_name not in RECIPES:
@@ -142,12 +142,12 @@ def _named(wish: Wish) -> Recipe:
 
 
 def _run_of(start: str | None) -> EncoderRun | None:
-    """The configuration of the run that a start names; None for anything else: a weights file, timm:pretrained."""
+    """The configuration of the run that a start names; None for a weights file, timm:pretrained and so on."""
     return None if start is None or not is_run(Path(start)) else read_encoder_run(Path(start))
 
 
 def _recipe_of_run(folder: Path, run: EncoderRun, wish: Wish) -> Recipe:
-    """What a run was made with: its own training; the others as its comparison has them, or the recipe it names."""
+    """The recipe of a run: its own training; the others from its comparison, or from the recipe it names."""
     above = folder.resolve().parents[len(Path(PRETRAININGS.pattern).parts) - 1]
     around = read_config(above) if is_run(above) else run
     source = around if isinstance(around, CompareConfig) else run
@@ -165,7 +165,7 @@ def _recipe_of_run(folder: Path, run: EncoderRun, wish: Wish) -> Recipe:
 
 
 def _other_encoder(found: Recipe, name: str | None) -> Recipe:
-    """The recipe with an encoder of another name; where it is that of its own, with its own."""
+    """The recipe with an encoder of another name; its own encoder if that has this name."""
     if name is None or name == found.encoder.encoder:
         return found
     return found.with_encoder(EncoderConfig(encoder=name))

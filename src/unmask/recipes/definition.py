@@ -1,4 +1,4 @@
-"""What a recipe is, how it is adapted to data and encoder, and the configurations that it gives."""
+"""Recipes: their definition, how they adapt to data and encoder, and the configurations they give."""
 
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
@@ -29,7 +29,7 @@ class Recipe:
     scratch_candidates: tuple[ClassifyRecipe, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     chosen: RecipeChoice | None = field(default=None, compare=False)
-    """Which named recipe it comes from, and why that one."""
+    """Which named recipe it comes from, and why that one was chosen."""
 
     def pretrain_config(self, **changes: Any) -> PretrainConfig:
         """The configuration of a pretraining.
@@ -53,23 +53,23 @@ class Recipe:
     def compare_config(self, **changes: Any) -> CompareConfig:
         """The configuration of a comparison; `changes` as in `pretrain_config`.
 
-        What differs from the recipe in one of its trainings stands under its name: `pretrain={"lr": 1e-4}`.
+        Changes to one of its trainings are given under its name: `pretrain={"lr": 1e-4}`.
         """
         return change(self.fill(CompareConfig()), changes)
 
     def fill(self, config: C) -> C:
-        """The configuration with data, encoder and trainings of the recipe; its other fields stay."""
+        """The configuration with data, encoder and trainings of the recipe; its other fields are kept."""
         trainings: dict[str, Any] = {"recipe": self.pretrain if isinstance(config, PretrainConfig) else self.finetune}
         if isinstance(config, CompareConfig):
             trainings = {name: getattr(self, name) for name in ("pretrain", "finetune", "scratch_candidates")}
         return replace(config, data=self.data, encoder=self.encoder, chosen=self.chosen, **trainings)
 
     def for_data(self, data: DataConfig | None) -> "Recipe":
-        """The recipe for the data set that `data` names, where it does: options of its own do not carry over."""
+        """The recipe for the data set that `data` names, if any: the recipe's data options do not carry over."""
         return self if data is None else replace(self, data=other_data(self.data, data.data))
 
     def with_encoder(self, encoder: EncoderConfig, *, image_size: tuple[int, int] | None = None) -> "Recipe":
-        """The recipe for another encoder, trained at an image size; the mask cell of its own does not carry over."""
+        """The recipe for another encoder, trained at an image size; its mask cell does not carry over."""
         cell = self.pretrain.mask.cell if encoder == self.encoder else None
         pretrain = replace(self.pretrain, mask=replace(self.pretrain.mask, cell=cell))
         data = replace(self.data, image_size=image_size or self.data.image_size)
@@ -77,7 +77,7 @@ class Recipe:
 
 
 def other_data(config: DataConfig, data: str | None) -> DataConfig:
-    """The same form of other data, where `data` names any; options are of one data set."""
+    """The same data settings for other data, if `data` names any; options belong to one data set."""
     return (
         config
         if data in (None, config.data)

@@ -13,7 +13,7 @@ from unmask.encoders.dense.layout import Masked, UnsupportedError, zeroed
 
 
 def product(func: Callable[..., Tensor], one: Any, two: Any) -> Any:
-    """Matrix products: a sum over tokens sees visible ones only (hidden ones are 0); a product at
+    """Matrix products: a sum over tokens sees only visible ones (hidden ones are 0); a product at
     each token stays masked.
 
     The product of all pairs of tokens would be masked along two dimensions and is refused.
@@ -41,7 +41,7 @@ def product(func: Callable[..., Tensor], one: Any, two: Any) -> Any:
 def attention(
     func: Callable[..., Tensor], query: Any, key: Any, value: Any, attn_mask: Tensor | None = None, **kwargs: Any
 ) -> Masked:
-    """Scaled dot-product attention in which nobody attends to hidden tokens."""
+    """Scaled dot-product attention in which no token attends to hidden ones."""
     parts = (query, key, value)
     if not all(isinstance(p, Masked) and _role(p, -2) and p.layout.axes[0] == 0 for p in parts):
         raise UnsupportedError("queries, keys and values must be [B, heads, tokens, channels] of one grid")

@@ -1,4 +1,4 @@
-"""Operations that act on each position alone: the result is masked like its arguments."""
+"""Operations that act on each position separately: the result is masked like its arguments."""
 
 from collections.abc import Callable
 from dataclasses import replace

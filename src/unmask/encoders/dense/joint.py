@@ -17,7 +17,7 @@ class JointStatistics(TorchFunctionMode):
     """While active, BatchNorm in training takes mean and variance over the images of all processes.
 
     So the result of training does not depend on how many processes share a batch. Any module that calls
-    `torch.nn.functional.batch_norm` is covered, timm's BatchNormAct2d included; everything else runs as it is.
+    `torch.nn.functional.batch_norm` is covered, timm's BatchNormAct2d included; everything else runs unchanged.
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""A tensor with its mask: values, and where they are hidden.
+"""A tensor with its mask: values, and which of them are hidden.
 
 The mask is explicit data. It is never inferred from values: a visible activation may well be 0.
 """
@@ -12,12 +12,12 @@ from unmask.masking import expand
 
 
 class UnsupportedError(Exception):
-    """An operation that cannot be honored on a masked tensor; becomes a `UserError` that names the module."""
+    """An operation that a masked tensor does not support; becomes a `UserError` that names the module."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of a batch, bool[B, Hc, Wc], and their projections to the grids met on the way through a network."""
+    """The cells of a batch, bool[B, Hc, Wc], and their projections to the grids within a network."""
 
     hidden: Tensor
     _seen: dict[tuple[int, int], Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Sums, means and maxima: over height and width they see visible positions only and leave a plain tensor."""
+"""Sums, means and maxima: over height and width they see only visible positions and return a plain tensor."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which operation is honored by which rule. What is not listed here is refused on a masked tensor."""
+"""Which rule handles which operation. Anything not listed here is refused on a masked tensor."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""BatchNorm of tiles with few channels: a tile's positions are taken as further channels, so that vectors are full."""
+"""BatchNorm of tiles with few channels: a tile's positions are treated as further channels to fill vectors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 NARROW = 16
-"""Channels below which the library's BatchNorm, which runs along channels, is the slower one."""
+"""With fewer channels the library's BatchNorm, which runs along channels, is slower."""
 
 
 def narrow_batch_norm(

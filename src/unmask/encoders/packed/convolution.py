@@ -1,6 +1,6 @@
 """Convolution of tiles: rows for 1x1, pairs or columns for small tiles, tiles with a halo for larger ones.
 
-Columns and halos are built again in the backward pass instead of being stored.
+Columns and halos are rebuilt in the backward pass instead of being stored.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def convolution(
 ) -> Packed:
     """Square kernels with zero padding that keeps size / stride; any dilation and groups.
 
-    Where the stride does not divide the tile, positions become tiles of their own, and any padding is honored.
+    If the stride does not divide the tile, positions become separate tiles, and any padding is supported.
     """
     side = require_tiles(x)
     x, weight, bias = _autocast(x, weight, bias)
@@ -66,7 +66,7 @@ def convolution(
 
 
 def _coarser(x: Packed, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Packed:
-    """From single positions to those of a coarser map, of which one may cover several cells."""
+    """From single positions to those of a coarser map, each of which may cover several cells."""
     rows, outputs = as_rows(x.values), x.coarser(window)
     if window.kernel == 1:
         values = _pointwise(Take.apply(rows, x.tiles.taps_of(outputs, window), 0.0), weight, bias, groups, 1)
@@ -86,7 +86,7 @@ def _at(rows: Tensor, weight: Tensor, bias: Tensor | None, tiles: Tiles, outputs
 
 
 def convolve_at(x: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor) -> Tensor:
-    """A convolution that keeps the size of a map [B, C, H, W], at its `wanted` positions alone: [n, K]."""
+    """A convolution that keeps the size of a map [B, C, H, W], only at its `wanted` positions: [n, K]."""
     everywhere = Packed(as_tiles(as_rows(x), 1), Tiles.of(torch.zeros_like(wanted)))
     everywhere, weight, bias = _autocast(everywhere, weight, bias)
     kernel = weight.shape[2]
@@ -95,7 +95,7 @@ def convolve_at(x: Tensor, weight: Tensor, bias: Tensor | None, wanted: Tensor) 
 
 
 def _by_pairs(rows: Tensor, side: int) -> bool:
-    """Whether to multiply pair by pair: many small products, which a GPU would wait for, summed in the rows' type."""
+    """Whether to multiply pair by pair: many small products, slow to launch on a GPU, summed in the rows' type."""
     small = side <= PAIRS_UP_TO or (side <= COLUMNS_UP_TO and rows.shape[1] < COLUMNS_FROM)
     return small and rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64)
 

@@ -1,4 +1,4 @@
-"""Depthwise convolution of tiles, stride 1: where a halo dwarfs the tile, a dense map is filled, convolved and read.
+"""Depthwise convolution of tiles, stride 1: if a halo dwarfs the tile, a dense map is filled, convolved and read.
 
 The weight gradient of small tiles is summed tap by tap: faster there than the library's (benchmarks/results).
 """
@@ -42,7 +42,7 @@ class Depthwise(torch.autograd.Function):
 
 
 def _of_rows(gradient: Tensor, weight: Tensor, tiles: Tiles, side: int) -> Tensor:
-    """The same convolution with the kernel turned around."""
+    """The same convolution with the kernel flipped."""
     kernel = weight.shape[2]
     if side <= DENSE_UP_TO:
         turned = weight.flip(2, 3)

@@ -22,7 +22,7 @@ class PackedEncoder(nn.Module):
     """Equal to the dense reference, with work and memory proportional to the visible cells.
 
     Down to the stage where a position covers a cell, maps are kept as tiles of visible cells; from there on as visible
-    positions, of which the deepest maps of small cells have few hidden ones.
+    positions; the deepest maps of small cells have few hidden positions.
 
     Raises:
         UserError: a cell that is not a multiple of the first stride, or an operation that is not on the whitelist.
@@ -64,9 +64,9 @@ class PackedEncoder(nn.Module):
 
     @torch.no_grad()
     def _probe(self) -> None:
-        """One pass over one image: an operation that is not on the whitelist is found before training.
+        """Run one pass over one image: an operation that is not on the whitelist is found before training.
 
-        A single cell shows all there is to see, unless positions come to cover several.
+        A single cell suffices, unless positions come to cover several.
         """
         like, grid = first_kernel(self.model), self.grid if any(self.cell % s for s in self.strides) else (1, 1)
         with evaluating(self.model):
@@ -75,7 +75,7 @@ class PackedEncoder(nn.Module):
 
 
 class _Unpacked(Sequence[Tensor]):
-    """Dense maps [B, C, H, W], made from tiles when they are asked for, once."""
+    """Dense maps [B, C, H, W], made from tiles on demand, once."""
 
     def __init__(self, makers: list[Callable[[], Tensor]]) -> None:
         self._makers = makers

@@ -49,7 +49,7 @@ def as_rows(tiles: Tensor) -> Tensor:
 def as_tiles(rows: Tensor, side: int) -> Tensor:
     """[V·t·t, C] to channels-last [V, C, t, t]; free.
 
-    Single positions get the strides that the library gives its results: where a map's differ from its gradient's,
+    Single positions get the strides that the library gives its results: if a map's strides differ from its gradient's,
     BatchNorm's backward pass takes six times as long.
     """
     return rows[:, :, None, None] if side == 1 else rows.reshape(-1, side, side, rows.shape[1]).permute(0, 3, 1, 2)

@@ -1,8 +1,8 @@
-"""Convolution of small tiles as matrix products over the pairs of visible tiles that see each other.
+"""Convolution of small tiles as matrix products over pairs of neighboring visible tiles.
 
-A tile of t x t positions with C channels is a vector of t·t·C numbers. What it gives to itself, and to each of its
-neighbors, is a matrix of its own, made of the kernel's taps; products are taken of pairs of visible tiles only, so that
-work falls with the square of the visible share, and nothing is padded.
+A tile of t x t positions with C channels is a vector of t·t·C numbers. Its contribution to itself, and to each of
+its neighbors, is a separate matrix made of the kernel's taps; products are taken only of pairs of visible tiles, so
+that work falls with the square of the visible share, and nothing is padded.
 """
 
 from collections import defaultdict
@@ -21,7 +21,7 @@ from unmask.encoders.packed.tiles import Tiles, Window
 
 
 class Block(NamedTuple):
-    """What a tile at an offset gives to a tile: along each axis and then for both."""
+    """The contribution of a tile at an offset to a tile: along each axis and then for both."""
 
     offset: tuple[int, int]
     """Rows and columns of tiles from the one that is written to the one that is read."""
@@ -30,12 +30,12 @@ class Block(NamedTuple):
     writes: tuple[int, ...]
     """Positions in the tile that is written."""
     taps: tuple[int, ...]
-    """The kernel's tap of each (read, written) position; one past the last where there is none."""
+    """The kernel's tap of each (read, written) position; one past the last if there is none."""
 
 
 @cache
 def blocks(side: int, window: Window) -> tuple[Block, ...]:
-    """All blocks of a window over tiles of `side` positions a side; the tile itself comes first."""
+    """All blocks of a window over tiles with `side` positions per side; the tile itself comes first."""
     out = max(side // window.stride, 1)
     axis: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
     for written, tap in product(range(out), range(window.kernel)):
@@ -88,11 +88,11 @@ class Pairs:
     """Whether the first block is every tile itself, with all that it reads and writes, in order."""
 
     def reads(self, rows: Tensor) -> list[Tensor]:
-        """The input's rows that the blocks read, as a matrix for each block: a pair a row."""
+        """The input's rows that the blocks read, as a matrix for each block: one pair per row."""
         return self._parts(rows, self.source, [block.reads for block in self.blocks])
 
     def writes(self, rows: Tensor) -> list[Tensor]:
-        """The output's rows that the blocks write, as a matrix for each block: a pair a row."""
+        """The output's rows that the blocks write, as a matrix for each block: one pair per row."""
         return self._parts(rows, self.target, [block.writes for block in self.blocks])
 
     def _parts(self, rows: Tensor, index: Tensor, places: list[tuple[int, ...]]) -> list[Tensor]:
@@ -103,7 +103,7 @@ class Pairs:
         return [rows.view(self.counts[0], -1), *others]
 
     def cut(self, rows: Tensor, places: list[tuple[int, ...]]) -> list[Tensor]:
-        """Rows of the last blocks, one after the other, as a matrix for each: a pair a row."""
+        """Rows of the last blocks, one after the other, as a matrix for each: one pair per row."""
         counts = self.counts[-len(places) :]
         parts = rows.split([count * len(place) for count, place in zip(counts, places, strict=True)])
         shapes = zip(parts, counts, places, strict=True)
@@ -154,9 +154,9 @@ class Pairs:
 
 
 def pairs_of(tiles: Tiles, outputs: Tiles, side: int, window: Window) -> Pairs:
-    """The pairs of a convolution from `tiles` of `side` positions a side to `outputs`.
+    """The pairs of a convolution from `tiles` with `side` positions per side to `outputs`.
 
-    `outputs` are the same tiles, or single positions of a coarser map where `tiles` are single positions too.
+    `outputs` are the same tiles, or single positions of a coarser map if `tiles` are single positions too.
     """
     return tiles.cached(("pairs", outputs.hidden.shape, side, window), lambda: _pairs(tiles, outputs, side, window))
 
@@ -207,7 +207,7 @@ def _spread(tiles: list[NDArray], positions: int, places: list[NDArray]) -> Tens
 
 
 def _bag(tiles: list[NDArray], count: int, positions: int, places: list[NDArray]) -> Bag:
-    """For each position of each of `count` tiles the products that belong to it: at most one a block, in the order of
+    """For each position of each of `count` tiles the products that belong to it: at most one per block, in the order of
     blocks."""
     first, begin = np.full((count, len(places)), -1, tiles[0].dtype), 0
     for block, (tile, place) in enumerate(zip(tiles, places, strict=True)):

@@ -1,4 +1,4 @@
-"""Operations at each position, and statistics over the visible ones: tiles hold nothing else, so most run as is."""
+"""Operations at each position, and statistics over the visible ones: most run unchanged, as tiles hold only these."""
 
 from collections.abc import Callable
 from typing import Any

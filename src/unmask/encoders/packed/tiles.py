@@ -1,4 +1,4 @@
-"""Where the visible squares of a batch are, and which rows a window around each of them reads.
+"""The places of a batch's visible squares, and the rows that a window around each of them reads.
 
 A row is the channels of one position. Rows of tiles are ordered by visible square, then y, then x inside it.
 """
@@ -23,9 +23,9 @@ class Rows:
     """A gather from rows to rows, and its transpose."""
 
     source: Tensor
-    """[n]: row to copy from; one past the last where there is none: outside the image or in a hidden cell."""
+    """[n]: row to copy from; one past the last if there is none: outside the image or in a hidden cell."""
     numbers: Tensor
-    """[n]: row to copy from; -1 where there is none."""
+    """[n]: row to copy from; -1 if there is none."""
     rows: int
     """Rows to copy from."""
 
@@ -80,7 +80,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Tiles:
-    """Visible squares of a map: the visible cells, or the visible positions where one covers several cells.
+    """Visible squares of a map: the visible cells, or the visible positions if one covers several cells.
 
     Index maps are cached by side and window, tiles of other grids by their size, so that all layers of a resolution
     share them.
@@ -112,7 +112,7 @@ class Tiles:
         return result
 
     def positions(self, height: int, width: int) -> "Tiles":
-        """The visible positions of a map of the whole image: those that cover a visible cell, a tile each."""
+        """The visible positions of a map of the whole image: those that cover a visible cell, one tile each."""
         found = self._grids.get((height, width))
         return found or Tiles._numbered(expand(self.cells, height, width), self.cells, self._grids)
 
@@ -122,7 +122,7 @@ class Tiles:
         return self.place[:, 0]
 
     def cached(self, key: tuple[object, ...], make: Callable[[], K]) -> K:
-        """What `make` gives, made once."""
+        """The result of `make`, computed once."""
         if key not in self._indices:
             self._indices[key] = make()
         found: K = self._indices[key]
