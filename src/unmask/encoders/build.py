@@ -92,7 +92,7 @@ def _suggest(name: str) -> str:
 
 
 def _require_fit(model: nn.Module, image_size: tuple[int, int]) -> None:
-    """Require a size that is a multiple of the model's patches (times later strides), if it cuts the image into them."""
+    """Require a size that is a multiple of the model's patches (times later strides), if it cuts images into them."""
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patch is None:
         return

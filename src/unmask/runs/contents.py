@@ -1,4 +1,4 @@
-"""What a run folder holds, as one object: configuration, environment, and what was measured so far."""
+"""The contents of a run folder as one object: configuration, environment, and measurements so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,13 +28,13 @@ from unmask.runs.work import read_work
 
 @dataclass(frozen=True, kw_only=True)
 class RunContents:
-    """What every run has, finished or not."""
+    """Contents that every run has, finished or not."""
 
     folder: Path
     name: str
-    """Of the folder; longer where other runs beside it are called alike."""
+    """Name of the folder; longer if other runs have the same name."""
     environment: Environment | None
-    """None where it is not written yet."""
+    """None if it is not written yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class ClassificationRun(RunContents):
     result: ClassificationResult | None
     """None where it is not finished."""
     gallery: Gallery | None
-    """None where there is none yet, or no test image."""
+    """None if there is none yet, or no test image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +71,9 @@ class ComparisonRun(RunContents):
     gallery: Gallery | None
     """The same."""
     pretrainings: list[PretrainingRun]
-    """Its own, and those it was given as folders."""
+    """Its own ones, and those given to it as folders."""
     work: list[PieceOfWork]
-    """Who did which training, by beginning; empty for a comparison of an earlier version."""
+    """Which machine did which training, by start; empty for a comparison of an earlier version."""
 
 
 TrainingRun = PretrainingRun | ClassificationRun
@@ -84,7 +84,7 @@ def read_run(folder: Path) -> Run:
     """Read the folder of a run that trains encoders.
 
     Raises:
-        UserError: there is no such folder; it is not a run, or an audit; a file does not hold what a run writes.
+        UserError: no such folder; not a run, or an audit; a file does not hold what a run writes.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a run")
@@ -136,7 +136,7 @@ def read_training(folder: Path) -> TrainingRun:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read run folders, each once, under names that differ: where two folders are called alike, with those above.
+    """Read run folders, each once, under different names: if two folders have the same name, with those above.
 
     Raises:
         UserError: one of them is missing, or is not a run.

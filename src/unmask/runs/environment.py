@@ -1,4 +1,4 @@
-"""What a run was made on: versions, hardware and git state."""
+"""The environment of a run: versions, hardware and git state."""
 
 import os
 import platform
@@ -47,7 +47,7 @@ CONTINUED = "Continued with other versions: "
 
 
 def changed_versions(folder: Path) -> list[str]:
-    """Notes for a run that is continued: packages that differ from those it began with, and earlier such notes."""
+    """Notes for a continued run: packages that differ from those it started with, and earlier such notes."""
     before = read_environment(folder)
     if before is None:
         return []
@@ -69,7 +69,7 @@ def _version(name: str) -> str | None:
 
 
 def package_versions() -> dict[str, str | None]:
-    """Versions of the packages on which numbers depend; None where one is not installed."""
+    """Versions of the packages on which numbers depend; None if one is not installed."""
     return {name: _version(name) for name in _PACKAGES}
 
 

@@ -1,4 +1,4 @@
-"""JSON and other files on disk, written so that a kill at any moment loses nothing that was there."""
+"""JSON and other files on disk, written so that a kill at any time loses nothing already there."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ from unmask.errors import UserError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Write to the yielded temporary path; on success it is flushed to disk and renamed over `path`, else removed.
 
-    The file gets the permissions of the umask, whatever wrote it: safetensors writes for the owner alone.
+    The file gets the permissions of the umask, whatever wrote it: safetensors writes only for the owner.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _flush_folder(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows and some mounts open no folder: the file in it is written all the same
+    except OSError:  # Windows and some mounts cannot open a folder: the file in it is written anyway
         return
     try:
         _flush(descriptor)
@@ -47,7 +47,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _flush(descriptor: int) -> None:
-    """Ask for the bytes to be on disk; some mounts cannot say, which is not a failed write."""
+    """Flush the bytes to disk; some mounts do not support it, which is not a failed write."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -56,7 +56,7 @@ def _flush(descriptor: int) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write a file at once, atomically, a text as UTF-8; returns the path."""
+    """Write a file atomically, a text as UTF-8; returns the path."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     return path

@@ -1,4 +1,4 @@
-"""The run folder: made ready for a new run, continued unchanged, or replaced, never with what is not the run's own."""
+"""Prepare the run folder for a new run, continue it unchanged, or replace it; other files are never deleted."""
 
 import shutil
 import tempfile
@@ -13,11 +13,11 @@ from unmask.errors import UserError
 from unmask.runs.layout import AUDIT, CONFIG_FILE, Config, RunKind, foreign_files, is_cut_off, kind_of_config
 from unmask.runs.read import parse_config, read_config, read_environment, write_config
 
-# Fields that may differ between a run and its continuation: they change the speed, the output, or how long it goes on,
+# Fields that may differ between a run and its continuation: they change the speed, the output, or the duration,
 # not the numbers.
 _SPEED = {"workers", "cache_mib", "execution", "jobs", "pretrain_processes", "threads", "shard", "cluster"}
 _PLACE = "data.data"
-"""Where the images are; whether they are the same is asked of their fingerprint."""
+"""Where the images are; the fingerprint decides whether they are the same."""
 _FREE_ON_RESUME = _SPEED | {
     "save_every",
     "save_steps",
@@ -33,12 +33,12 @@ _FREE_ON_RESUME |= {"chosen", "recipe_name", "because"}
 
 
 def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> bool:
-    """Whether `claim_folder` would continue a run there; raises what it would raise, and writes nothing.
+    """Whether `claim_folder` would continue a run there; raises what that would raise, and writes nothing.
 
     Raises:
         UserError: the folder cannot be written, or its name is not UTF-8; it is not empty and neither flag is given;
-            `resume` with another configuration; either with a folder of another kind of run, or of none; `overwrite`
-            on a folder that holds anything else (it would delete what such a run did not write).
+            `resume` with another configuration; either flag with a folder of another kind of run, or not of a run;
+            `overwrite` on a folder that holds anything else (it would delete what such a run did not write).
     """
     if resume and overwrite:
         raise UserError("`resume=True` and `overwrite=True` exclude each other")
@@ -70,7 +70,7 @@ def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrit
 
 
 def claim_folder(folder: Path, config: Config, *, resume: bool = False, overwrite: bool = False) -> bool:
-    """Make `folder` ready for a run of `config`. Returns True if an earlier run is to be continued.
+    """Prepare `folder` for a run of `config`. Returns True if an earlier run is to be continued.
 
     Raises what `check_folder` raises.
     """
@@ -93,7 +93,7 @@ def _clear(folder: Path) -> None:
 
 
 def _require_writable(folder: Path) -> None:
-    """Raise UserError unless the folder is there and takes files, or can be made. What is written to see is removed."""
+    """Raise UserError unless the folder is writable or can be created. What is written as a test is removed."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir():
         raise UserError(f"{folder}: cannot create a folder there, {above} is a file")
@@ -105,7 +105,7 @@ def _require_writable(folder: Path) -> None:
 
 
 def _require_own(folder: Path, config: Any, kind: RunKind) -> None:
-    """Raise UserError where `overwrite` would delete what the run needs, or what no such run wrote."""
+    """Raise UserError if `overwrite` would delete what the run needs, or what no such run wrote."""
     if inside := _paths_inside(config, folder):
         raise UserError(f"{folder}: `overwrite=True` refused, it would delete {inside[0]}, which this run needs")
     if strange := foreign_files(folder, kind):
@@ -127,13 +127,13 @@ def _paths_inside(config: Any, folder: Path) -> list[Path]:
 
 
 def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[str]:
-    """Make sure that the run in `folder` goes on with the images it began with, wherever they are now.
+    """Make sure that the run in `folder` continues with the images it started with, wherever they are now.
 
-    Where they have moved, config.json gets the new place. Returns notes for the user.
+    If they have moved, config.json gets the new path. Returns notes for the user.
 
     Raises:
-        UserError: the data set has changed since the run began; or it has moved, and nothing tells whether it is the
-            same.
+        UserError: the data set has changed since the run started; or it has moved, and it cannot be verified to be
+            the same.
     """
     facts, old = read_environment(folder), read_config(folder)
     moved = old.data.data != config.data.data

@@ -1,4 +1,4 @@
-"""gallery.json: the images that a classifier gets wrong, and how images lie to each other in a network's features."""
+"""gallery.json: the images that a classifier gets wrong, and how images relate in a network's features."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from unmask.runs.ranges import Count, Share
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """Pictures of one size in the rows of one JPEG file, so many beside each other; the last row may be short."""
+    """Pictures of one size in the rows of one JPEG file, so many per row; the last row may be short."""
 
     columns: int
     count: int
     width: int
-    """Of one picture, in pixels."""
+    """Size of one picture, in pixels."""
     height: int
 
     def __post_init__(self) -> None:
@@ -23,7 +23,7 @@ class Sheet:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of pictures."""
         return -(-self.count // self.columns)
 
 
@@ -35,7 +35,7 @@ class Shown:
     truth: int
     """Index of its class."""
     predicted: int | None
-    """Index of the class it was taken for; None by a network without a head."""
+    """Index of the predicted class; None for a network without a head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +43,15 @@ class Mistake:
     """A wrong prediction."""
 
     picture: int
-    """Which one of the sheet of mistakes."""
+    """Its index in the sheet of mistakes."""
     image: Shown
     probability: Share
-    """Of the class it was taken for; of several trainings the mean of the probabilities."""
+    """Probability of the predicted class; the mean of the probabilities for several trainings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mistakes:
-    """The most confident wrong predictions of an arm, surest first."""
+    """The most confident wrong predictions of an arm, most confident first."""
 
     arm: str
     """Empty for a single training."""
@@ -60,7 +60,7 @@ class Mistakes:
     wrong: Count
     """Images that the mean predicts wrongly."""
     images: Count
-    """All that were looked at."""
+    """All images considered."""
     worst: tuple[Mistake, ...]
 
 
@@ -77,7 +77,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighborhood:
-    """The images whose features are most like those of one, nearest first; points of the map."""
+    """The images whose features are closest to those of one, nearest first; points of the map."""
 
     of: int
     nearest: tuple[int, ...]
@@ -91,13 +91,13 @@ class Neighborhood:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMap:
-    """Images in the plane, near each other where their features are."""
+    """Images in the plane, close to each other if their features are."""
 
     network: str
     """Whose features, in words; an arm, or empty for a single training."""
     method: str
     neighbors: Count
-    """As many nearest images as the trustworthiness is about."""
+    """Number of nearest images for the trustworthiness."""
     trustworthiness: Share
     """1 where all neighbors on the map are neighbors in the features (Venna and Kaski 2001)."""
     points: tuple[Point, ...]
@@ -109,15 +109,15 @@ class Panel:
     """An image, its true mask and the predicted one, in one picture."""
 
     picture: int
-    """Which one of the sheet of panels."""
+    """Its index in the sheet of panels."""
     name: str
     iou: float
-    """Of this image, the mean over the classes that either mask shows."""
+    """IoU of this image, the mean over the classes that either mask shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """Some images as a training of an arm segments them, the worst first."""
+    """Some images as segmented by a training of an arm, the worst first."""
 
     arm: str
     """Empty for a single training."""
@@ -126,20 +126,20 @@ class Panels:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """An image with its labels or numbers, one of each output."""
+    """An image with its labels or numbers, one per output."""
 
     picture: int
-    """Which one of the sheet of judged images."""
+    """Its index in the sheet of judged images."""
     name: str
     truth: tuple[float | None, ...]
-    """Of labels 1 and 0; None where unknown."""
+    """1 and 0 for labels; None if unknown."""
     predicted: tuple[float, ...]
-    """Of labels probabilities."""
+    """Probabilities for labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """A number of some images: what is true, and what was predicted."""
+    """A number of some images: truth and prediction."""
 
     name: str
     truth: tuple[float, ...]
@@ -152,40 +152,40 @@ class Scatter:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedImages:
-    """What the trainings of an arm make of labels or numbers in the mean."""
+    """The mean prediction of an arm's trainings for labels or numbers."""
 
     arm: str
     """Empty for a single training."""
     trainings: Count
     worst: tuple[Judged, ...]
-    """The images that are most wrong, worst first."""
+    """The worst predicted images, worst first."""
     numbers: tuple[Scatter, ...]
-    """Of numbers; empty of labels."""
+    """For numbers; empty for labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """All of it, on one test set."""
+    """The whole gallery, on one test set."""
 
     split: str
     classes: tuple[str, ...]
     channels: Count
-    """Of the images; of two or more than three the pictures show the first."""
+    """Channels of the images; with two or more than three the pictures show the first."""
     mistakes: tuple[Mistakes, ...] = ()
     mistake_sheet: Sheet | None = None
-    """None where there is no mistake."""
+    """None if there is no mistake."""
     map: FeatureMap | None = None
-    """None where there is no network, or too few images."""
+    """None if there is no network, or too few images."""
     map_sheet: Sheet | None = None
     panels: tuple[Panels, ...] = ()
-    """Of masks; empty of other tasks."""
+    """For masks; empty for other tasks."""
     panel_sheet: Sheet | None = None
     judged: tuple[JudgedImages, ...] = ()
-    """Of labels and numbers, which `classes` names; empty of other tasks."""
+    """For labels and numbers, which `classes` names; empty for other tasks."""
     judged_sheet: Sheet | None = None
 
     def __post_init__(self) -> None:
-        """What counts classes, pictures and points must count some that are there."""
+        """Check that indices of classes, pictures and points are valid."""
         worst = [one for arm in self.mistakes for one in arm.worst]
         points = () if self.map is None else self.map.points
         _require_within("panels", [one.picture for arm in self.panels for one in arm.shown], _count(self.panel_sheet))

@@ -1,4 +1,4 @@
-"""The networks that a comparison has kept, and which of them is used where none is named."""
+"""The networks that a comparison has kept, and which of them is used if none is named."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from unmask.wording import plural
 
 @dataclass(frozen=True)
 class KeptNetwork:
-    """A network of a comparison's table, as it lies on disk."""
+    """A network of a comparison's table, as stored on disk."""
 
     config: CompareConfig
     trial: TrialResult
@@ -43,19 +43,19 @@ def is_comparison(folder: Path) -> bool:
 
 
 def validation_merit(trial: TrialResult, metric: Metric) -> float:
-    """What networks are chosen by: the comparison's metric on validation images, more being better."""
+    """The score by which networks are chosen: the comparison's metric on validation images, more being better."""
     return merit_of(trial.metrics["val"], metric)
 
 
 def best_trial(trials: Mapping[str, TrialResult], metric: Metric) -> str:
-    """Name of the trial that is best on validation images; of equals the first by name."""
+    """Name of the best trial on validation images; the first by name among equals."""
     return min(trials, key=lambda name: (-validation_merit(trials[name], metric), name))
 
 
 def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
-    """The network of a finished comparison that is to be used: of an arm, the best one kept.
+    """Return the network of a finished comparison to use: the best one kept of an arm.
 
-    Without `arm` it is the arm that the summary recommends at the primary budget; where it recommends none that was
+    Without `arm` it is the arm that the summary recommends at the primary budget; if it recommends none that was
     kept, the arm with the best mean validation score at its largest budget.
 
     Raises:
@@ -93,7 +93,7 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
 
 
 def _recommended(folder: Path, found: Collection[str]) -> str | None:
-    """The arm that the summary says to use at the primary budget, if its network is there."""
+    """The arm that the summary recommends at the primary budget, if its network was kept."""
     summary = read_record(Summary, folder / SUMMARY_FILE)
     for one in summary.recommendations:
         arm = one.against if one.verdict == "loss" else one.arm

@@ -1,4 +1,4 @@
-"""The kinds of runs and the files that each writes. Writers, readers and `--overwrite` take every name from here."""
+"""The kinds of runs and the files that each writes. Writers, readers and `--overwrite` take all names from here."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ TRACKERS = "trackers"
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one form in a run folder; the star of the pattern is where their names differ."""
+    """Files of one form in a run folder; their names differ at the star of the pattern."""
 
     pattern: str
 
     def path(self, run: Path, name: str | int) -> Path:
-        """The file of this name in a run; a number stands with at least 8 digits where the pattern counts steps."""
+        """The file of this name in a run; a number gets at least 8 digits if the pattern counts steps."""
         text = f"{name:08d}" if isinstance(name, int) and "step_" in self.pattern else str(name)
         return run / self.pattern.replace("*", text)
 
@@ -44,12 +44,12 @@ class Files:
         return self.pattern.rpartition("/")[0]
 
     def found(self, run: Path) -> list[Path]:
-        """Those that are there, by name."""
+        """The existing files, by name."""
         return sorted(run.glob(self.pattern))
 
 
 GALLERY_FILE = "gallery.json"
-"""What a classifier gets wrong, and how images lie to each other in its features."""
+"""What a classifier gets wrong, and how images relate in its features."""
 
 CHECKPOINTS = Files("checkpoints/step_*.safetensors")
 PICTURES = Files("pictures/step_*.png")
@@ -58,7 +58,7 @@ PRETRAININGS, GIVEN_PRETRAININGS = Files("pretrain/seed_*"), Files("pretrain_giv
 TRIALS, OUTPUTS = Files("trials/*.json"), Files("trials/*.safetensors")
 NETWORKS = Files("networks/*.safetensors")
 JUDGED = ".judged"
-"""What stands after the name of a split in the outputs' file for what scores per image are computed from."""
+"""Suffix of a split's name in the outputs' file, for what scores per image are computed from."""
 CHOSEN = Files("chosen/*.json")
 """The images that a pretrained encoder chooses from the pool of a label draw."""
 TUNING, TUNING_OUTPUTS = Files("tuning/*.json"), Files("tuning/*.safetensors")
@@ -73,14 +73,14 @@ Config = PretrainConfig | ClassifyConfig | CompareConfig | AuditRun
 
 @dataclass(frozen=True)
 class RunKind:
-    """A kind of run, by the name that its config.json gives, and what it writes as patterns relative to its folder."""
+    """A kind of run, by its name in config.json, and what it writes as patterns relative to its folder."""
 
     name: str
     config: type[Config]
     files: tuple[str, ...]
     """Written by every finished run."""
     optional: tuple[str, ...] = ()
-    """Written by some: on demand, or while the run lasts."""
+    """Written by some: on demand, or while the run is in progress."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -121,12 +121,12 @@ def kind_of_config(config: Config) -> RunKind:
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a kill in the middle of `atomic_path` left this half file."""
+    """Whether this is a partial file that a kill in the middle of `atomic_path` left."""
     return _CUT_OFF.fullmatch(path.name) is not None
 
 
 def foreign_files(folder: Path, kind: RunKind) -> list[str]:
-    """What lies in a folder though no run of this kind writes it, relative to it: files, or whole folders."""
+    """Contents of a folder that no run of this kind writes, relative to it: files, or whole folders."""
     known = {pattern.partition("/")[0] for pattern in kind.patterns}
     found = (path.relative_to(folder) for path in _files(folder) if not is_cut_off(path))
     strange = [path for path in found if not any(fnmatchcase(path.as_posix(), name) for name in kind.patterns)]
@@ -143,7 +143,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each path: the fewest of its last parts with which no other one ends. Of a path given twice, all."""
+    """A name for each path: the fewest last parts that no other path ends with. All parts if a path is given twice."""
     parts = [path.resolve().parts for path in paths]
 
     def shortest(own: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""One command per run folder: the kernel's lock on the folder itself, released by any death of the process."""
+"""Allow one command per run folder: a kernel lock on the folder itself, released however the process ends."""
 
 import errno
 import os
@@ -11,13 +11,13 @@ from unmask.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # Windows has no lock of this kind: two commands on one folder are not noticed there
+except ImportError:  # Windows has no lock of this kind: two commands on one folder are not detected there
     fcntl = None  # type: ignore[assignment]
 
 
 class _Lock:
-    """An open folder that is locked. Processes forked from this one, such as data workers, give up their part of it:
-    the lock would outlive us in them."""
+    """An open folder that is locked. Processes forked from this one, such as data workers, close their copy of it:
+    otherwise the lock would outlive this process in them."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor: int | None = descriptor
@@ -32,7 +32,7 @@ class _Lock:
 
 @contextmanager
 def holding(folder: Path) -> Iterator[None]:
-    """Hold an existing run folder while the body lasts. File systems without locks are not guarded.
+    """Lock an existing run folder during the body. File systems without locks are not protected.
 
     Raises:
         UserError: another process holds it.
@@ -58,14 +58,14 @@ def wait_until_free(folder: Path) -> None:
 
 
 def _locked(folder: Path) -> _Lock | None:
-    """The open folder that holds the lock; None where there are no locks."""
+    """The open folder that holds the lock; None if there are no locks."""
     if fcntl is None:
         return None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         raise
-    except OSError:  # a mount that opens no folder
+    except OSError:  # a mount on which folders cannot be opened
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +78,7 @@ def _locked(folder: Path) -> _Lock | None:
 
 
 def remove_cut_off(folder: Path) -> None:
-    """Delete the half files that killed saves left in a folder that this process holds."""
+    """Delete the partial files that killed saves left in a folder locked by this process."""
     for path in folder.rglob(".*.tmp"):
         with suppress(OSError):
             path.unlink()

@@ -11,14 +11,14 @@ class LookRow:
     """One look at a comparison whose draws come in looks."""
 
     draws: Count
-    """Label draws that it is over."""
+    """Label draws it covers."""
     plan: Count
-    """The largest number of draws, as it was planned then."""
+    """The largest number of draws, as planned then."""
     level: Share
     """Two-sided level of this look."""
     word: Literal["gain", "loss", "equivalent", "out of reach", "continue"]
     needs: Count | None
-    """Draws that would probably decide; None where it is decided, or no number would."""
+    """Draws that would probably decide; None if it is decided, or no number would."""
 
 
 @dataclass(frozen=True, kw_only=True)

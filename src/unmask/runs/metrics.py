@@ -1,4 +1,4 @@
-"""metrics.jsonl: what was measured while training lasted, one row per line."""
+"""metrics.jsonl: measurements during training, one row per line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -24,15 +24,15 @@ class TrainingRow:
     """Steps done."""
     epoch: NotNegative | None = None
     phase: str | None = None
-    """Of a classifier: "head" or "all"."""
+    """For a classifier: "head" or "all"."""
     loss: float
     baseline: float | None = None
-    """Of pretraining: the loss of the constant prediction on the same cells."""
+    """For pretraining: the loss of the constant prediction on the same cells."""
     grad_norm: NotNegative | None = None
-    """Before clipping; None where it was not finite, as fp16's loss scaling lets it be now and then."""
+    """Before clipping; None if it was not finite, which happens occasionally with fp16's loss scaling."""
     val_accuracy: Share | None = None
     val_score: float | None = None
-    """Of another task than classification: its first metric on the validation images."""
+    """For tasks other than classification: the first metric on the validation images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +54,18 @@ R = TypeVar("R", TrainingRow, ValidationRow)
 
 
 def append_metrics(folder: Path, row: Row) -> None:
-    """Append one line to metrics.jsonl. A line is written with one call, so a kill never leaves two half lines."""
+    """Append one line to metrics.jsonl. A line is written with one call, so a kill never leaves two partial lines."""
     with (folder / METRICS_FILE).open("a", encoding="utf-8") as stream:
         stream.write(_line(row))
 
 
 def _line(row: Row) -> str:
-    """The fields that the row has."""
+    """The fields of the row."""
     return json.dumps({k: v for k, v in to_json(row).items() if v is not None}, ensure_ascii=False) + "\n"
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """All whole lines of metrics.jsonl; a last line cut by a kill is left out.
+    """All complete lines of metrics.jsonl; a last line cut by a kill is left out.
 
     Raises:
         UserError: a line is not a row; the message names file, line and field.
@@ -104,6 +104,6 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
             found.append((number, parse_json(line.decode())))
         except ValueError as error:
             raise UserError(f"{path}: line {number} is not valid JSON ({error})") from None
-    with suppress(ValueError):  # the line that a kill may have cut has no end
+    with suppress(ValueError):  # a line that a kill cut has no line end
         found.append((len(lines) + 1, parse_json(cut.decode())))
     return found

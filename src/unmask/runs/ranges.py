@@ -1,4 +1,4 @@
-"""Ranges of numbers, which files are held to when they are read."""
+"""Ranges of numbers that are checked when files are read."""
 
 from typing import Annotated
 
@@ -7,4 +7,4 @@ from unmask.config.serialize import Between
 Share = Annotated[float, Between(0, 1)]
 NotNegative = Annotated[float, Between(0)]
 Count = Annotated[int, Between(0, 2**53)]
-"""What can be counted exactly in JSON."""
+"""The largest integer that JSON holds exactly."""

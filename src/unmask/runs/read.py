@@ -1,4 +1,4 @@
-"""From a run folder to typed values. What a file does not hold is one line that names the file and the field."""
+"""From a run folder to typed values. Anything missing is reported in one line that names the file and the field."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +19,13 @@ from unmask.runs.layout import (
 from unmask.runs.records import Environment
 
 FORMAT = 4
-"""Of the files that this version writes and reads; config.json carries it."""
+"""Format of the files that this version writes and reads; config.json carries it."""
 T = TypeVar("T")
 EncoderRun = PretrainConfig | ClassifyConfig | CompareConfig
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write config.json: format and kind, and beside them every field of the configuration."""
+    """Write config.json: format, kind and every field of the configuration."""
     write_json(folder / CONFIG_FILE, {"format": FORMAT, "kind": kind_of_config(config).name, **to_json(config)})
 
 
@@ -43,7 +43,7 @@ def read_config_file(file: Path) -> Config:
     """The configuration in the config.json of a run.
 
     Raises:
-        UserError: there is no such file; it is of another format; a field is missing, unknown or wrong.
+        UserError: no such file; another format; a field is missing, unknown or wrong.
     """
     kind, fields = parse_config(file)
     config = from_json(kind.config, fields, f"{file}: ")
@@ -85,17 +85,17 @@ def parse_config(file: Path) -> tuple[RunKind, dict[str, Any]]:
 
 
 def read_environment(folder: Path) -> Environment | None:
-    """environment.json, None where it is not written yet."""
+    """environment.json; None if it is not written yet."""
     return read_optional(Environment, folder / ENVIRONMENT_FILE)
 
 
 def read_optional(kind: type[T], file: Path) -> T | None:
-    """What a file of a run holds, None without the file."""
+    """The content of a file of a run; None without the file."""
     return read_record(kind, file) if file.exists() else None
 
 
 def read_record(kind: type[T], file: Path) -> T:
-    """What a file of a run holds.
+    """Return the content of a file of a run.
 
     Raises:
         UserError: it is not JSON; a field is missing, unknown or of another type. The message names file and field.

@@ -1,4 +1,4 @@
-"""What is in a run's JSON files, as typed values; `read` has their inverse, which names file and field of an error."""
+"""The content of a run's JSON files as typed values; `read` parses them and names file and field of an error."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ Word = Literal["gain", "loss", "equivalent", "undecided"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its confidence interval; `low` and `high` are None where the spread cannot be estimated."""
+    """A mean with its confidence interval; `low` and `high` are None if the spread cannot be estimated."""
 
     mean: float
     low: float | None
@@ -44,24 +44,24 @@ class DataFacts:
     """The data set that a run was given."""
 
     fingerprint: str
-    """Of images, labels and splits."""
+    """Fingerprint of images, labels and splits."""
     images: Count | None = None
-    """Images without labels, of a pretraining."""
+    """Images without labels, for a pretraining."""
     channels: Count | None = None
-    """Of the images as the encoder gets them, of a pretraining."""
+    """Channels of the images as the encoder gets them, for a pretraining."""
     classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """environment.json: on what a run was made, and what must be known of it besides its configuration."""
+    """environment.json: what a run was made on, and what must be known about it besides its configuration."""
 
     python: str
     platform: str
     processor: str
     cores: Count | None
     threads: Count
-    """Of PyTorch, in one process."""
+    """Threads of PyTorch in one process."""
     devices: tuple[str, ...]
     """GPUs by name."""
     packages: dict[str, str | None]
@@ -73,12 +73,12 @@ class Environment:
     bad_files: tuple[str, ...] = ()
     """Unreadable files that were left out, each with its reason."""
     steps: Count | None = None
-    """Of a pretraining, whole."""
+    """Steps of a whole pretraining."""
     batch_size: Count | None = None
     """Images per step of a pretraining, over all processes."""
     processes: Count | None = None
     jobs: Count | None = None
-    """Trainings at once, of a comparison."""
+    """Parallel trainings of a comparison."""
     seconds: NotNegative | None = None
 
 
@@ -105,7 +105,7 @@ class AuditDifference:
     model: str
     baseline: str
     mean: float | None
-    """None where nothing could be measured of both."""
+    """None if nothing could be measured for both."""
     low: float | None
     high: float | None
     n: Count
@@ -116,6 +116,6 @@ class AuditDifference:
 
     @classmethod
     def of(cls, quantity: str, model: str, baseline: str, interval: Interval | None) -> "AuditDifference":
-        """The row of an interval; of None, a row without numbers."""
+        """The row for an interval; a row without numbers for None."""
         found = vars(interval) if interval is not None else {"mean": None, "low": None, "high": None, "n": 0}
         return cls(quantity=quantity, model=model, baseline=baseline, **{"method": "no image", **found})

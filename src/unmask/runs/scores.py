@@ -16,12 +16,12 @@ class ClassScores:
     recall: Share | None
     """None without a labeled image."""
     precision: Share | None
-    """None where the class is never predicted."""
+    """None if the class is never predicted."""
     images: Count
 
 
 UNEQUAL = 0.3
-"""Share of the most frequent class above which accuracy does not stand alone."""
+"""Share of the most frequent class above which accuracy is not shown alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class ClassificationScores:
     """One class against the rest, mean over the classes that have both kinds of images; None if there is none."""
     per_class: tuple[ClassScores, ...]
     confusion: tuple[tuple[Count, Count, Count], ...]
-    """What was taken for what: true class, predicted class (indices) and number of images, where that is not 0."""
+    """Confusions: true class, predicted class (indices) and number of images, if that is not 0."""
     knn_accuracy: Share | None = None
-    """Of a probe: nearest neighbors on the same features."""
+    """For a probe: nearest neighbors on the same features."""
 
     def __post_init__(self) -> None:
         if any(max(place) >= len(self.per_class) for *place, _ in self.confusion):
@@ -47,7 +47,7 @@ class ClassificationScores:
 
     @property
     def images(self) -> int:
-        """How many were scored."""
+        """Number of scored images."""
         return sum(one.images for one in self.per_class)
 
     @property
@@ -62,22 +62,22 @@ class ClassificationScores:
 
     @property
     def unequal(self) -> bool:
-        """Whether accuracy must not stand alone."""
+        """Whether accuracy must not be shown alone."""
         return self.majority > UNEQUAL
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskClassScores:
-    """Scores of one class of masks over all images; None where neither truth nor prediction shows it."""
+    """Scores of one class of masks over all images; None if neither truth nor prediction shows it."""
 
     name: str
     iou: Share | None
     dice: Share | None
     boundary_iou: Share | None
     images: Count
-    """That show the class."""
+    """Images that show the class."""
     pixels: Count
-    """Of the class in all true masks."""
+    """Pixels of the class in all true masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +99,14 @@ class SegmentationScores:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScores:
-    """Scores of one of several labels, over the images where it is known."""
+    """Scores of one of several labels, over the images for which it is known."""
 
     name: str
     images: int
     positives: int
-    """Images to which it applies."""
+    """Images with the label."""
     auroc: float | None
-    """None without images of both kinds, as the next one."""
+    """None without images of both kinds; likewise the next one."""
     average_precision: float | None
     f1: float
 
@@ -128,23 +128,23 @@ class MultilabelScores:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetScores:
-    """Scores of one number, over the images where it is known; errors are in its own unit."""
+    """Scores of one number, over the images for which it is known; errors are in its own unit."""
 
     name: str
     images: int
     mae: float | None
     rmse: float | None
     r2: float | None
-    """None where all images have the same number."""
+    """None if all images have the same number."""
     spearman: float | None
     mean: float | None
-    """Of the true numbers, as is the next one."""
+    """Of the true numbers; likewise the next one."""
     std: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegressionScores:
-    """Scores of numbers on one set of images: of several, the mean over them."""
+    """Scores of numbers on one set of images: the mean over several."""
 
     images: int
     mae: float | None
@@ -164,7 +164,7 @@ Scores = ClassificationScores | MultilabelScores | RegressionScores | Segmentati
 
 
 def value_of(scores: Scores, metric: Metric) -> float | None:
-    """A metric among scores, None where it is undefined."""
+    """A metric among scores; None if it is undefined."""
     found: float | None = getattr(scores, metric)
     return found
 
@@ -175,6 +175,6 @@ def merit_of(scores: Scores, metric: Metric) -> float:
 
 
 def values_of(scores: Scores) -> dict[str, float | None]:
-    """The scores by their names, in the order of tables; those that only some networks have, where there are any."""
+    """The scores by name, in the order of tables; those that only some networks have are included if present."""
     found = {name: getattr(scores, name) for name in SCORES if hasattr(scores, name)}
     return {name: value for name, value in found.items() if name != "knn_accuracy" or value is not None}

@@ -1,4 +1,4 @@
-"""What a comparison draws from its trials: summary.json. Scores are in [0, 1]."""
+"""The results that a comparison draws from its trials: summary.json. Scores are in [0, 1]."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class Score:
     metric: str
     value: float
     seconds: NotNegative
-    """Of the trial."""
+    """Seconds of the trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +63,14 @@ class Verdict(Interval):
     scope: str
     """"for this encoder" where there is one pretraining: the word then says nothing about others; else empty."""
     detectable: float | None
-    """The true difference that would have been found four times in five; None where there is no interval."""
+    """The true difference that would have been found four times in five; None if there is no interval."""
     primary: bool
-    """Whether it is of the budget that was declared beforehand."""
+    """Whether it is for the budget declared beforehand."""
     sentence: str
     p: Share
-    """Of no difference; adjusted where the verdict is not primary."""
+    """P-value of no difference; adjusted if the verdict is not primary."""
     p_equivalent: Share
-    """Of a difference that matters; adjusted where the verdict is not primary."""
+    """P-value of a difference that matters; adjusted if the verdict is not primary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,9 @@ class VarianceRow:
     sd: NotNegative
     """Standard deviation of a single unit's effect, in the metric's unit."""
     count: Count
-    """Units that the mean is over."""
+    """Units the mean is taken over."""
     share: Share
-    """Of the variance of the mean."""
+    """Share of the variance of the mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +99,14 @@ class Recommendation(Interval):
     """gain: the recommended arm is better than every other. loss: the other arm is better."""
     p: Share
     draws_needed: Count | None
-    """Label draws, in all, that would probably decide (four times in five); None where it is decided, or where draws
-    alone would not."""
+    """Total label draws that would probably decide (four times in five); None if it is decided, or draws alone would
+    not decide."""
     sentence: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsWorth:
-    """How many times the labels give the same score without pretraining; None beyond the measured budgets."""
+    """How many times as many labels give the same score without pretraining; None beyond the measured budgets."""
 
     budget: Budget
     split: str
@@ -118,13 +118,13 @@ class LabelsWorth:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsGain(Interval):
-    """What another way to find so many labels gives, what pretraining gives, or both: a paired difference."""
+    """The paired gain of another way to find so many labels, of pretraining, or of both."""
 
     what: Literal["labels", "pretraining", "both"]
     split: str
     arm: str
     budget: Budget
-    """With its way, as chosen:100."""
+    """Including how the labels are found, as in chosen:100."""
     sd: NotNegative | None
     """Standard deviation of the scores of this arm over its trials; None for one."""
     against_arm: str
@@ -132,28 +132,28 @@ class LabelsGain(Interval):
     against_sd: NotNegative | None
     verdict: Word
     p: Share
-    """Of no difference, adjusted for all rows of a split."""
+    """P-value of no difference, adjusted for all rows of a split."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The headline: what to do, and what to do next. Its interval and arms are those of the first recommendation."""
+    """The headline: what to do now and next. Its interval and arms are those of the first recommendation."""
 
     sentence: str
     score: float
-    """Of the recommended arm at the primary budget, on test images, by the comparison's metric, as are the next two."""
+    """Score of the recommended arm at the primary budget on test images, by the comparison's metric, as the next two."""
     chance: float | None
-    """Of a guess among all classes; None where an image has no class."""
+    """Score of guessing among all classes; None if an image has no class."""
     majority: float | None
-    """Of always naming the most frequent class of the test images; None where they have none."""
+    """Score of always naming the most frequent class of the test images; None if they have none."""
     test_images: Count
     context: str
     """The three above, in words."""
     next_step: str
     draws: Count | None
-    """Label draws, in all, with which the comparison should go on; None where it need not."""
+    """Total label draws with which the comparison should continue; None if it need not."""
     seconds: NotNegative | None
-    """What these draws take besides those that are done, about."""
+    """Approximate time of these draws beyond those that are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,7 @@ class EnsembleGap:
     n: Count
     """Trials."""
     metric: str = "accuracy"
-    """Of which the next three are."""
+    """Quantity of the next three fields."""
     ensemble: float
     mean: float
     gap: float
@@ -175,7 +175,7 @@ class EnsembleGap:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSeconds:
-    """The time of all trials of an arm; pretraining and the tuning of recipes are not in it."""
+    """The time of all trials of an arm; pretraining and the tuning of recipes are not included."""
 
     arm: str
     seconds: NotNegative
@@ -184,7 +184,7 @@ class ArmSeconds:
 
 @dataclass(frozen=True, kw_only=True)
 class BestScratch:
-    """The arm that a verdict counts against; None where validation scores are missing."""
+    """The arm that a verdict is measured against; None if validation scores are missing."""
 
     budget: Budget
     arm: str | None
@@ -197,13 +197,13 @@ class Settings:
     budgets: tuple[Budget, ...]
     primary_budget: Budget
     primary_split: str | None
-    """None where nothing is scored."""
+    """None if nothing is scored."""
     task: TaskName = DEFAULT_TASK
     """What is learnt of the images."""
     metric: Metric = "accuracy"
-    """What choices, verdicts and recommendations are about."""
+    """The metric of choices, verdicts and recommendations."""
     majority: Share | None = None
-    """Share of the most frequent class among the images of the primary split; None where nothing is scored."""
+    """Share of the most frequent class among the images of the primary split; None if nothing is scored."""
     chance: Share | None = None
     """Balanced accuracy of guessing there."""
     smallest_effect: NotNegative
@@ -212,12 +212,12 @@ class Settings:
 
     @property
     def unequal(self) -> bool:
-        """Whether one class is so frequent that accuracy must not stand alone."""
+        """Whether one class is so frequent that accuracy must not be shown alone."""
         return self.majority is not None and self.majority > UNEQUAL
 
     @property
     def in_the_open(self) -> tuple[Metric, ...]:
-        """Metrics that a reader sees at once, the chosen one first; accuracy not alone where classes are unequal."""
+        """Metrics shown first, the chosen one leading; accuracy is not shown alone if classes are unequal."""
         if "accuracy" not in TASK_METRICS[self.task]:
             return (self.metric,)
         return tuple(dict.fromkeys((self.metric, "accuracy", *(("balanced_accuracy",) if self.unequal else ()))))
@@ -236,19 +236,19 @@ class Summary:
     scores: tuple[Score, ...]
     """Every value of every finished trial."""
     means: tuple[Mean, ...]
-    """Of every arm over its trials, by budget, split and metric."""
+    """The mean of every arm over its trials, by budget, split and metric."""
     differences: tuple[Difference, ...]
-    """Of two arms, paired over label draws."""
+    """Differences of two arms, paired over label draws."""
     verdicts: tuple[Verdict, ...]
-    """Of every split and budget, on the metric; the first is that of the primary budget."""
+    """For every split and budget, on the metric; the first is for the primary budget."""
     answer: Answer | None
-    """The headline; None where there is no choice, or the comparison is not finished."""
+    """The headline; None if there is no choice, or the comparison is not finished."""
     recommendations: tuple[Recommendation, ...]
-    """What to do, per budget, on the primary split; empty where tuning draws did not measure the alternatives."""
+    """What to do, per budget, on the primary split; empty if tuning draws did not measure the alternatives."""
     labels_worth: tuple[LabelsWorth, ...]
     """Per budget, on the primary split; empty with one budget."""
     labels_gains: tuple[LabelsGain, ...]
-    """What choosing labels gives, on the primary split; empty where labels were found in one way."""
+    """What choosing labels gains, on the primary split; empty if labels were found in only one way."""
     variance: tuple[VarianceRow, ...]
     """Where the uncertainty of the headline comes from, the largest source first."""
     advice: str
@@ -256,20 +256,20 @@ class Summary:
     ensembles: tuple[EnsembleGap, ...]
     """What averaging the predictions of an arm's label draws gains."""
     seconds: tuple[ArmSeconds, ...]
-    """Of all trials of an arm; pretraining and the tuning of recipes are not in them."""
+    """Time of all trials of an arm; pretraining and the tuning of recipes are not included."""
     settings: Settings
     """What the summary was drawn with."""
     looks: tuple[LookRow, ...]
-    """Looks at draws that came in looks, in order; empty where all draws came at once."""
+    """Looks at draws that came in looks, in order; empty if all draws came in one go."""
     notes: tuple[str, ...]
-    """What a reader must know besides: caps, conditional intervals, labels spent on validation."""
+    """What else a reader must know: caps, conditional intervals, labels spent on validation."""
     wall_seconds: NotNegative | None = None
     """From start to summary, as in wall.json; None for a comparison that is not finished."""
 
     def beside_accuracy(self) -> str:
-        """Scores of all arms at the primary budget in a line, where one class is frequent; else nothing.
+        """Scores of all arms at the primary budget in one line, if one class is frequent; else nothing.
 
-        By the comparison's metric, or, where that is accuracy, by balanced accuracy.
+        By the comparison's metric, or by balanced accuracy if that is accuracy.
         """
         settings = self.settings
         if not settings.unequal:

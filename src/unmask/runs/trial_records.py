@@ -1,4 +1,4 @@
-"""What the trainings of a comparison leave in its JSON files, and its wall time. Scores are in [0, 1]."""
+"""Records of a comparison's trainings in its JSON files, and its wall time. Scores are in [0, 1]."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from unmask.runs.ranges import Count, NotNegative
 from unmask.runs.scores import Scores
 
 Seconds = Annotated[float, Between(0, 1e11)]
-"""Of a clock that may be plotted."""
+"""Seconds of a clock, in a range that can be plotted."""
 PieceKind = Literal["pretraining", "tuning", "trial"]
 """The trainings of a comparison."""
 
@@ -26,15 +26,15 @@ class TrialResult:
     draw: Count
     """Index of the label draw."""
     pretraining: Count | None
-    """Index of the pretraining that it starts from; None for an arm that starts from none of the comparison's."""
+    """Index of the pretraining it starts from; None for an arm that starts from none of the comparison's."""
     repeat: Count = 0
-    """Which of the trainings of this arm on this draw: each has a training seed of its own."""
+    """Which of the trainings of this arm on this draw: each has its own training seed."""
     metrics: dict[str, Scores]
     """By split: "val" and the test sets."""
     labeled_images: Count
     """Training images with their labels."""
     recipe: ClassifyRecipe | None = None
-    """Of the training; None for a probe."""
+    """Steps of the training; None for a probe."""
     seconds: NotNegative
     history: tuple[TrainingRow, ...]
     """Steps that were logged; empty for a probe."""
@@ -53,7 +53,7 @@ class TuningResult:
     candidate: Count
     """Index of the recipe among those of the arm."""
     val_score: float | None
-    """By the comparison's metric; None where it is undefined."""
+    """By the comparison's metric; None if it is undefined."""
     seconds: NotNegative
 
 
@@ -62,7 +62,7 @@ class ChosenIds:
     """chosen/NAME.json: the images that the encoder of a pretraining chooses from the pool of a label draw."""
 
     ids: tuple[Count, ...]
-    """Of images as listed, in the order of choice: the first so many are a budget."""
+    """Indices of images as listed, in the order of choice: a budget is the first so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +79,10 @@ class PieceOfWork:
 
     kind: PieceKind
     name: str
-    """Of its file, or of its run folder."""
+    """Name of its file, or of its run folder."""
     host: str
     """The machine's name."""
     started: Seconds
-    """Since 1970, by that machine's clock."""
+    """Seconds since 1970, by that machine's clock."""
     seconds: Seconds
-    """Of a pretraining that was continued: the last part."""
+    """For a pretraining that was continued: the last part."""

@@ -1,4 +1,4 @@
-"""The trials of a comparison on disk: what their files are called, and what is in them, which must agree."""
+"""The trials of a comparison on disk: the names of their files, and their contents, which must agree."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def read_trial(file: Path) -> TrialResult:
     """A finished trial.
 
     Raises:
-        UserError: what `read_record` raises; the file is called after another trial than the one it holds.
+        UserError: what `read_record` raises; the file is named after another trial than the one it holds.
     """
     found = read_record(TrialResult, file)
     _require_name(file, trial_name(found.arm, found.budget, found.draw, found.pretraining, found.repeat))

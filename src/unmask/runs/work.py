@@ -1,4 +1,4 @@
-"""work/NAME.json: who did which training of a comparison, when, and in how long."""
+"""work/NAME.json: which machine did which training of a comparison, when, and how long it took."""
 
 import platform
 import time
@@ -11,11 +11,11 @@ from unmask.runs.trial_records import PieceKind, PieceOfWork
 
 
 def write_work(out: Path, kind: PieceKind, name: str, began: float) -> None:
-    """Write down that this machine has now done a training.
+    """Record that this machine has now done a training.
 
     Args:
         name: of its file or its run folder; together with `kind` unique in a comparison.
-        began: what `time.monotonic` said at its beginning.
+        began: `time.monotonic` at its start.
     """
     seconds = time.monotonic() - began
     done = PieceOfWork(kind=kind, name=name, host=platform.node(), started=time.time() - seconds, seconds=seconds)
@@ -23,7 +23,7 @@ def write_work(out: Path, kind: PieceKind, name: str, began: float) -> None:
 
 
 def read_work(folder: Path) -> list[PieceOfWork]:
-    """What was done of a comparison, in the order in which it began; empty for one of an earlier version.
+    """The finished trainings of a comparison, in order of their start; empty for one of an earlier version.
 
     Raises:
         UserError: what `read_record` raises.

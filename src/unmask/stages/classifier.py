@@ -1,4 +1,4 @@
-"""An encoder with a head, with its start weights drawn, and the labeled images that it is trained on."""
+"""Build an encoder with a head and random weights, and choose its labeled training images."""
 
 import torch
 from torch import nn
@@ -16,10 +16,10 @@ from unmask.tasks.task import can_be_learnt
 
 
 def require_task(config: ClassifyConfig, data: Dataset) -> AnyTask:
-    """What is learnt of the images.
+    """Return the task of the images.
 
     Raises:
-        UserError: they have no labels, or too few different ones.
+        UserError: they have no labels, or too few distinct ones.
     """
     if data.train is None or data.task is None or not can_be_learnt(data.task):
         found = 0 if data.task is None else len(data.task.names)

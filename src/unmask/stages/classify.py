@@ -1,4 +1,4 @@
-"""Fine-tuning and scratch as runs with a folder of their own."""
+"""Fine-tuning and scratch as runs with their own folders."""
 
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -42,7 +42,7 @@ def finetune(config: ClassifyConfig, out: Path, **how: Unpack[_How]) -> Path:
 
 
 def scratch(config: ClassifyConfig, out: Path, **how: Unpack[_How]) -> Path:
-    """The same training from random weights."""
+    """Run the same training from random weights."""
     if config.init is not None:
         raise UserError(f"init = {config.init!r}: scratch starts from random weights; use finetune")
     return _classify(config, out, **how)
@@ -92,7 +92,7 @@ def _describe(out: Path, data: Dataset, notes: list[str]) -> None:
 
 
 def _write(out: Path, data: Dataset, outcome: Outcome, embedded: Embedded | None, *, seed: int) -> None:
-    """What the network does in pictures, and then result.json: it means "finished"."""
+    """Write the network's gallery, and then result.json: it means "finished"."""
     for split in list(data.tests)[:1]:
         found = [("", Predictions(outcome.task.predictions(outcome.outputs[split])))]
         write_task_gallery(out, data, split, found, embed=lambda: embedded, seed=seed)

@@ -14,7 +14,7 @@ from unmask.runs.files import write_whole
 from unmask.runs.gallery import Sheet
 from unmask.stages.pictures import to_color
 
-_BLOCK = 8  # of JPEG: pictures that are whole blocks do not run into each other
+_BLOCK = 8  # of JPEG: pictures of whole blocks do not bleed into each other
 _AT_ONCE = 64
 _QUALITIES = (85, 70, 55, 40, 25, 10)
 

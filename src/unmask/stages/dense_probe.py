@@ -1,4 +1,4 @@
-"""A linear layer on the frozen maps of an encoder, fitted to the pixels of a few masks: the linear probe of masks."""
+"""The linear probe for masks: a linear layer on the frozen maps of an encoder, fitted to the pixels of a few masks."""
 
 from dataclasses import replace
 
@@ -23,10 +23,10 @@ from unmask.weights.start import initialize
 
 
 def fit_dense_probe(config: ClassifyConfig, data: Dataset) -> tuple[Outcome, Probe]:
-    """Logistic regression on the features of a few thousand pixels; the network has the linear head that it gives.
+    """Fit logistic regression to the features of a few thousand pixels and return the network with this linear head.
 
-    A pixel's features are those of all maps, up-sampled bilinearly. The strength is chosen by the mean Dice of pixels
-    of the validation images. Public weights keep their BatchNorm statistics; those of others are re-estimated.
+    A pixel's features are those of all maps, upsampled bilinearly. The strength is chosen by the mean Dice of pixels
+    of the validation images. Public weights keep their BatchNorm statistics; for others they are re-estimated.
     """
     task = require_task(config, data)
     assert isinstance(task, Segmentation)

@@ -1,4 +1,4 @@
-"""What of a configuration can be wrong whatever the images are: looked at before any of them is read."""
+"""Check what can be wrong in a configuration whatever the images are, before any of them is read."""
 
 from unmask.config import DataConfig, EncoderConfig, PretrainRecipe
 from unmask.config.schedule import Schedule
@@ -20,10 +20,10 @@ def check_encoder(
     execution: str = "auto",
     recipe: PretrainRecipe | None = None,
 ) -> None:
-    """Raise UserError where the encoder cannot be built at the image size that is asked for, or not with these cells,
-    or cannot take the sizes of a pretraining's schedule.
+    """Raise UserError if the encoder cannot be built at the requested image size or with these cells, or cannot take
+    the sizes of a pretraining's schedule.
 
-    Without an image size nothing is looked at; without channels it is with three.
+    Without an image size nothing is checked; without channels, three are assumed.
     """
     if data.image_size is None:
         return
@@ -35,6 +35,6 @@ def check_encoder(
 
 
 def check_start(init: str | None, *, field: str = "init") -> None:
-    """Raise UserError where there are no weights at a path."""
+    """Raise UserError if there are no weights at a path."""
     if init is not None and not is_public_id(init):
         resolve_weights(init, field=field)

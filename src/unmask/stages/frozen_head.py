@@ -17,15 +17,15 @@ from unmask.tasks.kinds import AnyTask
 def take_probe_where_better(
     model: nn.Module, task: AnyTask, config: ClassifyConfig, labeled: ImageSet, val: ImageSet, engine: Accelerator
 ) -> list[str]:
-    """Put a linear probe in the place of the head that was trained, where it scores higher on validation images.
+    """Replace the trained head by a linear probe if that scores higher on validation images.
 
     Steps have one strength of regularization, too little for few labels; a probe's is chosen on validation images.
-    Returns a note where it was taken. A head that is not one linear layer of pooled features stays. All processes call
+    Returns a note if it was replaced. A head that is not one linear layer on pooled features stays. All processes call
     it, on a network that is not sharded.
 
     Args:
         model: the trained network; changed in place.
-        labeled: its images, which the probe sees as they are.
+        labeled: its training images, which the probe sees unaugmented.
         engine: gives device, precision and processes.
     """
     try:

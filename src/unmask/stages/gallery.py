@@ -1,4 +1,4 @@
-"""What a reader wants to see of a classifier's work: its surest mistakes, a map of its features, nearest neighbors."""
+"""The gallery of a classifier: its most confident mistakes, a map of its features, nearest neighbors."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -24,15 +24,15 @@ MAPPED = 1000
 _WORST, _QUERIES, _NEAREST = 8, 8, 6
 _MISTAKE_SIDE, _MAP_SIDE = 128, 64
 MISTAKE_BYTES, MAP_BYTES = 500_000, 700_000
-"""Of the two files of pictures."""
+"""Names of the two files of pictures."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one training, or several of an arm in the mean, predict for every image of a test set."""
+    """Predictions of one training, or the mean of several of an arm, for every image of a test set."""
 
     probabilities: Tensor
-    """[N, K]; NaN where an image could not be read."""
+    """[N, K]; NaN if an image could not be read."""
     trainings: int = 1
 
 
@@ -41,11 +41,11 @@ class Embedded:
     """Images of a test set as a network sees them."""
 
     images: ImageSet
-    """Those that could be read."""
+    """The readable images."""
     features: Tensor
     """Pooled, [N, D]."""
     logits: Tensor
-    """Of the head, [N, K]; K = 0 without one."""
+    """Outputs of the head, [N, K]; K = 0 without one."""
     network: str = ""
     """In words; empty for a single training."""
 
@@ -53,15 +53,15 @@ class Embedded:
 def embed_images(
     model: Any, images: ImageSet, engine: Accelerator, *, outputs: int, network: str = ""
 ) -> Embedded | None:
-    """What a network makes of up to 1,000 images, evenly spread over a set. All processes of the engine call it.
+    """Features and outputs of up to 1,000 images, evenly spread over a set. All processes of the engine call it.
 
-    None where it gives no pooled features, as few architectures do.
+    None if the network has no pooled features, as is the case for few architectures.
 
     Args:
         model: on the engine's device.
         images: the set, normalized as the network has it.
         engine: gives device, precision and processes.
-        outputs: of its head; 0 without one.
+        outputs: number of outputs of its head; 0 without one.
     """
     found = pooled_and_outputs(model, images.select(images.evenly(MAPPED)), engine, outputs=outputs)
     if found is None:
@@ -78,7 +78,8 @@ def with_mistakes(
     embedded: Embedded | None,
     seed: int,
 ) -> Gallery:
-    """The gallery with the surest mistakes of every arm and, of images in a network's features, a map with this seed.
+    """Build the gallery: the most confident mistakes of every arm and a map, with this seed, of images in a network's
+    features.
 
     The pictures are written into the run folder `out`. The arm of a single training is "".
     """
@@ -91,7 +92,7 @@ def with_mistakes(
 def _mistakes(
     out: Path, images: ImageSet, predictions: Iterable[tuple[str, Predictions]]
 ) -> tuple[tuple[Mistakes, ...], Sheet | None]:
-    """The surest mistakes of every arm, and the sheet of their pictures, each image once."""
+    """The most confident mistakes of every arm, and the sheet of their pictures, each image once."""
     place: dict[int, int] = {}
     rows = []
     for arm, one in predictions:

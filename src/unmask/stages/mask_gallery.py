@@ -1,4 +1,4 @@
-"""What a reader wants to see of a segmentation: image, truth and prediction side by side, the worst images first."""
+"""The gallery of a segmentation: image, truth and prediction side by side, the worst images first."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -52,7 +52,7 @@ def with_panels(
 
 
 def image_ious(maps: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """IoU of every image, the mean over the classes that either mask shows; NaN where unreadable, (N,)."""
+    """IoU of every image, the mean over the classes that either mask shows; NaN if unreadable, (N,)."""
     counts = overlap(maps.nan_to_num(0.0).to(torch.uint8), truth, classes)
     both, union = torch.from_numpy(counts.both).double(), torch.from_numpy(counts.union)
     found = torch.where(union > 0, both / union.clamp(min=1), torch.nan).nanmean(1)
@@ -60,7 +60,7 @@ def image_ious(maps: Tensor, truth: Tensor, classes: int) -> Tensor:
 
 
 def telling(scores: Tensor) -> Tensor:
-    """Rows of a few images: the worst, some in the middle, the best; each once, in rising order of their score."""
+    """Rows of a few images: the worst, some in the middle, the best; each once, in ascending order of score."""
     order = scores.argsort()[: int((~scores.isnan()).sum())]
     places = [*range(_WORST), *(len(order) // 2 + i for i in range(_MIDDLE)), *range(len(order) - _BEST, len(order))]
     kept = sorted({place for place in places if 0 <= place < len(order)})

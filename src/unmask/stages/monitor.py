@@ -1,4 +1,4 @@
-"""What pretraining is followed by: loss, collapse and a picture on a fixed batch of images with fixed masks."""
+"""Monitor pretraining by loss, collapse and a picture, on a fixed batch of images with fixed masks."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from unmask.masking import draw_masks
 from unmask.stages.reconstructor import Reconstructor
 from unmask.targets.target import Target, truth_of
 
-_MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are followed
+_MONITORED_PIXELS = 2**21  # of the validation images on which loss, rank and deviation are monitored
 
 
 class Look(NamedTuple):
@@ -25,7 +25,7 @@ class Look(NamedTuple):
 
 
 def watched_batch(config: PretrainConfig, data: Dataset, grid: tuple[int, int]) -> tuple[Batch, Tensor]:
-    """Images of the validation split, where there is one, and their hidden cells: always the same."""
+    """Images of the validation split, if there is one, and their hidden cells: always the same."""
     source = data.val if data.val is not None and len(data.val) > 0 else data.pretrain
     height, width = data.format.size
     chosen = source.evenly(min(512, max(32, _MONITORED_PIXELS // (height * width))))

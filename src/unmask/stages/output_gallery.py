@@ -1,4 +1,4 @@
-"""What a reader wants to see of labels and numbers: the worst images, and truth beside prediction."""
+"""The gallery of labels and numbers: the worst images, and truth beside prediction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -51,13 +51,13 @@ def with_judged(
 
 
 def image_errors(predicted: Tensor, truth: Tensor, *, numbers: bool) -> Tensor:
-    """How wrong each image is, (N,): of labels the largest |probability - truth|, of numbers the mean error in their
-    deviations; over what is known, NaN where nothing is, or where the image is unreadable.
+    """The error of each image, (N,): for labels the largest |probability - truth|, for numbers the mean error in
+    standard deviations; over known values, NaN if none is known or the image is unreadable.
 
     Args:
         predicted: probabilities or numbers, (N, K).
         truth: 1 and 0, or numbers; NaN where unknown, (N, K).
-        numbers: which of the two they are.
+        numbers: whether they are numbers rather than labels.
     """
     errors = (predicted.double() - truth).abs()
     unknown = truth.isnan().all(1) | predicted.isnan().any(1)

@@ -18,7 +18,7 @@ def to_display(images: Tensor, normalized: ImageFormat) -> Tensor:
 
 
 def to_color(images: Tensor) -> Tensor:
-    """[B, C, H, W] → [B, 3, H, W]; of other channel counts than 3 the first is shown, in gray."""
+    """[B, C, H, W] → [B, 3, H, W]; with channel counts other than 3 the first is shown, in gray."""
     return images if images.shape[1] == 3 else images[:, :1].expand(-1, 3, -1, -1)
 
 

@@ -40,7 +40,7 @@ from unmask.weights.start import initialize
 
 _PICTURED = 8
 _LOOKS, _SPARSE = 20, 100
-"""Where epochs are short: checkpoints and looks of a training, and the most steps between two of them."""
+"""For short epochs: checkpoints and evaluations of a training, and the most steps between two of them."""
 
 
 def pretrain(
@@ -56,7 +56,7 @@ def pretrain(
 ) -> Path:
     """Pretrain an encoder and return its run folder; see `unmask.pretrain`.
 
-    `before` is called with configuration and data before the folder is touched; what it raises ends the run.
+    `before` is called with configuration and data before the folder is touched; an exception it raises ends the run.
     """
     check_start(config.init)
     cell, recipe = config.recipe.mask.cell, config.recipe
@@ -75,10 +75,10 @@ def pretrain(
 
 
 class Pretraining:
-    """Masked reconstruction as a stage of training: its loss, its looks, its export."""
+    """Masked reconstruction as a stage of training: its loss, its evaluations, its export."""
 
     def __init__(self, config: PretrainConfig, out: Path, data: Dataset, setup: Setup) -> None:
-        """Build network and target: all that can be wrong is found here, and nothing is written."""
+        """Build network and target: all errors are found here, and nothing is written."""
         self.config, self.out, self.data = config, out, data
         with fail_together():
             channels, size = data.format.channels, data.format.size
@@ -118,7 +118,7 @@ class Pretraining:
         if resume:
             header = self.run.resume()
             start = 0 if header is None else header.step
-            # the look before the first step is taken again too
+            # the evaluation before the first step is repeated too
             on_main(lambda: rewind_metrics(self.out, start or -1))
         on_main(self._describe)
         if start == 0:
@@ -167,7 +167,7 @@ class Pretraining:
         self.target.after_step(self.run.network.model, done, total)
 
     def report(self, reached: Reached) -> bool:
-        """Log every step; look where that is due, and at the end."""
+        """Log every step; evaluate when due, and at the end."""
         for row in reached.rows:
             self.run.log(replace(row, epoch=row.step / self.run.plan.per_epoch))
         if reached.look or reached.last:

@@ -1,4 +1,4 @@
-"""Whether a pretraining learnt anything, and whether it was over: from what it logged. For notes beside results."""
+"""Judge by its log whether a pretraining learnt anything and had converged. For notes beside results."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -8,13 +8,13 @@ from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
 BARELY = 0.95
 """Share of the baseline's loss above which a loss has barely beaten it."""
 STEEP = 0.25
-"""Share of what was gained on the baseline, that came in the second half, above which a loss still fell."""
+"""Share of the gain over the baseline in the second half above which a loss was still falling."""
 FEWEST_CELLS = 16
-"""Cells of an image below which masking leaves little to predict from."""
+"""With fewer cells per image, masking leaves little to predict from."""
 
 
 def quality_notes(rows: Iterable[Row]) -> list[str]:
-    """What a reader must know of a finished pretraining, by its metrics; nothing where it went as it should."""
+    """Notes on a finished pretraining, by its metrics; none if it went as it should."""
     rows = list(rows)
     looks, steps = rows_of(ValidationRow, rows), rows_of(TrainingRow, rows)
     if not looks or not steps:
@@ -36,7 +36,7 @@ def quality_notes(rows: Iterable[Row]) -> list[str]:
 
 
 def late_share(steps: Sequence[TrainingRow]) -> float | None:
-    """Of what the loss gained on its baseline, the share that came after the middle; None where nothing was gained.
+    """The share of the loss's gain over its baseline that came after the middle; None if nothing was gained.
 
     Losses are means over a tenth of the steps, around the middle and at the end.
     """
@@ -51,7 +51,7 @@ def late_share(steps: Sequence[TrainingRow]) -> float | None:
 
 
 def cells_note(grid: tuple[int, int]) -> list[str]:
-    """That an image has very few cells, where it does."""
+    """A note if an image has very few cells."""
     height, width = grid
     if height * width >= FEWEST_CELLS:
         return []

@@ -1,4 +1,4 @@
-"""What must be said of weights that a training starts from: whether their encoder may have seen the test images."""
+"""Notes on the weights that a training starts from: whether their encoder may have seen the test images."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from unmask.runs.read import is_run, read_config, read_environment
 
 
 def origin_notes(init: str | Path | None, data: Dataset) -> list[str]:
-    """Notes on the images that a run was trained on, against those of `data`; empty if there is nothing to report.
+    """Compare the images that a run was trained on with those of `data`; no notes if there is nothing to report.
 
-    A run on the same images with the same split has not seen the test, unless it was transductive. Of a file, nothing
-    is known; timm's own weights need no note.
+    A run on the same images with the same split has not seen the test images, unless it was transductive. Nothing is
+    known about a file; timm's own weights need no note.
     """
     if init is None or not Path(init).exists():
         return []

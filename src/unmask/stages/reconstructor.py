@@ -26,7 +26,7 @@ from unmask.weights.start import initialize
 
 
 class Reconstructor(nn.Module):
-    """images [B, C, H, W], hidden bool [B, Hc, Wc] → prediction [B, D, Hc, Wc] for every cell, or for those wanted."""
+    """images [B, C, H, W], hidden bool [B, Hc, Wc] → prediction [B, D, Hc, Wc] for all cells, or for requested ones."""
 
     def __init__(self, encoder: Encoder, decoder: nn.Module) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def build_reconstructor(
 
 
 def _require_cells(encoder: Encoder, image_size: tuple[int, int]) -> None:
-    """Nothing can be both hidden and visible in a single cell."""
+    """Raise `UserError` for a single cell, which cannot be both hidden and visible."""
     if encoder.grid[0] * encoder.grid[1] > 1:
         return
     side = 4 * encoder.cell

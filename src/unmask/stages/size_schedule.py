@@ -1,4 +1,4 @@
-"""Whether an encoder takes the image sizes of a schedule: asked before any work."""
+"""Check before any work whether an encoder takes the image sizes of a schedule."""
 
 import torch
 
@@ -13,7 +13,7 @@ def require_sizes(encoder: Encoder, sizes: Schedule[tuple[int, int]], *, teacher
     """Run an encoder, or a teacher, once on a blank image of each size but the last.
 
     Raises:
-        UserError: a size is not divisible by the cell, is a single mask cell, or one that the network cannot take.
+        UserError: a size is not divisible by the cell, is a single mask cell, or is not accepted by the network.
     """
     what = "the teacher's stride" if teacher else "the mask cell"
     for size in dict.fromkeys(sizes.values[:-1]):

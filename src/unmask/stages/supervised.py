@@ -1,4 +1,4 @@
-"""Supervised training of an encoder with a head: the head alone, then everything. Scratch and fine-tuning are one."""
+"""Supervised training of an encoder with a head: first the head alone, then everything, for scratch and fine-tuning."""
 
 import math
 from contextlib import nullcontext
@@ -36,16 +36,16 @@ from unmask.weights.start import initialize
 
 @dataclass
 class Outcome:
-    """What a training gave: metrics and outputs per split, the history of loss and validation accuracy, the model.
+    """The outcome of a training: metrics and outputs per split, history of loss and validation accuracy, the model.
 
-    A row of outputs is NaN where the image could not be read; metrics are over the others.
+    A row of outputs is NaN if the image could not be read; metrics are over the others.
     """
 
     model: nn.Module
     task: AnyTask
-    """As it was fitted to the labeled images."""
+    """The task, fitted to the labeled images."""
     format: ImageFormat
-    """In which images reach the model."""
+    """The format in which images reach the model."""
     metrics: dict[str, Scores] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)
     """See `Task.readout`."""
@@ -58,11 +58,11 @@ class Outcome:
 def fit(
     config: ClassifyConfig, data: Dataset, *, splits: tuple[str, ...] | None = None, setup: Setup | None = None
 ) -> Outcome:
-    """Train on the labeled subset and evaluate on validation and the wanted test splits (default: all).
+    """Train on the labeled subset and evaluate on validation and the requested test splits (default: all).
 
     Args:
-        config: the schedule. `init` alone decides between fine-tuning and scratch.
-        data: what `load_data(config.data, labels=True)` gave.
+        config: the schedule. Only `init` decides between fine-tuning and scratch.
+        data: what `load_data(config.data, labels=True)` returned.
         splits: names among `data.tests`; () evaluates validation only.
         setup: devices, folder and callbacks; by default one process that keeps nothing.
 
@@ -75,10 +75,10 @@ def fit(
 
 
 class Supervised:
-    """Supervised training as a stage: its loss, its looks at the validation images, its outcome."""
+    """Supervised training as a stage: its loss, its evaluations on validation images, its outcome."""
 
     def __init__(self, config: ClassifyConfig, data: Dataset, setup: Setup) -> None:
-        """Build the model with its start weights, and choose its labeled images: what can be wrong is found here."""
+        """Build the model with its start weights, and choose its labeled images: errors are found here."""
         self.config, self.data = config, data
         with fail_together():
             model = build_classifier(config, data)
@@ -105,12 +105,12 @@ class Supervised:
         self.stopping = EarlyStopping(config.recipe.patience)
 
     def train(self, *, resume: bool = False, splits: tuple[str, ...] | None = None) -> Outcome:
-        """Both phases, from the newest checkpoint where one is to be resumed; then evaluate."""
+        """Run both phases, from the newest checkpoint if one is to be resumed; then evaluate."""
         run, frozen = self.run, self.config.recipe.encoder_lr_scale == 0
         if frozen and not self.start.keeps_statistics:
             self._reestimate(run.network, self.data.pretrain)
         self._remember(resume=resume)
-        run.network.train(not frozen)  # a frozen encoder's running statistics do not move either
+        run.network.train(not frozen)  # a frozen encoder's running statistics stay fixed too
         if self.config.recipe.freeze_batchnorm:
             for layer in batchnorm_layers(run.network):
                 layer.eval()
@@ -137,14 +137,14 @@ class Supervised:
         return outcome
 
     def embed(self, network: nn.Module) -> Embedded | None:
-        """What the trained network makes of the first test set, if there is one. All processes call it."""
+        """The trained network's gallery on the first test set, if there is one. All processes call it."""
         images = next(iter(self.data.tests.values()), None)
         if images is None:
             return None
         return embed_images(network, images, self.run.engine, outputs=len(self.task.names))
 
     def _phases(self) -> list[Phase]:
-        """The head alone, where it has steps of its own, and everything."""
+        """The phases: the head alone, if it has its own steps, and everything."""
         config, recipe = self.config, self.config.recipe
         head, layers = head_names(self.run.network), layer_scales(self.run.network, recipe.layer_decay)
         everything = Phase(
@@ -177,7 +177,7 @@ class Supervised:
             reestimate_batchnorm(network, images)
 
     def _remember(self, *, resume: bool) -> None:
-        """Take over what the newest checkpoint tells of the training so far; metrics.jsonl then says the same."""
+        """Restore the training's progress from the newest checkpoint; metrics.jsonl is cut to match."""
         header = self.run.resume() if resume else None
         if header is not None:
             self.history = list(header.history)
@@ -191,7 +191,7 @@ class Supervised:
         return [lambda: self._loss(network, batch, at)]
 
     def _loss(self, network: Any, batch: Batch, at: Moment) -> Terms:
-        """The task's loss of a batch, with cells hidden and images mixed where the recipe says so."""
+        """The task's loss of a batch, with cells hidden and images mixed if the recipe says so."""
         recipe, images = self.config.recipe, batch.images
         if self.grid is not None:
             images = hide_cells(images, batch.ids, self.grid, self.config.hide_cells, seed=at.seed, step=at.step)
@@ -205,10 +205,10 @@ class Supervised:
         return Terms(total, torch.tensor(float(len(batch.ids)), device=total.device), {})
 
     def follow(self, done: int, total: int) -> None:
-        """Nothing follows the network."""
+        """Does nothing: nothing follows the network."""
 
     def report(self, reached: Reached) -> bool:
-        """Log the last step's row, with the validation score where a look is due; whether to go on."""
+        """Log the last step's row, with the validation score if an evaluation is due; whether to continue."""
         if not reached.log:
             return True
         row, go_on = replace(reached.rows[-1], phase=reached.phase.name), True
@@ -232,7 +232,7 @@ class Supervised:
 
 
 def _decay_note(config: ClassifyConfig, model: nn.Module) -> list[str]:
-    """A line where the layers, by which rates should decay, are not known."""
+    """A note if the layers by which rates should decay are unknown."""
     decay = config.recipe.layer_decay
     if decay == 1 or any(scale != 1 for scale in layer_scales(model, decay).values()):
         return []
@@ -241,12 +241,12 @@ def _decay_note(config: ClassifyConfig, model: nn.Module) -> list[str]:
 
 @dataclass
 class EarlyStopping:
-    """Ends a training whose validation score has not improved in the last `patience` looks; never with 0."""
+    """Ends a training whose validation score has not improved in the last `patience` evaluations; never with 0."""
 
     patience: int
     best: float | None = None
     waited: int = 0
-    """Looks since the best one."""
+    """Evaluations since the best one."""
 
     def improves(self, merit: float) -> bool:
         """Whether a score, turned so that more is better, is the best so far; False throughout without patience."""

@@ -1,4 +1,4 @@
-"""What supervised training makes of a batch: mixup, and cells hidden for the control."""
+"""Changes of a batch in supervised training: mixup, and cells hidden for the control."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from unmask.randomness import uniform
 
 
 def hiding_grid(config: ClassifyConfig, data: Dataset, model: nn.Module) -> tuple[int, int] | None:
-    """The grid of cells that are hidden in training; None where none are."""
+    """The grid of cells that are hidden in training; None if none are."""
     if config.hide_cells == 0:
         return None
     return masked_encoder(encoder_of(model), image_size=data.format.size, cell=config.hide_cell, execution="dense").grid

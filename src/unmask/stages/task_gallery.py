@@ -1,4 +1,4 @@
-"""The gallery of a network or of arms, as the task has it: mistakes of classes, masks, or labels and numbers."""
+"""The gallery of a network or of arms, by task: mistakes of classes, masks, or labels and numbers."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,7 +22,7 @@ def write_task_gallery(
     embed: Callable[[], Embedded | None],
     seed: int,
 ) -> None:
-    """Write gallery.json and the pictures beside it; `embed` gives images for the map of `with_mistakes`."""
+    """Write gallery.json and its pictures; `embed` returns images for the map of `with_mistakes`."""
     task, images = data.task, data.tests[split]
     assert task is not None
     gallery = Gallery(split=split, classes=task.names, channels=data.format.channels)

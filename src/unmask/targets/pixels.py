@@ -33,9 +33,9 @@ def cell_statistics(cells: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pixel_target(images: Tensor, cell: int, *, normalized: bool, valid: Tensor | None = None) -> Tensor:
-    """Cells of the image in float32; if `normalized`, each has its mean removed and is divided by its deviation.
+    """Cells of the image in float32; if `normalized`, each minus its mean and divided by its deviation.
 
-    Where some values are missing (`valid` is False), they are NaN and leave a cell's mean and deviation.
+    Missing values (`valid` is False) are NaN and do not count in a cell's mean and deviation.
     """
     cells = patchify(images.float(), cell)
     if valid is not None:
@@ -53,7 +53,7 @@ def _statistics_of_valid(cells: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Loss(NamedTuple):
-    """A sum over hidden cells, how many there were, and the same sum for the flat prediction."""
+    """A sum over hidden cells, their number, and the same sum for the flat prediction."""
 
     total: Tensor
     number: Tensor
@@ -71,11 +71,11 @@ def hidden_loss(
 ) -> Loss:
     """Σ over hidden cells of the mean over D of (prediction - target)² (or of smooth L1), computed in float32.
 
-    The baseline predicts `flat`, for pixels the mean of each cell's own target: what a network reaches that knows only
-    the brightness. A loss near it means that no structure has been learnt.
+    The baseline predicts `flat`, for pixels the mean of each cell's own target: what a network that knows only the
+    brightness reaches. A loss near it means that no structure has been learnt.
 
-    With `valid`, bool [B, D or 1, Hc, Wc], what is missing leaves the sum, and a cell counts by the share of it that is
-    there.
+    With `valid`, bool [B, D or 1, Hc, Wc], missing values are left out of the sum, and a cell counts by the share of
+    its values that are present.
     """
     prediction, target = prediction.float(), target.float()
     if valid is not None:
@@ -90,7 +90,7 @@ def hidden_loss(
 def _loss_of_valid(
     prediction: Tensor, target: Tensor, flat: Tensor, hidden: Tensor, valid: Tensor, kind: Literal["mse", "smooth_l1"]
 ) -> Loss:
-    """`hidden_loss` over the values that are there; the target may be NaN elsewhere."""
+    """`hidden_loss` over the values that are present; the target may be NaN elsewhere."""
     distance = F.mse_loss if kind == "mse" else F.smooth_l1_loss
     there = (valid & hidden.unsqueeze(1)).expand_as(target)
 
@@ -105,7 +105,7 @@ def paint(images: Tensor, prediction: Tensor, hidden: Tensor, cell: int, *, norm
     """(masked image, reconstruction): hidden cells are gray in the first and predicted in the second.
 
     With `normalized` targets the prediction has no brightness or contrast of its own: the true mean and deviation of
-    each hidden cell are used, as is the custom since MAE; every caption says so.
+    each hidden cell are used, as is customary since MAE; every caption says so.
     """
     cells = patchify(images.float(), cell)
     predicted = prediction.float()

@@ -1,4 +1,4 @@
-"""What a target is, and the two kinds: pixels of the image, features of a teacher that sees the whole image."""
+"""Targets and their two kinds: pixels of the image, features of a teacher that sees the whole image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from unmask.wording import plural
 
 
 class Target(Protocol):
-    """A function of whole images, [B, C, H, W] → [B, D, Hc, Wc], with a baseline and, perhaps, a state."""
+    """A function of whole images, [B, C, H, W] → [B, D, Hc, Wc], with a baseline and possibly a state."""
 
     @property
     def dimension(self) -> int:
-        """D, numbers a cell."""
+        """D, numbers per cell."""
         ...
 
     def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -32,7 +32,7 @@ class Target(Protocol):
         ...
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
-        """What a network would predict that has learnt no structure: the loss is shown beside the loss of this.
+        """What a network that has learnt no structure would predict: the loss is shown beside the loss of this.
 
         `TargetConfig.baseline_name` is its name in words. `partial`: some of the target may be missing (NaN).
         """
@@ -43,20 +43,20 @@ class Target(Protocol):
         ...
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """Networks whose state belongs into checkpoints."""
+        """Networks whose state belongs in checkpoints."""
         ...
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is to be reconstructed of some images, whatever is hidden of them."""
+    """What to reconstruct of some images, whatever is hidden."""
 
     values: Tensor
-    """[B, D, Hc, Wc]; may be NaN where a value is missing."""
+    """[B, D, Hc, Wc]; may be NaN if a value is missing."""
     flat: Tensor
     """What the baseline predicts, of the same shape."""
     valid: Tensor | None
-    """bool [B, D or 1, Hc, Wc]: which numbers are not missing; None where none is."""
+    """bool [B, D or 1, Hc, Wc]: which numbers are present; None if none is missing."""
 
     def loss(self, prediction: Tensor, hidden: Tensor, kind: Literal["mse", "smooth_l1"]) -> Loss:
         """`hidden_loss` of a prediction [B, D, Hc, Wc] over cells bool [B, Hc, Wc]."""
@@ -89,7 +89,7 @@ class PixelTarget:
         return patchify(valid, self.cell)
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
-        """The mean of each cell: what brightness alone tells."""
+        """The mean of each cell, which only brightness determines."""
         mean = target.nanmean(dim=1, keepdim=True) if partial else target.mean(dim=1, keepdim=True)
         return mean.expand_as(target)
 
@@ -129,14 +129,14 @@ class TeacherTarget:
             self.dimension = self(torch.zeros(2, *shape, device=device)).shape[1]
 
     def begin(self, student: nn.Module, device: torch.device) -> None:
-        """Before the first step: an EMA teacher is a copy of the student, whatever weights that was given."""
+        """Before the first step: an EMA teacher is a copy of the student, whatever weights the student was given."""
         if isinstance(self.encoder, nn.Module):
             self.encoder.to(device)
         if self.momentum is not None:
             self.encoder.model.load_state_dict(student.state_dict())
 
     def _settle(self) -> None:
-        """Stochastic layers off; BatchNorm uses the batch's statistics where the mode is train."""
+        """Stochastic layers off; BatchNorm uses the batch's statistics if the mode is train."""
         self.encoder.model.eval()
         if self.mode == "train":
             for module in self.encoder.model.modules():
@@ -151,7 +151,7 @@ class TeacherTarget:
         return teacher_features(self.encoder(images, nothing).maps[-self.stages :], grid_of(images, self.cell))
 
     def valid(self, valid: Tensor) -> Tensor:
-        """A cell is there where half of it is."""
+        """A cell is present if half of it is."""
         return F.adaptive_avg_pool2d(valid.float().mean(dim=1, keepdim=True), grid_of(valid, self.cell)) >= 0.5
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:

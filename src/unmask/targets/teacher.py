@@ -10,7 +10,7 @@ from torch import Tensor, nn
 def instance_normalized(features: Tensor, eps: float = 1e-5) -> Tensor:
     """Every channel of every image with mean 0 and variance v / (v + ε) over its positions, in float32.
 
-    Normalized targets cannot be met by constant features: a part of what keeps the teacher from collapsing.
+    Constant features cannot match normalized targets, which helps keep the teacher from collapsing.
     """
     x = features.float()
     variance, mean = torch.var_mean(x, dim=(2, 3), keepdim=True, correction=0)
@@ -18,7 +18,7 @@ def instance_normalized(features: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 def to_cells(features: Tensor, grid: tuple[int, int]) -> Tensor:
-    """A map on the grid of cells: mean over each cell where the map is finer, nearest where it is coarser."""
+    """A map on the grid of cells: mean over each cell if the map is finer, nearest if it is coarser."""
     if tuple(features.shape[-2:]) == grid:
         return features
     finer = features.shape[-2] >= grid[0]
