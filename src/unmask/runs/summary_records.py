@@ -141,7 +141,7 @@ class Answer:
 
     sentence: str
     score: float
-    """Score of the recommended arm at the primary budget on test images, by the comparison's metric, as the next two."""
+    """The recommended arm's score at the primary budget on test images, by the comparison's metric, as the next two."""
     chance: float | None
     """Score of guessing among all classes; None if an image has no class."""
     majority: float | None

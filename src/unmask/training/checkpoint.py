@@ -29,7 +29,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointHeader:
-    """What a checkpoint tells beside its tensors."""
+    """What a checkpoint holds besides its tensors."""
 
     step: int
     """Steps done, over all phases."""
@@ -42,13 +42,13 @@ class CheckpointHeader:
     """Images of one step, over all processes."""
     processes: int
     seconds: float
-    """Spent on training so far."""
+    """Seconds of training so far."""
     scaler: dict[str, int | float] | None = None
     """State of the loss scaling of fp16."""
     history: tuple[TrainingRow, ...] = ()
-    """Of a classifier."""
+    """Progress of a classifier."""
     best: tuple[float | None, int] = (None, 0)
-    """Best validation score, more being better, and looks since."""
+    """Best validation score, more being better, and evaluations since."""
 
     def __post_init__(self) -> None:
         require_least(self, step=0, phase_step=0, seconds=0, processes=1, batch_size=1)
@@ -56,7 +56,7 @@ class CheckpointHeader:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One that was read."""
+    """A checkpoint that was read."""
 
     path: Path
     tensors: dict[str, Tensor]
@@ -65,26 +65,26 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Newest:
-    """What of a run's checkpoints can be used."""
+    """Which of a run's checkpoints can be used."""
 
     found: Checkpoint | None
     """The newest that loads."""
     broken: list[str] = field(default_factory=list)
-    """Why those that are newer do not."""
+    """Why newer ones do not."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and a JSON header atomically.
 
     Raises:
-        OSError: the file cannot be written, as on a full disk; what stood at `path` is kept.
+        OSError: the file cannot be written, as on a full disk; an existing file at `path` is kept.
     """
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         try:
             written = {**header, _DIGEST: digest_of(plain, header)}
             save_file(plain, str(temporary), metadata={"unmask": json.dumps(written)})
-        except SafetensorError as error:  # how safetensors tells of a full disk
+        except SafetensorError as error:  # how safetensors reports a full disk
             raise OSError(f"{path}: cannot be written ({error})") from error
 
 
@@ -92,7 +92,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote; a file by another program has an empty header.
 
     Raises:
-        UserError: the file is missing, cut short, not safetensors, or its contents are not those that were written.
+        UserError: the file is missing, cut short, not safetensors, or its contents are not what was written.
     """
     try:
         with safe_open(str(path), framework="pt") as stream:
@@ -110,7 +110,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file that `save_tensors` wrote is there with all of its contents."""
+    """Whether a file that `save_tensors` wrote exists with all of its contents."""
     try:
         load_tensors(path)
     except UserError:
@@ -129,7 +129,7 @@ def digest_of(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
 
 
 def collect_state(modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers of named modules, and the optimizer's moments, under flat names; sharded as they are."""
+    """Parameters and buffers of named modules, and the optimizer's moments, under flat names; still sharded."""
     for owner, module in modules.items():
         yield from ((f"{owner}/{name}", tensor) for name, tensor in module.state_dict().items())
     for index, values in optimizer.state_dict()["state"].items():
@@ -139,7 +139,7 @@ def collect_state(modules: Mapping[str, nn.Module], optimizer: torch.optim.Optim
 def restore_state(
     tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> dict[str, Tensor]:
-    """The inverse of `collect_state`, from whole tensors; returns those under "more/", without that."""
+    """The inverse of `collect_state`, from whole tensors; returns those under "more/", without this prefix."""
     for owner, module in modules.items():
         prefix = f"{owner}/"
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -157,12 +157,12 @@ def restore_state(
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step is kept."""
+    """Path of the checkpoint of a step."""
     return CHECKPOINTS.path(folder, step)
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints that are whole, and half files that a kill left."""
+    """Delete all but the newest `keep` whole checkpoints, and partial files that a kill left."""
     for path in CHECKPOINTS.path(folder, 0).parent.glob(".step_*.tmp"):
         path.unlink()
     paths = CHECKPOINTS.found(folder)[::-1]
@@ -172,7 +172,7 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file has the length that its header tells."""
+    """Whether the file has the length that its header states."""
     try:
         with safe_open(str(path), framework="pt"):
             return True
@@ -181,7 +181,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def newest(folder: Path) -> Newest:
-    """The newest checkpoint that loads, with a line for each newer one that does not."""
+    """The newest checkpoint that loads, with a message for each newer one that does not."""
     broken: list[str] = []
     for path in CHECKPOINTS.found(folder)[::-1]:
         try:
@@ -193,7 +193,7 @@ def newest(folder: Path) -> Newest:
 
 
 def newest_step(folder: Path) -> int:
-    """The step of the newest checkpoint that is whole; 0 without any."""
+    """The step of the newest whole checkpoint; 0 without any."""
     steps = (int(path.stem.removeprefix("step_")) for path in CHECKPOINTS.found(folder) if _is_whole(path))
     return max(steps, default=0)
 

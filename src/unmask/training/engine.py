@@ -26,26 +26,26 @@ from unmask.training.sharding import hidden_from_accelerate, told_to_shard
 from unmask.training.tracking import require_tracker
 
 _PATIENCE = timedelta(hours=1)
-"""How long processes wait for each other: the main one may take its time to evaluate and to save."""
+"""How long processes wait for each other: the main one may take long to evaluate and save."""
 _TORCH_OF_SEVERAL = "2.9"
-"""The oldest tried with which several processes end: with 2.5 and 2.7.1 leaving the group hung now and then."""
+"""The oldest tested version with which several processes end: 2.5 and 2.7.1 sometimes hung on leaving the group."""
 _OTHER_ENGINES = (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def build_engine(
     precision: str, *, tracker: str | None = None, folder: Path | None = None, several: bool = False
 ) -> Accelerator:
-    """An Accelerator of the wanted mixed precision; its process-wide state is renewed when the precision differs.
+    """Return an Accelerator with this mixed precision; its process-wide state is reset when the precision differs.
 
     Args:
         precision: no, bf16 or fp16.
-        tracker: where numbers are sent besides metrics.jsonl; see `unmask.training.tracking`.
+        tracker: where metrics are sent besides metrics.jsonl; see `unmask.training.tracking`.
         folder: run folder, for trackers that write to disk.
-        several: whether the caller is made for several processes, data-parallel over gloo (CPU) or NCCL (GPU).
+        several: whether the caller supports several processes, data-parallel over gloo (CPU) or NCCL (GPU).
 
     Raises:
-        UserError: started as several processes where that is not meant, on an old torch, or with FSDP 1, DeepSpeed or
-            Megatron; or the tracker is not installed; or the processes do not reach each other.
+        UserError: started as several processes although that is not supported, on an old torch, or with FSDP 1,
+            DeepSpeed or Megatron; or the tracker is not installed; or the processes cannot reach each other.
     """
     require_tracker(tracker)
     require_whole_launch()
@@ -56,7 +56,7 @@ def build_engine(
         AcceleratorState._reset_state()
     gpu = torch.cuda.is_available() or torch.xpu.is_available()
     # Small messages between processes go over gloo, from CPU to CPU: they must not wait for the GPU's queue.
-    # Without a launcher there is no process group, and Accelerate must not be told of one.
+    # Without a launcher there is no process group, and Accelerate must not be given one.
     backend = "cuda:nccl,cpu:gloo" if torch.cuda.is_available() and "LOCAL_RANK" in os.environ else None
     told_to_shard()
     with peers_may_connect(), hidden_from_accelerate():
@@ -76,7 +76,7 @@ def build_engine(
 
 
 def _require_torch() -> None:
-    """Raise `UserError` for several processes of a torch with which they may wait for each other for ever."""
+    """Raise `UserError` for several processes on a torch with which they may wait for each other forever."""
     if started_processes() > 1 and TorchVersion(torch.__version__) < _TORCH_OF_SEVERAL:
         raise UserError(
             f"several processes need torch {_TORCH_OF_SEVERAL} or newer, this is {torch.__version__}: update it, or "

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder while it trains: one process writes, all go on from what it reads."""
+"""What a run keeps in its folder while it trains: one process writes, all continue from what it reads."""
 
 import sys
 from collections.abc import Mapping
@@ -31,17 +31,17 @@ from unmask.wording import printable
 
 @dataclass(frozen=True)
 class Keeper:
-    """Checkpoints, metrics and the end by SIGTERM of one run."""
+    """Checkpoints, metrics and the shutdown on SIGTERM of one run."""
 
     engine: Accelerator
     folder: Path
     keep: int
-    """Checkpoints kept: the newest ones."""
+    """Number of newest checkpoints to keep."""
     batch_size: int
-    """Images of one step: a checkpoint of other batches is refused."""
+    """Images per step: a checkpoint with another batch size is refused."""
 
     def log(self, row: Row, tracked: int | None = None) -> None:
-        """One line of metrics.jsonl, and to the tracker, there under the step `tracked` where it is another."""
+        """Write one line to metrics.jsonl and to the tracker, there under the step `tracked` if it differs."""
         with fail_together():
             if self.engine.is_main_process:
                 append_metrics(self.folder, row)
@@ -50,7 +50,7 @@ class Keeper:
     def save(
         self, done: int, modules: Mapping[str, nn.Module], optimizer: Any, *, more: Any = None, **facts: Any
     ) -> None:
-        """Write the checkpoint of a step. `more` are further tensors by name, `facts` fields of its header."""
+        """Write the checkpoint of a step. `more` are additional tensors by name, `facts` fields of its header."""
         further = ((f"more/{name}", tensor) for name, tensor in (more or {}).items())
         tensors = gathered_by_main(self.engine, chain(collect_state(modules, optimizer), further))
         with fail_together():
@@ -67,7 +67,7 @@ class Keeper:
                 prune(self.folder, self.keep)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that loads, the same in every process; None without any. What is passed over is said.
+        """The newest checkpoint that loads, the same in every process; None without any. Skipped ones are reported.
 
         Raises:
             UserError: it was written with batches of another size, because another number of processes shared them.
@@ -102,7 +102,7 @@ class Keeper:
             tqdm.write(printable(f"note: {line}"), file=sys.stderr)
 
     def stop(self, done: int) -> None:
-        """End a run that SIGTERM asked to end, after it was saved: one process says so."""
+        """End a run that received SIGTERM, after it was saved: one process reports it."""
         with fail_together():
             raise PreemptionError(
                 f"{self.folder}: stopped by SIGTERM, saved at step {done}; continue with `resume=True`"
@@ -110,13 +110,13 @@ class Keeper:
 
 
 def _where(found: Checkpoint | None) -> str:
-    """Where a run goes on, in words."""
+    """Where a run continues, in words."""
     if found is None:
         return "starting again at step 0"
     return f"falling back to the checkpoint before it, of step {found.header.step}"
 
 
 def due(done: int, interval: float) -> bool:
-    """Whether a multiple of the interval (in steps, may be fractional) was passed by the step just done."""
-    # T / (T / n) may be a little less than n, and the last of n looks would never come.
+    """Whether the step just done passed a multiple of the interval (in steps, may be fractional)."""
+    # T / (T / n) may be slightly less than n, and the last of n evaluations would never come.
     return int(done / interval + 1e-9) > int((done - 1) / interval + 1e-9)

@@ -1,4 +1,4 @@
-"""How the processes that a launcher (`accelerate launch`, `torchrun`) started meet, and how they leave each other."""
+"""How the processes started by a launcher (`accelerate launch`, `torchrun`) connect and disconnect."""
 
 import gc
 import os
@@ -15,17 +15,17 @@ from unmask.distributed import connected, world_size
 from unmask.errors import UserError
 
 _SILENT = 30.0
-"""Seconds between two lines of a process that waits for others; the first comes after 10."""
+"""Seconds between two messages of a process that waits for others; the first comes after 10."""
 
 
 def meet(backend: str, patience: timedelta) -> None:
-    """Wait until all processes that the launcher started are there, and connect them; nothing without a launcher.
+    """Wait until all processes that the launcher started have arrived, and connect them; nothing without a launcher.
 
-    Torch would wait in one call, silently, deaf to Ctrl-C and SIGTERM. Processes that a launcher started anew
-    (`torchrun --max-restarts`) meet in the store where the ended ones met: they keep apart from those addresses.
+    Torch would wait in one call, silently, ignoring Ctrl-C and SIGTERM. Processes that a launcher restarted
+    (`torchrun --max-restarts`) meet in the store where the ended ones met: they avoid those addresses.
 
     Raises:
-        UserError: they do not come within `patience`.
+        UserError: they do not arrive within `patience`.
     """
     world = started_processes()
     if world == 1 or dist.is_initialized():
@@ -42,7 +42,7 @@ def meet(backend: str, patience: timedelta) -> None:
 
 
 def _store(rank: int, world: int, end: float) -> dist.TCPStore:
-    """Where the processes meet: kept by the launcher, or else by the first of them."""
+    """The store where the processes meet: hosted by the launcher, or else by the first of them."""
     keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     host, port, soon = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), timedelta(seconds=30)
     for _ in _waiting(end, lambda: "nothing answers"):
@@ -52,7 +52,7 @@ def _store(rank: int, world: int, end: float) -> dist.TCPStore:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Whether somebody listens there; asked here, for torch prints its stack while it tries, and hears no signal."""
+    """Whether anything listens there; checked here because torch prints its stack while trying and ignores signals."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -61,7 +61,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _waiting(end: float, state: Callable[[], str]) -> Iterator[None]:
-    """Ten times a second until `end`; every half minute a line says what is waited for."""
+    """Yield ten times a second until `end`; every half minute a line says what is awaited."""
     told = time.monotonic() - _SILENT + 10
     while (now := time.monotonic()) < end:
         if now - told > _SILENT:
@@ -74,7 +74,7 @@ def _waiting(end: float, state: Callable[[], str]) -> Iterator[None]:
 
 
 def require_whole_launch() -> None:
-    """Raise `UserError` where the environment holds a part of what a launcher sets, as leftovers of one do."""
+    """Raise `UserError` if the environment holds only part of what a launcher sets, as leftovers do."""
     given = {name: os.environ[name] for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if os.environ.get(name)}
     for name, value in given.items():
         if not value.isdecimal():
@@ -106,7 +106,7 @@ def peers_may_connect() -> Iterator[None]:
 
 @contextmanager
 def peers_may_end() -> Iterator[None]:
-    """A process that was killed leaves the others in the middle of an exchange: one of them says so, in one line."""
+    """If a process was killed in the middle of an exchange, one of the others reports it in one line."""
     try:
         yield
     except RuntimeError as error:
@@ -121,8 +121,8 @@ def peers_may_end() -> Iterator[None]:
 
 
 def _tells() -> bool:
-    """Whether this process is the one to say that another has ended: the first that counts itself in the launcher's
-    store. Without a launcher all say it, for the main process may be the dead one."""
+    """Whether this process is the one to report that another has ended: the first that counts itself in the launcher's
+    store. Without a launcher all report it, since the main process may be the dead one."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return True
     try:
@@ -136,7 +136,7 @@ def _is_of_the_exchange(error: RuntimeError) -> bool:
 
 
 def require_one_process(command: str) -> None:
-    """Raise `UserError` where a launcher started several processes for a command that is made for one."""
+    """Raise `UserError` if a launcher started several processes for a command that supports only one."""
     world = started_processes()
     if world > 1:
         raise UserError(
@@ -146,7 +146,7 @@ def require_one_process(command: str) -> None:
 
 
 def started_processes() -> int:
-    """How many processes the launcher started, as it told the environment; 1 without a launcher."""
+    """How many processes the launcher started, by its environment variables; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1") or 1)
 
 
@@ -158,9 +158,9 @@ def is_speaker() -> bool:
 def leave() -> None:
     """Destroy the process group, if there is one. Registered to run at exit, however the program ends.
 
-    Else gloo's threads outlive it, and one that wants the interpreter while that ends aborts the process: its work is
-    saved, but its exit code is wrong. A sharded network, which lies in a cycle of references and holds the connection,
-    goes first.
+    Otherwise gloo's threads outlive it, and one that needs the interpreter during shutdown aborts the process: its work
+    is saved, but its exit code is wrong. A sharded network, which is part of a reference cycle and holds the
+    connection, is freed first.
     """
     if connected():
         gc.collect()

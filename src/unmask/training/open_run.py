@@ -1,4 +1,4 @@
-"""What every run does before its work: check the folder, load the data, see that processes agree, claim the folder."""
+"""What every run does first: check the folder, load the data, check that processes agree, claim the folder."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,38 +33,38 @@ C = TypeVar("C", PretrainConfig, ClassifyConfig, CompareConfig)
 
 @dataclass(frozen=True)
 class OpenRun(Generic[C]):
-    """A run whose data are loaded. Its folder may be claimed, and is untouched until then."""
+    """A run whose data are loaded. Its folder is untouched until it is claimed."""
 
     config: C
-    """As config.json will tell it: with the absolute path of the data, or the name of what was handed over."""
+    """As config.json will hold it: with the absolute path of the data, or the name of what was handed over."""
     out: Path
     data: Dataset
     resume: bool
     overwrite: bool
     held: ExitStack
-    """Ends with the run: the folder that was claimed belongs to this command until then."""
+    """Closed with the run: until then the claimed folder belongs to this command."""
     show: bool
     """Show notes and progress."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether a training has written all that it writes; the same in every process."""
+        """Whether a training has written all its files; the same in every process."""
 
         wanted = {ENCODER_FILE, RESULT_FILE} & set(kind_of_config(self.config).files)
         return on_main(lambda: all((self.out / name).exists() for name in wanted) and is_whole(self.out / ENCODER_FILE))
 
     def tell(self, notes: Sequence[str]) -> None:
-        """Print notes on standard error, where they are wanted."""
+        """Print notes to standard error if requested."""
         _tell([f"note: {note}" for note in notes], show=self.show)
 
     def claim(self, before: "BeforeWork[C] | None" = None) -> bool:
-        """Make the folder ready. Returns whether an earlier run is continued.
+        """Prepare the folder. Returns whether an earlier run is continued.
 
-        First `before` is called, which may raise; without it the recipe is said that fills the folder.
+        First `before` is called, which may raise; without it the recipe is reported.
 
         Raises:
-            UserError: see `claim_folder`; another command is running in the folder; or the data set is not the one that
-                the run began with.
+            UserError: see `claim_folder`; another command is running in the folder; or the data set is not the one the
+                run started with.
         """
 
         def claim() -> bool:
@@ -79,13 +79,13 @@ class OpenRun(Generic[C]):
         choice = self.config.chosen
         if before is not None:
             before(self.config, self.data)
-        elif choice is not None and not isinstance(self.config, CompareConfig):  # whose plan has said it
+        elif choice is not None and not isinstance(self.config, CompareConfig):  # whose plan reports it
             _tell([f"recipe {choice.recipe_name}: {choice.because}"], show=self.show)
         return on_main(claim)
 
 
 BeforeWork = Callable[[C, Dataset], None]
-"""Called with the configuration and the data of a run that was found in order, before its folder is touched."""
+"""Called with the configuration and the data of a valid run, before its folder is touched."""
 
 
 @contextmanager
@@ -99,16 +99,16 @@ def open_run(
     overwrite: bool,
     progress: bool,
 ) -> Iterator[OpenRun[C]]:
-    """Open a run. In the body, what can be wrong is looked at; then `claim` the folder and begin the work.
+    """Open a run. In the body, check what can be wrong; then `claim` the folder and start the work.
 
     Args:
-        dataset: in place of what `config.data` names; see `unmask.pretrain`.
+        dataset: used instead of what `config.data` names; see `unmask.pretrain`.
         labels: whether class labels are needed.
         resume: whether an earlier run there may be continued.
         overwrite: whether an earlier run there may be replaced.
 
     Raises:
-        UserError: the folder or the data will not do, or another process has ended in the body.
+        UserError: the folder or the data cannot be used, or another process has ended in the body.
     """
     require_main_guard()
     config = on_main(lambda: as_begun(config, out)) if resume else config
@@ -130,7 +130,7 @@ def decided(config: C, data: Dataset) -> C:
     """The configuration with the task that the labels show, and the metric and effect that are its default.
 
     Raises:
-        UserError: the metric is not one of the task, or class weights are asked for where there are no classes.
+        UserError: the metric is not one of the task, or class weights are requested without classes.
     """
     if data.task is None:
         return config
@@ -147,7 +147,7 @@ def decided(config: C, data: Dataset) -> C:
 
 
 def as_begun(config: C, out: Path) -> C:
-    """The configuration with what the run in a folder found out for itself, where nothing else is asked for."""
+    """The configuration with what the run in a folder determined by itself, unless something else is requested."""
     before = read_config(out) if is_run(out) else None
     if type(before) is not type(config) or before is None:
         return config

@@ -35,14 +35,14 @@ def schedule(step: int, total: int, warmup: float) -> float:
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
-    """Weight decay is for matrices and kernels only: no biases, norms, tokens or position embeddings (MAE, BEiT), nor
-    gains of one number a channel or head, whatever their shape."""
+    """Weight decay applies only to matrices and kernels: no biases, norms, tokens or position embeddings (MAE, BEiT),
+    nor gains with one number per channel or head, whatever their shape."""
     wide = parameter.ndim > 1 and parameter.numel() > parameter.shape[0]
     return wide and not any(token in name for token in _UNDECAYED_TOKENS)
 
 
 def undecayed(model: nn.Module) -> set[str]:
-    """Names, or patterns of them, that the timm models within `model` say they do not decay."""
+    """Names, or patterns of names, that the timm models within `model` exempt from weight decay."""
     names = set()
     for path, module in model.named_modules():
         own = getattr(module, "no_weight_decay", None)
@@ -51,7 +51,7 @@ def undecayed(model: nn.Module) -> set[str]:
 
 
 def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
-    """Factor of the learning rate of every parameter: decay^(depth of its layer below the top one), Clark et al. 2020.
+    """Learning-rate factor of every parameter: decay^(depth of its layer below the top one), Clark et al. 2020.
 
     Layers are those of timm's own `group_matcher`; a model without one is a single layer.
     """
@@ -70,7 +70,7 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
 def parameter_groups(
     model: nn.Module, *, weight_decay: float, scale_of: Callable[[str], float] | None = None
 ) -> list[dict[str, Any]]:
-    """One group for each pair (weight decay, learning-rate scale); parameters scaled by 0 are left out."""
+    """One group per pair (weight decay, learning-rate scale); parameters scaled by 0 are left out."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     spared = undecayed(model)
     for name, parameter in model.named_parameters():

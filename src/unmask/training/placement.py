@@ -1,4 +1,4 @@
-"""Bringing a network to where it is trained: its device, the order of its kernels, its average, its shards."""
+"""Bring a network to where it is trained: its device, the order of its kernels, its average, its shards."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,17 +21,17 @@ class Placed(NamedTuple):
 
     average: AveragedModel | None
     unused: list[str]
-    """Parameters to freeze over several processes, once the optimizer has counted them."""
+    """Parameters to freeze over several processes, after the optimizer has counted them."""
 
 
 def place(
     engine: Accelerator, network: nn.Module, forward: Callable[[], Tensor], *, momentum: float, sharded: bool
 ) -> Placed:
-    """Bring a network, in place, and its average of this momentum to the engine's device, sharded where wanted.
+    """Bring a network, in place, and its average with this momentum to the engine's device, sharded if requested.
     `forward` is called before it is moved, on the CPU.
 
     A network to be sharded stays on the CPU until each process has its part: FSDP2 moves one block after the other. It
-    keeps the axes of its kernels in order, which FSDP2 asks for; others get the channels-last order.
+    keeps the axes of its kernels in order, as FSDP2 requires; others get the channels-last order.
 
     Raises:
         UserError: it cannot be sharded, or `forward` cannot read its images.
@@ -44,18 +44,18 @@ def place(
     if not sharded:
         return Placed(average_of(fast_layout(network).to(engine.device), momentum), unused)
     average = average_of(network, momentum)
-    engine.prepare_model(network, device_placement=False, evaluation_mode=True)  # mixed precision, and no more
+    engine.prepare_model(network, device_placement=False, evaluation_mode=True)  # mixed precision only
     shard(network, engine, blocks, average=average)
     return Placed(average, unused)
 
 
 def average_of(network: nn.Module, momentum: float) -> AveragedModel | None:
-    """A copy of the network that follows it, a ← m_n a + (1 - m_n) w for weights and buffers; None where m is 0.
+    """A copy of the network that follows it, a ← m_n a + (1 - m_n) w for weights and buffers; None if m is 0.
 
-    Its first update copies the network as it is then; update n later has the momentum m_n = min(m, (1 + n) / (10 + n)),
-    so that the average of a short training is not made of its first weights (as timm and TensorFlow warm it up). Of a
-    network that is to be sharded the copy is made before, and sharded likewise: each process averages the part it
-    holds.
+    Its first update copies the network as it is then; the n-th update after it has momentum
+    m_n = min(m, (1 + n) / (10 + n)), so that the average of a short training is not made of its first weights (the
+    warm-up of timm and TensorFlow). A network that is to be sharded is copied before, and the copy is sharded likewise:
+    each process averages the part it holds.
     """
     if momentum == 0:
         return None
@@ -73,8 +73,8 @@ def warmed_up(momentum: float, updates: int) -> float:
 
 
 def require_variance(network: nn.Module, forward: Callable[[], Tensor], smallest: int) -> None:
-    """Raise `UserError` where the smallest batch, a single image, leaves a BatchNorm one value per channel. The network
-    is in evaluation mode; `forward` gives what it makes of an input."""
+    """Raise `UserError` if the smallest batch, a single image, leaves a BatchNorm one value per channel. The network
+    is in evaluation mode; `forward` runs it on an input."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if smallest > 1 or not norms:
         return
@@ -98,7 +98,7 @@ def require_variance(network: nn.Module, forward: Callable[[], Tensor], smallest
 
 
 def long_average(momentum: float, steps: int) -> list[str]:
-    """A note where the average reaches over more steps, 1 / (1 - m), than the training has."""
+    """A note if the average spans more steps, 1 / (1 - m), than the training has."""
     reach = round(1 / (1 - momentum))
     if reach <= steps:
         return []
@@ -109,7 +109,7 @@ def long_average(momentum: float, steps: int) -> list[str]:
 
 
 def unused_parameters(network: nn.Module, forward: Callable[[], Tensor]) -> list[str]:
-    """Names of the trainable parameters that have no part in what `forward` gives, in evaluation mode.
+    """Names of the trainable parameters that do not contribute to the output of `forward`, in evaluation mode.
 
     Data-parallel training waits for the gradient of every trainable parameter; a layer that the stage never calls (the
     norm before a head that pretraining leaves out) has none.
@@ -122,6 +122,6 @@ def unused_parameters(network: nn.Module, forward: Callable[[], Tensor]) -> list
 
 
 def freeze(network: nn.Module, names: Iterable[str]) -> None:
-    """No gradients for these parameters. In the optimizer they stay: it counts parameters, and passes over them."""
+    """Disable gradients for these parameters. They stay in the optimizer, which counts parameters and skips them."""
     for name in names:
         network.get_parameter(name).requires_grad_(False)

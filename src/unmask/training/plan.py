@@ -1,4 +1,4 @@
-"""How many steps a training takes, and of how many images."""
+"""How many steps a training takes, and how many images each."""
 
 import math
 from typing import NamedTuple
@@ -15,16 +15,16 @@ class Plan(NamedTuple):
     batch_size: int
 
     def epoch_of(self, step: int) -> int:
-        """The epoch to which a step belongs."""
+        """The epoch of a step."""
         return step // self.per_epoch
 
 
 def plan_steps(config: OptimizerConfig, images: int, processes: int = 1) -> Plan:
-    """The plan for so many images.
+    """Return the plan for so many images.
 
-    The batch is shrunk so that an epoch's batches are near equal, and so that none holds a single image, on which
-    BatchNorm has no variance (batches of two excepted): every image is seen once an epoch, and a set smaller than the
-    batch still trains. Over several processes every batch has an image for each of them and each micro-batch.
+    The batch is shrunk so that an epoch's batches are nearly equal, and so that none holds a single image, on which
+    BatchNorm has no variance (except for batches of two): every image is seen once per epoch, and a set smaller than
+    the batch still trains. Over several processes every batch has an image for each process and each micro-batch.
 
     Raises:
         UserError: too few images for so many processes.
@@ -45,7 +45,7 @@ def plan_steps(config: OptimizerConfig, images: int, processes: int = 1) -> Plan
 
 
 def _total(config: OptimizerConfig, per_epoch: int) -> int:
-    """Steps: those given, those of the epochs given, or what the configuration has for neither."""
+    """Steps: as given, from the given epochs, or the configuration's default for neither."""
     if config.steps is not None:
         return config.steps
     if config.epochs is not None:
@@ -54,7 +54,7 @@ def _total(config: OptimizerConfig, per_epoch: int) -> int:
 
 
 def effective_lr(config: OptimizerConfig, *, batch: int | None = None, processes: int = 1) -> str:
-    """The learning rate in the field's two conventions, for the log; `batch` is the size used where it differs."""
+    """The learning rate in the field's two conventions, for the log; `batch` is the actual size if it differs."""
     size = batch or config.batch_size
     factors = [f"{size / (processes * config.accumulate):g} per micro-batch"]
     factors += [f"{config.accumulate} micro-batches"] if config.accumulate > 1 else []

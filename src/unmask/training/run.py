@@ -1,6 +1,6 @@
-"""A network in training: the one loop of every stage, and what must be saved to go on to the same bits.
+"""A network in training: the one loop of every stage, and what must be saved to resume bit for bit.
 
-A stage says what a loss is, what to look at and how to log it (`TrainingStage`). A phase says on what schedule which
+A stage defines the loss, the evaluation and the logging (`TrainingStage`). A phase defines on what schedule which
 parameters learn (`Phase`). Everything else is `TrainingRun`: devices, processes, shards, the average, the optimizer,
 checkpoints, SIGTERM and losses that are not finite.
 """
@@ -52,15 +52,15 @@ class TrainingRun(Generic[N]):
         images: int,
         followers: Mapping[str, nn.Module] | None = None,
     ) -> None:
-        """Bring a network, in place, to where it is trained.
+        """Move a network, in place, to where it is trained.
 
         Args:
             setup: devices, folder and callbacks.
             network: to be trained; on the CPU.
-            forward: what the network gives for an input on the CPU; called here, before it is moved.
+            forward: the network's output for an input on the CPU; called here, before it is moved.
             optimizer: settings of the main phase.
             images: number of training images.
-            followers: networks on the device, by name, that checkpoints hold too, such as an EMA teacher.
+            followers: networks on the device, by name, that are also checkpointed, such as an EMA teacher.
 
         Raises:
             UserError: the network cannot be sharded, or the images cannot be shared by the processes.
@@ -94,7 +94,7 @@ class TrainingRun(Generic[N]):
 
     @property
     def seconds(self) -> float:
-        """Seconds so far; those of a part that was interrupted count up to the checkpoint it left."""
+        """Seconds so far; those of an interrupted part count up to its last checkpoint."""
         return time.monotonic() - self._since
 
     @property
@@ -104,18 +104,18 @@ class TrainingRun(Generic[N]):
 
     @property
     def evaluated(self) -> N:
-        """The averaged network where there is one."""
+        """The averaged network, if there is one."""
         return self.network if self.average is None else cast(N, self.average.module)
 
     def remember_best(self) -> None:
-        """Keep the evaluated network's state as the best so far; checkpoints hold it, too."""
+        """Keep the evaluated network's state as the best so far; checkpoints hold it too."""
         self._best = {name: value.clone() for name, value in self.evaluated.state_dict().items()}
 
     def best(self) -> N:
-        """The evaluated network, in its best state where one was remembered.
+        """The evaluated network, in its best state if one was kept.
 
         Raises:
-            UserError: a checkpoint was to be resumed, of a phase that the training does not have.
+            UserError: the checkpoint to resume belongs to a phase that the training does not have.
         """
         if self._checkpoint is not None:
             raise UserError(
@@ -130,20 +130,20 @@ class TrainingRun(Generic[N]):
         return gathered_by_main(self.engine, module.state_dict().items())
 
     def whole(self, *networks: nn.Module) -> AbstractContextManager[None]:
-        """In the body the followers and these networks are whole in every process, also where they are sharded."""
+        """In the body the followers and these networks are whole in every process, even if sharded."""
         return whole(*networks, *self.followers.values())
 
     def log(self, row: Row, tracked: int | None = None) -> None:
-        """A line of metrics.jsonl, and for the tracker, there under the step `tracked`; see `Keeper.log`."""
+        """Write a line to metrics.jsonl and to the tracker, there under the step `tracked`; see `Keeper.log`."""
         if self.keeper is not None:
             self.keeper.log(row, tracked)
 
     def tracked(self, config: Any) -> AbstractContextManager[None]:
-        """In the body numbers go to the engine's tracker, too, if it has one; `config` is what it tells of the run."""
+        """In the body metrics also go to the engine's tracker, if it has one; `config` is what it shows of the run."""
         return tracked(self.engine, self.setup.folder or Path(), config)
 
     def resume(self) -> CheckpointHeader | None:
-        """Find the newest checkpoint, from which `fit` then goes on. Returns its header; None without any."""
+        """Find the newest checkpoint, from which `fit` then continues. Returns its header; None without any."""
         self._checkpoint = self.keeper.newest() if self.keeper is not None else None
         if self._checkpoint is None:
             return None
@@ -151,13 +151,13 @@ class TrainingRun(Generic[N]):
         return self._checkpoint.header
 
     def fit(self, images: ImageSet, phase: Phase, stage: TrainingStage) -> None:
-        """Take the steps of a phase: all, or those that the checkpoint to resume has left.
+        """Take the steps of a phase: all, or those remaining after the checkpoint to resume.
 
-        The gradient of a step is that of the mean over all terms of all devices and micro-batches. While steps last
-        SIGTERM is only noted; after the step it is acted on, in all processes at the same one.
+        The gradient of a step is that of the mean over all terms of all devices and micro-batches. During a step
+        SIGTERM is only noted; it takes effect after the step, in all processes at the same one.
 
         Raises:
-            UserError: the loss or a gradient is not finite. Nothing is saved after it, the last good checkpoint stays.
+            UserError: the loss or a gradient is not finite. Nothing is saved after it; the last good checkpoint stays.
             PreemptionError: SIGTERM came; with a folder the step then finished is saved.
         """
         if self._checkpoint is not None and self._checkpoint.header.phase != phase.name:
@@ -170,7 +170,7 @@ class TrainingRun(Generic[N]):
             self.network.requires_grad_(True)
 
     def begin(self, phase: Phase, images: int) -> None:
-        """Give a phase its plan, its optimizer and its trainable parameters."""
+        """Set up a phase's plan, optimizer and trainable parameters."""
         self._phase, self.plan = phase, plan_steps(phase.optimizer, images, self.engine.num_processes)
         if (scale_of := phase.scale_of) is not None:
             for name, parameter in self.network.named_parameters():
@@ -182,7 +182,7 @@ class TrainingRun(Generic[N]):
             self._wrapped = self.engine.prepare_model(self.network)
 
     def _restore(self) -> tuple[int, bool]:
-        """Take over the checkpoint to resume, if any: steps taken in its phase, and whether that had ended early."""
+        """Restore the checkpoint to resume, if any: steps taken in its phase, and whether that had ended early."""
         if self._checkpoint is None:
             return 0, False
         found, self._checkpoint = self._checkpoint, None
@@ -201,7 +201,7 @@ class TrainingRun(Generic[N]):
         log, total, shown = StepLog(scaled=phase.optimizer.precision == "fp16"), self.plan.total, time.monotonic()
         bar = tqdm(total=total, initial=start, desc=phase.name, disable=not self.setup.show, unit="step")
         with bar, noticing() as asked_to_stop, warnings.catch_warnings():
-            # DDP's remark on 1x1 kernels, whose two memory formats are the same order of the same numbers.
+            # DDP warns about 1x1 kernels, whose two memory formats are the same order of the same numbers.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             for step, batch in self._batches(images, phase, start):
                 values = self.take_step(batch, step, phase, stage)
@@ -236,7 +236,7 @@ class TrainingRun(Generic[N]):
         """One optimizer step. Returns the numbers to log, means over all processes, still on the device."""
         config, network = phase.optimizer, self._wrapped
         set_lr(self.optimizer, self._lr(phase, step))
-        # the noise of dropout and stochastic depth is other than the main process's in every other process
+        # dropout and stochastic depth draw different noise in every process
         own = [self.engine.process_index] if self.engine.process_index else []
         noise = seeded(derive_seed(phase.seed, "step", step, *own))
         at = Moment(step, self.plan.epoch_of(step), phase.seed)
@@ -258,7 +258,7 @@ class TrainingRun(Generic[N]):
                 self.setup.on_step(step)
 
     def _after_step(self, done: int, phase: Phase, stage: TrainingStage, log: StepLog, *, stop: bool) -> bool:
-        """Move what follows the network, log, look and save as far as that is due; whether to go on."""
+        """Update what follows the network; log, evaluate and save when due; return whether to continue."""
         if self.average is not None:
             self.average.update_parameters(self.network)
         stage.follow(done, self.plan.total)

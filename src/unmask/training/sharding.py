@@ -1,10 +1,10 @@
 """Networks sharded over processes (FSDP2, `fully_shard`): each holds a part of every weight, gradient and moment.
 
-Zhao et al. 2023, "PyTorch FSDP". With W processes each keeps 1/W of the 16 bytes that AdamW needs a weight in
-float32, and gathers weights where it computes with them: those of a block during the block, the others during the step
-(bf16's autocast keeps a copy of two bytes of each until the way back).
-What is trained is what data parallelism trains: gradients are averaged over processes either way. Accelerate would
-shard on GPUs only; here the same code runs on CPUs, where it is tested.
+Zhao et al. 2023, "PyTorch FSDP". With W processes each keeps 1/W of the 16 bytes that AdamW needs per weight in
+float32, and gathers weights when it computes with them: those of a block during the block, the others during the step
+(bf16's autocast keeps a two-byte copy of each until the backward pass).
+The result is that of data parallelism: gradients are averaged over processes either way. Accelerate would
+shard only on GPUs; here the same code runs on CPUs, where it is tested.
 """
 
 import os
@@ -53,7 +53,7 @@ def told_to_shard() -> bool:
 
 @contextmanager
 def hidden_from_accelerate() -> Iterator[None]:
-    """In the body Accelerate does not see that the launcher asked for FSDP: sharding is done here."""
+    """In the body Accelerate does not see that the launcher requested FSDP: sharding is done here."""
     before = os.environ.pop(_TOLD, None)
     try:
         yield
@@ -63,10 +63,10 @@ def hidden_from_accelerate() -> Iterator[None]:
 
 
 def wants_sharding(asked: bool, precision: str) -> bool:
-    """Whether networks are to be sharded: the configuration or the launcher asks for it.
+    """Whether networks are to be sharded: the configuration or the launcher requests it.
 
     Raises:
-        UserError: where that cannot be: no other process was started, or fp16 scales the loss.
+        UserError: sharding is impossible: no other process was started, or fp16 scales the loss.
     """
     if not (asked or told_to_shard()):
         return False
@@ -78,18 +78,18 @@ def wants_sharding(asked: bool, precision: str) -> bool:
 
 
 def require_axes(network: nn.Module) -> None:
-    """Raise `UserError` for parameters without an axis (NFNet's skip gains): FSDP2 takes none."""
+    """Raise `UserError` for parameters without an axis (NFNet's skip gains), which FSDP2 cannot shard."""
     single = next((name for name, parameter in network.named_parameters() if parameter.ndim == 0), None)
     if single is not None:
         raise UserError(f"shard: {single} is a single number without an axis, which FSDP2 cannot take: omit `shard`")
 
 
 def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:
-    """Paths of the blocks that can be gathered one after the other, so that never all weights are in memory at once.
+    """Paths of the blocks that can be gathered one after the other, so that all weights are never in memory together.
 
-    A block is one of several modules of a class in a row (nn.Sequential, nn.ModuleList), the innermost such ones, and
-    `forward`, called here in evaluation mode, calls it once with tensors in and a tensor out (no view of another: what
-    is added to that in place would part it from FSDP's hooks). Masked convolution hands on more than tensors: such a
+    A block is one of several modules of one class in a row (nn.Sequential, nn.ModuleList), the innermost of these, and
+    `forward`, called here in evaluation mode, calls it once with tensors in and a tensor out (not a view of another:
+    adding to that in place would detach it from FSDP's hooks). Masked convolution passes more than tensors: such a
     network has no blocks and is gathered as a whole.
     """
     candidates = _in_rows(network)
@@ -133,7 +133,7 @@ def shard(
 
     Buffers stay whole. Copies of a network are made before: a sharded one cannot be copied.
     """
-    from torch.distributed.fsdp import fully_shard  # torch 2.6; one process trains with older ones, too
+    from torch.distributed.fsdp import fully_shard  # torch 2.6; a single process also trains with older ones
 
     mesh = init_device_mesh(engine.device.type, (engine.num_processes,))
     for path in blocks:
@@ -150,9 +150,9 @@ def note_of(engine: Accelerator) -> str:
 
 @contextmanager
 def whole(*networks: nn.Module) -> Iterator[None]:
-    """In the body every process has all weights of the networks, so each may compute as often as it likes, any part.
+    """In the body every process has all weights of the networks, so each may compute any part, as often as it likes.
 
-    Entering and leaving is done by all processes. A network that is not sharded, or whole already, stays as it is.
+    All processes must enter and leave. A network that is not sharded, or already whole, is unchanged.
     """
     apart = [network for network in networks if any(isinstance(p, DTensor) for p in network.parameters())]
     groups = [(module, module is not network) for network in apart for module in _groups(network)]
@@ -175,7 +175,7 @@ def _groups(network: nn.Module) -> list[Any]:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """A sharded tensor put together, in every process; another as it is. All processes call it."""
+    """A sharded tensor gathered in every process; another one unchanged. All processes call it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -196,8 +196,8 @@ def part(tensor: Tensor) -> Tensor:
 
 
 def placed(value: Tensor, like: Tensor) -> Tensor:
-    """A copy of a whole tensor, the same in every process, that lies as `like` does: device, type, order of axes in
-    memory, and sharded where that is."""
+    """A copy of a whole tensor, the same in every process, placed like `like`: device, type, order of axes in memory,
+    and sharded if that is."""
     if isinstance(like, DTensor):
         value = value.to(like.device, like.dtype)
         return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
@@ -205,7 +205,7 @@ def placed(value: Tensor, like: Tensor) -> Tensor:
 
 
 def placed_state(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Whole tensors of a state_dict, sharded where the network's are: what its `load_state_dict` takes."""
+    """Whole tensors of a state_dict, sharded like the network's, for its `load_state_dict`."""
     now = network.state_dict()
     return {
         name: placed(value, now[name]) if isinstance(now.get(name), DTensor) else value for name, value in state.items()

@@ -1,4 +1,4 @@
-"""What the stages of a run say to the one training loop: where, on what schedule, and what to learn and to look at."""
+"""What the stages of a run tell the one training loop: where, on what schedule, what to learn and what to evaluate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,18 +19,18 @@ from unmask.training.step import Forward, OnStep
 
 Config = PretrainConfig | ClassifyConfig
 LOG_EVERY = 50
-"""Steps after which their numbers are read back from the device, if not before."""
+"""Metrics are read back from the device after so many steps at the latest."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Where a network is trained, and who follows it."""
+    """Where a network is trained, and its callbacks."""
 
     engine: Accelerator
     folder: Path | None = None
     """Run folder for checkpoints and metrics.jsonl; without one nothing is kept."""
     keep: int = 1
-    """Checkpoints kept: the newest ones."""
+    """Number of newest checkpoints to keep."""
     sharded: bool = False
     """Shard the network over the processes (see `unmask.training.sharding`)."""
     show: bool = False
@@ -44,10 +44,10 @@ class Setup:
 
     @classmethod
     def of_run(cls, config: Config, out: Path, *, progress: bool, on_step: OnStep | None) -> "Setup":
-        """The processes that were started, which keep their checkpoints in a run folder.
+        """The started processes, which keep their checkpoints in a run folder.
 
         Raises:
-            UserError: the tracker is not installed, the processes do not meet, or networks cannot be sharded.
+            UserError: the tracker is not installed, the processes cannot connect, or networks cannot be sharded.
         """
         precision = config.recipe.optimizer.precision
         engine = build_engine(precision, tracker=config.tracker, folder=out, several=True)
@@ -64,13 +64,13 @@ class Phase:
     optimizer: OptimizerConfig
     augment: AugmentConfig
     seed: int
-    """Of the order of the images, their augmentation and the noise of stochastic layers."""
+    """Seed of the order of the images, their augmentation and the noise of stochastic layers."""
     save_every: float
     """Steps between checkpoints; may be fractional."""
     look_every: float = math.inf
-    """Steps between looks; may be fractional."""
+    """Steps between evaluations; may be fractional."""
     scale_of: Callable[[str], float] | None = None
-    """Factor of a parameter's learning rate by its name; 0 freezes it. None trains whatever is trainable."""
+    """Learning-rate factors of parameters by name; 0 freezes. None trains whatever is trainable."""
     averaged: bool = True
     """Whether the average of the weights follows this phase."""
     before: int = 0
@@ -86,45 +86,45 @@ class Moment(NamedTuple):
     """Steps taken before it, in this phase."""
     epoch: int
     seed: int
-    """Of the phase."""
+    """Steps of the phase."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a phase has come, when its stage may log and look."""
+    """Progress of a phase when its stage may log and evaluate."""
 
     phase: Phase
     step: int
     """Steps taken in this phase."""
     last: bool
-    """Whether these are all of them."""
+    """Whether these are all steps."""
     look: bool
-    """Whether a look is due by `Phase.look_every`."""
+    """Whether an evaluation is due by `Phase.look_every`."""
     rows: list[TrainingRow]
-    """Numbers of the steps since the last report."""
+    """Metrics of the steps since the last report."""
 
     @property
     def log(self) -> bool:
-        """Whether a stage that does not log every step logs this one; reports before a checkpoint may come between."""
+        """Whether a stage that does not log every step logs this one; reports before checkpoints may come between."""
         return self.last or self.look or self.step % LOG_EVERY == 0
 
 
 class TrainingStage(Protocol):
-    """What a stage adds to a network in training."""
+    """The interface of a stage to a network in training."""
 
     def losses(self, network: Any, batch: Batch, at: Moment) -> Sequence[Forward]:
-        """The losses of a (micro-)batch on the device, whose terms are summed; `network` is the one in training, as the
-        engine calls it. Each is called when the gradient of the one before it has been taken."""
+        """The losses of a (micro-)batch on the device, whose terms are summed; `network` is the trained one, wrapped
+        by the engine. Each is called after the gradient of the previous one has been computed."""
         ...
 
     def follow(self, done: int, total: int) -> None:
-        """Called after every step, before it is saved: what follows the network, such as a teacher, moves here."""
+        """Called after every step, before it is saved: what follows the network, such as a teacher, is updated here."""
         ...
 
     def report(self, reached: Reached) -> bool:
-        """Log, and look where that is due. Returns False to end the phase early."""
+        """Log, and evaluate if due. Returns False to end the phase early."""
         ...
 
     def facts(self) -> dict[str, Any]:
-        """Fields of a checkpoint's header that are the stage's, which `TrainingRun.resume` gives back."""
+        """The stage's fields of a checkpoint's header, which `TrainingRun.resume` returns."""
         ...

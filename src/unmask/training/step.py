@@ -1,4 +1,4 @@
-"""One optimizer step: its gradients over micro-batches and processes, its noise, and the numbers it leaves."""
+"""One optimizer step: its gradients over micro-batches and processes, its noise, and its metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,7 +19,7 @@ from unmask.wording import plural
 
 
 class Terms(NamedTuple):
-    """A loss as a sum and the number of its terms, and named numbers to log as sums over the same terms."""
+    """A loss as a sum and the number of its terms, and named metrics to log as sums over the same terms."""
 
     total: Tensor
     number: Tensor
@@ -43,33 +43,33 @@ class Step:
     lr: float
     """Learning rate of the step, before the factors of layers."""
     network: nn.Module
-    """The network as it is after the step, without wrappers. Hooks may be added; its weights are not to be changed."""
+    """The network after the step, without wrappers. Hooks may be added; its weights must not be changed."""
     pending: dict[str, Tensor]
     """What `values` reads, still on the device."""
 
     def values(self) -> dict[str, float]:
-        """Loss (a mean over all processes), norm of the gradient and what else is logged; waits for the device."""
+        """Loss (a mean over all processes), gradient norm and other logged metrics; waits for the device."""
         return {name: float(value) for name, value in self.pending.items()}
 
 
 OnStep = Callable[[Step], None]
-"""Called in every process after each step, when it is logged and saved. What it raises ends the run."""
+"""Called in every process after each step has been logged and saved. An exception it raises ends the run."""
 
 
 @dataclass
 class StepLog:
-    """Numbers of the last steps, not yet read back from the device."""
+    """Metrics of the last steps, not yet read back from the device."""
 
     scaled: bool = False
-    """fp16's loss scaling is on: a step whose gradients overflow is left out by the engine, it is no failure."""
+    """fp16's loss scaling is on: the engine skips a step whose gradients overflow, which is not a failure."""
     pending: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
 
     def add(self, step: int, values: dict[str, Tensor]) -> None:
-        """Remember the numbers of a step, counted from 1."""
+        """Store the metrics of a step, counted from 1."""
         self.pending.append((step, values))
 
     def drain(self) -> list[TrainingRow]:
-        """One row per step, with what else the loss logs.
+        """One row per step, with the loss's other metrics.
 
         Raises:
             UserError: at the first loss or gradient that is not finite.
@@ -92,12 +92,12 @@ class StepLog:
 def accumulate_gradients(
     engine: Accelerator, network: Any, batch: Batch, accumulate: int, losses: Callable[[Batch], Sequence[Forward]]
 ) -> dict[str, Tensor]:
-    """Gradients of one step, those of the global sum over the global count of all its micro-batches and their losses.
+    """Compute the gradients of one step: of the global sum over the global count of all micro-batches and losses.
 
     Args:
         network: what the losses train, as the engine wrapped it.
         batch: this process's share of the step, on the CPU.
-        losses: of a micro-batch that lies on the device; equally many for each. One is held in memory at a time.
+        losses: of a micro-batch on the device; the same number for each. One is held in memory at a time.
 
     Returns:
         The numbers to log, means over all processes, still on the device.
@@ -132,17 +132,17 @@ def accumulate_gradients(
 def global_count(count: Tensor) -> Tensor:
     """The terms of a loss over all W processes, at least 1.
 
-    The gradient of loss_w = W · sum_w / Σ count, averaged over processes as DDP does, is that of (global sum) / (global
-    count): uneven shards and uneven numbers of hidden cells weigh rightly.
+    The gradient of loss_w = W · sum_w / Σ count, averaged over processes as in DDP, is that of (global sum) / (global
+    count): uneven shards and uneven numbers of hidden cells are weighted correctly.
     """
     return all_reduce_sum(count.detach().clone()).clamp_min(1)
 
 
 def micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]:
-    """A batch in `accumulate` near equal pieces, fewer where it has fewer images.
+    """Split a batch into `accumulate` nearly equal pieces, fewer if it has fewer images.
 
-    One process alone keeps two images in a piece, for BatchNorm; of several each may have a single one, for BatchNorm's
-    statistics are then those of all.
+    A single process keeps two images per piece, for BatchNorm; with several, each may have a single one, because
+    BatchNorm's statistics then cover all processes.
     """
     count = min(accumulate, max(1, len(batch.ids) // 2)) if alone else accumulate
     rows = torch.arange(len(batch.ids)).tensor_split(count)
@@ -152,8 +152,8 @@ def micro_batches(batch: Batch, accumulate: int, *, alone: bool) -> list[Batch]:
 def clip_gradients(engine: Accelerator, optimizer: Any, limit: float) -> Tensor:
     """Clip the gradients of one optimizer to a norm, and return the norm they had.
 
-    fp16's are unscaled before. `engine.clip_grad_norm_` would do that for every optimizer that the engine has prepared:
-    the head's gradients twice in the phase after the head's own.
+    fp16 gradients are unscaled first. `engine.clip_grad_norm_` would do that for every optimizer the engine has
+    prepared: for the head's gradients twice in the phase after the head's own.
     """
     engine.unscale_gradients(optimizer)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -164,7 +164,7 @@ def clip_gradients(engine: Accelerator, optimizer: Any, limit: float) -> Tensor:
 def seeded(seed: int) -> Iterator[None]:
     """Stochastic layers (dropout, stochastic depth) draw from torch's global generator: seed it here, restore it after.
 
-    With one seed a step, a resumed run repeats the very numbers of a run that never stopped.
+    With one seed per step, a resumed run repeats exactly the numbers of a run that never stopped.
     """
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):
@@ -174,8 +174,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def memory_explained(images: int, accumulate: int) -> Iterator[None]:
-    """In the body, a step on so many images of this process, too little memory is a `UserError` that tells how many of
-    them were computed at once, and what to make smaller."""
+    """In the body, a step on so many images of this process, running out of memory becomes a `UserError` that says how
+    many were processed at once, and what to make smaller."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

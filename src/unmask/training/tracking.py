@@ -1,7 +1,7 @@
-"""Experiment trackers through Accelerate. metrics.jsonl stays the truth; a tracker gets a copy of its numbers.
+"""Experiment trackers through Accelerate. metrics.jsonl is the source of truth; a tracker gets a copy.
 
-A tracker is foreign code that may need an account and a network. Where it cannot start, the run does not begin; where
-it fails later, the run goes on without it.
+A tracker is third-party code that may need an account and a network. If it cannot start, the run does not start; if
+it fails later, the run continues without it.
 """
 
 import importlib.util
@@ -24,22 +24,22 @@ _LONGEST = 240
 
 
 def require_tracker(name: str | None) -> None:
-    """Raise `UserError` where the tracker's package is missing, before anything is trained."""
+    """Raise `UserError` if the tracker's package is missing, before anything is trained."""
     if name is None:
         return
     found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:  # No origin: a mere folder of that name, as wandb leaves one behind.
+    if found is None or found.origin is None:  # No origin: a plain folder of that name, such as wandb leaves behind.
         raise UserError(f"tracker: {name} is not installed: pip install 'unmask[{name}]'")
 
 
 @contextmanager
 def tracked(engine: Accelerator, folder: Path, config: Any) -> Iterator[None]:
-    """In the body a tracked run named after the folder, with the configuration's fields as its hyperparameters.
+    """Track a run in the body, named after the folder, with the configuration's fields as hyperparameters.
 
-    Does nothing where the engine was built without a tracker.
+    Does nothing if the engine was built without a tracker.
 
     Raises:
-        UserError: the tracker does not start: no account, no network, a store it does not know.
+        UserError: the tracker does not start: no account, no network, an unknown store.
     """
     if engine.log_with:
         _start(engine, folder, config)
@@ -63,7 +63,7 @@ def _start(engine: Accelerator, folder: Path, config: Any) -> None:
 
 
 def track(engine: Accelerator, row: Row, step: int) -> None:
-    """Send the numbers of one row of metrics.jsonl, named kind/field, at a step."""
+    """Send the metrics of one row of metrics.jsonl, named kind/field, at a step."""
     if not engine.trackers:
         return
     numbers = {name: value for name, value in vars(row).items() if isinstance(value, int | float) and name != "step"}
@@ -98,7 +98,7 @@ def _say(what: str) -> None:
 
 
 def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested settings as one level, names joined by dots; lists and None as text, as trackers take no others."""
+    """Flatten nested settings, names joined by dots; lists and None become text, which trackers require."""
     settings: dict[str, Any] = {}
     for name, value in values.items():
         where = f"{path}.{name}".lstrip(".")

@@ -1,4 +1,4 @@
-"""Which images per step trains on: a function of the seed, the epoch and the number of processes alone."""
+"""Which images each step trains on: a function only of the seed, the epoch and the number of processes."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def training_batches(
 ) -> Iterator[tuple[int, Batch]]:
     """(step, this process's share of its batch) from step `start` to the end.
 
-    Order, crops and flips are keyed by (seed, epoch, sample id), so that starting at any step gives what an
+    Order, crops and flips are keyed by (seed, epoch, sample id), so that starting at any step gives exactly what an
     uninterrupted run would have given there.
     """
     step = start
@@ -33,11 +33,11 @@ def training_batches(
 
 
 def shares(order: Tensor, batch_size: int, index: int, processes: int) -> tuple[Tensor, int]:
-    """One process's part of every batch of an epoch, one batch after the other, and its images in a full batch.
+    """One process's part of every batch of an epoch, batch by batch, and its images in a full batch.
 
     Every image is in exactly one part of exactly one batch, and a batch holds the same images whatever the number of
-    processes. Parts of one batch may differ by one image: losses and statistics are sums over all, divided by the count
-    of all.
+    processes. Parts of one batch may differ by one image: losses and statistics are sums over all, divided by the total
+    count.
     """
     parts = [share_of(batch, index, processes) for batch in order.split(batch_size)]
     return torch.cat(parts), len(parts[0])

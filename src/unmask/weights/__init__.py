@@ -1,1 +1,1 @@
-"""Weights in and out: files and their cards, public weights, and how either fits the network that starts from them."""
+"""Read and write weights: files and their cards, public weights, and fitting either to a network."""

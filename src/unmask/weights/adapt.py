@@ -1,7 +1,7 @@
-"""Tensors of another input: other channels, other patches, another image size. Nothing else about a network may differ.
+"""Adapt tensors to another input: channels, patches or image size. Nothing else about a network may differ.
 
-A table of positions is a function on the patch grid, so that it is resampled wherever the grid is another one, not only
-where its length is another one: 4 x 4 and 2 x 8 patches are equally many, in other places.
+A table of positions is a function on the patch grid, so it is resampled whenever the grid differs, not only when its
+length differs: 4 x 4 and 2 x 8 patches are equally many, but elsewhere.
 """
 
 import math
@@ -26,29 +26,29 @@ _POSITIONAL = re.compile(r"(?:pos_emb|rel_pos|relative_position|attention_bias|p
 
 @dataclass(frozen=True)
 class Source:
-    """The input for which weights were trained, as far as it is known."""
+    """The input that weights were trained for, as far as known."""
 
     size: tuple[int, int] | None = None
     """Height and width of its images."""
     network: Callable[[], nn.Module] | None = None
-    """Builds the network of these weights, which tells its windows."""
+    """Builds the network of these weights, which reveals its windows."""
 
 
 @dataclass
 class Adapted:
-    """Tensors that fit a network, and what was done to them, in words."""
+    """Tensors that fit a network, and how they were adapted, in words."""
 
     tensors: dict[str, Tensor]
     done: list[str] = field(default_factory=list)
 
 
 def adapt(tensors: Mapping[str, Tensor], model: nn.Module, size: tuple[int, int], source: Source) -> Adapted:
-    """Bring tensors, by the network's names, to its channels, patches and grid; others stay as they are.
+    """Adapt tensors, by the network's names, to its channels, patches and grid; others stay unchanged.
 
     Args:
         tensors: of a network of the same encoder.
         model: the network that will take them.
-        source: for what the tensors were trained.
+        source: what the tensors were trained for.
 
     Raises:
         UserError: positions of another grid that cannot be resampled.
@@ -79,9 +79,9 @@ def adapt(tensors: Mapping[str, Tensor], model: nn.Module, size: tuple[int, int]
 
 
 def resample_grid(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """A table [1, prefix + old patches, D] of positions on a grid as one on a new grid; the prefix stays.
+    """Resample a table [1, prefix + old patches, D] of positions to a new grid; the prefix stays.
 
-    Bicubic, antialiased, over the square of the image: the middle of a patch is its place.
+    Bicubic, antialiased, over the square of the image: a patch is placed at its center.
     """
     prefix = table.shape[1] - old[0] * old[1]
     if old == new:
@@ -92,7 +92,7 @@ def resample_grid(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> 
 
 
 def _channels(name: str, tensor: Tensor, wanted: Tensor, found: Adapted) -> Tensor:
-    """The kernel that reads the image, for other channels: RGB summed for gray, else repeated at equal total weight."""
+    """Adapt the first kernel to other channels: RGB summed for gray, else repeated at equal total weight."""
     new = wanted.shape[1] if wanted.ndim == 4 else 0
     if tensor.ndim != 4 or tensor.shape[1] != RGB or new == RGB or tensor.shape[0] != wanted.shape[0]:
         return tensor
@@ -130,7 +130,7 @@ def _absolute(tensor: Tensor, model: nn.Module, wanted: Tensor, old: tuple[int, 
 def _relative(
     name: str, tensor: Tensor, new: tuple[int, int], wanted: Tensor, old: tuple[int, int] | None, found: Adapted
 ) -> Tensor:
-    """A table [offsets + extra, heads] for other windows; as that of square ones where the windows are not known."""
+    """Resample a table [offsets + extra, heads] to other windows; windows are assumed square if unknown."""
     extra = wanted.shape[0] - math.prod(_offsets(new))
     if old is None:
         side = (math.isqrt(max(tensor.shape[0] - extra, 0)) + 1) // 2
@@ -144,9 +144,9 @@ def _relative(
 
 
 def resample_offsets(table: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """A table [offsets + extra, heads] of relative positions in a window as that of another; extra rows stay.
+    """Resample a table [offsets + extra, heads] of relative positions from one window to another; extra rows stay.
 
-    Offsets from 1 - h to h - 1, by rows, likewise by columns; bicubic over the window, so that no offset stays none.
+    Offsets from 1 - h to h - 1, by rows, likewise by columns; bicubic over the window, so that zero offset stays zero.
     """
     count = math.prod(_offsets(old))
     grid = table[:count].float().unflatten(0, _offsets(old)).permute(2, 0, 1)[None]

@@ -1,4 +1,4 @@
-"""What travels with weights that this package writes: the card in the file's header, and the files themselves."""
+"""Files of weights that this package writes, with a card in the file's header."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from unmask.weights.files import read_file
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What travels with weights: the encoder, the format of the images it takes, and what its head gives."""
+    """What is stored with weights: the encoder, the format of its input images, and the outputs of its head."""
 
     encoder: EncoderConfig
     format: ImageFormat
@@ -28,7 +28,7 @@ class Card:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Of a classifier; empty without one."""
+        """Classes of a classifier; empty without one."""
         return self.task.names if self.task is not None and label_form(self.task.name) == "class" else ()
 
 
@@ -41,14 +41,14 @@ def load_weights(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Card | N
     """State_dict and card of a file by `save_weights`; the card is None for a file by another program.
 
     Raises:
-        UserError: the file cannot be read, or its card says what no card may; the message names file and field.
+        UserError: the file cannot be read, or its card is invalid; the message names file and field.
     """
     found = read_file(Path(path))
     return found.tensors, card_in(found.header, Path(path))
 
 
 def card_in(header: Mapping[str, Any], path: Path) -> Card | None:
-    """The card in the header of a file; None where another program wrote it. Raises UserError for one that is bad."""
+    """The card in the header of a file; None if another program wrote it. Raises UserError for an invalid one."""
     if "card" not in header:
         return None
     if isinstance(header["card"], Mapping) and {"image_size", "classes"} & set(header["card"]):

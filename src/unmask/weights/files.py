@@ -1,4 +1,4 @@
-"""Files of weights: where they lie, and the tensors in them, whatever program wrote them. No pickle is ever run."""
+"""Find weights files and read their tensors, whatever program wrote them. No pickle is ever run."""
 
 import warnings
 import zipfile
@@ -16,25 +16,25 @@ from unmask.runs.layout import ENCODER_FILE
 from unmask.training.checkpoint import load_tensors
 
 LEVELS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module")
-"""Entries of a checkpoint under which programs keep the weights; averaged ones first."""
+"""Entries of a checkpoint under which programs store the weights; averaged ones first."""
 _PICKLES = (b"PK\x03\x04", b"\x80")
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file of weights holds."""
+    """The contents of a weights file."""
 
     tensors: dict[str, Tensor]
     header: Mapping[str, Any] = field(default_factory=dict)
-    """The JSON that this package wrote beside them; empty for another program's file."""
+    """The JSON that this package wrote with them; empty for another program's file."""
     levels: tuple[str, ...] = ()
     """Entries of the file within which the tensors were found."""
     ordered: bool = False
-    """Whether the tensors stand in the order in which the network registers them."""
+    """Whether the tensors are in the order in which the network registers them."""
 
 
 def resolve_weights(init: str | PathLike[str], *, field: str = "init") -> Path:
-    """The file of weights meant by a run folder or a path. Raises UserError where there is none."""
+    """The weights file of a run folder or path. Raises UserError if there is none."""
     path = Path(init)
     if path.is_dir():
         file = path / ENCODER_FILE
@@ -55,7 +55,7 @@ def read_file(path: Path) -> WeightsFile:
     """The tensors of a .safetensors file, or of one that torch.save wrote (.pth, .pt, .bin).
 
     Raises:
-        UserError: the file is missing, cannot be read, holds no tensors, or is a pickle of more than tensors.
+        UserError: the file is missing, cannot be read, holds no tensors, or is a pickle with more than tensors.
     """
     try:
         with path.open("rb") as stream:
@@ -75,7 +75,7 @@ def _of_torch(path: Path) -> WeightsFile:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old kinds of storages
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises what it likes
+    except Exception as error:  # a damaged pickle may raise anything
         lines = str(error).splitlines() or [""]
         unsafe = "weights_only" in str(error).lower() or "unsupported" in str(error).lower()
         reason = "it holds more than tensors, and pickles are not run" if unsafe else lines[0][:120].strip()
@@ -100,9 +100,9 @@ def _is_plain(value: object) -> bool:
 
 
 def _require_whole(path: Path) -> None:
-    """Look at an archive's checksums, as torch.load does not.
+    """Verify an archive's checksums, which torch.load does not.
 
-    torch.save stores without compression: an archive with it may hold more than memory does.
+    torch.save does not compress: a compressed archive may unpack to more than fits in memory.
     """
     if not zipfile.is_zipfile(path):
         return

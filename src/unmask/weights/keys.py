@@ -1,4 +1,4 @@
-"""Which tensor of a file is which of a network, whatever wraps the names."""
+"""Match the tensors of a file to those of a network, whatever wraps the names."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,13 +20,13 @@ class KeyMap:
 
     matched: dict[str, Tensor]
     missing: tuple[str, ...]
-    """Names of the network's that the file lacks."""
+    """Names of the network that the file lacks."""
     unexpected: tuple[str, ...]
-    """Names of the file's encoder that the network lacks: it is another one."""
+    """Names of the file's encoder that the network lacks: it is a different encoder."""
     unused: tuple[str, ...]
-    """Names of the file that are no part of its encoder: a head, a decoder."""
+    """Names in the file that are not part of its encoder: a head, a decoder."""
     renamed: str = ""
-    """How names of the file became names of the network; empty where they are the same."""
+    """How names in the file became names of the network; empty if they are the same."""
 
     @property
     def fits(self) -> bool:
@@ -35,7 +35,7 @@ class KeyMap:
 
 
 def match_names(offered: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: set[str]) -> KeyMap:
-    """Match by name, after the wrapper's prefix under which most of the network's names are found is taken away.
+    """Match by name, after removing the wrapper's prefix under which most of the network's names are found.
 
     Args:
         offered: the file's tensors.
@@ -59,10 +59,10 @@ def match_names(offered: Mapping[str, Tensor], wanted: Mapping[str, Tensor], hea
 
 
 def match_order(offered: Mapping[str, Tensor], wanted: Mapping[str, Tensor], head: set[str]) -> KeyMap | None:
-    """Match by order, where all tensors of the network follow one another in the file with their kinds and shapes.
+    """Match by order, if all tensors of the network follow one another in the file with their kinds and shapes.
 
-    For files of another program's names whose order is that of registration. Input channels of the first kernel may
-    differ. None where anything else does.
+    For files with another program's names in order of registration. Input channels of the first kernel may
+    differ. None if anything else does.
     """
     body = [name for name in wanted if name not in head]
     theirs = list(offered)
@@ -80,7 +80,7 @@ def match_order(offered: Mapping[str, Tensor], wanted: Mapping[str, Tensor], hea
 
 
 def _prefix(offered: Mapping[str, Tensor], body: set[str]) -> str:
-    """The wrapper's prefix, perhaps none, under which most names of the network stand; the shortest of equals."""
+    """The wrapper's prefix, possibly empty, under which most names of the network are found; the shortest of equals."""
     counts: dict[str, int] = {"": 0}
     for name in offered:
         for prefix in _prefixes(name):
@@ -89,7 +89,7 @@ def _prefix(offered: Mapping[str, Tensor], body: set[str]) -> str:
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """The prefixes of a name that consist of wrappers, from none on."""
+    """The prefixes of a name that consist of wrappers, starting with none."""
     prefix = ""
     yield prefix
     for part in name.split("."):

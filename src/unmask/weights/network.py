@@ -1,4 +1,4 @@
-"""Networks with the weights of a file, built as its card says."""
+"""Build networks with the weights of a file, as its card says."""
 
 import dataclasses
 from os import PathLike
@@ -14,21 +14,21 @@ from unmask.weights.numbers import require_numbers
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A network with its trained weights, and the card that says what it takes and gives."""
+    """A network with its trained weights, and the card that describes its inputs and outputs."""
 
     module: nn.Module
-    """In evaluation mode; gives the outputs of `card.task`, or pooled features without one."""
+    """In evaluation mode; returns the outputs of `card.task`, or pooled features without one."""
     card: Card
 
 
 def load_model(path: str | PathLike[str], *, field: str = "path") -> Model:
-    """The network of a run folder or of a file of weights that unmask has written, built as its card says.
+    """Load the network of a run folder or of a weights file written by unmask, built as its card says.
 
-    The network takes images [B, C, H, W] as `card.format.prepare(x)` gives them for pixel values x as stored in files.
+    The network takes images [B, C, H, W] as `card.format.prepare(x)` returns them for pixel values x stored in files.
 
     Args:
         path: a run folder of pretrain, finetune or scratch, or a .safetensors file.
-        field: what errors about the path begin with.
+        field: how errors about the path begin.
 
     Raises:
         UserError: no such folder or file, no card, or weights that do not fit their own card.

@@ -1,4 +1,4 @@
-"""With which mean and deviation images reach weights: those they were trained with, or those of the data."""
+"""Choose the mean and deviation that images are normalized with: those of the weights, or those of the data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +12,11 @@ from unmask.weights.public import HUB, OF_THE_ENCODER, TIMM
 
 def as_trained(format: ImageFormat, init: str, encoder: str, card: Card | None) -> ImageFormat:
     """The data's format with the mean and deviation that weights were trained with (public ones have no card);
-    unchanged where these say nothing.
+    unchanged if these are unknown.
 
-    A card tells its own, which hold for stored values of its range. Public weights were trained on RGB photographs of
-    8 bits with the values that timm lists for them; gray images take the means of the three. What they would be for
-    deeper values, or for channels that are no colors, is not known.
+    A card has its own, which hold for stored values of its range. Public weights were trained on 8-bit RGB photographs
+    with the values that timm lists for them; gray images take the means of the three. For deeper values, or for
+    channels that are not colors, they are unknown.
     """
     if card is not None:
         own = card.format
@@ -33,7 +33,7 @@ def as_trained(format: ImageFormat, init: str, encoder: str, card: Card | None) 
 
 
 def told(format: ImageFormat, found: ImageFormat) -> tuple[str, ...]:
-    """A line where images are not normalized by their own values."""
+    """A note if images are not normalized by their own values."""
     if found == format:
         return ()
     mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))

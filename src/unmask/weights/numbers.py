@@ -1,4 +1,4 @@
-"""Whether the numbers in a file can be those of a network."""
+"""Check whether the numbers in a file can be those of a network."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +7,14 @@ from torch import Tensor
 from unmask.errors import UserError
 
 SHOWN = 3
-"""Names that a message lists."""
+"""Most names that a message lists."""
 
 
 def require_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whose: str) -> None:
-    """Raise `UserError`, which begins with `whose`, unless numbers can be those of a network's tensors.
+    """Raise `UserError`, which begins with `whose`, unless the numbers can be those of a network's tensors.
 
-    They are of the same kind, whole or not, which loading would round or cut without a word; finite; and variances are
-    not below 0.
+    They must be of the same kind, whole or not (loading would round or cut them silently), finite, and variances not
+    below 0.
     """
     kinds = [k for k, v in tensors.items() if v.is_floating_point() != wanted[k].is_floating_point()]
     refuse(f"{whose} has another number type for", kinds)

@@ -1,4 +1,4 @@
-"""Weights that timm or the Hugging Face hub publishes: which file they are, on this disk or fetched by name."""
+"""Weights published by timm or on the Hugging Face hub: find their file on disk or fetch it by name."""
 
 import re
 from pathlib import Path
@@ -12,16 +12,16 @@ TIMM, HUB = "timm:", "hf:"
 _REPOSITORY = re.compile(r"(?!.*(?:\.\.|--))[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 OF_THE_ENCODER = "timm:pretrained"
 _NAMES = ("model.safetensors", "pytorch_model.bin")
-"""Files of a repository that hold a timm model's weights; the first that is there is taken."""
+"""Files of a repository that hold a timm model's weights; the first that exists is used."""
 
 
 def is_public_id(init: str) -> bool:
-    """Whether weights are named by what publishes them, not by a path."""
+    """Whether weights are named by their publisher, not by a path."""
     return init.startswith((TIMM, HUB))
 
 
 def find_public(init: str, encoder: str) -> Path | None:
-    """The file of published weights where it lies in the hub's or torch's cache; nothing is fetched.
+    """The file of published weights in the hub's or torch's cache; nothing is fetched.
 
     Args:
         init: timm:pretrained (the encoder's own), timm:NAME or hf:USER/NAME.
@@ -42,7 +42,7 @@ def find_public(init: str, encoder: str) -> Path | None:
 
 
 def fetch_public(init: str, encoder: str, *, field: str = "init") -> Path:
-    """The same file, fetched where it is not on this disk. Raises UserError where it cannot be had."""
+    """The same file, fetched if it is not on this disk. Raises UserError if it cannot be obtained."""
     found = find_public(init, encoder)
     if found is not None:
         return found
@@ -57,7 +57,7 @@ def fetch_public(init: str, encoder: str, *, field: str = "init") -> Path:
 
 
 def _places(init: str, encoder: str) -> tuple[str, str]:
-    """Repository of the hub and address of the file, of which one may be empty."""
+    """Hub repository and address of the file, either of which may be empty."""
     if init.startswith(HUB):
         if not _REPOSITORY.fullmatch(init.removeprefix(HUB)):
             raise UserError(f"{init}: is not the name of a repository, as in hf:USER/NAME")

@@ -1,4 +1,4 @@
-"""The weights that a training starts from: read once, fitted to the network, with what must be said of them."""
+"""The weights that a training starts from: read once and fitted to the network, with notes for the user."""
 
 import sys
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ Normalization = Literal["weights", "data"]
 
 @dataclass(frozen=True)
 class Start:
-    """Where a network's first weights come from."""
+    """Where a network's initial weights come from."""
 
     format: ImageFormat
-    """In which images reach the network: that of the data, perhaps with another mean and deviation."""
+    """Format of images at the network: that of the data, possibly with another mean and deviation."""
     notes: tuple[str, ...] = ()
-    """What a user should be told."""
+    """Notes for the user."""
     keeps_statistics: bool = False
-    """Whether BatchNorm statistics of whole images belong to the weights, as to public ones: a frozen encoder keeps
-    them. Random weights have none, and after masked pretraining they are measured on the images at hand."""
+    """Whether BatchNorm statistics of whole images belong to the weights, as for public ones: a frozen encoder keeps
+    them. Random weights have none, and after masked pretraining they are measured on the given images."""
 
 
 def initialize(
@@ -49,13 +49,13 @@ def initialize(
 
     Args:
         init: a run folder, a weights file, timm:pretrained, timm:NAME or hf:USER/NAME; None leaves the random weights.
-        config: the encoder asked for; a file that says of which it is must be of the same.
+        config: the requested encoder; a file that names its encoder must match.
         format: of the images. Weights for RGB are adapted to other channels, positions to another size.
-        normalization: whether images shall reach the weights as they were trained, or by the data's own values.
-        field: what errors begin with.
+        normalization: whether images are normalized as the weights were trained, or by the data's own values.
+        field: how errors begin.
 
     Raises:
-        UserError: an encoder parameter is missing, unexpected, or of another shape that cannot be adapted: training
+        UserError: an encoder parameter is missing, unexpected, or has another shape that cannot be adapted: training
             would silently start from re-initialized weights.
     """
     if init is None:
@@ -85,7 +85,7 @@ def initialize(
 
 
 def _match(file: WeightsFile, model: nn.Module) -> KeyMap:
-    """By name; else as timm converts other programs' names for this architecture; else by order."""
+    """Match by name; else as timm converts other programs' names for this architecture; else by order."""
     wanted, head = model.state_dict(), head_names(model)
     by_name = match_names(file.tensors, wanted, head)
     if by_name.fits:
@@ -98,17 +98,17 @@ def _match(file: WeightsFile, model: nn.Module) -> KeyMap:
 
 
 def _converted(tensors: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor] | None:
-    """What timm makes of the original authors' names for this architecture; None where it has nothing to convert."""
+    """The original authors' names for this architecture as converted by timm; None if it has nothing to convert."""
     convert: Any = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
         found = None if convert is None else convert(dict(tensors), model)
-    except Exception:  # for tensors of another network it fails as it likes
+    except Exception:  # for tensors of another network it may raise anything
         return None
     return found if isinstance(found, Mapping) else None
 
 
 def _require_same_encoder(card: Card, config: EncoderConfig, whose: str) -> None:
-    """Raise UserError unless the weights are of the encoder asked for; its patches may be of another size."""
+    """Raise UserError unless the weights are of the requested encoder; its patches may have another size."""
     held, asked = to_json(card.encoder), to_json(config)
     for one in (held, asked):
         one["encoder_options"] = {k: v for k, v in (one["encoder_options"] or {}).items() if k != "patch_size"}
@@ -123,7 +123,7 @@ def _same_shapes(tensors: Mapping[str, Tensor], model: nn.Module) -> bool:
 
 
 def _require_shapes(tensors: Mapping[str, Tensor], model: nn.Module, whose: str, card: Card | None) -> None:
-    """Raise UserError unless shapes are the network's, and numbers can be (`require_numbers`)."""
+    """Raise UserError unless the shapes match the network's and the numbers are possible (`require_numbers`)."""
     wanted = model.state_dict()
     size = "; it was trained at {} x {} pixels".format(*card.format.size) if card is not None else ""
     refuse(f"{whose} has another shape for", [k for k, v in tensors.items() if v.shape != wanted[k].shape], size)
@@ -131,7 +131,7 @@ def _require_shapes(tensors: Mapping[str, Tensor], model: nn.Module, whose: str,
 
 
 def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
-    """The key map, in a line."""
+    """The key map in one line."""
     parts = [f"encoder weights from {init}: {len(keys.matched)} tensors"]
     parts += [f"of its {' / '.join(map(repr, file.levels))}"] if file.levels else []
     parts += [keys.renamed] if keys.renamed else []
