@@ -1,4 +1,4 @@
-"""The theory laboratory: the system of arXiv 2206.03826, exact and fast, every claim a check that can fail.
+"""The theory laboratory: the system of arXiv 2206.03826, exact and fast; every claim is a check that can fail.
 
 The public names are imported when first used, so that `unmask theory --help` stays fast.
 """

@@ -14,7 +14,7 @@ Axis = tuple[str, list[float]]
 
 
 def parse_axes(texts: Sequence[str]) -> list[Axis]:
-    """All axes of a sweep; no name may stand twice."""
+    """All axes of a sweep; no name may appear twice."""
     axes = [parse_axis(text) for text in texts]
     names = [name for name, _ in axes]
     for name in names:
@@ -27,8 +27,8 @@ def parse_axis(text: str) -> Axis:
     """NAME=LOW:HIGH:COUNT (equal steps, both ends included) or NAME=A,B,C → (name, values).
 
     Raises:
-        UserError: the name is no field, the values are no numbers, there are none, they are not finite, or they are not
-            whole where the field is.
+        UserError: the name is not a field; the values are not numbers, missing, not finite, or not whole although the
+            field is.
     """
     name, equals, values = text.partition("=")
     if not equals or name not in _known():
@@ -66,7 +66,7 @@ def _known() -> dict[str, object]:
 def vary(setting: Setting, changes: Mapping[str, float]) -> Setting:
     """The setting with fields changed by name, in the setting or in its data; integer fields stay integers.
 
-    A range field (own, other, ...) is set to the one value at both of its ends.
+    A range field (own, other, ...) is set to the value at both ends.
     """
     own: dict[str, object] = {}
     data: dict[str, object] = {}

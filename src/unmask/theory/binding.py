@@ -1,8 +1,8 @@
-"""Binding: how long a captured feature takes to draw a co-occurring one into its kernel, and the ends of the useful
-mask ratio that follow.
+"""Binding: how long a captured feature takes to draw a co-occurring one into its kernel, and the resulting ends of
+the useful mask ratio.
 
 A kernel holds one feature at its fixed point a*, on C_p equal patches. There σ(τa*) = B σ(a*), B = b (1 + x g/C_p) for
-masks that hide g patches of a feature at once (`block_masks`; g = 1: each on its own). The teacher is not matched on
+masks that hide g patches of a feature together (`block_masks`; g = 1: each on its own). The teacher is not matched on
 what is hidden: ĥ - b h = C_p (σ(τa*) - b σ(a*)) = b x g σ(a*) > 0 remains on every sample that shows the feature. It
 pulls at any other feature of the same sample: with a correlation w so small that it adds nothing to this residual,
 
@@ -10,9 +10,9 @@ pulls at any other feature of the same sample: with a correlation w so small tha
     t(w0 → w1) = ϱ^(q-1) (w0^(2-q) - w1^(2-q)) / ((q-2) r).
 
 So binding is faster than a feature's own growth, w0^-(q-2) against w0^-(2q-2), and needs x > 0. By a time T after its
-capture a partner of start w0 is bound iff x is at least the root of t = T: a **lower end** of the mask ratio for all
-that is known of a class only through what occurs together. Its **upper end** is where the first feature no longer
-grows, x = C_p (τ^q/b - 1)/g.
+capture a partner of start w0 is bound iff x is at least the root of t = T: a **lower end** of the mask ratio for
+everything about a class that is known only through co-occurrence. Its **upper end** is where the first feature no
+longer grows, x = C_p (τ^q/b - 1)/g.
 """
 
 from unmask.theory.laws import critical_mask_ratio, fixed_point
@@ -29,7 +29,7 @@ def binding_time(
     start: float, end: float, *, q: int, threshold: float, tau: float, gain: float, excess: float,
     together: float, patches: int = 1, block: int = 1,
 ) -> float:  # fmt: skip
-    """Time in which a partner's correlation goes from `start` to `end`; inf where nothing drives it.
+    """Time in which a partner's correlation goes from `start` to `end`; inf if nothing drives it.
 
     Args:
         start: w0 > 0.
@@ -57,7 +57,7 @@ def mask_range(
     """(lower, upper) mask ratio between which a partner of start w0 is bound by the time `when` after capture.
 
     The residual x σ(a*(x)) rises from 0 and falls towards the upper end, at which a* is still ϱ/τ: the lower end is
-    the first ratio at which the time suffices. Where none does, both are the upper end.
+    the first ratio at which the time suffices. If none does, both are the upper end.
     """
     upper = critical_mask_ratio(q, tau, gain, patches / block)
 

@@ -1,4 +1,4 @@
-"""Block masks: patches hidden in blocks of g, and what that does to the critical mask ratio.
+"""Block masks: patches hidden in blocks of g, and their effect on the critical mask ratio.
 
 Patches g·i, ..., g·i + g - 1 of a sample share one ε ~ Bernoulli(θ). With S_β = Σ_{p∈β} s_p the student (b/θ) Σ_β ε_β
 S_β has mean b h and variance b² x Σ_β S_β², so

@@ -1,4 +1,4 @@
-"""Assumptions one can switch off, to see which verdict falls: the checks can fail."""
+"""Assumptions that can be switched off to see which verdicts fail: the checks can fail."""
 
 from dataclasses import replace
 

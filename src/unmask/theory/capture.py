@@ -13,7 +13,7 @@ from unmask.theory.setting import Setting
 
 
 def own_strength(setting: Setting) -> float:
-    """z̄: mean strength of an own view on one of its patches (of the first view, where views differ)."""
+    """z̄: mean strength of an own view on one of its patches (of the first view if views differ)."""
     return 0.5 * sum(setting.data.own) / setting.data.patches_per_feature
 
 
@@ -54,13 +54,13 @@ def coverage(held: Tensor) -> Tensor:
 
 
 def features_per_kernel(held: Tensor) -> Tensor:
-    """(...,): mean number of captured features of the kernels that captured any (NaN where none did)."""
+    """(...,): mean number of captured features of the kernels that captured any (NaN if none did)."""
     number = held.sum(-1).float()
     return number.sum(-1) / (number > 0).sum(-1)
 
 
 def purity(held: Tensor) -> Tensor:
-    """(...,): share of the kernels with any captured feature that have exactly one (NaN where none captured any)."""
+    """(...,): share of the kernels with any captured feature that have exactly one (NaN if none captured any)."""
     number = held.sum(-1)
     return (number == 1).sum(-1) / (number > 0).sum(-1)
 

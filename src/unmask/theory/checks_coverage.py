@@ -14,7 +14,7 @@ from unmask.theory.teacher_student_flow import pretrain
 from unmask.theory.verdict import Verdict, attempt, law
 
 SLACK = 0.02
-"""Stated error of the occupancy law in shares of features: it takes features for independent and equally fast."""
+"""Stated error of the occupancy law in shares of features: it assumes independent and equally fast features."""
 
 
 def coverage_checks(run: Experiment) -> list[Verdict]:
@@ -29,7 +29,7 @@ def coverage_checks(run: Experiment) -> list[Verdict]:
 
 
 def _grows(setting: Setting) -> bool:
-    """Whether the laws of capture are claimed: features grow alone, by a power above that of noise (q > 2), and the
+    """Whether the laws of capture are claimed: features grow alone, with a power above that of noise (q > 2), and the
     data show all of them."""
     return setting.effective_gain < setting.teacher_scale**setting.power and setting.power > 2 and not setting.missing
 
@@ -45,7 +45,7 @@ def _law_times(run: Experiment) -> tuple[torch.Tensor, torch.Tensor]:
 
 def capture_time_check(run: Experiment) -> Verdict:
     """Median of measured over predicted capture time. Allowed: 4 %, and 3.5 standard errors of a median over kernels
-    that scatter by a tenth, since other features help or hinder."""
+    that scatter by a tenth because other features help or hinder."""
     measured, predicted = _law_times(run)
     off = float((measured / predicted).median()) if len(measured) else float("nan")
     allowed = 0.04 + 0.4 / max(len(measured), 1) ** 0.5
@@ -66,7 +66,7 @@ def capture_tilt_check(run: Experiment) -> Verdict:
     """Exponent of growth: log of the capture time rises with log of the law's, -(2q-2) log w(0), at slope 1.
 
     The slope is the median over pairs of kernels, one of the faster and one of the slower half, so that the few that
-    others helped or hindered do not count.
+    were helped or hindered by others do not count.
     """
     measured, predicted = (times.log() for times in _law_times(run))
     order, half = predicted.argsort(), len(predicted) // 2
@@ -107,7 +107,7 @@ def chance_check(run: Experiment) -> Verdict:
 
 
 def _time_of_captured(run: Experiment, share: float) -> float:
-    """T at which the law says that this share of the kernels is captured."""
+    """T at which the law predicts that this share of the kernels is captured."""
     low, high = -6.0, 40.0
     for _ in range(60):
         middle = 0.5 * (low + high)
@@ -119,7 +119,7 @@ def _time_of_captured(run: Experiment, share: float) -> float:
 def measured_coverage(run: Experiment, points: int = 12) -> tuple[torch.Tensor, list[int], torch.Tensor, Bands]:
     """(times, kernel counts, measured curve (M, counts), bands) of the share of features that lead a kernel.
 
-    Half as many kernels as features, as many, twice as many, and all: with few the law is far from 1 at any time.
+    Half as many kernels as features, the same number, twice as many, and all: with few the law stays far from 1.
     """
     times = torch.logspace(0, 1, points, base=1e3, dtype=torch.float64) * run.full_time / 1e3
     features, most = run.setting.data.features, run.setting.kernels
@@ -171,7 +171,7 @@ def coverage_at_first_capture(run: Experiment) -> Verdict:
 
 
 def full_coverage(run: Experiment) -> Verdict:
-    """The paper's first claim, read at the common time T at which the law predicts 99.9 %."""
+    """The paper's first claim, tested at the common time T at which the law predicts 99.9 %."""
     held = run.held[-1].any(1)
     return Verdict(
         claim="some common T captures every feature (share captured at the T where the law says 99.9 %)",
@@ -222,7 +222,7 @@ def leaders_by_law(run: Experiment) -> Verdict:
 
 
 def purity_checks(run: Experiment) -> list[Verdict]:
-    """The paper's "at most one" where the law of independent captures allows it, and what binding adds to that law."""
+    """The paper's "at most one" if the law of independent captures allows it, and what binding adds to that law."""
     numbers, pure = zip(*(kernel_law(one, run.full_time, run.setting.init_scale) for one in run.laws), strict=True)
     by_law, number = sum(pure) / len(pure), sum(numbers) / len(numbers)
     found = float(purity(run.held[-1]).double().nanmean())
@@ -257,7 +257,7 @@ def purity_checks(run: Experiment) -> list[Verdict]:
 
 
 def unbound_check(setting: Setting, dtype: torch.dtype = torch.float32, seed: int = 0) -> Verdict:
-    """The law of a kernel where nothing binds: mask ratio 0, equal strengths, no noise, no other class in a sample.
+    """The law of a kernel without binding: mask ratio 0, equal strengths, no noise, no other class in a sample.
 
     A captured feature then leaves no residual for another to grow on. Read at the T of 50, 90 and 99.9 % predicted
     coverage; allowed is a ratio of 8 % and 3.5 standard deviations of the mean number.

@@ -1,4 +1,4 @@
-"""Verdicts on the data: what is drawn is what docs/theory.md defines, read from the patches themselves."""
+"""Verdicts on the data: the samples follow the definition in docs/theory.md, read from the patches themselves."""
 
 from dataclasses import replace
 from math import comb, sqrt
@@ -16,7 +16,7 @@ SOURCE = "paper, data distribution D = (1 - μ) D_multi + μ D_single; distribut
 GENERAL = Distribution(
     classes=6, dim=20, patches=20, patches_per_feature=2, others=2.0, single_share=0.4, feature_noise=0.004, noise=0.02
 )
-"""Beside the preset's: several patches a feature, feature noise and both kinds of samples at once."""
+"""In addition to the preset: several patches per feature, feature noise and both kinds of samples together."""
 
 
 def data_checks(setting: Setting, seed: int = 0) -> list[Verdict]:
@@ -31,7 +31,7 @@ def data_checks(setting: Setting, seed: int = 0) -> list[Verdict]:
 
 
 def sets_of(w: World) -> list[tuple[Samples, float, int]]:
-    """(samples, the share of single-view ones that the setting asks for, features that they lack) of all data sets."""
+    """(samples, the setting's share of single-view ones, features they lack) of all data sets."""
     s = w.setting
     return [
         (w.unlabeled(), s.data.single_share, s.missing),
@@ -58,7 +58,7 @@ def strengths_check(worlds: list[World]) -> Verdict:
 
 
 def _sums_and_ranges(data: Samples, w: World, missing: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of the features that are present, and the ends of the ranges in which they ought to be, one entry each."""
+    """Sums of the features that are present, and the ends of the ranges they should lie in, one entry each."""
     dist, f = w.setting.data, w.setting.data.features
     along = torch.einsum("npd,fd->nfp", data.x, w.v)
     present = data.position[:, :, 0] >= 0
@@ -117,19 +117,19 @@ def _scores(data: Samples, share: float, missing: int, w: World) -> list[float]:
 
 
 def _score(count: float, n: int, chance: float) -> float:
-    """z-score of a count; where the chance is 0 or 1 every miss is a score of its own."""
+    """z-score of a count; if the probability is 0 or 1 every miss adds 1 to the score."""
     return (count - n * chance) / max(sqrt(n * chance * (1 - chance)), 0.1)
 
 
 def _others(dist: Distribution) -> list[float]:
-    """Chances of 0, 1, ... other classes: binomial over k - 1 classes, cut where no more fit."""
+    """Probabilities of 0, 1, ... other classes: binomial over k - 1 classes, truncated where no more fit."""
     p, k, most = dist.others / dist.classes, dist.classes - 1, dist.classes_that_fit - 1
     chances = [comb(k, i) * p**i * (1 - p) ** (k - i) for i in range(k + 1)]
     return [*chances[:most], sum(chances[most:])]
 
 
 def labels_check(w: World) -> Verdict:
-    """Numbers of samples, and of labels of each class in fine-tuning."""
+    """Numbers of samples, and of labels per class in fine-tuning."""
     s, few = w.setting, w.few().labels
     counts = torch.bincount(few, minlength=s.data.classes)
     off = float((counts - s.labels_per_class).abs().max())

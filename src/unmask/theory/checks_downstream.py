@@ -1,4 +1,4 @@
-"""Verdicts on what follows pretraining: fine-tuning keeps features; SL plays a lottery between views."""
+"""Verdicts on what follows pretraining: fine-tuning keeps features; SL is a lottery between views."""
 
 from dataclasses import replace
 from math import log
@@ -33,7 +33,7 @@ def downstream_checks(run: Experiment, jobs: Jobs | None = None) -> list[Verdict
 
 
 def fine_tuning_checks(run: Experiment) -> list[Verdict]:
-    """Fine-tuning keeps what was captured, trains the encoder, and tells all classes by a margin: claim 4 of
+    """Fine-tuning keeps what was captured, trains the encoder, and separates all classes by a margin: claim 4 of
     docs/theory.md."""
     before = run.held[-1].any(1)
     correlation = torch.stack([w @ one.v.T for w, one in zip(run.tuned.weights, run.worlds, strict=True)])
@@ -73,8 +73,8 @@ def fine_tuning_checks(run: Experiment) -> list[Verdict]:
 def margin_check(run: Experiment, single: bool, name: str, low: float) -> Verdict:
     """The 5 % quantile of the margins over samples and seeds.
 
-    The paper has a constant times log k without the constant; training here stops at a loss of stop_loss, at which the
-    mean margin of training samples is about ln(k/stop_loss).
+    The paper states a constant times log k without giving the constant; training here stops at a loss of stop_loss, at
+    which the mean margin of training samples is about ln(k/stop_loss).
     """
     every, unit = margins(run, single), log(run.setting.data.classes)
     return Verdict(
@@ -102,9 +102,9 @@ def margins(run: Experiment, single: bool) -> torch.Tensor:
 
 
 def scratch_checks(run: Experiment) -> list[Verdict]:
-    """SL captures one view per class, and the start says which: claim 5 of docs/theory.md.
+    """SL captures one view per class, and the start decides which: claim 5 of docs/theory.md.
 
-    One view per class, an error of 1 - 1/L on single-view data and of μ (1 - 1/L) over D are one fact, and one row.
+    One view per class, an error of 1 - 1/L on single-view data and of μ (1 - 1/L) over D are the same fact, in one row.
     """
     views = run.setting.data.views
     multi, single = (run.errors(run.scratch, kind) for kind in (False, True))
@@ -158,7 +158,7 @@ def _kept_and_wrong(w: World) -> tuple[float, float]:
 
 
 def winner_check(run: Experiment) -> Verdict:
-    """Among classes with exactly one learned view: is it the one that is predicted to take off first?"""
+    """Among classes with exactly one learned view: is it the one predicted to take off first?"""
     score, held = lottery_of_views(run)
     right = (held.int().argmax(-1) == score.argmax(-1))[held.sum(-1) == 1].double()
     return Verdict(
@@ -174,7 +174,7 @@ def winner_check(run: Experiment) -> Verdict:
 
 
 def lottery_of_views(run: Experiment) -> tuple[torch.Tensor, torch.Tensor]:
-    """How soon SL is predicted to take off on each view, (S, k, L), the larger the sooner, and whether it learned it.
+    """How soon SL is predicted to take off on each view, (S, k, L), larger meaning sooner, and whether it learned it.
 
     While a view grows, its rate is ~ w^(q-1) E Σ_p z_p^q on the drawn labeled samples: view l takes off at max_r
     w_r(0)^-(q-2) / rate_l, r of the kernels of its class.
@@ -199,8 +199,8 @@ def _speeds(w: World) -> torch.Tensor:
 def pixel_check(run: Experiment, jobs: Jobs) -> Verdict:
     """Coverage of the pixel (MAE) form, encoder and linear decoder trained together; no closed form is claimed.
 
-    Kernels are coupled and no clock of their own helps, so this is tried with 16 kernels per class at most, to T = 400
-    k: a feature occurs in about one sample of k, so time goes by k.
+    Kernels are coupled and separate clocks do not help, so this is tried with at most 16 kernels per class, to T = 400
+    k: a feature occurs in about one sample of k, so time scales with k.
     """
     setting = replace(
         run.setting,

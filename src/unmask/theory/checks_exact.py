@@ -36,11 +36,11 @@ FIXED_POINTS = (
 
 
 HIGHEST = 0.97
-"""Critical mask ratios above this are not bisected: nearly everything is hidden, and b is near τ or below it."""
+"""Critical mask ratios above this are not bisected: nearly everything is hidden, and b is near τ or below."""
 
 
 def exact_checks(setting: Setting, dtype: torch.dtype = torch.float32, seed: int = 0) -> list[Verdict]:
-    """All checks of this file. `seed` draws data and masks of those that need some; dtype is that of the phases."""
+    """All checks of this file. `seed` draws data and masks for those that need them; dtype is that of the phases."""
     return [
         *attempt("the activation", lambda: [activation_check()]),
         *attempt("the capture level", lambda: [capture_level_check(setting)]),
@@ -133,8 +133,8 @@ def pixel_gradient_check(seed: int = 0) -> Verdict:
 def mask_integral_check(setting: Setting, seed: int = 0, draws: int = 400, blocks: int = 16) -> Verdict:
     """Mean force of drawn masks against the integrated one: root mean square z-score, 1 for an unbiased estimate.
 
-    The coordinates of all kernels share the masks of a few strong patches: one block of samples adds a few degrees of
-    freedom only. So there are several, each with 8 kernels, 20 samples and masks of its own.
+    The coordinates of all kernels share the masks of a few strong patches: one block of samples adds only a few degrees
+    of freedom. So there are several blocks, each with its own 8 kernels, 20 samples and masks.
     """
     s = replace(setting, mask_ratio=max(setting.mask_ratio, 0.3), samples=20 * blocks)
     w = world(s, seed, torch.float64)
@@ -155,7 +155,7 @@ def mask_integral_check(setting: Setting, seed: int = 0, draws: int = 400, block
 
 
 def decoupling_check(setting: Setting, seed: int = 0, kernels: int = 6) -> Verdict:
-    """Trajectories of a few kernels followed alone and among others."""
+    """Trajectories of a few kernels computed alone and among others."""
     s = replace(setting, kernels_per_class=1)
     w = world(s, seed, torch.float64)
     w = replace(w, start=w.start * 2.0)
@@ -224,7 +224,7 @@ def phase_checks(setting: Setting, dtype: torch.dtype = torch.float32) -> list[V
 
 
 def moment_check(setting: Setting, dtype: torch.dtype) -> Verdict:
-    """The critical mask ratio of the preset's own random strengths; empty where noise grows without end meanwhile."""
+    """The critical mask ratio of the preset's own random strengths; empty if noise grows without bound meanwhile."""
     q, tau, b = setting.power, setting.teacher_scale, setting.gain
     random = replace(setting, missing=0)
     support = support_of(world(random, 0).unlabeled(), torch.arange(setting.data.views), q)
@@ -270,7 +270,7 @@ def _phase(claim: str, off: float, n: int, kind: Kind) -> Verdict:
 
 
 def plain(patches: int, **changes: float) -> Setting:
-    """Two classes, nothing but their own views at strength 1 on each patch, no noise: the exactly solvable case."""
+    """Two classes with only their own views at strength 1 on each patch, no noise: the exactly solvable case."""
     data = Distribution(
         classes=2,
         dim=4,

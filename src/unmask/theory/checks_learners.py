@@ -1,5 +1,5 @@
 """Verdicts beyond the paper, on learners and data: unequal strengths, a useless background, more than two views,
-ensembles and distillation, fused kernels. They use small settings of their own and one seed."""
+ensembles and distillation, fused kernels. They use their own small settings and one seed."""
 
 from dataclasses import replace
 from math import sqrt
@@ -32,7 +32,7 @@ STRENGTHS = "unequal_strengths.py; compare Balestriero and LeCun 2024 (arXiv 240
 
 
 def learner_checks(seed: int = 0) -> list[Verdict]:
-    """All checks of this file, on one seed; they need no preset."""
+    """All checks of this file, on one seed, without a preset."""
     return [
         *attempt("features of unequal strength", lambda: [leaders_check(seed), *useless_checks(seed)]),
         *attempt("more than two views", lambda: more_views_checks(seed)),
@@ -43,13 +43,13 @@ def learner_checks(seed: int = 0) -> list[Verdict]:
 
 
 def first_leaders(setting: Setting, seed: int) -> torch.Tensor:
-    """(K,) the direction that each kernel captures first, of those that capture one; F is the background."""
+    """(K,) the direction that each kernel captures first, for those that capture one; F is the background."""
     found = pretrain([world(setting, seed)], torch.tensor([1e12]), through_capture=False).leader[0]
     return found[found >= 0]
 
 
 def leaders_check(seed: int) -> Verdict:
-    """Shares of kernels led by the weaker views where these are fade times as strong, against the closed form.
+    """Shares of kernels led by the weaker views when these are fade times as strong, against the closed form.
 
     Allowed: 3.5 binomial standard deviations and 0.03, since starts near the capture level are not in the power law.
     """
@@ -99,7 +99,7 @@ def useless_checks(seed: int) -> list[Verdict]:
 
 
 def more_views_checks(seed: int) -> list[Verdict]:
-    """L = 3: MRP captures all views, fine-tuning reads single-view data; SL learns about one view of three."""
+    """L = 3: MRP captures all views, fine-tuning classifies single-view data; SL learns about one view of three."""
     data = replace(LAB.data, views=3, dim=22, patches=12)
     w = world(replace(LAB, data=data, labeled=200), seed)
     s = w.setting
@@ -120,10 +120,9 @@ def more_views_checks(seed: int) -> list[Verdict]:
 
 
 def ensemble_checks(seed: int, members: int = 8) -> list[Verdict]:
-    """Ensembles of R networks from scratch: error on single-view data over R, a student of all of them, and MRP beside.
+    """Ensembles of R networks from scratch: error on single-view data over R, a student of all of them, and MRP.
 
-    Pretraining and fine-tuning take the time of one and a half networks (docs/theory.md): R = 2 is more than equal
-    compute.
+    Pretraining and fine-tuning take the time of one and a half networks (docs/theory.md): R = 2 has more compute.
     """
     w = world(LAB, seed)
     one = train_ensemble(w, members)
@@ -154,7 +153,7 @@ def ensemble_checks(seed: int, members: int = 8) -> list[Verdict]:
 
 
 def fusing_checks(seed: int) -> list[Verdict]:
-    """Kernels that hold two classes each: fused alike, mixed, and what fine-tuning makes of the former."""
+    """Kernels that hold two classes each: fused alike, mixed, and the effect of fine-tuning on the former."""
     w = world(LAB, seed)
     s = w.setting
     same, crossed = fused_encoder(w, alike(s, 2)), fused_encoder(w, mixed(s, 2))
@@ -175,7 +174,7 @@ def fusing_checks(seed: int) -> list[Verdict]:
 def partners(seed: int) -> tuple[float, int]:
     """Of the features that contrastive kernels grew, the share whose partner view the same kernel holds; their number.
 
-    Complementary masks, one patch a feature, no other class in a sample: alone none of them is asked for.
+    Complementary masks, one patch per feature, no other class in a sample: no feature is learned alone.
     """
     data = replace(LAB.data, others=0.0, noise=0.0, own=(1.0, 1.0))
     s = replace(LAB, data=data, samples=60, kernels_per_class=4, init_scale=0.12, mask_ratio=0.5)
@@ -187,7 +186,7 @@ def partners(seed: int) -> tuple[float, int]:
 
 
 def contrastive_check(seed: int) -> Verdict:
-    """What contrastive learning makes of the data on which reconstruction with nothing hidden learns views apart."""
+    """Contrastive learning on data for which reconstruction with nothing hidden learns views separately."""
     share, n = partners(seed)
     return Verdict(
         claim="contrastive kernels learn the views of a class together (share of grown features with their partner)",

@@ -1,5 +1,5 @@
 """Verdicts beyond the paper, on variants of the objective: block masks, binding, a lagging teacher, finite steps,
-minibatches, and a contrastive loss. Each is a closed form against a simulation that does not use it."""
+minibatches, and a contrastive loss. Each compares a closed form with a simulation that does not use it."""
 
 import itertools
 from dataclasses import replace
@@ -30,7 +30,7 @@ KONG = "block_masks.py; compare Kong et al. 2023, Bisulco et al. 2025 (arXiv 250
 
 
 def objective_checks(seed: int = 0) -> list[Verdict]:
-    """All checks of this file; they need no preset. `seed` draws the data and batches of those that need some."""
+    """All checks of this file, without a preset. `seed` draws data and batches for those that need them."""
     return [
         *attempt("block masks", lambda: [block_integral_check(seed), block_ratio_check()]),
         *attempt("binding", lambda: [binding_time_check(), lower_end_check()]),
@@ -95,7 +95,7 @@ def _numbers(s: Setting) -> dict[str, Any]:
 
 
 def _bound_after(s: Setting, partner: float, about: float) -> float:
-    """Time at which view 1 of class 0 is captured by a kernel that begins with view 0 at its fixed point."""
+    """Time at which view 1 of class 0 is captured by a kernel that starts with view 0 at its fixed point."""
     w = world(s, 0, torch.float64)
     reach = fixed_point(s.power, s.threshold, s.teacher_scale, s.effective_gain)
     times = torch.linspace(0.5, 1.6, 45, dtype=torch.float64) * about

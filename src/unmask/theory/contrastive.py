@@ -10,14 +10,14 @@ same patch: ‖h‖² - Σ_p ‖s_p‖². The negatives are ‖C‖² with C = E
 
     -∂L/∂w_r = 4 E Σ_p σ'(⟨w_r, x_p⟩) [h_r - c s_rp - (C h)_r - x (C s_p)_r] x_p,    c = 1 if complementary, else 0.
 
-Kernels are coupled through C: what one holds, no other is asked for. Small weights always grow (order 2q-1 against
+Kernels are coupled through C: what one holds, no other needs to learn. Small weights always grow (order 2q-1 against
 4q-1), so there is **no mask ratio at which nothing is learned**. One kernel on n = M C_p equal patches of strength 1
 that a share π of the samples shows together rests at
 
     σ(a*) = 1/(√π (n + x)) for independent masks,    √((n-1)/(n π))/(n + x) for complementary ones:
 
 with complementary masks **a feature on one patch that occurs with nothing else is never learned**, one that occurs with
-others is, together with them. Reconstruction learns it alone (and in the middle phase, too, only together).
+others is, together with them. Reconstruction learns it alone (in the middle phase also only together).
 """
 
 from collections.abc import Sequence

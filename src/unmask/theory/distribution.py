@@ -43,12 +43,12 @@ class Distribution:
     noise: float = 0.002
     """σ_p: standard deviation of the Gaussian noise of a patch, per coordinate."""
     fade: float = 1.0
-    """View l of a class is fade^l times as strong as its first, wherever it appears: features of unequal strength."""
+    """View l of a class is fade^l times as strong as its first view everywhere: features of unequal strength."""
     background: float = 0.0
-    """Strength of a feature that every sample shows on a patch of its own, whatever its class; 0: there is none. Its
+    """Strength of a feature that every sample shows on a separate patch, whatever its class; 0: none. Its
     direction is row F of the basis."""
     equal_patches: bool = False
-    """Split a sum equally over its C_p patches; otherwise at random (uniform weights in [0.5, 1.5], normalized)."""
+    """Divide a sum equally over its C_p patches; otherwise at random (uniform weights in [0.5, 1.5], normalized)."""
 
     @property
     def features(self) -> int:

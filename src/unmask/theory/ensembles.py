@@ -5,8 +5,8 @@ independent starts on one data set holds a view if any of them does: of the L vi
 
     1 - (1 - 1/L)^R,
 
-so its error on single-view data falls as (1 - 1/L)^R, where views are drawn evenly. One student trained on the mean of
-the R networks' probabilities, on samples that include single-view ones, is told by each feature what its class is: it
+so its error on single-view data falls as (1 - 1/L)^R if views are drawn evenly. One student trained on the mean of
+the R networks' probabilities, on samples that include single-view ones, learns the class of each feature: it
 learns all views that the ensemble holds. MRP holds all views after one pretraining.
 """
 
@@ -51,7 +51,7 @@ def lottery(views: int, members: int) -> float:
 
 
 def train_ensemble(w: World, members: int) -> Ensemble:
-    """R networks from the starts 0 (that of the world), 1, ..., R - 1 on the world's labeled samples."""
+    """Train R networks from the starts 0 (that of the world), 1, ..., R - 1 on the world's labeled samples."""
     worlds = [w] + [replace(w, start=_start(w, i)) for i in range(1, members)]
     return Ensemble(w, train_from_scratch(worlds, data=[w.labeled()] * members))
 
@@ -59,7 +59,7 @@ def train_ensemble(w: World, members: int) -> Ensemble:
 def distill(
     one: Ensemble, data: Samples, temperature: float = 1.0, stop_loss: float = 0.01, end: float = 1e6
 ) -> Supervised:
-    """A network from a start of its own, trained on the ensemble's softened probabilities of `data`, no labels.
+    """Train a network from its own start on the ensemble's softened probabilities of `data`, without labels.
 
     Args:
         one: the teacher.
@@ -75,7 +75,7 @@ def distill(
 
 
 def unlabeled_like_paper(w: World, single_share: float = 0.2) -> Samples:
-    """The N unlabeled samples of a world whose pretraining data hold single-view samples too."""
+    """The N unlabeled samples of a world whose pretraining data also hold single-view samples."""
     data = replace(w.setting.data, single_share=single_share)
     return replace(w, setting=replace(w.setting, data=data)).unlabeled()
 

@@ -1,4 +1,4 @@
-"""The runs that several verdicts share: pretraining, its laws, fine-tuning and scratch, once for each of S seeds."""
+"""The runs shared by several verdicts: pretraining, its laws, fine-tuning and scratch, once for each of S seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Experiment:
     worlds: list[World]
     laws: list[OneFeature]
     full_time: float
-    """T at which the law predicts 99.9 % coverage of what the data show: the common time at which encoders are read."""
+    """T at which the law predicts 99.9 % coverage of the data's features: the common time for reading encoders."""
     first: Pretraining
     """Every kernel up to its first capture, far beyond full_time."""
     through: Pretraining
@@ -63,7 +63,7 @@ def run_experiment(
     Args:
         setting: the setting.
         seeds: seeds of the worlds.
-        jobs: where the seeds run, a law, a pretraining and a training from scratch of each, of the size of `SIZES`.
+        jobs: where the seeds run: a law, a pretraining and a training from scratch each, with the work of `SIZES`.
             Default: here, one after the other.
         points: common times between 5 % and 99.9 % predicted coverage at which kernels are read.
         dtype: number type of all runs; the draws do not depend on it.
@@ -91,7 +91,7 @@ def _scratch(w: World) -> Supervised:
 
 
 def _pretrained(w: World, times: Tensor, full_time: float) -> tuple[Pretraining, Pretraining, Supervised]:
-    """Up to first captures, through common times, and fine-tuned from the last of those."""
+    """Pretrain to first captures and through common times, and fine-tune from the last of those."""
     first = pretrain([w], torch.tensor([1e6 * full_time]), through_capture=False)
     through = pretrain([w], times)
     return first, through, fine_tune([w], through.weights[-1])

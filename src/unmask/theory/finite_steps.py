@@ -1,11 +1,11 @@
-"""Finite steps and minibatches: when gradient descent stays at the fixed point that the flow reaches.
+"""Finite steps and minibatches: when gradient descent stays at the fixed point reached by the flow.
 
 One feature on C_p equal patches of strength 1, shown by a share π of the samples, at its fixed point a*. The force
 along v is π b C_p² σ'(a) [σ(τa) - B σ(a)], so near a* a deviation δ is multiplied per step η by 1 - η h with
 
     h = π b C_p² σ'(a*) [B σ'(a*) - τ σ'(τa*)],
 
-and descent stays there iff **η < 2/h**. On every sample that shows the feature the force vanishes at a* by itself, so
+and descent stays there iff **η < 2/h**. On every sample that shows the feature the force vanishes at a*, so
 minibatches add no noise there, but a random number J ~ Binomial(n, π) of the n samples of a batch shows the feature:
 δ is multiplied by 1 - η h J/(π n), and stays bounded (almost surely) iff
 
@@ -35,9 +35,9 @@ def growth_exponent(step: float, h: float, share: float, batch: int) -> float:
 
 
 def largest_step(h: float, share: float, batch: int) -> float:
-    """The step beyond which no smaller growth exponent than 0 follows: the largest root of Λ, 2/h for whole data.
+    """The step beyond which the growth exponent is never below 0: the largest root of Λ, 2/h for full data.
 
-    Λ has dips at the steps that land on the fixed point at once, so it is searched from above.
+    Λ has dips at the steps that land exactly on the fixed point, so it is searched from above.
     """
     high = 4.0 / h
     while growth_exponent(high, h, share, batch) > 0 and high > 1e-12:

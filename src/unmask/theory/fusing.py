@@ -1,10 +1,10 @@
-"""What it costs that a kernel holds the features of several classes: "semantics are not fused" as a closed form.
+"""The cost of kernels that hold features of several classes: "semantics are not fused" as a closed form.
 
-Encoders written down, not trained: every kernel is a sum of features at a captured strength. If each kernel holds the
-features of c classes, and the groups of c are disjoint, all classes of a group give the same responses: **no linear
-head can tell them apart, its error is 1 - 1/c** whatever the number of labels. If the groups overlap and differ,
-responses to two classes differ in some kernel, and a linear head can have error 0: it is not the number of features
-of a kernel that costs, but whether kernels are fused alike. Fine-tuning moves the kernels and so can undo the former.
+Encoders are constructed, not trained: every kernel is a sum of features at a captured strength. If each kernel holds
+the features of c classes, and the groups of c are disjoint, all classes of a group give the same responses: **no linear
+head can separate them, its error is 1 - 1/c** whatever the number of labels. If the groups overlap and differ,
+responses to two classes differ in some kernel, and a linear head can have error 0: what costs is not the number of
+features per kernel, but kernels that are fused alike. Fine-tuning moves the kernels and so can undo that.
 """
 
 import torch

@@ -5,8 +5,8 @@ With s'_p = σ'(a_p), t'_p = τ σ'(τ a_p) - b σ'(a_p), R = Σ_p σ(τ a_p) - 
     ∂f/∂w = b E Σ_p [σ''(a_p)(R - b x σ(a_p)) - b x s'_p²] x_p x_pᵀ  +  b E (Σ_p s'_p x_p)(Σ_p t'_p x_p)ᵀ.
 
 The second term is exact here. The factor in brackets is large only on the patches that show what a kernel has
-captured: the rows with the largest factors are taken exactly, of the rest the diagonal. ROS2 keeps its order for any
-matrix, so this costs step length at most.
+captured: the rows with the largest factors are taken exactly, for the rest only the diagonal. ROS2 keeps its order for
+any matrix, so at most this costs step length.
 """
 
 import torch

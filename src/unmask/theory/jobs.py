@@ -1,4 +1,4 @@
-"""Independent jobs on worker threads: counted as they finish, and not begun any more once the caller is interrupted."""
+"""Independent jobs on worker threads: counted as they finish, and no longer started once the caller is interrupted."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ def silent(done: int, total: int) -> None:
 
 
 class Tally:
-    """How much of the work of several pools is done; a job counts as much as it takes, in units of its caller."""
+    """How much of the work of several pools is done; jobs count by their size in the caller's units."""
 
     def __init__(self, total: int, told: Told = silent) -> None:
         self.total, self.told, self.done, self._lock = total, told, 0, Lock()
@@ -35,7 +35,7 @@ class Tally:
         return job
 
     def add(self, size: int) -> None:
-        """So many units of work are done."""
+        """Record so many finished units of work."""
         with self._lock:
             self.done += size
             self.told(self.done, self.total)
@@ -48,7 +48,7 @@ class Memo:
         self._found: dict[Hashable, Any] = {}
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was made for the key, else make() now."""
+        """The value computed for the key, else make() now."""
         if key not in self._found:
             self._found[key] = make()
         result: T = self._found[key]
@@ -57,7 +57,7 @@ class Memo:
 
 @contextmanager
 def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose waiting jobs are dropped when the body is left by an exception, Ctrl-C and SIGTERM among them."""
+    """A pool whose waiting jobs are dropped if the body is left by an exception, including Ctrl-C and SIGTERM."""
     pool = ThreadPoolExecutor(number)
     try:
         yield pool
@@ -69,7 +69,7 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
 
 @contextmanager
 def torch_threads(number: int) -> Iterator[None]:
-    """Torch's threads within one operation, in the body only."""
+    """Set torch's threads within one operation, only in the body."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -79,18 +79,18 @@ def torch_threads(number: int) -> Iterator[None]:
 
 
 class Jobs(Protocol):
-    """Where jobs run that share nothing but read-only data."""
+    """Runs jobs that share only read-only data."""
 
     def begin(
         self, function: Callable[..., T], given: Sequence[tuple[Any, ...]], size: int = 1
     ) -> Callable[[], list[T]]:
-        """Submit function of every tuple of arguments, each of `size` units of work; what is returned waits for the
-        results, in order, and raises what the first failing one raised."""
+        """Submit function for every tuple of arguments, each of `size` units of work; the returned callable waits for
+        the results, in order, and raises what the first failing one raised."""
         ...
 
 
 class JobsHere:
-    """Jobs on threads of this process; without a pool they are computed when they are submitted."""
+    """Jobs on threads of this process; without a pool they are computed on submission."""
 
     def __init__(self, pool: ThreadPoolExecutor | None = None, tally: Tally | None = None) -> None:
         """`tally` counts their work."""

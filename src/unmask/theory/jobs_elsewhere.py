@@ -1,4 +1,4 @@
-"""Jobs on workers elsewhere, which see nothing of this process."""
+"""Jobs on remote workers, which share nothing with this process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from unmask.theory.jobs import Tally
 
 T = TypeVar("T")
 Piece = tuple[Callable[..., Any], tuple[Any, ...]]
-"""A function and its arguments, but for the last one, which is None."""
+"""A function and its arguments except the last one, which is None."""
 Elsewhere = Callable[[Sequence[Piece]], Iterator[tuple[int, Any]]]
-"""Runs each piece as function(*arguments, None), with one thread; gives index and result of each as it ends."""
+"""Runs each piece as function(*arguments, None), with one thread; yields index and result of each as it ends."""
 
 
 class LostPieceError(Exception):
-    """A piece was not done: it says nothing of what was asked."""
+    """A piece was not done: this says nothing about its result."""
 
 
 @dataclass(frozen=True)
 class _Raised:
-    """What a job has raised."""
+    """The exception that a job raised."""
 
     error: Exception
 
 
 class JobsElsewhere:
-    """Jobs that wait until the result of one of them is wanted, and are handed out then."""
+    """Jobs that wait until the result of one of them is needed, and are then handed out."""
 
     def __init__(self, run: Elsewhere, tally: Tally) -> None:
         """`tally` counts their work."""
@@ -37,9 +37,9 @@ class JobsElsewhere:
     def begin(
         self, function: Callable[..., T], given: Sequence[tuple[Any, ...]], size: int = 1
     ) -> Callable[[], list[T]]:
-        """See `Jobs.begin`. What a job raises is what it finds, as it is here; that it cannot be done is not.
+        """See `Jobs.begin`. An exception raised by a job counts as its result, as it does locally; a lost job does not.
 
-        The function and its arguments are pickled. What is returned raises `LostPieceError`, too.
+        The function and its arguments are pickled. The returned callable may also raise `LostPieceError`.
         """
         first = len(self._sizes)
         mine = range(first, first + len(given))
@@ -71,7 +71,7 @@ class JobsElsewhere:
 
 
 def _attempt(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], data: None) -> Any:
-    """What a job finds, in a process of its own; `name` is what a message calls it."""
+    """The result of a job in a separate process; `name` is its name in messages."""
     try:
         return function(*arguments)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, ValueError) as error:

@@ -10,8 +10,8 @@ x = (1-θ)/θ. Hence
 - with both σ linear, τa - c = B (a - c), c = (1 - 1/q) ϱ: a* = c (B-1)/(B-τ), valid while a* >= ϱ iff B <= 1 + q(τ-1);
 - above, σ(a) is a power and σ(τa) linear: B a^q/(q ϱ^(q-1)) = τ a - c on [ϱ/τ, ϱ], a convex against a linear function
   with one crossing.
-At B = τ^q the root is a* = ϱ/τ > 0: first order. B falls to b as M grows: what is finite whatever a kernel holds has
-b > τ, and a feature that is finite alone may run away with another.
+  At B = τ^q the root is a* = ϱ/τ > 0: first order. B falls to b as M grows: a kernel stays finite whatever it holds
+  only if b > τ, and a feature that is finite alone may run away together with another.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from unmask.theory.teacher_student_loss import Objective, force
 
 
 def fixed_point(q: int, threshold: float, tau: float, gain: float) -> float:
-    """a* of one feature alone with effective gain B = `gain`: 0 where nothing grows, inf where nothing stops it."""
+    """a* of one feature alone with effective gain B = `gain`: 0 if nothing grows, inf if nothing stops it."""
     if gain >= tau**q:
         return 0.0
     if gain <= tau:
@@ -79,8 +79,8 @@ class OneFeature:
 
     def capture_times(self, correlation: Tensor) -> Tensor:
         """Capture time of each entry of `correlation` (..., F), interpolating log t in log w; inf for starts below the
-        grid. A start above the capture level is captured at once: its time is minus the correlation, so that of
-        several the largest comes first, as it does in the flow.
+        grid. A start above the capture level is captured immediately: its time is minus the correlation, so that of
+        several the largest comes first, as in the flow.
         """
         log_w = self.start.log()
         step = log_w[1] - log_w[0]
@@ -94,7 +94,7 @@ class OneFeature:
         return torch.where(at < 0, torch.inf, torch.where(at > len(log_w) - 1, -correlation.double(), value))
 
     def threshold_at(self, when: float) -> Tensor:
-        """w*(T), (F,): the start that is captured at T exactly (largest grid start where T is too early)."""
+        """w*(T), (F,): the start that is captured exactly at T (largest grid start if T is too early)."""
         log_t = self.time.log().flip(1)
         log_w = self.start.log().flip(0)
         target = torch.full((len(log_t), 1), float(torch.tensor(when).log()), dtype=torch.float64)
@@ -110,14 +110,14 @@ class OneFeature:
 
 
 def kernel_law(law: OneFeature, when: float, init_scale: float) -> tuple[float, float]:
-    """What a kernel that holds any feature at T holds, if features are captured independently, each with p_f(T).
+    """Contents of a kernel that holds any feature at T, if features are captured independently, each with p_f(T).
 
     Their number is Poisson-binomial: with S = 1 - Π (1 - p_f),
 
         mean number = Σ p_f / S,        share with exactly one (purity) = Σ_f p_f Π_{g≠f} (1 - p_g) / S.
 
-    With equal p and λ = F p both depend on λ alone, about λ/(1 - e^-λ) and λ/(e^λ - 1). Full coverage needs
-    p ≈ ln(1/miss)/K, so λ ≈ L ln(1/miss)/m: purity at full coverage is bought with kernels per class, and only so.
+    With equal p and λ = F p both depend only on λ, about λ/(1 - e^-λ) and λ/(e^λ - 1). Full coverage needs
+    p ≈ ln(1/miss)/K, so λ ≈ L ln(1/miss)/m: only more kernels per class raise purity at full coverage.
 
     Returns:
         (mean number of features, purity), (1, 1) in the limit p → 0.
@@ -133,11 +133,11 @@ def kernel_law(law: OneFeature, when: float, init_scale: float) -> tuple[float, 
 def one_feature(samples: Samples, v: Tensor, setting: Setting, points: int = 200) -> OneFeature:
     """Solve the one-feature equation on the drawn samples: t(w0) = ∫_{w0}^{level} dw / φ_f(w).
 
-    φ_f(w) = ⟨force(w v_f), v_f⟩ is the exact force of a kernel that consists of v_f alone; no closed form of σ is used.
+    φ_f(w) = ⟨force(w v_f), v_f⟩ is the exact force of a kernel that consists only of v_f; no closed form of σ is used.
 
     Args:
         samples: the samples of pretraining.
-        v: features (F, d), and the background's direction after them where it counts.
+        v: features (F, d), followed by the background's direction if it counts.
         setting: the setting.
         points: grid of starts, logarithmic from σ0/50 to the capture level.
     """

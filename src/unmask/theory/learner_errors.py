@@ -24,7 +24,7 @@ KINDS = ("multi", "single", "mixed")
 
 
 def learner_rows(worlds: Sequence[World], memo: Memo) -> list[list[Row]]:
-    """Errors of all learners on all kinds of test data, and views per class that SL has learned."""
+    """Errors of all learners on all kinds of test data, and views per class learned by SL."""
     return [[_learner_row(task, trained)] for task, _, trained in _train(worlds, memo)]
 
 
@@ -41,9 +41,10 @@ def _learner_row(task: World, trained: Learners) -> Row:
 
 
 def downstream_rows(worlds: Sequence[World], memo: Memo) -> list[list[Row]]:
-    """Errors of all learners, over all classes and apart: those whose features pretraining has all seen, and the rest.
+    """Errors of all learners, over all classes and separately over those whose features pretraining has all seen, and
+    the rest.
 
-    Also how many features of the task pretraining has seen and has not, and the share of either that the encoder holds
+    Also how many of the task's features pretraining has and has not seen, and the share of each that the encoder holds
     before and after fine-tuning.
     """
     setting = worlds[0].setting

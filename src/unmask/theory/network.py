@@ -43,7 +43,7 @@ def responses(weights: Tensor, x: Tensor, q: int, threshold: float) -> Tensor:
 
 
 def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
-    """base^exponent for exponent >= 1, into `out` (no alias of base); torch's own pow is slow from 4 on."""
+    """base^exponent for exponent >= 1, into `out` (not an alias of base); torch's own pow is slow from 4 on."""
     if exponent <= 3:
         return torch.pow(base, exponent, out=out)
     torch.pow(base, 3, out=out)
@@ -53,8 +53,8 @@ def power(base: Tensor, exponent: int, out: Tensor) -> Tensor:
 
 
 def silence(q: int, dtype: torch.dtype) -> float:
-    """α below which a patch counts as silent: rounding, 100 ε, from which features that a kernel has nothing of would
-    grow; or where α^(2q-1), the smallest product that a force takes of it, is a denormal number (20 times slower).
+    """α below which a patch counts as silent: rounding, 100 ε, from which features absent from a kernel would
+    grow; or where α^(2q-1), the smallest product of it in a force, is a denormal number (20 times slower).
     """
     kind = torch.finfo(dtype)
     return max(100 * kind.eps, float((1e3 * kind.tiny) ** (1 / (2 * q - 1))))

@@ -2,7 +2,7 @@
 
 Kernel r is first captured by the feature whose one-feature capture time from ⟨w_r(0), v_f⟩ ~ N(0, σ0²) is smallest.
 By time T a kernel has a given leader with probability P(T)/F, P(T) = 1 - Π_f (1 - p_f(T)), so the share of features
-that lead some kernel is 1 - (1 - P/F)^K in the mean (1 - (1-p)^K while p is small), and 1 - (1 - 1/F)^K once every
+that lead some kernel is 1 - (1 - P/F)^K on average (1 - (1-p)^K while p is small), and 1 - (1 - 1/F)^K once every
 kernel has one. The bands are drawn from the law itself.
 """
 
@@ -65,7 +65,7 @@ def coverage_bands(
     replicates: int = 400,
     seed: int = 0,
 ) -> Bands:
-    """Bands of the coverage curve averaged over seeds, one law a seed, that of its own finite sample."""
+    """Bands of the coverage curve averaged over seeds, one law per seed, that of its own finite sample."""
     gen = torch.Generator().manual_seed(seed)
     total = torch.zeros(replicates, len(times), len(counts), dtype=torch.float64)
     for law in laws:
@@ -83,8 +83,8 @@ def coverage_bands(
 
 
 def reading_time(laws: Sequence[OneFeature], setting: Setting, share: float = 0.999) -> float:
-    """The common time at which encoders are read: that of 99.9 % predicted coverage of the features that the data show,
-    at most 10^6; 10^5 where the law never comes so far.
+    """The common time at which encoders are read: that of 99.9 % predicted coverage of the features in the data,
+    at most 10^6; 10^5 if the law never gets that far.
     """
     when = time_of_full_coverage(laws, setting.init_scale, setting.kernels, share, setting.missing)
     return 1e5 if when == float("inf") else min(when, 1e6)

@@ -66,8 +66,8 @@ def pretrain_pixels(worlds: Sequence[World], times: Tensor, decoder_scale: float
         decoder_scale: standard deviation of the decoder's start.
 
     Returns:
-        A `Pretraining` without captures (capture_time inf, leader -1): kernels are coupled, no clock of their own
-        exists.
+        A `Pretraining` without captures (capture_time inf, leader -1): kernels are coupled and have no separate
+        clocks.
     """
     setting, shape = worlds[0].setting, worlds[0].start.shape
     state = torch.stack([_start(w, decoder_scale) for w in worlds])

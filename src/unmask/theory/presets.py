@@ -3,11 +3,11 @@
 `paper-small` and `paper` share the regime: q = 4, τ < b, B < τ^q, unequal random strengths, one patch a feature, ρ ≪
 Γ, several other classes in a sample. Pretraining starts from σ0/ϱ = 0.1 (`paper`: 0.08, see there): the time in which
 a kernel's own features grow, ~ (ϱ/σ0)^(2q-2), must stay below the times in which co-occurrence, (ϱ/σ0)^(q-2), and
-memorized noise fill a captured kernel with further features; from a smaller start full coverage comes with impure
-kernels (docs/theory.md). This regime was chosen by looking at the training dynamics of MRP only. Training from
+memorized noise fill a captured kernel with more features; from a smaller start full coverage comes with impure
+kernels (docs/theory.md). This regime was chosen by looking only at the training dynamics of MRP. Training from
 scratch sees multi-view samples only (training μ = 0, the proof's "about no single-view sample a feature"), starts
 from σ0/ϱ = 0.02, and stops at the first accepted step with training accuracy 1 and mean cross-entropy below 0.1.
-Seeds are 0, 1, 2, ... This was written down before the first look at a test error; of `paper-small` nothing was
+Seeds are 0, 1, 2, ... This was written down before the first look at a test error; nothing in `paper-small` was
 changed after it. `paper` got its start and 1,000 instead of 2,000 labels before its first verdict, after a look at
 its start and at times of pretraining.
 """
@@ -38,8 +38,8 @@ def paper() -> Setting:
 def asymptotic(classes: int) -> Setting:
     """The paper's schedules as functions of k: s, m, K polylogarithmic or linear in k; ρ, γ, σ_p, σ0 vanishing powers.
 
-    s = ln k, ρ = k^-0.01/50 (the exponent alone gives ρ = 0.98 at k = 10: at any k that fits a computer the constant
-    decides, so it is written down), Γ = 0.2, γ = k^-1.5/10, σ_p = 1/(√d ln² k), σ0 = 0.3 ϱ/√k, m = max(16, ln² k),
+    s = ln k, ρ = k^-0.01/50 (the exponent alone gives ρ = 0.98 at k = 10: at any computable k the constant
+    decides, so it is stated), Γ = 0.2, γ = k^-1.5/10, σ_p = 1/(√d ln² k), σ0 = 0.3 ϱ/√k, m = max(16, ln² k),
     N = 50 k.
     """
     k, dim = classes, 2 * classes + 4
@@ -62,7 +62,7 @@ def asymptotic(classes: int) -> Setting:
 
 
 def preset(name: str) -> Setting:
-    """The setting called `name`: paper-small, paper, or asymptotic-K for the schedule at k = K classes."""
+    """The setting named `name`: paper-small, paper, or asymptotic-K for the schedule at k = K classes."""
     if name == "paper-small":
         return paper_small()
     if name == "paper":

@@ -11,7 +11,7 @@ from unmask.theory.setting import Setting
 
 @dataclass(frozen=True)
 class World:
-    """Everything drawn for one seed. Directions and patches live in ambient coordinates."""
+    """Everything drawn for one seed. Directions and patches are in ambient coordinates."""
 
     setting: Setting
     seed: int
@@ -62,7 +62,7 @@ def downstream(w: World) -> World:
     """The world of the downstream task: its classes are the first task_classes, its features their first task_views.
 
     Its features V' are a subset of those of pretraining, in the same directions; the directions of the others stay in
-    the basis, but no sample shows them. From scratch there are m kernels for each of its classes.
+    the basis, but no sample shows them. From scratch there are m kernels per class.
     """
     s, data = w.setting, w.setting.data
     k, views = s.task_classes or data.classes, s.task_views or data.views
@@ -83,7 +83,7 @@ def task_features(setting: Setting) -> Tensor:
 
 
 def world(setting: Setting, seed: int, dtype: torch.dtype = torch.float32) -> World:
-    """Draw a world. Random numbers are drawn in float64, so the types share one draw."""
+    """Draw a world. Random numbers are drawn in float64, so all number types share one draw."""
     basis = features(setting.data, generator(seed, "features"))
     start = torch.randn(setting.kernels, setting.data.dim, generator=generator(seed, "start"), dtype=torch.float64)
     return World(setting, seed, basis, (setting.init_scale * start).to(dtype), dtype)

@@ -14,7 +14,7 @@ class Samples:
     """N drawn samples. Everything but `x` and `labels` is ground truth that no learner sees."""
 
     x: Tensor
-    """Patches, (N, P, d); one more where there is a background."""
+    """Patches, (N, P, d); one more with a background."""
     labels: Tensor
     """y, (N,) int64."""
     single: Tensor
@@ -36,7 +36,7 @@ class Samples:
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A generator of its own for one purpose, a pure function of (seed, purpose)."""
+    """A separate generator for one purpose, a pure function of (seed, purpose)."""
     return torch.Generator().manual_seed(derive_seed(seed, "theory", *purpose))
 
 

@@ -8,7 +8,7 @@ from unmask.theory.distribution import Distribution
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Everything that changes a result of the laboratory, except the seed and the number type."""
+    """Everything that affects a result of the laboratory, except the seed and the number type."""
 
     data: Distribution = field(default_factory=Distribution)
 
@@ -47,7 +47,7 @@ class Setting:
     labeled: int = 500
     """Labeled samples of training from scratch."""
     labeled_single_share: float = 0.0
-    """Training μ of the labeled samples; 0 is the proof's "about no single-view sample a feature"."""
+    """Training μ of the labeled samples; 0 is the proof's "about no single-view sample per feature"."""
     labels_per_class: int = 5
     """Labeled samples per class in fine-tuning and probing."""
     stop_loss: float = 0.1
@@ -94,12 +94,12 @@ class Setting:
 
     @property
     def effective_gain(self) -> float:
-        """B = b (1 + (1-θ)/(θ C_p)): the gain a feature alone on C_p equal patches feels."""
+        """B = b (1 + (1-θ)/(θ C_p)): the effective gain of a single feature on C_p equal patches."""
         return self.gain * (1.0 + self.mask_excess / self.data.patches_per_feature)
 
 
 def require_growth_window(setting: Setting) -> None:
-    """Raise unless τ < b and B < τ^q, B that of one feature alone: else kernels that hold several features grow
+    """Raise unless τ < b and B < τ^q, with B of a single feature: otherwise kernels that hold several features grow
     without bound (see `laws`), or nothing grows from small weights."""
     tau, gain, q = setting.teacher_scale, setting.effective_gain, setting.power
     if not (tau < setting.gain and gain < tau**q):

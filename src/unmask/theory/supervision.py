@@ -1,5 +1,5 @@
-"""Supervised learning: from scratch and fine-tuning are one flow that differs in its start and in whether the head is
-trained.
+"""Supervised learning: training from scratch and fine-tuning are one flow with different starts; only fine-tuning
+trains the head.
 
 F_i(X) = Σ_r u_{i,r} h_r(X), cross-entropy, full batch. With p = softmax F and e = onehot(y) - p:
     -∂L/∂u_{i,r} = E e_i h_r,     -∂L/∂w_r = E (Σ_i e_i u_{i,r}) Σ_p σ'(⟨w_r, x_p⟩) x_p.
@@ -45,8 +45,8 @@ def supervised_force(weights: Tensor, head: Tensor, data: Samples, q: int, thres
 def _force(
     weights: Tensor, head: Tensor, data: Samples, q: int, threshold: float
 ) -> tuple[Tensor, Tensor, float, bool]:
-    """The force in row blocks, and what the same pass tells of the state: mean cross-entropy above its least value (0
-    for hard labels), all labels right."""
+    """The force in row blocks, and facts from the same pass: mean cross-entropy above its minimum (0 for hard labels),
+    and whether all labels are right."""
     n, p, d = data.x.shape
     k = weights.shape[0]
     scaled = (weights / threshold).T.contiguous()
@@ -91,7 +91,7 @@ def train_from_scratch(
     """SL from the scratch start on the labeled samples (or on `data`) until the stopping rule.
 
     observe and rtol are those of `chebyshev`. Labels of `data` may be soft, (N, k): then the cross-entropy above that
-    of the labels themselves counts, and a largest logit is right where it is the label's.
+    of the labels themselves counts, and a largest logit is right if it is the label's.
     """
     setting = worlds[0].setting
     head = block_head(setting.data.classes, setting.kernels_per_class, worlds[0].dtype).expand(len(worlds), -1, -1)
@@ -105,7 +105,7 @@ def fine_tune(
     """Fine-tune encoders (S, K, d) with a head from zero on labels_per_class samples per class (or on `data`).
 
     An encoder that captured the features fits at a time of about 20 to 130 (k = 10, 50); one that lacks some may take
-    for ever to grow them from a few samples, so `end` is a hundred times that, and `fitted` says what happened.
+    forever to grow them from a few samples, so `end` is a hundred times that, and `fitted` reports the outcome.
     """
     setting = worlds[0].setting
     head = encoders.new_zeros(len(worlds), setting.data.classes, encoders.shape[1])
@@ -117,8 +117,8 @@ def linear_probe(
 ) -> Supervised:
     """Train only the head on frozen encoders (S, K, d): h is computed once.
 
-    Frozen features need not separate the classes, so the stopping rule may never be met: `fitted` is False then, and
-    the head is that at `end`.
+    Frozen features need not separate the classes, so the stopping rule may never be met: then `fitted` is False and
+    the head is the one at `end`.
     """
     setting = worlds[0].setting
     few = data or [w.few() for w in worlds]
@@ -187,7 +187,7 @@ def _train(
         return torch.stack(rows)
 
     def stop(states: Tensor, index: Tensor) -> Tensor:
-        # The integrator asks about states of which it has just taken the force.
+        # The integrator asks about states whose force it has just computed.
         return torch.tensor([fits[seed] for seed in index.tolist()])
 
     start = torch.cat([weights.flatten(1), head.flatten(1)], 1)

@@ -29,7 +29,7 @@ ENDINGS = (".csv", ".parquet")
 
 
 class UnfinishedSweepError(UserError):
-    """Not every point could be computed; `rows` are those of the others."""
+    """Not every point could be computed; `rows` are from the others."""
 
     def __init__(self, why: str, rows: list[Row]) -> None:
         super().__init__(why)
@@ -37,7 +37,7 @@ class UnfinishedSweepError(UserError):
 
 
 def measure_of(name: str, memo: Memo | None = None) -> tuple[Measure, tuple[str, ...]]:
-    """The measure called `name`, and the axes it is swept over where none are given; `memo` holds what points share."""
+    """The measure named `name`, and its default axes; `memo` holds what points share."""
     memo = memo or Memo()
     measures: dict[str, tuple[Measure, tuple[str, ...]]] = {
         "phases": (phase_rows, ("mask_ratio=0:0.9:16", "teacher_scale=1.2:1.8:9")),
@@ -53,7 +53,7 @@ def measure_of(name: str, memo: Memo | None = None) -> tuple[Measure, tuple[str,
 
 
 def axes_of(measure: str, over: Sequence[str] = ()) -> list[Axis]:
-    """The axes that are asked for, else those of the measure."""
+    """The requested axes, else those of the measure."""
     return parse_axes(over or measure_of(measure)[1])
 
 
@@ -70,7 +70,7 @@ def run_sweep(
     """A measure, by its name, at every grid point for seeds 0..seeds-1; see `sweep`.
 
     Raises:
-        UnfinishedSweepError: some points failed where `elsewhere` runs them.
+        UnfinishedSweepError: some points failed while `elsewhere` ran them.
     """
     require_at_least("seeds", seeds, 1)
     kind = torch.float64 if float64 else torch.float32
@@ -88,26 +88,26 @@ def run_sweep(
 
 @dataclass(frozen=True)
 class Grid:
-    """What is to be computed: a measure, by its name, of every point, all seeds of a point as one batch."""
+    """The work: a measure, by its name, at every point, all seeds of a point as one batch."""
 
     measure: str
     points: Sequence[Point]
     seeds: Sequence[int]
     size: int = 1
-    """Work of a point and seed."""
+    """Work per point and seed."""
 
     @property
     def work(self) -> int:
-        """Of all of it, in the units of `size`."""
+        """Total work, in the units of `size`."""
         return self.size * len(self.points) * len(self.seeds)
 
 
 def measured(
     grids: Sequence[Grid], tally: Tally, dtype: torch.dtype = torch.float32, elsewhere: Elsewhere | None = None
 ) -> Iterator[tuple[int, int, list[list[Row]]]]:
-    """Index of the grid, index of its point and the rows of each seed, as they are found, the largest points first.
+    """Index of the grid, index of its point and the rows of each seed, as they are computed, the largest points first.
 
-    Points share what is equal in them: all of them where they are computed here, those of one process `elsewhere`.
+    Points share what is equal in them: all points if computed here, those of one process if `elsewhere`.
     """
     run = uuid4().hex
     places = [(g, i) for g, grid in enumerate(grids) for i in range(len(grid.points))]
@@ -120,7 +120,7 @@ def measured(
 
 
 def _point_of(grid: Grid, index: int, dtype: torch.dtype, run: str) -> tuple[Any, ...]:
-    """The arguments of `_measure_point` but the last."""
+    """The arguments of `_measure_point` except the last."""
     measure_of(grid.measure)
     point, setting = grid.points[index]
     return _point_name(point), setting, grid.seeds, dtype, grid.measure, run
@@ -147,7 +147,7 @@ def _measure_point(
 
 @lru_cache(maxsize=1)
 def _memo_of(run: str) -> Memo:
-    """What the points that one process computes of one run share."""
+    """What the points of one run that one process computes share."""
     return Memo()
 
 
@@ -158,7 +158,7 @@ def sweep(
     measure: Measure,
     dtype: torch.dtype = torch.float32,
 ) -> list[Row]:
-    """A measure at every grid point, all seeds of a point as one batch; impossible points are refused before."""
+    """A measure at every grid point, all seeds of a point as one batch; impossible points are refused beforehand."""
     points = grid_of(setting, axes)
     with torch_threads(1):
         found = [measure([world(s, seed, dtype) for seed in seeds]) for _, s in points]
@@ -173,7 +173,7 @@ def grid_of(setting: Setting, axes: Sequence[Axis]) -> list[Point]:
 
 
 def tidy(points: Sequence[Point], seeds: Sequence[int], found: Mapping[int, list[list[Row]]]) -> list[Row]:
-    """The rows of the points that were found, by their index, and of every seed, each with point and seed first."""
+    """The rows of the computed points, by their index, and of every seed, each with point and seed first."""
     return [
         {**points[index][0], "seed": seed, **row}
         for index in sorted(found)
@@ -183,7 +183,7 @@ def tidy(points: Sequence[Point], seeds: Sequence[int], found: Mapping[int, list
 
 
 def table_path(out: str) -> Path:
-    """The path of a table that can be written; its folder is made."""
+    """The path of a writable table; its folder is created."""
     path = Path(out)
     if path.suffix not in ENDINGS:
         raise UserError(f"out = {out!r}: the ending must be {' or '.join(ENDINGS)}")

@@ -1,6 +1,6 @@
 """What a sweep measures at one point: the worlds of all seeds → the rows of a tidy table of each. All seeds of a point
 are pretrained as one batch and read at common times, those of the mean of their laws. All rows of one measure have the
-same columns; what does not exist at a point is NaN.
+same columns; values that do not exist at a point are NaN.
 """
 
 from collections.abc import Hashable, Sequence
@@ -29,7 +29,7 @@ SHARES = (0.5, 0.9, 0.999)
 def phase_rows(worlds: Sequence[World]) -> list[list[Row]]:
     """Phase of one view alone and of all views of a class together, from small weights; predicted boundaries.
 
-    "dead" is said of the views of one class: where features of other classes are as strong as those, all features of a
+    "dead" refers to the views of one class: if features of other classes are as strong as those, all features of a
     sample together may still grow.
     """
     s = worlds[0].setting
@@ -55,7 +55,7 @@ def capture_rows(worlds: Sequence[World], points: int = 10) -> list[list[Row]]:
 
 
 def purity_rows(worlds: Sequence[World], shares: Sequence[float] = SHARES) -> list[list[Row]]:
-    """The same at the times at which the law predicts the coverages `shares`, one row a share."""
+    """The same at the times at which the law predicts the coverages `shares`, one row per share."""
     laws = _laws(worlds)
     times = [_when(laws, worlds[0].setting, share) for share in shares]
     batch = _read(worlds, laws, times if times[-1] < inf else [nan] * len(times))
@@ -74,7 +74,7 @@ READ = ("purity", "purity_law", "features_per_kernel", "features_per_kernel_law"
 
 
 def _read(worlds: Sequence[World], laws: Sequence[OneFeature], times: Sequence[float]) -> list[list[Row]]:
-    """A row a time for each world; NaN times stand for "never": nothing is captured there."""
+    """One row per time for each world; NaN times mean "never": nothing is captured there."""
     if times[0] != times[0]:
         never: Row = {"coverage": 0.0, "coverage_law": 0.0, **dict.fromkeys(READ, nan)}
         return [[{"time": t, **never} for t in times] for _ in worlds]
@@ -139,5 +139,5 @@ def _key(same: Setting, worlds: Sequence[World]) -> tuple[Hashable, ...]:
 
 
 def _tested(setting: Setting) -> Setting:
-    """The setting without what only tests depend on."""
+    """The setting without fields that matter only for test data."""
     return replace(setting, test_samples=1, test_single_share=0.0)

@@ -48,7 +48,7 @@ def pretrain(
 
     Args:
         worlds: S worlds of one setting.
-        times: (M,) increasing positive times at which all kernels are read. Where kernels run away when they hold
+        times: (M,) increasing positive times at which all kernels are read. If kernels run away when they hold
             several features (b <= τ), all are held at 2 ϱ, where they count as captured.
         through_capture: False stops each kernel at its first capture: capture_time, leader and the weights before it
             are then valid, weights after it are NaN.
@@ -120,9 +120,9 @@ def _read_out(
 
 
 def _thinning(setting: Setting) -> int:
-    """Where there are 100 samples per class the Jacobian is averaged over every second one.
+    """With 100 samples per class the Jacobian is averaged over every second one.
 
-    Among fewer some class may be thinned to less than half; the rate at which its features relax is underestimated by
+    With fewer, some class may be thinned to less than half; the rate at which its features relax is underestimated by
     as much, and a long stiff step is no longer stable: at 50 per class and k = 20 it takes 2.9 times the steps, at 40
     and k = 50 it falls from 10^5 to 10^2 and stays there.
     """
@@ -141,7 +141,7 @@ def _settled(setting: Setting) -> float:
 
 
 def _runs_away(setting: Setting) -> bool:
-    """Whether a kernel that holds many features is stopped by nothing: their common effective gain is b."""
+    """Whether nothing stops a kernel that holds many features: their common effective gain is b."""
     return setting.gain <= setting.teacher_scale
 
 

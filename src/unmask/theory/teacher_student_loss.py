@@ -7,7 +7,7 @@ constant for the gradient, so
     L_r = ½ E_ε (ĥ - student)² = ½ (ĥ - b h)² + ½ b² x Σ_p s_p²,        x = (1-θ)/θ,
     -∂L_r/∂w_r = b Σ_p σ'(⟨w_r, x_p⟩) [ĥ - b h - b x s_p] x_p,         averaged over the samples.
 
-The loss is a sum over kernels and -∂L_r/∂w_r depends on w_r alone: kernels decouple.
+The loss is a sum over kernels and -∂L_r/∂w_r depends only on w_r: kernels decouple.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ BLOCK = 1 << 17
 """Elements of a row block: small enough that its few buffers stay in cache, large enough for the matrix product."""
 
 LEAST_ROWS = 16
-"""Samples of a block where kernels are coupled, at least: thinner matrix products cost more than the cache saves."""
+"""Fewest samples per block for coupled kernels: thinner matrix products cost more than the cache saves."""
 
 KERNELS = 1024
-"""Kernels of a block where kernels decouple."""
+"""Kernels per block for decoupled kernels."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
         flat = chunk.reshape(size, d)
         torch.mm(flat, scaled, out=block[0])
         torch.threshold_(block[0], silent, 0.0)
-        # Once a block is past the threshold, the form that holds everywhere is cheaper than trying the other first.
+        # Once a block is past the threshold, the general form is cheaper than trying the other first.
         pull = None if past else _pull_below(block, p, obj)
         past = pull is None
         out.addmm_((_pull(block, p, obj) if pull is None else pull).T, flat)
@@ -98,7 +98,7 @@ def _force(weights: Tensor, x: Tensor, obj: Objective) -> Tensor:
 
 
 def _pull_below(block: Sequence[Tensor], p: int, obj: Objective) -> Tensor | None:
-    """`_pull` where every τα <= 1, at less than half its passes; None, and α as it was, where some may be above."""
+    """`_pull` if every τα <= 1, in less than half its passes; None, with α unchanged, if some may be above."""
     alpha, s, m, _ = block
     q, tau, b = obj.power, obj.teacher_scale, obj.gain
     power(alpha, q - 1, out=s)

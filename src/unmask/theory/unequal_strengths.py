@@ -13,7 +13,7 @@ A strength enters as z^(2q/(2q-2)) and a frequency as its (2q-2)-th root: **stre
 frequency**. A background of strength ζ that every sample shows takes a share S_b(ζ) of the kernels; the features that
 tell classes apart have K (1 - S_b) kernels left, and by the occupancy law a share 1 - (1 - (1 - S_b)/F)^K of them
 leads one. S_b is at most 1/2, however strong it is: half of the kernels start with a negative correlation.
-Reconstruction learns the wrong thing where that is well below 1: few kernels per feature, or many useless features
+Reconstruction learns the wrong thing if that is well below 1: few kernels per feature, or many useless features
 (compare Balestriero and LeCun, arXiv 2402.11337, who find that reconstruction spends capacity on what has the largest
 variance first).
 """

@@ -1,4 +1,4 @@
-"""What a check says: one claim, its kind, where it is stated, what was measured and what was predicted."""
+"""The outcome of a check: one claim, its kind, its source, what was measured and what was predicted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -37,12 +37,12 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether the measured value lies in [low, high]; NaN (there was nothing to test) never does."""
+        """Whether the measured value lies in [low, high]; NaN (nothing to test) never does."""
         return self.low <= self.measured <= self.high
 
     @property
     def outcome(self) -> Outcome:
-        """holds or fails; empty where nothing was there to test, and "not in its regime" where it is not claimed."""
+        """holds or fails; empty if there was nothing to test, and "not in its regime" if it is not claimed."""
         if not self.applies:
             return "not in its regime"
         return "holds" if self.holds else "fails" if self.measured == self.measured else "empty"
@@ -56,12 +56,12 @@ class Verdict:
 
 
 def failed(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The identities and laws that do not hold where they are claimed."""
+    """The identities and laws that do not hold although they are claimed."""
     return [v for v in verdicts if v.kind in ("identity", "law") and v.applies and not v.holds]
 
 
 def tally(verdicts: Sequence[Verdict]) -> str:
-    """One sentence: how many claims of each kind hold, of those that are in their regime, and how many are not."""
+    """One sentence: how many claims of each kind hold, among those in their regime, and how many are outside it."""
     parts = []
     for kind in KINDS:
         mine = [v for v in verdicts if v.kind == kind and v.applies]
@@ -71,7 +71,7 @@ def tally(verdicts: Sequence[Verdict]) -> str:
 
 
 def as_text(verdicts: Sequence[Verdict]) -> str:
-    """A table for a terminal and the tally; "empty" marks claims of which nothing was there to test, "outside" those
+    """A table for a terminal and the tally; "empty" marks claims with nothing to test, "outside" those
     that are not claimed for this setting."""
     lines = [f"{'':7} {'kind':8} {'measured':>10} {'predicted':>10} {'low':>9} {'high':>9} {'n':>6}  claim"]
     marks = {"fails": "FAILS", "not in its regime": "outside"}
@@ -84,8 +84,8 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
 def attempt(name: str, check: Callable[[], Sequence[Verdict]]) -> list[Verdict]:
     """The verdicts of a check. A check that cannot be computed is a law that fails, with the reason as its regime.
 
-    Closed forms divide by each other and integrators give up on what grows without bound: a system that is not the one
-    of the theory ends in a row of the table, not in a traceback.
+    Closed forms divide by each other and integrators give up on unbounded growth: a system that is not that of the
+    theory ends in a row of the table, not in a traceback.
     """
     try:
         return list(check())
@@ -100,7 +100,7 @@ def impossible(claim: str, reason: str) -> Verdict:
 
 
 def identity(claim: str, off: float, tolerance: float, n: int, source: str, regime: str = "") -> Verdict:
-    """Two computations of one thing, `off` apart; something that is not a number is as far as can be."""
+    """Two computations of one quantity, `off` apart; NaN counts as infinitely far."""
     off = off if isfinite(off) else float("inf")
     return Verdict(
         claim=claim, kind="identity", measured=off, predicted=0.0, low=0.0, high=tolerance, n=n, source=source,

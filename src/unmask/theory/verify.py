@@ -38,10 +38,10 @@ def verify(
 ) -> list[Verdict]:
     """Verdicts of a preset over seeds first..first+seeds-1, with one assumption switched off if `break_` names it.
 
-    Workers share torch's threads: with as many workers as threads each seed has one thread, best where its matrices are
-    small; with one worker (`paper`) each seed has all. With `elsewhere` runs and checks are pieces of work for it, each
-    with one thread, and `workers` is not used. The checks of gradients, decoupling and fixed points are in float64
-    always, the others if `float64`.
+    Workers share torch's threads: with as many workers as threads each seed has one thread, best for small
+    matrices; with one worker (`paper`) each seed has all. With `elsewhere`, runs and checks are pieces of work for it,
+    each with one thread, and `workers` is not used. The checks of gradients, decoupling and fixed points are always in
+    float64, the others if `float64`.
 
     Raises:
         UserError: bad arguments, or a piece was lost elsewhere.
@@ -67,7 +67,7 @@ def verify(
 def verdicts_elsewhere(
     elsewhere: Elsewhere, setting: Setting, seeds: Sequence[int], dtype: torch.dtype, tally: Tally
 ) -> list[Verdict]:
-    """`all_checks` elsewhere; a piece that is lost ends it, and is not taken for a claim that fails."""
+    """`all_checks` elsewhere; a lost piece ends it, and does not count as a failed claim."""
     try:
         return all_checks(setting, seeds, JobsElsewhere(elsewhere, tally), dtype)[1]
     except LostPieceError as error:
@@ -82,10 +82,10 @@ def work_of(seeds: int) -> int:
 def all_checks(
     setting: Setting, seeds: Sequence[int], jobs: Jobs, dtype: torch.dtype = torch.float32
 ) -> tuple[Experiment | None, list[Verdict]]:
-    """The shared runs and every verdict, by `jobs`. What needs no run is computed first.
+    """Compute the shared runs and every verdict by `jobs`, first what needs no run.
 
-    Where an identity fails, or the data are not those of the definition, the system is not the one of the theory: runs
-    of it may never end and would say nothing, so none are made and a failing row says so.
+    If an identity fails, or the data do not match the definition, the system is not that of the theory: its runs may
+    never end and would mean nothing, so none are made and a failing row says so.
     """
     parts: tuple[tuple[Callable[..., list[Verdict]], tuple[Any, ...]], ...] = (
         (learner_checks, (seeds[0],)),

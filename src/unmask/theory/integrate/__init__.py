@@ -1,4 +1,4 @@
-"""Gradient flows: fixed steps, own clocks for growth, Rosenbrock for stiffness, Chebyshev for coupled systems."""
+"""Gradient flows: fixed steps, separate clocks for growth, Rosenbrock for stiffness, Chebyshev for coupled systems."""
 
 from unmask.theory.integrate.dormand_prince import Field, Growth, grow
 from unmask.theory.integrate.gradient_descent import descend

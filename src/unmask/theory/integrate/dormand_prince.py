@@ -31,15 +31,15 @@ _E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 4
 
 
 LOST = ": this setting cannot be followed (does it grow without bound?); stay nearer to a preset"
-"""How the error ends that tells of systems not followed to their end."""
+"""End of the error about systems that were not followed to their end."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The end of a growth phase, one row a system (B rows)."""
+    """The end of a growth phase, one row per system (B rows)."""
 
     state: Tensor
-    """(B, d): at the event, or at the last accepted step where there was none."""
+    """(B, d): at the event, or at the last accepted step if there was none."""
     time: Tensor
     """(B,) float64: time of `state`."""
     event: Tensor
@@ -74,7 +74,7 @@ def grow(
         mark: scalar function that crosses zero no later than `event`; its first crossing is recorded in passing.
         start: (B, d) at t = 0.
         times: (M,) increasing float64 save times.
-        saved: (M, B, d), filled in place for save times reached before the event (the others are left alone).
+        saved: (M, B, d), filled in place for save times reached before the event (the others stay unchanged).
         rtol: error of a step, relative to |w_j| + rms(w).
         max_steps: guard against a system that cannot be followed.
 
@@ -117,7 +117,7 @@ def grow(
 
 
 def _first_step(w: Tensor, slope: Tensor, last: float) -> Tensor:
-    """2 % of a system's size; a system at rest would take an endless step, so none is longer than to the last time."""
+    """2 % of a system's size; a system at rest would take an infinite step, so no step exceeds the last time."""
     return torch.minimum(0.02 * _size(w).double() / _size(slope[:, :-1]).clamp_min(1e-300), last / slope[:, -1])
 
 

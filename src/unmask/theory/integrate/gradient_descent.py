@@ -1,4 +1,4 @@
-"""Plain gradient descent with a fixed step, t = step · n: the reference that exact time is compared with."""
+"""Plain gradient descent with a fixed step, t = step · n: the reference for exact time."""
 
 from collections.abc import Callable
 

@@ -2,7 +2,7 @@
 
 An s-stage step is stable for real spectra up to β(s) = ⅔ (s² - 1)(1 - 2ε/15), ε = 2/13: quadratic in its cost,
 explicit, no matrix. Gradient flows have real spectra. Every row (seed) has its own step and its own number of stages,
-so a batch gives what its rows give alone.
+so a batch gives the same results as its rows alone.
 
 Source: Sommeijer, Shampine and Verwer, RKC, J. Comput. Appl. Math. 88 (1998), eqs. 2.1-2.7.
 """
@@ -23,7 +23,7 @@ _EPSILON = 2.0 / 13.0
 
 @dataclass(frozen=True)
 class ChebyshevResult:
-    """The end of an integration, one row a system."""
+    """The end of an integration, one row per system."""
 
     state: Tensor
     """(B, D)."""
@@ -54,7 +54,7 @@ def chebyshev(
         field: time derivative, (states (B, D), rows (B,)) → (B, D).
         start: (B, D) at t = 0.
         end: last time.
-        stop: (states, rows) → (B,) bool, asked after every accepted step, next after the field at these states.
+        stop: (states, rows) → (B,) bool, called after every accepted step, right after the field at these states.
         observe: called after every accepted step with (rows, times, states) of the accepted rows.
         rtol: error of a step (rms over coordinates) relative to |w_j| + floor.
         floor: absolute scale.
@@ -146,7 +146,7 @@ def _coefficients(s: int) -> tuple[float, tuple[tuple[float, float, float, float
 
 
 def _steps(field: Field, w: Tensor, force: Tensor, h: Tensor, stages: Tensor, index: Tensor) -> Tensor:
-    """One step of every row; rows with equally many stages take it together."""
+    """One step of every row; rows with the same number of stages take it together."""
     new = torch.empty_like(w)
     for number in stages.unique().tolist():
         rows = stages == number

@@ -4,7 +4,7 @@
 
 Second order for any matrix A, L-stable when A is the Jacobian (Verwer, Spee, Blom and Hundsdorfer, SIAM J. Sci.
 Comput. 20, 1999). The embedded first-order result w + h k1 gives the error h (k1 + k2)/2. A captured feature relaxes
-10^6 times faster than the next one grows: an explicit step would be bound by the former, this one by accuracy alone.
+10^6 times faster than the next one grows: an explicit step would be limited by the former, this one only by accuracy.
 With A = 0 it is Heun's method.
 """
 
@@ -43,7 +43,7 @@ def rosenbrock(
         saved: (M, all systems, d); saved[m, index[i]] is written for every save time after start_time[i].
         index: (B,) rows of the systems in `saved`.
         rtol: error of a step relative to max(|w_j|, floor).
-        floor: absolute scale of weights below which relative accuracy is not asked for.
+        floor: absolute scale of weights below which relative accuracy is not required.
         refresh: the Jacobian is renewed every so many steps (the method keeps its order with any matrix).
         max_steps: guard.
 
@@ -88,7 +88,7 @@ def _fitted(h: Tensor, remaining: Tensor) -> Tensor:
 
 
 def _ratio(error: Tensor, size: Tensor, rtol: float) -> Tensor:
-    """Largest error of a system over what is allowed; huge where it is not a number."""
+    """Largest error of a system over the allowed one; huge if it is not a number."""
     return (error / (rtol * size)).double().abs().nan_to_num(nan=1e9, posinf=1e9).amax(1)
 
 
@@ -97,7 +97,7 @@ def _first_step(force: Tensor, w: Tensor, rtol: float) -> Tensor:
 
 
 def _step(field: Field, jacobian: Tensor, w: Tensor, h: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """New states and error estimates. Solves for h·k, so that huge steps do not meet tiny numbers."""
+    """New states and error estimates. Solves for h·k, so that huge steps are not combined with tiny numbers."""
     hw = h.to(w.dtype)[:, None]
     matrix = -GAMMA * hw[:, :, None] * jacobian
     matrix.diagonal(dim1=1, dim2=2).add_(1.0)
