@@ -108,7 +108,7 @@ def test_a_configuration_is_taken_as_it_is_and_may_be_varied(asked: list[Any]) -
         ({"lr": "fast"}, "lr: expected a finite number, found 'fast'"),
         ({"mask_ratio": 1.5}, "mask_ratio = 1.5 is out of range"),
         ({"recipe": "best"}, "recipe: 'best' is unknown"),
-        ({"data": PretrainConfig(), "recipe": "small-cnn"}, "recipe: 'small-cnn' stands beside"),
+        ({"data": PretrainConfig(), "recipe": "small-cnn"}, "recipe: 'small-cnn' was given with"),
         ({"data": CompareConfig()}, "data: expected a path, a name, or a PretrainConfig, found a CompareConfig"),
     ],
 )

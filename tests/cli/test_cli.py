@@ -104,7 +104,7 @@ def test_a_stored_configuration_is_of_the_same_command_and_no_recipe_is_beside_i
     file = str(tmp_path / "config.json")
     for words, line in (
         (["compare", "--config", file], "belongs to a pretraining"),
-        (["pretrain", "--config", file, "--recipe", "small-cnn"], "recipe: 'small-cnn' stands beside"),
+        (["pretrain", "--config", file, "--recipe", "small-cnn"], "recipe: 'small-cnn' was given with"),
         (["pretrain", "--config", str(tmp_path / "none.json")], "no such file"),
     ):
         with pytest.raises(UserError, match=line):

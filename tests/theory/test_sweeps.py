@@ -57,7 +57,7 @@ def test_axes_are_repeated_flags_and_default_to_those_of_the_measure() -> None:
         (["verify", "--preset", "x"], "preset = 'x' is unknown"),
         (["verify", "--seeds", "0"], "seeds = 0"),
         (["verify", "--break", "luck"], "break = 'luck'"),
-        (["sweep", "--over", "speed=1:2:3"], "'speed' is no field"),
+        (["sweep", "--over", "speed=1:2:3"], "'speed' is not a field"),
         (["sweep", "--over", "mask_ratio"], "NAME=LOW:HIGH:COUNT"),
         (["sweep", "--over", "mask_ratio=a:b"], "neither LOW:HIGH:COUNT nor A,B,C"),
         (["sweep", "--over", "mask_ratio="], "neither LOW:HIGH:COUNT nor A,B,C"),

@@ -63,4 +63,4 @@ def test_the_momentum_rises_to_its_value(momentum: float, updates: int) -> None:
 def test_an_average_over_more_than_the_run_is_said() -> None:
     """1 / (1 - 0.999) is 1,000 steps."""
     assert long_average(0.999, 1000) == long_average(0.0, 1) == []
-    assert "reaches over 1,000 steps, the training has 999" in long_average(0.999, 999)[0]
+    assert "spans 1,000 steps, the training has 999" in long_average(0.999, 999)[0]

@@ -107,7 +107,7 @@ def test_the_run_tells_how_many_processes_shared_a_batch(train: Train, way: str)
     """In environment.json."""
     facts = read_json(train(way, "cnn") / "environment.json")
     assert facts["processes"] == 2
-    assert any("14 = 7 a micro-batch x 2 processes" in note for note in facts["notes"])
+    assert any("14 = 7 per micro-batch x 2 processes" in note for note in facts["notes"])
 
 
 @both_ways

@@ -49,5 +49,5 @@ def test_effective_learning_rate_of_several_processes() -> None:
     """8 per device, 2 micro-batches, 2 processes, base rate 1e-3 per 256."""
     config = OptimizerConfig(lr=1.25e-4, batch_size=32, accumulate=2)
     assert effective_lr(config, processes=2) == (
-        "lr 0.000125 at batch 32 = 8 a micro-batch x 2 micro-batches x 2 processes (base lr 0.001 per 256 images)"
+        "lr 0.000125 at batch 32 = 8 per micro-batch x 2 micro-batches x 2 processes (base lr 0.001 per 256 images)"
     )

@@ -77,7 +77,7 @@ class Forecast:
     def _with_rivals(self) -> str:
         if self.seconds_with_rivals is None or self.seconds_with_rivals < 1.1 * self.seconds:
             return ""
-        return f" ({in_words(self.seconds_with_rivals)} where validation images cannot tell which baseline is best)"
+        return f" ({in_words(self.seconds_with_rivals)} if validation images cannot decide which baseline is best)"
 
 
 T = TypeVar("T", PretrainConfig, ClassifyConfig)

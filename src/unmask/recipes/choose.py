@@ -134,7 +134,7 @@ def _recipe(wish: Wish) -> Recipe:
 
 def _named(wish: Wish) -> Recipe:
     """The recipe requested by name, else the suggested one."""
-    choice = RecipeChoice(recipe_name=wish.name, because="it was asked for") if wish.name else None
+    choice = RecipeChoice(recipe_name=wish.name, because="it was requested") if wish.name else None
     choice = choice or suggested(wish.data or DataConfig(), wish.given)
     if choice.recipe_name not in RECIPES:
         raise UserError(f"recipe: {choice.recipe_name!r} is unknown; the recipes are {', '.join(RECIPES)}")
@@ -158,7 +158,9 @@ def _recipe_of_run(folder: Path, run: EncoderRun, wish: Wish) -> Recipe:
         choice = run.chosen if known else None
         found = _named(replace(wish, name=choice.recipe_name if choice else None, data=wish.data or run.data))
     if choice is not None:
-        found = replace(found, chosen=RecipeChoice(recipe_name=choice.recipe_name, because=f"it made {folder}"))
+        found = replace(
+            found, chosen=RecipeChoice(recipe_name=choice.recipe_name, because=f"{folder} was made with it")
+        )
     own = {PretrainConfig: "pretrain", ClassifyConfig: "finetune"}.get(type(run))
     training = {} if own is None else {own: getattr(recipe_of(run), own)}
     return replace(found, encoder=run.encoder, data=run.data, **training).for_data(wish.data)

@@ -146,7 +146,7 @@ def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[st
     if recorded not in (None, fingerprint):
         raise UserError(
             f"{folder}: `resume=True` refused, the images, labels or splits are not those the run began with "
-            f"(fingerprint {recorded}, now {fingerprint}); restore them, or start anew with another `out`"
+            f"(fingerprint {recorded}, now {fingerprint}); restore them, or start over with another `out`"
         )
     if not moved:
         return []

@@ -88,7 +88,7 @@ def choose_network(folder: Path, arm: str | None = None) -> KeptNetwork:
         others = ", ".join(name for name in found if name != arm)
         why += f"; `arm` picks another: {others}" if others else ""
     else:
-        why = "the arm asked for"
+        why = "the requested arm"
     return KeptNetwork(config, trials[found[arm]], NETWORKS.path(folder, found[arm]), why)
 
 

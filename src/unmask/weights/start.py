@@ -114,7 +114,7 @@ def _require_same_encoder(card: Card, config: EncoderConfig, whose: str) -> None
         one["encoder_options"] = {k: v for k, v in (one["encoder_options"] or {}).items() if k != "patch_size"}
     if other := [f"{name} {held[name]}, not {asked[name]}" for name in held if held[name] != asked[name]]:
         fix = "give the same encoder, or none: it comes from the run"
-        raise UserError(f"{whose} holds another encoder than the one asked for: {'; '.join(other)}; {fix}")
+        raise UserError(f"{whose} holds another encoder than the requested one: {'; '.join(other)}; {fix}")
 
 
 def _same_shapes(tensors: Mapping[str, Tensor], model: nn.Module) -> bool:

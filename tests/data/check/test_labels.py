@@ -66,7 +66,7 @@ def test_numbers_beyond_those_of_training_are_told(tmp_path: Path) -> None:
     tiny.draw(tmp_path, *(f"{i}.png" for i in range(9)), mode="L")
     rows = [f"{i}.png,{'train' if i < 6 else 'test'},{i + 0.5}" for i in range(9)]
     (tmp_path / "m.csv").write_text("path,split,label\n" + "\n".join(rows) + "\n")
-    assert "test: label goes from 6.5 to 8.5, beyond the 0.5 to 5.5 of training" in _check(tmp_path / "m.csv")[1]
+    assert "test: label ranges from 6.5 to 8.5, beyond the 0.5 to 5.5 of training" in _check(tmp_path / "m.csv")[1]
 
 
 @pytest.mark.parametrize(

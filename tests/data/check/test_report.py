@@ -42,8 +42,8 @@ def test_a_good_folder_is_described(folder: Path, capsys: pytest.CaptureFixture[
     report = check_data(DataConfig(data=str(folder)), progress=False)
     assert (report.images, report.errors, report.unreadable) == (20, (), ())
     assert report.warnings == (
-        "the validation set has 2 labeled images: an accuracy is known to ± 69 points there",
-        "the test set has 4 labeled images: an accuracy is known to ± 49 points there",
+        "the validation set has 2 labeled images: an accuracy on it is known to ± 69 points",
+        "the test set has 4 labeled images: an accuracy on it is known to ± 49 points",
     )
     assert report.largest_budget == 7
     assert report.sizes == {"20x24": 10, "20x25": 10}

@@ -66,8 +66,8 @@ def test_splits_lie_above_or_below(tmp_path: Path, order: str) -> None:
     ("files", "message"),
     [
         (["images/a.png", "masks/a.png", "masks/b.png"], "masks/b.png is a mask without its image: none called b"),
-        (["images/a.png", "images/a.tif", "masks/a.png"], "images images/a.png and images/a.tif have one stem"),
-        (["images/a.png", "masks/a.png", "masks/a.tif"], "masks masks/a.png and masks/a.tif have one stem"),
+        (["images/a.png", "images/a.tif", "masks/a.png"], "images images/a.png and images/a.tif have the same stem"),
+        (["images/a.png", "masks/a.png", "masks/a.tif"], "masks masks/a.png and masks/a.tif have the same stem"),
         (["images/a.png", "masks/a.png", "more/c.png"], "1 image in neither images/ nor masks/, e.g. more/c.png"),
     ],
 )

@@ -59,7 +59,7 @@ def small_splits(plan: Plan) -> list[str]:
     for name, word in ((VAL, "validation"), (TEST, "test")):
         count = len(plan.labeled(name))
         if 0 < count < FEW:
-            known = f"an accuracy is known to ± {98 / count**0.5:.0f} points there"
+            known = f"an accuracy on it is known to ± {98 / count**0.5:.0f} points"
             warnings.append(f"the {word} set has {plural(count, 'labeled image')}: {known}")
     return warnings
 

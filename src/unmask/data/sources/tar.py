@@ -74,9 +74,7 @@ def _require_tar(head: bytes) -> None:
         raise UserError("the file is empty")
     for magic, kind in COMPRESSED.items():
         if head.startswith(magic):
-            raise UserError(
-                f"compressed ({kind}), so that its images cannot be read one by one: unpack it to a plain .tar"
-            )
+            raise UserError(f"compressed ({kind}), so its images cannot be read one by one: unpack it to a plain .tar")
 
 
 def _is_whole(header: bytes) -> bool:
