@@ -40,7 +40,7 @@ def glance(config: DataConfig, given: Dataset | Given | None = None) -> Glance:
     """List a data set, or take the one given, and look at the headers of a few images: the same ones every time.
 
     Raises:
-        UserError: there is no such data set, or none of the images looked at can be read.
+        UserError: there is no such data set, or none of the examined images can be read.
     """
     if isinstance(given, Dataset):
         return Glance(len(given.readable), min(given.format.size))

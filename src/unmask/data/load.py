@@ -42,11 +42,11 @@ class Dataset:
     pretrain: ImageSet
     """Everything but validation and test images and exact copies of them; everything if transductive."""
     train: ImageSet | None
-    """Labeled training images; None where there are no labels."""
+    """Labeled training images; None if there are no labels."""
     val: ImageSet | None
     """Validation images; None if there are none."""
     tests: dict[str, ImageSet]
-    """Test sets by name: "test" where there are labels; multiview adds "multi", "single_1", ..."""
+    """Test sets by name: "test" if there are labels; multiview adds "multi", "single_1", ..."""
     task: AnyTask | None
     """What is learnt of the images; None if they have no labels."""
     format: ImageFormat
@@ -58,7 +58,7 @@ class Dataset:
     bad_before: tuple[str, ...]
     """One message for each file left out as unreadable when the data were loaded."""
     groups: torch.Tensor | None = None
-    """Group of each image of `train`, int64; None where the source has no groups."""
+    """Group of each image of `train`, int64; None if the source has no groups."""
     val_groups: torch.Tensor | None = None
     """The same of `val`."""
     listed_groups: torch.Tensor | None = None
@@ -100,7 +100,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes; empty where there are none."""
+        """The classes; empty if there are none."""
         return self.task.names if self.task is not None and label_form(self.task.name) == "class" else ()
 
     @property

@@ -54,7 +54,7 @@ class ClassificationRun(RunContents):
     config: ClassifyConfig
     metrics: list[Row]
     result: ClassificationResult | None
-    """None where it is not finished."""
+    """None if it is not finished."""
     gallery: Gallery | None
     """None if there is none yet, or no test image."""
 
@@ -67,7 +67,7 @@ class ComparisonRun(RunContents):
     trials: list[TrialResult]
     tuning: list[TuningResult]
     summary: Summary | None
-    """None where it is not finished."""
+    """None if it is not finished."""
     gallery: Gallery | None
     """The same."""
     pretrainings: list[PretrainingRun]

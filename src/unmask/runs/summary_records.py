@@ -61,7 +61,7 @@ class Verdict(Interval):
     baseline: str
     verdict: Word
     scope: str
-    """"for this encoder" where there is one pretraining: the word then says nothing about others; else empty."""
+    """"for this encoder" if there is one pretraining: the word then says nothing about others; else empty."""
     detectable: float | None
     """The true difference that would have been found four times in five; None if there is no interval."""
     primary: bool

@@ -11,7 +11,7 @@ BREAKS = ("large_start", "quadratic", "many_single", "faint_equals_other", "wind
 def broken(setting: Setting, name: str) -> Setting:
     """The setting without one assumption.
 
-    - large_start: σ0 = ϱ/2 for pretraining and from scratch; growth is no power law, no winner takes a lead.
+    - large_start: σ0 = ϱ/2 for pretraining and from scratch; growth is not a power law, no winner takes a lead.
     - quadratic: q = 2 (with b = 0.8 b so that τ < B < τ^q still holds); growth is exponential, the lottery between
       views ends.
     - many_single: 20 % single-view samples in the labeled data; SL is taught the second view.

@@ -137,7 +137,7 @@ def test_a_mask_of_another_size_is_bad_and_says_so(tmp_path: Path) -> None:
     assert with_bad.bad == {0: "images/a.png is 4x6 (height x width), its mask 6x4: they must agree"}
 
 
-@pytest.mark.parametrize(("values", "message"), [((0, 255), "hold 0 and 255 alone"), ((0, 128), "the values 0, 128")])
+@pytest.mark.parametrize(("values", "message"), [((0, 255), "hold only 0 and 255"), ((0, 128), "the values 0, 128")])
 def test_values_that_are_hardly_indices_are_asked_for(tmp_path: Path, values: tuple[int, int], message: str) -> None:
     mask = np.full((4, 6), values[0], np.uint8)
     mask[1] = values[1]

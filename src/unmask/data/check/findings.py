@@ -73,7 +73,7 @@ def largest_budget(plan: Plan) -> int | None:
 
 
 def groups_by_split(plan: Plan) -> dict[str, int]:
-    """Split → groups of its labeled images; empty where the source has no groups."""
+    """Split → groups of its labeled images; empty if the source has no groups."""
     if plan.source.groups is None:
         return {}
     return {

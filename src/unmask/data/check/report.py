@@ -67,7 +67,7 @@ class Report:
     masks: MaskFacts | None
     """Contents of the masks; None without masks."""
     groups: dict[str, int]
-    """Split → groups in it; empty where there are none."""
+    """Split → groups in it; empty if there are none."""
     exact_duplicates: tuple[tuple[str, ...], ...]
     """Images of the same pixels in different splits."""
     saved_again: tuple[tuple[str, str], ...]

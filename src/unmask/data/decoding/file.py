@@ -90,7 +90,7 @@ def require_regular(file: File) -> None:
 
 
 def suffix_of(name: str) -> str:
-    """The part from the last dot on: ".png" of "a.b/c.png", "" where there is none."""
+    """The part from the last dot on: ".png" of "a.b/c.png", "" if there is none."""
     base = name.rpartition("/")[2]
     return f".{base.rpartition('.')[2]}" if "." in base.lstrip(".") else ""
 

@@ -34,7 +34,7 @@ class MaskCode:
 
 
 def read_mask(file: File, code: MaskCode) -> NDArray[np.uint8]:
-    """The class of every pixel, uint8 (H, W), upright; `IGNORED` where there is none.
+    """The class of every pixel, uint8 (H, W), upright; `IGNORED` if there is none.
 
     Palette images count by their indices, not their colors; gray ones by their values.
 
@@ -77,7 +77,7 @@ def _unknown_value(value: int, code: MaskCode) -> str:
 
 
 def _by_color(stored: NDArray[np.uint8], code: MaskCode) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) by the table of colors; equal channels are gray where there is none."""
+    """RGB (H, W, 3) by the table of colors; equal channels are gray if there is none."""
     if not code.colors:
         if (stored == stored[..., :1]).all():
             return indices_of(stored[..., 0], code)

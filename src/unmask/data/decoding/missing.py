@@ -13,7 +13,7 @@ NO_PIXEL = "no pixel of the image has a value: all are missing (NaN, no-data)"
 
 
 def where_missing(images: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
-    """Which values of (..., C, H, W) are the no-data value; None where the number type cannot hold it.
+    """Which values of (..., C, H, W) are the no-data value; None if the number type cannot hold it.
 
     Band by band; in 8-bit color a pixel is missing only if all three are, since one alone may well be 0.
     """

@@ -38,7 +38,7 @@ class Declared:
         return self.valid is not None or any(holds(dtype, value) for value in self.values)
 
     def missing(self, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Which of the values as stored, (C, H, W), are missing; None where nothing declares any."""
+        """Which of the values as stored, (C, H, W), are missing; None if nothing declares any."""
         masked = None if self.valid is None else np.broadcast_to(~self.valid, stored.shape)
         return joined(masked, *(where_missing(stored, value) for value in self.values))
 

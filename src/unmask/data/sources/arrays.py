@@ -191,7 +191,7 @@ def _part(file: Path, split: str, what: str = "images") -> str:
 
 
 def _labels(file: Path, split: str, values: NDArray[Any] | None, count: int) -> list[object]:
-    """One label per image, a row of several; "" where there is none."""
+    """One label per image, a row of several; "" if there is none."""
     if values is None:
         return [""] * count
     where = _part(file, split, "labels")

@@ -32,7 +32,7 @@ def read_folder(root: Path, *, labels: bool, listing: Listing | None = None) -> 
 
     Layouts: split folders (train, with val or valid, test, unlabeled beside it) that hold class folders or images;
     else class folders, whose images may lie deeper, with unlabeled images beside them or in a folder `unlabeled`;
-    else images alone. Fewer than two class folders are no classes.
+    else images alone. Fewer than two class folders do not count as classes.
 
     Raises:
         UserError: no image, or no labels although they are needed; the message says what was expected and found.

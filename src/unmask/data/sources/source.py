@@ -139,7 +139,7 @@ class Source:
     labels: NDArray[np.generic]
     """As the task has them, (N, ...); classes are indices, -1 where unlabeled, (N,)."""
     splits: NDArray[np.str_]
-    """One of train, val, test, unlabeled, or "" where the split is to be drawn. Shape (N,)."""
+    """One of train, val, test, unlabeled, or "" if the split is to be drawn. Shape (N,)."""
     images: Images
     classes: tuple[str, ...] = ()
     """Names of the classes; empty without a classification."""
