@@ -150,8 +150,8 @@ def compare(
 ) -> Comparison:
     """Does pretraining help on these images? `unmask compare`: fine-tuned against scratch, intervals and a verdict.
 
-    docs/comparison.md describes the arms, the subsets and the statistics. If interrupted, `resume` continues from
-    the last finished training. Arguments as in `pretrain`; fields of one of the recipes are given under its name:
+    docs/comparison.md describes the arms, the subsets and the statistics. With `resume` an interrupted comparison
+    continues from the last finished training. Arguments as in `pretrain`; fields of a recipe are given under its name:
     `pretrain={"epochs": 50}, finetune={"lr": 1e-3}`. `approve` is called with the forecast before the work begins
     (a few steps are timed for it); an exception it raises ends the comparison. With `watch` the report is also
     written while the comparison runs: open it in a browser, where it reloads itself.

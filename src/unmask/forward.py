@@ -113,7 +113,7 @@ def pooled_features(model: Any, images: ImageSet, *, description: str = "", show
 def pooled_and_outputs(model: Any, images: ImageSet, engine: Accelerator, *, outputs: int) -> Outputs | None:
     """Return pooled features and the head's raw outputs side by side, [N, D + outputs]; run on the engine's device.
 
-    None if a network gives no pooled features, as few architectures do. All processes of the engine call it.
+    None if a network has no pooled features, as is the case for few architectures. All processes of the engine call it.
     """
     head = getattr(model, "forward_head", None)
     if head is None or "pre_logits" not in signature(head).parameters:

@@ -74,7 +74,7 @@ def embed(
     run, out = Path(run), Path(out)
     require_writable(out, (".csv", ".parquet", ".npz"), overwrite=overwrite)
     if as_map and (layer is None or out.suffix.lower() != ".npz"):
-        raise UserError("map: a map is that of one stage, in a .npz file: give `layer` and `out=FILE.npz`")
+        raise UserError("map: maps are those of one stage, in a .npz file: give `layer` and `out=FILE.npz`")
     trained = read_trained(run, arm)
     network = None if layer is None else stage(trained, layer, as_map=as_map)
     dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)

@@ -89,7 +89,7 @@ class PixelTarget:
         return patchify(valid, self.cell)
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
-        """The mean of each cell, which only brightness determines."""
+        """The mean of each cell: what brightness alone predicts."""
         mean = target.nanmean(dim=1, keepdim=True) if partial else target.mean(dim=1, keepdim=True)
         return mean.expand_as(target)
 
