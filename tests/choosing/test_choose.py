@@ -97,7 +97,7 @@ def test_what_is_labeled_counts_and_is_not_proposed(run: Path, photos: Path, tmp
     again = chosen(run, photos, tmp_path / "b", count=26, labeled=given)
     assert not set(again) & set(first)
     assert read_choice(tmp_path / "b")[0].labeled == 4
-    with pytest.raises(UserError, match="the pool has 30 images, 4 of them looked at already: 1 to 26"):
+    with pytest.raises(UserError, match="the pool has 30 images, 4 of them already labeled: 1 to 26"):
         chosen(run, photos, tmp_path / "c", count=27, labeled=given)
     given.unlink()
 
@@ -183,8 +183,8 @@ def test_a_run_of_other_channels(run: Path, tmp_path: Path) -> None:
 def test_a_choice_is_not_replaced_unasked(run: Path, photos: Path, tmp_path: Path) -> None:
     """Nor without its run's data where a weights file does not know any."""
     chosen(run, photos, tmp_path / "c")
-    with pytest.raises(UserError, match="holds a choice already"):
+    with pytest.raises(UserError, match="already holds a choice"):
         chosen(run, photos, tmp_path / "c")
     chosen(run, photos, tmp_path / "c", overwrite=True)
-    with pytest.raises(UserError, match="data: give it"):
+    with pytest.raises(UserError, match="data: required"):
         choose("timm:resnet18.a1_in1k", tmp_path / "d", progress=False)

@@ -223,7 +223,7 @@ def test_a_folder_without_a_choice_and_images_that_are_gone(run: Path, tmp_path:
     with pytest.raises(UserError, match="exists; `overwrite=True` replaces it"):
         label(tmp_path / "c", classes=("a", "b"))
     (pool / "1.png").unlink()
-    with pytest.raises(UserError, match=r"1\.png is not there any more; choose again"):
+    with pytest.raises(UserError, match=r"1\.png no longer exists; choose again"):
         label(tmp_path / "c", classes=("a", "b"), overwrite=True)
     Image.new("L", (4, 4)).save(pool / "1.png")
     label(tmp_path / "c", classes=("a", "b"), overwrite=True)

@@ -97,7 +97,7 @@ def test_masks_are_chosen_for_and_not_drawn(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="segmentation takes masks, and this page gives names") as raised:
         label(tmp_path / "c", classes=("a", "b"))
     assert "\n" not in str(raised.value)
-    with pytest.raises(UserError, match="is a run of segmentation, which does not say how unsure it is"):
+    with pytest.raises(UserError, match="is a run of segmentation, whose outputs do not show uncertainty"):
         choose(run, tmp_path / "d", count=2, model=run, progress=False)
 
 

@@ -63,7 +63,7 @@ def test_every_row_and_the_verdict_are_about_mean_iou(compared: Comparison) -> N
 
 def test_the_page_has_a_table_of_classes(compared: Comparison) -> None:
     page = (compared.folder / "report.html").read_text(encoding="utf-8")
-    assert "Which classes are found" in page
+    assert "How well each class is segmented" in page
     assert "mIoU for few to many labels" in page
     assert "Spearman" not in page
     assert "bright" in page
@@ -72,7 +72,7 @@ def test_the_page_has_a_table_of_classes(compared: Comparison) -> None:
 def test_the_page_shows_what_every_arm_segments(compared: Comparison) -> None:
     gallery = read_json(compared.folder / "gallery.json")
     assert {one["arm"] for one in gallery["panels"]} == set(ARMS)
-    assert "What is segmented how" in (compared.folder / "report.html").read_text(encoding="utf-8")
+    assert "Predicted masks" in (compared.folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("arm", ["mrp", "probe_mrp", "given_mrp", "probe_given"])

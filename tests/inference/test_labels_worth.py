@@ -56,7 +56,7 @@ def test_one_budget_or_one_draw_has_no_answer() -> None:
     found = labels_worth(single, PER_CLASS, place, confidence=0.95)
     assert found is not None
     assert (found.low, found.high) == (None, None)
-    assert "goes beyond all that was measured" in found.sentence
+    assert "exceeds the measured range" in found.sentence
 
 
 def test_budgets_of_every_kind_count_by_their_images() -> None:

@@ -36,12 +36,12 @@ def test_the_mean_over_trainings_and_the_worst_pairs() -> None:
     assert matrix.columns == ("true class", "a", "b", "c")
     assert matrix.rows[1] == ("b", "0.5", "0.5", "0")
     (plate,) = found.plates()
-    assert "Most often: b taken for a, 50.0 % of its images; a taken for b, 25.0 %" in plate.alt
+    assert "Most often: b mistaken for a, 50.0 % of its images; a mistaken for b, 25.0 %" in plate.alt
 
 
 def test_no_mistake_is_said() -> None:
     (plate,) = Confusion.of("here", [_scores([[2, 0], [0, 2]], "ab")]).plates()
-    assert "no image is taken for another class" in plate.alt
+    assert "no image is mistaken for another class" in plate.alt
 
 
 def test_of_many_classes_the_pairs_alone_are_shown() -> None:

@@ -45,7 +45,7 @@ def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) 
         "Every arm",
         "Paired differences",
         "Which classes gain",
-        "What is taken for what",
+        "Which classes are confused",
         "The surest mistakes",
         "Images as the network sees them",
         "Reconstructions",

@@ -29,7 +29,7 @@ def test_single_runs_have_a_page(tmp_path: Path, pretraining_folder: Writer, cla
     assert re.search(r"After 800 steps the reconstruction loss on validation images is 0\.3\d*, \d\d% below", text)
     fine = classification_folder(tmp_path / "fine", init="runs/pre")
     text = write_report([fine]).read_text(encoding="utf-8")
-    assert "Right on 80.0 % of test images, learnt from 50 labeled images." in text
+    assert "Right on 80.0 % of test images, learned from 50 labeled images." in text
     assert "1 unreadable file left out" in text
     assert "start: runs/pre" in text
 
@@ -73,7 +73,7 @@ def test_pictures_say_which_channel_they_show(tmp_path: Path, pretraining_folder
         facts = replace(written, data=DataFacts(fingerprint="f", channels=channels))
         write_json(run / "environment.json", facts)
         text = write_report([run]).read_text(encoding="utf-8")
-        assert (f"Shown is the first of {channels} channels, in gray." in text) == said
+        assert (f"The first of {channels} channels is shown, in gray." in text) == said
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Who did what: lanes of machines, and the section that draws them."""
+"""The timeline of trainings: lanes of machines, and the section that draws them."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_every_machine_has_its_row() -> None:
         ("south", "1", "0", "0", "1", "30 s", "100 %"),
     ]
     assert section.folds[0].tables[0].rows[2] == ("b", "trial", "south", "30 s", "30 s")
-    assert section.intro == "1 pretraining, 2 trials on 2 machines, from the first to the last 60 s."
+    assert section.intro == "1 pretraining, 2 trials on 2 machines, 60 s from first start to last end."
 
 
 def test_thousands_of_trainings_keep_the_page_small() -> None:
@@ -86,8 +86,8 @@ def test_the_section_stands_in_the_report_where_there_are_records(
 ) -> None:
     """A comparison of an earlier version has none, and no section."""
     folder = comparison_folder(tmp_path / "answer")
-    assert "Who did what" not in write_report(folder).read_text(encoding="utf-8")
+    assert "Timeline of the trainings" not in write_report(folder).read_text(encoding="utf-8")
     write_work(folder, "trial", "mrp-b10-d0-p0", began=_ago(5))
     page = write_report(folder).read_text(encoding="utf-8")
-    assert "Who did what" in page
+    assert "Timeline of the trainings" in page
     assert "mrp-b10-d0-p0" in page

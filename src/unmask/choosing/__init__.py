@@ -1,1 +1,1 @@
-"""Which images to label: features of a pool, an order in which to label it, and a page to label on."""
+"""Which images to label: features of a pool, an order for labeling it, and a page for labeling."""

@@ -1,4 +1,4 @@
-"""Which images of a pool may be chosen next: none twice, none that repeats another one, groups in turn."""
+"""Which images of a pool may be chosen next: none twice, none that repeats another, groups in turn."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Repeats = Callable[[int, Sequence[int]], bool]
-"""Whether an image shows again what one of others shows."""
+"""Whether an image shows the same as one of others."""
 
 
 class Candidates:
     """Images that may be chosen.
 
-    Groups take turns: as long as a group has a free image, no other one gets two more than it. Labeled images count.
+    Groups take turns: as long as a group has a free image, no other group gets two more than it. Labeled images count.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class Candidates:
         groups: NDArray[np.int64] | None = None,
         repeats: Repeats | None = None,
     ) -> None:
-        """Of `count` images; `labeled` are taken already, `groups` names the group of each, (count,)."""
+        """For `count` images; `labeled` are already taken, `groups` names the group of each, (count,)."""
         self._free = np.ones(count, bool)
         self._groups = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
         self._uses = np.zeros(int(self._groups.max(initial=-1)) + 1, np.int64)
@@ -46,7 +46,7 @@ class Candidates:
         self.taken.append(row)
 
     def refuse(self, row: int) -> bool:
-        """Whether an image repeats one that was taken; it is then no candidate any more."""
+        """Whether an image repeats one that was taken; it is then no longer a candidate."""
         if self._repeats is None or not self._repeats(row, self.taken):
             return False
         self._free[row] = False

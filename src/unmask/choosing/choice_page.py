@@ -29,8 +29,8 @@ def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], 
     showcase = Showcase(
         title="Images to label",
         intro=(
-            "By cluster of the pool, the largest first. The number is the rank: label in this order, and stop when you "
-            "like. Below it stands the share of the pool that is nearer to this image than to any other chosen or "
+            "By cluster of the pool, the largest first. The number is the rank: label in this order, and stop at any "
+            "time. Below it is the share of the pool that is nearer to this image than to any other chosen or "
             f"labeled one.{f' The first {SHOWN} have pictures here; all are in the table.' * (len(images) > SHOWN)}"
         ),
         pictures=Pictures(path, sheet),
@@ -46,7 +46,7 @@ def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], 
         kind="choice",
         subtitle=f"{choice.strategy}, features of {printable(choice.run)}, {plural(choice.pool, 'image')}",
         headline=(
-            f"{plural(len(images), 'image')} to label, of {left} without a label. They stand for "
+            f"{plural(len(images), 'image')} to label, of {left} without a label. They represent "
             f"{percent(covered)} % of the pool{beside}."
         ),
         sections=[showcase],
@@ -56,7 +56,7 @@ def write_choice_page(out: Path, choice: Choice, images: Sequence[ChosenImage], 
 
 def _album(cluster: int, images: Sequence[ChosenImage]) -> Album:
     share = percent(sum(one.share for one in images))
-    title = f"Cluster {cluster}: {plural(len(images), 'image')}, standing for {share} % of the pool"
+    title = f"Cluster {cluster}: {plural(len(images), 'image')}, representing {share} % of the pool"
     return Album(title, [_card(one) for one in images])
 
 
@@ -71,4 +71,4 @@ def _table(images: Sequence[ChosenImage]) -> Table:
         (str(one.rank), printable(one.path), str(one.cluster), f"{one.typicality:.3g}", percent(one.share), one.reason)
         for one in images
     ]
-    return Table("The chosen images", ("rank", "path", "cluster", "typicality", "stands for, %", "reason"), rows)
+    return Table("The chosen images", ("rank", "path", "cluster", "typicality", "represents, %", "reason"), rows)

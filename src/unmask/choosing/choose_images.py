@@ -27,7 +27,7 @@ from unmask.runs.files import write_json
 from unmask.wording import plural
 
 SHOWN_CLUSTERS = 10
-"""Most clusters into which the pool is parted for the reader."""
+"""Most clusters of the pool on the page."""
 REASONS: dict[Strategy, str] = {
     "typical": "the most typical image of a cluster that had no label",
     "farthest": "farthest from every image with a label",
@@ -43,7 +43,7 @@ class Chosen:
     out: Path
     choice: Choice
     images: tuple[ChosenImage, ...]
-    """In the order in which to label them."""
+    """In labeling order."""
     told: str = ""
 
     def __str__(self) -> str:
@@ -72,27 +72,22 @@ def choose(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Chosen:
-    """Choose the images to label, in the order in which to label them: the first 50 of 100 are the choice of 50.
+    """Choose the images to label, in labeling order: the first 50 of 100 are the same as a choice of 50.
 
     Writes choose.csv (path, rank, cluster, typicality, share, reason), choose.html with the pictures, and choose.json.
-    Of each group one image is chosen before any gets a second. Exact copies, images saved again, unreadable files and
-    labeled images are never chosen; labeled ones count as covered.
+    Each group gets one image before any gets a second. Exact copies, re-saved images, unreadable files and labeled
+    images are never chosen; labeled ones count as covered.
 
     Args:
-        run: whose encoder: a pretraining, any training, a comparison, a .safetensors file of unmask, or timm:NAME.
-        out: folder to write.
-        data: what `DataConfig.data` takes. Default: the data of the run.
-        count: images to choose.
-        strategy: see `choose_rows`.
-        labeled: a table (path, label) of images that have been looked at, as `unmask label` saves it; without a label
-            they are of none of the classes. Labels in the data count where only some images have one.
-        model: a trained classifier: images of which it is unsure count more.
-        arm: of a comparison: whose network. Default: the arm with the best validation score.
-        split: the pool: pretrain is all but validation and test images; all; or another set of the data.
-        image_size: height and width at which public weights see the images. Default: 224 x 224.
-        seed: of samples, of the starts of k-means, and of the strategy random.
-        overwrite: replace the choice in `out`.
-        progress: show bars.
+        run: source of the encoder: a pretraining, any training, a comparison, a .safetensors file of unmask, or
+        timm:NAME. out: folder to write. data: what `DataConfig.data` takes. Default: the data of the run. count: number
+        of images to choose. strategy: see `choose_rows`. labeled: a table (path, label) of images already seen, as
+        `unmask label` saves it; those without a label belong to none of the classes. Labels in the data count if only
+        some images have one. model: a trained classifier: images it is unsure about count more. arm: for a comparison,
+        the arm whose network is used. Default: the arm with the best validation score. split: the pool: pretrain is all
+        but validation and test images; all; or another set of the data. image_size: height and width of the images for
+        public weights. Default: 224 x 224. seed: seed of samples, of k-means initialization, and of the strategy
+        random. overwrite: replace the choice in `out`. progress: show bars.
 
     Raises:
         UserError: bad input, before the features are computed.
@@ -100,7 +95,7 @@ def choose(
     out = Path(out)
     require_choice("strategy", strategy, STRATEGIES)
     if (out / CHOICE_TABLE).exists() and not overwrite:
-        raise UserError(f"out: {out} holds a choice already; `overwrite=True` replaces it")
+        raise UserError(f"out: {out} already holds a choice; `overwrite=True` replaces it")
     classifier = None if model is None else read_trained(Path(model))
     if classifier is not None:
         require_doubts(classifier)
@@ -128,19 +123,19 @@ def choose(
 
 @dataclass(frozen=True)
 class _Pool:
-    """The images among which is chosen: of those of the same pixels one."""
+    """The images to choose from, one of each set with the same pixels."""
 
     features: Features
     labels: list[int]
-    """Rows that were labeled before."""
+    """Rows that were already labeled."""
     size: int
-    """Images before copies and unreadable files were left out."""
+    """Number of images before copies and unreadable files were left out."""
     copies: int
     unreadable: int
 
 
 def _look(seen: Seen, split: str, count: int, table: Path | None, *, progress: bool) -> _Pool:
-    """Features of the pool, a labeled one of each set of copies if there is; raises `UserError` for a bad `count`."""
+    """Features of the pool, of each set of copies a labeled one if any; raises `UserError` for a bad `count`."""
     images = seen.images.images(split)
     known = sorted(labeled_ids(seen.images, seen.data.data, table))
     require_enough(count, images, torch.isin(images.ids, torch.tensor(known, dtype=torch.int64)))

@@ -1,4 +1,4 @@
-"""Clusters that stay: a cluster is only ever parted in two, so that fewer clusters are unions of more."""
+"""Nested clusters: a cluster is only ever split in two, so that fewer clusters are unions of more."""
 
 import warnings
 
@@ -10,16 +10,16 @@ from sklearn.exceptions import ConvergenceWarning
 from unmask.randomness import derive_seed, permutation
 
 FITTED = 10_000
-"""Images on which the two centers of a cluster are fitted; of a larger one a random sample."""
+"""Images on which the two centers of a cluster are fitted; a random sample of a larger one."""
 
 
 def part(features: NDArray[np.float32], weights: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.bool_]:
-    """Part images in two by 2-means: which of them are nearer to the second center.
+    """Split images in two by 2-means: which of them are nearer to the second center.
 
     Args:
         features: (n, D), n at least 2.
         weights: how much each image counts, (n,), positive.
-        seed: of the sample and of the starts of k-means.
+        seed: seed of the sample and of k-means initialization.
 
     Returns:
         bool (n,): both values occur, unless all features are equal.
@@ -42,7 +42,7 @@ def inertia(features: NDArray[np.float32], weights: NDArray[np.float64]) -> floa
 
 
 def part_into(features: NDArray[np.float32], count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Up to `count` clusters: the one with the largest inertia is parted until there are so many.
+    """Up to `count` clusters: the one with the largest inertia is split until there are enough.
 
     Returns:
         The cluster of each image, int64 (N,), numbered by size from 0, the largest.

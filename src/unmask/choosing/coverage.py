@@ -1,4 +1,4 @@
-"""Images that leave no other one far away: farthest first (k-centre), or smallest distances (facility location).
+"""Images that cover all others: farthest first (k-center), or smallest distances (facility location).
 
 Both are greedy, so that the first images of a longer choice are the shorter choice."""
 
@@ -11,22 +11,22 @@ from sklearn.metrics.pairwise import euclidean_distances
 from unmask.randomness import permutation
 
 SAMPLE = 5_000
-"""Images that stand for the pool, and are its candidates, where all pairs of images are looked at."""
+"""Images that represent the pool, and are its candidates, where all pairs of images are compared."""
 
 
 class FarthestFirst:
     """The image farthest from all labeled ones (Gonzalez 1985; Sener and Savarese 2018); the first is nearest the mean.
 
-    Whatever is optimal, its largest distance from an image to the nearest chosen one is at most twice as large.
+    Its largest distance from an image to the nearest chosen one is at most twice the optimum.
     """
 
     def __init__(self, features: NDArray[np.float32], weights: NDArray[np.float64], *, seed: int = 0) -> None:
-        """`features` (N, D), `weights` (N,) multiply distances; there is nothing random in it."""
+        """`features` (N, D), `weights` (N,) multiply distances; nothing is random."""
         self._features, self._weights = features, weights
         self._nearest: NDArray[np.float64] | None = None
 
     def next(self, candidates: NDArray[np.bool_]) -> int:
-        """The image to label next, of those that are candidates, bool (N,), at least one."""
+        """The image to label next, among candidates, bool (N,), at least one."""
         rows = np.flatnonzero(candidates)
         if self._nearest is None:
             return int(rows[np.argmin(distances(self._features, self._features.mean(0, dtype=np.float64))[rows])])
@@ -39,13 +39,13 @@ class FarthestFirst:
 
 
 class SmallestDistances:
-    """The image that shortens most the distances from all images to the nearest labeled one: facility location.
+    """The image that most shortens the distances from all images to the nearest labeled one: facility location.
 
-    Greedy, it reaches 1 - 1/e of the largest shortening that as many images can give (Nemhauser et al. 1978).
+    The greedy choice reaches at least 1 - 1/e of the optimum for the same number of images (Nemhauser et al. 1978).
     """
 
     def __init__(self, features: NDArray[np.float32], weights: NDArray[np.float64], *, seed: int = 0) -> None:
-        """See `FarthestFirst`; `seed` is that of the sample that stands for a pool of more than 5,000 images."""
+        """See `FarthestFirst`; `seed` draws the sample that represents a pool of more than 5,000 images."""
         self._rows = sample(len(features), seed)
         self._own = euclidean_distances(features[self._rows]).astype(np.float32)
         self._demand = weights[self._rows]
@@ -58,7 +58,7 @@ class SmallestDistances:
         return float(np.maximum(self._nearest - self._own[at], 0) @ self._demand)
 
     def next(self, candidates: NDArray[np.bool_]) -> int:
-        """The image to label next, of those that are candidates, bool (N,), at least one."""
+        """The image to label next, among candidates, bool (N,), at least one."""
         best = lazy_best(candidates[self._rows], self._bounds, self._gain)
         return self._farthest.next(candidates) if best is None else int(self._rows[best])
 
@@ -70,12 +70,12 @@ class SmallestDistances:
 
 
 def lazy_best(candidates: NDArray[np.bool_], bounds: NDArray[np.float64], gain: Callable[[int], float]) -> int | None:
-    """The candidate with the largest gain, where gains only ever fall (Minoux 1978); None where none gains anything.
+    """The candidate with the largest gain, for gains that only ever fall (Minoux 1978); None if none gains anything.
 
     Args:
         candidates: bool (n,).
-        bounds: gains when they were last looked at, (n,); brought up to date in place, as far as need be.
-        gain: of one of them, now.
+        bounds: gains when last computed, (n,); updated in place, as far as necessary.
+        gain: the current gain of one of them.
     """
     left = np.where(candidates, bounds, -1.0)
     while len(left) and (bound := float(left.max())) > 0:
@@ -93,5 +93,5 @@ def distances(features: NDArray[np.float32], center: NDArray[np.floating]) -> ND
 
 
 def sample(count: int, seed: int) -> NDArray[np.int64]:
-    """Rows that stand for a pool, in order."""
+    """Rows that represent a pool, in order."""
     return np.sort(permutation(seed, "coverage sample", 0, count)[:SAMPLE])

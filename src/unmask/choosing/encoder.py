@@ -1,4 +1,4 @@
-"""The network whose features are looked at, and the images brought to what it takes."""
+"""The network whose features are used, and the images in the form that it takes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from unmask.weights.public import OF_THE_ENCODER, TIMM, is_public_id
 from unmask.weights.start import initialize
 
 PUBLIC_SIZE = (224, 224)
-"""At which public weights see images, where no size is given."""
+"""Image size for public weights if none is given."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Seen:
     """Of the package's kind: `forward_features`, `forward_head`."""
     images: Dataset
     data: DataConfig
-    """How they were read."""
+    """How the images were read."""
     task: AnyTask | None
-    """Of the images where they show one, else of the network's head; None without either."""
+    """The task of the images if they show one, else of the network's head; None without either."""
     told: str = ""
-    """Which network of a comparison it is; empty where there is no choice."""
+    """Which network of a comparison it is; empty if there is no choice."""
 
 
 def see(
@@ -44,7 +44,7 @@ def see(
     image_size: tuple[int, int] | None = None,
     progress: bool = False,
 ) -> Seen:
-    """A network and the images that it shall look at.
+    """A network and its images.
 
     Args:
         run: folder of a pretraining, a training or a comparison; a .safetensors file that this package wrote; or public
@@ -58,7 +58,7 @@ def see(
     if is_public_id(run):
         return _public(run, data, image_size or PUBLIC_SIZE, progress=progress)
     if image_size is not None:
-        raise UserError(f"image_size = {image_size} has no effect: {run} says itself in which size it takes images")
+        raise UserError(f"image_size = {image_size} has no effect: {run} records the image size it takes")
     if Path(run).is_dir():
         trained = read_trained(Path(run), arm)
         images = load_as_trained(trained, data, on_bad_file="skip", progress=progress)
@@ -66,7 +66,7 @@ def see(
         task = task_of(images) or trained.card.task
         return Seen(encoder_of(trained.model), images, config, task, trained.network)
     if data is None:
-        raise UserError(f"data: give it: {run} does not say on which images it was trained")
+        raise UserError(f"data: required, {run} does not record the images it was trained on")
     model = load_model(run, field="run")
     wanted = DataConfig(data=data, on_bad_file="skip")
     images = load_data(wanted, labels=False, progress=progress, format=model.card.format)
@@ -74,7 +74,7 @@ def see(
 
 
 def task_of(images: Dataset) -> AnyTask | None:
-    """What can be learnt of the images; None where they have no labels."""
+    """The task that the images' labels show; None if they have no labels."""
     return images.task if images.task is not None and images.task.names else None
 
 
@@ -83,7 +83,7 @@ def _public(run: str, data: str | None, size: tuple[int, int], *, progress: bool
     if not run.startswith(TIMM) or run == OF_THE_ENCODER:
         raise UserError(f"run = {run!r}: name the weights as timm:NAME, e.g. timm:resnet18.a1_in1k")
     if data is None:
-        raise UserError(f"data: give it: {run} does not say on which images it was trained")
+        raise UserError(f"data: required, {run} does not record the images it was trained on")
     wanted = DataConfig(data=data, image_size=size, on_bad_file="skip")
     encoder = EncoderConfig(encoder=run.removeprefix(TIMM))
     images = load_data(wanted, labels=False, progress=progress)

@@ -16,14 +16,14 @@ from unmask.forward import map_images, pooled_features
 from unmask.training.engine import build_engine, fast_layout
 
 LARGE = 200_000
-"""Images from which on only the features' main directions are kept, so that memory stays bounded."""
+"""Number of images above which only the features' main directions are kept, to bound memory."""
 WIDTH, BASIS = 64, 10_000
-"""How many directions, and on how many images, spread evenly, they are found."""
+"""Number of directions, and of evenly spread images on which they are found."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a network makes of the images that could be read."""
+    """A network's features of the readable images."""
 
     images: ImageSet
     values: NDArray[np.float32]
@@ -33,7 +33,7 @@ class Features:
 
 
 def features_of(network: nn.Module, images: ImageSet, *, show: bool = False) -> Features:
-    """Pooled features, as a head gets them, minus their mean. Of more than 200,000 images 64 principal directions.
+    """Pooled features, as a head gets them, minus their mean; for more than 200,000 images 64 principal directions.
 
     Raises:
         UserError: a feature is not a number, or no image can be read.
@@ -55,7 +55,7 @@ def features_of(network: nn.Module, images: ImageSet, *, show: bool = False) -> 
 
 
 def _main_directions(model: Any, images: ImageSet) -> Tensor | None:
-    """The directions of largest variance, (D, 64); None where there are no more."""
+    """The directions of largest variance, (D, 64); None if there are no more than that."""
     found = pooled_features(model, images.select(images.evenly(BASIS))).values.flatten(1).double()
     if found.shape[1] <= WIDTH:
         return None

@@ -1,4 +1,4 @@
-"""Where an image of a pool lies on disk, so that a table can name it; one that lies in no file of its own gets one."""
+"""The file of an image of a pool, so that a table can name it; an image without its own file gets one."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from unmask.runs.files import atomic_path
 
 
 def file_of(data: str, name: str) -> Path | None:
-    """The file of an image, from the name of its data and its own name in them; None where it has none."""
+    """The file of an image, from the name of its data and its own name in them; None if it has none."""
     root = Path(data)
     found = next((path for path in (root / name, root.parent / name, Path(name)) if path.is_file()), None)
     return None if found is None else found.absolute()
 
 
 def write_image(images: ImageSet, index: int, path: Path) -> Path:
-    """Write an image as it was read for the network: PNG for 8 bits in gray or RGB, else .npy; returns the file."""
+    """Write an image as read for the network: PNG for 8 bits in gray or RGB, else .npy; returns the file."""
     pixels, row = images.pixels, int(images.rows[index])
     if isinstance(pixels, CachedPixels):
         values = pixels.values[row].numpy()

@@ -1,4 +1,4 @@
-"""Which images of a pool have been looked at: those with labels, and those that are of none of the classes."""
+"""Which images of a pool were already seen: those with labels, and those of none of the classes."""
 
 from pathlib import Path
 
@@ -13,17 +13,17 @@ from unmask.errors import UserError
 
 
 def labeled_ids(images: Dataset, data: str, file: Path | None) -> set[int]:
-    """Ids of images that a table lists, or that have a label in the data where these label some and not others.
+    """Ids of images that a table lists, or that have a label in data that label only some images.
 
     Args:
-        images: the data; what counts as a label is a matter of their task.
-        data: where they are, as `DataConfig.data`.
-        file: a table with the columns path and label, such as what `unmask label` saves; paths are absolute, relative
-            to the table, or the images' names in the data. A row without a label is an image of none of the classes:
-            it has been looked at, too.
+        images: the data; their task determines what counts as a label.
+        data: location of the data, as `DataConfig.data`.
+        file: a table with the columns path and label, such as `unmask label` saves; paths are absolute, relative to
+        the table, or the images' names in the data. A row without a label is an image of none of the classes: it
+        was seen too.
 
     Raises:
-        UserError: an image of the table is not among the data; the table has no column of labels.
+        UserError: an image of the table is not in the data; the table has no column of labels.
     """
     every, known = images.readable, set[int]()
     if images.task is not None:
@@ -54,8 +54,8 @@ def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:
 
 
 def require_enough(count: int, images: ImageSet, labeled: torch.Tensor) -> None:
-    """Raise `UserError` where more images are wanted than have no label."""
+    """Raise `UserError` if more images are wanted than are unlabeled."""
     left = len(images) - int(labeled.sum())
     if not 1 <= count <= left:
-        given = f", {int(labeled.sum())} of them looked at already" if bool(labeled.any()) else ""
+        given = f", {int(labeled.sum())} of them already labeled" if bool(labeled.any()) else ""
         raise UserError(f"count = {count} is out of range: the pool has {len(images)} images{given}: 1 to {left}")

@@ -26,7 +26,7 @@ function keep() {
 
 function warn() {
   part("warning").hidden = false;
-  part("warning").textContent = "This browser keeps nothing of this page: download labels.csv before you close it.";
+  part("warning").textContent = "This browser does not store labels of this page: download labels.csv before you close it.";
 }
 
 function answered(answer) {

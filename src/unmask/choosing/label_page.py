@@ -1,4 +1,4 @@
-"""`unmask label`: one page on which the chosen images are labeled, without a server and without a network."""
+"""`unmask label`: one page for labeling the chosen images, without a server or a network."""
 
 import base64
 import hashlib
@@ -27,13 +27,13 @@ from unmask.wording import plural, printable
 
 LABEL_PAGE = "label.html"
 SIDE = 1024
-"""Longest side of a picture on the page; larger images are made smaller."""
+"""Longest side of a picture on the page; larger images are downscaled."""
 LOSSLESS = 200
-"""Longest side up to which a picture is stored without loss."""
+"""Longest side of pictures that are stored losslessly."""
 SEPARATORS = ";|"
-"""What stands between the labels of an image that has several; the page writes the first."""
+"""Separators between the labels of an image that has several; the page writes the first."""
 STRETCH = (0.5, 99.5)
-"""Percentiles of an image's values shown as black and white, where the run had no window for values beyond 8 bits."""
+"""Percentiles of an image's values shown as black and white, if the run had no window for values beyond 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,17 @@ def label(
     out: str | PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Labeling:
-    """Write a page on which the images of a choice are labeled by keys; it saves labels.csv, which `unmask` reads.
+    """Write a page for labeling the images of a choice with keys; it saves labels.csv, which `unmask` reads.
 
     Args:
-        folder: what `choose` wrote.
-        classes: their names, in the order of the keys 1 to 9 and a to z. Default: those that run or data know.
-        several: an image may have several labels, written as "cat;dog"; so it is where data or run are multilabel, too.
+        folder: a folder written by `choose`.
+        classes: their names, in the order of the keys 1 to 9 and a to z. Default: those of the run or the data.
+        several: an image may have several labels, written as "cat;dog"; always on if data or run are multilabel.
         out: the file to write. Default: label.html in the folder.
         overwrite: replace an existing file.
 
     Raises:
-        UserError: no choice there, one for masks or numbers, an image that cannot be read, or classes that cannot be
-            told apart.
+        UserError: no choice there, one for masks or numbers, an unreadable image, or classes that cannot be told apart.
     """
     folder = Path(folder)
     out = Path(out) if out is not None else folder / LABEL_PAGE
@@ -77,13 +76,13 @@ def label(
     if form in ("mask", "numbers"):
         wanted = "masks" if form == "mask" else "numbers"
         raise UserError(
-            f"{folder}: {choice.task} takes {wanted}, and this page gives names: use a program for {wanted} on the "
+            f"{folder}: {choice.task} needs {wanted}, and this page gives names: use a tool for {wanted} on the "
             f"images of {CHOICE_TABLE}"
         )
     several = several or form == "names"
     names = _class_names(classes or choice.classes)
     if out.exists() and not overwrite:
-        raise UserError(f"out: {out} exists; `overwrite=True` replaces it, and keeps the labels given in the browser")
+        raise UserError(f"out: {out} exists; `overwrite=True` replaces it, and keeps the labels stored in the browser")
     with quiet():
         images = [_entry(Path(path), choice) for path in paths]
     text = render_label_page(images, names, several=several, title=f"Label {folder.absolute().name}")
@@ -94,11 +93,11 @@ def label(
 def _class_names(classes: Sequence[str]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in classes)
     if len(names) < 2:
-        raise UserError(f"classes: two or more are needed, found {list(names)}; name them: `classes`")
+        raise UserError(f"classes: two or more are needed, found {list(names)}; give their names with `classes`")
     if len(set(names)) < len(names) or "" in names:
         raise UserError("classes: a name is given twice, or is empty")
     if bad := [name for name in names if set(SEPARATORS) & set(name)]:
-        raise UserError(f"classes: {bad[0]!r} would be read as several labels, for ; and | stand between them")
+        raise UserError(f"classes: {bad[0]!r} would be read as several labels, because ; and | separate them")
     return names
 
 
@@ -132,7 +131,7 @@ def _hash(text: str) -> str:
 
 
 def _entry(path: Path, choice: Choice) -> dict[str, Any]:
-    """An image of the page."""
+    """An image on the page."""
     shown = picture(decode(path, reading_of(choice.data)), choice)
     height, width = shown.shape[:2]
     buffer = io.BytesIO()
@@ -149,7 +148,7 @@ def _entry(path: Path, choice: Choice) -> dict[str, Any]:
 def picture(stored: NDArray[np.generic], choice: Choice) -> NDArray[np.uint8]:
     """A stored image (C, H, W) as a person sees it, RGB (H, W, 3): in the window of the run.
 
-    Values of more than 8 bits without a window are stretched between their own 0.5 and 99.5 %. Of other than one or
+    Values of more than 8 bits without a window are stretched between their own 0.5 and 99.5 %. With other than one or
     three channels the first is shown, in gray.
     """
     import torch

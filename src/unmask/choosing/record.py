@@ -23,13 +23,13 @@ class ChosenImage:
     path: str
     """Absolute."""
     rank: int
-    """From 1: the order in which to label."""
+    """From 1, in labeling order."""
     cluster: int
-    """Of ten clusters of the pool at most, numbered by size."""
+    """Cluster of the pool, at most ten, numbered by size."""
     typicality: float
     """1 / mean distance to the 20 nearest images of the pool."""
     share: float
-    """Of the pool's images: those to which no other chosen or labeled image is nearer."""
+    """Share of the pool's images to which no other chosen or labeled image is nearer."""
     reason: str
 
 
@@ -40,21 +40,21 @@ class Choice:
     run: str
     data: DataConfig
     format: ImageFormat
-    """In which the encoder saw the images."""
+    """Image size of the encoder."""
     task: TaskName | None
-    """What data or run learn of an image; None where neither says so."""
+    """The task of the data or the run; None if neither has one."""
     classes: tuple[str, ...]
-    """Classes or labels that data or run know; empty where neither does."""
+    """Classes or labels of the data or the run; empty if neither has any."""
     strategy: Strategy
     model: str | None
-    """The classifier whose doubts counted."""
+    """The classifier whose uncertainty counted."""
     seed: int
     pool: int
-    """Images that were looked at."""
+    """Number of images in the pool."""
     labeled: int
-    """Those of them with labels before."""
+    """Number of them that were already labeled."""
     copies: int
-    """Those that repeat another one's pixels."""
+    """Number of them that repeat another one's pixels."""
     unreadable: int
 
 
@@ -79,6 +79,6 @@ def read_choice(folder: Path) -> tuple[Choice, list[str]]:
         paths = [row.get("path") or "" for row in csv.DictReader(stream)]
     missing = [path for path in paths if not Path(path).is_file()]
     if missing or not paths:
-        what = f"the image {in_line(missing[0])} is not there any more" if missing else "lists no image"
+        what = f"the image {in_line(missing[0])} no longer exists" if missing else "lists no image"
         raise UserError(f"{folder / CHOICE_TABLE}: {what}; choose again")
     return choice, paths

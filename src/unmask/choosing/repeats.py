@@ -1,4 +1,4 @@
-"""Images that show again what another one shows: copies saved in another format, size or quality."""
+"""Near duplicates: images saved again in another format, size or quality."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from unmask.data.imageset import ImageSet
 
 
 class SavedAgain:
-    """Whether an image is another one saved again, by the rule of `unmask data check`; looked at when asked for."""
+    """Whether an image is another one saved again, by the rule of `unmask data check`; computed on demand."""
 
     def __init__(self, images: ImageSet) -> None:
         self._images = images
         self._known: dict[int, NDArray[np.float32]] = {}
 
     def __call__(self, row: int, taken: Sequence[int]) -> bool:
-        """Whether image `row` shows what one of the taken rows shows. Flat images are never said to."""
+        """Whether image `row` shows the same as one of the taken rows. Flat images never do."""
         own = self._thumbnail(row)
         if not taken or own.std() <= FLAT:
             return False

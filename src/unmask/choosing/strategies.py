@@ -19,10 +19,10 @@ DEFAULT: Strategy = "facility"
 
 
 class Order(Protocol):
-    """A way to choose: asked for one image after the other, told which ones have labels."""
+    """A way to choose: it returns one image after another and is informed of those labeled."""
 
     def next(self, candidates: NDArray[np.bool_]) -> int:
-        """The image to label next, of those that are candidates, bool (N,), at least one."""
+        """The image to label next, among candidates, bool (N,), at least one."""
         ...
 
     def add(self, row: int) -> None:
@@ -31,7 +31,7 @@ class Order(Protocol):
 
 
 class AtRandom:
-    """Every image is as likely as any other."""
+    """Every image is equally likely."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._rank = np.argsort(permutation(seed, "labels at random", 0, count))
@@ -42,7 +42,7 @@ class AtRandom:
         return int(rows[np.argmin(self._rank[rows])])
 
     def add(self, row: int) -> None:
-        """Nothing depends on it."""
+        """Has no effect."""
 
 
 def order_by(
@@ -72,20 +72,20 @@ def choose_rows(
     repeats: Repeats | None = None,
     seed: int = 0,
 ) -> list[int]:
-    """Rows of the images to label, the most useful first; the first k of them are the choice of k.
+    """Rows of the images to label, the most useful first; the first k are the same as a choice of k.
 
     Args:
         features: of the pool, (N, D). A rotation, a shift, and a common factor change nothing.
-        strategy: facility: the image that shortens the distances of all images to the nearest labeled one most.
-            typical: the most typical image of each cluster. farthest: that farthest from all labeled ones.
-        labeled: rows that have labels already: they count, and are never chosen.
-        groups: group of each image, (N,): groups take turns, so that of each one image is chosen first.
-        weights: how much each image counts, (N,), positive; default: all alike.
-        repeats: tells whether a row shows again what one of the taken rows shows; such rows are left out.
-        seed: of samples, of the starts of k-means, and of the strategy random.
+        strategy: facility: the image that most shortens the distances of all images to the nearest labeled one.
+        typical: the most typical image of each cluster. farthest: the one farthest from all labeled ones.
+        labeled: rows that already have labels: they count, and are never chosen.
+        groups: group of each image, (N,): groups take turns, so that each gets one image first.
+        weights: how much each image counts, (N,), positive; default: equally.
+        repeats: whether a row shows the same as one of the taken rows; such rows are left out.
+        seed: seed of samples, of k-means initialization, and of the strategy random.
 
     Raises:
-        UserError: so many images cannot be chosen.
+        UserError: there are not enough images to choose.
     """
     candidates = Candidates(len(features), labeled=labeled, groups=groups, repeats=repeats)
     order = order_by(strategy, features, weights, seed=seed)

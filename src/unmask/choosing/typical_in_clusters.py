@@ -10,7 +10,7 @@ from unmask.choosing.typicality import typicality
 from unmask.randomness import derive_seed
 
 SMALLEST = 5
-"""Clusters of fewer images are outliers, and come last."""
+"""Clusters with fewer images are outliers and come last."""
 
 
 @dataclass(eq=False)
@@ -19,12 +19,12 @@ class _Cluster:
     weight: float
     inertia: float
     covered: bool
-    """Whether a labeled or chosen image is in it."""
+    """Whether it contains a labeled or chosen image."""
 
 
 class TypicalInClusters:
-    """From the largest cluster without a label its most typical image; where every cluster has one, the cluster with
-    the largest inertia is parted in two."""
+    """The most typical image of the largest cluster without a label; if every cluster has one, the cluster with the
+    largest inertia is split in two."""
 
     def __init__(self, features: NDArray[np.float32], weights: NDArray[np.float64], *, seed: int = 0) -> None:
         """`features` (N, D), `weights` (N,): how much each image counts."""
@@ -34,7 +34,7 @@ class TypicalInClusters:
         self._clusters = [self._cluster(np.arange(len(features)))]
 
     def next(self, candidates: NDArray[np.bool_]) -> int:
-        """The image to label next, of those that are candidates, bool (N,), at least one."""
+        """The image to label next, among candidates, bool (N,), at least one."""
         while True:
             waiting = [one for one in self._clusters if not one.covered and candidates[one.rows].any()]
             large = [one for one in waiting if len(one.rows) >= SMALLEST]
@@ -68,7 +68,7 @@ class TypicalInClusters:
         self._clusters += [self._cluster(half, final=len(halves) < 2) for half in halves]
 
     def _cluster(self, rows: NDArray[np.int64], *, final: bool = False) -> _Cluster:
-        """`final` is a cluster of equal features, which cannot be parted."""
+        """`final` marks a cluster of equal features, which cannot be split."""
         weights = self._weights[rows]
         spread = 0.0 if final or len(rows) < 2 else inertia(self._features[rows], weights)
         return _Cluster(rows, float(weights.sum()), spread, bool(self._covered[rows].any()))

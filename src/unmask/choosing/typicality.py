@@ -1,4 +1,4 @@
-"""How typical an image is of those around it: the density of features at its place."""
+"""How typical an image is of its neighbors: the density of features around it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,19 +8,19 @@ from unmask.randomness import permutation
 
 NEIGHBORS = 20
 REFERENCE = 5_000
-"""Images among which neighbors are searched: all, or of a larger pool a random sample, so that time grows with the
-pool and not with its square."""
+"""Images searched for neighbors: all, or a random sample of a larger pool, so that time grows with the pool and not
+with its square."""
 
 
 def typicality(
     features: NDArray[np.float32], rows: NDArray[np.int64] | None = None, *, seed: int = 0
 ) -> NDArray[np.float64]:
-    """1 / mean distance to the 20 nearest other images (Hacohen et al. 2022, eq. 4): large in a crowd, small far out.
+    """1 / mean distance to the 20 nearest other images (Hacohen et al. 2022, eq. 4): small for outliers.
 
     Args:
         features: of the pool, (N, D); N = 1 gives 1.
-        rows: images that are asked about, (n,); default: all.
-        seed: of the sample that stands for a pool of more than 5,000 images.
+        rows: images to score, (n,); default: all.
+        seed: seed of the sample that represents a pool of more than 5,000 images.
 
     Returns:
         float64 (n,), finite; 0 distance counts as the smallest positive one.
@@ -33,7 +33,7 @@ def typicality(
     search = NearestNeighbors(n_neighbors=wanted + 1, algorithm="brute").fit(features[known])
     distances, found = search.kneighbors(features[rows])
     own = known[found] == rows[:, None]
-    own[~own.any(1), -1] = True  # An image that is not in the sample, or among copies of itself: drop the farthest.
+    own[~own.any(1), -1] = True  # An image outside the sample, or among copies of itself: drop the farthest.
     mean = distances[~own].reshape(len(rows), wanted).astype(np.float64).mean(1)
     positive = mean[mean > 0]
     return 1 / np.maximum(mean, positive.min() if len(positive) else 1.0)

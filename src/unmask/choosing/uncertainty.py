@@ -1,4 +1,4 @@
-"""How unsure a classifier is of each image of a pool: later rounds look where it errs."""
+"""How unsure a classifier is about each image of a pool: later rounds choose where it errs."""
 
 import numpy as np
 import torch
@@ -14,15 +14,15 @@ from unmask.tasks.classification import Classification
 from unmask.tasks.multilabel import Multilabel
 
 LEAST = 0.05
-"""What an image counts at least, however sure the classifier is of it: it may be wrong."""
+"""Least weight of an image, however sure the classifier is about it: it may be wrong."""
 
 
 def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool = False) -> NDArray[np.float64]:
-    """How unsure a run is of each image, at least 0.05: (N,). See `doubts`.
+    """How unsure a run is about each image, at least 0.05: (N,). See `doubts`.
 
     Args:
-        trained: a fine-tuned run, one from scratch, or a comparison, of classes or of several labels.
-        data: where the images are; they are read again, as this run takes them.
+        trained: a fine-tuned run, one from scratch, or a comparison, for classes or several labels.
+        data: location of the images; they are read again in the form that this run takes.
         images: the pool, by ids of that data.
 
     Raises:
@@ -38,7 +38,7 @@ def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool
 
 
 def doubts(task: Classification | Multilabel, logits: Tensor) -> Tensor:
-    """1 - the margin between the two best classes; of several labels that between yes and no where it is smallest; from
+    """1 - the margin between the two best classes, or for several labels the smallest margin between yes and no; from
     logits (N, K).
 
     Returns:
@@ -51,10 +51,10 @@ def doubts(task: Classification | Multilabel, logits: Tensor) -> Tensor:
 
 
 def require_doubts(trained: Trained) -> Classification | Multilabel:
-    """The task of a run whose outputs say how unsure it is; raises `UserError` for one without."""
+    """The task of a run whose outputs show uncertainty; raises `UserError` for one without."""
     require_classifier(trained)
     task = trained.card.task
     if isinstance(task, Classification | Multilabel):
         return task
     name = "" if task is None else task.name
-    raise UserError(f"model: {trained.folder} is a run of {name}, which does not say how unsure it is: leave it out")
+    raise UserError(f"model: {trained.folder} is a run of {name}, whose outputs do not show uncertainty: leave it out")

@@ -1,4 +1,4 @@
-"""What a user asks a finished table: what to do, how many labels pretraining is worth, what to add."""
+"""Answers from a finished table: what to do, how many labels pretraining is worth, what to add."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,8 @@ def choice_of(
 ) -> tuple[Ranking, dict[str, Estimate]] | None:
     """What tuning draws recommend at a (budget, split, metric), and by how much it is better on test images.
 
-    Alternatives are the arms that tuning draws have measured and the table has. None where all are the same choice, or
-    a difference that would be judged is not in the table yet.
+    Alternatives are the arms in the table that tuning draws have measured. None if all are the same choice, or if a
+    difference to be judged is not in the table yet.
     """
     tuning = {arm: rows for arm, rows in evidence.tuning.get(where[0], {}).items() if (arm, *where) in table}
     if not tuning:
@@ -33,7 +33,7 @@ def choice_of(
 
 
 def contest_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence) -> Contest | None:
-    """The question that a comparison is to decide: the recommended arm against the best other ones."""
+    """The question that a comparison decides: the recommended arm against the best other ones."""
     found = choice_of(table, where, evidence)
     if found is None:
         return None
@@ -42,7 +42,7 @@ def contest_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence)
 
 
 def recommendations(table: Table, split: str, config: CompareConfig, evidence: Evidence) -> list[Recommendation]:
-    """Per budget what to do, where there is a choice."""
+    """What to do per budget, if there is a choice."""
     rows = []
     for budget in config.budgets:
         if (found := choice_of(table, (budget, split, config.metric), evidence)) is not None:
@@ -52,7 +52,7 @@ def recommendations(table: Table, split: str, config: CompareConfig, evidence: E
 
 
 def _way(budget: Budget) -> str | None:
-    """How the images of a budget are found, where a comparison asks for that."""
+    """How the images of a budget are selected, if a comparison asks for that."""
     return parse_budget(budget).labels
 
 

@@ -1,4 +1,4 @@
-"""Which arms are compared with which, and the baseline a gain counts against."""
+"""Which arms are compared with each other, and the baseline that a gain counts against."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ BEST = "best scratch arm"
 """Name of the baseline that is chosen per budget on validation data."""
 
 SCREEN = 0.05
-"""An arm is out of the race for the best one where validation rejects "it is as good" at this one-sided level."""
+"""An arm cannot be the best if validation rejects "it is as good" at this one-sided level."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What validation says about several arms: the best one, and those that it cannot tell from the best."""
+    """A ranking of arms on validation images: the best one, and those that cannot be told from the best."""
 
     best: str
     rivals: tuple[str, ...]
-    """Not with the best one; the better ones on validation first."""
+    """Without the best one; better ones on validation first."""
     beaten: tuple[str, ...] = ()
-    """The others, also the better ones first."""
+    """The remaining arms, better ones first."""
 
 
 def rank_on_validation(correct: Mapping[str, NDArray[np.float64]]) -> Ranking:
-    """The best arm by mean validation score, and the arms that could be as good for all that validation shows;
-    `correct` are `image_scores` of each arm, (tuning draws, validation images), NaN where unreadable.
+    """The best arm by mean validation score, and the arms that could be as good according to validation; `correct` are
+    `image_scores` of each arm, (tuning draws, validation images), NaN where unreadable.
 
-    The difference best - arm is judged over tuning draws and validation images (`estimate_over`); one that is not
-    clearly above zero leaves a rival. With one tuning draw nothing is known about other draws: all are rivals. The
-    first arm in order wins a tie.
+    The difference best - arm is judged over tuning draws and validation images (`estimate_over`); an arm
+    whose difference is not clearly above zero is a rival. With one tuning draw nothing is known about other draws: all
+    are rivals. The first arm in order wins a tie.
     """
     means = {arm: float(np.nanmean(values)) for arm, values in correct.items()}
     best, *others = sorted(means, key=lambda arm: -means[arm])
@@ -53,7 +53,7 @@ def _p_better(best: NDArray[np.float64], arm: NDArray[np.float64]) -> float:
 
 
 def competes(arm: str) -> bool:
-    """Whether an arm may be the baseline that a verdict counts against; one that is not known may not."""
+    """Whether an arm may be the baseline of a verdict; an unknown arm may not."""
     return arm in ARMS and ARMS[arm].competes
 
 
@@ -64,9 +64,9 @@ def rank_scratch(
     tuning: Mapping[str, NDArray[np.float64]] | None = None,
     metric: Metric = "accuracy",
 ) -> Ranking | None:
-    """The scratch arms of a budget as validation ranks them; test data has no say.
+    """The scratch arms of a budget, ranked by validation only; test data is not used.
 
-    With `tuning` (see `rank_on_validation`) the choice is made there; a scored scratch arm that it lacks is a rival.
+    With `tuning` (see `rank_on_validation`) the choice is made there; a scored scratch arm missing there is a rival.
     Else by mean validation score over the label draws that all candidates have finished, and all others are rivals:
     the choice was made on networks that are reported, so a gain must hold against every arm. The first in order wins a
     tie. None if there is no scratch arm, or several of which one has no validation accuracy.

@@ -1,4 +1,4 @@
-"""The mean of independent units and how sure one is of it: Student's t below ten units, bootstrap from ten on."""
+"""The mean of independent units and its uncertainty: Student's t below ten units, bootstrap from ten on."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Units:
-    """What a mean is over: numbers of pretrainings, label draws and test images; 0 where it is not over any."""
+    """What a mean is over: numbers of pretrainings, label draws and test images; 0 if it is not over any."""
 
     pretrainings: int
     draws: int
@@ -32,8 +32,8 @@ class Estimate:
     """A mean with all that is needed to test it.
 
     `error` is the standard error, None for a single unit or units without spread; `freedom` its degrees of freedom;
-    `resampled` the sorted means of bootstrap samples, None where Student's t is used; `units` what the mean is over and
-    `components` the parts of its variance, where the units are trials of a comparison.
+    `resampled` the sorted means of bootstrap samples, None if Student's t is used; `units` what the mean is over and
+    `components` the parts of its variance, if the units are trials of a comparison.
     """
 
     mean: float
@@ -49,7 +49,7 @@ class Estimate:
 def estimate_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0) -> Estimate:
     """Estimate the mean of independent units, shape (n,).
 
-    Units that are all equal tell nothing about the spread (scores are counts, and few units of a small test set tie
+    Units that are all equal say nothing about the spread (scores are counts, and few units of a small test set tie
     easily): they get no standard error rather than a standard error of zero.
 
     Raises:
@@ -75,7 +75,7 @@ def interval_of(estimate: Estimate, confidence: float) -> Interval:
 
     Student's t: mean ± t error. Bootstrap: the expanded percentile interval (Hesterberg, "What Teachers Should Know
     About the Bootstrap", The American Statistician 69, 2015): quantiles at Φ(±t √(n / (n - 1))) instead
-    of Φ(±z), which takes away the plain percentile interval's undercoverage for small n.
+    of Φ(±z), which removes the plain percentile interval's undercoverage for small n.
     """
     if estimate.error is None:
         return Interval(estimate.mean, None, None, estimate.n, estimate.method)
@@ -102,7 +102,7 @@ def paired_interval(
 def within(interval: Interval, low: float, high: float) -> Interval:
     """The interval cut to the values that the true mean can have, e.g. 0 to 1 for a share.
 
-    It covers the true mean as often as before: no true mean lies in what is cut off.
+    Its coverage is unchanged: no true mean lies in the part that is cut off.
     """
     if interval.low is None or interval.high is None:
         return interval
@@ -111,7 +111,7 @@ def within(interval: Interval, low: float, high: float) -> Interval:
 
 
 def p_at_most(estimate: Estimate, threshold: float) -> float:
-    """P-value of the hypothesis "the true mean is at most `threshold`": small where the mean is clearly above it.
+    """P-value of the hypothesis "the true mean is at most `threshold`": small if the mean is clearly above it.
 
     It is the inversion of `interval_of`'s lower end. Without a standard error nothing is rejected: 1.
     """

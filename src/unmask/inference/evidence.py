@@ -1,4 +1,4 @@
-"""What a comparison measured besides its table of scores: values per image, tuning draws, the images of budgets."""
+"""Measurements of a comparison besides its table of scores: values per image, tuning draws, the images of budgets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from unmask.inference.hierarchy import PerImage, paired_differences
 
 @dataclass(frozen=True)
 class Evidence:
-    """Every field may be empty; what is missing is said in the method of an interval or in a note."""
+    """Every field may be empty; the method of an interval or a note then says what is missing."""
 
     images: Mapping[tuple[str, Budget, str], PerImage] = field(default_factory=dict)
     """By (arm, budget, split): the values per test image (`image_scores`) of `metric` for every trial of the table, the
@@ -27,13 +27,13 @@ class Evidence:
     """By budget: the mean share of labeled images that two reported draws have in common."""
 
     labeled: Mapping[Budget, float] = field(default_factory=dict)
-    """By budget: its labeled training images. With them budgets of every kind lie on one axis."""
+    """By budget: its number of labeled training images, so that budgets of all kinds share one axis."""
 
     def of(self, arm: str, budget: Budget, split: str) -> PerImage | None:
-        """Values per image of an arm, None where they are unknown."""
+        """Values per image of an arm, None if they are unknown."""
         return self.images.get((arm, budget, split)) or None
 
     def of_pair(self, first: tuple[str, Budget], second: tuple[str, Budget], split: str) -> PerImage | None:
-        """Differences per image of two (arm, budget), None where they are unknown."""
+        """Differences per image of two (arm, budget), None if they are unknown."""
         one, other = self.of(*first, split), self.of(*second, split)
         return None if one is None or other is None else paired_differences(one, other)

@@ -36,20 +36,19 @@ PerImage = Mapping[Key, NDArray[np.float64]]
 def paired_differences(arm: Mapping[Key, V], baseline: Mapping[Key, V]) -> dict[Key, V]:
     """Differences arm - baseline over the trials both have: of one value of each, or of its values per test image.
 
-    A trial is paired with the baseline's trial of the same pretraining and draw, or, where one side has no pretraining,
+    A trial is paired with the baseline's trial of the same pretraining and draw or, if one side has no pretraining,
     with its trial of the same draw.
     """
     return {key: arm[first] - baseline[second] for key, first, second in _pairs(arm, baseline)}
 
 
 def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0) -> Estimate:
-    """The mean over pretrainings and draws, with the uncertainty of all that varies.
+    """The mean over pretrainings and draws, with the uncertainty of everything that varies.
 
     Args:
-        values: of every trial, or pair of trials. Every pretraining on every draw (crossed; draws that some
-            pretraining lacks are left out), or each draw with a pretraining of its own (diagonal), or one or no
-            pretraining.
-        images: the same per test image; None where they are unknown: the interval then holds for these test images.
+        values: value of every trial, or pair of trials. Every pretraining on every draw (crossed; draws that some
+        pretraining lacks are left out), or each draw with its own pretraining (diagonal), or one or no pretraining.
+        images: the same per test image; None if unknown: the interval then holds for these test images.
         overlap: the mean share of labeled images that two draws have in common.
 
     Raises:
@@ -61,7 +60,7 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
         alone = () if simple.error is None else (Component("draw", simple.error**2, simple.freedom, simple.n),)
         method = f"{simple.method} {describe_units(units)}"
         return replace(simple, method=method, units=units, components=alone)
-    estimate_mean(list(values.values()))  # refuses what is not finite
+    estimate_mean(list(values.values()))  # rejects non-finite values
     keys = _complete(values)
     table = _per_image(keys, values, images)
     counts = len(_pretrainings(keys)), len({s for _, s in keys}), 0 if images is None else table.shape[1]
@@ -70,9 +69,9 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
 
 
 def _components(keys: list[Key], table: NDArray[np.float64]) -> list[list[Component]]:
-    """Parts of the variance of the mean over trials, shape (trials, n), by the design that their keys show.
+    """Parts of the variance of the mean over trials, shape (trials, n), by the design found from their keys.
 
-    The first are the finest, to be shown; of several the last ones make the interval, see `diagonal_ways`.
+    The first are the finest, for display; of several the last ones give the interval, see `diagonal_ways`.
     """
     pretrainings, draws = len(_pretrainings(keys)), len({s for _, s in keys})
     if pretrainings > 1 and draws > 1 and len(keys) == pretrainings * draws:

@@ -1,4 +1,4 @@
-"""What it gives to choose which images get the labels, beside what pretraining gives, at equal totals."""
+"""The gain from choosing which images get labels, beside the gain from pretraining, at equal totals."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ class _Question:
 def labels_gains(
     table: Table, split: str, best: Mapping[Budget, str | None], config: CompareConfig, evidence: Evidence
 ) -> list[LabelsGain]:
-    """Paired differences at equal totals: of the judged arm and of the best scratch arm between ways to find labels;
-    of pretraining in each way; and of both together, against scratch with labels by the plainest way.
+    """Paired differences at equal totals: of the judged arm and of the best scratch arm between ways to select labels;
+    of pretraining in each way; and of both together, against scratch with labels selected in the plainest way.
 
-    The scratch arm is the one that is best with labels by the plainest way, so that it is the same on both sides.
+    The scratch arm is the best one with labels selected in the plainest way, so that it is the same on both sides.
     All rows are one family, adjusted by Holm's method.
 
     Args:
-        split: of the test images.
+        split: split of the test images.
         best: the best scratch arm of each budget.
         config: with its budgets; the smallest effect that matters; the level.
-        evidence: values per image, and what draws have in common.
+        evidence: values per image, and the images that draws share.
     """
     asked = [
         (one, paired_between(table, one.first, one.second, (split, config.metric), evidence))
@@ -64,7 +64,7 @@ def labels_gains(
 
 
 def _questions(budgets: tuple[Budget, ...], best: Mapping[Budget, str | None]) -> Iterator[_Question]:
-    """Total by total, against the first way of `_PLAINEST` that is there."""
+    """Total by total, against the first way of `_PLAINEST` that was used."""
     totals: dict[float, dict[Labels, Budget]] = {}
     for budget in budgets:
         amount = parse_budget(budget)

@@ -1,4 +1,4 @@
-"""How many times the labels training from scratch needs for the score that pretraining reaches."""
+"""How many times as many labels training from scratch needs to reach the score of pretraining."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ def labels_worth(
 ) -> LabelsWorth | None:
     """How many times the labels pretraining is worth at a budget; None without a second number of labels.
 
-    With N times the labels scratch is as good as pretraining with one: by how much pretraining at `budget` is better
-    than scratch at N × `budget` is zero there. It falls with the labels of scratch; its estimates are made monotone and
-    interpolated linearly in log labels. The ends are where the ends of its interval are zero: the values of N that a
-    test of "equally good" does not reject, so they hold for all that the differences vary over.
+    At N the difference of pretraining at `budget` and scratch at N × `budget` is zero. The difference falls with the
+    labels of scratch; its estimates are made monotone and interpolated linearly in log labels. The interval's ends are
+    where the ends of the difference's interval are zero: it holds the N that a test of "equally good" does not reject,
+    so it covers everything that the differences vary over.
 
     Args:
-        differences: by the budget of scratch: by how much pretraining at the place's budget is better than scratch at
-            that one, paired over draws, in the metric's unit.
-        labeled: labeled images of each budget.
+        differences: by the budget of scratch: how much better pretraining at the place's budget is than scratch at
+        that one, paired over draws, in the metric's unit.
+        labeled: labeled images per budget.
         place: budget of the pretrained arm, one of the keys; split of the test images; metric.
-        confidence: of the interval.
+        confidence: level of the interval.
     """
     budgets = sorted(differences, key=labeled.__getitem__)
     ratios = [labeled[size] / labeled[place.budget] for size in budgets]
@@ -35,7 +35,7 @@ def labels_worth(
         return None
     intervals = [interval_of(differences[size], confidence) for size in budgets]
     times = _crossing(ratios, [one.mean for one in intervals])
-    span = SCORES[place.metric].span  # as far as a difference goes whose interval is not known
+    span = SCORES[place.metric].span  # the range of a difference whose interval is unknown
     low = _crossing(ratios, [-span if one.low is None else one.low for one in intervals])
     high = _crossing(ratios, [span if one.high is None else one.high for one in intervals])
     text = _sentence(place, times, (low, high), (ratios[0], ratios[-1]), confidence)
@@ -44,7 +44,7 @@ def labels_worth(
 
 
 def _crossing(ratios: Sequence[float], values: Sequence[float]) -> float:
-    """Where falling values cross zero, in log ratios; 0 where they are below it from the start, inf where never."""
+    """Where falling values cross zero, in log ratios; 0 if they start below it, inf if they never do."""
     falling = np.minimum.accumulate(np.asarray(values))
     if falling[0] < 0:
         return 0.0
@@ -71,8 +71,8 @@ def _sentence(
     start = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)}, {score}"
     if low == 0 and high == math.inf:
         return (
-            f"{start}it is not known how many times the labels pretraining is worth: the {confidence:.0%} interval "
-            f"goes beyond all that was measured, {measured[0]:.2g} to {measured[1]:.2g} times."
+            f"{start}it is unknown how many times the labels pretraining is worth: the {confidence:.0%} interval "
+            f"exceeds the measured range, {measured[0]:.2g} to {measured[1]:.2g} times."
         )
     interval = f"{confidence:.0%} interval {words(low)} to {words(high)}"
     about = "about " if 0 < times < math.inf else ""

@@ -1,7 +1,7 @@
-"""Deciding while draws come in: how much of the error each look may spend, and what a look says.
+"""Deciding while draws come in: how much of the error each look may spend, and what a look decides.
 
-Levels depend on the draws at which one looked and on the plans alone, not on what was seen, so recorded trials can be
-replayed. A plan is a largest number of draws; one that is extended later has kept some error back for that.
+Levels depend only on the draws of each look and on the plans, not on results, so recorded trials can be replayed. A
+plan is a largest number of draws; some error is reserved in case it is extended later.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from unmask.inference.planning import draws_to_decide
 from unmask.inference.verdict import Contest, word_of
 
 SHARE = 0.9
-"""Share of the error that is left which a plan may spend; the rest is kept for plans that extend it."""
+"""Share of the remaining error that a plan may spend; the rest is reserved for plans that extend it."""
 
 SHAPE = 1.5
 """Error spent at a fraction f of the plan: f ** SHAPE of the plan's share (Kim and DeMets, Biometrika 74, 1987)."""
@@ -26,19 +26,19 @@ LookWord = Literal["gain", "loss", "equivalent", "out of reach", "continue"]
 
 @dataclass(frozen=True)
 class Look:
-    """What a look says. All but "continue" end the comparison."""
+    """The outcome of a look. All but "continue" end the comparison."""
 
     word: LookWord
     level: float
     """Nominal two-sided level of this look."""
     needs: int | None
-    """Draws that would probably decide (four times in five); None where no number of draws would."""
+    """Draws that would probably decide (four times in five); None if no number of draws would."""
 
 
 def look_draws(first: int, most: int) -> tuple[int, ...]:
-    """After how many draws one looks: at `first`, then at steps of about two fifths more, and at `most`.
+    """The numbers of draws at which looks happen: at `first`, then at steps of about two fifths more, and at `most`.
 
-    Looks that follow each other closely see the same data and gain little; those far apart stop late.
+    Looks close together see almost the same data and gain little; looks far apart stop late.
     """
     draws = [min(first, most)]
     while draws[-1] < most:
@@ -47,10 +47,10 @@ def look_draws(first: int, most: int) -> tuple[int, ...]:
 
 
 def spent_error(draws: int, plans: Sequence[int], error: float) -> float:
-    """The error that may be spent up to a look after `draws` draws, of `error` in all; `plans` increase.
+    """The error that may be spent up to a look after `draws` draws, out of `error` in all; `plans` increase.
 
     Plan j may spend up to error (1 - (1 - SHARE)^j); within it the error grows as a power of the draws since the
-    former plan.
+    previous plan.
     """
     spent, start = 0.0, 0
     for plan in plans:
@@ -66,12 +66,12 @@ def look_levels(draws: Sequence[int], plans: Sequence[int], error: float = 0.05)
 
     Error spending (Lan and DeMets, Biometrika 70, 1983) for a mean of independent draws: the boundaries are solved by
     integrating over the paths that have not been stopped. The levels are then used with Student's t. What all looks
-    share, such as test images and pretrainings, makes them safer: their looks are more alike than those of new draws.
+    share, such as test images and pretrainings, makes them conservative: it correlates looks more than new draws do.
 
     Args:
-        draws: at which one looks, increasing.
+        draws: draws at each look, increasing.
         plans: largest numbers of draws, increasing; later ones extend earlier ones.
-        error: of all looks together, two-sided.
+        error: error of all looks together, two-sided.
     """
     spent = [spent_error(count, plans, error) for count in draws]
     grid = np.linspace(-8.0, 8.0, 1601)
@@ -91,10 +91,10 @@ def look_levels(draws: Sequence[int], plans: Sequence[int], error: float = 0.05)
 
 
 def look(contest: Contest, level: float, plan: int, smallest: float) -> Look:
-    """What one look says: a decision, that more draws are worth it, or that the plan's draws will not decide.
+    """The outcome of one look: a decision, that more draws are worthwhile, or that the plan's draws will not decide.
 
-    "out of reach": the difference as it is seen now would need more draws than the plan has for an even chance. That
-    stops without a verdict, so it costs no error.
+    "out of reach": the current difference would need more draws than the plan has for an even chance. This stops
+    without a verdict, so it costs no error.
     """
     word = word_of(contest, contest.p_zero, contest.p_equivalent(smallest), level)
     if word != "undecided":
@@ -105,7 +105,7 @@ def look(contest: Contest, level: float, plan: int, smallest: float) -> Look:
 
 
 def _next(grid: NDArray[np.float64], density: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Density of the next look's statistic √share z + √(1 - share) new, from the paths that are still going."""
+    """Density of the next look's statistic √share z + √(1 - share) new, from the paths not yet stopped."""
     step = grid[1] - grid[0]
     apart = grid[:, None] - np.sqrt(share) * grid[None, :]
     kernel = np.exp(-(apart**2) / (2 * (1 - share))) / np.sqrt(2 * np.pi * (1 - share))

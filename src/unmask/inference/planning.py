@@ -1,4 +1,4 @@
-"""What more draws, pretrainings or test images would bring: power before looking, and advice afterwards."""
+"""The gain from more draws, pretrainings or test images: power before looking, and advice afterwards."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,14 +13,14 @@ from unmask.runs.summary_records import VarianceRow
 from unmask.wording import plural
 
 MOST = 1000
-"""Draws beyond which nobody would go."""
+"""More draws than anybody would use."""
 
 _VARIES: dict[str, tuple[Source, ...]] = {
     "label draws": ("draw", "pretraining x draw", "draw x image", "rest"),
     "pretrainings": ("pretraining", "pretraining x draw", "pretraining x image"),
     "test images": ("image", "pretraining x image", "draw x image", "rest"),
 }
-"""The components that become smaller with more of a kind."""
+"""The components that shrink with more units of a kind."""
 
 _WORDS: dict[Source, str] = {
     "pretraining": "pretraining",
@@ -44,7 +44,7 @@ def with_more(components: Sequence[Component], kind: str, factor: float) -> list
 
 
 def _grown(one: Component, kind: str, factor: float) -> float:
-    """Freedom with more units: of a main effect k - 1 becomes factor k - 1, others grow with their units."""
+    """Freedom with more units: for a main effect k - 1 becomes factor k - 1, others grow with their units."""
     main = {"label draws": "draw", "pretrainings": "pretraining", "test images": "image"}[kind]
     return max(1.0, one.freedom + (factor - 1) * one.count if one.source == main else one.freedom * factor)
 
@@ -60,12 +60,12 @@ def power_of(effect: float, components: Sequence[Component], confidence: float) 
 def draws_needed(found: Estimate, effect: float, confidence: float = 0.95, power: float = 0.8) -> int | None:
     """Label draws with which a true difference of `effect` would be found with this power; None beyond `MOST`.
 
-    With the components of a tuning table it plans a comparison before anything of it is seen.
+    With the components of a tuning table it plans a comparison before any of its results.
 
     Args:
         found: the uncertainty of a comparison, or of tuning draws; at least two draws.
         effect: a difference of scores, not 0.
-        confidence: of the intervals.
+        confidence: level of the intervals.
         power: probability of finding it.
     """
     if not found.components or found.units is None:
@@ -86,10 +86,10 @@ def draws_needed(found: Estimate, effect: float, confidence: float = 0.95, power
 
 
 def draws_to_decide(contest: Contest, level: float, smallest: float, power: float = 0.8) -> int | None:
-    """Label draws after which the differences as they are seen now would be decided with this power.
+    """Label draws after which the current differences would be decided with this power.
 
-    Decided is a gain against every rival, a loss, or that the difference is smaller than `smallest`, whichever needs
-    fewest. None where no number of draws would: then test images or pretrainings limit the comparison.
+    Decided means a gain against every rival, a loss, or a difference smaller than `smallest`, whichever needs fewest
+    draws. None if no number of draws suffices: then test images or pretrainings limit the comparison.
     """
     rivals = (contest.estimate, *contest.rivals)
     means = [one.mean for one in rivals]
@@ -112,8 +112,8 @@ def variance_rows(found: Estimate, seed: float | None = None) -> tuple[VarianceR
 
     Args:
         found: the uncertainty of a mean difference.
-        seed: the variance of a single training that its training seed makes, where trainings were repeated on the same
-            labeled images; it is then told apart from the labeled images.
+        seed: the variance of a single training due to its training seed, if trainings were repeated on the same labeled
+        images; it is then separated from that of the labeled images.
     """
     total = sum(one.variance for one in found.components)
     parts = [(_WORDS[one.source], one.variance, one.count) for one in found.components]
@@ -134,7 +134,7 @@ def variance_rows(found: Estimate, seed: float | None = None) -> tuple[VarianceR
 
 
 def advice(found: Estimate, confidence: float = 0.95) -> str:
-    """One sentence: what to add for a narrower interval, by what twice as many of a kind would leave of its width."""
+    """One sentence: what to add for a narrower interval, by the width that twice as many units would leave."""
     if not found.components or found.units is None:
         return "The spread between label draws is unknown: add label draws."
     width = _half_width(found.components, confidence)

@@ -1,4 +1,4 @@
-"""What to recommend of all that a user could do: chosen on tuning draws and validation, judged on test images."""
+"""The recommendation to a user: chosen on tuning draws and validation, judged on test images."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ def compared_with(ranking: Ranking) -> tuple[str, ...]:
 
 
 def other_ways(ranking: Ranking) -> Ranking:
-    """The ranking without the arms that are the same choice as the best one with another schedule."""
+    """The ranking without arms that differ from the best one only in schedule."""
 
     def others(arms: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(arm for arm in arms if ARMS[arm].way != ARMS[ranking.best].way)
@@ -40,15 +40,16 @@ def recommend(
     """The arm that validation ranks first, against the best of the others.
 
     The choice has no error on test images: it was made on tuning draws. "Better than every other" is tested against
-    each arm that validation cannot tell from the best, each at the full level (intersection-union), so the best of many
-    is no lucky one; "worse" against the best other arm alone. Arms that validation rules out are not tested again.
+    each arm that validation cannot tell from the best, each at the full level (intersection-union), so luck in being
+    the best of many does not count; "worse" only against the best other arm. Arms ruled out by validation are not
+    tested again.
 
     Args:
-        ranking: of all alternatives, at least two.
+        ranking: ranking of all alternatives, at least two.
         differences: recommended minus other, on test images, for the arms of `compared_with`.
         place: budget, split and metric.
         smallest: the smallest difference that matters.
-        confidence: of the interval.
+        confidence: level of the interval.
     """
     against, *others = compared_with(ranking)
     contest = Contest(differences[against], tuple(differences[arm] for arm in others))
@@ -69,7 +70,7 @@ def recommend(
 
 
 def _sentence(found: Recommendation, place: Place, smallest: float, confidence: float) -> str:
-    """The recommendation in words, for a reader who knows no names of arms."""
+    """The recommendation in words, for a reader who does not know the names of arms."""
     this, other = ARMS[found.arm].advice, ARMS[found.against].advice
     where = f"With {labels_in_words(found.budget)}"
     images = describe_split(found.split)
@@ -93,5 +94,5 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
         band = (
             f"within ±{points(smallest, place.metric) if score.share else amount(smallest, place.metric)} on {images}"
         )
-        return f"{where}, take the cheaper: {this}; or {other}. They differ by nothing that matters ({bounds}; {band})."
-    return f"{where}, probably: {this}. It is {size} than the next best choice, to {other}, but not surely ({bounds})."
+        return f"{where}, take the cheaper: {this}; or {other}. The difference does not matter ({bounds}; {band})."
+    return f"{where}, probably: {this}. It seems {size} than the next best choice, to {other} ({bounds})."

@@ -27,7 +27,7 @@ def mean_rows(
     confidence: float,
     evidence: Evidence,
 ) -> list[Mean]:
-    """Mean score of every arm, budget, split and metric, with its interval; it ends where the score does."""
+    """Mean score of every arm, budget, split and metric, with its interval, cut to the range of the score."""
     columns = [(a, b, s, m) for s in splits for b in budgets for a in arms for m in SCORES]
     return [
         Mean(arm=a, budget=b, split=s, metric=m, **vars(_score(_mean(values, evidence, (a, b, s, m)), confidence, m)))
@@ -92,13 +92,13 @@ def ensemble_gap_rows(
 
 
 def seconds_rows(scores: Sequence[Score], arms: Sequence[str]) -> list[ArmSeconds]:
-    """Total seconds and number of trials of every arm; pretraining is not in them."""
+    """Total seconds and number of trials of every arm, without pretraining."""
     totals = {arm: seconds_of(scores, arm) for arm in arms}
     return [ArmSeconds(arm=arm, seconds=seconds, trials=count) for arm, (seconds, count) in totals.items()]
 
 
 def in_its_direction(interval: Interval, metric: str) -> Interval:
-    """The interval of "by how much better" as one of "first minus second": turned round where lower is better."""
+    """The interval of "how much better" as one of "first minus second": reversed if lower is better."""
     if not SCORES[metric].lower_is_better:
         return interval
     low, high = (None if end is None else -end for end in (interval.high, interval.low))
@@ -106,7 +106,7 @@ def in_its_direction(interval: Interval, metric: str) -> Interval:
 
 
 def difference_interval(estimate: Estimate, confidence: float, metric: str) -> Interval:
-    """Of a difference of scores: one of shares ends at -1 and 1."""
+    """The range of a difference of scores: -1 to 1 for shares."""
     return within(interval_of(estimate, confidence), -SCORES[metric].span, SCORES[metric].span)
 
 
@@ -118,7 +118,7 @@ def _score(estimate: Estimate, confidence: float, metric: str) -> Interval:
 def paired(
     table: Table, arm: str, baseline: str, where: tuple[Budget, str, str], evidence: Evidence
 ) -> Estimate | None:
-    """By how much an arm is better than another at (budget, split, metric), None if they share no draw."""
+    """How much better an arm is than another at (budget, split, metric), None if they share no draw."""
     budget, *rest = where
     return paired_between(table, (arm, budget), (baseline, budget), (rest[0], rest[1]), evidence)
 
@@ -126,7 +126,7 @@ def paired(
 def paired_between(
     table: Table, first: tuple[str, Budget], second: tuple[str, Budget], where: tuple[str, str], evidence: Evidence
 ) -> Estimate | None:
-    """By how much the first (arm, budget) is better than the second on (split, metric), None if they share no draw."""
+    """How much better the first (arm, budget) is than the second on (split, metric), None if they share no draw."""
     (split, metric), overlaps = where, [evidence.overlap.get(budget, 0.0) for _, budget in (first, second)]
     differences = paired_differences(table.get((*first, *where), {}), table.get((*second, *where), {}))
     if not differences:

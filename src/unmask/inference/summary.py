@@ -44,8 +44,8 @@ def summarize(
         config: arms and budgets in the order of the report, the first budget tested at the full level; the smallest
             effect that matters; the level of all intervals.
         scores: of the finished trials.
-        ensembles: accuracies of the averaged draws, where they were measured.
-        evidence: values per image, tuning draws, images of budgets and what draws have in common, where they are known.
+        ensembles: accuracies of the averaged draws, if measured.
+        evidence: values per image, tuning draws, images of budgets and images that draws share, if known.
         ensemble_metric: the score of the ensembles.
 
     Raises:
@@ -102,7 +102,7 @@ def summarize_so_far(config: CompareConfig, trials: Sequence[TrialResult]) -> Su
 
 
 def with_class_shares(summary: Summary, trials: Sequence[TrialResult]) -> Summary:
-    """The summary with what naming the most frequent class, and guessing, would score on the primary split."""
+    """The summary with the scores of naming the most frequent class, and of guessing, on the primary split."""
     split = summary.settings.primary_split
     scores = next((trial.metrics[split] for trial in trials if split in trial.metrics), None)
     if not isinstance(scores, ClassificationScores) or not any(one.images for one in scores.per_class):
@@ -158,13 +158,13 @@ def _contest(table: Table, ranking: Ranking, where: tuple[Budget, str, str], evi
 
 
 def _own_notes(table: Table, ranked: Mapping[Budget, Ranking | None], verdicts: Sequence[Verdict]) -> list[str]:
-    """What follows from the design of the comparison itself."""
+    """Notes that follow from the design of the comparison itself."""
     notes = []
     encoders = {p for (arm, *_), values in table.items() if arm == JUDGED for p, _ in values if p is not None}
     if len(encoders) == 1:
         notes.append(
             "The intervals of pretrained arms hold for this encoder only, another pretraining may differ; three "
-            "pretrainings would let them speak about pretraining in general."
+            "pretrainings would extend them to pretraining in general."
         )
     for budget, ranking in ranked.items():
         if ranking is None and any(size == budget and competes(name) for name, size, *_ in table):

@@ -1,4 +1,4 @@
-"""The scores of a comparison's finished trials as a table that can be looked up."""
+"""The scores of a comparison's finished trials as a lookup table."""
 
 from collections.abc import Iterable, Sequence
 
@@ -57,7 +57,7 @@ def scores_of(trial: TrialResult) -> list[Score]:
 
 
 def labels_of(trials: Iterable[TrialResult]) -> dict[Budget, float]:
-    """Labeled training images of each budget, the mean over its trials."""
+    """Labeled training images per budget, the mean over its trials."""
     counts: dict[Budget, list[int]] = {}
     for trial in trials:
         counts.setdefault(trial.budget, []).append(trial.labeled_images)
@@ -71,7 +71,7 @@ def arms_of(table: Table, order: Sequence[str]) -> list[str]:
 
 
 def scored_splits(table: Table) -> list[str]:
-    """The splits on which arms are compared: all but "val", and "val" where there is no other; "test" comes first."""
+    """The splits on which arms are compared: all but "val", or "val" if there is no other; "test" comes first."""
     splits = {split for _, _, split, _ in table}
     return sorted(splits - {"val"} or splits, key=lambda split: (split != "test", split != "multi", split))
 
@@ -82,6 +82,6 @@ def validation_scores(table: Table, arm: str, budget: Budget, metric: Metric = "
 
 
 def seconds_of(scores: Iterable[Score], arm: str) -> tuple[float, int]:
-    """Total seconds of an arm and its number of trials; a trial's seconds count once, not once a metric."""
+    """Total seconds of an arm and its number of trials; a trial's seconds count once, not once per metric."""
     seconds = {(one.budget, one.pretraining, one.repeat, one.draw): one.seconds for one in scores if one.arm == arm}
     return float(sum(seconds.values())), len(seconds)

@@ -24,7 +24,7 @@ LEVEL = 0.95
 """Level at which the degrees of freedom of a sum are calibrated."""
 
 DRAWS_PER_PRETRAINING = 3
-"""With fewer the diagonal design knows too little of the spread of draws: the means of pretrainings are its units."""
+"""With fewer draws the diagonal design knows too little about their spread: the means of pretrainings are its units."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Component:
     variance: float
     freedom: float
     count: int
-    """Over how many units of the source the mean goes."""
+    """Number of units of the source in the mean."""
 
 
 def crossed_components(values: NDArray[np.float64]) -> list[Component]:
-    """Components of the grand mean of (P, S, n) where every pretraining meets every draw, all on the same images, P and
+    """Components of the grand mean of (P, S, n) if every pretraining is used in every draw, on the same images, P and
     S at least 2; n = 1 without values per image.
 
     y[p, s, i] = mean + a_p + b_s + c_i + (ab)_ps + (ac)_pi + (bc)_si + rest, all random: the usual analysis of
@@ -79,13 +79,13 @@ def crossed_parts(squares: MeanSquares, pretrainings: int, draws: int, images: i
 
 
 def nested_components(values: NDArray[np.float64], pretraining: NDArray[np.int64]) -> list[Component]:
-    """Components of the mean over trials where each draw belongs to one pretraining (the diagonal design).
+    """Components of the mean over trials if each draw belongs to one pretraining (the diagonal design).
 
     y[s, i] = mean + a_p(s) + b_s + c_i + (ac)_p(s)i + rest. Pretrainings may differ in their number of draws; the
     pretraining's component is then estimated as for equal numbers (the usual n0).
 
     Args:
-        values: shape (S, n); n = 1 for scores of which no values per image are known.
+        values: shape (S, n); n = 1 for scores without known values per image.
         pretraining: the pretraining of every draw, shape (S,), at least 2 different ones, fewer than draws.
     """
     squares, unequal = _nested_squares(values, pretraining)
@@ -112,7 +112,7 @@ def nested_parts(
 
 
 def group_components(values: NDArray[np.float64], pretraining: NDArray[np.int64]) -> list[Component]:
-    """As `nested_components`, with each pretraining's mean over its draws as the unit: draws are not told apart."""
+    """Like `nested_components`, with each pretraining's mean over its draws as the unit: draws are not separated."""
     return group_parts(_nested_squares(values, pretraining)[0], len(np.unique(pretraining)), values.shape[1])
 
 
@@ -122,10 +122,10 @@ def group_parts(squares: MeanSquares, pretrainings: int, images: int) -> list[Co
 
 
 def diagonal_ways(nested: list[Component], grouped: list[Component], draws: float) -> list[list[Component]]:
-    """The ways that count in the diagonal design with `draws` draws per pretraining, the first for the variance.
+    """The analyses to use in the diagonal design with `draws` draws per pretraining, the first for the variance.
 
-    From three draws per pretraining on, and with two pretrainings, both; else the means of pretrainings alone, for the
-    spread of draws is then known too roughly.
+    With three or more draws per pretraining, and with two pretrainings, both; else only the means of pretrainings,
+    because the spread of draws is then known too roughly.
     """
     pretrainings = grouped[0].count
     return [nested, grouped] if pretrainings == 2 or draws >= DRAWS_PER_PRETRAINING else [grouped]
@@ -167,9 +167,9 @@ def widen_for_overlap(components: Sequence[Component], overlap: float, draws: in
 
     The spread between S draws of correlation ρ shows σ²(1 - ρ), while their mean varies by σ²((1 - ρ) / S + ρ): the
     variance over draws grows by the factor 1 + S ρ / (1 - ρ) (Nadeau and Bengio, Machine Learning 52, 2003). Each time
-    that all images have been dealt out the draws add up to the same: the freedom shrinks to its share 1 - ρ. Where
-    draws are not told from their pretraining its component grows. Draws that are all the same images (overlap 1) tell
-    nothing about other ones and stay as they are: the interval is then over training seeds.
+    that all images have been dealt out the draws add up to the same: the freedom shrinks to its share 1 - ρ. If draws
+    are not separated from their pretraining, its component grows. Draws that are all the same images (overlap 1) say
+    nothing about other ones and are left unchanged: the interval is then over training seeds.
     """
     if not 0 < overlap < 1:
         return list(components)
@@ -187,13 +187,13 @@ def widen_for_overlap(components: Sequence[Component], overlap: float, draws: in
 def freedom_of(components: Sequence[Component], others: Sequence[Component] = ()) -> float:
     """Degrees of freedom for Student's t of a mean with this variance.
 
-    Satterthwaite's (Biometrics Bulletin 2, 1946) are too many where a large component has few: a spread that happens
-    to look small passes for certain. Howe's half width √Σ t² v over the components v, each with the t of its own
-    freedom, covers what it should in benchmarks/comparison_statistics.py. The freedom returned gives this half width at
-    the level of 95 %.
+    Satterthwaite's (Biometrics Bulletin 2, 1946) are too many if a large component has few: a spread that happens to
+    look small is treated as certain. Howe's half width √Σ t² v over the components v, each with the t of its own
+    freedom, has the right coverage in benchmarks/comparison_statistics.py. The freedom returned gives this half width
+    at the level of 95 %.
 
     Args:
-        components: whose sum is the variance.
+        components: components that sum to the variance.
         others: the same variance with pretrainings' means as units; then the geometric mean of both half widths counts.
             With two pretrainings, whose spread has a single degree of freedom, the first is not to be the smaller one.
     """

@@ -22,7 +22,7 @@ from unmask.wording import plural
 
 @dataclass(frozen=True)
 class Contest:
-    """One arm against the best of several others, of which validation knows the best only roughly.
+    """One arm against the best of several others, where validation knows the best only roughly.
 
     The question is the arm minus the best of the others. A gain must hold against every arm that could be the best
     (intersection-union, at no price in level); a loss against the arm chosen on validation is a loss against the best.
@@ -44,23 +44,23 @@ class Contest:
 
     @property
     def is_gain(self) -> bool:
-        """Whether what speaks against "no difference" is a gain."""
+        """Whether the evidence against "no difference" is for a gain."""
         return self.p_at_most(0.0) <= p_at_least(self.estimate, 0.0)
 
     def p_equivalent(self, smallest: float) -> float:
-        """P-value of two one-sided tests (Schuirmann 1987): small where the difference is within ± `smallest`."""
+        """P-value of two one-sided tests (Schuirmann 1987): small if the difference is within ± `smallest`."""
         return max(self.p_at_most(-smallest), p_at_least(self.estimate, smallest))
 
     @property
     def scope(self) -> str:
-        """ "for this encoder" where there is one pretraining, else empty."""
+        """ "for this encoder" if there is one pretraining, else empty."""
         units = self.estimate.units
         return "for this encoder" if units is not None and units.pretrainings == 1 else ""
 
     def interval(self, confidence: float, metric: str) -> Interval:
-        """The lowest end of all, the highest of the chosen one; of a difference of shares within -1 and 1.
+        """The lowest end of all, and the upper end of the chosen one; for a difference of shares within -1 and 1.
 
-        It agrees with the verdict: its low end is above zero where a gain holds against every rival.
+        It agrees with the verdict: its low end is above zero if a gain holds against every rival.
         """
         chosen = interval_of(self.estimate, confidence)
         ends = [interval_of(one, confidence).low for one in (self.estimate, *self.rivals)]
@@ -70,14 +70,14 @@ class Contest:
         return within(replace(chosen, low=min(end for end in ends if end is not None)), -span, span)
 
     def detectable(self, confidence: float) -> float | None:
-        """The true difference that would be found four times in five; None where some difference has no spread."""
+        """The true difference that would be found four times in five; None if some difference has no spread."""
         found = [detectable_mean(one, confidence) for one in (self.estimate, *self.rivals)]
         return None if any(one is None for one in found) else max(one for one in found if one is not None)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The outcome of one comparison. `p` and `p_equivalent` are adjusted where the comparison is not primary."""
+    """The outcome of one comparison. `p` and `p_equivalent` are adjusted unless the comparison is primary."""
 
     word: Word
     p: float
@@ -142,7 +142,7 @@ class Place:
 
 
 def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
-    """The verdict for a reader who knows none of the symbols; differences in points or the metric's unit."""
+    """The verdict in words, without symbols; differences in points or the metric's unit."""
     where = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)},"
     estimate, metric = contest.estimate, place.metric
     interval = contest.interval(confidence, metric)
@@ -150,7 +150,9 @@ def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: flo
     where = f"{where} {contest.scope}," if contest.scope else where
     change = f"{change_of(estimate.mean, metric)} against the best scratch arm, {place.baseline}"
     if interval.low is None or interval.high is None:
-        reason = "one pair has no interval" if estimate.n == 1 else "all pairs differ alike, so their spread is unknown"
+        reason = (
+            "one pair has no interval" if estimate.n == 1 else "all differences are equal, so their spread is unknown"
+        )
         return f"{where} nothing is decided: {change}, but {reason}."
     over = f"n = {estimate.n}" if units is None else f"over {count_units(units)}"
     bounds = f"{confidence:.0%} interval {bounds_of(interval, metric)}, {over}"
@@ -164,7 +166,7 @@ def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: flo
         band = f"within ±{amount(smallest, metric)}"
         return f"{where} pretraining makes no difference that matters: {change} ({bounds}), {band}."
     if verdict.detectable is not None and verdict.detectable > SCORES[metric].span:
-        missed = "; with so few pairs that differ so much even the largest difference is often missed"
+        missed = "; with so few and so variable pairs, even the largest difference would often be missed"
     else:
         found = amount(verdict.detectable or 0.0, metric)
         missed = f"; a true difference of {found} would have been found four times in five"
@@ -187,7 +189,7 @@ def describe_split(split: str) -> str:
 
 
 def change_of(better: float, metric: Metric) -> str:
-    """By how much better, as a change of the metric in its unit and direction: "+2.2 points", "-0.31 in MAE"."""
+    """How much better, as a change of the metric in its unit and direction: "+2.2 points", "-0.31 in MAE"."""
     score = SCORES[metric]
     if score.share:
         return f"{100 * better:+.1f} points{of_metric(metric)}"
@@ -195,12 +197,12 @@ def change_of(better: float, metric: Metric) -> str:
 
 
 def amount(size: float, metric: Metric) -> str:
-    """The size of a difference in words; of shares in points, without the metric."""
+    """The size of a difference in words; shares in points, without the metric."""
     return points(size) if SCORES[metric].share else f"{size:.3g} in {SCORES[metric].title}"
 
 
 def bounds_of(better: Interval, metric: Metric) -> str:
-    """The ends of "by how much better" as those of the change, the lower one first: "+0.2 to +4.1"."""
+    """The ends of "how much better" as those of the change, the lower one first: "+0.2 to +4.1"."""
     assert better.low is not None
     assert better.high is not None
     ends = sorted(SCORES[metric].change(end) for end in (better.low, better.high))
@@ -208,20 +210,20 @@ def bounds_of(better: Interval, metric: Metric) -> str:
 
 
 def direction_of(metric: str) -> str:
-    """What a reader must be told of a metric that falls with better networks."""
+    """The hint for a metric that is lower for better networks."""
     return " (lower is better)" if SCORES[metric].lower_is_better else ""
 
 
 def titled(metric: str) -> str:
-    """What a metric is called, with its direction where a reader must be told."""
+    """A metric's name, with its direction if lower is better."""
     return f"{SCORES[metric].title}{direction_of(metric)}"
 
 
 def points(share: float, metric: Metric = "accuracy") -> str:
-    """A share in percentage points, in words; of another metric than accuracy with its name."""
+    """A share in percentage points, in words, with the metric's name unless it is accuracy."""
     return plural(f"{100 * share:.1f}".removesuffix(".0"), "point") + of_metric(metric)
 
 
 def of_metric(metric: Metric) -> str:
-    """What points are of, where it is not accuracy."""
+    """The metric that points refer to, if it is not accuracy."""
     return "" if metric == "accuracy" else f" of {METRIC_NAMES[metric]}"

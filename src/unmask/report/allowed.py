@@ -1,4 +1,4 @@
-"""Which SVG may stand in a page: what matplotlib writes, and nothing that a browser runs or fetches."""
+"""The SVG allowed in a page: what matplotlib writes, and nothing that a browser runs or fetches."""
 
 import re
 from xml.etree.ElementTree import Element
@@ -24,7 +24,7 @@ _VALUE = re.compile(r"(?:url\(#[\w.-]+\)|(?:matrix|translate|rotate|scale|rgba?)
 
 
 def require_drawing(root: Element) -> None:
-    """Raise `UserError` unless an element and all in it are of a drawing: lines, text and embedded PNG."""
+    """Raise `UserError` unless an element and its content are a drawing: lines, text and embedded PNG."""
     for element in root.iter():
         name = str(element.tag).removeprefix(_SVG)
         if name not in _ELEMENTS or not str(element.tag).startswith(_SVG):

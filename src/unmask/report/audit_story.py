@@ -18,10 +18,10 @@ from unmask.runs.records import AuditDifference
 
 @dataclass(frozen=True, kw_only=True)
 class AuditReport:
-    """audit.json: what the measures found. What could not be measured is None."""
+    """audit.json: the findings of the measures. Whatever could not be measured is None."""
 
     models: dict[str, dict[str, Any]]
-    """For every network, by measure: its numbers."""
+    """For every network its numbers, by measure."""
     differences: tuple[AuditDifference, ...]
     """Paired, one row per pair of given networks and quantity."""
     setting: dict[str, dict[str, Any]]
@@ -37,7 +37,7 @@ def write_audit_page(folder: Path) -> Path:
 
 
 def audit_story(folder: Path, name: str | None = None) -> Story:
-    """All sections of an audit, to stand on a page alone or beside others. Its name is the folder's by default.
+    """All sections of an audit, for a page of its own or beside others. Its name is the folder's by default.
 
     Raises:
         UserError: the folder holds no audit.
@@ -59,7 +59,7 @@ def audit_story(folder: Path, name: str | None = None) -> Story:
 
 
 def headline(differences: Sequence[AuditDifference]) -> str:
-    """What was found of the first two networks, or of the first two arms over the label draws, in one sentence."""
+    """The finding on the first two networks, or on the first two arms over the label draws, in one sentence."""
     over_draws = [row for row in differences if row.measure == "arms"]
     rows = over_draws or [row for row in differences if row.quantity == "views"]
     if not rows:
@@ -68,7 +68,7 @@ def headline(differences: Sequence[AuditDifference]) -> str:
     if rows[0].mean is None:
         return f"No image was recognized clearly enough by both {pair[0]} and {pair[1]} to compare their views."
     where = f"{rows[0].n} label draws" if over_draws else f"{rows[0].n} images kept for both"
-    told = [f"{_compared(rows[0], 'sufficient views')} an image, over {where}"]
+    told = [f"{_compared(rows[0], 'sufficient views')} per image, over {where}"]
     told += [
         f"{_compared(row, 'captured parts')} of their classes"
         for row in rows
@@ -90,7 +90,7 @@ def _with_pictures(section: Section, folder: Path) -> Section:
     """The section with the paths of its pictures.
 
     Raises:
-        UserError: one is not the bare name of a file, and could be any file of the machine.
+        UserError: one is not a bare file name, and could be any file on the machine.
     """
 
     def path(figure: object) -> Path:

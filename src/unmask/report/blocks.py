@@ -1,4 +1,4 @@
-"""What a page is made of: figures with captions, tables, folded lists of settings, and single images."""
+"""The parts of a page: figures with captions, tables, folded lists of settings, and single images."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Swatch:
 
     name: str
     color: str
-    """As #rrggbb."""
+    """#rrggbb."""
     dashed: bool = False
 
     def __post_init__(self) -> None:
@@ -30,12 +30,12 @@ class Plate:
     """A plot. It becomes inline SVG in the page's colors when the page is rendered."""
 
     figure: Figure | Path
-    """The figure, or the SVG file that it was stored in."""
+    """The figure, or the SVG file that stores it."""
     alt: str
-    """What it shows, in words, for readers who do not see it."""
+    """What it shows, in words, for readers who cannot see it."""
     caption: str
     name: str = ""
-    """File name without its ending, unique in its section; only a plate that is stored needs one."""
+    """File name without its suffix, unique in its section; only a plate that is stored needs one."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Photograph:
     figure: Figure | Path
     """The figure, or an image file."""
     alt: str
-    """What it shows, in words, for readers who do not see it."""
+    """What it shows, in words, for readers who cannot see it."""
     caption: str
     name: str = ""
-    """File name without its ending, unique in its section; only a photograph that is stored needs one."""
+    """File name without its suffix, unique in its section; only a photograph that is stored needs one."""
     drawn: bool = True
-    """Whether it is a drawing that holds text: smoothed where it is scaled, and shown at its own width. Otherwise its
-    pixels stay sharp, and it fills the page."""
+    """Whether it is a drawing with text: smoothed if scaled, and shown at its own width. Otherwise its pixels stay
+    sharp, and it fills the page."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first column is the header of its row. Cells of a numeric table are never broken over lines."""
+    """A table; the first column is the header of its row. Cells of a numeric table are never wrapped."""
 
     caption: str
     columns: Sequence[str]
@@ -66,7 +66,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Fold:
-    """Content that is folded away until somebody asks for it."""
+    """Content that is folded until opened."""
 
     title: str
     tables: Sequence[Table]
@@ -98,7 +98,7 @@ class Pictures:
     sheet: Sheet
 
     def place(self, index: int) -> str:
-        """Where a picture lies, as CSS has it: its column and row in per cent of the way to the last ones."""
+        """The position of a picture for CSS: its column and row in per cent of the way to the last ones."""
         row, column = divmod(index, self.sheet.columns)
         across, down = (
             100 * at / max(last, 1) for at, last in ((column, self.sheet.columns - 1), (row, self.sheet.rows - 1))
@@ -111,7 +111,7 @@ class Card:
     """A picture with a few words."""
 
     picture: int
-    """Which one of the sheet."""
+    """Its number on the sheet."""
     alt: str
     lines: Sequence[str]
     mark: str = ""
@@ -120,7 +120,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Album:
-    """Cards under a title; folded away unless `shown`."""
+    """Cards under a title; folded unless `shown`."""
 
     title: str
     cards: Sequence[Card]
@@ -129,7 +129,7 @@ class Album:
 
 @dataclass(frozen=True)
 class Look:
-    """How the points of a class look, and its entry in the legend."""
+    """Appearance of a class's points, and its entry in the legend."""
 
     name: str
     color: str
@@ -139,10 +139,10 @@ class Look:
 
 @dataclass(frozen=True)
 class MapPoint:
-    """A point that shows its picture and a text while it is pointed at or has the keyboard."""
+    """A point that shows its picture and a text while hovered or focused."""
 
     x: float
-    """From 0 at the left to 1 at the right."""
+    """From 0 on the left to 1 on the right."""
     y: float
     """From 0 at the top to 1 at the bottom."""
     picture: int
@@ -163,21 +163,21 @@ class PointMap:
 
 @dataclass(frozen=True)
 class Showcase:
-    """A titled part of a run's page whose pictures are all of one sheet."""
+    """A titled part of a run's page whose pictures all come from one sheet."""
 
     title: str
     intro: str
     pictures: Pictures
     albums: Sequence[Album] = ()
     map: PointMap | None = None
-    """Stands before the albums."""
+    """Shown before the albums."""
     about: str = ""
-    """Of the albums, after a map."""
+    """Introduction of the albums, after a map."""
     legend: Sequence[Swatch] = ()
-    """What colors in the pictures mean."""
+    """The meaning of colors in the pictures."""
     folds: Sequence[Fold] = ()
     small: bool = False
-    """Small cards, many beside each other."""
+    """Small cards, many side by side."""
     wide: bool = False
     """Wide cards, for pictures that are several in one."""
 
@@ -193,7 +193,7 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Board:
-    """All verdicts of a comparison as a table; a place without a verdict is None."""
+    """All verdicts of a comparison as a table; an entry without a verdict is None."""
 
     caption: str
     columns: Sequence[str]
@@ -202,7 +202,8 @@ class Board:
 
 @dataclass(frozen=True)
 class Story:
-    """All about one run: a headline, its verdict (empty if it has none), the other verdicts counted and as a board."""
+    """Everything about one run: a headline, its verdict (empty if it has none), the other verdicts counted and as a
+    board."""
 
     name: str
     kind: str

@@ -1,4 +1,4 @@
-"""Figures of classes: who gains from pretraining, and what is taken for what."""
+"""Figures of classes: which gain from pretraining, and which are confused."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _SHOWN = 24
 def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
     """Difference of recall per class with its interval, a row per class, largest gain first.
 
-    Of more than 24 classes the 12 largest gains and the 12 largest losses are shown.
+    With more than 24 classes the 12 largest gains and the 12 largest losses are shown.
     """
     ordered = sorted(rows, key=lambda row: -row[1].mean)
     if len(ordered) > _SHOWN:
@@ -37,7 +37,7 @@ def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
 
 def confusion_map(counts: NDArray[np.float64], classes: Sequence[str]) -> Figure:
     """Shares of each true class (row) by predicted class (column), 0 for a class without images; counts, of this shape,
-    are written in where there is room."""
+    are written in if there is room."""
     k, shares = len(classes), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
     with plot(height=370) as (figure, axes):
         axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
@@ -56,5 +56,5 @@ def confusion_map(counts: NDArray[np.float64], classes: Sequence[str]) -> Figure
 
 
 def shorten(name: str, length: int = 18) -> str:
-    """A name of at most so many characters, its end replaced by an ellipsis."""
+    """A name cut to this many characters, with an ellipsis at the end."""
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -40,24 +40,24 @@ def classification_headline(run: ClassificationRun) -> str:
     if not metrics:
         return "Finished, but nothing was measured: the data have neither validation nor test images."
     names = [name for name in metrics if name != "val"] or list(metrics)
-    learnt = f"learnt from {plural(run.result.labeled_images, 'labeled image')}."
+    learned = f"learned from {plural(run.result.labeled_images, 'labeled image')}."
     right = {name: one for name in names if isinstance(one := metrics[name], ClassificationScores)}
     if not right:
         parts = [f"{_judged(metrics[name], run)} on {describe_split(name)}" for name in names]
-        return f"{capital(', '.join(parts))}, {learnt}"
+        return f"{capital(', '.join(parts))}, {learned}"
     parts = [f"{percent(one.accuracy)} % of {describe_split(name)}{_unequal(one)}" for name, one in right.items()]
-    return f"Right on {', '.join(parts)}, {learnt}"
+    return f"Right on {', '.join(parts)}, {learned}"
 
 
 def _judged(scores: Scores, run: ClassificationRun) -> str:
-    """What the run was judged by, in words: its metric; where that is of another task, the task's first."""
+    """The metric that the run was judged by, in words; if that belongs to another task, the task's first."""
     metric = run.config.metric if run.config.metric in values_of(scores) else scores.first
     score, value = SCORES[metric], value_of(scores, metric)
     return f"{score.title} {'undefined' if value is None else score.text(value)}{direction_of(metric)}"
 
 
 def _unequal(scores: ClassificationScores) -> str:
-    """What stands beside accuracy where one class is frequent."""
+    """Scores added to accuracy if one class is frequent."""
     if not scores.unequal:
         return ""
     return (
@@ -102,19 +102,19 @@ def _confusions(run: ClassificationRun) -> Section:
         plates += confusion.plates()
         tables.append(Table(f"Classes on {where}", ("class", "recall, %", "precision, %", "images"), lines))
         tables += confusion.tables()
-    intro = "Rows are true classes, columns predictions; color is the share of the true class, numbers are images."
+    intro = "Rows are true classes, columns predictions; color is the share of the true class, numbers count images."
     folds = [Fold("Recall, precision and confusions as tables", tables)] if tables else []
-    return Section("What is taken for what", intro if plates else "", plates=plates, folds=folds)
+    return Section("Which classes are confused", intro if plates else "", plates=plates, folds=folds)
 
 
 def _first_title(run: ClassificationRun) -> str:
-    """What `val_score` is of."""
+    """The metric of `val_score`."""
     scores = run.result.metrics.get("val") if run.result is not None else None
     return "score" if scores is None else titled(scores.first)
 
 
 def _training(run: ClassificationRun) -> Section:
-    """Loss and validation accuracy, the head phase and the main phase one after the other on one axis."""
+    """Loss and validation accuracy, with the head phase and the main phase in sequence on one axis."""
     plates = []
     head_steps = run.config.recipe.head_steps
     rows = one_after_the_other(rows_of(TrainingRow, run.metrics), head_steps)

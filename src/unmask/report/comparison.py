@@ -75,7 +75,7 @@ def _headline(summary: Summary) -> str:
 
 
 def _word(summary: Summary) -> str:
-    """None where the headline says what is best: a gain is of pretraining, which may not be it."""
+    """None if the headline says what is best: a gain is about pretraining, which may not be the best."""
     if summary.answer is not None:
         word = summary.recommendations[0].verdict
         return "" if word in ("gain", "loss") else word
@@ -83,7 +83,7 @@ def _word(summary: Summary) -> str:
 
 
 def _below(summary: Summary) -> str:
-    """What stands below the headline: how good that is, what next, and whether pretraining helps."""
+    """The text below the headline: how good that is, what to do next, and whether pretraining helps."""
     words = [row.verdict for row in summary.verdicts]
     if summary.answer is None:
         return tally(words[1:])
@@ -140,15 +140,15 @@ def _efficiency(summary: Summary) -> Section:
     level = f"{summary.settings.confidence:.0%}"
     ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
     intro = f"Mean over label draws with {level} intervals over label draws and test images{ends}. "
-    intro += "The spread of a line says how much the draw matters."
-    intro += " Whether two arms differ is read from the paired differences below, not from overlapping intervals."
+    intro += "The spread of a line shows how much the draw matters."
+    intro += " To see whether two arms differ, read the paired differences below, not overlapping intervals."
     what = capital(_NAMES[summary.settings.metric])
     title = f"{what} for few to many labels" if len(budgets) > 1 else f"{what} of every arm"
     return Section(title, intro, legend, plates)
 
 
 def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> str:
-    """The means of a figure as a sentence, for those who do not see it."""
+    """The means of a figure as a sentence, for readers who cannot see it."""
     lookup = {(row.arm, row.budget): value_writer(row.metric)(row.mean) for row in rows}
     parts = []
     for arm in arms:
@@ -174,12 +174,12 @@ def _arms(summary: Summary) -> Section:
 
 
 def _without_skill(settings: Settings) -> str:
-    """What is scored without having learnt anything."""
+    """Scores without having learned anything."""
     if settings.majority is None or settings.chance is None or settings.primary_split is None:
         return ""
     return (
         f"On {describe_split(settings.primary_split)} always naming the most frequent class has an accuracy of "
-        f"{percent(settings.majority)} % and a balanced accuracy of {percent(settings.chance)} %, as guessing has."
+        f"{percent(settings.majority)} % and a balanced accuracy of {percent(settings.chance)} %, the same as guessing."
     )
 
 
@@ -196,7 +196,7 @@ def _score_table(
     split: str,
     metric: str,
 ) -> Table:
-    """A row per arm; the accuracies of neighbors on its features stand below a probe's own."""
+    """A row per arm; below a probe's own row, the accuracy of nearest neighbors on its features."""
     found = {(row.arm, row.metric, row.budget): row for row in summary.means if row.split == split}
     shown = {metric: "", "knn_accuracy": ", nearest neighbors (kNN)"} if metric == "accuracy" else {metric: ""}
     rows = []

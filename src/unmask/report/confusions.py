@@ -1,4 +1,4 @@
-"""What is taken for what: mean confusion matrices as pictures, and the most confused pairs of classes in words."""
+"""Confused classes: mean confusion matrices as pictures, and the most confused pairs of classes in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from unmask.runs.summary_records import Summary
 from unmask.wording import plural
 
 DRAWN = 200
-"""Most classes of a matrix that is drawn; of more the pairs alone are shown."""
+"""Most classes of a matrix that is drawn; with more, only the pairs are shown."""
 _WRITTEN = 20
-"""Most classes of a matrix that is written out as a table."""
+"""Most classes of a matrix that is also shown as a table."""
 _PAIRS = 15
 _SPOKEN = 5
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Which classes were taken for which, by one training or in the mean over several."""
+    """Which classes were mistaken for which, by one training or on average over several."""
 
     title: str
-    """Whose, on which images."""
+    """Whose confusions, on which images."""
     classes: Sequence[str]
     images: Mapping[tuple[int, int], float]
-    """By (true, predicted), where there are any; means over trainings."""
+    """Counts by (true, predicted), without zeros; means over trainings."""
 
     @classmethod
     def of(cls, title: str, scores: Sequence[ClassificationScores]) -> "Confusion":
@@ -53,7 +53,7 @@ class Confusion:
 
     @property
     def shares(self) -> dict[tuple[int, int], float]:
-        """Of each true class, shares of the predictions, where there are any."""
+        """Shares of the predictions of each true class, without zeros."""
         totals: dict[int, float] = {}
         for (true, _), images in self.images.items():
             totals[true] = totals.get(true, 0.0) + images
@@ -70,20 +70,20 @@ class Confusion:
         if len(self.classes) > DRAWN:
             return []
         spoken = [
-            f"{self.classes[i]} taken for {self.classes[j]}, {percent(self.shares[i, j])} % of its images"
+            f"{self.classes[i]} mistaken for {self.classes[j]}, {percent(self.shares[i, j])} % of its images"
             for i, j in self.pairs(_SPOKEN)
         ]
-        worst = "; ".join(spoken) or "no image is taken for another class"
+        worst = "; ".join(spoken) or "no image is mistaken for another class"
         alt = f"Confusion matrix of {plural(len(self.classes), 'class', 'classes')}, {self.title}. Most often: {worst}."
         return [Plate(confusion_map(self.counts, self.classes), alt, self.title)]
 
     def tables(self) -> list[Table]:
-        """The most confused pairs, and the matrix where it is small enough to be read."""
+        """The most confused pairs, and the matrix if it is small enough to read."""
         rows = [
             (self.classes[i], self.classes[j], percent(self.shares[i, j]), _count(self.images[i, j]))
             for i, j in self.pairs(_PAIRS)
         ]
-        columns = ("true class", "taken for", "% of its images", "images")
+        columns = ("true class", "mistaken for", "% of its images", "images")
         tables = [Table(f"Most confused pairs, {self.title}", columns, rows)] if rows else []
         if len(self.classes) <= _WRITTEN:
             lines = [(name, *map(_count, row)) for name, row in zip(self.classes, self.counts, strict=True)]
@@ -105,12 +105,12 @@ def confusion_section(run: ComparisonRun, summary: Summary) -> Section:
             found.append(Confusion.of(title, own))
     intro = (
         f"On {describe_split(str(split))}, {labels_in_words(budget)}. Rows are true classes, columns "
-        "predictions; color is the share of the true class, numbers are images, in the mean over label draws."
+        "predictions; color is the share of the true class, numbers count images, averaged over label draws."
     )
     plates = [plate for one in found for plate in one.plates()]
     tables = [table for one in found for table in one.tables()]
     folds = [Fold("Confusions of every arm as tables", tables)] if tables else []
-    return Section("What is taken for what", intro if found else "", plates=plates, folds=folds)
+    return Section("Which classes are confused", intro if found else "", plates=plates, folds=folds)
 
 
 def _count(images: float) -> str:

@@ -1,4 +1,4 @@
-"""What every arm cost: its own trainings, and its share of what it has in common with others."""
+"""The cost of every arm: its own trainings, and its share of the trainings that arms have in common."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ _PARTS = (("own trainings", BLUE), ("share of pretraining", ORANGE), ("tuning", 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds that one arm took, in all its trainings together."""
+    """Seconds of one arm, over all its trainings."""
 
     arm: str
     trainings: int
     own: float
     pretraining: float
-    """The time of the pretrainings that it starts from, divided by the arms that do."""
+    """The time of the pretrainings that it starts from, divided by the number of arms that do."""
     tuning: float
     """The time of its tuning trials."""
 
     @property
     def total(self) -> float:
-        """Of all three."""
+        """The sum of all three."""
         return self.own + self.pretraining + self.tuning
 
 
 def costs_of(run: ComparisonRun, summary: Summary) -> list[Cost]:
-    """The cost of every arm; over all arms they add up to the time that trainings took."""
+    """The cost of every arm; the costs add up to the time of all trainings."""
     own = {row.arm: (row.trials, row.seconds) for row in summary.seconds}
     tuning: dict[str, float] = {}
     for trial in run.tuning:
@@ -86,7 +86,7 @@ def cost_bars(costs: Sequence[Cost]) -> Figure:
 
 
 def _seconds(pretrainings: Sequence[PretrainingRun], *, given: bool) -> float:
-    """Time of the pretrainings that began from the given weights, or of all others."""
+    """Time of the pretrainings that started from the given weights, or of all others."""
     folder = GIVEN_PRETRAININGS.pattern.partition("/")[0]
     own = [run.environment for run in pretrainings if (run.folder.parent.name == folder) == given]
     return sum(one.seconds for one in own if one is not None and one.seconds is not None)

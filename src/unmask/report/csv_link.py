@@ -1,4 +1,4 @@
-"""Tables as CSV that a page carries itself, as links of their own: nothing is fetched, and no script runs."""
+"""Tables as CSV embedded in the page, as links: nothing is fetched, and no script runs."""
 
 import base64
 import csv
@@ -10,11 +10,11 @@ from unmask.report.blocks import Board, Table
 _NUMBER = r"[+−-]?\d+(?:\.\d+)?"
 _INTERVAL = re.compile(rf"({_NUMBER}) \[({_NUMBER}), ({_NUMBER})\]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters that start a formula in a spreadsheet."""
 
 
 def csv_text(table: Table) -> str:
-    """A table as CSV with its header. A column with intervals becomes three: the mean and its two ends."""
+    """A table as CSV with its header. A column with intervals becomes three: the mean and both ends."""
     columns = [_column(name, [row[i] for row in table.rows]) for i, name in enumerate(table.columns)]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -25,18 +25,18 @@ def csv_text(table: Table) -> str:
 
 
 def csv_uri(table: Table) -> str:
-    """The CSV of a table as a data URI; it begins with the mark by which spreadsheets know UTF-8."""
+    """The CSV of a table as a data URI; it begins with the byte order mark by which spreadsheets recognize UTF-8."""
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(csv_text(table).encode("utf-8-sig")).decode()
 
 
 def csv_name(table: Table) -> str:
-    """A file name from the words of a table's caption."""
+    """A file name from a table's caption."""
     words = re.findall(r"\w+", table.caption.lower())
     return "-".join(words)[:60].strip("-") + ".csv"
 
 
 def board_table(board: Board) -> Table:
-    """All verdicts as a table of plain cells."""
+    """All verdicts as a plain table."""
     rows = [
         (name, *("–" if one is None else f"{one.word}: {one.size}" for one in rulings)) for name, rulings in board.rows
     ]
@@ -44,7 +44,7 @@ def board_table(board: Board) -> Table:
 
 
 def _column(name: str, cells: list[str]) -> tuple[list[str], list[list[str]]]:
-    """The names of what a column becomes, and for each row its cells."""
+    """The names of the columns that one column becomes, and their cells for each row."""
     found = [_INTERVAL.fullmatch(cell) for cell in cells]
     if not any(found):
         return [name], [[cell] for cell in cells]
@@ -54,7 +54,7 @@ def _column(name: str, cells: list[str]) -> tuple[list[str], list[list[str]]]:
 
 
 def _harmless(cell: str) -> str:
-    """A number as programs read it, other text as it is; an apostrophe keeps text from being taken for a formula."""
+    """A number as programs read it, other text unchanged; an apostrophe prevents text from being read as a formula."""
     if re.fullmatch(_NUMBER, cell):
         return cell.replace("−", "-").removeprefix("+")
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -25,7 +25,7 @@ class Curve(NamedTuple):
 
 
 def series(rows: Iterable[R], value: Callable[[R], float | None]) -> Curve:
-    """What `value` gives of the rows over their steps; a row of which it gives None is left out."""
+    """The `value` of the rows over their steps; rows whose value is None are left out."""
     found = [(row.step, number) for row in rows if (number := value(row)) is not None]
     table = np.array(found, dtype=np.float64).reshape(-1, 2)
     return Curve(table[:, 0], table[:, 1])
@@ -37,7 +37,7 @@ def training_loss(rows: Iterable[Row]) -> Curve:
 
 
 def one_after_the_other(rows: Sequence[TrainingRow], head_steps: int) -> list[TrainingRow]:
-    """Rows of a head phase and of the main phase after it, which both count from 1, with steps counted through."""
+    """Rows of a head phase and of the main phase after it, which both count from 1, with steps numbered throughout."""
     return [replace(row, step=row.step + (0 if row.phase == "head" else head_steps)) for row in rows]
 
 
@@ -72,7 +72,7 @@ def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figu
 
 
 def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: float = 1.0) -> Figure:
-    """A number of every trial over steps (thin), and the mean of an arm's trials (thick); a `scale` of 100 is %."""
+    """A number of every trial over steps (thin), and the mean of an arm's trials (thick); a `scale` of 100 gives %."""
     with plot(grid="y") as (figure, axes):
         for arm, curves in trials.items():
             seen = look(arm)
@@ -96,7 +96,7 @@ def _cycle(n: int) -> list[str]:
 
 
 def _thin(curve: Curve) -> Curve:
-    """At most 300 points: means over equal runs of neighbors, so that spikes are softened, never dropped."""
+    """At most 300 points: means over equal runs of neighbors, so that spikes are smoothed, never dropped."""
     if len(curve.steps) <= _POINTS:
         return curve
     groups = np.array_split(np.arange(len(curve.steps)), _POINTS)

@@ -17,8 +17,8 @@ from unmask.runs.summary_records import Difference, Mean
 
 
 def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> Figure:
-    """Accuracy against labels per class, a line per arm, with intervals; rows of one split and metric. Budgets stand at
-    equal distances, the first arm on top."""
+    """Accuracy against labels per class, a line per arm, with intervals; rows of one split and metric. Budgets are
+    equally spaced, the first arm is on top."""
     ordered = in_order(budgets)
     with plot(grid="y") as (figure, axes):
         for position, arm in reversed(list(enumerate(arms))):
@@ -40,7 +40,7 @@ def label_efficiency(means: Sequence[Mean], arms: Sequence[str], budgets: Sequen
 
 
 def _ticks(budgets: Sequence[Budget]) -> tuple[list[str], str]:
-    """What stands at each budget, and below the axis."""
+    """The tick label of each budget, and the label of the axis."""
     kinds = {parse_budget(budget).kind for budget in budgets}
     if kinds == {"total"}:
         return [str(budget).removeprefix("total:") for budget in budgets], "labels in all"
@@ -63,8 +63,8 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
 
 
 def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smallest_effect: float) -> Figure:
-    """Paired differences with intervals, a row a baseline and budget; the band is ± the smallest effect that matters, a
-    share. Rows of one split and metric; budgets from the top."""
+    """Paired differences with intervals, a row per baseline and budget; the band is ± the smallest effect that matters,
+    a share. Rows of one split and metric; budgets from the top."""
     places: list[tuple[float, str, Difference]] = []
     y = 0.0
     groups: list[tuple[float, str]] = []
@@ -104,7 +104,7 @@ def _axis(means: Sequence[Mean]) -> str:
 
 
 def _unit(rows: Sequence[Mean] | Sequence[Difference], of_shares: str) -> str:
-    """What follows the metric: the unit of shares; of a metric with a unit of its own, its direction."""
+    """The text after the metric: the unit of shares; for a metric with its own unit, its direction."""
     score = SCORES[rows[0].metric] if rows else SCORES["accuracy"]
     return f", {of_shares}" if score.share else " (lower is better)" * score.lower_is_better
 
@@ -115,7 +115,7 @@ def _scale(rows: Sequence[Mean] | Sequence[Difference]) -> float:
 
 
 def _allowed(limits: tuple[float, float], rows: Sequence[Mean]) -> tuple[float, float]:
-    """Limits of an axis that has nothing below and above what the metric can be: 0 and 100 per cent."""
+    """Limits of an axis that does not exceed the range of the metric: 0 and 100 per cent."""
     score, scale = SCORES[rows[0].metric] if rows else SCORES["accuracy"], _scale(rows)
     return max(limits[0], scale * score.low), min(limits[1], scale * score.high)
 

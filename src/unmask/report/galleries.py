@@ -1,4 +1,4 @@
-"""What gallery.json holds, as parts of a page: the surest mistakes, a map of the features, nearest neighbors."""
+"""The contents of gallery.json as parts of a page: the surest mistakes, a map of the features, nearest neighbors."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,7 +19,7 @@ _OTHERS = Look("other classes", GRAY, "dot")
 
 
 def showcases(gallery: Gallery | None, folder: Path, first: str = "") -> list[Showcase]:
-    """The parts that a gallery in a run folder gives, none without it; the mistakes of the arm `first` come first."""
+    """The parts from a gallery in a run folder, none without one; the mistakes of the arm `first` come first."""
     if gallery is None:
         return []
     parts = _mistakes(gallery, folder, first), _map(gallery, folder), _panels(gallery, folder, first)
@@ -41,13 +41,11 @@ def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
         albums.append(Album(look(one.arm).title if one.arm else "", cards, shown=position == 0))
     intro = (
         f"Images of the {describe_split(gallery.split)}, the worst, some of the middle and the best: image, true mask, "
-        f"predicted mask. Gray pixels count nowhere.{_channel(gallery)}"
+        f"predicted mask. Gray pixels are not scored.{_channel(gallery)}"
     )
     pictures = Pictures(SHEETS.path(folder, "panels"), gallery.panel_sheet)
     return [
-        Showcase(
-            "What is segmented how", intro, pictures, albums, legend=[*legend, Swatch("ignored", "#808080")], wide=True
-        )
+        Showcase("Predicted masks", intro, pictures, albums, legend=[*legend, Swatch("ignored", "#808080")], wide=True)
     ]
 
 
@@ -65,16 +63,16 @@ def _mistakes(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
         rows += [_row(gallery, one, mistake) for mistake in one.worst]
     by = ", by the mean of the probabilities of an arm's trainings" if gallery.mistakes[0].arm else ""
     intro = (
-        f"The wrong predictions on {describe_split(gallery.split)} that were surest of themselves{by}. Look here first "
-        f"for wrong labels, and for images that nobody could tell.{_channel(gallery)}"
+        f"The most confident wrong predictions on {describe_split(gallery.split)}{by}. Look here first for "
+        f"wrong labels, and for images that nobody could classify.{_channel(gallery)}"
     )
-    table = Table("The surest mistakes", ("image", "true class", "taken for", "probability, %", "arm"), rows)
+    table = Table("The surest mistakes", ("image", "true class", "mistaken for", "probability, %", "arm"), rows)
     pictures = Pictures(SHEETS.path(folder, "mistakes"), gallery.mistake_sheet)
     return [Showcase("The surest mistakes", intro, pictures, albums, folds=[Fold("The same as a table", [table])])]
 
 
 def _arm(one: Mistakes) -> str:
-    """Whose mistakes, and how many there are."""
+    """Whose mistakes they are, and how many."""
     whose = f"{look(one.arm).title}, {plural(one.trainings, 'training')}: " if one.arm else ""
     return f"{whose}{one.wrong} of {plural(one.images, 'image')} wrong"
 
@@ -82,7 +80,7 @@ def _arm(one: Mistakes) -> str:
 def _mistaken(gallery: Gallery, mistake: Mistake) -> Card:
     image = mistake.image
     truth, taken = _class(gallery, image.truth), _class(gallery, image.predicted)
-    lines = [f"{truth}, taken for {taken}", f"{percent(mistake.probability)} % sure", name_end(image.name)]
+    lines = [f"{truth}, mistaken for {taken}", f"{percent(mistake.probability)} % sure", name_end(image.name)]
     return Card(mistake.picture, f"{truth}: {name_end(image.name)}", lines)
 
 
@@ -97,14 +95,14 @@ def _map(gallery: Gallery, folder: Path) -> list[Showcase]:
     if found is None or gallery.map_sheet is None:
         return []
     intro = (
-        f"{len(found.points)} of the {describe_split(gallery.split)}. Images whose features are alike lie near each "
-        f"other. Network: {found.network or 'that of this run'}. Point at an image to see it, or go to the map with "
-        f"Tab and on with the arrow keys. A ring marks a wrong prediction.{_channel(gallery)}"
+        f"{len(found.points)} of the {describe_split(gallery.split)}. Images with similar features lie near each "
+        f"other. Network: {found.network or 'that of this run'}. Hover over an image to see it, or go to the map with "
+        f"Tab and use the arrow keys. A ring marks a wrong prediction.{_channel(gallery)}"
     )
     pictures = Pictures(SHEETS.path(folder, "map"), gallery.map_sheet)
     about = (
-        "Nearest neighbors: for a few images (framed) those on the map whose features are most like theirs. The number "
-        "is the cosine of the angle between the features of both."
+        "Nearest neighbors: for a few images (framed) the images on the map with the most similar features. The number "
+        "is the cosine of the angle between both features."
     )
     albums = [_neighbors(gallery, found, one) for one in found.neighborhoods]
     drawn, title = _points(gallery, found), "Images as the network sees them"
@@ -112,7 +110,7 @@ def _map(gallery: Gallery, folder: Path) -> list[Showcase]:
 
 
 def _points(gallery: Gallery, found: FeatureMap) -> PointMap:
-    """The most frequent classes have looks of their own."""
+    """The points and their looks; only the most frequent classes have their own."""
     counts = Counter(point.image.truth for point in found.points)
     frequent = sorted(counts, key=lambda label: (-counts[label], label))[: len(_LOOKS)]
     looks = {label: Look(gallery.classes[label], *_LOOKS[i]) for i, label in enumerate(sorted(frequent))}
@@ -133,7 +131,7 @@ def _points(gallery: Gallery, found: FeatureMap) -> PointMap:
         "nearest in the features too, about 0.5 by chance."
     )
     alt = f"Map of {plural(len(points), 'image')} of {plural(len(counts), 'class', 'classes')}. {trust}"
-    caption = f"Drawn by {found.method}. {trust} Distances between far points say little."
+    caption = f"Drawn by {found.method}. {trust} Distances between distant points mean little."
     return PointMap(points, [*looks.values(), *([_OTHERS] if len(counts) > len(looks) else [])], alt, caption)
 
 
@@ -155,7 +153,7 @@ def _neighbors(gallery: Gallery, found: FeatureMap, one: Neighborhood) -> Album:
 def _spoken(gallery: Gallery, image: Shown) -> str:
     """Class, prediction and name of an image."""
     wrong = image.predicted not in (None, image.truth)
-    taken = f", taken for {_class(gallery, image.predicted)}" if wrong else ""
+    taken = f", mistaken for {_class(gallery, image.predicted)}" if wrong else ""
     return f"{_class(gallery, image.truth)}{taken}: {name_end(image.name)}"
 
 

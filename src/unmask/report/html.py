@@ -1,4 +1,4 @@
-"""Stories → one HTML page, by the templates beside this file. Here figures become text."""
+"""Stories → one HTML page, with the templates beside this file. Figures become text here."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,27 +24,27 @@ class Drawn(NamedTuple):
     text: Markup
     """Inline SVG, or a data URI."""
     width: float
-    """CSS pixels at which the figure's text has its own size."""
+    """Width in CSS pixels at which the figure's text has its original size."""
 
 
 class Live(NamedTuple):
-    """What a page says of a run that is going on."""
+    """The status that a page shows of a running run."""
 
     line: str
-    """How far it is."""
+    """The progress line."""
     written: str
     """Time of day."""
     seconds: int
-    """Between two loads of the page by the browser."""
+    """Seconds between two reloads of the page."""
 
 
 def render_page(title: str, stories: Sequence[Story], sections: Sequence[Section], live: Live | None = None) -> str:
-    """A page of stories, with sections about all of them before; one that is `live` reloads itself."""
+    """A page of stories, preceded by sections about all of them; a `live` page reloads itself."""
     return render_template("page.html.j2", title=title, stories=stories, overview=sections, live=live)
 
 
 def render_template(name: str, **values: Any) -> str:
-    """A page by one of the templates."""
+    """A page from one of the templates."""
     environment = Environment(
         loader=PackageLoader("unmask.report", "templates"),
         autoescape=True,
@@ -92,8 +92,8 @@ def _content(path: Path) -> bytes:
     """A picture in the folder of a run's pictures.
 
     Raises:
-        UserError: it is a link that leads out of the run, or not a regular file: a page would hold any file of the
-            machine.
+        UserError: it is a link that leads out of the run, or not a regular file: a page could embed any file on the
+        machine.
     """
     real = path.resolve()
     if not real.is_file() or not real.is_relative_to(path.parent.parent.resolve()):
@@ -103,7 +103,7 @@ def _content(path: Path) -> bytes:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors in a file of a run as a `UserError` of one line that begins with its path."""
+    """Turn errors in a file of a run into a one-line `UserError` that begins with its path."""
     try:
         yield
     except (UserError, OSError, ValueError, SyntaxError) as error:  # ElementTree and Pillow raise SyntaxErrors

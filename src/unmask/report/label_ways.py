@@ -1,4 +1,4 @@
-"""What choosing which images get the labels gave, as a part of a comparison's page."""
+"""The effect of choosing which images get labels, as a part of a comparison's page."""
 
 from collections.abc import Sequence
 
@@ -11,23 +11,23 @@ from unmask.report.words import change_writer, interval_text, unit, value_writer
 from unmask.runs.summary_records import LabelsGain, Summary
 
 _WHAT = {
-    "labels": "What the way to find labels gave",
-    "pretraining": "What pretraining gave, with labels found alike",
-    "both": "What both gave together",
+    "labels": "Gain from the way labels are selected",
+    "pretraining": "Gain from pretraining, with labels selected in the same way",
+    "both": "Gain from both together",
 }
 
 
 def label_ways_section(summary: Summary) -> Section:
-    """A table for each question; empty where labels were found in one way."""
+    """A table for each question; empty if labels were selected in one way only."""
     rows = summary.labels_gains
     if not rows:
         return Section("Which images get the labels")
     metric = METRIC_NAMES[summary.settings.metric]
     where = describe_split(rows[0].split)
     intro = (
-        f"As many labels in all, found in different ways; {metric} on {where}. At random: by lot. Balanced: by lot, as "
-        "many of each class, which needs the labels beforehand. Chosen: by the features of the pretrained encoder, "
-        f"from another half of the training images in each draw. {_where_it_pays(rows)}"
+        f"The same number of labels in all, selected in different ways; {metric} on {where}. Balanced: at random, "
+        "the same number per class, which needs the labels beforehand. Chosen: by the features of the "
+        f"pretrained encoder, from another half of the training images in each draw. {_where_it_pays(rows)}"
     )
     tables = [_table(_WHAT[what], [row for row in rows if row.what == what], summary.settings.metric) for what in _WHAT]
     return Section("Which images get the labels", intro, tables=[one for one in tables if one.rows])
@@ -56,7 +56,7 @@ def _table(caption: str, rows: Sequence[LabelsGain], metric: Metric) -> Table:
 
 
 def _where_it_pays(rows: Sequence[LabelsGain]) -> str:
-    """Where choosing is no gain over the plainest way, said outright."""
+    """A statement of where choosing does not gain over the plainest way."""
     asked = [row for row in rows if row.what == "labels" and str(row.budget).startswith("chosen")]
     words = {"loss": "cost", "equivalent": "changed nothing that matters", "undecided": "shows no gain yet"}
     told = [
@@ -67,4 +67,6 @@ def _where_it_pays(rows: Sequence[LabelsGain]) -> str:
     ]
     if not asked:
         return ""
-    return f"Choosing does not pay everywhere: {'; '.join(told)}." if told else "Choosing paid wherever it was tried."
+    return (
+        f"Choosing does not always pay off: {'; '.join(told)}." if told else "Choosing paid off wherever it was tried."
+    )

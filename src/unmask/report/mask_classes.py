@@ -1,4 +1,4 @@
-"""How well every class of masks is found: a table for each split."""
+"""How well every class of masks is segmented: a table for each split."""
 
 from collections.abc import Sequence
 
@@ -15,20 +15,20 @@ from unmask.runs.trial_records import TrialResult
 
 _COLUMNS = ("class", "IoU, %", "Dice, %", "boundary IoU, %", "images", "pixels")
 _INTRO = (
-    "Over all pixels of the images, not a mean of images. Boundary IoU looks at the pixels within 2 % of the image's "
+    "Over all pixels of the images, not a mean over images. Boundary IoU uses the pixels within 2 % of the image's "
     "diagonal from an edge of their class."
 )
 
 
 def mask_classes(run: ClassificationRun) -> Section:
-    """The classes of a run's masks; nothing of another task."""
+    """The classes of a run's masks; nothing for another task."""
     metrics = run.result.metrics if run.result is not None else {}
     tables = [
         Table(f"Classes on {describe_split(split)}", _COLUMNS, _rows(scores))
         for split, scores in metrics.items()
         if isinstance(scores, SegmentationScores)
     ]
-    return Section("Which classes are found", _INTRO if tables else "", tables=tables)
+    return Section("How well each class is segmented", _INTRO if tables else "", tables=tables)
 
 
 def mask_classes_by_arm(summary: Summary, trials: Sequence[TrialResult]) -> Section:
@@ -40,7 +40,7 @@ def mask_classes_by_arm(summary: Summary, trials: Sequence[TrialResult]) -> Sect
         if trial.budget == budget and isinstance(scores, SegmentationScores):
             found.setdefault(trial.arm, []).append(scores)
     if not found or split is None:
-        return Section("Which classes are found")
+        return Section("How well each class is segmented")
     names = [one.name for one in next(iter(found.values()))[0].per_class]
     rows = [
         (name, *(percent(mean_of_known(one.per_class[at].iou for one in scores)) for scores in found.values()))
@@ -48,7 +48,9 @@ def mask_classes_by_arm(summary: Summary, trials: Sequence[TrialResult]) -> Sect
     ]
     caption = f"IoU with {labels_in_words(budget)} on {describe_split(split)}, %, mean over trainings"
     return Section(
-        "Which classes are found", _INTRO, tables=[Table(caption, ("class", *(look(arm).title for arm in found)), rows)]
+        "How well each class is segmented",
+        _INTRO,
+        tables=[Table(caption, ("class", *(look(arm).title for arm in found)), rows)],
     )
 
 

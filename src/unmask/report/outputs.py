@@ -1,4 +1,4 @@
-"""Several labels and numbers on a page: a table of each, truth against prediction, and the worst images."""
+"""Several labels and numbers on a page: a table for each, truth against prediction, and the worst images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +58,7 @@ def outputs_by_arm(summary: Summary, trials: Sequence[TrialResult], gallery: Gal
 
 
 def worst_images(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
-    """The images of which labels or numbers are most wrong, of every arm."""
+    """The images with the worst labels or numbers, for every arm."""
     if gallery.judged_sheet is None:
         return []
     albums = []
@@ -67,18 +67,17 @@ def worst_images(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
         cards = [_card(gallery, image, numbers=bool(one.numbers)) for image in one.worst]
         albums.append(Album(title, cards, shown=position == 0))
     numbers = any(one.numbers for one in gallery.judged)
-    how = "the largest errors in deviations of the numbers" if numbers else "a label that is surest of the wrong"
+    how = "the largest errors in deviations of the numbers" if numbers else "the most confident wrong label"
     by = ", by the mean of the predictions of an arm's trainings" if gallery.judged[0].arm else ""
     intro = (
-        f"The {describe_split(gallery.split)} with {how}{by}: what is true, and what was predicted. Look here first "
-        "for wrong labels."
+        f"The {describe_split(gallery.split)} with {how}{by}: truth and prediction. Look here first for wrong labels."
     )
     pictures = Pictures(SHEETS.path(folder, "mistakes"), gallery.judged_sheet)
     return [Showcase("The worst images", intro, pictures, albums)]
 
 
 def scatter_plates(gallery: Gallery, first: str) -> list[Plate]:
-    """Prediction against truth, and residuals, of each number: of the arm `first`, else of the first there."""
+    """Prediction against truth, and residuals, of each number: for the arm `first`, else for the first available."""
     chosen = next((one for one in gallery.judged if one.arm == first), next(iter(gallery.judged), None))
     return [] if chosen is None else [plate for one in chosen.numbers if one.truth for plate in _plates(chosen, one)]
 
@@ -103,7 +102,7 @@ def _plates(of: JudgedImages, one: Scatter) -> list[Plate]:
 
 
 def scatter(one: Scatter) -> Figure:
-    """Prediction against truth, with the line on which both are equal."""
+    """Prediction against truth, with the line of equality."""
     low, high = min(*one.truth, *one.predicted), max(*one.truth, *one.predicted)
     with plot(height=300, grid="both") as (figure, axes):
         axes.plot([low, high], [low, high], color=INK, linewidth=0.9)
@@ -114,7 +113,7 @@ def scatter(one: Scatter) -> Figure:
 
 
 def residuals(one: Scatter) -> Figure:
-    """Prediction minus truth over the truth: a slope says that extremes are drawn to the mean."""
+    """Prediction minus truth over the truth: a slope shows that extremes are pulled to the mean."""
     with plot(height=300, grid="both") as (figure, axes):
         axes.axhline(0, color=INK, linewidth=0.9)
         errors = [guess - own for own, guess in zip(one.truth, one.predicted, strict=True)]
@@ -168,5 +167,5 @@ def _card(gallery: Gallery, image: Judged, *, numbers: bool) -> Card:
 
 
 def _plain(value: float | None) -> str:
-    """A number without an exponent where it is not very large: 1047 and 0.31."""
+    """A number without an exponent unless it is very large: 1047 and 0.31."""
     return "–" if value is None else f"{value:.4g}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""Several runs side by side: what each found, and in which settings they differ."""
+"""Several runs side by side: the result of each, and the settings in which they differ."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def overview(runs: Sequence[Run], stories: Sequence[Story]) -> list[Section]:
         return []
     rows = [(run.name, story.kind, story.headline) for run, story in zip(runs, stories, strict=True)]
     sections = [
-        Section("The runs", tables=[Table("What each run found", ("run", "kind", "in one sentence"), rows)]),
+        Section("The runs", tables=[Table("Result of each run", ("run", "kind", "in one sentence"), rows)]),
         _scores(runs),
         _losses(runs),
         _settings(runs, [story.kind for story in stories]),
@@ -31,7 +31,7 @@ def _scores(runs: Sequence[Run]) -> Section:
         if isinstance(run, ClassificationRun) and run.result is not None and run.result.metrics:
             columns = score_columns(next(iter(run.result.metrics.values())))
             tables.setdefault(columns, []).extend((run.name, *row) for row in score_rows(run))
-    intro = "Single runs: a difference between two of them says little. A comparison over several label draws does."
+    intro = "A difference between two single runs means little: use a comparison over several label draws."
     found = [Table("Scores, shares in %", ("run", *columns), rows) for columns, rows in tables.items()]
     return Section("Scores side by side", intro, tables=found)
 

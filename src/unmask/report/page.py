@@ -23,7 +23,7 @@ def write_report(
     """Write the page of one run, or of several side by side.
 
     Args:
-        runs: folders of comparisons, pretrainings or classifications, finished or not; one or several.
+        runs: one or more folders of comparisons, pretrainings or classifications, finished or not.
         out: the file to write. Default: report.html in the first folder.
 
     Returns:
@@ -40,7 +40,7 @@ def write_report(
 
 
 def write_live_report(run: Path, live: Live) -> Path:
-    """Write the page of a run that is going on into its folder. Raises what `write_report` raises."""
+    """Write the page of a running run into its folder. Raises what `write_report` raises."""
     return write_whole(run / REPORT_FILE, render(read_runs([run]), live))
 
 

@@ -1,4 +1,4 @@
-"""The section of a comparison that counts arms against each other: one minus another on the same label draws."""
+"""The section of a comparison on paired differences: one arm minus another on the same label draws."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -16,7 +16,7 @@ from unmask.runs.summary_records import Difference, Summary
 
 
 def differences_section(summary: Summary) -> Section:
-    """Every pair of arms per kind of images and metric, as figures, and folded as tables."""
+    """Every pair of arms per kind of images and metric, as figures and as folded tables."""
     settings = summary.settings
     plates, tables = [], []
     for split, metric in product(splits_of(summary), settings.in_the_open):
@@ -34,8 +34,8 @@ def differences_section(summary: Summary) -> Section:
         tables.append(_difference_table(rows, where, metric))
     smallest = SCORES[settings.metric].scale * settings.smallest_effect  # in points, or in the metric's own unit
     intro = (
-        "Each label draw is given to both arms and only their difference counts, so that lucky draws cancel out. "
-        f"The gray band, ±{smallest:g}, is the smallest effect that was said to matter."
+        "Both arms get the same label draws and only their difference counts, so lucky draws cancel out. "
+        f"The gray band, ±{smallest:g}, is the smallest effect declared to matter."
     )
     return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
 

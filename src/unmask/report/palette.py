@@ -1,4 +1,4 @@
-"""How an arm looks and what it is called. Colors of Okabe and Ito (2008), told apart by all common color vision."""
+"""Appearance and titles of arms. Colors of Okabe and Ito (2008), distinguishable with all common color vision."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ _SPARE = [(color, marker, "-.") for marker in "*hp<>" for color in (BLUE, VERMIL
 
 
 def look(arm: str) -> Look:
-    """The look of an arm; one without an entry above gets a spare one, one that is not known is gray."""
+    """The look of an arm; one without an entry above gets a spare one, an unknown arm is gray."""
     if arm not in ARMS:
         return Look(GRAY, "d", ":", arm, "")
     others = [name for name in ARMS if name not in _LOOKS]

@@ -21,7 +21,7 @@ def to_png(figure: Figure) -> bytes:
 
 
 def png_width(png: bytes) -> int:
-    """CSS pixels for which a figure was drawn, from the PNG file that `to_png` gives: its text has its own size."""
+    """CSS pixels at which the text of a figure has its original size, from the PNG file of `to_png`."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         return round(image.width * 72 / image.info.get("dpi", (72, 72))[0])
 

@@ -1,4 +1,4 @@
-"""The story of a pretraining, and its parts that a comparison shows too."""
+"""The story of a pretraining, and the parts of it that a comparison also shows."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ _ROWS = "Rows: the image, what the encoder saw, its reconstruction."
 
 
 def pretraining_story(run: PretrainingRun) -> Story:
-    """All about one pretraining."""
+    """Everything about one pretraining."""
     sections = [
         reconstruction_section([run]),
         training_section([run]),
@@ -33,7 +33,7 @@ def pretraining_headline(run: PretrainingRun) -> str:
     elif steps:
         where, step, loss, baseline = "in training", steps[-1].step, steps[-1].loss, steps[-1].baseline or 0.0
     else:
-        return "No step is logged yet."
+        return "No steps logged yet."
     sentence = f"After {step} steps the reconstruction loss {where} is {number(loss)}"
     if not baseline:
         return sentence + "."
@@ -43,7 +43,7 @@ def pretraining_headline(run: PretrainingRun) -> str:
 
 
 def loss_caption(runs: Sequence[PretrainingRun]) -> str:
-    """What the lines of `pretraining_loss` are; runs may have different targets."""
+    """The meaning of the lines of `pretraining_loss`; runs may have different targets."""
     baselines = " or ".join(dict.fromkeys(run.config.recipe.target.baseline_name for run in runs))
     return f"Reconstruction loss (solid), of predicting {baselines} (dashed), on validation (dotted)"
 
@@ -61,12 +61,12 @@ def reconstruction_section(runs: Sequence[PretrainingRun]) -> Section:
             caption = f"{run.name}, early: step {early}. {rows}"
             photographs.append(Photograph(first, _alt(run, early), caption, drawn=False))
         photographs.append(Photograph(last, _alt(run, step), f"{run.name}, step {step}. {rows}", drawn=False))
-    intro = "Validation images, of all classes, that pretraining has not seen."
+    intro = "Validation images of all classes that pretraining has not seen."
     return Section("Reconstructions", intro, photographs=photographs)
 
 
 def training_section(runs: Sequence[PretrainingRun]) -> Section:
-    """Loss beside its baseline, and the monitors of collapse, of all runs together."""
+    """Loss beside its baseline, and the collapse monitors, of all runs together."""
     logged = [run for run in runs if len(training_loss(run.metrics).steps)]
     rows = {run.name: run.metrics for run in logged}
     if not rows:
@@ -81,17 +81,17 @@ def training_section(runs: Sequence[PretrainingRun]) -> Section:
         shown = {name: curve for name, curve in curves.items() if len(curve.steps)}
         if shown:
             last = ", ".join(f"{name} ends at {number(curve.values[-1])}" for name, curve in shown.items())
-            caption = f"{capital(title)}: a fall towards zero would mean collapse"
+            caption = f"{capital(title)}: a drop toward zero would mean collapse"
             plates.append(Plate(monitor(shown, title), f"{title} over steps: {last}", caption))
     legend = [Swatch(name, color) for name, color in colors_of(list(rows)).items()]
     return Section("Pretraining", "", legend if len(rows) > 1 else [], plates)
 
 
 def _channel(run: PretrainingRun) -> str:
-    """Which channel the pictures show, where images are neither gray nor in color."""
+    """The channel that pictures show, if images are neither gray nor in color."""
     facts = run.environment.data if run.environment is not None else None
     channels = facts.channels if facts is not None else None
-    return "" if channels in (None, 1, 3) else f" Shown is the first of {channels} channels, in gray."
+    return "" if channels in (None, 1, 3) else f" The first of {channels} channels is shown, in gray."
 
 
 def _alt(run: PretrainingRun, step: int) -> str:

@@ -20,7 +20,7 @@ def settings_section(run: Run) -> Section:
 
 
 def notes_section(run: Run, before: Sequence[str] = (), after: Sequence[str] = ()) -> Section:
-    """What the reader must know besides; the same note is shown once."""
+    """Further notes for the reader; equal notes are shown once."""
     facts = run.environment
     notes, bad_files = ((), ()) if facts is None else (facts.notes, facts.bad_files)
     shown = list(dict.fromkeys([*before, *notes, *after]))

@@ -37,12 +37,12 @@ _XLINK = "{http://www.w3.org/1999/xlink}"
 
 
 def style() -> AbstractContextManager[None]:
-    """The settings under which figures are drawn, as a context: `with style(): ...`."""
+    """The settings for drawing figures, as a context: `with style(): ...`."""
     return mpl.rc_context(_STYLE)
 
 
 def blank(width: float = 360, height: float = 260) -> Figure:
-    """An empty figure of so many CSS pixels. 360 pixels keep the text legible on a telephone."""
+    """An empty figure of this size in CSS pixels. 360 pixels keep the text legible on a phone."""
     return Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
 
 
@@ -50,7 +50,7 @@ def blank(width: float = 360, height: float = 260) -> Figure:
 def plot(
     width: float = 360, height: float = 260, *, grid: Literal["x", "y", "both"] | None = None
 ) -> Iterator[tuple[Figure, Axes]]:
-    """An empty figure with axes, to be drawn on in the body; at its end faint lines at the ticks of `grid` join."""
+    """An empty figure with axes to draw on in the body; at the end faint lines are added at the ticks of `grid`."""
     with style():
         figure = blank(width, height)
         axes = figure.add_subplot()
@@ -60,21 +60,21 @@ def plot(
 
 
 def to_svg(figure: Figure) -> str:
-    """A figure as an SVG document of its own; the same figure gives the same text."""
+    """A figure as a standalone SVG document; the same figure gives the same text."""
     buffer = io.StringIO()
     with warnings.catch_warnings(), style():
-        # The browser's fonts draw the text, so glyphs that matplotlib's own font lacks do not matter.
+        # The browser's fonts render the text, so glyphs missing from matplotlib's own font do not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
 
 
 def inline_svg(document: str, prefix: str, alt: str) -> Markup:
-    """An SVG document as a part of a page: it follows the page's text color and width.
+    """An SVG document as part of a page: it follows the page's text color and width.
 
     Args:
-        document: what `to_svg` gives.
-        prefix: of all ids in it, unique on the page.
+        document: the result of `to_svg`.
+        prefix: prefix of all ids in it, unique on the page.
         alt: what the figure shows, in words.
 
     Raises:
@@ -99,7 +99,7 @@ def inline_svg(document: str, prefix: str, alt: str) -> Markup:
 
 
 def svg_width(document: str) -> float:
-    """CSS pixels for which an SVG document was drawn, from its viewBox: at this width its text has its own size."""
+    """Width in CSS pixels at which an SVG document's text has its original size, from its viewBox."""
     found = re.search(r'viewBox="0 0 ([\d.]+) ', document)
     return float(found.group(1)) if found else 0.0
 

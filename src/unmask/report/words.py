@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them."""
+"""Numbers for readers."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,11 +8,11 @@ from unmask.config.metric import SCORES
 from unmask.runs.records import AuditDifference, Interval
 
 _LONGEST = 40
-"""Letters of a name under a picture."""
+"""Characters of a name under a picture."""
 
 
 def capital(text: str) -> str:
-    """The text with a capital at its beginning, unless it begins like mIoU; the rest stays, as in names."""
+    """The text with its first letter capitalized, unless it begins like mIoU; the rest is unchanged, as in names."""
     return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
@@ -40,7 +40,7 @@ def signed(value: float | None) -> str:
 
 
 def interval_text(row: Interval | AuditDifference | None, text: Callable[[float | None], str]) -> str:
-    """Mean and interval, numbers written by `text`: 73.3 [72.6, 74.1]; the mean alone where it has no interval, a dash
+    """Mean and interval, numbers written by `text`: 73.3 [72.6, 74.1]; only the mean if there is no interval, a dash
     without a row."""
     if row is None or row.low is None:
         return text(None if row is None else row.mean)
@@ -58,7 +58,8 @@ def change_writer(metric: str) -> Callable[[float | None], str]:
 
 
 def unit(metric: str, of_shares: str) -> str:
-    """What follows a metric's name: ", %" or ", points" of shares; of others their direction, where lower is better."""
+    """The text after a metric's name: ", %" or ", points" for shares; for others their direction, if lower is
+    better."""
     score = SCORES[metric]
     return f", {of_shares}" if score.share else ", lower is better" * score.lower_is_better
 
@@ -82,12 +83,12 @@ def duration(seconds: float) -> str:
 
 
 def time_unit(longest: float) -> tuple[float, str]:
-    """Seconds of the unit in which times up to the longest one are easy to read, and its name."""
+    """A unit, in seconds and by name, in which times up to the longest one are easy to read."""
     return (3600.0, "hours") if longest > 7200 else (60.0, "minutes") if longest > 120 else (1.0, "seconds")
 
 
 def name_end(name: str) -> str:
-    """The end of a long name, which tells more than its beginning."""
+    """The end of a long name, which says more than its beginning."""
     return name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
 
 
@@ -97,7 +98,7 @@ def number(value: float) -> str:
 
 
 def flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Nested JSON as rows (dotted path, value as text). Empty objects and lists of plain values stay one row."""
+    """Nested JSON as rows (dotted path, value as text). Empty objects and lists of plain values form one row."""
     if isinstance(value, Mapping) and value:
         return [row for key, item in value.items() for row in flatten(item, f"{path}.{key}".lstrip("."))]
     if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):

@@ -1,4 +1,4 @@
-"""Who did what and how long: the trainings of a comparison over time, by machine."""
+"""The timeline of a comparison: its trainings over time, by machine."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from unmask.wording import plural, printable
 
 _COLORS: dict[PieceKind, str] = {"pretraining": ORANGE, "tuning": GRAY, "trial": BLUE}
 _ROWS = 64
-"""Rows of the figure at most."""
+"""Most rows of the figure."""
 _LISTED = 200
-"""Trainings in the table at most: the longest ones."""
+"""Most trainings in the table: the longest ones."""
 _SLACK = 0.1
-"""Seconds by which clocks may let a training begin before the one ahead of it has ended."""
+"""Seconds of clock skew by which a training may appear to start before the one ahead of it has ended."""
 
 
 def work_section(work: Sequence[PieceOfWork]) -> Section:
-    """A bar for every training, a row for every machine; empty without records, given by beginning."""
-    title = "Who did what"
+    """A bar for every training, a row for every machine; records sorted by start. Empty without records."""
+    title = "Timeline of the trainings"
     if not work:
         return Section(title)
     places = list(zip(work, lanes(work), strict=True))
     rows = sorted({(one.host, lane) for one, lane in places})
     alt = f"Trainings over time on {_machines(work)}: " + ", ".join(_counted(work))
-    caption = "Every training from its beginning to its end; a row is one at a time on a machine"
+    caption = "Every training from start to end; a row holds one at a time on a machine"
     if len(rows) > _ROWS:
         caption += f"; {_ROWS} of {len(rows)} rows"
     return Section(
         title,
-        f"{', '.join(_counted(work))} on {_machines(work)}, from the first to the last {duration(_span(work))}.",
+        f"{', '.join(_counted(work))} on {_machines(work)}, {duration(_span(work))} from first start to last end.",
         [Swatch(kind, color) for kind, color in _COLORS.items()],
         [Plate(work_bars(places, rows[:_ROWS]), alt, caption)],
         tables=[_machine_table(places)],
@@ -43,7 +43,8 @@ def work_section(work: Sequence[PieceOfWork]) -> Section:
 
 
 def lanes(work: Sequence[PieceOfWork]) -> list[int]:
-    """For every training the first lane of its machine that is free when it begins: 0, 1, …; `work` is by beginning."""
+    """For every training the first lane of its machine that is free when it starts: 0, 1, …; `work` is sorted by
+    start."""
     ends: dict[str, list[float]] = defaultdict(list)
     found = []
     for one in work:
@@ -55,7 +56,7 @@ def lanes(work: Sequence[PieceOfWork]) -> list[int]:
 
 
 def work_bars(places: Sequence[tuple[PieceOfWork, int]], rows: Sequence[tuple[str, int]]) -> Figure:
-    """A bar per training on the row of its machine and lane, over the time since the first one began."""
+    """A bar per training on the row of its machine and lane, over the time since the first one started."""
     first = min(one.started for one, _ in places)
     unit, name = time_unit(_span([one for one, _ in places]))
     with plot(720, 70 + 16 * len(rows), grid="x") as (figure, axes):
@@ -68,7 +69,7 @@ def work_bars(places: Sequence[tuple[PieceOfWork, int]], rows: Sequence[tuple[st
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(left=0)
-        axes.set_xlabel(f"{name} since the first training began")
+        axes.set_xlabel(f"{name} since the first training started")
     return figure
 
 
@@ -80,7 +81,7 @@ def _machine_table(places: Sequence[tuple[PieceOfWork, int]]) -> Table:
         busy, span = sum(one.seconds for one, _ in own), _span([one for one, _ in own])
         share = f"{100 * min(1.0, busy / (side * span)):.0f} %" if span else "–"
         rows.append((printable(host), str(side), *(str(kinds[kind]) for kind in _COLORS), duration(busy), share))
-    columns = ("machine", "at once", "pretrainings", "tuning trials", "trials", "time in trainings", "busy")
+    columns = ("machine", "at a time", "pretrainings", "tuning trials", "trials", "time in trainings", "busy")
     return Table("What every machine did", columns, rows, numeric=True)
 
 
@@ -91,7 +92,7 @@ def _listed(work: Sequence[PieceOfWork]) -> Table:
         (one.name, one.kind, printable(one.host), duration(one.started - first), duration(one.seconds))
         for one in sorted(longest, key=lambda one: one.started)
     ]
-    return Table("Trainings by beginning", ("training", "kind", "machine", "began after", "took"), rows, numeric=True)
+    return Table("Trainings by start", ("training", "kind", "machine", "started after", "took"), rows, numeric=True)
 
 
 def _counted(work: Sequence[PieceOfWork]) -> list[str]:
@@ -105,5 +106,5 @@ def _machines(work: Sequence[PieceOfWork]) -> str:
 
 
 def _span(work: Sequence[PieceOfWork]) -> float:
-    """Seconds from the first beginning to the last end."""
+    """Seconds from the first start to the last end."""
     return max(one.started + one.seconds for one in work) - min(one.started for one in work)

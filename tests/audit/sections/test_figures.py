@@ -87,7 +87,7 @@ def test_headline_tells_the_first_difference() -> None:
     found = (Interval(*ends, 40, "") for ends in ((0.5, 0.2, 0.8), (-0.5, -0.8, -0.2), (0.1, -0.1, 0.3)))
     rows = [AuditDifference.of("views", "a", "b", interval) for interval in (*found, None)]
     say = [headline([row]) for row in rows]
-    assert say[0] == "a has more sufficient views than b: +0.50 [+0.20, +0.80] an image, over 40 images kept for both."
+    assert say[0] == "a has more sufficient views than b: +0.50 [+0.20, +0.80] per image, over 40 images kept for both."
     assert say[1].startswith("a has fewer sufficient views than b: −0.50 [−0.80, −0.20]")
     assert "do not differ measurably" in say[2]
     assert say[3].startswith("No image")
@@ -96,6 +96,6 @@ def test_headline_tells_the_first_difference() -> None:
     parts = replace(draws, quantity="parts captured", mean=9.4, low=8.3, high=10.5)
     other = replace(parts, baseline="c")
     assert headline([draws, parts, other, rows[0]]) == (
-        "a has more sufficient views than b: +0.50 [+0.20, +0.80] an image, over 5 label draws; "
+        "a has more sufficient views than b: +0.50 [+0.20, +0.80] per image, over 5 label draws; "
         "a has more captured parts than b: +9.40 [+8.30, +10.50] of their classes."
     )

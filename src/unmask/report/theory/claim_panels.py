@@ -1,5 +1,5 @@
 """Drawings of the paper's claims from one experiment, on matplotlib axes: winners, the lottery of SL, what fine-tuning
-keeps, and its margins. Each shows single kernels, classes, features or samples, where the verdict has their mean."""
+keeps, and its margins. Each shows single kernels, classes, features or samples; the verdict has their mean."""
 
 from functools import partial
 
@@ -69,7 +69,7 @@ def draw_kept(axes: Axes, run: Experiment) -> None:
 
 
 def draw_margins(axes: Axes, run: Experiment) -> None:
-    """Share of test samples whose margin, in units of ln k, is at most so large."""
+    """Share of test samples by largest margin, in units of ln k."""
     for single, name, color, dash in ((False, "multi-view", BLUE, "-"), (True, "single-view", VERMILION, "--")):
         found = margins(run, single).sort().values
         share = torch.arange(1, len(found) + 1, dtype=torch.float64) / len(found)

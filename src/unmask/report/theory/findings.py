@@ -1,4 +1,4 @@
-"""What the page of the theory laboratory shows: verdicts, the runs behind them and sweeps, computed."""
+"""Computes what the page of the theory laboratory shows: verdicts, the runs behind them and sweeps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Swept:
 
 @dataclass(frozen=True)
 class Findings:
-    """All the page is made of."""
+    """The contents of the page."""
 
     setting: Setting
     verdicts: Sequence[Verdict]
     run: Experiment | None
-    """The runs behind the verdicts; None where none could be made."""
+    """The runs behind the verdicts; None if they could not be computed."""
     sweeps: Sequence[Swept]
 
 
@@ -44,10 +44,10 @@ WORK = {
 
 
 def gather(setting: Setting, seeds: int, *, told: Told = silent, elsewhere: Elsewhere | None = None) -> Findings:
-    """Everything on the page, computed: all verdicts over the seeds, and the sweeps of `plan(setting)`.
+    """Compute everything on the page: all verdicts over the seeds, and the sweeps of `plan(setting)`.
 
-    `told` hears of all of it as one count. Sweeps share pretrained encoders and networks trained from scratch. Where
-    they run `elsewhere` the verdicts are made here meanwhile.
+    `told` is called with the progress of all of it as one count. Sweeps share pretrained encoders and networks trained
+    from scratch. If they run `elsewhere`, the verdicts are computed here meanwhile.
     """
     asked = [(measure, [parse_axis(axis) for axis in over]) for measure, over in plan(setting)]
     grids = [

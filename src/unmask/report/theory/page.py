@@ -1,4 +1,4 @@
-"""The page of the theory laboratory, one HTML file, in words for a reader who knows the paper but not the code."""
+"""The page of the theory laboratory, one HTML file, for a reader who knows the paper but not the code."""
 
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from unmask.theory.verdict import tally
 
 Curve = tuple[torch.Tensor, list[int], torch.Tensor, Bands]
 KINDS = {
-    "identity": "Identities: two computations of one thing, equal up to rounding",
+    "identity": "Identities: two computations of the same quantity, equal up to rounding",
     "law": "Laws: closed forms, within their stated error",
     "paper": "Paper: claimed by the papers, with their asymptotics; reported as measured in this regime",
     "ours": "Ours: goes beyond the papers",
@@ -74,7 +74,7 @@ TITLES = {
 
 
 def write_report(out: Path, name: str, seeds: int, told: Told = silent, elsewhere: Elsewhere | None = None) -> Path:
-    """Run the verdicts and the sweeps of the preset `name`, write the page; bad arguments are refused before."""
+    """Compute the verdicts and sweeps of the preset `name` and write the page; bad arguments are refused first."""
     setting = preset(name)
     require_at_least("seeds", seeds, 1)
     if out.is_dir():
@@ -161,8 +161,8 @@ def _claims(run: Experiment) -> Section:
 
 def _coverage(curve: Curve) -> Section:
     title = "Coverage over T and K inside the bands of the law"
-    intro = "Features that lead some kernel by time T, in the mean of the seeds, for the first K kernels. "
-    intro += "The band: 99 % of the occupancy law, for all T and K at once."
+    intro = "Features that lead some kernel by time T, averaged over the seeds, for the first K kernels. "
+    intro += "The band: 99 % of the occupancy law, simultaneously for all T and K."
     panels = [Panel(f"K = {count}", partial(_band, curve=curve, column=i)) for i, count in enumerate(curve[1])]
     return Section(title=title, intro=intro, plates=[_plate(panel) for panel in panels])
 

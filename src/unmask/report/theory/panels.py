@@ -1,6 +1,6 @@
-"""Panels of the theory laboratory: rows of a sweep → drawings on matplotlib axes, one idea a panel.
+"""Panels of the theory laboratory: rows of a sweep → drawings on matplotlib axes, one idea per panel.
 
-A sweep's picture sets the panels side by side, the page sets each as a figure of its own. Colors of Okabe and Ito;
+A sweep's picture shows the panels side by side, the page shows each as its own figure. Colors of Okabe and Ito;
 every line also differs by marker or dash.
 """
 
@@ -62,7 +62,7 @@ class Panel:
 
 
 def panels_of(measure: str, rows: Sequence[Row], axes: Sequence[Axis], init_scale: tuple[float, float]) -> list[Panel]:
-    """The panels of a measure's rows. init_scale: σ0 of pretraining and from scratch (of the correlations only)."""
+    """The panels of a measure's rows. init_scale: σ0 of pretraining and from scratch (for the correlations only)."""
     name = axes[0][0] if axes else ""
     if measure == "phases":
         return [Panel("What grows from small weights", partial(draw_phases, rows=rows, over=axes, words=WORDS))]
@@ -109,7 +109,7 @@ def _errors(rows: Sequence[Row], name: str, kind: str) -> Panel:
 
 
 def _lines(axes: Axes, rows: Sequence[Row], name: str, looks: Sequence[Look]) -> None:
-    """Means over seeds against one parameter, a line a look, with the range of the seeds."""
+    """Means over seeds against one parameter, a line per look, with the range over the seeds."""
     values, places = _places(axes, rows, name)
     for shift, one in enumerate(looks):
         points = [[float(r[one.column]) for r in rows if not name or r[name] == value] for value in values]
@@ -124,7 +124,7 @@ def _lines(axes: Axes, rows: Sequence[Row], name: str, looks: Sequence[Look]) ->
 
 
 def _over_time(axes: Axes, rows: Sequence[Row], column: str) -> None:
-    """Measured and predicted, a pair of lines a seed."""
+    """Measured and predicted, a pair of lines per seed."""
     for seed in sorted({int(row["seed"]) for row in rows}):
         mine = [row for row in rows if row["seed"] == seed]
         times = [float(row["time"]) for row in mine]
@@ -148,7 +148,7 @@ def time_axis(axes: Axes) -> None:
 
 
 def _by_share(axes: Axes, rows: Sequence[Row], name: str, column: str) -> None:
-    """Measured (solid) and predicted (dashed) against one parameter, a color a predicted coverage."""
+    """Measured (solid) and predicted (dashed) against one parameter, a color per predicted coverage."""
     values, places = _places(axes, rows, name)
     for share, (color, marker) in zip(sorted({float(r["predicted_coverage"]) for r in rows}), _SHARES, strict=False):
         mine = [row for row in rows if row["predicted_coverage"] == share]
@@ -161,7 +161,7 @@ def _by_share(axes: Axes, rows: Sequence[Row], name: str, column: str) -> None:
 
 
 def _places(axes: Axes, rows: Sequence[Row], name: str) -> tuple[list[float], list[float]]:
-    """Values of a parameter and where they stand: at equal distances if few, else to scale."""
+    """Values of a parameter and their positions: equally spaced if few, else to scale."""
     values = sorted({float(row[name]) for row in rows}) if name else [0.0]
     axes.set_xlabel(WORDS.get(name, name.replace("_", " ")))
     if len(values) > 8:
@@ -188,7 +188,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def split(rows: Sequence[Row], axes: Sequence[Axis]) -> Mapping[str, Sequence[Row]]:
-    """Rows apart by the values of all axes but the first, named by them: one line of panels each."""
+    """Rows grouped by the values of all axes but the first, and named by them: one line of panels each."""
     names = [name for name, _ in axes[1:]]
     apart: dict[str, list[Row]] = {}
     for row in rows:

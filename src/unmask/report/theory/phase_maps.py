@@ -9,7 +9,7 @@ from unmask.theory.axes import Axis
 from unmask.theory.sweep_measures import PHASES, Row
 
 _LOOKS = dict(zip(PHASES, ((GRAY, "x"), (ORANGE, "^"), (BLUE, "s")), strict=True))
-"""Told apart by lightness and marker as well as by hue."""
+"""Distinguished by lightness and marker as well as by hue."""
 
 
 def draw_phases(axes: Axes, rows: Sequence[Row], over: Sequence[Axis], words: Mapping[str, str]) -> None:
@@ -48,15 +48,15 @@ def _boundaries(axes: Axes, rows: Sequence[Row], y: str | None) -> None:
 def draw_correlations(axes: Axes, rows: Sequence[Row], column: str, unit: float | None) -> None:
     """⟨w_r, v_f⟩ of the first seed and point, kernels down, features across.
 
-    Kernels of MRP are sorted by their strongest feature after training, before and after alike; those of SL stand by
+    Kernels of MRP are sorted by their strongest feature after training, in both matrices; those of SL are grouped by
     class, as its fixed head has them.
 
     Args:
-        axes: where.
+        axes: axes to draw on.
         rows: rows of the measure `correlations`.
         column: which matrix.
-        unit: what 1 means, colors end at 3 of it; None: 1, and colors end at the largest correlation (what lies
-            further below zero is drawn like its negative).
+        unit: what 1 means; colors end at 3 of it. None: 1, and colors end at the largest correlation (more negative
+        values are drawn like its negative).
     """
     kernels, features = (1 + max(int(row[name]) for row in rows) for name in ("kernel", "feature"))
     rows = rows[: kernels * features]

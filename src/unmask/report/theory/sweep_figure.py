@@ -18,7 +18,7 @@ def write_figure(rows: Sequence[Row], measure: str, axes: Sequence[Axis], table:
     Args:
         rows: the table.
         measure: what was measured.
-        axes: the axes it was swept over; a second and further axes give a line of panels for each of their values.
+        axes: the axes it was swept over; further axes add a line of panels for each of their values.
         table: path of the table.
         setting: the setting that was varied.
     """
