@@ -34,7 +34,7 @@ from unmask.runs.layout import AUDIT_FILE, AUDIT_PICTURES, ENVIRONMENT_FILE
 from unmask.runs.records import DataFacts
 
 Elsewhere = Callable[[Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], Dataset], Iterator[tuple[int, Any]]]
-"""Runs each piece as function(*arguments, data), with one thread; gives index and result of each as it ends."""
+"""Runs each piece as function(*arguments, data), with one thread; yields index and result of each as it ends."""
 
 
 def audit_runs(
@@ -51,12 +51,12 @@ def audit_runs(
 
     Args:
         paths: folders of fine-tunings and trainings from scratch, or their .safetensors files.
-        data: where the images come from; size and channels are those of the networks.
-        elsewhere: runs every measure on a worker, which reads the networks from the same paths. Default: they are run
-            here one after the other.
+        data: source of the images; size and channels are those of the networks.
+        elsewhere: runs every measure on a worker, which reads the networks from the same paths. Default: they run here
+            one after another.
 
     Raises:
-        UserError: bad input, before anything is measured; a measure fails on the workers.
+        UserError: bad input, before anything is measured; or a measure fails on the workers.
     """
     config = config if config is not None else AuditConfig()
     here = tuple(path.absolute() for path in paths)
@@ -80,7 +80,7 @@ def audit_runs(
 
 
 def _measure_piece(measure: Measure, paths: Sequence[Path], config: AuditConfig, data: Dataset) -> Finding[Any] | None:
-    """One measure of an audit where the networks are not yet in memory."""
+    """One measure of an audit whose networks are not yet in memory."""
     networks = build_networks(read_weights(paths), data, config.seed)
     return measure(networks, choose_images(data, config), config)
 
@@ -97,10 +97,10 @@ def audit_draws(
 
     Args:
         draws: for every label draw the weights file of each arm; the same arms in the same order.
-        dataset: what the networks were trained and evaluated on.
+        dataset: the data that the networks were trained and evaluated on.
         data: its configuration.
-        out: folder to write; an audit in it is replaced.
-        tell: called with the share that is done, 0 to 1.
+        out: folder to write; an existing audit is replaced.
+        tell: called with the finished share, 0 to 1.
     """
     weights = [
         [replace(one, name=arm) for arm, one in zip(draw, read_weights(list(draw.values())), strict=True)]
@@ -116,7 +116,7 @@ def audit_draws(
 
 
 def choose_images(dataset: Dataset, config: AuditConfig) -> AuditData:
-    """Images of the wanted split, equally many of each class as far as there are, drawn from the seed.
+    """Images of the wanted split, the same number per class as far as available, drawn with the seed.
 
     Raises:
         UserError: there is no such split.
@@ -138,7 +138,7 @@ def choose_images(dataset: Dataset, config: AuditConfig) -> AuditData:
 
 
 def _balanced(images: ImageSet, count: int, seed: int) -> list[int]:
-    """Up to `count` indices: a random one of each class in turn; a class that has no more is skipped."""
+    """Up to `count` indices: a random one of each class in turn; an exhausted class is skipped."""
     shuffled = permutation(seed, "audit images", 0, len(images))
     labels = images.labels.numpy()[shuffled]
     turn = np.zeros(len(labels), np.int64)
@@ -149,10 +149,10 @@ def _balanced(images: ImageSet, count: int, seed: int) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkNumbers:
-    """What a network is, and the share of the images looked at that it gets right."""
+    """A network and its accuracy on the audited images."""
 
     path: str
-    """Where it was read from; empty for a control."""
+    """Its file; empty for a control."""
     control: bool
     encoder: str
     parameters: int
@@ -162,7 +162,7 @@ class NetworkNumbers:
 def describe_networks(
     networks: Sequence[Audited], weights: Sequence[Weights], data: AuditData, split: str
 ) -> Finding[NetworkNumbers]:
-    """What the networks are, and how often they are right on the images looked at."""
+    """The networks and their accuracy on the audited images."""
     cards = {one.name: one.card for one in weights}
     numbers = {}
     for network in networks:
@@ -184,7 +184,7 @@ def describe_networks(
     columns = ("network", "encoder", "parameters", "right, %", "from")
     section = Section(
         title="The networks",
-        intro=f"All measures look at the same {len(data.labels)} images of the split {split}.",
+        intro=f"All measures use the same {len(data.labels)} images of the split {split}.",
         tables=[Table(f"Accuracy on these {len(data.labels)} images", columns, rows)],
         notes=_notes(weights, data, split),
     )
@@ -199,7 +199,7 @@ def describe_networks(
 def _notes(weights: Sequence[Weights], data: AuditData, split: str) -> list[str]:
     notes = list(data.dataset.notes)
     if split == "train":
-        notes.append("These images were trained on: what the networks know of them need not hold for others.")
+        notes.append("The networks were trained on these images: the findings need not hold for others.")
     for one in weights:
         if one.fingerprint is not None and one.fingerprint != data.dataset.fingerprint:
             notes.append(
@@ -232,14 +232,14 @@ def write_audit(
         setting={finding.key: dict(finding.setting) for finding in findings if finding.setting},
         page=tuple(_stored(finding, out / AUDIT_PICTURES) for finding in findings),
     )
-    json.dumps(to_json(report), allow_nan=False)  # a measure gives None, never NaN
+    json.dumps(to_json(report), allow_nan=False)  # measures return None, never NaN
     write_json(out / AUDIT_FILE, report)
     write_audit_page(out)
     return out
 
 
 def _stored(finding: Finding[Any], folder: Path) -> Section:
-    """What the page shows of a finding, its pictures written to files."""
+    """The page's part of a finding, with its pictures written to files."""
     section = finding.section
     return replace(
         section,
@@ -251,7 +251,7 @@ def _stored(finding: Finding[Any], folder: Path) -> Section:
 def _write_picture(picture: Plate | Photograph, key: str, folder: Path) -> Path:
     """Write a figure as SVG or PNG; returns the file's bare name."""
     figure = picture.figure
-    assert isinstance(figure, Figure)  # a measure gives figures, not files
+    assert isinstance(figure, Figure)  # measures return figures, not files
     path = folder / f"{key}_{picture.name}.{'svg' if isinstance(picture, Plate) else 'png'}"
     write_whole(path, to_svg(figure) if isinstance(picture, Plate) else to_png(figure))
     return Path(path.name)

@@ -1,4 +1,4 @@
-"""From run folders and weights files to networks that can be looked at, with a random network beside them."""
+"""From run folders and weights files to networks for an audit, with a random network beside them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ _INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network as it lies on disk."""
+    """A trained network on disk."""
 
     name: str
     file: Path
     model: Model
     fingerprint: str | None
-    """Of the data it was trained on; None where the file does not tell."""
+    """Fingerprint of the data it was trained on; None if the file does not record it."""
 
     @property
     def card(self) -> Card:
-        """What the file says of the network."""
+        """The file's description of the network."""
         return self.model.card
 
 
@@ -40,8 +40,8 @@ def read_weights(paths: Sequence[Path]) -> list[Weights]:
     """Read networks that have a head.
 
     Raises:
-        UserError: none is given; there is none at a path, or it cannot be loaded; it has no classes; or they differ in
-            classes, channels or image size, so that they cannot be looked at on the same images.
+        UserError: none is given; a path has none, or it cannot be loaded; it has no classes; or they differ in classes,
+            channels or image size, so they cannot be audited on the same images.
     """
     if not paths:
         raise UserError("audit: give at least one folder of a fine-tuning or a training from scratch, or its weights")
@@ -59,7 +59,7 @@ def read_weights(paths: Sequence[Path]) -> list[Weights]:
 
 
 def _facts(card: Card) -> dict[str, object]:
-    """What networks must share to be looked at on the same images."""
+    """What networks must share to be audited on the same images."""
     return {"classes": card.classes, "channels": card.format.channels, "image_size": card.format.size}
 
 
@@ -67,7 +67,7 @@ def _read(path: Path, name: str) -> Weights:
     file = resolve_weights(path, field="audit")
     model = load_model(path, field="audit")
     if model.card.task is not None and not model.card.classes:
-        raise UserError(f"{file}: an audit asks about an image's one class, which {model.card.task.name} does not have")
+        raise UserError(f"{file}: an audit needs images of one class each, which {model.card.task.name} does not have")
     if len(model.card.classes) < 2:
         raise UserError(f'{file}: an encoder without a head; fine-tune it first, with `init="{path}"`')
     run = path if path.is_dir() else path.parent.parent if path.parent.name == NETWORKS.folder else None
@@ -76,7 +76,7 @@ def _read(path: Path, name: str) -> Weights:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The last part of each path, with as many parts before it as make it differ."""
+    """The last part of each path, with as many preceding parts as make it unique."""
     places = [path.resolve() for path in paths]
     if len(set(places)) < len(places):
         raise UserError(f"audit: {next(path for path in paths if places.count(path.resolve()) > 1)} is given twice")
@@ -87,7 +87,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def build_networks(weights: Sequence[Weights], data: Dataset, seed: int) -> list[Audited]:
     """The networks in evaluation mode, then one with random weights for each kind of encoder among them.
 
-    The random network's BatchNorm statistics are those of the data, so that it is random, not broken.
+    The random network's BatchNorm statistics come from the data, so that it is random, not broken.
 
     Raises:
         UserError: the data have other classes than the networks.
@@ -108,7 +108,7 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
         if one.card.classes != data.classes:
             raise UserError(
                 f"{one.file}: its classes are {_short(one.card.classes)}, those of the data {_short(data.classes)}; "
-                "give the data it was trained on, or the like"
+                "give the data it was trained on, or data with the same classes"
             )
     return [
         Audited(one.name, one.model.module, preparation(one.card.format, data.format), path=str(one.file))
@@ -117,10 +117,10 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
 
 
 def preparation(trained: ImageFormat, data: ImageFormat) -> Callable[[Tensor], Tensor]:
-    """From pixels of the data, 0..1, to what a network was trained on.
+    """From pixels of the data, 0..1, to the values that a network was trained on.
 
-    8 and 16 bits both count from 0 to 1. Where the data's range was measured (floats, a window), values are first
-    brought to the range that the network was trained with.
+    8 and 16 bits both map to 0 to 1. If the data's range was measured (floats, a window), values are first mapped to
+    the range that the network was trained with.
     """
     low, high = data.ends()
     own_low, own_high = trained.ends()

@@ -1,6 +1,6 @@
-"""What the measures of an audit share: networks and images go in, numbers and pictures come out.
+"""The interface of an audit's measures: networks and images go in, numbers and pictures come out.
 
-A measure is a function `(networks, data, config) -> Finding | None`; None where it does not apply to these data. All
+A measure is a function `(networks, data, config) -> Finding | None`; None if it does not apply to these data. All
 measures are listed in `unmask.audit.sections.all_measures`. Numbers go to audit.json:
 
     {"models": {NAME: {KEY: numbers}}, "differences": [{"measure": KEY, ...}], "setting": {KEY: settings}}
@@ -22,23 +22,23 @@ from unmask.runs.records import AuditDifference
 
 @dataclass(frozen=True)
 class Audited:
-    """A network with a head, in evaluation mode; a measure leaves it as it found it."""
+    """A network with a head, in evaluation mode; a measure leaves it unchanged."""
 
     name: str
     """Unique among the networks of an audit."""
     model: nn.Module
     """The plain network: normalized images [N, C, H, W] to logits [N, K]."""
     prepare: Callable[[Tensor], Tensor]
-    """Pixels in 0..1 to what the network was trained on: each network has a normalization of its own."""
+    """Pixels in 0..1 to the values that the network was trained on: each network has its own normalization."""
     control: bool = False
-    """Whether it stands beside the given networks for comparison only: random weights."""
+    """Whether it is only a control for comparison: random weights."""
     path: str = ""
-    """Where it was read from; empty for a control."""
+    """Its file; empty for a control."""
 
 
 @dataclass(frozen=True)
 class AuditData:
-    """The images that all networks are looked at on."""
+    """The images on which all networks are audited."""
 
     pixels: Tensor
     """float32 [N, C, H, W] in 0..1, neither normalized nor augmented."""
@@ -57,7 +57,7 @@ N = TypeVar("N")
 
 @dataclass(frozen=True)
 class Finding(Generic[N]):
-    """What one measure found. Numbers are dataclasses or plain JSON values: no tensors, no NaN (None instead)."""
+    """The result of one measure. Numbers are dataclasses or plain JSON values: no tensors, no NaN (None instead)."""
 
     key: str
     """Name of the measure in audit.json: maps, sufficient_views, parts, health, agreement."""
@@ -65,7 +65,7 @@ class Finding(Generic[N]):
     """Its part of the page. The intro says in two or three sentences what is measured and how to read it; a table has a
     row per network; a figure is written to pictures/KEY_NAME.svg, a photograph to pictures/KEY_NAME.png."""
     models: Mapping[str, N]
-    """Numbers of each network by its name, controls too."""
+    """Numbers of each network by its name, including controls."""
     differences: Sequence[AuditDifference] = ()
     """Paired differences between networks."""
     setting: Mapping[str, Any] = field(default_factory=dict)
@@ -76,5 +76,5 @@ class Measure(Protocol):
     """One measure of an audit."""
 
     def __call__(self, networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[Any] | None:
-        """Look at all networks on the same images. None where the measure does not apply to these data."""
+        """Measure all networks on the same images. None if the measure does not apply to these data."""
         ...

@@ -80,14 +80,20 @@ def choose(
 
     Args:
         run: source of the encoder: a pretraining, any training, a comparison, a .safetensors file of unmask, or
-        timm:NAME. out: folder to write. data: what `DataConfig.data` takes. Default: the data of the run. count: number
-        of images to choose. strategy: see `choose_rows`. labeled: a table (path, label) of images already seen, as
-        `unmask label` saves it; those without a label belong to none of the classes. Labels in the data count if only
-        some images have one. model: a trained classifier: images it is unsure about count more. arm: for a comparison,
-        the arm whose network is used. Default: the arm with the best validation score. split: the pool: pretrain is all
-        but validation and test images; all; or another set of the data. image_size: height and width of the images for
-        public weights. Default: 224 x 224. seed: seed of samples, of k-means initialization, and of the strategy
-        random. overwrite: replace the choice in `out`. progress: show bars.
+            timm:NAME.
+        out: folder to write.
+        data: what `DataConfig.data` takes. Default: the data of the run.
+        count: number of images to choose.
+        strategy: see `choose_rows`.
+        labeled: a table (path, label) of images already seen, as `unmask label` saves it; those without a label belong
+            to none of the classes. Labels in the data count if only some images have one.
+        model: a trained classifier: images it is unsure about count more.
+        arm: for a comparison, the arm whose network is used. Default: the arm with the best validation score.
+        split: the pool: pretrain is all but validation and test images; all; or another set of the data.
+        image_size: height and width of the images for public weights. Default: 224 x 224.
+        seed: seed of samples, of k-means initialization, and of the strategy random.
+        overwrite: replace the choice in `out`.
+        progress: show bars.
 
     Raises:
         UserError: bad input, before the features are computed.

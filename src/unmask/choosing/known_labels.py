@@ -19,8 +19,8 @@ def labeled_ids(images: Dataset, data: str, file: Path | None) -> set[int]:
         images: the data; their task determines what counts as a label.
         data: location of the data, as `DataConfig.data`.
         file: a table with the columns path and label, such as `unmask label` saves; paths are absolute, relative to
-        the table, or the images' names in the data. A row without a label is an image of none of the classes: it
-        was seen too.
+            the table, or the images' names in the data. A row without a label is an image of none of the classes: it
+            was seen too.
 
     Raises:
         UserError: an image of the table is not in the data; the table has no column of labels.

@@ -83,7 +83,8 @@ def without_skill(labels: Tensor, classes: int, metric: Metric) -> tuple[float, 
     Args:
         labels: classes 0 to classes - 1 of the test images, (N,).
         classes: number of classes to guess from; balanced accuracy and macro-F1 count those that have images or are
-        named. metric: the metric of the score.
+            named.
+        metric: the metric of the score.
     """
     shares = torch.bincount(labels, minlength=classes).double() / len(labels)
     most, present = float(shares.max()), int((shares > 0).sum())

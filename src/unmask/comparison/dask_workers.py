@@ -57,7 +57,7 @@ def open_dask(
 
     Raises:
         UserError: Dask is not installed; no scheduler or worker answers; a worker has several threads or other
-        versions, or does not see a path; none has as many GPUs or cores as a pretraining has processes.
+            versions, or does not see a path; none has as many GPUs or cores as a pretraining has processes.
     """
     client = _connect(address)
     far = None if out is None else FarFiles(client, out)

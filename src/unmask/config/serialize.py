@@ -43,7 +43,7 @@ def parse_json(text: str) -> Any:
 
     Raises:
         ValueError: it is not JSON, an object repeats a key, a text is not Unicode (half of a surrogate pair), or lists
-        and objects are nested too deep. The message says which.
+            and objects are nested too deep. The message says which.
     """
     try:
         values = json.loads(text, object_pairs_hook=_object)

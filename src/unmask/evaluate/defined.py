@@ -6,11 +6,11 @@ import numpy as np
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:
-    """The mean of those that are not None; None without any."""
+    """The mean of the values that are not None; None without any."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
 
 def or_none(value: float) -> float | None:
-    """A number as it is, None for NaN."""
+    """The number, or None for NaN."""
     return None if np.isnan(value) else float(value)

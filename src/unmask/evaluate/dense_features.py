@@ -1,6 +1,6 @@
-"""A few pixels of every image with their frozen features and classes: what a dense linear probe is fitted on.
+"""A few pixels of every image with their frozen features and classes, for fitting a dense linear probe.
 
-Letters: B images, N images in all, P pixels, C channels, D numbers a pixel.
+Letters: B images, N images in all, P pixels, C channels, D numbers per pixel.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from unmask.config.data import IGNORED
 from unmask.randomness import uniform
 
 PIXELS = 8_000
-"""About as many pixels are fitted on, from all images alike."""
+"""Approximate number of pixels to fit, spread evenly over the images."""
 _FEWEST, _MOST = 16, 1024
-"""Pixels of one image."""
+"""Most pixels per image."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class PixelSample:
 
 
 def pixels_each(images: int) -> int:
-    """How many pixels of each of so many images are taken."""
+    """Number of pixels taken from each of this many images."""
     return int(np.clip(PIXELS // max(1, images), _FEWEST, _MOST))
 
 
 def sample_pixels(masks: Tensor, ids: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Up to `count` pixels of every mask that have a class, drawn at random from the key of their image.
+    """Up to `count` pixels with a class from every mask, drawn at random with the key of their image.
 
     Args:
         masks: uint8 (B, H, W).
-        ids: of the images, int64 (B,).
-        count: pixels an image.
+        ids: ids of the images, int64 (B,).
+        count: pixels per image.
 
     Returns:
         Image and place (row · W + column) of each, int64 (P,), image by image.
@@ -56,11 +56,11 @@ def sample_pixels(masks: Tensor, ids: Tensor, count: int, seed: int) -> tuple[Te
 
 
 def features_at(maps: list[Tensor], image: Tensor, place: Tensor, size: tuple[int, int]) -> Tensor:
-    """Features (P, D) of pixels: every map as it is up-sampled bilinearly to the image, at these pixels alone.
+    """Features (P, D) of pixels: every map upsampled bilinearly to the image, computed only at these pixels.
 
     Args:
-        maps: [B, C_s, H_s, W_s] of the network.
-        image: to which of the B images a pixel belongs, (P,).
+        maps: the network's maps, [B, C_s, H_s, W_s].
+        image: the image, of the B images, of each pixel, (P,).
         place: row · W + column, (P,).
         size: height H and width W of the images.
     """
@@ -83,8 +83,8 @@ def features_at(maps: list[Tensor], image: Tensor, place: Tensor, size: tuple[in
 def sampled(
     maps_of: Callable[[Tensor], list[Tensor]], images: Tensor, masks: Tensor, ids: Tensor, *, count: int, seed: int
 ) -> PixelSample:
-    """Pixels of a batch (B, C, H, W), `count` an image, with the features that a network's maps give them; masks are
-    uint8 (B, H, W), ids (B,)."""
+    """Pixels of a batch (B, C, H, W), `count` per image, with their features from a network's maps; masks are uint8
+    (B, H, W), ids (B,)."""
     image, place = sample_pixels(masks, ids, count, seed)
     features = features_at(maps_of(images), image, place, (masks.shape[1], masks.shape[2]))
     return PixelSample(features, masks.flatten(1)[image, place].long())

@@ -1,4 +1,4 @@
-"""Images in the plane by their features, and how far such a map can be trusted."""
+"""A 2-D map of images by their features, and how trustworthy it is."""
 
 from dataclasses import dataclass
 
@@ -10,30 +10,30 @@ from sklearn.manifold import TSNE, trustworthiness
 from torch.nn.functional import normalize
 
 FEWEST = 8
-"""Fewer images have no map."""
+"""Least number of images for a map."""
 _CURVED = 60
-"""From so many images on t-SNE; of fewer their two principal components."""
+"""Number of images from which t-SNE is used; with fewer, the first two principal components."""
 _COMPONENTS = 50
 _NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
 class FlatMap:
-    """Places of images, and what is to be known of them."""
+    """Positions of images, and facts about the map."""
 
     places: NDArray[np.float64]
     """[N, 2] in 0..1."""
     method: str
     neighbors: int
-    """As many nearest images as the trustworthiness is about."""
+    """Number of nearest images in the trustworthiness."""
     trustworthiness: float
-    """1 where all neighbors on the map are neighbors in the features (Venna and Kaski 2001); 0.5 by chance."""
+    """1 if all neighbors on the map are neighbors in the features (Venna and Kaski 2001); 0.5 by chance."""
 
 
 def map_features(features: torch.Tensor, seed: int) -> FlatMap | None:
     """A map of features [N, D]: t-SNE (van der Maaten and Hinton 2008) of the first 50 principal components.
 
-    The same seed gives the same map on one machine. None for fewer than 8 images, or where all features are equal.
+    The same seed gives the same map on one machine. None for fewer than 8 images, or if all features are equal.
     """
     values = features.detach().cpu().double().numpy()
     count = len(values)
@@ -55,7 +55,7 @@ def map_features(features: torch.Tensor, seed: int) -> FlatMap | None:
 
 
 def nearest_images(features: torch.Tensor, queries: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Similarity and index of the `count` other images most like each query, by the cosine of features; [Q, count]."""
+    """Similarity and index of the `count` other images most similar to each query by cosine of features, [Q, count]."""
     unit = normalize(features.float(), dim=1)
     similarity = unit[queries] @ unit.T
     similarity[torch.arange(len(queries)), queries] = -torch.inf

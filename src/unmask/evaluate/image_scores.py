@@ -1,4 +1,4 @@
-"""A score of many images as one value per image, so that chance in the choice of test images can be measured."""
+"""A score of many images as one value per image, to measure the effect of the random choice of test images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from unmask.config.metric import Metric
 def image_scores(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], metric: Metric = "accuracy"
 ) -> NDArray[np.float64]:
-    """One value per image; their mean is the metric, and their spread is how much it depends on the images.
+    """One value per image; their mean is the metric, and their spread shows how much it depends on the images.
 
     For accuracy it is 1 or 0. For the others the metric plus the image's influence on it (the first-order change when
     the image gets more weight), which adds up to zero; the values may lie outside [0, 1]. Balanced accuracy takes the

@@ -1,7 +1,7 @@
-"""Scores that are no means over images, as one value per image: the score plus the image's influence on it.
+"""Scores that are not means over images, as one value per image: the score plus the image's influence on it.
 
 The influence is the first-order change of the score when the image gets more weight. It adds up to zero, so that the
-values' mean is the score and their spread is how much the score depends on the images.
+values' mean is the score and their spread shows how much the score depends on the images.
 
 Letters: n images.
 """
@@ -45,7 +45,7 @@ def rank_correlation(truth: Values, predicted: Values) -> Values:
 
 
 def area(scores: Values, positive: NDArray[np.bool_], image: NDArray[np.int64], images: int) -> Values:
-    """AUROC over entries (m,), each of an image: P(score of a positive > of a negative) + P(equal) / 2, as (images,).
+    """AUROC over entries (m,), each of one image: P(score of a positive > of a negative) + P(equal) / 2, as (images,).
 
     An entry's influence is that of a two-sample U-statistic (DeLong et al., Biometrics 44, 1988). NaN without entries
     of both kinds.
@@ -61,7 +61,7 @@ def area(scores: Values, positive: NDArray[np.bool_], image: NDArray[np.int64], 
 
 
 def average_precision(scores: Values, positive: NDArray[np.bool_]) -> Values:
-    """Σ over positives of the precision among all that score as much or more, over their number, as (n,); NaN without.
+    """Average precision, the mean over positives of the precision among scores at least as high, as (n,); NaN without.
 
     With N_i and T_i of images and positives that score at least s_i it is Σ_{i positive} (T_i / N_i) / P, and its
     derivative by the weight of an image k is [y_k (p_k - AP) + Σ_{i positive, s_i ≤ s_k} (y_k - p_i) / N_i] / P.
@@ -79,7 +79,7 @@ def average_precision(scores: Values, positive: NDArray[np.bool_]) -> Values:
 
 
 def f1_of(predicted: NDArray[np.bool_], positive: NDArray[np.bool_], image: NDArray[np.int64], images: int) -> Values:
-    """F1 = 2 TP / D, D = 2 TP + FP + FN, over entries (m,), each of an image, as (images,); 0 where D is 0."""
+    """F1 = 2 TP / D, D = 2 TP + FP + FN, over entries (m,), each from one image, as (images,); 0 where D is 0."""
     twice, weight = 2.0 * (predicted & positive), predicted.astype(np.float64) + positive
     if weight.sum() == 0:
         return np.zeros(images)
@@ -89,7 +89,7 @@ def f1_of(predicted: NDArray[np.bool_], positive: NDArray[np.bool_], image: NDAr
 
 
 def _share_below(ordered: Values, values: Values) -> Values:
-    """For each value the share of the ordered ones below it, equal ones half."""
+    """For each value the share of the ordered values below it, equal ones counting half."""
     low, high = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
     return np.asarray((low + high) / (2 * len(ordered)))
 
@@ -100,7 +100,7 @@ def _centered_grades(values: Values) -> Values:
 
 
 def _mean_from(values: Values, others: Values) -> Values:
-    """For each i the mean over j of others_j where values_j > values_i, half of it where they are equal."""
+    """For each i the mean over j of others_j where values_j > values_i, counting half where they are equal."""
     levels, at = np.unique(values, return_inverse=True)
     sums = np.bincount(at, weights=others, minlength=len(levels))
     above = np.cumsum(sums[::-1])[::-1] - sums / 2

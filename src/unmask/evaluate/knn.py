@@ -1,4 +1,4 @@
-"""k nearest neighbors on frozen features: what an encoder knows before a single weight is trained."""
+"""k nearest neighbors on frozen features: the quality of an encoder before any weight is trained."""
 
 import torch
 from torch.nn.functional import normalize
@@ -17,7 +17,7 @@ def knn_predict(
     k: int = 20,
     temperature: float = 0.07,
 ) -> torch.Tensor:
-    """Class shares from the k training images of the highest cosine similarity, weighted by exp(similarity / T).
+    """Class shares from the k training images with the highest cosine similarity, weighted by exp(similarity / T).
 
     The weighting of Wu et al. (CVPR 2018, section 3.4). With fewer than k training images all of them vote.
 
@@ -27,7 +27,7 @@ def knn_predict(
         features: images to classify, shape (N, D).
         classes: number of classes K.
         k: neighbors that vote.
-        temperature: T > 0; the smaller, the more the nearest neighbor decides.
+        temperature: T > 0; the smaller, the more the nearest neighbor dominates.
 
     Returns:
         Shares that sum to 1, shape (N, K). They go into `classification_metrics` as log shares.

@@ -12,18 +12,18 @@ from unmask.evaluate.defined import mean_of_known
 from unmask.runs.scores import LabelScores, MultilabelScores
 
 UNKNOWN = 255
-"""In place of 0 or 1 where it is not known whether a label applies."""
+"""Value in place of 0 or 1 if it is unknown whether a label applies."""
 
 
 def multilabel_scores(logits: torch.Tensor, labels: torch.Tensor, names: Sequence[str]) -> MultilabelScores:
     """AUROC, average precision and F1 of each label over the images where it is known, means, and all labels as one.
 
-    A label counts as predicted where its logit is above 0. AUROC and average precision are undefined (None) without
-    images of both kinds; their means are over the other labels. F1 is 0 where a label is neither true nor predicted.
+    A label counts as predicted if its logit is above 0. AUROC and average precision are undefined (None) without
+    images of both kinds; their means are over the other labels. F1 is 0 for a label that is neither true nor predicted.
 
     Args:
         logits: (N, L).
-        labels: 1 where a label applies, 0 where not, `UNKNOWN`, (N, L).
+        labels: 1 where a label applies, 0 where it does not, or `UNKNOWN`, (N, L).
         names: the L labels.
 
     Raises:

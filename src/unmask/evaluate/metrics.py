@@ -13,7 +13,7 @@ from unmask.evaluate.defined import or_none
 from unmask.runs.scores import ClassificationScores, ClassScores
 
 _AT_ONCE = 64
-"""Classes whose scores are ranked together."""
+"""Number of classes whose scores are ranked together."""
 
 
 def classification_metrics(logits: torch.Tensor, labels: torch.Tensor, classes: Sequence[str]) -> ClassificationScores:
@@ -66,7 +66,7 @@ def _checked(logits: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[NDArra
 
 
 def _counted(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
-    """The confusion matrix, where it is not 0: of K classes it has K² entries, of N images at most N that count."""
+    """The nonzero entries of the confusion matrix: it has K² entries for K classes, at most N of them nonzero."""
     pairs, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
     return tuple((int(t), int(p), int(n)) for (t, p), n in zip(pairs, counts, strict=True))
 

@@ -1,4 +1,4 @@
-"""Linear probe for several labels: a logistic regression each on frozen features."""
+"""Linear probe for several labels: a logistic regression per label on frozen features."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,16 +25,16 @@ def one_vs_rest_probe(
     """Fit each label by logistic regression (L2) on features standardized with the training images' statistics.
 
     C, the same for all labels, is the candidate with the highest validation score, the smallest of equals. A label that
-    all training images have, or none, gets that as its constant prediction.
+    all training images have, or none has, gets this as its constant prediction.
 
     Args:
         train_features: (M, D).
         labels: 1, 0 or `UNKNOWN`, (M, L).
         test_features: (N, D).
         val_features: (V, D).
-        score: of logits (V, L) for the validation images, more is better (`merit_of`).
-        strengths: candidates of C, in rising order.
-        balanced: weigh images in inverse proportion to how often a label applies.
+        score: score of logits (V, L) for the validation images, more is better (`merit_of`).
+        strengths: candidates for C, in rising order.
+        balanced: weight images in inverse proportion to the frequency of a label.
 
     Returns:
         Logits (N, L); see `Probe`.
@@ -61,7 +61,7 @@ def one_vs_rest_probe(
 def _fit(
     scaler: StandardScaler, x: NDArray[np.float64], y: NDArray[np.uint8], strength: float, balanced: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (L, D) and biases (L,) on features as they are."""
+    """Weights (L, D) and biases (L,) for unstandardized features."""
     weight, bias = np.zeros((y.shape[1], x.shape[1])), np.full(y.shape[1], ABSENT)
     standard = scaler.transform(x)
     for at, column in enumerate(y.T):

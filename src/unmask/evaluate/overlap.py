@@ -1,4 +1,4 @@
-"""How far predicted masks cover the true ones over a data set (IoU, Dice, boundary IoU), and each image's part in them.
+"""Overlap of predicted and true masks over a data set (IoU, Dice, boundary IoU), and each image's part in it.
 
 Letters: N images, H x W pixels, K classes. Masks are uint8, a class for each pixel; true ones may be `IGNORED`.
 """
@@ -15,38 +15,38 @@ from torch.nn.functional import pad
 from unmask.config.data import IGNORED
 
 _AT_ONCE = 2**22
-"""Numbers that are counted at once."""
+"""Numbers counted at a time."""
 BOUNDARY = 0.02
 """Width of a boundary as a share of the image's diagonal (Cheng et al. 2021)."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pixels of every image and class that count: int64 (N, K) each."""
+    """Counts of pixels by image and class: int64 (N, K) each."""
 
     both: NDArray[np.int64]
-    """Of the class in truth and prediction."""
+    """Pixels of the class in truth and prediction."""
     predicted: NDArray[np.int64]
     true: NDArray[np.int64]
 
     @property
     def union(self) -> NDArray[np.int64]:
-        """Of the class in truth or prediction."""
+        """Pixels of the class in truth or prediction."""
         return self.predicted + self.true - self.both
 
     def stacked(self) -> NDArray[np.int32]:
-        """As one array (N, 3, K), the fields in their order."""
+        """As one array (N, 3, K), with the fields in order."""
         return np.stack([self.both, self.predicted, self.true], axis=1).astype(np.int32)
 
     @staticmethod
     def of_stacked(counts: NDArray[np.generic]) -> "Overlap":
-        """From what `stacked` gave."""
+        """The inverse of `stacked`."""
         both, predicted, true = np.moveaxis(counts.astype(np.int64), 1, 0)
         return Overlap(both, predicted, true)
 
 
 def overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:
-    """Pixels of each class in masks uint8 (N, H, W), those left out whose truth is `IGNORED`."""
+    """Pixels of each class in masks uint8 (N, H, W), without those whose truth is `IGNORED`."""
     confusions = [
         np.zeros((0, classes, classes), np.int64),
         *(_confusions(predicted[part], truth[part], classes) for part in _parts(predicted, classes)),
@@ -56,9 +56,9 @@ def overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:
 
 
 def boundary_overlap(predicted: Tensor, truth: Tensor, classes: int) -> Overlap:
-    """The same of the pixels of a class that lie within 2 % of the diagonal, and one pixel at least, of its edge.
+    """The same for the pixels of a class within 2 % of the diagonal, and at least one pixel, of its edge.
 
-    The image's border is an edge, that of a region to be ignored is none (Cheng et al., Boundary IoU, CVPR 2021).
+    The image's border is an edge, that of an ignored region is not (Cheng et al., Boundary IoU, CVPR 2021).
     """
     height, width = truth.shape[1:]
     reach = max(1, round(BOUNDARY * (height**2 + width**2) ** 0.5))
@@ -91,7 +91,7 @@ def mean_of_classes(values: NDArray[np.float64]) -> float:
 
 
 def iou_per_image(counts: Overlap) -> NDArray[np.float64]:
-    """One value for each image, (N,): their mean is the mean IoU, their spread how much it depends on the images.
+    """One value per image, (N,): their mean is the mean IoU, their spread shows how much it depends on the images.
 
     The mean IoU plus the image's influence on it, Σ_k (b_ik - IoU_k u_ik) / U_k · N / K for intersections b_ik and
     unions u_ik that add up to U_k: the delta method for a mean of ratios.
@@ -100,12 +100,12 @@ def iou_per_image(counts: Overlap) -> NDArray[np.float64]:
 
 
 def dice_per_image(counts: Overlap) -> NDArray[np.float64]:
-    """The same of the mean Dice."""
+    """The same for the mean Dice."""
     return _influences(2 * counts.both, counts.predicted + counts.true)
 
 
 def _influences(upper: NDArray[np.int64], lower: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of the mean over classes of Σ upper / Σ lower, both (N, K)."""
+    """The same for the mean over classes of Σ upper / Σ lower, both (N, K)."""
     total = lower.sum(0)
     occur = total > 0
     if not occur.any():
@@ -128,14 +128,13 @@ def _confusions(predicted: Tensor, truth: Tensor, classes: int) -> NDArray[np.in
 
 
 def _edges(masks: Tensor, counted: Tensor, reach: int) -> Tensor:
-    """Pixels of (n, K, H, W) masks that a square of 2 · reach + 1 pixels around them leaves, with pixels to ignore as
-    part of the mask."""
+    """(n, K, H, W) masks eroded by a square of 2 · reach + 1 pixels, with ignored pixels as part of the mask."""
     outside = pad(~(masks | ~counted), (reach,) * 4, value=True)
     return masks & _any_of(_any_of(outside, 3, reach), 2, reach)
 
 
 def _any_of(marks: Tensor, axis: int, reach: int) -> Tensor:
-    """Whether one of 2 · reach + 1 neighbors along an axis is marked, which is shorter by 2 · reach."""
+    """Whether one of 2 · reach + 1 neighbors along an axis is marked; the axis gets shorter by 2 · reach."""
     length = marks.shape[axis] - 2 * reach
     near = marks.narrow(axis, 0, length).clone()
     for offset in range(1, 2 * reach + 1):

@@ -17,7 +17,7 @@ from unmask.errors import UserError
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Candidate values of C, the inverse strength of the L2 penalty."""
 ABSENT = -1e4
-"""Logit of a class that the probe never saw: finite, so that sums and exports of the network stay so."""
+"""Logit of a class that the probe never saw: finite, so that sums and exports of the network stay finite."""
 
 
 class Labeled(NamedTuple):
@@ -29,8 +29,8 @@ class Labeled(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """Outputs of the probe for the test images, the C that validation chose, its score there (None without; turned so
-    that more is better, see `merit_of`), and the linear layer from features that gives the same outputs."""
+    """Outputs of the probe for the test images, the C chosen on validation, its score there (None without; more is
+    better, see `merit_of`), and the linear layer from features that gives the same outputs."""
 
     outputs: torch.Tensor
     strength: float
@@ -63,8 +63,8 @@ def linear_probe(
         train_labels: class indices 0..K-1, shape (M,).
         test_features: shape (N, D).
         val_features: shape (V, D), with `val_labels` of shape (V,).
-        strengths: candidates of C, in rising order.
-        balanced: weigh each image in inverse proportion to the training images of its class.
+        strengths: candidates for C, in rising order.
+        balanced: weight each image in inverse proportion to the training images of its class.
 
     Returns:
         Log-probabilities of shape (N, K), -inf for classes without a training image; see `Probe`.
@@ -110,10 +110,10 @@ def _scores(model: LogisticRegression, x: NDArray[np.float64], classes: int) -> 
 
 
 def _layer(model: LogisticRegression, scaler: StandardScaler, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight (K, D) and bias (K,) on features as they are: standardization is part of them."""
+    """Weight (K, D) and bias (K,) for unstandardized features: standardization is folded in."""
     known = model.classes_
     slopes, offsets = model.coef_, model.intercept_
-    if len(known) == 2:  # scikit-learn keeps the second class's logit alone, the first one's is 0
+    if len(known) == 2:  # scikit-learn keeps only the second class's logit, the first one's is 0
         slopes, offsets = np.vstack([0 * slopes, slopes]), np.append(0.0, offsets)
     slopes = slopes / scaler.scale_
     weight, bias = np.zeros((classes, slopes.shape[1])), np.full(classes, ABSENT)
@@ -122,7 +122,7 @@ def _layer(model: LogisticRegression, scaler: StandardScaler, classes: int) -> t
 
 
 def finite_features(features: torch.Tensor) -> NDArray[np.float64]:
-    """Features as an array; raises UserError where one is not finite."""
+    """Features as an array; raises UserError if one is not finite."""
     x: NDArray[np.float64] = features.detach().cpu().double().numpy()
     if not np.isfinite(x).all():
         raise UserError("the encoder's features are not finite: pretraining diverged, lower its learning rate")

@@ -1,4 +1,4 @@
-"""How many directions the features of an encoder use: monitors of collapse.
+"""How many directions the features of an encoder use: collapse monitors.
 
 Letters: N images, D features.
 """
@@ -13,7 +13,7 @@ def effective_rank(features: torch.Tensor) -> float:
     only guards log 0). The features are not centered: constant features have rank 1, features that are all zero rank 0.
 
     Returns:
-        A number in [1, min(N, D)], or 0 for zero features; NaN where a feature is not finite.
+        A number in [1, min(N, D)], or 0 for zero features; NaN if a feature is not finite.
     """
     if not torch.isfinite(features).all():
         return float("nan")

@@ -12,7 +12,7 @@ from unmask.errors import UserError
 from unmask.evaluate.probe import Probe, finite_features
 
 PENALTIES = (1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
-"""Candidates of the L2 penalty on standardized features and numbers; `Probe.strength` is the inverse."""
+"""Candidates for the L2 penalty on standardized features and numbers; `Probe.strength` is the inverse."""
 
 
 def ridge_probe(
@@ -33,14 +33,14 @@ def ridge_probe(
         targets: standardized numbers, (M, K), NaN where unknown.
         test_features: (N, D).
         val_features: (V, D).
-        score: of outputs (V, K) for the validation images, more is better (`merit_of`).
+        score: score of outputs (V, K) for the validation images, more is better (`merit_of`).
         penalties: candidates, in falling order.
 
     Returns:
         Standardized numbers (N, K); see `Probe`.
 
     Raises:
-        UserError: a number is known of no training image, or features are not finite.
+        UserError: a number is unknown for all training images, or features are not finite.
     """
     x, y = finite_features(train_features), targets.cpu().double().numpy()
     if np.isnan(y).all(axis=0).any():
@@ -61,7 +61,7 @@ def ridge_probe(
 def _fit(
     x: NDArray[np.float64], y: NDArray[np.float64], penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (K, D) and biases (K,), each number on the images where it is known."""
+    """Weights (K, D) and biases (K,), each number fitted on the images where it is known."""
     models = [Ridge(alpha=penalty).fit(x[known], column[known]) for column in y.T if len(known := ~np.isnan(column))]
     return np.stack([one.coef_ for one in models]), np.asarray([float(one.intercept_) for one in models])
 
@@ -69,6 +69,6 @@ def _fit(
 def _layer(
     weight: NDArray[np.float64], bias: NDArray[np.float64], scaler: StandardScaler
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same on features as they are."""
+    """The same for unstandardized features."""
     slopes = weight / scaler.scale_
     return torch.from_numpy(slopes), torch.from_numpy(bias - slopes @ scaler.mean_)

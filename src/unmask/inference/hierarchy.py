@@ -47,7 +47,7 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
 
     Args:
         values: value of every trial, or pair of trials. Every pretraining on every draw (crossed; draws that some
-        pretraining lacks are left out), or each draw with its own pretraining (diagonal), or one or no pretraining.
+            pretraining lacks are left out), or each draw with its own pretraining (diagonal), or one or no pretraining.
         images: the same per test image; None if unknown: the interval then holds for these test images.
         overlap: the mean share of labeled images that two draws have in common.
 

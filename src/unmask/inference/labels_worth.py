@@ -24,7 +24,7 @@ def labels_worth(
 
     Args:
         differences: by the budget of scratch: how much better pretraining at the place's budget is than scratch at
-        that one, paired over draws, in the metric's unit.
+            that one, paired over draws, in the metric's unit.
         labeled: labeled images per budget.
         place: budget of the pretrained arm, one of the keys; split of the test images; metric.
         confidence: level of the interval.

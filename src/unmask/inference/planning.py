@@ -113,7 +113,7 @@ def variance_rows(found: Estimate, seed: float | None = None) -> tuple[VarianceR
     Args:
         found: the uncertainty of a mean difference.
         seed: the variance of a single training due to its training seed, if trainings were repeated on the same labeled
-        images; it is then separated from that of the labeled images.
+            images; it is then separated from that of the labeled images.
     """
     total = sum(one.variance for one in found.components)
     parts = [(_WORDS[one.source], one.variance, one.count) for one in found.components]

@@ -93,7 +93,7 @@ def _content(path: Path) -> bytes:
 
     Raises:
         UserError: it is a link that leads out of the run, or not a regular file: a page could embed any file on the
-        machine.
+            machine.
     """
     real = path.resolve()
     if not real.is_file() or not real.is_relative_to(path.parent.parent.resolve()):

@@ -1,1 +1,1 @@
-"""What is learnt of an image: each task as a frozen dataclass with its labels, loss, scores and probe."""
+"""Tasks, what is learned from images: each a frozen dataclass with its labels, loss, scores and probe."""

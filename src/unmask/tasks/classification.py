@@ -59,7 +59,7 @@ class Classification(Task):
         return weights_of(torch.bincount(labels, minlength=len(self.classes)))
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
-        """Cross-entropy with softened targets; with weights it is - Σ_c w_c t_c log p_c of each image."""
+        """Cross-entropy with soft targets; with weights it is - Σ_c w_c t_c log p_c of each image."""
         return F.cross_entropy(outputs.float(), target, balance, label_smoothing=smoothing, reduction="sum")
 
     def scores(self, outputs: Tensor, labels: Tensor) -> ClassificationScores:
@@ -90,7 +90,7 @@ class Classification(Task):
         return float((predictions.argmax(1) == labels)[readable].float().mean())
 
     def can_probe(self, labels: Tensor) -> bool:
-        """Two classes have an image."""
+        """Whether at least two classes have an image."""
         return len(labels.unique()) > 1
 
     def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:

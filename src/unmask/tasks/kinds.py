@@ -1,4 +1,4 @@
-"""Every task there is, as the type of what JSON files hold."""
+"""All tasks, as the type of their JSON."""
 
 from unmask.tasks.classification import Classification
 from unmask.tasks.multilabel import Multilabel

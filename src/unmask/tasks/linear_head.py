@@ -10,7 +10,7 @@ def encoder_with_head(
     encoder: EncoderConfig, outputs: int, *, channels: int, size: tuple[int, int], seed: int, plain: bool = False
 ) -> nn.Module:
     """Encoder and head with weights drawn from the seed; see `Task.network`."""
-    from unmask.encoders.build import build_model  # with it comes timm, which reading labels does without
+    from unmask.encoders.build import build_model  # imports timm, which reading labels does not need
 
     model = build_model(encoder, in_chans=channels, image_size=size, num_classes=outputs, seed=seed)
     if not plain:
@@ -20,7 +20,7 @@ def encoder_with_head(
 
 @torch.no_grad()
 def _shrink_head(model: nn.Module) -> None:
-    """Scale a head whose weights deviate by more than 1 / √inputs to 1 / √(3 inputs), as torch draws linear layers.
+    """Scale a head whose weights have a deviation above 1 / √inputs to 1 / √(3 inputs), as torch draws linear layers.
 
     timm draws some heads for a thousand classes: an EfficientNet's within 1 / √classes, which for seven classes gives
     logits of ±6 that a few hundred steps do not unlearn.

@@ -20,13 +20,13 @@ def mask_targets(masks: Tensor, classes: int) -> Tensor:
 def mask_loss(logits: Tensor, target: Tensor, *, smoothing: float = 0.0, balance: Tensor | None = None) -> Tensor:
     """The sum over images of (mean cross-entropy of the counted pixels) + (1 - mean Dice of the classes shown).
 
-    Dice is 2 Σ p t / (Σ p + Σ t) over the counted pixels of an image, for every class that it shows. Each image counts
-    alike, so that micro-batches add up to their batch; one without a counted pixel counts 0.
+    Dice is 2 Σ p t / (Σ p + Σ t) over the counted pixels of an image, for every class that it shows. All images count
+    equally, so that micro-batches add up to their batch; one without a counted pixel counts 0.
 
     Args:
-        logits: (B, K, H, W), of any precision; the loss is in float32.
+        logits: (B, K, H, W), in any precision; the loss is in float32.
         target: shares of the classes (B, K, H, W); NaN at pixels that do not count.
-        smoothing: share of every target of the cross-entropy that is spread over all classes.
+        smoothing: share of every cross-entropy target that is spread over all classes.
         balance: weights of the classes in the cross-entropy, (K,).
     """
     logits = logits.float()

@@ -1,4 +1,4 @@
-"""Which classes masks show, and for which of them an image is counted when images are dealt out.
+"""Which classes masks show, and under which of them an image counts when images are dealt out.
 
 Letters: N images, H x W pixels, K classes.
 """
@@ -22,7 +22,7 @@ def strata_of(shown: NDArray[np.bool_], most: int | None = None) -> NDArray[np.i
 
     Args:
         shown: which classes an image shows, (N, K).
-        most: so many strata at most, of the classes that most images show; images of others go to the rarest of these.
+        most: largest number of strata, for the classes that most images show; other images go to the rarest of these.
     """
     images = shown.sum(0)
     allowed = images > 0

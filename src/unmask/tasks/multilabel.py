@@ -39,18 +39,18 @@ class Multilabel(Task):
         return "mean_average_precision"
 
     def about_outputs(self) -> list[str]:
-        """The labels, and what their logits are."""
-        return [f"labels: {', '.join(self.labels)}; a sigmoid makes probabilities of the logits"]
+        """The labels, and the meaning of their logits."""
+        return [f"labels: {', '.join(self.labels)}; a sigmoid turns logits into probabilities"]
 
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """See `Task`: one known label is enough."""
         return (labels.astype(np.int64) != UNKNOWN).any(axis=1)
 
     def strata(self, labels: NDArray[np.generic], most: int | None = None) -> NDArray[np.int64]:
-        """By the rarest label that applies, as iterative stratification goes (Sechidis et al. 2011).
+        """By the rarest label that applies, as in iterative stratification (Sechidis et al. 2011).
 
-        Again and again the label that applies to the fewest images that are left takes these; those without any label
-        come last. Where there may be fewer strata the largest ones are one.
+        Repeatedly, the label that applies to the fewest remaining images takes them; those without any label come last.
+        If fewer strata are allowed, the largest ones are merged.
         """
         own = labels.astype(np.int64) == 1
         strata = np.where(self.known(labels), len(self.labels), -1)
@@ -63,16 +63,16 @@ class Multilabel(Task):
         return _merged(strata, most)
 
     def target(self, labels: Tensor) -> Tensor:
-        """1 where a label applies, 0 where not, NaN where unknown."""
+        """1 where a label applies, 0 where it does not, NaN where unknown."""
         return torch.where(labels == UNKNOWN, torch.nan, labels.float())
 
     def balance(self, labels: Tensor) -> Tensor:
-        """Weight of an image that has a label: images without it over images with it, 1 where there are none. [L]"""
+        """Weight of an image that has a label: images without it over images with it, 1 if there are none. [L]"""
         with_it, without = (labels == 1).sum(0).float(), (labels == 0).sum(0).float()
         return torch.where((with_it > 0) & (without > 0), without / with_it.clamp(min=1), 1.0)
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
-        """Binary cross-entropy with softened targets, the mean over an image's known labels."""
+        """Binary cross-entropy with soft targets, the mean over an image's known labels."""
         known = ~target.isnan()
         soft = target.nan_to_num() * (1 - smoothing) + smoothing / 2
         each = F.binary_cross_entropy_with_logits(outputs.float(), soft, pos_weight=balance, reduction="none")
@@ -120,7 +120,7 @@ class Multilabel(Task):
 def _values(
     scores: NDArray[np.float64], positive: NDArray[np.bool_], image: NDArray[np.int64], images: int, metric: Metric
 ) -> NDArray[np.float64]:
-    """One value per image of the metric of entries (m,), each of an image; their mean is the metric."""
+    """One value per image of the metric of entries (m,), each from one image; their mean is the metric."""
     if metric in ("macro_auroc", "micro_auroc"):
         if positive.all() or not positive.any():
             return np.full(images, np.nan)
@@ -136,7 +136,7 @@ def _values(
 
 
 def _merged(strata: NDArray[np.int64], most: int | None) -> NDArray[np.int64]:
-    """Strata numbered from 0; where there may be fewer, the largest ones are one."""
+    """Strata numbered from 0; if fewer are allowed, the largest ones are merged."""
     known = strata >= 0
     names, at, counts = np.unique(strata[known], return_inverse=True, return_counts=True)
     if most is not None and len(names) > most:

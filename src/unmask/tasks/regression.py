@@ -30,10 +30,10 @@ class Regression(Task):
     hub_tag: ClassVar = None
     averages: ClassVar = True
     targets: tuple[str, ...]
-    """What the numbers are."""
+    """Names of the numbers."""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    """Of the labels of the training images: the network gives (number - mean) / std. Empty before training."""
+    """From the labels of the training images: the network outputs (number - mean) / std. Empty before training."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class Regression(Task):
 
     @property
     def metric(self) -> Metric:
-        """MAE of one number; of several, whose units may differ, R²."""
+        """MAE for one number; R² for several, whose units may differ."""
         return "mae" if len(self.targets) == 1 else "r2"
 
     def about_outputs(self) -> list[str]:
@@ -52,7 +52,7 @@ class Regression(Task):
         return [f"numbers of the weights' outputs: {numbers}; graphs give the numbers themselves"]
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
-        """A point of R² and of a correlation; of an error a fiftieth of the labels' standard deviation."""
+        """A point for R² and correlations; for errors a fiftieth of the labels' standard deviation."""
         if not SCORES[metric].lower_is_better:
             return 0.01
         return float(np.nanstd(labels.astype(np.float64), axis=0).mean()) / 50 or 0.01
@@ -62,7 +62,7 @@ class Regression(Task):
         return np.asarray(~np.isnan(labels.astype(np.float64)).all(axis=1))
 
     def strata(self, labels: NDArray[np.generic], most: int | None = None) -> NDArray[np.int64]:
-        """Up to ten quantiles of the mean of the standardized numbers, of ten images or more each."""
+        """Up to ten quantiles of the mean of the standardized numbers, each of at least ten images."""
         values, known = labels.astype(np.float64), self.known(labels)
         strata = np.full(len(values), -1, np.int64)
         if not known.any():
@@ -76,7 +76,7 @@ class Regression(Task):
         return strata
 
     def fitted(self, labels: Tensor) -> Self:
-        """With mean and deviation of the labels; the deviation of equal ones counts as 1.
+        """With mean and deviation of the labels; the deviation of equal labels counts as 1.
 
         Raises:
             UserError: one of the numbers is unknown for all images.
@@ -94,7 +94,7 @@ class Regression(Task):
         return ((labels.double() - mean) / std).float()
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
-        """Smooth L1 (Girshick 2015) of standardized numbers, the mean over an image's known ones."""
+        """Smooth L1 (Girshick 2015) of standardized numbers, the mean over an image's known numbers."""
         known = ~target.isnan()
         each = F.smooth_l1_loss(outputs.float(), target.nan_to_num(), reduction="none")
         return (each.masked_fill(~known, 0.0).sum(1) / known.sum(1).clamp(min=1)).sum()
@@ -111,7 +111,7 @@ class Regression(Task):
     def contributions(
         self, judged: NDArray[np.generic], labels: NDArray[np.generic], metric: Metric
     ) -> NDArray[np.float64]:
-        """Of several numbers the mean over them, each over the images where it is known."""
+        """The mean over several numbers, each over the images where it is known."""
         outputs, truth = judged.astype(np.float64), labels.astype(np.float64)
         values = np.full(len(outputs), np.nan)
         read = ~np.isnan(outputs).any(axis=1)
@@ -120,7 +120,7 @@ class Regression(Task):
         return values
 
     def can_probe(self, labels: Tensor) -> bool:
-        """Each number is known for an image."""
+        """Whether each number is known for some image."""
         return not bool(labels.isnan().all(0).any())
 
     def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:

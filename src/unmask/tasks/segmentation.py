@@ -34,7 +34,7 @@ DecoderName = Literal["unet", "dpt", "linear"]
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation(Task):
-    """Labels are masks, uint8 (N, H, W), 255 where there is no class; outputs are classes (N, H, W). See `Task`."""
+    """Labels are masks, uint8 (N, H, W), 255 for no class; outputs are classes (N, H, W). See `Task`."""
 
     name: Literal["segmentation"] = "segmentation"
     title: ClassVar = "Segmentation network"
@@ -55,8 +55,8 @@ class Segmentation(Task):
         return "miou"
 
     def about_outputs(self) -> list[str]:
-        """The classes, and that each pixel has their logits."""
-        pixels = "the output holds a logit of every class for each pixel; the largest is the pixel's class"
+        """The classes, and the per-pixel logits."""
+        pixels = "the output holds a logit per class for each pixel; the largest is the pixel's class"
         return [f"classes: {', '.join(self.classes)}", pixels]
 
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
@@ -71,7 +71,7 @@ class Segmentation(Task):
         self, encoder: EncoderConfig, *, channels: int, size: tuple[int, int], seed: int, plain: bool = False
     ) -> nn.Module:
         """With a decoder on the encoder's maps, see `build_segmenter`."""
-        from unmask.encoders.build import build_model  # with it comes timm, which reading masks does without
+        from unmask.encoders.build import build_model  # imports timm, which reading masks does not need
         from unmask.segmenters import build_segmenter
 
         model = build_model(encoder, in_chans=channels, image_size=size, seed=seed)
@@ -84,7 +84,7 @@ class Segmentation(Task):
         return mask_targets(labels, len(self.classes))
 
     def balance(self, labels: Tensor) -> Tensor:
-        """See `weights_of`: of the pixels with a class, (K,)."""
+        """See `weights_of`: for the pixels with a class, (K,)."""
         return weights_of(torch.bincount(labels.flatten().long(), minlength=IGNORED + 1)[: len(self.classes)])
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
@@ -92,7 +92,7 @@ class Segmentation(Task):
         return mask_loss(outputs, target, smoothing=smoothing, balance=balance)
 
     def readout(self, raw: Tensor) -> Tensor:
-        """The most likely class of each pixel; NaN in an image with a logit that is no number."""
+        """The most likely class of each pixel; NaN in an image with a logit that is not a number."""
         broken = raw.isnan().flatten(1).any(1)[:, None, None]
         return raw.argmax(1).float().masked_fill(broken, torch.nan)
 
@@ -159,5 +159,5 @@ class Segmentation(Task):
         return False
 
     def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
-        """Raises: a mask has no label to fit pooled features on; `fit_dense_probe` fits those of pixels."""
+        """Raises: masks give no label for pooled features; `fit_dense_probe` uses features of pixels."""
         raise NotImplementedError("masks have a dense probe")

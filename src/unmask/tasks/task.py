@@ -1,7 +1,7 @@
-"""What every task says of itself. All that differs between tasks is behind these methods; a body is what most do.
+"""The interface of tasks. Everything that differs between tasks is behind these methods; bodies are the common case.
 
 Letters: N images, K outputs of the network. Labels are an array whose first axis is the images and whose form the task
-defines; a mark of the task stands where a label is unknown.
+defines; unknown labels have a value that the task defines.
 """
 
 from typing import Any, Protocol, Self
@@ -19,39 +19,39 @@ from unmask.tasks.linear_head import encoder_with_head
 
 
 class Task(Protocol):
-    """A task with what its labels are called: a value, equal to another of the same content, that JSON holds."""
+    """A task with the names of its labels: a value that compares by content and can be stored as JSON."""
 
     @property
     def name(self) -> TaskName:
-        """Which task."""
+        """The task's name."""
         ...
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the network's outputs are: classes, labels, quantities."""
+        """Names of the network's outputs: classes, labels, quantities."""
         ...
 
     @property
     def metric(self) -> Metric:
-        """What choices and verdicts are about unless told otherwise."""
+        """The default metric of choices and verdicts."""
         ...
 
     @property
     def title(self) -> str:
-        """What a network for it is called on a model card."""
+        """The name of its networks on a model card."""
         ...
 
     @property
     def hub_tag(self) -> str | None:
-        """What model hubs call it; None where they have no name for it."""
+        """Its name on model hubs; None if they have none."""
         ...
 
     def about_outputs(self) -> list[str]:
-        """What the network's outputs are, as lines of a model card."""
+        """The meaning of the network's outputs, as lines of a model card."""
         ...
 
     def smallest_effect(self, metric: Metric, labels: NDArray[np.generic]) -> float:
-        """The smallest difference of a metric that matters unless told otherwise; labels are those of training."""
+        """The default for the smallest difference of a metric that matters; labels are those of training."""
         return 0.01
 
     # Labels: which are known, and how images are dealt out
@@ -61,11 +61,11 @@ class Task(Protocol):
         ...
 
     def strata(self, labels: NDArray[np.generic], most: int | None = None) -> NDArray[np.int64]:
-        """A stratum for each image, -1 without a label, (N,): splits and labeled subsets take of all strata alike.
+        """A stratum for each image, -1 without a label, (N,): splits and labeled subsets sample all strata alike.
 
         Args:
-            labels: of the images among which is drawn.
-            most: strata at most, where each must get an image of a small subset.
+            labels: labels of the images to draw from.
+            most: largest number of strata, if each must get an image of a small subset.
         """
         ...
 
@@ -76,13 +76,13 @@ class Task(Protocol):
     ) -> nn.Module:
         """Encoder and head with weights drawn from the seed: images (B, C, H, W) → outputs (B, K, ...).
 
-        `get_classifier()` gives what is no part of the encoder. `plain` leaves the head's weights as the library drew
+        `get_classifier()` returns the part outside the encoder. `plain` leaves the head's weights as the library drew
         them, for a network that gets its weights from a file.
         """
         return encoder_with_head(encoder, len(self.names), channels=channels, size=size, seed=seed, plain=plain)
 
     def fitted(self, labels: Tensor) -> Self:
-        """The task with what training needs to know of its labeled images, such as the scale of numbers."""
+        """The task with what training needs to know about its labeled images, such as the scale of numbers."""
         return self
 
     def target(self, labels: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class Task(Protocol):
         ...
 
     def balance(self, labels: Tensor) -> Tensor | None:
-        """Weights for `loss` under which labels count in inverse proportion to how often they occur, None for none."""
+        """Weights for `loss` in inverse proportion to the frequency of labels, None for none."""
         return None
 
     def loss(self, outputs: Tensor, target: Tensor, *, smoothing: float, balance: Tensor | None) -> Tensor:
@@ -100,11 +100,11 @@ class Task(Protocol):
     # Evaluation
 
     def readout(self, raw: Tensor) -> Tensor:
-        """A batch of what the network gives as outputs that are scored and kept: numbers in the unit of the labels."""
+        """A batch of network outputs in the form that is scored and kept: numbers in the unit of the labels."""
         return raw
 
     def scores(self, outputs: Tensor, labels: Tensor) -> Scores:
-        """Scores on images of which all labels may be known only in part.
+        """Scores on images whose labels may be only partly known.
 
         Raises:
             UserError: there is no image, the shapes do not match, or an output is not a number.
@@ -112,18 +112,18 @@ class Task(Protocol):
         ...
 
     def judged(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """What `contributions` needs of the outputs, kept for every trial, (N, ...); outputs of NaN are unreadable."""
+        """The part of outputs that `contributions` needs, kept for every trial, (N, ...); NaN: unreadable."""
         return outputs
 
     def contributions(
         self, judged: NDArray[np.generic], labels: NDArray[np.generic], metric: Metric
     ) -> NDArray[np.float64]:
-        """One value per image, NaN where it could not be read: their mean is the metric, their spread how much it
-        depends on the images. Of a metric that is no mean: the metric plus the image's influence on it."""
+        """One value per image, NaN if unreadable: their mean is the metric, their spread shows how much it depends on
+        the images. For a metric that is not a mean: the metric plus the image's influence on it."""
         ...
 
     def kept(self, outputs: Tensor) -> Tensor:
-        """Outputs as they are kept for `predictions`, (N, ...)."""
+        """Outputs as kept for `predictions`, (N, ...)."""
         return outputs
 
     def predictions(self, kept: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class Task(Protocol):
         ...
 
     def score_of(self, predictions: Tensor, labels: Tensor) -> float | None:
-        """The task's first metric of predictions, over the readable images; None where it is undefined."""
+        """The task's first metric of predictions, over the readable images; None if it is undefined."""
         readable = ~predictions.isnan().any(1)
         return value_of(self.scores(predictions[readable], labels[readable]), self.metric)
 
@@ -147,16 +147,16 @@ class Task(Protocol):
         return True
 
     def probe(self, known: Labeled, features: Tensor, *, val: Labeled, metric: Metric, balanced: bool = False) -> Probe:
-        """A linear model on frozen features, whose strength validation chooses; its outputs for `features`."""
+        """A linear model on frozen features, with a strength chosen by validation; its outputs for `features`."""
         ...
 
     def neighbor_scores(self, known: Tensor, labels: Tensor, features: Tensor, truth: Tensor) -> dict[str, Any]:
-        """Further fields of the scores, by the nearest of the known features; none where neighbors have no vote."""
+        """Further fields of the scores, from the nearest known features; none for tasks without such a vote."""
         return {}
 
 
 def can_be_learnt(task: Task | None) -> bool:
-    """Whether there are labels, and of one class per image at least two classes."""
+    """Whether there are labels and, for one class per image, at least two classes."""
     return task is not None and (label_form(task.name) != "class" or len(task.names) > 1)
 
 

@@ -15,7 +15,7 @@ from unmask.errors import UserError
 
 
 def features(*sigma: float, n: int = 20, dimensions: int = 8) -> torch.Tensor:
-    """Centerd features with these singular values."""
+    """Centered features with these singular values."""
     g = torch.Generator().manual_seed(0)
     raw = torch.randn(n, len(sigma), generator=g, dtype=torch.float64)
     left = torch.linalg.qr(raw - raw.mean(0)).Q

@@ -1,1 +1,1 @@
-"""What an audit measures of networks, as functions of arrays and modules; nothing here knows the page."""
+"""The measures of an audit, as functions of arrays and modules; nothing here knows the page."""

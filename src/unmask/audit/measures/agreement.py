@@ -1,4 +1,4 @@
-"""How far two networks agree: in their features, in the parts they captured, and in what averaging them would gain.
+"""How far two networks agree: in their features, in their captured parts, and in the gain from averaging them.
 
 Letters: N images, D and E features, P parts, S networks, K classes.
 """
@@ -19,9 +19,9 @@ def linear_cka(x: Floats, y: Floats, *, debiased: bool = False) -> float:
 
     CKA = ‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F) with centered columns (Kornblith et al., "Similarity of Neural Network
     Representations Revisited", ICML 2019, section 3). 1 for features equal up to rotation, scale and shift. With few
-    images for many features it is large even for unrelated features; `debiased` puts the unbiased estimate of
-    HSIC (Song et al., JMLR 2012, eq. 5) in place of each of the three terms: about 0 for unrelated features,
-    it may be slightly negative.
+    images for many features it is large even for unrelated features; `debiased` replaces each of the three terms by
+    the unbiased estimate of HSIC (Song et al., JMLR 2012, eq. 5): about 0 for unrelated features, possibly slightly
+    negative.
 
     Args:
         x: (N, D).
@@ -29,7 +29,7 @@ def linear_cka(x: Floats, y: Floats, *, debiased: bool = False) -> float:
         debiased: needs N >= 4.
 
     Returns:
-        NaN where one of them is constant.
+        NaN if one of them is constant.
     """
     x, y = x - x.mean(0), y - y.mean(0)
     if not debiased:
@@ -53,15 +53,15 @@ class Overlap:
     """Whether two networks captured the same parts."""
 
     both: int
-    """Parts that both captured."""
+    """Parts captured by both."""
     expected: float
-    """What chance alone would give: |A| |B| / P."""
+    """Expected by chance alone: |A| |B| / P."""
     jaccard: float | None
-    """|A ∩ B| / |A ∪ B|; None where neither captured anything."""
+    """|A ∩ B| / |A ∪ B|; None if neither captured anything."""
     kappa: float | None
-    """Cohen's kappa: agreement beyond chance, 0 by chance, 1 for equal sets; None where one captured all or none."""
+    """Cohen's kappa: agreement beyond chance, 0 by chance, 1 for equal sets; None if one captured all or none."""
     p_value: float
-    """Chance of at least so many common parts if the two had captured independently (hypergeometric)."""
+    """Probability of at least this many common parts if the two had captured independently (hypergeometric)."""
 
 
 def overlap(a: Bools, b: Bools) -> Overlap:
@@ -81,7 +81,7 @@ def overlap(a: Bools, b: Bools) -> Overlap:
 
 @dataclass(frozen=True)
 class EnsembleGap:
-    """What averaging the probabilities of several networks gains over one of them."""
+    """The gain from averaging the probabilities of several networks over one of them."""
 
     single: float
     """Mean accuracy of the single networks."""
@@ -89,7 +89,7 @@ class EnsembleGap:
     """Accuracy of the averaged probabilities."""
 
     gap: float
-    """The second minus the first: near 0 where every network captured every feature; large where each knows others."""
+    """The second minus the first: near 0 if every network captured every feature, large if each knows others."""
 
 
 def ensemble_gap(probabilities: Floats, labels: Ints) -> EnsembleGap:

@@ -11,14 +11,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _NUMBERS = 2**22
-"""Numbers in memory at once; does not change the result."""
+"""Numbers in memory at a time; does not change the result."""
 
 
 def auroc_matrix(values: Floats, positive: Bools, negative: Bools) -> Floats:
-    """AUROC of every unit for every part: the chance that a positive image has a larger value than a negative one.
+    """AUROC of every unit for every part: the probability that a positive image has a larger value than a negative one.
 
     A = (1 / (n₊ n₋)) Σ_{i positive} (#{negatives below v_i} + ½ #{negatives equal to v_i}), the Mann-Whitney statistic
-    with ties as one half. Each unit is sorted once; images that are neither do not count.
+    with ties counted as one half. Each unit is sorted once; images that are neither do not count.
 
     Args:
         values: responses, (N, U).
@@ -46,7 +46,7 @@ def auroc_matrix(values: Floats, positive: Bools, negative: Bools) -> Floats:
 
 
 def _ties(ranked: Floats) -> tuple[Ints, Ints]:
-    """First place of each value's ties and the place after their last, for rows sorted upwards, (U, N) each."""
+    """First position of each value's ties and the position after the last, for rows in rising order, (U, N) each."""
     n = ranked.shape[1]
     at = np.broadcast_to(np.arange(n), ranked.shape)
     new = np.ones(ranked.shape, bool)

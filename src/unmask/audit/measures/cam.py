@@ -1,4 +1,4 @@
-"""Eigen-CAM and Grad-CAM: which places of an image a layer answers to, and which speak for a class.
+"""Eigen-CAM and Grad-CAM: which positions of an image a layer responds to, and which are evidence for a class.
 
 Letters: N (B) images, C channels, H x W pixels, D channels of the layer, h x w = P positions, K classes.
 """
@@ -15,7 +15,7 @@ from unmask.errors import UserError
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of N images at one layer. An image whose map is flat has zeros throughout."""
+    """Maps of N images at one layer. A flat map is zero everywhere."""
 
     eigen: Tensor
     """Eigen-CAM, float32 [N, h, w], signed."""
@@ -38,17 +38,17 @@ def class_maps(
 ) -> Maps:
     """Eigen-CAM and Grad-CAM of every image from one forward pass and a backward pass down to the layer.
 
-    The model's mode, hooks, gradients and `requires_grad` are afterwards as they were, also on error.
+    The model's mode, hooks, gradients and `requires_grad` are restored, also on error.
 
     Args:
-        model: images [N, C, H, W] to logits [N, K]; in any mode, frozen or not; it is evaluated in evaluation mode.
+        model: images [N, C, H, W] to logits [N, K]; in any mode, frozen or not; it runs in evaluation mode.
         images: normalized images.
         targets: the class to explain for each image, int64 [N]. Default: the predicted one.
         layer: path of a module, see `choose_layer`.
-        batch_size: images of a pass; does not change the maps.
+        batch_size: images per pass; does not change the maps.
 
     Raises:
-        UserError: no such layer, a layer without places or one that no target depends on; targets that do not fit.
+        UserError: no such layer, a layer without positions or one that no target depends on; targets that do not fit.
     """
     place = choose_layer(model, images, layer)
     if targets is not None and (targets.shape != (len(images),) or int(targets.min()) < 0):
@@ -85,23 +85,23 @@ def _read(model: nn.Module, images: Tensor, targets: Tensor | None, layer: Layer
         gradients = torch.zeros_like(values)
     size = (images.shape[-2], images.shape[-1])
     activations, slopes = (to_map(x.detach(), model, layer, size) for x in (values, gradients))
-    # Where an image excites nothing, as a black one may, its zero gradient says nothing about the layer.
+    # If an image excites nothing, such as a black one, its zero gradient says nothing about the layer.
     alive = (slopes.flatten(1).abs().amax(1) > 0) | (activations.flatten(1).abs().amax(1) == 0)
     return eigen_cam(activations), grad_cam(activations, slopes), targets, logits.detach(), alive
 
 
 def eigen_cam(activations: Tensor, *, centered: bool = True) -> Tensor:
-    """Projection of the activations on their first principal direction, one map an image.
+    """Projection of the activations on their first principal direction, one map per image.
 
     With A the P x D matrix of an image's activations and v the first right-singular vector of A: the map is ±A v
-    (Muhammad and Yeasin, "Eigen-CAM", IJCNN 2020). Centerd, the mean over positions is taken away from A first, as the
-    package grad-cam does. A singular vector has no sign of its own: here the map goes up with the mean activation over
-    the channels, or, where that is the same everywhere (as behind a LayerNorm), with their norm. So the map does not
-    depend on the order of the channels, on the solver or on the batch.
+    (Muhammad and Yeasin, "Eigen-CAM", IJCNN 2020). If centered, the mean over positions is first subtracted from A, as
+    the package grad-cam does. The sign of a singular vector is arbitrary: here the map increases with the mean
+    activation over the channels or, if that is the same everywhere (as after a LayerNorm), with their norm. So the map
+    does not depend on the order of the channels, on the solver or on the batch.
 
     Args:
         activations: [B, D, h, w].
-        centered: take the mean over positions away.
+        centered: subtract the mean over positions.
 
     Returns:
         [B, h, w], float32; zeros where the activations are the same at every position (centered) or zero.
@@ -111,7 +111,7 @@ def eigen_cam(activations: Tensor, *, centered: bool = True) -> Tensor:
     """
     flat = activations.detach().flatten(2).double()
     if not torch.isfinite(flat).all():
-        raise UserError("Eigen-CAM: the network gives values that are not finite; were its weights trained to the end?")
+        raise UserError("Eigen-CAM: the network's values are not finite; did its training diverge?")
     matrix = flat - flat.mean(2, keepdim=True) if centered else flat
     if matrix.shape[2] <= matrix.shape[1]:  # the smaller Gram matrix has the same first singular value
         values, vectors = torch.linalg.eigh(matrix.transpose(1, 2) @ matrix)
@@ -126,7 +126,7 @@ def eigen_cam(activations: Tensor, *, centered: bool = True) -> Tensor:
 
 
 def _agreement(projection: Tensor, mean: Tensor, norm: Tensor, centered: bool) -> Tensor:
-    """+1 or -1 for each image, [B, 1]: whether the projection goes with the mean, else with the norm."""
+    """+1 or -1 for each image, [B, 1]: so that the projection increases with the mean, else with the norm."""
     if centered:
         mean, norm = mean - mean.mean(1, keepdim=True), norm - norm.mean(1, keepdim=True)
     by_mean, by_norm = (torch.cosine_similarity(projection, x, dim=1, eps=1e-30) for x in (mean, norm))

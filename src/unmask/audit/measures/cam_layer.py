@@ -1,4 +1,4 @@
-"""Where maps read a network: which module, what passes it, and how that becomes a map of positions.
+"""The layer that maps read: which module, its values, and how they become a map of positions.
 
 Letters: B images, D channels of the layer, h x w positions, T tokens, H x W pixels.
 """
@@ -16,12 +16,12 @@ from unmask.encoders.stages import captured, evaluating, stage_modules
 from unmask.errors import UserError
 
 LEAST_SIDE = 4
-"""Positions that a chosen map has along its shorter side, where the network has such a map: fewer show no place."""
+"""Least number of positions along the shorter side of a chosen map, if the network has one: fewer cannot localize."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network: what a module gives, or what it gets."""
+    """A place in a network: a module's output or its input."""
 
     path: str
     before: bool = False
@@ -34,15 +34,15 @@ class Layer:
 def choose_layer(model: nn.Module, images: Tensor, path: str | None = None) -> Layer:
     """The layer that maps read: the module at `path`, or by the kind of network.
 
-    - A ViT: the input of its last block. After the last block patch tokens reach the class token no more, so that
-      their gradients are zero.
+    - A ViT: the input of its last block. After the last block patch tokens no longer reach the class token, so their
+      gradients are zero.
     - Any other network: the deepest of the feature maps it declares that has at least 4 x 4 positions for images of
       this size, else the deepest.
 
     Args:
         model: the network.
         images: [B, C, H, W]; the first one is passed through.
-        path: a module's dotted path, to choose oneself.
+        path: a module's dotted path, to override the choice.
 
     Raises:
         UserError: there is no such module, or the network declares no feature maps.
@@ -51,7 +51,7 @@ def choose_layer(model: nn.Module, images: Tensor, path: str | None = None) -> L
     if path is not None:
         if path not in names or not path:
             ends = ", ".join(list(names)[-3:])
-            raise UserError(f"layer = {path!r} is no module of {type(model).__name__}; its last ones are {ends}")
+            raise UserError(f"layer = {path!r} is not a module of {type(model).__name__}; its last ones are {ends}")
         return Layer(path)
     blocks = getattr(model, "blocks", None)
     if hasattr(model, "num_prefix_tokens") and isinstance(blocks, nn.Sequential | nn.ModuleList):
@@ -70,10 +70,10 @@ def choose_layer(model: nn.Module, images: Tensor, path: str | None = None) -> L
 def to_map(values: Tensor, model: nn.Module, layer: Layer, size: tuple[int, int]) -> Tensor:
     """Activations (or their gradients) of a layer as [B, D, h, w], whatever the order of their axes.
 
-    [B, D, h, w] stays; [B, h, w, D] is permuted; tokens [B, T, D] lose the prefix tokens and are laid on the grid.
+    [B, D, h, w] is unchanged; [B, h, w, D] is permuted; tokens [B, T, D] lose the prefix tokens and form the grid.
 
     Raises:
-        UserError: the layer's values have no places, as those of a pooling layer or a head.
+        UserError: the layer's values have no positions, such as those of a pooling layer or a head.
     """
     if values.ndim == 4:
         return values.permute(0, 3, 1, 2) if _channels_last(values, model, layer) else values
@@ -83,7 +83,7 @@ def to_map(values: Tensor, model: nn.Module, layer: Layer, size: tuple[int, int]
             if grid is not None:
                 return values[:, prefix:].transpose(1, 2).unflatten(2, grid)
     raise UserError(
-        f"layer = {layer} of {type(model).__name__} gives values of shape {tuple(values.shape)}, which have no place "
+        f"layer = {layer} of {type(model).__name__} gives values of shape {tuple(values.shape)}, without positions "
         "in the image; choose a layer with feature maps or patch tokens"
     )
 
@@ -98,7 +98,7 @@ def _channels_last(values: Tensor, model: nn.Module, layer: Layer) -> bool:
 
 
 def _token_grid(model: nn.Module, count: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """The grid that so many patches of one image make: from the model's patch size, else from square patches."""
+    """The grid formed by this many patches of one image: from the model's patch size, else from square patches."""
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patch is not None:
         down, across = patch if isinstance(patch, tuple | list) else (patch, patch)
@@ -114,10 +114,10 @@ def _token_grid(model: nn.Module, count: int, size: tuple[int, int]) -> tuple[in
 
 @contextmanager
 def tapped(model: nn.Module, layer: Layer, *, leaf: bool) -> Iterator[list[Tensor]]:
-    """Collect what passes a layer in forward passes inside this context; nothing is left behind, also on error.
+    """Collect a layer's values in forward passes inside this context; nothing is left behind, also on error.
 
-    With `leaf`, the value becomes a leaf that requires a gradient, and a graph is built from there on only: earlier
-    layers cost what they cost in evaluation, parameters may be frozen, and no parameter's gradient is touched.
+    With `leaf`, the value becomes a leaf that requires a gradient, and the graph starts only there: earlier layers cost
+    the same as in evaluation, parameters may be frozen, and no parameter's gradient is touched.
     """
     taken: list[Tensor] = []
 
@@ -129,7 +129,7 @@ def tapped(model: nn.Module, layer: Layer, *, leaf: bool) -> Iterator[list[Tenso
             torch.set_grad_enabled(True)
             kept.requires_grad_()
         taken.append(kept)
-        return kept.clone()  # the network may go on to change it in place
+        return kept.clone()  # the network may later change it in place
 
     def after(module: nn.Module, inputs: Any, output: Any) -> Tensor:
         return take(output)
@@ -138,7 +138,7 @@ def tapped(model: nn.Module, layer: Layer, *, leaf: bool) -> Iterator[list[Tenso
         return (take(inputs[0]), *inputs[1:])
 
     module = model.get_submodule(layer.path)
-    with torch.no_grad():  # its end gives the caller's gradient mode back
+    with torch.no_grad():  # its end restores the caller's gradient mode
         handle = module.register_forward_pre_hook(ahead) if layer.before else module.register_forward_hook(after)
         try:
             yield taken

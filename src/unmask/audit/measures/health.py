@@ -1,4 +1,4 @@
-"""How many directions the features of a stage use, and which units say nothing: signs of collapse.
+"""How many directions the features of a stage use, and which units are dead: signs of collapse.
 
 Letters: N images, D features.
 """
@@ -11,12 +11,12 @@ from torch import Tensor
 from unmask.evaluate.rank import effective_rank, feature_std
 
 _STILL = 1e-6
-"""A unit that varies less than this share of the most varied one counts as dead: rounding, not signal."""
+"""A unit that varies less than this share of the most variable one counts as dead: rounding, not signal."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """Of the features of one stage, averaged over positions."""
+    """Health of the features of one stage, averaged over positions."""
 
     features: int
     """D."""
@@ -25,7 +25,7 @@ class Health:
     effective_rank: float
     """RankMe, not centered: at most min(N, D)."""
     centered_rank: float
-    """The same after the mean over the images is taken away: the mean alone can hold most of the spectrum."""
+    """The same after subtracting the mean over the images: the mean alone can hold most of the spectrum."""
     feature_std: float
     """Mean over the features of their standard deviation over the images."""
     dead: float

@@ -1,4 +1,4 @@
-"""What is known of images with known parts, and how a classifier fares where only one part is shown.
+"""The truth about images with known parts, and a classifier's accuracy if only one part is shown.
 
 Letters: N images, k classes, L parts per class, P = k · L parts in all; part l of class c is column c · L + l.
 """
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Which images tell whether a unit responds to a part. An image may be neither positive nor negative."""
+    """The images that test whether a unit responds to a part. An image may be neither positive nor negative."""
 
     positive: Bools
     """Shows the part and no other part of its class, (N, P)."""
@@ -29,7 +29,7 @@ class Contrasts:
     """Shows no part of the class, not even faintly, (N, P)."""
 
     def select(self, rows: Ints | Bools) -> "Contrasts":
-        """Some of the images."""
+        """A subset of the images."""
         return Contrasts(self.positive[rows], self.negative[rows])
 
 
@@ -37,8 +37,8 @@ def contrasts(parts: KnownParts) -> Contrasts:
     """Positives show one part alone; negatives are images of other classes in which it does not occur at all.
 
     Images that show all the parts of a class would make a detector of one part look like a detector of the others,
-    for they always occur together; images of the class that show another part would count a unit that responds to all
-    parts of a class as half wrong on each. Both are left out, so the measure does not depend on k and L.
+    because they always occur together; images of the class that show another part would count a unit that responds to
+    all parts of a class as half wrong on each. Both are left out, so the measure does not depend on k and L.
     """
     n, k, views = parts.faint.shape
     own = parts.labels[:, None] == np.arange(k)
@@ -49,7 +49,7 @@ def contrasts(parts: KnownParts) -> Contrasts:
 
 
 def alternate(parts: KnownParts) -> Bools:
-    """One half of the images, (N,): every other one of each class and of what is shown."""
+    """One half of the images, (N,): every second one per class and shown parts."""
     groups = np.concatenate([parts.labels[:, None], parts.shown.astype(np.int64)], 1)
     _, group = np.unique(groups, axis=0, return_inverse=True)
     order = np.argsort(group.reshape(-1), kind="stable")
@@ -62,7 +62,7 @@ def alternate(parts: KnownParts) -> Bools:
 def known_parts(data: Dataset, split: str = "test") -> KnownParts | None:
     """The truth of a whole test set, in its order; None for data whose parts are not known.
 
-    None, too, where validation images stand in for the test: their parts have no sets of their own.
+    Also None if validation images replace the test set: their parts have no sets of their own.
 
     Raises:
         UserError: no such test set.
@@ -75,10 +75,10 @@ def known_parts(data: Dataset, split: str = "test") -> KnownParts | None:
 
 
 def without_parts(data: Dataset) -> Tensor:
-    """The images of the test set "test" once more, without any part of their class: [N, C, H, W] in 0..1.
+    """The images of the test set "test" again, without any part of their class: [N, C, H, W] in 0..1.
 
-    Background, noise and faint parts of other classes are the same, number by number; only a faint part may lie
-    elsewhere, where it would have overlapped the part that is gone.
+    Background, noise and faint parts of other classes are exactly the same; only a faint part that would have
+    overlapped the removed part may lie elsewhere.
     """
     assert data.parts is not None
     bare = data.parts.removed(data.tests["test"].ids.numpy())
@@ -96,6 +96,6 @@ def single_part_accuracy(predicted: Ints, parts: KnownParts) -> Floats:
 
 
 def whole_accuracy(predicted: Ints, parts: KnownParts) -> float:
-    """Accuracy on images that show all parts of their class; NaN where there is none."""
+    """Accuracy on images that show all parts of their class; NaN if there are none."""
     rows = parts.shown.all(1)
     return float((predicted == parts.labels)[rows].mean()) if rows.any() else float("nan")

@@ -1,4 +1,4 @@
-"""Images of which some cells are shown and the others filled: the grid, the filling, and what a network says to them.
+"""Images with some cells shown and the others filled: the grid, the filling, and a network's answers.
 
 Letters: N images, C channels, H x W pixels, Hc x Wc = n cells, M evaluations, K classes.
 """
@@ -22,12 +22,12 @@ MOST_CELLS = 64
 
 @dataclass(frozen=True)
 class Grid:
-    """Square cells over an image; those of the last row and column are cut where the side does not divide it."""
+    """Square cells over an image; those of the last row and column are cut if the side does not divide it."""
 
     size: tuple[int, int]
     """Height and width of the image."""
     side: int
-    """Of a cell, in pixels."""
+    """Side of a cell, in pixels."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,7 +47,7 @@ class Grid:
 
 
 def choose_grid(size: tuple[int, int], side: int | None = None) -> Grid:
-    """The grid with cells of `side` pixels, by default of the smallest side that gives at most 64 cells."""
+    """The grid with cells of `side` pixels, by default the smallest side that gives at most 64 cells."""
     if side is not None:
         return Grid(size, side)
     return next(grid for s in range(1, max(size) + 1) if (grid := Grid(size, s)).cells <= MOST_CELLS)
@@ -56,18 +56,18 @@ def choose_grid(size: tuple[int, int], side: int | None = None) -> Grid:
 def fill_images(
     pixels: Tensor, ids: Tensor, fill: Fill, *, mean: tuple[float, ...], std: tuple[float, ...], side: int, seed: int
 ) -> Tensor:
-    """What stands where an image is not shown, [N, C, H, W] in 0..1.
+    """The filling of cells that are not shown, [N, C, H, W] in 0..1.
 
-    - mean: the data's mean color. Tells nothing about the image.
+    - mean: the data's mean color. Reveals nothing about the image.
     - blur: the image under a Gaussian whose standard deviation is the side of a cell, edges reflected. Keeps coarse
       shape and color, so more images are recognized by the fill alone.
-    - noise: independent normal pixels with the data's mean and standard deviation, cut to 0..1; keyed by (seed, image
-      id), so the same for every network and batch.
+    - noise: independent normal pixels with the data's mean and standard deviation, clipped to 0..1; keyed by (seed,
+      image id), so the same for every network and batch.
 
     Args:
         pixels: [N, C, H, W] in 0..1.
         ids: [N], keys of the noise.
-        side: of a cell, in pixels.
+        side: side of a cell, in pixels.
     """
     center = torch.tensor(mean)[:, None, None].expand_as(pixels)
     if fill == "mean":
@@ -85,18 +85,18 @@ Ask = Callable[[NDArray[np.int64], NDArray[np.bool_]], Answer]
 
 
 def asking(model: nn.Module, images: Tensor, filled: Tensor, labels: Tensor, grid: Grid, batch_size: int = 256) -> Ask:
-    """A function that shows a network some cells of some images and says how sure it is of the right class.
+    """A function that shows a network some cells of some images and returns how sure it is of the correct class.
 
     Args:
         model: in evaluation mode.
-        images: as the model wants them, [N, C, H, W].
-        filled: what stands in the cells that are not shown, as the model wants it, same shape.
-        labels: the right classes, [N].
-        batch_size: evaluations of one forward pass.
+        images: images as the model takes them, [N, C, H, W].
+        filled: the filling of cells that are not shown, as the model takes it, same shape.
+        labels: the correct classes, [N].
+        batch_size: evaluations per forward pass.
 
     Returns:
         (image [M], shown cells [M, n]) → (margin [M], log-odds [M]), float64. The margin is p_y - max over others of
-        p; the log-odds, log p_y - log(1 - p_y), tell answers apart where the probability is nearly 1.
+        p; the log-odds, log p_y - log(1 - p_y), distinguish answers when the probability is nearly 1.
     """
 
     def ask(rows: NDArray[np.int64], shown: NDArray[np.bool_]) -> Answer:
@@ -113,7 +113,7 @@ def asking(model: nn.Module, images: Tensor, filled: Tensor, labels: Tensor, gri
 
 
 def sureness(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Margin p_y - max_{c≠y} p_c and log-odds z_y - log Σ_{c≠y} exp z_c of the right class, float64 [M] each."""
+    """Margin p_y - max_{c≠y} p_c and log-odds z_y - log Σ_{c≠y} exp z_c of the correct class, float64 [M] each."""
     scores = logits.double()
     right = scores.gather(1, labels[:, None])[:, 0]
     others = scores.scatter(1, labels[:, None], -torch.inf)
@@ -130,10 +130,10 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def occlusion_maps(ask: Ask, count: int, cells: int) -> NDArray[np.float64]:
-    """How much surer of the right class the network is with a cell than without it, log-odds, [N, n].
+    """How much surer of the correct class the network is with a cell than without it, log-odds, [N, n].
 
-    Positive: the cell speaks for the class. Every cell is filled once, the ones at the border too (Zeiler and
-    Fergus 2014, with cells for their sliding square).
+    Positive: the cell is evidence for the class. Every cell is filled once, including those at the border (Zeiler and
+    Fergus 2014, with cells instead of their sliding square).
     """
     hidden = ~np.eye(cells, dtype=bool)
     shown = np.concatenate([np.ones((1, cells), bool), hidden])

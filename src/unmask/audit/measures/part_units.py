@@ -22,12 +22,12 @@ benchmarks/audit_calibration.py) anything from 0.88 to 0.91 gave the fewest erro
 
 @dataclass(frozen=True)
 class Capture:
-    """What the units of a layer respond to."""
+    """The parts that the units of a layer respond to."""
 
     auroc: Floats
-    """Of every unit for every part, over all images, the lower of the two of `part_auroc`, (U, P)."""
+    """AUROC of every unit for every part, over all images, the lower of the two of `part_auroc`, (U, P)."""
     score: Floats
-    """Of the best unit for each part, on images on which it was not chosen, (P,)."""
+    """AUROC of the best unit for each part, on images not used to choose it, (P,)."""
     threshold: float
 
     @property
@@ -42,19 +42,19 @@ class Capture:
 
 
 def part_auroc(values: Floats, absent: Floats, which: Contrasts) -> Floats:
-    """The lower of two AUROCs: a unit that responds to a part tells images that show it alone
+    """The lower of two AUROCs: a unit that responds to a part distinguishes images that show it alone
 
     - from images of other classes: it is selective;
-    - from the same images without the part: it is the part that it responds to. A classifier often has a class for
-      whatever it does not know; the units of that class respond to images without any part that was learnt, and the
-      first AUROC alone takes them for detectors of the parts that were not.
+    - from the same images without the part: it is the part that it responds to. A classifier often has a default class
+      for whatever it does not know; the units of that class respond to images without any learned part, and the first
+      AUROC alone mistakes them for detectors of the parts that were not learned.
 
     Args:
         values: one response per image and unit, (N, U).
         absent: responses to the same images without the parts of their class, (N, U).
-        which: the images that tell, (N, P) each.
+        which: the test images of each part, (N, P) each.
 
-    Returns:
+        Returns:
         (U, P).
     """
     selective = auroc_matrix(values, which.positive, which.negative)
@@ -66,10 +66,10 @@ def part_auroc(values: Floats, absent: Floats, which: Contrasts) -> Floats:
 def captured_parts(
     values: Floats, absent: Floats, which: Contrasts, first_half: Bools, threshold: float = THRESHOLD
 ) -> Capture:
-    """The AUROC of the best unit for each part, free of the luck of choosing it among many.
+    """The AUROC of the best unit for each part, without selection bias from choosing it among many.
 
-    The unit is chosen on one half of the images and scored on the other, and the other way round; the score is the
-    mean of the two. A part is captured where it reaches `threshold`.
+    The unit is chosen on one half of the images and scored on the other, and vice versa; the score is the mean of the
+    two. A part is captured if it reaches `threshold`.
 
     Args:
         values: one response per image and unit, (N, U): the mean over all positions.
@@ -92,7 +92,7 @@ def _at_best(choose: Floats, score: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Purity:
-    """How many parts the units respond to that respond to any."""
+    """How many parts the responding units respond to."""
 
     units: int
     """Units that respond to at least one part."""
@@ -105,9 +105,9 @@ class Purity:
 
 
 def purity(responds: Bools, classes: int) -> Purity:
-    """Purity over the responding units of (U, P), parts grouped by class; None where no unit responds.
+    """Purity over the responding units of (U, P), parts grouped by class; None if no unit responds.
 
-    A unit of a deep network may respond to all parts of one class, and to no other class: it stands for the class.
+    A unit of a deep network may respond to all parts of one class, and to no other class: it represents the class.
     The theory's kernels should respond to one part.
     """
     active = responds[responds.any(1)]
@@ -119,5 +119,5 @@ def purity(responds: Bools, classes: int) -> Purity:
 
 
 def whole_classes(captured: Bools, classes: int) -> Bools:
-    """Classes of which every part is captured, (P,) → (k,)."""
+    """Classes with all parts captured, (P,) → (k,)."""
     return np.all(captured.reshape(classes, -1), axis=1)

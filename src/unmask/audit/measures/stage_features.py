@@ -1,4 +1,4 @@
-"""The feature maps of every stage of a plain network, as numbers an image and unit.
+"""The feature maps of every stage of a plain network, as numbers per image and unit.
 
 Letters: N images, C channels, D units.
 """
@@ -14,7 +14,7 @@ from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 
 _STAGES = 4
-"""Of a model with more stages (a ViT's blocks), so many are taken, evenly spaced, the last one among them."""
+"""Number of stages taken from a model with more (a ViT's blocks), evenly spaced, including the last one."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Pooled:
     mean: Tensor
     """float64 (N, D)."""
     signed: bool
-    """Whether values may be negative: no ReLU ends the stage."""
+    """Whether values may be negative: the stage does not end with a ReLU."""
 
 
 def with_signs(values: Tensor, signed: bool) -> Tensor:
-    """What the units say of an image: (N, D), or (N, 2D) where their values may be negative.
+    """The units' responses to images: (N, D), or (N, 2D) if their values may be negative.
 
-    The sign of a unit then means nothing, so each stands twice, the second time negated.
+    The sign of a unit is then arbitrary, so each appears twice, the second time negated.
     """
     return torch.cat([values, -values], 1) if signed else values
 
@@ -57,7 +57,7 @@ def stage_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 
 def _normalized(final: Tensor, last: Tensor) -> Tensor:
-    """The final, normalized output as a map where it has the channels of the last map, else the last map."""
+    """The final, normalized output as a map if it has the channels of the last map, else the last map."""
     if final.ndim == 4:
         return final if final.shape == last.shape else final.permute(0, 3, 1, 2)
     positions = last.shape[2] * last.shape[3]

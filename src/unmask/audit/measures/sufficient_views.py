@@ -1,15 +1,15 @@
-"""Sufficient views: disjoint sets of cells each of which, shown alone, is enough for the right answer.
+"""Sufficient views: disjoint sets of cells each of which, shown alone, is enough for the correct answer.
 
 Sufficient input subsets (Carter, Mueller, Jain and Gifford, "What made you do this?", AISTATS 2019) at the level of
-cells. Their backward selection hides one cell at a time; here up to a share of the cells goes at a time, least
-important first, blocks before single cells, and every step is checked. Any sets found are disjoint and sufficient, so
+cells. Their backward selection hides one cell at a time; here up to a share of the cells is hidden at a time, least
+important first, blocks before single cells, and every step is checked. All sets found are disjoint and sufficient, so
 their number is a lower bound of the largest possible one, for any budget.
 
 Disjoint sets may be pieces of one feature: half of a large part is often enough. So by default cells next to a set are
-taken away with it, and what is counted are sets at separate places; with `gap` 0 sets may touch, as in the paper.
+removed with it, and sets at separate places are counted; with `gap` 0 sets may touch, as in the paper.
 
-One search is a generator: it yields the cells it wants to see shown, and is sent the answers. So the same code runs
-alone, or together with the searches of all other images in large batches.
+One search is a generator: it yields the cells to show, and is sent the answers. So the same code runs alone, or
+together with the searches of all other images in large batches.
 
 Letters: N images, n cells, m candidates.
 """
@@ -26,21 +26,21 @@ from unmask.audit.measures.occlusion import Answer, Ask, Grid
 Cells = NDArray[np.bool_]
 Status = Literal["kept", "fill", "missed"]
 SHARE = 0.5
-"""Most of the groups that one step hides."""
+"""Largest share of the groups that one step hides."""
 FINE = 16
-"""From so many cells on, cells are hidden one by one instead of in blocks of 2 x 2."""
+"""Number of cells up to which cells are hidden one by one instead of in blocks of 2 x 2."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """What the search found in one image."""
+    """The result of the search in one image."""
 
     cells: NDArray[np.int64]
     """Set of each cell, [n]: 0 for none, 1 for the first set found, and so on."""
     status: Status
     """kept: searched. fill: left out, the fill alone suffices. missed: left out, the whole image does not suffice."""
     complete: bool
-    """Whether the search ended by itself: the last rest was not sufficient. False: it ran out of its budget."""
+    """Whether the search finished: the last rest was not sufficient. False: it ran out of budget."""
     evaluations: int
 
     @property
@@ -54,7 +54,7 @@ Search = Generator[Cells, Answer, Views]
 
 def search(grid: Grid, margin: float, evaluations: int, gap: int = 1) -> Search:
     """Search one image. Yields cells to show, bool [m, n]; is sent (margin [m], log-odds [m]); returns `Views`. Cells
-    suffice where the margin is reached; there are at least two evaluations, and `gap` cells between two sets."""
+    suffice if the margin is reached; there are at least two evaluations, and `gap` cells between two sets."""
     n, places = grid.cells, np.stack(np.divmod(np.arange(grid.cells), grid.shape[1]))
     near = np.abs(places[:, :, None] - places[:, None, :]).max(0) <= gap  # diagonals included
     labels = np.zeros(n, np.int64)
@@ -74,7 +74,7 @@ def search(grid: Grid, margin: float, evaluations: int, gap: int = 1) -> Search:
 
 
 class _Purse:
-    """The evaluations left."""
+    """The remaining evaluations."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -83,7 +83,7 @@ class _Purse:
         return count <= self.left
 
     def ask(self, shown: Cells) -> Generator[Cells, Answer, Answer]:
-        """Ask, and pay for it."""
+        """Ask, at the cost of the evaluations."""
         self.left -= len(shown)
         return (yield shown)
 
@@ -91,7 +91,7 @@ class _Purse:
 def _least(shown: Cells, grid: Grid, margin: float, purse: _Purse) -> Generator[Cells, Answer, tuple[Cells, bool]]:
     """From sufficient cells to a small sufficient subset, and whether the budget ended the search early.
 
-    Where it did not, no single cell can be taken from the subset.
+    If it did not, no single cell can be removed from the subset.
     """
     for groups, enough in ((_blocks(grid), FINE), (np.eye(grid.cells, dtype=bool), 1)):
         while True:
@@ -103,7 +103,7 @@ def _least(shown: Cells, grid: Grid, margin: float, purse: _Purse) -> Generator[
                 return shown, True
             without = shown & ~present
             margins, odds = yield from purse.ask(without)
-            # Groups without which enough is left come first; rounded, so that the batch's size does not break ties.
+            # Groups whose removal leaves enough come first; rounded, so that the batch size does not break ties.
             order = np.lexsort((-np.round(odds, 5), ~(margins >= margin)))
             smaller = [shown & ~present[order[:k]].any(0) for k in steps]
             tried = (yield from purse.ask(np.stack(smaller)))[0] if steps else ()
@@ -118,7 +118,7 @@ def _least(shown: Cells, grid: Grid, margin: float, purse: _Purse) -> Generator[
 
 
 def _steps(count: int) -> list[int]:
-    """How many of the least important groups a step tries to hide at once, most first: half of them, a quarter, ..."""
+    """How many of the least important groups a step tries to hide together, most first: half of them, a quarter, ..."""
     return [k for i in range(1, 8) if (k := int(SHARE**i * count)) > 1]
 
 
@@ -130,17 +130,17 @@ def _blocks(grid: Grid) -> Cells:
 
 
 def sufficient_views(ask: Ask, count: int, grid: Grid, *, margin: float, evaluations: int, gap: int = 1) -> list[Views]:
-    """Search all images at once: every round asks the open questions of all searches in large batches.
+    """Search all images together: every round asks the open questions of all searches in large batches.
 
     Args:
         ask: the network, see `unmask.audit.measures.occlusion.asking`.
         count: N; `ask` knows the images by their number.
-        margin: how much more probable the right class must be than any other, for every network alike.
-        evaluations: answers an image may ask for.
-        gap: cells between two sets of an image, at least.
+        margin: how much more probable the correct class must be than any other, the same for every network.
+        evaluations: most answers per image.
+        gap: least number of cells between two sets of an image.
 
     Returns:
-        What was found in each image.
+        The result for each image.
     """
     running = {i: search(grid, margin, evaluations, gap) for i in range(count)}
     wanted = {i: next(one) for i, one in running.items()}

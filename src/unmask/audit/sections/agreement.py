@@ -1,6 +1,6 @@
 """The measure `agreement`: do the networks have the same features, and would averaging them gain anything?
 
-Whether two networks captured the same parts, where parts are known, is told by the measure `parts`.
+Whether two networks captured the same parts, if parts are known, is shown by the measure `parts`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from unmask.report.words import decimal, percent, points
 
 KEY = "agreement"
 INTRO = (
-    "Two networks that learnt the same features have a linear CKA near 1 in their last stage, whatever the order and "
+    "Two networks that learned the same features have a linear CKA near 1 in their last stage, whatever the order and "
     "scale of their units. With few images CKA is too large; the debiased one is about 0 for unrelated features. The "
     "ensemble gap is the accuracy of averaged probabilities minus the mean accuracy of the single networks: networks "
     "that captured every feature gain little from each other."
@@ -38,10 +38,10 @@ class AgreementNumbers:
     """All numbers of one network."""
 
     cka: dict[str, float | None]
-    """With each other network; None where one of them has constant features."""
+    """With each other network; None if one of them has constant features."""
     cka_debiased: dict[str, float | None]
     ensemble: EnsembleGap | None
-    """Of all given networks together; None for a control."""
+    """For all given networks together; None for a control."""
 
 
 def measure_agreement(
@@ -119,7 +119,7 @@ def _pairs(names: Sequence[str], plain: Floats, fair: Floats) -> Table:
 
 def _gap(gap: EnsembleGap, networks: int, images: int) -> Table:
     row = (str(networks), percent(gap.single), percent(gap.ensemble), points(gap.gap))
-    header = ("networks", "right alone, mean, %", "right together, %", "gap, points")
+    header = ("networks", "accuracy alone, mean, %", "accuracy together, %", "gap, points")
     return Table(f"Ensemble gap on {images} images", header, [row])
 
 

@@ -1,4 +1,4 @@
-"""All measures, in the order of the page. Another one joins by one line."""
+"""All measures, in the order of the page. Adding one takes one line."""
 
 from unmask.audit.protocol import Measure
 from unmask.audit.sections.agreement import measure_agreement

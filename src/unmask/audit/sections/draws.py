@@ -26,11 +26,11 @@ VIEWS_AN_IMAGE = "views per image"
 
 @dataclass(frozen=True)
 class DrawFindings:
-    """What is followed over the label draws, of one draw."""
+    """The quantities tracked over the label draws, for one draw."""
 
     views: Finding[ViewNumbers]
     parts: Finding[PartNumbers] | None
-    """None where the parts are not known."""
+    """None if the parts are not known."""
     health: Finding[HealthNumbers]
 
 
@@ -40,7 +40,7 @@ class ArmAgreement:
 
     ensemble_gap: float
     cka_debiased: float | None
-    """Of the last stage, mean over all pairs; None where it cannot be measured."""
+    """CKA of the last stage, mean over all pairs; None if it cannot be measured."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ def audit_arms(
     """The findings of a comparison's audit.
 
     Args:
-        draws: the networks of each label draw; a draw has one network an arm, by its name, in the same order.
-        controls: networks that stand beside those of the first draw.
+        draws: the networks of each label draw; a draw has one network per arm, with its name, in the same order.
+        controls: networks shown beside those of the first draw.
         data: the images, the same for all.
-        tell: called with the share of measures and draws that are done, 0 to 1.
+        tell: called with the finished share of measures and draws, 0 to 1.
 
     Returns:
-        First the arms over the draws, where there are several; then every measure of the networks of the first draw.
+        First the arms over the draws, if there are several; then every measure of the networks of the first draw.
     """
     count, done = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS), itertools.count(1)
 
@@ -104,7 +104,7 @@ def _agreement(draws: Sequence[Sequence[Audited]], data: AuditData, config: Audi
 
 
 def quantities(found: DrawFindings, name: str) -> dict[str, float | None]:
-    """What is followed over the draws, of one network: the same keys for every network of an audit."""
+    """The quantities tracked over the draws, for one network: the same keys for every network of an audit."""
     views = found.views.models[name]
     kept = views.two_or_more
     values: dict[str, float | None] = {
@@ -141,7 +141,7 @@ def arms_section(
     section = Section(
         title=f"The arms over {len(found)} label draws",
         intro=(
-            "What is measured below on the networks of the first label draw, here on one network of every draw: mean "
+            "The measures below use the networks of the first label draw; here one network of every draw is used: mean "
             "over the draws and interval. Differences are paired: both arms got the same labeled images."
         ),
         tables=_tables(means, differences, agreement, len(found)),
@@ -158,7 +158,7 @@ def arms_section(
 def _apart(
     found: Sequence[DrawFindings], values: Mapping[str, Sequence[Mapping[str, float | None]]], arm: str, baseline: str
 ) -> dict[str, list[float | None]]:
-    """An arm minus another for every draw, by quantity; None where one of them has no value."""
+    """An arm minus another for every draw, by quantity; None if one of them has no value."""
     pairs = {q: [(a[q], b[q]) for a, b in zip(values[arm], values[baseline], strict=True)] for q in values[arm][0]}
     apart = {q: [None if a is None or b is None else a - b for a, b in both] for q, both in pairs.items()}
     pair = (arm, baseline)
@@ -185,5 +185,5 @@ def _tables(
     header = ("arm", "ensemble gap, points", "debiased CKA of the last stage, mean over pairs")
     return [
         Table(f"Mean [interval] over {draws} label draws", columns, rows, numeric=True),
-        Table(f"The {draws} networks of an arm among each other", header, lines, numeric=True),
+        Table(f"The {draws} networks of an arm, compared with each other", header, lines, numeric=True),
     ]

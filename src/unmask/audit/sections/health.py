@@ -22,11 +22,11 @@ KEY = "health"
 INTRO = (
     "How many directions the features of each stage use, averaged over positions. The effective rank (RankMe) is the "
     "exponential of the entropy of the singular values: as many equally strong directions would have the same spread. "
-    "Without the mean over the images it tells how many directions tell images apart. It cannot exceed the number of "
+    "Without the mean over the images it shows how many directions distinguish images. It cannot exceed the number of "
     "features or of images. Dead units have the same value on all images."
 )
 _ACROSS = 3
-"""Panels beside each other."""
+"""Panels per row."""
 _LINES = ((GRAY, ":"), (ORANGE, "-."), (GREEN, "--"), (BLUE, "-"), (VERMILION, "-"))
 
 
@@ -83,7 +83,7 @@ def _plate(found: Mapping[str, Mapping[str, Health]]) -> Plate:
         spectra(found),
         f"Spectra of the centered features of each stage. Effective ranks without the mean: {told}.",
         "Singular values of the centered features as shares of their sum, largest first; in brackets the effective "
-        "rank that they make, and the number of features",
+        "rank that they give, and the number of features",
         "spectra",
     )
 

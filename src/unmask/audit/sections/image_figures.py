@@ -1,6 +1,6 @@
 """Pictures of an audit: maps side by side, sufficient sets in colors, bars of their numbers.
 
-Colors are those of the report's palette, told apart by all common color vision; sets carry numbers as well.
+Colors are those of the report's palette, distinguishable with all common color vision; sets also have numbers.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ class Row:
 
 
 def map_tiles(rows: Sequence[Row], methods: Sequence[str], networks: Sequence[str]) -> Figure:
-    """A row per image: the image, then for each method the maps of all networks beside each other."""
+    """A row per image: the image, then for each method the maps of all networks side by side."""
     columns = 1 + len(methods) * len(networks)
     with style():
         figure = blank(columns * _TILE, 46 + len(rows) * _TILE)
@@ -64,12 +64,12 @@ def display(pixels: Tensor) -> Floats:
 
 
 def overlay(picture: Floats, values: Floats) -> Floats:
-    """A map over the grayed image: vermilion where it is positive, blue where negative, clear where it is zero.
+    """A map over the grayed image: vermilion where positive, blue where negative, clear where zero.
 
     The strongest value of the map is the most opaque one. A map coarser than the image is interpolated.
     """
     height, width = picture.shape[:2]
-    factor = max(1, -(-_TILE // max(height, width)))  # small images are enlarged, so that the map is smooth on them
+    factor = max(1, -(-_TILE // max(height, width)))  # small images are enlarged, so that the map looks smooth
     size = (width * factor, height * factor)
     gray = np.kron(picture.mean(axis=2), np.ones((factor, factor)))[:, :, None]
     top = float(np.abs(values).max(initial=0))
@@ -125,7 +125,7 @@ def _draw_sets(axes: Axes, picture: Floats, cells: NDArray[np.int64] | None, gri
 
 
 def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = ()) -> Figure:
-    """Share of images by number of sufficient views, a bar a network; controls are gray. n stands in the legend."""
+    """Share of images by number of sufficient views, a bar per network; controls are gray. n is in the legend."""
     highest = max((max(values) for values in counts.values() if values), default=1)
     width = 0.8 / max(len(counts), 1)
     with plot(360, 300, grid="y") as (figure, axes):
@@ -140,7 +140,7 @@ def view_bars(counts: Mapping[str, Sequence[int]], controls: Collection[str] = (
             label = f"{shorten(name, 24)} (n = {len(values)})"
             axes.bar(x, heights, 0.92 * width, color=color, hatch=hatch, edgecolor="#ffffff", linewidth=0, label=label)
         axes.set_xticks(range(1, highest + 1, max(1, highest // 12)))
-        axes.set_xlabel("sufficient views of an image")
+        axes.set_xlabel("sufficient views per image")
         axes.set_ylabel("share of images kept, %")
         axes.legend(frameon=False, fontsize=10, labelcolor=INK, loc="lower left", bbox_to_anchor=(-0.02, 1.0))
     return figure

@@ -26,9 +26,9 @@ from unmask.runs.records import AuditDifference, Interval
 KEY = "maps"
 INTRO = (
     "Where each network looks. Eigen-CAM: the strongest direction of a layer's activations, whatever the class. "
-    "Grad-CAM: what at that layer speaks for the image's own class. Occlusion: how much less sure of its own "
-    "class the network is when a cell is hidden. A map shows where evidence lies, not what it is; that an encoder "
-    "looks at more places is a hint that it captured more features, not a proof: see sufficient views."
+    "Grad-CAM: evidence at that layer for the image's own class. Occlusion: how much less sure of the image's "
+    "class the network is when a cell is hidden. A map shows where evidence lies, not what it is; an encoder that "
+    "looks at more places may have captured more features, but this is no proof: see sufficient views."
 )
 METHODS = ("Eigen-CAM", "Grad-CAM", "occlusion")
 Array = NDArray[np.float64]
@@ -61,7 +61,7 @@ class MapNumbers:
 
 
 def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding:
-    """Maps of all images as numbers (how much of the image they cover), of some as pictures."""
+    """Maps of all images as numbers (how much of the image they cover), and of some as pictures."""
     shown = spread_over_classes(data.labels, config.pictures).tolist()
     grid = choose_grid((data.pixels.shape[-2], data.pixels.shape[-1]), config.cell)
     found = {n.name: class_maps(n.model, n.prepare(data.pixels), data.labels, layer=config.layer) for n in networks}
@@ -80,14 +80,14 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
         for name, v in numbers.items()
     ]
     columns = ("network", "layer", "positions", "cover of Eigen-CAM", "cover of Grad-CAM")
-    caption = "Cover: the share of positions over which a map is spread (1: everywhere alike) [interval over images]"
+    caption = "Cover: the share of positions over which a map is spread (1: uniform) [interval over images]"
     section = Section(
         title="Where the networks look",
         intro=INTRO,
         photographs=_photographs(networks, found, hidden, data, shown, grid, config),
         tables=[Table(caption, columns, lines)],
         notes=[
-            f"{name}: {value.flat_grad} of {len(data.pixels)} Grad-CAM maps are zero: nothing at this layer speaks "
+            f"{name}: {value.flat_grad} of {len(data.pixels)} Grad-CAM maps are zero: this layer has no evidence "
             "for the class."
             for name, value in numbers.items()
             if value.flat_grad
@@ -105,7 +105,7 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
 def cover(maps: Tensor) -> Tensor:
     """Share of the positions over which the positive part of a map is spread: exp(entropy) / P, [N]; 0 without any.
 
-    1 where it is the same everywhere, 1/P where it is at a single position of P.
+    1 if it is uniform, 1/P if it is at a single position of P.
     """
     flat = maps.double().clamp(min=0).flatten(1)
     shares = flat / flat.sum(1, keepdim=True).clamp(min=1e-300)
@@ -150,7 +150,7 @@ def _flat(maps: Tensor) -> int:
 
 
 def _rows(values: NDArray[Any]) -> list[str]:
-    """A map as one line of numbers a row of positions."""
+    """A map as one line of numbers per row of positions."""
     return [" ".join(f"{value:.4g}" for value in row) for row in values.tolist()]
 
 
@@ -183,7 +183,7 @@ def _photographs(
         for at, i in enumerate(shown)
     ]
     caption = (
-        "Orange: evidence; blue (occlusion only): against the class. Each map has a scale of its own. Occlusion: cells "
+        "Orange: evidence; blue (occlusion only): against the class. Each map has its own scale. Occlusion: cells "
         f"of {grid.side} pixels, filled with {FILLS[config.fill]}."
     )
     alt = (

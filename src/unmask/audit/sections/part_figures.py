@@ -1,6 +1,6 @@
 """Pictures of parts and units: which unit responds to which part, and which parts were captured.
 
-The colors (cividis) rise in lightness alike for all kinds of color vision; captured parts carry a dot as well.
+The colors (cividis) increase in lightness for all kinds of color vision; captured parts also have a dot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ COLORS = "cividis"
 _MOST_UNITS = 64
 _MOST_LABELS = 24
 _ROW = 14
-"""Height of a part's row in pixels where there are few parts."""
+"""Height of a part's row in pixels if there are few parts."""
 
 
 def sort_units(auroc: Floats, most: int = _MOST_UNITS) -> NDArray[np.int64]:
@@ -34,7 +34,7 @@ def sort_units(auroc: Floats, most: int = _MOST_UNITS) -> NDArray[np.int64]:
 
 
 def unit_heatmap(auroc: Floats, captured: Bools, names: Sequence[str], classes: int) -> tuple[int, Figure]:
-    """Parts × units; returns how many units are shown, and the figure. AUROC (U, P), captured (P,); lines part the
+    """Parts × units; returns how many units are shown, and the figure. AUROC (U, P), captured (P,); lines separate
     classes."""
     shown = sort_units(auroc)
     with plot(max(300, 110 + 5.5 * len(shown)), 84 + _height(len(names))) as (figure, axes):
@@ -66,7 +66,7 @@ def part_grid(
         _parts_axis(right, names, classes)
         right.tick_params(axis="y", labelleft=False)
         for column, got in enumerate(captured.values()):
-            rows = np.flatnonzero(got)  # dots on bright cells: captured means a score near 1
+            rows = np.flatnonzero(got)  # dots on bright fields: captured means a score near 1
             left.plot([column] * len(rows), rows, "o", color="#000000", markersize=3, linestyle="none")
     return figure
 
@@ -76,7 +76,7 @@ def _height(parts: int) -> float:
 
 
 def _parts_axis(axes: Axes, names: Sequence[str], classes: int, captured: Bools | None = None) -> None:
-    """Names of the parts (some of them where there are many) and lines between the classes."""
+    """Names of the parts (some of them if there are many) and lines between the classes."""
     step = -(-len(names) // _MOST_LABELS)
     marks = ["" if captured is None or not captured[i] else " •" for i in range(len(names))]
     axes.set_yticks(range(0, len(names), step), [names[i] + marks[i] for i in range(0, len(names), step)], fontsize=10)

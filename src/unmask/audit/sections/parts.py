@@ -1,4 +1,4 @@
-"""The measure `parts`: which parts of which class the units of a network respond to, and what it can do with one part.
+"""The measure `parts`: which parts of which class the units of a network respond to, and its accuracy on one part.
 
 Letters: N images, k classes, L parts per class, P = k · L, U units.
 """
@@ -39,16 +39,16 @@ KEY, SPLIT = "parts", "test"
 INTRO = (
     "The parts of each class are known in these images. A unit responds to a part if its mean over the positions of "
     "the last stage is larger on images that show this part alone than on images of other classes, and than on the "
-    "same images without the part. Given is the lower of the two AUROCs: 1 is a perfect detector, 0.5 is chance. A "
-    "part is captured if the best unit's AUROC, on images on which it was not chosen, reaches the threshold. A "
-    "network with many units responds to some strong parts by luck: see how many the random network captures. With "
-    "the truth shuffled among the images nothing should be captured; more than a few would be a fault of the measure."
+    "same images without the part. The lower of the two AUROCs counts: 1 is a perfect detector, 0.5 is chance. A "
+    "part is captured if the best unit's AUROC, on images not used to choose it, reaches the threshold. A "
+    "network with many units responds to some strong parts by chance: see how many the random network captures. With "
+    "the truth shuffled among the images nothing should be captured; more than a few would be a flaw of the measure."
 )
 
 
 @dataclass(frozen=True)
 class PartsOf:
-    """What is found of one network."""
+    """The findings on one network."""
 
     capture: Capture
     predicted: NDArray[np.int64]
@@ -57,7 +57,7 @@ class PartsOf:
     signed: bool
     """Whether each unit counts twice, once negated."""
     shuffled: int
-    """Parts captured where the truth is shuffled among the images: the control."""
+    """Parts captured with the truth shuffled among the images: the control."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PartScores:
     """AUROC of the best unit."""
     captured: bool
     accuracy_alone: float | None
-    """On images that show this part alone; None without such an image."""
+    """Accuracy on images that show this part alone; None without such an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +83,13 @@ class PartNumbers:
     """With the truth shuffled among the images: the control."""
     parts: int
     classes_whole: int
-    """Classes all of whose parts are captured."""
+    """Classes with all parts captured."""
     classes: int
     purity: Purity
     accuracy_whole: float | None
-    """On images that show all parts."""
+    """Accuracy on images that show all parts."""
     accuracy_alone: list[float | None]
-    """On images that show one part alone, mean over the classes; first parts, second parts and so on."""
+    """Accuracy on images that show one part alone, mean over the classes; first parts, second parts and so on."""
     per_part: dict[str, PartScores]
     auroc: list[list[float | None]]
     """A row per unit, a column per part."""
@@ -100,8 +100,8 @@ class PartNumbers:
 def look_at_parts(
     network: Audited, data: AuditData, parts: KnownParts, bare: Tensor, batch_size: int, seed: int = 0
 ) -> PartsOf:
-    """Pass all test images through a network, with their parts and without (`bare`): what the units of its last stage
-    say. The seed shuffles the truth of the control."""
+    """Pass all test images through a network, with their parts and without (`bare`), and read the units of its last
+    stage. The seed shuffles the truth of the control."""
     images = data.dataset.tests[SPLIT]
     predicted: list[Tensor] = []
 
@@ -124,7 +124,7 @@ def look_at_parts(
 
 
 def measure_parts(networks: Sequence[Audited], data: AuditData, config: AuditConfig) -> Finding[PartNumbers] | None:
-    """Captured parts, purity and accuracy on single parts of every network; None where the parts are not known."""
+    """Captured parts, purity and accuracy on single parts of every network; None if the parts are not known."""
     parts = known_parts(data.dataset, SPLIT)
     if parts is None:
         return None
@@ -178,7 +178,7 @@ def part_numbers(one: PartsOf, parts: KnownParts, common: dict[str, Overlap]) ->
 
 
 def _pairs(pairs: Mapping[tuple[str, str], Overlap]) -> list[Table]:
-    """Whether two networks captured the same parts, or only as many in common as chance gives."""
+    """Whether two networks captured the same parts, or share only as many as chance gives."""
     rows = [(a, b, str(one.both), f"{one.expected:.1f}", f"{one.p_value:.2g}") for (a, b), one in pairs.items()]
     columns = ("network", "and", "parts both captured", "expected by chance", "p")
     return [Table("The same parts?", columns, rows)] if rows else []
@@ -202,8 +202,8 @@ def _table(numbers: dict[str, PartNumbers], parts: KnownParts) -> Table:
     views = range(parts.shown.shape[1])
     columns = (
         "network", "parts captured", "truth shuffled", "classes with all parts", "units that respond",
-        "to one part only, %", "to one class only, %", "right, all parts shown, %",
-        *(f"right, part {i + 1} alone, %" for i in views),
+        "to one part only, %", "to one class only, %", "accuracy, all parts shown, %",
+        *(f"accuracy, part {i + 1} alone, %" for i in views),
     )  # fmt: skip
     rows = [
         (
@@ -230,8 +230,8 @@ def _grid(found: dict[str, PartsOf], parts: KnownParts) -> Plate:
     return Plate(
         part_grid(parts.names, len(parts.classes), scores, captured, alone),
         f"Score of the best unit and accuracy for every part and network. Captured parts: {told}.",
-        "Rows are parts (class.part). Left: AUROC of the best unit, a dot marks captured parts. Right: share of images "
-        "that show this part alone which the network gets right",
+        "Rows are parts (class.part). Left: AUROC of the best unit, a dot marks captured parts. Right: accuracy on the "
+        "images that show this part alone",
         "captured",
     )
 

@@ -25,30 +25,30 @@ from unmask.runs.records import AuditDifference, Interval
 
 KEY = "sufficient_views"
 INTRO = (
-    "An encoder that captured every feature of a class can recognize it from any one of them. Counted are sets of "
+    "An encoder that captured every feature of a class can recognize it from any one of them. This counts sets of "
     "cells at separate places each of which, shown alone, makes the right class clearly more probable than any other. "
     "The search is greedy, so a count is a lower bound. Images that the fill alone gives away, and images that are not "
-    "recognized when whole, are left out. With every label replaced by that of another class only images that the "
-    "network takes for that class should be kept. A network that met hidden cells in training tolerates them better "
+    "recognized when whole, are left out. With every label replaced by another class, only images that the network "
+    "mistakes for that class should be kept. A network that saw hidden cells in training tolerates them better "
     "without knowing more: compare it with one trained from scratch on images with hidden cells."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewCounts:
-    """How many views the images of a network have."""
+    """The number of views per image for a network."""
 
     images: int
     kept: int
     mean: float | None
-    """Over the images kept; None where none is."""
+    """Mean over the images kept; None if none is."""
     distribution: dict[int, int]
     """Images kept by their number of views."""
 
 
 @dataclass(frozen=True)
 class ImageViews:
-    """What is found in one image."""
+    """The result for one image."""
 
     image: str
     label: str
@@ -56,9 +56,9 @@ class ImageViews:
     """kept, fill or missed."""
     views: int
     complete: bool
-    """Whether the search ended before its budget."""
+    """Whether the search finished within its budget."""
     cells: list[str]
-    """Rows of the grid, for every cell the number of its set, 0 for none; empty for an image that is left out."""
+    """Rows of the grid, with the number of each cell's set, 0 for none; empty for an image that is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,9 @@ class ViewNumbers(ViewCounts):
     """All numbers of one network."""
 
     shuffled: ViewCounts
-    """With every label replaced by that of another class."""
+    """With every label replaced by another class."""
     interval: Interval | None
-    """Of the mean."""
+    """Interval of the mean."""
     two_or_more: Interval | None
     """Share of the images kept that have at least two views."""
     left_out_fill: int
@@ -112,7 +112,7 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
 def _views_of(
     network: Audited, data: AuditData, labels: Sequence[Tensor], config: AuditConfig, grid: Grid
 ) -> list[list[Views]]:
-    """What is found in all images, with each of several labelings."""
+    """The results for all images, with each of several labelings."""
     pixels = data.pixels
     filled = fill_images(
         pixels,
@@ -135,7 +135,7 @@ def _views_of(
 
 
 def shuffled_labels(labels: Tensor, classes: int, seed: int) -> Tensor:
-    """For every image a class that is not its own, uniform among the others; (N,)."""
+    """For every image a class other than its own, uniformly drawn; (N,)."""
     steps = uniform(seed, "audit shuffled labels", 0, np.arange(len(labels)), 1)[:, 0]
     return (labels + 1 + torch.from_numpy((steps * (classes - 1)).astype(np.int64))) % classes
 
@@ -143,7 +143,7 @@ def shuffled_labels(labels: Tensor, classes: int, seed: int) -> Tensor:
 def view_numbers(
     views: Sequence[Views], shuffled: Sequence[Views], data: AuditData, grid: Grid, confidence: float
 ) -> ViewNumbers:
-    """All numbers of one network, from what is found with the true labels and with shuffled ones."""
+    """All numbers of one network, from the results with the true labels and with shuffled ones."""
     kept = [one for one in views if one.status == "kept"]
     labels = data.labels.tolist()
     per_class = {
@@ -177,7 +177,7 @@ def view_numbers(
 def view_difference(
     found: Mapping[str, Sequence[Views]], name: str, baseline: str, confidence: float
 ) -> AuditDifference:
-    """Views of one network minus those of another, paired over the images kept for both; None where there is none."""
+    """Views of one network minus those of another, paired over the images kept for both; None if there are none."""
     both = kept_by_all([found[name], found[baseline]])
     differences = [found[name][i].count - found[baseline][i].count for i in both]
     return AuditDifference.of("views", name, baseline, interval(differences, confidence))
@@ -196,9 +196,9 @@ def _counts(views: Sequence[Views]) -> ViewCounts:
 def interval(
     values: Sequence[float | None], confidence: float, low: float = -math.inf, high: float = math.inf
 ) -> Interval | None:
-    """Interval of the mean of the values that there are; None where there is none.
+    """Interval of the mean of the values; None if there are none.
 
-    It is cut at the smallest and the largest value that is possible.
+    It is cut to the possible range of values.
     """
     known = [value for value in values if value is not None]
     return within(paired_interval(known, confidence), low, high) if known else None
@@ -211,7 +211,7 @@ def _bars(networks: Sequence[Audited], found: Mapping[str, list[Views]]) -> Plat
     return Plate(
         view_bars(counts, controls),
         f"Share of the images kept by number of sufficient views. Means: {means or 'no image kept'}.",
-        "How many sets of cells are each enough, share of the images kept for each network",
+        "Number of sets of cells that are each enough, as shares of the images kept for each network",
         "bars",
     )
 
@@ -276,9 +276,9 @@ def _notes(numbers: Mapping[str, ViewNumbers], config: AuditConfig) -> list[str]
     for name, value in numbers.items():
         if value.out_of_budget:
             notes.append(
-                f"{name}: for {value.out_of_budget} of {value.kept} images the search ended with its budget of "
+                f"{name}: for {value.out_of_budget} of {value.kept} images the search used up its budget of "
                 f"{config.evaluations} evaluations; their counts might grow with a larger one."
             )
         if value.kept < 10:
-            notes.append(f"{name}: only {value.kept} of {value.images} images are kept; its numbers say little.")
+            notes.append(f"{name}: only {value.kept} of {value.images} images are kept; its numbers mean little.")
     return notes

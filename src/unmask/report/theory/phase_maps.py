@@ -56,7 +56,7 @@ def draw_correlations(axes: Axes, rows: Sequence[Row], column: str, unit: float 
         rows: rows of the measure `correlations`.
         column: which matrix.
         unit: what 1 means; colors end at 3 of it. None: 1, and colors end at the largest correlation (more negative
-        values are drawn like its negative).
+            values are drawn like its negative).
     """
     kernels, features = (1 + max(int(row[name]) for row in rows) for name in ("kernel", "feature"))
     rows = rows[: kernels * features]
