@@ -201,7 +201,7 @@ def test_mistakes_end_with_one_line_and_code_2(
         ([run, str(larger)], "image_size"),
         ([run, str(fewer)], "does not hold the weights"),
         ([run, "--split", "tset"], "the data have train, val, test, multi, single_1, single_2"),
-        ([run, "--layer", "blocks.7", "--images", "3"], "no module"),
+        ([run, "--layer", "blocks.7", "--images", "3"], "is not a module"),
         ([run, "--margin", "1.5"], "margin"),
     ]
     for words, message in mistakes:

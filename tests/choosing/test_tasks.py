@@ -94,7 +94,7 @@ def test_masks_are_chosen_for_and_not_drawn(tmp_path: Path) -> None:
     run = scratch(config, tmp_path / "run", progress=False)
     choose(run, tmp_path / "c", data=str(tmp_path / "data"), count=4, progress=False)
     assert read_choice(tmp_path / "c")[0].task == "segmentation"
-    with pytest.raises(UserError, match="segmentation takes masks, and this page gives names") as raised:
+    with pytest.raises(UserError, match="segmentation needs masks, and this page gives names") as raised:
         label(tmp_path / "c", classes=("a", "b"))
     assert "\n" not in str(raised.value)
     with pytest.raises(UserError, match="is a run of segmentation, whose outputs do not show uncertainty"):
@@ -105,5 +105,5 @@ def test_numbers_are_not_names(run: Path, photos: Path, tmp_path: Path) -> None:
     """One line."""
     data = str(manifest(photos, tmp_path / "data.csv", "numbers"))
     choose(run, tmp_path / "c", data=data, split="all", count=2, progress=False)
-    with pytest.raises(UserError, match="regression takes numbers, and this page gives names"):
+    with pytest.raises(UserError, match="regression needs numbers, and this page gives names"):
         label(tmp_path / "c", classes=("a", "b"))

@@ -115,7 +115,7 @@ def test_what_no_draws_decide_gets_advice(data: Dataset) -> None:
     summary = _summary(0.03, 0.04)
     first = replace(summary.recommendations[0], draws_needed=None)
     answer = _answer(replace(summary, recommendations=(first,), advice="Add test images."), data)
-    assert answer.next_step.startswith("No number of label draws would probably decide it. Add test images.")
+    assert answer.next_step.startswith("Probably no number of label draws would decide it. Add test images.")
     assert answer.draws is None
 
 

@@ -1,4 +1,4 @@
-"""Labels found by lot, balanced by class, or chosen by features, side by side in one comparison."""
+"""Labels drawn at random, balanced by class, or chosen by features, side by side in one comparison."""
 
 import itertools
 from dataclasses import replace

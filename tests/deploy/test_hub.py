@@ -60,7 +60,7 @@ def test_push_to_hub(cnn_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         (None, "", "me/encoder", "hf auth login"),
         ("token", "1", "me/encoder", "HF_HUB_OFFLINE"),
-        ("token", "", "me/en coder", "no name of a repository"),
+        ("token", "", "me/en coder", "is not a repository name"),
     ],
 )
 def test_what_cannot_be_uploaded_is_said_first(

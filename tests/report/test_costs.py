@@ -37,7 +37,7 @@ def test_shares_add_up_to_what_was_spent(run: ComparisonRun) -> None:
     assert (costs["mrp"].own, costs["mrp"].pretraining, costs["mrp"].tuning) == (50.0, 100.0, 0.0)
     assert (costs["probe_mrp"].pretraining, costs["probe_random"].pretraining) == (100.0, 0.0)
     assert [costs[arm].tuning for arm in ("scratch_best", "scratch_compute", "scratch_same")] == [100.0, 0.0, 0.0]
-    assert (costs["probe_given"].trainings, costs["probe_given"].total) == (0, 100.0)  # tried, and not followed up
+    assert (costs["probe_given"].trainings, costs["probe_given"].total) == (0, 100.0)  # tried and dropped
     own = sum(trial.seconds for trial in run.trials)
     assert sum(one.total for one in costs.values()) == pytest.approx(own + 200 + 200)
 

@@ -110,7 +110,7 @@ def _next_steps(summary: Summary, first: Recommendation, jobs: int) -> tuple[lis
         seconds = more * sum(arm.seconds for arm in summary.seconds) / done / jobs
         step = f"{plural(more, 'more label draw')} would probably decide it, {in_words(seconds)}."
         return [step], done + more, seconds
-    steps = ["No number of label draws would probably decide it."] if first.verdict == "undecided" else []
+    steps = ["Probably no number of label draws would decide it."] if first.verdict == "undecided" else []
     if steps and not summary.advice.startswith("Add label draws"):
         steps.append(summary.advice)
     return steps, None, None

@@ -94,7 +94,7 @@ def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:
     draws = ", ".join(str(row.draws) for row in rows)
     notes = [
         f"label draws came in looks, after {draws}; every interval is at {1 - last.level:.2%}, the level of the last "
-        f"look, so that all looks together err in at most {1 - confidence:.0%}"
+        f"look, so that all looks together err at most in {1 - confidence:.0%}"
     ]
     if last.word == "out of reach":
         needs = (

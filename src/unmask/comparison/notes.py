@@ -25,7 +25,7 @@ def notes_of(config: CompareConfig, data: Dataset, choice: Choice, out: Path) ->
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
     if config.evaluate_on == "val":
-        notes.append("evaluated on half of the validation images; the test was not looked at")
+        notes.append("evaluated on half of the validation images; the test set was not used")
     return notes
 
 
@@ -40,8 +40,8 @@ def _choices(config: CompareConfig, choice: Choice) -> list[str]:
     tried = {name for correct in choice.correct.values() for name in correct}
     if dropped := ", ".join(arm.name for arm in ARMS.values() if arm.name in tried - set(config.arms)):
         notes.append(
-            f"tried on {plural(config.tuning_draws, 'tuning draw')} and not followed up, since on validation images "
-            f"other alternatives did better: {dropped}"
+            f"tried on {plural(config.tuning_draws, 'tuning draw')} and dropped, as other alternatives did better on "
+            f"validation images: {dropped}"
         )
     return notes
 

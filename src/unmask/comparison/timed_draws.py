@@ -72,7 +72,7 @@ def hour_notes(asked: CompareConfig, trained: CompareConfig) -> list[str]:
     if not asked.in_an_hour or trained.planned_draws >= asked.planned_draws:
         return []
     return [
-        f"{trained.planned_draws} of {asked.planned_draws} label draws: the first hour had no time for more; give "
+        f"the first hour had time for {trained.planned_draws} of {asked.planned_draws} label draws; give "
         f"`resume=True` to continue, or set the number with `draws`"
     ]
 

@@ -62,7 +62,7 @@ def cost_section(run: ComparisonRun, summary: Summary) -> Section:
     legend = [Swatch(name, color) for name, color in _PARTS]
     intro = (
         "Time in trainings, added up over processes. Arms that start from the same pretraining share its time equally. "
-        "Arms without trainings of their own were tried on the tuning draws and not followed up."
+        "Arms without trainings of their own were tried on the tuning draws and dropped."
     )
     plates = [Plate(cost_bars(costs), alt, "Time of every arm")] if costs else []
     table = Table("What every arm cost", columns, rows, numeric=True)

@@ -266,7 +266,7 @@ def test_a_layer_that_no_class_depends_on_is_an_error() -> None:
 def test_what_does_not_fit_is_said_in_one_line() -> None:
     """Unknown layers, layers without places, targets of another number or class."""
     model, images = _cnn(), _images()
-    for layer, message in (("layer9", "no module"), ("fc", "no place"), ("", "no module")):
+    for layer, message in (("layer9", "is not a module"), ("fc", "without positions"), ("", "is not a module")):
         with pytest.raises(UserError, match=message):
             class_maps(model, images, layer=layer)
     with pytest.raises(UserError, match="one class for each"):
