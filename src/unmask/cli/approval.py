@@ -10,7 +10,7 @@ from unmask.config.names import names_of
 from unmask.errors import UserError
 from unmask.wording import in_words, printable
 
-if TYPE_CHECKING:  # it imports torch, which --help does without
+if TYPE_CHECKING:  # it imports torch, which --help does not need
     from unmask.profiling.forecast import Forecast
 
 

@@ -55,7 +55,7 @@ class Compare:
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """The whole job on the built-in data in a few minutes: pretrain, fine-tune, compare, report.
+    """The whole workflow on the built-in data in a few minutes: pretrain, fine-tune, compare, report.
 
     Example: unmask demo
     """

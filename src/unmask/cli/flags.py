@@ -1,7 +1,7 @@
 """How the fields of a dataclass become flags, for tyro and for the reference page.
 
 Sections have no name of their own: `--mask-ratio`, not `--config.recipe.mask.mask-ratio`. The two recipes of a
-comparison, whose fields are called alike, keep theirs: `--pretrain.lr`, `--finetune.lr`.
+comparison, whose fields have the same names, keep theirs: `--pretrain.lr`, `--finetune.lr`.
 """
 
 import ast

@@ -152,7 +152,7 @@ class Finetune(_Classify):
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch(_Classify):
-    """The same training from random weights.
+    """Train an encoder with a head on labeled images, from random weights.
 
     Defaults come from a recipe, which --recipe or else --data selects: give these before --help to see yours.
 

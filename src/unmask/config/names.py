@@ -1,7 +1,7 @@
 """Names of a configuration's fields when they are given one by one: as flags or as keyword arguments.
 
 A section (a dataclass within another) has no name of its own: `mask_ratio`, not `recipe.mask.mask_ratio`. The two
-recipes of a comparison, whose fields are called alike, keep theirs: `pretrain.lr`, `finetune.lr`.
+recipes of a comparison, whose fields have the same names, keep theirs: `pretrain.lr`, `finetune.lr`.
 """
 
 import dataclasses

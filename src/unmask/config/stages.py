@@ -191,7 +191,7 @@ class ClassifyRecipe:
     mixup: float = 0.0
     """Alpha of mixup's Beta distribution; 0 switches it off."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: an image's weight in the loss, also of a probe, is inverse to the number of labeled images of its
+    """balanced: weight images, in the loss and in probes, in inverse proportion to the labeled images of their
     class."""
     patience: int = 0
     """Stop after this many evaluations without a better validation score; 0 switches early stopping off."""

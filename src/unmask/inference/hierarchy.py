@@ -1,7 +1,7 @@
 """Differences over pretrainings, label draws and test images: what varies, and what follows for their mean.
 
 Letters: P pretrainings, S label draws, n test images. Every interval is about new units of all that varies: new
-pretrainings where there are at least two, new label draws (with their training seeds) and, where values per image are
+pretrainings if there are at least two, new label draws (with their training seeds) and, if values per image are
 known, new test images.
 """
 

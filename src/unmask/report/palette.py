@@ -1,4 +1,5 @@
-"""Appearance and titles of arms. Colors of Okabe and Ito (2008), distinguishable with all common color vision."""
+"""Appearance and titles of arms. Colors of Okabe and Ito (2008), distinguishable with all common types of color
+vision."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """Pictures of an audit: maps side by side, sufficient sets in colors, bars of their numbers.
 
-Colors are those of the report's palette, distinguishable with all common color vision; sets also have numbers.
+Colors are those of the report's palette, distinguishable with all common types of color vision; sets also have numbers.
 """
 
 from collections import Counter
