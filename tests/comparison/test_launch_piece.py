@@ -127,7 +127,7 @@ def test_wide_pieces_beside_narrow_ones() -> None:
 
 def test_more_processes_than_there_are() -> None:
     """One line, before any work: cores, GPUs, or the cores of a job."""
-    with pytest.raises(UserError, match=r"pretrain_processes = 3: this machine has 2 processes at once \(`jobs`\)"):
+    with pytest.raises(UserError, match=r"pretrain_processes = 3: this machine has 2 processes at a time \(`jobs`\)"):
         LocalProcesses(2, (), 3)
     with pytest.raises(UserError, match=r"pretrain_processes = 3: this machine has 2 GPUs"):
         LocalProcesses(8, ("0", "1"), 3)
