@@ -139,8 +139,8 @@ def test_arrays_hold_masks_whole_or_by_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"masks": np.zeros((COUNT, 16, 8), np.uint8)}, "masks: shape (12, 16, 8), and 12 images are 16x16"),
-        ({"masks": np.zeros((COUNT - 1, 16, 16), np.uint8)}, "masks: shape (11, 16, 16), and 12 images are 16x16"),
+        ({"masks": np.zeros((COUNT, 16, 8), np.uint8)}, "masks: shape (12, 16, 8), but 12 images are 16x16"),
+        ({"masks": np.zeros((COUNT - 1, 16, 16), np.uint8)}, "masks: shape (11, 16, 16), but 12 images are 16x16"),
         ({"masks": np.full((COUNT, 16, 16), 0.5)}, "masks: found float64: a mask holds whole numbers"),
         (
             {"masks": np.full((COUNT, 16, 16), 3)},
