@@ -68,7 +68,7 @@ def test_axes_are_repeated_flags_and_default_to_those_of_the_measure() -> None:
         (["sweep", "--over", "mask_ratio=0,1.2"], "mask_ratio = 1.2 is out of range"),
         (["sweep", "--over", "patches=2"], "patches = 2 is out of range"),
         (["sweep", "--over", "task_classes=1"], "task_classes = 1 is out of range"),
-        (["sweep", "--over", "noise=0", "--over", "noise=1"], "stands 2 times"),
+        (["sweep", "--over", "noise=0", "--over", "noise=1"], "is given 2 times"),
         (["sweep", "--measure", "speed"], "measure = 'speed' is unknown"),
         (["sweep", "--seeds", "0"], "seeds = 0"),
         (["sweep", "--workers", "0"], "workers = 0"),
