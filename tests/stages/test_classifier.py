@@ -54,7 +54,7 @@ def test_finetuning_says_whether_the_test_was_seen(
     assert "has seen the validation and test images" in note
     (run / "environment.json").unlink()
     (note,) = origin_notes(run, data)
-    assert "not known" in note
+    assert "unknown" in note
 
 
 def test_subset_has_the_budget_of_every_class(training: ClassifyConfig, data: Dataset) -> None:
