@@ -186,7 +186,7 @@ def test_the_clock_alone_ends_the_draws_of_an_hour(
 def test_fewer_draws_than_planned_are_said() -> None:
     asked = replace(CONFIG, until="draws", draws=None)
     notes = hour_notes(asked, replace(asked, draws=5))
-    assert [note.split(":")[0] for note in notes] == ["5 of 9 label draws"]
+    assert [note.split(";")[0] for note in notes] == ["the first hour had time for 5 of 9 label draws"]
     assert hour_notes(asked, replace(asked, draws=9)) == []
     assert hour_notes(replace(asked, within="40m"), replace(asked, draws=5)) == []
     assert hour_notes(replace(asked, draws=12), replace(asked, draws=12)) == []
