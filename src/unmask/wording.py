@@ -28,3 +28,9 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def in_percent(share: float) -> str:
+    """A confidence level: 95%, 97.5%, 99.8%; none below 1 is rounded up to 100%."""
+    text = f"{100 * share:.3g}"
+    return f"{100 * share:.6g}%" if text == "100" else f"{text}%"

@@ -107,7 +107,7 @@ def test_looks_go_on_where_they_ended_and_spend_what_is_left(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More draws extend the plan; nothing is trained twice; levels are those of all looks together."""
-    monkeypatch.setattr(module, "look", lambda contest, level, plan, smallest: _Continue())
+    monkeypatch.setattr(module, "look", lambda contest, level, last, plan, smallest: _Continue())
     table = _Table(data, tmp_path, monkeypatch, gain=0.02)
     first, _ = table.take()
     assert first == FACTOR * 3
@@ -126,7 +126,7 @@ def test_the_time_is_kept_on_a_loaded_machine(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
 ) -> None:
     """Trials may take two and a half times their own seconds: never more than 10 % over the time that was given."""
-    monkeypatch.setattr(module, "look", lambda contest, level, plan, smallest: _Continue())
+    monkeypatch.setattr(module, "look", lambda contest, level, last, plan, smallest: _Continue())
     table = _Table(data, tmp_path, monkeypatch, gain=0.02, slow=slow)
     for key in all_trials(replace(CONFIG, draws=1)):
         write_json(TRIALS.path(tmp_path, key.name), _trial(key))

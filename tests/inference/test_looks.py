@@ -64,7 +64,9 @@ def test_optional_stopping_keeps_the_total_error() -> None:
     wrong, naive = 0, 0
     for _ in range(300):
         found = _estimates(rng, draws, 0.0)
-        words = [look(Contest(one), level, 18, 0.001).word for one, level in zip(found, levels, strict=True)]
+        words = [
+            look(Contest(one), level, levels[-1], 18, 0.001).word for one, level in zip(found, levels, strict=True)
+        ]
         wrong += "gain" in words or "loss" in words
         ends = [interval_of(one, 0.95) for one in found]
         naive += any(one.low is not None and one.high is not None and (one.low > 0 or one.high < 0) for one in ends)
@@ -76,8 +78,8 @@ def test_a_large_gain_stops_early_and_a_tiny_one_is_out_of_reach() -> None:
     rng = np.random.default_rng(0)
     large, tiny = (_estimates(rng, [6, 18], gain) for gain in (0.4, 0.01))
     levels = look_levels([6, 18], [18])
-    assert look(Contest(large[0]), levels[0], 18, 0.01).word == "gain"
-    found = look(Contest(tiny[0]), levels[0], 18, 0.0001)
+    assert look(Contest(large[0]), *levels, 18, 0.01).word == "gain"
+    found = look(Contest(tiny[0]), *levels, 18, 0.0001)
     assert found.word == "out of reach"
     assert found.needs is None or found.needs > 18
 
@@ -85,7 +87,18 @@ def test_a_large_gain_stops_early_and_a_tiny_one_is_out_of_reach() -> None:
 def test_a_difference_that_eighteen_draws_may_find_goes_on() -> None:
     rng = np.random.default_rng(1)
     values: dict[Key, float] = {(None, s): 0.02 + float(rng.normal(0, 0.02)) for s in range(4)}
-    found = look(Contest(estimate_over(values)), 0.001, 18, 0.001)
+    found = look(Contest(estimate_over(values)), 0.001, 0.03, 18, 0.001)
     assert found.word == "continue"
     assert found.needs is not None
     assert 4 < found.needs <= 40
+
+
+def test_what_the_first_look_cannot_decide_is_not_out_of_reach() -> None:
+    """Three pretrainings leave two degrees of freedom: at the first look's level of 0.2 % no steady gain passes,
+    however many draws follow, but it may at the level of the last."""
+    gains = {(s % 3, s): gain for s, gain in enumerate((0.050, 0.031, 0.034, 0.043))}
+    first, last = look_levels([4, 36], [36])
+    contest = Contest(estimate_over(gains))
+    assert first < 0.002
+    assert look(contest, first, last, 36, 0.01).word == "continue"
+    assert look(contest, first, first, 36, 0.01).word == "out of reach"

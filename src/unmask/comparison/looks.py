@@ -80,11 +80,13 @@ def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> Loo
     """The look at the draws of `work`, at the level that is left for it."""
     config = work.config
     plans = sorted({*(row.plan for row in rows), most})
-    level = look_levels([*(row.draws for row in rows), config.planned_draws], plans, 1 - config.confidence)[-1]
+    draws = [*(row.draws for row in rows), config.planned_draws]
+    level = look_levels(draws, plans, 1 - config.confidence)[-1]
+    last = look_levels([*draws, most], plans, 1 - config.confidence)[-1] if most > draws[-1] else level
     contest = read_contest(config, work.out, work.data, choice)
     if contest is None:
         return LookRow(draws=config.planned_draws, plan=most, level=level, word="continue", needs=None)
-    found = look(contest, level, most, config.smallest_effect)
+    found = look(contest, level, last, most, config.smallest_effect)
     return LookRow(draws=config.planned_draws, plan=most, level=level, word=found.word, needs=found.needs)
 
 

@@ -10,6 +10,7 @@ from unmask.config.metric import METRIC_NAMES, SCORES
 from unmask.inference.estimate import Estimate, interval_of
 from unmask.inference.verdict import Place, describe_split
 from unmask.runs.summary_records import LabelsWorth
+from unmask.wording import in_percent
 
 
 def labels_worth(
@@ -71,9 +72,9 @@ def _sentence(
     start = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)}, {score}"
     if low == 0 and high == math.inf:
         return (
-            f"{start}it is unknown how many times the labels pretraining is worth: the {confidence:.0%} interval "
-            f"exceeds the measured range, {measured[0]:.2g} to {measured[1]:.2g} times."
+            f"{start}it is unknown how many times the labels pretraining is worth: the {in_percent(confidence)} "
+            f"interval exceeds the measured range, {measured[0]:.2g} to {measured[1]:.2g} times."
         )
-    interval = f"{confidence:.0%} interval {words(low)} to {words(high)}"
+    interval = f"{in_percent(confidence)} interval {words(low)} to {words(high)}"
     about = "about " if 0 < times < math.inf else ""
     return f"{start}pretraining is worth {about}{words(times)} times the labels ({interval})."

@@ -90,17 +90,25 @@ def look_levels(draws: Sequence[int], plans: Sequence[int], error: float = 0.05)
     return levels
 
 
-def look(contest: Contest, level: float, plan: int, smallest: float) -> Look:
+def look(contest: Contest, level: float, last: float, plan: int, smallest: float) -> Look:
     """The outcome of one look: a decision, that more draws are worthwhile, or that the plan's draws will not decide.
 
-    "out of reach": the current difference would need more draws than the plan has for an even chance. This stops
+    "out of reach": at the end of the plan the current difference would have less than an even chance. This stops
     without a verdict, so it costs no error.
+
+    Args:
+        contest: the difference that is asked for, and its rivals.
+        level: nominal two-sided level of this look.
+        last: that of the plan's last look, which is what more draws will be judged by. The first looks have levels so
+            small that with few pretrainings nothing would ever pass them.
+        plan: the largest number of draws.
+        smallest: the smallest difference that matters.
     """
     word = word_of(contest, contest.p_zero, contest.p_equivalent(smallest), level)
     if word != "undecided":
         return Look(word, level, None)
-    needs = draws_to_decide(contest, level, smallest, power=0.8)
-    even = draws_to_decide(contest, level, smallest, power=0.5)
+    needs = draws_to_decide(contest, last, smallest, power=0.8)
+    even = draws_to_decide(contest, last, smallest, power=0.5)
     return Look("continue" if even is not None and even <= plan else "out of reach", level, needs)
 
 

@@ -12,6 +12,7 @@ from unmask.inference.planning import draws_to_decide
 from unmask.inference.rows import in_its_direction
 from unmask.inference.verdict import Contest, Place, amount, describe_split, direction_of, points, word_of
 from unmask.runs.summary_records import Recommendation
+from unmask.wording import in_percent
 
 
 def compared_with(ranking: Ranking) -> tuple[str, ...]:
@@ -80,8 +81,8 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
     if found.low is None or found.high is None:
         return f"{where}, perhaps: {this}. It is {size} than the next best choice, to {other}; the spread is unknown."
     bounds = (
-        f"{confidence:.0%} interval {score.number(found.low, signed=True)} to {score.number(found.high, signed=True)}"
-        f"{direction_of(place.metric)}"
+        f"{in_percent(confidence)} interval {score.number(found.low, signed=True)} to "
+        f"{score.number(found.high, signed=True)}{direction_of(place.metric)}"
     )
     if found.verdict == "gain":
         return f"{where}: {this}. It is {size} than the next best choice, to {other} ({bounds})."

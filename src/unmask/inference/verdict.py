@@ -17,7 +17,7 @@ from unmask.inference.estimate import (
     within,
 )
 from unmask.runs.records import Interval, Word
-from unmask.wording import plural
+from unmask.wording import in_percent, plural
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: flo
         )
         return f"{where} nothing is decided: {change}, but {reason}."
     over = f"n = {estimate.n}" if units is None else f"over {count_units(units)}"
-    bounds = f"{confidence:.0%} interval {bounds_of(interval, metric)}, {over}"
+    bounds = f"{in_percent(confidence)} interval {bounds_of(interval, metric)}, {over}"
     if verdict.word in ("gain", "loss"):
         word = "helps" if verdict.word == "gain" else "hurts"
         small = f", yet less than the {amount(smallest, metric)} that would matter"

@@ -27,7 +27,7 @@ from unmask.report.work import work_section
 from unmask.runs.contents import ComparisonRun
 from unmask.runs.metrics import TrainingRow
 from unmask.runs.summary_records import Mean, Settings, Summary, Verdict
-from unmask.wording import plural
+from unmask.wording import in_percent, plural
 
 _NAMES: dict[str, str] = {name: score.title for name, score in SCORES.items() if name != "knn_accuracy"}
 
@@ -137,7 +137,7 @@ def _efficiency(summary: Summary) -> Section:
         figure = label_efficiency(rows, arms, budgets) if len(budgets) > 1 else arm_dots(rows, arms)
         plates.append(Plate(figure, alt, caption))
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
-    level = f"{summary.settings.confidence:.0%}"
+    level = in_percent(summary.settings.confidence)
     ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
     intro = f"Mean over label draws with {level} intervals over label draws and test images{ends}. "
     intro += "The spread of a line shows how much the draw matters."
