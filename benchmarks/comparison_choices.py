@@ -3,20 +3,23 @@
 Tables of single images are simulated here, and go through the same functions as real ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from comparison_rows import DRAW_IMAGE, IMAGE, REST, SPREADS, Array, Row, rates_of, student
 
+from unmask.comparison.looks import FIRST
 from unmask.inference.baseline import rank_on_validation
 from unmask.inference.estimate import Estimate, interval_of
 from unmask.inference.hierarchy import Key, estimate_over
-from unmask.inference.looks import look_draws, look_levels
+from unmask.inference.looks import LookWord, look, look_draws, look_levels
 from unmask.inference.recommend import compared_with
 from unmask.inference.verdict import Contest
 
 # -- baseline and recommendation ---------------------------------------------------------------------------------------
 
+PLANNED, SMALLEST = 9, 0.01
+"""Label draws of the fixed design, and the smallest difference that matters, by default."""
 GAPS = {"equal": (0.0, 0.0, 0.0, 0.0), "apart": (0.0, -1.0, -2.0, -4.0)}
 
 
@@ -105,28 +108,39 @@ def recommend_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
 
 
 def looks_row(most: int, pretrainings: int, images: int, nulls: int, effect: float) -> Row:
-    """Stop at the first look that decides; `old` takes the interval of 95 % at every look."""
+    """Stop at the first look that decides, or, from nine draws on, that finds a decision out of reach; `old` takes the
+    interval of 95 % at every look."""
     rng = np.random.default_rng([most, pretrainings, images, 2])
-    draws = look_draws(6, most)
-    levels = look_levels(draws, [most])
-    stops: dict[str, list[tuple[float, float]]] = {"old": [], "new": []}
+    draws = look_draws(FIRST, most)
+    levels = {"old": [0.05] * len(draws), "new": look_levels(draws, [most])}
+    ends: dict[str, list[tuple[float, float]]] = {"old": [], "new": []}
     power, taken = {"old": 0, "new": 0}, 0
     for _ in range(nulls):
         rows = _table(rng, most, pretrainings, images)
-        found = [_first(rows, count) for count in draws]
-        for name, at in (("old", [0.05] * len(draws)), ("new", levels)):
-            ends = [interval_of(one, 1 - level) for one, level in zip(found, at, strict=True)]
-            ends = [one for one in ends if one.low is not None]
-            stop = next((one for one in ends if one.low > 0 or one.high < 0), ends[-1])
-            stops[name].append((100 * stop.low, 100 * stop.high))
-            power[name] += any(100 * one.low + effect > 0 for one in ends)
-            if name == "new":
-                taken += next((n for n, one in zip(draws, ends, strict=True) if 100 * one.low + effect > 0), most)
-    stopped = {name: np.array(values) for name, values in stops.items()}
+        shifted = {key: row + effect / 100 for key, row in rows.items()}
+        for name, at in levels.items():
+            give_up = PLANNED if name == "new" else most
+            _, _, interval = _stop([_first(rows, count) for count in draws], draws, at, give_up)
+            ends[name].append((100 * (interval.low or 0.0), 100 * (interval.high or 0.0)))
+            word, count, _ = _stop([_first(shifted, count) for count in draws], draws, at, give_up)
+            power[name] += word == "gain"
+            taken += count if name == "new" else 0
+    stopped = {name: np.array(values) for name, values in ends.items()}
     rates = {name: (*rates_of(one[:, 0], one[:, 1], effect)[:3], power[name] / nulls) for name, one in stopped.items()}
     setting = f"up to {most} draws, {pretrainings} pretrainings, {images} images ({taken / nulls:.1f} draws)"
     width = float(np.median(stopped["new"][:, 1] - stopped["new"][:, 0])) / 2
     return Row("looks", setting, nulls, rates["old"], rates["new"], width)
+
+
+def _stop(
+    found: list[Estimate], draws: Sequence[int], levels: Sequence[float], give_up: int
+) -> tuple[LookWord, int, Estimate]:
+    """Where a comparison stops: the word, the draws, and the interval at the level of that look."""
+    for count, one, level in zip(draws, found, levels, strict=True):
+        word = look(Contest(one), level, levels[-1], draws[-1], SMALLEST).word
+        if word != "continue" and (word != "out of reach" or count >= give_up):
+            break
+    return word, count, interval_of(one, 1 - level)
 
 
 def _table(rng: np.random.Generator, draws: int, pretrainings: int, images: int) -> dict[Key, Array]:
@@ -151,7 +165,7 @@ def _first(rows: dict[Key, Array], draws: int) -> Estimate:
 
 def looks_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
     """Rows on deciding while draws come in."""
-    for most in (12, 24):
-        for pretrainings in (1, 3):
+    for most in (18, 36):
+        for pretrainings in (1, 3, 5):
             for images in (200, 1000):
                 yield lambda m=most, p=pretrainings, n=images: looks_row(m, p, n, nulls, effect)

@@ -18,7 +18,7 @@ from unmask.config import ClassifyRecipe, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.inference.estimate import estimate_mean
-from unmask.inference.looks import look_levels
+from unmask.inference.looks import Look, look_levels
 from unmask.inference.verdict import Contest
 from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import TRIALS
@@ -101,6 +101,15 @@ def test_what_cannot_be_decided_stops_early(data: Dataset, tmp_path: Path, monke
     draws, words = table.take(smallest_effect=0.0001)
     assert (draws, words) == (FIRST, ["out of reach"])
     assert "out of reach" in " ".join(look_notes(read_looks(tmp_path), 0.95))
+
+
+def test_nothing_is_given_up_before_the_draws_of_the_fixed_design(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few draws cannot tell their own spread from that of the pretrainings."""
+    monkeypatch.setattr(module, "look", lambda *_: Look("out of reach", 0.01, None))
+    draws, words = _Table(data, tmp_path, monkeypatch, gain=0.02).take(draws=9)
+    assert (draws, words) == (11, ["continue", "continue", "continue", "out of reach"])
 
 
 def test_looks_go_on_where_they_ended_and_spend_what_is_left(

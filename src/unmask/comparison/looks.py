@@ -64,7 +64,7 @@ def take_looks(
         run(ahead)
         if timer is not None and count > done:
             timer.learn(expected, timer.clock() - before)
-        rows.append(_look(ahead, choice, rows, most))
+        rows.append(_look(ahead, choice, rows, most, config.planned_draws))
         write_json(out / LOOKS_FILE, LookRows(looks=tuple(rows)))
         if rows[-1].word == "out of reach":
             break
@@ -76,8 +76,12 @@ def take_looks(
     return replace(work, config=replace(config, draws=rows[-1].draws)), tuple(rows)
 
 
-def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> LookRow:
-    """The look at the draws of `work`, at the level that is left for it."""
+def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int, fixed: int) -> LookRow:
+    """The look at the draws of `work`, at the level that is left for it.
+
+    Nothing is given up before the `fixed` number of draws: a few draws cannot tell their spread from that of the
+    pretrainings, which more draws would not reduce.
+    """
     config = work.config
     plans = sorted({*(row.plan for row in rows), most})
     draws = [*(row.draws for row in rows), config.planned_draws]
@@ -85,9 +89,10 @@ def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int) -> Loo
     last = look_levels([*draws, most], plans, 1 - config.confidence)[-1] if most > draws[-1] else level
     contest = read_contest(config, work.out, work.data, choice)
     if contest is None:
-        return LookRow(draws=config.planned_draws, plan=most, level=level, word="continue", needs=None)
+        return LookRow(draws=draws[-1], plan=most, level=level, word="continue", needs=None)
     found = look(contest, level, last, most, config.smallest_effect)
-    return LookRow(draws=config.planned_draws, plan=most, level=level, word=found.word, needs=found.needs)
+    word = "continue" if found.word == "out of reach" and draws[-1] < fixed else found.word
+    return LookRow(draws=draws[-1], plan=most, level=level, word=word, needs=found.needs)
 
 
 def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:
