@@ -15,6 +15,7 @@ from unmask.inference.hierarchy import Key, estimate_over
 from unmask.inference.looks import LookWord, look, look_draws, look_levels
 from unmask.inference.recommend import compared_with
 from unmask.inference.verdict import Contest
+from unmask.runs.records import Interval
 
 # -- baseline and recommendation ---------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ def looks_row(most: int, pretrainings: int, images: int, nulls: int, effect: flo
 
 def _stop(
     found: list[Estimate], draws: Sequence[int], levels: Sequence[float], give_up: int
-) -> tuple[LookWord, int, Estimate]:
+) -> tuple[LookWord, int, Interval]:
     """Where a comparison stops: the word, the draws, and the interval at the level of that look."""
     for count, one, level in zip(draws, found, levels, strict=True):
         word = look(Contest(one), level, levels[-1], draws[-1], SMALLEST).word
