@@ -9,6 +9,7 @@ import numpy as np
 from comparison_rows import DRAW_IMAGE, IMAGE, REST, SPREADS, Array, Row, rates_of, student
 
 from unmask.comparison.looks import FIRST
+from unmask.config import CompareConfig
 from unmask.inference.baseline import rank_on_validation
 from unmask.inference.estimate import Estimate, interval_of
 from unmask.inference.hierarchy import Key, estimate_over
@@ -19,7 +20,8 @@ from unmask.runs.records import Interval
 
 # -- baseline and recommendation ---------------------------------------------------------------------------------------
 
-PLANNED, SMALLEST = 9, 0.01
+DEFAULTS = CompareConfig()
+PLANNED, SMALLEST = DEFAULTS.planned_draws, DEFAULTS.smallest_effect
 """Label draws of the fixed design, and the smallest difference that matters, by default."""
 GAPS = {"equal": (0.0, 0.0, 0.0, 0.0), "apart": (0.0, -1.0, -2.0, -4.0)}
 
@@ -138,8 +140,8 @@ def _stop(
 ) -> tuple[LookWord, int, Interval]:
     """Where a comparison stops: the word, the draws, and the interval at the level of that look."""
     for count, one, level in zip(draws, found, levels, strict=True):
-        word = look(Contest(one), level, levels[-1], draws[-1], SMALLEST).word
-        if word != "continue" and (word != "out of reach" or count >= give_up):
+        word = look(Contest(one), level, levels[-1], draws[-1], SMALLEST, give_up=count >= give_up).word
+        if word != "continue":
             break
     return word, count, interval_of(one, 1 - level)
 

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from same_accuracy import known_trials
 
 import unmask
+from unmask.config import CompareConfig
+from unmask.runs.work import read_work
 
 ENCODERS = 5
 ARMS = ("mrp", "scratch_best")
-FIXED = 9
+FIXED = CompareConfig().planned_draws
 """Label draws of the fixed design."""
 
 
@@ -38,7 +41,7 @@ def encoder(data: str, folder: Path, seed: int) -> Path:
 
 
 def repetition(data: str, folder: Path, number: int, budget: int) -> dict[str, Any]:
-    """What one comparison says, and its CPU seconds with and without stopping."""
+    """What one comparison says, and the seconds of its trainings with and without stopping."""
     three = list(itertools.combinations(range(ENCODERS), 3))[number]
     encoders = [encoder(data, folder, seed) for seed in three]
     out = folder / f"repetition-{number}"
@@ -54,7 +57,7 @@ def repetition(data: str, folder: Path, number: int, budget: int) -> dict[str, A
         seed=100 + number,
         jobs=1,
     )
-    look = json.loads((out / "looks.json").read_text())["looks"][-1]
+    look = found.summary.looks[-1]
     (contest,) = [
         row for row in found.summary.differences if row.baseline == "best scratch arm" and row.metric == "accuracy"
     ]
@@ -62,20 +65,19 @@ def repetition(data: str, folder: Path, number: int, budget: int) -> dict[str, A
     return {
         "repetition": number,
         "encoders": three,
-        "word": look["word"],
-        "draws": look["draws"],
+        "word": look.word,
+        "draws": look.draws,
         "gain": 100 * contest.mean,
         "low": None if contest.low is None else 100 * contest.low,
         "high": None if contest.high is None else 100 * contest.high,
         "seconds": sum(spent.values()),
-        "fixed": spent["tuning"] + spent["trial"] * FIXED / look["draws"],
+        "fixed": spent["tuning"] + spent["trial"] * FIXED / look.draws,
     }
 
 
 def trained_seconds(out: Path, kind: str) -> float:
-    """Of all trainings of a kind, whenever they ran."""
-    rows = [json.loads(file.read_text()) for file in (out / "work").glob("*.json")]
-    return float(sum(row["seconds"] for row in rows if row["kind"] == kind))
+    """Seconds of all trainings of a kind, whenever they ran."""
+    return sum(row.seconds for row in read_work(out) if row.kind == kind)
 
 
 def main() -> None:
@@ -89,7 +91,7 @@ def main() -> None:
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     until, file = time.monotonic() + 60 * options.minutes, options.folder / "repetitions.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = known_trials(file)
     for number in range(len(rows), options.repetitions):
         if time.monotonic() < until:
             rows.append(repetition(options.data, options.folder, number, options.budget))

@@ -107,16 +107,34 @@ def test_nothing_is_given_up_before_the_draws_of_the_fixed_design(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few draws cannot tell their own spread from that of the pretrainings."""
-    monkeypatch.setattr(module, "look", lambda *_: Look("out of reach", 0.01, None))
+    monkeypatch.setattr(module, "look", lambda *_, give_up: Look("out of reach" if give_up else "continue", 0.01, None))
     draws, words = _Table(data, tmp_path, monkeypatch, gain=0.02).take(draws=9)
     assert (draws, words) == (11, ["continue", "continue", "continue", "out of reach"])
+
+
+def test_more_draws_are_judged_at_the_level_of_the_last_look(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look knows its own level and that of the plan's end."""
+    seen: list[tuple[float, float]] = []
+
+    def watch(contest: Contest, level: float, last: float, *_: object, give_up: bool) -> "_Continue":
+        seen.append((level, last))
+        return _Continue()
+
+    monkeypatch.setattr(module, "look", watch)
+    draws, _ = _Table(data, tmp_path, monkeypatch, gain=0.02).take()
+    assert draws == FACTOR * 3
+    assert seen[0] == pytest.approx(tuple(look_levels([FIRST, draws], [draws])))
+    assert seen[0][0] < seen[0][1]
+    assert seen[-1][0] == seen[-1][1]
 
 
 def test_looks_go_on_where_they_ended_and_spend_what_is_left(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More draws extend the plan; nothing is trained twice; levels are those of all looks together."""
-    monkeypatch.setattr(module, "look", lambda contest, level, last, plan, smallest: _Continue())
+    monkeypatch.setattr(module, "look", lambda *_, give_up: _Continue())
     table = _Table(data, tmp_path, monkeypatch, gain=0.02)
     first, _ = table.take()
     assert first == FACTOR * 3
@@ -135,7 +153,7 @@ def test_the_time_is_kept_on_a_loaded_machine(
     data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: float
 ) -> None:
     """Trials may take two and a half times their own seconds: never more than 10 % over the time that was given."""
-    monkeypatch.setattr(module, "look", lambda contest, level, last, plan, smallest: _Continue())
+    monkeypatch.setattr(module, "look", lambda *_, give_up: _Continue())
     table = _Table(data, tmp_path, monkeypatch, gain=0.02, slow=slow)
     for key in all_trials(replace(CONFIG, draws=1)):
         write_json(TRIALS.path(tmp_path, key.name), _trial(key))

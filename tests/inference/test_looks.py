@@ -64,9 +64,8 @@ def test_optional_stopping_keeps_the_total_error() -> None:
     wrong, naive = 0, 0
     for _ in range(300):
         found = _estimates(rng, draws, 0.0)
-        words = [
-            look(Contest(one), level, levels[-1], 18, 0.001).word for one, level in zip(found, levels, strict=True)
-        ]
+        each = zip(found, levels, strict=True)
+        words = [look(Contest(one), level, levels[-1], 18, 0.001, give_up=True).word for one, level in each]
         wrong += "gain" in words or "loss" in words
         ends = [interval_of(one, 0.95) for one in found]
         naive += any(one.low is not None and one.high is not None and (one.low > 0 or one.high < 0) for one in ends)
@@ -78,8 +77,8 @@ def test_a_large_gain_stops_early_and_a_tiny_one_is_out_of_reach() -> None:
     rng = np.random.default_rng(0)
     large, tiny = (_estimates(rng, [6, 18], gain) for gain in (0.4, 0.01))
     levels = look_levels([6, 18], [18])
-    assert look(Contest(large[0]), *levels, 18, 0.01).word == "gain"
-    found = look(Contest(tiny[0]), *levels, 18, 0.0001)
+    assert look(Contest(large[0]), *levels, 18, 0.01, give_up=True).word == "gain"
+    found = look(Contest(tiny[0]), *levels, 18, 0.0001, give_up=True)
     assert found.word == "out of reach"
     assert found.needs is None or found.needs > 18
 
@@ -87,7 +86,7 @@ def test_a_large_gain_stops_early_and_a_tiny_one_is_out_of_reach() -> None:
 def test_a_difference_that_eighteen_draws_may_find_goes_on() -> None:
     rng = np.random.default_rng(1)
     values: dict[Key, float] = {(None, s): 0.02 + float(rng.normal(0, 0.02)) for s in range(4)}
-    found = look(Contest(estimate_over(values)), 0.001, 0.03, 18, 0.001)
+    found = look(Contest(estimate_over(values)), 0.001, 0.03, 18, 0.001, give_up=True)
     assert found.word == "continue"
     assert found.needs is not None
     assert 4 < found.needs <= 40
@@ -100,5 +99,6 @@ def test_what_the_first_look_cannot_decide_is_not_out_of_reach() -> None:
     first, last = look_levels([4, 36], [36])
     contest = Contest(estimate_over(gains))
     assert first < 0.002
-    assert look(contest, first, last, 36, 0.01).word == "continue"
-    assert look(contest, first, first, 36, 0.01).word == "out of reach"
+    assert look(contest, first, last, 36, 0.01, give_up=True).word == "continue"
+    assert look(contest, first, first, 36, 0.01, give_up=True).word == "out of reach"
+    assert look(contest, first, first, 36, 0.01, give_up=False).word == "continue"

@@ -126,8 +126,7 @@ class DaskWorkers:
         self._looked = time.monotonic()
 
     def run(self, tasks: Sequence[Task], data: Dataset | None = None) -> Iterator[tuple[int, Any]]:
-        """See `Place.run`. A failed piece is tried three times, a killed worker's piece on another; the rest is
-        finished."""
+        """See `Place.run`. A failed piece is tried three times, a killed worker's on another; the rest is finished."""
         if self.file is None and data is not None:
             assert self.out is not None
             self._share(data, self.out / ".data.tmp")
@@ -189,8 +188,7 @@ class DaskWorkers:
         )
 
     def notes(self) -> list[str]:
-        """Workers that were left out, kinds of workers whose numbers may differ in the last bits, and what had to be
-        sent."""
+        """Workers left out, kinds of workers whose numbers may differ in the last bits, and what had to be sent."""
         return [*self.roster.notes(), *(self.far.notes() if self.far is not None else [])]
 
     def _processes(self, task: Task) -> int:

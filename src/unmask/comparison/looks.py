@@ -77,22 +77,18 @@ def take_looks(
 
 
 def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int, fixed: int) -> LookRow:
-    """The look at the draws of `work`, at the level that is left for it.
-
-    Nothing is given up before the `fixed` number of draws: a few draws cannot tell their spread from that of the
-    pretrainings, which more draws would not reduce.
-    """
+    """The look at the draws of `work`, at the level that is left for it; the fixed design has `fixed` draws."""
     config = work.config
-    plans = sorted({*(row.plan for row in rows), most})
     draws = [*(row.draws for row in rows), config.planned_draws]
-    level = look_levels(draws, plans, 1 - config.confidence)[-1]
-    last = look_levels([*draws, most], plans, 1 - config.confidence)[-1] if most > draws[-1] else level
+    plans = sorted({*(row.plan for row in rows), most})
+    ahead = [*draws, most] if most > draws[-1] else draws
+    levels = look_levels(ahead, plans, 1 - config.confidence)
+    level = levels[len(draws) - 1]
     contest = read_contest(config, work.out, work.data, choice)
     if contest is None:
         return LookRow(draws=draws[-1], plan=most, level=level, word="continue", needs=None)
-    found = look(contest, level, last, most, config.smallest_effect)
-    word = "continue" if found.word == "out of reach" and draws[-1] < fixed else found.word
-    return LookRow(draws=draws[-1], plan=most, level=level, word=word, needs=found.needs)
+    found = look(contest, level, levels[-1], most, config.smallest_effect, give_up=draws[-1] >= fixed)
+    return LookRow(draws=draws[-1], plan=most, level=level, word=found.word, needs=found.needs)
 
 
 def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:

@@ -90,7 +90,7 @@ def look_levels(draws: Sequence[int], plans: Sequence[int], error: float = 0.05)
     return levels
 
 
-def look(contest: Contest, level: float, last: float, plan: int, smallest: float) -> Look:
+def look(contest: Contest, level: float, last: float, plan: int, smallest: float, *, give_up: bool) -> Look:
     """The outcome of one look: a decision, that more draws are worthwhile, or that the plan's draws will not decide.
 
     "out of reach": at the end of the plan the current difference would have less than an even chance. This stops
@@ -103,13 +103,16 @@ def look(contest: Contest, level: float, last: float, plan: int, smallest: float
             small that with few pretrainings nothing would ever pass them.
         plan: the largest number of draws.
         smallest: the smallest difference that matters.
+        give_up: whether it may be out of reach. Not before the draws of the fixed design: a few draws cannot tell their
+            spread from that of the pretrainings, which more draws would not reduce.
     """
     word = word_of(contest, contest.p_zero, contest.p_equivalent(smallest), level)
     if word != "undecided":
         return Look(word, level, None)
     needs = draws_to_decide(contest, last, smallest, power=0.8)
     even = draws_to_decide(contest, last, smallest, power=0.5)
-    return Look("continue" if even is not None and even <= plan else "out of reach", level, needs)
+    hopeless = even is None or even > plan
+    return Look("out of reach" if hopeless and give_up else "continue", level, needs)
 
 
 def _next(grid: NDArray[np.float64], density: NDArray[np.float64], share: float) -> NDArray[np.float64]:
