@@ -11,9 +11,9 @@ from unmask.config.budget import Budget, labeled_count
 from unmask.config.comparison import DEFAULT_DRAWS
 from unmask.training.plan import plan_steps
 
-SEVERAL = 3
-"""The default number of pretrainings if they cost less than `SHARE` of the whole comparison. With two, whose spread has
-one degree of freedom, intervals over pretrainings in general are two to three times as wide."""
+SEVERAL = (5, 3)
+"""The default number of pretrainings is the first of these that costs less than `SHARE` of the whole comparison. The
+spread of P pretrainings has P - 1 degrees of freedom, so that few of them widen the intervals more than few draws do."""
 SHARE = 1 / 3
 
 
@@ -69,5 +69,6 @@ def with_pretrainings(config: CompareConfig, *, pretrain_images: int, sizes: Seq
     tuning = sum(images(arm, one) for arm, ways in tried for one in ways)
     once = sum(images(ARMS[name], recipes[config.budgets[0], name]) for name in reported)
     trials = config.tuning_draws * tuning + DEFAULT_DRAWS * once
-    all_of_them = SEVERAL * len(starts) * seen
-    return replace(config, pretrainings=SEVERAL if all_of_them < SHARE * (all_of_them + trials) else 1)
+    once_each = len(starts) * seen
+    cheap = (count for count in SEVERAL if count * once_each < SHARE * (count * once_each + trials))
+    return replace(config, pretrainings=next(cheap, 1))

@@ -19,8 +19,9 @@ from unmask.wording import in_words
 
 FIRST = 4
 """Draws before the first look."""
-FACTOR = 4
-"""Looks continue up to this many times the draws of the fixed design."""
+FACTOR = 2
+"""Looks continue up to this many times the draws of the fixed design. More would find little more: the pretrainings,
+which more draws do not add to, bound what can be decided."""
 
 
 def refuse_too_little_time(work: Work, jobs: int, times: StepTimes) -> None:
