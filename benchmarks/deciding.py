@@ -5,9 +5,10 @@ such triples) and label draws of its own, and asks `compare --until decided` the
 recipes of both arms on its own tuning draws. Repetitions share encoders, so they are not fully independent. Beside the
 seconds of its trainings stand those of the fixed design of nine draws: tuning as it was, and draws at their mean price.
 
-    OMP_NUM_THREADS=1 python benchmarks/deciding.py DATA FOLDER [--budget 10] [--repetitions 10] [--minutes 60]
+    OMP_NUM_THREADS=1 python benchmarks/deciding.py DATA FOLDER [--budget 10] [--image-size 16] [--repetitions 10]
 
-What is finished in FOLDER is not repeated; after --minutes no new training is begun. The table is printed at the end.
+Small images make it affordable. What is finished in FOLDER is not repeated; after --minutes no repetition is begun. The
+table is printed at the end.
 """
 
 import argparse
@@ -30,20 +31,20 @@ FIXED = CompareConfig().planned_draws
 """Label draws of the fixed design."""
 
 
-def encoder(data: str, folder: Path, seed: int) -> Path:
-    """The run of a pretraining by the recipe of the data, which is made unless it is there."""
+def encoder(data: str, folder: Path, seed: int, settings: dict[str, Any]) -> Path:
+    """The run of a pretraining by the recipe of the data and `settings`, which is made unless it is there."""
     out, done = folder / f"encoder-{seed}", folder / f"encoder-{seed}.seconds"
     if not done.exists():
         start = time.process_time()
-        unmask.pretrain(data, out, seed=seed, resume=out.exists(), progress=False)
+        unmask.pretrain(data, out, seed=seed, resume=out.exists(), progress=False, **settings)
         done.write_text(f"{time.process_time() - start:.0f}")
     return out
 
 
-def repetition(data: str, folder: Path, number: int, budget: int) -> dict[str, Any]:
+def repetition(data: str, folder: Path, number: int, budget: int, settings: dict[str, Any]) -> dict[str, Any]:
     """What one comparison says, and the seconds of its trainings with and without stopping."""
     three = list(itertools.combinations(range(ENCODERS), 3))[number]
-    encoders = [encoder(data, folder, seed) for seed in three]
+    encoders = [encoder(data, folder, seed, settings) for seed in three]
     out = folder / f"repetition-{number}"
     found = unmask.compare(
         data,
@@ -56,6 +57,7 @@ def repetition(data: str, folder: Path, number: int, budget: int) -> dict[str, A
         until="decided",
         seed=100 + number,
         jobs=1,
+        **settings,
     )
     look = found.summary.looks[-1]
     (contest,) = [
@@ -85,16 +87,19 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budget", type=int, default=10)
+    parser.add_argument("--image-size", type=int, help="side in pixels (default: the recipe's)")
     parser.add_argument("--repetitions", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
+    side = options.image_size
+    settings = {} if side is None else {"image_size": (side, side)}
     until, file = time.monotonic() + 60 * options.minutes, options.folder / "repetitions.jsonl"
     rows = known_trials(file)
     for number in range(len(rows), options.repetitions):
         if time.monotonic() < until:
-            rows.append(repetition(options.data, options.folder, number, options.budget))
+            rows.append(repetition(options.data, options.folder, number, options.budget, settings))
             with file.open("a") as table:
                 table.write(json.dumps(rows[-1]) + "\n")
             print(rows[-1], flush=True)

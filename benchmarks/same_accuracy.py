@@ -31,6 +31,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "linear": {"decoder": "linear"},
     "half": {"predict": 0.5},
     "small-first": {"size_schedule": "24:0.5,32:0.5"},
+    "width-32-small-first": {"decoder_width": 32, "size_schedule": "24:0.6,32:0.4"},
+    "width-32-smaller-first": {"decoder_width": 32, "size_schedule": "16:0.5,32:0.5"},
 }
 """What differs from the recipe."""
 LABELS, MARGIN = 50, 1.0
