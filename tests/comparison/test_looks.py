@@ -145,7 +145,7 @@ def test_looks_go_on_where_they_ended_and_spend_what_is_left(
     assert len(table.trained) == len(set(table.trained)) == 2 * second
     assert table.trained[: len(before)] == before
     rows = read_looks(tmp_path)
-    assert [row.level for row in rows] == pytest.approx(look_levels([row.draws for row in rows], [12, 20]))
+    assert [row.level for row in rows] == pytest.approx(look_levels([row.draws for row in rows], [first, second]))
 
 
 @pytest.mark.parametrize("slow", [1.0, 2.5])
