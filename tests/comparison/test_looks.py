@@ -92,6 +92,7 @@ def _trial(key: TrialKey) -> TrialResult:
 def test_a_clear_gain_stops_at_the_first_look(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = _Table(data, tmp_path, monkeypatch, gain=0.6)
     assert table.take() == (FIRST, ["gain"])
+    assert "decided which weights to start from: gain" in look_notes(read_looks(tmp_path), 0.95)[-1]
     assert table.take() == (FIRST, ["gain"])  # resumed: it is decided, and stays so
     assert len(table.trained) == len(set(table.trained)) == 2 * FIRST
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from unmask.config import ARMS
+from unmask.inference.answers import choice_of, contest_of
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import estimate_mean
-from unmask.inference.recommend import compared_with, other_ways, recommend
-from unmask.inference.verdict import Place
+from unmask.inference.evidence import Evidence
+from unmask.inference.recommend import compared_with, other_starts, other_ways, recommend
+from unmask.inference.verdict import Place, word_of
 from unmask.runs.summary_records import Recommendation
 
 CLEAR = np.array([0.050, 0.052, 0.047, 0.051])
@@ -28,6 +30,36 @@ def test_schedules_of_one_way_are_one_choice() -> None:
     ranking = Ranking("scratch_compute", ("scratch_best", "mrp"), ("scratch_same", "probe_mrp"))
     assert other_ways(ranking) == Ranking("scratch_compute", ("mrp",), ("probe_mrp",))
     assert other_ways(Ranking("mrp", (), ("probe_mrp",))).beaten == ("probe_mrp",)
+
+
+def test_arms_of_one_start_do_not_keep_a_comparison_open() -> None:
+    """A probe of the same weights is no rival where the question is which weights to start from."""
+    ranking = Ranking("mrp", ("probe_mrp", "scratch_best", "given"), ("scratch_same",))
+    assert other_starts(ranking) == Ranking("mrp", ("scratch_best", "given"), ("scratch_same",))
+    assert other_starts(Ranking("probe_mrp", ("mrp", "scratch_best"))).rivals == ("scratch_best",)
+    assert other_starts(Ranking("mrp", ("probe_mrp",))).rivals == ("probe_mrp",)  # there is no other start
+
+
+def test_a_tie_with_a_probe_leaves_the_start_decided() -> None:
+    """Fine-tuned and under a linear classifier, the pretrained encoder is as good; scratch is clearly worse."""
+    levels = {"mrp": 0.80, "probe_mrp": 0.80, "scratch_best": 0.70}
+    rng = np.random.default_rng(0)
+    table = {
+        (arm, 10, "test", "accuracy"): {
+            (None if arm.startswith("scratch") else draw % 3, draw): level + float(rng.normal(0, 0.01))
+            for draw in range(9)
+        }
+        for arm, level in levels.items()
+    }
+    tuning = {10: {arm: level + rng.normal(0, 0.02, (3, 300)) for arm, level in levels.items()}}
+    where, evidence = (10, "test", "accuracy"), Evidence(tuning=tuning)
+    among_all, decided = choice_of(table, where, evidence), contest_of(table, where, evidence)
+    assert among_all is not None
+    assert {"mrp", "probe_mrp"} == {among_all[0].best, *compared_with(among_all[0])}
+    assert decided is not None
+    assert decided.rivals == ()
+    assert decided.estimate.mean == pytest.approx(0.1, abs=0.02)
+    assert word_of(decided, decided.p_zero, decided.p_equivalent(0.01), 0.05) == "gain"
 
 
 @pytest.mark.parametrize(

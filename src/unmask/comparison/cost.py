@@ -13,7 +13,7 @@ from unmask.training.plan import plan_steps
 
 SEVERAL = (5, 3)
 """The default number of pretrainings is the first of these that costs less than `SHARE` of the whole comparison. The
-spread of P pretrainings has P - 1 degrees of freedom, so that few of them widen the intervals more than few draws do."""
+spread of P pretrainings has P - 1 degrees of freedom: few of them widen intervals more than few draws do."""
 SHARE = 1 / 3
 
 

@@ -105,6 +105,8 @@ def look_notes(rows: Sequence[LookRow], confidence: float) -> list[str]:
             f"about {last.needs} draws would be needed" if last.needs else "no number of label draws would decide it"
         )
         notes.append(f"stopped after {last.draws} draws because a decision is out of reach: {needs}")
-    if last.word == "continue":
+    elif last.word == "continue":
         notes.append(f"stopped after {last.draws} draws, before a decision")
+    else:
+        notes.append(f"stopped after {last.draws} draws, when it was decided which weights to start from: {last.word}")
     return notes

@@ -68,14 +68,14 @@ class CompareConfig:
     """Label draws per budget, each with its own training seed; all arms share them. Default: nine, or as many as fit
     into the first hour of the command, but at least five."""
     until: Literal["draws", "decided"] = "draws"
-    """draws: train all draws. decided: train them in looks, and stop once the answer is decided or is out of reach
-    within twice `draws` (default: nine); all looks together keep the confidence level."""
+    """draws: train all draws. decided: train them in looks, and stop once it is decided which weights to start from, or
+    a decision is out of reach within twice `draws` (default: nine); all looks together keep the confidence level."""
     within: str | None = None
     """Time for the whole command, such as 90s, 40m or 2h: draws come in looks here too, and no draw starts that would
     not finish in time."""
     pretrainings: int | None = None
-    """Pretrainings, each with its own seed. Default: five if they cost less than a third of the comparison (in images, at
-    the default number of draws), else three if those do, else one."""
+    """Pretrainings, each with its own seed. Default: five if they cost less than a third of the comparison (in
+    images, at the default number of draws), else three if those do, else one."""
     design: Literal["diagonal", "crossed"] = "diagonal"
     """diagonal: every arm is trained once per draw, taking the pretrainings in turn. crossed: every pretraining is used
     in every draw, and arms without pretraining are trained as often."""

@@ -1,6 +1,6 @@
 """Answers from a finished table: what to do, how many labels pretraining is worth, what to add."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from unmask.config import JUDGED, CompareConfig
 from unmask.config.budget import Budget, parse_budget
@@ -8,7 +8,7 @@ from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
 from unmask.inference.labels_worth import labels_worth
-from unmask.inference.recommend import compared_with, other_ways, recommend
+from unmask.inference.recommend import compared_with, other_starts, other_ways, recommend
 from unmask.inference.rows import paired, paired_between
 from unmask.inference.table import Table
 from unmask.inference.verdict import Contest, Place
@@ -16,9 +16,13 @@ from unmask.runs.summary_records import LabelsWorth, Recommendation
 
 
 def choice_of(
-    table: Table, where: tuple[Budget, str, str], evidence: Evidence
+    table: Table,
+    where: tuple[Budget, str, str],
+    evidence: Evidence,
+    others: Callable[[Ranking], Ranking] = other_ways,
 ) -> tuple[Ranking, dict[str, Estimate]] | None:
-    """What tuning draws recommend at a (budget, split, metric), and by how much it is better on test images.
+    """What tuning draws recommend at a (budget, split, metric), and by how much it is better than `others` on test
+    images.
 
     Alternatives are the arms in the table that tuning draws have measured. None if all are the same choice, or if a
     difference to be judged is not in the table yet.
@@ -26,19 +30,19 @@ def choice_of(
     tuning = {arm: rows for arm, rows in evidence.tuning.get(where[0], {}).items() if (arm, *where) in table}
     if not tuning:
         return None
-    ranking = other_ways(rank_on_validation(tuning))
+    ranking = others(rank_on_validation(tuning))
     found = {arm: paired(table, ranking.best, arm, where, evidence) for arm in compared_with(ranking)}
     differences = {arm: estimate for arm, estimate in found.items() if estimate is not None}
     return (ranking, differences) if found and len(differences) == len(found) else None
 
 
 def contest_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence) -> Contest | None:
-    """The question that a comparison decides: the recommended arm against the best other ones."""
-    found = choice_of(table, where, evidence)
+    """The question that a comparison decides: the recommended arm against the best from other starting weights."""
+    found = choice_of(table, where, evidence, other_starts)
     if found is None:
         return None
-    against, *others = compared_with(found[0])
-    return Contest(found[1][against], tuple(found[1][arm] for arm in others))
+    against, *rivals = compared_with(found[0])
+    return Contest(found[1][against], tuple(found[1][arm] for arm in rivals))
 
 
 def recommendations(table: Table, split: str, config: CompareConfig, evidence: Evidence) -> list[Recommendation]:

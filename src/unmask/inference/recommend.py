@@ -1,6 +1,6 @@
 """The recommendation to a user: chosen on tuning draws and validation, judged on test images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from unmask.config import ARMS
@@ -23,11 +23,23 @@ def compared_with(ranking: Ranking) -> tuple[str, ...]:
 
 def other_ways(ranking: Ranking) -> Ranking:
     """The ranking without arms that differ from the best one only in schedule."""
+    return _among(ranking, lambda arm: ARMS[arm].way != ARMS[ranking.best].way)
 
-    def others(arms: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(arm for arm in arms if ARMS[arm].way != ARMS[ranking.best].way)
 
-    return Ranking(ranking.best, others(ranking.rivals), others(ranking.beaten))
+def other_starts(ranking: Ranking) -> Ranking:
+    """The ranking without arms that start from the same weights as the best one.
+
+    Fine-tuned or under a linear classifier, two arms of one start are often equally good, and no number of draws tells
+    them apart; which weights to start from is what a comparison has to decide. If all start from the same weights, they
+    are different ways.
+    """
+    found = _among(ranking, lambda arm: ARMS[arm].start != ARMS[ranking.best].start)
+    return found if found.rivals or found.beaten else other_ways(ranking)
+
+
+def _among(ranking: Ranking, kept: Callable[[str], bool]) -> Ranking:
+    """The ranking of the best arm and the others that are kept."""
+    return Ranking(ranking.best, *(tuple(filter(kept, arms)) for arms in (ranking.rivals, ranking.beaten)))
 
 
 def recommend(
