@@ -1,11 +1,12 @@
 """Does a cheaper pretraining of `small-cnn` keep the accuracy? Equivalence within a point, and CPU seconds.
 
-Fashion-MNIST at 32 px: each variant pretrains for the same steps from the same seeds, each encoder is fine-tuned on the
-same draws of 50 labels per class, with the same training seeds. Only validation images are used: this is how
-defaults are chosen. The difference of a variant from the first one is paired by pretraining and draw; its 90 %
-interval, over new pretrainings and draws, within a point either way is equivalence at 5 % (two one-sided tests). CPU
-seconds are those of this process for the whole pretraining. Every finished training is a line of DIR/trials.jsonl, so
-an interrupted run continues; `--minutes` ends it after the current training.
+Fashion-MNIST at 32 px: each variant pretrains for the same steps from the same seeds (those named by their steps for
+their own), each encoder is fine-tuned on the same draws of 50 labels per class, with the same training seeds. `scratch`
+is no pretraining and 1,200 steps on the same draws. Only validation images are used: this is how defaults are chosen.
+The difference of a variant from the first one is paired by pretraining and draw; its 90 % interval, over new
+pretrainings and draws, within a point either way is equivalence at 5 % (two one-sided tests). CPU seconds are those of
+this process for the whole pretraining. Every finished training is a line of DIR/trials.jsonl, so an interrupted run
+continues; `--minutes` ends it after the current training.
 
     OMP_NUM_THREADS=1 python benchmarks/same_accuracy.py DIR --ways width-64 width-32
 """
@@ -33,8 +34,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "small-first": {"size_schedule": "24:0.5,32:0.5"},
     "width-32-small-first": {"decoder_width": 32, "size_schedule": "24:0.6,32:0.4"},
     "width-32-smaller-first": {"decoder_width": 32, "size_schedule": "16:0.5,32:0.5"},
+    "steps-400": {"decoder_width": 32, "steps": 400},
+    "steps-3990": {"decoder_width": 32, "steps": 3990},
 }
 """What differs from the recipe."""
+SCRATCH, SCRATCH_STEPS = "scratch", 1200
 LABELS, MARGIN = 50, 1.0
 """Labels per class; points within which two ways count as equally good."""
 
@@ -52,16 +56,14 @@ def pretrained(folder: Path, way: str, seed: int, steps: int) -> float:
     return time.process_time() - start
 
 
-def accuracy(folder: Path, run: Path, draw: int) -> float:
-    """Accuracy of the fine-tuned network on validation images, in percent."""
-    settings: dict[str, Any] = {
-        "init": str(run),
-        "budget": LABELS,
-        "seed": draw,
-        "subset_seed": 7,
-        "subset_index": draw,
-    }
-    done = unmask.finetune("fashion-mnist", folder, overwrite=True, progress=False, **settings)
+def accuracy(folder: Path, run: Path | None, draw: int) -> float:
+    """Accuracy of the network, fine-tuned or without a run from scratch, on validation images, in percent."""
+    settings: dict[str, Any] = {"budget": LABELS, "seed": draw, "subset_seed": 7, "subset_index": draw}
+    if run is None:
+        train, settings = unmask.scratch, settings | {"steps": SCRATCH_STEPS}
+    else:
+        train, settings = unmask.finetune, settings | {"init": str(run)}
+    done = train("fashion-mnist", folder, overwrite=True, progress=False, **settings)
     return 100 * done.scores["val"].accuracy
 
 
@@ -77,23 +79,28 @@ def main() -> None:
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     until, file = time.monotonic() + 60 * options.minutes, options.folder / "trials.jsonl"
-    for seed, way in itertools.product(range(options.pretrainings), options.ways):
+    trainings: list[tuple[str, int | None]] = [(SCRATCH, None)] if SCRATCH in options.ways else []
+    pretrained_ways = [way for way in options.ways if way != SCRATCH]
+    trainings += [(way, seed) for seed, way in itertools.product(range(options.pretrainings), pretrained_ways)]
+    for way, seed in trainings:
         done = {trial["draw"] for trial in known_trials(file) if (trial["way"], trial["pretraining"]) == (way, seed)}
         if time.monotonic() < until and set(range(options.draws)) - done:
             train(options, file, way, seed, done, until)
     tell(known_trials(file), options.ways)
 
 
-def train(options: argparse.Namespace, file: Path, way: str, seed: int, done: set[int], until: float) -> None:
-    """Run a pretraining, unless its run exists, and the missing draws."""
+def train(options: argparse.Namespace, file: Path, way: str, seed: int | None, done: set[int], until: float) -> None:
+    """Run a pretraining, unless there is none or its run exists, and the missing draws."""
     run, seconds = options.folder / f"{way}-{seed}", options.folder / f"{way}-{seed}.seconds"
-    if not seconds.exists():
+    if seed is None:
+        seconds.write_text("0")
+    elif not seconds.exists():
         seconds.write_text(str(pretrained(run, way, seed, options.steps)))
     for draw in sorted(set(range(options.draws)) - done):
         if time.monotonic() > until:
             return
         trained = options.folder / f"{way}-{seed}-{draw}"
-        score = accuracy(trained, run, draw)
+        score = accuracy(trained, None if seed is None else run, draw)
         shutil.rmtree(trained)
         line = {"way": way, "pretraining": seed, "draw": draw, "accuracy": score, "seconds": float(seconds.read_text())}
         with file.open("a") as table:
