@@ -4,7 +4,7 @@ hidden patches predicted and smaller images first, half of that or less.
 Both pretrain timm's vit_small_patch16_224 on the same images of 224 pixels, 75 % of the patches hidden: draw the masks,
 encode the visible tokens, decode all of them with the same number of blocks, width and heads, mean squared error of
 the hidden patches' normalized pixels, backward, AdamW. The steps alternate in one process; medians over n. Beside them
-stands `--predict 0.5`, at 224 and at 128 pixels, from which the mean step of `--size-schedule 128:0.6,224:0.4` follows.
+stands `--predict 0.5`, at 224 and at 128 pixels, from which the mean step of `--size-schedule 128:0.7,224:0.3` follows.
 This is about time alone: what it does to accuracy is not measured here.
 lightly is not a dependency: it must be installed (pip install lightly).
 
@@ -42,7 +42,7 @@ except ModuleNotFoundError as missing:
     sys.exit(f"{missing}: the comparison needs lightly; pip install lightly")
 
 NAME, SIDE, PATCH, RATIO, WIDTH, DEPTH, HEADS = "vit_small_patch16_224", 224, 16, 0.75, 256, 4, 16
-SMALL, FIRST = 128, 0.6
+SMALL, FIRST = 128, 0.7
 """Pixels of the smaller images, and the share of the steps that see them."""
 
 
