@@ -57,16 +57,19 @@ class _Table:
         self, data: Dataset, out: Path, monkeypatch: pytest.MonkeyPatch, gain: float, slow: float = 1.0
     ) -> None:
         self.clock, self.data, self.out, self.slow, self.trained = _Clock(), data, out, slow, []
+        self.reported: tuple[str, ...] = ()
         self.spread = np.random.default_rng(0).normal(0, 0.05, 50)
         contest = lambda config, *_: Contest(estimate_mean(gain + self.spread[: config.draws]))  # noqa: E731
         monkeypatch.setattr(module, "read_contest", contest)
 
-    def take(self, within: str | None = None, **changes: object) -> tuple[int, list[str]]:
+    def take(self, within: str | None = None, needed: tuple[str, ...] = (), **changes: object) -> tuple[int, list[str]]:
         """Draws that were trained, and the words of the looks."""
         config = replace(CONFIG, within=within, **changes)
         seconds = config.seconds_within
         timer = None if seconds is None else Timer(seconds, self.clock, self.clock.now)
-        found, rows = take_looks(Work(config, self.out, self.data), Choice({}, {}), self.train, 1, timer)
+        work = Work(config, self.out, self.data)
+        found, rows = take_looks(work, Choice({}, {}), needed or config.arms, self.train, 1, timer)
+        self.reported = found.config.arms
         assert rows[-1].draws == found.config.draws
         return found.config.draws, [row.word for row in rows]
 
@@ -129,6 +132,51 @@ def test_more_draws_are_judged_at_the_level_of_the_last_look(
     assert seen[0] == pytest.approx(tuple(look_levels([FIRST, draws], [draws])))
     assert seen[0][0] < seen[0][1]
     assert seen[-1][0] == seen[-1][1]
+
+
+RIVALS = {"arms": ("mrp", "scratch_same", "scratch_best"), "needed": ("mrp", "scratch_same")}
+"""Scratch with another schedule is as good on validation images."""
+
+
+@pytest.mark.parametrize(
+    ("gain", "elsewhere", "word", "trained"),
+    [(-0.6, False, "loss", 2), (-0.6, True, "loss", 3), (0.6, False, "gain", 3)],
+)
+def test_rivals_are_trained_where_something_could_hold_against_them(
+    data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gain: float,
+    elsewhere: bool,
+    word: str,
+    trained: int,
+) -> None:
+    """A loss against the best scratch arm is one whatever the rivals do; a gain, at any budget, is not."""
+    table = _Table(data, tmp_path, monkeypatch, gain=gain)
+    monkeypatch.setattr(module, "claims", lambda *_: elsewhere)
+    assert table.take(**RIVALS) == (FIRST, [word])
+    assert len(table.trained) == trained * FIRST
+    assert table.reported == RIVALS["arms"][:trained]
+    assert table.take(**RIVALS) == (FIRST, [word])  # resumed
+    assert len(table.trained) == trained * FIRST
+
+
+def test_a_gain_that_rivals_take_back_is_none(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look asks the best arm first; where the gain holds, it asks the rivals."""
+    table = _Table(data, tmp_path, monkeypatch, gain=0.0)
+    monkeypatch.setattr(module, "claims", lambda *_: True)
+    monkeypatch.setattr(
+        module,
+        "read_contest",
+        lambda config, *_: Contest(
+            estimate_mean(0.6 + table.spread[: config.draws]),
+            (estimate_mean(table.spread[: config.draws]),) * ("scratch_best" in config.arms),
+        ),
+    )
+    draws, words = table.take(**RIVALS)
+    assert "gain" not in words
+    assert len(table.trained) == len(set(table.trained)) == 3 * draws
+    assert table.reported == RIVALS["arms"]
 
 
 def test_looks_go_on_where_they_ended_and_spend_what_is_left(
@@ -209,6 +257,28 @@ def test_the_clock_alone_ends_the_draws_of_an_hour(
     assert table.clock.now < max(seconds, LEAST * 20 * slow + 1)
     assert table.take_for(1000.0) == 9  # resumed: the others, and nothing twice
     assert len(table.trained) == len(set(table.trained)) == 18
+
+
+@pytest.mark.slow
+def test_a_comparison_without_a_decision_trains_no_rivals(tmp_path: Path) -> None:
+    """Networks that learn nothing in two steps: nothing holds against the best arm, so its rivals stay untrained."""
+    config = replace(CONFIG, arms=(), tuning_draws=2, draws=2, compute_cap=1.0)
+    folder = compare(config, tmp_path / "looks", progress=False)
+    summary = read_record(Summary, folder / "summary.json")
+    assert summary.looks[-1].word in ("continue", "out of reach", "loss")
+    assert {one.verdict for one in summary.verdicts} <= {"undecided", "loss"}
+    (note,) = [one for one in summary.notes if "not trained on the reported draws" in one]
+    trained = {read_json(file)["arm"] for file in (folder / "trials").glob("*.json")}
+    untrained = note.split(": ")[1].split(";")[0].split(", ")
+    assert set(untrained) <= {"scratch_same", "scratch_best", "scratch_compute", "scratch_masked"}
+    assert not trained & set(untrained)
+    assert "mrp" in trained
+    assert len(trained & {"scratch_same", "scratch_best", "scratch_compute", "scratch_masked"}) == 1
+    before = {file: file.stat().st_mtime_ns for file in (folder / "trials").iterdir()}
+    assert read_record(Summary, compare(config, folder, resume=True, progress=False) / "summary.json") == replace(
+        summary, wall_seconds=read_record(Summary, folder / "summary.json").wall_seconds
+    )
+    assert {file: file.stat().st_mtime_ns for file in (folder / "trials").iterdir()} == before
 
 
 def test_fewer_draws_than_planned_are_said() -> None:

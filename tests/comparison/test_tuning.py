@@ -167,7 +167,17 @@ def test_validation_chooses_recipes_baseline_and_answer(config: CompareConfig, t
     choice = Choice(recipes, correct)
     assert choice.reported(config) == ("mrp", "scratch_compute", "probe_mrp", "probe_random")
     asked = replace(config, arms=("scratch_same", "mrp"))
-    assert choice.reported(asked) == ("scratch_same", "mrp")
+    assert choice.reported(asked) == choice.needed(asked) == ("scratch_same", "mrp")
+
+
+def test_rivals_are_reported_and_not_needed(config: CompareConfig, tmp_path: Path) -> None:
+    """Of arms that validation cannot tell apart one is needed; arms that were asked for all are."""
+    recipes = choose_recipes(config, tmp_path)
+    equal = {arm: np.random.default_rng(0).permutation(400)[None].repeat(2, 0) % 2.0 for arm in ("mrp", "scratch_best")}
+    rivals = {"scratch_same": np.random.default_rng(1).permutation(400)[None].repeat(2, 0) % 2.0}
+    choice = Choice(recipes, {3: {**equal, **rivals}})
+    assert choice.reported(config) == ("mrp", "scratch_same", "scratch_best", "probe_mrp", "probe_random")
+    assert choice.needed(config) == ("mrp", "scratch_best", "probe_mrp", "probe_random")
 
 
 def test_recipes_are_chosen_by_the_least_error(config: CompareConfig, tmp_path: Path) -> None:

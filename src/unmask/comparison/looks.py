@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unmask.comparison.forecast import forecast
-from unmask.comparison.table import read_contest
+from unmask.comparison.table import claims, read_contest
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import Timer, expected_seconds, fitting_draws
 from unmask.comparison.tuning import Choice
@@ -23,6 +23,10 @@ FACTOR = 2
 """Looks continue up to this many times the draws of the fixed design. More would find little more: the pretrainings,
 which more draws do not add to, bound what can be decided."""
 
+CLAIMS = ("gain", "equivalent")
+"""What must hold against the rivals of the best arm, too."""
+DECIDED = (*CLAIMS, "loss")
+
 
 def refuse_too_little_time(work: Work, jobs: int, times: StepTimes) -> None:
     """Raise UserError if not even the first look would finish in time."""
@@ -36,14 +40,21 @@ def refuse_too_little_time(work: Work, jobs: int, times: StepTimes) -> None:
 
 
 def take_looks(
-    work: Work, choice: Choice, run: Callable[[Work], None], jobs: int, timer: Timer | None
+    work: Work,
+    choice: Choice,
+    needed: tuple[str, ...],
+    run: Callable[[Work], None],
+    jobs: int,
+    timer: Timer | None,
 ) -> tuple[Work, tuple[LookRow, ...]]:
-    """Train draws look by look; returns the work with the draws that were trained, and the looks.
+    """Train draws look by look; returns the work with the draws and the arms that were trained, and the looks.
 
-    Earlier looks of the same folder count: a resumed comparison continues after them, unless they were decisive.
+    Earlier looks of the same folder count: a resumed comparison continues after them, unless they were decisive. Arms
+    that are not needed are trained once a gain, or equivalence, holds without them.
 
     Args:
         choice: what the tuning draws decided.
+        needed: the arms of the work without rivals of the best ones, see `Choice.needed`.
         run: trains the unfinished trials of a work.
         timer: None if time does not matter.
 
@@ -51,30 +62,63 @@ def take_looks(
         UserError: there is no time for a single look.
     """
     config, out = work.config, work.out
+    run = run if timer is None else _learning(run, jobs, timer)
     earlier = read_optional(LookRows, out / LOOKS_FILE)
     rows = [] if earlier is None else list(earlier.looks)
     most = max(FACTOR * config.planned_draws, rows[-1].plan if rows else 0)
-    while not rows or (rows[-1].word not in ("gain", "loss", "equivalent") and rows[-1].draws < most):
+    while not rows or (rows[-1].word not in DECIDED and rows[-1].draws < most):
         done = rows[-1].draws if rows else 0
         wanted = next((draws for draws in look_draws(FIRST, most) if draws > done), most)
         count = fitting_draws(work, done, wanted, jobs, timer)
         if count is None:
             break
         ahead = replace(work, config=replace(config, draws=count))
-        expected, before = expected_seconds(ahead, jobs), 0.0 if timer is None else timer.clock()
-        run(ahead)
-        if timer is not None and count > done:
-            timer.learn(expected, timer.clock() - before)
-        rows.append(_look(ahead, choice, rows, most, config.planned_draws))
+        for part in _parts(ahead, needed):
+            run(part)
+            row = _look(part, choice, rows, most, config.planned_draws)
+            if row.word not in CLAIMS:
+                break
+        rows.append(row)
         write_json(out / LOOKS_FILE, LookRows(looks=tuple(rows)))
-        if rows[-1].word == "out of reach":
+        if row.word == "out of reach":
             break
     if not rows:
         raise UserError(
             f"within = {config.within}: the time was over before the first look; finished work is kept, continue with "
             "`resume=True` and more time"
         )
-    return replace(work, config=replace(config, draws=rows[-1].draws)), tuple(rows)
+    trained = replace(work, config=replace(config, draws=rows[-1].draws))
+    return _confirmed(trained, choice, needed, rows[-1], run), tuple(rows)
+
+
+def _learning(run: Callable[[Work], None], jobs: int, timer: Timer) -> Callable[[Work], None]:
+    """The same, but the timer learns from how long it took."""
+
+    def timed(work: Work) -> None:
+        expected, before = expected_seconds(work, jobs), timer.clock()
+        run(work)
+        timer.learn(expected, timer.clock() - before)
+
+    return timed
+
+
+def _parts(work: Work, needed: tuple[str, ...]) -> tuple[Work, ...]:
+    """The work on the arms that are needed, and all of it if that is more."""
+    first = replace(work, config=replace(work.config, arms=needed))
+    return (first,) if first.config.arms == work.config.arms else (first, work)
+
+
+def _confirmed(work: Work, choice: Choice, needed: tuple[str, ...], last: LookRow, run: Callable[[Work], None]) -> Work:
+    """The work on the arms that are reported: with rivals if any budget claims a gain, or equivalence, without them.
+
+    Rivals are trained here, unless the last look already did.
+    """
+    without = replace(work, config=replace(work.config, arms=needed))
+    if needed != work.config.arms and last.word not in CLAIMS:
+        if not claims(without.config, work.out, work.data, choice, last.level):
+            return without
+        run(work)
+    return work
 
 
 def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int, fixed: int) -> LookRow:

@@ -1,6 +1,6 @@
 """Notes that the reader of a comparison needs besides its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unmask.comparison.candidates import arms_of, candidates, compute_steps
@@ -14,11 +14,14 @@ from unmask.data.subsets import mean_overlap
 from unmask.wording import plural
 
 
-def notes_of(config: CompareConfig, data: Dataset, choice: Choice, out: Path) -> list[str]:
-    """Notes on what was chosen, on compute, and on what the draws share; `config` with the arms that are reported."""
+def notes_of(
+    config: CompareConfig, data: Dataset, choice: Choice, out: Path, reported: Sequence[str] = ()
+) -> list[str]:
+    """Notes on what was chosen, on compute, and on what the draws share; `config` with the arms that were trained, of
+    those `reported` that the tuning left."""
     assert data.val is not None
     notes = [f"{len(data.val)} labeled validation images were used to choose recipes and the strength of probes"]
-    notes += _choices(config, choice)
+    notes += _choices(config, choice, reported)
     if longer := [arm for arm in arms_of(config) if arm.schedule == "compute"]:
         notes += _compute(config, data, choice, longer)
     notes += overlap_notes(draw_overlaps(config, data, out))
@@ -29,7 +32,7 @@ def notes_of(config: CompareConfig, data: Dataset, choice: Choice, out: Path) ->
     return notes
 
 
-def _choices(config: CompareConfig, choice: Choice) -> list[str]:
+def _choices(config: CompareConfig, choice: Choice, reported: Sequence[str]) -> list[str]:
     """Which candidate every arm took, and which alternatives were tried and dropped."""
     notes = []
     for arm in arms_of(config):
@@ -38,10 +41,15 @@ def _choices(config: CompareConfig, choice: Choice) -> list[str]:
             picks = ", ".join(f"{choice.recipes[b, arm.name] + 1} with {labels_in_words(b)}" for b in config.budgets)
             notes.append(f"{arm.name} chose among {count} recipes on validation data: number {picks}")
     tried = {name for correct in choice.correct.values() for name in correct}
-    if dropped := ", ".join(arm.name for arm in ARMS.values() if arm.name in tried - set(config.arms)):
+    if dropped := ", ".join(arm.name for arm in ARMS.values() if arm.name in tried - {*config.arms, *reported}):
         notes.append(
             f"tried on {plural(config.tuning_draws, 'tuning draw')} and dropped, as other alternatives did better on "
             f"validation images: {dropped}"
+        )
+    if untrained := ", ".join(name for name in reported if name not in config.arms):
+        notes.append(
+            f"not trained on the reported draws, though validation cannot tell them from the best: {untrained}; they "
+            "could only count against a gain over the best, or equivalence with it, and there is neither"
         )
     return notes
 

@@ -94,10 +94,12 @@ def _work_through(
     """Everything from the first pretraining to the summary and the gallery."""
     asked = work.config
     work, choice, notes = _tuned(work, place, of_runs, line)
-    work, looks = _fill(work, choice, place, line, started)
+    reported = work.config.arms
+    work, looks = _fill(work, choice, choice.needed(asked), place, line, started)
     if place.notes():
         _describe(work, choice, notes, place)  # workers may have joined since
-    notes += [*place.notes(), *notes_of(work.config, work.data, choice, work.out), *hour_notes(asked, work.config)]
+    notes += [*place.notes(), *notes_of(work.config, work.data, choice, work.out, reported)]
+    notes += hour_notes(asked, work.config)
     if looks:
         notes += look_notes(looks, asked.confidence)
         work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
@@ -185,8 +187,10 @@ def _describe(work: Work, choice: Choice, notes: list[str], place: Place) -> Non
     write_json(work.out / ENVIRONMENT_FILE, facts)
 
 
-def _fill(work: Work, choice: Choice, place: Place, line: Progress, started: float) -> tuple[Work, tuple[LookRow, ...]]:
-    """Train every trial, all together or in looks, and audit; returns the work on the draws that were trained."""
+def _fill(
+    work: Work, choice: Choice, needed: tuple[str, ...], place: Place, line: Progress, started: float
+) -> tuple[Work, tuple[LookRow, ...]]:
+    """Train every trial, all together or in looks, and audit; returns the work on what was trained, and the looks."""
     config, trained = work.config, 0
 
     def train(ahead: Work) -> None:
@@ -200,7 +204,7 @@ def _fill(work: Work, choice: Choice, place: Place, line: Progress, started: flo
     if config.in_looks:
         seconds = config.seconds_within
         timer = None if seconds is None else Timer(seconds, time.monotonic, started)
-        work, looks = take_looks(work, choice, train, place.jobs, timer)
+        work, looks = take_looks(work, choice, needed, train, place.jobs, timer)
     elif config.in_an_hour:
         work = train_for_an_hour(work, train, place.jobs, Timer(HOUR, time.monotonic, started))
     else:

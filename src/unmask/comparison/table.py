@@ -1,6 +1,7 @@
 """The scores of the finished trials, and their summary."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ def build_summary(
     evidence = _evidence(config, out, data, choice, trials)
     summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence, ensemble_metric=metric)
     return with_answer(with_class_shares(summary, trials), data, jobs)
+
+
+def claims(config: CompareConfig, out: Path, data: Dataset, choice: Choice, level: float) -> bool:
+    """Whether the finished trials give a gain, or equivalence, at this two-sided level: in a verdict, or for what is
+    recommended at some budget."""
+    summary = build_summary(replace(config, confidence=1 - level), out, data, choice, notes=[], jobs=1)
+    words = [*(one.verdict for one in summary.verdicts), *(one.verdict for one in summary.recommendations)]
+    return "gain" in words or "equivalent" in words
 
 
 def read_contest(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Contest | None:

@@ -14,7 +14,7 @@ from unmask.config import ARMS, JUDGED, Arm, CompareConfig
 from unmask.config.budget import Budget
 from unmask.config.metric import SCORES
 from unmask.inference.baseline import competes, rank_on_validation
-from unmask.inference.recommend import compared_with, other_ways
+from unmask.inference.recommend import compared_with, other_starts, other_ways
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
 from unmask.runs.trials import read_tuning
 from unmask.tasks.kinds import AnyTask
@@ -121,6 +121,17 @@ class Choice:
         it; the best alternative, the next best, and those that validation cannot tell from the best. Probes are always
         kept, since they cost next to nothing.
         """
+        return self._left(config, rivals=True)
+
+    def needed(self, config: CompareConfig) -> tuple[str, ...]:
+        """The reported arms without the rivals of the best ones, unless they were asked for.
+
+        A gain, and equivalence, must hold against the best arm and against every rival. So as long as they do not hold
+        against the best one alone, rivals decide nothing and need not be trained.
+        """
+        return self._left(config, rivals=False)
+
+    def _left(self, config: CompareConfig, *, rivals: bool) -> tuple[str, ...]:
         arms = arms_of(config)
         if config.arms or not self.correct:
             return tuple(arm.name for arm in arms)
@@ -129,7 +140,9 @@ class Choice:
             scratch = {arm: values for arm, values in correct.items() if competes(arm)}
             if scratch:
                 ranking = rank_on_validation(scratch)
-                left |= {ranking.best, *ranking.rivals}
-            ranking = other_ways(rank_on_validation(correct))
-            left |= {ranking.best, *compared_with(ranking)}
+                left |= {ranking.best, *(ranking.rivals if rivals else ())}
+            ranking = rank_on_validation(correct)
+            for others in (other_ways(ranking), other_starts(ranking)):
+                against = compared_with(others)
+                left |= {ranking.best, *(against if rivals else against[:1])}
         return tuple(name for name in ARMS if name in left)
