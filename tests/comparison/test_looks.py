@@ -8,6 +8,7 @@ import pytest
 
 import tiny
 from unmask.comparison import looks as module
+from unmask.comparison import rivals
 from unmask.comparison.looks import FACTOR, FIRST, look_notes, take_looks
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.run import compare
@@ -77,7 +78,8 @@ class _Table:
         """Draws that were trained without looks, in so many seconds."""
         config = replace(CONFIG, until="draws", draws=draws)
         timer = Timer(seconds, self.clock, self.clock.now)
-        return train_for_an_hour(Work(config, self.out, self.data), self.train, 1, timer).config.planned_draws
+        work = Work(config, self.out, self.data)
+        return train_for_an_hour(work, config.arms, self.train, 1, timer).config.planned_draws
 
     def train(self, work: Work) -> None:
         for key in all_trials(work.config):
@@ -153,7 +155,7 @@ def test_rivals_are_trained_where_something_could_hold_against_them(
 ) -> None:
     """A loss against the best scratch arm is one whatever the rivals do; a gain, at any budget, is not."""
     table = _Table(data, tmp_path, monkeypatch, gain=gain)
-    monkeypatch.setattr(module, "claims", lambda *_: elsewhere)
+    monkeypatch.setattr(rivals, "claims", lambda *_: elsewhere)
     assert table.take(**RIVALS) == (FIRST, [word])
     assert len(table.trained) == trained * FIRST
     assert table.reported == RIVALS["arms"][:trained]
@@ -164,7 +166,7 @@ def test_rivals_are_trained_where_something_could_hold_against_them(
 def test_a_gain_that_rivals_take_back_is_none(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look asks the best arm first; where the gain holds, it asks the rivals."""
     table = _Table(data, tmp_path, monkeypatch, gain=0.0)
-    monkeypatch.setattr(module, "claims", lambda *_: True)
+    monkeypatch.setattr(rivals, "claims", lambda *_: True)
     monkeypatch.setattr(
         module,
         "read_contest",
@@ -260,12 +262,14 @@ def test_the_clock_alone_ends_the_draws_of_an_hour(
 
 
 @pytest.mark.slow
-def test_a_comparison_without_a_decision_trains_no_rivals(tmp_path: Path) -> None:
+@pytest.mark.parametrize("until", ["draws", "decided"])
+def test_a_comparison_without_a_decision_trains_no_rivals(tmp_path: Path, until: str) -> None:
     """Networks that learn nothing in two steps: nothing holds against the best arm, so its rivals stay untrained."""
-    config = replace(CONFIG, arms=(), tuning_draws=2, draws=2, compute_cap=1.0)
+    config = replace(CONFIG, arms=(), tuning_draws=2, draws=2, compute_cap=1.0, until=until)
     folder = compare(config, tmp_path / "looks", progress=False)
     summary = read_record(Summary, folder / "summary.json")
-    assert summary.looks[-1].word in ("continue", "out of reach", "loss")
+    assert {look.word for look in summary.looks} <= {"continue", "out of reach", "loss"}
+    assert bool(summary.looks) == (until == "decided")
     assert {one.verdict for one in summary.verdicts} <= {"undecided", "loss"}
     (note,) = [one for one in summary.notes if "not trained on the reported draws" in one]
     trained = {read_json(file)["arm"] for file in (folder / "trials").glob("*.json")}

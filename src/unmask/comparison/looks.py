@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unmask.comparison.forecast import forecast
-from unmask.comparison.table import claims, read_contest
+from unmask.comparison.rivals import CLAIMS, with_rivals_of_claims, without_rivals
+from unmask.comparison.table import read_contest
 from unmask.comparison.tasks import Work
-from unmask.comparison.timed_draws import Timer, expected_seconds, fitting_draws
+from unmask.comparison.timed_draws import Timer, fitting_draws, learning
 from unmask.comparison.tuning import Choice
 from unmask.errors import UserError
 from unmask.inference.looks import look, look_draws, look_levels
@@ -23,8 +24,6 @@ FACTOR = 2
 """Looks continue up to this many times the draws of the fixed design. More would find little more: the pretrainings,
 which more draws do not add to, bound what can be decided."""
 
-CLAIMS = ("gain", "equivalent")
-"""What must hold against the rivals of the best arm, too."""
 DECIDED = (*CLAIMS, "loss")
 
 
@@ -62,7 +61,7 @@ def take_looks(
         UserError: there is no time for a single look.
     """
     config, out = work.config, work.out
-    run = run if timer is None else _learning(run, jobs, timer)
+    run = run if timer is None else learning(run, jobs, timer)
     earlier = read_optional(LookRows, out / LOOKS_FILE)
     rows = [] if earlier is None else list(earlier.looks)
     most = max(FACTOR * config.planned_draws, rows[-1].plan if rows else 0)
@@ -73,7 +72,7 @@ def take_looks(
         if count is None:
             break
         ahead = replace(work, config=replace(config, draws=count))
-        for part in _parts(ahead, needed):
+        for part in (without_rivals(ahead, needed), ahead):
             run(part)
             row = _look(part, choice, rows, most, config.planned_draws)
             if row.word not in CLAIMS:
@@ -88,37 +87,9 @@ def take_looks(
             "`resume=True` and more time"
         )
     trained = replace(work, config=replace(config, draws=rows[-1].draws))
-    return _confirmed(trained, choice, needed, rows[-1], run), tuple(rows)
-
-
-def _learning(run: Callable[[Work], None], jobs: int, timer: Timer) -> Callable[[Work], None]:
-    """The same, but the timer learns from how long it took."""
-
-    def timed(work: Work) -> None:
-        expected, before = expected_seconds(work, jobs), timer.clock()
-        run(work)
-        timer.learn(expected, timer.clock() - before)
-
-    return timed
-
-
-def _parts(work: Work, needed: tuple[str, ...]) -> tuple[Work, ...]:
-    """The work on the arms that are needed, and all of it if that is more."""
-    first = replace(work, config=replace(work.config, arms=needed))
-    return (first,) if first.config.arms == work.config.arms else (first, work)
-
-
-def _confirmed(work: Work, choice: Choice, needed: tuple[str, ...], last: LookRow, run: Callable[[Work], None]) -> Work:
-    """The work on the arms that are reported: with rivals if any budget claims a gain, or equivalence, without them.
-
-    Rivals are trained here, unless the last look already did.
-    """
-    without = replace(work, config=replace(work.config, arms=needed))
-    if needed != work.config.arms and last.word not in CLAIMS:
-        if not claims(without.config, work.out, work.data, choice, last.level):
-            return without
-        run(work)
-    return work
+    if rows[-1].word not in CLAIMS:
+        trained = with_rivals_of_claims(trained, choice, needed, rows[-1].level, run)
+    return trained, tuple(rows)
 
 
 def _look(work: Work, choice: Choice, rows: Sequence[LookRow], most: int, fixed: int) -> LookRow:

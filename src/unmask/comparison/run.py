@@ -22,6 +22,7 @@ from unmask.comparison.phases import pretrain_all, run_phase
 from unmask.comparison.place import Place, foreseen_place, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
+from unmask.comparison.rivals import with_rivals_of_claims, without_rivals
 from unmask.comparison.step_timing import time_steps
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work, newly_decided
@@ -198,17 +199,20 @@ def _fill(
         write_choices(ahead)
         trials = ahead.trials(choice.recipes)
         trained += len(trials)
-        run_phase("trials", trials, work.data, place, line, final=not (config.in_looks or config.in_an_hour))
+        final = ahead.config.arms == config.arms and not (config.in_looks or config.in_an_hour)
+        run_phase("trials", trials, work.data, place, line, final=final)
 
     looks: tuple[LookRow, ...] = ()
     if config.in_looks:
         seconds = config.seconds_within
         timer = None if seconds is None else Timer(seconds, time.monotonic, started)
         work, looks = take_looks(work, choice, needed, train, place.jobs, timer)
-    elif config.in_an_hour:
-        work = train_for_an_hour(work, train, place.jobs, Timer(HOUR, time.monotonic, started))
     else:
-        train(work)
+        if config.in_an_hour:
+            work = train_for_an_hour(work, needed, train, place.jobs, Timer(HOUR, time.monotonic, started))
+        else:
+            train(without_rivals(work, needed))
+        work = with_rivals_of_claims(work, choice, needed, 1 - config.confidence, train)
     if work.needs_audit(again=trained > 0):
         _audit(work, line)
     return work, looks

@@ -42,11 +42,14 @@ class Timer:
             self.slowness = max(0.5, 1.1 * passed / expected)
 
 
-def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer: Timer) -> Work:
-    """Train as many of the planned label draws as fit into the time (`HOUR` seconds), and at least `LEAST`.
+def train_for_an_hour(
+    work: Work, needed: tuple[str, ...], run: Callable[[Work], None], jobs: int, timer: Timer
+) -> Work:
+    """Train the needed arms on as many of the planned label draws as fit into the time (`HOUR` seconds), and at least
+    `LEAST`.
 
     Only the clock ends them, whatever the draws say, so intervals and verdicts are those of a fixed design with the
-    same number of draws.
+    same number of draws. There is time for all arms of the work on these draws.
 
     Returns:
         The work on the draws that are trained.
@@ -59,12 +62,21 @@ def train_for_an_hour(work: Work, run: Callable[[Work], None], jobs: int, timer:
         fitting = fitting_draws(work, done, planned, jobs, timer) if timed else None
         if fitting is None and done >= least:
             break
-        ahead = replace(work, config=replace(work.config, draws=max(fitting or least, least)))
-        expected, before = expected_seconds(ahead, jobs), timer.clock()
-        run(ahead)
-        timer.learn(expected, timer.clock() - before)
+        ahead = replace(work, config=replace(work.config, arms=needed, draws=max(fitting or least, least)))
+        learning(run, jobs, timer)(ahead)
         done = ahead.config.planned_draws
     return replace(work, config=replace(work.config, draws=done))
+
+
+def learning(run: Callable[[Work], None], jobs: int, timer: Timer) -> Callable[[Work], None]:
+    """The same, but the timer learns from how long it took."""
+
+    def timed(work: Work) -> None:
+        expected, before = expected_seconds(work, jobs), timer.clock()
+        run(work)
+        timer.learn(expected, timer.clock() - before)
+
+    return timed
 
 
 def hour_notes(asked: CompareConfig, trained: CompareConfig) -> list[str]:

@@ -48,8 +48,8 @@ class Forecast:
     seconds: float
     """Total, approximately."""
     seconds_with_rivals: float | None = None
-    """The same if validation images cannot decide which baseline is best, so that all of them are trained; None
-    if there is no choice among baselines."""
+    """The same if there is a gain, and validation images cannot decide which baseline is best: it must hold against
+    all, so all are trained. None if there is no choice among baselines."""
     peak_mib: int
     """Peak memory of all processes, approximately."""
     shorter: tuple[Shorter, ...]
@@ -77,7 +77,7 @@ class Forecast:
     def _with_rivals(self) -> str:
         if self.seconds_with_rivals is None or self.seconds_with_rivals < 1.1 * self.seconds:
             return ""
-        return f" ({in_words(self.seconds_with_rivals)} if validation images cannot decide which baseline is best)"
+        return f" ({in_words(self.seconds_with_rivals)} if a gain must be confirmed against several baselines)"
 
 
 T = TypeVar("T", PretrainConfig, ClassifyConfig)
