@@ -86,8 +86,8 @@ def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:
             )
         elif share > 0:
             notes.append(
-                f"With {labels_in_words(budget)} {_why(budget)}: two label draws share about {share:.0%} of their "
-                "images on average"
+                f"With {labels_in_words(budget)} {_why(budget)}: two label draws share "
+                f"{'less than 1%' if share < 0.01 else f'about {share:.0%}'} of their images on average"
             )
     return notes
 
