@@ -111,6 +111,17 @@ def test_an_undecided_answer_says_how_many_draws_would_decide(data: Dataset) -> 
     assert answer.next_step.startswith(f"{needed - 4} more label draws would probably decide it, about")
 
 
+def test_draws_beyond_reach_are_no_advice_to_continue(data: Dataset) -> None:
+    """Four draws are done: up to twenty more are advice, more are told with their time, and no command follows."""
+    summary = _summary(0.03, 0.04)
+    for needed, continues in ((24, True), (25, False), (900, False)):
+        first = replace(summary.recommendations[0], draws_needed=needed)
+        answer = _answer(replace(summary, recommendations=(first,)), data)
+        assert (answer.draws == needed) == continues == ("would probably decide it" in answer.next_step)
+        assert continues or answer.next_step.startswith(f"It would take about {needed - 4} more label draws")
+        assert continues == (answer.seconds is not None)
+
+
 def test_what_no_draws_decide_gets_advice(data: Dataset) -> None:
     summary = _summary(0.03, 0.04)
     first = replace(summary.recommendations[0], draws_needed=None)

@@ -13,6 +13,9 @@ from unmask.data.load import Dataset
 from unmask.runs.summary_records import Answer, Recommendation, Summary
 from unmask.wording import in_words, plural
 
+MANY = 5
+"""More than this many times the draws that there are is no advice to continue."""
+
 
 def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
     """The summary with its headline, if there was a choice."""
@@ -108,6 +111,9 @@ def _next_steps(summary: Summary, first: Recommendation, jobs: int) -> tuple[lis
     if first.verdict == "undecided" and first.draws_needed is not None:
         more = max(1, first.draws_needed - done)
         seconds = more * sum(arm.seconds for arm in summary.seconds) / done / jobs
+        if more > MANY * done:
+            step = f"It would take about {plural(more, 'more label draw')} to decide it, {in_words(seconds)}."
+            return [f"{step} The difference is too small for that to be worthwhile."], None, None
         step = f"{plural(more, 'more label draw')} would probably decide it, {in_words(seconds)}."
         return [step], done + more, seconds
     steps = ["Probably no number of label draws would decide it."] if first.verdict == "undecided" else []
