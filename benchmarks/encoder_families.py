@@ -32,6 +32,7 @@ from unmask.encoders.protocol import Encoder
 from unmask.encoders.stages import first_kernel
 from unmask.errors import UserError
 from unmask.masking import draw_masks
+from unmask.training.engine import fast_layout
 
 FAMILIES: dict[str, str] = {
     "ResNets": "resnet10t resnet18 resnet26d resnet50 resnetblur18 resnext26ts seresnet18 ecaresnet26t skresnet18 "
@@ -116,7 +117,7 @@ def measured(name: str, n: int) -> Row:
 
 def _measured(name: str, size: int, n: int) -> Row:
     model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(size, size)).train()
-    plain: Any = model.to(memory_format=torch.channels_last)
+    plain: Any = fast_layout(model)
     masked: Any = masked_encoder(deepcopy(plain), image_size=(size, size))
     ways = next(both_steps(plain, masked, size, FEW))
     for run in ways.values():  # what cannot run ends here

@@ -94,5 +94,25 @@ def _require_own_sharding(engine: Accelerator) -> None:
 
 
 def fast_layout(model: torch.nn.Module) -> torch.nn.Module:
-    """Kernels in channels-last order, in place: convolutions are faster on CPU and GPU alike; values are unchanged."""
-    return model.to(memory_format=torch.channels_last)
+    """Kernels in channels-last order, in place: convolutions are faster on CPU and GPU alike; values are unchanged.
+
+    A strided 1x1 convolution of few channels, as RepVGG, MobileOne and FastViT begin with, keeps the usual order, of
+    its images too: the weight gradient of the other one writes past its memory on CPUs (oneDNN issue 6035).
+    """
+    model = model.to(memory_format=torch.channels_last)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d) and _is_strided_point(layer):
+            layer.weight.data = layer.weight.data.clone(memory_format=torch.contiguous_format)
+            if _contiguous not in layer._forward_pre_hooks.values():
+                layer.register_forward_pre_hook(_contiguous)
+    return model
+
+
+def _is_strided_point(layer: torch.nn.Conv2d) -> bool:
+    """Whether it is a 1x1 convolution with a stride and fewer channels than a vector register holds floats."""
+    return layer.kernel_size == (1, 1) and layer.stride != (1, 1) and layer.groups == 1 and layer.in_channels < 16
+
+
+def _contiguous(_: torch.nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
+    """The same images in the usual order; what masked execution passes is left alone."""
+    return tuple(one.contiguous() if type(one) is torch.Tensor else one for one in inputs)
