@@ -23,8 +23,8 @@ FIRST = 4
 FACTOR = 2
 """Looks continue up to this many times the draws of the fixed design. More would find little more: the pretrainings,
 which more draws do not add to, bound what can be decided."""
-
 DECIDED = (*CLAIMS, "loss")
+"""Words that end a comparison for good."""
 
 
 def refuse_too_little_time(work: Work, jobs: int, times: StepTimes) -> None:
@@ -62,6 +62,7 @@ def take_looks(
     """
     config, out = work.config, work.out
     run = run if timer is None else learning(run, jobs, timer)
+    with_rivals = needed != config.arms
     earlier = read_optional(LookRows, out / LOOKS_FILE)
     rows = [] if earlier is None else list(earlier.looks)
     most = max(FACTOR * config.planned_draws, rows[-1].plan if rows else 0)
@@ -72,7 +73,7 @@ def take_looks(
         if count is None:
             break
         ahead = replace(work, config=replace(config, draws=count))
-        for part in (without_rivals(ahead, needed), ahead):
+        for part in (without_rivals(ahead, needed), *[ahead] * with_rivals):
             run(part)
             row = _look(part, choice, rows, most, config.planned_draws)
             if row.word not in CLAIMS:
