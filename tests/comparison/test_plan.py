@@ -1,6 +1,7 @@
 """The plan of a comparison: which trials there are, what pairs them, and how long each trains."""
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from unmask.comparison.plan import (
     tuning_config,
 )
 from unmask.comparison.pretrained_runs import images_seen
+from unmask.comparison.tuning import first_keys, following_keys
 from unmask.config import ARMS, AugmentConfig, CompareConfig
+from unmask.config.comparison import DEFAULT_DRAWS
 
 
 def test_trials_cover_the_design_once(config: CompareConfig) -> None:
@@ -66,9 +69,26 @@ def test_several_pretrainings_where_they_are_cheap(config: CompareConfig, epochs
     recipe = tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=epochs, batch_size=16)
     for draws in (1, 20):
         asked = replace(config, pretrainings=None, pretrain=recipe, draws=draws)
-        settled = with_pretrainings(asked, pretrain_images=60, sizes=(20, 20, 20))
+        settled = with_pretrainings(asked, pretrain_images=60, sizes=(20, 20, 20), evaluated=0)
         assert settled == replace(asked, pretrainings=expected)
-    assert with_pretrainings(config, pretrain_images=60, sizes=(20, 20, 20)) == config
+    assert with_pretrainings(config, pretrain_images=60, sizes=(20, 20, 20), evaluated=0) == config
+
+
+def test_evaluation_makes_pretrainings_cheaper(config: CompareConfig) -> None:
+    """P pretrainings of 30,000 images cost a third where trainings cost 2 P 30,000 images: here by evaluation, an image
+    at a third; the few labeled images of the trainings are less than 5 % of it."""
+    recipe = tiny.pretrain_recipe(target=tiny.LINEAR_PIXELS, epochs=500, batch_size=16)
+    asked = replace(config, pretrainings=None, pretrain=recipe)
+    best = {(budget, arm.name): 0 for budget in asked.budgets for arm in arms_of(asked)}
+    tuning = [*first_keys(asked), *following_keys(asked, best)]
+    trainings = len(tuning) + len(all_trials(replace(asked, draws=DEFAULT_DRAWS)))
+    for count, fewer in ((5, 3), (3, 1)):
+        enough = 3 * 2 * count * 30_000 / trainings
+        for share, expected in ((1.0, count), (0.95, fewer)):
+            settled = with_pretrainings(
+                asked, pretrain_images=60, sizes=(20, 20, 20), evaluated=math.ceil(share * enough)
+            )
+            assert settled.pretrainings == expected
 
 
 def test_arms_are_paired(config: CompareConfig) -> None:

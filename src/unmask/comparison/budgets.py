@@ -1,14 +1,11 @@
 """The budgets if none are given: the default ones, as far as the data have enough labels."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from unmask.config import CompareConfig
 from unmask.config.comparison import DEFAULT_BUDGETS
 from unmask.config.metric import label_form
 from unmask.data.load import Dataset
-from unmask.runs.layout import CONFIG_FILE
-from unmask.runs.read import read_config
 
 
 def fitting_budgets(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, list[str]]:
@@ -41,11 +38,3 @@ def _of_images(config: CompareConfig, images: int) -> tuple[CompareConfig, list[
     told = " ".join(possible)
     notes = [f"budgets are {told}: {images} training images are labeled"] * (len(possible) < len(DEFAULT_BUDGETS))
     return replace(config, budgets=possible), notes
-
-
-def with_earlier_budgets(config: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:
-    """The comparison with the budgets it started with, if it is resumed and none are given."""
-    if not resume or config.budgets or not (out / CONFIG_FILE).exists():
-        return config
-    before = read_config(out)
-    return replace(config, budgets=before.budgets) if isinstance(before, CompareConfig) else config

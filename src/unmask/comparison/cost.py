@@ -1,4 +1,4 @@
-"""Costs of a comparison's parts, counted in images that go through the network in training."""
+"""Costs of a comparison's parts, counted in training images: passes of one image through the network, and back."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +15,8 @@ SEVERAL = (5, 3)
 """The default number of pretrainings is the first of these that costs less than `SHARE` of the whole comparison. The
 spread of P pretrainings has P - 1 degrees of freedom: few of them widen intervals more than few draws do."""
 SHARE = 1 / 3
+EVALUATION = 1 / 3
+"""Cost of classifying an image, as a part of a training step's: it has no backward pass, which costs twice as much."""
 
 
 def trial_images(config: CompareConfig, arm: Arm, candidate: int, *, seen: int, labeled: int) -> int:
@@ -46,21 +48,30 @@ def foreseen(config: CompareConfig, *, rivals: bool = False) -> tuple[tuple[str,
     return tuple(arm.name for arm in arms), recipes
 
 
-def with_pretrainings(config: CompareConfig, *, pretrain_images: int, sizes: Sequence[int]) -> CompareConfig:
+def with_pretrainings(
+    config: CompareConfig, *, pretrain_images: int, sizes: Sequence[int], evaluated: int
+) -> CompareConfig:
     """The comparison with a number of pretrainings, if none is given: see `CompareConfig.pretrainings`.
 
     The number does not depend on the draws asked for, so that a comparison can continue with more of them.
+
+    Args:
+        config: the comparison.
+        pretrain_images: images that pretraining takes.
+        sizes: labeled training images per class.
+        evaluated: images on which every training is evaluated.
     """
     starts = {arm.start for arm in arms_of(config) if arm.is_pretrained}
     if config.pretrainings is not None or config.pretrained or not starts:
         return config
     seen = images_seen(config, pretrain_images)
 
-    def images(arm: Arm, candidate: int) -> int:
-        return sum(
+    def images(arm: Arm, candidate: int) -> float:
+        trained = (
             trial_images(config, arm, candidate, seen=seen, labeled=labeled_count(budget, sizes))
             for budget in config.budgets
         )
+        return sum(trained) + EVALUATION * evaluated * len(config.budgets)
 
     reported, recipes = foreseen(config)
     tried = [

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from unmask.audit.audit_runs import audit_draws
 from unmask.comparison.arm_gallery import show_work
-from unmask.comparison.budgets import fitting_budgets, with_earlier_budgets
+from unmask.comparison.budgets import fitting_budgets
 from unmask.comparison.checks import check_before_reading, check_data, check_networks, refuse_fewer_draws
 from unmask.comparison.chosen_labels import write_choices
 from unmask.comparison.cost import with_pretrainings
+from unmask.comparison.earlier_defaults import as_kept, with_earlier_defaults
 from unmask.comparison.forecast import forecast
 from unmask.comparison.given_weights import with_given_weights
 from unmask.comparison.half_split import halve_validation
@@ -32,7 +33,7 @@ from unmask.config import AuditConfig, CompareConfig
 from unmask.config.cluster import LOCAL
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
-from unmask.profiling.forecast import Approve, Forecast
+from unmask.profiling.forecast import Approve, Forecast, evaluated_images
 from unmask.report.page import write_report
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
@@ -62,15 +63,15 @@ def compare(
     config, found = with_given_weights(config, out, resume=resume)
     check_before_reading(config)
     out = out if config.cluster.on == LOCAL else out.absolute()
-    config = with_earlier_budgets(config, out, resume=resume)
+    config = with_earlier_defaults(config, out, resume=resume)
     how = {"resume": resume, "overwrite": overwrite, "progress": progress}
     where = open_place(config.cluster, out, config.jobs, config.pretrain_processes)
     with where as place, open_run(config, out, dataset, labels=True, **how) as opened:
         fitting, shrunk = fitting_budgets(opened.config, opened.data)
-        opened = replace(opened, config=fitting)
         work, of_runs = _prepare(fitting, opened.data, out, place.pretrains_in_workers)
         of_runs = [*found, *shrunk, *of_runs]
         config = work.config
+        opened = replace(opened, config=as_kept(fitting, config, out, resume=resume))
         refuse_fewer_draws(config, out, resume=resume)
         times = None if approve is None else time_steps(work, place.jobs, place.try_out)
         if approve is not None and times is not None:
@@ -131,7 +132,9 @@ def _prepare(config: CompareConfig, data: Dataset, out: Path, apart: bool) -> tu
         data = halve_validation(data, config.seed)
     config, notes = as_pretrained(config, data)
     check_data(config, data)
-    config = with_pretrainings(config, pretrain_images=len(data.pretrain), sizes=data.class_sizes)
+    config = with_pretrainings(
+        config, pretrain_images=len(data.pretrain), sizes=data.class_sizes, evaluated=evaluated_images(data)
+    )
     notes += check_networks(config, data)
     config = config if config.cluster.on == LOCAL else _absolute(config)
     return Work(config, out, data, apart), notes

@@ -75,7 +75,7 @@ class CompareConfig:
     not finish in time."""
     pretrainings: int | None = None
     """Pretrainings, each with its own seed. Default: five if they cost less than a third of the comparison (in
-    images, at the default number of draws), else three if those do, else one."""
+    images, one that is only evaluated at a third, at the default number of draws), else three if those do, else one."""
     design: Literal["diagonal", "crossed"] = "diagonal"
     """diagonal: every arm is trained once per draw, taking the pretrainings in turn. crossed: every pretraining is used
     in every draw, and arms without pretraining are trained as often."""
