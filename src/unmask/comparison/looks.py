@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unmask.comparison.forecast import forecast
-from unmask.comparison.rivals import CLAIMS, with_rivals_of_claims, without_rivals
-from unmask.comparison.table import read_contest
+from unmask.comparison.rivals import with_rivals_of_claims, without_rivals
+from unmask.comparison.table import CLAIMS, read_contest
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import Timer, fitting_draws, learning
 from unmask.comparison.tuning import Choice

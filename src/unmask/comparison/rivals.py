@@ -11,9 +11,6 @@ from unmask.comparison.table import claims
 from unmask.comparison.tasks import Work
 from unmask.comparison.tuning import Choice
 
-CLAIMS = ("gain", "equivalent")
-"""What must hold against rivals, too."""
-
 
 def without_rivals(work: Work, needed: tuple[str, ...]) -> Work:
     """The work on the arms that are needed, see `Choice.needed`."""

@@ -31,6 +31,9 @@ from unmask.runs.trials import read_trial
 from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
+CLAIMS = ("gain", "equivalent")
+"""What must hold against rivals, too."""
+
 
 def build_summary(
     config: CompareConfig, out: Path, data: Dataset, choice: Choice, *, notes: list[str], jobs: int
@@ -52,7 +55,7 @@ def claims(config: CompareConfig, out: Path, data: Dataset, choice: Choice, leve
     recommended at some budget."""
     summary = build_summary(replace(config, confidence=1 - level), out, data, choice, notes=[], jobs=1)
     words = [*(one.verdict for one in summary.verdicts), *(one.verdict for one in summary.recommendations)]
-    return "gain" in words or "equivalent" in words
+    return any(word in CLAIMS for word in words)
 
 
 def read_contest(config: CompareConfig, out: Path, data: Dataset, choice: Choice) -> Contest | None:
