@@ -15,7 +15,7 @@ from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
 from unmask.comparison.timed_draws import LEAST, Timer, hour_notes, train_for_an_hour
 from unmask.comparison.tuning import Choice
-from unmask.config import ClassifyRecipe, OptimizerConfig
+from unmask.config import ClassifyRecipe, CompareConfig, OptimizerConfig
 from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.inference.estimate import estimate_mean
@@ -60,7 +60,12 @@ class _Table:
         self.clock, self.data, self.out, self.slow, self.trained = _Clock(), data, out, slow, []
         self.reported: tuple[str, ...] = ()
         self.spread = np.random.default_rng(0).normal(0, 0.05, 50)
-        contest = lambda config, *_: Contest(estimate_mean(gain + self.spread[: config.draws]))  # noqa: E731
+        self.judged = 0
+
+        def contest(config: CompareConfig, *_: object) -> Contest:
+            self.judged += 1
+            return Contest(estimate_mean(gain + self.spread[: config.draws]))
+
         monkeypatch.setattr(module, "read_contest", contest)
 
     def take(self, within: str | None = None, needed: tuple[str, ...] = (), **changes: object) -> tuple[int, list[str]]:
@@ -97,6 +102,7 @@ def _trial(key: TrialKey) -> TrialResult:
 def test_a_clear_gain_stops_at_the_first_look(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = _Table(data, tmp_path, monkeypatch, gain=0.6)
     assert table.take() == (FIRST, ["gain"])
+    assert table.judged == 1
     assert "decided which weights to start from: gain" in look_notes(read_looks(tmp_path), 0.95)[-1]
     assert table.take() == (FIRST, ["gain"])  # resumed: it is decided, and stays so
     assert len(table.trained) == len(set(table.trained)) == 2 * FIRST
@@ -142,7 +148,7 @@ RIVALS = {"arms": ("mrp", "scratch_same", "scratch_best"), "needed": ("mrp", "sc
 
 @pytest.mark.parametrize(
     ("gain", "elsewhere", "word", "trained"),
-    [(-0.6, False, "loss", 2), (-0.6, True, "loss", 3), (0.6, False, "gain", 3)],
+    [(-0.6, False, "loss", 2), (-0.6, True, "loss", 3), (0.6, False, "gain", 3), (0.0, False, "equivalent", 3)],
 )
 def test_rivals_are_trained_where_something_could_hold_against_them(
     data: Dataset,
@@ -156,10 +162,11 @@ def test_rivals_are_trained_where_something_could_hold_against_them(
     """A loss against the best scratch arm is one whatever the rivals do; a gain, at any budget, is not."""
     table = _Table(data, tmp_path, monkeypatch, gain=gain)
     monkeypatch.setattr(rivals, "claims", lambda *_: elsewhere)
-    assert table.take(**RIVALS) == (FIRST, [word])
+    how = RIVALS | {"smallest_effect": 0.5 if word == "equivalent" else 0.01}
+    assert table.take(**how) == (FIRST, [word])
     assert len(table.trained) == trained * FIRST
     assert table.reported == RIVALS["arms"][:trained]
-    assert table.take(**RIVALS) == (FIRST, [word])  # resumed
+    assert table.take(**how) == (FIRST, [word])  # resumed
     assert len(table.trained) == trained * FIRST
 
 

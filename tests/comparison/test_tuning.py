@@ -180,6 +180,16 @@ def test_rivals_are_reported_and_not_needed(config: CompareConfig, tmp_path: Pat
     assert choice.needed(config) == ("mrp", "scratch_best", "probe_mrp", "probe_random")
 
 
+def test_the_best_arms_of_other_weights_are_needed(config: CompareConfig) -> None:
+    """The recommended arm is judged against the best from other starting weights, wherever validation ranks it."""
+    shares = {"mrp": 0.95, "probe_mrp": 0.8, "given": 0.6, "given_mrp": 0.4, "scratch_best": 0.2, "scratch_same": 0.1}
+    correct = {arm: np.tile(np.arange(400.0) < 400 * share, (2, 1)) * 1.0 for arm, share in shares.items()}
+    choice = Choice({}, {3: correct})
+    needed = set(choice.needed(replace(config, given="weights.safetensors")))
+    assert {"mrp", "given", "scratch_best"} <= needed
+    assert not {"given_mrp", "scratch_same"} & needed
+
+
 def test_recipes_are_chosen_by_the_least_error(config: CompareConfig, tmp_path: Path) -> None:
     """Where the metric is an error, the highest one is not taken for the best."""
     one = replace(config, arms=("scratch_best",), budgets=("total:5",), metric="mae")
