@@ -24,6 +24,7 @@ from unmask.runs.trials import read_tuning
 from unmask.tasks.classification import Classification
 from unmask.training.checkpoint import save_tensors
 
+SCRATCH = ("scratch_same", "scratch_best")
 TASK = Classification(classes=("a", "b"))
 RECIPE = ClassifyRecipe(optimizer=OptimizerConfig(steps=4, batch_size=8, lr=3e-3), head_steps=1)
 
@@ -188,6 +189,15 @@ def test_the_best_arms_of_other_weights_are_needed(config: CompareConfig) -> Non
     needed = set(choice.needed(replace(config, given="weights.safetensors")))
     assert {"mrp", "given", "scratch_best"} <= needed
     assert not {"given_mrp", "scratch_same"} & needed
+
+
+def test_scratch_arms_that_are_equally_good_are_all_reported(config: CompareConfig) -> None:
+    """A gain must hold against each of them, however far they are behind the pretrained arm."""
+    half = {arm: np.random.default_rng(seed).permutation(400) % 2.0 for seed, arm in enumerate(SCRATCH)}
+    correct = {arm: np.tile(values, (2, 1)) for arm, values in half.items()} | {"mrp": np.ones((2, 400))}
+    choice = Choice({}, {3: correct})
+    assert set(SCRATCH) <= set(choice.reported(config))
+    assert len(set(SCRATCH) & set(choice.needed(config))) == 1
 
 
 def test_recipes_are_chosen_by_the_least_error(config: CompareConfig, tmp_path: Path) -> None:
