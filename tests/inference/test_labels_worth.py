@@ -44,9 +44,13 @@ def test_the_interval_covers_the_factor() -> None:
 def test_beyond_the_measured_budgets_it_says_so() -> None:
     found = _worth(100.0, 0.001)
     assert (found.times, found.low, found.high) == (None, None, None)
-    assert "worth more than 8 times the labels" in found.sentence
+    assert (
+        "worth more than 8 times the labels (the whole 95% interval; scratch with more was not tried)" in found.sentence
+    )
     found = _worth(0.1, 0.001)
-    assert "worth less than 1 times the labels" in found.sentence
+    assert "worth fewer labels than it has (the whole 95% interval; scratch with fewer was not tried)" in found.sentence
+    found = _worth(3.0, 0.001, budget=80)
+    assert "worth more labels than it has (the whole 95% interval; scratch with more was not tried)" in found.sentence
 
 
 def test_one_budget_or_one_draw_has_no_answer() -> None:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from unmask.config import ARMS
-from unmask.inference.answers import choice_of, contest_of
+from unmask.config import ARMS, CompareConfig
+from unmask.inference.answers import choice_of, contest_of, recommendations
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import estimate_mean
 from unmask.inference.evidence import Evidence
-from unmask.inference.recommend import compared_with, other_starts, other_ways, recommend
+from unmask.inference.recommend import compared_with, other_starts, other_ways, recommend, same_start, with_way
+from unmask.inference.table import Table
 from unmask.inference.verdict import Place, word_of
 from unmask.runs.summary_records import Recommendation
 
@@ -40,26 +41,80 @@ def test_arms_of_one_start_do_not_keep_a_comparison_open() -> None:
     assert other_starts(Ranking("mrp", ("probe_mrp",))).rivals == ("probe_mrp",)  # there is no other start
 
 
-def test_a_tie_with_a_probe_leaves_the_start_decided() -> None:
-    """Fine-tuned and under a linear classifier, the pretrained encoder is as good; scratch is clearly worse."""
-    levels = {"mrp": 0.80, "probe_mrp": 0.80, "scratch_best": 0.70}
-    rng = np.random.default_rng(0)
-    table = {
-        (arm, 10, "test", "accuracy"): {
+WHERE = (10, "test", "accuracy")
+CONFIG = CompareConfig(budgets=(10,))
+
+
+def _told(rng: np.random.Generator, **levels: float) -> tuple[Table, Evidence]:
+    """Nine draws whose arms vary by a point, and validation images that cannot tell near levels apart."""
+    table: Table = {
+        (arm, *WHERE): {
             (None if arm.startswith("scratch") else draw % 3, draw): level + float(rng.normal(0, 0.01))
             for draw in range(9)
         }
         for arm, level in levels.items()
     }
-    tuning = {10: {arm: level + rng.normal(0, 0.02, (3, 300)) for arm, level in levels.items()}}
-    where, evidence = (10, "test", "accuracy"), Evidence(tuning=tuning)
-    among_all, decided = choice_of(table, where, evidence), contest_of(table, where, evidence)
-    assert among_all is not None
-    assert {"mrp", "probe_mrp"} == {among_all[0].best, *compared_with(among_all[0])}
+    return table, Evidence(tuning={10: {arm: level + rng.normal(0, 0.02, (3, 300)) for arm, level in levels.items()}})
+
+
+def test_a_tie_with_a_probe_leaves_the_start_decided() -> None:
+    """Fine-tuned and under a linear classifier, the pretrained encoder is as good; scratch is clearly worse."""
+    table, evidence = _told(np.random.default_rng(0), mrp=0.80, probe_mrp=0.80, scratch_best=0.70)
+    tie, decided = choice_of(table, WHERE, evidence, same_start), contest_of(table, WHERE, evidence)
+    assert tie is not None
+    assert {"mrp", "probe_mrp"} == {tie[0].best, *compared_with(tie[0])}
     assert decided is not None
     assert decided.rivals == ()
     assert decided.estimate.mean == pytest.approx(0.1, abs=0.02)
     assert word_of(decided, decided.p_zero, decided.p_equivalent(0.01), 0.05) == "gain"
+    (found,) = recommendations(table, "test", CONFIG, evidence)
+    assert (found.verdict, found.against, found.draws_needed) == ("gain", "scratch_best", None)
+    assert found.mean == pytest.approx(0.1, abs=0.02)
+    first, second = found.sentence.split(". Not decided: ")
+    assert "than the best choice from other weights, to train from scratch (95% interval" in first
+    assert second.startswith("whether that is better than another way to use these weights, to pretrain")
+    assert second.count("points") == second.count("95% interval") == 1
+
+
+def test_the_way_is_asked_of_rivals_and_only_beside_other_weights() -> None:
+    """What validation has ruled out is not asked again; without other weights, ways are what there is to choose."""
+    ranking = Ranking("mrp", ("probe_mrp", "scratch_best"), ("given",))
+    assert same_start(ranking) == Ranking("mrp", ("probe_mrp",), ())
+    assert same_start(Ranking("mrp", ("scratch_best",), ("probe_mrp",))).rivals == ()
+    assert same_start(Ranking("mrp", ("probe_mrp",))).rivals == ()
+    assert same_start(Ranking("given", ("mrp", "probe_given", "given_mrp"))).rivals == ("probe_given",)
+
+
+@pytest.mark.parametrize(
+    ("start", "shift", "word", "against", "words"),
+    [
+        (0.05, 0.05, "gain", "given", ". That is better than another way to use these weights, to pretrain"),
+        (0.05, 0.0, "gain", "given", ". Another way to use these weights is as good, to pretrain"),
+        (0.05, -0.05, "loss", "probe_mrp", "then train a linear classifier on the frozen network. Validation images"),
+        (-0.05, -0.05, "loss", "given", ": fine-tune the weights you have. Validation images"),
+        (0.0, -0.05, "equivalent", "given", "take the cheaper: pretrain on your own images, then fine-tune; or fine"),
+    ],
+)
+def test_the_way_is_a_second_question(start: float, shift: float, word: str, against: str, words: str) -> None:
+    """It is asked where the weights are better than all others, and nowhere else."""
+    place, noise = Place(10, "test", ""), CLEAR - CLEAR.mean()
+    starts = _recommend(Ranking("mrp", ("given",)), given=start + noise)
+    way = _recommend(Ranking("mrp", ("probe_mrp",)), probe_mrp=shift + noise)
+    found = with_way(starts, way, place, 0.95)
+    assert (found.verdict, found.against) == (word, against)
+    assert words in found.sentence
+    assert not {name for name in ARMS if "_" in name and name in found.sentence}
+
+
+def test_both_questions_together_err_as_often_as_one() -> None:
+    """Equally good arms of three starts: a false gain or loss in at most 5 %."""
+    rng = np.random.default_rng(1)
+    levels = dict.fromkeys(("mrp", "probe_mrp", "given", "probe_given", "scratch_best"), 0.7)
+    false = 0
+    for _ in range(300):
+        table, evidence = _told(rng, **levels)
+        false += recommendations(table, "test", CONFIG, evidence)[0].verdict in ("gain", "loss")
+    assert false <= 22  # 300 at 0.05: mean 15, standard deviation 3.8
 
 
 @pytest.mark.parametrize(

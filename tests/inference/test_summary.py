@@ -244,4 +244,4 @@ def test_the_summary_answers_what_to_do_what_it_is_worth_and_what_to_add() -> No
     }
     config = CompareConfig(budgets=(10, 50), arms=ARMS)
     (row,) = summarize(config, scores, evidence=Evidence(tuning=tuning)).recommendations
-    assert (row.arm, row.against, row.budget, row.verdict) == ("mrp", "probe_mrp", 10, "gain")
+    assert (row.arm, row.against, row.budget, row.verdict) == ("mrp", "scratch_best", 10, "gain")

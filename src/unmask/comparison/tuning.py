@@ -14,7 +14,7 @@ from unmask.config import ARMS, JUDGED, Arm, CompareConfig
 from unmask.config.budget import Budget
 from unmask.config.metric import SCORES
 from unmask.inference.baseline import competes, rank_on_validation
-from unmask.inference.recommend import compared_with, other_starts, other_ways
+from unmask.inference.recommend import compared_with, other_starts, same_start
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
 from unmask.runs.trials import read_tuning
 from unmask.tasks.kinds import AnyTask
@@ -118,8 +118,8 @@ class Choice:
         """The arms to train on the reported draws: those asked for, or those left by the tuning.
 
         These are, at some budget: the pretrained arm; the best scratch arm, and those that validation cannot tell from
-        it; the best alternative, the next best, and those that validation cannot tell from the best. Probes are always
-        kept, since they cost next to nothing.
+        it; the best alternative, the best from other starting weights, and those that validation cannot tell from the
+        best. Probes are always kept, since they cost next to nothing.
         """
         return self._left(config, rivals=True)
 
@@ -142,7 +142,7 @@ class Choice:
                 ranking = rank_on_validation(scratch)
                 left |= {ranking.best, *(ranking.rivals if rivals else ())}
             ranking = rank_on_validation(correct)
-            for others in (other_ways(ranking), other_starts(ranking)):
-                against = compared_with(others)
-                left |= {ranking.best, *(against if rivals else against[:1])}
+            against = compared_with(other_starts(ranking))
+            left |= {ranking.best, *(against if rivals else against[:1])}
+            left |= {*(same_start(ranking).rivals if rivals else ())}
         return tuple(name for name in ARMS if name in left)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 
 from unmask.config import JUDGED, CompareConfig
 from unmask.config.budget import Budget, parse_budget
+from unmask.config.metric import Metric
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import Estimate
 from unmask.inference.evidence import Evidence
 from unmask.inference.labels_worth import labels_worth
-from unmask.inference.recommend import compared_with, other_starts, other_ways, recommend
+from unmask.inference.recommend import compared_with, other_starts, recommend, same_start, with_way
 from unmask.inference.rows import paired, paired_between
 from unmask.inference.table import Table
 from unmask.inference.verdict import Contest, Place
@@ -19,7 +20,7 @@ def choice_of(
     table: Table,
     where: tuple[Budget, str, str],
     evidence: Evidence,
-    others: Callable[[Ranking], Ranking] = other_ways,
+    others: Callable[[Ranking], Ranking],
 ) -> tuple[Ranking, dict[str, Estimate]] | None:
     """What tuning draws recommend at a (budget, split, metric), and by how much it is better than `others` on test
     images.
@@ -47,12 +48,24 @@ def contest_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence)
 
 def recommendations(table: Table, split: str, config: CompareConfig, evidence: Evidence) -> list[Recommendation]:
     """What to do per budget, if there is a choice."""
-    rows = []
-    for budget in config.budgets:
-        if (found := choice_of(table, (budget, split, config.metric), evidence)) is not None:
-            place, smallest = Place(budget, split, "", config.metric), config.smallest_effect
-            rows.append(recommend(*found, place, smallest=smallest, confidence=config.confidence))
-    return rows
+    found = (_recommendation(table, (budget, split, config.metric), config, evidence) for budget in config.budgets)
+    return [one for one in found if one is not None]
+
+
+def _recommendation(
+    table: Table, where: tuple[Budget, str, Metric], config: CompareConfig, evidence: Evidence
+) -> Recommendation | None:
+    """Which weights to start from and, where that is clear, how to use them."""
+    starts, ways = (choice_of(table, where, evidence, others) for others in (other_starts, same_start))
+    if starts is None:
+        return None
+    budget, split, metric = where
+    place, smallest, confidence = Place(budget, split, "", metric), config.smallest_effect, config.confidence
+    found = recommend(*starts, place, smallest=smallest, confidence=confidence)
+    if ways is None:
+        return found
+    way = recommend(*ways, place, smallest=smallest, confidence=confidence)
+    return with_way(found, way, place, confidence)
 
 
 def _way(budget: Budget) -> str | None:

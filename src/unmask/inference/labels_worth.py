@@ -75,6 +75,11 @@ def _sentence(
             f"{start}it is unknown how many times the labels pretraining is worth: the {in_percent(confidence)} "
             f"interval exceeds the measured range, {measured[0]:.2g} to {measured[1]:.2g} times."
         )
+    if low == high and not 0 < low < math.inf:
+        bound, side = (measured[0], "fewer") if low == 0 else (measured[1], "more")
+        labels = f"{side} labels than it has" if bound == 1 else f"{words(low)} times the labels"
+        whole = f"the whole {in_percent(confidence)} interval; scratch with {side} was not tried"
+        return f"{start}pretraining is worth {labels} ({whole})."
     interval = f"{in_percent(confidence)} interval {words(low)} to {words(high)}"
     about = "about " if 0 < times < math.inf else ""
     return f"{start}pretraining is worth {about}{words(times)} times the labels ({interval})."

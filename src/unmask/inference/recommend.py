@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from unmask.config import ARMS
 from unmask.config.budget import labels_in_words
-from unmask.config.metric import SCORES
+from unmask.config.metric import SCORES, Metric
 from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
 from unmask.inference.planning import draws_to_decide
 from unmask.inference.rows import in_its_direction
-from unmask.inference.verdict import Contest, Place, amount, describe_split, direction_of, points, word_of
+from unmask.inference.verdict import Contest, Place, amount, change_of, describe_split, direction_of, points, word_of
 from unmask.runs.summary_records import Recommendation
 from unmask.wording import in_percent
 
@@ -37,6 +37,16 @@ def other_starts(ranking: Ranking) -> Ranking:
     return found if found.rivals or found.beaten else other_ways(ranking)
 
 
+def same_start(ranking: Ranking) -> Ranking:
+    """The ranking of the best arm and its rivals that use the same weights in another way.
+
+    Empty if no arm has another start: then `other_starts` has them.
+    """
+    starts = {ARMS[arm].start for arm in (ranking.best, *ranking.rivals, *ranking.beaten)}
+    others = other_ways(ranking).rivals if len(starts) > 1 else ()
+    return Ranking(ranking.best, tuple(arm for arm in others if ARMS[arm].start == ARMS[ranking.best].start), ())
+
+
 def _among(ranking: Ranking, kept: Callable[[str], bool]) -> Ranking:
     """The ranking of the best arm and the others that are kept."""
     return Ranking(ranking.best, *(tuple(filter(kept, arms)) for arms in (ranking.rivals, ranking.beaten)))
@@ -58,7 +68,7 @@ def recommend(
     tested again.
 
     Args:
-        ranking: ranking of all alternatives, at least two.
+        ranking: ranking of the alternatives, at least two.
         differences: recommended minus other, on test images, for the arms of `compared_with`.
         place: budget, split and metric.
         smallest: the smallest difference that matters.
@@ -82,6 +92,44 @@ def recommend(
     return replace(found, sentence=_sentence(found, place, smallest, confidence))
 
 
+def with_way(starts: Recommendation, way: Recommendation, place: Place, confidence: float) -> Recommendation:
+    """The recommendation of weights to start from, with the outcome of a second question: the way to use them.
+
+    It is asked only where the weights are better than all others. The two are a fixed sequence of tests, so that both
+    together err as often as one. The recommendation is about the weights, unless another way to use them is better.
+
+    Args:
+        starts: the recommended arm against those of `other_starts`.
+        way: the same arm against those of `same_start`.
+        place: budget, split and metric.
+        confidence: level of the intervals.
+    """
+    if starts.verdict != "gain":
+        return starts
+    if way.verdict == "loss":
+        return way
+    size = change_of(SCORES[place.metric].change(way.mean), place.metric)
+    bounds = _bounds(way, place.metric, confidence)
+    told = f"to {ARMS[way.against].advice} ({size}, {bounds or 'the spread is unknown'})"
+    words = {
+        "gain": f"That is better than another way to use these weights, {told}.",
+        "equivalent": f"Another way to use these weights is as good, {told}: take the cheaper.",
+        "undecided": f"Not decided: whether that is better than another way to use these weights, {told}.",
+    }
+    return replace(starts, sentence=f"{starts.sentence} {words[way.verdict]}")
+
+
+def _bounds(found: Recommendation, metric: Metric, confidence: float) -> str:
+    """The interval in words; empty if there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    score = SCORES[metric]
+    return (
+        f"{in_percent(confidence)} interval {score.number(found.low, signed=True)} to "
+        f"{score.number(found.high, signed=True)}{direction_of(metric)}"
+    )
+
+
 def _sentence(found: Recommendation, place: Place, smallest: float, confidence: float) -> str:
     """The recommendation in words, for a reader who does not know the names of arms."""
     this, other = ARMS[found.arm].advice, ARMS[found.against].advice
@@ -90,14 +138,13 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
     score = SCORES[place.metric]
     named = points(abs(found.mean), place.metric) if score.share else amount(abs(found.mean), place.metric)
     size = f"{named} {'better' if score.change(found.mean) >= 0 else 'worse'} on {images}"
-    if found.low is None or found.high is None:
-        return f"{where}, perhaps: {this}. It is {size} than the next best choice, to {other}; the spread is unknown."
-    bounds = (
-        f"{in_percent(confidence)} interval {score.number(found.low, signed=True)} to "
-        f"{score.number(found.high, signed=True)}{direction_of(place.metric)}"
-    )
+    others = "other weights" if ARMS[found.arm].start != ARMS[found.against].start else "the same weights"
+    rest = f"the best choice from {others}, to {other}"
+    bounds = _bounds(found, place.metric, confidence)
+    if not bounds:
+        return f"{where}, perhaps: {this}. It is {size} than {rest}; the spread is unknown."
     if found.verdict == "gain":
-        return f"{where}: {this}. It is {size} than the next best choice, to {other} ({bounds})."
+        return f"{where}: {this}. It is {size} than {rest} ({bounds})."
     if found.verdict == "loss":
         return (
             f"{where}: {other}. Validation images preferred another choice, to {this}; it is {size} "
@@ -108,4 +155,4 @@ def _sentence(found: Recommendation, place: Place, smallest: float, confidence: 
             f"within ±{points(smallest, place.metric) if score.share else amount(smallest, place.metric)} on {images}"
         )
         return f"{where}, take the cheaper: {this}; or {other}. The difference does not matter ({bounds}; {band})."
-    return f"{where}, probably: {this}. It seems {size} than the next best choice, to {other} ({bounds})."
+    return f"{where}, probably: {this}. It seems {size} than {rest} ({bounds})."

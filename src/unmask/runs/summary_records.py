@@ -88,15 +88,16 @@ class VarianceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation(Interval):
-    """The arm that validation recommends minus the best other one, on test images, and what follows."""
+    """The arm that validation recommends minus the best one from other starting weights, on test images; or minus the
+    best one from the same weights, if that is better or there are no others."""
 
     budget: Budget
     split: str
     arm: str
     against: str
-    """The best other arm by validation."""
+    """The other arm: the best of them by validation."""
     verdict: Word
-    """gain: the recommended arm is better than every other. loss: the other arm is better."""
+    """gain: the recommended weights are better than all others. loss: the other arm is better."""
     p: Share
     draws_needed: Count | None
     """Total label draws that would probably decide (four times in five); None if it is decided, or draws alone would
