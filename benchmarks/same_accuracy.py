@@ -27,6 +27,7 @@ from unmask.inference.estimate import interval_of
 from unmask.inference.hierarchy import estimate_over, paired_differences
 
 WAYS: dict[str, dict[str, Any]] = {
+    "dense-64": {"decoder_width": 64, "execution": "dense"},
     "width-64": {"decoder_width": 64},
     "width-32": {"decoder_width": 32},
     "linear": {"decoder": "linear"},
@@ -34,8 +35,12 @@ WAYS: dict[str, dict[str, Any]] = {
     "small-first": {"size_schedule": "24:0.5,32:0.5"},
     "width-32-small-first": {"decoder_width": 32, "size_schedule": "24:0.6,32:0.4"},
     "width-32-smaller-first": {"decoder_width": 32, "size_schedule": "16:0.5,32:0.5"},
+    "batch-64": {"decoder_width": 32, "batch_size": 64},
+    "ratio-75": {"decoder_width": 32, "mask_ratio": 0.75},
     "steps-400": {"decoder_width": 32, "steps": 400},
     "steps-3990": {"decoder_width": 32, "steps": 3990},
+    "teacher-dense-64": {"target": "ema_teacher", "decoder_width": 64, "execution": "dense"},
+    "teacher-four": {"target": "ema_teacher", "decoder_width": 32, "masks": 4, "batch_size": 32},
 }
 """What differs from the recipe."""
 SCRATCH, SCRATCH_STEPS = "scratch", 1200

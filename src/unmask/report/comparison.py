@@ -139,7 +139,9 @@ def _efficiency(summary: Summary) -> Section:
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
     level = in_percent(summary.settings.confidence)
     ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
-    intro = f"Mean over label draws with {level} intervals over label draws and test images{ends}. "
+    several = len({score.pretraining for score in summary.scores} - {None}) > 1
+    varied = "pretrainings, label draws and test images" if several else "label draws and test images"
+    intro = f"Mean over label draws with {level} intervals over {varied}{ends}. "
     intro += "The spread of a line shows how much the draw matters."
     intro += " To see whether two arms differ, read the paired differences below, not overlapping intervals."
     what = capital(_NAMES[summary.settings.metric])
