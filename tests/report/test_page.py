@@ -3,14 +3,18 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from page_checker import check_page
+from unmask.report.blocks import Section
+from unmask.report.comparison import comparison_story
 from unmask.report.page import write_report
 from unmask.report.recalls import class_intervals
 from unmask.report.words import interval_text, points
+from unmask.runs.contents import ComparisonRun, read_run
 from unmask.runs.read import read_record
 from unmask.runs.scores import ClassificationScores, ClassScores
 from unmask.runs.summary_records import Summary
@@ -56,6 +60,18 @@ def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) 
         "Notes",
         "How it was run",
     ]
+
+
+def test_the_figure_says_what_its_intervals_are_over(comparison: Path) -> None:
+    """Of pretrainings only where there are several."""
+    run = read_run(comparison)
+    assert isinstance(run, ComparisonRun)
+    assert run.summary is not None
+    one = replace(run.summary, scores=tuple(score for score in run.summary.scores if score.pretraining != 1))
+    for shown, varied in ((run, "pretrainings, label draws"), (replace(run, summary=one), "label draws")):
+        (first, *_) = comparison_story(shown).sections
+        assert isinstance(first, Section)
+        assert f"intervals over {varied} and test images" in first.intro
 
 
 def test_contents_lead_to_every_section_in_order(page: Path) -> None:
