@@ -73,8 +73,9 @@ def encoder_steps(name: str, channels: int) -> Iterator[dict[str, Callable[[], o
 
 
 def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
-    """For each repetition one step of pretraining as it was, one as it is, one that predicts half of the hidden cells,
-    one with four masks of each image, and one with an EMA teacher and one or four masks; each with its own network."""
+    """For each repetition one step of pretraining as it was, one as it is, one on images of half the size, one that
+    predicts half of the hidden cells, one with four masks of each image, and those with an EMA teacher: as it was, with
+    one mask and with four; each with its own network."""
     recipe = RECIPES[name]()
     size = recipe.data.image_size[0]
     options = {"images": 1024, "val_images": 32, "test_images": 32, "classes": 4, "size": size, "part_size": size // 4}
@@ -84,7 +85,10 @@ def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
     half = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, predict=0.5)))
     ema = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, target="ema_teacher")))
     wide = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, decoder_width=WIDTH_BEFORE)))
+    ema_before = replace(wide, recipe=replace(wide.recipe, target=replace(wide.recipe.target, target="ema_teacher")))
     configs = {"before": replace(wide, execution="dense"), "now": now, "half": half, "four": four_masks(now)}
+    configs |= {"small": replace(now, recipe=replace(now.recipe, size_schedule=f"{size // 2}:0.9,{size}:0.1"))}
+    configs |= {"teacher-before": replace(ema_before, execution="dense")}
     configs |= {"teacher": ema, "teacher-four": four_masks(ema)}
     ways = {way: take_steps(config, images) for way, config in configs.items()}
     while True:
@@ -162,6 +166,11 @@ def main() -> None:
     faster, line = ratio(taken, "before", "now")
     print(f"pretraining step, {line}")
     print(f"with --predict 0.5, {ratio(taken, 'now', 'half')[1]}")
+    mean = [(small + full) / 2 for small, full in zip(taken["small"], taken["now"], strict=True)]
+    scheduled = {"before": taken["before"], "mean": mean}
+    print(f"half of the steps on images of half the size, {ratio(scheduled, 'before', 'mean')[1]}")
+    quarters = {"teacher-before": taken["teacher-before"], "quarter": [value / 4 for value in taken["teacher-four"]]}
+    print(f"with a teacher, a quarter of a step of four masks, {ratio(quarters, 'teacher-before', 'quarter')[1]}")
     for one, four in (("now", "four"), ("teacher", "teacher-four")):
         single = {one: [4 * value for value in taken[one]], four: taken[four]}
         print(f"four steps of one mask against a step of four, {ratio(single, one, four)[1]}")
