@@ -45,11 +45,11 @@ WHERE = (10, "test", "accuracy")
 CONFIG = CompareConfig(budgets=(10,))
 
 
-def _told(rng: np.random.Generator, **levels: float) -> tuple[Table, Evidence]:
+def _told(rng: np.random.Generator, pretrainings: int = 3, **levels: float) -> tuple[Table, Evidence]:
     """Nine draws whose arms vary by a point, and validation images that cannot tell near levels apart."""
     table: Table = {
         (arm, *WHERE): {
-            (None if arm.startswith("scratch") else draw % 3, draw): level + float(rng.normal(0, 0.01))
+            (None if arm.startswith("scratch") else draw % pretrainings, draw): level + float(rng.normal(0, 0.01))
             for draw in range(9)
         }
         for arm, level in levels.items()
@@ -74,6 +74,13 @@ def test_a_tie_with_a_probe_leaves_the_start_decided() -> None:
     assert "than the best choice from other weights, to train from scratch (95% interval" in first
     assert second.startswith("whether that is better than another way to use these weights, to pretrain")
     assert second.count("points") == second.count("95% interval") == 1
+
+
+@pytest.mark.parametrize(("pretrainings", "start"), [(1, ", for this encoder: pretrain"), (3, ": pretrain")])
+def test_what_holds_for_one_encoder_is_said_to(pretrainings: int, start: str) -> None:
+    table, evidence = _told(np.random.default_rng(0), pretrainings, mrp=0.80, scratch_best=0.70)
+    (found,) = recommendations(table, "test", CONFIG, evidence)
+    assert found.sentence.startswith(f"With 10 labels per class{start}")
 
 
 def test_the_way_is_asked_of_rivals_and_only_beside_other_weights() -> None:

@@ -89,7 +89,7 @@ def recommend(
         sentence="",
         **vars(in_its_direction(contest.interval(confidence, place.metric), place.metric)),
     )
-    return replace(found, sentence=_sentence(found, place, smallest, confidence))
+    return replace(found, sentence=_sentence(found, place, contest.scope, smallest, confidence))
 
 
 def with_way(starts: Recommendation, way: Recommendation, place: Place, confidence: float) -> Recommendation:
@@ -130,10 +130,10 @@ def _bounds(found: Recommendation, metric: Metric, confidence: float) -> str:
     )
 
 
-def _sentence(found: Recommendation, place: Place, smallest: float, confidence: float) -> str:
+def _sentence(found: Recommendation, place: Place, scope: str, smallest: float, confidence: float) -> str:
     """The recommendation in words, for a reader who does not know the names of arms."""
     this, other = ARMS[found.arm].advice, ARMS[found.against].advice
-    where = f"With {labels_in_words(found.budget)}"
+    where = ", ".join(part for part in (f"With {labels_in_words(found.budget)}", scope) if part)
     images = describe_split(found.split)
     score = SCORES[place.metric]
     named = points(abs(found.mean), place.metric) if score.share else amount(abs(found.mean), place.metric)
