@@ -41,6 +41,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "steps-3990": {"decoder_width": 32, "steps": 3990},
     "teacher-dense-64": {"target": "ema_teacher", "decoder_width": 64, "execution": "dense"},
     "teacher-four": {"target": "ema_teacher", "decoder_width": 32, "masks": 4, "batch_size": 32},
+    "teacher-smaller-first": {"target": "ema_teacher", "decoder_width": 32, "size_schedule": "16:0.5,32:0.5"},
+    "teacher-four-64": {"target": "ema_teacher", "decoder_width": 32, "masks": 4, "batch_size": 64, "steps": 500},
 }
 """What differs from the recipe."""
 SCRATCH, SCRATCH_STEPS = "scratch", 1200
