@@ -87,7 +87,8 @@ def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
     wide = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, decoder_width=WIDTH_BEFORE)))
     ema_before = replace(wide, recipe=replace(wide.recipe, target=replace(wide.recipe.target, target="ema_teacher")))
     configs = {"before": replace(wide, execution="dense"), "now": now, "half": half, "four": four_masks(now)}
-    configs |= {"small": replace(now, recipe=replace(now.recipe, size_schedule=f"{size // 2}:0.9,{size}:0.1"))}
+    for name, config in (("small", now), ("teacher-small", ema)):
+        configs[name] = replace(config, recipe=replace(config.recipe, size_schedule=f"{size // 2}:0.9,{size}:0.1"))
     configs |= {"teacher-before": replace(ema_before, execution="dense")}
     configs |= {"teacher": ema, "teacher-four": four_masks(ema)}
     ways = {way: take_steps(config, images) for way, config in configs.items()}
@@ -166,9 +167,10 @@ def main() -> None:
     faster, line = ratio(taken, "before", "now")
     print(f"pretraining step, {line}")
     print(f"with --predict 0.5, {ratio(taken, 'now', 'half')[1]}")
-    mean = [(small + full) / 2 for small, full in zip(taken["small"], taken["now"], strict=True)]
-    scheduled = {"before": taken["before"], "mean": mean}
-    print(f"half of the steps on images of half the size, {ratio(scheduled, 'before', 'mean')[1]}")
+    for before, small, now in (("before", "small", "now"), ("teacher-before", "teacher-small", "teacher")):
+        mean = [(half + full) / 2 for half, full in zip(taken[small], taken[now], strict=True)]
+        scheduled = {before: taken[before], "mean": mean}
+        print(f"half of the steps on images of half the size, {ratio(scheduled, before, 'mean')[1]}")
     quarters = {"teacher-before": taken["teacher-before"], "quarter": [value / 4 for value in taken["teacher-four"]]}
     print(f"with a teacher, a quarter of a step of four masks, {ratio(quarters, 'teacher-before', 'quarter')[1]}")
     for one, four in (("now", "four"), ("teacher", "teacher-four")):
