@@ -146,6 +146,14 @@ def test_it_must_beat_every_rival() -> None:
     assert "probably: " in found.sentence
 
 
+def test_what_seems_worse_is_not_called_probable() -> None:
+    """Validation preferred it; test images do not, and cannot tell."""
+    found = _recommend(Ranking("mrp", ("given",)), given=np.array([-0.1, 0.06, -0.09, 0.03]))
+    assert found.verdict == "undecided"
+    assert found.sentence.startswith("With 10 labels per class, not decided: to pretrain on your own images, then fine")
+    assert "was best on validation images, but seems 2.5 points worse on test images than the best" in found.sentence
+
+
 def test_one_draw_decides_nothing() -> None:
     found = _recommend(Ranking("mrp", ("given",)), given=np.array([0.1]))
     assert (found.verdict, found.low) == ("undecided", None)

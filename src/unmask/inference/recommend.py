@@ -155,4 +155,8 @@ def _sentence(found: Recommendation, place: Place, scope: str, smallest: float, 
             f"within ±{points(smallest, place.metric) if score.share else amount(smallest, place.metric)} on {images}"
         )
         return f"{where}, take the cheaper: {this}; or {other}. The difference does not matter ({bounds}; {band})."
+    if score.change(found.mean) < 0:
+        return (
+            f"{where}, not decided: to {this} was best on validation images, but seems {size} than {rest} ({bounds})."
+        )
     return f"{where}, probably: {this}. It seems {size} than {rest} ({bounds})."
