@@ -83,17 +83,20 @@ def training_steps(name: str) -> Iterator[dict[str, Callable[[], object]]]:
     images = load_data(data, labels=False, progress=False)
     now = PretrainConfig(data=data, encoder=recipe.encoder, recipe=recipe.pretrain)
     half = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, predict=0.5)))
-    ema = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, target="ema_teacher")))
     wide = replace(now, recipe=replace(now.recipe, target=replace(now.recipe.target, decoder_width=WIDTH_BEFORE)))
-    ema_before = replace(wide, recipe=replace(wide.recipe, target=replace(wide.recipe.target, target="ema_teacher")))
-    configs = {"before": replace(wide, execution="dense"), "now": now, "half": half, "four": four_masks(now)}
-    for name, config in (("small", now), ("teacher-small", ema)):
-        configs[name] = replace(config, recipe=replace(config.recipe, size_schedule=f"{size // 2}:0.9,{size}:0.1"))
-    configs |= {"teacher-before": replace(ema_before, execution="dense")}
-    configs |= {"teacher": ema, "teacher-four": four_masks(ema)}
+    small = replace(now, recipe=replace(now.recipe, size_schedule=f"{size // 2}:0.9,{size}:0.1"))
+    before = replace(wide, execution="dense")
+    configs = {"before": before, "now": now, "half": half, "four": four_masks(now), "small": small}
+    configs |= {"teacher-small": with_teacher(small), "teacher-before": with_teacher(before)}
+    configs |= {"teacher": with_teacher(now), "teacher-four": four_masks(with_teacher(now))}
     ways = {way: take_steps(config, images) for way, config in configs.items()}
     while True:
         yield {way: (lambda steps=steps: next(steps)) for way, steps in ways.items()}
+
+
+def with_teacher(config: PretrainConfig) -> PretrainConfig:
+    """The same with the features of an EMA teacher as the target."""
+    return replace(config, recipe=replace(config.recipe, target=replace(config.recipe.target, target="ema_teacher")))
 
 
 def four_masks(config: PretrainConfig) -> PretrainConfig:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from unmask.comparison.candidates import arms_of
+from unmask.comparison.earlier_defaults import begun_comparison
 from unmask.comparison.plan import audited_trials
 from unmask.config import CompareConfig
 from unmask.config.budget import is_chosen
@@ -14,7 +15,6 @@ from unmask.data.load import Dataset
 from unmask.encoders.heads import encoder_of, linear_heads
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.runs.read import is_run, read_config
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretraining_quality import cells_note
 from unmask.weights.start import initialize
@@ -93,8 +93,8 @@ def check_networks(config: CompareConfig, data: Dataset) -> list[str]:
 
 def refuse_fewer_draws(config: CompareConfig, out: Path, *, resume: bool) -> None:
     """Raise UserError if a resumed comparison has more draws than are asked for."""
-    before = read_config(out) if resume and is_run(out) else None
-    if isinstance(before, CompareConfig) and config.planned_draws < before.planned_draws:
+    before = begun_comparison(out, resume=resume)
+    if before is not None and config.planned_draws < before.planned_draws:
         raise UserError(
             f"draws = {config.planned_draws}: the comparison in {out} has {before.planned_draws}; give as many or more"
         )

@@ -67,6 +67,7 @@ def with_pretrainings(
     seen = images_seen(config, pretrain_images)
 
     def images(arm: Arm, candidate: int) -> float:
+        """Cost of an arm with a recipe, at all budgets."""
         trained = (
             trial_images(config, arm, candidate, seen=seen, labeled=labeled_count(budget, sizes))
             for budget in config.budgets

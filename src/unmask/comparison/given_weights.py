@@ -3,13 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from unmask.comparison.earlier_defaults import begun_comparison
 from unmask.config import ARMS, CompareConfig
 from unmask.config.comparison import AUTO
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.errors import UserError
-from unmask.runs.layout import CONFIG_FILE
-from unmask.runs.read import read_config
 from unmask.weights.public import OF_THE_ENCODER, find_public
 from unmask.weights.start import initialize
 
@@ -24,7 +23,7 @@ def with_given_weights(config: CompareConfig, out: Path, *, resume: bool) -> tup
     """
     if config.given != AUTO:
         return config, []
-    if resume and (out / CONFIG_FILE).exists() and isinstance(before := read_config(out), CompareConfig):
+    if (before := begun_comparison(out, resume=resume)) is not None:
         return replace(config, given=before.given), []
     needs = [arm for arm in config.arms if ARMS[arm].needs_given]
     if config.arms and not needs:

@@ -63,6 +63,7 @@ def _sentence(
     place: Place, times: float, ends: tuple[float, float], measured: tuple[float, float], confidence: float
 ) -> str:
     def words(value: float) -> str:
+        """A number of times, or the end of the measured range that it is beyond."""
         if 0 < value < math.inf:
             return f"{value:.1f}"
         return f"less than {measured[0]:.2g}" if value == 0 else f"more than {measured[1]:.2g}"
