@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from comparison_rows import DRAW_IMAGE, IMAGE, REST, SPREADS, Array, Row, rates_of, student
+from numpy.typing import NDArray
 
 from unmask.comparison.looks import FIRST
 from unmask.config import CompareConfig
 from unmask.inference.baseline import rank_on_validation
 from unmask.inference.estimate import Estimate, interval_of
 from unmask.inference.hierarchy import Key, estimate_over
+from unmask.inference.image_groups import per_group
 from unmask.inference.looks import LookWord, look, look_draws, look_levels
 from unmask.inference.recommend import compared_with
 from unmask.inference.verdict import Contest
@@ -107,6 +109,56 @@ def recommend_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
             yield lambda a=arms, v=validation: recommend_row(a, v, 6, nulls, effect)
 
 
+# -- groups ------------------------------------------------------------------------------------------------------------
+
+SHARED = 0.8
+"""Share of an image's variance, and of its variance with a draw, that the images of its group have in common."""
+
+
+def groups_row(groups: int, unequal: bool, validation: bool, nulls: int, effect: float) -> Row:
+    """1b: images in groups that are alike, six images a group on average; `old` takes images as independent.
+
+    Nine draws of three pretrainings in turn on test images; three tuning draws of one on validation images, as they
+    choose among arms.
+    """
+    rng = np.random.default_rng([groups, unequal, validation, 3])
+    draws, pretrainings = (3, 1) if validation else (9, 3)
+    ends = {"old": np.empty((nulls, 2)), "new": np.empty((nulls, 2))}
+    for i in range(nulls):
+        sizes = 1 + (rng.geometric(0.2, groups) if unequal else np.full(groups, 5))
+        member = np.repeat(np.arange(groups), sizes)
+        rows = _alike(rng, member, draws, pretrainings)
+        for name, table in {"old": rows, "new": {key: per_group(row, member) for key, row in rows.items()}}.items():
+            interval = interval_of(estimate_over({key: float(row.mean()) for key, row in table.items()}, table), 0.95)
+            ends[name][i] = interval.low or 0.0, interval.high or 0.0
+    rates = [rates_of(100 * one[:, 0], 100 * one[:, 1], effect) for one in ends.values()]
+    width = float(np.median(ends["new"][:, 1] - ends["new"][:, 0])) * 50
+    kind = f"{groups} {'unequal' if unequal else 'equal'} groups of {'validation' if validation else 'test'} images"
+    return Row("groups", f"{kind}, {draws} draws", nulls, rates[0], rates[1], width)
+
+
+def _alike(rng: np.random.Generator, member: NDArray[np.int64], draws: int, pretrainings: int) -> dict[Key, Array]:
+    """Like `_table`, with images of which those of one group are alike."""
+
+    def effects(sd: float) -> Array:
+        common = rng.normal(0, sd * SHARED**0.5, member.max() + 1)[member]
+        return (common + rng.normal(0, sd * (1 - SHARED) ** 0.5, len(member))) / 100
+
+    common = effects(IMAGE)
+    return {
+        key: trial + common + effects(DRAW_IMAGE) + rng.normal(0, REST / 100, len(member))
+        for key, trial in _trials(rng, draws, pretrainings).items()
+    }
+
+
+def groups_rows(nulls: int, effect: float) -> Iterator[Callable[[], Row]]:
+    """Rows of 1b for images in groups."""
+    for validation in (False, True):
+        for groups in (5, 10, 30, 100, 300):
+            for unequal in (False, True):
+                yield lambda g=groups, u=unequal, v=validation: groups_row(g, u, v, nulls, effect)
+
+
 # -- looks -------------------------------------------------------------------------------------------------------------
 
 
@@ -148,17 +200,17 @@ def _stop(
 
 def _table(rng: np.random.Generator, draws: int, pretrainings: int, images: int) -> dict[Key, Array]:
     """Differences per image in shares, draw s with pretraining s mod P: the spreads of `fashion`."""
+    common, noise = rng.normal(0, IMAGE / 100, images), np.hypot(DRAW_IMAGE, REST) / 100
+    trials = _trials(rng, draws, pretrainings)
+    return {key: trial + common + rng.normal(0, noise, images) for key, trial in trials.items()}
+
+
+def _trials(rng: np.random.Generator, draws: int, pretrainings: int) -> dict[Key, float]:
+    """What a trial adds on every image."""
     a, b, ab = (sd / 100 for sd in SPREADS["fashion"])
     of_encoder = rng.normal(0, a if pretrainings > 1 else 0.0, pretrainings)
-    common = rng.normal(0, IMAGE / 100, images)
-    noise = np.hypot(DRAW_IMAGE, REST) / 100
-    return {
-        (s % pretrainings, s): of_encoder[s % pretrainings]
-        + rng.normal(0, np.hypot(b, ab))
-        + common
-        + rng.normal(0, noise, images)
-        for s in range(draws)
-    }
+    of_draw = rng.normal(0, np.hypot(b, ab), draws)
+    return {(s % pretrainings, s): float(of_encoder[s % pretrainings] + of_draw[s]) for s in range(draws)}
 
 
 def _first(rows: dict[Key, Array], draws: int) -> Estimate:

@@ -7,6 +7,7 @@ Simulated comparisons without a gain, over what varies in real ones. A row is on
   baseline   four scratch arms, the best one chosen on 30 to 3,000 validation images and three tuning draws
   overlap    label draws from pools of 2 to 50 times the budget, disjoint as long as the pool lasts
   recommend  three to eight alternatives, one recommended on validation
+  groups     test and validation images in 5 to 300 groups, of which 80 % of an image's variance is the group's
   looks      draws come in until decided
 
 `old` is the previous method: intervals over draws alone, for these encoders (below five pretrainings) and these test
@@ -16,7 +17,7 @@ median half width in points. The claim with one pretraining is about its encoder
 pretrainings, and `other` is how often the old interval covers pretraining in general, where encoders do spread.
 
 Mean squares are drawn from their distributions (chi-square for normal effects); tables of single images are drawn in
-parts baseline, recommend and looks, and go through the same functions as real ones.
+parts baseline, recommend, groups and looks, and go through the same functions as real ones.
 
 Exits 1 if, beyond the Monte Carlo error (2.33 standard deviations), an interval covers less than 93 %, or false
 verdicts are more than 5 %; rows above 97 % are counted and shown.
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from comparison_choices import baseline_rows, looks_rows, recommend_rows
+from comparison_choices import baseline_rows, groups_rows, looks_rows, recommend_rows
 from comparison_rows import (
     DRAW_IMAGE,
     IMAGE,
@@ -215,6 +216,7 @@ PARTS = {
     "baseline": baseline_rows,
     "overlap": overlap_rows,
     "recommend": recommend_rows,
+    "groups": groups_rows,
     "looks": looks_rows,
 }
 

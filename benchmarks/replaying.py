@@ -47,7 +47,8 @@ def recorded(run: Path) -> tuple[CompareConfig, list[str], dict[Key, Array]]:
     assert data.task is not None
     assert data.val is not None
     recipes = choose_recipes(config, run)
-    correct = read_correct(config, run, recipes, data.task, data.val.labels)[config.budgets[0]]
+    groups = data.groups_of(data.val)
+    correct = read_correct(config, run, recipes, data.task, data.val.labels, groups)[config.budgets[0]]
     ranking = other_starts(rank_on_validation(correct))
     arms = [ranking.best, *compared_with(ranking)]
     looks = read_optional(LookRows, run / LOOKS_FILE)

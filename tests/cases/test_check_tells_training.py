@@ -246,8 +246,10 @@ def _compare(report: Report, found: Dataset, config: DataConfig) -> None:
             assert told == (there or [0] * len(told)), split
         assert report.largest_budget == min(found.class_sizes)
     if report.groups:
-        assert found.groups is not None
-        assert report.groups["train"] == len(found.groups.unique())
+        assert found.train is not None
+        members = found.groups_of(found.train)
+        assert members is not None
+        assert report.groups["train"] == len(members.unique())
     told = " | ".join(report.warnings)
     others = ("exact duplicate", "transductive", "all images are", "kept from pretraining")  # said in other words
     for note in found.notes:

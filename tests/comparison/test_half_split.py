@@ -38,8 +38,10 @@ def test_halves_part_no_group(tmp_path: Path, seed: int) -> None:
     assert len(homes[0]) == len(homes[1]) == 5
     assert all(set(half.labels.tolist()) == {0, 1} for half in halves)
     assert sorted([*halves[0].ids.tolist(), *halves[1].ids.tolist()]) == sorted(data.val.ids.tolist())
-    assert halved.val_groups is not None
-    assert [groups[int(i)] in homes[0] for i in halved.val.ids] == [True] * 30
+    known = halved.groups_of(halved.val)
+    assert known is not None
+    pairs = set(zip(known.tolist(), (groups[int(i)] for i in halved.val.ids), strict=True))
+    assert len(pairs) == len({group for _, group in pairs}) == len({number for number, _ in pairs}) == 5
 
 
 def test_one_group_cannot_be_halved(tmp_path: Path) -> None:

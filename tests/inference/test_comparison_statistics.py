@@ -21,7 +21,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_a_tenth_of_the_grid_holds(benchmark: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["--tenth", "--nulls", "1000"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("comparison_statistics: 72 rows of 100 nulls")
+    assert last.startswith("comparison_statistics: 74 rows of 100 nulls")
     assert "0 rows short" in last
 
 
@@ -47,3 +47,12 @@ def test_without_the_correction_for_common_images_it_falls_short(
 ) -> None:
     monkeypatch.setattr(benchmark, "widen_for_overlap", lambda components, overlap, draws: components)
     assert benchmark.main(["--tenth", "--parts", "overlap"]) == 1
+
+
+def test_with_images_of_a_group_as_independent_it_falls_short(
+    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--tenth", "--parts", "groups"]
+    assert benchmark.main(arguments) == 0
+    monkeypatch.setattr("comparison_choices.per_group", lambda values, groups: values)
+    assert benchmark.main(arguments) == 1

@@ -110,13 +110,13 @@ def choose(
     images, doubts = pool.features.images, None
     if classifier is not None:
         doubts = uncertainty(classifier, seen.data.data, images, progress=progress)
-    groups = seen.images.listed_groups
+    groups = seen.images.groups_of(images)
     rows = choose_rows(
         pool.features.values,
         count,
         strategy=strategy,
         labeled=pool.labels,
-        groups=None if groups is None else groups[images.ids].numpy(),
+        groups=None if groups is None else groups.numpy(),
         weights=doubts,
         repeats=SavedAgain(images),
         seed=seed,

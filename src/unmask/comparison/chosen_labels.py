@@ -58,10 +58,11 @@ def _choose(config: CompareConfig, data: Dataset, found: Features, index: int, c
     """Ids of the images chosen from the half of a draw, in order."""
     assert data.train is not None
     seed, known = labeled_images(config, index)["subset_seed"], found.images.ids
-    half = half_of(strata_of(data), seed, data.groups, index)
+    members = data.groups_of(data.train)
+    half = half_of(strata_of(data), seed, members, index)
     half = half[torch.isin(data.train.ids[half], known)]
     at = torch.searchsorted(known, data.train.ids[half])
-    groups = None if data.groups is None else data.groups[half].numpy()
+    groups = None if members is None else members[half].numpy()
     rows = choose_rows(found.values[at.numpy()], count, groups=groups, seed=derive_seed(seed, "choice", index))
     return tuple(known[at][rows].tolist())
 

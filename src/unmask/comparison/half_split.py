@@ -21,15 +21,11 @@ def halve_validation(data: Dataset, seed: int) -> Dataset:
     if data.val is None:
         raise UserError("evaluate_on = 'val': the data have no validation images")
     every = np.arange(len(data.val))
-    groups = None if data.val_groups is None else data.val_groups.numpy()
+    known = data.groups_of(data.val)
+    groups = None if known is None else known.numpy()
     assert data.task is not None
     drawn = draw(every, data.task.strata(data.val.labels.numpy()), groups, 0.5, 1, seed, "halves")
     if not len(drawn):
         raise UserError("evaluate_on = 'val': no class has two validation images (or groups) to split: give more")
     kept, taken = torch.from_numpy(np.setdiff1d(every, drawn)), torch.from_numpy(drawn)
-    return replace(
-        data,
-        val=data.val.select(kept),
-        tests={"test": data.val.select(taken)},
-        val_groups=None if data.val_groups is None else data.val_groups[kept],
-    )
+    return replace(data, val=data.val.select(kept), tests={"test": data.val.select(taken)})

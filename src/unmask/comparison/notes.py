@@ -9,8 +9,10 @@ from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.comparison.tuning import Choice
 from unmask.config import ARMS, Arm, CompareConfig
 from unmask.config.budget import Budget, is_chosen, labeled_count, labels_in_words
+from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.data.subsets import mean_overlap
+from unmask.inference.verdict import describe_split
 from unmask.wording import plural
 
 
@@ -25,6 +27,7 @@ def notes_of(
     if longer := [arm for arm in arms_of(config) if arm.schedule == "compute"]:
         notes += _compute(config, data, choice, longer)
     notes += overlap_notes(draw_overlaps(config, data, out))
+    notes += group_notes(data)
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
     if config.evaluate_on == "val":
@@ -73,6 +76,24 @@ def draw_overlaps(config: CompareConfig, data: Dataset, out: Path) -> dict[Budge
     """The mean share of labeled images that two reported draws have in common, by budget."""
     drawn = [labeled_rows(config, data, out, draw) for draw in range(config.planned_draws)]
     return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
+
+
+def group_notes(data: Dataset) -> list[str]:
+    """How many groups the test and validation images are of, where some are of several images."""
+    sets = {describe_split(name): images for name, images in {**data.tests, "val": data.val}.items() if images}
+    alike = [
+        f"the {len(images)} {name} are of {plural(groups, 'group')}"
+        for name, images in sets.items()
+        if (groups := count_groups(data, images)) < len(images)
+    ]
+    told = f"{' and '.join(alike)}: choices and intervals count groups, as images of one group are alike"
+    return [told] if alike else []
+
+
+def count_groups(data: Dataset, images: ImageSet) -> int:
+    """Number of groups that the images of a set are of; without groups every image is its own."""
+    groups = data.groups_of(images)
+    return len(images) if groups is None else len(groups.unique())
 
 
 def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:

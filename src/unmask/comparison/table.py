@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unmask.comparison.answer import with_answer
-from unmask.comparison.notes import draw_overlaps
+from unmask.comparison.notes import count_groups, draw_overlaps
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.tuning import Choice
 from unmask.config import CompareConfig
@@ -20,6 +20,7 @@ from unmask.data.load import Dataset
 from unmask.inference.answers import contest_of
 from unmask.inference.evidence import Evidence
 from unmask.inference.hierarchy import Key, PerImage
+from unmask.inference.image_groups import per_group
 from unmask.inference.rows import Ensembles
 from unmask.inference.summary import summarize, with_class_shares
 from unmask.inference.table import labels_of, scored_splits, scores_of, table_of
@@ -75,6 +76,7 @@ def _evidence(
 ) -> Evidence:
     return Evidence(
         images=values_per_image(all_trials(config), out, data, config.metric),
+        grouped=any(count_groups(data, images) < len(images) for images in data.tests.values()),
         metric=config.metric,
         tuning=choice.correct,
         overlap=draw_overlaps(config, data, out),
@@ -85,16 +87,19 @@ def _evidence(
 def values_per_image(
     keys: list[TrialKey], out: Path, data: Dataset, metric: Metric = "accuracy"
 ) -> dict[tuple[str, Budget, str], PerImage]:
-    """By (arm, budget, split) and (pretraining, draw): values per test image, the mean over repetitions."""
+    """By (arm, budget, split) and (pretraining, draw): values per test image, or per group of them if the data have
+    groups; the mean over repetitions."""
     assert data.task is not None
     task = data.task
+    groups = {split: data.groups_of(images) for split, images in data.tests.items()}
+    members = {split: None if one is None else one.numpy() for split, one in groups.items()}
     repeated: dict[tuple[str, Budget, str], dict[Key, list[NDArray[np.float64]]]] = {}
     for key in keys:
         found = load_tensors(OUTPUTS.path(out, key.name))[0]
         for split, images in data.tests.items():
             own = repeated.setdefault((key.arm, key.budget, split), {})
             values = task.contributions(found[f"{split}{JUDGED}"].numpy(), images.labels.numpy(), metric)
-            own.setdefault((key.pretraining, key.draw), []).append(values)
+            own.setdefault((key.pretraining, key.draw), []).append(per_group(values, members[split]))
     return {place: {key: np.mean(rows, axis=0) for key, rows in own.items()} for place, own in repeated.items()}
 
 

@@ -14,6 +14,7 @@ from unmask.config import ARMS, JUDGED, Arm, CompareConfig
 from unmask.config.budget import Budget
 from unmask.config.metric import SCORES
 from unmask.inference.baseline import competes, rank_on_validation
+from unmask.inference.image_groups import per_group
 from unmask.inference.recommend import compared_with, other_starts, same_start
 from unmask.runs.layout import TUNING, TUNING_OUTPUTS
 from unmask.runs.trials import read_tuning
@@ -21,8 +22,8 @@ from unmask.tasks.kinds import AnyTask
 from unmask.training.checkpoint import load_tensors
 
 Correct = Mapping[str, NDArray[np.float64]]
-"""By arm: the metric's value per validation image (`Task.contributions`), more is better, NaN for unreadable images,
-shape (tuning draws, images)."""
+"""By arm: the metric's value per validation image or group of them (`Task.contributions`, `per_group`), more is better,
+NaN if unreadable, shape (tuning draws, images or groups)."""
 
 
 def tuned_arms(config: CompareConfig) -> list[Arm]:
@@ -93,15 +94,17 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
 
 
 def read_correct(
-    config: CompareConfig, out: Path, chosen: Chosen, task: AnyTask, labels: Tensor
+    config: CompareConfig, out: Path, chosen: Chosen, task: AnyTask, labels: Tensor, groups: Tensor | None = None
 ) -> Mapping[Budget, Correct]:
-    """By budget: how well every alternative, with its chosen recipe, did on validation images."""
+    """By budget: how well every alternative, with its chosen recipe, did on the validation images, whose labels and
+    groups these are."""
+    members = None if groups is None else groups.numpy()
     found: dict[Budget, dict[str, NDArray[np.float64]]] = {}
     for budget in config.budgets:
         for arm in tuned_arms(config):
             keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
             judged = [load_tensors(TUNING_OUTPUTS.path(out, key.name))[0]["val"].numpy() for key in keys]
-            rows = [task.contributions(one, labels.numpy(), config.metric) for one in judged]
+            rows = [per_group(task.contributions(one, labels.numpy(), config.metric), members) for one in judged]
             found.setdefault(budget, {})[arm.name] = SCORES[config.metric].sign * np.stack(rows)
     return found
 

@@ -19,7 +19,8 @@ def draw_labeled(data: Dataset, budgets: Sequence[Budget], seed: int, index: int
     """
     asked = dict(zip(budgets if data.classes else totals(budgets), budgets, strict=True))
     most = min((int(amount.value) for amount in map(parse_budget, asked) if amount.kind == "total"), default=None)
-    found = nested_subsets(strata_of(data, most), list(asked), seed, data.groups, data.classes, index)
+    groups = None if data.train is None else data.groups_of(data.train)
+    found = nested_subsets(strata_of(data, most), list(asked), seed, groups, data.classes, index)
     return {own: found[budget] for budget, own in asked.items() if budget in found}
 
 

@@ -57,17 +57,17 @@ class Dataset:
     """Notes for the user."""
     bad_before: tuple[str, ...]
     """One message for each file left out as unreadable when the data were loaded."""
-    groups: torch.Tensor | None = None
-    """Group of each image of `train`, int64; None if the source has no groups."""
-    val_groups: torch.Tensor | None = None
-    """The same of `val`."""
     listed_groups: torch.Tensor | None = None
-    """The same of every image as listed, by its id, readable or not."""
+    """Group of every image as listed, by its id, readable or not, int64; None if the source has no groups."""
     parts: ImageParts | None = None
     """The parts that images show, by their ids, if known."""
 
     lost: Lost = field(default_factory=Lost)
     """Files that could be read when the data were loaded, but not later."""
+
+    def groups_of(self, images: ImageSet) -> torch.Tensor | None:
+        """Group of each image of a set, int64 (N,); None if the source has no groups."""
+        return None if self.listed_groups is None else self.listed_groups[images.ids]
 
     @property
     def bad_files(self) -> tuple[str, ...]:
@@ -232,8 +232,6 @@ def _dataset(
         notes=notes,
         bad_before=bad,
         lost=lost,
-        groups=None if groups is None else groups[plan.labeled(TRAIN)],
-        val_groups=None if groups is None else groups[plan.labeled(VAL)],
         listed_groups=groups,
         parts=source.parts,
     )

@@ -33,11 +33,11 @@ class Ranking:
 
 def rank_on_validation(correct: Mapping[str, NDArray[np.float64]]) -> Ranking:
     """The best arm by mean validation score, and the arms that could be as good according to validation; `correct` are
-    `image_scores` of each arm, (tuning draws, validation images), NaN where unreadable.
+    `image_scores` of each arm, (tuning draws, validation images), NaN where unreadable; or values `per_group`.
 
     The difference best - arm is judged over tuning draws and validation images (`estimate_over`); an arm
-    whose difference is not clearly above zero is a rival. With one tuning draw nothing is known about other draws: all
-    are rivals. The first arm in order wins a tie.
+    whose difference is not clearly above zero is a rival. With one tuning draw nothing is known about other draws, with
+    one image or group nothing about others: all are rivals. The first arm in order wins a tie.
     """
     means = {arm: float(np.nanmean(values)) for arm, values in correct.items()}
     best, *others = sorted(means, key=lambda arm: -means[arm])
@@ -47,6 +47,8 @@ def rank_on_validation(correct: Mapping[str, NDArray[np.float64]]) -> Ranking:
 
 def _p_better(best: NDArray[np.float64], arm: NDArray[np.float64]) -> float:
     """P-value of "the best arm is not better than this one"."""
+    if best.shape[1] < 2:
+        return 1.0
     images: dict[Key, NDArray[np.float64]] = {(None, draw): row for draw, row in enumerate(best - arm)}
     values = {key: float(np.nanmean(row)) for key, row in images.items()}
     return p_at_most(estimate_over(values, images), 0.0)

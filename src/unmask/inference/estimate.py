@@ -25,6 +25,13 @@ class Units:
     images: int
     pairs: int = 0
     """Trials, or pairs of trials."""
+    grouped: bool = False
+    """Whether the test images are groups of images, each counted once."""
+
+    @property
+    def sampled(self) -> str:
+        """What the test set is a sample of: "test images" or "test groups"."""
+        return "test groups" if self.grouped else "test images"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ class Evidence:
     images: Mapping[tuple[str, Budget, str], PerImage] = field(default_factory=dict)
     """By (arm, budget, split): the values per test image (`image_scores`) of `metric` for every trial of the table, the
     mean over repeated trainings. With them an interval is about other test images too."""
+    grouped: bool = False
+    """Whether these are values per group of test images (`per_group`): an interval is then about other groups."""
     metric: Metric = "accuracy"
     """The metric of the values per image; intervals of other metrics hold for these test images."""
     tuning: Mapping[Budget, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)

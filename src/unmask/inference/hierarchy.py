@@ -30,7 +30,7 @@ Key = tuple[int | None, int]
 
 V = TypeVar("V", float, NDArray[np.float64])
 PerImage = Mapping[Key, NDArray[np.float64]]
-"""Values per test image of every trial, shape (n,); NaN for an image that could not be read."""
+"""Values per test image (or group of them) of every trial, shape (n,); NaN where unreadable."""
 
 
 def paired_differences(arm: Mapping[Key, V], baseline: Mapping[Key, V]) -> dict[Key, V]:
@@ -42,7 +42,9 @@ def paired_differences(arm: Mapping[Key, V], baseline: Mapping[Key, V]) -> dict[
     return {key: arm[first] - baseline[second] for key, first, second in _pairs(arm, baseline)}
 
 
-def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0) -> Estimate:
+def estimate_over(
+    values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0, *, grouped: bool = False
+) -> Estimate:
     """The mean over pretrainings and draws, with the uncertainty of everything that varies.
 
     Args:
@@ -50,6 +52,7 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
             pretraining lacks are left out), or each draw with its own pretraining (diagonal), or one or no pretraining.
         images: the same per test image; None if unknown: the interval then holds for these test images.
         overlap: the mean share of labeled images that two draws have in common.
+        grouped: `images` are values per group of test images (`per_group`).
 
     Raises:
         UserError: there is no value, or one is not finite.
@@ -65,7 +68,7 @@ def estimate_over(values: Mapping[Key, float], images: PerImage | None = None, o
     table = _per_image(keys, values, images)
     counts = len(_pretrainings(keys)), len({s for _, s in keys}), 0 if images is None else table.shape[1]
     parts = [widen_for_overlap(one, overlap, counts[1]) for one in _components(keys, table)]
-    return _estimate(float(np.mean([values[key] for key in keys])), parts, Units(*counts, len(keys)))
+    return _estimate(float(np.mean([values[key] for key in keys])), parts, Units(*counts, len(keys), grouped))
 
 
 def _components(keys: list[Key], table: NDArray[np.float64]) -> list[list[Component]]:
@@ -97,7 +100,7 @@ def _estimate(mean: float, parts: list[list[Component]], units: Units) -> Estima
 def describe_units(units: Units) -> str:
     """What an interval is over, and what it holds for: "over label draws and test images, for this encoder"."""
     varied = ["pretrainings"] * (units.pretrainings > 1) + ["label draws"] * (units.draws > 1 or units.pretrainings < 2)
-    varied += ["test images"] * (units.images > 1)
+    varied += [units.sampled] * (units.images > 1)
     fixed = ["this encoder"] * (units.pretrainings == 1)
     fixed += ["this label draw"] * (units.draws == 1 and units.pretrainings > 1)
     fixed += ["these test images"] * (units.images < 2)

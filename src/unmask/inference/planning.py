@@ -116,7 +116,7 @@ def variance_rows(found: Estimate, seed: float | None = None) -> tuple[VarianceR
             images; it is then separated from that of the labeled images.
     """
     total = sum(one.variance for one in found.components)
-    parts = [(_WORDS[one.source], one.variance, one.count) for one in found.components]
+    parts = [(_worded(_WORDS[one.source], found), one.variance, one.count) for one in found.components]
     if seed is not None:
         split = []
         for words, variance, count in parts:
@@ -148,10 +148,17 @@ def advice(found: Estimate, confidence: float = 0.95) -> str:
     best = min(left, key=lambda kind: left[kind])
     others = ", ".join(f"{share:.0%} with twice the {kind}" for kind, share in left.items() if kind != best)
     rest = f" ({others})" if others else ""
-    return (
+    return _worded(
         f"Add {best}: with {plural(2 * kinds[best], best.removesuffix('s'))} instead of {kinds[best]} the interval "
-        f"would have {left[best]:.0%} of its width{rest}."
+        f"would have {left[best]:.0%} of its width{rest}.",
+        found,
     )
+
+
+def _worded(words: str, found: Estimate) -> str:
+    """Words about test images, of groups if the test set is a sample of groups."""
+    sampled = "test images" if found.units is None else found.units.sampled
+    return words.replace("test image", sampled.removesuffix("s"))
 
 
 def _half_width(components: Sequence[Component], confidence: float) -> float:

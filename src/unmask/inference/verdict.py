@@ -177,7 +177,7 @@ def count_units(units: Units) -> str:
     """What an interval is over, counted: "3 pretrainings, 15 label draws and 1000 test images"."""
     counts = [plural(units.pretrainings, "pretraining")] * (units.pretrainings > 1)
     counts += [plural(units.draws, "label draw")]
-    counts += [plural(units.images, "test image")] * (units.images > 1)
+    counts += [plural(units.images, units.sampled.removesuffix("s"))] * (units.images > 1)
     return " and ".join([", ".join(counts[:-1]), counts[-1]]) if len(counts) > 1 else counts[0]
 
 

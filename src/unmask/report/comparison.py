@@ -140,7 +140,8 @@ def _efficiency(summary: Summary) -> Section:
     level = in_percent(summary.settings.confidence)
     ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
     several = len({score.pretraining for score in summary.scores} - {None}) > 1
-    varied = "pretrainings, label draws and test images" if several else "label draws and test images"
+    sampled = "test groups" if any("test groups" in row.method for row in summary.means) else "test images"
+    varied = f"pretrainings, label draws and {sampled}" if several else f"label draws and {sampled}"
     intro = f"Mean over label draws with {level} intervals over {varied}{ends}. "
     intro += "The spread of a line shows how much the draw matters."
     intro += " To see whether two arms differ, read the paired differences below, not overlapping intervals."

@@ -104,8 +104,10 @@ def test_no_group_crosses_a_split(tmp_path: Path) -> None:
     rows = "".join(f"{i}.png,{i % 2},g{i // 3}\n" for i in range(60))
     data = load_data(DataConfig(data=str(table(tmp_path, "path,label,group\n" + rows))), labels=True, progress=False)
     assert data.val is not None
-    assert data.groups is not None
+    assert data.train is not None
+    members = data.groups_of(data.train)
+    assert members is not None
     homes = [set((images.ids // 3).tolist()) for images in (data.pretrain, data.val, data.tests["test"])]
     assert all(homes)
     assert sum(map(len, homes)) == len(set.union(*homes)) == 20
-    assert len(data.groups) == len(data.train or ())
+    assert len(members) == len(data.train)
