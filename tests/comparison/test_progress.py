@@ -1,5 +1,6 @@
 """The one line of a comparison: time left over all of it, from the forecast and then from what was measured."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -8,11 +9,13 @@ import pytest
 
 import tiny
 from unmask.comparison.forecast import Ahead, seconds_of
+from unmask.comparison.phases import run_phase
+from unmask.comparison.pieces import Task
 from unmask.comparison.progress import Progress
 from unmask.comparison.run import compare
 from unmask.comparison.tasks import Work
 from unmask.config import ClassifyRecipe, OptimizerConfig
-from unmask.data.load import load_data
+from unmask.data.load import Dataset, load_data
 from unmask.profiling.step_times import StepTimes
 
 CONFIG = tiny.comparison(
@@ -145,6 +148,42 @@ def test_tasks_that_join_a_phase_are_counted(work: Work) -> None:
     assert line.share < 1
     line.finished(len(ahead.tuning))
     assert line.share == pytest.approx(1)
+
+
+class _Place:
+    """Does tasks in order, in no time."""
+
+    jobs = 1
+
+    def run(self, tasks: Sequence[Task], _: Dataset) -> Iterator[tuple[int, None]]:
+        """Those that are appended, too."""
+        for index, _ in enumerate(tasks):
+            yield index, None
+
+    def notes(self) -> list[str]:
+        """None."""
+        return []
+
+
+@pytest.mark.case(
+    "after all of its long pretrainings a comparison was at 5%, and said that nothing but hours were left"
+)
+def test_a_long_task_is_more_of_the_work_than_a_short_one(work: Work) -> None:
+    """Trials that join long pretrainings are neither as much as they nor counted in their own phase again."""
+    times = replace(TIMES, pretraining=100.0)
+    ahead, heard = Ahead.of(work), list[float]()
+    line = Progress(work, 1, times, show=False, listen=lambda _: heard.append(line.share), clock=_Clock())
+    waiting = [*ahead.tuning[:-1]]
+    joining = iter([waiting])
+    run_phase("pretraining", ahead.pretrainings, work.data, _Place(), line, joining=lambda: next(joining, []))
+    parts = [sum(seconds_of(task, times, work.data) for task in tasks) for tasks in (ahead.pretrainings, waiting)]
+    total = sum(seconds_of(task, times, work.data) for task in [*ahead.pretrainings, *ahead.tuning, *ahead.trials])
+    assert line.share == pytest.approx(sum(parts) / total)
+    assert heard[1] == pytest.approx(parts[0] / total)
+    run_phase("tuning", ahead.tuning[-1:], work.data, _Place(), line)
+    run_phase("trials", ahead.trials, work.data, _Place(), line)
+    assert line.share == pytest.approx(1)
+    assert heard == sorted(heard)
 
 
 def test_a_terminal_sees_one_line_and_a_file_few(work: Work) -> None:

@@ -65,8 +65,10 @@ def run_phase(
     """
     growing = in_order(tasks, line.seconds, place.jobs)
     line.begin(phase, growing, final=final)
-    for done, _ in enumerate(place.run(growing, data) if growing else (), 1):
-        line.finished(done)
+    seconds = 0.0
+    for done, (index, _) in enumerate(place.run(growing, data) if growing else (), 1):
+        seconds += line.seconds(growing[index])
+        line.finished(done, seconds)
         line.note(place.notes())
         joined = joining()
         growing += joined

@@ -37,6 +37,14 @@ def file_of(task: Task) -> Path | None:
     return (TRIALS if isinstance(key, TrialKey) else TUNING).path(out, key.name)
 
 
+def phase_of(task: Task) -> str | None:
+    """The phase that a task belongs to, in whichever it is run: pretraining, tuning or trials; None for others."""
+    if folder_of(task) is not None:
+        return "pretraining"
+    key = next((one for one in task[1] if isinstance(one, TrialKey | TuningKey)), None)
+    return None if key is None else "trials" if isinstance(key, TrialKey) else "tuning"
+
+
 def name_of(task: Task) -> str:
     """A task's name in messages; if it trains nothing, its first argument, a text or a function."""
     folder, file = folder_of(task), file_of(task)

@@ -9,7 +9,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from unmask.comparison.forecast import Ahead, seconds_of
-from unmask.comparison.pieces import Task
+from unmask.comparison.pieces import Task, phase_of
 from unmask.comparison.tasks import Work
 from unmask.profiling.step_times import StepTimes
 from unmask.wording import in_words, printable
@@ -70,6 +70,7 @@ class Progress:
     def begin(self, phase: str, tasks: Sequence[Task], *, final: bool = True) -> None:
         """Start a phase, or continue it, with its actual tasks; `final`: no others of the phase follow."""
         self._enter(phase, len(tasks), sum(map(self.seconds, tasks)), final=final)
+        self._move(tasks)
 
     def begin_audit(self, networks: int) -> None:
         """Start the audit of this many networks."""
@@ -88,12 +89,25 @@ class Progress:
         self._count += len(tasks)
         self._now += sum(map(self.seconds, tasks))
         self._weights[self._phase] = max(self._before + self._now, self._weights[self._phase])
+        self._move(tasks)
 
-    def finished(self, number: float) -> None:
-        """Record finished tasks of the phase; a fraction of one counts too."""
+    def _move(self, tasks: Sequence[Task]) -> None:
+        """Take tasks that run in this phase out of the one where they were expected."""
+        for task in tasks:
+            phase = phase_of(task)
+            if phase is not None and phase != self._phase:
+                self._weights[phase] = max(self._done.get(phase, 0.0), self._weights[phase] - self.seconds(task))
+
+    def finished(self, number: float, seconds: float | None = None) -> None:
+        """Record finished tasks of the phase; a fraction of one counts too.
+
+        Args:
+            seconds: what they take by `self.seconds`; by default all tasks of the phase count as equally long.
+        """
         if not self._count:
             return
-        self._done[self._phase] = self._before + self._now * number / self._count
+        done = self._now * number / self._count if seconds is None else min(seconds, self._now)
+        self._done[self._phase] = self._before + done
         self._state = f"{self._phase} {int(number)} of {self._count}{self._on}"
         self._tell()
 
