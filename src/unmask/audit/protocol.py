@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 from torch import Tensor, nn
 
 from unmask.config import AuditConfig
 from unmask.data.load import Dataset
+from unmask.inference.estimate import paired_interval
+from unmask.inference.image_groups import per_group
 from unmask.report.blocks import Section
-from unmask.runs.records import AuditDifference
+from unmask.runs.records import AuditDifference, Interval
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,22 @@ class AuditData:
     classes: tuple[str, ...]
     dataset: Dataset
     """All splits, for measures that need more (other test sets, training images, known parts)."""
+
+    @property
+    def sampled(self) -> str:
+        """What the images are a sample of: "images", or "groups" if some are of one group."""
+        groups = None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids]
+        return "images" if groups is None or len(groups.unique()) == len(groups) else "groups"
+
+    def interval(self, values: Sequence[float | None], confidence: float) -> Interval | None:
+        """Interval of the mean of values, one per image, over images or groups of them; None is an image without one.
+
+        None if no image has a value.
+        """
+        groups = None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids].numpy()
+        known = per_group(np.array([np.nan if value is None else value for value in values], np.float64), groups)
+        known = known[~np.isnan(known)]
+        return paired_interval(known, confidence) if known.size else None
 
 
 N = TypeVar("N")

@@ -13,8 +13,9 @@ from unmask.audit.sections.agreement import measure_agreement
 from unmask.audit.sections.all_measures import MEASURES
 from unmask.audit.sections.health import HealthNumbers, measure_health
 from unmask.audit.sections.parts import PartNumbers, measure_parts
-from unmask.audit.sections.sufficient_views import ViewNumbers, interval, measure_views
+from unmask.audit.sections.sufficient_views import ViewNumbers, measure_views
 from unmask.config import AuditConfig
+from unmask.inference.estimate import paired_interval, within
 from unmask.report.blocks import Section, Table
 from unmask.report.words import decimal, interval_text, points, signed
 from unmask.runs.records import AuditDifference, Interval
@@ -132,9 +133,9 @@ def arms_section(
     values = {arm: [quantities(one, arm) for one in found] for arm in arms}
     names = list(values[arms[0]][0])
     ends = {q: (0.0, 1.0) if q.startswith(("share", "accuracy")) else (0.0, math.inf) for q in names}
-    means = {arm: {q: interval([row[q] for row in values[arm]], confidence, *ends[q]) for q in names} for arm in arms}
+    means = {arm: {q: _interval([row[q] for row in values[arm]], confidence, *ends[q]) for q in names} for arm in arms}
     differences = [
-        AuditDifference.of(q, arms[0], other, interval(apart, confidence))
+        AuditDifference.of(q, arms[0], other, _interval(apart, confidence))
         for other in arms[1:]
         for q, apart in _apart(found, values, arms[0], other).items()
     ]
@@ -187,3 +188,14 @@ def _tables(
         Table(f"Mean [interval] over {draws} label draws", columns, rows, numeric=True),
         Table(f"The {draws} networks of an arm, compared with each other", header, lines, numeric=True),
     ]
+
+
+def _interval(
+    values: Sequence[float | None], confidence: float, low: float = -math.inf, high: float = math.inf
+) -> Interval | None:
+    """Interval of the mean of the values; None if there are none.
+
+    It is cut to the possible range of values.
+    """
+    known = [value for value in values if value is not None]
+    return within(paired_interval(known, confidence), low, high) if known else None

@@ -18,7 +18,6 @@ from unmask.audit.sections.sufficient_views import FILLS
 from unmask.config import AuditConfig
 from unmask.data.subsets import spread_over_classes
 from unmask.encoders.stages import evaluating
-from unmask.inference.estimate import paired_interval
 from unmask.report.blocks import Photograph, Section, Table
 from unmask.report.words import decimal, interval_text
 from unmask.runs.records import AuditDifference, Interval
@@ -52,8 +51,8 @@ class MapNumbers:
     layer: str
     grid: tuple[int, ...]
     """Positions of the layer."""
-    cover_eigen: Interval
-    cover_grad: Interval
+    cover_eigen: Interval | None
+    cover_grad: Interval | None
     flat_eigen: int
     """Maps that are zero everywhere."""
     flat_grad: int
@@ -68,7 +67,7 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
     hidden = {n.name: _occlusion(n, data, shown, grid, config) for n in networks}
     numbers = {name: _numbers(found[name], hidden[name], shown, data, config.confidence) for name in found}
     given = [n.name for n in networks if not n.control]
-    differences = [_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
+    differences = [_difference(found, a, b, data, config.confidence) for a, b in combinations(given, 2)]
     lines = [
         (
             name,
@@ -80,7 +79,8 @@ def measure_maps(networks: Sequence[Audited], data: AuditData, config: AuditConf
         for name, v in numbers.items()
     ]
     columns = ("network", "layer", "positions", "cover of Eigen-CAM", "cover of Grad-CAM")
-    caption = "Cover: the share of positions over which a map is spread (1: uniform) [interval over images]"
+    caption = "Cover: the share of positions over which a map is spread (1: uniform) "
+    caption += f"[interval over {data.sampled}]"
     section = Section(
         title="Where the networks look",
         intro=INTRO,
@@ -127,8 +127,8 @@ def _numbers(maps: Maps, hidden: Array, shown: list[int], data: AuditData, confi
     return MapNumbers(
         layer=str(maps.layer),
         grid=tuple(maps.eigen.shape[1:]),
-        cover_eigen=paired_interval(cover(maps.eigen).tolist(), confidence),
-        cover_grad=paired_interval(cover(maps.grad).tolist(), confidence),
+        cover_eigen=data.interval(cover(maps.eigen).tolist(), confidence),
+        cover_grad=data.interval(cover(maps.grad).tolist(), confidence),
         flat_eigen=_flat(maps.eigen),
         flat_grad=_flat(maps.grad),
         pictured=[
@@ -154,10 +154,12 @@ def _rows(values: NDArray[Any]) -> list[str]:
     return [" ".join(f"{value:.4g}" for value in row) for row in values.tolist()]
 
 
-def _difference(found: Mapping[str, Maps], name: str, baseline: str, confidence: float) -> AuditDifference:
+def _difference(
+    found: Mapping[str, Maps], name: str, baseline: str, data: AuditData, confidence: float
+) -> AuditDifference:
     """Cover of Grad-CAM, one network minus another, over the same images."""
     values = (cover(found[name].grad) - cover(found[baseline].grad)).tolist()
-    return AuditDifference.of("cover of Grad-CAM", name, baseline, paired_interval(values, confidence))
+    return AuditDifference.of("cover of Grad-CAM", name, baseline, data.interval(values, confidence))
 
 
 def _photographs(

@@ -17,7 +17,7 @@ from unmask.audit.protocol import AuditData, Audited, Finding
 from unmask.audit.sections.image_figures import view_bars, view_tiles
 from unmask.config import AuditConfig
 from unmask.encoders.stages import evaluating
-from unmask.inference.estimate import paired_interval, within
+from unmask.inference.estimate import within
 from unmask.randomness import uniform
 from unmask.report.blocks import Photograph, Plate, Section, Table
 from unmask.report.words import decimal, interval_text, signed
@@ -87,13 +87,13 @@ def measure_views(networks: Sequence[Audited], data: AuditData, config: AuditCon
     found = {name: right for name, (right, _) in both.items()}
     given = [network.name for network in networks if not network.control]
     numbers = {name: view_numbers(right, wrong, data, grid, config.confidence) for name, (right, wrong) in both.items()}
-    differences = [view_difference(found, a, b, config.confidence) for a, b in combinations(given, 2)]
+    differences = [view_difference(found, a, b, data, config.confidence) for a, b in combinations(given, 2)]
     section = Section(
         title="Sufficient views",
         intro=INTRO,
         plates=[_bars(networks, found)],
         photographs=[_sets({name: found[name] for name in given}, data, grid, config)],
-        tables=_tables(numbers, differences),
+        tables=_tables(numbers, differences, data.sampled),
         notes=_notes(numbers, config),
     )
     return Finding(
@@ -145,6 +145,8 @@ def view_numbers(
 ) -> ViewNumbers:
     """All numbers of one network, from the results with the true labels and with shuffled ones."""
     kept = [one for one in views if one.status == "kept"]
+    counts = [one.count if one.status == "kept" else None for one in views]
+    several = [None if count is None else float(count >= 2) for count in counts]
     labels = data.labels.tolist()
     per_class = {
         name: _counts([one for one, label in zip(views, labels, strict=True) if label == index])
@@ -153,8 +155,8 @@ def view_numbers(
     return ViewNumbers(
         **vars(_counts(views)),
         shuffled=_counts(shuffled),
-        interval=interval([one.count for one in kept], confidence, 0.0, math.inf),
-        two_or_more=interval([float(one.count >= 2) for one in kept], confidence, 0.0, 1.0),
+        interval=_within(data.interval(counts, confidence), math.inf),
+        two_or_more=_within(data.interval(several, confidence), 1.0),
         left_out_fill=sum(one.status == "fill" for one in views),
         left_out_missed=sum(one.status == "missed" for one in views),
         out_of_budget=sum(not one.complete for one in kept),
@@ -175,12 +177,18 @@ def view_numbers(
 
 
 def view_difference(
-    found: Mapping[str, Sequence[Views]], name: str, baseline: str, confidence: float
+    found: Mapping[str, Sequence[Views]], name: str, baseline: str, data: AuditData, confidence: float
 ) -> AuditDifference:
     """Views of one network minus those of another, paired over the images kept for both; None if there are none."""
-    both = kept_by_all([found[name], found[baseline]])
-    differences = [found[name][i].count - found[baseline][i].count for i in both]
-    return AuditDifference.of("views", name, baseline, interval(differences, confidence))
+    both = set(kept_by_all([found[name], found[baseline]]))
+    pairs = enumerate(zip(found[name], found[baseline], strict=True))
+    differences = [one.count - other.count if i in both else None for i, (one, other) in pairs]
+    return AuditDifference.of("views", name, baseline, data.interval(differences, confidence))
+
+
+def _within(interval: Interval | None, high: float) -> Interval | None:
+    """Cut to the possible range of values, from 0."""
+    return None if interval is None else within(interval, 0.0, high)
 
 
 def _counts(views: Sequence[Views]) -> ViewCounts:
@@ -191,17 +199,6 @@ def _counts(views: Sequence[Views]) -> ViewCounts:
         mean=float(np.mean(counts)) if counts else None,
         distribution=dict(sorted(Counter(counts).items())),
     )
-
-
-def interval(
-    values: Sequence[float | None], confidence: float, low: float = -math.inf, high: float = math.inf
-) -> Interval | None:
-    """Interval of the mean of the values; None if there are none.
-
-    It is cut to the possible range of values.
-    """
-    known = [value for value in values if value is not None]
-    return within(paired_interval(known, confidence), low, high) if known else None
 
 
 def _bars(networks: Sequence[Audited], found: Mapping[str, list[Views]]) -> Plate:
@@ -245,7 +242,7 @@ def _told(one: Views) -> str:
     return str(one.count) if one.status == "kept" else f"left out ({one.status})"
 
 
-def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDifference]) -> list[Table]:
+def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDifference], sampled: str) -> list[Table]:
     rows = [
         (
             name,
@@ -263,10 +260,10 @@ def _tables(numbers: Mapping[str, ViewNumbers], differences: Sequence[AuditDiffe
         "network", "views per image", "share with 2 or more", "images kept", "with shuffled labels",
         "fill gives it away", "not recognized", "out of budget",
     )  # fmt: skip
-    tables = [Table("Sufficient views [interval over images]", columns, rows, numeric=True)]
+    tables = [Table(f"Sufficient views [interval over {sampled}]", columns, rows, numeric=True)]
     if differences:
         lines = [(d.model, d.baseline, interval_text(d, signed), str(d.n)) for d in differences]
-        header = ("network", "minus", "difference of views [interval]", "images kept for both")
+        header = ("network", "minus", "difference of views [interval]", f"{sampled} kept for both")
         tables.append(Table("Paired over the same images", header, lines, numeric=True))
     return tables
 
