@@ -155,7 +155,7 @@ def mask_folder(root: Path, counts: dict[str, int] | None = None, *, size: int =
 
 
 def labeled_source(task: str, counts: dict[str, int] | None = None, *, size: int = 16) -> Source:
-    """Gray noise with a bright and a dark square, each in about half of the images, and what is to be learnt of it.
+    """Gray noise with a bright and a dark square, each in about half of the images, and what is to be learned of it.
 
     `multilabel`: which squares are there; `regression`: how bright the noise is and how large the squares are, whole
     hundreds apart. A few labels are unknown.

@@ -1,4 +1,4 @@
-"""Light decoders: from the encoder's last map, hidden positions filled with a learnt token, to one vector per cell.
+"""Light decoders: from the encoder's last map, hidden positions filled with a learned token, to one vector per cell.
 
 A decoder sees the last map only. Skips from earlier stages would let it paint from details and leave the encoder
 nothing to learn (measured in prototypes); a heavy decoder hides the time that masked execution saves.
@@ -21,7 +21,7 @@ Convolve = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class Fill(nn.Module):
-    """Linear projection of the encoder's map to the grid of cells, hidden cells replaced by a learnt token.
+    """Linear projection of the encoder's map to the grid of cells, hidden cells replaced by a learned token.
 
     If a cell covers several positions of the map, each has its own weights (a strided convolution), so that the
     place within the cell is not averaged away; if a position covers several cells, each cell gets its own channels
@@ -108,7 +108,7 @@ def _scattered(rows: Tensor, wanted: Tensor) -> Tensor:
 
 
 class TransformerDecoder(nn.Module):
-    """MAE's decoder: learnt positions, transformer blocks over all cells, linear head."""
+    """MAE's decoder: learned positions, transformer blocks over all cells, linear head."""
 
     def __init__(self, fill: Fill, width: int, depth: int, dimension: int) -> None:
         super().__init__()

@@ -194,7 +194,7 @@ def test_what_is_missing_moves_with_the_augmented_image() -> None:
     assert ((high - low)[~there] > 5e-4).all()
 
 
-@pytest.mark.case("the network learnt to reconstruct -9999")
+@pytest.mark.case("the network learned to reconstruct -9999")
 @pytest.mark.parametrize("normalized", [False, True])
 def test_missing_pixels_leave_the_loss(normalized: bool) -> None:
     """The mean over the hidden values that are there; what the holes hold changes neither it nor its gradient."""

@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.mark.case("a frozen encoder's head stayed nine points below a probe of the same features")
-def test_a_head_that_learnt_nothing_gives_way(data: Dataset) -> None:
+def test_a_head_that_learned_nothing_gives_way(data: Dataset) -> None:
     """Two tiny steps: the network has the probe's scores, on the test images too; a note says so."""
     outcome = fit(CONFIG, data)
     (note,) = [note for note in outcome.notes if "linear probe" in note]

@@ -260,7 +260,7 @@ def test_a_changed_data_set_stops_a_resume(pretraining: PretrainConfig, data: Da
     assert (run / "environment.json").read_bytes() == before
 
 
-def test_the_token_that_fills_hidden_cells_is_learnt(
+def test_the_token_that_fills_hidden_cells_is_learned(
     data: Dataset, pretraining: PretrainConfig, tmp_path: Path
 ) -> None:
     """What the masked encoder owns beyond the model is trained and saved, and is no part of the export."""

@@ -1,4 +1,4 @@
-"""A pretraining that learnt nothing, or was not over, is not passed on without a word."""
+"""A pretraining that learned nothing, or was not over, is not passed on without a word."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def _curve(shape: Callable[[float], float], steps: int = 200) -> list[float]:
 
 
 @pytest.mark.case("40 steps that left the loss at its baseline were compared with scratch without a word")
-def test_what_hardly_learnt_says_so() -> None:
+def test_what_hardly_learned_says_so() -> None:
     """Near the baseline; or most of the gain came late. A curve that has levelled off says nothing."""
     assert quality_notes(_rows(_curve(lambda t: 1 - 0.5 * min(1, 4 * t)))) == []
     (barely,) = quality_notes(_rows(_curve(lambda t: 1 - 0.02 * t)))

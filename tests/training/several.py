@@ -95,7 +95,7 @@ PRETRAININGS = {
 def of_task(task: str) -> ClassifyConfig:
     """Five steps on 41 images of several labels, numbers (some unknown) or masks, in batches of 14.
 
-    Masks are learnt by a ViT with its DPT head: Adam makes steps of a U-Net's rounding errors, where gradients are 0.
+    Masks are learned by a ViT with its DPT head: Adam makes steps of a U-Net's rounding errors, where gradients are 0.
     """
     optimizer = OptimizerConfig(steps=5, batch_size=14, lr=1e-3)
     recipe = ClassifyRecipe(optimizer=optimizer, evaluations=3, patience=3)

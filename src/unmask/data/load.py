@@ -48,7 +48,7 @@ class Dataset:
     tests: dict[str, ImageSet]
     """Test sets by name: "test" if there are labels; multiview adds "multi", "single_1", ..."""
     task: AnyTask | None
-    """What is learnt of the images; None if they have no labels."""
+    """What is learned of the images; None if they have no labels."""
     format: ImageFormat
     """Of all images; range, mean and standard deviation are those of the pretraining images."""
     fingerprint: str

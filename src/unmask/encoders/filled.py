@@ -1,4 +1,4 @@
-"""Hierarchical transformers as in SimMIM (Xie et al. 2022): hidden cells are filled with a learnt token.
+"""Hierarchical transformers as in SimMIM (Xie et al. 2022): hidden cells are filled with a learned token.
 
 Their windows need a full grid, so hidden cells cannot be left out. The fill carries nothing of the hidden pixels: it
 is applied to tokens if the patches do not overlap, and to pixels otherwise.

@@ -25,7 +25,7 @@ def masked_encoder(
     """Wrap a model, sharing its parameters and buffers.
 
     A ViT encodes only visible tokens, a CNN runs by masked convolution; in a Swin transformer, and any model with an
-    operation that does not support a mask, hidden cells are filled with a learnt token. The result's `execution` says
+    operation that does not support a mask, hidden cells are filled with a learned token. The result's `execution` says
     how, its `note` why.
 
     Args:
@@ -33,7 +33,7 @@ def masked_encoder(
         image_size: (height, width) in pixels.
         cell: side of a mask cell in pixels; default: the patch size, or the total stride.
         execution: "auto": packed if the model allows it, else dense, else filled; "dense" for a CNN's reference;
-            "packed" to insist; "filled" for a learnt token in hidden cells, which suits any model with intermediate
+            "packed" to insist; "filled" for a learned token in hidden cells, which suits any model with intermediate
             maps.
 
     Raises:

@@ -25,7 +25,7 @@ class Encoder(Protocol):
     """An encoder that sees only visible cells.
 
     Implementations are `nn.Module`s whose `model` is the plain network: its parameters are shared, not copied, so its
-    state_dict is what gets exported. Parameters outside `model` (a learnt fill token) are only for pretraining; they
+    state_dict is what gets exported. Parameters outside `model` (a learned fill token) are only for pretraining; they
     are in an `nn.ParameterList` named `extra`.
     """
 

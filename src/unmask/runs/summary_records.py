@@ -200,7 +200,7 @@ class Settings:
     primary_split: str | None
     """None if nothing is scored."""
     task: TaskName = DEFAULT_TASK
-    """What is learnt of the images."""
+    """What is learned of the images."""
     metric: Metric = "accuracy"
     """The metric of choices, verdicts and recommendations."""
     majority: Share | None = None
@@ -233,7 +233,7 @@ class Summary:
     """summary.json."""
 
     task: TaskName = DEFAULT_TASK
-    """What is learnt of the images."""
+    """What is learned of the images."""
     scores: tuple[Score, ...]
     """Every value of every finished trial."""
     means: tuple[Mean, ...]

@@ -12,7 +12,7 @@ from unmask.errors import UserError
 from unmask.runs.read import read_record
 from unmask.runs.trial_records import ChosenIds
 from unmask.tasks.kinds import AnyTask
-from unmask.tasks.task import can_be_learnt
+from unmask.tasks.task import can_be_learned
 
 
 def require_task(config: ClassifyConfig, data: Dataset) -> AnyTask:
@@ -21,7 +21,7 @@ def require_task(config: ClassifyConfig, data: Dataset) -> AnyTask:
     Raises:
         UserError: they have no labels, or too few distinct ones.
     """
-    if data.train is None or data.task is None or not can_be_learnt(data.task):
+    if data.train is None or data.task is None or not can_be_learned(data.task):
         found = 0 if data.task is None else len(data.task.names)
         raise UserError(f"data: {config.data.data} has {found} labeled classes; training needs at least 2")
     return data.task

@@ -1,4 +1,4 @@
-"""Judge by its log whether a pretraining learnt anything and had converged. For notes beside results."""
+"""Judge by its log whether a pretraining learned anything and had converged. For notes beside results."""
 
 import statistics
 from collections.abc import Iterable, Sequence

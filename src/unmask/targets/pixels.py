@@ -72,7 +72,7 @@ def hidden_loss(
     """Σ over hidden cells of the mean over D of (prediction - target)² (or of smooth L1), computed in float32.
 
     The baseline predicts `flat`, for pixels the mean of each cell's own target: what a network that knows only the
-    brightness reaches. A loss near it means that no structure has been learnt.
+    brightness reaches. A loss near it means that no structure has been learned.
 
     With `valid`, bool [B, D or 1, Hc, Wc], missing values are left out of the sum, and a cell counts by the share of
     its values that are present.

@@ -32,7 +32,7 @@ class Target(Protocol):
         ...
 
     def flat(self, target: Tensor, *, partial: bool = False) -> Tensor:
-        """What a network that has learnt no structure would predict: the loss is shown beside the loss of this.
+        """What a network that has learned no structure would predict: the loss is shown beside the loss of this.
 
         `TargetConfig.baseline_name` is its name in words. `partial`: some of the target may be missing (NaN).
         """

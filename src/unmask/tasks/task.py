@@ -155,7 +155,7 @@ class Task(Protocol):
         return {}
 
 
-def can_be_learnt(task: Task | None) -> bool:
+def can_be_learned(task: Task | None) -> bool:
     """Whether there are labels and, for one class per image, at least two classes."""
     return task is not None and (label_form(task.name) != "class" or len(task.names) > 1)
 

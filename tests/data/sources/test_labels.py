@@ -43,7 +43,7 @@ def test_unknown_is_not_none_of_them() -> None:
         ({"label_a": ["cat", "dog"], "label_b": ["1", "0"]}, None, "several label columns of mixed kinds"),
         ({"label": ["1", "x"]}, "regression", "row 2: x in column label is not a finite number"),
         ({"label": ["inf", "1"]}, "regression", "row 1: inf in column label is not a finite number"),
-        ({"label": ["2.5", "2.5"]}, None, "label is 2.5 for all 2 images; nothing can be learnt"),
+        ({"label": ["2.5", "2.5"]}, None, "label is 2.5 for all 2 images; nothing can be learned"),
         ({"label": ["a;b", "b"]}, None, "label b applies to all of 2 images"),
     ],
 )

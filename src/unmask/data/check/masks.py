@@ -13,7 +13,7 @@ from unmask.wording import plural
 MUCH = 0.05
 """Share of the pixels without a class above which a warning is given."""
 RARE = 3
-"""With fewer images of a split that show a class, little can be learnt or measured of it."""
+"""With fewer images of a split that show a class, little can be learned or measured of it."""
 
 
 @dataclass(frozen=True)

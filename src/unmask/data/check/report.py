@@ -43,7 +43,7 @@ class Report:
     images: int
     """Listed images, readable or not."""
     task: TaskName | None
-    """What is to be learnt of them; None if they have no labels."""
+    """What is to be learned of them; None if they have no labels."""
     errors: tuple[str, ...]
     """What would make training fail."""
     warnings: tuple[str, ...]
@@ -59,7 +59,7 @@ class Report:
     """Class → split → images, as in `splits`; of masks the images that show the class,
     of several labels those that have the label."""
     numbers: dict[str, dict[str, dict[str, float]]]
-    """Number to be learnt → split → "min", "max" and the share of labeled images where it is "missing"."""
+    """Number to be learned → split → "min", "max" and the share of labeled images where it is "missing"."""
     splits: dict[str, int]
     """Split → images that count in it; "copy": images that a split nearer to the test keeps; "unreadable"."""
     largest_budget: int | None
@@ -216,7 +216,7 @@ def _channels(found: list[Looked]) -> tuple[dict[str, float], ...]:
 
 
 def _what(report: Report) -> str:
-    """What is learnt of the images, counted."""
+    """What is learned of the images, counted."""
     if report.numbers:
         return f"{plural(len(report.numbers), 'number')} to learn"
     return f"{len(report.classes)} {'labels' if label_form(report.task) == 'names' else 'classes'}"

@@ -42,7 +42,7 @@ def read_arrays(
     Args:
         layout: which axis holds the channels, if the shape is ambiguous.
         gray: one channel is requested: three axes are gray images.
-        task: what is to be learnt. Default: a segmentation if there are masks and no labels.
+        task: what is to be learned. Default: a segmentation if there are masks and no labels.
 
     Raises:
         UserError: unreadable, no images, arrays of different lengths, an ambiguous layout, or no labels although they
@@ -52,7 +52,7 @@ def read_arrays(
         _from_npy(file, layout, gray) if file.suffix.lower() == ".npy" else _from_npz(file, layout, gray, task, labels)
     )
     found = Labels(source.task, source.labels)
-    if labels and source.masks is None and not found.can_be_learnt:
+    if labels and source.masks is None and not found.can_be_learned:
         fix = "store them as np.savez(file, images=..., labels=...)"
         raise UserError(f"{file}: labels of two or more classes are needed: {found.seen or fix}")
     return source
@@ -94,27 +94,27 @@ def _from_npz(file: Path, layout: Layout | None, gray: bool, task: TaskName | No
     if len({values.shape[1:] for values in images}) > 1:
         raise UserError(f"{file}: the splits hold images of different shapes, {[v.shape[1:] for v in images]}")
     counts = [len(values) for values in images]
-    masks, values = _learnt(file, parts, known, named, images)
+    masks, values = _learned(file, parts, known, named, images)
     names = _class_names(file, parts) if masks is None else None
     columns = label_columns(values, f"{file}: labels", names, asked=task)
-    learnt = read_labels(columns, task, str(file), needed=needed, codes="contiguous")
+    learned = read_labels(columns, task, str(file), needed=needed, codes="contiguous")
     splits = _splits(file, parts, named, counts)
     groups = _texts(f"{file}: groups", parts["groups"], sum(counts)) if "groups" in parts else None
     group_codes = None if groups is None else encode_groups(groups)
     require_whole_groups(str(file), group_codes, splits, groups or [])
     return Source(
         names=Texts.of(f"{split or file.stem}[{i}]" for split, n in zip(named, counts, strict=True) for i in range(n)),
-        labels=learnt.values,
-        task=learnt.task,
+        labels=learned.values,
+        task=learned.task,
         splits=splits,
         images=Arrays(np.concatenate(images) if len(images) > 1 else images[0]),
         groups=group_codes,
         masks=masks,
-        notes=learnt.all_notes() if masks is None else masks.notes,
+        notes=learned.all_notes() if masks is None else masks.notes,
     )
 
 
-def _learnt(
+def _learned(
     file: Path,
     parts: dict[str, NDArray[Any]],
     known: str,

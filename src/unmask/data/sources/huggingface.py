@@ -63,7 +63,7 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName 
     Args:
         name: a folder written by `save_to_disk`; else a name on the hub, which is downloaded.
         fields: the columns that hold image and label, if given; several label columns are separated by commas.
-        task: what is to be learnt. Default: what the labels show.
+        task: what is to be learned. Default: what the labels show.
 
     Raises:
         UserError: the package is missing, nothing can be loaded, or it is not clear which columns are meant.
@@ -73,12 +73,12 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName 
     first = next(iter(parts.values())).features
     column = _image_column(name, first, package, fields.image)
     label = _label_columns(name, first, package, fields.label)
-    learnt = _learnt(name, parts, label, task, needed=labels)
-    if labels and not learnt.can_be_learnt:
-        count = 0 if learnt.task is None else len(learnt.task.names)
+    learned = _learned(name, parts, label, task, needed=labels)
+    if labels and not learned.can_be_learned:
+        count = 0 if learned.task is None else len(learned.task.names)
         found = f"column {label[0]} holds {count}" if label else f"found the columns {', '.join(first)}"
         raise UserError(f"hf:{name}: labels of two or more classes are needed, {found}: name one with `label_field`")
-    learnt = learnt.unless_too_few()
+    learned = learned.unless_too_few()
     counts = [len(part) for part in parts.values()]
     names = Texts.of(f"{part or Path(name).name}[{i}]" for part, n in zip(parts, counts, strict=True) for i in range(n))
     images = Column(
@@ -91,15 +91,17 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName 
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
     return Source(
         names=names,
-        labels=learnt.values,
-        task=learnt.task,
+        labels=learned.values,
+        task=learned.task,
         splits=np.repeat(splits, counts),
         images=images,
-        notes=(*_notes(parts), *learnt.all_notes()),
+        notes=(*_notes(parts), *learned.all_notes()),
     )
 
 
-def _learnt(name: str, parts: dict[str, Any], columns: Sequence[str], task: TaskName | None, *, needed: bool) -> Labels:
+def _learned(
+    name: str, parts: dict[str, Any], columns: Sequence[str], task: TaskName | None, *, needed: bool
+) -> Labels:
     """The labels of all parts, part by part."""
     where, found = f"hf:{name}", dict[str, list[str]]()
     try:

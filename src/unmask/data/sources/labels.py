@@ -19,7 +19,7 @@ from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
 from unmask.tasks.multilabel import Multilabel
 from unmask.tasks.regression import Regression
-from unmask.tasks.task import can_be_learnt
+from unmask.tasks.task import can_be_learned
 from unmask.wording import plural, printable
 
 FEW = 20
@@ -47,20 +47,20 @@ class Labels:
     notes: tuple[str, ...] = ()
 
     @property
-    def can_be_learnt(self) -> bool:
+    def can_be_learned(self) -> bool:
         """See the function of this name."""
-        return can_be_learnt(self.task)
+        return can_be_learned(self.task)
 
     @property
     def seen(self) -> str:
-        """Why they cannot be learnt."""
+        """Why they cannot be learned."""
         if self.task is None or not self.task.names:
             return ""
         return f"all {int(self.task.known(self.values).sum())} labels are of one class"
 
     def unless_too_few(self) -> "Labels":
-        """The labels; none if they cannot be learnt."""
-        return self if self.can_be_learnt else no_labels(len(self.values), *self.notes)
+        """The labels; none if they cannot be learned."""
+        return self if self.can_be_learned else no_labels(len(self.values), *self.notes)
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes of the task, and how many images have no class."""
@@ -70,7 +70,7 @@ class Labels:
 
 
 def no_labels(count: int, *notes: str) -> Labels:
-    """Labels of images of which nothing is to be learnt."""
+    """Labels of images of which nothing is to be learned."""
     return Labels(None, np.full(count, -1, np.int64), notes)
 
 
@@ -99,7 +99,7 @@ def read_labels(
         columns: by name, each with a text per image, "" if there is none.
         asked: the task, if given; else the labels decide. Labels do not matter for a segmentation.
         where: begins messages.
-        needed: whether something is to be learnt of them. If not, labels of which nothing can be learnt are accepted,
+        needed: whether something is to be learned of them. If not, labels of which nothing can be learned are accepted,
             and those that do not fit the requested task are not read, with a note.
         codes: which whole numbers count as classes, however many there are.
 
@@ -119,7 +119,7 @@ def read_labels(
 
 
 def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
-    """Same as `read_labels`, whether or not something can be learnt of them."""
+    """Same as `read_labels`, whether or not something can be learned of them."""
     task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
     nothing = asked not in (None, DEFAULT_TASK) and all(_kind(one) == "empty" for one in columns.values())
     if task == "segmentation" or nothing:
@@ -233,7 +233,7 @@ def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
 
 
 def _require_kinds(found: Labels, where: str) -> None:
-    """Raise `UserError` if nothing can be learnt: a label that all images have, equal numbers, one label."""
+    """Raise `UserError` if nothing can be learned: a label that all images have, equal numbers, one label."""
     if isinstance(found.task, Multilabel) and len(found.task.labels) < 2:
         raise UserError(f"{where}: {plural(len(found.task.labels), 'label')} to tell apart; several labels are needed")
     if not isinstance(found.task, Multilabel | Regression):
@@ -245,7 +245,7 @@ def _require_kinds(found: Labels, where: str) -> None:
             raise UserError(f"{where}: {in_line(name)} is unknown for all images: leave it out")
         if np.ptp(own) == 0:
             applies = f"applies to {'all' if own[0] else 'none'} of {len(own)} images: leave it out"
-            same = f"is {own[0]:g} for all {len(own)} images; nothing can be learnt"
+            same = f"is {own[0]:g} for all {len(own)} images; nothing can be learned"
             raise UserError(f"{where}: {'label ' * several}{in_line(name)} {applies if several else same}")
 
 

@@ -40,7 +40,7 @@ class Table:
     labels: dict[str, list[str]]
     """Columns of labels by their names; empty without any."""
     masks: list[str] | None
-    """Paths of masks; None if no masks are to be learnt."""
+    """Paths of masks; None if no masks are to be learned."""
     group: list[str] | None
     split: list[str] | None
     ignored: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
         file: .csv, .tsv or .parquet.
         label_field: the columns of labels, separated by commas. Default: label, else those whose names begin with
             label or target. For a segmentation the column of masks, by default mask.
-        task: what is to be learnt. Default: what the labels show, or a segmentation if there is a column mask.
+        task: what is to be learned. Default: what the labels show, or a segmentation if there is a column mask.
 
     Raises:
         UserError: no such file, not UTF-8, no column `path`, no labels although they are needed, an unknown split, a
@@ -71,7 +71,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
     _require_distinct(file, table.path)
     found = read_labels(table.labels or {"label": [""] * len(table.path)}, task, str(file), needed=labels)
     masks = None if table.masks is None else _masks(file, table.masks)
-    if labels and masks is None and not found.can_be_learnt:
+    if labels and masks is None and not found.can_be_learned:
         seen = (
             "no column label"
             if not table.labels
@@ -140,7 +140,7 @@ def read_table(file: Path, label_field: str | None = None, task: TaskName | None
 def _mask_column(
     file: Path, columns: Mapping[str, Sequence[str]], asked: str | None, task: TaskName | None
 ) -> str | None:
-    """The column of masks; None if labels are to be learnt, or there are no masks."""
+    """The column of masks; None if labels are to be learned, or there are no masks."""
     if label_form(task) == "mask":
         names = [name for name in columns if name == "mask"] if asked is None else _label_columns(file, columns, asked)
         if names[1:]:

@@ -104,7 +104,7 @@ def read_shards(
 
     Args:
         fields: which members of a sample are image and label.
-        task: what is to be learnt. Default: what the labels show.
+        task: what is to be learned. Default: what the labels show.
 
     Raises:
         UserError: no image in them, or no labels although they are needed.
@@ -116,15 +116,15 @@ def read_shards(
     names = Texts.of(name for file in bar for name in index.read(file, printable(file.relative_to(root)), wanted))
     if not len(names):
         raise UserError(_no_image(files, index))
-    learnt = _learnt(index, root, task, needed=labels)
-    if labels and not learnt.can_be_learnt:
-        raise UserError(_no_labels(root, () if learnt.task is None else learnt.task.names))
-    learnt = learnt.unless_too_few()
+    learned = _learned(index, root, task, needed=labels)
+    if labels and not learned.can_be_learned:
+        raise UserError(_no_labels(root, () if learned.task is None else learned.task.names))
+    learned = learned.unless_too_few()
     each = np.repeat(np.arange(len(files), dtype=np.int32), index.counts)
     return Source(
         names=names,
-        labels=learnt.values,
-        task=learnt.task,
+        labels=learned.values,
+        task=learned.task,
         splits=split_array([split_of(file.relative_to(root)) for file in files])[each],
         images=Shards(
             files=tuple(files),
@@ -133,7 +133,7 @@ def read_shards(
             offset=np.array(index.offsets, np.int64),
             size=np.array(index.sizes, np.int64),
         ),
-        notes=_notes(index, learnt),
+        notes=_notes(index, learned),
         damaged=tuple(index.damaged),
     )
 
@@ -155,7 +155,7 @@ def _no_labels(root: Path, classes: tuple[str, ...]) -> str:
     )
 
 
-def _learnt(index: _Index, root: Path, task: TaskName | None, *, needed: bool) -> Labels:
+def _learned(index: _Index, root: Path, task: TaskName | None, *, needed: bool) -> Labels:
     """The labels of all samples; lists in .json members are several labels."""
     lists = {text: found for text in index.words if text[:1] in "[{" and (found := _parsed(text)) is not None}
     try:
@@ -175,8 +175,8 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _notes(index: _Index, learnt: Labels) -> tuple[str, ...]:
+def _notes(index: _Index, learned: Labels) -> tuple[str, ...]:
     notes = []
     if index.without_image:
         notes.append(f"{index.without_image} samples without an image were skipped")
-    return (*notes, *learnt.all_notes())
+    return (*notes, *learned.all_notes())

@@ -144,7 +144,7 @@ class Source:
     classes: tuple[str, ...] = ()
     """Names of the classes; empty without a classification."""
     task: AnyTask | None = None
-    """What is learnt of the images; None if they have no labels. Default: the classes, if there are any."""
+    """What is learned of the images; None if they have no labels. Default: the classes, if there are any."""
     reading: Reading = DEFAULT
     """What to read of files."""
     groups: NDArray[np.int64] | None = None

@@ -86,7 +86,7 @@ def read_given(
     Args:
         given: one data set, or several by their splits.
         layout: of images that are NumPy arrays.
-        task: what is to be learnt. Default: what the labels show.
+        task: what is to be learned. Default: what the labels show.
 
     Raises:
         UserError: empty, no images, a different image on each access, or no labels although they are needed.
@@ -98,23 +98,23 @@ def read_given(
     names = Texts.of(f"{part or name}[{i}]" for part, n in zip(parts, counts, strict=True) for i in range(n))
     items = Items(tuple(parts.values()), np.cumsum(counts), np.arange(sum(counts)), names, layout)
     _require_constant(items)
-    learnt = _learnt(items, name, task, needed=labels)
-    if labels and not learnt.can_be_learnt:
-        fix = learnt.seen or "give (image, label) pairs, with numbers, text or several of these as labels"
+    learned = _learned(items, name, task, needed=labels)
+    if labels and not learned.can_be_learned:
+        fix = learned.seen or "give (image, label) pairs, with numbers, text or several of these as labels"
         raise UserError(f"{name}: labels of two or more classes are needed: {fix}")
-    learnt = learnt.unless_too_few()
+    learned = learned.unless_too_few()
     splits = split_array([SPLIT_NAMES.get(part.lower(), UNLABELED) if part else UNASSIGNED for part in parts])
     return Source(
         names=names,
-        labels=learnt.values,
-        task=learnt.task,
+        labels=learned.values,
+        task=learned.task,
         splits=np.repeat(splits, counts),
         images=items,
-        notes=learnt.all_notes(),
+        notes=learned.all_notes(),
     )
 
 
-def _learnt(items: Items, name: str, task: TaskName | None, *, needed: bool) -> Labels:
+def _learned(items: Items, name: str, task: TaskName | None, *, needed: bool) -> Labels:
     """The labels of all items. Labels that fit no task, such as boxes, are not read if none are needed."""
     try:
         values = [value for part in range(len(items.parts)) for value in _labels(items, part)]
