@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unmask.config import ARMS, CompareConfig
-from unmask.inference.answers import choice_of, contest_of, recommendations
+from unmask.inference.answers import contest_of, ranking_of, recommendations
 from unmask.inference.baseline import Ranking, rank_on_validation
 from unmask.inference.estimate import estimate_mean
 from unmask.inference.evidence import Evidence
@@ -60,9 +60,9 @@ def _told(rng: np.random.Generator, pretrainings: int = 3, **levels: float) -> t
 def test_a_tie_with_a_probe_leaves_the_start_decided() -> None:
     """Fine-tuned and under a linear classifier, the pretrained encoder is as good; scratch is clearly worse."""
     table, evidence = _told(np.random.default_rng(0), mrp=0.80, probe_mrp=0.80, scratch_best=0.70)
-    tie, decided = choice_of(table, WHERE, evidence, same_start), contest_of(table, WHERE, evidence)
-    assert tie is not None
-    assert {"mrp", "probe_mrp"} == {tie[0].best, *compared_with(tie[0])}
+    ranking, decided = ranking_of(table, WHERE, evidence), contest_of(table, WHERE, evidence)
+    assert ranking is not None
+    assert {"mrp", "probe_mrp"} == {ranking.best, *compared_with(same_start(ranking))}
     assert decided is not None
     assert decided.rivals == ()
     assert decided.estimate.mean == pytest.approx(0.1, abs=0.02)

@@ -1,6 +1,6 @@
 """Answers from a finished table: what to do, how many labels pretraining is worth, what to add."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from unmask.config import JUDGED, CompareConfig
 from unmask.config.budget import Budget, parse_budget
@@ -16,34 +16,33 @@ from unmask.inference.verdict import Contest, Place
 from unmask.runs.summary_records import LabelsWorth, Recommendation
 
 
-def choice_of(
-    table: Table,
-    where: tuple[Budget, str, str],
-    evidence: Evidence,
-    others: Callable[[Ranking], Ranking],
-) -> tuple[Ranking, dict[str, Estimate]] | None:
-    """What tuning draws recommend at a (budget, split, metric), and by how much it is better than `others` on test
-    images.
-
-    Alternatives are the arms in the table that tuning draws have measured. None if all are the same choice, or if a
-    difference to be judged is not in the table yet.
-    """
+def ranking_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence) -> Ranking | None:
+    """The alternatives at a (budget, split, metric), ranked by tuning draws: the arms in the table that they have
+    measured; None if there are none."""
     tuning = {arm: rows for arm, rows in evidence.tuning.get(where[0], {}).items() if (arm, *where) in table}
-    if not tuning:
-        return None
-    ranking = others(rank_on_validation(tuning))
+    return rank_on_validation(tuning) if tuning else None
+
+
+def differences_of(
+    table: Table, where: tuple[Budget, str, str], evidence: Evidence, ranking: Ranking
+) -> dict[str, Estimate] | None:
+    """By how much the best of a ranking is better on test images than the others, by their names.
+
+    None if there are no others, or if a difference to be judged is not in the table yet.
+    """
     found = {arm: paired(table, ranking.best, arm, where, evidence) for arm in compared_with(ranking)}
     differences = {arm: estimate for arm, estimate in found.items() if estimate is not None}
-    return (ranking, differences) if found and len(differences) == len(found) else None
+    return differences if found and len(differences) == len(found) else None
 
 
 def contest_of(table: Table, where: tuple[Budget, str, str], evidence: Evidence) -> Contest | None:
     """The question that a comparison decides: the recommended arm against the best from other starting weights."""
-    found = choice_of(table, where, evidence, other_starts)
-    if found is None:
+    ranking = ranking_of(table, where, evidence)
+    differences = None if ranking is None else differences_of(table, where, evidence, other_starts(ranking))
+    if ranking is None or differences is None:
         return None
-    against, *rivals = compared_with(found[0])
-    return Contest(found[1][against], tuple(found[1][arm] for arm in rivals))
+    against, *rivals = compared_with(other_starts(ranking))
+    return Contest(differences[against], tuple(differences[arm] for arm in rivals))
 
 
 def recommendations(table: Table, split: str, config: CompareConfig, evidence: Evidence) -> list[Recommendation]:
@@ -56,15 +55,19 @@ def _recommendation(
     table: Table, where: tuple[Budget, str, Metric], config: CompareConfig, evidence: Evidence
 ) -> Recommendation | None:
     """Which weights to start from and, where that is clear, how to use them."""
-    starts, ways = (choice_of(table, where, evidence, others) for others in (other_starts, same_start))
-    if starts is None:
+    ranking = ranking_of(table, where, evidence)
+    if ranking is None:
         return None
     budget, split, metric = where
     place, smallest, confidence = Place(budget, split, "", metric), config.smallest_effect, config.confidence
-    found = recommend(*starts, place, smallest=smallest, confidence=confidence)
-    if ways is None:
+    starts, ways = other_starts(ranking), same_start(ranking)
+    of_starts, of_ways = (differences_of(table, where, evidence, one) for one in (starts, ways))
+    if of_starts is None:
+        return None
+    found = recommend(starts, of_starts, place, smallest=smallest, confidence=confidence)
+    if of_ways is None:
         return found
-    way = recommend(*ways, place, smallest=smallest, confidence=confidence)
+    way = recommend(ways, of_ways, place, smallest=smallest, confidence=confidence)
     return with_way(found, way, place, confidence)
 
 
