@@ -39,6 +39,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "ratio-75": {"decoder_width": 32, "mask_ratio": 0.75},
     "steps-400": {"decoder_width": 32, "steps": 400},
     "steps-3990": {"decoder_width": 32, "steps": 3990},
+    "smaller-first-3990": {"decoder_width": 32, "size_schedule": "16:0.5,32:0.5", "steps": 3990},
     "teacher-dense-64": {"target": "ema_teacher", "decoder_width": 64, "execution": "dense"},
     "teacher-four": {"target": "ema_teacher", "decoder_width": 32, "masks": 4, "batch_size": 32},
     "teacher-smaller-first": {"target": "ema_teacher", "decoder_width": 32, "size_schedule": "16:0.5,32:0.5"},
