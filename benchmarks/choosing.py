@@ -81,13 +81,14 @@ def choices(
     deviations, directions = np.linalg.eigh(np.cov(features.T))
     wide = deviations > 1e-6 * deviations.max()
     forms["whitened"] = (features @ directions[:, wide] / np.sqrt(deviations[wide])).astype(np.float32)
+    members = images.groups_of(images.train)
     for half in range(HALVES):
-        pool = half_of(images.train.labels, APART, images.groups, half).numpy()
+        pool = half_of(images.train.labels, APART, members, half).numpy()
         if f"labels balanced {half}" not in known:
             order = balanced(images.train.labels[pool], half, totals)
             yield "labels", half, "balanced", pool[order]
         for form, values in forms.items():
-            groups = None if images.groups is None else images.groups[pool].numpy()
+            groups = None if members is None else members[pool].numpy()
             for name in STRATEGIES:
                 if f"{form} {name} {half}" not in known and (name != "random" or form == "plain"):
                     chosen = choose_rows(values[pool], max(totals), strategy=name, groups=groups, seed=half)
@@ -163,8 +164,9 @@ def ways(
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Rows of the training images of a draw in order, by each way to find labels."""
     assert images.train is not None
-    pool = half_of(images.train.labels, 0, images.groups, draw).numpy()
-    groups = None if images.groups is None else images.groups[pool].numpy()
+    members = images.groups_of(images.train)
+    pool = half_of(images.train.labels, 0, members, draw).numpy()
+    groups = None if members is None else members[pool].numpy()
     for way in ("random", "chosen"):
         strategy = "random" if way == "random" else DEFAULT
         yield way, pool[choose_rows(features[pool], max(totals), strategy=strategy, groups=groups, seed=draw)]
