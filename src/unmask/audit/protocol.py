@@ -55,17 +55,21 @@ class AuditData:
     """All splits, for measures that need more (other test sets, training images, known parts)."""
 
     @property
+    def groups(self) -> Tensor | None:
+        """Group of each image, int64 [N]; None if the data have no groups."""
+        return None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids]
+
+    @property
     def sampled(self) -> str:
         """What the images are a sample of: "images", or "groups" if some are of one group."""
-        groups = None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids]
-        return "images" if groups is None or len(groups.unique()) == len(groups) else "groups"
+        return "images" if self.groups is None or len(self.groups.unique()) == len(self.groups) else "groups"
 
     def interval(self, values: Sequence[float | None], confidence: float) -> Interval | None:
         """Interval of the mean of values, one per image, over images or groups of them; None is an image without one.
 
         None if no image has a value.
         """
-        groups = None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids].numpy()
+        groups = None if self.groups is None else self.groups.numpy()
         known = per_group(np.array([np.nan if value is None else value for value in values], np.float64), groups)
         known = known[~np.isnan(known)]
         return paired_interval(known, confidence) if known.size else None
