@@ -15,7 +15,7 @@ quick: lint imports
 	$(MAKE) --jobs 2 --output-sync quick-half quick-rest types
 
 HALF := $(addprefix tests/,cases choosing comparison data deploy stages)
-QUICK := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow"
+QUICK := $(BIN)/python -m pytest -m "not slow"
 quick-half: $(STAMP)
 	$(QUICK) $(HALF)
 
@@ -34,7 +34,7 @@ test-oldest:
 	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
 		--editable '.[hf]' pytest pytest-timeout hypothesis psutil
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -W default $(OLDEST_TESTS)
+	$(OLDEST)/bin/python -m pytest -W default $(OLDEST_TESTS)
 
 OLDEST_TESTS := tests/config tests/cases/test_hostile_weights.py tests/cases/test_hostile_files.py \
 	tests/data/sources/test_huggingface.py tests/targets
@@ -52,9 +52,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
-# The tests' small networks are fastest with one thread a process. PYTEST_FLAGS="--may-skip REASON" allows no other skip.
+# PYTEST_FLAGS="--may-skip REASON" allows no other skip.
 unit: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 # The documentation as a site in site/. Warnings are errors; read it with: python -m http.server -d site
 docs: $(STAMP)

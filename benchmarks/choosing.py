@@ -88,7 +88,7 @@ def choices(
             order = balanced(images.train.labels[pool], half, totals)
             yield "labels", half, "balanced", pool[order]
         for form, values in forms.items():
-            groups = None if members is None else members[pool].numpy()
+            groups = None if members is None else members[pool]
             for name in STRATEGIES:
                 if f"{form} {name} {half}" not in known and (name != "random" or form == "plain"):
                     chosen = choose_rows(values[pool], max(totals), strategy=name, groups=groups, seed=half)
@@ -166,7 +166,7 @@ def ways(
     assert images.train is not None
     members = images.groups_of(images.train)
     pool = half_of(images.train.labels, 0, members, draw).numpy()
-    groups = None if members is None else members[pool].numpy()
+    groups = None if members is None else members[pool]
     for way in ("random", "chosen"):
         strategy = "random" if way == "random" else DEFAULT
         yield way, pool[choose_rows(features[pool], max(totals), strategy=strategy, groups=groups, seed=draw)]

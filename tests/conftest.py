@@ -1,11 +1,17 @@
-"""What every folder has: processes that meet; and `pytest --may-skip REASON`, which fails where others are skipped."""
+"""What every folder has: processes that meet; and `pytest --may-skip REASON`, which fails where others are skipped.
 
+One thread a process: small networks are fastest so, and their results equal those of processes that tests start.
+"""
+
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from forks import Forks
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Before any module imports torch.
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -249,7 +249,7 @@ def _compare(report: Report, found: Dataset, config: DataConfig) -> None:
         assert found.train is not None
         members = found.groups_of(found.train)
         assert members is not None
-        assert report.groups["train"] == len(members.unique())
+        assert report.groups["train"] == len(set(members.tolist()))
     told = " | ".join(report.warnings)
     others = ("exact duplicate", "transductive", "all images are", "kept from pretraining")  # said in other words
     for note in found.notes:

@@ -89,11 +89,11 @@ def test_images_by_lot_and_balanced_ones() -> None:
 
 def test_halves_are_halves() -> None:
     """Of the labeled images, another one for each draw, whole groups but for the last."""
-    labels, groups = torch.tensor([0, 1] * 30 + [-1] * 9), torch.arange(69) // 5
+    labels, groups = torch.tensor([0, 1] * 30 + [-1] * 9), np.arange(69) // 5
     halves = [half_of(labels, 0, index=index) for index in range(3)]
     assert all(len(half) == 30 and (labels[half] >= 0).all() for half in halves)
     assert len({tuple(half.tolist()) for half in halves}) == 3
-    torn = [group for group in groups.unique() if 0 < int((groups[half_of(labels, 0, groups)] == group).sum()) < 5]
+    torn = [group for group in np.unique(groups) if 0 < int((groups[half_of(labels, 0, groups)] == group).sum()) < 5]
     assert len(torn) <= 1
 
 

@@ -93,3 +93,9 @@ def test_a_death_that_is_found_at_the_end_has_been_said() -> None:
     other.message = "something else"
     with pytest.raises(RuntimeError, match="something else"):
         _end(other)
+
+
+def test_more_workers_than_cores_are_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default is two, also on a machine with one core."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    assert len(list(prepared(Make(_nothing), CHUNKS, 2))) == len(CHUNKS)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unmask.config import AuditConfig
@@ -55,22 +56,22 @@ class AuditData:
     """All splits, for measures that need more (other test sets, training images, known parts)."""
 
     @property
-    def groups(self) -> Tensor | None:
+    def groups(self) -> NDArray[np.int64] | None:
         """Group of each image, int64 [N]; None if the data have no groups."""
-        return None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids]
+        return None if self.dataset.listed_groups is None else self.dataset.listed_groups[self.ids.numpy()]
 
     @property
     def sampled(self) -> str:
         """What the images are a sample of: "images", or "groups" if some are of one group."""
-        return "images" if self.groups is None or len(self.groups.unique()) == len(self.groups) else "groups"
+        return "images" if self.groups is None or len(np.unique(self.groups)) == len(self.groups) else "groups"
 
     def interval(self, values: Sequence[float | None], confidence: float) -> Interval | None:
         """Interval of the mean of values, one per image, over images or groups of them; None is an image without one.
 
         None if no image has a value.
         """
-        groups = None if self.groups is None else self.groups.numpy()
-        known = per_group(np.array([np.nan if value is None else value for value in values], np.float64), groups)
+        known = np.array([np.nan if value is None else value for value in values], np.float64)
+        known = per_group(known, self.groups)
         known = known[~np.isnan(known)]
         return paired_interval(known, confidence) if known.size else None
 

@@ -110,13 +110,12 @@ def choose(
     images, doubts = pool.features.images, None
     if classifier is not None:
         doubts = uncertainty(classifier, seen.data.data, images, progress=progress)
-    groups = seen.images.groups_of(images)
     rows = choose_rows(
         pool.features.values,
         count,
         strategy=strategy,
         labeled=pool.labels,
-        groups=None if groups is None else groups.numpy(),
+        groups=seen.images.groups_of(images),
         weights=doubts,
         repeats=SavedAgain(images),
         seed=seed,

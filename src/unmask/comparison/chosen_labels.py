@@ -62,7 +62,7 @@ def _choose(config: CompareConfig, data: Dataset, found: Features, index: int, c
     half = half_of(strata_of(data), seed, members, index)
     half = half[torch.isin(data.train.ids[half], known)]
     at = torch.searchsorted(known, data.train.ids[half])
-    groups = None if members is None else members[half].numpy()
+    groups = None if members is None else members[half.numpy()]
     rows = choose_rows(found.values[at.numpy()], count, groups=groups, seed=derive_seed(seed, "choice", index))
     return tuple(known[at][rows].tolist())
 

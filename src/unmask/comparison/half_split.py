@@ -21,10 +21,8 @@ def halve_validation(data: Dataset, seed: int) -> Dataset:
     if data.val is None:
         raise UserError("evaluate_on = 'val': the data have no validation images")
     every = np.arange(len(data.val))
-    known = data.groups_of(data.val)
-    groups = None if known is None else known.numpy()
     assert data.task is not None
-    drawn = draw(every, data.task.strata(data.val.labels.numpy()), groups, 0.5, 1, seed, "halves")
+    drawn = draw(every, data.task.strata(data.val.labels.numpy()), data.groups_of(data.val), 0.5, 1, seed, "halves")
     if not len(drawn):
         raise UserError("evaluate_on = 'val': no class has two validation images (or groups) to split: give more")
     kept, taken = torch.from_numpy(np.setdiff1d(every, drawn)), torch.from_numpy(drawn)

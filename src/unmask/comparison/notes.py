@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from unmask.comparison.candidates import arms_of, candidates, compute_steps
 from unmask.comparison.chosen_labels import labeled_rows
 from unmask.comparison.pretrained_runs import compute_notes, images_seen
@@ -93,7 +95,7 @@ def group_notes(data: Dataset) -> list[str]:
 def count_groups(data: Dataset, images: ImageSet) -> int:
     """Number of groups that the images of a set are of; without groups every image is its own."""
     groups = data.groups_of(images)
-    return len(images) if groups is None else len(groups.unique())
+    return len(images) if groups is None else len(np.unique(groups))
 
 
 def overlap_notes(overlaps: Mapping[Budget, float]) -> list[str]:

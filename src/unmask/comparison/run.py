@@ -230,8 +230,8 @@ def _tune(work: Work, place: Place, line: Progress) -> Choice:
     run_phase("tuning", first, data, place, line, final=False, joining=newly_decided(work))
     recipes = choose_recipes(config, out)
     run_phase("tuning", work.tuning_trials(following_keys(config, recipes)), data, place, line)
-    groups = data.groups_of(data.val)
-    return Choice(recipes, read_correct(config, out, recipes, data.task, data.val.labels, groups))
+    correct = read_correct(config, out, recipes, data.task, data.val.labels, data.groups_of(data.val))
+    return Choice(recipes, correct)
 
 
 def _audit(work: Work, line: Progress) -> None:

@@ -92,14 +92,13 @@ def values_per_image(
     assert data.task is not None
     task = data.task
     groups = {split: data.groups_of(images) for split, images in data.tests.items()}
-    members = {split: None if one is None else one.numpy() for split, one in groups.items()}
     repeated: dict[tuple[str, Budget, str], dict[Key, list[NDArray[np.float64]]]] = {}
     for key in keys:
         found = load_tensors(OUTPUTS.path(out, key.name))[0]
         for split, images in data.tests.items():
             own = repeated.setdefault((key.arm, key.budget, split), {})
             values = task.contributions(found[f"{split}{JUDGED}"].numpy(), images.labels.numpy(), metric)
-            own.setdefault((key.pretraining, key.draw), []).append(per_group(values, members[split]))
+            own.setdefault((key.pretraining, key.draw), []).append(per_group(values, groups[split]))
     return {place: {key: np.mean(rows, axis=0) for key, rows in own.items()} for place, own in repeated.items()}
 
 

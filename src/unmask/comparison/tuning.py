@@ -94,17 +94,21 @@ def choose_recipes(config: CompareConfig, out: Path) -> dict[tuple[Budget, str],
 
 
 def read_correct(
-    config: CompareConfig, out: Path, chosen: Chosen, task: AnyTask, labels: Tensor, groups: Tensor | None = None
+    config: CompareConfig,
+    out: Path,
+    chosen: Chosen,
+    task: AnyTask,
+    labels: Tensor,
+    groups: NDArray[np.int64] | None = None,
 ) -> Mapping[Budget, Correct]:
     """By budget: how well every alternative, with its chosen recipe, did on the validation images, whose labels and
     groups these are."""
-    members = None if groups is None else groups.numpy()
     found: dict[Budget, dict[str, NDArray[np.float64]]] = {}
     for budget in config.budgets:
         for arm in tuned_arms(config):
             keys = [TuningKey(budget, t, arm.name, chosen[budget, arm.name]) for t in range(config.tuning_draws)]
             judged = [load_tensors(TUNING_OUTPUTS.path(out, key.name))[0]["val"].numpy() for key in keys]
-            rows = [per_group(task.contributions(one, labels.numpy(), config.metric), members) for one in judged]
+            rows = [per_group(task.contributions(one, labels.numpy(), config.metric), groups) for one in judged]
             found.setdefault(budget, {})[arm.name] = SCORES[config.metric].sign * np.stack(rows)
     return found
 

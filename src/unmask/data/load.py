@@ -57,7 +57,7 @@ class Dataset:
     """Notes for the user."""
     bad_before: tuple[str, ...]
     """One message for each file left out as unreadable when the data were loaded."""
-    listed_groups: torch.Tensor | None = None
+    listed_groups: NDArray[np.int64] | None = None
     """Group of every image as listed, by its id, readable or not, int64; None if the source has no groups."""
     parts: ImageParts | None = None
     """The parts that images show, by their ids, if known."""
@@ -65,9 +65,9 @@ class Dataset:
     lost: Lost = field(default_factory=Lost)
     """Files that could be read when the data were loaded, but not later."""
 
-    def groups_of(self, images: ImageSet) -> torch.Tensor | None:
+    def groups_of(self, images: ImageSet) -> NDArray[np.int64] | None:
         """Group of each image of a set, int64 (N,); None if the source has no groups."""
-        return None if self.listed_groups is None else self.listed_groups[images.ids]
+        return None if self.listed_groups is None else self.listed_groups[images.ids.numpy()]
 
     @property
     def bad_files(self) -> tuple[str, ...]:
@@ -219,7 +219,6 @@ def _dataset(
         return ImageSet(pixels, at, labels[at], at, names, config.workers, config.on_bad_file, lost)
 
     sets = {name: image_set(rows) for name, rows in plan.sets().items()}
-    groups = None if source.groups is None else torch.from_numpy(source.groups)
     return Dataset(
         readable=image_set(np.flatnonzero(plan.good)),
         pretrain=sets.pop(PRETRAIN),
@@ -232,7 +231,7 @@ def _dataset(
         notes=notes,
         bad_before=bad,
         lost=lost,
-        listed_groups=groups,
+        listed_groups=source.groups,
         parts=source.parts,
     )
 

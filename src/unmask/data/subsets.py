@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unmask.config.budget import Budget, class_counts, parse_budget
@@ -15,7 +16,7 @@ def nested_subsets(
     labels: Tensor,
     budgets: Sequence[Budget],
     seed: int,
-    groups: Tensor | None = None,
+    groups: NDArray[np.int64] | None = None,
     classes: Sequence[str] = (),
     index: int = 0,
 ) -> dict[Budget, Tensor]:
@@ -48,9 +49,8 @@ def nested_subsets(
     sizes = [int((values == label).sum()) for label in present]
     for budget in budgets:
         _require_possible(budget, dict(zip(present.tolist(), sizes, strict=True)), classes)
-    members = None if groups is None else groups.numpy()
     lots = {budget: int(parse_budget(budget).value) for budget in budgets if parse_budget(budget).kind == "random"}
-    drawn = {budget: torch.from_numpy(np.sort(rows)) for budget, rows in _by_lot(values, lots, seed, members, index)}
+    drawn = {budget: torch.from_numpy(np.sort(rows)) for budget, rows in _by_lot(values, lots, seed, groups, index)}
     budgets = [budget for budget in budgets if parse_budget(budget).kind not in ("random", "chosen")]
     if not budgets:
         return drawn
@@ -58,7 +58,7 @@ def nested_subsets(
     chosen: dict[Budget, list[np.ndarray]] = {budget: [] for budget in budgets}
     for at, label in enumerate(present):
         starts = _starts(sizes[at], [counts[budget][at] for budget in budgets])
-        rows = _of_turn(values == label, starts, seed, members, index)
+        rows = _of_turn(values == label, starts, seed, groups, index)
         for budget, parts in chosen.items():
             parts.append(rows[: counts[budget][at]])
     return drawn | {budget: torch.from_numpy(np.sort(np.concatenate(parts))) for budget, parts in chosen.items()}
@@ -81,10 +81,10 @@ def _of_turn(wanted: np.ndarray, starts: Sequence[int], seed: int, groups: np.nd
     return np.roll(shuffled[wanted[shuffled]], -starts[place])
 
 
-def half_of(labels: Tensor, seed: int, groups: Tensor | None = None, index: int = 0) -> Tensor:
+def half_of(labels: Tensor, seed: int, groups: NDArray[np.int64] | None = None, index: int = 0) -> Tensor:
     """Half of the labeled images at random, in whole groups if possible: a pool to choose from. Sorted, int64. Labels
     and groups are int64 (N,), -1 where unlabeled."""
-    order = _shuffled(len(labels), derive_seed(seed, "pool half", index), None if groups is None else groups.numpy())
+    order = _shuffled(len(labels), derive_seed(seed, "pool half", index), groups)
     known = order[labels.numpy()[order] >= 0]
     return torch.from_numpy(np.sort(known[: (len(known) + 1) // 2]))
 

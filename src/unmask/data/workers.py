@@ -1,5 +1,6 @@
 """Batches prepared in worker processes. A failing or killed worker is reported in one line."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Protocol, TypeVar
@@ -33,7 +34,11 @@ def prepared(prepare: Prepare[T], chunks: Sequence[Tensor], workers: int) -> Ite
     rows = [chunk.numpy() for chunk in chunks]
     number = min(workers, len(rows))
     require_open_files(number, "`workers=0`")
-    ahead = iter(DataLoader(_Sent(prepare), batch_size=None, sampler=rows, num_workers=number, collate_fn=_as_it_is))
+    with warnings.catch_warnings():
+        # Batches do not depend on the number of workers, and whoever has fewer cores loses little.
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        loader = DataLoader(_Sent(prepare), batch_size=None, sampler=rows, num_workers=number, collate_fn=_as_it_is)
+        ahead = iter(loader)
     try:
         for sent in ahead:
             if isinstance(sent, str):

@@ -29,7 +29,7 @@ def data() -> AuditData:
 
 def grouped(data: AuditData, alike: int) -> AuditData:
     """The same images in groups of so many."""
-    return replace(data, dataset=replace(data.dataset, listed_groups=torch.arange(int(data.ids.max()) + 1) // alike))
+    return replace(data, dataset=replace(data.dataset, listed_groups=np.arange(int(data.ids.max()) + 1) // alike))
 
 
 def test_values_of_images_become_values_of_groups(data: AuditData) -> None:
