@@ -38,6 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "batch-64": {"decoder_width": 32, "batch_size": 64},
     "ratio-75": {"decoder_width": 32, "mask_ratio": 0.75},
     "steps-400": {"decoder_width": 32, "steps": 400},
+    "steps-715": {"decoder_width": 32, "steps": 715},
     "steps-3990": {"decoder_width": 32, "steps": 3990},
     "smaller-first-3990": {"decoder_width": 32, "size_schedule": "16:0.5,32:0.5", "steps": 3990},
     "teacher-dense-64": {"target": "ema_teacher", "decoder_width": 64, "execution": "dense"},

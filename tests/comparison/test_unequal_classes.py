@@ -57,6 +57,7 @@ def test_a_comparison_with_every_kind_of_budget(data: Dataset, tmp_path: Path) -
     assert (settings.metric, settings.primary_budget) == ("balanced_accuracy", "total:12")
     assert settings.majority == pytest.approx(1 / 3)
     page = answer.report.read_text(encoding="utf-8")
+    assert "Those of accuracy are for these test images only." in page
     for text in ("Balanced accuracy on", "12 labels in all", "50% of the labels", "all labels", "3 labels per class"):
         assert text in page
 

@@ -143,6 +143,7 @@ def _efficiency(summary: Summary) -> Section:
     sampled = "test groups" if any("test groups" in row.method for row in summary.means) else "test images"
     varied = f"pretrainings, label draws and {sampled}" if several else f"label draws and {sampled}"
     intro = f"Mean over label draws with {level} intervals over {varied}{ends}. "
+    intro += _narrower(summary)
     intro += "The spread of a line shows how much the draw matters."
     intro += " To see whether two arms differ, read the paired differences below, not overlapping intervals."
     what = capital(_NAMES[summary.settings.metric])
@@ -159,6 +160,13 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]
         if values:
             parts.append(f"{look(arm).title}: {', '.join(values)}")
     return "; ".join(parts) + "."
+
+
+def _narrower(summary: Summary) -> str:
+    """A sentence on the shown metrics whose intervals are not over other images: values per image are read of one."""
+    rows = {metric: [row for row in summary.means if row.metric == metric] for metric in summary.settings.in_the_open}
+    these = [_NAMES[metric] for metric, own in rows.items() if any("these test images" in row.method for row in own)]
+    return f"Those of {' and '.join(these)} are for these test images only. " if 0 < len(these) < len(rows) else ""
 
 
 def _arms(summary: Summary) -> Section:
