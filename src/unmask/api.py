@@ -212,7 +212,7 @@ def audit_runs(
     Args:
         runs: folders of fine-tunings, trainings from scratch and comparisons, or .safetensors files.
         out: folder to write: audit.json, audit.html, pictures.
-        arm: for comparisons: the arm whose network is audited. Default: the arm with the best validation score.
+        arm: for comparisons: the arm whose network is audited. Default: the recommended one.
         data: where the images come from. Default: the data of the first run folder. Size and channels are those of
             the networks.
         config: how the networks are audited.

@@ -88,7 +88,7 @@ def choose(
         labeled: a table (path, label) of images already seen, as `unmask label` saves it; those without a label belong
             to none of the classes. Labels in the data count if only some images have one.
         model: a trained classifier: images it is unsure about count more.
-        arm: for a comparison, the arm whose network is used. Default: the arm with the best validation score.
+        arm: for a comparison, the arm whose network is used. Default: the recommended one.
         split: the pool: pretrain is all but validation and test images; all; or another set of the data.
         image_size: height and width of the images for public weights. Default: 224 x 224.
         seed: seed of samples, of k-means initialization, and of the strategy random.

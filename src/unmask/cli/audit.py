@@ -31,7 +31,7 @@ class Audit:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, RUNS]
     """Folders of fine-tunings, trainings from scratch and comparisons, or .safetensors files."""
     arm: str | None = None
-    """For a comparison: audit the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: audit the network of this arm. Default: the recommended one."""
     data: DataConfig = field(default_factory=DataConfig)
     """Default: the first run's data."""
     config: AuditConfig = field(default_factory=AuditConfig)

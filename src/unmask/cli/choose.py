@@ -38,7 +38,7 @@ class Choose:
     model: Path | None = None
     """Run of a trained classifier, for later rounds: images it is unsure about count more."""
     arm: str | None = None
-    """For a comparison: use the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: use the network of this arm. Default: the recommended one."""
     split: str = "pretrain"
     """Images to choose from. pretrain: all but validation and test images. all: every image. train, val, test: a split
     of the data."""

@@ -19,7 +19,7 @@ class Images:
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder of a training or of a comparison."""
     arm: str | None = None
-    """For a comparison: use the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: use the network of this arm. Default: the recommended one."""
     data: tuple[str, ...] = ()
     """Images: folder, manifest, .npy or .npz file, built-in data, or one or more image files. Default: the run's own
     data."""
@@ -93,7 +93,7 @@ class Export:
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder of pretrain, finetune, scratch or compare."""
     arm: str | None = None
-    """For a comparison: export the network of this arm. Default: the arm with the best validation score."""
+    """For a comparison: export the network of this arm. Default: the recommended one."""
     to: Format
     """timm (timm.create_model loads it), safetensors (weights with a card), onnx (one file, any batch size), or
     torch-export (.pt2, any batch size)."""

@@ -33,8 +33,8 @@ class DataConfig:
     "train-{000..099}.tar"), "hf:PATH" saved by Hugging Face datasets, or built-in data: multiview, digits,
     fashion-mnist."""
     image_size: tuple[int, int] | None = None
-    """Height and width of the encoder's input in pixels. Default: the recipe's, 32 32 or 224 224; without a recipe, as
-    in data check and in Python, the images' own size if all agree, else 224 224."""
+    """Height and width of the encoder's input in pixels. Default: the recipe's, 32 32, 96 96 or 224 224; without a
+    recipe, as in data check and in Python, the images' own size if all agree, else 224 224."""
     channels: int | None = None
     """Channels of the encoder's input. Default: as many as the images have."""
     val_share: float = 0.15

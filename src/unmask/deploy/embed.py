@@ -59,7 +59,7 @@ def embed(
     Args:
         run: folder of a pretraining, a fine-tuned run, one from scratch, or a comparison.
         out: .csv, .parquet or .npz.
-        arm: for a comparison: the arm whose network is used. Default: the arm with the best validation score.
+        arm: for a comparison: the arm whose network is used. Default: the recommended one.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it.
         layer: a stage of the encoder, averaged over positions, instead of the input of the head.

@@ -60,7 +60,7 @@ def export(
         run: folder of pretrain, finetune, scratch or compare.
         to: timm, safetensors, onnx or torch-export.
         out: folder. Default: export-FORMAT in the run folder.
-        arm: for a comparison: the arm whose network is exported. Default: the arm with the best validation score.
+        arm: for a comparison: the arm whose network is exported. Default: the recommended one.
         inputs: for graphs. stored: pixel values as in files; normalized: what the encoder sees.
         data: images for the check. Default: the run's own.
         license: of the weights, for the model card.

@@ -94,7 +94,7 @@ def predict(
     Args:
         run: folder of a fine-tuned run, one from scratch, or a comparison.
         out: .csv or .parquet; a folder for a segmentation run.
-        arm: for a comparison: the arm whose network is used. Default: the arm with the best validation score.
+        arm: for a comparison: the arm whose network is used. Default: the recommended one.
         data: what `DataConfig.data` takes, or one or several image files. Default: the run's own data.
         split: "all", or a set as the run drew it, e.g. "test"; then the score is that of the run's result.json.
         windows: for a segmentation run: process images larger than those of the training in overlapping windows of that
