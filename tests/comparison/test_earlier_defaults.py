@@ -10,6 +10,9 @@ from unmask.comparison import run as comparison_run
 from unmask.comparison.earlier_defaults import with_earlier_defaults
 from unmask.config import CompareConfig
 from unmask.errors import UserError
+from unmask.runs.files import write_json
+from unmask.runs.layout import LOOKS_FILE
+from unmask.runs.look_records import LookRows
 from unmask.runs.read import read_config, write_config
 
 
@@ -62,3 +65,15 @@ def test_what_is_given_counts(config: CompareConfig, tmp_path: Path) -> None:
     assert with_earlier_defaults(asked, tmp_path / "other", resume=True) == asked
     given = replace(config, pretrainings=2, budgets=(3,))
     assert with_earlier_defaults(given, tmp_path, resume=True) == given
+
+
+def test_what_has_looked_continues_in_looks(config: CompareConfig, tmp_path: Path) -> None:
+    """Its draws have spent error; also where the resumed command names neither the looks nor the number of draws."""
+    write_config(tmp_path, replace(config, until="decided", draws=12))
+    asked = replace(config, until="draws", draws=None)
+    assert with_earlier_defaults(asked, tmp_path, resume=True) == replace(asked, draws=12)
+    write_json(tmp_path / LOOKS_FILE, LookRows(looks=()))
+    assert with_earlier_defaults(asked, tmp_path, resume=True) == replace(asked, draws=12, until="decided")
+    timed = replace(asked, within="40m")
+    assert with_earlier_defaults(timed, tmp_path, resume=True) == replace(timed, draws=12)
+    assert with_earlier_defaults(asked, tmp_path, resume=False) == asked

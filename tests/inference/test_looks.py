@@ -1,11 +1,16 @@
 """Looks while draws come in: together they err as often as one look would."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from unmask.inference.estimate import Estimate, interval_of
 from unmask.inference.hierarchy import Key, estimate_over
-from unmask.inference.looks import SHARE, look, look_draws, look_levels, spent_error
+from unmask.inference.looks import SHARE, joint_error, look, look_draws, look_levels, spent_error
 from unmask.inference.verdict import Contest
 
 
@@ -37,13 +42,32 @@ def test_paths_of_independent_draws_leave_the_boundaries_as_often_as_planned() -
     levels = look_levels(draws, plans, 0.05)
     rng = np.random.default_rng(0)
     sums = rng.normal(size=(40_000, 24)).cumsum(axis=1)
-    from scipy import stats
-
     out = [np.abs(sums[:, n - 1]) / n**0.5 > stats.norm.isf(level / 2) for n, level in zip(draws, levels, strict=True)]
     crossed = np.logical_or.accumulate(out)
     expected = [spent_error(count, plans, 0.05) for count in draws]
     # 40,000 paths at 0.05: standard deviation 0.0011
     assert crossed.mean(axis=1) == pytest.approx(expected, abs=0.004)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=5, unique=True).map(sorted), st.floats(0.01, 0.2))
+@settings(max_examples=25, deadline=None)
+def test_levels_of_looks_err_together_as_much_as_was_spent(draws: list[int], error: float) -> None:
+    levels = look_levels(draws, [draws[-1]], error)
+    assert joint_error(draws, levels) == pytest.approx(spent_error(draws[-1], [draws[-1]], error), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("draws", "levels"), [((9,), (0.05,)), ((9, 15), (0.05, 0.05)), ((5, 9, 30), (0.05, 0.1, 0.02))]
+)
+def test_the_joint_error_is_that_of_the_normal_distribution(draws: tuple[int, ...], levels: tuple[float, ...]) -> None:
+    """One minus the probability that all statistics, correlated √(n / m), are within their bounds."""
+    bounds = [float(stats.norm.isf(level / 2)) for level in levels]
+    shared = [[(min(n, m) / max(n, m)) ** 0.5 for m in draws] for n in draws]
+    inside = 0.0  # by inclusion and exclusion of the corners
+    for signs in itertools.product((1, -1), repeat=len(draws)):
+        corner = [sign * bound for sign, bound in zip(signs, bounds, strict=True)]
+        inside += np.prod(signs) * stats.multivariate_normal(np.zeros(len(draws)), shared).cdf(corner)
+    assert joint_error(draws, levels) == pytest.approx(1 - inside, rel=3e-3)
 
 
 def _estimates(rng: np.random.Generator, draws: list[int], gain: float) -> list[Estimate]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unmask.config import CompareConfig
+from unmask.runs.layout import LOOKS_FILE
 from unmask.runs.read import is_run, read_config
 
 
@@ -14,12 +15,16 @@ def begun_comparison(out: Path, *, resume: bool) -> CompareConfig | None:
 
 
 def with_earlier_defaults(config: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:
-    """The comparison with the budgets and the number of pretrainings it started with, as far as none are given."""
+    """The comparison with the budgets and the numbers of pretrainings and draws it started with, as far as none are
+    given; if it has looked at its draws, it continues in looks, since the error that they spent is gone."""
     before = begun_comparison(out, resume=resume)
     if before is None:
         return config
     pretrainings = before.pretrainings if config.pretrainings is None else config.pretrainings
-    return replace(config, budgets=config.budgets or before.budgets, pretrainings=pretrainings)
+    draws = before.draws if config.draws is None else config.draws
+    until = "decided" if (out / LOOKS_FILE).exists() and not config.in_looks else config.until
+    budgets = config.budgets or before.budgets
+    return replace(config, budgets=budgets, pretrainings=pretrainings, draws=draws, until=until)
 
 
 def as_kept(config: CompareConfig, found: CompareConfig, out: Path, *, resume: bool) -> CompareConfig:

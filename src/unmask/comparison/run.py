@@ -12,6 +12,7 @@ from unmask.comparison.budgets import fitting_budgets
 from unmask.comparison.checks import check_before_reading, check_data, check_networks, refuse_fewer_draws
 from unmask.comparison.chosen_labels import write_choices
 from unmask.comparison.cost import with_pretrainings
+from unmask.comparison.earlier_answers import answered_notes, earlier_answers
 from unmask.comparison.earlier_defaults import as_kept, with_earlier_defaults
 from unmask.comparison.forecast import forecast
 from unmask.comparison.given_weights import with_given_weights
@@ -102,11 +103,14 @@ def _work_through(
         _describe(work, choice, notes, place)  # workers may have joined since
     notes += [*place.notes(), *notes_of(work.config, work.data, choice, work.out, reported)]
     notes += hour_notes(asked, work.config)
+    draws = work.config.planned_draws
+    answered = earlier_answers(work.out, draws)
+    notes += answered_notes(answered, draws, looks, asked.confidence)
     if looks:
         notes += look_notes(looks, asked.confidence)
         work = replace(work, config=replace(work.config, confidence=1 - looks[-1].level))
     summary = build_summary(work.config, work.out, work.data, choice, notes=notes, jobs=place.jobs)
-    write_json(work.out / SUMMARY_FILE, replace(summary, looks=looks, wall_seconds=spent()))
+    write_json(work.out / SUMMARY_FILE, replace(summary, looks=looks, answered=answered, wall_seconds=spent()))
     show_work(work, summary)
 
 

@@ -75,19 +75,33 @@ def look_levels(draws: Sequence[int], plans: Sequence[int], error: float = 0.05)
     """
     spent = [spent_error(count, plans, error) for count in draws]
     grid = np.linspace(-8.0, 8.0, 1601)
-    step, density, levels = grid[1] - grid[0], None, []
+    density, levels = np.zeros_like(grid), []
     for index, count in enumerate(draws):
         may = spent[index] - (spent[index - 1] if index else 0.0)
-        if density is None:
-            density = np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi)
-        else:
-            density = _next(grid, density, draws[index - 1] / count)
-        both = density + density[::-1]
-        outside = (np.cumsum(both) - both / 2) * step  # both tails beyond |grid|, from the outermost inward
+        density = _arriving(grid, density, draws[index - 1] / count if index else 0.0)
+        outside = _outside(grid, density)
         bound = float(np.interp(may, outside[: grid.size // 2], np.abs(grid[: grid.size // 2])))
         levels.append(2 * float(special.ndtr(-bound)))
         density = np.where(np.abs(grid) < bound, density, 0.0)
     return levels
+
+
+def joint_error(draws: Sequence[int], levels: Sequence[float]) -> float:
+    """The probability that one look or more errs, each at its own nominal two-sided level: the reverse of
+    `look_levels`, by the same integration.
+
+    Args:
+        draws: draws at each look, increasing.
+        levels: level of each.
+    """
+    grid = np.linspace(-8.0, 8.0, 1601)
+    density, error = np.zeros_like(grid), 0.0
+    for index, (count, level) in enumerate(zip(draws, levels, strict=True)):
+        density = _arriving(grid, density, draws[index - 1] / count if index else 0.0)
+        bound = -float(special.ndtri(level / 2))
+        error += float(np.interp(-bound, grid, _outside(grid, density)))
+        density = np.where(np.abs(grid) < bound, density, 0.0)
+    return error
 
 
 def look(contest: Contest, level: float, last: float, plan: int, smallest: float, *, give_up: bool) -> Look:
@@ -113,6 +127,17 @@ def look(contest: Contest, level: float, last: float, plan: int, smallest: float
     even = draws_to_decide(contest, last, smallest, power=0.5)
     hopeless = even is None or even > plan
     return Look("out of reach" if hopeless and give_up else "continue", level, needs)
+
+
+def _arriving(grid: NDArray[np.float64], density: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Density of a look's statistic; with no share of earlier draws, it is the first look's."""
+    return _next(grid, density, share) if share else np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def _outside(grid: NDArray[np.float64], density: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The probability of both tails beyond |grid|, from the outermost inward."""
+    both = density + density[::-1]
+    return np.asarray((np.cumsum(both) - both / 2) * (grid[1] - grid[0]), dtype=np.float64)
 
 
 def _next(grid: NDArray[np.float64], density: NDArray[np.float64], share: float) -> NDArray[np.float64]:

@@ -262,6 +262,9 @@ class Summary:
     """What the summary was drawn with."""
     looks: tuple[LookRow, ...]
     """Looks at draws that came in looks, in order; empty if all draws came in one go."""
+    answered: tuple[Count, ...] = ()
+    """Numbers of label draws after which there was an answer at the full level before this one; see
+    `unmask.comparison.earlier_answers`."""
     notes: tuple[str, ...]
     """What else a reader must know: caps, conditional intervals, labels spent on validation."""
     wall_seconds: NotNegative | None = None
