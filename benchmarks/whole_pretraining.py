@@ -1,8 +1,8 @@
 """CPU seconds of whole pretrainings in pairs: steps, and with them reading, validation and writing.
 
 A way of `same_accuracy.py` against another: Fashion-MNIST at 32 px, the same seed in both, one right after the other
-and the order reversed from pair to pair. A dense way has the decoder as it was then, layer by layer, as in
-`default_step.py`. CPU seconds are those of this process, on one thread; a few steps of each way come first, so that no
+and the order reversed from pair to pair. A dense way has the decoder as it was then, layer by layer, and a
+teacher's pass in masked code, as in `default_step.py`. CPU seconds are those of this process, on one thread; a few steps of each way come first, so that no
 pair pays for imports. Ends with the median ratio and its quartiles.
 
     OMP_NUM_THREADS=1 python benchmarks/whole_pretraining.py DIR dense-64 width-32-smaller-first --n 10
@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from default_step import decode_as_before
+from default_step import decode_as_before, teacher_as_before
 from same_accuracy import WAYS, pretrained
 
 from unmask.stages import pretrain
@@ -47,9 +47,10 @@ def main() -> None:
 
 
 def seconds_of(folder: Path, way: str, seed: int, steps: int) -> float:
-    """CPU seconds of a pretraining; with the decoder as it was, if the way is dense."""
-    build = pretrain.build_reconstructor if WAYS[way].get("execution") != "dense" else built_as_before
-    with mock.patch.object(pretrain, "build_reconstructor", build):
+    """CPU seconds of a pretraining; with decoder and teacher as they were, if the way is dense."""
+    if WAYS[way].get("execution") != "dense":
+        return pretrained(folder / way, way, seed, steps)
+    with mock.patch.object(pretrain, "build_reconstructor", built_as_before), teacher_as_before():
         return pretrained(folder / way, way, seed, steps)
 
 

@@ -10,6 +10,7 @@ from forks import Forks
 from unmask.config import EncoderConfig, MaskConfig
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
+from unmask.encoders.whole_images import whole_maps
 from unmask.masking import draw_masks
 
 
@@ -27,6 +28,13 @@ def encode(execution: str, ids: list[int]) -> tuple[Tensor, Tensor, list[Tensor]
     return features.detach(), gradients, list(model.buffers())
 
 
+def whole(ids: list[int]) -> tuple[Tensor, list[Tensor]]:
+    """Features of whole images in training, and buffers."""
+    model = build_model(EncoderConfig(encoder="test_resnet"), in_chans=1, image_size=(64, 64)).double().train()
+    images = torch.randn(4, 1, 64, 64, generator=torch.Generator().manual_seed(0)).double()[ids]
+    return whole_maps(masked_encoder(model, image_size=(64, 64)), images)[-1].detach(), list(model.buffers())
+
+
 def encode_share(folder: str) -> None:
     """Two of the four images in this process; what came out is written."""
     rank = int(os.environ["RANK"])
@@ -35,11 +43,12 @@ def encode_share(folder: str) -> None:
         features, gradients, buffers = encode(execution, [2 * rank, 2 * rank + 1])
         torch.distributed.all_reduce(gradients)
         torch.save((features, gradients, buffers), f"{folder}/{execution}-{rank}.pt")
+    torch.save(whole([2 * rank, 2 * rank + 1]), f"{folder}/whole-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_equal_one(forks: Forks, tmp_path: Path) -> None:
-    """Features, gradients and statistics, dense and packed."""
+    """Features, gradients and statistics, dense and packed, and of whole images."""
     ended = forks.run(Path(__file__), "encode_share", str(tmp_path))
     assert ended.codes == [0, 0], ended.said
     for execution in ("dense", "packed"):
@@ -50,3 +59,8 @@ def test_two_processes_equal_one(forks: Forks, tmp_path: Path) -> None:
             assert (part[1] - gradients).abs().max() < 1e-10 * gradients.abs().max()
             for one, two in zip(part[2], buffers, strict=True):
                 torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+    features, buffers = whole([0, 1, 2, 3])
+    parts = [torch.load(tmp_path / f"whole-{rank}.pt") for rank in range(2)]
+    torch.testing.assert_close(torch.cat([part[0] for part in parts]), features, rtol=0, atol=1e-10)
+    for one, two in zip(parts[0][1], buffers, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-12)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.protocol import Encoder
-from unmask.encoders.stages import captured, stage_modules
+from unmask.encoders.whole_images import plain_stages
 from unmask.masking import expand
 
 
@@ -89,25 +89,6 @@ def used_parameters(model: nn.Module, images: Tensor) -> list[str]:
     return [name for name, parameter in copy.named_parameters() if parameter.grad is not None]
 
 
-def plain_stages(model: nn.Module, images: Tensor) -> list[Tensor]:
-    """The plain model's stage maps by its own code: what an encoder must return when nothing is hidden."""
-    stages = [] if hasattr(model, "num_prefix_tokens") else stage_modules(model)
-    with captured(model, stages, lambda x: x) as taken:
-        final = model.forward_features(images)  # type: ignore[operator]
-    maps = [_channels_first(stage, model) for stage in taken if stage is not None and stage.ndim == 4]
-    if final.ndim == 3 and not hasattr(model, "num_prefix_tokens"):  # tokens in an order of the model's own (Hiera)
-        return list(model.forward_intermediates(images)[1])  # type: ignore[operator]
-    if final.ndim == 3:
-        side = final.shape[1] - int(model.num_prefix_tokens)  # type: ignore[arg-type]
-        patch = round((images.shape[2] * images.shape[3] / side) ** 0.5)
-        tokens = final[:, -side:].transpose(1, 2)
-        return [tokens.reshape(*tokens.shape[:2], images.shape[2] // patch, -1)]
-    final = _channels_first(final, model)
-    if maps and final.ndim == 4 and final.shape[2:] == maps[-1].shape[2:]:
-        maps[-1] = final
-    return maps
-
-
 def distance(one: Tensor, two: Tensor) -> float:
     """Largest difference relative to the largest entry of `two` (absolute where that is below 1)."""
     one, two = one.double(), two.double()
@@ -115,11 +96,6 @@ def distance(one: Tensor, two: Tensor) -> float:
         return 0.0
     difference = ((one - two).abs().max() / two.abs().max().clamp(min=1)).item()
     return difference if difference == difference else float("inf")
-
-
-def _channels_first(features: Tensor, model: nn.Module) -> Tensor:
-    last = getattr(model, "output_fmt", "NCHW") == "NHWC" and features.ndim == 4
-    return features.permute(0, 3, 1, 2) if last else features
 
 
 def _reconstruction_loss(maps: Sequence[Tensor], images: Tensor) -> Tensor:

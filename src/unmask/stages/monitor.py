@@ -9,6 +9,7 @@ from torch import Tensor
 from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.imageset import Batch
 from unmask.data.load import Dataset
+from unmask.encoders.whole_images import whole_maps
 from unmask.evaluate.rank import effective_rank, feature_std, is_collapsed
 from unmask.masking import draw_masks
 from unmask.stages.reconstructor import Reconstructor
@@ -43,7 +44,7 @@ def observe(
     with engine.autocast():
         prediction = network(images, hidden).float()
     loss = truth_of(target, images, batch.valid).loss(prediction, hidden, wanted.loss)
-    features = network.encoder(images, torch.zeros_like(hidden)).maps[-1].float().mean(dim=(2, 3))
+    features = whole_maps(network.encoder, images)[-1].float().mean(dim=(2, 3))
     network.train(was_training)
     health: dict[str, Any] = {"effective_rank": effective_rank(features), "feature_std": feature_std(features)}
     values = {"val_loss": float(loss.total / loss.number), "baseline": float(loss.baseline / loss.number), **health}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoder
 from unmask.encoders.sizes import grid_of
+from unmask.encoders.whole_images import whole_maps
 from unmask.targets.pixels import Loss, hidden_loss, patchify, pixel_target
 from unmask.targets.teacher import follow, momentum_at, teacher_features
 from unmask.wording import plural
@@ -146,9 +147,7 @@ class TeacherTarget:
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """[B, C, H, W] → [B, D, Hc, Wc]. The teacher sees missing values as the student does, as the mean."""
-        grid = grid_of(images, self.encoder.cell)
-        nothing = torch.zeros(len(images), *grid, dtype=torch.bool, device=images.device)
-        return teacher_features(self.encoder(images, nothing).maps[-self.stages :], grid_of(images, self.cell))
+        return teacher_features(whole_maps(self.encoder, images)[-self.stages :], grid_of(images, self.cell))
 
     def valid(self, valid: Tensor) -> Tensor:
         """A cell is present if half of it is."""
