@@ -3,8 +3,8 @@
 Claims (aims): the masked encoder's step of `small-cnn` (forward, sum of squares, backward) takes at most 0.75 of the
 plain encoder's on whole images; a whole pretraining step (augmentation, masks, encoder, decoder, target, optimizer) is
 at least 1.8 times as fast as it was with dense execution and a decoder of twice the width whose layers ran one by one
-(and a teacher's pass in masked code), which is kept here. CPU seconds of this process, one thread, all variants in turn, each repetition with its own images
-and masks. Exits 1 if an aim is missed.
+(and a teacher's pass in masked code), which is kept here. CPU seconds of this process, one thread, all variants in
+turn, each repetition with its own images and masks. Exits 1 if an aim is missed.
 
     OMP_NUM_THREADS=1 python benchmarks/default_step.py --n 20
 """

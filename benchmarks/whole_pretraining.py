@@ -1,9 +1,9 @@
 """CPU seconds of whole pretrainings in pairs: steps, and with them reading, validation and writing.
 
 A way of `same_accuracy.py` against another: Fashion-MNIST at 32 px, the same seed in both, one right after the other
-and the order reversed from pair to pair. A dense way has the decoder as it was then, layer by layer, and a
-teacher's pass in masked code, as in `default_step.py`. CPU seconds are those of this process, on one thread; a few steps of each way come first, so that no
-pair pays for imports. Ends with the median ratio and its quartiles.
+and the order reversed from pair to pair. A dense way has the decoder as it was then, layer by layer, and a teacher's
+pass in masked code, as in `default_step.py`. CPU seconds are those of this process, on one thread; a few steps of each
+way come first, so that no pair pays for imports. Ends with the median ratio and its quartiles.
 
     OMP_NUM_THREADS=1 python benchmarks/whole_pretraining.py DIR dense-64 width-32-smaller-first --n 10
 """
