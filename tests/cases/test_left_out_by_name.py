@@ -38,6 +38,78 @@ def test_a_held_out_folder_under_another_name_is_an_error(tmp_path: Path, name: 
         read_given({"train": [picture()] * 3, name: [picture()] * 3}, "x", labels=False)
 
 
+@pytest.mark.case("training_set/ + test_set/ were two classes, and the test images trained on")
+@pytest.mark.parametrize(
+    "folders",
+    [
+        "training_set test_set",
+        "train2017 val2017",
+        "trainval test",
+        "a.TrainingSet b.Testing_Set",
+        "trainset devset unlabeled",
+        "train_set val test",
+        "seg_train seg_test seg_pred",
+        "archive/train_set archive/test_set",
+        "pool/one/train pool/one/test pool/two/x",
+    ],
+)
+def test_splits_under_other_names_are_no_classes(tmp_path: Path, folders: str) -> None:
+    """Whether or not class folders lie below them; what lies in `unlabeled` may be seen."""
+    for kind, inner in (("flat", ("",)), ("classes", ("/cat", "/dog"))):
+        root = tmp_path / kind
+        draw(root, *numbered(*(folder + name for folder in folders.split() for name in inner), count=2))
+        both(root, "look like training and held-out images, but are not read as splits", labels=kind == "classes")
+    draw(tmp_path / "all", *numbered(*(f"unlabeled/{folder}" for folder in folders.split()), count=2))
+    assert load(tmp_path / "all", labels=False).notes == ()
+
+
+def test_the_fix_for_splits_under_other_names_is_one(tmp_path: Path) -> None:
+    """Renamed, or given themselves, the folders are splits."""
+    draw(tmp_path / "x", *numbered("more/a", "more/deep/training_data", "more/deep/test"))
+    both(tmp_path / "x", f"in more/deep .*: give {tmp_path}/x/more/deep as the data", labels=False)
+    both(tmp_path / "x/more/deep", "training_data and test .*: rename them to train and test;", labels=False)
+    (tmp_path / "x/more/deep/training_data").rename(tmp_path / "x/more/deep/train")
+    assert set(read_source(DataConfig(data=str(tmp_path / "x/more/deep")), labels=False).splits) == {"train", "test"}
+    draw(tmp_path / "y", *numbered("a/train1", "a/test1", "b/train1", "b/test1"))
+    both(tmp_path / "y", "train1 and test1 look like .*: rename them to train and test;")
+
+
+@pytest.mark.parametrize(
+    "classes", ["test_tube train_station bus", "eval cat", "trains testudo_graeca crows", "train test_tube bus"]
+)
+def test_classes_called_like_splits_are_classes(tmp_path: Path, classes: str) -> None:
+    """With a note for those that could be held out."""
+    draw(tmp_path, *numbered(*classes.split()))
+    data = load(tmp_path)
+    assert sorted(data.classes) == sorted(classes.split())
+    (held,) = (name for name in classes.split() if name.startswith(("test", "eval")))
+    assert f"the folder {held} is read as a class, like those beside it, not as a split" in data.notes
+
+
+def test_masks_in_held_out_folders_under_another_name_are_an_error(tmp_path: Path) -> None:
+    def files(*splits: str) -> list[str]:
+        return [f"{kind}/{split}/{at}.png" for kind in ("images", "masks") for split in splits for at in range(3)]
+
+    for number, splits in enumerate((("train2017", "val2017"), ("train", "val", "test_set"))):
+        draw(tmp_path / str(number), *files(*splits))
+        with pytest.raises(UserError, match=f"{splits[-1]} beside {splits[0]} looks held out"):
+            read_source(DataConfig(data=str(tmp_path / str(number))), labels=True)
+    draw(tmp_path / "good", *files("train/train_site", "train/test_site", "val", "test"))
+    source = read_source(DataConfig(data=str(tmp_path / "good")), labels=True)
+    assert sorted(set(source.splits)) == ["test", "train", "val"]
+
+
+def test_a_table_of_images_in_split_folders_says_that_splits_are_drawn(tmp_path: Path) -> None:
+    names = draw(tmp_path, *numbered("train/a", "train/b", "test/a", "test/b"))
+    rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in sorted(names.rglob("*.png"))]
+    (tmp_path / "x.csv").write_text("\n".join(["path,label", *rows]))
+    assert "images in the folders train and test have no split in the manifest's column split: it is drawn" in (
+        load(tmp_path / "x.csv").notes
+    )
+    (tmp_path / "y.csv").write_text("\n".join(["path,label,split", *(f"{row},{row.split('/')[0]}" for row in rows)]))
+    assert load(tmp_path / "y.csv").notes == ()
+
+
 @pytest.mark.case("flat val/ beside class folders: scratch trained to the end with metrics {}")
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_split_without_class_folders_cannot_be_scored(tmp_path: Path, split: str) -> None:

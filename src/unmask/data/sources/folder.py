@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from unmask.data.decoding.decode import SUFFIXES
+from unmask.data.sources.hidden_splits import HiddenSplits, hidden_splits
 from unmask.data.sources.listing import Listing, list_images
 from unmask.data.sources.manifest_texts import NO_LABEL, encode_labels
 from unmask.data.sources.source import (
@@ -63,7 +64,8 @@ def _require_known_parts(root: Path, listing: Listing, has_splits: bool, *, labe
     """Raise `UserError` if images that are held out by their folder's name would be trained on, or not scored.
 
     Beside split folders: a folder named like a held-out part, but not like a split; in them: val or test without
-    class folders although training has them. In class folders: split folders in some of them.
+    class folders although training has them. In class folders: split folders in some of them. Without split folders:
+    two folders that are splits by other names.
     """
     if has_splits:
         tops = dict.fromkeys(path.parts[0] for path in listing.images if len(path.parts) > 1)
@@ -80,6 +82,22 @@ def _require_known_parts(root: Path, listing: Listing, has_splits: bool, *, labe
             f"{root}: some class folders hold folders called train, val or test, and others do "
             "not: put all images of all classes into such folders, or rename these folders"
         )
+    elif _inner_splits(listing) == "none" and (found := hidden_splits(listing.images)):
+        raise UserError(f"{root}: {_not_named(root, listing, found)}")
+
+
+def _not_named(root: Path, listing: Listing, found: HiddenSplits) -> str:
+    """What is wrong with two folders that look like splits, and what to do."""
+    pair = f"{printable(found.training)} and {printable(found.held_out)}"
+    depth, tops = len(found.parent.parts), {path.parts[0] for path in listing.images}
+    if depth == 0 or (depth == 1 and len(tops) > 1):
+        where, fix = "", f"rename them to train and {found.split}"
+    else:
+        where, fix = f" in {printable(found.parent)}", f"give {printable(root / found.parent)} as the data"
+    return (
+        f"{pair}{where} look like training and held-out images, but are not read as splits: {fix}; or put what "
+        "pretraining may see into a folder called unlabeled"
+    )
 
 
 def _require_classes_in_all_splits(root: Path, listing: Listing) -> None:
@@ -172,7 +190,7 @@ def _notes_on_folders(listing: Listing, has_splits: bool, classes: tuple[str, ..
             notes.append(
                 f"{plural(count, 'image')} in {printable(top)}, which is not a split, are seen by pretraining only"
             )
-        elif not has_splits and classes and known not in (None, UNLABELED):
+        elif not has_splits and classes and (known not in (None, UNLABELED) or held_out_name(top)):
             notes.append(f"the folder {printable(top)} is read as a class, like those beside it, not as a split")
     full = {Path(*path.parts[:depth]) for path in listing.images for depth in (1, 2)}
     depth = 2 if has_splits else 1

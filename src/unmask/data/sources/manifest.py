@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from unicodedata import normalize
 
 import numpy as np
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from unmask.config.metric import TaskName, label_form
 from unmask.data.decoding.decode import named
 from unmask.data.file_names import in_line
+from unmask.data.sources.hidden_splits import hidden_splits
 from unmask.data.sources.labels import read_labels
 from unmask.data.sources.mask_classes import find_classes
-from unmask.data.sources.source import SPLIT_NAMES, Files, Masks, Source, mask_rows, split_array
+from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, Files, Masks, Source, mask_rows, split_array
 from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.wording import plural, printable
@@ -92,6 +93,7 @@ def read_manifest(file: Path, *, labels: bool, label_field: str | None = None, t
         notes=(
             *found.all_notes(),
             *(masks.notes if masks is not None else ()),
+            *_drawn_note(table.path, splits),
             *_ignored_note(table.ignored),
         ),
     )
@@ -223,6 +225,16 @@ def text_of(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return "" if value is None else str(value)
+
+
+def _drawn_note(paths: Sequence[str], splits: NDArray[np.str_]) -> tuple[str, ...]:
+    """A note if images whose split is to be drawn lie in folders that look like splits."""
+    drawn = (PurePath(path) for path, split in zip(paths, splits.tolist(), strict=True) if split == UNASSIGNED)
+    found = hidden_splits(drawn)
+    if found is None:
+        return ()
+    folders = f"{printable(found.training)} and {printable(found.held_out)}"
+    return (f"images in the folders {folders} have no split in the manifest's column split: it is drawn",)
 
 
 def _ignored_note(ignored: Sequence[str]) -> tuple[str, ...]:

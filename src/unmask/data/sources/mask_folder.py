@@ -1,12 +1,13 @@
 """A folder of images and masks: images/ beside masks/, in which the mask of an image has its path and stem."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from unmask.config.metric import TaskName, label_form
 from unmask.data.decoding.mask import MaskCode
+from unmask.data.sources.hidden_splits import hidden_splits
 from unmask.data.sources.listing import Listing
 from unmask.data.sources.mask_classes import find_classes
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, UNLABELED, Files, Masks, Source, mask_rows, split_array
@@ -67,7 +68,8 @@ def read_mask_folder(root: Path, listing: Listing, masks_in: str = MASKS) -> Sou
     classes.csv or classes.json in `root`, or in masks/, names the classes.
 
     Raises:
-        UserError: a mask without its image, two files with the same stem, or images in neither folder.
+        UserError: a mask without its image, two files with the same stem, images in neither folder, or images that are
+            held out by the name of their folder, which is not that of a split.
     """
     places = {path: _place(path, masks_in) for path in listing.images}
     images = [path for path, place in places.items() if place.kind == IMAGES]
@@ -125,6 +127,11 @@ def _require_places(root: Path, places: dict[Path, _Place], masks_in: str) -> No
         raise UserError(
             f"{root}: {plural(len(lost), 'image')} in neither {IMAGES}/ nor {masks_in}/, e.g. {printable(lost[0])}: "
             f'move images without a mask to {IMAGES}/ or unlabeled/; if folders are classes: `task="classification"`'
+        )
+    if found := hidden_splits((PurePath(*place.key) for place in places.values()), known=True):
+        raise UserError(
+            f"{root}: {printable(found.held_out)} beside {printable(found.training)} looks held out, but is not named "
+            f"as a split: rename it to {found.split}, or to unlabeled if pretraining may see it"
         )
 
 

@@ -35,12 +35,25 @@ SPLIT_NAMES = {
 """Common names of splits, and what they mean here."""
 
 
+_VAL = re.compile(r"valid.*|(val|dev)(set|data|split|images?|imgs?)?")
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name, in lower case: what is not a letter separates them."""
+    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+
+
 def held_out_name(name: str) -> str | None:
     """The split that a name such as "test_set" or "eval" suggests: images that must not be trained on."""
-    words = re.split(r"[^a-z]+", name.lower())
+    words = words_of(name)
     if any(word.startswith(("test", "eval", "holdout", "heldout")) for word in words) or {"hold", "out"} <= set(words):
         return TEST
-    return VAL if any(word.startswith("valid") or word == "val" for word in words) else None
+    return VAL if any(map(_VAL.fullmatch, words)) else None
+
+
+def training_name(name: str) -> bool:
+    """Whether a name such as "train2017" or "training_set" suggests images to train on."""
+    return any(word.startswith("train") for word in words_of(name))
 
 
 class Images(Protocol):
