@@ -156,6 +156,24 @@ def test_the_split_is_in_the_name(name: str, split: str) -> None:
     assert split_of(Path(name)) == split
 
 
+@pytest.mark.case("train-000.tar + eval-000.tar: eval was trained on, and a new test drawn")
+@pytest.mark.parametrize(
+    "name", ["eval-0.tar", "testset-0.tar", "hold-out/0.tar", "x_valset2017.tar", "train/test-0.tar"]
+)
+def test_a_shard_that_looks_held_out_is_an_error_beside_others(tmp_path: Path, name: str) -> None:
+    """Alone, as new data to predict, it is read; so is one that is named as a split."""
+    held = write(tmp_path / "a" / name, {"1.png": png(), "2.png": png()})
+    for other in ("train-0.tar", "0.tar", "unlabeled-0.tar"):
+        more = write(tmp_path / "a" / other, {"3.png": png()})
+        with pytest.raises(UserError, match=rf"{name} beside other shards looks held out.* (test|val), and nothing"):
+            load(tmp_path / "a")
+        more.unlink()
+    assert len(read_source(DataConfig(data=str(held)), labels=False).names) == 2
+    held.rename(tmp_path / "a" / "test-000.tar")
+    write(tmp_path / "a" / "train-0.tar", {"3.png": png()})
+    assert load(tmp_path / "a").pretrain.names == ("train-0.tar/3.png",)
+
+
 def test_splits_of_shards_stay(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         shard_set(tmp_path, 1, 6, split)

@@ -1,13 +1,15 @@
 """Which tar files a name stands for, and which split a file's name refers to."""
 
 import re
+from collections.abc import Sequence
 from glob import glob, has_magic
 from itertools import chain, islice
 from pathlib import Path
 
 from unmask.data.file_names import is_junk, natural_key, path_key
-from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED
+from unmask.data.sources.source import SPLIT_NAMES, TEST, UNASSIGNED, VAL, held_out_name
 from unmask.errors import UserError
+from unmask.wording import printable
 
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Names that are taken for shards; the compressed ones only to report them."""
@@ -47,6 +49,28 @@ def find_shards(root: Path) -> list[Path]:
     """The tar files below a folder, in natural order."""
     found = [path for path in root.rglob("*") if is_shards(path.name) and not is_junk(path.name)]
     return sorted(found, key=path_key)
+
+
+def splits_of(files: Sequence[Path], root: Path) -> list[str]:
+    """The split of each shard, from its path in `root`.
+
+    Raises:
+        UserError: a shard looks held out by its name, but is not named as a split, and others are not held out.
+    """
+    paths = [file.relative_to(root) for file in files]
+    splits = [split_of(path) for path in paths]
+    hidden = {
+        path: meant
+        for path, split in zip(paths, splits, strict=True)
+        if split == UNASSIGNED and (meant := held_out_name(path.as_posix().removesuffix(".tar")))
+    }
+    if hidden and len(hidden) + sum(split in (VAL, TEST) for split in splits) < len(files):
+        path, meant = next(iter(hidden.items()))
+        raise UserError(
+            f"{root}: {printable(path)} beside other shards looks held out, but is not named as a split: name its file "
+            f"or folder {meant}, and nothing else a split, or unlabeled if pretraining may see it"
+        )
+    return splits
 
 
 def split_of(file: Path) -> str:

@@ -18,7 +18,7 @@ from unmask.data.file_names import one_line
 from unmask.data.sources.label_values import label_columns
 from unmask.data.sources.labels import Labels, not_read, read_labels
 from unmask.data.sources.samples import Fields, samples
-from unmask.data.sources.shard_files import split_of
+from unmask.data.sources.shard_files import splits_of
 from unmask.data.sources.source import Source, split_array
 from unmask.data.sources.tar import places
 from unmask.data.string_table import Texts, take
@@ -107,9 +107,10 @@ def read_shards(
         task: what is to be learned. Default: what the labels show.
 
     Raises:
-        UserError: no image in them, or no labels although they are needed.
+        UserError: no image in them, no labels although they are needed, or a name that only looks held out.
     """
     root = Path(os.path.commonpath([file.parent for file in files]))
+    splits = splits_of(files, root)
     index = _Index()
     bar = tqdm(files, desc="indexing", unit="shard", disable=not progress)
     wanted = fields or Fields()
@@ -125,7 +126,7 @@ def read_shards(
         names=names,
         labels=learned.values,
         task=learned.task,
-        splits=split_array([split_of(file.relative_to(root)) for file in files])[each],
+        splits=split_array(splits)[each],
         images=Shards(
             files=tuple(files),
             names=names,
