@@ -1,6 +1,8 @@
 """A torch Dataset handed over in Python is what a folder of the same images is."""
 
 import pickle
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, Subset
-from torchvision.datasets import ImageFolder
+from torchvision.datasets import MNIST, ImageFolder
 
 from unmask.config import (
     ClassifyConfig,
@@ -23,7 +25,7 @@ from unmask.config import (
     PretrainRecipe,
 )
 from unmask.data.load import Dataset, load_data
-from unmask.data.sources.torch_dataset import to_pixels
+from unmask.data.sources.torch_dataset import read_given, to_pixels
 from unmask.errors import UserError
 from unmask.runs.files import read_json
 from unmask.stages.classify import finetune
@@ -117,6 +119,70 @@ def test_images_of_any_kind(image: object) -> None:
 @pytest.mark.parametrize("item", [lambda x, y: {"image": x, "label": y}, lambda x, y: [x, y, "more"]])
 def test_items_of_any_kind(item: Any) -> None:
     given = [item(*pair) for pair in Squares(10)]  # type: ignore[call-overload]
+    assert same(load(given), load(Squares(10)))
+
+
+class Digits(MNIST):
+    """torchvision's class and reader on 40 drawn images of ten classes."""
+
+    def __init__(self, transform: Callable[[int], Any] | None = None) -> None:
+        self.data = torch.from_numpy(RNG.integers(0, 256, (40, 8, 8), dtype=np.uint8))
+        self.targets = torch.arange(40) % 10
+        self.transform, self.target_transform = None, transform
+
+
+class Coarse(Digits):
+    """Other labels than the targets."""
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image, label = super().__getitem__(index)
+        return image, ["even", "odd"][label % 2]
+
+
+class Noisy(Digits):
+    """The label of one item differs; the class's own names hold."""
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image, label = super().__getitem__(index)
+        return image, 0 if index == 7 else label
+
+
+@pytest.mark.case("the attribute targets overruled the labels that items have")
+def test_the_label_of_an_item_is_what_the_item_says() -> None:
+    """And `classes` names no other numbers than the targets."""
+    assert load(Digits()).classes == tuple(MNIST.classes)
+    assert load(Coarse()).classes == ("even", "odd")
+    assert load(Digits(lambda label: label // 5)).classes == ("0", "1")
+    assert load(Digits(lambda label: "ab"[label // 5])).classes == ("a", "b")
+    noisy = read_given(Noisy(), "x", labels=True)
+    assert noisy.classes == tuple(MNIST.classes)
+    assert noisy.labels.tolist() == [0 if at == 7 else at % 10 for at in range(40)]
+
+
+def test_torchvisions_targets_are_used_if_items_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some items are read, not all; targets that the class does not return, as those set on an ImageFolder, are not."""
+    given, read = Digits(), Counter[int]()
+    plain = MNIST.__getitem__
+
+    def counted(data: Digits, index: int) -> tuple[Any, Any]:
+        read[index] += 1
+        image, label = plain(data, index)
+        return image, label + given_more
+
+    counted.__module__ = plain.__module__
+    monkeypatch.setattr(MNIST, "__getitem__", counted)
+    monkeypatch.setattr("unmask.data.sources.torch_dataset.LOOKED_AT", 5)
+    given_more = 0
+    assert read_given(given, "x", labels=True).labels.tolist() == [at % 10 for at in range(40)]
+    assert len(read) < 10
+    given_more = 10
+    assert read_given(given, "x", labels=True).classes == tuple(map(str, range(10, 20)))
+    assert len(read) == 40
+
+
+def test_an_attribute_called_targets_that_is_none_is_left_alone() -> None:
+    given = Squares(10)
+    given.targets = given.__len__  # type: ignore[attr-defined]
     assert same(load(given), load(Squares(10)))
 
 

@@ -24,6 +24,8 @@ from unmask.errors import UserError
 
 PREFIX = "given:"
 """Prefix of `DataConfig.data` for a run whose data were handed over."""
+LOOKED_AT = 32
+"""So many items are compared with the `targets` of a data set."""
 
 
 class Indexed(Protocol):
@@ -180,17 +182,43 @@ def _image(item: Any) -> Any:
 
 
 def _labels(items: Items, part: int) -> list[Any]:
-    """A label per item, "" if it has none. torchvision's `targets` and `classes` are used if they exist."""
+    """A label per item, "" if it has none: what the items say. torchvision's `targets` say it without reading them.
+
+    `classes` names the labels that are indices; not those that are other numbers than the `targets`.
+    """
     data = items.parts[part]
-    end = int(items.ends[part])
-    known = getattr(data, "targets", None)
-    if known is None or len(known) != len(data) or getattr(data, "target_transform", None) is not None:
-        known = [_label_at(items, row) for row in range(end - len(data), end)]
+    rows = range(int(items.ends[part]) - len(data), int(items.ends[part]))
+    targets = _targets(data)
+    known = targets if targets is not None and _are_of_items(data, targets, items, rows) else None
+    if known is None:
+        known = [_plain(_label_at(items, row)) for row in rows]
     names = getattr(data, "classes", None)
-    if not isinstance(names, list | tuple):
-        return [_plain(value) for value in known]
+    if not isinstance(names, list | tuple) or (targets is not None and _renumbered(targets, known)):
+        return known
     words = dict(enumerate(map(str, names)))
-    return [words.get(value, value) if isinstance(value, int) else value for value in map(_plain, known)]
+    return [words.get(value, value) if isinstance(value, int) else value for value in known]
+
+
+def _targets(data: Indexed) -> list[Any] | None:
+    """The attribute `targets`, if it has a value per item."""
+    found: Any = getattr(data, "targets", None)
+    return [_plain(one) for one in found] if hasattr(found, "__len__") and len(found) == len(data) else None
+
+
+def _are_of_items(data: Indexed, targets: list[Any], items: Items, rows: range) -> bool:
+    """Whether the items have the targets as labels: torchvision's own class returns them, and some items agree."""
+    reads = getattr(type(data).__getitem__, "__module__", None) or ""
+    if not reads.startswith("torchvision.") or getattr(data, "target_transform", None) is not None:
+        return False
+    some = np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).round().astype(int).tolist()
+    return all(_plain(_label_at(items, rows[at])) in ("", targets[at]) for at in some)
+
+
+def _renumbered(targets: list[Any], labels: list[Any]) -> bool:
+    """Whether labels are the targets under other numbers, such as those of coarser classes."""
+    both = zip(targets, labels, strict=True)
+    pairs = {(one, label) for one, label in both if isinstance(one, int) and isinstance(label, int)}
+    return any(one != label for one, label in pairs) and len({one for one, _ in pairs}) == len(pairs)
 
 
 def _label_at(items: Items, row: int) -> Any:
