@@ -1,9 +1,12 @@
 """What columns of labels are taken for."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
 from unmask.data.sources.labels import read_labels
+from unmask.data.sources.manifest_texts import encode_groups, encode_labels
 from unmask.errors import UserError
 from unmask.evaluate.labels import UNKNOWN
 
@@ -32,6 +35,41 @@ def test_unknown_is_not_none_of_them() -> None:
     assert found.values.tolist() == [[1, 1], [1, 0], [0, 0], [UNKNOWN, UNKNOWN]]
     numbers = read_labels({"label": ["0.5", "", "2.5"]}, None, "m.csv").values.astype(np.float64)
     assert np.isnan(numbers[:, 0]).tolist() == [False, True, False]
+
+
+@pytest.mark.case("0 and 0.0 were two classes, NaN one more")
+@pytest.mark.parametrize(
+    ("labels", "classes", "codes"),
+    [
+        (["0", "1", "0.0", "1.0", "-0.0"], ("0", "1"), [0, 1, 0, 1, 0]),
+        (["1.0", "2.", "1.00", "NaN", "-1.0", "-1.00"], ("1", "2"), [0, 1, 0, -1, -1, -1]),
+        (["cat", "dog", "nan", "NaN", "", " cat"], ("cat", "dog"), [0, 1, -1, -1, -1, 0]),
+        (["1", "1.0", "unknown"], ("1", "unknown"), [0, 0, 1]),
+        (["007", "7", "7.0", "07.0"], ("007", "7", "07.0"), [0, 1, 1, 2]),
+        (["9007199254740993", "9007199254740992.0"], ("9007199254740992", "9007199254740993"), [1, 0]),
+        (["1e3", "1000", "2.5", "2.50"], ("1e3", "2.5", "2.50", "1000"), [0, 3, 1, 2]),
+        (["none", "NA", "nano"], ("NA", "nano", "none"), [2, 0, 1]),
+    ],
+)
+def test_labels_of_one_value_are_one_class(labels: list[str], classes: tuple[str, ...], codes: list[int]) -> None:
+    """Names with digits, and numbers too large for a float, stay apart; none and NA are words."""
+    assert (encode_labels(labels)[0], encode_labels(labels)[1].tolist()) == (classes, codes)
+    found = read_labels({"label": labels}, "classification", "m.csv")
+    assert (found.task and found.task.names, found.values.tolist()) == (classes, codes)
+
+
+def test_groups_of_one_value_are_one_group() -> None:
+    """And images without one are not together."""
+    accents = [unicodedata.normalize(form, "Zoé") for form in ("NFC", "NFD")]
+    found = encode_groups(["p1", "NaN", "NaN", "12", "12.0", "p1", "", "012", *accents])
+    assert found.tolist() == [0, 1, 2, 3, 3, 0, 4, 5, 6, 6]
+
+
+def test_whole_numbers_count_once_whatever_their_form() -> None:
+    """Up to 20 are classes; indices that all occur are classes, whatever is unknown."""
+    twice = [form for at in range(12) for form in (str(at), f"{at}.0")]
+    assert len(read_labels({"label": [*twice, "nan"]}, None, "m.csv").task.names) == 12  # type: ignore[union-attr]
+    assert len(read_labels({"label": [*AGES, "NaN"]}, None, "x", codes="contiguous").task.names) == 30  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

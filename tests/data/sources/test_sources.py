@@ -65,11 +65,17 @@ def test_labels_are_the_same_classes_however_they_are_stored(tmp_path: Path) -> 
         (np.asarray(codes), ("0", "1", "2")),
         (np.asarray([0, 1, np.nan, 1, 0, 2]), ("0", "1", "2")),
         (np.asarray([[0], [1], [-1], [1], [0], [2]], np.float32), ("0", "1", "2")),
+        (np.asarray(["0", "1.0", "nan", "1", "0.0", "2"]), ("0", "1", "2")),
         (np.asarray([b"a", b"b", b"", b"b", b"a", b"c"]), ("a", "b", "c")),
     ):
         np.savez(tmp_path / "x.npz", images=np.zeros((6, 8, 8), np.uint8), labels=labels)
         source = read_source(DataConfig(data=str(tmp_path / "x.npz")), labels=True)
         assert (source.classes, source.labels.tolist()) == (classes, codes)
+    for name, label in zip("abcdef", ("x", "y", "NaN", "y", "x", "z"), strict=True):
+        draw(tmp_path / "classes" / label / f"{name}.png")
+    source = read_source(DataConfig(data=str(tmp_path / "classes")), labels=True)
+    assert source.classes == ("x", "y", "z")
+    assert "1 images in no class folder, or in NaN for no label, are seen by pretraining only" in source.notes
     rows = arrow.table({"path": [f"{i}.png" for i in range(6)], "label": [0.0, 1.0, None, 1.0, 0.0, 2.0]})
     parquet.write_table(rows, tmp_path / "x.parquet")
     source = read_source(DataConfig(data=str(tmp_path / "x.parquet")), labels=True)

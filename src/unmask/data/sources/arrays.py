@@ -15,7 +15,8 @@ from unmask.data.decoding.npy import map_array, read_member
 from unmask.data.file_names import in_line
 from unmask.data.sources.label_values import label_columns
 from unmask.data.sources.labels import Labels, read_labels
-from unmask.data.sources.manifest import encode_groups, require_whole_groups, text_of
+from unmask.data.sources.manifest import require_whole_groups, text_of
+from unmask.data.sources.manifest_texts import encode_groups
 from unmask.data.sources.mask_arrays import mask_arrays
 from unmask.data.sources.source import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, VAL, Arrays, Masks, Source, split_array
 from unmask.data.string_table import Texts

@@ -8,7 +8,7 @@ from typing import Literal
 from unmask.data.decoding.decode import SUFFIXES
 from unmask.data.sources.hidden_splits import HiddenSplits, hidden_splits
 from unmask.data.sources.listing import Listing, list_images
-from unmask.data.sources.manifest_texts import NO_LABEL, encode_labels
+from unmask.data.sources.manifest_texts import encode_labels, is_no_label
 from unmask.data.sources.source import (
     SPLIT_NAMES,
     TEST,
@@ -170,10 +170,11 @@ def _notes(
     if listing.others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
         notes.append(f"{sum(listing.others.values())} files with other suffixes were skipped: {listed}")
-    loose = [split for split, name in places if name in NO_LABEL] if classes else []
+    loose = [split for split, name in places if is_no_label(name)] if classes else []
     if trained := sum(split not in (VAL, TEST) for split in loose):
-        minus = ", or in -1 for no label," if any(name for _, name in places if name in NO_LABEL) else ""
-        notes.append(f"{trained} images in no class folder{minus} are seen by pretraining only")
+        odd = dict.fromkeys(name for _, name in places if name and is_no_label(name))
+        also = f", or in {' or '.join(map(printable, odd))} for no label," if odd else ""
+        notes.append(f"{trained} images in no class folder{also} are seen by pretraining only")
     if unused := len(loose) - trained:
         notes.append(f"{unused} images of val and test in no class folder are not used")
     notes += [*_notes_on_folders(listing, has_splits, classes), *_notes_on_masks(listing)]

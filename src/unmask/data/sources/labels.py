@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unmask.config.metric import DEFAULT_TASK, TaskName, label_form
 from unmask.data.file_names import in_line
-from unmask.data.sources.manifest_texts import NO_LABEL, encode_labels
+from unmask.data.sources.manifest_texts import encode_labels, is_no_label, name_of
 from unmask.errors import UserError
 from unmask.evaluate.labels import UNKNOWN
 from unmask.tasks.classification import Classification
@@ -156,7 +156,7 @@ def _suggested(columns: Mapping[str, Sequence[str]], where: str, codes: Codes) -
         )
     if kind == "separated":
         return "multilabel", f"labels in the column {in_line(name)} are separated by ; or |"
-    distinct = len({one for one in column if one not in NO_LABEL})
+    distinct = len({name_of(one) for one in column if not is_no_label(one)})
     if kind == "integer" and distinct > FEW and not _are_codes(column, codes):
         raise UserError(
             f"{where}: column {in_line(name)} holds {distinct} different whole numbers, classes or quantities: {_FIX}, "
@@ -174,7 +174,7 @@ def _suggested(columns: Mapping[str, Sequence[str]], where: str, codes: Codes) -
 def _are_codes(column: Sequence[str], codes: Codes) -> bool:
     """Whether whole numbers are indices of classes."""
     if codes == "contiguous":
-        found = {_number(one) for one in column if one not in NO_LABEL}
+        found = {_number(one) for one in column if not is_no_label(one)}
         return found == set(map(float, range(len(found))))
     return codes == "all"
 

@@ -17,6 +17,7 @@ from unmask.data.decoding.decode import named
 from unmask.data.file_names import in_line
 from unmask.data.sources.hidden_splits import hidden_splits
 from unmask.data.sources.labels import read_labels
+from unmask.data.sources.manifest_texts import encode_groups
 from unmask.data.sources.mask_classes import find_classes
 from unmask.data.sources.source import SPLIT_NAMES, UNASSIGNED, Files, Masks, Source, mask_rows, split_array
 from unmask.data.string_table import Texts
@@ -240,13 +241,6 @@ def _drawn_note(paths: Sequence[str], splits: NDArray[np.str_]) -> tuple[str, ..
 def _ignored_note(ignored: Sequence[str]) -> tuple[str, ...]:
     named = ", ".join(ignored[:5]) + (" ..." if len(ignored) > 5 else "")
     return (f"the manifest's {plural(len(ignored), 'further column')} ({named}) are not read",) if ignored else ()
-
-
-def encode_groups(groups: Sequence[str]) -> NDArray[np.int64]:
-    """A number per group; each image without a group ("") gets its own."""
-    index: dict[str, int] = {}
-    keys = (group or f"\0{i}" for i, group in enumerate(groups))
-    return np.asarray([index.setdefault(key, len(index)) for key in keys], np.int64)
 
 
 def require_whole_groups(
