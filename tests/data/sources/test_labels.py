@@ -9,6 +9,7 @@ from unmask.data.sources.labels import read_labels
 from unmask.data.sources.manifest_texts import encode_groups, encode_labels
 from unmask.errors import UserError
 from unmask.evaluate.labels import UNKNOWN
+from unmask.tasks.multilabel import Multilabel
 
 AGES = [str(age) for age in range(30)]
 
@@ -35,6 +36,23 @@ def test_unknown_is_not_none_of_them() -> None:
     assert found.values.tolist() == [[1, 1], [1, 0], [0, 0], [UNKNOWN, UNKNOWN]]
     numbers = read_labels({"label": ["0.5", "", "2.5"]}, None, "m.csv").values.astype(np.float64)
     assert np.isnan(numbers[:, 0]).tolist() == [False, True, False]
+
+
+@pytest.mark.case("-1 and decomposed accents in a column of several labels ended in a KeyError")
+def test_several_labels_in_a_cell_are_read_as_one_is() -> None:
+    """-1 and NaN are no label, accents composed, 1.0 is 1; a word for an unknown cell is no label of the others."""
+    accents = [unicodedata.normalize(form, "thé") for form in ("NFC", "NFD")]
+    for cells, labels, values in (
+        (["a;b", "-1", "b", "a;-1", "-1;nan", ";"], ("a", "b"), [[1, 1], None, [0, 1], [1, 0], None, [0, 0]]),
+        ([f"b;{accents[0]}", accents[1], "b", "NaN"], ("b", accents[0]), [[1, 1], [0, 1], [1, 0], None]),
+        (["1;2", "1.0", "2", "none", "-1.0"], ("1", "2"), [[1, 1], [1, 0], [0, 1], None, None]),
+    ):
+        found = read_labels({"label": cells}, None, "m.csv")
+        assert isinstance(found.task, Multilabel)
+        assert found.task.labels == labels
+        assert found.values.tolist() == [[UNKNOWN] * len(labels) if row is None else row for row in values]
+    nothing = read_labels({"label": ["-1", "nan"]}, "multilabel", "m.csv", needed=False)
+    assert not nothing.can_be_learned
 
 
 @pytest.mark.case("0 and 0.0 were two classes, NaN one more")

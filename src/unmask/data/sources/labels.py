@@ -121,7 +121,9 @@ def read_labels(
 def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
     """Same as `read_labels`, whether or not something can be learned of them."""
     task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
-    nothing = asked not in (None, DEFAULT_TASK) and all(_kind(one) == "empty" for one in columns.values())
+    cells = set().union(*columns.values())
+    known = {one for one in cells if one.lower() not in _MISSING and not (asked == "multilabel" and is_no_label(one))}
+    nothing = asked not in (None, DEFAULT_TASK) and not known
     if task == "segmentation" or nothing:
         return Labels(None, np.zeros(0))
     if task == "classification":
@@ -216,19 +218,27 @@ def _numbers(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
 
 
 def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
-    if len(columns) > 1:
-        found = _cells(columns, where, _flag, UNKNOWN, "is neither 0 nor 1")
-        names, values = _names_of(columns), found.astype(np.uint8)
-    else:
-        cells = next(iter(columns.values()))
-        sets = [{part.strip() for part in SEPARATORS.split(cell)} - {""} for cell in cells]
-        names, _ = encode_labels(sorted(set().union(*sets)))
-        index = {name: at for at, name in enumerate(names)}
-        values = np.full((len(cells), len(names)), UNKNOWN, np.uint8)
-        for row, (cell, own) in enumerate(zip(cells, sets, strict=True)):
-            if cell.lower() not in _MISSING:
-                values[row] = 0
-                values[row, [index[printable(one)] for one in own]] = 1
+    if len(columns) == 1:
+        return _separated(next(iter(columns.values())))
+    found = _cells(columns, where, _flag, UNKNOWN, "is neither 0 nor 1")
+    return Labels(Multilabel(labels=_names_of(columns)), found.astype(np.uint8))
+
+
+def _separated(cells: Sequence[str]) -> Labels:
+    """The labels of each cell; unknown where it holds none but those that mean no label."""
+    sets = [
+        frozenset() if cell.lower() in _MISSING else {part.strip() for part in SEPARATORS.split(cell)} - {""}
+        for cell in cells
+    ]
+    parts = sorted(set().union(*sets))
+    names, codes = encode_labels(parts)
+    places = dict(zip(parts, codes.tolist(), strict=True))
+    values = np.full((len(cells), len(names)), UNKNOWN, np.uint8)
+    for row, (cell, own) in enumerate(zip(cells, sets, strict=True)):
+        known = [places[part] for part in own if places[part] >= 0]
+        if known or (not own and cell.lower() not in _MISSING):
+            values[row] = 0
+            values[row, known] = 1
     return Labels(Multilabel(labels=names), values)
 
 
