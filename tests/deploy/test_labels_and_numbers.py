@@ -11,6 +11,7 @@ import torch
 import tiny
 import unmask
 from unmask.config import ClassifyConfig, ClassifyRecipe, DataConfig, OptimizerConfig, PretrainConfig
+from unmask.deploy.columns import labels_for
 from unmask.deploy.export_check import SIZES
 from unmask.deploy.predict import Predicted
 from unmask.errors import UserError
@@ -18,6 +19,7 @@ from unmask.results import Classification
 from unmask.runs.gallery import Gallery
 from unmask.runs.read import read_record
 from unmask.runs.scores import RegressionScores, value_of
+from unmask.tasks.regression import Regression
 from unmask.training.step import OnStep, Step
 
 KINDS = ("multilabel", "regression")
@@ -167,6 +169,47 @@ def test_labels_of_new_data_are_found_by_their_names(trained: Classification, tm
         assert (told["bright"].positives, told["dark"].positives) == (2, 0)
     else:
         assert (told["level"].mean, told["squares"].mean) == (1050.5, 3.5)
+
+
+@pytest.mark.case("a table with label_age alone, of a run with label_age and label_weight: no label is known")
+def test_one_of_the_labels_is_found_by_its_name(trained: Classification, tmp_path: Path) -> None:
+    """Alone its name keeps the word label, which it loses beside others."""
+    name, cells = {"multilabel": ("dark", ("0", "1")), "regression": ("squares", ("3.5", "2.5"))}[
+        trained.config.data.task
+    ]
+    tiny.draw(tmp_path, "a.png", "b.png", size=(16, 16), mode="L")
+    (tmp_path / "m.csv").write_text(f"path,label_{name}\na.png,{cells[0]}\nb.png,{cells[1]}\n")
+    found = unmask.predict(trained, tmp_path / "table.csv", data=str(tmp_path / "m.csv"), progress=False)
+    assert isinstance(found, Predicted)
+    assert found.labeled == 2
+    if trained.config.data.task == "multilabel":
+        told = {one.name: one.positives for one in found.scores.per_label}  # type: ignore[union-attr]
+        assert told == {"bright": 0, "dark": 1}
+    else:
+        (mean,) = (one.mean for one in found.scores.per_target if one.name == name)  # type: ignore[union-attr]
+        assert mean == 3.0
+
+
+@pytest.mark.parametrize(
+    ("run", "found", "columns"),
+    [
+        ("age weight", "label_age", [0, None]),
+        ("label_age", "weight age", [1]),
+        ("age weight", "target_weight label_age", [1, 0]),
+        ("age weight", "label_age target_age weight", [None, 2]),
+        ("label_age target_age", "age", None),
+        ("label_age target_age", "target_age", [None, 0]),
+        ("age", "label", None),
+    ],
+)
+def test_names_with_and_without_the_word_label(run: str, found: str, columns: list[int | None] | None) -> None:
+    """Two that are alike without it are not confused."""
+    names = found.split()
+    values = torch.arange(len(names), dtype=torch.float64)[None]
+    got = labels_for(Regression(targets=tuple(run.split())), Regression(targets=tuple(names)), values)
+    assert (got is None) == (columns is None)
+    if got is not None and columns is not None:
+        assert [None if one != one else int(one) for one in got[0].tolist()] == columns
 
 
 def test_labels_that_do_not_fit_are_not_read(trained: Classification, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Labels and outputs of other tasks than classification as columns of a table."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from unmask.config.metric import label_form
 from unmask.data.load import Dataset
+from unmask.data.sources.labels import short_name
 from unmask.evaluate.labels import UNKNOWN
 from unmask.forward import Outputs
 from unmask.tasks.kinds import AnyTask
@@ -25,14 +27,25 @@ def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
 
 
 def labels_for(task: AnyTask, found: AnyTask | None, labels: Tensor) -> Tensor | None:
-    """Labels of the data in the order of the run's, unknown for names the data lack; None if they have no labels."""
+    """Labels of the data in the order of the run's, unknown for names the data lack; None if they have no labels.
+
+    A name is found with and without the word label before it, which it loses among several, but not alone.
+    """
     if found is None or found.name != task.name or (form := label_form(task.name)) not in ("names", "numbers"):
         return None
-    places = {name: at for at, name in enumerate(found.names)}
-    if not set(places) & set(task.names):
+    places = _places(task.names, found.names)
+    if not places:
         return None
     unknown = torch.full_like(labels[:, 0], UNKNOWN if form == "names" else torch.nan)
     return torch.stack([labels[:, places[name]] if name in places else unknown for name in task.names], dim=1)
+
+
+def _places(names: Sequence[str], found: Sequence[str]) -> dict[str, int]:
+    """Where the names are among those found: as they are, else without the word label, if no two are alike then."""
+    shared = (Counter(map(short_name, names)) | Counter(map(short_name, found))).items()
+    short = {short_name(name): at for at, name in enumerate(found)}
+    places = {name: short[one] for name in names if (one := short_name(name)) in short and (one, 1) in shared}
+    return places | {name: at for at, name in enumerate(found) if name in names}
 
 
 def output_columns(task: AnyTask, dataset: Dataset, outputs: Outputs) -> dict[str, list[Any]]:

@@ -218,8 +218,9 @@ def _numbers(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
 
 
 def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
-    if len(columns) == 1:
-        return _separated(next(iter(columns.values())))
+    (name, column), *more = columns.items()
+    if not more and (short_name(name) == name or _kind(column) != "yes or no"):
+        return _separated(column)
     found = _cells(columns, where, _flag, UNKNOWN, "is neither 0 nor 1")
     return Labels(Multilabel(labels=_names_of(columns)), found.astype(np.uint8))
 
@@ -259,10 +260,15 @@ def _require_kinds(found: Labels, where: str) -> None:
             raise UserError(f"{where}: {'label ' * several}{in_line(name)} {applies if several else same}")
 
 
+def short_name(name: str) -> str:
+    """The name of a column without the word label or target before it: label_age is the age."""
+    return _PREFIX.sub("", name)
+
+
 def _names_of(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Names of what columns hold: with several columns, label_age is the age."""
     names = tuple(printable(name) for name in columns)
-    short = tuple(_PREFIX.sub("", name) for name in names)
+    short = tuple(map(short_name, names))
     return short if len(names) > 1 and len(set(short)) == len(names) else names
 
 
