@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from unmask.comparison.fitted_encoder import fitted_encoder
 from unmask.comparison.plan import TrialKey, all_trials
 from unmask.comparison.table import mean_predictions
 from unmask.comparison.tasks import Work
@@ -42,13 +43,15 @@ def _embedded(work: Work, split: str) -> Embedded | None:
     try:
         kept = choose_network(work.out)
     except UserError:
-        encoders = [run / ENCODER_FILE for runs in work.encoders.values() for run in runs]
-        file, name = next((one for one in encoders if one.exists()), None), "a pretrained encoder, before any label"
+        run = next((run for runs in work.encoders.values() for run in runs if (run / ENCODER_FILE).exists()), None)
+        if run is None:
+            return None
+        model, data = fitted_encoder(work.config, run, work.data)
+        name, outputs = "a pretrained encoder, before any label", 0
     else:
-        file, name = kept.file, f"{ARMS[kept.trial.arm].title}, {labels_in_words(kept.trial.budget)}"
-    if file is None:
-        return None
-    found, engine = load_model(file), build_engine("no")
-    images = work.data.normalized_as(found.card.format).tests[split]
-    model, outputs = found.module.to(engine.device), 0 if found.card.task is None else len(found.card.task.names)
-    return embed_images(model, images, engine, outputs=outputs, network=name)
+        found = load_model(kept.file)
+        model, data = found.module, work.data.normalized_as(found.card.format)
+        name = f"{ARMS[kept.trial.arm].title}, {labels_in_words(kept.trial.budget)}"
+        outputs = 0 if found.card.task is None else len(found.card.task.names)
+    engine = build_engine("no")
+    return embed_images(model.to(engine.device), data.tests[split], engine, outputs=outputs, network=name)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unmask.choosing.features import Features, features_of
 from unmask.choosing.strategies import choose_rows
+from unmask.comparison.fitted_encoder import fitted_encoder
 from unmask.comparison.plan import choice_file, count_pretrainings, labeled_images, turn_of
 from unmask.comparison.tasks import Work
 from unmask.config import CompareConfig
@@ -19,7 +20,6 @@ from unmask.randomness import derive_seed
 from unmask.runs.files import write_json
 from unmask.runs.read import read_record
 from unmask.runs.trial_records import ChosenIds
-from unmask.weights.network import load_model
 
 
 def write_choices(work: Work) -> None:
@@ -37,9 +37,9 @@ def write_choices(work: Work) -> None:
         if not choice_file(work.out, index, turn).exists():
             waiting.setdefault(turn, []).append(index)
     for turn, indices in waiting.items():
-        model = load_model(encoders[turn])
-        assert work.data.train is not None
-        found = features_of(model.module, work.data.normalized_as(model.card.format).train)  # type: ignore[arg-type]
+        encoder, data = fitted_encoder(config, encoders[turn], work.data)
+        assert data.train is not None
+        found = features_of(encoder, data.train)
         for index in indices:
             ids = _choose(config, work.data, found, index, most)
             write_json(choice_file(work.out, index, turn), ChosenIds(ids=ids))

@@ -1,7 +1,7 @@
 """From a configuration to a data set ready for training: read, split, deduplicated across splits, measured."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +75,16 @@ class Dataset:
         return (*self.bad_before, *self.lost.messages)
 
     def normalized_as(self, format: ImageFormat) -> "Dataset":
-        """The same images with the mean and deviation of another format that is otherwise equal."""
+        """The same images with the mean and deviation of another format.
+
+        Raises:
+            ValueError: the formats differ in more than that, such as size or range: images would have to be read anew.
+        """
         if format == self.format:
             return self
+        own, asked = asdict(replace(self.format, mean=format.mean, std=format.std)), asdict(format)
+        if other := [f"{name} {asked[name]}, not {own[name]}" for name in own if own[name] != asked[name]]:
+            raise ValueError(f"the images have another format than the one asked for: {'; '.join(other)}")
 
         def of(images: ImageSet) -> ImageSet:
             return replace(images, pixels=replace(images.pixels, format=format))
