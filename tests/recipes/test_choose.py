@@ -11,7 +11,7 @@ import unmask
 from unmask.cli.main import parse
 from unmask.config import CompareConfig, DataConfig, EncoderConfig, MaskConfig, PretrainConfig
 from unmask.recipes import RECIPES, Wish, choose, configured, photo_cnn, small_cnn, suggested
-from unmask.recipes.definition import recipe_of
+from unmask.recipes.definition import other_data, recipe_of
 from unmask.runs.read import write_config
 
 
@@ -129,3 +129,12 @@ def test_every_recipe_has_cells_that_its_last_map_can_tell_apart() -> None:
     assert encoder.grid == (6, 6)
     assert encoder.strides[-1] == encoder.cell == 16
     assert encoder.execution == "packed"
+
+
+def test_fields_of_a_run_do_not_carry_over_to_other_data() -> None:
+    """They name columns or members of its own data; pages, splits and the like are settings for any."""
+    data = DataConfig(
+        data="own.tar", image_field="left.png", label_field="kind", task="multilabel", page=2, val_share=0.3
+    )
+    assert other_data(data, "own.tar") == other_data(data, None) == data
+    assert other_data(data, "new") == DataConfig(data="new", page=2, val_share=0.3)

@@ -1,12 +1,13 @@
 """The network whose features are used, and the images in the form that it takes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from unmask.config import DataConfig, EncoderConfig
 from unmask.data.load import Dataset, load_data
+from unmask.data.sources.other_data import for_other_data
 from unmask.deploy.images import load_as_trained
 from unmask.deploy.trained import read_trained
 from unmask.encoders.build import build_model
@@ -62,7 +63,7 @@ def see(
     if Path(run).is_dir():
         trained = read_trained(Path(run), arm)
         images = load_as_trained(trained, data, on_bad_file="skip", progress=progress)
-        config = trained.data if data in (None, trained.data.data) else replace(trained.data, data=data, options=None)
+        config = trained.data if data is None else for_other_data(trained.data, data)
         task = task_of(images) or trained.card.task
         return Seen(encoder_of(trained.model), images, config, task, trained.network)
     if data is None:

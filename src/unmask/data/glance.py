@@ -11,10 +11,9 @@ from unmask.config.data import DataConfig
 from unmask.config.metric import DEFAULT_TASK
 from unmask.data.headers import scan
 from unmask.data.load import Dataset
-from unmask.data.sources.listing import list_images
 from unmask.data.sources.read import read_source
 from unmask.data.sources.samples import Fields
-from unmask.data.sources.shard_files import expand, find_shards, is_shards
+from unmask.data.sources.shard_files import shards_of
 from unmask.data.sources.shards import read_shards
 from unmask.data.sources.source import Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
@@ -57,7 +56,7 @@ def _listed(config: DataConfig, given: Given | None) -> tuple[Source, int]:
     if given is not None:
         source = read_given(given, PREFIX, labels=False)
         return source, len(source.names)
-    shards = _shards(config.data)
+    shards = shards_of(config.data)
     if len(shards) <= SHARDS:
         source = read_source(_as_classes(config), labels=False)
         return source, len(source.names)
@@ -71,14 +70,6 @@ def _as_classes(config: DataConfig) -> DataConfig:
     images."""
     is_folder = Path(config.data).is_dir()
     return config if is_folder else replace(config, task=DEFAULT_TASK, label_field=None)
-
-
-def _shards(name: str) -> list[Path]:
-    """The tar files that a name stands for; empty if it names anything else."""
-    if is_shards(name):
-        return expand(name)
-    path = Path(name)
-    return [] if not path.is_dir() or list_images(path).images else find_shards(path)
 
 
 def _bytes(files: Sequence[Path]) -> int:

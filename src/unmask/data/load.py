@@ -21,6 +21,7 @@ from unmask.data.mask_table import MaskTable, with_masks
 from unmask.data.pixels import Pixels
 from unmask.data.source_pixels import digests_of, measure_format, pixels_of
 from unmask.data.sources.image_files import is_image_file, read_image_files
+from unmask.data.sources.other_data import for_other_data
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TRAIN, VAL, Source
 from unmask.data.sources.torch_dataset import PREFIX, Given, read_given
@@ -192,15 +193,14 @@ def load_images(
     """Images by name in a given format: what `DataConfig.data` takes, or any number of image files.
 
     Args:
-        config: how images are read and split; its options are those of its own data.
+        config: how images are read and split; its options and fields are those of its own data.
         wanted: see `load_data`, as `limit` and `progress`.
         limit: at most so many images.
 
     Raises:
         UserError: see `load_data`.
     """
-    if names[0] != config.data:
-        config = replace(config, data=names[0], options=None)
+    config = for_other_data(config, names[0])
     files = [Path(name) for name in names]
     given = read_image_files(files, config) if len(files) > 1 or is_image_file(files[0]) else None
     return load_data(config, labels=False, progress=progress, given=given, format=format, limit=limit, wanted=wanted)

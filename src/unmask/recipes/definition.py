@@ -77,11 +77,11 @@ class Recipe:
 
 
 def other_data(config: DataConfig, data: str | None) -> DataConfig:
-    """The same data settings for other data, if `data` names any; options belong to one data set."""
+    """The same data settings for other data, if `data` names any; options, task and fields belong to one data set."""
     return (
         config
         if data in (None, config.data)
-        else replace(config, data=data, options=None, task="auto", label_field=None)
+        else replace(config, data=data, options=None, task="auto", image_field=None, label_field=None)
     )
 
 

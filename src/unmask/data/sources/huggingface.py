@@ -99,6 +99,20 @@ def read_huggingface(name: str, *, labels: bool, fields: Fields, task: TaskName 
     )
 
 
+def fields_there(name: str, wanted: Fields) -> Fields:
+    """Those of the wanted columns that a data set has; raises `UserError` if it cannot be loaded."""
+    package = _package()
+    features = next(iter(_load(package, name).values())).features
+    image = wanted.image if isinstance(features.get(wanted.image), package.Image) else None
+    label = [column for column in _asked_names(wanted.label or "", features) if column in features]
+    return Fields(image, ",".join(label) or None)
+
+
+def _asked_names(wanted: str, features: Any) -> list[str]:
+    """The columns that `label_field` names: one, or several separated by commas."""
+    return [wanted] if wanted in features else [one.strip() for one in wanted.split(",")]
+
+
 def _learned(
     name: str, parts: dict[str, Any], columns: Sequence[str], task: TaskName | None, *, needed: bool
 ) -> Labels:
@@ -162,7 +176,7 @@ def _image_column(name: str, features: Any, package: Any, wanted: str | None) ->
 
 def _label_columns(name: str, features: Any, package: Any, wanted: str | None) -> list[str]:
     if wanted is not None:
-        asked = [wanted] if wanted in features else [one.strip() for one in wanted.split(",")]
+        asked = _asked_names(wanted, features)
         if not set(asked) <= set(features):
             raise UserError(f"label_field = {wanted!r}: hf:{name} has the columns {', '.join(features)}")
         return asked

@@ -24,6 +24,7 @@ from unmask.data.string_table import Texts
 from unmask.errors import UserError
 from unmask.wording import plural, printable
 
+SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS = ("path", "label", "mask", "group", "split")
 MOST_ROWS = 10_000_000
 """Most rows of a parquet file: a few kilobytes of it may stand for any number of rows, and each takes memory here."""
@@ -128,7 +129,7 @@ def _exists(path: Path) -> bool:
 
 def read_table(file: Path, label_field: str | None = None, task: TaskName | None = None) -> Table:
     """The columns of a CSV (comma, semicolon or tab), TSV or parquet file as text."""
-    columns = _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    columns = _columns(file, label_field)
     if "path" not in columns:
         raise UserError(
             f"{file}: no column path; found {', '.join(columns) or 'nothing'}, expected {', '.join(COLUMNS)}"
@@ -138,6 +139,17 @@ def read_table(file: Path, label_field: str | None = None, task: TaskName | None
     ignored = tuple(printable(name) for name in columns if name not in {"path", "group", "split", mask, *named})
     labels, masks = {name: columns[name] for name in named}, None if mask is None else columns[mask]
     return Table(columns["path"], labels, masks, columns.get("group"), columns.get("split"), ignored)
+
+
+def columns_there(file: Path, label_field: str | None) -> str | None:
+    """Those of the columns named by `label_field` that a table has, separated by commas; None without any."""
+    columns = _columns(file, label_field)
+    return ",".join(name for name in _asked_names(label_field or "") if name in columns) or None
+
+
+def _columns(file: Path, label_field: str | None) -> dict[str, list[str]]:
+    """All columns by name; of a parquet file only those are read that may be meant, the others are empty."""
+    return _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file)
 
 
 def _mask_column(

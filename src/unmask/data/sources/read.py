@@ -14,6 +14,7 @@ from unmask.data.sources.folder import read_folder
 from unmask.data.sources.huggingface import PREFIX as HUGGING_FACE
 from unmask.data.sources.huggingface import read_huggingface
 from unmask.data.sources.listing import list_images
+from unmask.data.sources.manifest import SUFFIXES as TABLES
 from unmask.data.sources.manifest import read_manifest
 from unmask.data.sources.mask_folder import find_masks, read_mask_folder
 from unmask.data.sources.multiview_source import read_multiview
@@ -92,7 +93,7 @@ def _read(config: DataConfig, *, labels: bool, progress: bool) -> Source:
             return read_folder(path, labels=labels, listing=listing)
     if shards:
         return read_shards(shards, labels=labels, fields=fields, progress=progress, task=config.asked_task)
-    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
+    if path.suffix.lower() in TABLES and path.is_file():
         return read_manifest(path, labels=labels, label_field=config.label_field, task=config.asked_task)
     _require_no_fields(config)
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from unmask.data.file_names import is_junk, natural_key, path_key
+from unmask.data.sources.listing import list_images
 from unmask.data.sources.source import SPLIT_NAMES, TEST, UNASSIGNED, VAL, held_out_name
 from unmask.errors import UserError
 from unmask.wording import printable
@@ -71,6 +72,14 @@ def splits_of(files: Sequence[Path], root: Path) -> list[str]:
             f"or folder {meant}, and nothing else a split, or unlabeled if pretraining may see it"
         )
     return splits
+
+
+def shards_of(data: str) -> list[Path]:
+    """The tar files that the name of a data set stands for, a folder of them too; empty if it names anything else."""
+    if is_shards(data):
+        return expand(data)
+    path = Path(data)
+    return [] if not path.is_dir() or list_images(path).images else find_shards(path)
 
 
 def split_of(file: Path) -> str:

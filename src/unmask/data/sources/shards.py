@@ -139,6 +139,16 @@ def read_shards(
     )
 
 
+def has_member(file: Path, image: str) -> bool:
+    """Whether some sample of a shard has an image in this field; True for a damaged one, which is reported when it is
+    read."""
+    try:
+        with file.open("rb") as tar:
+            return any(one is not None for one in samples(tar, places(tar), Fields(image)))
+    except (UserError, OSError):
+        return True
+
+
 def _no_image(files: Sequence[Path], index: _Index) -> str:
     if index.damaged:
         return index.damaged[0]
