@@ -1,6 +1,7 @@
 """Weights published by timm or on the Hugging Face hub: find their file on disk or fetch it by name."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import timm
@@ -11,8 +12,10 @@ from unmask.errors import UserError
 TIMM, HUB = "timm:", "hf:"
 _REPOSITORY = re.compile(r"(?!.*(?:\.\.|--))[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 OF_THE_ENCODER = "timm:pretrained"
-_NAMES = ("model.safetensors", "pytorch_model.bin")
+HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
 """Files of a repository that hold a timm model's weights; the first that exists is used."""
+HUB_CONFIG = "config.json"
+"""The file beside them that names the model."""
 
 
 def is_public_id(init: str) -> bool:
@@ -33,7 +36,7 @@ def find_public(init: str, encoder: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     repository, address = _places(init, encoder)
-    for name in _NAMES if repository else ():
+    for name in HUB_NAMES if repository else ():
         found = try_to_load_from_cache(repository, name)
         if isinstance(found, str):
             return Path(found)
@@ -74,13 +77,17 @@ def _places(init: str, encoder: str) -> tuple[str, str]:
 
 
 def _of_hub(repository: str) -> Path:
+    """The weights, and beside them config.json, if there is one, which names the network."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return Path(hf_hub_download(repository, _NAMES[0]))
+        file = Path(hf_hub_download(repository, HUB_NAMES[0]))
     except EntryNotFoundError:
-        return Path(hf_hub_download(repository, _NAMES[1]))
+        file = Path(hf_hub_download(repository, HUB_NAMES[1]))
+    with suppress(Exception):  # of many kinds; it is not needed
+        hf_hub_download(repository, HUB_CONFIG)
+    return file
 
 
 def _of_address(address: str) -> Path:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.heads import head_names
 from unmask.errors import UserError
 from unmask.weights.adapt import Source, adapt
+from unmask.weights.architecture import network_of, require_same_function
 from unmask.weights.card import Card, card_in
 from unmask.weights.files import WeightsFile, read_file, resolve_weights
 from unmask.weights.keys import KeyMap, match_names, match_order
@@ -56,7 +58,8 @@ def initialize(
 
     Raises:
         UserError: an encoder parameter is missing, unexpected, or has another shape that cannot be adapted: training
-            would silently start from re-initialized weights.
+            would silently start from re-initialized weights. Or public weights are those of another network that has
+            the same tensors, but computes something else.
     """
     if init is None:
         return Start(format)
@@ -78,9 +81,10 @@ def initialize(
         raise UserError(f"{field}: {init} was trained on images of {own} channels, the data have {format.channels}")
     _require_shapes(fitted.tensors, model, f"{field}: {init}", card)
     model.load_state_dict(fitted.tensors, strict=False)
+    doubt = "" if card is not None else _checked_network(model, init, path, config, format, f"{field}: {init}")
     wanted = as_trained(format, init, config.encoder, card) if normalization == "weights" else format
     adapted = [f"these weights were adapted: {'; '.join(fitted.done)}"] if fitted.done else []
-    notes = (_told(init, file, keys, head_names(model)), *adapted, *told(format, wanted))
+    notes = (_told(init, file, keys, head_names(model), doubt), *adapted, *told(format, wanted))
     return Start(wanted, notes, card is None)
 
 
@@ -130,7 +134,22 @@ def _require_shapes(tensors: Mapping[str, Tensor], model: nn.Module, whose: str,
     require_numbers(tensors, wanted, whose)
 
 
-def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
+def _checked_network(
+    model: nn.Module, init: str, file: Path, config: EncoderConfig, format: ImageFormat, whose: str
+) -> str:
+    """Why it is not known whether weights without a card belong to another network that takes the same tensors, in
+    words; empty if they do not. Raises UserError if they do."""
+    named = network_of(init, file, config)
+    if named is None:
+        return "the file does not name its network"
+    try:
+        known = require_same_function(model, config, named, format)
+    except UserError as error:
+        raise UserError(f"{whose}: {error}") from None
+    return "" if known else f"whether {named.encoder} computes the same with them is not known"
+
+
+def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str], doubt: str) -> str:
     """The key map in one line."""
     parts = [f"encoder weights from {init}: {len(keys.matched)} tensors"]
     parts += [f"of its {' / '.join(map(repr, file.levels))}"] if file.levels else []
@@ -138,5 +157,6 @@ def _told(init: str, file: WeightsFile, keys: KeyMap, head: set[str]) -> str:
     if keys.unused:
         more = f" and {len(keys.unused) - SHOWN} more" if len(keys.unused) > SHOWN else ""
         parts.append(f"unused: {', '.join(keys.unused[:SHOWN])}{more}")
+    parts += [doubt] if doubt else []
     parts += [f"head new ({', '.join(sorted({name.rpartition('.')[0] for name in head}))})"] if head else []
     return "; ".join(parts)
