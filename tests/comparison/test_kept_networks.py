@@ -19,7 +19,7 @@ from unmask.deploy.embed import embed
 from unmask.deploy.export import export
 from unmask.deploy.predict import predict
 from unmask.errors import UserError
-from unmask.runs.files import write_json
+from unmask.runs.files import read_json, write_json
 from unmask.runs.gallery import Gallery
 from unmask.runs.kept import choose_network
 from unmask.runs.layout import COMPARISON, GALLERY_FILE, NETWORKS, OUTPUTS, TRIALS, foreign_files
@@ -258,3 +258,20 @@ def test_a_pretraining_of_a_comparison_points_to_it(tmp_path: Path) -> None:
     folder = compare(small, tmp_path / "answer", progress=False)
     with pytest.raises(UserError, match=rf"the classifiers are those of its comparison, {folder.resolve()}"):
         predict(folder / "pretrain" / "seed_0", tmp_path / "p.csv", progress=False)
+
+
+def test_the_card_says_that_halves_of_the_validation_images_were_used(answer: Path, tmp_path: Path) -> None:
+    """With `evaluate_on` = val nothing was measured on test images, so none are named."""
+    assert "| test images | 30 |" in _card(answer, tmp_path / "tested")
+    halved = Path(shutil.copytree(answer, tmp_path / "halved"))
+    write_json(halved / "config.json", {**read_json(halved / "config.json"), "evaluate_on": "val"})
+    card = _card(halved, tmp_path / "out")
+    assert "| half of the validation images | 30 |" in card
+    assert "| the other half of the validation images | 30 |" in card
+    assert "The test set was not used." in card
+    assert "test images" not in card
+
+
+def _card(folder: Path, out: Path) -> str:
+    export(folder, "safetensors", out)
+    return (out / "README.md").read_text(encoding="utf-8")

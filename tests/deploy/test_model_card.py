@@ -26,7 +26,7 @@ def test_the_card_tells_what_was_measured(cnn_run: Path, tmp_path: Path) -> None
     export(cnn_run, "safetensors", tmp_path / "out", license="cc-by-4.0")
     text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     scores = read_json(cnn_run / "result.json")["metrics"]["test"]
-    assert f"| test | 18 | {100 * scores['accuracy']:.1f} |" in text
+    assert f"| test images | 18 | {100 * scores['accuracy']:.1f} |" in text
     assert text.startswith("---\nlicense: cc-by-4.0\npipeline_tag: image-classification\n")
     assert "30 labeled training images" in text
     assert str(cnn_run.parent) not in text

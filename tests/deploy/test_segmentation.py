@@ -95,7 +95,7 @@ def test_the_encoder_is_exported_without_its_decoder(trained: Classification, tm
     assert exported.difference <= 1e-4
     card = (tmp_path / to / "README.md").read_text()
     assert "Image encoder (pooled features), of a segmentation network, whose decoder is left out" in card
-    assert f"| test | – | {100 * miou(trained):.1f}" in card
+    assert f"| test images | – | {100 * miou(trained):.1f}" in card
 
 
 def run_graph(folder: Path, images: torch.Tensor) -> torch.Tensor:

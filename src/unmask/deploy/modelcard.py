@@ -9,7 +9,7 @@ from unmask.deploy.formats import Format
 from unmask.deploy.graphs import INPUT, ONNX, PT2, output_name
 from unmask.deploy.trained import Trained, bare_name
 from unmask.deploy.with_timm import WEIGHTS, call_of_timm
-from unmask.inference.verdict import titled
+from unmask.inference.verdict import describe_split, titled
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import ValidationRow, rows_of
 from unmask.runs.scores import values_of
@@ -96,11 +96,18 @@ def _measured(trained: Trained) -> str:
     rows = [f"| images | n | {titles} |", "|---" * (len(names) + 2) + "|"]
     for split, scores in trained.scores.items():
         cells = " | ".join(_cell(name, value) for name, value in values_of(scores).items())
-        rows.append(f"| {split} | {getattr(scores, 'images', '–')} | {cells} |")
+        rows.append(f"| {_images(trained, split)} | {getattr(scores, 'images', '–')} | {cells} |")
+    unused = "The test set was not used. " if trained.halved_validation else ""
     shares = "In %, from" if all(SCORES[name].share for name in names) else "From"
     return "\n".join(
-        [*rows, "", f"{shares} a single training run; `unmask compare` estimates the run-to-run variation."]
+        [*rows, "", f"{unused}{shares} a single training run; `unmask compare` estimates the run-to-run variation."]
     )
+
+
+def _images(trained: Trained, split: str) -> str:
+    """Which images a score is of, in words."""
+    half = {"test": "half of the validation images", "val": "the other half of the validation images"}
+    return half.get(split, split) if trained.halved_validation else describe_split(split)
 
 
 def _pretraining(run: PretrainingRun | None) -> str:

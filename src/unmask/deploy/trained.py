@@ -41,6 +41,8 @@ class Trained:
     environment: Environment | None = None
     scores: Mapping[str, Scores] = field(default_factory=dict)
     """Scores of a classifier, by split."""
+    halved_validation: bool = False
+    """Whether the splits test and val of the scores are the halves of the validation images (`evaluate_on` = val)."""
     labeled_images: int | None = None
     """Training images of a classifier."""
     pretraining: PretrainingRun | None = None
@@ -117,6 +119,7 @@ def _kept(folder: Path, arm: str | None) -> Trained:
         settings=to_json({**settings, "seed": config.seed, "draw": trial.draw}),
         environment=read_environment(folder),
         scores=trial.metrics,
+        halved_validation=config.evaluate_on == "val",
         labeled_images=trial.labeled_images,
         network=str(chosen),
     )
