@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from unmask.config import DataConfig, EncoderConfig, MaskConfig, OptimizerConfig, PretrainConfig, PretrainRecipe
 from unmask.config.model import TargetConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import load_data
 from unmask.encoders.build import build_model
 from unmask.masking import draw_masks
@@ -82,7 +83,7 @@ def pretraining(name: str, execution: Any) -> PretrainConfig:
 
 def masked(config: PretrainConfig, side: int, channels: int, device: torch.device, bf16: bool) -> dict[str, "Way"]:
     """The steps of a pretraining at every ratio: its own network, target and loss, each step with new masks."""
-    network, target = build_reconstructor(config, channels=channels, image_size=(side, side))
+    network, target = build_reconstructor(config, ImageFormat.plain((side, side), channels, "uint8"))
     network = fast_layout(network).to(device).train()  # type: ignore[assignment]
     step, epochs = training_step(network, device, bf16), count()
 

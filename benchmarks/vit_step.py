@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from unmask.config import EncoderConfig, PretrainConfig, PretrainRecipe, TargetConfig
 from unmask.config.model import MaskConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.masking import draw_masks, draw_predicted
 from unmask.stages.reconstructor import build_reconstructor
 from unmask.targets.pixels import hidden_loss, pixel_target
@@ -78,7 +79,7 @@ class Ours(nn.Module):
         config = PretrainConfig(
             encoder=EncoderConfig(encoder=NAME), recipe=PretrainRecipe(mask=self.mask, target=target)
         )
-        self.network, _ = build_reconstructor(config, channels=3, image_size=(side, side))
+        self.network, _ = build_reconstructor(config, ImageFormat.plain((side, side), 3, "uint8"))
         self.epoch = 0
 
     def forward(self, images: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from tiny import draw, load
 from unmask.config import EncoderConfig, MaskConfig, PretrainConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
@@ -90,7 +91,7 @@ def test_any_number_of_channels(channels: int) -> None:
     """The target has cell x cell x C numbers; the whole network trains on them."""
     config = PretrainConfig(encoder=EncoderConfig(encoder="test_resnet"))
     config = replace(config, recipe=replace(config.recipe, mask=MaskConfig(cell=32)))
-    network, target = build_reconstructor(config, channels=channels, image_size=(64, 64))
+    network, target = build_reconstructor(config, ImageFormat.plain((64, 64), channels, "uint8"))
     assert target.dimension == 32 * 32 * channels
     hidden = torch.tensor([[[True, False], [False, True]]])
     images = torch.randn(1, channels, 64, 64)

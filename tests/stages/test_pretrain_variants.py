@@ -13,6 +13,7 @@ from unmask.config import PretrainConfig, TargetConfig
 from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.runs.metrics import read_metrics
+from unmask.runs.read import read_environment
 from unmask.stages.pretrain import pretrain
 from unmask.training.step import Step
 from unmask.weights.card import load_weights
@@ -90,5 +91,10 @@ def test_a_teacher_run_teaches(pretraining: PretrainConfig, data: Dataset, tmp_p
     second = pretrain(with_optimizer(taught_by(str(first)), epochs=10), tmp_path / "b", progress=False, dataset=data)
     rows = [row for row in read_metrics(second) if row.kind == "val"]
     assert rows[-1].val_loss < rows[0].val_loss
+    other = data.normalized_as(replace(data.format, mean=(0.2,) * data.format.channels))
+    for rule, told in (("weights", True), ("data", False)):
+        config = replace(with_optimizer(taught_by(str(first)), epochs=1), normalization=rule)
+        third = pretrain(config, tmp_path / rule, progress=False, dataset=other)
+        assert any("the teacher sees images normalized" in one for one in read_environment(third).notes) == told
     with pytest.raises(UserError, match="nowhere"):
         pretrain(taught_by(str(tmp_path / "nowhere")), tmp_path / "c", progress=False, dataset=data)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import tiny
 from unmask.config import EncoderConfig, MaskConfig, PretrainConfig, PretrainRecipe, TargetConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.load import Dataset
 from unmask.encoders import laws
 from unmask.encoders.build import build_model
@@ -44,7 +45,7 @@ def _built(
     encoder: EncoderConfig, size: int, schedule: str | None, *, execution: str = "auto", **target: Any
 ) -> Reconstructor:
     config = replace(_config(encoder, schedule or f"{size}:1", **target), execution=execution)  # type: ignore[arg-type]
-    network, _ = build_reconstructor(config, channels=1, image_size=(size, size))
+    network, _ = build_reconstructor(config, ImageFormat.plain((size, size), 1, "uint8"))
     return network.double().eval()
 
 

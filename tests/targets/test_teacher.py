@@ -1,5 +1,7 @@
 """Teacher targets: normalization, averaging, and the recurrence of the teacher's weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unmask.config import EncoderConfig, TargetConfig
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.targets.target import TeacherTarget
@@ -90,3 +93,29 @@ def test_the_flat_prediction_is_what_its_name_says(name: str) -> None:
     means = values.mean((2, 3), keepdim=True).expand_as(values)
     torch.testing.assert_close(target.flat(values), means, atol=1e-5, rtol=0)
     assert TargetConfig(target="ema_teacher").baseline_name == "each teacher channel's mean over the image"
+
+
+def test_a_frozen_teacher_sees_its_own_normalization() -> None:
+    """Its target of the student's images is that of the same images as it was trained on; a note says the values."""
+    model = build_model(
+        EncoderConfig(encoder="resnet10t", encoder_options={"channels": (4, 4, 4, 4)}), in_chans=2, image_size=(64, 64)
+    )
+    plain = ImageFormat.plain((64, 64), 2, "uint8")
+    own, students = (
+        replace(plain, mean=mean, std=std) for mean, std in (((0.1, 0.5), (0.2, 0.4)), ((0.7, 0.3), (0.1, 0.3)))
+    )
+    pixels = torch.rand(3, 2, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def target(format: ImageFormat | None, seen: ImageFormat) -> TeacherTarget:
+        encoder = masked_encoder(model, image_size=(64, 64), execution="dense")
+        shape = (2, 64, 64)
+        made = TeacherTarget(encoder, encoder.grid, stages=2, momentum=None, mode="eval", shape=shape, format=format)
+        made.begin(model, torch.device("cpu"), seen)
+        return made
+
+    expected = target(None, own)(own.normalize(pixels))
+    found = target(own, students)
+    torch.testing.assert_close(found(students.normalize(pixels)), expected, rtol=0, atol=1e-4)
+    assert found.notes == ["the teacher sees images normalized as for its weights (mean 0.1 0.5, deviation 0.2 0.4)"]
+    assert not torch.allclose(target(None, students)(students.normalize(pixels)), expected, atol=1e-2)
+    assert target(own, own).notes == []

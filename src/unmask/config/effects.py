@@ -56,7 +56,13 @@ TABLE: Table = {
         Idle(("min_epochs", "min_steps"), "`epochs` sets the number, {epochs:g}", lambda c: c.epochs is not None),
         Idle(("min_epochs", "min_steps"), "`steps` sets the number, {steps}", lambda c: c.steps is not None),
     ),
-    PretrainConfig: (Idle(("normalization",), "no weights are given to start from", lambda c: c.init is None),),
+    PretrainConfig: (
+        Idle(
+            ("normalization",),
+            "no weights are given to start from, or as a teacher",
+            lambda c: c.init is None and c.recipe.target.target != "frozen_teacher",
+        ),
+    ),
     ClassifyRecipe: (
         Idle(("head_lr",), "the head is not trained alone (`head_steps`)", lambda c: c.head_steps == 0),
         Idle(("layer_decay",), "the encoder is frozen (`encoder_lr_scale`)", lambda c: c.encoder_lr_scale == 0),

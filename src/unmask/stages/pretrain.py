@@ -81,9 +81,8 @@ class Pretraining:
         """Build network and target: all errors are found here, and nothing is written."""
         self.config, self.out, self.data = config, out, data
         with fail_together():
-            channels, size = data.format.channels, data.format.size
-            self._sizes, self._ratios = config.recipe.sizes(size), config.recipe.mask.ratios
-            network, self.target = build_reconstructor(config, channels=channels, image_size=size)
+            self._sizes, self._ratios = config.recipe.sizes(data.format.size), config.recipe.mask.ratios
+            network, self.target = build_reconstructor(config, data.format)
             why = getattr(network.encoder, "note", None)
             execution = f"hidden cells: {network.encoder.execution} execution" + (f" ({why})" if why else "")
             odd = [*cells_note(network.encoder.grid), *saturation_note(config.recipe.augment, data.format.channels)]
@@ -95,8 +94,8 @@ class Pretraining:
             self.data = data = data.normalized_as(start.format)
             batch, hidden = watched_batch(config, data, network.encoder.grid)
         if isinstance(self.target, TeacherTarget):
+            self.target.begin(network.model, setup.engine.device, data.format)
             self.notes += self.target.notes
-            self.target.begin(network.model, setup.engine.device)
         self.run: TrainingRun[Reconstructor] = TrainingRun(
             setup,
             network,

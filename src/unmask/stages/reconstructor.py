@@ -1,6 +1,7 @@
 """The network of pretraining: an encoder that sees visible cells, and a light decoder that paints the hidden ones."""
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,13 @@ class Reconstructor(nn.Module):
         return self.decoder(encoding.maps[-1], encoding.hidden[-1], wanted, grid_of(images, self.encoder.cell))
 
 
-def build_reconstructor(
-    config: PretrainConfig, *, channels: int, image_size: tuple[int, int]
-) -> tuple[Reconstructor, Target]:
-    """Encoder, decoder and target of a configuration, with weights drawn from its seed.
+def build_reconstructor(config: PretrainConfig, format: ImageFormat) -> tuple[Reconstructor, Target]:
+    """Encoder, decoder and target of a configuration for images of a format, with weights drawn from its seed.
 
     Raises:
         UserError: encoder, cell, image size or teacher do not fit.
     """
+    channels, image_size = format.channels, format.size
     sizes = config.recipe.sizes(image_size)
     model = build_model(
         config.encoder, in_chans=channels, image_size=image_size, seed=config.seed, several_sizes=sizes.varies
@@ -67,7 +67,7 @@ def build_reconstructor(
     encoder = masked_encoder(model, image_size=image_size, cell=config.recipe.mask.cell, execution=config.execution)
     _require_cells(encoder, image_size)
     require_sizes(encoder, sizes)
-    target = build_target(config, encoder, channels=channels, image_size=image_size)
+    target = build_target(config, encoder, format)
     shape = last_map_shape(encoder, channels, image_size)
     decoder = build_decoder(
         config.recipe.target,
@@ -91,14 +91,14 @@ def _require_cells(encoder: Encoder, image_size: tuple[int, int]) -> None:
     )
 
 
-def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, image_size: tuple[int, int]) -> Target:
+def build_target(config: PretrainConfig, encoder: Encoder, format: ImageFormat) -> Target:
     """Pixels, or a teacher: a copy of the student for an EMA teacher, another network for a frozen one."""
     wanted = config.recipe.target
     if wanted.target in ("pixels", "normalized_pixels"):
-        return PixelTarget(channels * encoder.cell**2, encoder.cell, wanted.target == "normalized_pixels")
-    frozen, sizes = wanted.target == "frozen_teacher", config.recipe.sizes(image_size)
-    teacher = _frozen_teacher(config, channels, image_size) if frozen else deepcopy(encoder.model)
-    whole = masked_encoder(teacher, image_size=image_size, execution="auto")
+        return PixelTarget(format.channels * encoder.cell**2, encoder.cell, wanted.target == "normalized_pixels")
+    frozen, sizes = wanted.target == "frozen_teacher", config.recipe.sizes(format.size)
+    teacher, own = _frozen_teacher(config, format) if frozen else (deepcopy(encoder.model), None)
+    whole = masked_encoder(teacher, image_size=format.size, execution="auto")
     require_sizes(whole, sizes, teacher=True)
     return TeacherTarget(
         whole,
@@ -106,24 +106,28 @@ def build_target(config: PretrainConfig, encoder: Encoder, *, channels: int, ima
         stages=wanted.teacher_stages,
         momentum=None if frozen else wanted.teacher_momentum,
         mode="eval" if frozen else wanted.teacher_mode,
-        shape=(channels, *image_size),
+        shape=format.shape,
+        format=own,
     )
 
 
-def _frozen_teacher(config: PretrainConfig, channels: int, image_size: tuple[int, int]) -> nn.Module:
-    """The teacher of a run or file, built as its card says; or a timm model with its pretrained weights."""
-    name, several = config.recipe.target.teacher, config.recipe.sizes(image_size).varies
+def _frozen_teacher(config: PretrainConfig, format: ImageFormat) -> tuple[nn.Module, ImageFormat]:
+    """The teacher of a run or file, built as its card says; or a timm model with its pretrained weights.
+
+    With the format of the images it sees, whose mean and deviation are those it was trained with, if they are known.
+    """
+    name, several = config.recipe.target.teacher, config.recipe.sizes(format.size).varies
     assert name is not None
+    build = partial(build_model, in_chans=format.channels, image_size=format.size, several_sizes=several)
+    load = partial(initialize, format=format, normalization=config.normalization, field="teacher")
     if not Path(name).exists() and timm.is_model(name):
         encoder = EncoderConfig(encoder=name)
-        model = build_model(encoder, in_chans=channels, image_size=image_size, several_sizes=several)
-        initialize(model, OF_THE_ENCODER, encoder, ImageFormat.plain(image_size, channels, "uint8"), field="teacher")
-        return model
+        model = build(encoder)
+        return model, load(model, OF_THE_ENCODER, encoder).format
     _, card = load_weights(resolve_weights(name, field="teacher"))
     encoder = card.encoder if card is not None else config.encoder
-    model = build_model(encoder, in_chans=channels, image_size=image_size, several_sizes=several)
-    initialize(model, name, encoder, ImageFormat.plain(image_size, channels, "uint8"), field="teacher")
-    return model
+    model = build(encoder)
+    return model, load(model, name, encoder).format
 
 
 def last_map_shape(encoder: Encoder, channels: int, image_size: tuple[int, int]) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unmask.data.decoding.image_format import ImageFormat
 from unmask.encoders.protocol import Encoder
 from unmask.encoders.sizes import grid_of
 from unmask.encoders.whole_images import whole_maps
@@ -117,8 +118,12 @@ class TeacherTarget:
         momentum: tuple[float, float] | None,
         mode: str,
         shape: tuple[int, int, int],
+        format: ImageFormat | None = None,
     ) -> None:
+        """`format` has the mean and deviation of a frozen teacher's own images; None if they are the student's."""
         self.encoder, self.stages, self.momentum, self.mode = encoder, stages, momentum, mode
+        self._format = format
+        self._scale: tuple[Tensor, Tensor] | None = None
         self.cell = shape[1] // grid[0]
         have = len(encoder.channels)
         short = f"teacher_stages = {stages}: the teacher has {plural(have, 'stage')}, the target uses them all"
@@ -129,12 +134,25 @@ class TeacherTarget:
         with torch.no_grad():
             self.dimension = self(torch.zeros(2, *shape, device=device)).shape[1]
 
-    def begin(self, student: nn.Module, device: torch.device) -> None:
-        """Before the first step: an EMA teacher is a copy of the student, whatever weights the student was given."""
+    def begin(self, student: nn.Module, device: torch.device, format: ImageFormat) -> None:
+        """Before the first step: an EMA teacher is a copy of the student, whatever weights the student was given.
+
+        `format` is that of the student's images, which a frozen teacher sees as its own images were normalized.
+        """
         if isinstance(self.encoder, nn.Module):
             self.encoder.to(device)
         if self.momentum is not None:
             self.encoder.model.load_state_dict(student.state_dict())
+        own = self._format
+        if own is None or (own.mean, own.std) == (format.mean, format.std):
+            return
+        mean, std, own_mean, own_std = (
+            torch.tensor(values, device=device)[:, None, None]
+            for values in (format.mean, format.std, own.mean, own.std)
+        )
+        self._scale = std / own_std, (mean - own_mean) / own_std
+        told = (" ".join(f"{value:.3g}" for value in values) for values in (own.mean, own.std))
+        self.notes.append("the teacher sees images normalized as for its weights (mean {}, deviation {})".format(*told))
 
     def _settle(self) -> None:
         """Stochastic layers off; BatchNorm uses the batch's statistics if the mode is train."""
@@ -147,6 +165,8 @@ class TeacherTarget:
     @torch.no_grad()
     def __call__(self, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """[B, C, H, W] → [B, D, Hc, Wc]. The teacher sees missing values as the student does, as the mean."""
+        if self._scale is not None:
+            images = images * self._scale[0] + self._scale[1]
         return teacher_features(whole_maps(self.encoder, images)[-self.stages :], grid_of(images, self.cell))
 
     def valid(self, valid: Tensor) -> Tensor:
