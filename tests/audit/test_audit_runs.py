@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from unmask.audit.audit_runs import audit_runs, choose_images, write_audit
-from unmask.audit.networks import preparation, read_weights
+from unmask.audit.networks import load_networks, preparation, read_weights
 from unmask.audit.protocol import Finding
 from unmask.cli.main import main, parse
 from unmask.config import (
@@ -250,16 +250,34 @@ def test_images_are_balanced_and_keyed(dataset: Dataset) -> None:
 
 
 def test_each_network_gets_the_normalization_it_was_trained_with(dataset: Dataset) -> None:
-    """8 and 16 bits count alike from 0 to 1; measured ranges are brought to one another."""
+    """8 bits, 16 bits and floats count alike from 0 to 1; measured ranges are brought to one another."""
     pixels = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     plain = preparation(_card(mean=(0.3,), std=(0.5,)).format, dataset.format)(pixels)
     torch.testing.assert_close(plain, (pixels - 0.3) / 0.5)
-    deep = preparation(_card(mean=(0.3,), std=(0.5,), value_range=(0.0, 65535.0)).format, dataset.format)(pixels)
-    torch.testing.assert_close(deep, plain)
+    wide = {"uint16": (0.0, 65535.0), "float32": (0.0, 1.0)}
+    for kind, ends in wide.items():
+        deep = preparation(_card(mean=(0.3,), std=(0.5,), kind=kind, value_range=ends).format, dataset.format)(pixels)
+        torch.testing.assert_close(deep, plain)
+    window = _card(mean=(0.3,), std=(0.5,), kind="uint16", value_range=(257.0, 51657.0)).format
+    found = preparation(window, dataset.format)(pixels)  # from 1 to 201 of 8 bits
+    torch.testing.assert_close(found, ((255 * pixels - 1) / 200 - 0.3) / 0.5)
     measured = replace(dataset.format, value_range=(-2.0, 6.0))
     own = _card(mean=(0.3,), std=(0.5,), value_range=(0.0, 4.0), clipped=True).format
     found = preparation(own, measured)(pixels)
     torch.testing.assert_close(found, (((8 * pixels - 2) / 4).clamp(0, 1) - 0.3) / 0.5)
+
+
+@pytest.mark.parametrize("ends", [(0.0, 255.0), (-1.0, 1.0)])
+def test_integers_beside_floats_of_another_range_are_refused(
+    dataset: Dataset, tmp_path: Path, ends: tuple[float, float]
+) -> None:
+    """Nothing says which float is white; floats of such a range beside one another are fine."""
+    path = _file(tmp_path / "run" / ENCODER_FILE, _card(kind="float32", value_range=ends, classes=dataset.classes))
+    weights = read_weights([path])
+    with pytest.raises(UserError, match="trained on float32 images, the data are uint8, and the floats count from"):
+        load_networks(weights, dataset)
+    floats = replace(dataset, format=replace(dataset.format, kind="float32", value_range=(-3.0, 5.0)))
+    assert len(load_networks(weights, floats)) == 1
 
 
 def test_names_are_as_long_as_they_must(tmp_path: Path) -> None:

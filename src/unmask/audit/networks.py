@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unmask.audit.protocol import Audited
 from unmask.batchnorm import reestimate_batchnorm
-from unmask.data.decoding.image_format import ImageFormat
+from unmask.data.decoding.image_format import ImageFormat, widest
 from unmask.data.load import Dataset
 from unmask.errors import UserError
 from unmask.runs.layout import NETWORKS, distinct_names
@@ -16,8 +16,6 @@ from unmask.runs.read import read_environment
 from unmask.weights.card import Card
 from unmask.weights.files import resolve_weights
 from unmask.weights.network import Model, build_from_card, load_model
-
-_INTEGER_RANGES = ((0.0, 255.0), (0.0, 65535.0))
 
 
 @dataclass(frozen=True)
@@ -110,22 +108,36 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
                 f"{one.file}: its classes are {_short(one.card.classes)}, those of the data {_short(data.classes)}; "
                 "give the data it was trained on, or data with the same classes"
             )
+        _require_same_white(one, data.format)
     return [
         Audited(one.name, one.model.module, preparation(one.card.format, data.format), path=str(one.file))
         for one in weights
     ]
 
 
+def _require_same_white(one: Weights, data: ImageFormat) -> None:
+    """Raise `UserError` for integers beside floats beyond 0..1: nothing says which float is white."""
+    formats = (one.card.format, data)
+    floats = [format for format in formats if format.kind == "float32"]
+    if len(floats) != 1 or (floats[0].value_range[0] >= 0 and floats[0].value_range[1] <= 1):
+        return
+    low, high = floats[0].value_range
+    raise UserError(
+        f"{one.file}: trained on {formats[0].kind} images, the data are {formats[1].kind}, and the floats count from "
+        f"{low:g} to {high:g}: give data of the kind it was trained on, or floats from 0 to 1"
+    )
+
+
 def preparation(trained: ImageFormat, data: ImageFormat) -> Callable[[Tensor], Tensor]:
     """From pixels of the data, 0..1, to the values that a network was trained on.
 
-    8 and 16 bits both map to 0 to 1. If the data's range was measured (floats, a window), values are first mapped to
-    the range that the network was trained with.
+    255 of 8 bits, 65535 of 16 and 1.0 of floats are the same. If a range was measured (floats, a window), values are
+    first mapped to the range that the network was trained with.
     """
-    low, high = data.ends()
-    own_low, own_high = trained.ends()
-    ranges = {data.channel_ranges or data.value_range, trained.channel_ranges or trained.value_range}
-    alike = len(ranges) == 1 or ranges <= set(_INTEGER_RANGES)
+    kind = widest({trained.kind, data.kind})
+    given, own = data.holding(kind), trained.holding(kind)
+    (low, high), (own_low, own_high) = given.ends(), own.ends()
+    alike = (given.value_range, given.channel_ranges) == (own.value_range, own.channel_ranges)
 
     def prepare(pixels: Tensor) -> Tensor:
         values = pixels if alike else (pixels * (high - low) + low - own_low) / (own_high - own_low)
