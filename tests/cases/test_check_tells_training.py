@@ -174,6 +174,20 @@ def unlike_bands(at: Path) -> Made:
     return str(at), {}
 
 
+def unlike_units(at: Path) -> Made:
+    """Unsigned integers beside signed ones of the same values."""
+    draw(at, *numbered("cat", "dog", count=9))
+    tifffile.imwrite(at / "dog" / "signed.tif", np.full((8, 8), 200, np.int16))
+    return str(at), {}
+
+
+def floats_to_one(at: Path) -> Made:
+    """Beside integers, which mean the same."""
+    draw(at, *numbered("cat", "dog", count=9))
+    tifffile.imwrite(at / "dog" / "float.tif", np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8))
+    return str(at), {}
+
+
 def pages(at: Path) -> Made:
     """Of which the first is read."""
     draw(at, *numbered("cat", "dog", count=9))
@@ -209,6 +223,8 @@ CASES: list[Callable[[Path], Made]] = [
     links,
     unlike_forms,
     unlike_bands,
+    unlike_units,
+    floats_to_one,
     pages,
     two_forms_of_a_name,
 ]

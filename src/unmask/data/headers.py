@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from unmask.config.data import DataConfig
 from unmask.data.decoding.decode import named, open_image, read_npy
 from unmask.data.decoding.file import File
 from unmask.data.decoding.high_depth import loses_depth
-from unmask.data.decoding.image_format import ImageFormat, Kind, widest
+from unmask.data.decoding.image_format import ImageFormat, Kind, kind_of, widest
 from unmask.data.decoding.missing import flaws, holds, kind_without, require_pixels, without_nodata
 from unmask.data.decoding.pil_modes import GRAY, TRANSPARENT
 from unmask.data.decoding.reading import DEFAULT, Reading
@@ -40,6 +40,13 @@ class Header:
     """Whether it has alpha, or a transparent color, that is laid over the background."""
     more_pages: bool = False
     """Whether the file has pages that are not read."""
+    scaled: bool = False
+    """Whether pixels are unsigned integers that are read as floats from 0 to 1, since some may be missing."""
+
+    @property
+    def keeps_floats(self) -> bool:
+        """Whether pixels are floats of the stored values, so that nothing says which value is white."""
+        return self.kind == "float32" and not self.scaled
 
 
 def read_header(path: File, reading: Reading = DEFAULT) -> Header:
@@ -66,8 +73,9 @@ def read_header(path: File, reading: Reading = DEFAULT) -> Header:
             channels = (1 if image.mode in GRAY else 3) + kept
             more = not reading.pages_are_channels and len(pages_of(image, path)) > 1
             count = len(pages) if reading.pages_are_channels else 1
-            kind = "float32" if _may_miss(image, path, position, reading) else _kind(image)
-            return Header(size, channels * count, kind, transparent and not kept, more)
+            stored = _kind(image)
+            kind = "float32" if _may_miss(image, path, position, reading) else stored
+            return Header(size, channels * count, kind, transparent and not kept, more, kind != stored)
 
 
 def _kind(image: Image.Image) -> Kind:
@@ -102,7 +110,8 @@ def _tiff_header(path: File, reading: Reading) -> Header:
         transparent = is_blended(wanted[0], reading)
     channels = sum(layout[0] for layout in layouts)
     more = len(wanted) < len(pages)
-    return Header((layouts[0][1], layouts[0][2]), channels, layouts[0][3], transparent, more)
+    _, *size, stored, kind = layouts[0]
+    return Header((size[0], size[1]), channels, kind, transparent, more, kind != stored)
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,8 @@ class Scanned:
     """Number of images per header."""
     background: int = 255
     """Requested gray level behind transparent pixels."""
+    floats: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    """Rows whose pixels are floats of the stored values (`Header.keeps_floats`), (N,); empty unless scanned by row."""
 
     def notes(self) -> tuple[str, ...]:
         """Notes about changes to all or some images that a user may not expect."""
@@ -161,19 +172,23 @@ def scan(source: Source, config: DataConfig, *, progress: bool) -> Scanned:
     """Read every image's header, or examine an array."""
     images = source.images
     if isinstance(images, Arrays):
-        header = Counter({_header_of(images.values[0], source.reading): len(images)})
-        return summarize(header, _not_images(images, source), config)
+        header = _header_of(images.values[0], source.reading)
+        found = summarize(Counter({header: len(images)}), _not_images(images, source), config)
+        return replace(found, floats=np.full(len(images), header.keeps_floats))
     headers: list[Header] = []
+    floats = np.zeros(len(images), bool)
 
     def look(row: int) -> None:
         stored = images.stored(row)
         if isinstance(stored, np.ndarray):
             with named(source.names[row]):
                 require_pixels(without_nodata(stored, source.reading.nodata))
-        headers.append(header_of(stored, source.reading))
+        header = header_of(stored, source.reading)
+        headers.append(header)
+        floats[row] = header.keeps_floats
 
     bad = failures(look, len(images), threads=images.threads, bar="listing" if progress else None)
-    return summarize(Counter(headers), bad, config)
+    return replace(summarize(Counter(headers), bad, config), floats=floats)
 
 
 def _not_images(images: Arrays, source: Source) -> dict[int, str]:
@@ -193,7 +208,9 @@ def header_of(stored: File | NDArray[np.generic], reading: Reading) -> Header:
 
 
 def _header_of(image: NDArray[np.generic], reading: Reading) -> Header:
-    return Header((image.shape[1], image.shape[2]), image.shape[0], kind_without(image.dtype, reading.nodata))
+    kind = kind_without(image.dtype, reading.nodata)
+    scaled = kind != kind_of(image.dtype)
+    return Header((image.shape[1], image.shape[2]), image.shape[0], kind, scaled=scaled)
 
 
 def summarize(headers: Counter[Header], bad: dict[int, str], config: DataConfig) -> Scanned:

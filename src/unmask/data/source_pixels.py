@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from unmask.config.data import DataConfig
 from unmask.data.assignment import PRETRAIN, Plan
@@ -23,6 +22,7 @@ from unmask.data.statistics import (
     value_notes,
     value_range,
 )
+from unmask.data.value_units import Numbers, require_one_unit, require_unit_of
 from unmask.errors import UserError
 
 
@@ -43,9 +43,12 @@ def pixels_of(
         values, failed = fill_cache(source, wanted, progress=progress)
         bad, pixels = bad | failed, CachedPixels(values, wanted)
         require_readable(config, source, bad)
+    numbers = Numbers.of(config.data, source.names, found.floats, bad)
     if format is not None:
-        _require_same_range(config, format, pixels, np.setdiff1d(np.arange(len(source.names)), list(bad)))
-    return pixels, bad, found.notes() if format is None else ()
+        require_unit_of(format, numbers, pixels)
+        return pixels, bad, ()
+    require_one_unit(numbers, pixels)
+    return pixels, bad, found.notes()
 
 
 def digests_of(pixels: Pixels, source: Source, *, progress: bool) -> tuple[Digests, dict[int, str]]:
@@ -77,18 +80,3 @@ def measure_format(config: DataConfig, plan: Plan, pixels: Pixels) -> tuple[Imag
     odd = value_notes(values, rows, scale, own, clipped=clipped)
     format = replace(plain, value_range=scale, clipped=clipped, mean=mean, std=std, channel_ranges=own)
     return format, (*missing_notes(values, rows, config.nodata), *odd)
-
-
-def _require_same_range(config: DataConfig, format: ImageFormat, pixels: Pixels, rows: NDArray[np.int64]) -> None:
-    """Raise `UserError` if floats are to be used as 8- or 16-bit values but are not in 0..1."""
-    found = pixels.format
-    if found.kind != "float32" or format.kind == "float32":
-        return
-    plain = replace(pixels, format=ImageFormat.plain(found.size, found.channels, found.kind))
-    values, _ = plain.read(torch.from_numpy(rows[:32]))
-    low, high = float(values.nan_to_num(0).min()), float(values.nan_to_num(0).max())
-    if low < 0 or high > 1:
-        raise UserError(
-            f"{config.data}: pixel values from {low:g} to {high:g}, but the run was trained on {format.kind} images: "
-            f"give {format.kind}, or floats from 0 to 1"
-        )

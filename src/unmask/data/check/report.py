@@ -27,6 +27,7 @@ from unmask.data.headers import summarize
 from unmask.data.mask_table import MaskTable, with_masks
 from unmask.data.sources.read import read_source
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Source
+from unmask.data.value_units import mixed
 from unmask.errors import UserError
 from unmask.tasks.segmentation import Segmentation
 from unmask.wording import plural, printable
@@ -99,7 +100,7 @@ def check_data(config: DataConfig, *, progress: bool = True) -> Report:
     forms = Counter(_form(found) for found in good.values())
     seen = summarize(Counter(found.header for found in good.values()), failed, config)
     errors = bad_file_errors(config, source.damaged, len(source.names), failed)
-    errors += [*plan.missing_classes(), *_channel_errors(config, forms)]
+    errors += [*plan.missing_classes(), *_channel_errors(config, forms), *_unit_errors(source.names, good)]
     warnings = [*source.notes, *notes, *seen.notes(), *missing_pixels(list(good.values()), config.nodata)]
     warnings += [] if errors else odd_values(config, plan, seen.format)
     warnings += [*_of_splits(plan, masks, groups), *_duplicate_warnings(source.names, plan.splits, across, pairs)]
@@ -170,6 +171,16 @@ def _channel_errors(config: DataConfig, forms: Counter[str]) -> list[str]:
         if (count, wanted) != ("3", "1"):
             errors.append(f"images with {count} and with {wanted} channels have no common form")
     return errors
+
+
+def _unit_errors(names: Sequence[str], good: dict[int, Looked]) -> list[str]:
+    """An error if integers, which count from 0 to 1 beside floats, lie beside floats of another range."""
+    floats = {row: found for row, found in good.items() if found.header.keeps_floats}
+    integers = next((row for row in good if row not in floats), None)
+    if integers is None or not floats:
+        return []
+    low, high = min(found.low for found in floats.values()), max(found.high for found in floats.values())
+    return [] if low >= 0 and high <= 1 else [mixed(names[integers], names[next(iter(floats))], low, high)]
 
 
 def _duplicate_warnings(

@@ -31,14 +31,17 @@ MOST_VALUES = 2**29
 """Values of one page, all channels counted: 1 GiB of 16 bits."""
 
 
-def page_layout(page: Any, path: File, reading: Reading = DEFAULT) -> tuple[int, int, int, Kind]:
-    """Channels, height and width of the image that `read_tiff_page` makes of a page, and its number type."""
+def page_layout(page: Any, path: File, reading: Reading = DEFAULT) -> tuple[int, int, int, Kind, Kind]:
+    """Channels, height and width of the image that `read_tiff_page` makes of a page.
+
+    And its number type, without and with what the page declares missing.
+    """
     shape = dict(zip(page.axes, page.shape, strict=True))
     channels = 3 if page.photometric == PALETTE else shape.get("S", 1) - is_blended(page, reading)
     turned = orientation_of(page) >= 5
     size = (shape["X"], shape["Y"]) if turned else (shape["Y"], shape["X"])
     kind = kind_of(np.dtype(np.uint16) if page.photometric == PALETTE else _target_type(page.dtype))
-    return channels, *size, "float32" if declared(page, path, reading).concerns(page.dtype) else kind
+    return channels, *size, kind, "float32" if declared(page, path, reading).concerns(page.dtype) else kind
 
 
 def read_tiff_page(page: Any, path: File, reading: Reading = DEFAULT) -> NDArray[np.generic]:
