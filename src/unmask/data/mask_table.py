@@ -3,6 +3,7 @@
 Letters: N images, H x W pixels, K classes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from unmask.config.data import IGNORED
 from unmask.data.decoding.decode import named
-from unmask.data.decoding.mask import indices_of, read_mask
+from unmask.data.decoding.mask import indices_of, is_colored, read_mask
 from unmask.data.headers import header_of
 from unmask.data.sources.source import Masks, Source
 from unmask.data.threads import failures
@@ -42,17 +43,18 @@ def with_masks(source: Source, size: tuple[int, int], *, progress: bool) -> tupl
     if source.masks is None:
         return source, None
     table = read_masks(source, size, progress=progress)
-    return replace(source, labels=strata_of(table.pixels > 0), classes=table.classes), table
+    labels, notes = strata_of(table.pixels > 0), (*source.notes, *_one_class(table))
+    return replace(source, labels=labels, classes=table.classes, notes=notes), table
 
 
 def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False) -> MaskTable:
     """Decode the masks of a source and bring them to a size by the nearest pixel.
 
     Raises:
-        UserError: without names of the classes, masks whose values are clearly not indices of classes.
+        UserError: masks whose values are clearly not indices of classes: 0 and 255 only or, without names, large gaps.
     """
     assert source.masks is not None
-    masks = source.masks
+    masks = _colored_alike(source.masks)
     rows = np.flatnonzero(masks.of >= 0)
     values = np.full((len(masks.of), *size), IGNORED, np.uint8)
     counts = np.zeros((len(masks.of), IGNORED + 1), np.int64)
@@ -66,6 +68,8 @@ def read_masks(source: Source, size: tuple[int, int], *, progress: bool = False)
 
     failed = failures(read, len(rows), threads=masks.files.threads, bar="masks" if progress else None)
     bad = {int(rows[at]): message for at, message in failed.items()}
+    if not masks.code.values:
+        _require_classes(counts.sum(0), masks.code.names)
     classes = masks.code.names or _unnamed(counts.sum(0))
     return MaskTable(
         values,
@@ -106,6 +110,40 @@ def _require_size(mask: NDArray[np.uint8], source: Source, row: int) -> None:
         )
 
 
+def _colored_alike(masks: Masks) -> Masks:
+    """Masks that all count by their colors if colors have names and one of the masks is in color.
+
+    Programs that save space store a mask of few colors as gray, or with a palette of its own.
+    """
+    stored = (masks.files.stored(row) for row in range(len(masks.files)))
+    if masks.code.values or not masks.code.colors:
+        return masks
+    colored = any(not isinstance(one, np.ndarray) and is_colored(one) for one in stored)
+    return replace(masks, code=replace(masks.code, all_colored=colored))
+
+
+def _require_classes(counts: NDArray[np.int64], names: tuple[str, ...]) -> None:
+    """Raise `UserError` if masks whose values are indices hold only 0 and `IGNORED`, which then may be an object.
+
+    With names it must be both: masks that are ignored as a whole have no object.
+    """
+    if not counts[IGNORED] or counts[1:IGNORED].any() or (names and not counts[0]):
+        return
+    background, thing = (*names, "object")[:2] if names else ("background", "object")
+    raise UserError(
+        f"masks: hold only 0 and {IGNORED}, and {IGNORED} means ignored: if it is {thing}, name it in classes.csv "
+        f"(name,value), e.g. {background},0 and {thing},{IGNORED}, or store 1; if not, write {thing},1"
+    )
+
+
+def _one_class(table: MaskTable) -> Iterator[str]:
+    """A note if masks show a single class and pixels that are ignored, which may be another one."""
+    shown = np.flatnonzero(table.pixels.sum(0))
+    if len(shown) == 1 and len(table.classes) > 1 and table.ignored.any():
+        share = 100 * table.ignored.sum() / (table.ignored.sum() + table.pixels.sum())
+        yield f"masks: show only {table.classes[shown[0]]}; {share:.2g} % of their pixels are {IGNORED} and ignored"
+
+
 def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
     """Names of classes that no file names: background, 1, 2, ... up to the largest value.
 
@@ -113,11 +151,6 @@ def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
         UserError: most values below the largest never occur, so they are hardly indices.
     """
     found = np.flatnonzero(counts[:IGNORED])
-    if counts[IGNORED] and set(found.tolist()) <= {0}:
-        raise UserError(
-            f"masks: hold only 0 and {IGNORED}, and {IGNORED} means ignored: if it is an object, name it in "
-            f"classes.csv (name,value), e.g. background,0 and object,{IGNORED}"
-        )
     count = int(found[-1]) + 1 if len(found) else 0
     if len(found) * 2 < count:
         listed = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")

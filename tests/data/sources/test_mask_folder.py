@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unmask.data.mask_table import nearest, read_masks
+from unmask.data.mask_table import nearest, read_masks, with_masks
 from unmask.data.sources.listing import list_images
 from unmask.data.sources.mask_classes import find_classes
 from unmask.data.sources.mask_folder import find_masks, read_mask_folder
@@ -144,3 +144,63 @@ def test_values_that_are_hardly_indices_are_asked_for(tmp_path: Path, values: tu
     save(tmp_path / "masks/a.png", mask)
     with pytest.raises(UserError, match=message):
         read_masks(source_of(tmp_path, ["images/a.png"]), (4, 6))
+
+
+def binary(root: Path, *, high: int = 255, mode: str = "L", low: int = 0) -> Source:
+    """Two images with masks of two values."""
+    for name in ("a", "b"):
+        mask = np.full((4, 6), low, np.uint8)
+        mask[1] = high
+        save(root / f"images/{name}.png")
+        (root / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).convert(mode).save(root / f"masks/{name}.png")
+    return read_mask_folder(root, list_images(root))
+
+
+@pytest.mark.case("with names for the classes, an object stored as 255 was ignored everywhere, without a word")
+@pytest.mark.parametrize("names", ["name\nbackground\ncell\n", "name,color\nbackground,#000000\ncell,#ffffff\n"])
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_masks_of_0_and_255_are_asked_about_whatever_the_classes_are_called(
+    tmp_path: Path, names: str, mode: str
+) -> None:
+    (tmp_path / "classes.csv").write_text(names)
+    with pytest.raises(UserError, match=r"hold only 0 and 255.*if it is cell, name .*background,0 and cell,255"):
+        read_masks(binary(tmp_path, mode=mode), (4, 6))
+
+
+@pytest.mark.parametrize(
+    ("names", "mode", "high", "low", "counts", "ignored"),
+    [
+        ("name,value\nbackground,0\ncell,255\n", "L", 255, 0, [36, 12], 0),
+        ("name,color\nbackground,#000000\ncell,#ffffff\n", "RGB", 255, 0, [36, 12], 0),
+        ("name\nbackground\ncell\n", "L", 1, 0, [36, 12], 0),
+        ("name\nbackground\ncell\n", "L", 255, 1, [0, 36], 12),
+        ("name\nbackground\ncell\n", "L", 255, 255, [0, 0], 48),
+        ("name,color\nbackground,#ffffff\ncell,#000000\n", "L", 1, 0, [36, 12], 0),
+        ("name,value\nbackground,0\ncell,1\n", "L", 255, 0, [36, 0], 12),
+    ],
+)
+def test_other_masks_of_two_values_are_what_their_classes_say(
+    tmp_path: Path, names: str, mode: str, high: int, low: int, counts: list[int], ignored: int
+) -> None:
+    """Values, colors, indices, and 255 as a rim; the last says that 255 is no class, and a note tells it."""
+    (tmp_path / "classes.csv").write_text(names)
+    source = binary(tmp_path, high=high, low=low, mode=mode)
+    table = read_masks(source, (4, 6))
+    assert (table.pixels.sum(0).tolist(), int(table.ignored.sum())) == (counts, ignored)
+    notes = with_masks(source, (4, 6), progress=False)[0].notes
+    assert ("ignored" in " ".join(notes)) == (0 < ignored < 48)
+
+
+@pytest.mark.case("among masks in color, one of black and white that was saved as gray was read as 0 and ignored")
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_masks_in_color_may_be_saved_with_fewer_bits(tmp_path: Path, mode: str) -> None:
+    """White is a class, whichever masks of the set are gray; without one in color gray counts by its indices."""
+    (tmp_path / "classes.csv").write_text("name,color\nbackground,#000000\ncell,#ffffff\nrim,#ff0000\n")
+    source = binary(tmp_path, mode=mode)
+    color = np.zeros((4, 6, 3), np.uint8)
+    color[1], color[2] = 255, (255, 0, 0)
+    save(tmp_path / "masks/b.png", color)
+    table = read_masks(source, (4, 6))
+    assert table.pixels.tolist() == [[18, 6, 0], [12, 6, 6]]
+    assert not table.ignored.any()

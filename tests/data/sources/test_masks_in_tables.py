@@ -12,7 +12,7 @@ from PIL import Image
 import tiny
 from unmask.config import DataConfig
 from unmask.data.check.report import check_data
-from unmask.data.load import Dataset
+from unmask.data.load import Dataset, load_data
 from unmask.errors import UserError
 from unmask.tasks.segmentation import Segmentation
 
@@ -134,6 +134,16 @@ def test_arrays_hold_masks_whole_or_by_split(tmp_path: Path) -> None:
     data = tiny.load(tmp_path / "parts.npz")
     assert (len(data.train), len(data.val), len(data.tests["test"])) == (5, 3, 3)  # type: ignore[arg-type]
     np.testing.assert_array_equal(data.tests["test"].labels.numpy(), found["masks"][9:])
+
+
+@pytest.mark.case("an object stored as 255 in an array was ignored everywhere if the classes had names")
+def test_arrays_of_0_and_255_are_asked_about(tmp_path: Path) -> None:
+    masks = np.where(arrays()["masks"] == 1, 255, 0).astype(np.uint8)
+    path = npz(tmp_path, masks=masks, classes=np.array(["background", "cell"]))
+    with pytest.raises(UserError, match=r"hold only 0 and 255.* or store 1"):
+        tiny.load(path)
+    few = load_data(DataConfig(data=str(path)), labels=False, progress=False, limit=3)
+    assert (len(few.readable), few.task) == (3, None)
 
 
 @pytest.mark.parametrize(

@@ -31,20 +31,33 @@ class MaskCode:
     """Stored value → class, if values are not indices."""
     colors: Mapping[Color, int] = field(default_factory=dict)
     """Color → class, for masks in color."""
+    all_colored: bool = False
+    """Whether gray and palette images also count by their colors: they are masks in color, saved with fewer bits."""
 
 
 def read_mask(file: File, code: MaskCode) -> NDArray[np.uint8]:
     """The class of every pixel, uint8 (H, W), upright; `IGNORED` if there is none.
 
-    Palette images count by their indices, not their colors; gray ones by their values.
+    Palette images count by their indices, not their colors, and gray ones by their values, unless `all_colored`.
 
     Raises:
         UserError: not a mask: cut off, lossily compressed, in colors without a table, with fractions, or with a value
             that is not a class. The message names the file.
     """
     with named(file):
-        stored = _stored(file)
+        stored = _stored(file, colored=code.all_colored)
         return _by_color(stored, code) if stored.ndim == 3 else indices_of(stored, code)
+
+
+def is_colored(file: File) -> bool:
+    """Whether a mask has three colors per pixel; False if it cannot be read."""
+    if file.suffix.lower() == ".npy":
+        return False
+    try:
+        with named(file), open_image(file, whole=False) as image:
+            return image is not None and image.mode.startswith("RGB")
+    except UserError:
+        return False
 
 
 def indices_of(stored: NDArray[Any], code: MaskCode) -> NDArray[np.uint8]:
@@ -91,8 +104,8 @@ def _by_color(stored: NDArray[np.uint8], code: MaskCode) -> NDArray[np.uint8]:
     return np.asarray([table[key] for key in found.tolist()], np.uint8)[place.reshape(keys.shape)]
 
 
-def _stored(file: File) -> NDArray[Any]:
-    """Numbers (H, W), or colors (H, W, 3), as they are in the file."""
+def _stored(file: File, *, colored: bool = False) -> NDArray[Any]:
+    """Numbers (H, W), or colors (H, W, 3), as they are in the file; `colored`: of gray and palettes the colors."""
     if file.suffix.lower() == ".npy":
         with file.open("rb") as handle:
             values = np.squeeze(read_array(handle))
@@ -110,7 +123,7 @@ def _stored(file: File) -> NDArray[Any]:
         image.load()
         if image.format == "TIFF":
             require_strips(image, file)
-        return _numbers(ImageOps.exif_transpose(image))
+        return _numbers(ImageOps.exif_transpose(image), colored=colored)
 
 
 def _tiff(file: File) -> NDArray[Any]:
@@ -122,11 +135,13 @@ def _tiff(file: File) -> NDArray[Any]:
     return values
 
 
-def _numbers(image: Image.Image) -> NDArray[Any]:
+def _numbers(image: Image.Image, *, colored: bool) -> NDArray[Any]:
     if image.mode in ("RGBA", "LA", "PA"):
         if np.asarray(image.getchannel("A")).min() < 255:
             raise UserError("has transparent pixels, which have no class: store indices")
         image = image.convert(image.mode[:-1]) if image.mode != "PA" else image.convert("P")
     if image.mode not in ("1", "L", "P", "RGB", "F") and not image.mode.startswith("I"):
         raise UserError(f"masks of mode {image.mode} are not supported: store indices (PNG, 8 bits gray or palette)")
+    if colored and image.mode in ("1", "L", "P"):
+        return np.array(image.convert("RGB"))
     return np.array(image).astype(np.uint8) if image.mode == "1" else np.array(image)

@@ -184,7 +184,7 @@ class Source:
         return np.full(len(self.names), -1, np.int64) if self.task is None else self.task.strata(self.labels)
 
     def evenly(self, limit: int) -> "Source":
-        """At most `limit` of the images, spread evenly; parts of the test split are dropped."""
+        """At most `limit` of the images, spread evenly; masks and parts of the test split are dropped."""
         count = len(self.names)
         rows = np.linspace(0, count - 1, min(limit, count)).round().astype(np.int64)
         return replace(
@@ -194,7 +194,7 @@ class Source:
             splits=self.splits[rows],
             groups=None if self.groups is None else self.groups[rows],
             images=self.images.take(rows),
-            masks=None if self.masks is None else replace(self.masks, of=self.masks.of[rows]),
+            masks=None,
             extra_tests={},
             parts=None,
         )
