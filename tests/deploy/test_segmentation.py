@@ -1,5 +1,6 @@
 """A segmentation run from folder to masks, graphs and features: one training, everything that follows from it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_predict_gives_the_runs_score_to_the_bit_and_writes_what_it_scored(
         assert mask.size == (64, 64)
         assert mask.getpalette()[:3] == [0, 0, 0]  # type: ignore[index]
         assert np.asarray(mask).max() <= 2
+
+
+@pytest.mark.case("masks of the same classes in another order were scored as others, without a word")
+def test_the_order_of_the_datas_classes_changes_no_score(trained: Classification, data: Path, tmp_path: Path) -> None:
+    """And a class that the run lacks is told; the score is that of the other pixels."""
+    shutil.copytree(data, tmp_path / "data")
+    for path in (tmp_path / "data").glob("*/masks/*.png"):
+        mask = np.asarray(Image.open(path))
+        Image.fromarray(np.choose(np.minimum(mask, 3), [0, 2, 1, 255]).astype(np.uint8)).save(path)
+    names = tmp_path / "data" / "classes.csv"
+    names.write_text("name\nbackground\ndark\nbright\n")
+    found = unmask.predict(trained, tmp_path / "a", data=str(tmp_path / "data"), split="test", progress=False)
+    assert isinstance(found, PredictedMasks)
+    assert found.miou == miou(trained)
+    names.write_text("name\nbackground\nlamp\nbright\n")
+    assert "is none of this run's: lamp" in str(
+        unmask.predict(trained, tmp_path / "b", data=str(tmp_path / "data"), split="test", progress=False)
+    )
 
 
 def test_masks_have_the_size_of_their_images_also_in_windows(trained: Classification, tmp_path: Path) -> None:

@@ -157,4 +157,9 @@ def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
         raise UserError(
             f"masks: hold the values {listed}, hardly indices of {count} classes: name them in classes.csv (name,value)"
         )
+    return unnamed_classes(count)
+
+
+def unnamed_classes(count: int) -> tuple[str, ...]:
+    """What classes without names are called."""
     return ("background", *map(str, range(1, count)))[:count]

@@ -116,7 +116,8 @@ def predict(
         streamed = replace(trained, data=replace(trained.data, cache_mib=0))  # files record the sizes of their images
         dataset = load_as_trained(streamed, data, split=split, on_bad_file=on_bad_file, progress=progress)
         images, bad = dataset.images(split), len(dataset.bad_files)
-        return predict_masks(trained, images, out, left_out=bad, windows=windows, show=progress)
+        classes = () if dataset.task is None else dataset.task.names
+        return predict_masks(trained, images, out, classes=classes, left_out=bad, windows=windows, show=progress)
     if windows:
         raise UserError("`windows=True` has no effect: it is for segmentation; leave it out")
     require_writable(out, (".csv", ".parquet"), overwrite=overwrite)

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 from unmask.data.imageset import ImageSet
 from unmask.data.mask_colors import class_colors
 from unmask.deploy.images import require_numbers
+from unmask.deploy.mask_truth import truth_for
 from unmask.deploy.trained import Trained, told
 from unmask.deploy.windows import windowed
 from unmask.errors import UserError
@@ -35,12 +36,25 @@ class PredictedMasks:
     miou: float | None
     """Over all pixels of the images that have a mask; None without any."""
     network: str = ""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Number of masks that show each class that the run lacks, whose pixels do not count; the most frequent first."""
+    by_index: bool = False
+    """Whether classes were matched by index, as only the run's or only the data's have names."""
 
     def __str__(self) -> str:
         known = f"; mIoU {self.miou:.1%} on {self.labeled} with a mask" if self.miou is not None else ""
         skipped = f"; {plural(self.left_out, 'unreadable file')} left out" if self.left_out else ""
         none = "" if self.labeled else "; no mask is known"
-        return f"{self.out}: {plural(self.images, 'mask')}{known}{none}{skipped}{told(self.network)}"
+        return f"{self.out}: {plural(self.images, 'mask')}{known}{none}{self._classes()}{skipped}{told(self.network)}"
+
+    def _classes(self) -> str:
+        """How the classes of the masks were matched to the run's, if not one to one by name."""
+        index = "; classes matched by index, as one side has no names" if self.by_index and self.labeled else ""
+        if not self.unknown:
+            return index
+        names = ", ".join(list(self.unknown)[:5]) + (", ..." if len(self.unknown) > 5 else "")
+        what = "a class of the masks is" if len(self.unknown) == 1 else "classes of the masks are"
+        return f"; ignored, as {what} none of this run's: {names}"
 
 
 def require_folder(out: Path, *, overwrite: bool) -> None:
@@ -52,21 +66,30 @@ def require_folder(out: Path, *, overwrite: bool) -> None:
 
 
 def predict_masks(
-    trained: Trained, images: ImageSet, out: Path, *, left_out: int, windows: bool, show: bool
+    trained: Trained,
+    images: ImageSet,
+    out: Path,
+    *,
+    classes: tuple[str, ...],
+    left_out: int,
+    windows: bool,
+    show: bool,
 ) -> PredictedMasks:
     """Write OUT/NAME.png for every image; the classes are the values of its pixels, its palette their colors.
 
     The mean IoU is that of the run's own evaluation, on images resized to the network's size. The masks have the size
     of the images' files: logits are upsampled to it, or, with `windows`, computed there in overlapping windows.
+    `classes` are those of the images' masks; they are matched to the run's by name.
 
     Raises:
-        UserError: outputs that are not numbers, before a file is written.
+        UserError: outputs that are not numbers, or masks that do not fit the run's classes, before a file is written.
     """
     task = trained.card.task
     assert task is not None
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
-    outputs = map_images(model, images, engine, readout=task.readout, description="predict", show=show)
+    matched = truth_for(images, classes, task.names)
+    outputs = map_images(model, matched.images, engine, readout=task.readout, description="predict", show=show)
     require_numbers(outputs, "the outputs")
     known = torch.from_numpy(task.known(outputs.images.labels.numpy())) if outputs.images.labels.ndim == 3 else None
     count = 0 if known is None else int(known.sum())
@@ -83,7 +106,9 @@ def predict_masks(
         mask = _mask(network, outputs.images, index, outputs.values[index], windows=windows)
         write_mask(out / name, mask, len(task.names))
     missing = left_out + len(images) - len(outputs.rows)
-    return PredictedMasks(out, len(outputs.rows), count, missing, miou, trained.network)
+    return PredictedMasks(
+        out, len(outputs.rows), count, missing, miou, trained.network, matched.unknown, matched.by_index
+    )
 
 
 def mask_names(names: Sequence[str]) -> list[Path]:
