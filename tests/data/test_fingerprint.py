@@ -1,13 +1,17 @@
 """Digests tell images apart exactly, and twins are found as a look at all pairs finds them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from unmask.data.fingerprint import PIECE, PIECES, digest_stored, twins_to_leave_out
+import tiny
+from unmask.data.fingerprint import PIECE, PIECES, StoredDigests, digest_pieces, twins_to_leave_out
 from unmask.data.sources.source import TEST, TRAIN, UNLABELED, UNREADABLE, VAL, Files, split_array
 
 SPLITS = (TRAIN, VAL, TEST, UNLABELED, UNREADABLE)
@@ -21,7 +25,7 @@ def test_digests_are_equal_iff_all_bytes_are(tmp_path: Path) -> None:
     contents += [b"", b"x", b"x\0", b"a" * 9]
     for i, content in enumerate(contents):
         (tmp_path / f"{i}").write_bytes(content)
-    digests = digest_stored(Files(tmp_path, tuple(f"{i}" for i in range(len(contents)))))
+    digests = digest_pieces(Files(tmp_path, tuple(f"{i}" for i in range(len(contents)))))
     assert [[a == b for b in digests] for a in digests] == [[a == b for b in contents] for a in contents]
 
 
@@ -30,15 +34,70 @@ def test_zeros_within_a_file_change_its_digest(tmp_path: Path) -> None:
     """Though its length, its first and its last bytes are those of before."""
     content = np.random.default_rng(0).bytes(200_000)
     (tmp_path / "x").write_bytes(content)
-    before = digest_stored(Files(tmp_path, ("x",)))
+    before = digest_pieces(Files(tmp_path, ("x",)))
     (tmp_path / "x").write_bytes(content[:30_000] + bytes(130_000) + content[160_000:])
-    assert digest_stored(Files(tmp_path, ("x",))) != before
+    assert digest_pieces(Files(tmp_path, ("x",))) != before
 
 
-def test_a_file_that_vanishes_counts_as_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("digests_of", [digest_pieces, lambda images: StoredDigests(images).all()])
+def test_a_file_that_vanishes_counts_as_empty(
+    tmp_path: Path, digests_of: Callable[[Files], NDArray[np.bytes_]]
+) -> None:
     (tmp_path / "empty").write_bytes(b"")
-    gone, empty = digest_stored(Files(tmp_path, ("gone", "empty")))
+    gone, empty = digests_of(Files(tmp_path, ("gone", "empty")))
     assert gone == empty
+
+
+def tiffs(folder: Path, *, size: int = 200) -> Path:
+    """Twelve uncompressed images of 80,000 bytes and more, in two classes."""
+    for i in range(12):
+        path = folder / "ab"[i % 2] / f"{i}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, np.random.default_rng(i).integers(0, 60000, (size, size)).astype(np.uint16))
+    return folder
+
+
+@pytest.mark.case("rows of large files were changed, and the fingerprint stayed the same")
+@pytest.mark.parametrize("cache_mib", [4096, 0])
+def test_any_byte_of_a_large_file_changes_the_fingerprint(tmp_path: Path, cache_mib: int) -> None:
+    """One pixel, which the encoder's size hides."""
+    folder = tiffs(tmp_path)
+    before = tiny.load(folder, image_size=(8, 8), cache_mib=cache_mib)
+    assert tiny.load(folder, image_size=(8, 8), cache_mib=4096 - cache_mib).fingerprint == before.fingerprint
+    content = bytearray((folder / "a" / "0.tif").read_bytes())
+    content[len(content) // 4] ^= 1
+    (folder / "a" / "0.tif").write_bytes(content)
+    after = tiny.load(folder, image_size=(8, 8), cache_mib=cache_mib)
+    assert after.fingerprint != before.fingerprint
+    assert after.earlier_fingerprint == before.earlier_fingerprint
+
+
+@pytest.mark.parametrize("size", [10, 200])
+def test_what_earlier_versions_recorded_is_known_again(tmp_path: Path, size: int) -> None:
+    """Of small files and arrays it is the same fingerprint."""
+    data = tiny.load(tiffs(tmp_path, size=size), image_size=(8, 8))
+    assert data.is_of(data.fingerprint)
+    assert data.is_of(data.earlier_fingerprint)
+    assert not data.is_of("0" * 16)
+    assert (data.fingerprint == data.earlier_fingerprint) == (size == 10)
+
+
+def test_large_images_of_an_array_have_one_fingerprint(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=np.random.default_rng(0).random((12, 100, 100)), labels=np.arange(12) % 2)
+    data = tiny.load(tmp_path / "x.npz")
+    assert data.fingerprint == data.earlier_fingerprint
+
+
+def test_each_file_is_read_as_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once only, whether cached or streamed."""
+    read: list[int] = []
+    look = StoredDigests.look
+    monkeypatch.setattr(StoredDigests, "look", lambda self, row: read.append(row) or look(self, row))
+    monkeypatch.setattr(StoredDigests, "all", lambda self: self._digests)
+    for cache_mib in (4096, 0):
+        tiny.load(tiffs(tmp_path), image_size=(8, 8), cache_mib=cache_mib)
+        assert sorted(read) == list(range(12))
+        read.clear()
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(SPLITS)), max_size=30))

@@ -1,6 +1,7 @@
 """Decode a whole data set once, in parallel, into one tensor."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,9 +25,16 @@ def stored_bytes(count: int, wanted: ImageFormat) -> int:
 
 
 def fill_cache(
-    source: Source, wanted: ImageFormat, *, progress: bool, rows: Tensor | None = None
+    source: Source,
+    wanted: ImageFormat,
+    *,
+    progress: bool,
+    rows: Tensor | None = None,
+    after: Callable[[int], None] | None = None,
 ) -> tuple[Tensor, dict[int, str]]:
     """Decode images into a format, all or those of `rows`; values stay as stored.
+
+    `after` is called with the row of each image that was decoded from a file.
 
     Returns:
         Values (n, C, H, W), and a message for each position that could not be read, which stays zero.
@@ -39,6 +47,8 @@ def fill_cache(
 
     def read(position: int) -> None:
         values[position] = read_one(images, at[position], wanted, source.reading)
+        if after is not None:
+            after(at[position])
 
     return values, failures(read, len(values), threads=images.threads, bar="decoding" if progress else None)
 

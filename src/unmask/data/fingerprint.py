@@ -1,6 +1,7 @@
 """Digests of what images contain: to find duplicates, and to identify a data set."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,25 @@ Digests = NDArray[np.bytes_]
 """16 bytes per image, (N,)."""
 PIECE, PIECES = 4096, 8
 """Bytes and number of the pieces of a large file that are read before the whole file is."""
+BLOCK = 2**20
+"""Bytes of a file that are read at a time."""
 
 
-def digest_stored(images: Images) -> Digests:
-    """A digest of every image as it is stored, without decoding: equal iff the stored bytes are.
+def digest_pieces(images: Images, known: Digests | None = None) -> Digests:
+    """A digest of every image as it is stored, without decoding, for which large files are not read as a whole.
 
-    A file larger than `PIECES` pieces is read as a whole only where another has the same length and pieces; the digest
-    of the others is of these: pieces spread evenly, the first and the last bytes among them. A file that vanishes
-    meanwhile counts as empty.
+    Two are equal iff the stored bytes are, but a file may change without its digest. A file larger than `PIECES` pieces
+    is read as a whole only where another has the same length and pieces; the digest of the others is of these: pieces
+    spread evenly, the first and the last bytes among them. A file that vanishes meanwhile counts as empty. `known` are
+    digests of images that are not files, else empty.
     """
     digests = np.zeros(len(images), "S16")
     whole = np.zeros(len(images), bool)
 
     def look(row: int) -> None:
+        if known is not None and known[row]:
+            digests[row], whole[row] = known[row], True
+            return
         stored = images.stored(row)
         if isinstance(stored, np.ndarray):
             digests[row], whole[row] = digest(np.ascontiguousarray(stored).tobytes()), True
@@ -49,15 +56,51 @@ def digest_stored(images: Images) -> Digests:
     return digests
 
 
-def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> tuple[Digests, dict[int, str]]:
+class StoredDigests:
+    """Digests of images as they are stored, which change with any byte.
+
+    Each is computed as soon as its image has been decoded, while the system still has the file in memory.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self._images, self._digests = images, np.zeros(len(images), "S16")
+        self._known, self._arrays = np.zeros(len(images), bool), np.zeros(len(images), bool)
+
+    def look(self, row: int) -> None:
+        """Compute the digest of a row; for use in several threads."""
+        stored = self._images.stored(row)
+        if isinstance(stored, np.ndarray):
+            self._digests[row], self._arrays[row] = digest(np.ascontiguousarray(stored).tobytes()), True
+        else:
+            self._digests[row] = _digest_file(stored)
+        self._known[row] = True
+
+    def all(self) -> Digests:
+        """The digests of all rows; those not yet looked at are computed now. A file that vanishes counts as empty."""
+        rest = np.flatnonzero(~self._known)
+        for _ in mapped(lambda at: self.look(int(rest[at])), len(rest), threads=self._images.threads):
+            pass
+        return self._digests
+
+    def of_arrays(self) -> Digests:
+        """The digests of the images that are not files, as far as they are known; else empty."""
+        return np.where(self._arrays, self._digests, b"")
+
+
+def digest_streamed(
+    source: Source, wanted: ImageFormat, *, progress: bool, after: Callable[[int], None] | None = None
+) -> tuple[Digests, dict[int, str]]:
     """A digest of every image in a format, each decoded once; and why some cannot be.
 
-    Whatever fits the cache or does not, the same twins are found and the same files are bad.
+    Whatever fits the cache or does not, the same twins are found and the same files are bad. `after` is called with
+    the row of each image that was decoded.
     """
     digests = np.zeros(len(source.images), "S16")
 
     def look(row: int) -> None:
         digests[row] = digest(read_one(source.images, row, wanted, source.reading).numpy().tobytes())
+        if after is not None:
+            after(row)
 
     bar = "looking" if progress else None
     return digests, failures(look, len(digests), threads=source.images.threads, bar=bar)
@@ -66,6 +109,21 @@ def digest_streamed(source: Source, wanted: ImageFormat, *, progress: bool) -> t
 def digest(content: bytes) -> bytes:
     """16 bytes that change with any byte."""
     return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _digest_file(file: File) -> bytes:
+    """`digest` of the length and all bytes of a file."""
+    if isinstance(file, Path) and not file.is_file():  # a named pipe would wait forever
+        return digest(b"0 ")
+    try:
+        with file.open("rb") as handle:
+            total = hashlib.blake2b(b"%d " % handle.seek(0, 2), digest_size=16)
+            handle.seek(0)
+            while block := handle.read(BLOCK):
+                total.update(block)
+            return total.digest()
+    except OSError:
+        return digest(b"0 ")
 
 
 def _pieces(file: File) -> tuple[int, bytes]:

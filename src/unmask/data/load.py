@@ -14,7 +14,7 @@ from unmask.data.assignment import PRETRAIN, Plan, make_plan
 from unmask.data.bad_files import require_readable
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.decoding.reading import reading_of
-from unmask.data.fingerprint import digest, digest_stored, fingerprint
+from unmask.data.fingerprint import Digests, StoredDigests, digest, digest_pieces, fingerprint
 from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
 from unmask.data.mask_table import MaskTable, with_masks
@@ -53,7 +53,10 @@ class Dataset:
     format: ImageFormat
     """Of all images; range, mean and standard deviation are those of the pretraining images."""
     fingerprint: str
-    """Changes with any file, label, split or way of reading; not with the place of images, nor with the cache."""
+    """Changes with any file, label, split or way of reading; not with the place of images, nor with the cache.
+
+    In a given format only pieces of large files count, as no run records it.
+    """
     notes: tuple[str, ...]
     """Notes for the user."""
     bad_before: tuple[str, ...]
@@ -63,12 +66,19 @@ class Dataset:
     parts: ImageParts | None = None
     """The parts that images show, by their ids, if known."""
 
+    earlier_fingerprint: str = ""
+    """The same with only pieces of files above 32 KiB, as runs recorded it before version 0.2."""
+
     lost: Lost = field(default_factory=Lost)
     """Files that could be read when the data were loaded, but not later."""
 
     def groups_of(self, images: ImageSet) -> NDArray[np.int64] | None:
         """Group of each image of a set, int64 (N,); None if the source has no groups."""
         return None if self.listed_groups is None else self.listed_groups[images.ids.numpy()]
+
+    def is_of(self, recorded: str) -> bool:
+        """Whether a recorded fingerprint is that of these data, with these splits."""
+        return recorded in (self.fingerprint, self.earlier_fingerprint)
 
     @property
     def bad_files(self) -> tuple[str, ...]:
@@ -168,13 +178,15 @@ def load_data(
         config = replace(config, image_size=format.size, channels=format.channels)
     source = _source(config, given, labels=labels, progress=progress)
     source = source if limit is None else source.evenly(limit)
-    pixels, bad, notes = pixels_of(config, source, format, progress=progress)
+    stored = None if format is not None else StoredDigests(source.images)
+    after = None if stored is None else stored.look
+    pixels, bad, notes = pixels_of(config, source, format, progress=progress, after=after)
     source, masks = with_masks(source, pixels.format.size, progress=progress)
     bad |= {} if masks is None else masks.bad
     copies_matter = wanted in (None, PRETRAIN, TRAIN, VAL)
     seen, failed = np.arange(len(source.names)).astype("S16"), dict[int, str]()
     if copies_matter:
-        seen, failed = digests_of(pixels, source, progress=progress)
+        seen, failed = digests_of(pixels, source, progress=progress, after=after)
     bad |= failed
     require_readable(config, source, bad)
     plan = make_plan(config, source, bad, seen)
@@ -184,7 +196,7 @@ def load_data(
         measured, found = measure_format(config, plan, pixels)
         pixels, notes = replace(pixels, format=measured), notes + found
     notes = source.notes + notes + plan.notes(labels_wanted=labels)
-    return _dataset(config, plan, pixels, masks, notes=notes, bad=(*source.damaged, *bad.values()))
+    return _dataset(config, plan, pixels, masks, stored, notes=notes, bad=(*source.damaged, *bad.values()))
 
 
 def load_images(
@@ -211,6 +223,7 @@ def _dataset(
     plan: Plan,
     pixels: Pixels,
     masks: MaskTable | None,
+    stored: StoredDigests | None,
     *,
     notes: tuple[str, ...],
     bad: tuple[str, ...],
@@ -225,6 +238,11 @@ def _dataset(
         at, names = torch.from_numpy(rows), take(source.names, rows)
         return ImageSet(pixels, at, labels[at], at, names, config.workers, config.on_bad_file, lost)
 
+    def marked(digests: Digests) -> str:
+        return fingerprint(digests, source.labels, plan.splits, *seen_as)
+
+    whole = None if stored is None else stored.all()
+    earlier = marked(digest_pieces(source.images, None if stored is None else stored.of_arrays()))
     sets = {name: image_set(rows) for name, rows in plan.sets().items()}
     return Dataset(
         readable=image_set(np.flatnonzero(plan.good)),
@@ -234,7 +252,8 @@ def _dataset(
         tests=sets,
         task=source.task if source.masks is None or not source.classes else Segmentation(classes=source.classes),
         format=own,
-        fingerprint=fingerprint(digest_stored(source.images), source.labels, plan.splits, *seen_as),
+        fingerprint=earlier if whole is None else marked(whole),
+        earlier_fingerprint=earlier,
         notes=notes,
         bad_before=bad,
         lost=lost,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unmask.data.fingerprint import digest, digest_stored
+from unmask.data.fingerprint import digest, digest_pieces
 from unmask.data.load import Dataset
 from unmask.data.pixels import StreamedPixels
 from unmask.errors import UserError
@@ -151,4 +151,4 @@ def _of_sample(data: Dataset) -> str | None:
         return None
     count = len(pixels.images)
     rows = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-    return digest(digest_stored(pixels.images.take(rows)).tobytes()).hex()
+    return digest(digest_pieces(pixels.images.take(rows)).tobytes()).hex()

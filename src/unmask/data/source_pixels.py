@@ -1,5 +1,6 @@
 """Bring the images of a source to pixels of one format: decoded into the cache or streamed, compared, measured."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,11 +28,17 @@ from unmask.errors import UserError
 
 
 def pixels_of(
-    config: DataConfig, source: Source, format: ImageFormat | None, *, progress: bool
+    config: DataConfig,
+    source: Source,
+    format: ImageFormat | None,
+    *,
+    progress: bool,
+    after: Callable[[int], None] | None = None,
 ) -> tuple[Pixels, dict[int, str], tuple[str, ...]]:
     """All images, decoded if they fit the cache; a message for each that cannot be read, by its row; and notes.
 
-    Their format is the given one, or else that of the images, not measured yet.
+    Their format is the given one, or else that of the images, not measured yet. `after` is called with the row of each
+    image that was decoded.
     """
     require_readable(config, source, {})
     found = scan(source, config, progress=progress)
@@ -40,7 +47,7 @@ def pixels_of(
     if stored_bytes(len(source.names), wanted) > config.cache_mib * 2**20:
         pixels: Pixels = StreamedPixels(source.images, source.reading, wanted)
     else:
-        values, failed = fill_cache(source, wanted, progress=progress)
+        values, failed = fill_cache(source, wanted, progress=progress, after=after)
         bad, pixels = bad | failed, CachedPixels(values, wanted)
         require_readable(config, source, bad)
     numbers = Numbers.of(config.data, source.names, found.floats, bad)
@@ -51,11 +58,16 @@ def pixels_of(
     return pixels, bad, found.notes()
 
 
-def digests_of(pixels: Pixels, source: Source, *, progress: bool) -> tuple[Digests, dict[int, str]]:
-    """Digests of every image at the encoder's size; and a message for each row that cannot be decoded."""
+def digests_of(
+    pixels: Pixels, source: Source, *, progress: bool, after: Callable[[int], None] | None = None
+) -> tuple[Digests, dict[int, str]]:
+    """Digests of every image at the encoder's size; and a message for each row that cannot be decoded.
+
+    `after` is called with the row of each image that is decoded now.
+    """
     if isinstance(pixels, CachedPixels):
         return np.asarray([digest(image.numpy().tobytes()) for image in pixels.values], "S16"), {}
-    return digest_streamed(source, pixels.format, progress=progress)
+    return digest_streamed(source, pixels.format, progress=progress, after=after)
 
 
 def measure_format(config: DataConfig, plan: Plan, pixels: Pixels) -> tuple[ImageFormat, tuple[str, ...]]:

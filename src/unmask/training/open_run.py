@@ -73,7 +73,8 @@ class OpenRun(Generic[C]):
             resumed = claim_folder(self.out, self.config, resume=self.resume, overwrite=self.overwrite)
             if resumed:
                 remove_cut_off(self.out)
-                self.tell(require_same_data(self.out, self.config, self.data.fingerprint))
+                data = self.data
+                self.tell(require_same_data(self.out, self.config, data.fingerprint, earlier=data.earlier_fingerprint))
             return resumed
 
         choice = self.config.chosen
