@@ -39,6 +39,17 @@ def test_stages_are_stacked_and_blocks_averaged() -> None:
     torch.testing.assert_close(teacher_features([one, two], (4, 4)), mean)
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 8), st.integers(1, 8))
+def test_targets_are_normalized_on_the_grid_of_cells(height: int, width: int, rows: int, columns: int) -> None:
+    """Mean 0 and variance v / (v + ε) over the cells, whatever the map's size: repeats may be unequal."""
+    (features,) = _maps((2, 3, height, width))
+    cells = to_cells(features, (rows, columns)).double()
+    variance, mean = torch.var_mean(cells, dim=(2, 3), keepdim=True, correction=0)
+    expected = (cells - mean) / (variance + 1e-5).sqrt()
+    found = teacher_features([features], (rows, columns))
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-3)
+
+
 def test_cells_of_a_coarse_map_repeat() -> None:
     """Nearest: a 1x1 map gives every cell its value."""
     (features,) = _maps((1, 3, 1, 1))

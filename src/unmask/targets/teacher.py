@@ -13,8 +13,7 @@ def instance_normalized(features: Tensor, eps: float = 1e-5) -> Tensor:
     Constant features cannot match normalized targets, which helps keep the teacher from collapsing.
     """
     x = features.float()
-    variance, mean = torch.var_mean(x, dim=(2, 3), keepdim=True, correction=0)
-    return (x - mean) * torch.rsqrt(variance + eps)
+    return torch.zeros_like(x) if x.shape[2:].numel() == 1 else F.instance_norm(x, eps=eps)
 
 
 def to_cells(features: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -31,9 +30,15 @@ def teacher_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     Maps of equal shape (the blocks of a ViT) are averaged, as in data2vec; stages of a CNN, which differ in channels,
     are stacked along the channels.
     """
-    cells = [instance_normalized(to_cells(x, grid)) for x in maps]
+    cells = [_normalized_cells(x, grid) for x in maps]
     alike = all(x.shape == maps[0].shape for x in maps)
     return torch.stack(cells).mean(0) if alike else torch.cat(cells, dim=1)
+
+
+def _normalized_cells(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    """`instance_normalized(to_cells(...))`: a map is normalized before its positions repeat, if all do so equally."""
+    repeats = all(side % own == 0 for side, own in zip(grid, features.shape[-2:], strict=True))
+    return to_cells(instance_normalized(features), grid) if repeats else instance_normalized(to_cells(features, grid))
 
 
 def momentum_at(step: int, total: int, momentum: tuple[float, float]) -> float:
