@@ -29,12 +29,10 @@ from unmask.encoders.build import build_model
 from unmask.encoders.heads import head_names
 from unmask.errors import UserError
 from unmask.randomness import permutation
-from unmask.runs.files import read_json, write_json
 from unmask.runs.layout import ENCODER_FILE, ENVIRONMENT_FILE
 from unmask.runs.read import read_config, read_environment
 from unmask.stages.classify import finetune, scratch
 from unmask.stages.pretrain import pretrain
-from unmask.stages.provenance import origin_notes
 from unmask.training.checkpoint import newest, save_tensors
 from unmask.training.plan import Plan
 from unmask.training.training_batches import training_batches
@@ -121,23 +119,6 @@ def test_other_data_are_not_gone_on_with(known: bool, images: Path, tmp_path: Pa
     with pytest.raises(UserError, match="not those the run began with" if known else "had not yet recorded"):
         pretrain(other, run, resume=True, progress=False)
     assert read_config(run).data.data == str(images)
-
-
-def test_a_run_with_an_earlier_fingerprint_is_resumed(images: Path, tmp_path: Path) -> None:
-    """It knew only pieces of large files."""
-    tiny.picture(400, 400).save(images / "a" / "0.bmp")
-    config = replace(PLACED, data=replace(PLACED.data, data="images"))
-    run = pretrain(config, tmp_path / "run", progress=False)
-    data = load_data(config.data, labels=False, progress=False)
-    facts = read_json(run / ENVIRONMENT_FILE)
-    assert facts["data"]["fingerprint"] == data.fingerprint != data.earlier_fingerprint
-    facts["data"]["fingerprint"] = data.earlier_fingerprint
-    write_json(run / ENVIRONMENT_FILE, facts)
-    assert origin_notes(run, data) == []
-    assert pretrain(config, run, resume=True, progress=False) == run
-    (images / "a" / "0.bmp").unlink()
-    with pytest.raises(UserError, match="not those the run began with"):
-        pretrain(config, run, resume=True, progress=False)
 
 
 @pytest.mark.case("another cache was taken for other data")

@@ -69,23 +69,6 @@ def test_any_byte_of_a_large_file_changes_the_fingerprint(tmp_path: Path, cache_
     (folder / "a" / "0.tif").write_bytes(content)
     after = tiny.load(folder, image_size=(8, 8), cache_mib=cache_mib)
     assert after.fingerprint != before.fingerprint
-    assert after.earlier_fingerprint == before.earlier_fingerprint
-
-
-@pytest.mark.parametrize("size", [10, 200])
-def test_what_earlier_versions_recorded_is_known_again(tmp_path: Path, size: int) -> None:
-    """Of small files and arrays it is the same fingerprint."""
-    data = tiny.load(tiffs(tmp_path, size=size), image_size=(8, 8))
-    assert data.is_of(data.fingerprint)
-    assert data.is_of(data.earlier_fingerprint)
-    assert not data.is_of("0" * 16)
-    assert (data.fingerprint == data.earlier_fingerprint) == (size == 10)
-
-
-def test_large_images_of_an_array_have_one_fingerprint(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", images=np.random.default_rng(0).random((12, 100, 100)), labels=np.arange(12) % 2)
-    data = tiny.load(tmp_path / "x.npz")
-    assert data.fingerprint == data.earlier_fingerprint
 
 
 def test_each_file_is_read_as_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

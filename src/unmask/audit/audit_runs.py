@@ -201,7 +201,7 @@ def _notes(weights: Sequence[Weights], data: AuditData, split: str) -> list[str]
     if split == "train":
         notes.append("The networks were trained on these images: the findings need not hold for others.")
     for one in weights:
-        if one.fingerprint is not None and not data.dataset.is_of(one.fingerprint):
+        if one.fingerprint is not None and one.fingerprint != data.dataset.fingerprint:
             notes.append(
                 f"{one.name}: was trained on other data or another split of them (fingerprint {one.fingerprint}, here "
                 f"{data.dataset.fingerprint}); it may have seen these images in training."

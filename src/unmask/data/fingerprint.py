@@ -21,21 +21,17 @@ BLOCK = 2**20
 """Bytes of a file that are read at a time."""
 
 
-def digest_pieces(images: Images, known: Digests | None = None) -> Digests:
+def digest_pieces(images: Images) -> Digests:
     """A digest of every image as it is stored, without decoding, for which large files are not read as a whole.
 
     Two are equal iff the stored bytes are, but a file may change without its digest. A file larger than `PIECES` pieces
     is read as a whole only where another has the same length and pieces; the digest of the others is of these: pieces
-    spread evenly, the first and the last bytes among them. A file that vanishes meanwhile counts as empty. `known` are
-    digests of images that are not files, else empty.
+    spread evenly, the first and the last bytes among them. A file that vanishes meanwhile counts as empty.
     """
     digests = np.zeros(len(images), "S16")
     whole = np.zeros(len(images), bool)
 
     def look(row: int) -> None:
-        if known is not None and known[row]:
-            digests[row], whole[row] = known[row], True
-            return
         stored = images.stored(row)
         if isinstance(stored, np.ndarray):
             digests[row], whole[row] = digest(np.ascontiguousarray(stored).tobytes()), True
@@ -64,13 +60,13 @@ class StoredDigests:
 
     def __init__(self, images: Images) -> None:
         self._images, self._digests = images, np.zeros(len(images), "S16")
-        self._known, self._arrays = np.zeros(len(images), bool), np.zeros(len(images), bool)
+        self._known = np.zeros(len(images), bool)
 
     def look(self, row: int) -> None:
         """Compute the digest of a row; for use in several threads."""
         stored = self._images.stored(row)
         if isinstance(stored, np.ndarray):
-            self._digests[row], self._arrays[row] = digest(np.ascontiguousarray(stored).tobytes()), True
+            self._digests[row] = digest(np.ascontiguousarray(stored).tobytes())
         else:
             self._digests[row] = _digest_file(stored)
         self._known[row] = True
@@ -81,10 +77,6 @@ class StoredDigests:
         for _ in mapped(lambda at: self.look(int(rest[at])), len(rest), threads=self._images.threads):
             pass
         return self._digests
-
-    def of_arrays(self) -> Digests:
-        """The digests of the images that are not files, as far as they are known; else empty."""
-        return np.where(self._arrays, self._digests, b"")
 
 
 def digest_streamed(

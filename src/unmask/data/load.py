@@ -14,7 +14,7 @@ from unmask.data.assignment import PRETRAIN, Plan, make_plan
 from unmask.data.bad_files import require_readable
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.decoding.reading import reading_of
-from unmask.data.fingerprint import Digests, StoredDigests, digest, digest_pieces, fingerprint
+from unmask.data.fingerprint import StoredDigests, digest, digest_pieces, fingerprint
 from unmask.data.imageset import ImageSet, Lost
 from unmask.data.known_parts import ImageParts
 from unmask.data.mask_table import MaskTable, with_masks
@@ -66,19 +66,12 @@ class Dataset:
     parts: ImageParts | None = None
     """The parts that images show, by their ids, if known."""
 
-    earlier_fingerprint: str = ""
-    """The same with only pieces of files above 32 KiB, as runs recorded it before version 0.2."""
-
     lost: Lost = field(default_factory=Lost)
     """Files that could be read when the data were loaded, but not later."""
 
     def groups_of(self, images: ImageSet) -> NDArray[np.int64] | None:
         """Group of each image of a set, int64 (N,); None if the source has no groups."""
         return None if self.listed_groups is None else self.listed_groups[images.ids.numpy()]
-
-    def is_of(self, recorded: str) -> bool:
-        """Whether a recorded fingerprint is that of these data, with these splits."""
-        return recorded in (self.fingerprint, self.earlier_fingerprint)
 
     @property
     def bad_files(self) -> tuple[str, ...]:
@@ -238,11 +231,7 @@ def _dataset(
         at, names = torch.from_numpy(rows), take(source.names, rows)
         return ImageSet(pixels, at, labels[at], at, names, config.workers, config.on_bad_file, lost)
 
-    def marked(digests: Digests) -> str:
-        return fingerprint(digests, source.labels, plan.splits, *seen_as)
-
-    whole = None if stored is None else stored.all()
-    earlier = marked(digest_pieces(source.images, None if stored is None else stored.of_arrays()))
+    digests = digest_pieces(source.images) if stored is None else stored.all()
     sets = {name: image_set(rows) for name, rows in plan.sets().items()}
     return Dataset(
         readable=image_set(np.flatnonzero(plan.good)),
@@ -252,8 +241,7 @@ def _dataset(
         tests=sets,
         task=source.task if source.masks is None or not source.classes else Segmentation(classes=source.classes),
         format=own,
-        fingerprint=earlier if whole is None else marked(whole),
-        earlier_fingerprint=earlier,
+        fingerprint=fingerprint(digests, source.labels, plan.splits, *seen_as),
         notes=notes,
         bad_before=bad,
         lost=lost,

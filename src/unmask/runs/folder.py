@@ -126,11 +126,10 @@ def _paths_inside(config: Any, folder: Path) -> list[Path]:
     return [Path(config)] if Path(config).resolve().is_relative_to(folder.resolve()) else []
 
 
-def require_same_data(folder: Path, config: Config, fingerprint: str, *, earlier: str | None = None) -> list[str]:
+def require_same_data(folder: Path, config: Config, fingerprint: str) -> list[str]:
     """Make sure that the run in `folder` continues with the images it started with, wherever they are now.
 
-    If they have moved, config.json gets the new path. Returns notes for the user. `earlier` is the fingerprint that an
-    earlier version recorded for the same data.
+    If they have moved, config.json gets the new path. Returns notes for the user.
 
     Raises:
         UserError: the data set has changed since the run started; or it has moved, and it cannot be verified to be
@@ -144,7 +143,7 @@ def require_same_data(folder: Path, config: Config, fingerprint: str, *, earlier
             f"{folder}: `resume=True` refused, the run began with {old.data.data} and had not yet recorded what is in "
             "it; give that path, or another `out`"
         )
-    if recorded not in (None, fingerprint, earlier):
+    if recorded not in (None, fingerprint):
         raise UserError(
             f"{folder}: `resume=True` refused, the images, labels or splits are not those the run began with "
             f"(fingerprint {recorded}, now {fingerprint}); restore them, or start over with another `out`"

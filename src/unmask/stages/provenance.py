@@ -18,7 +18,7 @@ def origin_notes(init: str | Path | None, data: Dataset) -> list[str]:
     if environment is None or environment.data is None:
         return [f"{init} does not record its images: it is unknown whether it has seen the test images"]
     trained_on = read_config(Path(init)).data
-    if not data.is_of(environment.data.fingerprint):
+    if environment.data.fingerprint != data.fingerprint:
         name = trained_on.data
         return [f"{init} was trained on other images or another split ({name}): it may have seen the test images"]
     if trained_on.transductive:

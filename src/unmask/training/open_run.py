@@ -73,8 +73,7 @@ class OpenRun(Generic[C]):
             resumed = claim_folder(self.out, self.config, resume=self.resume, overwrite=self.overwrite)
             if resumed:
                 remove_cut_off(self.out)
-                data = self.data
-                self.tell(require_same_data(self.out, self.config, data.fingerprint, earlier=data.earlier_fingerprint))
+                self.tell(require_same_data(self.out, self.config, self.data.fingerprint))
             return resumed
 
         choice = self.config.chosen
