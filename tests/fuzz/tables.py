@@ -128,9 +128,16 @@ def table_says(value: Any, content: bytes, columns: Callable[[bytes], Columns | 
         return _are_sets(source.labels, source.task.names, texts)
     labels = ["" if code < 0 else source.classes[code] for code in source.labels.tolist()]
     plain = all(text.isascii() and text.isprintable() for text in texts)
-    return len(source.names) == len(wanted["path"]) and (
-        not plain or labels == ["" if text in ("", "-1", "-1.0") else printable(text) for text in texts]
-    )
+    return len(source.names) == len(wanted["path"]) and (not plain or labels == [_class_of(text) for text in texts])
+
+
+def _class_of(text: str) -> str:
+    """The class that a text names, "" if none: a whole number with zeros behind its point is that number."""
+    head, point, tail = text.partition(".")
+    digits = head.removeprefix("-")
+    number = bool(point) and not tail.strip("0") and digits.isdigit() and (digits == "0" or digits[0] != "0")
+    name = ("0" if head == "-0" else head) if number else printable(text)
+    return "" if name.lower() in ("", "-1", "nan") else name
 
 
 def _read(table: Table) -> Columns:
@@ -148,8 +155,10 @@ def _are_numbers(values: NDArray[Any], texts: list[str]) -> bool:
 def _are_sets(values: NDArray[Any], names: Sequence[str], texts: list[str]) -> bool:
     """Whether the labels of each image are the parts of its text, and none is known where the text is empty."""
     for row, text in zip(values, texts, strict=True):
-        parts = {printable(part.strip()) for part in re.split("[;|]", text)} - {""}
-        wanted = [UNKNOWN] * len(names) if text.lower() in MISSING else [name in parts for name in names]
+        parts = {part.strip() for part in re.split("[;|]", text)} - {""}
+        known = {_class_of(part) for part in parts} - {""}
+        nothing = text.lower() in MISSING or bool(parts and not known)
+        wanted = [UNKNOWN] * len(names) if nothing else [name in known for name in names]
         if row.tolist() != wanted:
             return False
     return True
