@@ -1,9 +1,16 @@
-"""Write the manifest of a data set that a script prepares."""
+"""The folder and the manifest of a data set that a script prepares."""
 
 import csv
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+
+def require_new(folder: Path) -> None:
+    """End the script if the folder holds anything: nothing is overwritten."""
+    if folder.exists() and any(folder.iterdir()):
+        sys.exit(f"{folder} is not empty: name a new folder")
 
 
 def write_manifest(folder: Path, rows: Sequence[tuple[str, str, str]]) -> None:

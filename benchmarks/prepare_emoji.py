@@ -13,12 +13,13 @@ import argparse
 import csv
 import json
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from manifests import require_new
 
 VENDORS = ("google", "twitter")
 LEFT_OUT = ("Component",)
@@ -67,8 +68,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--skin-tones", action="store_true")
     wanted = parser.parse_args()
-    if wanted.folder.exists() and any(wanted.folder.iterdir()):
-        sys.exit(f"{wanted.folder} is not empty: name a new folder")
+    require_new(wanted.folder)
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as name:
         for vendor in VENDORS:

@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from manifests import write_manifest
+from manifests import require_new, write_manifest
 from PIL import Image, ImageDraw, ImageFont
 
 LETTERS = "ABCDEFGHIJ"
@@ -69,8 +69,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/texlive/texmf-dist/fonts"))
     wanted = parser.parse_args()
-    if wanted.folder.exists() and any(wanted.folder.iterdir()):
-        sys.exit(f"{wanted.folder} is not empty: name a new folder")
+    require_new(wanted.folder)
     rows = []
     for family, files in families_of(wanted.fonts).items():
         chosen = files[:: -(-len(files) // MOST)]

@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from manifests import write_manifest
+from manifests import require_new, write_manifest
 
 SMALLEST = 30
 """Images of the smallest theme that is kept."""
@@ -52,8 +52,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--stamps", type=Path, default=Path("/usr/share/tuxpaint/stamps"))
     wanted = parser.parse_args()
-    if wanted.folder.exists() and any(wanted.folder.iterdir()):
-        sys.exit(f"{wanted.folder} is not empty: name a new folder")
+    require_new(wanted.folder)
     rows = copy_stamps(wanted.stamps, wanted.folder)
     if not rows:
         sys.exit(f"{wanted.stamps} has no stamps: install Debian's tuxpaint-stamps-default, or give --stamps")

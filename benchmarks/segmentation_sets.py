@@ -16,12 +16,12 @@ Then: unmask compare --data FOLDER --budgets 5 10 40
 import argparse
 import csv
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from manifests import require_new
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -169,8 +169,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stamps", type=Path, default=Path("/usr/share/tuxpaint/stamps"))
     wanted = parser.parse_args()
-    if wanted.folder.exists() and any(wanted.folder.iterdir()):
-        sys.exit(f"{wanted.folder} is not empty: name a new folder")
+    require_new(wanted.folder)
     setting = Setting(dict(zip(SHARES, wanted.images, strict=True)), wanted.size, wanted.seed)
     wanted.folder.mkdir(parents=True, exist_ok=True)
     if wanted.set == "stamps":
