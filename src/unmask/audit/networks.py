@@ -117,13 +117,13 @@ def load_networks(weights: Sequence[Weights], data: Dataset) -> list[Audited]:
 
 def _require_same_white(one: Weights, data: ImageFormat) -> None:
     """Raise `UserError` for integers beside floats beyond 0..1: nothing says which float is white."""
-    formats = (one.card.format, data)
-    floats = [format for format in formats if format.kind == "float32"]
-    if len(floats) != 1 or (floats[0].value_range[0] >= 0 and floats[0].value_range[1] <= 1):
+    own = one.card.format
+    floats = next((format for format in (own, data) if not format.counts_to_one), None)
+    if floats is None or own.kind == data.kind or "float32" not in (own.kind, data.kind):
         return
-    low, high = floats[0].value_range
+    low, high = floats.value_range
     raise UserError(
-        f"{one.file}: trained on {formats[0].kind} images, the data are {formats[1].kind}, and the floats count from "
+        f"{one.file}: trained on {own.kind} images, the data are {data.kind}, and the floats count from "
         f"{low:g} to {high:g}: give data of the kind it was trained on, or floats from 0 to 1"
     )
 

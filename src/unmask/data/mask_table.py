@@ -115,9 +115,9 @@ def _colored_alike(masks: Masks) -> Masks:
 
     Programs that save space store a mask of few colors as gray, or with a palette of its own.
     """
-    stored = (masks.files.stored(row) for row in range(len(masks.files)))
     if masks.code.values or not masks.code.colors:
         return masks
+    stored = (masks.files.stored(row) for row in range(len(masks.files)))
     colored = any(not isinstance(one, np.ndarray) and is_colored(one) for one in stored)
     return replace(masks, code=replace(masks.code, all_colored=colored))
 

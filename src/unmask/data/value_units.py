@@ -76,7 +76,7 @@ def require_unit_of(format: ImageFormat, numbers: Numbers, pixels: Pixels) -> No
         numbers: of the images.
         pixels: see `require_one_unit`.
     """
-    if not _counts_to_one(format):
+    if not format.counts_to_one:
         _require_no_integers(format, numbers)
     elif len(numbers.floats):
         found = _values(pixels, numbers.floats, LOOKED_AT)
@@ -94,12 +94,6 @@ def _require_no_integers(format: ImageFormat, numbers: Numbers) -> None:
             f"{numbers.data}: {numbers.names[numbers.integers[0]]} holds unsigned integers, but the run was trained on "
             f"floats or signed integers from {low:g} to {high:g}: store the images in that number type and unit"
         )
-
-
-def _counts_to_one(format: ImageFormat) -> bool:
-    """Whether 1.0 is white in a format, or the top of an integer type: its images are integers, or floats in 0..1."""
-    low, high = format.value_range
-    return format.kind != "float32" or (low >= 0 and high <= 1)
 
 
 def mixed(integers: str, floats: str, low: float, high: float) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from unmask.data.load import ALL
@@ -18,6 +17,7 @@ from unmask.deploy.trained import Trained, read_trained, told
 from unmask.encoders.heads import encoder_of
 from unmask.encoders.masked import masked_encoder
 from unmask.encoders.tokens import TOKEN_MODELS
+from unmask.encoders.whole_images import whole_maps
 from unmask.errors import UserError
 from unmask.forward import map_images, pooled_features
 from unmask.wording import plural
@@ -113,8 +113,7 @@ def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], T
         raise UserError(f"layer = {layer} is out of range: {trained.card.encoder.encoder} has stages 0 to {count - 1}")
 
     def network(images: Tensor) -> Tensor:
-        nothing = torch.zeros(len(images), *encoder.grid, dtype=torch.bool)
-        found = encoder(images, nothing).maps[layer]
+        found = whole_maps(encoder, images)[layer]
         return found if as_map else found.mean(dim=(2, 3))
 
     return network

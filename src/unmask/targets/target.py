@@ -151,8 +151,7 @@ class TeacherTarget:
             for values in (format.mean, format.std, own.mean, own.std)
         )
         self._scale = std / own_std, (mean - own_mean) / own_std
-        told = (" ".join(f"{value:.3g}" for value in values) for values in (own.mean, own.std))
-        self.notes.append("the teacher sees images normalized as for its weights (mean {}, deviation {})".format(*told))
+        self.notes.append(f"the teacher sees images normalized as for its weights ({own.normalization})")
 
     def _settle(self) -> None:
         """Stochastic layers off; BatchNorm uses the batch's statistics if the mode is train."""

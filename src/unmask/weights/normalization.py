@@ -36,9 +36,8 @@ def told(format: ImageFormat, found: ImageFormat) -> tuple[str, ...]:
     """A note if images are not normalized by their own values."""
     if found == format:
         return ()
-    mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))
     return (
-        f"images are normalized as for these weights (mean {mean}, deviation {std}); `normalization` = data is the "
+        f"images are normalized as for these weights ({found.normalization}); `normalization` = data is the "
         "alternative",
     )
 

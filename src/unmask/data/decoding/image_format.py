@@ -61,6 +61,18 @@ class ImageFormat:
         """Channels, height and width."""
         return (self.channels, *self.size)
 
+    @property
+    def counts_to_one(self) -> bool:
+        """Whether 1.0 is white, or the top of an integer type: images are integers, or floats in 0..1."""
+        low, high = self.value_range
+        return self.kind != "float32" or (low >= 0 and high <= 1)
+
+    @property
+    def normalization(self) -> str:
+        """Mean and deviation of the channels in words."""
+        mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean}, deviation {std}"
+
     def holding(self, kind: Kind) -> "ImageFormat":
         """The same format for stored values that may also be of another number type.
 
