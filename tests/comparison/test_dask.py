@@ -95,10 +95,15 @@ def in_the_middle(out: Path, act: Callable[[], Any]) -> None:
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle(cluster: Any, here: Path, tmp_path: Path) -> None:
-    """Its piece is done by another process, and the table is the same."""
-    killed = list[int]()
-    in_the_middle(tmp_path / "there", lambda: killed.append(kill_one(cluster)))
-    assert table(compare_on(cluster, tmp_path / "there")) == table(here)
+    """Its piece is done by another process, the table is the same, and no half of a file that it wrote is left."""
+    killed, there = list[int](), tmp_path / "there"
+
+    def kill() -> None:
+        killed.append(kill_one(cluster))
+        (there / "tuning" / ".mrp.json.1.tmp").touch()
+
+    in_the_middle(there, kill)
+    assert table(compare_on(cluster, there)) == table(here)
     assert len(killed) == 1
 
 

@@ -39,6 +39,7 @@ from unmask.report.page import write_report
 from unmask.runs.environment import describe_environment
 from unmask.runs.files import write_json
 from unmask.runs.layout import AUDIT_FOLDER, ENVIRONMENT_FILE, REPORT_FILE, SUMMARY_FILE, WALL_FILE
+from unmask.runs.lock import remove_cut_off
 from unmask.runs.look_records import LookRow
 from unmask.runs.read import read_config, read_optional, write_config
 from unmask.runs.records import DataFacts
@@ -87,6 +88,7 @@ def compare(
             closing(Progress(work, place.jobs, times, show=progress, listen=listen)) as line,
         ):
             _work_through(work, place, of_runs, line, spent, started)
+        remove_cut_off(out)  # of workers that were killed
     write_report([out])
     return out
 
