@@ -17,7 +17,7 @@ class Encoding:
 
     maps: Sequence[Tensor]
     """One map per stage, [B, C_s, H_s, W_s], exactly 0 at hidden positions; the last one is the deepest."""
-    hidden: tuple[Tensor, ...]
+    hidden: Sequence[Tensor]
     """bool[B, H_s, W_s] beside each map: a position is visible iff a cell it covers is visible."""
 
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.depthwise import Depthwise
 from unmask.encoders.packed.gather import Take, add_back, as_rows, as_tiles, take
-from unmask.encoders.packed.pairs import ByPairs, pairs_of
+from unmask.encoders.packed.pair_index import pairs_of
+from unmask.encoders.packed.pairs import ByPairs
 from unmask.encoders.packed.tiled_map import Packed, require_tiles
 from unmask.encoders.packed.tiles import Rows, Tiles, Window
 
@@ -46,11 +47,11 @@ def convolution(
         return _coarser(x.one_by_one(), weight, bias, window, groups)
     if not window.keeps_borders:
         raise UnsupportedError(f"{window} does not map tiles to tiles")
-    rows, out = as_rows(x.values), side // window.stride
+    out = side // window.stride
     if window.kernel == 1:
-        if window.stride > 1:
-            rows = Take.apply(rows, x.tiles.taps(side, window), 0.0)
-        return x.with_values(_pointwise(rows, weight, bias, groups, out))
+        read = x.values[:, :, :: window.stride, :: window.stride]
+        return x.with_values(_pointwise(as_rows(read), weight, bias, groups, out))
+    rows = as_rows(x.values)
     size = (out - 1) * window.stride + window.reach + 1
     if window.padding == 0 and size <= side:
         return x.with_values(func(x.values, weight, bias, window.stride, 0, window.dilation, groups))

@@ -1,6 +1,7 @@
 """Masked CNNs, packed: the model's own forward on tiles of visible cells."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, overload
 
 import torch
@@ -44,10 +45,10 @@ class PackedEncoder(nn.Module):
         self._probe()
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
-        """See `Encoder.__call__`. Maps are unpacked when they are read."""
+        """See `Encoder.__call__`. Maps and their hidden positions are unpacked when they are read."""
         stages = self._run(images, hidden)
-        gone = tuple(s.tiles.hidden if s.side == 1 else expand(hidden, *s.shape[2:]) for s in stages)
-        return Encoding(_Unpacked([_unpacker(stage) for stage in stages]), gone)
+        maps, gone = ([partial(of, stage) for stage in stages] for of in (_dense_map, _hidden_positions))
+        return Encoding(_OnDemand(maps), _OnDemand(gone))
 
     def _run(self, images: Tensor, hidden: Tensor) -> list[Packed]:
         tiles = Tiles.of(hidden)
@@ -74,10 +75,10 @@ class PackedEncoder(nn.Module):
             self._run(images.to(like), torch.zeros(1, *grid, dtype=torch.bool, device=like.device))
 
 
-class _Unpacked(Sequence[Tensor]):
-    """Dense maps [B, C, H, W], made from tiles on demand, once."""
+class _OnDemand(Sequence[Tensor]):
+    """Tensors that are made when they are read, once."""
 
-    def __init__(self, makers: list[Callable[[], Tensor]]) -> None:
+    def __init__(self, makers: Sequence[Callable[[], Tensor]]) -> None:
         self._makers = makers
         self._made: dict[int, Tensor] = {}
 
@@ -107,13 +108,16 @@ def _cut(images: Tensor, tiles: Tiles, cell: int) -> Tensor:
     return grid[image, row, column].permute(0, 3, 1, 2)
 
 
-def _unpacker(stage: Packed) -> Callable[[], Tensor]:
-    def unpack() -> Tensor:
-        batch, channels, height, width = stage.shape
-        rows = Take.apply(as_rows(stage.values), stage.tiles.scatter(stage.side), 0.0)
-        return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+def _dense_map(stage: Packed) -> Tensor:
+    """[B, C, H, W]."""
+    batch, channels, height, width = stage.shape
+    rows = Take.apply(as_rows(stage.values), stage.tiles.scatter(stage.side), 0.0)
+    return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
-    return unpack
+
+def _hidden_positions(stage: Packed) -> Tensor:
+    """bool[B, H, W]."""
+    return stage.tiles.hidden if stage.side == 1 else expand(stage.tiles.hidden, *stage.shape[2:])
 
 
 def _snapshot(value: Any) -> Packed | None:

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.encoders.dense.layout import UnsupportedError
 from unmask.encoders.packed.convolution import _one
-from unmask.encoders.packed.gather import Take, as_rows, as_tiles
+from unmask.encoders.packed.gather import Take, as_rows, as_tiles, take
 from unmask.encoders.packed.tiled_map import Packed, require_tiles
-from unmask.encoders.packed.tiles import Window
+from unmask.encoders.packed.tiles import Rows, Window
 
 
 def max_pool(
@@ -35,8 +36,41 @@ def max_pool(
         raise UnsupportedError(f"{window} does not map tiles to tiles")
     if window.padding == 0 and size <= side:
         return x.with_values(F.max_pool2d(x.values, window.kernel, window.stride, 0, window.dilation))
-    halo = Take.apply(as_rows(x.values), x.tiles.halo(side, window), float("-inf"))
-    return x.with_values(F.max_pool2d(as_tiles(halo, size), window.kernel, window.stride, 0, window.dilation))
+    rows, index = as_rows(x.values), x.tiles.halo(side, window)
+    if rows.device.type == "cpu":
+        return x.with_values(_zero_if_nothing(MaximumOfHalo.apply(rows, index, size, window)))
+    halo = Take.apply(rows, index, float("-inf"))
+    values = F.max_pool2d(as_tiles(halo, size), window.kernel, window.stride, 0, window.dilation)
+    return x.with_values(_zero_if_nothing(values))
+
+
+def _zero_if_nothing(values: Tensor) -> Tensor:
+    """0 for windows that read no visible position."""
+    return values.masked_fill(values == float("-inf"), 0.0)
+
+
+class MaximumOfHalo(torch.autograd.Function):
+    """Maxima of tiles with their surroundings. A gradient goes straight to the row that it belongs to, which needs no
+    sorting; on a GPU such sums would depend on the order of its threads."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Rows, size: int, window: Window) -> Tensor:
+        """[m, C] to [V, C, t/s, t/s]."""
+        halo = as_tiles(take(rows, index, float("-inf")), size)
+        values, places = F.max_pool2d(halo, window.kernel, window.stride, 0, window.dilation, return_indices=True)
+        ctx.save_for_backward(places)
+        ctx.index, ctx.channels = index, rows.shape[1]
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradient of the rows."""
+        (places,), index, channels = ctx.saved_tensors, ctx.index, ctx.channels
+        found = index.source.view(len(places), -1).gather(1, as_rows(places).view(len(places), -1))
+        entries = (found * channels).view(-1, channels) + torch.arange(channels)
+        result = gradient.new_zeros((index.rows + 1) * channels)  # the last row is that of places without a source
+        result.index_add_(0, entries.flatten(), as_rows(gradient).flatten())
+        return result.view(-1, channels)[:-1], None, None, None
 
 
 def _coarser_maximum(x: Packed, window: Window, ceil: bool) -> Packed:
@@ -44,7 +78,7 @@ def _coarser_maximum(x: Packed, window: Window, ceil: bool) -> Packed:
     outputs = x.coarser(window, ceil=ceil)
     read = Take.apply(as_rows(x.values), x.tiles.taps_of(outputs, window), float("-inf"))
     values = read.view(-1, window.kernel**2, x.values.shape[1]).amax(1)
-    return Packed(as_tiles(values.masked_fill(values == float("-inf"), 0.0), 1), outputs)
+    return Packed(as_tiles(_zero_if_nothing(values), 1), outputs)
 
 
 def average_pool(
@@ -76,7 +110,7 @@ def _coarser_average(x: Packed, window: Window, ceil: bool) -> Packed:
     outputs = x.coarser(window, ceil=ceil)
     taps = x.tiles.taps_of(outputs, window)
     read = Take.apply(as_rows(x.values), taps, 0.0).view(-1, window.kernel**2, x.values.shape[1])
-    visible = (taps.numbers >= 0).view(-1, window.kernel**2, 1).sum(1).clamp(min=1)
+    visible = taps.found.view(-1, window.kernel**2, 1).sum(1).clamp(min=1)
     return Packed(as_tiles(read.sum(1) / visible.to(read.dtype), 1), outputs)
 
 

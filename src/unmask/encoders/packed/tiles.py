@@ -24,16 +24,19 @@ class Rows:
 
     source: Tensor
     """[n]: row to copy from; one past the last if there is none: outside the image or in a hidden cell."""
-    numbers: Tensor
-    """[n]: row to copy from; -1 if there is none."""
     rows: int
     """Rows to copy from."""
 
     @classmethod
     def of(cls, numbers: Tensor, rows: int) -> "Rows":
-        """From row numbers with -1 where there is no source."""
+        """From row numbers, negative where there is no source."""
         numbers = numbers.flatten()
-        return cls(torch.where(numbers < 0, rows, numbers), numbers, rows)
+        return cls(torch.where(numbers < 0, rows, numbers), rows)
+
+    @property
+    def found(self) -> Tensor:
+        """bool[n]: whether there is a source."""
+        return self.source < self.rows
 
     @cached_property
     def order(self) -> Tensor:
@@ -42,12 +45,12 @@ class Rows:
             order = torch.from_numpy(np.argsort(self.source.numpy(), kind="stable"))
         else:
             order = torch.argsort(self.source, stable=True)
-        return order[: int((self.numbers >= 0).sum())]
+        return order[: int(self.found.sum())]
 
     @cached_property
     def offsets(self) -> Tensor:
         """[rows]: where in `order` the positions of each source row start."""
-        counts = torch.bincount(self.numbers + 1, minlength=self.rows + 1)[1:]
+        counts = torch.bincount(self.source, minlength=self.rows + 1)[:-1]
         return counts.cumsum(0) - counts
 
 
@@ -198,10 +201,10 @@ class Tiles:
         _, height, width = number.shape
         steps = torch.arange(span, device=number.device)
         first = (self.image * height + self.place[:, 1]) * width + self.place[:, 2]
-        near = number.flatten()[first[:, None] + (steps[:, None] * width + steps).flatten()]
+        squares = (first[:, None] + (steps[:, None] * width + steps).flatten()).flatten()
+        near = number.flatten().index_select(0, squares).view(-1, span**2) * side**2  # a hidden square stays below 0
         cell = near.index_select(1, ((above + reach) * span + left + reach).flatten())
-        within = (y * side + x).flatten()
-        return Rows.of(torch.where(cell < 0, -1, cell * side**2 + within), len(self.place) * side * side)
+        return Rows.of(cell + (y * side + x).flatten(), len(self.place) * side**2)
 
     def _rows(self, side: int, y: Tensor, x: Tensor, image: Tensor) -> Rows:
         """Row numbers at global positions y and x of images (broadcast together)."""
