@@ -94,33 +94,69 @@ def test_the_table_of_the_summary_is_that_of_its_records() -> None:
     assert summary_table() in (ROOT / "docs/comparison.md").read_text(encoding="utf-8")
 
 
+PACKAGE = ROOT / "src/unmask"
+
+
+def _map_lines() -> list[tuple[str, list[str]]]:
+    """Lines of the tree in docs/architecture.md: the room they stand in, "" for its own line, and their names."""
+    lines, room = [], ""
+    for line in (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("```")[1].splitlines():
+        if found := re.match(r"^( {2})?((?:\w+(?:/|\.py)(?:, )?)+)", line):
+            names = found[2].removesuffix(", ").split(", ")
+            lines.append((room if found[1] else "", names))
+            room = room if found[1] else names[-1]
+    return lines
+
+
 def test_the_map_of_the_code_names_what_is_there() -> None:
     """Every file and folder in docs/architecture.md exists; every room of the package stands in its tree."""
-    text, package = (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), ROOT / "src/unmask"
-    named = [package / path for path in re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text)]
-    room, rooms = package, set()
-    for line in text.split("```")[1].splitlines():
-        for name in re.findall(r"^(?:  )?((?:\w+(?:/|\.py)(?:, )?)+)", line):
-            for part in name.split(", "):
-                named.append(room / part if line.startswith(" ") else package / part)
-                if not line.startswith(" "):
-                    rooms.add(part)
-                    room = package / part
-    missing = [str(path) for path in named if not path.exists() and not (ROOT / path.relative_to(package)).exists()]
+    text, lines = (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), _map_lines()
+    named = [PACKAGE / path for path in re.findall(r"`((?:\w+/)*\w+(?:\.py|/))`", text)]
+    named += [PACKAGE / room / name for room, names in lines for name in names]
+    missing = [str(path) for path in named if not path.exists() and not (ROOT / path.relative_to(PACKAGE)).exists()]
     assert len(named) > 70
     assert missing == []
-    here = {path.name + ("/" if path.is_dir() else "") for path in package.iterdir() if path.suffix in ("", ".py")}
-    small = {
-        "__init__.py",
-        "__main__.py",
-        "__pycache__/",
-        "errors.py",
-        "preemption.py",
-        "wording.py",
-        "lazy.py",
-        "py.typed",
-    }
-    assert here - rooms - small == set()
+    here = {path.name + ("/" if path.is_dir() else "") for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    small = {"__init__.py", "__main__.py", "__pycache__/", "py.typed"}
+    assert here - {name for room, names in lines for name in names if not room} - small == set()
+
+
+def test_the_map_of_the_code_names_the_houses_and_what_a_comparison_is_made_of() -> None:
+    """Each package within a room stands below it; each file of the largest room without houses is named somewhere."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = {(room, name) for room, names in _map_lines() for name in names}
+    houses = {(f"{path.parent.parent.name}/", f"{path.parent.name}/") for path in PACKAGE.glob("*/*/__init__.py")}
+    assert len(houses) > 7
+    assert houses - named == set()
+    files = {path.name for path in (PACKAGE / "comparison").glob("*.py")} - {"__init__.py"}
+    assert {file for file in files if not re.search(rf"\b{re.escape(file)}\b", text)} == set()
+
+
+def test_every_file_named_in_the_map_is_somewhere() -> None:
+    """Also one that a line names in passing."""
+    there = [f"/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.py")]
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    mentioned = set(re.findall(r"(?<![\w/*])(?:\w+/)*\w+\.py\b", text))
+    assert len(mentioned) > 100
+    assert {one for one in mentioned if not any(path.endswith(f"/{one}") for path in there)} == set()
+
+
+def test_no_import_points_upwards_in_the_map() -> None:
+    """What docs/architecture.md says of its tree."""
+    rank = {name: i for i, (room, names) in enumerate(_map_lines()) for name in names if not room}
+    upwards = set()
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).parts[0]
+        here += "/" if (PACKAGE / here).is_dir() else ""
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("unmask."):
+                continue
+            there = str(node.module).split(".")[1]
+            there += "/" if (PACKAGE / there).is_dir() else ".py"
+            if rank.get(there, len(rank) ** 2) < rank.get(here, -1):
+                upwards.add((here, there))
+    assert len(rank) > 25
+    assert upwards == set()
 
 
 @pytest.mark.parametrize(
