@@ -43,6 +43,7 @@ def features_of(network: nn.Module, images: ImageSet, *, show: bool = False) -> 
     device, digests = next(network.parameters()).device, list[bytes]()
 
     def look(batch: Tensor) -> Tensor:
+        """Features of a batch; a digest of each of its images is kept."""
         digests.extend(hashlib.blake2b(one.tobytes(), digest_size=16).digest() for one in batch.numpy())
         found = model.forward_head(model.forward_features(batch.to(device)), pre_logits=True).flatten(1).float().cpu()
         return found if basis is None else found @ basis

@@ -79,6 +79,7 @@ def launches(
         free.put(gpus[first : first + processes])
 
     def launch(task: Task) -> None:
+        """Run one pretraining on GPUs that are free, and give them back."""
         if stopped.is_set():
             raise PreemptionError(STOPPED)
         mine = free.get()
@@ -88,6 +89,7 @@ def launches(
             free.put(mine)
 
     def submit(task: Task, data: Dataset | None) -> Future[None]:
+        """Hand a pretraining to a thread; the first one also writes the data into a shared file."""
         if not files:
             folder = folder_of(task)
             assert folder is not None

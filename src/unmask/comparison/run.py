@@ -204,6 +204,7 @@ def _fill(
     config, trained = work.config, 0
 
     def train(ahead: Work) -> None:
+        """Train the trials of so much work; its phase is the last one if no look or draw may follow."""
         nonlocal trained
         write_choices(ahead)
         trials = ahead.trials(choice.recipes)

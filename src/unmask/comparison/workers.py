@@ -132,6 +132,7 @@ def run_tasks(
     """
 
     def width(task: Task) -> int:
+        """How many processes a task takes."""
         return pretrain_processes if folder_of(task) is not None else 1
 
     wide = any(width(task) > 1 for task in tasks)

@@ -40,6 +40,7 @@ def digest_pieces(images: Images) -> Digests:
             digests[row], whole[row] = digest(b"%d " % length + content), length <= PIECE * PIECES
 
     def all_of(index: int) -> None:
+        """Replace the digest of the pieces of a file by that of all its bytes."""
         stored = images.stored(int(doubtful[index]))
         assert not isinstance(stored, np.ndarray)
         digests[doubtful[index]] = digest(_content(stored))

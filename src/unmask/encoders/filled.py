@@ -58,6 +58,7 @@ class FilledEncoder(nn.Module):
             return _stages(self.model, torch.where(gone, self.fill[:, None, None].to(images.dtype), images))
 
         def fill(module: nn.Module, inputs: Any, tokens: Tensor) -> Tensor:
+            """Hook of the patch embedding: hidden tokens become the learned one."""
             flat = tokens.reshape(tokens.shape[0], -1, tokens.shape[-1])  # [B, h, w, D] or [B, N, D]
             grid = (images.shape[2] // self._patches, images.shape[3] // self._patches)
             gone = expand(hidden, *grid).flatten(1)[..., None]

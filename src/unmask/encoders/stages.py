@@ -62,6 +62,8 @@ def captured(model: nn.Module, stages: list[tuple[str, bool]], read: Callable[[A
     taken: list[Any] = [None] * len(stages)
 
     def keep(index: int) -> Callable[..., None]:
+        """A hook for either side of a module, which puts what is read into the place of its stage."""
+
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], *output: Any) -> None:
             taken[index] = read(output[0] if output else inputs[0])
 

@@ -42,6 +42,7 @@ def _finest_strided(model: nn.Module, channels: int, image_size: tuple[int, int]
         if hasattr(module, "kernel_size") and hasattr(module, "stride") and max(_pair(module.stride)) > 1:
 
             def note(module: Any, inputs: tuple[Tensor, ...], path: str = path) -> None:
+                """Hook: a layer that reads a map, with the number of its positions."""
                 if inputs[0].ndim == 4 and min(inputs[0].shape[2:]) > 1:
                     seen.append((inputs[0].shape[2] * inputs[0].shape[3], path, module))
 

@@ -179,6 +179,7 @@ def _take(config: T, images: int, run: Callable[[T, Setup], None], clock: Clock)
     weights = 0
 
     def timed(size: int, steps: int) -> tuple[float, int]:
+        """Median seconds of a step per image over so many steps, and the batch that was taken."""
         ends: list[float] = []
 
         def note(step: Step) -> None:

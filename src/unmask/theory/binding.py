@@ -62,6 +62,7 @@ def mask_range(
     upper = critical_mask_ratio(q, tau, gain, patches / block)
 
     def late(ratio: float) -> bool:
+        """Whether binding at this mask ratio takes longer than `when`."""
         x = ratio / (1 - ratio)
         taken = binding_time(
             start, end, q=q, threshold=threshold, tau=tau, gain=gain, excess=x, together=together, patches=patches,

@@ -61,6 +61,7 @@ def average_of(network: nn.Module, momentum: float) -> AveragedModel | None:
         return None
 
     def of_parts(averages: Any, values: Any, count: Tensor | int) -> None:
+        """Move all averages at once, each process the part that it holds."""
         move = get_ema_multi_avg_fn(warmed_up(momentum, int(count)))
         move([part(average) for average in averages], [part(value) for value in values], count)
 
@@ -81,6 +82,7 @@ def require_variance(network: nn.Module, forward: Callable[[], Tensor], smallest
     positions: list[int] = []
 
     def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Hook: how many values of a channel a BatchNorm gets from one image."""
         positions.append(math.prod(inputs[0].shape[2:]))
 
     hooks = [norm.register_forward_pre_hook(look) for norm in norms]

@@ -96,6 +96,8 @@ def blocks_of(network: nn.Module, forward: Callable[[], Any]) -> list[str]:
     calls, plain = dict.fromkeys(candidates, 0), dict.fromkeys(candidates, True)
 
     def watch(path: str) -> Callable[..., None]:
+        """A hook that counts the calls of a block, and notes a call that passes more than plain tensors."""
+
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             calls[path] += 1
             plain[path] &= all(type(x) is Tensor for x in (*inputs[:1], output)) and not output._is_view()

@@ -122,6 +122,7 @@ def tapped(model: nn.Module, layer: Layer, *, leaf: bool) -> Iterator[list[Tenso
     taken: list[Tensor] = []
 
     def take(value: Any) -> Tensor:
+        """Keep the value for the caller, and return a copy with which the network goes on."""
         if not isinstance(value, Tensor):
             raise UserError(f"layer = {layer} of {type(model).__name__} gives no tensor; choose another")
         kept = value.detach()

@@ -76,6 +76,7 @@ def audit_arms(
     count, done = len(MEASURES) + (len(draws) - 1) * len(OVER_DRAWS), itertools.count(1)
 
     def look(measure: Measure, networks: Sequence[Audited]) -> Any:
+        """What a measure finds, counted as done."""
         finding = measure(networks, data, config)
         if tell is not None:
             tell(next(done) / count)

@@ -106,6 +106,7 @@ def look_at_parts(
     predicted: list[Tensor] = []
 
     def prepared() -> Iterator[Tensor]:
+        """Images as the network takes them, batch by batch; what it predicts for them is kept."""
         for rows in torch.arange(len(images)).split(batch_size):
             ready = network.prepare(images.raw(rows))
             with torch.no_grad():

@@ -187,6 +187,7 @@ def _duplicate_warnings(
     names: Sequence[str], splits: np.ndarray, across: list[list[int]], pairs: list[tuple[int, int]]
 ) -> list[str]:
     def where(rows: list[int]) -> str:
+        """Copies of one image, each with its split."""
         return " = ".join(f"{names[row]} ({splits[row]})" for row in rows)
 
     warnings = []

@@ -109,7 +109,7 @@ def _cut(images: Tensor, tiles: Tiles, cell: int) -> Tensor:
 
 
 def _dense_map(stage: Packed) -> Tensor:
-    """[B, C, H, W]."""
+    """[B, C, H, W], 0 where it is hidden."""
     batch, channels, height, width = stage.shape
     rows = Take.apply(as_rows(stage.values), stage.tiles.scatter(stage.side), 0.0)
     return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
