@@ -122,7 +122,7 @@ def more_views_checks(seed: int) -> list[Verdict]:
 def ensemble_checks(seed: int, members: int = 8) -> list[Verdict]:
     """Ensembles of R networks from scratch: error on single-view data over R, a student of all of them, and MRP.
 
-    Pretraining and fine-tuning take the time of one and a half networks (docs/theory.md): R = 2 has more compute.
+    Pretraining and fine-tuning take the time of one and a third networks (docs/theory.md): R = 2 has more compute.
     """
     w = world(LAB, seed)
     one = train_ensemble(w, members)
