@@ -6,7 +6,9 @@ Two comparisons in one process, CPU seconds of one thread, the rounds of both si
    on PIL images, both bilinear and antialiased. The whole image at 224 x 224 is compared pixel by pixel first.
 2. Small images in memory, the same augmentation: cached batches against v2 on one uint8 tensor at a time.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/data_path.py [--images 200] [--rounds 7]
+With --large alone: a JPEG of 4000 x 3000 to 224 x 224, decoded at an eighth of its size against decoded whole.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/data_path.py [--images 200] [--rounds 7] [--large]
 """
 
 import argparse
@@ -26,18 +28,20 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode, v2
 
 from unmask.config import AugmentConfig, DataConfig
+from unmask.data.decoding.decode import decode
+from unmask.data.decoding.image_format import resize
 from unmask.data.load import load_data
 
 AUGMENT = AugmentConfig(crop_scale=(0.6, 1.0), flip_horizontal=0.5)
 BATCH = 64
 
 
-def photographs(folder: Path, count: int, seed: int = 0) -> None:
-    """JPEG files of 500 x 375, quality 90, about 65 kB: smooth random fields and grain."""
+def photographs(folder: Path, count: int, seed: int = 0, size: tuple[int, int] = (500, 375)) -> None:
+    """JPEG files of quality 90, those of 500 x 375 about 65 kB: smooth random fields and grain."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         rough = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
-        smooth = np.asarray(rough.resize((500, 375), Image.Resampling.BICUBIC)).astype(int)
+        smooth = np.asarray(rough.resize(size, Image.Resampling.BICUBIC)).astype(int)
         pixels = (smooth + rng.integers(-12, 12, smooth.shape)).clip(0, 255).astype(np.uint8)
         path = folder / "ab"[i % 2] / f"{i}.jpg"
         path.parent.mkdir(exist_ok=True)
@@ -124,11 +128,26 @@ def small(size: int, count: int, rounds: int) -> dict[str, float]:
         return compare(ours, theirs, rounds)
 
 
+def large(count: int, rounds: int) -> dict[str, float]:
+    """Large files to 224 x 224, decoded at a part of their size (ours) and whole (theirs)."""
+    with tempfile.TemporaryDirectory() as name:
+        photographs(Path(name), count, size=(4000, 3000))
+        paths = sorted(Path(name).rglob("*.jpg"))
+
+        def read(target: tuple[int, int] | None) -> int:
+            for path in paths:
+                resize(torch.from_numpy(decode(path, target=target))[None], (224, 224))
+            return len(paths)
+
+        return compare(lambda: read((224, 224)), lambda: read(None), rounds)
+
+
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--large", action="store_true", help="only large files, at a part of their size and whole")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     results = {
@@ -136,10 +155,13 @@ def main() -> None:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "date": time.strftime("%Y-%m-%d"),
-        "500x375 JPEG to 224": files(wanted.images, wanted.rounds),
-        "32 px in memory": small(32, 20000, wanted.rounds),
-        "64 px in memory": small(64, 5000, wanted.rounds),
     }
+    if wanted.large:
+        results["4000x3000 JPEG to 224"] = large(wanted.images, wanted.rounds)
+    else:
+        results["500x375 JPEG to 224"] = files(wanted.images, wanted.rounds)
+        results["32 px in memory"] = small(32, 20000, wanted.rounds)
+        results["64 px in memory"] = small(64, 5000, wanted.rounds)
     print(json.dumps(results, indent=1))
 
 
