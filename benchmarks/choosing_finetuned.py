@@ -30,6 +30,7 @@ from unmask.config.names import change
 from unmask.data.load import Dataset, load_data
 from unmask.inference.estimate import interval_of
 from unmask.inference.hierarchy import Key, estimate_over, paired_differences
+from unmask.inference.image_groups import per_group
 from unmask.inference.verdict import Contest
 from unmask.recipes import Wish, configured
 from unmask.runs.files import read_json, write_json
@@ -186,7 +187,9 @@ Column = dict[Key, NDArray[np.float64]]
 
 
 def table(wanted: argparse.Namespace) -> None:
-    """Print accuracy by way, and paired differences with 95 % intervals over pretrainings, draws and test images."""
+    """Print accuracy by way, and paired differences with 95 % intervals over pretrainings, draws and test images, or
+    groups of them if the images have groups."""
+    groups = judged_groups(wanted)
     for total in wanted.totals:
         found: dict[str, Column] = {}
         for trial in trials([total], range(wanted.draws), len(runs_of(wanted))):
@@ -202,14 +205,22 @@ def table(wanted: argparse.Namespace) -> None:
         pairs += [(f"pretrained {way}", f"scratch {way}") for way in WAYS]
         for one, other in (*pairs, ("pretrained chosen", "scratch random")):
             if one in found and other in found:
-                print(f"{one} - {other}: {difference(found[one], found[other])}")
+                print(f"{one} - {other}: {difference(found[one], found[other], groups)}")
 
 
-def difference(one: Column, other: Column) -> str:
+def judged_groups(wanted: argparse.Namespace) -> NDArray[np.int64] | None:
+    """The group of each test image that trials are judged on; None if the images have none."""
+    named = Wish(name=wanted.recipe, data=DataConfig(data=wanted.data))
+    data = load_data(configured(CompareConfig, None, named).data, labels=True, progress=False)
+    test = data.tests["test"]
+    return data.groups_of(test.select(test.evenly(wanted.judged)))
+
+
+def difference(one: Column, other: Column, groups: NDArray[np.int64] | None) -> str:
     """The mean difference with its interval."""
-    images = paired_differences(one, other)
+    images = {key: per_group(values, groups) for key, values in paired_differences(one, other).items()}
     scores, others = ({key: float(right.mean()) for key, right in images.items()} for images in (one, other))
-    found = estimate_over(paired_differences(scores, others), images)
+    found = estimate_over(paired_differences(scores, others), images, grouped=groups is not None)
     interval = interval_of(found, 0.95)
     low, high = interval.low, interval.high
     ends = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
