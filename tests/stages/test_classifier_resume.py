@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+import tiny
 from unmask.config import ClassifyConfig
-from unmask.data.load import Dataset
+from unmask.data.load import Dataset, load_data
 from unmask.errors import PreemptionError, UserError
 from unmask.runs.files import read_json
 from unmask.runs.metrics import read_metrics
@@ -113,6 +115,38 @@ def test_a_folder_changes_no_bit(training: ClassifyConfig, data: Dataset, tmp_pa
     assert read_record(ClassificationResult, run / "result.json").metrics == fit(config, data).metrics
     with pytest.raises(PreemptionError):
         fit(config, data, setup=Setup(build_engine("no"), on_step=_at(3, _terminate)))
+
+
+def test_without_a_score_training_continues_where_it_was_stopped(training: ClassifyConfig, tmp_path: Path) -> None:
+    """R² of equal numbers is undefined: early stopping waits for none, says so, and its checkpoints are readable."""
+    source = tiny.labeled_source("regression")
+    source.labels[source.splits == "val"] = 1.0
+    data = load_data(training.data, labels=True, progress=False, given=source)
+    recipe = replace(training.recipe, head_steps=0, evaluations=6, patience=1)
+    config = replace(training, recipe=recipe, metric="r2", budget=None, save_steps=1)
+    reached = []
+    for name, act in (("whole", lambda: None), ("part", _kill)):
+        with suppress(KeyboardInterrupt):
+            scratch(config, tmp_path / name, progress=False, dataset=data, on_step=_at(HEAD_STEPS + 8, act))
+    run = scratch(
+        config,
+        tmp_path / "part",
+        resume=True,
+        progress=False,
+        dataset=data,
+        on_step=lambda step: reached.append(step.step),
+    )
+    assert reached == [9, 10, 11, 12]
+    _same(tmp_path / "whole", run)
+    (note,) = read_record(ClassificationResult, run / "result.json").notes[-1:]
+    assert note.startswith("`patience=1` had no effect")
+
+
+def test_patience_without_validation_images_says_so(training: ClassifyConfig, data: Dataset) -> None:
+    """Nothing tells when to stop."""
+    config = replace(training, recipe=replace(training.recipe, evaluations=3, patience=1))
+    notes = fit(config, replace(data, val=None)).notes
+    assert "`patience=1` has no effect: there are no validation images" in notes
 
 
 def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:

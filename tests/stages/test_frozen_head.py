@@ -95,6 +95,19 @@ def test_training_stops_where_the_error_rises() -> None:
     assert stopping.over
 
 
+def test_an_undefined_score_is_no_best_one() -> None:
+    """Before the first defined score nothing is waited for, and nothing is kept; afterwards it counts as worse."""
+    stopping = EarlyStopping(patience=2)
+    undefined = SCORES["r2"].merit(None)
+    assert not any(stopping.improves(undefined) for _ in range(5))
+    assert (stopping.best, stopping.waited, stopping.over) == (None, 0, False)
+    assert "R² was undefined" in "".join(stopping.notes("r2"))
+    assert stopping.improves(SCORES["r2"].merit(-3.0))
+    assert not any(stopping.improves(undefined) for _ in range(2))
+    assert stopping.over
+    assert stopping.notes("r2") == []
+
+
 def test_the_probe_is_that_of_the_labeled_images(data: Dataset) -> None:
     """Its logits are those that scikit-learn's layer gives on the same features; a better head stays to the bit."""
     model, engine = build_classifier(CONFIG, data), build_engine("no")

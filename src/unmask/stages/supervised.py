@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
 from unmask.config import ClassifyConfig
-from unmask.config.metric import SCORES
+from unmask.config.metric import SCORES, Metric
 from unmask.data.augment import saturation_note
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import Batch
@@ -87,7 +87,7 @@ class Supervised:
             )
             self.data = data = data.normalized_as(self.start.format)
             colors = saturation_note(config.recipe.augment, data.format.channels)
-            self.notes = [*self.start.notes, *_decay_note(config, model), *colors]
+            self.notes = [*self.start.notes, *_decay_note(config, model), *_patience_note(config, data), *colors]
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         self.task = require_task(config, data).fitted(self.images.labels)
@@ -120,6 +120,8 @@ class Supervised:
         if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
         notes = self.notes
+        if self.data.val is not None:
+            notes = [*notes, *self.stopping.notes(self.config.metric)]
         if frozen and self.data.val is not None and not run.setup.sharded:
             val = self.data.val
             notes = [*notes, *take_probe_where_better(best, self.task, self.config, self.images, val, run.engine)]
@@ -239,6 +241,14 @@ def _decay_note(config: ClassifyConfig, model: nn.Module) -> list[str]:
     return [f"layer_decay = {decay:g} has no effect: timm does not report the layers of {config.encoder.encoder}"]
 
 
+def _patience_note(config: ClassifyConfig, data: Dataset) -> list[str]:
+    """A note if training should stop early but has no images to tell when."""
+    patience = config.recipe.patience
+    if patience == 0 or data.val is not None:
+        return []
+    return [f"`patience={patience}` has no effect: there are no validation images"]
+
+
 @dataclass
 class EarlyStopping:
     """Ends a training whose validation score has not improved in the last `patience` evaluations; never with 0."""
@@ -249,8 +259,11 @@ class EarlyStopping:
     """Evaluations since the best one."""
 
     def improves(self, merit: float) -> bool:
-        """Whether a score, turned so that more is better, is the best so far; False throughout without patience."""
-        if self.patience == 0:
+        """Whether a score, turned so that more is better, is the best so far; False throughout without patience.
+
+        A score that is undefined (-inf) is never the best; it counts as waited for only after one that was defined.
+        """
+        if self.patience == 0 or (self.best is None and merit == -math.inf):
             return False
         better = self.best is None or merit > self.best
         self.best, self.waited = (merit, 0) if better else (self.best, self.waited + 1)
@@ -260,3 +273,10 @@ class EarlyStopping:
     def over(self) -> bool:
         """Whether to stop."""
         return 0 < self.patience <= self.waited
+
+    def notes(self, metric: Metric) -> list[str]:
+        """A note after a training in which no evaluation on validation images had a score."""
+        if self.patience == 0 or self.best is not None:
+            return []
+        title = SCORES[metric].title
+        return [f"`patience={self.patience}` had no effect: {title} was undefined on the validation images throughout"]
