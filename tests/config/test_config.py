@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from unmask.config import (
     AuditConfig,
+    AugmentConfig,
     ClassifyConfig,
+    ClassifyRecipe,
     CompareConfig,
     DataConfig,
     EncoderConfig,
@@ -164,6 +167,27 @@ def test_every_seed_is_one_that_generators_take(kind: Any) -> None:
         for value in (-1, 2**63, 99999999999999999999):
             with pytest.raises(UserError, match=f"^{field} = {value} is out of range: expected 0 to 2"):
                 kind(**{field: value})
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+@pytest.mark.parametrize(
+    "kind", [DataConfig, AugmentConfig, PretrainConfig, ClassifyRecipe, MaskConfig, OptimizerConfig]
+)
+def test_no_configuration_holds_what_its_file_cannot(kind: Any, value: float) -> None:
+    """A config.json with an infinite number or NaN could not be read again."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if "float" not in str(hint):
+            continue
+        for wrong in _with_wrong_number(str(hint), value):
+            with pytest.raises(UserError, match=f"{name}|speed"):
+                kind(**{name: wrong})
+
+
+def _with_wrong_number(hint: str, value: float) -> list[Any]:
+    """Values of a type of which one number is wrong."""
+    if "dict" in hint:
+        return [{"speed": value}]
+    return [(0.5, value), (value, 0.9)] if "tuple" in hint else [value]
 
 
 def test_frozen() -> None:

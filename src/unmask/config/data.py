@@ -1,5 +1,6 @@
 """What is read, and how training images are augmented."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,7 @@ from unmask.config.validation import (
     require,
     require_between,
     require_choices,
+    require_finite,
     require_least,
     require_ranges,
     require_seed,
@@ -93,6 +95,8 @@ class DataConfig:
         require_least(self, channels=1, page=0, cache_mib=0, workers=0)
         require_choices(self)
         require_seed("split_seed", self.split_seed)
+        for name, value in {"nodata": self.nodata, **(self.options or {})}.items():
+            require_finite(name, value)
         if self.window is not None:
             low, high = self.window
             require(0 <= low < high <= 100, "window", self.window, "two increasing percentiles in [0, 100]")
@@ -123,6 +127,7 @@ class AugmentConfig:
         low, high = self.crop_scale
         require_between("crop_scale", low, 0, 1, open_low=True)
         require(low <= high <= 1, "crop_scale", self.crop_scale, "two increasing numbers in (0, 1]")
-        require(0 < self.crop_ratio[0] <= self.crop_ratio[1], "crop_ratio", self.crop_ratio, "two increasing numbers")
+        low, high = self.crop_ratio
+        require(0 < low <= high < math.inf, "crop_ratio", self.crop_ratio, "two increasing numbers")
         require_ranges(self, flip_horizontal="[0, 1]", flip_vertical="[0, 1]", shift="[0, 1]")
         require_ranges(self, brightness="[0, 1]", contrast="[0, 1]", saturation="[0, 1]")

@@ -163,7 +163,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         require_choices(self)
         for name, epochs in (("save_every", self.save_every), ("picture_every", self.picture_every)):
-            require(epochs is None or epochs > 0, name, epochs, "a positive number of epochs")
+            require(epochs is None or 0 < epochs < math.inf, name, epochs, "a positive number of epochs")
         require_least(self, keep=1)
         require_seed("seed", self.seed)
 

@@ -25,6 +25,11 @@ def require_between(
     require(value == value and above and below, field, value, brackets)
 
 
+def require_finite(field: str, value: object) -> None:
+    """Require that a value is not an infinite number or NaN, which config.json cannot hold."""
+    require(not isinstance(value, float) or math.isfinite(value), field, value, "a finite number")
+
+
 def require_at_least(field: str, value: float, low: float) -> None:
     """Require a finite value >= low."""
     require((isinstance(value, int) or math.isfinite(value)) and value >= low, field, value, f"at least {low:g}")
