@@ -158,6 +158,20 @@ def test_hidden_cells_are_for_training_only(training: ClassifyConfig, data: Data
         torch.testing.assert_close(masked.model.eval()(batch.images), masked.outputs["test"])
 
 
+@pytest.mark.parametrize("fixed", [{"freeze_batchnorm": True}, {"encoder_lr_scale": 0.0}])
+def test_fixed_statistics_are_those_of_the_start(
+    training: ClassifyConfig, data: Dataset, fixed: dict[str, Any]
+) -> None:
+    """Also where cells are hidden, whose statistics are otherwise measured on whole images after the training."""
+    plain, hidden = (
+        fit(replace(training, hide_cells=most, recipe=replace(training.recipe, **fixed)), data).model
+        for most in (0.0, 0.5)
+    )
+    for one, other in zip(batchnorm_layers(plain), batchnorm_layers(hidden), strict=True):
+        assert torch.equal(one.running_mean, other.running_mean)  # type: ignore[arg-type]
+        assert torch.equal(one.running_var, other.running_var)  # type: ignore[arg-type]
+
+
 def test_runs_have_results_and_weights(
     training: ClassifyConfig, pretraining: PretrainConfig, data: Dataset, tmp_path: Path
 ) -> None:

@@ -117,7 +117,8 @@ class Supervised:
         for phase in self._phases():
             run.fit(self.images, phase, self)
         best = run.best()
-        if self.config.hide_cells > 0:  # evaluated on whole images, as the pretrained arms are
+        moved = not frozen and not self.config.recipe.freeze_batchnorm
+        if self.config.hide_cells > 0 and moved:  # evaluated on whole images, as the pretrained arms are
             self._reestimate(best, self.images)
         notes = self.notes
         if self.data.val is not None:
