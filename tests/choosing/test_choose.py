@@ -145,6 +145,18 @@ def test_weights_files_and_features(run: Path, photos: Path, tmp_path: Path) -> 
     assert len(set(found.digests.tolist())) == 30
 
 
+def test_labels_of_an_earlier_choice_keep_their_pictures(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Images without files are written; another choice in the same folder gives none of these files other pixels."""
+    pixels = np.stack([np.asarray(Image.open(file).resize((16, 16))) for file in sorted(photos.iterdir())])
+    np.save(tmp_path / "all.npy", pixels)
+    first = chosen(run, tmp_path / "all.npy", tmp_path / "c", strategy="facility")
+    folder = tmp_path / "c" / "images"
+    before = {name: (folder / name).read_bytes() for name in first}
+    again = chosen(run, tmp_path / "all.npy", tmp_path / "c", strategy="farthest", overwrite=True)
+    assert again != first
+    assert all((folder / name).read_bytes() == content for name, content in before.items())
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

@@ -186,9 +186,7 @@ def _write(
     doubt = [""] * len(rows) if weights is None else [f"; {weights[row]:.0%} unsure" for row in rows]
     images = tuple(
         ChosenImage(
-            path=str(
-                file_of(seen.data.data, shown.names[row]) or write_image(shown, row, out / "images" / f"{rank:05d}")
-            ),
+            path=str(file_of(seen.data.data, shown.names[row]) or _written(pool.features, row, rank, out)),
             rank=rank,
             cluster=int(clusters[row]),
             typicality=float(density[rank - 1]),
@@ -201,3 +199,10 @@ def _write(
     write_json(out / CHOICE_FILE, choice)
     write_choice_page(out, choice, images, shown.select(rows))
     return Chosen(out, choice, images, seen.told)
+
+
+def _written(features: Features, row: int, rank: int, out: Path) -> Path:
+    """A file of an image that has none. Its name tells its pixels: labels of an earlier choice in the same folder still
+    name the pictures they were given to."""
+    mark = features.digests[row].hex()[:12]
+    return write_image(features.images, row, out / "images" / f"{rank:05d}-{mark}")
