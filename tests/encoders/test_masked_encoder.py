@@ -26,6 +26,30 @@ def test_maps_are_zero_exactly_where_hidden(name: str) -> None:
     assert all(a is b for a, b in zip(encoder.model.parameters(), model.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("name", "execution"),
+    [("test_resnet", "dense"), ("test_resnet", "packed"), ("test_resnet", "filled"), ("test_vit", "auto")],
+)
+def test_masks_that_do_not_fit_the_images_are_refused(name: str, execution: str) -> None:
+    """Another type, grid or number would be read as other cells, and images of other sizes as well."""
+    model = build_model(EncoderConfig(encoder=name), in_chans=1, image_size=(64, 64))
+    encoder = masked_encoder(model, image_size=(64, 64), execution=execution)
+    images = torch.zeros(2, 1, 64, 64)
+    hidden = draw_masks(MaskConfig(), encoder.grid, seed=0, epoch=0, ids=range(2))
+    assert encoder(images, hidden).maps
+    rows, columns = encoder.grid
+    for wrong in (
+        hidden.to(torch.uint8),
+        hidden[:1],
+        torch.zeros(2, rows, columns + 1, dtype=torch.bool),
+        torch.zeros(2, 1, 1, dtype=torch.bool),
+    ):
+        with pytest.raises(UserError, match=r"hidden: expected bool \[2, "):
+            encoder(images, wrong)
+    with pytest.raises(UserError, match="hidden: expected bool"):
+        encoder(torch.zeros(2, 1, 128, 64), hidden)
+
+
 def test_weights_follow_the_seed_and_leave_the_global_state_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

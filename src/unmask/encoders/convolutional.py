@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from unmask.encoders.dense.layout import Cells, Layout, Masked, UnsupportedError
 from unmask.encoders.dense.tensor import MaskedTensor, masked_images
 from unmask.encoders.protocol import Encoding
-from unmask.encoders.sizes import require_divisible
+from unmask.encoders.sizes import require_divisible, require_mask
 from unmask.encoders.stages import (
     CannotMaskError,
     captured,
@@ -51,6 +51,7 @@ class DenseEncoder(nn.Module):
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`."""
+        require_mask(images, hidden, self.cell)
         stages = self._run(images, hidden)
         return Encoding(tuple(s.values for s in stages), tuple(s.layout.hidden for s in stages))
 

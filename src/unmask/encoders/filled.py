@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoding
-from unmask.encoders.sizes import require_divisible
+from unmask.encoders.sizes import require_divisible, require_mask
 from unmask.encoders.stages import evaluating, first_kernel
 from unmask.errors import UserError
 from unmask.masking import expand
@@ -48,6 +48,7 @@ class FilledEncoder(nn.Module):
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`."""
+        require_mask(images, hidden, self.cell)
         maps = self._run(images, hidden)
         gone = tuple(expand(hidden, *features.shape[2:]) for features in maps)
         return Encoding(tuple(m.masked_fill(h[:, None], 0) for m, h in zip(maps, gone, strict=True)), gone)

@@ -8,7 +8,7 @@ from timm.models.hiera import Hiera
 from torch import Tensor, nn
 
 from unmask.encoders.protocol import Encoding
-from unmask.encoders.sizes import require_divisible
+from unmask.encoders.sizes import require_divisible, require_mask
 from unmask.encoders.stages import evaluating
 from unmask.errors import UserError
 from unmask.masking import expand
@@ -40,6 +40,7 @@ class HieraEncoder(nn.Module):
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`."""
+        require_mask(images, hidden, self.cell)
         gone = expand(hidden, *self.units)
         visible = ~gone.flatten(1)
         if len(visible.sum(1).unique()) > 1:

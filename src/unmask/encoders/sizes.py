@@ -1,5 +1,6 @@
 """Image sizes that fit a grid."""
 
+import torch
 from torch import Tensor
 
 from unmask.errors import UserError
@@ -8,6 +9,17 @@ from unmask.errors import UserError
 def grid_of(images: Tensor, cell: int) -> tuple[int, int]:
     """Cells along height and width of images [B, C, H, W]."""
     return images.shape[2] // cell, images.shape[3] // cell
+
+
+def require_mask(images: Tensor, hidden: Tensor, cell: int) -> None:
+    """Require one mask of booleans for each image [B, C, H, W], with the cells that the image has."""
+    wanted = (len(images), *grid_of(images, cell))
+    if hidden.dtype != torch.bool or tuple(hidden.shape) != wanted:
+        name = str(hidden.dtype).removeprefix("torch.")
+        raise UserError(
+            f"hidden: expected bool {list(wanted)} for images {list(images.shape)} and cells of {cell} pixels, found "
+            f"{name} {list(hidden.shape)}"
+        )
 
 
 def require_divisible(image_size: tuple[int, int], unit: int, what: str) -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from unmask.encoders.protocol import Encoding
-from unmask.encoders.sizes import require_divisible
+from unmask.encoders.sizes import require_divisible, require_mask
 from unmask.encoders.stages import CannotMaskError, captured
 from unmask.errors import UserError
 from unmask.masking import expand
@@ -56,6 +56,7 @@ class TokenEncoder(nn.Module):
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`."""
+        require_mask(images, hidden, self.cell)
         hidden = expand(hidden, images.shape[2] // self.patch, images.shape[3] // self.patch)
         visible = Visible.of(hidden)
         with captured(self.model, self._stages, lambda x: x) as stages, _dropped(self.model, visible):

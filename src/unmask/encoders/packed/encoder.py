@@ -14,6 +14,7 @@ from unmask.encoders.packed.tensor import PackedTensor
 from unmask.encoders.packed.tiled_map import Packed
 from unmask.encoders.packed.tiles import Tiles
 from unmask.encoders.protocol import Encoding
+from unmask.encoders.sizes import require_mask
 from unmask.encoders.stages import captured, evaluating, explain, first_kernel
 from unmask.errors import UserError
 from unmask.masking import expand
@@ -46,6 +47,7 @@ class PackedEncoder(nn.Module):
 
     def forward(self, images: Tensor, hidden: Tensor) -> Encoding:
         """See `Encoder.__call__`. Maps and their hidden positions are unpacked when they are read."""
+        require_mask(images, hidden, self.cell)
         stages = self._run(images, hidden)
         maps, gone = ([partial(of, stage) for stage in stages] for of in (_dense_map, _hidden_positions))
         return Encoding(_OnDemand(maps), _OnDemand(gone))
