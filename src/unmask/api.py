@@ -200,7 +200,7 @@ def audit_runs(
     out: StrPath,
     *,
     arm: str | None = None,
-    data: str | DataConfig | None = None,
+    data: StrPath | DataConfig | None = None,
     config: AuditConfig | None = None,
     cluster: ClusterConfig | None = None,
     overwrite: bool = False,

@@ -13,10 +13,12 @@ import tiny
 from unmask.choosing.choose_images import choose
 from unmask.choosing.features import features_of
 from unmask.choosing.record import read_choice
+from unmask.deploy.embed import embed
 from unmask.deploy.predict import predict
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.forward import pooled_features
+from unmask.recipes.choose import recipe
 from unmask.weights.card import Card, save_weights
 
 
@@ -190,6 +192,18 @@ def test_a_run_of_other_channels(run: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "five.npy", np.zeros((6, 16, 16, 5), np.uint8))
     with pytest.raises(UserError, match="5 channels cannot become one with 3"):
         choose(run, tmp_path / "c", data=str(tmp_path / "five.npy"), count=2, progress=False)
+
+
+def test_data_are_named_by_paths_as_by_texts(run: Path, photos: Path, tmp_path: Path) -> None:
+    """In every function that applies a run, and for a recipe."""
+    for kind in (str, Path):
+        choose(run, tmp_path / f"choice of {kind.__name__}", data=kind(photos), count=3, progress=False)
+        embed(run, tmp_path / f"{kind.__name__}.csv", data=kind(photos), progress=False)
+        embed(run, tmp_path / f"{kind.__name__}s.csv", data=[kind(one) for one in photos.iterdir()], progress=False)
+        assert recipe(data=kind(photos)).data.data == str(photos)
+    assert paths(tmp_path / "choice of str") == paths(tmp_path / "choice of Path")
+    for name in ("", "s"):
+        assert (tmp_path / f"str{name}.csv").read_text() == (tmp_path / f"Path{name}.csv").read_text()
 
 
 def test_a_choice_is_not_replaced_unasked(run: Path, photos: Path, tmp_path: Path) -> None:

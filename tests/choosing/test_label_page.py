@@ -201,6 +201,7 @@ def test_deep_images_are_shown_in_the_window_of_the_run() -> None:
     [
         ({}, "classes: two or more are needed, found []; give their names with `classes`"),
         ({"classes": ("a", "a")}, "classes: a name is given twice"),
+        ({"classes": "cat"}, "classes = 'cat' is one text: give a list of names"),
         ({"classes": ("a;b", "c"), "several": True}, "'a;b' would be read as several labels"),
         ({"classes": ("a|b", "c")}, "'a|b' would be read as several labels"),
     ],

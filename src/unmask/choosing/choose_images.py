@@ -1,7 +1,7 @@
 """`unmask choose`: which images of a pool to label next, as a table and as a page."""
 
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ def choose(
     run: str | PathLike[str],
     out: str | PathLike[str],
     *,
-    data: str | None = None,
+    data: str | PathLike[str] | None = None,
     count: int = 100,
     strategy: Strategy = DEFAULT,
     labeled: str | PathLike[str] | None = None,
@@ -105,7 +105,8 @@ def choose(
     classifier = None if model is None else read_trained(Path(model))
     if classifier is not None:
         require_doubts(classifier)
-    seen = see(str(run), data, arm=arm, image_size=image_size, progress=progress)
+    named = None if data is None else fspath(data)
+    seen = see(str(run), named, arm=arm, image_size=image_size, progress=progress)
     pool = _look(seen, split, count, None if labeled is None else Path(labeled), progress=progress)
     images, doubts = pool.features.images, None
     if classifier is not None:

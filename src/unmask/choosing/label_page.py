@@ -80,7 +80,9 @@ def label(
             f"images of {CHOICE_TABLE}"
         )
     several = several or form == "names"
-    names = _class_names(classes or choice.classes)
+    if isinstance(classes, str):
+        raise UserError(f"classes = {classes!r} is one text: give a list of names")
+    names = _class_names(tuple(classes) or choice.classes)
     if out.exists() and not overwrite:
         raise UserError(f"out: {out} exists; `overwrite=True` replaces it, and keeps the labels stored in the browser")
     with quiet():

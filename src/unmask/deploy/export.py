@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +48,7 @@ def export(
     *,
     arm: str | None = None,
     inputs: Literal["stored", "normalized"] = "stored",
-    data: str | None = None,
+    data: str | PathLike[str] | None = None,
     license: str | None = None,
     push_to_hub: str | None = None,
     public: bool = False,
@@ -87,7 +87,7 @@ def export(
         require_timm_alone(trained.card)
     normalized = inputs == "normalized"
     with _filled(out) as folder:
-        difference = _write(trained, to, folder, data, normalized=normalized)
+        difference = _write(trained, to, folder, None if data is None else fspath(data), normalized=normalized)
         text = model_card(trained, to, normalized=normalized, license=license, difference=difference)
         (folder / README).write_text(text, encoding="utf-8")
         files = sorted(file.name for file in folder.iterdir())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from unmask.errors import UserError
 from unmask.forward import Outputs
 from unmask.wording import plural
 
-Named = str | Sequence[str] | None
+Named = str | PathLike[str] | Sequence[str | PathLike[str]] | None
 """Images by name: what `DataConfig.data` takes, or one or several image files; None for a run's own data."""
 
 
@@ -39,7 +40,8 @@ def load_as_trained(
         UserError: nothing found, an unreadable file, or pixels of another range than the run's.
     """
     config = replace(trained.data, on_bad_file=on_bad_file)
-    names = [config.data] if data is None else [data] if isinstance(data, str) else list(data)
+    given = config.data if data is None else data
+    names = [fspath(one) for one in ([given] if isinstance(given, str | PathLike) else given)]
     if not names:
         raise UserError("data: no image is named; leave it out for the run's own data")
     return load_images(config, names, trained.card.format, wanted=split, limit=limit, progress=progress)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,7 +42,11 @@ class Wish:
 
 
 def recipe(
-    name: str | None = None, *, data: str | None = None, start: str | Path | None = None, encoder: str | None = None
+    name: str | None = None,
+    *,
+    data: str | PathLike[str] | None = None,
+    start: str | PathLike[str] | None = None,
+    encoder: str | None = None,
 ) -> Recipe:
     """Return the recipe that gives the defaults of a run, as on the command line.
 
@@ -54,8 +59,8 @@ def recipe(
     Raises:
         UserError: the name is unknown; `start` is not a run.
     """
-    named = None if data is None else DataConfig(data=data)
-    return _recipe(Wish(name=name, data=named, start=None if start is None else str(start), encoder=encoder))
+    named = None if data is None else DataConfig(data=fspath(data))
+    return _recipe(Wish(name=name, data=named, start=None if start is None else fspath(start), encoder=encoder))
 
 
 def configured(kind: type[C], config: C | None = None, wish: Wish | None = None) -> C:
@@ -82,7 +87,7 @@ def configured(kind: type[C], config: C | None = None, wish: Wish | None = None)
     return _other_encoder(found, wish.encoder).fill(config)
 
 
-def data_for_audit(data: str | None, runs: Iterable[Path]) -> DataConfig:
+def data_for_audit(data: str | PathLike[str] | None, runs: Iterable[Path]) -> DataConfig:
     """The data that `data` names, with its recipe's settings; else those of the first run folder; else the built-in."""
     first = next((run for run in runs if is_run(run)), None)
     return recipe(data=data).data if data or first is None else read_config(first).data
