@@ -84,3 +84,18 @@ def test_strata_are_labels_and_quantiles() -> None:
     assert len(np.unique(LABELS.strata(TRUE_LABELS, 2))) == 2
     assert len(np.unique(NUMBER.strata(NUMBERS))) == 6
     assert len(np.unique(NUMBER.strata(NUMBERS, 3))) == 3
+
+
+@pytest.mark.parametrize(("number", "images"), [(0.1, 3), (1.1, 30), (36.6, 11)])
+def test_equal_numbers_vary_by_nothing(number: float, images: int) -> None:
+    """Their mean may be rounded: their deviation is 0 all the same, and their R² undefined."""
+    task = Regression(targets=("one", "other"))
+    labels = np.stack([np.full(images, number), np.arange(images)], axis=1)
+    outputs = torch.from_numpy(labels + 0.5)
+    found = task.scores(outputs, torch.from_numpy(labels))
+    one, other = found.per_target
+    assert (one.r2, one.std) == (None, 0.0)
+    assert found.r2 == other.r2
+    assert task.contributions(outputs.numpy(), labels, "r2").mean() == pytest.approx(found.r2)
+    assert task.fitted(torch.from_numpy(labels)).std[0] == 1.0
+    assert Regression(targets=("one",)).smallest_effect("mae", labels[:, :1]) == 0.01

@@ -9,6 +9,8 @@ Letters: n images.
 import numpy as np
 from numpy.typing import NDArray
 
+from unmask.evaluate.defined import varies
+
 Values = NDArray[np.float64]
 
 
@@ -22,7 +24,7 @@ def mean_square_root(errors: Values) -> Values:
 def explained_share(truth: Values, errors: Values) -> Values:
     """R² = 1 - Σ e² / Σ (y - mean)², of numbers (n,) and the errors of their predictions; NaN for equal numbers."""
     spread = (truth - truth.mean()) ** 2
-    if spread.sum() == 0:
+    if spread.sum() == 0 or not varies(truth):
         return np.full_like(truth, np.nan)
     left = errors**2
     ratio = left.sum() / spread.sum()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from unmask.errors import UserError
-from unmask.evaluate.defined import mean_of_known
+from unmask.evaluate.defined import mean_of_known, varies
 from unmask.runs.scores import RegressionScores, TargetScores
 
 
@@ -43,16 +43,16 @@ def _target(name: str, predicted: NDArray[np.float64], truth: NDArray[np.float64
     if not len(own):
         return TargetScores(name=name, images=0, mae=None, rmse=None, r2=None, spearman=None, mean=None, std=None)
     errors = guess - own
-    spread = float(((own - own.mean()) ** 2).sum())
+    spread, differ = float(((own - own.mean()) ** 2).sum()), bool(varies(own))
     return TargetScores(
         name=name,
         images=len(own),
         mae=float(np.abs(errors).mean()),
         rmse=float(np.sqrt((errors**2).mean())),
-        r2=1 - float((errors**2).sum()) / spread if spread > 0 else None,
+        r2=1 - float((errors**2).sum()) / spread if differ and spread > 0 else None,
         spearman=_correlation(rankdata(guess), rankdata(own)),
         mean=float(own.mean()),
-        std=float(own.std()),
+        std=float(own.std()) if differ else 0.0,
     )
 
 

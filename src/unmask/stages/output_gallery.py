@@ -64,9 +64,15 @@ def image_errors(predicted: Tensor, truth: Tensor, *, numbers: bool) -> Tensor:
     if not numbers:
         return errors.nan_to_num(0.0).amax(1).masked_fill(unknown, torch.nan)
     known = ~truth.isnan()
-    spread = torch.stack([column[own].std(correction=0) for column, own in zip(truth.T, known.T, strict=True)])
+    spread = torch.stack([_spread(column[own]) for column, own in zip(truth.T, known.T, strict=True)])
     scaled = errors / torch.where(spread > 0, spread, 1.0)
     return scaled.nanmean(1).masked_fill(unknown, torch.nan)
+
+
+def _spread(numbers: Tensor) -> Tensor:
+    """Their standard deviation, exactly 0 for equal ones, whose mean may be rounded; NaN for none."""
+    equal = len(numbers) > 0 and bool((numbers == numbers[0]).all())
+    return numbers.new_zeros(()) if equal else numbers.std(correction=0)
 
 
 def _judged(images: ImageSet, row: int, picture: int, truth: Tensor, predicted: Tensor) -> Judged:

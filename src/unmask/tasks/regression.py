@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unmask.config.metric import SCORES, Metric
 from unmask.errors import UserError
+from unmask.evaluate.defined import deviation
 from unmask.evaluate.influence import explained_share, mean_square_root, rank_correlation
 from unmask.evaluate.numbers import regression_scores
 from unmask.evaluate.probe import Labeled, Probe
@@ -55,7 +56,7 @@ class Regression(Task):
         """A point for R² and correlations; for errors a fiftieth of the labels' standard deviation."""
         if not SCORES[metric].lower_is_better:
             return 0.01
-        return float(np.nanstd(labels.astype(np.float64), axis=0).mean()) / 50 or 0.01
+        return float(deviation(labels.astype(np.float64)).mean()) / 50 or 0.01
 
     def known(self, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
         """See `Task`: one of the numbers is enough."""
@@ -68,7 +69,7 @@ class Regression(Task):
         if not known.any():
             return strata
         own = values[known]
-        spread = np.nanstd(own, axis=0)
+        spread = deviation(own)
         level = np.nanmean((own - np.nanmean(own, axis=0)) / np.where(spread > 0, spread, 1.0), axis=1)
         count = max(1, min(_STRATA, len(level) // _PER_STRATUM, most or _STRATA))
         edges = np.unique(np.quantile(level, np.arange(1, count) / count))
@@ -85,7 +86,7 @@ class Regression(Task):
         unknown = [name for name, none in zip(self.targets, np.isnan(values).all(axis=0), strict=True) if none]
         if unknown:
             raise UserError(f"data: {unknown[0]} is unknown for all {len(values)} labeled images; label more of them")
-        mean, std = ([float(one) for one in of(values, axis=0)] for of in (np.nanmean, np.nanstd))
+        mean, std = np.nanmean(values, axis=0).tolist(), deviation(values).tolist()
         return replace(self, mean=tuple(mean), std=tuple(one or 1.0 for one in std))
 
     def target(self, labels: Tensor) -> Tensor:
