@@ -13,7 +13,9 @@ import tiny
 from unmask.choosing.choose_images import choose
 from unmask.choosing.features import features_of
 from unmask.choosing.record import read_choice
+from unmask.choosing.uncertainty import uncertainty
 from unmask.deploy.embed import embed
+from unmask.deploy.images import load_as_trained
 from unmask.deploy.predict import predict
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
@@ -133,6 +135,16 @@ def test_a_classifier_says_how_unsure_it_is(run: Path, classifier: Path, photos:
         }
     said = {Path(row["path"]).name: row["reason"].rpartition("; ")[2] for row in table(tmp_path / "c")}
     assert said == {name: f"{max(0.05, 1 - margin):.0%} unsure" for name, margin in rows.items()}
+
+
+def test_an_image_that_the_classifier_cannot_read_moves_no_other(run: Path, classifier: Path, tmp_path: Path) -> None:
+    photos = tiny.draw(tmp_path / "photos", *(f"{index:02d}.png" for index in range(12)))
+    images = load_as_trained(read_trained(run), str(photos)).readable
+    trained = read_trained(classifier)
+    before = uncertainty(trained, str(photos), images)
+    (photos / "03.png").write_bytes(b"no picture")
+    before[3] = 1.0
+    assert uncertainty(trained, str(photos), images).tolist() == before.tolist()
 
 
 def test_weights_files_and_features(run: Path, photos: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from unmask.runs.metrics import read_metrics
 from unmask.runs.read import read_record
 from unmask.runs.records import ClassificationResult
 from unmask.stages.classify import finetune, scratch
-from unmask.stages.supervised import fit
+from unmask.stages.supervised import Supervised, fit
 from unmask.training.checkpoint import load_tensors
 from unmask.training.engine import build_engine
 from unmask.training.stage import Setup
@@ -147,6 +147,15 @@ def test_patience_without_validation_images_says_so(training: ClassifyConfig, da
     config = replace(training, recipe=replace(training.recipe, evaluations=3, patience=1))
     notes = fit(config, replace(data, val=None)).notes
     assert "`patience=1` has no effect: there are no validation images" in notes
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_numbers_cannot_be_smoothed(training: ClassifyConfig, smoothing: float) -> None:
+    """A setting that is not the default says that it does nothing."""
+    data = load_data(training.data, labels=True, progress=False, given=tiny.labeled_source("regression"))
+    recipe = replace(training.recipe, label_smoothing=smoothing)
+    told = Supervised(replace(training, recipe=recipe, budget=None), data, Setup.alone("no")).notes
+    assert ("`label_smoothing=0.3` has no effect: numbers have no classes" in told) == (smoothing == 0.3)
 
 
 def test_changed_data_stop_a_resume(training: ClassifyConfig, data: Dataset, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ LEAST = 0.05
 
 
 def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool = False) -> NDArray[np.float64]:
-    """How unsure a run is about each image, at least 0.05: (N,). See `doubts`.
+    """How unsure a run is about each image, at least 0.05: (N,); 1 about one that it cannot read. See `doubts`.
 
     Args:
         trained: a fine-tuned run, one from scratch, or a comparison, for classes or several labels.
@@ -30,10 +30,11 @@ def uncertainty(trained: Trained, data: str, images: ImageSet, *, progress: bool
     """
     task = require_doubts(trained)
     found = load_as_trained(trained, data, on_bad_file="skip", progress=progress).readable
-    outputs = logits(trained, found.select(torch.searchsorted(found.ids, images.ids)), show=progress)
+    there = torch.isin(images.ids, found.ids).nonzero()[:, 0]
+    outputs = logits(trained, found.select(torch.searchsorted(found.ids, images.ids[there])), show=progress)
     require_numbers(outputs, "the scores")
     unsure = torch.ones(len(images), dtype=torch.float64)
-    unsure[outputs.rows] = doubts(task, outputs.values)
+    unsure[there[outputs.rows]] = doubts(task, outputs.values)
     return unsure.clamp_min(LEAST).numpy()
 
 

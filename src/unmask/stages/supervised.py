@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from unmask.batchnorm import batchnorm_layers, reestimate_batchnorm
-from unmask.config import ClassifyConfig
-from unmask.config.metric import SCORES, Metric
+from unmask.config import ClassifyConfig, ClassifyRecipe
+from unmask.config.metric import SCORES, Metric, label_form
 from unmask.data.augment import saturation_note
 from unmask.data.decoding.image_format import ImageFormat
 from unmask.data.imageset import Batch
@@ -87,7 +87,8 @@ class Supervised:
             )
             self.data = data = data.normalized_as(self.start.format)
             colors = saturation_note(config.recipe.augment, data.format.channels)
-            self.notes = [*self.start.notes, *_decay_note(config, model), *_patience_note(config, data), *colors]
+            idle = [*_decay_note(config, model), *_patience_note(config, data), *_smoothing_note(config, data)]
+            self.notes = [*self.start.notes, *idle, *colors]
             self.images = labeled_subset(config, data)
             self.grid = hiding_grid(config, data, model)
         self.task = require_task(config, data).fitted(self.images.labels)
@@ -248,6 +249,14 @@ def _patience_note(config: ClassifyConfig, data: Dataset) -> list[str]:
     if patience == 0 or data.val is not None:
         return []
     return [f"`patience={patience}` has no effect: there are no validation images"]
+
+
+def _smoothing_note(config: ClassifyConfig, data: Dataset) -> list[str]:
+    """A note if targets should be smoothed, more or less than by default, that are numbers."""
+    smoothing = config.recipe.label_smoothing
+    if smoothing in (0, ClassifyRecipe.label_smoothing) or data.task is None or label_form(data.task.name) != "numbers":
+        return []
+    return [f"`label_smoothing={smoothing:g}` has no effect: numbers have no classes"]
 
 
 @dataclass
