@@ -1,15 +1,20 @@
 """evaluate_on = "val": half of the validation images stands in for the test."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import tiny
 from unmask.comparison.half_split import halve_validation
-from unmask.config import DataConfig
+from unmask.comparison.run import compare
+from unmask.config import ClassifyRecipe, DataConfig, OptimizerConfig, PretrainConfig
 from unmask.data.load import load_data
 from unmask.errors import UserError
+from unmask.stages.pretrain import pretrain
 
 
 def _manifest(folder: Path, groups: list[int]) -> DataConfig:
@@ -42,6 +47,39 @@ def test_halves_part_no_group(tmp_path: Path, seed: int) -> None:
     assert known is not None
     pairs = set(zip(known.tolist(), (groups[int(i)] for i in halved.val.ids), strict=True))
     assert len(pairs) == len({group for _, group in pairs}) == len({number for number, _ in pairs}) == 5
+
+
+@pytest.mark.slow
+def test_nothing_that_is_written_speaks_of_test_images(tmp_path: Path) -> None:
+    """A whole comparison of images in groups, with its audit and a given run: summary, notes and page."""
+    data = _manifest(tmp_path, [i // 6 for i in range(60)])
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    splits = ["train"] * 30 + ["val"] * 24 + ["test"] * 6
+    rows = [f"{line.rpartition(',')[0]},{split}" for line, split in zip(lines[1:], splits, strict=True)]
+    (tmp_path / "table.csv").write_text("\n".join([lines[0], *rows]))
+    first = pretrain(
+        PretrainConfig(data=tiny.DATA, encoder=tiny.PATCHNET, recipe=tiny.pretrain_recipe(steps=1)),
+        tmp_path / "first",
+        progress=False,
+    )
+    config = tiny.comparison(
+        data=replace(data, image_size=(16, 16)),
+        encoder=tiny.PATCHNET,
+        finetune=ClassifyRecipe(optimizer=OptimizerConfig(steps=2, batch_size=8)),
+        arms=("mrp", "scratch_same"),
+        pretrained=(first,),
+        evaluate_on="val",
+        audit=True,
+        jobs=1,
+    )
+    folder = compare(config, tmp_path / "answer", progress=False)
+    written = "".join((folder / name).read_text() for name in ("summary.json", "environment.json", "report.html"))
+    assert re.findall(r"test (?:image|group)s?", written) == []
+    assert set(re.findall(r"[^,;\"]*test set[^,;\"<]*", written)) == {" the test set was not used"}
+    assert "may have seen the held-out validation images" in written
+    assert "12 held-out validation images are of 2 groups" in written
+    assert "It is right on" in written
+    assert "images of the split held-out validation." in (folder / "audit" / "audit.json").read_text()
 
 
 def test_one_group_cannot_be_halved(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """From scores to verdicts: pairing, the choice of the baseline, the four words, and plain JSON."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,25 @@ def test_only_differences_are_paired() -> None:
         summary = _summary(made_scores(gain(0.02), draws=draws))
         assert {row.method.split(" label")[0] for row in summary.means} == {means}
         assert {row.method.split(" label")[0] for row in summary.differences} == {differences}
+
+
+def test_half_of_the_validation_images_is_named_wherever_the_test_is() -> None:
+    """Sentences, methods, sources of variance and advice; records keep the split's name."""
+    scores = made_scores(gain(0.004), draws=3)
+    rng = np.random.default_rng(4)
+    keys = {arm: {(one.pretraining, one.draw) for one in scores if one.arm == arm} for arm in ARMS}
+    tuning = {10: {arm: (rng.random((3, 90)) < 0.8).astype(float) for arm in ARMS}}
+    of = {(arm, b, "test"): {key: rng.random(40) for key in keys[arm]} for arm in ARMS for b in (10, 50)}
+    for grouped, noun in ((False, "image"), (True, "group")):
+        evidence = Evidence(images=of, grouped=grouped, tuning=tuning, labeled={10: 30.0, 50: 150.0})
+        config = CompareConfig(budgets=(10, 50), arms=ARMS)
+        ordinary, halved = (
+            summarize(replace(config, evaluate_on=on), scores, evidence=evidence) for on in ("test", "val")
+        )
+        written = json.dumps(to_json(ordinary))
+        assert f"test {noun}" in written
+        expected = re.sub("test (images?|groups?)", r"held-out validation \1", written)
+        assert json.dumps(to_json(halved)) == expected
 
 
 def test_pairing_takes_the_label_draw_out() -> None:

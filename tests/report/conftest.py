@@ -27,6 +27,7 @@ from unmask.config import (
     PretrainRecipe,
     TargetConfig,
 )
+from unmask.config.comparison import EvaluateOn
 from unmask.inference.summary import summarize
 from unmask.inference.table import scores_of
 from unmask.report.blocks import Photograph, Plate, Section
@@ -113,16 +114,22 @@ def _scores(accuracy: float, rng: np.random.Generator) -> ClassificationScores:
 
 
 def _accuracy(arm: str, budget: int, split: str, draw: int, rng: np.random.Generator) -> float:
-    base = {"val": 0.7, "multi": 0.9, "single_1": 0.75, "single_2": 0.35}[split]
+    base = {"val": 0.7, "test": 0.7, "multi": 0.9, "single_1": 0.75, "single_2": 0.35}[split]
     gain = _LEVEL.get(arm, 0.0) * {"multi": 0.1, "single_2": 2.5}.get(split, 1.0)
     level = base + gain + 0.06 * np.log10(budget / 10) + 0.01 * draw + rng.normal(0, 0.008)
     return float(np.clip(level, 0, 1))
 
 
 def write_comparison(
-    folder: Path, *, draws: int = 3, budgets: tuple[int, ...] = BUDGETS, finished: bool = True
+    folder: Path,
+    *,
+    draws: int = 3,
+    budgets: tuple[int, ...] = BUDGETS,
+    finished: bool = True,
+    splits: tuple[str, ...] = SPLITS,
+    evaluate_on: EvaluateOn = "test",
 ) -> Path:
-    """A comparison with all arms, `draws` label draws and two pretrainings."""
+    """A comparison with all arms, `draws` label draws and two pretrainings; the first split is validation."""
     rng = np.random.default_rng(0)
     trials = []
     for budget in budgets:
@@ -136,7 +143,7 @@ def write_comparison(
                         budget=budget,
                         draw=draw,
                         pretraining=pretraining,
-                        metrics={s: _scores(_accuracy(arm, budget, s, draw, rng), rng) for s in SPLITS},
+                        metrics={s: _scores(_accuracy(arm, budget, s, draw, rng), rng) for s in splits},
                         labeled_images=3 * budget,
                         seconds=12.5,
                         history=tuple(
@@ -148,21 +155,21 @@ def write_comparison(
                     write_json(TRIALS.path(folder, trial_name(arm, budget, draw, pretraining, 0)), trial)
                     trials.append(trial)
     folder.mkdir(parents=True, exist_ok=True)
-    config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95)
+    config = CompareConfig(budgets=budgets, arms=ARMS, smallest_effect=0.01, confidence=0.95, evaluate_on=evaluate_on)
     write_config(folder, config)
     _write_environment(folder, notes=("scratch_compute is capped at 4 times the fine-tuning",))
     for seed in range(2):
         write_pretraining(folder / "pretrain" / f"seed_{seed}", seed=seed)
     if finished:
         scores = [score for trial in trials for score in scores_of(trial)]
-        ensembles = {(arm, budget, "multi"): 0.95 for arm in ("mrp", "scratch_same") for budget in budgets}
+        ensembles = {(arm, budget, splits[1]): 0.95 for arm in ("mrp", "scratch_same") for budget in budgets}
         notes = ["12 labeled validation images were used"]
         write_json(folder / SUMMARY_FILE, summarize(config, scores, ensembles=ensembles, notes=notes))
-        write_gallery(folder, ARMS)
+        write_gallery(folder, ARMS, split=splits[1])
     return folder
 
 
-def write_gallery(folder: Path, arms: Sequence[str] = ("",), points: int = 60) -> Path:
+def write_gallery(folder: Path, arms: Sequence[str] = ("",), points: int = 60, split: str = "multi") -> Path:
     """A gallery of made-up images in a run folder: eight mistakes of every arm, a map, the neighbors of two images."""
     rng = np.random.default_rng(3)
     sheets = {"mistakes": Sheet(columns=3, count=8, width=16, height=16)}
@@ -179,7 +186,7 @@ def write_gallery(folder: Path, arms: Sequence[str] = ("",), points: int = 60) -
         for i in range(8)
     )
     gallery = Gallery(
-        split="multi",
+        split=split,
         classes=tuple(CLASSES),
         channels=3,
         mistakes=tuple(Mistakes(arm=arm, trainings=4, wrong=12, images=200, worst=worst) for arm in arms),

@@ -92,6 +92,7 @@ def audit_draws(
     out: Path,
     config: AuditConfig,
     tell: Callable[[float], None] | None = None,
+    shown: str = "test",
 ) -> Path:
     """Audit the networks of a comparison: the arms over the label draws, and those of the first draw side by side.
 
@@ -101,6 +102,7 @@ def audit_draws(
         data: its configuration.
         out: folder to write; an existing audit is replaced.
         tell: called with the finished share, 0 to 1.
+        shown: the name of the audited split for readers (`shown_split`).
     """
     weights = [
         [replace(one, name=arm) for arm, one in zip(draw, read_weights(list(draw.values())), strict=True)]
@@ -111,7 +113,7 @@ def audit_draws(
     networks = [first[: len(weights[0])], *(load_networks(one, dataset) for one in weights[1:])]
     found = audit_arms(networks, first[len(weights[0]) :], chosen, config, tell)
     asked = AuditRun(networks=tuple(draws[0].values()), data=data, audit=config)
-    described = describe_networks(first, weights[0], chosen, config.split)
+    described = describe_networks(first, weights[0], chosen, shown)
     return write_audit(out, asked, [described, *found], fingerprint=dataset.fingerprint, overwrite=True)
 
 

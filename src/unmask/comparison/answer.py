@@ -8,8 +8,10 @@ from torch import Tensor
 
 from unmask.config import ARMS
 from unmask.config.budget import Budget, labeled_count, labels_in_words
+from unmask.config.comparison import EvaluateOn
 from unmask.config.metric import METRIC_NAMES, SCORES, Metric, label_form
 from unmask.data.load import Dataset
+from unmask.inference.verdict import evaluated_images
 from unmask.runs.summary_records import Answer, Recommendation, Summary
 from unmask.wording import in_words, plural
 
@@ -17,8 +19,8 @@ MANY = 5
 """More than this many times the draws that there are is no advice to continue."""
 
 
-def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
-    """The summary with its headline, if there was a choice."""
+def with_answer(summary: Summary, data: Dataset, jobs: int, evaluate_on: EvaluateOn = "test") -> Summary:
+    """The summary with its headline, if there was a choice; `evaluate_on` is that of the comparison."""
     settings = summary.settings
     found = [one for one in summary.recommendations if one.budget == settings.primary_budget]
     if not found or found[0].split not in data.tests:
@@ -29,7 +31,7 @@ def with_answer(summary: Summary, data: Dataset, jobs: int) -> Summary:
     assert score is not None
     count = len(data.tests[first.split])
     chance, majority, beside = _beside(data, first.split, metric)
-    images, name = plural(count, "test image"), METRIC_NAMES[metric]
+    images, name = plural(count, evaluated_images(evaluate_on).removesuffix("s")), METRIC_NAMES[metric]
     labeled = {budget: labeled_count(budget, data.class_sizes) for budget in settings.budgets}
     steps, draws, seconds = _next_steps(summary, first, jobs)
     steps += _more_labels(summary, first, best, labeled)

@@ -15,6 +15,7 @@ from unmask.data.load import Dataset
 from unmask.encoders.heads import encoder_of, linear_heads
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
+from unmask.inference.verdict import describe_split, shown_split
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretraining_quality import cells_note
 from unmask.weights.start import initialize
@@ -63,12 +64,13 @@ def _require_scores(config: CompareConfig, data: Dataset) -> None:
         or config.metric in ("mae", "rmse", "macro_f1", "micro_f1")
     ):
         return
-    for name, images in {"validation": data.val, **data.tests}.items():
+    for name, images in {"val": data.val, **data.tests}.items():
         labels = torch.zeros(0, len(data.task.names)) if images is None else data.task.target(images.labels)
         if all(len(column[~column.isnan()].unique()) < 2 for column in labels.T):
             what = "label that some have and some lack" if form == "names" else "two unequal numbers"
+            words = describe_split(shown_split(name, config.evaluate_on)).removesuffix("s")
             raise UserError(
-                f"metric = {config.metric!r}: undefined on the {plural(len(labels), name + ' image')}, they have no "
+                f"metric = {config.metric!r}: undefined on the {plural(len(labels), words)}, they have no "
                 f"{what}: label more of them, or draw the splits with another `split_seed`"
             )
 

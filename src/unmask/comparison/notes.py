@@ -11,10 +11,11 @@ from unmask.comparison.pretrained_runs import compute_notes, images_seen
 from unmask.comparison.tuning import Choice
 from unmask.config import ARMS, Arm, CompareConfig
 from unmask.config.budget import Budget, is_chosen, labeled_count, labels_in_words
+from unmask.config.comparison import EvaluateOn
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
 from unmask.data.subsets import mean_overlap
-from unmask.inference.verdict import describe_split
+from unmask.inference.verdict import describe_split, shown_split
 from unmask.wording import plural
 
 
@@ -29,11 +30,13 @@ def notes_of(
     if longer := [arm for arm in arms_of(config) if arm.schedule == "compute"]:
         notes += _compute(config, data, choice, longer)
     notes += overlap_notes(draw_overlaps(config, data, out))
-    notes += group_notes(data)
+    notes += group_notes(data, config.evaluate_on)
     if config.data.transductive:
         notes.append("transductive: pretraining saw the validation and test images (without labels)")
     if config.evaluate_on == "val":
-        notes.append("evaluated on half of the validation images; the test set was not used")
+        notes.append(
+            "evaluated on half of the validation images, held out from every choice; the test set was not used"
+        )
     return notes
 
 
@@ -80,9 +83,10 @@ def draw_overlaps(config: CompareConfig, data: Dataset, out: Path) -> dict[Budge
     return {budget: mean_overlap([subsets[budget] for subsets in drawn]) for budget in config.budgets}
 
 
-def group_notes(data: Dataset) -> list[str]:
+def group_notes(data: Dataset, evaluate_on: EvaluateOn = "test") -> list[str]:
     """How many groups the test and validation images are of, where some are of several images."""
-    sets = {describe_split(name): images for name, images in {**data.tests, "val": data.val}.items() if images}
+    named = {shown_split(name, evaluate_on): images for name, images in {**data.tests, "val": data.val}.items()}
+    sets = {describe_split(name): images for name, images in named.items() if images}
     alike = [
         f"the {len(images)} {name} are of {plural(groups, 'group')}"
         for name, images in sets.items()

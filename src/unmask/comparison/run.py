@@ -34,6 +34,7 @@ from unmask.config import AuditConfig, CompareConfig
 from unmask.config.cluster import LOCAL
 from unmask.data.load import Dataset, load_data, name_given
 from unmask.data.sources.torch_dataset import Given
+from unmask.inference.verdict import shown_split
 from unmask.profiling.forecast import Approve, Forecast, evaluated_images
 from unmask.report.page import write_report
 from unmask.runs.environment import describe_environment
@@ -247,4 +248,5 @@ def _audit(work: Work, line: Progress) -> None:
     look, networks = AuditConfig(seed=work.config.seed), sum(map(len, draws)) + 1
     line.begin_audit(networks)
     out = work.out / AUDIT_FOLDER
-    audit_draws(draws, work.data, work.config.data, out, look, lambda share: line.finished(share * networks))
+    shown = shown_split(look.split, work.config.evaluate_on)
+    audit_draws(draws, work.data, work.config.data, out, look, lambda share: line.finished(share * networks), shown)

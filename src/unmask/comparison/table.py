@@ -48,7 +48,7 @@ def build_summary(
     metric = data.task.metric
     evidence = _evidence(config, out, data, choice, trials)
     summary = summarize(config, scores, ensembles=ensembles, notes=notes, evidence=evidence, ensemble_metric=metric)
-    return with_answer(with_class_shares(summary, trials), data, jobs)
+    return with_answer(with_class_shares(summary, trials), data, jobs, config.evaluate_on)
 
 
 def claims(config: CompareConfig, out: Path, data: Dataset, choice: Choice, level: float) -> bool:

@@ -27,6 +27,8 @@ from unmask.errors import UserError
 AUTO, NONE = "auto", "none"
 """Values of `given`: weights already on this disk; none."""
 
+EvaluateOn = Literal["test", "val"]
+
 
 class Schedule(NamedTuple):
     """Number of steps and peak learning rate; None: that of fine-tuning."""
@@ -103,9 +105,9 @@ class CompareConfig:
     """Confidence level of the intervals."""
     seed: int = 0
     """Seed of everything: draws, pretrainings, trainings."""
-    evaluate_on: Literal["test", "val"] = "test"
+    evaluate_on: EvaluateOn = "test"
     """test: the test images. val: one half of the validation images replaces the test and the other half the validation
-    set, so that recipes can be tuned without using the test."""
+    set, so that recipes can be tuned without using the test. Pages then speak of held-out validation images."""
 
     # What changes neither the table nor the verdicts
     keep: Literal["none", "best", "all"] = "best"

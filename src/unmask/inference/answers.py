@@ -59,7 +59,8 @@ def _recommendation(
     if ranking is None:
         return None
     budget, split, metric = where
-    place, smallest, confidence = Place(budget, split, "", metric), config.smallest_effect, config.confidence
+    place = Place(budget, split, "", metric, config.evaluate_on)
+    smallest, confidence = config.smallest_effect, config.confidence
     starts, ways = other_starts(ranking), same_start(ranking)
     of_starts, of_ways = (differences_of(table, where, evidence, one) for one in (starts, ways))
     if of_starts is None:
@@ -89,6 +90,6 @@ def labels_worths(
         }
         differences = {size: estimate for size, estimate in found.items() if estimate is not None}
         if budget in differences:
-            place = Place(budget, split, "", config.metric)
+            place = Place(budget, split, "", config.metric, config.evaluate_on)
             rows.append(labels_worth(differences, evidence.labeled, place, confidence=config.confidence))
     return [row for row in rows if row is not None]

@@ -27,11 +27,13 @@ class Units:
     """Trials, or pairs of trials."""
     grouped: bool = False
     """Whether the test images are groups of images, each counted once."""
+    evaluated: str = "test images"
+    """The test images, in words."""
 
     @property
     def sampled(self) -> str:
         """What the test set is a sample of: "test images" or "test groups"."""
-        return "test groups" if self.grouped else "test images"
+        return self.evaluated.replace("images", "groups") if self.grouped else self.evaluated
 
 
 @dataclass(frozen=True)

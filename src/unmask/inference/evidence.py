@@ -20,6 +20,8 @@ class Evidence:
     mean over repeated trainings. With them an interval is about other test images too."""
     grouped: bool = False
     """Whether these are values per group of test images (`per_group`): an interval is then about other groups."""
+    evaluated: str = "test images"
+    """The test images in words: half of the validation images may be in their place."""
     metric: Metric = "accuracy"
     """The metric of the values per image; intervals of other metrics hold for these test images."""
     tuning: Mapping[Budget, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)

@@ -43,7 +43,12 @@ def paired_differences(arm: Mapping[Key, V], baseline: Mapping[Key, V]) -> dict[
 
 
 def estimate_over(
-    values: Mapping[Key, float], images: PerImage | None = None, overlap: float = 0.0, *, grouped: bool = False
+    values: Mapping[Key, float],
+    images: PerImage | None = None,
+    overlap: float = 0.0,
+    *,
+    grouped: bool = False,
+    evaluated: str = "test images",
 ) -> Estimate:
     """The mean over pretrainings and draws, with the uncertainty of everything that varies.
 
@@ -53,13 +58,14 @@ def estimate_over(
         images: the same per test image; None if unknown: the interval then holds for these test images.
         overlap: the mean share of labeled images that two draws have in common.
         grouped: `images` are values per group of test images (`per_group`).
+        evaluated: the test images in words (`evaluated_images`).
 
     Raises:
         UserError: there is no value, or one is not finite.
     """
     if images is None and len(_pretrainings(values)) < 2 and overlap in (0, 1):
         simple = estimate_mean([values[key] for key in _ordered(values)])
-        units = Units(len(_pretrainings(values)), len(values), 0, len(values))
+        units = Units(len(_pretrainings(values)), len(values), 0, len(values), evaluated=evaluated)
         alone = () if simple.error is None else (Component("draw", simple.error**2, simple.freedom, simple.n),)
         method = f"{simple.method} {describe_units(units)}"
         return replace(simple, method=method, units=units, components=alone)
@@ -68,7 +74,8 @@ def estimate_over(
     table = _per_image(keys, values, images)
     counts = len(_pretrainings(keys)), len({s for _, s in keys}), 0 if images is None else table.shape[1]
     parts = [widen_for_overlap(one, overlap, counts[1]) for one in _components(keys, table)]
-    return _estimate(float(np.mean([values[key] for key in keys])), parts, Units(*counts, len(keys), grouped))
+    units = Units(*counts, len(keys), grouped, evaluated)
+    return _estimate(float(np.mean([values[key] for key in keys])), parts, units)
 
 
 def _components(keys: list[Key], table: NDArray[np.float64]) -> list[list[Component]]:
@@ -103,7 +110,7 @@ def describe_units(units: Units) -> str:
     varied += [units.sampled] * (units.images > 1)
     fixed = ["this encoder"] * (units.pretrainings == 1)
     fixed += ["this label draw"] * (units.draws == 1 and units.pretrainings > 1)
-    fixed += ["these test images"] * (units.images < 2)
+    fixed += [f"these {units.evaluated}"] * (units.images < 2)
     over = " and ".join([", ".join(varied[:-1]), varied[-1]] if len(varied) > 1 else varied)
     return f"over {over}" + (f", for {' and '.join(fixed)}" if fixed else "")
 

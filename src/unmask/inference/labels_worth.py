@@ -8,7 +8,7 @@ import numpy as np
 from unmask.config.budget import Budget, labels_in_words
 from unmask.config.metric import METRIC_NAMES, SCORES
 from unmask.inference.estimate import Estimate, interval_of
-from unmask.inference.verdict import Place, describe_split
+from unmask.inference.verdict import Place
 from unmask.runs.summary_records import LabelsWorth
 from unmask.wording import in_percent
 
@@ -70,7 +70,7 @@ def _sentence(
 
     low, high = ends
     score = "" if place.metric == "accuracy" else f"by {METRIC_NAMES[place.metric]}, "
-    start = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)}, {score}"
+    start = f"With {labels_in_words(place.budget)}, on {place.images}, {score}"
     if low == 0 and high == math.inf:
         return (
             f"{start}it is unknown how many times the labels pretraining is worth: the {in_percent(confidence)} "

@@ -10,7 +10,7 @@ from unmask.inference.baseline import Ranking
 from unmask.inference.estimate import Estimate
 from unmask.inference.planning import draws_to_decide
 from unmask.inference.rows import in_its_direction
-from unmask.inference.verdict import Contest, Place, amount, change_of, describe_split, direction_of, points, word_of
+from unmask.inference.verdict import Contest, Place, amount, change_of, direction_of, points, word_of
 from unmask.runs.summary_records import Recommendation
 from unmask.wording import in_percent
 
@@ -134,7 +134,7 @@ def _sentence(found: Recommendation, place: Place, scope: str, smallest: float, 
     """The recommendation in words, for a reader who does not know the names of arms."""
     this, other = ARMS[found.arm].advice, ARMS[found.against].advice
     where = ", ".join(part for part in (f"With {labels_in_words(found.budget)}", scope) if part)
-    images = describe_split(found.split)
+    images = place.images
     score = SCORES[place.metric]
     named = points(abs(found.mean), place.metric) if score.share else amount(abs(found.mean), place.metric)
     size = f"{named} {'better' if score.change(found.mean) >= 0 else 'worse'} on {images}"

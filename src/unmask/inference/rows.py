@@ -135,10 +135,11 @@ def paired_between(
     if SCORES[metric].lower_is_better:
         differences = {key: -value for key, value in differences.items()}
         images = None if images is None else {key: -values for key, values in images.items()}
-    return estimate_over(differences, images, max(overlaps), grouped=evidence.grouped)
+    return estimate_over(differences, images, max(overlaps), grouped=evidence.grouped, evaluated=evidence.evaluated)
 
 
 def _mean(values: Mapping[Key, float], evidence: Evidence, column: Column) -> Estimate:
     arm, budget, split, metric = column
     images = evidence.of(arm, budget, split) if metric == evidence.metric else None
-    return estimate_over(values, images, evidence.overlap.get(budget, 0.0), grouped=evidence.grouped)
+    overlap = evidence.overlap.get(budget, 0.0)
+    return estimate_over(values, images, overlap, grouped=evidence.grouped, evaluated=evidence.evaluated)

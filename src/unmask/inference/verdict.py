@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unmask.config.budget import Budget, labels_in_words
+from unmask.config.comparison import EvaluateOn
 from unmask.config.metric import METRIC_NAMES, SCORES, Metric
 from unmask.inference.estimate import (
     Estimate,
@@ -18,6 +19,16 @@ from unmask.inference.estimate import (
 )
 from unmask.runs.records import Interval, Word
 from unmask.wording import in_percent, plural
+
+HELD_OUT = "held-out validation"
+"""The half of the validation images on which a comparison is judged in place of the test; the other half chooses."""
+
+_SPLITS = {
+    "multi": "images that show all parts",
+    "test": "test images",
+    "val": "validation images",
+    HELD_OUT: f"{HELD_OUT} images",
+}
 
 
 @dataclass(frozen=True)
@@ -139,11 +150,18 @@ class Place:
     split: str
     baseline: str
     metric: Metric = "accuracy"
+    evaluate_on: EvaluateOn = "test"
+    """That of the comparison."""
+
+    @property
+    def images(self) -> str:
+        """The images of the split, in words."""
+        return describe_split(shown_split(self.split, self.evaluate_on))
 
 
 def sentence(contest: Contest, verdict: Decision, place: Place, *, smallest: float, confidence: float) -> str:
     """The verdict in words, without symbols; differences in points or the metric's unit."""
-    where = f"With {labels_in_words(place.budget)}, on {describe_split(place.split)},"
+    where = f"With {labels_in_words(place.budget)}, on {place.images},"
     estimate, metric = contest.estimate, place.metric
     interval = contest.interval(confidence, metric)
     units = estimate.units
@@ -185,7 +203,17 @@ def describe_split(split: str) -> str:
     """A split in words."""
     if split.startswith("single_"):
         return f"images of part {split.removeprefix('single_')} alone"
-    return {"multi": "images that show all parts", "test": "test images", "val": "validation images"}.get(split, split)
+    return _SPLITS.get(split, split)
+
+
+def shown_split(split: str, evaluate_on: EvaluateOn) -> str:
+    """The split under the name that readers see: "test" of a comparison with `evaluate_on` = val has no test images."""
+    return HELD_OUT if (split, evaluate_on) == ("test", "val") else split
+
+
+def evaluated_images(evaluate_on: EvaluateOn) -> str:
+    """All images on which a comparison is judged, in words."""
+    return describe_split(shown_split("test", evaluate_on))
 
 
 def change_of(better: float, metric: Metric) -> str:

@@ -7,7 +7,7 @@ from itertools import product
 from unmask.config.budget import Budget, labels_in_words
 from unmask.config.metric import SCORES
 from unmask.inference.summary import summarize_so_far
-from unmask.inference.verdict import describe_split
+from unmask.inference.verdict import describe_split, evaluated_images
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Showcase, Story, Swatch, Table
 from unmask.report.confusions import confusion_section
 from unmask.report.costs import cost_section
@@ -22,6 +22,7 @@ from unmask.report.palette import look
 from unmask.report.pretraining import reconstruction_section, training_section
 from unmask.report.recalls import class_section, splits_of
 from unmask.report.setting import describe_data, notes_section, settings_section
+from unmask.report.shown_splits import with_shown_splits
 from unmask.report.words import capital, change_writer, interval_text, percent, unit, value_writer
 from unmask.report.work import work_section
 from unmask.runs.contents import ComparisonRun
@@ -34,11 +35,12 @@ _NAMES: dict[str, str] = {name: score.title for name, score in SCORES.items() if
 
 def comparison_story(run: ComparisonRun) -> Story:
     """All sections of a comparison, in the order in which a reader asks for them."""
+    run = with_shown_splits(run)
     summary = run.summary or summarize_so_far(run.config, run.trials)
     verdicts = summary.verdicts
     advised = summary.recommendations[0].arm if summary.recommendations else ""
     sections: list[Section | Showcase] = [
-        _efficiency(summary),
+        _efficiency(summary, evaluated_images(run.config.evaluate_on)),
         _arms(summary),
         differences_section(summary),
         label_ways_section(summary),
@@ -127,7 +129,8 @@ def _arm_names(summary: Summary) -> list[str]:
     return [row.arm for row in summary.seconds]
 
 
-def _efficiency(summary: Summary) -> Section:
+def _efficiency(summary: Summary, images: str) -> Section:
+    """The figures of all arms; `images` are those on which the comparison is judged, in words."""
     arms, budgets = _arm_names(summary), summary.settings.budgets
     plates = []
     for split, metric in product(splits_of(summary), summary.settings.in_the_open):
@@ -140,10 +143,10 @@ def _efficiency(summary: Summary) -> Section:
     level = in_percent(summary.settings.confidence)
     ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
     several = len({score.pretraining for score in summary.scores} - {None}) > 1
-    sampled = "test groups" if any("test groups" in row.method for row in summary.means) else "test images"
+    sampled = images.replace("images", "groups") if any(" groups" in row.method for row in summary.means) else images
     varied = f"pretrainings, label draws and {sampled}" if several else f"label draws and {sampled}"
     intro = f"Mean over label draws with {level} intervals over {varied}{ends}. "
-    intro += _narrower(summary)
+    intro += _narrower(summary, images)
     intro += "The spread of a line shows how much the draw matters."
     intro += " To see whether two arms differ, read the paired differences below, not overlapping intervals."
     what = capital(_NAMES[summary.settings.metric])
@@ -162,11 +165,11 @@ def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]
     return "; ".join(parts) + "."
 
 
-def _narrower(summary: Summary) -> str:
+def _narrower(summary: Summary, images: str) -> str:
     """A sentence on the shown metrics whose intervals are not over other images: values per image are read of one."""
     rows = {metric: [row for row in summary.means if row.metric == metric] for metric in summary.settings.in_the_open}
-    these = [_NAMES[metric] for metric, own in rows.items() if any("these test images" in row.method for row in own)]
-    return f"Those of {' and '.join(these)} are for these test images only. " if 0 < len(these) < len(rows) else ""
+    these = [_NAMES[metric] for metric, own in rows.items() if any(" these " in row.method for row in own)]
+    return f"Those of {' and '.join(these)} are for these {images} only. " if 0 < len(these) < len(rows) else ""
 
 
 def _arms(summary: Summary) -> Section:

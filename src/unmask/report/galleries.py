@@ -40,7 +40,7 @@ def _panels(gallery: Gallery, folder: Path, first: str) -> list[Showcase]:
         ]
         albums.append(Album(look(one.arm).title if one.arm else "", cards, shown=position == 0))
     intro = (
-        f"Images of the {describe_split(gallery.split)}, the worst, some of the middle and the best: image, true mask, "
+        f"Of the {describe_split(gallery.split)}, the worst, some of the middle and the best: image, true mask, "
         f"predicted mask. Gray pixels are not scored.{_channel(gallery)}"
     )
     pictures = Pictures(SHEETS.path(folder, "panels"), gallery.panel_sheet)
