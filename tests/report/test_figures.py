@@ -1,10 +1,13 @@
 """Figures show the numbers they are given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from unmask.config.budget import Budget
+from unmask.config.metric import SCORES
 from unmask.report.classes import class_differences, confusion_map
 from unmask.report.confusions import Confusion
 from unmask.report.curves import (
@@ -69,6 +72,21 @@ def test_an_arm_without_interval_is_a_point() -> None:
     row = _mean("mrp", 10, 0.7)
     assert len(_points(label_efficiency([row], ["mrp"], [10]))) == 1
     assert len(_points(arm_dots([row], ["mrp"]))) == 1
+
+
+@pytest.mark.parametrize("metric", list(SCORES))
+def test_labels_do_not_end_beyond_their_figure(metric: str) -> None:
+    """Below an axis that long names have made narrow."""
+    names = ("scratch_compute", "probe_given_mrp")
+    means = [replace(_mean(name, 10, 0.7, 0.69, 0.72), metric=metric) for name in names]
+    rows = [_difference("mrp", 10, 0.02, "scratch_compute"), _difference("probe_mrp", 10, 0.02, "probe_random")]
+    with style():
+        figures = arm_dots(means, names), forest([replace(row, metric=metric) for row in rows], [10], 0.01)
+        for figure in figures:
+            figure.draw_without_rendering()
+            below = figure.axes[0].xaxis.label.get_window_extent()
+            assert below.x0 >= figure.bbox.x0
+            assert below.x1 <= figure.bbox.x1
 
 
 def test_axes_of_accuracy_end_at_0_and_100_per_cent() -> None:

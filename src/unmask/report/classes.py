@@ -31,7 +31,7 @@ def class_differences(rows: Sequence[tuple[str, Interval]]) -> Figure:
         axes.set_yticks(range(len(ordered)), [shorten(name) for name, _ in ordered])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(ordered) - 0.4, -0.6)
-        axes.set_xlabel("difference of recall, points")
+        axes.set_xlabel("difference of recall, points", loc="right")
     return figure
 
 

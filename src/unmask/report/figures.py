@@ -57,7 +57,7 @@ def arm_dots(means: Sequence[Mean], arms: Sequence[str]) -> Figure:
             _dot(axes, y, rows[arm], look(arm).color, look(arm).marker, _scale(means))
         axes.set_yticks(range(len(shown)), [look(arm).title for arm in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.set_xlabel(_axis(means))
+        axes.set_xlabel(_axis(means), loc="right")  # centered, it would end beyond the figure beside long names
         axes.set_xlim(*_allowed(axes.get_xlim(), means))
     return figure
 
@@ -89,7 +89,7 @@ def forest(differences: Sequence[Difference], budgets: Sequence[Budget], smalles
             label.set_fontweight("bold")
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(y - 0.7, -0.7)
-        axes.set_xlabel(f"difference of {_metric(differences)}{_unit(differences, 'points')}")
+        axes.set_xlabel(f"difference of {_metric(differences)}{_unit(differences, 'points')}", loc="right")
     return figure
 
 
