@@ -38,6 +38,9 @@ def test_what_hardly_learned_says_so() -> None:
     assert "barely beat its baseline" in barely
     assert "98%" in barely
     assert "200 steps" in barely
+    (worse,) = quality_notes(_rows([1.4]))
+    assert "did not beat its baseline: its loss is 140%" in worse
+    assert "after 1 step:" in worse
     (steep,) = quality_notes(_rows(_curve(lambda t: 1 - 0.5 * t)))
     assert "still falling" in steep
     assert quality_notes([]) == quality_notes(_rows([0.5])[:1]) == []
@@ -68,7 +71,7 @@ def test_notes_reach_the_run_and_its_comparison(tmp_path: Path) -> None:
     facts = read_environment(run)
     assert facts is not None
     assert any("2 x 2 cells" in note for note in facts.notes)
-    assert any("barely beat" in note for note in facts.notes)
+    assert any("beat its baseline" in note for note in facts.notes)
     (tmp_path / "other").mkdir()
     for row in _rows(_curve(lambda t: 1 - 0.5 * t)):
         append_metrics(tmp_path / "other", row)

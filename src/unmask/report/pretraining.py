@@ -8,6 +8,7 @@ from unmask.report.setting import describe_data, notes_section, settings_section
 from unmask.report.words import capital, number
 from unmask.runs.contents import PretrainingRun
 from unmask.runs.metrics import TrainingRow, ValidationRow, rows_of
+from unmask.wording import plural
 
 _PICTURED_RUNS = 3
 _ROWS = "Rows: the image, what the encoder saw, its reconstruction."
@@ -34,7 +35,7 @@ def pretraining_headline(run: PretrainingRun) -> str:
         where, step, loss, baseline = "in training", steps[-1].step, steps[-1].loss, steps[-1].baseline or 0.0
     else:
         return "No steps logged yet."
-    sentence = f"After {step} steps the reconstruction loss {where} is {number(loss)}"
+    sentence = f"After {plural(step, 'step')} the reconstruction loss {where} is {number(loss)}"
     if not baseline:
         return sentence + "."
     share = 1 - loss / baseline
@@ -95,6 +96,5 @@ def _channel(run: PretrainingRun) -> str:
 
 
 def _alt(run: PretrainingRun, step: int) -> str:
-    return (
-        f"Images, their visible cells and their reconstructions by {run.name} after {step} steps, one column per image"
-    )
+    after = f"by {run.name} after {plural(step, 'step')}"
+    return f"Images, their visible cells and their reconstructions {after}, one column per image"

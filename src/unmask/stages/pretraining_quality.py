@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
+from unmask.wording import plural
 
 BARELY = 0.95
 """Share of the baseline's loss above which a loss has barely beaten it."""
@@ -20,10 +21,11 @@ def quality_notes(rows: Iterable[Row]) -> list[str]:
     if not looks or not steps:
         return []
     loss, baseline = looks[-1].val_loss, looks[-1].baseline
-    taken = f"{steps[-1].step} steps"
+    taken = plural(steps[-1].step, "step")
     if loss > BARELY * baseline:
+        beat = "barely beat" if loss < baseline else "did not beat"
         return [
-            f"the pretraining barely beat its baseline: its loss is {loss / baseline:.0%} of that of the constant "
+            f"the pretraining {beat} its baseline: its loss is {loss / baseline:.0%} of that of the constant "
             f"prediction after {taken}: most of these pixels cannot be predicted, or it needs more steps"
         ]
     late = late_share(steps)
