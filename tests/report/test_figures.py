@@ -89,6 +89,13 @@ def test_labels_do_not_end_beyond_their_figure(metric: str) -> None:
             assert below.x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize("level", [0.0, 3.9])
+def test_a_curve_that_hardly_moves_is_not_on_the_border(level: float) -> None:
+    low, high = monitor({"run": Curve(np.array([0, 4]), np.array([level, level]))}, "rank").axes[0].get_ylim()
+    assert low == 0
+    assert high > 1.04 * level
+
+
 def test_axes_of_accuracy_end_at_0_and_100_per_cent() -> None:
     """Nothing is drawn where no accuracy can be; points on the border are whole."""
     rows = [_mean("mrp", 10, 1.0, 0.97, 1.0), _mean("mrp", 50, 0.0, 0.0, 0.02)]

@@ -67,7 +67,8 @@ def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figu
         axes.set_xlabel("step")
         axes.set_ylabel(title)
         if all((curve.values >= 0).all() for curve in runs.values()):  # R² may be below
-            axes.set_ylim(bottom=0)
+            # Room above in proportion to the values: matplotlib's own is nothing if they hardly change.
+            axes.set_ylim(0, 1.05 * max(float(curve.values.max()) for curve in runs.values()) or 1.0)
     return figure
 
 
