@@ -63,15 +63,22 @@ def test_verdict_first_then_the_evidence_in_order(page: Path, comparison: Path) 
 
 
 def test_the_figure_says_what_its_intervals_are_over(comparison: Path) -> None:
-    """Of pretrainings only where there are several."""
+    """Of pretrainings only where there are several; of images only where values per image are known."""
     run = read_run(comparison)
     assert isinstance(run, ComparisonRun)
     assert run.summary is not None
     one = replace(run.summary, scores=tuple(score for score in run.summary.scores if score.pretraining != 1))
-    for shown, varied in ((run, "pretrainings, label draws"), (replace(run, summary=one), "label draws")):
+    over = "t over label draws and test images, for this encoder"
+    known = replace(run.summary, means=tuple(replace(row, method=over) for row in run.summary.means))
+    for shown, varied in (
+        (run, "pretrainings and label draws"),
+        (replace(run, summary=one), "label draws"),
+        (replace(run, summary=known), "pretrainings, label draws and test images"),
+    ):
         (first, *_) = comparison_story(shown).sections
         assert isinstance(first, Section)
-        assert f"intervals over {varied} and test images" in first.intro
+        assert f"intervals over {varied}, which end at 0 and 100 %." in first.intro
+        assert ("They are for these test images only." in first.intro) == (shown.summary is not known)
 
 
 def test_contents_lead_to_every_section_in_order(page: Path) -> None:

@@ -29,6 +29,13 @@ def test_pages_differ_in_the_name_of_the_images_only(finished: bool, tmp_path: P
 
 
 @pytest.mark.slow
+def test_intervals_that_are_not_over_images_do_not_claim_to_be(tmp_path: Path, comparison_folder: Writer) -> None:
+    """Those of an unfinished comparison, whose values per image are not read."""
+    page = _words(comparison_folder(tmp_path / "run", draws=2, budgets=(10,), splits=("val", "test"), finished=False))
+    assert "95% intervals over pretrainings and label draws, which end at 0 and 100 %. They are for these test " in page
+
+
+@pytest.mark.slow
 def test_groups_and_narrower_intervals_are_told_of_the_same_images(tmp_path: Path, comparison_folder: Writer) -> None:
     """Also in a summary of an earlier version, whose methods name test images."""
     told = []

@@ -142,16 +142,22 @@ def _efficiency(summary: Summary, images: str) -> Section:
     legend = [Swatch(look(arm).title, look(arm).color, look(arm).line != "-") for arm in arms]
     level = in_percent(summary.settings.confidence)
     ends = ", which end at 0 and 100 %" * SCORES[summary.settings.metric].share
-    several = len({score.pretraining for score in summary.scores} - {None}) > 1
-    sampled = images.replace("images", "groups") if any(" groups" in row.method for row in summary.means) else images
-    varied = f"pretrainings, label draws and {sampled}" if several else f"label draws and {sampled}"
-    intro = f"Mean over label draws with {level} intervals over {varied}{ends}. "
+    intro = f"Mean over label draws with {level} intervals over {_varied(summary, images)}{ends}. "
     intro += _narrower(summary, images)
     intro += "The spread of a line shows how much the draw matters."
     intro += " To see whether two arms differ, read the paired differences below, not overlapping intervals."
     what = capital(_NAMES[summary.settings.metric])
     title = f"{what} for few to many labels" if len(budgets) > 1 else f"{what} of every arm"
     return Section(title, intro, legend, plates)
+
+
+def _varied(summary: Summary, images: str) -> str:
+    """What the intervals of the shown metrics are over; images only if values per image are known."""
+    methods = [row.method for row in summary.means if row.metric in summary.settings.in_the_open]
+    varied = ["pretrainings"] * (len({score.pretraining for score in summary.scores} - {None}) > 1) + ["label draws"]
+    if not all(" these " in method for method in methods):
+        varied.append(images.replace("images", "groups") if any(" groups" in method for method in methods) else images)
+    return " and ".join([", ".join(varied[:-1]), varied[-1]] if len(varied) > 1 else varied)
 
 
 def _spoken(rows: Sequence[Mean], arms: Sequence[str], budgets: Sequence[Budget]) -> str:
@@ -169,7 +175,8 @@ def _narrower(summary: Summary, images: str) -> str:
     """A sentence on the shown metrics whose intervals are not over other images: values per image are read of one."""
     rows = {metric: [row for row in summary.means if row.metric == metric] for metric in summary.settings.in_the_open}
     these = [_NAMES[metric] for metric, own in rows.items() if any(" these " in row.method for row in own)]
-    return f"Those of {' and '.join(these)} are for these {images} only. " if 0 < len(these) < len(rows) else ""
+    which = "They" if len(these) == len(rows) else f"Those of {' and '.join(these)}"
+    return f"{which} are for these {images} only. " if these else ""
 
 
 def _arms(summary: Summary) -> Section:
