@@ -71,6 +71,7 @@ def test_a_pretraining_is_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise PreemptionError("saved")
 
     monkeypatch.setattr("unmask.comparison.worker_side.launch_piece", launch_piece)
+    monkeypatch.setattr("unmask.comparison.worker_side.describe_worker", lambda: replace(ERRAND.client, cores=2))
     data = load_data(tiny.DATA, labels=True, progress=False)
     file, task = write_shared(data, tmp_path / "data.tmp"), _pretraining(CONFIG, tmp_path, data)
     assert run_piece(task, file, replace(ERRAND, processes=2)).is_whole
