@@ -104,7 +104,8 @@ def lsoda_table() -> None:
     print("| step error | steps | largest difference of a weight, all steps | at the end | largest weight |")
     print("|---|---|---|---|---|")
     for rtol in (5e-3, 5e-4, 1e-4):
-        times, states = [], []
+        times: list[float] = []
+        states: list[np.ndarray] = []
 
         def keep(_: object, t: torch.Tensor, y: torch.Tensor, times: list = times, states: list = states) -> None:
             times.append(float(t))
