@@ -12,7 +12,6 @@ turn, each repetition with its own images and masks. Exits 1 if an aim is missed
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
@@ -24,6 +23,7 @@ from unittest import mock
 
 import timm
 import torch
+from cpu_time import seconds
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,13 +43,6 @@ from unmask.training.stage import Setup
 ENCODER_AIM, STEP_AIM = 0.75, 1.8
 WIDTH_BEFORE = 64
 """Channels of the decoder before `same_accuracy.py` found 32 to be as good."""
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 def encoder_steps(name: str, channels: int) -> Iterator[dict[str, Callable[[], object]]]:

@@ -13,7 +13,6 @@ when it is done, so that an interrupted run continues.
 import argparse
 import itertools
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 import timm
 import torch
+from cpu_time import seconds
 from torch import Tensor
 
 from unmask.config import EncoderConfig, MaskConfig
@@ -135,13 +135,6 @@ def _measured(name: str, size: int, n: int) -> Row:
     low, middle, high = statistics.quantiles(ratios, n=4)
     note = (getattr(masked, "note", "") or "").replace("|", "/").partition(": ")[2].partition("; ")[0]
     return Row(name, masked.execution, size, batch, change, f"{middle:.2f} ({low:.2f} to {high:.2f})", note)
-
-
-def seconds(run: Callable[[], None]) -> float:
-    """CPU seconds of one call."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 def drawn(encoder: Encoder, size: int, batch: int, epoch: int) -> tuple[Tensor, Tensor]:

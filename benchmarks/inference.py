@@ -12,12 +12,12 @@ without gradients, channels-last, on batches of the same number of images. Exits
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
 import timm
 import torch
+from cpu_time import interleaved
 
 from unmask.audit.measures.occlusion import asking, choose_grid
 from unmask.config import DataConfig
@@ -58,18 +58,6 @@ def ways_of(recipe: str, images: ImageSet) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(ways: dict[str, Callable[[], object]], n: int) -> dict[str, list[float]]:
-    """CPU seconds of each variant, n repetitions after one warm-up."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    for repetition in range(n + 1):
-        for way, run in ways.items():
-            start = time.process_time()
-            run()
-            if repetition:
-                taken[way].append(time.process_time() - start)
-    return taken
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipes", nargs="+", default=["small-cnn", "photo-cnn", "mae-vit-small"])
@@ -83,7 +71,7 @@ def main() -> None:
         size = (RECIPES[recipe]().data.image_size or (32, 32))[0]
         made = {"images": count, "val_images": 4, "test_images": 4, "classes": 4, "size": size, "part_size": size // 4}
         images = load_data(DataConfig(data="multiview", options=made), labels=False, progress=False).pretrain
-        taken = measure(ways_of(recipe, images), options.n)
+        taken = interleaved(ways_of(recipe, images), options.n)
         for way in ("predict", "embed", "audit"):
             rates = [one / other for one, other in zip(taken["plain"], taken[way], strict=True)]
             low, middle, high = statistics.quantiles(rates, n=4)

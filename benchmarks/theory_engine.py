@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from cpu_time import interleaved
 
 from unmask.theory import paper_small, pretrain, world
 from unmask.theory.capture import capture_level
@@ -46,14 +47,7 @@ def baseline_step(w: torch.Tensor, x: torch.Tensor, obj: Objective) -> torch.Ten
 
 def cpu(functions: dict[str, Callable[[], object]], n: int) -> dict[str, float]:
     """Median CPU seconds of each function, interleaved."""
-    spent: dict[str, list[float]] = {name: [] for name in functions}
-    for i in range(n + 1):
-        for name, function in functions.items():
-            start = time.process_time()
-            function()
-            if i:
-                spent[name].append(time.process_time() - start)
-    return {name: statistics.median(times) for name, times in spent.items()}
+    return {name: statistics.median(times) for name, times in interleaved(functions, n).items()}
 
 
 def step_table(n: int) -> None:

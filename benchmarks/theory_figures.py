@@ -6,12 +6,12 @@ CPU seconds of this process on one thread. Seeds are 0, 1, ...; the tables of co
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
+from cpu_time import interleaved
 from scipy.integrate import solve_ivp
 
 from unmask.theory.capture import captured
@@ -45,13 +45,7 @@ def cost_table(n: int) -> None:
         "pretraining and fine-tuning": pretrained,
         "one network from scratch": lambda: train_from_scratch([w]),
     }
-    spent: dict[str, list[float]] = {name: [] for name in ways}
-    for i in range(n + 1):
-        for name, way in ways.items():
-            started = time.process_time()
-            way()
-            if i:
-                spent[name].append(time.process_time() - started)
+    spent = interleaved(ways, n)
     for name, seconds in spent.items():
         print(f"| {name} | {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) |")
     first, second = (statistics.median(one) for one in spent.values())

@@ -16,13 +16,14 @@ import argparse
 import platform
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import timm
 import torch
+from cpu_time import interleaved
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -123,13 +124,8 @@ def main() -> None:
         numbers = [sum(p.numel() for p in part.parameters() if p.requires_grad) for part in models[name].children()]
         print(f"{name}: {sum(numbers) / 1e6:.2f} million trained parameters")
     steps = {name: step_of(fast_layout(model) if name != "lightly" else model) for name, model in models.items()}
-    spent: dict[str, list[float]] = {name: [] for name in steps}
-    for i in range(args.n + 2):
-        for name, step in steps.items():
-            start = time.process_time()
-            step(small if name == "small" else images)
-            if i >= 2:
-                spent[name].append(time.process_time() - start)
+    ways = {name: partial(step, small if name == "small" else images) for name, step in steps.items()}
+    spent = interleaved(ways, args.n, warm_up=2)
     spent["schedule"] = [FIRST * a + (1 - FIRST) * b for a, b in zip(spent["small"], spent["half"], strict=True)]
     print(f"{platform.machine()}, torch {torch.__version__}, {args.threads} threads, n = {args.n}")
     for name, times in spent.items():
