@@ -11,7 +11,7 @@ from unmask.config.budget import Budget, labeled_count, labels_in_words
 from unmask.config.comparison import EvaluateOn
 from unmask.config.metric import METRIC_NAMES, SCORES, Metric, label_form
 from unmask.data.load import Dataset
-from unmask.inference.verdict import evaluated_images
+from unmask.inference.verdict import count_evaluated
 from unmask.runs.summary_records import Answer, Recommendation, Summary
 from unmask.wording import in_words, plural
 
@@ -31,7 +31,7 @@ def with_answer(summary: Summary, data: Dataset, jobs: int, evaluate_on: Evaluat
     assert score is not None
     count = len(data.tests[first.split])
     chance, majority, beside = _beside(data, first.split, metric)
-    images, name = plural(count, evaluated_images(evaluate_on).removesuffix("s")), METRIC_NAMES[metric]
+    images, name = count_evaluated(count, "test", evaluate_on), METRIC_NAMES[metric]
     labeled = {budget: labeled_count(budget, data.class_sizes) for budget in settings.budgets}
     steps, draws, seconds = _next_steps(summary, first, jobs)
     steps += _more_labels(summary, first, best, labeled)

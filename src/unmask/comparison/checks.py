@@ -15,11 +15,10 @@ from unmask.data.load import Dataset
 from unmask.encoders.heads import encoder_of, linear_heads
 from unmask.encoders.masked import masked_encoder
 from unmask.errors import UserError
-from unmask.inference.verdict import describe_split, shown_split
+from unmask.inference.verdict import count_evaluated
 from unmask.stages.early_checks import check_encoder, check_start
 from unmask.stages.pretraining_quality import cells_note
 from unmask.weights.start import initialize
-from unmask.wording import plural
 
 
 def check_before_reading(config: CompareConfig) -> None:
@@ -68,9 +67,9 @@ def _require_scores(config: CompareConfig, data: Dataset) -> None:
         labels = torch.zeros(0, len(data.task.names)) if images is None else data.task.target(images.labels)
         if all(len(column[~column.isnan()].unique()) < 2 for column in labels.T):
             what = "label that some have and some lack" if form == "names" else "two unequal numbers"
-            words = describe_split(shown_split(name, config.evaluate_on)).removesuffix("s")
+            seen = count_evaluated(len(labels), name, config.evaluate_on)
             raise UserError(
-                f"metric = {config.metric!r}: undefined on the {plural(len(labels), words)}, they have no "
+                f"metric = {config.metric!r}: undefined on the {seen}, they have no "
                 f"{what}: label more of them, or draw the splits with another `split_seed`"
             )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from unmask.config import CompareConfig, PretrainConfig
 from unmask.config.arms import Start
 from unmask.data.load import Dataset
-from unmask.inference.verdict import evaluated_images
+from unmask.inference.verdict import describe_evaluated
 from unmask.runs.layout import METRICS_FILE
 from unmask.runs.metrics import read_metrics
 from unmask.runs.read import is_run, read_config, read_environment
@@ -26,7 +26,7 @@ def as_pretrained(config: CompareConfig, data: Dataset) -> tuple[CompareConfig, 
             recipes[run] = config_of_run.recipe
         else:
             notes.append(f"{run} is not the folder of a pretraining: its recipe is taken to be that of this comparison")
-        notes += origin_notes(run, data, evaluated_images(config.evaluate_on))
+        notes += origin_notes(run, data, describe_evaluated(config.evaluate_on))
     if not recipes:
         return config, notes
     first, recipe = next(iter(recipes.items()))

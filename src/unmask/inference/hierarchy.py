@@ -58,7 +58,7 @@ def estimate_over(
         images: the same per test image; None if unknown: the interval then holds for these test images.
         overlap: the mean share of labeled images that two draws have in common.
         grouped: `images` are values per group of test images (`per_group`).
-        evaluated: the test images in words (`evaluated_images`).
+        evaluated: the test images in words (`describe_evaluated`).
 
     Raises:
         UserError: there is no value, or one is not finite.

@@ -22,7 +22,7 @@ from unmask.inference.rows import (
     seconds_rows,
 )
 from unmask.inference.table import Table, arms_of, labels_of, scored_splits, scores_of, table_of
-from unmask.inference.verdict import Contest, Place, decide, evaluated_images, sentence
+from unmask.inference.verdict import Contest, Place, decide, describe_evaluated, sentence
 from unmask.runs.scores import ClassificationScores
 from unmask.runs.summary_records import BestScratch, Score, Settings, Summary, Verdict
 from unmask.runs.trial_records import TrialResult
@@ -52,7 +52,7 @@ def summarize(
         UserError: a score is given twice with different values, or a value is not finite.
     """
     table = table_of(scores)
-    evidence = replace(evidence or Evidence(), evaluated=evaluated_images(config.evaluate_on))
+    evidence = replace(evidence or Evidence(), evaluated=describe_evaluated(config.evaluate_on))
     names, splits, budgets = arms_of(table, config.arms or tuple(ARMS)), scored_splits(table), config.budgets
     ranked = {
         budget: rank_scratch(table, names, budget, evidence.tuning.get(budget), config.metric) for budget in budgets

@@ -211,7 +211,13 @@ def shown_split(split: str, evaluate_on: EvaluateOn) -> str:
     return HELD_OUT if (split, evaluate_on) == ("test", "val") else split
 
 
-def evaluated_images(evaluate_on: EvaluateOn) -> str:
+def count_evaluated(count: int, split: str, evaluate_on: EvaluateOn) -> str:
+    """A number of images of a split in words: 1 test image, 30 held-out validation images."""
+    words = describe_split(shown_split(split, evaluate_on))
+    return f"{count} {words.replace('images', 'image', 1) if count == 1 else words}"
+
+
+def describe_evaluated(evaluate_on: EvaluateOn) -> str:
     """All images on which a comparison is judged, in words."""
     return describe_split(shown_split("test", evaluate_on))
 

@@ -7,7 +7,7 @@ from itertools import product
 from unmask.config.budget import Budget, labels_in_words
 from unmask.config.metric import SCORES
 from unmask.inference.summary import summarize_so_far
-from unmask.inference.verdict import describe_split, evaluated_images
+from unmask.inference.verdict import describe_evaluated, describe_split
 from unmask.report.blocks import Board, Fold, Plate, Ruling, Section, Showcase, Story, Swatch, Table
 from unmask.report.confusions import confusion_section
 from unmask.report.costs import cost_section
@@ -40,7 +40,7 @@ def comparison_story(run: ComparisonRun) -> Story:
     verdicts = summary.verdicts
     advised = summary.recommendations[0].arm if summary.recommendations else ""
     sections: list[Section | Showcase] = [
-        _efficiency(summary, evaluated_images(run.config.evaluate_on)),
+        _efficiency(summary, describe_evaluated(run.config.evaluate_on)),
         _arms(summary),
         differences_section(summary),
         label_ways_section(summary),

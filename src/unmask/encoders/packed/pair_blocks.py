@@ -31,7 +31,6 @@ class Block(NamedTuple):
     """The kernel's tap of each (read, written) position; one past the last if there is none."""
 
 
-@cache
 def blocks(side: int, window: Window) -> tuple[Block, ...]:
     """All blocks of a window over tiles with `side` positions per side; the tile itself comes first."""
     out = max(side // window.stride, 1)

@@ -56,13 +56,11 @@ class Ends:
         if not self.own:
             return self.cut(rows.index_select(0, self.index))
         others = rows.index_select(0, self._others)
-        return [rows.view(self.counts[0], -1), *self._cut(others, 1)]
+        return [rows.view(self.counts[0], -1), *self.cut(others, first=1)]
 
-    def cut(self, rows: Tensor) -> list[Tensor]:
-        """Rows in the order of `index` as a matrix for each block, which share their storage: one pair per row."""
-        return self._cut(rows, 0)
-
-    def _cut(self, rows: Tensor, first: int) -> list[Tensor]:
+    def cut(self, rows: Tensor, first: int = 0) -> list[Tensor]:
+        """Rows of the blocks from `first` on, in the order of `index`, as a matrix for each, which share their storage:
+        one pair per row."""
         # The method `split` and views that change nothing cost as much as a small product.
         parts = rows.split_with_sizes(self._sizes[first:])
         shapes = zip(parts, self.counts[first:], self.positions[first:], strict=True)
