@@ -224,6 +224,8 @@ def test_labels_that_do_not_fit_are_not_read(trained: Classification, tmp_path: 
 def test_the_page_shows_every_output_and_the_worst_images(trained: Classification) -> None:
     """Scatter and residuals of each number; prevalence of each label; of both the images that are most wrong."""
     page = unmask.write_report([trained]).read_text(encoding="utf-8")
+    kind = {"multilabel": "multilabel classification"}.get(trained.config.data.task, trained.config.data.task)
+    assert f'class="kicker">{kind} ·' in page
     gallery = read_record(Gallery, trained.folder / "gallery.json")
     (judged,) = gallery.judged
     assert len(judged.worst) == 8

@@ -89,6 +89,18 @@ def test_labels_do_not_end_beyond_their_figure(metric: str) -> None:
             assert below.x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize("metric", list(SCORES))
+def test_titles_beside_a_curve_are_whole_and_steps_are_whole_numbers(metric: str) -> None:
+    curve = Curve(np.array([2.0, 6.0]), np.array([0.5, 0.6]))
+    with style():
+        figure = monitor({"run": curve}, f"{SCORES[metric].title} on validation images")
+        figure.draw_without_rendering()
+        beside = figure.axes[0].yaxis.label.get_window_extent()
+        assert beside.y0 >= figure.bbox.y0
+        assert beside.y1 <= figure.bbox.y1
+        assert all(tick.is_integer() for tick in figure.axes[0].get_xticks())
+
+
 @pytest.mark.parametrize("level", [0.0, 3.9])
 def test_a_curve_that_hardly_moves_is_not_on_the_border(level: float) -> None:
     low, high = monitor({"run": Curve(np.array([0, 4]), np.array([level, level]))}, "rank").axes[0].get_ylim()

@@ -169,7 +169,10 @@ def test_an_unfinished_comparison_says_so(tmp_path: Path, comparison_folder: Wri
 
 def test_a_comparison_without_trials_has_a_page(tmp_path: Path, comparison_folder: Writer) -> None:
     folder = comparison_folder(tmp_path / "new", draws=0, finished=False)
-    assert "No verdict" in write_report([folder]).read_text(encoding="utf-8")
+    text = write_report([folder]).read_text(encoding="utf-8")
+    assert "No verdict yet. A verdict needs the arm mrp and" in text
+    assert "Every arm" not in text
+    assert "Paired differences" not in text
 
 
 def test_differences_say_in_words_which_minus_which(page: Path) -> None:

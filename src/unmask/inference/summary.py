@@ -188,5 +188,5 @@ def _own_notes(table: Table, ranked: Mapping[Budget, Ranking | None], verdicts: 
             "by Holm's method within each split; the intervals shown are not adjusted."
         )
     if not verdicts:
-        notes.append(f"No verdict: it needs the arm {JUDGED} and at least one scratch arm with a common label draw.")
+        notes.append(f"A verdict needs the arm {JUDGED} and at least one scratch arm with a common label draw.")
     return notes

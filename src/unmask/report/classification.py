@@ -15,6 +15,9 @@ from unmask.runs.metrics import TrainingRow, rows_of
 from unmask.runs.scores import ClassificationScores, Scores, value_of, values_of
 from unmask.wording import plural
 
+_KINDS = {"auto": "classification", "multilabel": "multilabel classification"}
+"""What a page says it is about, where that is not the task's name."""
+
 
 def classification_story(run: ClassificationRun) -> Story:
     """Scores, classes and confusions, training curves."""
@@ -29,7 +32,8 @@ def classification_story(run: ClassificationRun) -> Story:
         settings_section(run),
     ]
     subtitle = f"{describe_data(run.config)}, start: {run.config.init or 'random weights'}"
-    return Story(run.name, "classification", subtitle, classification_headline(run), [s for s in sections if s])
+    kind = _KINDS.get(run.config.data.task, run.config.data.task)
+    return Story(run.name, kind, subtitle, classification_headline(run), [s for s in sections if s])
 
 
 def classification_headline(run: ClassificationRun) -> str:

@@ -73,7 +73,7 @@ def comparison_story(run: ComparisonRun) -> Story:
 def _headline(summary: Summary) -> str:
     if summary.answer is not None:
         return summary.answer.sentence
-    return summary.verdicts[0].sentence if summary.verdicts else f"No verdict yet: {summary.notes[-1]}"
+    return summary.verdicts[0].sentence if summary.verdicts else f"No verdict yet. {summary.notes[-1]}"
 
 
 def _word(summary: Summary) -> str:
@@ -191,7 +191,8 @@ def _arms(summary: Summary) -> Section:
     names = [_NAMES[metric] for metric in hidden]
     title = " and ".join([", ".join(names[:-1])] * bool(names[1:]) + names[-1:])
     folds = [Fold(capital(title), [one for one in others if one.rows])] if names else []
-    return Section("Every arm", _without_skill(summary.settings), tables=[_arm_table(summary), *tables], folds=folds)
+    shown_first = [_arm_table(summary)] * bool(arms)
+    return Section("Every arm", _without_skill(summary.settings), tables=[*shown_first, *tables], folds=folds)
 
 
 def _without_skill(settings: Settings) -> str:

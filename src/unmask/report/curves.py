@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from textwrap import fill
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from unmask.report.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, look
@@ -15,6 +18,8 @@ from unmask.runs.metrics import Row, TrainingRow, ValidationRow, rows_of
 R = TypeVar("R", TrainingRow, ValidationRow)
 _COLORS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)
 _POINTS = 300
+_LINE = 36
+"""Characters along the axis."""
 
 
 class Curve(NamedTuple):
@@ -50,8 +55,7 @@ def pretraining_loss(runs: Mapping[str, Sequence[Row]]) -> Figure:
                 axes.plot(*_thin(curve), color=color, linestyle=line, linewidth=1.3)
             looks = series(rows_of(ValidationRow, rows), lambda row: row.val_loss)
             axes.plot(*looks, color=color, marker="o", linestyle=":", linewidth=1)
-        axes.set_xlabel("step")
-        axes.set_ylabel("reconstruction loss")
+        _label(axes, "reconstruction loss")
         axes.set_ylim(bottom=0)
     return figure
 
@@ -64,8 +68,7 @@ def monitor(runs: Mapping[str, Curve], title: str, *, boundary: int = 0) -> Figu
         for (name, curve), color in zip(runs.items(), _cycle(len(runs)), strict=True):
             thin = _thin(curve)
             axes.plot(*thin, color=color, marker="o" if len(thin.steps) < 30 else None, linewidth=1.3, label=name)
-        axes.set_xlabel("step")
-        axes.set_ylabel(title)
+        _label(axes, title)
         if all((curve.values >= 0).all() for curve in runs.values()):  # R² may be below
             # Room above in proportion to the values: matplotlib's own is nothing if they hardly change.
             axes.set_ylim(0, 1.05 * max(float(curve.values.max()) for curve in runs.values()) or 1.0)
@@ -82,9 +85,15 @@ def finetuning(trials: Mapping[str, Sequence[Curve]], title: str, *, scale: floa
             steps, values = _average(curves)
             marker = seen.marker if len(steps) < 12 else None
             axes.plot(steps, scale * values, color=seen.color, linestyle=seen.line, marker=marker)
-        axes.set_xlabel("step")
-        axes.set_ylabel(title)
+        _label(axes, title)
     return figure
+
+
+def _label(axes: Axes, title: str) -> None:
+    """Steps below, whole ones; at the side the title, in two lines if one would be longer than the axis."""
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel(fill(title, _LINE))
 
 
 def colors_of(names: Sequence[str]) -> dict[str, str]:

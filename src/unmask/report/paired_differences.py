@@ -37,7 +37,8 @@ def differences_section(summary: Summary) -> Section:
         "Both arms get the same label draws and only their difference counts, so lucky draws cancel out. "
         f"The gray band, ±{smallest:g}, is the smallest effect declared to matter."
     )
-    return Section("Paired differences", intro, plates=plates, folds=[Fold("The same as tables", tables)])
+    folds = [Fold("The same as tables", tables)] * bool(tables)
+    return Section("Paired differences", intro, plates=plates, folds=folds)
 
 
 def _difference_table(rows: Sequence[Difference], where: str, metric: str) -> Table:

@@ -36,7 +36,7 @@ def test_pixels_are_counted_by_class_and_split(tmp_path: Path) -> None:
     assert "images with a mask: train 5 of 6, val 3 of 3, test 4 of 4" in text
     assert f"pixels of bright: train {bright} ({100 * bright / (5 * 256):.2g} %)" in text
     assert "pixels without a class (255): train 5 (0.39 %)" in text
-    assert "warning: 1 images without a mask are seen by pretraining only" in text
+    assert "warning: 1 image without a mask is seen by pretraining only" in text
     assert "the validation set has 3 masks: an mIoU on so few is uncertain" in text
     assert "accuracy" not in text
 

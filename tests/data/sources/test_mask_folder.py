@@ -45,7 +45,7 @@ def test_images_and_masks_of_one_stem_belong_together(tmp_path: Path) -> None:
         "images/c.png": ("", None),
         "images/sub/b.tif": ("", "b.png"),
     }
-    assert found.notes == ("1 images without a mask are seen by pretraining only",)
+    assert found.notes == ("1 image without a mask is seen by pretraining only",)
 
 
 @pytest.mark.parametrize("order", ["{0}/{1}/{2}", "{1}/{0}/{2}"])

@@ -87,7 +87,7 @@ def test_a_manifest_names_masks_of_every_kind(tmp_path: Path, kind: str) -> None
     (tmp_path / "classes.csv").write_text(named)
     data = tiny.load(manifest(tmp_path, kind))
     assert data.task == Segmentation(classes=CLASSES)
-    assert "1 images without a mask are seen by pretraining only" in data.notes
+    assert "1 image without a mask is seen by pretraining only" in data.notes
     found, expected = all_masks(data), arrays()["masks"]
     expected[:, 0, 0] = 0 if "color" in kind else 255
     assert sorted(found) == sorted(f"{index}.png" for index in range(COUNT - 1))
@@ -122,7 +122,7 @@ def test_arrays_hold_masks_whole_or_by_split(tmp_path: Path) -> None:
     found["masks"][0] = 255
     whole = tiny.load(npz(tmp_path, masks=found["masks"]))
     assert whole.task == Segmentation(classes=CLASSES)
-    assert "1 images without a mask are seen by pretraining only" in whole.notes
+    assert "1 image without a mask is seen by pretraining only" in whole.notes
     for name, mask in all_masks(whole).items():
         np.testing.assert_array_equal(mask, found["masks"][int(name[5:-1])])
     parts = {

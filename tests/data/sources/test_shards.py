@@ -274,7 +274,7 @@ def test_what_is_left_aside_is_counted(tmp_path: Path) -> None:
     notes = read_source(DataConfig(data=str(write(tmp_path / "x.tar", members))), labels=True).notes
     assert notes == (
         "1 samples without an image were skipped",
-        "1 images without a label are seen by pretraining only",
+        "1 image without a label is seen by pretraining only",
     )
 
 

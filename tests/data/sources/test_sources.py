@@ -75,7 +75,7 @@ def test_labels_are_the_same_classes_however_they_are_stored(tmp_path: Path) -> 
         draw(tmp_path / "classes" / label / f"{name}.png")
     source = read_source(DataConfig(data=str(tmp_path / "classes")), labels=True)
     assert source.classes == ("x", "y", "z")
-    assert "1 images in no class folder, or in NaN for no label, are seen by pretraining only" in source.notes
+    assert "1 image in no class folder, or in NaN for no label, is seen by pretraining only" in source.notes
     rows = arrow.table({"path": [f"{i}.png" for i in range(6)], "label": [0.0, 1.0, None, 1.0, 0.0, 2.0]})
     parquet.write_table(rows, tmp_path / "x.parquet")
     source = read_source(DataConfig(data=str(tmp_path / "x.parquet")), labels=True)

@@ -240,7 +240,7 @@ def as_text(report: Report) -> str:
     others = report.different_sizes - len(report.sizes)
     more = f", and {plural(others, 'other size')}" if others else ""
     lines = [
-        f"{report.data}: {report.images} images, {_what(report)}",
+        f"{report.data}: {plural(report.images, 'image')}, {_what(report)}",
         "forms: " + ", ".join(f"{form}: {n}" for form, n in report.forms.items()),
         f"sizes (height x width): {sizes}{more}",
         "splits: " + ", ".join(f"{split} {n}" for split, n in report.splits.items()),
@@ -260,7 +260,8 @@ def as_text(report: Report) -> str:
     for i, channel in enumerate(report.channels):
         lines.append(f"channel {i}: " + ", ".join(f"{name} {value:.4g}" for name, value in channel.items()))
     if report.duplicates_within_splits:
-        lines.append(f"{report.duplicates_within_splits} images repeat another one of their own split")
+        repeats = plural(report.duplicates_within_splits, "image repeats", "images repeat")
+        lines.append(f"{repeats} another one of their own split")
     lines += [f"unreadable: {message}" for message in report.unreadable]
     lines += [f"warning: {message}" for message in report.warnings]
     lines += [f"error: {message}" for message in report.errors]

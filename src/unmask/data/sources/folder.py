@@ -169,14 +169,17 @@ def _notes(
     notes = list(listing.aside)
     if listing.others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
-        notes.append(f"{sum(listing.others.values())} files with other suffixes were skipped: {listed}")
+        files = plural(sum(listing.others.values()), "file with another suffix was", "files with other suffixes were")
+        notes.append(f"{files} skipped: {listed}")
     loose = [split for split, name in places if is_no_label(name)] if classes else []
     if trained := sum(split not in (VAL, TEST) for split in loose):
         odd = dict.fromkeys(name for _, name in places if name and is_no_label(name))
         also = f", or in {' or '.join(map(printable, odd))} for no label," if odd else ""
-        notes.append(f"{trained} images in no class folder{also} are seen by pretraining only")
+        verb = "is" if trained == 1 else "are"
+        notes.append(f"{plural(trained, 'image')} in no class folder{also} {verb} seen by pretraining only")
     if unused := len(loose) - trained:
-        notes.append(f"{unused} images of val and test in no class folder are not used")
+        verb = "is" if unused == 1 else "are"
+        notes.append(f"{plural(unused, 'image')} of val and test in no class folder {verb} not used")
     notes += [*_notes_on_folders(listing, has_splits, classes), *_notes_on_masks(listing)]
     return tuple(notes)
 
@@ -189,7 +192,8 @@ def _notes_on_folders(listing: Listing, has_splits: bool, classes: tuple[str, ..
         known = SPLIT_NAMES.get(top.lower())
         if has_splits and known is None:
             notes.append(
-                f"{plural(count, 'image')} in {printable(top)}, which is not a split, are seen by pretraining only"
+                f"{plural(count, 'image')} in {printable(top)}, which is not a split, {'is' if count == 1 else 'are'} "
+                "seen by pretraining only"
             )
         elif not has_splits and classes and (known not in (None, UNLABELED) or held_out_name(top)):
             notes.append(f"the folder {printable(top)} is read as a class, like those beside it, not as a split")

@@ -82,7 +82,7 @@ def not_read(count: int, error: UserError) -> Labels:
 def unlabeled_note(codes: NDArray[np.int64]) -> tuple[str, ...]:
     """A note on how many images of a source with classes have no label."""
     count = int((codes < 0).sum())
-    return (f"{count} images without a label are seen by pretraining only",) if count else ()
+    return (_only_pretraining(count),) if count else ()
 
 
 def read_labels(
@@ -295,8 +295,13 @@ def _missing_note(found: Labels) -> tuple[str, ...]:
     """Notes on how many images lack some of their labels, and how many all."""
     missing = np.isnan(found.values) if found.values.dtype.kind == "f" else found.values == UNKNOWN
     none, some = int(missing.all(axis=1).sum()), int((missing.any(axis=1) & ~missing.all(axis=1)).sum())
-    notes = [f"{none} images without a label are seen by pretraining only"] * bool(none)
+    lack = plural(some, "image lacks", "images lack")
+    notes = [_only_pretraining(none)] * bool(none)
     return (
         *notes,
-        *([f"{some} images lack some of their labels, which count neither in training nor in scores"] * bool(some)),
+        *([f"{lack} some of their labels, which count neither in training nor in scores"] * bool(some)),
     )
+
+
+def _only_pretraining(count: int) -> str:
+    return f"{plural(count, 'image without a label is', 'images without a label are')} seen by pretraining only"

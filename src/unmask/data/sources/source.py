@@ -17,6 +17,7 @@ from unmask.data.string_table import take
 from unmask.data.threads import THREADS
 from unmask.tasks.classification import Classification
 from unmask.tasks.kinds import AnyTask
+from unmask.wording import plural
 
 UNASSIGNED, TRAIN, VAL, TEST, UNLABELED, UNREADABLE = "", "train", "val", "test", "unlabeled", "unreadable"
 SPLIT_NAMES = {
@@ -140,7 +141,11 @@ class Masks:
     def notes(self) -> tuple[str, ...]:
         """How many images have none."""
         count = int((self.of < 0).sum())
-        return (f"{count} images without a mask are seen by pretraining only",) if count else ()
+        return (
+            (f"{plural(count, 'image without a mask is', 'images without a mask are')} seen by pretraining only",)
+            if count
+            else ()
+        )
 
 
 @dataclass(frozen=True)
