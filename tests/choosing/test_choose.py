@@ -171,6 +171,23 @@ def test_labels_of_an_earlier_choice_keep_their_pictures(run: Path, photos: Path
     assert all((folder / name).read_bytes() == content for name, content in before.items())
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_written_pictures_count_as_labeled_in_the_next_round(run: Path, tmp_path: Path, kind: type) -> None:
+    """By the name of their image in the data, if that still has their pixels: in other data they are refused."""
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (12, 16, 16, 3), dtype=kind)
+    np.save(tmp_path / "pool.npy", pixels)
+    first = chosen(run, tmp_path / "pool.npy", tmp_path / "a", count=4)
+    files = [tmp_path / "a" / "images" / name for name in first]
+    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(f"{file},x\n" for file in files))
+    given = {"labeled": tmp_path / "labels.csv"}
+    again = chosen(run, tmp_path / "pool.npy", tmp_path / "b", count=8, **given)
+    assert not {name.partition("-")[2] for name in again} & {name.partition("-")[2] for name in first}
+    assert read_choice(tmp_path / "b")[0].labeled == 4
+    np.save(tmp_path / "pool.npy", pixels[::-1])
+    with pytest.raises(UserError, match=r"the image .* is not among the images of .*pool.npy"):
+        chosen(run, tmp_path / "pool.npy", tmp_path / "c", count=4, **given)
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

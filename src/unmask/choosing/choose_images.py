@@ -12,7 +12,7 @@ from unmask.choosing.choice_page import write_choice_page
 from unmask.choosing.clusters import part_into
 from unmask.choosing.encoder import Seen, see
 from unmask.choosing.features import Features, features_of
-from unmask.choosing.image_paths import file_of, write_image
+from unmask.choosing.image_paths import file_of, remember_names, write_image
 from unmask.choosing.known_labels import labeled_ids, require_enough
 from unmask.choosing.record import CHOICE_FILE, CHOICE_PAGE, CHOICE_TABLE, Choice, ChosenImage, write_table
 from unmask.choosing.repeats import SavedAgain
@@ -127,6 +127,10 @@ def choose(
     return _write(out, seen, choice, pool, rows, doubts)
 
 
+_WRITTEN = "images"
+"""The folder of images that have no file of their own."""
+
+
 @dataclass(frozen=True)
 class _Pool:
     """The images to choose from, one of each set with the same pixels."""
@@ -185,9 +189,16 @@ def _write(
     density = typicality(values, np.asarray(rows), seed=choice.seed)
     stands_for = np.bincount(nearest_taken(values, [*rows, *pool.labels]), minlength=len(rows)) / len(values)
     doubt = [""] * len(rows) if weights is None else [f"; {weights[row]:.0%} unsure" for row in rows]
+    files = [file_of(seen.data.data, shown.names[row]) for row in rows]
+    written = {
+        row: _written(pool.features, row, rank, out)
+        for rank, (row, file) in enumerate(zip(rows, files, strict=True), 1)
+        if file is None
+    }
+    remember_names(out / _WRITTEN, {file.name: shown.names[row] for row, file in written.items()})
     images = tuple(
         ChosenImage(
-            path=str(file_of(seen.data.data, shown.names[row]) or _written(pool.features, row, rank, out)),
+            path=str(files[rank - 1] or written[row]),
             rank=rank,
             cluster=int(clusters[row]),
             typicality=float(density[rank - 1]),
@@ -206,4 +217,4 @@ def _written(features: Features, row: int, rank: int, out: Path) -> Path:
     """A file of an image that has none. Its name tells its pixels: labels of an earlier choice in the same folder still
     name the pictures they were given to."""
     mark = features.digests[row].hex()[:12]
-    return write_image(features.images, row, out / "images" / f"{rank:05d}-{mark}")
+    return write_image(features.images, row, out / _WRITTEN / f"{rank:05d}-{mark}")

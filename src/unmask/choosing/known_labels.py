@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from unmask.choosing.image_paths import file_of
+from unmask.choosing.image_paths import file_of, holds_image, name_of
 from unmask.data.file_names import in_line
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
@@ -19,8 +19,8 @@ def labeled_ids(images: Dataset, data: str, file: Path | None) -> set[int]:
         images: the data; their task determines what counts as a label.
         data: location of the data, as `DataConfig.data`.
         file: a table with the columns path and label, such as `unmask label` saves; paths are absolute, relative to
-            the table, or the images' names in the data. A row without a label is an image of none of the classes: it
-            was seen too.
+            the table, the images' names in the data, or those of pictures that `choose` wrote of images without files.
+            A row without a label is an image of none of the classes: it was seen too.
 
     Raises:
         UserError: an image of the table is not in the data; the table has no column of labels.
@@ -36,21 +36,22 @@ def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:
     table = read_table(file)
     if "label" not in table.labels:
         raise UserError(f"{file}: no column label; `labeled` takes a table of path and label")
-    by_name = dict(zip(images.names, images.ids.tolist(), strict=True))
+    by_name = {name: index for index, name in enumerate(images.names)}
     by_file: dict[Path, int] = {}
-    found = set()
+    found = list[int]()
     for path in table.path:
         if path in by_name:
-            found.add(by_name[path])
+            found.append(by_name[path])
             continue
         if not by_file:
-            places = ((file_of(data, name), number) for name, number in by_name.items())
-            by_file = {place.resolve(): number for place, number in places if place is not None}
-        number = by_file.get((file.parent / found_path(file.parent, path)).resolve())
-        if number is None:
+            places = ((file_of(data, name), index) for name, index in by_name.items())
+            by_file = {place.resolve(): index for place, index in places if place is not None}
+        place = (file.parent / found_path(file.parent, path)).resolve()
+        index = by_file.get(place, by_name.get(name_of(place) or ""))
+        if index is None or (place not in by_file and not holds_image(place, images, index)):
             raise UserError(f"{file}: the image {in_line(path)} is not among the images of {data}")
-        found.add(number)
-    return found
+        found.append(index)
+    return set(images.ids[found].tolist())
 
 
 def require_enough(count: int, images: ImageSet, labeled: torch.Tensor) -> None:
