@@ -209,3 +209,11 @@ def test_encoders_of_which_none_was_checked(
         run("encoders", "--check", "patchnet", "--table", str(file))
     assert capsys.readouterr().out == ""
     assert file.read_text(encoding="utf-8") == "earlier"
+
+
+def test_the_table_of_encoders_goes_into_a_new_folder_not_onto_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"table = .* is a folder: name a file in it"):
+        run("encoders", "--check", "patchnet", "--table", str(tmp_path))
+    file = tmp_path / "new" / "table.md"
+    assert run("encoders", "--check", "patchnet", "--table", str(file)) == 0
+    assert "patchnet" in file.read_text(encoding="utf-8")

@@ -41,6 +41,7 @@ class Encoders:
         """Print a table of laws; returns 1 if some law fails for some model."""
         from unmask.comparison.place import open_place
         from unmask.encoders.check import CheckRow, check_piece, table
+        from unmask.runs.files import write_whole
 
         if self.dry_run:
             return print_job_script(self.cluster)
@@ -48,6 +49,8 @@ class Encoders:
             raise UserError(
                 "check is empty: name some models, e.g. --check resnet18 convnext_atto vit_tiny_patch16_224"
             )
+        if self.table and Path(self.table).is_dir():
+            raise UserError(f"table = {self.table!r} is a folder: name a file in it")
         pieces = [(check_piece, (name, self.image_size, self.channels, self.execution)) for name in self.check]
         found: dict[int, CheckRow] = {}
         try:
@@ -60,5 +63,5 @@ class Encoders:
                 text = table([found[index] for index in sorted(found)])
                 print(f"\n{text}")
                 if self.table:
-                    Path(self.table).write_text(text, encoding="utf-8")
+                    write_whole(Path(self.table), text)
         return 0 if all(row.holds for row in found.values()) else 1
