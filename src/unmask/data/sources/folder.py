@@ -169,8 +169,7 @@ def _notes(
     notes = list(listing.aside)
     if listing.others:
         listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(listing.others.items()))
-        files = plural(sum(listing.others.values()), "file with another suffix was", "files with other suffixes were")
-        notes.append(f"{files} skipped: {listed}")
+        notes.append(f"files skipped for their suffix: {listed}")
     loose = [split for split, name in places if is_no_label(name)] if classes else []
     if trained := sum(split not in (VAL, TEST) for split in loose):
         odd = dict.fromkeys(name for _, name in places if name and is_no_label(name))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unmask.config.metric import TaskName, label_form
 from unmask.data.file_names import in_line
-from unmask.data.sources.labels import SEPARATORS
+from unmask.data.sources.column_kinds import SEPARATORS
 from unmask.data.sources.manifest import text_of
 from unmask.errors import UserError
 

@@ -1,18 +1,24 @@
-"""Decide which task the columns of labels are for, and convert them. Nothing is silently taken for classes."""
+"""Convert columns of labels to those of the task that they are for."""
 
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unmask.config.metric import DEFAULT_TASK, TaskName, label_form
 from unmask.data.file_names import in_line
-from unmask.data.sources.manifest_texts import encode_labels, is_no_label, name_of
+from unmask.data.sources.column_kinds import (
+    MISSING,
+    SEPARATORS,
+    Codes,
+    flag_of,
+    kind_of,
+    number_of,
+    suggested_task,
+)
+from unmask.data.sources.manifest_texts import encode_labels, is_no_label
 from unmask.errors import UserError
 from unmask.evaluate.labels import UNKNOWN
 from unmask.tasks.classification import Classification
@@ -22,18 +28,7 @@ from unmask.tasks.regression import Regression
 from unmask.tasks.task import can_be_learned
 from unmask.wording import plural, printable
 
-FEW = 20
-"""Up to so many different whole numbers count as classes."""
-SEPARATORS = re.compile(r"[;|]")
 _PREFIX = re.compile(r"^(labels?|targets?)[ _.:-]+(?=.)")
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
-_YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
-_FIX = "say which with `task`"
-
-
-Codes = Literal["ask", "contiguous", "all"]
-"""Which whole numbers are indices of classes if there are many: none, so that the user is asked; 0 to K - 1 if all
-occur; all."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +115,9 @@ def read_labels(
 
 def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: str, codes: Codes) -> Labels:
     """Same as `read_labels`, whether or not something can be learned of them."""
-    task, why = (asked, "") if asked is not None else _suggested(columns, where, codes)
+    task, why = (asked, "") if asked is not None else suggested_task(columns, where, codes)
     cells = set().union(*columns.values())
-    known = {one for one in cells if one.lower() not in _MISSING and not (asked == "multilabel" and is_no_label(one))}
+    known = {one for one in cells if one.lower() not in MISSING and not (asked == "multilabel" and is_no_label(one))}
     nothing = asked not in (None, DEFAULT_TASK) and not known
     if task == "segmentation" or nothing:
         return Labels(None, np.zeros(0))
@@ -131,77 +126,6 @@ def _read(columns: Mapping[str, Sequence[str]], asked: TaskName | None, where: s
     found = _numbers(columns, where) if task == "regression" else _several(columns, where)
     missing = _missing_note(found)
     return Labels(found.task, found.values, (*((f"task {task}: {why}",) if why else ()), *missing))
-
-
-def _suggested(columns: Mapping[str, Sequence[str]], where: str, codes: Codes) -> tuple[TaskName, str]:
-    """The task that the labels show, and why."""
-    kinds = {name: _kind(column) for name, column in columns.items()}
-    known = {name: kind for name, kind in kinds.items() if kind != "empty"}
-    if len(columns) > 1:
-        names = f"the columns {in_line(', '.join(columns))}"
-        if known and all(kind == "yes or no" for kind in known.values()):
-            return "multilabel", f"{names} hold 0 and 1"
-        if known and all(kind in ("yes or no", "integer", "decimal") for kind in known.values()):
-            return "regression", f"{names} hold numbers"
-        texts = ", ".join(f"{in_line(name)} ({kind})" for name, kind in kinds.items())
-        raise UserError(
-            f"{where}: several label columns of mixed kinds, {texts}: name those to learn with `label_field`"
-        )
-    name, column = next(iter(columns.items()))
-    kind = kinds[name]
-    if kind == "decimal":
-        return "regression", f"the column {in_line(name)} holds numbers with decimals"
-    if kind == "mixed":
-        text = next(one for one in column if one.lower() not in _MISSING and _number(one) is None)
-        raise UserError(
-            f"{where}: column {in_line(name)} holds numbers with decimals and text ({in_line(text)}): {_FIX}"
-        )
-    if kind == "separated":
-        return "multilabel", f"labels in the column {in_line(name)} are separated by ; or |"
-    distinct = len({name_of(one) for one in column if not is_no_label(one)})
-    if kind == "integer" and distinct > FEW and not _are_codes(column, codes):
-        raise UserError(
-            f"{where}: column {in_line(name)} holds {distinct} different whole numbers, classes or quantities: {_FIX}, "
-            "classification or regression"
-        )
-    commas = Counter(part.strip() for one in set(column) if "," in one for part in one.split(","))
-    if kind == "text" and commas and max(commas.values()) > 1:
-        raise UserError(
-            f"{where}: labels in the column {in_line(name)} hold commas, as {in_line(commas.most_common(1)[0][0])} in "
-            f"{max(commas.values())} of them: {_FIX}, classification or multilabel"
-        )
-    return "classification", ""
-
-
-def _are_codes(column: Sequence[str], codes: Codes) -> bool:
-    """Whether whole numbers are indices of classes."""
-    if codes == "contiguous":
-        found = {_number(one) for one in column if not is_no_label(one)}
-        return found == set(map(float, range(len(found))))
-    return codes == "all"
-
-
-def _kind(column: Sequence[str]) -> str:
-    """What a column holds: "empty", "yes or no", "integer", "decimal", "separated", "text", or "mixed"."""
-    known = {one for one in column if one.lower() not in _MISSING}
-    if not known:
-        return "empty"
-    numbers = {one: _number(one) for one in known}
-    if any(number is not None and not number.is_integer() for number in numbers.values()):
-        return "decimal" if all(number is not None for number in numbers.values()) else "mixed"
-    if all(number is not None for number in numbers.values()):
-        return "yes or no" if set(numbers.values()) <= {0.0, 1.0} else "integer"
-    if {one.lower() for one in known} <= _YES | _NO:
-        return "yes or no"
-    return "separated" if any(map(SEPARATORS.search, known)) else "text"
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _classes(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
@@ -213,22 +137,22 @@ def _classes(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
 
 def _numbers(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
     return Labels(
-        Regression(targets=_names_of(columns)), _cells(columns, where, _number, np.nan, "is not a finite number")
+        Regression(targets=_names_of(columns)), _cells(columns, where, number_of, np.nan, "is not a finite number")
     )
 
 
 def _several(columns: Mapping[str, Sequence[str]], where: str) -> Labels:
     (name, column), *more = columns.items()
-    if not more and (short_name(name) == name or _kind(column) != "yes or no"):
+    if not more and (short_name(name) == name or kind_of(column) != "yes or no"):
         return _separated(column)
-    found = _cells(columns, where, _flag, UNKNOWN, "is neither 0 nor 1")
+    found = _cells(columns, where, flag_of, UNKNOWN, "is neither 0 nor 1")
     return Labels(Multilabel(labels=_names_of(columns)), found.astype(np.uint8))
 
 
 def _separated(cells: Sequence[str]) -> Labels:
     """The labels of each cell; unknown where it holds none but those that mean no label."""
     sets = [
-        frozenset() if cell.lower() in _MISSING else {part.strip() for part in SEPARATORS.split(cell)} - {""}
+        frozenset() if cell.lower() in MISSING else {part.strip() for part in SEPARATORS.split(cell)} - {""}
         for cell in cells
     ]
     parts = sorted(set().union(*sets))
@@ -237,7 +161,7 @@ def _separated(cells: Sequence[str]) -> Labels:
     values = np.full((len(cells), len(names)), UNKNOWN, np.uint8)
     for row, (cell, own) in enumerate(zip(cells, sets, strict=True)):
         known = [places[part] for part in own if places[part] >= 0]
-        if known or (not own and cell.lower() not in _MISSING):
+        if known or (not own and cell.lower() not in MISSING):
             values[row] = 0
             values[row, known] = 1
     return Labels(Multilabel(labels=names), values)
@@ -272,10 +196,6 @@ def _names_of(columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return short if len(names) > 1 and len(set(short)) == len(names) else names
 
 
-def _flag(text: str) -> bool | None:
-    return text.lower() in _YES if text.lower() in _YES | _NO else None
-
-
 def _cells(
     columns: Mapping[str, Sequence[str]], where: str, read: Callable[[str], float | None], unknown: float, wrong: str
 ) -> NDArray[np.float64]:
@@ -283,7 +203,7 @@ def _cells(
     values = np.full((len(next(iter(columns.values()))), len(columns)), unknown)
     for at, (name, column) in enumerate(columns.items()):
         for row, text in enumerate(column):
-            if text.lower() not in _MISSING:
+            if text.lower() not in MISSING:
                 value = read(text)
                 if value is None:
                     raise UserError(f"{where}: row {row + 1}: {in_line(text)} in column {in_line(name)} {wrong}")
