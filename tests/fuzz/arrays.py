@@ -54,12 +54,14 @@ def npy_files(draw: st.DrawFn, values: NDArray[Any]) -> bytes:
 
 
 def same_array(value: NDArray[Any], content: bytes, shape: tuple[int, ...] | None = None) -> bool:
-    """Whether images are the bits that NumPy reads from a file of just this length."""
+    """Whether images are the bits that NumPy reads from a file of just this length; true is white."""
     stream = io.BytesIO(content)
     try:
         wanted = np.load(stream, allow_pickle=False)
     except Exception:
         return False
+    if wanted.dtype == np.bool_ and value.dtype == np.uint8:
+        wanted = np.where(wanted, 255, 0)
     return stream.tell() == len(content) and value.size == wanted.size and _same_values(value, wanted)
 
 

@@ -217,3 +217,18 @@ def test_a_large_jpeg_is_decoded_small_and_comes_out_the_same_within_two_levels(
     assert gap.max() <= 2
     monkeypatch.setattr(jpeg, "simplejpeg", lambda: None)
     assert np.array_equal(decode(tmp_path / "x.jpg", target=(64, 72)), small)
+
+
+def test_true_is_white_in_every_kind_of_file(tmp_path: Path) -> None:
+    """PNG of one bit, bilevel TIFF, array of booleans; also an array beside others, brought to a format."""
+    bits = RNG.random((20, 30)) < 0.5
+    Image.fromarray(bits).save(tmp_path / "x.png")
+    tifffile.imwrite(tmp_path / "x.tif", bits, photometric="minisblack")
+    np.save(tmp_path / "x.npy", bits)
+    wanted = np.where(bits, 255, 0)[None]
+    for name in ("x.png", "x.tif", "x.npy"):
+        found = decode(tmp_path / name)
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, wanted)
+    plain = ImageFormat.plain((20, 30), 1, "uint8")
+    assert np.array_equal(to_format(bits[None], plain).numpy(), wanted)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unmask.data.check.duplicates import thumbnail
 from unmask.data.decoding.decode import decode, named, quiet
 from unmask.data.decoding.file import File
-from unmask.data.decoding.image_format import TOP, Kind, kind_of
+from unmask.data.decoding.image_format import TOP, Kind, kind_of, white_as_255
 from unmask.data.decoding.missing import require_pixels, without_nodata
 from unmask.data.decoding.pixel_budget import BUDGET
 from unmask.data.decoding.reading import Reading
@@ -106,5 +106,5 @@ def _sums(plane: NDArray[np.generic], top: float) -> tuple[float, float, float, 
 
 def _read(stored: File | NDArray[np.generic], reading: Reading) -> NDArray[np.generic]:
     if isinstance(stored, np.ndarray):
-        return np.ascontiguousarray(without_nodata(stored, reading.nodata))
+        return np.ascontiguousarray(white_as_255(without_nodata(stored, reading.nodata)))
     return decode(stored, reading)

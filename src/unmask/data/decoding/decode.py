@@ -17,7 +17,7 @@ from unmask.config.data import Layout
 from unmask.data.decoding.channel_axis import image_of
 from unmask.data.decoding.file import File, readable, require_regular
 from unmask.data.decoding.high_depth import loses_depth, read_deep_png
-from unmask.data.decoding.image_format import kind_of
+from unmask.data.decoding.image_format import kind_of, white_as_255
 from unmask.data.decoding.jpeg import is_plain, read_jpeg
 from unmask.data.decoding.missing import require_pixels, without, without_nodata
 from unmask.data.decoding.npy import map_array, read_array
@@ -225,4 +225,4 @@ def read_npy(path: File, layout: Layout | None = None, *, mapped: bool = False) 
         with path.open("rb") as file:
             values = read_array(file)
     kind_of(values.dtype)
-    return image_of(values, layout)
+    return image_of(values if mapped else white_as_255(values), layout)

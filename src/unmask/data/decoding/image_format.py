@@ -134,6 +134,11 @@ def kind_of(dtype: np.dtype[np.generic]) -> Kind:
     raise UserError(f"pixels of type {dtype} are not supported: use integers of 8 or 16 bits, or float")
 
 
+def white_as_255(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """True as 255 and false as 0, as in image files of one bit; other arrays unchanged."""
+    return np.where(array, np.uint8(255), np.uint8(0)) if array.dtype == np.bool_ else array
+
+
 def widest(kinds: set[Kind]) -> Kind:
     """The narrowest number type that holds all of them."""
     return "float32" if "float32" in kinds else "uint16" if "uint16" in kinds else "uint8"
@@ -143,9 +148,10 @@ def to_format(array: NDArray[np.generic], wanted: ImageFormat) -> Tensor:
     """Stored images (..., C, H, W) at the size, channels and number type of a format; values are not rescaled.
 
     Resizing is bilinear and antialiased, and stretches: nothing of the image is cut off and nothing is added. One
-    channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white.
+    channel becomes several by repetition, three become one by luma. Integers are widened so that white stays white, and
+    so are booleans.
     """
-    kind = kind_of(array.dtype)
+    array, kind = white_as_255(array), kind_of(array.dtype)
     with np.errstate(over="ignore"):  # of an image that is left out because it is not finite
         array = np.require(array, {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}[kind], ["W"])
     images = to_channels(torch.from_numpy(array), wanted.channels)

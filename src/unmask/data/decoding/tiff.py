@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unmask.data.decoding.file import File
-from unmask.data.decoding.image_format import Kind, kind_of
+from unmask.data.decoding.image_format import Kind, kind_of, white_as_255
 from unmask.data.decoding.missing import without
 from unmask.data.decoding.orientation import upright
 from unmask.data.decoding.pil_modes import as_16_bit, require_transparency
@@ -113,8 +113,7 @@ def _plain_values(page: Any, values: NDArray[Any]) -> NDArray[Any]:
     """Look up palettes, invert inverted grays, and convert number types to the three that images have."""
     if page.photometric == PALETTE:
         return np.asarray(page.colormap[:, values[0]], np.uint16)
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8) * 255
+    values = white_as_255(values)
     if page.photometric == INVERTED:
         values = (2 ** min(page.bitspersample, 8 * values.itemsize) - 1) - values
     if _target_type(values.dtype) == np.float32:
