@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import torch
 
@@ -118,6 +119,26 @@ def test_embed_writes_features_beside_labels(trained: Classification, tmp_path: 
     header = (tmp_path / "features.csv").read_text().splitlines()[0]
     names = {"multilabel": "path,label,f0", "regression": "path,label_level,label_squares,f0"}
     assert header.startswith(names[trained.config.data.task])
+
+
+@pytest.mark.case("a number that one image lacks: a traceback after all work, where a table was to be .parquet")
+def test_missing_numbers_in_every_form_of_table(trained: Classification, tmp_path: Path) -> None:
+    """A number that is not known is an empty cell in tables, NaN in arrays; labels are text everywhere."""
+    unmask.predict(trained, tmp_path / "p.csv", progress=False)
+    unmask.predict(trained, tmp_path / "p.parquet", progress=False)
+    with (tmp_path / "p.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    table = parquet.read_table(tmp_path / "p.parquet").to_pylist()
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in table] == rows
+    unmask.embed(trained, tmp_path / "f.npz", progress=False)
+    with np.load(tmp_path / "f.npz") as arrays:
+        if trained.config.data.task == "multilabel":
+            assert arrays["label"].tolist() == [row["label"] for row in rows]
+            return
+        found = arrays["label_level"]
+    assert found.dtype == np.float64
+    assert ["" if value != value else str(value) for value in found.tolist()] == [row["label_level"] for row in rows]
+    assert np.isnan(found).sum() == 1
 
 
 def test_a_training_that_was_stopped_ends_bit_equal(trained: Classification, tmp_path: Path) -> None:

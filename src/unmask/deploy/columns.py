@@ -16,12 +16,12 @@ from unmask.tasks.kinds import AnyTask
 
 
 def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
-    """The data's labels: label, "a;b" for several, or label_NAME for each of several numbers; "" if unknown."""
+    """The data's labels: label, "a;b" for several, or label_NAME for each of several numbers; "" if unknown, None for numbers."""
     form = None if task is None else label_form(task.name)
     if task is not None and form == "names":
         return {"label": [_names(row, task.names) if row.count(UNKNOWN) < len(row) else "" for row in labels.tolist()]}
     if task is not None and form == "numbers":
-        cells = [["" if value != value else value for value in column] for column in labels.T.tolist()]
+        cells = [[None if value != value else value for value in column] for column in labels.T.tolist()]
         return {_column("label", name, task): column for name, column in zip(task.names, cells, strict=True)}
     return {}
 

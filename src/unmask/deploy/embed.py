@@ -1,12 +1,13 @@
 """Write the features of any images, as probes and nearest neighbors get them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unmask.data.load import ALL
@@ -90,11 +91,17 @@ def embed(
         columns["label"] = label_names(outputs.images, dataset.classes)
     columns |= label_columns(outputs.images.labels, dataset.task)
     if out.suffix.lower() == ".npz":
-        write_arrays(out, {name: np.asarray(texts) for name, texts in columns.items()} | {"features": features.numpy()})
+        arrays = {name: _array(cells) for name, cells in columns.items()}
+        write_arrays(out, arrays | {"features": features.numpy()})
     else:
         write_table(out, columns | {f"f{i}": features[:, i].tolist() for i in range(features.shape[1])})
     left_out = len(dataset.bad_before) + len(images) - len(features)
     return Embedded(out, len(features), tuple(features.shape[1:]), left_out, trained.network)
+
+
+def _array(cells: Sequence[Any]) -> NDArray[np.generic]:
+    """Texts, or numbers with NaN for those that are unknown."""
+    return np.asarray(cells, np.float64 if None in cells else None)
 
 
 def stage(trained: Trained, layer: int, *, as_map: bool) -> Callable[[Tensor], Tensor]:

@@ -22,7 +22,7 @@ def require_writable(out: Path, endings: Sequence[str], *, overwrite: bool) -> N
 
 
 def write_table(out: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Columns of one length as .csv (UTF-8, floats in full) or .parquet."""
+    """Columns of one length as .csv (UTF-8, floats in full) or .parquet; None is an empty cell."""
     with atomic_path(out) as temporary:
         if out.suffix.lower() == ".parquet":
             _write_parquet(temporary, columns)
