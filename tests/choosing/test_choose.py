@@ -235,6 +235,13 @@ def test_data_are_named_by_paths_as_by_texts(run: Path, photos: Path, tmp_path: 
         assert (tmp_path / f"str{name}.csv").read_text() == (tmp_path / f"Path{name}.csv").read_text()
 
 
+def test_a_place_that_cannot_be_written_to_is_said_first(run: Path, photos: Path, tmp_path: Path) -> None:
+    """Before images are read and features computed."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/c: cannot create a folder there, .*file is a file"):
+        choose(run, tmp_path / "file" / "c", data=photos, count=3, progress=False)
+
+
 def test_a_choice_is_not_replaced_unasked(run: Path, photos: Path, tmp_path: Path) -> None:
     """Nor without its run's data where a weights file does not know any."""
     chosen(run, photos, tmp_path / "c")

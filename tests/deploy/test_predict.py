@@ -235,6 +235,10 @@ def test_streamed_images_are_decoded_once(
     [
         (["predict", "RUN", "--out", "p.txt"], "must end in .csv or .parquet"),
         (["predict", "RUN", "--out", "there.csv"], "--overwrite"),
+        (["predict", "RUN", "--out", "there.csv/p.csv"], "there.csv is a file"),
+        (["predict", "RUN", "--out", "/proc/p.csv"], "/proc: cannot write to /proc"),
+        (["predict", "RUN", "--out", "there.csv", "--data", "there.csv", "--overwrite"], "there.csv is the data"),
+        (["embed", "RUN", "--out", "there.csv", "--data", "full/../there.csv", "--overwrite"], "there.csv is the data"),
         (["predict", "RUN", "--out", "p.csv", "--split", "tset"], "all, pretrain, train, val, test"),
         (["predict", "RUN", "--out", "p.csv", "--data", "nowhere"], "nowhere"),
         (["predict", "VIT", "--out", "p.csv"], "no classifier"),
@@ -242,6 +246,8 @@ def test_streamed_images_are_decoded_once(
         (["embed", "RUN", "--out", "p.csv", "--layer", "9"], "stages 0 to"),
         (["embed", "RUN", "--out", "p.csv", "--map"], "--layer"),
         (["export", "RUN", "--to", "timm", "--out", "full"], "not empty"),
+        (["export", "RUN", "--to", "onnx", "--out", "there.csv/out"], "there.csv is a file"),
+        (["export", "RUN", "--to", "timm", "--out", "RUN", "--overwrite"], "is the folder of a run"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(

@@ -108,6 +108,22 @@ def test_what_cannot_be_written_is_said_before_anything_is_read(trained: Classif
         unmask.predict(trained, tmp_path / "full", progress=False)
 
 
+@pytest.mark.case("masks written into the folder of the images replaced them")
+def test_only_masks_that_it_wrote_are_replaced(trained: Classification, tmp_path: Path) -> None:
+    """Images and true masks stay; also where two images would have one mask."""
+    folder = tiny.mask_folder(tmp_path / "data", {"train": 3, "val": 2, "test": 2}) / "test"
+    for name in ("images", "masks"):
+        before = [file.read_bytes() for file in sorted((folder / name).iterdir())]
+        with pytest.raises(UserError, match=f"{name}/0.png would be replaced, which is not a mask"):
+            unmask.predict(trained, folder / name, data=folder / "images", overwrite=True, progress=False)
+        assert [file.read_bytes() for file in sorted((folder / name).iterdir())] == before
+    for overwrite in (False, True):
+        found = unmask.predict(trained, tmp_path / "out", data=folder / "images", overwrite=overwrite, progress=False)
+        assert found.images == len(list((tmp_path / "out").iterdir())) == 2
+    with pytest.raises(UserError, match=r"several images would have the mask .*0\.png"):
+        unmask.predict(trained, tmp_path / "two", data=[folder / "images" / "0.png"] * 2, progress=False)
+
+
 @pytest.mark.parametrize("to", ["timm", "safetensors"])
 def test_the_encoder_is_exported_without_its_decoder(trained: Classification, tmp_path: Path, to: str) -> None:
     exported = unmask.export(trained, to, tmp_path / to)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from unmask.config.validation import require_choice
 from unmask.deploy.trained import read_trained
 from unmask.errors import UserError
 from unmask.runs.files import write_json
+from unmask.runs.folder import require_writable_folder
 from unmask.wording import plural
 
 SHOWN_CLUSTERS = 10
@@ -102,6 +103,7 @@ def choose(
     require_choice("strategy", strategy, STRATEGIES)
     if (out / CHOICE_TABLE).exists() and not overwrite:
         raise UserError(f"out: {out} already holds a choice; `overwrite=True` replaces it")
+    require_writable_folder(out)
     classifier = None if model is None else read_trained(Path(model))
     if classifier is not None:
         require_doubts(classifier)

@@ -16,7 +16,10 @@ from unmask.tasks.kinds import AnyTask
 
 
 def label_columns(labels: Tensor, task: AnyTask | None) -> dict[str, list[Any]]:
-    """The data's labels: label, "a;b" for several, or label_NAME for each of several numbers; "" if unknown, None for numbers."""
+    """The data's labels: label, "a;b" for several, or label_NAME for each of several numbers.
+
+    "" for labels that are unknown, None for numbers.
+    """
     form = None if task is None else label_form(task.name)
     if task is not None and form == "names":
         return {"label": [_names(row, task.names) if row.count(UNKNOWN) < len(row) else "" for row in labels.tolist()]}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unmask.data.load import ALL
 from unmask.deploy.columns import label_columns
-from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
+from unmask.deploy.images import Named, label_names, load_as_trained, require_apart, require_numbers
 from unmask.deploy.tables import require_writable, write_arrays, write_table
 from unmask.deploy.trained import Trained, read_trained, told
 from unmask.encoders.heads import encoder_of
@@ -77,6 +77,7 @@ def embed(
     if as_map and (layer is None or out.suffix.lower() != ".npz"):
         raise UserError("map: maps are those of one stage, in a .npz file: give `layer` and `out=FILE.npz`")
     trained = read_trained(run, arm)
+    require_apart(out, trained, data)
     network = None if layer is None else stage(trained, layer, as_map=as_map)
     dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)

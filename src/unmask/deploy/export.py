@@ -19,6 +19,8 @@ from unmask.deploy.trained import Trained, read_trained, told
 from unmask.deploy.with_timm import require_timm_alone, write_safetensors, write_timm
 from unmask.encoders.heads import encoder_of
 from unmask.errors import UserError
+from unmask.runs.folder import require_writable_folder
+from unmask.runs.read import holds_run
 from unmask.wording import printable
 
 
@@ -75,8 +77,8 @@ def export(
     require_choice("to", to, FORMATS)
     require_choice("inputs", inputs, ("stored", "normalized"))
     run = Path(run)
-    out = run / f"export-{to}" if out is None else Path(out)
-    _require_room(out, overwrite=overwrite)
+    out = run / _in_run(to) if out is None else Path(out)
+    _require_room(out, to, overwrite=overwrite)
     if to == "onnx":
         require_onnx()
     if push_to_hub is not None:
@@ -97,11 +99,22 @@ def export(
     )
 
 
-def _require_room(out: Path, *, overwrite: bool) -> None:
+def _require_room(out: Path, to: Format, *, overwrite: bool) -> None:
+    if holds_run(out):
+        raise UserError(
+            f"out: {out} is the folder of a run, whose files stay; give another, such as {out / _in_run(to)}"
+        )
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not overwrite)):
         raise UserError(
             f"out: {out} is {'not empty; `overwrite=True` replaces it' if out.is_dir() else 'not a folder'}"
         )
+    require_writable_folder(out)
+    require_writable_folder(out.parent)
+
+
+def _in_run(to: Format) -> str:
+    """The default folder, relative to the run's."""
+    return f"export-{to}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -39,12 +40,23 @@ def load_as_trained(
     Raises:
         UserError: nothing found, an unreadable file, or pixels of another range than the run's.
     """
-    config = replace(trained.data, on_bad_file=on_bad_file)
-    given = config.data if data is None else data
+    config, names = replace(trained.data, on_bad_file=on_bad_file), _names_of(trained, data)
+    return load_images(config, names, trained.card.format, wanted=split, limit=limit, progress=progress)
+
+
+def _names_of(trained: Trained, data: Named) -> list[str]:
+    given = trained.data.data if data is None else data
     names = [fspath(one) for one in ([given] if isinstance(given, str | PathLike) else given)]
     if not names:
         raise UserError("data: no image is named; leave it out for the run's own data")
-    return load_images(config, names, trained.card.format, wanted=split, limit=limit, progress=progress)
+    return names
+
+
+def require_apart(out: Path, trained: Trained, data: Named) -> None:
+    """Raise `UserError` if the file to write is the data: a manifest, an array."""
+    for name in _names_of(trained, data):
+        if out.exists() and Path(name).exists() and out.samefile(name):
+            raise UserError(f"out: {out} is the data, which it would replace; give another file")
 
 
 def require_numbers(outputs: Outputs, what: str) -> None:

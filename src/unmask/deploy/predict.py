@@ -12,7 +12,7 @@ from unmask.config.metric import SCORES, Metric, label_form
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL, Dataset
 from unmask.deploy.columns import labels_for, output_columns
-from unmask.deploy.images import Named, label_names, load_as_trained, require_numbers
+from unmask.deploy.images import Named, label_names, load_as_trained, require_apart, require_numbers
 from unmask.deploy.predict_masks import PredictedMasks, predict_masks, require_folder
 from unmask.deploy.tables import require_writable, write_table
 from unmask.deploy.trained import Trained, read_trained, require_classifier, told
@@ -121,6 +121,7 @@ def predict(
     if windows:
         raise UserError("`windows=True` has no effect: it is for segmentation; leave it out")
     require_writable(out, (".csv", ".parquet"), overwrite=overwrite)
+    require_apart(out, trained, data)
     dataset = load_as_trained(trained, data, split=split, on_bad_file=on_bad_file, progress=progress)
     images = dataset.images(split)
     outputs = logits(trained, images, show=progress)

@@ -21,6 +21,7 @@ from unmask.errors import UserError
 from unmask.evaluate.overlap import iou, mean_of_classes, overlap
 from unmask.forward import map_images
 from unmask.runs.files import atomic_path
+from unmask.runs.folder import require_writable_folder
 from unmask.training.engine import build_engine, fast_layout
 from unmask.wording import plural
 
@@ -63,6 +64,7 @@ def require_folder(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"out: {out}: masks go to a folder, one PNG per image; name a folder")
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise UserError(f"out: {out} is not empty; `overwrite=True` writes into it")
+    require_writable_folder(out)
 
 
 def predict_masks(
@@ -82,10 +84,13 @@ def predict_masks(
     `classes` are those of the images' masks; they are matched to the run's by name.
 
     Raises:
-        UserError: outputs that are not numbers, or masks that do not fit the run's classes, before a file is written.
+        UserError: outputs that are not numbers, files that must not be replaced, or masks that do not fit the run's
+            classes, before a file is written.
     """
     task = trained.card.task
     assert task is not None
+    targets = [out / name for name in mask_names(images.names)]
+    require_masks(targets)
     engine = build_engine(trained.precision)
     model = fast_layout(trained.model).to(engine.device)
     matched = truth_for(images, classes, task.names)
@@ -102,9 +107,9 @@ def predict_masks(
         with engine.autocast(), torch.no_grad():
             return model(batch.to(engine.device))
 
-    for index, name in enumerate(mask_names(outputs.images.names)):
+    for index, row in enumerate(outputs.rows.tolist()):
         mask = _mask(network, outputs.images, index, outputs.values[index], windows=windows)
-        write_mask(out / name, mask, len(task.names))
+        write_mask(targets[row], mask, len(task.names))
     missing = left_out + len(images) - len(outputs.rows)
     return PredictedMasks(
         out, len(outputs.rows), count, missing, miou, trained.network, matched.unknown, matched.by_index
@@ -128,10 +133,37 @@ def mask_names(names: Sequence[str]) -> list[Path]:
     ]
 
 
+def require_masks(files: Sequence[Path]) -> None:
+    """Raise `UserError` if a file would be written twice, or is there and no mask that `predict` wrote."""
+    twice = [file for file, times in Counter(files).items() if times > 1]
+    if twice:
+        raise UserError(f"data: several images would have the mask {twice[0]}; name each image once, by its whole path")
+    for file in files:
+        if os.path.lexists(file) and not _written_here(file):
+            raise UserError(
+                f"out: {file} would be replaced, which is not a mask that predict wrote; give another folder"
+            )
+
+
+def _written_here(file: Path) -> bool:
+    """Whether a file is a PNG with a palette of `class_colors`."""
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            palette = image.getpalette() if image.mode == "P" else None
+    except OSError:
+        return False
+    count = len(palette or []) // 3
+    return count > 0 and palette == _palette(count)
+
+
+def _palette(classes: int) -> list[int]:
+    return [channel for color in class_colors(classes) for channel in color]
+
+
 def write_mask(path: Path, mask: Tensor, classes: int) -> None:
     """A mask (H, W) as an indexed PNG with the colors of its classes."""
     image = Image.fromarray(mask.to(torch.uint8).numpy())
-    image.putpalette([channel for color in class_colors(classes) for channel in color])
+    image.putpalette(_palette(classes))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         image.save(temporary, format="PNG")

@@ -9,16 +9,18 @@ import numpy as np
 
 from unmask.errors import UserError
 from unmask.runs.files import atomic_path
+from unmask.runs.folder import require_writable_folder
 
 
 def require_writable(out: Path, endings: Sequence[str], *, overwrite: bool) -> None:
-    """Raise `UserError` for an unknown ending, a folder, or a file that would be replaced unasked."""
+    """Raise `UserError` for an unknown ending, a folder, a file that would be replaced unasked, or no place for one."""
     if out.suffix.lower() not in endings:
         raise UserError(f"out: {out} must end in {' or '.join(endings)}")
     if out.is_dir():
         raise UserError(f"out: {out} is a folder; give a file in it")
     if out.exists() and not overwrite:
         raise UserError(f"out: {out} exists; `overwrite=True` replaces it")
+    require_writable_folder(out.parent)
 
 
 def write_table(out: Path, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -47,7 +47,7 @@ def check_folder(folder: Path, config: Config, *, resume: bool = False, overwrit
         weights = "; these are weights, not a run: use `init`" if folder.suffix == ".safetensors" else ""
         raise UserError(f"{folder}: exists and is not a folder{weights}")
     if not (folder.exists() and any(not is_cut_off(path) for path in folder.iterdir())):
-        _require_writable(folder)
+        require_writable_folder(folder)
         return False
     if not (resume or overwrite):
         if kind_of_config(config) is AUDIT:
@@ -92,7 +92,7 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable_folder(folder: Path) -> None:
     """Raise UserError unless the folder is writable or can be created. What is written as a test is removed."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir():

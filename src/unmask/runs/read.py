@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from unmask.config import AuditRun, ClassifyConfig, CompareConfig, PretrainConfig, from_json, to_json
 from unmask.config.serialize import require_complete
@@ -68,7 +68,7 @@ def parse_config(file: Path) -> tuple[RunKind, dict[str, Any]]:
         UserError: it is not that of a run, or of another format.
     """
     values = read_json(file)
-    if not isinstance(values, Mapping) or not any(own <= set(values) for own in ({"format", "kind"}, {"data", "seed"})):
+    if not _of_a_run(values):
         raise UserError(f"{file}: not the configuration of a run of this package")
     found, kind = values.get("format", 1), values.get("kind")
     if not isinstance(found, int):
@@ -82,6 +82,19 @@ def parse_config(file: Path) -> tuple[RunKind, dict[str, Any]]:
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{file}: kind: expected one of {', '.join(KINDS)}, found {kind!r}")
     return KINDS[kind], {name: value for name, value in values.items() if name not in ("format", "kind")}
+
+
+def _of_a_run(values: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether the content of a config.json is that of a run of any version."""
+    return isinstance(values, Mapping) and any(own <= set(values) for own in ({"format", "kind"}, {"data", "seed"}))
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder has the configuration of a run of any version, not a config.json of something else."""
+    try:
+        return is_run(folder) and _of_a_run(read_json(folder / CONFIG_FILE))
+    except UserError:
+        return False
 
 
 def read_environment(folder: Path) -> Environment | None:
