@@ -27,7 +27,7 @@ from unmask.runs.metrics import read_metrics
 from unmask.runs.read import FORMAT, read_config_file, read_record
 from unmask.runs.records import ClassificationResult, Environment
 from unmask.runs.summary_records import Summary
-from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
+from unmask.runs.trial_records import PieceOfWork, StartingWeights, TrialResult, TuningResult, WallTime
 
 SHARES = {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "recall", "precision", "knn_accuracy", "probability"}
 SHARES |= {"score", "chance", "majority", "miou", "iou", "dice", "boundary_iou", "pixel_accuracy"}
@@ -199,6 +199,9 @@ RECORDS = (
     _record("tuning.json", TuningResult, lambda: content_of("answer/tuning/mrp-b10-c0-d0.json")),
     _record("work.json", PieceOfWork, lambda: content_of(f"answer/{WORK_OF_TRIAL}")),
     _record("wall.json", WallTime, lambda: json.dumps(to_json(WallTime(wall_seconds=1.0))).encode()),
+    _record(
+        "weights.json", StartingWeights, lambda: json.dumps(to_json(StartingWeights(digests={"given": "0"}))).encode()
+    ),
     _record("looks.json", LookRows, _looks),
     _record("summary.json", Summary, lambda: content_of("answer/summary.json")),
     _record("audit.json", AuditReport, lambda: content_of("audit/audit.json")),

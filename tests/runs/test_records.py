@@ -24,10 +24,20 @@ from unmask.runs.read import FORMAT, read_config, read_record, write_config
 from unmask.runs.records import AuditDifference, ClassificationResult, DataFacts, Environment, Interval
 from unmask.runs.scores import ClassificationScores, ClassScores
 from unmask.runs.summary_records import Summary
-from unmask.runs.trial_records import PieceOfWork, TrialResult, TuningResult, WallTime
+from unmask.runs.trial_records import PieceOfWork, StartingWeights, TrialResult, TuningResult, WallTime
 
 RECORDS = (
-    *(Environment, ClassificationResult, TrainingRow, ValidationRow, TrialResult, TuningResult, PieceOfWork, WallTime),
+    *(
+        Environment,
+        ClassificationResult,
+        TrainingRow,
+        ValidationRow,
+        TrialResult,
+        TuningResult,
+        PieceOfWork,
+        StartingWeights,
+        WallTime,
+    ),
     Summary,
 )
 SCORES = ClassificationScores(
@@ -61,6 +71,7 @@ EXAMPLES = {
     "trial.json": TRIALS[0],
     "tuning.json": TuningResult(arm="mrp", budget=10, draw=0, candidate=0, val_score=0.5, seconds=1.0),
     "work.json": PieceOfWork(kind="trial", name="mrp-b10-d0-p0", host="north", started=1.8e9, seconds=2.0),
+    "weights.json": StartingWeights(digests={"given": "0f"}),
     "wall.json": WallTime(wall_seconds=1.0),
     "summary.json": summarize(
         CompareConfig(arms=("mrp", "scratch_same"), budgets=(3,)),

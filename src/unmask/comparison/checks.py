@@ -7,6 +7,7 @@ import torch
 from unmask.comparison.candidates import arms_of
 from unmask.comparison.earlier_defaults import begun_comparison
 from unmask.comparison.plan import audited_trials
+from unmask.comparison.starting_weights import require_different
 from unmask.config import CompareConfig
 from unmask.config.budget import is_chosen
 from unmask.config.metric import label_form
@@ -25,6 +26,7 @@ def check_before_reading(config: CompareConfig) -> None:
     """Raise UserError if encoder, cells or runs cannot work, whatever the images are."""
     for run in config.pretrained:
         check_start(str(run), field="pretrained")
+    require_different(config)
     check_start(config.given, field="given")
     masked = any(arm.is_pretrained or arm.hides_cells for arm in arms_of(config))
     cell, pretrained_here = config.pretrain.mask.cell, any(arm.is_pretrained for arm in arms_of(config))

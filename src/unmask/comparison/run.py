@@ -25,6 +25,7 @@ from unmask.comparison.place import Place, foreseen_place, open_place
 from unmask.comparison.pretrained_runs import as_pretrained, learning_notes
 from unmask.comparison.progress import Progress
 from unmask.comparison.rivals import with_rivals_of_claims, without_rivals
+from unmask.comparison.starting_weights import require_same_weights
 from unmask.comparison.step_timing import time_steps
 from unmask.comparison.table import build_summary
 from unmask.comparison.tasks import Work, newly_decided
@@ -82,6 +83,7 @@ def compare(
             approve(forecast(work, place.jobs, times))
         if opened.claim() and isinstance(before := read_config(out), CompareConfig) and before.draws != config.draws:
             write_config(out, replace(before, draws=config.draws))  # it continues with more draws than it started with
+        require_same_weights(config, out)
         opened.tell([*of_runs, *[f"open {out / REPORT_FILE} in a browser to watch"] * watch])
         with (
             live_page(out, wanted=watch) as listen,

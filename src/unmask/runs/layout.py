@@ -19,6 +19,8 @@ ENCODER_FILE = "encoder.safetensors"
 RESULT_FILE = "result.json"
 """Scores of a classifier. Written last: it means "finished"."""
 SUMMARY_FILE, WALL_FILE, LOOKS_FILE = "summary.json", "wall.json", "looks.json"
+WEIGHTS_FILE = "weights.json"
+"""Which weights a comparison was given."""
 REPORT_FILE = "report.html"
 AUDIT_FILE, AUDIT_PAGE, AUDIT_PICTURES = "audit.json", "audit.html", "pictures"
 AUDIT_FOLDER = "audit"
@@ -103,7 +105,7 @@ COMPARISON = RunKind(
         *(TRIALS.pattern, OUTPUTS.pattern, WORK.pattern),
     ),
     (
-        *(NETWORKS.pattern, LOOKS_FILE, CHOSEN.pattern, TUNING.pattern, TUNING_OUTPUTS.pattern, *_SHOWN),
+        *(NETWORKS.pattern, WEIGHTS_FILE, LOOKS_FILE, CHOSEN.pattern, TUNING.pattern, TUNING_OUTPUTS.pattern, *_SHOWN),
         *(f"{AUDIT_FOLDER}/{file}" for file in AUDIT.patterns),
         *(f"{runs.pattern}/{file}" for runs in (PRETRAININGS, GIVEN_PRETRAININGS) for file in PRETRAINING.patterns),
     ),

@@ -66,6 +66,14 @@ class ChosenIds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartingWeights:
+    """weights.json: which weights a comparison was given, whatever their files are called."""
+
+    digests: dict[str, str]
+    """By field: pretrained.0, pretrained.1, given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WallTime:
     """wall.json."""
 
