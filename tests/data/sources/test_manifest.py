@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 from PIL import Image
 
+import tiny
 from unmask.config import DataConfig
 from unmask.data.load import load_data
 from unmask.data.sources.manifest import read_manifest
@@ -111,3 +112,24 @@ def test_no_group_crosses_a_split(tmp_path: Path) -> None:
     assert all(homes)
     assert sum(map(len, homes)) == len(set.union(*homes)) == 20
     assert len(members) == len(data.train)
+
+
+@pytest.mark.case("of two columns of labels with one name the last one was read")
+@pytest.mark.parametrize(("header", "asked"), [("label_age,Label_Age", None), ("species,species", "species")])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_two_columns_of_labels_with_one_name(header: str, asked: str | None, suffix: str, tmp_path: Path) -> None:
+    """Other columns may share a name: nobody reads them."""
+    tiny.draw(tmp_path, "a.png", "b.png")
+    first, second = header.split(",")
+    names, rows = ["path", first, second], [["a.png", "1.5", "9"], ["b.png", "2.5", "9"]]
+    file = tmp_path / f"m.{suffix}"
+    if suffix == "csv":
+        file.write_text("\n".join(",".join(row) for row in [names, *rows]) + "\n")
+    else:
+        columns = [arrow.array(list(column)) for column in zip(*rows, strict=True)]
+        parquet.write_table(arrow.Table.from_arrays(columns, names=names), file)
+    with pytest.raises(UserError, match=f"2 columns are called {first}: keep one"):
+        read_manifest(file, labels=True, label_field=asked)
+    if suffix == "csv":
+        file.write_text("path,label,note,note\na.png,x,1,2\nb.png,y,1,2\n")
+        assert read_manifest(file, labels=True).classes == ("x", "y")

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -149,7 +150,7 @@ def columns_there(file: Path, label_field: str | None) -> str | None:
 
 def _columns(file: Path, label_field: str | None) -> dict[str, list[str]]:
     """All columns by name; of a parquet file only those are read that may be meant, the others are empty."""
-    return _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    return _read_parquet(file, label_field) if file.suffix.lower() == ".parquet" else _read_csv(file, label_field)
 
 
 def _mask_column(
@@ -186,13 +187,13 @@ def _label_columns(file: Path, columns: Mapping[str, Sequence[str]], asked: str 
     return ["label"] if "label" in columns else [name for name in columns if _LABEL.fullmatch(name)]
 
 
-def _read_csv(file: Path) -> dict[str, list[str]]:
+def _read_csv(file: Path, label_field: str | None) -> dict[str, list[str]]:
     with named(file):
         text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
         rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
         names = [" ".join(name.lower().split()) for name in rows[0]] if rows else []
-        _require_once(names)
+        _require_once(names, label_field)
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UserError(f"{file}: row {number} has {len(row)} fields, the header {len(names)}")
@@ -219,16 +220,18 @@ def _read_parquet(file: Path, label_field: str | None) -> dict[str, list[str]]:
         clean = {name: " ".join(name.lower().split()) for name in stored}
         asked = () if label_field is None else _asked_names(label_field)
         wanted = [name for name in stored if clean[name] in {*COLUMNS, *asked} or _LABEL.fullmatch(clean[name])]
-        _require_once([clean[name] for name in stored])
+        _require_once([clean[name] for name in stored], label_field)
         table = opened.read(columns=wanted)
         columns = {clean[name]: [text_of(value) for value in table[name].to_pylist()] for name in wanted}
     return columns | {name: list[str]() for name in stored if name not in wanted}
 
 
-def _require_once(names: Sequence[str]) -> None:
-    for name in COLUMNS:
-        if names.count(name) > 1:
-            raise UserError(f"{names.count(name)} columns are called {name}: keep one")
+def _require_once(names: Sequence[str], label_field: str | None) -> None:
+    """Raise `UserError` if a column that is or may be read is there twice: one would silently replace the other."""
+    asked = () if label_field is None else _asked_names(label_field)
+    for name, times in Counter(names).items():
+        if times > 1 and (name in {*COLUMNS, *asked} or _LABEL.fullmatch(name)):
+            raise UserError(f"{times} columns are called {name}: keep one")
 
 
 def text_of(value: object) -> str:
