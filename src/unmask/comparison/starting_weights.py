@@ -40,7 +40,8 @@ def require_same_weights(config: CompareConfig, out: Path) -> None:
     found = {name: _digest(path, name) for name, path in named.items()}
     before = read_optional(StartingWeights, out / WEIGHTS_FILE)
     if before is None:
-        write_json(out / WEIGHTS_FILE, StartingWeights(digests=found))
+        if found:
+            write_json(out / WEIGHTS_FILE, StartingWeights(digests=found))
         return
     for name, path in named.items():
         if before.digests.get(name) not in (None, found[name]):
