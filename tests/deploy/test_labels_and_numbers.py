@@ -192,6 +192,26 @@ def test_labels_of_new_data_are_found_by_their_names(trained: Classification, tm
         assert (told["level"].mean, told["squares"].mean) == (1050.5, 3.5)
 
 
+def test_labels_that_a_run_lacks_are_named(trained: Classification, tmp_path: Path) -> None:
+    """A column of numbers more is ignored as any other column is."""
+    tiny.draw(tmp_path, "a.png", "b.png", size=(16, 16), mode="L")
+    tables = {
+        "multilabel": {
+            "path,label\na.png,dark;blue\nb.png,bright;green\n": "on 2 labeled; ignored, as labels are none of this "
+            "run's: blue, green",
+            "path,label\na.png,blue;green\nb.png,green\n": "; no label is known; ignored, as labels are none of this "
+            "run's: blue, green",
+        },
+        "regression": {
+            "path,label level,label more\na.png,1050.5,0.5\nb.png,1000.5,1.5\n": "on 2 labeled",
+        },
+    }
+    for number, (table, end) in enumerate(tables[trained.config.data.task].items()):
+        (tmp_path / "m.csv").write_text(table)
+        out = tmp_path / f"{number}.csv"
+        assert str(unmask.predict(trained, out, data=str(tmp_path / "m.csv"), progress=False)).endswith(end)
+
+
 @pytest.mark.case("a table with label_age alone, of a run with label_age and label_weight: no label is known")
 def test_one_of_the_labels_is_found_by_its_name(trained: Classification, tmp_path: Path) -> None:
     """Alone its name keeps the word label, which it loses beside others."""

@@ -43,6 +43,14 @@ def labels_for(task: AnyTask, found: AnyTask | None, labels: Tensor) -> Tensor |
     return torch.stack([labels[:, places[name]] if name in places else unknown for name in task.names], dim=1)
 
 
+def ignored_labels(task: AnyTask, found: AnyTask | None) -> tuple[str, ...]:
+    """Names of several labels in the data that are none of the run's."""
+    if found is None or found.name != task.name or label_form(task.name) != "names":
+        return ()
+    places = set(_places(task.names, found.names).values())
+    return tuple(name for at, name in enumerate(found.names) if at not in places)
+
+
 def _places(names: Sequence[str], found: Sequence[str]) -> dict[str, int]:
     """Where the names are among those found: as they are, else without the word label, if no two are alike then."""
     shared = (Counter(map(short_name, names)) | Counter(map(short_name, found))).items()

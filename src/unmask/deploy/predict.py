@@ -11,7 +11,7 @@ import torch
 from unmask.config.metric import SCORES, Metric, label_form
 from unmask.data.imageset import ImageSet
 from unmask.data.load import ALL, Dataset
-from unmask.deploy.columns import labels_for, output_columns
+from unmask.deploy.columns import ignored_labels, labels_for, output_columns
 from unmask.deploy.images import Named, label_names, load_as_trained, require_apart, require_numbers
 from unmask.deploy.predict_masks import PredictedMasks, predict_masks, require_folder
 from unmask.deploy.tables import require_writable, write_table
@@ -35,6 +35,8 @@ class Predicted:
     left_out: int
     unknown: dict[str, int] = field(default_factory=dict)
     """Number of images per label that is not a class of the run; the most frequent first."""
+    ignored: tuple[str, ...] = ()
+    """For several labels per image, those of the data that are none of the run's."""
     network: str = ""
     """Which network of a comparison it was."""
     metric: Metric = "accuracy"
@@ -66,9 +68,13 @@ class Predicted:
         return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}{told(self.network)}"
 
     def _unknown(self) -> str:
+        names = ", ".join([*self.unknown, *self.ignored][:5]) + ", ..." * (len(self.unknown or self.ignored) > 5)
+        if self.ignored:
+            return (
+                f"; ignored, as {'a label is' if len(self.ignored) == 1 else 'labels are'} none of this run's: {names}"
+            )
         if not self.unknown:
             return ""
-        names = ", ".join(list(self.unknown)[:5]) + (", ..." if len(self.unknown) > 5 else "")
         one = "a label that is not a class" if len(self.unknown) == 1 else "labels that are not classes"
         return f"; {sum(self.unknown.values())} have {one} of this run ({names})"
 
@@ -160,6 +166,7 @@ def _classified(classes: tuple[str, ...], dataset: Dataset, outputs: Outputs, fa
 def _scored(task: AnyTask, dataset: Dataset, outputs: Outputs, facts: dict[str, Any]) -> Predicted:
     """What `predict` reports for tasks other than classification: the first score, if the data have the labels."""
     labels = labels_for(task, dataset.task, outputs.images.labels)
+    facts = facts | {"ignored": ignored_labels(task, dataset.task)}
     if labels is None:
         return Predicted(right=0, labeled=0, **facts)
     known = torch.from_numpy(task.known(labels.numpy()))
