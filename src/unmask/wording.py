@@ -1,6 +1,7 @@
 """Grammar of messages and pages, and text that a terminal only shows."""
 
 import re
+from collections.abc import Iterable
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What a terminal interprets instead of showing: control characters (colors, titles, line ends) and marks of the
@@ -21,6 +22,12 @@ def printable(text: object) -> str:
 def plural(count: int | str, noun: str, form: str | None = None) -> str:
     """A count with its noun: 1 image, 3 images; `form` is a plural that is not noun + s."""
     return f"{count} {noun if str(count) == '1' else form or noun + 's'}"
+
+
+def first_of(names: Iterable[object], most: int = 5) -> str:
+    """The first few of some names, and dots if there are more."""
+    texts = list(map(str, names))
+    return ", ".join(texts[:most]) + (", ..." if len(texts) > most else "")
 
 
 def in_words(seconds: float) -> str:

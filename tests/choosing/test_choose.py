@@ -183,6 +183,10 @@ def test_written_pictures_count_as_labeled_in_the_next_round(run: Path, tmp_path
     again = chosen(run, tmp_path / "pool.npy", tmp_path / "b", count=8, **given)
     assert not {name.partition("-")[2] for name in again} & {name.partition("-")[2] for name in first}
     assert read_choice(tmp_path / "b")[0].labeled == 4
+    kept = files[3].rename(tmp_path / "kept")
+    with pytest.raises(UserError, match=r"the image .* is not among the images of .*pool.npy"):
+        chosen(run, tmp_path / "pool.npy", tmp_path / "c", count=4, **given)
+    kept.rename(files[3])
     np.save(tmp_path / "pool.npy", pixels[::-1])
     with pytest.raises(UserError, match=r"the image .* is not among the images of .*pool.npy"):
         chosen(run, tmp_path / "pool.npy", tmp_path / "c", count=4, **given)

@@ -27,6 +27,8 @@ from unmask.runs.files import write_json
 from unmask.runs.folder import require_writable_folder
 from unmask.wording import plural
 
+_WRITTEN = "images"
+"""The folder of images that have no file of their own."""
 SHOWN_CLUSTERS = 10
 """Most clusters of the pool on the page."""
 REASONS: dict[Strategy, str] = {
@@ -129,10 +131,6 @@ def choose(
     return _write(out, seen, choice, pool, rows, doubts)
 
 
-_WRITTEN = "images"
-"""The folder of images that have no file of their own."""
-
-
 @dataclass(frozen=True)
 class _Pool:
     """The images to choose from, one of each set with the same pixels."""
@@ -191,23 +189,17 @@ def _write(
     density = typicality(values, np.asarray(rows), seed=choice.seed)
     stands_for = np.bincount(nearest_taken(values, [*rows, *pool.labels]), minlength=len(rows)) / len(values)
     doubt = [""] * len(rows) if weights is None else [f"; {weights[row]:.0%} unsure" for row in rows]
-    files = [file_of(seen.data.data, shown.names[row]) for row in rows]
-    written = {
-        row: _written(pool.features, row, rank, out)
-        for rank, (row, file) in enumerate(zip(rows, files, strict=True), 1)
-        if file is None
-    }
-    remember_names(out / _WRITTEN, {file.name: shown.names[row] for row, file in written.items()})
+    files = _files(seen.data.data, pool.features, rows, out)
     images = tuple(
         ChosenImage(
-            path=str(files[rank - 1] or written[row]),
+            path=str(file),
             rank=rank,
             cluster=int(clusters[row]),
             typicality=float(density[rank - 1]),
             share=float(stands_for[rank - 1]),
             reason=REASONS[choice.strategy] + doubt[rank - 1],
         )
-        for rank, row in enumerate(rows, 1)
+        for rank, (row, file) in enumerate(zip(rows, files, strict=True), 1)
     )
     write_table(out / CHOICE_TABLE, images)
     write_json(out / CHOICE_FILE, choice)
@@ -215,8 +207,17 @@ def _write(
     return Chosen(out, choice, images, seen.told)
 
 
-def _written(features: Features, row: int, rank: int, out: Path) -> Path:
-    """A file of an image that has none. Its name tells its pixels: labels of an earlier choice in the same folder still
-    name the pictures they were given to."""
-    mark = features.digests[row].hex()[:12]
-    return write_image(features.images, row, out / _WRITTEN / f"{rank:05d}-{mark}")
+def _files(data: str, features: Features, rows: list[int], out: Path) -> list[Path]:
+    """Files of the chosen images. One that has none is written; the file's name tells its pixels: labels of an earlier
+    choice in the same folder still name the pictures they were given to."""
+    files, names = list[Path](), dict[str, str]()
+    for rank, row in enumerate(rows, 1):
+        name = features.images.names[row]
+        file = file_of(data, name)
+        if file is None:
+            mark = features.digests[row].hex()[:12]
+            file = write_image(features.images, row, out / _WRITTEN / f"{rank:05d}-{mark}")
+            names[file.name] = name
+        files.append(file)
+    remember_names(out / _WRITTEN, names)
+    return files

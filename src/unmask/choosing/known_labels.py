@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from unmask.choosing.image_paths import file_of, holds_image, name_of
+from unmask.choosing.image_paths import file_of, holds_image, names_in
 from unmask.data.file_names import in_line
 from unmask.data.imageset import ImageSet
 from unmask.data.load import Dataset
@@ -37,21 +37,37 @@ def _in_table(images: ImageSet, data: str, file: Path) -> set[int]:
     if "label" not in table.labels:
         raise UserError(f"{file}: no column label; `labeled` takes a table of path and label")
     by_name = {name: index for index, name in enumerate(images.names)}
-    by_file: dict[Path, int] = {}
-    found = list[int]()
-    for path in table.path:
-        if path in by_name:
-            found.append(by_name[path])
-            continue
-        if not by_file:
-            places = ((file_of(data, name), index) for name, index in by_name.items())
-            by_file = {place.resolve(): index for place, index in places if place is not None}
-        place = (file.parent / found_path(file.parent, path)).resolve()
-        index = by_file.get(place, by_name.get(name_of(place) or ""))
-        if index is None or (place not in by_file and not holds_image(place, images, index)):
-            raise UserError(f"{file}: the image {in_line(path)} is not among the images of {data}")
-        found.append(index)
+    found = [by_name[path] for path in table.path if path in by_name]
+    if others := [path for path in table.path if path not in by_name]:
+        by_file = _by_file(data, by_name)
+        written = _Written(images, by_name)
+        for path in others:
+            place = (file.parent / found_path(file.parent, path)).resolve()
+            index = by_file[place] if place in by_file else written.index_of(place)
+            if index is None:
+                raise UserError(f"{file}: the image {in_line(path)} is not among the images of {data}")
+            found.append(index)
     return set(images.ids[found].tolist())
+
+
+def _by_file(data: str, by_name: dict[str, int]) -> dict[Path, int]:
+    places = ((file_of(data, name), index) for name, index in by_name.items())
+    return {place.resolve(): index for place, index in places if place is not None}
+
+
+class _Written:
+    """Pictures that `choose` wrote of images without files; a folder's table of names is read once."""
+
+    def __init__(self, images: ImageSet, by_name: dict[str, int]) -> None:
+        self._images, self._by_name = images, by_name
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def index_of(self, file: Path) -> int | None:
+        """The image of which this is a picture; None if there is none, or it has other pixels."""
+        if file.parent not in self._names:
+            self._names[file.parent] = names_in(file.parent)
+        index = self._by_name.get(self._names[file.parent].get(file.name, ""))
+        return index if index is not None and file.is_file() and holds_image(file, self._images, index) else None
 
 
 def require_enough(count: int, images: ImageSet, labeled: torch.Tensor) -> None:

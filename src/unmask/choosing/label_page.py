@@ -23,7 +23,7 @@ from unmask.data.decoding.image_format import resize, to_channels
 from unmask.data.decoding.reading import reading_of
 from unmask.errors import UserError
 from unmask.runs.files import write_whole
-from unmask.wording import plural, printable
+from unmask.wording import first_of, plural, printable
 
 LABEL_PAGE = "label.html"
 SIDE = 1024
@@ -45,8 +45,8 @@ class Labeling:
     classes: tuple[str, ...]
 
     def __str__(self) -> str:
-        names = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
-        return f"{self.out}: {plural(self.images, 'image')}, {len(self.classes)} classes ({names})"
+        classes = f"{len(self.classes)} classes ({first_of(self.classes)})"
+        return f"{self.out}: {plural(self.images, 'image')}, {classes}"
 
 
 def label(

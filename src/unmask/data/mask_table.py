@@ -17,6 +17,7 @@ from unmask.data.sources.source import Masks, Source
 from unmask.data.threads import failures
 from unmask.errors import UserError
 from unmask.tasks.mask_strata import strata_of
+from unmask.wording import first_of
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ def _unnamed(counts: NDArray[np.int64]) -> tuple[str, ...]:
     found = np.flatnonzero(counts[:IGNORED])
     count = int(found[-1]) + 1 if len(found) else 0
     if len(found) * 2 < count:
-        listed = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
         raise UserError(
-            f"masks: hold the values {listed}, hardly indices of {count} classes: name them in classes.csv (name,value)"
+            f"masks: hold the values {first_of(found, 6)}, hardly indices of {count} classes: name them in classes.csv "
+            "(name,value)"
         )
     return unnamed_classes(count)
 

@@ -21,7 +21,7 @@ from unmask.forward import Outputs, map_images
 from unmask.runs.scores import UNEQUAL, Scores
 from unmask.tasks.kinds import AnyTask
 from unmask.training.engine import build_engine, fast_layout
-from unmask.wording import plural
+from unmask.wording import first_of, plural
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,13 @@ class Predicted:
         return f"{self.out}: {plural(self.images, 'image')}{score}{self._unknown()}{skipped}{told(self.network)}"
 
     def _unknown(self) -> str:
-        names = ", ".join([*self.unknown, *self.ignored][:5]) + ", ..." * (len(self.unknown or self.ignored) > 5)
         if self.ignored:
-            return (
-                f"; ignored, as {'a label is' if len(self.ignored) == 1 else 'labels are'} none of this run's: {names}"
-            )
+            what = "a label is" if len(self.ignored) == 1 else "labels are"
+            return f"; ignored, as {what} none of this run's: {first_of(self.ignored)}"
         if not self.unknown:
             return ""
         one = "a label that is not a class" if len(self.unknown) == 1 else "labels that are not classes"
-        return f"; {sum(self.unknown.values())} have {one} of this run ({names})"
+        return f"; {sum(self.unknown.values())} have {one} of this run ({first_of(self.unknown)})"
 
 
 def predict(

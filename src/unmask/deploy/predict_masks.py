@@ -23,7 +23,7 @@ from unmask.forward import map_images
 from unmask.runs.files import atomic_path
 from unmask.runs.folder import require_writable_folder
 from unmask.training.engine import build_engine, fast_layout
-from unmask.wording import plural
+from unmask.wording import first_of, plural
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ class PredictedMasks:
         index = "; classes matched by index, as one side has no names" if self.by_index and self.labeled else ""
         if not self.unknown:
             return index
-        names = ", ".join(list(self.unknown)[:5]) + (", ..." if len(self.unknown) > 5 else "")
         what = "a class of the masks is" if len(self.unknown) == 1 else "classes of the masks are"
-        return f"; ignored, as {what} none of this run's: {names}"
+        return f"; ignored, as {what} none of this run's: {first_of(self.unknown)}"
 
 
 def require_folder(out: Path, *, overwrite: bool) -> None:
