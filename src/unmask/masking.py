@@ -68,14 +68,16 @@ def expand(hidden: Tensor, height: int, width: int) -> Tensor:
     Returns:
         bool[B, height, width].
     """
-    finer = height // hidden.shape[1], width // hidden.shape[2]
-    if (height, width) == (finer[0] * hidden.shape[1], finer[1] * hidden.shape[2]):
-        shape = (len(hidden), hidden.shape[1], finer[0], hidden.shape[2], finer[1])
-        return hidden[:, :, None, :, None].expand(shape).reshape(len(hidden), height, width)
-    rows, columns = _bounds(hidden.shape[1], height, hidden.device), _bounds(hidden.shape[2], width, hidden.device)
+    batch, rows, columns = hidden.shape
+    if height % rows == 0 and width % columns == 0:
+        shape = (batch, rows, height // rows, columns, width // columns)
+        return hidden[:, :, None, :, None].expand(shape).reshape(batch, height, width)
+    if rows % height == 0 and columns % width == 0:
+        return hidden.reshape(batch, height, rows // height, width, columns // width).all(4).all(2)
+    above, left = _bounds(rows, height, hidden.device), _bounds(columns, width, hidden.device)
     area = torch.nn.functional.pad((~hidden).int(), (1, 0, 1, 0)).cumsum(1).cumsum(2)
-    strip = area[:, rows[1]] - area[:, rows[0]]
-    return strip[:, :, columns[1]] - strip[:, :, columns[0]] == 0
+    strip = area[:, above[1]] - area[:, above[0]]
+    return strip[:, :, left[1]] - strip[:, :, left[0]] == 0
 
 
 def _bounds(cells: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:

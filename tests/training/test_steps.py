@@ -14,7 +14,7 @@ from unmask.data.imageset import Batch
 from unmask.errors import UserError
 from unmask.training.engine import build_engine
 from unmask.training.keeper import Keeper, due
-from unmask.training.step import Terms, accumulate_gradients, clip_gradients, micro_batches
+from unmask.training.step import Terms, accumulate_gradients, clip_gradients, micro_batches, seeded
 
 
 def batch(images: int) -> Batch:
@@ -110,3 +110,15 @@ def test_several_processes_of_an_old_torch_are_refused(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"several processes need torch 2\.9 or newer, this is 2\.7\.1"):
         build_engine("no", several=True)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_step_draws_what_torch_draws_with_its_seed_and_gives_the_state_back(seed: int) -> None:
+    torch.manual_seed(1)
+    with seeded(seed):
+        drawn = torch.rand(3)
+    after = torch.rand(3)
+    torch.manual_seed(1)
+    assert torch.equal(after, torch.rand(3))
+    torch.manual_seed(seed)
+    assert torch.equal(drawn, torch.rand(3))

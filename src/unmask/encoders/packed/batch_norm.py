@@ -41,10 +41,10 @@ class TileBatchNorm(torch.autograd.Function):
         ctx: Any, tiles: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Tiles [V, C, t, t] → y, mean [C], variance [C]."""
-        channels, count = tiles.shape[1], tiles.numel() // tiles.shape[1]
-        x = _wide(tiles)
-        mean = _narrow(x.sum(0), channels) / count
-        variance = _narrow((x - _repeat(mean, x)).square_().sum(0), channels) / count
+        channels, x = tiles.shape[1], _wide(tiles)
+        means, variances = (of.view(-1, channels) for of in torch.batch_norm_update_stats(x, None, None, 0.0))
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square()).mean(0)
         rate = torch.rsqrt(variance + eps)
         scale = rate if weight is None else rate * weight
         shift = -mean * scale if bias is None else bias - mean * scale
@@ -58,8 +58,9 @@ class TileBatchNorm(torch.autograd.Function):
         """Gradients of tiles, weight and bias: dx = s (g - dβ / n - x̂ dγ / n) with s = γ r and x̂ = (x - m) r."""
         tiles, mean, rate, scale = ctx.saved_tensors
         x, g, count = _wide(tiles), _wide(gradient), tiles.numel() // tiles.shape[1]
-        of_bias = _narrow(g.sum(0), len(mean))
-        of_weight = (_narrow((g * x).sum(0), len(mean)) - mean * of_bias) * rate
+        statistics = (None, None, None, _repeat(mean, x), _repeat(rate, x))
+        sums = torch.ops.aten.native_batch_norm_backward(g, x, *statistics, True, 0.0, [False, True, True])
+        of_weight, of_bias = (one.view(-1, len(mean)).sum(0) for one in sums[1:])
         slope = scale * rate * of_weight / count
         offset = mean * slope - scale * of_bias / count
         result = torch.addcmul(_repeat(offset, x), g, _repeat(scale, x)).addcmul_(x, _repeat(slope, x), value=-1)

@@ -106,6 +106,9 @@ class Blocks:
     written: Places
     own: bool
     """Whether the first block is a tile itself with all that it reads and writes, in order."""
+    mirrored: bool
+    """Whether, besides, each other block has an opposite, as far from the end as it is from the beginning, that reads
+    what it writes."""
 
     @classmethod
     @cache
@@ -119,11 +122,14 @@ class Blocks:
             Alike(tuple(numbers), shape, torch.tensor([tap for number in numbers for tap in found[number].taps]))
             for shape, numbers in shapes.items()
         ]
+        own = found[0][:3] == ((0, 0), tuple(range(side**2)), tuple(range(out**2)))
+        opposite = [((-one.offset[0], -one.offset[1]), one.writes, one.reads) for one in found[:0:-1]]
         return cls(
             np.array([block.offset for block in found]),
             tuple(block.taps[0] for block in found) if side == 1 else None,
             tuple(alike),
             Places.of([block.reads for block in found], side**2),
             Places.of([block.writes for block in found], out**2),
-            found[0][:3] == ((0, 0), tuple(range(side**2)), tuple(range(out**2))),
+            own,
+            own and len(found) > 1 and opposite == [one[:3] for one in found[1:]],
         )

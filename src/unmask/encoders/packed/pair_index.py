@@ -4,6 +4,7 @@ By NumPy, which selects many times faster than torch on a CPU, in 32 bits where 
 than by a mask, whose branches a processor cannot foresee.
 """
 
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,11 +39,14 @@ def _pairs(tiles: Tiles, outputs: Tiles, side: int, window: Window) -> Pairs:
     step = 1 if tiles is outputs else window.stride
     most = len(outputs.place) * sum(map(max, zip(blocks.read.counts, blocks.written.counts, strict=True)))
     kind = np.int32 if most < 2**31 else np.int64
-    key = ("neighbors", outputs.hidden.shape, step, kind, blocks.offsets.tobytes())
-    near = tiles.cached(key, lambda: _neighbors(tiles, outputs, step, blocks.offsets, kind))
+    mirrored = tiles is outputs and blocks.mirrored
+    key = ("neighbors", outputs.hidden.shape, step, kind, mirrored, blocks.offsets.tobytes())
+    find = _mirrored_neighbors if mirrored else _neighbors
+    near = tiles.cached(key, lambda: find(tiles, outputs, step, blocks.offsets, kind))
     own = tiles is outputs and blocks.own
-    read = _ends(near.read, blocks.read, len(tiles.place), own=own)
-    return Pairs(blocks, read, _ends(near.written, blocks.written, len(outputs.place), own=own))
+    written = _ends(near.written, blocks.written, len(outputs.place), own=own)
+    read = written.opposite if mirrored else _ends(near.read, blocks.read, len(tiles.place), own=own)
+    return Pairs(blocks, read, written)
 
 
 def _neighbors(tiles: Tiles, outputs: Tiles, step: int, offsets: NDArray[np.int64], kind: type) -> Neighbors:
@@ -60,18 +64,29 @@ def _neighbors(tiles: Tiles, outputs: Tiles, step: int, offsets: NDArray[np.int6
     return Neighbors(written, tuple(row.take(which) for row, which in zip(found, written, strict=True)))
 
 
+def _mirrored_neighbors(tiles: Tiles, outputs: Tiles, step: int, offsets: NDArray[np.int64], kind: type) -> Neighbors:
+    """`_neighbors` of the tiles among themselves: a pair at an offset is a pair at the opposite one, in the same order,
+    because tiles are numbered in reading order."""
+    half = len(offsets) // 2
+    written, read = _neighbors(tiles, outputs, step, offsets[1 : half + 1], kind)
+    own: Ordinals = np.arange(len(tiles.place), dtype=kind)
+    return Neighbors((own, *written, *read[::-1]), (own, *read, *written[::-1]))
+
+
 def _ends(tiles: tuple[Ordinals, ...], places: Places, count: int, *, own: bool) -> Ends:
     """The rows of the pairs' tiles, of `count` tiles."""
-    return Ends(_rows(tiles, places), _bag(tiles, places, count), [len(tile) for tile in tiles], places.counts, own)
+    blocks = zip(tiles, places.of_block, strict=True)
+    rows = [_rows(tile, place, places.squared) for tile, place in islice(blocks, int(own), None)]
+    if own:
+        rows.insert(0, torch.empty(0, dtype=torch.int64))
+    return Ends(rows, _bag(tiles, places, count), [len(tile) for tile in tiles], places.counts, own)
 
 
-def _rows(tiles: tuple[Ordinals, ...], places: Places) -> torch.Tensor:
-    """Of the places of each block in the tiles of its pairs."""
-    parts = [
-        (tile[:, None] * tile.dtype.type(places.squared) + place.astype(tile.dtype, copy=False)).ravel()
-        for tile, place in zip(tiles, places.of_block, strict=True)
-    ]
-    return torch.from_numpy(np.concatenate(parts))
+def _rows(tile: Ordinals, place: Ordinals, squared: int) -> torch.Tensor:
+    """Of places in tiles of so many positions: (tile, place)."""
+    if squared == 1:
+        return torch.from_numpy(tile)
+    return torch.from_numpy((tile[:, None] * tile.dtype.type(squared) + place.astype(tile.dtype, copy=False)).ravel())
 
 
 def _bag(tiles: tuple[Ordinals, ...], places: Places, count: int) -> Bag:

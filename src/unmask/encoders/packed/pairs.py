@@ -4,16 +4,18 @@ Products are taken only of pairs of visible tiles, so that work falls with the s
 is padded.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from unmask.encoders.packed.pair_blocks import Blocks
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,39 +34,59 @@ class Bag:
 class Ends:
     """One end of all pairs, block by block: the rows that are read, or those that are written."""
 
-    index: Tensor
-    """Rows of the map: (block, pair, position)."""
+    indices: list[Tensor]
+    """Rows of the map for each block: (pair, position)."""
     bag: Bag
-    """From rows in the order of `index` to those of the map."""
+    """From rows in the order of the blocks to those of the map."""
     counts: list[int]
     """Pairs of each block."""
     positions: list[int]
     """Rows of one pair of each block."""
     own: bool
-    """Whether the first block is every tile itself, with all that it reads and writes, in order."""
+    """Whether the first block is every tile itself, with all that it reads and writes, in order: it needs no index."""
+    reverse: bool = False
+    """Whether all blocks but the first are stored in reverse order: each in the place of its opposite."""
+
+    @property
+    def opposite(self) -> "Ends":
+        """The other end, if what each block reads is what its opposite writes."""
+        return replace(self, reverse=not self.reverse)
+
+    def gather(self, rows: Tensor) -> Iterator[Tensor]:
+        """The map's rows as a matrix for each block: one pair per row. Made one after the other, so that no more than two
+        blocks' copies exist at once."""
+        for number, index in enumerate(self._in_order(self.indices)):
+            if number == 0 and self.own:
+                yield rows.view(self.counts[0], -1)
+            else:
+                part = rows.index_select(0, index)
+                yield part if self.single else part.view(-1, self.positions[number] * rows.shape[1])
+
+    def empty(self, like: Tensor, channels: int) -> Tensor:
+        """Room for rows in the order of the blocks."""
+        return like.new_empty(sum(self._sizes), channels)
+
+    def cut(self, rows: Tensor) -> list[Tensor]:
+        """Rows in the order of the blocks as a matrix for each, which share their storage: one pair per row."""
+        # The method `split` and views that change nothing cost as much as a small product.
+        parts = rows.split_with_sizes(self._sizes)
+        if self.single:
+            return self._in_order(list(parts))
+        shapes = zip(parts, self.counts, self.positions, strict=True)
+        return self._in_order([part.view(count, n * rows.shape[1]) for part, count, n in shapes])
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether tiles are single positions."""
+        return set(self.positions) == {1}
 
     @cached_property
     def _sizes(self) -> list[int]:
         return [count * positions for count, positions in zip(self.counts, self.positions, strict=True)]
 
-    @cached_property
-    def _others(self) -> Tensor:
-        return self.index[self._sizes[0] :]
-
-    def gather(self, rows: Tensor) -> list[Tensor]:
-        """The map's rows as a matrix for each block: one pair per row."""
-        if not self.own:
-            return self.cut(rows.index_select(0, self.index))
-        others = rows.index_select(0, self._others)
-        return [rows.view(self.counts[0], -1), *self.cut(others, first=1)]
-
-    def cut(self, rows: Tensor, first: int = 0) -> list[Tensor]:
-        """Rows of the blocks from `first` on, in the order of `index`, as a matrix for each, which share their storage:
-        one pair per row."""
-        # The method `split` and views that change nothing cost as much as a small product.
-        parts = rows.split_with_sizes(self._sizes[first:])
-        shapes = zip(parts, self.counts[first:], self.positions[first:], strict=True)
-        return [part if n == 1 else part.view(count, n * rows.shape[1]) for part, count, n in shapes]
+    def _in_order(self, stored: list[T]) -> list[T]:
+        """From the order in which blocks are stored."""
+        return [stored[0], *stored[:0:-1]] if self.reverse else stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +112,33 @@ class Pairs:
             result.update(zip(numbers, entries.reshape(-1, reads * inputs, writes * outputs).unbind(), strict=True))
         return [result[number] for number in range(len(result))]
 
-    def gradient(self, reads: list[Tensor], writes: list[Tensor], weight: Tensor) -> Tensor:
-        """Of the weights [K, C, k, k], from what the blocks read and the gradients of what they write."""
-        outputs, inputs, height, width = weight.shape
-        if self.blocks.taps is not None:
-            last = torch.zeros_like(weight, memory_format=torch.channels_last)
-            by_tap = last.permute(2, 3, 0, 1).view(height * width, outputs, inputs).unbind()
-            _multiply([one.T for one in writes], reads, [by_tap[tap] for tap in self.blocks.taps])
-            return last
-        sums = weight.new_zeros(height * width + 1, inputs * outputs)
-        for numbers, shape, taps in self.blocks.alike:
-            found = weight.new_empty(len(numbers), shape[0] * inputs, shape[1] * outputs)
-            _multiply([reads[n].T for n in numbers], [writes[n] for n in numbers], found.unbind())
+
+class KernelGradient:
+    """The gradient of weights [K, C, k, k], from the gradients of the blocks' matrices."""
+
+    def __init__(self, blocks: Blocks, weight: Tensor) -> None:
+        self._blocks, self._shape = blocks, weight.shape
+        outputs, inputs = weight.shape[:2]
+        if blocks.taps is not None:
+            self._whole = torch.empty_like(weight, memory_format=torch.channels_last)
+            by_tap = self._whole.permute(2, 3, 1, 0).flatten(0, 1).unbind()
+            self.of_block = [by_tap[tap] for tap in blocks.taps]
+            """Room for the gradient of each block's matrix."""
+            return
+        self._alike = [
+            weight.new_empty(len(one.numbers), one.shape[0] * inputs, one.shape[1] * outputs) for one in blocks.alike
+        ]
+        rooms = zip(blocks.alike, self._alike, strict=True)
+        of_block = {n: room for one, group in rooms for n, room in zip(one.numbers, group.unbind(), strict=True)}
+        self.of_block = [of_block[number] for number in range(len(of_block))]
+
+    def total(self) -> Tensor:
+        """Of the weights, once `of_block` is filled."""
+        if self._blocks.taps is not None:
+            return self._whole
+        outputs, inputs, height, width = self._shape
+        sums = self._alike[0].new_zeros(height * width + 1, inputs * outputs)
+        for (_, shape, taps), found in zip(self._blocks.alike, self._alike, strict=True):
             entries = found.view(-1, shape[0], inputs, shape[1], outputs).transpose(2, 3)
             sums.index_add_(0, taps, entries.reshape(-1, inputs * outputs))
         return sums[:-1].view(height, width, inputs, outputs).permute(3, 2, 0, 1)
@@ -114,30 +151,30 @@ class ByPairs(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, pairs: Pairs) -> Tensor:
         """[m, C] to [n, K]."""
         rows = rows.contiguous()
-        ctx.save_for_backward(rows, weight)
+        matrices = pairs.matrices(weight)
+        small = sum(map(torch.numel, matrices)) <= rows.numel()
+        ctx.save_for_backward(rows, weight, *(matrices if small else ()))  # made again where they are the larger part
         ctx.pairs, ctx.has_bias = pairs, bias is not None
-        products = rows.new_empty(len(pairs.written.index), len(weight))
-        _multiply(pairs.read.gather(rows), pairs.matrices(weight), pairs.written.cut(products))
+        products = pairs.written.empty(rows, len(weight))
+        steps = zip(pairs.read.gather(rows), matrices, pairs.written.cut(products), strict=True)
+        for read, matrix, product in steps:
+            torch.mm(read, matrix, out=product)
         result = pairs.written.bag.sum(products)
         return result if bias is None else result.add_(bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of rows, weight and bias."""
-        rows, weight = ctx.saved_tensors
+        rows, weight, *matrices = ctx.saved_tensors
         pairs: Pairs = ctx.pairs
-        written = pairs.written.gather(gradient.contiguous())
-        of_rows = of_weight = None
-        if ctx.needs_input_grad[0]:
-            products = rows.new_empty(len(pairs.read.index), rows.shape[1])
-            _multiply(written, [matrix.T for matrix in pairs.matrices(weight)], pairs.read.cut(products))
-            of_rows = pairs.read.bag.sum(products)
-        if ctx.needs_input_grad[1]:
-            of_weight = pairs.gradient(pairs.read.gather(rows), written, weight)
+        products, kernel = pairs.read.empty(rows, rows.shape[1]), KernelGradient(pairs.blocks, weight)
+        of_block = zip(matrices or pairs.matrices(weight), pairs.read.cut(products), kernel.of_block, strict=True)
+        ends = zip(pairs.read.gather(rows), pairs.written.gather(gradient.contiguous()), strict=True)
+        for (read, write), (matrix, product, of_matrix) in zip(ends, of_block, strict=True):
+            if ctx.needs_input_grad[0]:
+                torch.mm(write, matrix.T, out=product)
+            if ctx.needs_input_grad[1]:
+                torch.mm(read.T, write, out=of_matrix)
+        of_rows = pairs.read.bag.sum(products) if ctx.needs_input_grad[0] else None
+        of_weight = kernel.total() if ctx.needs_input_grad[1] else None
         return of_rows, of_weight, gradient.sum(0) if ctx.has_bias else None, None
-
-
-def _multiply(one: Sequence[Tensor], two: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-    """Matrix products, written in place."""
-    for left, right, result in zip(one, two, out, strict=True):
-        torch.mm(left, right, out=result)
