@@ -17,6 +17,7 @@ from unmask.deploy.export import export
 from unmask.deploy.formats import Format
 from unmask.deploy.modelcard import model_card
 from unmask.deploy.trained import read_trained
+from unmask.errors import UserError
 from unmask.runs.files import read_json
 from unmask.stages.pretrain import pretrain
 
@@ -30,6 +31,13 @@ def test_the_card_tells_what_was_measured(cnn_run: Path, tmp_path: Path) -> None
     assert text.startswith("---\nlicense: cc-by-4.0\npipeline_tag: image-classification\n")
     assert "30 labeled training images" in text
     assert str(cnn_run.parent) not in text
+
+
+@pytest.mark.parametrize("license", ["CC BY 4.0", "mit\ntags: [x]", "", "no: license"])
+def test_a_license_that_would_break_the_card_is_refused(cnn_run: Path, tmp_path: Path, license: str) -> None:
+    with pytest.raises(UserError, match=r"license: .* is not an identifier"):
+        export(cnn_run, "safetensors", tmp_path / "out", license=license)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_of_a_pretraining(vit_run: Path, tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ class CompareConfig:
     """scratch_compute trains for MRP's total compute, but at most this many times the fine-tuning steps."""
     metric: Metric = "accuracy"
     """The score that chooses recipes, probes, the baseline and the answer on validation images, and that verdicts use
-    on test images. For unequal classes: balanced_accuracy (mean recall of the classes) or macro_f1."""
+    on test images. For unequal classes: balanced_accuracy (mean recall of the classes) or macro_f1. On a task that has
+    no accuracy (several labels, numbers, masks) the default stands for that task's first metric."""
     smallest_effect: float = 0.01
     """Smallest difference of the metric that matters, for the verdict "equivalent"."""
     confidence: float = 0.95

@@ -227,7 +227,8 @@ class ClassifyConfig:
     """Labeled training images: a number per class, total:200 in all, a share such as 10% of each class, or all.
     Default: all."""
     metric: Metric = "accuracy"
-    """The validation score of early stopping, and of a probe's strength: accuracy, balanced_accuracy or macro_f1."""
+    """The validation score of early stopping, and of a probe's strength: accuracy, balanced_accuracy or macro_f1. On a
+    task that has no accuracy the default stands for that task's first metric."""
     hide_cells: float = 0.0
     """In training, hide a random share of the cells of every image, between 0 and this: the control scratch_masked."""
     hide_cell: int | None = None

@@ -1,5 +1,6 @@
 """Export a run's network to a form that runs without this package; an export that disagrees with the run is deleted."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def export(
         arm: for a comparison: the arm whose network is exported. Default: the recommended one.
         inputs: for graphs. stored: pixel values as in files; normalized: what the encoder sees.
         data: images for the check. Default: the run's own.
-        license: of the weights, for the model card.
+        license: of the weights, for the model card: an identifier such as apache-2.0.
         push_to_hub: repository to upload to.
         public: whether a repository that is created is public.
         overwrite: replace the files of an earlier export; other files in the folder stay.
@@ -76,6 +77,8 @@ def export(
     """
     require_choice("to", to, FORMATS)
     require_choice("inputs", inputs, ("stored", "normalized"))
+    if license is not None and not re.fullmatch(r"[a-zA-Z][\w.+-]*", license, re.ASCII):
+        raise UserError(f"license: {license!r} is not an identifier such as apache-2.0, cc-by-4.0 or other")
     run = Path(run)
     out = run / _in_run(to) if out is None else Path(out)
     _require_room(out, to, overwrite=overwrite)

@@ -79,6 +79,7 @@ def test_paths_are_found_with_backslashes_and_accents_of_either_form(tmp_path: P
         ("path,label,split\na.png,1,train\nb.png,2,tset\n", "split 'tset' of image 2"),
         ("path,label,group,split\na.png,1,p,train\nb.png,2,p,test\n", "group p is in test and train"),
         ("path,label\na.png,1\nb.png,2\na.png,1\n", "a.png is listed twice"),
+        ("path,label\nx/a.png,1\nb.png,2\n./x//a.png,2\n", "x/a.png is listed twice"),
         ("path,label\na.png,1\nb.png\n", "row 3 has 1 fields, the header 2"),
         ("path,label\n", "lists no image"),
     ],

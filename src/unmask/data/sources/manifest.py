@@ -279,7 +279,9 @@ def _splits(file: Path, splits: Sequence[str]) -> NDArray[np.str_]:
 
 
 def _require_distinct(file: Path, paths: Sequence[str]) -> None:
-    if len(set(paths)) < len(paths):
+    """Raise `UserError` if a file is listed twice, also as `a.png` and `./a.png`."""
+    plain = [str(PurePath(path)) if "./" in path or "//" in path else path for path in paths]
+    if len(set(plain)) < len(plain):
         seen: set[str] = set()
-        twice = next(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value]
+        twice = next(path for path in plain if path in seen or seen.add(path))  # type: ignore[func-returns-value]
         raise UserError(f"{file}: {in_line(twice)} is listed twice")

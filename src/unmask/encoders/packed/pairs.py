@@ -53,8 +53,10 @@ class Ends:
         return replace(self, reverse=not self.reverse)
 
     def gather(self, rows: Tensor) -> Iterator[Tensor]:
-        """The map's rows as a matrix for each block: one pair per row. Made one after the other, so that no more than two
-        blocks' copies exist at once."""
+        """The map's rows as a matrix for each block: one pair per row.
+
+        They are made one after the other, so that the copies of two blocks at most exist at once.
+        """
         for number, index in enumerate(self._in_order(self.indices)):
             if number == 0 and self.own:
                 yield rows.view(self.counts[0], -1)
