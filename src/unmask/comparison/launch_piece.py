@@ -18,6 +18,7 @@ from unmask.comparison.pieces import Task, folder_of, name_of
 from unmask.data.load import Dataset
 from unmask.data.shared_file import DataFile, write_shared
 from unmask.errors import PREEMPTED, PreemptionError, UserError
+from unmask.huge_pages import huge_pages
 from unmask.preemption import STOPPED
 from unmask.wording import plural
 
@@ -49,7 +50,8 @@ def launch_piece(
         given.write_bytes(pickle.dumps((task, file)))
         command = [*(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")]
         command += ["-m", "unmask.comparison.launched_process", str(given)]
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with huge_pages():
+            env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         env |= {GPU_MASK: ",".join(gpus)} if gpus else {}
         with said.open("wb") as stream:
             launcher = subprocess.Popen(

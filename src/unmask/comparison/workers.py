@@ -20,6 +20,7 @@ from unmask.comparison.launch_piece import GPU_MASK, launches
 from unmask.comparison.pieces import Task, encoders_awaited, folder_of, in_turn
 from unmask.data.load import Dataset
 from unmask.errors import PREEMPTED, PreemptionError, UserError
+from unmask.huge_pages import huge_pages
 from unmask.main_guard import NO_GUARD, left_for_want_of_guard
 from unmask.open_files import require_open_files
 from unmask.preemption import STOPPED
@@ -191,7 +192,8 @@ def meanwhile(tasks: Sequence[Task], data: Dataset | None, jobs: int) -> Iterato
 def _submit(pool: ProcessPoolExecutor, task: Task) -> Future[Any]:
     """Hand over a task; the first ones start the workers, which receive the data set."""
     try:
-        return pool.submit(_call, task)
+        with huge_pages():
+            return pool.submit(_call, task)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise UserError(
             f"dataset: it cannot be sent to worker processes ({error}): define its class at the top of a module, or "
