@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-oldest quick quick-half quick-rest lint types imports unit docs clean
+.PHONY: demo test test-oldest quick quick-half quick-rest lint types imports unit unit-half unit-rest docs clean
 
 demo: $(STAMP)
 	$(BIN)/unmask demo
@@ -14,7 +14,7 @@ test: lint types imports unit
 quick: lint imports
 	$(MAKE) --jobs 2 --output-sync quick-half quick-rest types
 
-HALF := $(addprefix tests/,cases choosing comparison data deploy stages)
+HALF := $(addprefix tests/,cases choosing cli comparison data deploy stages)
 QUICK := $(BIN)/python -m pytest -m "not slow"
 quick-half: $(STAMP)
 	$(QUICK) $(HALF)
@@ -52,9 +52,16 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
+# All tests, in two processes: much of the time goes into waiting for processes that they start.
 # PYTEST_FLAGS="--may-skip REASON" allows no other skip.
 unit: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(MAKE) --jobs 2 --output-sync unit-half unit-rest
+
+unit-half: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(HALF)
+
+unit-rest: $(STAMP)
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(HALF:%=--ignore=%)
 
 # The documentation as a site in site/. Warnings are errors; read it with: python -m http.server -d site
 docs: $(STAMP)

@@ -8,6 +8,9 @@ from unmask.encoders.build import build_model
 from unmask.encoders.masked import masked_encoder
 from unmask.masking import draw_masks
 
+OPTIONS = {"resnet10t": {"channels": (8, 16, 24, 32), "stem_width": 4, "stem_type": "deep"}}
+"""Of an encoder with few channels, whose BatchNorm has a way of its own."""
+
 
 @pytest.mark.case("number types clashed under autocast")
 @pytest.mark.parametrize(
@@ -15,6 +18,8 @@ from unmask.masking import draw_masks
     [
         ("test_resnet", "dense"),
         ("test_resnet", "packed"),
+        ("resnet10t", "dense"),
+        ("resnet10t", "packed"),
         ("test_convnext", "dense"),
         ("test_convnext", "packed"),
         ("test_efficientnet_gn", "dense"),
@@ -25,7 +30,8 @@ from unmask.masking import draw_masks
     ],
 )
 def test_a_bf16_step_is_finite_and_close(name: str, execution: str) -> None:
-    model = build_model(EncoderConfig(encoder=name), in_chans=3, image_size=(64, 64))
+    config = EncoderConfig(encoder=name, encoder_options=OPTIONS.get(name, {}))
+    model = build_model(config, in_chans=3, image_size=(64, 64))
     encoder = masked_encoder(model, image_size=(64, 64), execution=execution)
     hidden = draw_masks(MaskConfig(mask_ratio=0.3, mask_ratio_max=0.7), encoder.grid, seed=0, epoch=0, ids=range(4))
     images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
