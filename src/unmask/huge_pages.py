@@ -16,10 +16,10 @@ _NAME = "glibc.malloc.hugetlb"
 @contextmanager
 def huge_pages() -> Iterator[None]:
     """Processes that are started in the body ask for huge pages for what they allocate, unless the user has set it."""
-    before = os.environ.get(_TUNABLES)
-    if before is not None and _NAME in before:
+    if _is_set():
         yield
         return
+    before = os.environ.get(_TUNABLES)
     os.environ[_TUNABLES] = f"{before}:{_NAME}=1" if before else f"{_NAME}=1"
     try:
         yield
@@ -35,7 +35,10 @@ def restart_with_huge_pages() -> None:
 
     Returns if it has them already, if the user has set it, and where there are none.
     """
-    if sys.platform != "linux" or _NAME in os.environ.get(_TUNABLES, ""):
-        return
-    with huge_pages(), suppress(OSError):
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if sys.platform == "linux" and not _is_set():
+        with huge_pages(), suppress(OSError):
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _is_set() -> bool:
+    return _NAME in os.environ.get(_TUNABLES, "")

@@ -4,6 +4,7 @@ A target and a prediction have the shape [B, D, Hc, Wc]: one vector of D numbers
 D = C · cell · cell, in the order of `torch.nn.functional.pixel_unshuffle`: channel, row, column.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -25,10 +26,11 @@ def unpatchify(cells: Tensor, cell: int) -> Tensor:
     return F.pixel_shuffle(cells, cell)
 
 
-def cell_statistics(cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every cell over all its numbers, each [B, 1, Hc, Wc] (MAE, section 3)."""
-    mean = cells.mean(dim=1, keepdim=True)
-    variance = (cells - mean).square().mean(dim=1, keepdim=True)  # seven times as fast as the library's `var`
+def cell_statistics(cells: Tensor, average: Callable[..., Tensor] = torch.mean) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every cell over all its numbers, each [B, 1, Hc, Wc] (MAE, section 3); with
+    `torch.nanmean` over those that are not NaN."""
+    mean = average(cells, dim=1, keepdim=True)
+    variance = average((cells - mean).square(), dim=1, keepdim=True)  # the library's `var` takes several times as long
     return mean, (variance + VARIANCE_FLOOR).sqrt()
 
 
@@ -42,14 +44,8 @@ def pixel_target(images: Tensor, cell: int, *, normalized: bool, valid: Tensor |
         cells = cells.where(patchify(valid, cell), torch.nan)
     if not normalized:
         return cells
-    mean, deviation = cell_statistics(cells) if valid is None else _statistics_of_valid(cells)
+    mean, deviation = cell_statistics(cells, torch.mean if valid is None else torch.nanmean)
     return (cells - mean) / deviation
-
-
-def _statistics_of_valid(cells: Tensor) -> tuple[Tensor, Tensor]:
-    """`cell_statistics` over the values that are not NaN."""
-    mean = cells.nanmean(dim=1, keepdim=True)
-    return mean, ((cells - mean).square().nanmean(dim=1, keepdim=True) + VARIANCE_FLOOR).sqrt()
 
 
 class Loss(NamedTuple):

@@ -166,14 +166,11 @@ def seeded(seed: int) -> Iterator[None]:
 
     With one seed per step, a resumed run repeats exactly the numbers of a run that never stopped.
     """
-    if torch.accelerator.is_available():
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
-            yield
-    else:  # the same numbers; `torch.manual_seed` asks for devices and notes the call stack: 3 ms of each step
-        with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(seed)
-            yield
+    found = torch.accelerator.is_available()
+    # Without one `torch.manual_seed` gives the same numbers, but notes the call stack, and the count asks the driver.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count() if found else 0)):
+        (torch.manual_seed if found else torch.default_generator.manual_seed)(seed)
+        yield
 
 
 @contextmanager

@@ -64,14 +64,13 @@ def name_of(func: Callable[..., Any]) -> str:
 
 def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
     """Apply `change` to the leaves of nested lists, tuples and dicts."""
-    if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
-        return type(value)([map_leaves(v, change) if isinstance(v, _NESTED) else change(v) for v in value])
+    if isinstance(value, torch.Size):
+        return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_leaves(v, change) for v in value)
     if isinstance(value, dict):
-        return {key: map_leaves(v, change) if isinstance(v, _NESTED) else change(v) for key, v in value.items()}
-    return value if isinstance(value, torch.Size) else change(value)
-
-
-_NESTED = (list, tuple, dict)
+        return {key: map_leaves(v, change) for key, v in value.items()}
+    return change(value)
 
 
 def _plain(value: Any) -> Any:

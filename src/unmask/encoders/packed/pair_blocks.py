@@ -5,6 +5,7 @@ its neighbors, is a block: a matrix made of the kernel's taps.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -133,3 +134,9 @@ class Blocks:
             own,
             own and len(found) > 1 and opposite == [one[:3] for one in found[1:]],
         )
+
+    def in_order(self, groups: Sequence[Tensor]) -> list[Tensor]:
+        """The matrix of each block, from those of the blocks `alike`, [blocks, rows, columns] each."""
+        pairs = zip(self.alike, groups, strict=True)
+        of_block = {n: matrix for one, group in pairs for n, matrix in zip(one.numbers, group.unbind(), strict=True)}
+        return [of_block[number] for number in range(len(of_block))]

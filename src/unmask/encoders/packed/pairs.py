@@ -108,11 +108,11 @@ class Pairs:
         outputs, inputs = weight.shape[:2]
         kernel = weight.new_zeros(weight.shape[2] * weight.shape[3] + 1, inputs, outputs)
         kernel[:-1] = weight.permute(2, 3, 1, 0).flatten(0, 1)
-        result: dict[int, Tensor] = {}
-        for numbers, (reads, writes), taps in self.blocks.alike:
+        groups = []
+        for _, (reads, writes), taps in self.blocks.alike:
             entries = kernel.index_select(0, taps).view(-1, reads, writes, inputs, outputs).transpose(2, 3)
-            result.update(zip(numbers, entries.reshape(-1, reads * inputs, writes * outputs).unbind(), strict=True))
-        return [result[number] for number in range(len(result))]
+            groups.append(entries.reshape(-1, reads * inputs, writes * outputs))
+        return self.blocks.in_order(groups)
 
 
 class KernelGradient:
@@ -130,9 +130,7 @@ class KernelGradient:
         self._alike = [
             weight.new_empty(len(one.numbers), one.shape[0] * inputs, one.shape[1] * outputs) for one in blocks.alike
         ]
-        rooms = zip(blocks.alike, self._alike, strict=True)
-        of_block = {n: room for one, group in rooms for n, room in zip(one.numbers, group.unbind(), strict=True)}
-        self.of_block = [of_block[number] for number in range(len(of_block))]
+        self.of_block = blocks.in_order(self._alike)
 
     def total(self) -> Tensor:
         """Of the weights, once `of_block` is filled."""
